@@ -1,0 +1,88 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { errors, jwtVerify, SignJWT } from 'jose';
+import { ChatError } from '../errors.ts';
+
+/** How long an access token is good for. It is checked against its session on each use besides. */
+export const ACCESS_TOKEN_SECONDS = 15 * 60;
+
+/** How long a refresh token waits for its one use. */
+export const REFRESH_TOKEN_DAYS = 30;
+
+/** What an access token says, once it has been verified. */
+export interface AccessClaims {
+  userId: string;
+  sessionId: string;
+  expiresAt: Date;
+}
+
+// All four are pinned: a token made for something else, or with another algorithm, is none of ours.
+const PINNED = { issuer: 'parley', audience: 'parley', typ: 'at+jwt' } as const;
+const ALGORITHM = 'HS256';
+
+/** Signs and verifies access tokens with one secret. */
+export interface AccessTokens {
+  sign(userId: string, sessionId: string): Promise<{ token: string; expiresAt: Date }>;
+  /** @throws ChatError `TOKEN_EXPIRED`, or `UNAUTHENTICATED` for whatever is no token of ours */
+  verify(token: string): Promise<AccessClaims>;
+}
+
+export function createAccessTokens(secret: string): AccessTokens {
+  const key = new TextEncoder().encode(secret);
+  return {
+    async sign(userId, sessionId) {
+      const expiresAt = new Date((Math.floor(Date.now() / 1000) + ACCESS_TOKEN_SECONDS) * 1000);
+      const token = await new SignJWT({ sid: sessionId })
+        .setProtectedHeader({ alg: ALGORITHM, typ: PINNED.typ })
+        .setSubject(userId)
+        .setIssuer(PINNED.issuer)
+        .setAudience(PINNED.audience)
+        .setIssuedAt()
+        .setExpirationTime(expiresAt)
+        .sign(key);
+      return { token, expiresAt };
+    },
+    async verify(token) {
+      try {
+        const { payload } = await jwtVerify<{ sid: string }>(token, key, {
+          ...PINNED,
+          algorithms: [ALGORITHM],
+          requiredClaims: ['sub', 'sid', 'exp'],
+        });
+        const { sub = '', sid, exp = 0 } = payload;
+        return { userId: sub, sessionId: sid, expiresAt: new Date(exp * 1000) };
+      } catch (error) {
+        if (error instanceof errors.JWTExpired) {
+          throw new ChatError('TOKEN_EXPIRED', 'The access token has run out. Call refreshSession for a new one.');
+        }
+        throw new ChatError('UNAUTHENTICATED', 'The access token is not one of ours. Sign in for a new one.');
+      }
+    },
+  };
+}
+
+/**
+ * The token of an Authorization header or of a WebSocket's `authorization` parameter.
+ *
+ * @returns null where there is none
+ * @throws ChatError `UNAUTHENTICATED` for anything but `Bearer TOKEN`
+ */
+export function bearerToken(header: unknown): string | null {
+  if (header === undefined || header === null || header === '') return null;
+  const [, token] = (typeof header === 'string' && /^Bearer +([\w.~+/=-]+) *$/i.exec(header)) || [];
+  if (token === undefined) {
+    throw new ChatError('UNAUTHENTICATED', 'The Authorization header cannot be read. Send "Bearer TOKEN".');
+  }
+  return token;
+}
+
+/** A new refresh token of 256 bits, and what is stored of it. */
+export function createRefreshToken(): { token: string; hash: Buffer; expiresAt: Date } {
+  const token = randomBytes(32).toString('base64url');
+  const expiresAt = new Date(Date.now() + REFRESH_TOKEN_DAYS * 86_400_000);
+  return { token, hash: hashRefreshToken(token), expiresAt };
+}
+
+/** No salt and no stretching: 256 random bits cannot be guessed. */
+export function hashRefreshToken(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}

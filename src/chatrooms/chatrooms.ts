@@ -1,0 +1,228 @@
+import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
+import { type Context, requireViewer } from '../context.ts';
+import { empty, isStorable, join, sql, type Sql } from '../database/database.ts';
+import type { Chatroom, ChatroomKind, Member, User } from '../database/generated/client.ts';
+import { badInput, notFound } from '../errors.ts';
+import { createLoader } from '../loader.ts';
+
+/** A chatroom as the viewer sees it. */
+export interface VisibleChatroom extends Chatroom {
+  memberCount: number;
+  /** The viewer's own membership, or null: an OPEN room that they have not joined. */
+  viewerRole: Member['role'] | null;
+  /** The other member of a DIRECT room. */
+  opponentId: string | null;
+}
+
+/**
+ * The one predicate for who may see a room (`c`): its members, and an OPEN room everyone. Its messages,
+ * members and cursor are for members alone: see {@link isMember}.
+ */
+const visibleTo = (userId: string): Sql => sql`(c.kind = 'OPEN' OR ${isMember(sql`c.id`, userId)})`;
+
+/** Whether a user is a member of a room now. */
+export function isMember(chatroomId: Sql, userId: string): Sql {
+  return sql`EXISTS (SELECT FROM members v WHERE v.chatroom_id = ${chatroomId} AND v.user_id = ${userId}::uuid)`;
+}
+
+const visibleColumns = (userId: string): Sql => sql`
+  c.id, c.kind, c.name, c.topic, c.owner_id AS "ownerId", c.direct_key AS "directKey",
+  c.created_at AS "createdAt", c.updated_at AS "updatedAt", c.last_number AS "lastNumber", c.last_seq AS "lastSeq",
+  c.last_message_at AS "lastMessageAt", c.active_at AS "activeAt",
+  (SELECT count(*)::int FROM members m WHERE m.chatroom_id = c.id) AS "memberCount",
+  (SELECT role FROM members m WHERE m.chatroom_id = c.id AND m.user_id = ${userId}::uuid) AS "viewerRole",
+  CASE WHEN c.kind = 'DIRECT'
+    THEN (SELECT user_id FROM members m WHERE m.chatroom_id = c.id AND m.user_id <> ${userId}::uuid)
+  END AS "opponentId"`;
+
+/** A room by key, where the viewer may see it. */
+export const chatroomById = createLoader<VisibleChatroom>(
+  (context, ids) => {
+    const { userId } = requireViewer(context);
+    return context.database.query<VisibleChatroom>(sql`
+      SELECT ${visibleColumns(userId)} FROM chatrooms c
+        WHERE c.id IN (${join(ids.map((id) => sql`${id}::uuid`))}) AND ${visibleTo(userId)}`);
+  },
+  (chatroom) => chatroom.id,
+);
+
+/**
+ * A room that the viewer is a member of.
+ *
+ * @throws ChatError `NOT_FOUND` for strangers, as for a room that does not exist
+ */
+export async function requireMembership(context: Context, chatroomId: string | null): Promise<VisibleChatroom> {
+  const chatroom = chatroomId === null ? null : await chatroomById(context, chatroomId);
+  if (!chatroom?.viewerRole) throw notFound('chatroom');
+  return chatroom;
+}
+
+/** The viewer's rooms, most recently active first. */
+export async function listChatrooms(context: Context, args: ConnectionArgs): Promise<Connection<VisibleChatroom>> {
+  const { userId } = requireViewer(context);
+  return connect<VisibleChatroom, string[]>(args, {
+    encode: (room) => encodeKeyset('chatrooms', [room.activeAt.toISOString(), room.id]),
+    decode: (cursor, path) => decodeKeyset('chatrooms', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
+    load: ({ after, before, reverse, limit }) =>
+      context.database.query<VisibleChatroom>(sql`
+        SELECT ${visibleColumns(userId)} FROM chatrooms c
+          JOIN members mine ON mine.chatroom_id = c.id AND mine.user_id = ${userId}::uuid
+          WHERE true
+            ${after === null ? empty : sql`AND (c.active_at, c.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`}
+            ${before === null ? empty : sql`AND (c.active_at, c.id) > (${before[0]}::timestamptz, ${before[1]}::uuid)`}
+          ORDER BY c.active_at ${reverse ? empty : sql`DESC`}, c.id ${reverse ? empty : sql`DESC`} LIMIT ${limit}`),
+  });
+}
+
+/** A room's members, the longest-standing first. */
+export async function listMembers(context: Context, chatroomId: string, args: ConnectionArgs): Promise<Connection<Member>> {
+  return connect<Member, string[]>(args, {
+    encode: (member) => encodeKeyset('members', [member.joinedAt.toISOString(), member.userId]),
+    decode: (cursor, path) => decodeKeyset('members', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
+    load: ({ after, before, reverse, limit }) =>
+      context.database.query<Member>(sql`
+        SELECT ${memberColumns} FROM members m
+          WHERE m.chatroom_id = ${chatroomId}::uuid
+            ${after === null ? empty : sql`AND (m.joined_at, m.user_id) > (${after[0]}::timestamptz, ${after[1]}::uuid)`}
+            ${before === null ? empty : sql`AND (m.joined_at, m.user_id) < (${before[0]}::timestamptz, ${before[1]}::uuid)`}
+          ORDER BY m.joined_at ${reverse ? sql`DESC` : empty}, m.user_id ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
+  });
+}
+
+const memberColumns = sql`
+  m.chatroom_id AS "chatroomId", m.user_id AS "userId", m.role, m.joined_at AS "joinedAt",
+  m.last_read_number AS "lastReadNumber"`;
+
+/** A member by `chatroomId:userId`, where the viewer is a member of that room too. */
+export const memberByKey = createLoader<Member>(
+  (context, keys) => {
+    const { userId } = requireViewer(context);
+    const pairs = keys.map((key) => {
+      const [chatroomId, memberId] = key.split(':');
+      return sql`(${chatroomId}::uuid, ${memberId}::uuid)`;
+    });
+    return context.database.query<Member>(sql`
+      SELECT ${memberColumns} FROM members m
+        WHERE (m.chatroom_id, m.user_id) IN (${join(pairs)}) AND ${isMember(sql`m.chatroom_id`, userId)}`);
+  },
+  memberKey,
+);
+
+/** The key of a member in its id and in loaders. */
+export function memberKey(member: { chatroomId: string; userId: string }): string {
+  return `${member.chatroomId}:${member.userId}`;
+}
+
+export interface NewChatroom {
+  kind: ChatroomKind;
+  name?: string | null | undefined;
+  topic?: string | null | undefined;
+  /** Whom to add beside the viewer; null for an id that names no user. */
+  memberIds: readonly (string | null)[];
+}
+
+/** How many others a room can be made with. */
+const MOST_NEW_MEMBERS = 100;
+
+/**
+ * Makes a room. A DIRECT room is made once for each pair: whoever asks, and however many ask at once, gets
+ * the same one.
+ *
+ * @throws ChatError `BAD_USER_INPUT`; `NOT_FOUND` if any of the members does not exist, and then nothing is made
+ */
+export async function createChatroom(context: Context, input: NewChatroom): Promise<VisibleChatroom> {
+  const { userId } = requireViewer(context);
+  const memberIds = [...new Set(input.memberIds)];
+  if (memberIds.length > MOST_NEW_MEMBERS) throw badInput('input.memberIds', `A chatroom is made with at most ${MOST_NEW_MEMBERS} others.`);
+  const id =
+    input.kind === 'DIRECT'
+      ? await createDirect(context, userId, checkPair(input, memberIds, userId))
+      : await createShared(context, userId, checkShared(input), memberIds.filter((memberId) => memberId !== userId));
+  return requireMembership(context, id);
+}
+
+function checkPair(input: NewChatroom, memberIds: (string | null)[], userId: string): string {
+  const [opponentId, ...rest] = memberIds;
+  if (opponentId === undefined || rest.length > 0) throw badInput('input.memberIds', 'A DIRECT chatroom has exactly one other member.');
+  if (opponentId === userId) throw badInput('input.memberIds', 'A DIRECT chatroom is with someone else.');
+  if (input.name != null || input.topic != null) throw badInput('input.name', 'A DIRECT chatroom has no name and no topic.');
+  if (opponentId === null) throw notFound('user');
+  return opponentId;
+}
+
+function checkShared(input: NewChatroom): { kind: ChatroomKind; name: string | null; topic: string | null } {
+  const name = checkText(input.name, 'input.name', 100);
+  if (input.kind === 'OPEN' && name === null) throw badInput('input.name', 'An OPEN chatroom needs a name to be found by.');
+  return { kind: input.kind, name, topic: checkText(input.topic, 'input.topic', 500) };
+}
+
+function checkText(text: string | null | undefined, path: string, most: number): string | null {
+  if (text == null) return null;
+  const trimmed = text.trim();
+  if (trimmed === '' || [...trimmed].length > most || !isStorable(trimmed)) {
+    throw badInput(path, `It has 1 to ${most} characters; leave it out for none.`);
+  }
+  return trimmed;
+}
+
+/** The viewer's DIRECT room with a user, if there is one. */
+export async function findDirectChatroom(context: Context, opponentId: string | null): Promise<VisibleChatroom | null> {
+  const { userId } = requireViewer(context);
+  if (opponentId === null) return null;
+  const directKey = directKeyOf(userId, opponentId);
+  const found = await context.database.prisma.chatroom.findUnique({ where: { directKey }, select: { id: true } });
+  return found && chatroomById(context, found.id);
+}
+
+/** The same whichever of the two asks. */
+function directKeyOf(userId: string, opponentId: string): string {
+  return [userId, opponentId].sort().join(':');
+}
+
+async function createDirect(context: Context, userId: string, opponentId: string): Promise<string> {
+  const directKey = directKeyOf(userId, opponentId);
+  const existing = await context.database.prisma.chatroom.findUnique({ where: { directKey }, select: { id: true } });
+  if (existing) return existing.id;
+  await requireUsers(context, [opponentId]);
+  // Both may ask at once: the second waits on the unique key, and then finds what the first has made.
+  const [made] = await context.database.query<{ id: string }>(sql`
+    WITH room AS (
+      INSERT INTO chatrooms (kind, direct_key, owner_id) VALUES ('DIRECT', ${directKey}, ${userId}::uuid)
+        ON CONFLICT (direct_key) DO NOTHING RETURNING id
+    ), paired AS (
+      INSERT INTO members (chatroom_id, user_id)
+        SELECT room.id, u.id FROM room, users u WHERE u.id IN (${userId}::uuid, ${opponentId}::uuid)
+    )
+    SELECT id FROM room`);
+  if (made) return made.id;
+  const { id } = await context.database.prisma.chatroom.findUniqueOrThrow({ where: { directKey }, select: { id: true } });
+  return id;
+}
+
+async function createShared(
+  context: Context,
+  userId: string,
+  room: { kind: ChatroomKind; name: string | null; topic: string | null },
+  memberIds: (string | null)[],
+): Promise<string> {
+  const others = memberIds.filter((memberId) => memberId !== null);
+  if (others.length < memberIds.length) throw notFound('user');
+  await requireUsers(context, others);
+  const { id } = await context.database.prisma.chatroom.create({
+    data: {
+      ...room,
+      ownerId: userId,
+      members: { create: [{ userId, role: 'OWNER' }, ...others.map((memberId) => ({ userId: memberId }))] },
+    },
+    select: { id: true },
+  });
+  return id;
+}
+
+async function requireUsers(context: Context, ids: readonly string[]): Promise<void> {
+  const found: Pick<User, 'id'>[] = await context.database.prisma.user.findMany({
+    where: { id: { in: [...ids] } },
+    select: { id: true },
+  });
+  if (found.length < ids.length) throw notFound('user');
+}

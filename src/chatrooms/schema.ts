@@ -1,0 +1,174 @@
+import { builder, connectionArgs, defineConnection } from '../builder.ts';
+import { requireViewer } from '../context.ts';
+import type { Member } from '../database/generated/client.ts';
+import { keyOf } from '../ids.ts';
+import { encodeRoomCursor } from '../realtime/cursor.ts';
+import { User, Viewer } from '../users/schema.ts';
+import { requireUser, userById } from '../users/users.ts';
+import {
+  chatroomById,
+  createChatroom,
+  findDirectChatroom,
+  listChatrooms,
+  listMembers,
+  memberByKey,
+  memberKey,
+  type VisibleChatroom,
+} from './chatrooms.ts';
+
+const ChatroomKind = builder.enumType('ChatroomKind', {
+  description: 'Who can be in a chatroom.',
+  values: {
+    DIRECT: { description: 'Two people. There is one for each pair, made on first use.' },
+    GROUP: { description: 'Whoever is invited. Members see its history from the first message on.' },
+    OPEN: { description: 'Anyone who is signed in may find it and join. Its messages are for members.' },
+  } as const,
+});
+
+const MemberRole = builder.enumType('MemberRole', {
+  description: 'What a member may do.',
+  values: {
+    OWNER: { description: 'Everything. In a DIRECT chatroom nobody is.' },
+    ADMIN: { description: 'Manages members, name and topic, and deletes messages.' },
+    MEMBER: { description: 'Reads and writes.' },
+  } as const,
+});
+
+/** A chatroom; other features add fields to it. */
+export const Chatroom = builder.objectRef<VisibleChatroom>('Chatroom');
+const ChatroomMember = builder.objectRef<Member>('ChatroomMember');
+
+builder.node(ChatroomMember, {
+  description: 'A user in a chatroom.',
+  id: { resolve: memberKey },
+  loadWithoutCache: (key, context) => memberByKey(context, key),
+  fields: (t) => ({
+    user: t.field({
+      type: User,
+      description: 'Who it is.',
+      resolve: (member, _args, context) => requireUser(context, member.userId),
+    }),
+    role: t.expose('role', { type: MemberRole, description: 'What they may do.' }),
+    joinedAt: t.expose('joinedAt', { type: 'DateTime', description: 'Since when they are in the room.' }),
+    lastReadNumber: t.exposeInt('lastReadNumber', { description: 'The number of the last message that they have read; 0 for none.' }),
+  }),
+});
+const { List: ChatroomMemberConnection } = defineConnection(ChatroomMember, 'ChatroomMember');
+
+builder.node(Chatroom, {
+  description: 'A place to talk. One that the viewer may not see does not exist for them.',
+  id: { resolve: (chatroom) => chatroom.id },
+  loadWithoutCache: (id, context) => chatroomById(context, id),
+  fields: (t) => ({
+    kind: t.expose('kind', { type: ChatroomKind, description: 'Who can be in it.' }),
+    name: t.exposeString('name', { nullable: true, description: 'What it is called; null in a DIRECT chatroom.' }),
+    topic: t.exposeString('topic', { nullable: true, description: 'What it is about.' }),
+    createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was made.' }),
+    updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'When its name or topic last changed.' }),
+    owner: t.field({
+      type: User,
+      nullable: true,
+      description: 'The one who made it; in a DIRECT chatroom without powers.',
+      resolve: (chatroom, _args, context) => (chatroom.ownerId === null ? null : userById(context, chatroom.ownerId)),
+    }),
+    opponent: t.field({
+      type: User,
+      nullable: true,
+      description: 'The other member of a DIRECT chatroom.',
+      resolve: (chatroom, _args, context) => (chatroom.opponentId === null ? null : userById(context, chatroom.opponentId)),
+    }),
+    memberCount: t.exposeInt('memberCount', { description: 'How many members it has.' }),
+    members: t.field({
+      type: ChatroomMemberConnection,
+      nullable: true,
+      description: 'The longest-standing first. Null unless the viewer is a member; so are messages, message and cursor.',
+      args: connectionArgs(t.arg),
+      resolve: (chatroom, args, context) => (chatroom.viewerRole === null ? null : listMembers(context, chatroom.id, args)),
+    }),
+    lastMessageAt: t.expose('lastMessageAt', { type: 'DateTime', nullable: true, description: 'When the last message was sent.' }),
+    viewerMembership: t.field({
+      type: ChatroomMember,
+      nullable: true,
+      description: 'The viewer as a member of it.',
+      resolve: (chatroom, _args, context) =>
+        memberByKey(context, memberKey({ chatroomId: chatroom.id, userId: requireViewer(context).userId })),
+    }),
+    cursor: t.string({
+      nullable: true,
+      description: 'Where the room stands now: a room cursor, never newer than any other field of the same operation.',
+      resolve: (chatroom, _args, { databaseMark, floor }) =>
+        chatroom.viewerRole === null
+          ? null
+          : encodeRoomCursor(databaseMark, {
+              kind: 'room',
+              chatroomId: chatroom.id,
+              number: chatroom.lastNumber,
+              seq: chatroom.lastSeq,
+              floor,
+            }),
+    }),
+  }),
+});
+const { List: ChatroomConnection } = defineConnection(Chatroom, 'Chatroom');
+
+builder.objectFields(Viewer, (t) => ({
+  chatrooms: t.field({
+    type: ChatroomConnection,
+    description: 'The viewer’s chatrooms, most recently active first.',
+    args: connectionArgs(t.arg),
+    resolve: (_, args, context) => listChatrooms(context, args),
+  }),
+  chatroomWith: t.field({
+    type: Chatroom,
+    nullable: true,
+    description: 'The DIRECT chatroom with a user, or null while there is none.',
+    args: { userId: t.arg.id({ required: true, description: 'The other user.' }) },
+    resolve: (_, { userId }, context) => findDirectChatroom(context, keyOf('User', userId)),
+  }),
+}));
+
+builder.queryField('chatroom', (t) =>
+  t.field({
+    type: Chatroom,
+    nullable: true,
+    description: 'A chatroom by id; null where there is none that the viewer may see.',
+    args: { id: t.arg.id({ required: true, description: 'The chatroom.' }) },
+    resolve: (_, { id }, context) => {
+      requireViewer(context);
+      const key = keyOf('Chatroom', id);
+      return key === null ? null : chatroomById(context, key);
+    },
+  }),
+);
+
+const CreateChatroomInput = builder.inputType('CreateChatroomInput', {
+  description: 'A new chatroom.',
+  fields: (t) => ({
+    kind: t.field({ type: ChatroomKind, required: true, description: 'Who can be in it.' }),
+    name: t.string({ description: '1 to 100 characters. An OPEN chatroom needs one, a DIRECT one has none.' }),
+    topic: t.string({ description: '1 to 500 characters. A DIRECT chatroom has none.' }),
+    memberIds: t.idList({
+      required: true,
+      defaultValue: [],
+      description: 'Users to add beside the viewer, at most 100, all or none; for DIRECT exactly one.',
+    }),
+  }),
+});
+
+const ChatroomPayload = builder.objectRef<{ chatroom: VisibleChatroom }>('ChatroomPayload').implement({
+  description: 'The chatroom as it is now.',
+  fields: (t) => ({ chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom.' }) }),
+});
+
+builder.mutationField('createChatroom', (t) =>
+  t.field({
+    type: ChatroomPayload,
+    nullable: true,
+    description:
+      'Makes a chatroom. For DIRECT: the one room of the two, made on first use. Fails with `BAD_USER_INPUT`, or `NOT_FOUND` for an unknown user.',
+    args: { input: t.arg({ type: CreateChatroomInput, required: true, description: 'The new chatroom.' }) },
+    resolve: async (_, { input }, context) => ({
+      chatroom: await createChatroom(context, { ...input, memberIds: input.memberIds.map((id) => keyOf('User', id)) }),
+    }),
+  }),
+);

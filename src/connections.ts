@@ -1,0 +1,93 @@
+import { badInput } from './errors.ts';
+
+/** The arguments of every list, after the Relay cursor connections specification. */
+export interface ConnectionArgs {
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+  last?: number | null | undefined;
+  before?: string | null | undefined;
+}
+
+export interface Connection<Item> {
+  edges: { cursor: string; node: Item }[];
+  pageInfo: {
+    hasNextPage: boolean;
+    hasPreviousPage: boolean;
+    startCursor: string | null;
+    endCursor: string | null;
+  };
+}
+
+/** What a list asks of the database: rows beyond `after` and before `before`, in the list's order or reversed. */
+export interface Page<Position> {
+  after: Position | null;
+  before: Position | null;
+  /** From the end backwards. */
+  reverse: boolean;
+  /** One more than a page, to see whether there are more. */
+  limit: number;
+}
+
+/** How many items a page has by default, and at most. */
+export const PAGE_SIZE = { default: 20, most: 100 };
+
+/**
+ * One page of a list by keyset: the cost is that of the page, wherever in the list it lies.
+ *
+ * @param decode what a cursor stands for; throws `BAD_USER_INPUT` for one that is not of this list
+ * @param load answers at most `page.limit` rows; in reverse order if `page.reverse`
+ * @throws ChatError `BAD_USER_INPUT` for sizes out of 1 to 100, or both `first` and `last`
+ */
+export async function connect<Item, Position>(
+  args: ConnectionArgs,
+  list: {
+    decode: (cursor: string, path: 'after' | 'before') => Position;
+    encode: (item: Item) => string;
+    load: (page: Page<Position>) => Promise<Item[]>;
+  },
+): Promise<Connection<Item>> {
+  if (args.first != null && args.last != null) throw badInput('last', 'Ask for first or for last, not for both.');
+  const reverse = args.last != null;
+  const size = checkSize(reverse ? 'last' : 'first', args.first ?? args.last ?? PAGE_SIZE.default);
+  const after = args.after == null ? null : list.decode(args.after, 'after');
+  const before = args.before == null ? null : list.decode(args.before, 'before');
+
+  const rows = await list.load({ after, before, reverse, limit: size + 1 });
+  const more = rows.length > size;
+  const items = rows.slice(0, size);
+  if (reverse) items.reverse();
+  const edges = items.map((node) => ({ cursor: list.encode(node), node }));
+  return {
+    edges,
+    pageInfo: {
+      hasNextPage: reverse ? before !== null : more,
+      hasPreviousPage: reverse ? more : after !== null,
+      startCursor: edges[0]?.cursor ?? null,
+      endCursor: edges.at(-1)?.cursor ?? null,
+    },
+  };
+}
+
+/** A cursor that only pages: a list's name and the sort keys of one of its rows. */
+export function encodeKeyset(list: string, keys: readonly string[]): string {
+  return Buffer.from(JSON.stringify([list, ...keys])).toString('base64url');
+}
+
+/** @throws ChatError `BAD_USER_INPUT` for what is no cursor of this list */
+export function decodeKeyset(list: string, patterns: readonly RegExp[], cursor: string, path: string): string[] {
+  try {
+    const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
+    if (Array.isArray(parts) && parts[0] === list && parts.length === patterns.length + 1) {
+      const keys = parts.slice(1).map(String);
+      if (keys.every((key, i) => patterns[i]?.test(key))) return keys;
+    }
+  } catch {
+    // Not ours: said below.
+  }
+  throw badInput(path, 'This cursor does not belong to this list. Take it from pageInfo or an edge of the same list.');
+}
+
+function checkSize(path: 'first' | 'last', size: number): number {
+  if (size < 1 || size > PAGE_SIZE.most) throw badInput(path, `A page has 1 to ${PAGE_SIZE.most} items.`);
+  return size;
+}

@@ -1,0 +1,109 @@
+import { PrismaPg } from '@prisma/adapter-pg';
+import pg from 'pg';
+import { Prisma, PrismaClient } from './generated/client.ts';
+
+/** SQL with its parameters: `` sql`SELECT … ${value}` ``; fragments may stand inside one another. */
+export const sql = Prisma.sql;
+export const join = Prisma.join;
+export const empty = Prisma.empty;
+export type Sql = Prisma.Sql;
+
+/**
+ * One pool of connections and the two ways to use it: Prisma Client where a row is written or found by
+ * its key, and SQL where a rule, a lock or speed is the point.
+ */
+export interface Database {
+  prisma: PrismaClient;
+  /** Runs one statement and answers its rows. */
+  query<Row extends object>(statement: Sql): Promise<Row[]>;
+  /** Runs `work` in one transaction on one connection; its statements see what committed before each. */
+  transaction<Result>(work: (query: Database['query']) => Promise<Result>): Promise<Result>;
+  /**
+   * Names the database that positions and cursors belong to. A restored backup, another server or a
+   * replica that was promoted has another name.
+   */
+  identity: string;
+  close(): Promise<void>;
+}
+
+/** Every statement ends within this time, whatever fails, so that every request ends within 10 s. */
+const STATEMENT_TIMEOUT_MS = 8_000;
+
+/** Told of the text of each statement, e.g. to count them. */
+export type StatementListener = (text: string) => void;
+
+/** Connects to PostgreSQL; migrations are applied elsewhere. */
+export async function openDatabase(
+  url: string,
+  options: { poolSize?: number; onStatement?: StatementListener; onError?: (error: Error) => void } = {},
+): Promise<Database> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: options.poolSize ?? 10,
+    connectionTimeoutMillis: 5_000,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    // A server that hangs cannot enforce its own time-out: this one is the client's.
+    query_timeout: STATEMENT_TIMEOUT_MS + 1_000,
+    application_name: 'parley',
+  });
+  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+  pool.on('error', options.onError ?? (() => undefined));
+  if (options.onStatement) listen(pool, options.onStatement);
+
+  const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: false }) });
+  const query: Database['query'] = async <Row extends object>(statement: Sql) =>
+    (await pool.query<Row>(toPg(statement))).rows;
+
+  const [found] = await query<{ identity: string }>(sql`
+    SELECT concat_ws('-', s.system_identifier, c.timeline_id, d.oid) AS identity
+      FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d
+      WHERE d.datname = current_database()`);
+  if (!found) throw new Error('PostgreSQL did not say which database this is.');
+
+  return {
+    prisma,
+    query,
+    identity: found.identity,
+    async transaction(work) {
+      const client = await pool.connect();
+      let broken = true;
+      try {
+        await client.query('BEGIN');
+        const result = await work(async (statement) => (await client.query(toPg(statement))).rows);
+        await client.query('COMMIT');
+        broken = false;
+        return result;
+      } catch (error) {
+        // A connection whose ROLLBACK fails is in an unknown state and must not be used again.
+        broken = await client.query('ROLLBACK').then(() => false, () => true);
+        throw error;
+      } finally {
+        client.release(broken);
+      }
+    },
+    async close() {
+      await prisma.$disconnect();
+      await pool.end();
+    },
+  };
+}
+
+function toPg(statement: Sql): pg.QueryConfig {
+  return { text: statement.text, values: statement.values };
+}
+
+function listen(pool: pg.Pool, onStatement: StatementListener): void {
+  pool.on('connect', (client) => {
+    const query = client.query.bind(client) as (...args: unknown[]) => unknown;
+    client.query = ((...args: unknown[]) => {
+      const [first] = args;
+      onStatement(typeof first === 'string' ? first : (first as { text: string }).text);
+      return query(...args);
+    }) as typeof client.query;
+  });
+}
+
+/** PostgreSQL stores neither U+0000 nor half of a surrogate pair. */
+export function isStorable(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0');
+}

@@ -1,0 +1,27 @@
+import DataLoader from 'dataloader';
+import type { Context } from './context.ts';
+
+/**
+ * Makes a function that finds one thing by its key, and asks for all that are wanted at the same moment in
+ * one statement. What was found is remembered for one operation, until it writes.
+ *
+ * @param load answers what exists of the keys and the viewer may see, in any order
+ * @param keyOf the key of what was loaded
+ */
+export function createLoader<Value>(
+  load: (context: Context, keys: readonly string[]) => Promise<Value[]>,
+  keyOf: (value: Value) => string,
+): (context: Context, key: string) => Promise<Value | null> {
+  const loaders = new WeakMap<object, DataLoader<string, Value | null>>();
+  return (context, key) => {
+    let loader = loaders.get(context.cache);
+    if (!loader) {
+      loader = new DataLoader(async (keys: readonly string[]) => {
+        const found = new Map((await load(context, keys)).map((value) => [keyOf(value), value]));
+        return keys.map((wanted) => found.get(wanted) ?? null);
+      });
+      loaders.set(context.cache, loader);
+    }
+    return loader.load(key);
+  };
+}

@@ -1,0 +1,47 @@
+import { randomUUID } from 'node:crypto';
+import { GraphQLError } from 'graphql';
+import type { Logger } from 'pino';
+import { ChatError, errorCodes } from './errors.ts';
+
+/**
+ * Makes the one shape in which clients see a failure, on every transport: a GraphQL error whose
+ * `extensions.code` is an `ErrorCode`. What nobody foresaw goes to the log with all its details, and to the
+ * client as a code and the id under which the log has it.
+ */
+export function createErrorMask(log: Logger): (error: unknown) => GraphQLError {
+  return function mask(error) {
+    const wrapper = error instanceof GraphQLError ? error : undefined;
+    if (wrapper && isKnown(wrapper.extensions.code)) return wrapper;
+    const cause = originalOf(error);
+    const place = { nodes: wrapper?.nodes, path: wrapper?.path };
+
+    if (cause instanceof ChatError) {
+      return new GraphQLError(cause.message, { ...place, extensions: { code: cause.code, ...cause.details } });
+    }
+    if (cause instanceof GraphQLError) {
+      // Parsing, validation and coercion: the document or its variables are not what the schema takes.
+      const { http, code } = cause.extensions;
+      const { nodes, source, positions, path } = cause;
+      return new GraphQLError(cause.message, {
+        ...{ nodes, source, positions, path },
+        extensions: { code: isKnown(code) ? code : 'BAD_USER_INPUT', ...(http ? { http } : {}) },
+      });
+    }
+    const requestId = randomUUID();
+    log.error({ err: cause, requestId, path: wrapper?.path }, 'Unforeseen failure');
+    return new GraphQLError('Something went wrong on our side. Try again; if it stays, report the request id.', {
+      ...place,
+      extensions: { code: 'INTERNAL_SERVER_ERROR', requestId },
+    });
+  };
+}
+
+function originalOf(error: unknown): unknown {
+  let cause = error;
+  while (cause instanceof GraphQLError && cause.originalError) cause = cause.originalError;
+  return cause;
+}
+
+function isKnown(code: unknown): boolean {
+  return typeof code === 'string' && Object.hasOwn(errorCodes, code);
+}

@@ -1,0 +1,72 @@
+import { type Database, sql } from '../database/database.ts';
+import type { EventKind } from '../database/generated/enums.ts';
+import { type RoomCursor, resyncRequired } from './cursor.ts';
+
+/** One thing that happened in a room. Its `seq` is its place in the one order that all members see. */
+export interface LogEvent {
+  chatroomId: string;
+  seq: number;
+  kind: EventKind;
+  /** The message that it is about. */
+  number: number | null;
+}
+
+/** How many events are read at once. */
+const PAGE = 200;
+
+/**
+ * Reads what happened in a room after `seq`, oldest first, at most a page of it.
+ *
+ * Complete as far as it goes: whoever writes an event holds the room's lock until the commit, so what is
+ * committed is always 1..n without holes.
+ */
+export async function readEvents(database: Database, chatroomId: string, seq: number): Promise<LogEvent[]> {
+  return database.query<LogEvent>(sql`
+    SELECT chatroom_id AS "chatroomId", seq, kind, number FROM events
+      WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}
+      ORDER BY seq LIMIT ${PAGE}`);
+}
+
+/** An operation may last 10 s and a room takes some 1,000 events a second: further back no floor reaches. */
+const FLOOR_REACH = 10_000;
+
+/**
+ * Where a stream that resumes from `cursor` has to begin: at what follows `seq`, but without the adding of
+ * messages up to `number`.
+ *
+ * @param lastSeq the room's last event now
+ * @throws ChatError `RESYNC_REQUIRED` if the log no longer holds what followed, or never did: the database
+ *   was restored from a backup that is older than the cursor
+ */
+export async function resumePosition(
+  database: Database,
+  cursor: RoomCursor,
+  lastSeq: number,
+): Promise<{ seq: number; number: number }> {
+  if (cursor.seq > lastSeq) throw resyncRequired('This database is older than the cursor.');
+  const seq = cursor.floor === undefined ? cursor.seq : await lastSeenBy(database, cursor, cursor.floor);
+  if (seq < lastSeq) await requireUnpruned(database, cursor.chatroomId, seq);
+  return { seq, number: cursor.kind === 'message' ? cursor.number : 0 };
+}
+
+/** The last event up to the cursor that the cursor's snapshot saw: within a room, it saw all before that. */
+async function lastSeenBy(database: Database, cursor: RoomCursor, floor: string): Promise<number> {
+  const [found] = await database.query<{ first: number | null; unseen: number; known: boolean }>(sql`
+    SELECT min(seq) AS first, count(*)::int AS unseen,
+           pg_snapshot_xmax(${floor}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known
+      FROM (
+        SELECT seq, xid FROM events
+          WHERE chatroom_id = ${cursor.chatroomId}::uuid AND seq <= ${cursor.seq}
+          ORDER BY seq DESC LIMIT ${FLOOR_REACH}
+      ) latest
+      WHERE NOT pg_visible_in_snapshot(xid, ${floor}::pg_snapshot)`);
+  if (!found?.known) throw resyncRequired('This database is older than the cursor.');
+  if (found.unseen === FLOOR_REACH) throw resyncRequired('Too much has happened since.');
+  return found.first === null ? cursor.seq : found.first - 1;
+}
+
+async function requireUnpruned(database: Database, chatroomId: string, seq: number): Promise<void> {
+  const [next] = await database.query<{ seq: number }>(sql`
+    SELECT seq FROM events WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq} ORDER BY seq LIMIT 1`);
+  if (next?.seq !== seq + 1) throw resyncRequired('What followed this cursor has been cleared away.');
+}

@@ -1,0 +1,25 @@
+import type { GraphQLSchema } from 'graphql';
+import './auth/schema.ts';
+import './chatrooms/schema.ts';
+import './messages/schema.ts';
+import './system/schema.ts';
+import './users/schema.ts';
+import { builder } from './builder.ts';
+import type { Context } from './context.ts';
+
+/** The schema of all features. */
+export function buildSchema(): GraphQLSchema {
+  const schema = builder.toSchema();
+  for (const field of Object.values(schema.getMutationType()?.getFields() ?? {})) {
+    const { resolve } = field;
+    // What was read before a write must not be answered after it.
+    field.resolve = async (source, args, context: Context, info) => {
+      try {
+        return await (resolve?.(source, args, context, info) as Promise<unknown>);
+      } finally {
+        context.cache = {};
+      }
+    };
+  }
+  return schema;
+}

@@ -1,0 +1,162 @@
+import { startSession, type SignedIn } from '../auth/sessions.ts';
+import { checkPassword } from '../auth/passwords.ts';
+import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
+import { type Context, requireViewer } from '../context.ts';
+import { empty, isStorable, sql } from '../database/database.ts';
+import type { Session, User } from '../database/generated/client.ts';
+import { badInput, ChatError, notFound } from '../errors.ts';
+import { createLoader } from '../loader.ts';
+
+export interface SignUp {
+  username: string;
+  password: string;
+  email?: string | null | undefined;
+  nickname?: string | null | undefined;
+}
+
+/**
+ * Makes an account and signs it in.
+ *
+ * @throws ChatError `BAD_USER_INPUT`, `USERNAME_TAKEN`, `EMAIL_TAKEN`
+ */
+export async function signUp(context: Context, input: SignUp): Promise<SignedIn> {
+  const username = checkUsername(input.username, 'input.username');
+  const nickname = input.nickname == null ? username : checkNickname(input.nickname, 'input.nickname');
+  const email = input.email == null ? null : checkEmail(input.email, 'input.email');
+  checkPassword(input.password, 'input.password');
+
+  const passwordHash = await context.passwords.hash(input.password);
+  const usernameKey = nameKey(username);
+  const emailKey = email && nameKey(email);
+  // ON CONFLICT finds what a twin committed meanwhile; which of the two keys was taken is asked afterwards.
+  const [user] = await context.database.query<User>(sql`
+    INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, password_hash)
+      VALUES (${username}, ${usernameKey}, ${nickname}, ${nameKey(nickname)}, ${email}, ${emailKey}, ${passwordHash})
+      ON CONFLICT DO NOTHING RETURNING id`);
+  if (user) return startSession(context, user);
+  if (await context.database.prisma.user.findUnique({ where: { usernameKey } })) {
+    throw new ChatError('USERNAME_TAKEN', 'Someone has this username. Choose another.');
+  }
+  throw new ChatError('EMAIL_TAKEN', 'An account has this e-mail address. Sign in to it, or use another.');
+}
+
+/**
+ * Signs in by name or e-mail address.
+ *
+ * @throws ChatError `INVALID_CREDENTIALS`, alike and after the same time for a wrong name and a wrong password
+ */
+export async function signIn(context: Context, usernameOrEmail: string, password: string): Promise<SignedIn> {
+  const key = nameKey(usernameOrEmail.trim());
+  // No username has an '@', so that a name can never be someone else's address.
+  const user = isStorable(key)
+    ? await context.database.prisma.user.findUnique({ where: key.includes('@') ? { emailKey: key } : { usernameKey: key } })
+    : null;
+  if (!(await context.passwords.fits(password, user?.passwordHash)) || !user) {
+    throw new ChatError('INVALID_CREDENTIALS', 'The name or the password is wrong.');
+  }
+  return startSession(context, user);
+}
+
+/** A user by key. Everyone who is signed in may see every user. */
+export const userById = createLoader<User>(
+  (context, ids) => context.database.prisma.user.findMany({ where: { id: { in: [...ids] } } }),
+  (user) => user.id,
+);
+
+/** A user who is known to exist. */
+export async function requireUser(context: Context, id: string): Promise<User> {
+  const user = await userById(context, id);
+  if (!user) throw notFound('user');
+  return user;
+}
+
+/** A user by name, without regard to letter case. */
+export async function findUserByName(context: Context, username: string): Promise<User | null> {
+  const usernameKey = nameKey(username);
+  return isStorable(usernameKey) ? context.database.prisma.user.findUnique({ where: { usernameKey } }) : null;
+}
+
+/** All users by name, or those whose username or nickname begins with `search`. */
+export async function listUsers(context: Context, search: string | null | undefined, args: ConnectionArgs): Promise<Connection<User>> {
+  const prefix = search == null ? null : checkSearch(search);
+  return connect<User, string>(args, {
+    encode: (user) => encodeKeyset('users', [user.usernameKey]),
+    decode: (cursor, path) => decodeKeyset('users', [/^[^\0]{1,200}$/u], cursor, path)[0] ?? '',
+    load: ({ after, before, reverse, limit }) =>
+      context.database.query<User>(sql`
+        SELECT ${userColumns} FROM users u
+          WHERE true
+            ${prefix === null ? empty : sql`AND (u.username_key ^@ ${prefix} OR u.nickname_key ^@ ${prefix})`}
+            ${after === null ? empty : sql`AND u.username_key > ${after}`}
+            ${before === null ? empty : sql`AND u.username_key < ${before}`}
+          ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
+  });
+}
+
+/** The viewer's sessions, newest first, those that have ended too. */
+export async function listSessions(context: Context, userId: string, args: ConnectionArgs): Promise<Connection<Session>> {
+  return connect<Session, string[]>(args, {
+    encode: (session) => encodeKeyset('sessions', [session.createdAt.toISOString(), session.id]),
+    decode: (cursor, path) => decodeKeyset('sessions', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
+    load: ({ after, before, reverse, limit }) =>
+      context.database.query<Session>(sql`
+        SELECT s.id, s.user_id AS "userId", s.created_at AS "createdAt", s.last_seen_at AS "lastSeenAt",
+               s.ended_at AS "endedAt", s.user_agent AS "userAgent", s.ip_address AS "ipAddress"
+          FROM sessions s
+          WHERE s.user_id = ${userId}::uuid
+            ${after === null ? empty : sql`AND (s.created_at, s.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`}
+            ${before === null ? empty : sql`AND (s.created_at, s.id) > (${before[0]}::timestamptz, ${before[1]}::uuid)`}
+          ORDER BY s.created_at ${reverse ? empty : sql`DESC`}, s.id ${reverse ? empty : sql`DESC`} LIMIT ${limit}`),
+  });
+}
+
+/** A session by key, for the one whose it is. */
+export const sessionById = createLoader<Session>(
+  (context, ids) =>
+    context.database.prisma.session.findMany({ where: { id: { in: [...ids] }, userId: requireViewer(context).userId } }),
+  (session) => session.id,
+);
+
+/** A user's row as `User`; `u` names the table. */
+const userColumns = sql`
+  u.id, u.username, u.username_key AS "usernameKey", u.nickname, u.nickname_key AS "nicknameKey", u.bio, u.email,
+  u.email_key AS "emailKey", u.email_verified_at AS "emailVerifiedAt", u.password_hash AS "passwordHash",
+  u.friend_policy AS "friendPolicy", u.is_bot AS "isBot", u.created_at AS "createdAt", u.updated_at AS "updatedAt"`;
+
+/**
+ * What names are compared by: equal without regard to letter case, width and composition (NFKC). Upper
+ * case first, so that ß meets SS and a final sigma the other one.
+ */
+export function nameKey(name: string): string {
+  return name.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC');
+}
+
+/** @throws ChatError `BAD_USER_INPUT` */
+export function checkUsername(username: string, path: string): string {
+  const name = username.normalize('NFKC');
+  const length = [...name].length;
+  if (length < 3 || length > 32 || !/^[\p{L}\p{M}\p{Nd}_.-]+$/u.test(name)) {
+    throw badInput(path, 'A username has 3 to 32 letters, digits, or any of _ . -');
+  }
+  return name;
+}
+
+/** @throws ChatError `BAD_USER_INPUT` */
+export function checkNickname(nickname: string, path: string): string {
+  const length = [...nickname.trim()].length;
+  if (length < 1 || length > 64 || !isStorable(nickname)) throw badInput(path, 'A nickname has 1 to 64 characters.');
+  return nickname.trim();
+}
+
+function checkEmail(email: string, path: string): string {
+  if (email.length > 254 || !/^[^\s@\p{C}]+@[^\s@\p{C}]+\.[^\s@\p{C}]+$/u.test(email)) {
+    throw badInput(path, 'This does not look like an e-mail address, such as name@example.org.');
+  }
+  return email;
+}
+
+function checkSearch(search: string): string {
+  const prefix = nameKey(search);
+  if (prefix.length > 100 || !isStorable(prefix)) throw badInput('search', 'Search for at most 100 characters.');
+  return prefix;
+}
