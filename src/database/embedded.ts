@@ -1,0 +1,241 @@
+import { execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chown, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { type PostgresHome, preparePostgresHome } from './postgresHome.ts';
+
+/** A PostgreSQL of Parley's own, from an npm package. */
+export interface EmbeddedPostgres {
+  url: string;
+  version: string;
+  /** Where the data is. */
+  folder: string;
+  /** Ends the server with a fast shutdown, unless another Parley process is using it. */
+  stop(): Promise<void>;
+}
+
+export interface EmbeddedOptions {
+  dataDir: string;
+  log: (line: string) => void;
+  /** Whether to work beside another Parley process that runs on the folder, as commands do. */
+  share?: boolean;
+  /** Settings of the server beyond the defaults, by their names in postgresql.conf. */
+  settings?: Record<string, string>;
+}
+
+const SUPERUSER = 'parley';
+const DATABASE = 'parley';
+const START_MS = 60_000;
+/** How often a condition that nobody announces is looked at. */
+const LOOK_MS = 25;
+/** The advisory lock that the Parley process holds which owns the server: 'parley' in ASCII, shortened. */
+const OWNER_LOCK = 0x7061726c;
+/** How long a killed owner's connection may take to be noticed. */
+const OWNER_GONE_MS = 3_000;
+
+/**
+ * Starts the embedded PostgreSQL on `<dataDir>/postgres`, or takes over one that a killed process left
+ * running there. The port is a free one on 127.0.0.1; a random password keeps other local users out.
+ *
+ * PostgreSQL itself sees to it that there are never two servers on one directory. Which Parley process ends
+ * the server is decided by an advisory lock in it, which vanishes with its holder, however that ends.
+ *
+ * @throws Error one sentence for people: what is wrong and what to do
+ */
+export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
+  const home = await preparePostgresHome(options.dataDir, options.log);
+  const data = join(home.folder, 'postgres');
+  await ensureCluster(home, data, options.log);
+  const password = (await readFile(join(data, 'parley.password'), 'utf8')).trim();
+  const owner = await startServer(home, data, password, options.settings ?? {});
+  const shared = !(await becomeOwner(owner, options.share ? 0 : OWNER_GONE_MS));
+  if (shared && !options.share) {
+    await owner.end();
+    throw new Error(`Another Parley is running on ${home.folder}. Stop it first, or give this one its own DATA_DIR.`);
+  }
+  await ensureDatabase(owner);
+  return {
+    url: `postgresql://${SUPERUSER}:${password}@127.0.0.1:${owner.port}/${DATABASE}`,
+    version: home.version,
+    folder: data,
+    async stop() {
+      await owner.end();
+      if (!shared) await run(home, 'pg_ctl', ['stop', '-D', data, '-m', 'fast', '-w', '-t', '30']);
+    },
+  };
+}
+
+/** Makes the data directory where there is none. It gets its name only once it is complete. */
+async function ensureCluster(home: PostgresHome, data: string, log: (line: string) => void): Promise<void> {
+  const version = await readFile(join(data, 'PG_VERSION'), 'utf8').catch(() => null);
+  if (version !== null) {
+    if (Number.parseInt(version) === Number.parseInt(home.version)) return;
+    throw new Error(
+      `The data in ${data} is of PostgreSQL ${version.trim()}, the embedded one is ${home.version}. Dump it with the old version and load it, or move the folder away.`,
+    );
+  }
+  log('Making a database. This happens once.');
+  await clearHalfMade(home.folder);
+  const half = join(home.folder, `postgres.new-${process.pid}`);
+  const password = `${half}.password`;
+  await mkdir(half, { mode: 0o700 });
+  await writeFile(password, randomBytes(24).toString('base64url'), { mode: 0o600 });
+  if (home.user) {
+    await chown(half, home.user.uid, home.user.gid);
+    await chown(password, home.user.uid, home.user.gid);
+  }
+  await run(home, 'initdb', [
+    ...['-D', half, '-U', SUPERUSER, '--pwfile', password, '--auth', 'scram-sha-256', '--encoding', 'UTF8'],
+    ...['--locale-provider', 'builtin', '--builtin-locale', 'C.UTF-8', '--locale', 'C', '--no-instructions'],
+  ]);
+  await rename(password, join(half, 'parley.password'));
+  await rename(half, data).catch(async (error: unknown) => {
+    // Another process was faster: its directory counts.
+    await rm(half, { recursive: true, force: true });
+    if ((await readFile(join(data, 'PG_VERSION'), 'utf8').catch(() => null)) === null) throw error;
+  });
+}
+
+/** What a process left that was killed while it made the directory. */
+async function clearHalfMade(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const pid = /^postgres\.new-(\d+)/.exec(name)?.[1];
+    if (pid !== undefined && (Number(pid) === process.pid || !isAlive(Number(pid)))) {
+      await rm(join(folder, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** A connection to the running server: one that was there, or one that is started now. */
+async function startServer(home: PostgresHome, data: string, password: string, settings: Record<string, string>): Promise<pg.Client> {
+  const deadline = Date.now() + START_MS;
+  const logFile = join(home.user ? join(home.folder, 'run') : home.folder, 'postgres.log');
+  let failure = '';
+  while (Date.now() < deadline) {
+    const running = await readPostmaster(data);
+    if (running) {
+      const client = await tryConnect(running.port, password);
+      if (client) return client;
+      await delay(LOOK_MS);
+      continue;
+    }
+    const ended = await spawnServer(home, data, logFile, settings);
+    // Until it is ready, or ends because another was faster, its port was taken, or the processes of a
+    // killed one are still leaving: then it is tried again.
+    while (Date.now() < deadline && !ended()) {
+      const started = await readPostmaster(data);
+      const client = started && (await tryConnect(started.port, password));
+      if (client) return client;
+      await delay(LOOK_MS);
+    }
+    failure = await tailOf(logFile);
+    if (/FATAL/.test(failure) && !/already exists|still in use|Address already in use|could not bind/.test(failure)) break;
+    await delay(LOOK_MS * 4);
+  }
+  throw new Error(`The embedded PostgreSQL does not start. Its log, ${logFile}, ends with:\n${failure || (await tailOf(logFile))}`);
+}
+
+/** Starts a server in a process group of its own: Ctrl-C in the terminal must not end it before Parley. */
+async function spawnServer(home: PostgresHome, data: string, logFile: string, settings: Record<string, string>): Promise<() => boolean> {
+  const all = {
+    listen_addresses: '127.0.0.1',
+    // A path may be longer than a socket's name may be.
+    unix_socket_directories: '',
+    max_connections: '200',
+    ...settings,
+  };
+  const output = await open(logFile, 'a', 0o600);
+  const server = spawn(
+    join(home.programs, 'bin', 'postgres'),
+    ['-D', data, '-p', String(await freePort()), ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
+    { cwd: '/', detached: true, stdio: ['ignore', output.fd, output.fd], ...home.user },
+  );
+  let ended = false;
+  server.once('exit', () => { ended = true; });
+  server.once('error', () => { ended = true; });
+  server.unref();
+  await output.close();
+  return () => ended;
+}
+
+/** What `postmaster.pid` says of the server that runs on the directory, if it does. */
+async function readPostmaster(data: string): Promise<{ pid: number; port: number } | null> {
+  const text = await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '');
+  const [pid, , , port] = text.split('\n').map(Number);
+  if (!pid || !port || !isAlive(pid)) return null;
+  const command = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => 'postgres');
+  if (command.trim() === 'postgres') return { pid, port };
+  // Its number went to another program since; PostgreSQL would take that for a server and refuse.
+  await rm(join(data, 'postmaster.pid'), { force: true });
+  return null;
+}
+
+async function tryConnect(port: number, password: string): Promise<pg.Client | null> {
+  const client = new pg.Client({ host: '127.0.0.1', port, user: SUPERUSER, password, database: 'postgres', connectionTimeoutMillis: 5_000 });
+  // A server that ends takes this connection with it; that is not this connection's affair.
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return client;
+  } catch {
+    await client.end().catch(() => undefined);
+    return null;
+  }
+}
+
+/** Whether this process is now the one that ends the server; the connection must stay open. */
+async function becomeOwner(client: pg.Client, patienceMs: number): Promise<boolean> {
+  const deadline = Date.now() + patienceMs;
+  for (;;) {
+    const { rows } = await client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1) AS locked', [OWNER_LOCK]);
+    if (rows[0]?.locked) return true;
+    if (Date.now() >= deadline) return false;
+    await delay(LOOK_MS * 4);
+  }
+}
+
+async function ensureDatabase(client: pg.Client): Promise<void> {
+  const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [DATABASE]);
+  if (rowCount === 0) {
+    await client.query(`CREATE DATABASE ${DATABASE}`).catch((error: unknown) => {
+      if ((error as { code?: string }).code !== '42P04') throw error;
+    });
+  }
+}
+
+async function run(home: PostgresHome, program: string, args: string[]): Promise<void> {
+  try {
+    await promisify(execFile)(join(home.programs, 'bin', program), args, { cwd: '/', ...home.user });
+  } catch (error) {
+    const { stderr = '', message } = error as { stderr?: string; message: string };
+    throw new Error(`PostgreSQL's ${program} failed: ${stderr.trim() || message}`);
+  }
+}
+
+async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => { resolve(port); });
+    });
+  });
+}
+
+async function tailOf(file: string): Promise<string> {
+  return (await readFile(file, 'utf8').catch(() => '')).trim().split('\n').slice(-8).join('\n');
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -1,0 +1,91 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import pg from 'pg';
+
+/** The same from src/ and from dist/. */
+const FOLDER = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));
+
+/** Held while migrations are applied, so that nodes that start together wait for one another. */
+const MIGRATION_LOCK = 72_707_369;
+const LOCK_WAIT = '60s';
+const LEAST_VERSION = 140_000;
+
+/**
+ * Applies the migrations that a database does not have, each in a transaction of its own.
+ *
+ * They are noted in `_prisma_migrations` as `prisma migrate deploy` notes them, so that either can go on
+ * where the other stopped; unlike it, this needs no engine to be downloaded. A database that has
+ * migrations which this version does not know is newer, and is left as it is: versions overlap while they
+ * are rolled out.
+ *
+ * @throws Error a sentence that names the migration and says what PostgreSQL said
+ */
+export async function applyMigrations(databaseUrl: string, folder = FOLDER): Promise<string[]> {
+  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
+  await client.connect();
+  try {
+    await requireVersion(client);
+    await client.query(`SET lock_timeout = '${LOCK_WAIT}'`);
+    await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]).catch((error: unknown) => {
+      throw new Error(`Another node has been migrating the database for over ${LOCK_WAIT}. Try again when it is done.`, { cause: error });
+    });
+    await client.query('RESET lock_timeout');
+    return await applyMissing(client, folder);
+  } finally {
+    await client.end();
+  }
+}
+
+async function applyMissing(client: pg.Client, folder: string): Promise<string[]> {
+  await client.query(`
+    CREATE TABLE IF NOT EXISTS _prisma_migrations (
+      id varchar(36) PRIMARY KEY, checksum varchar(64) NOT NULL, finished_at timestamptz,
+      migration_name varchar(255) NOT NULL, logs text, rolled_back_at timestamptz,
+      started_at timestamptz NOT NULL DEFAULT now(), applied_steps_count integer NOT NULL DEFAULT 0
+    )`);
+  const { rows } = await client.query<{ migration_name: string; checksum: string }>(
+    'SELECT migration_name, checksum FROM _prisma_migrations WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL',
+  );
+  const known = new Map(rows.map((row) => [row.migration_name, row.checksum]));
+  const entries = await readdir(folder, { withFileTypes: true });
+  const applied: string[] = [];
+  for (const name of entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort()) {
+    const text = await readFile(join(folder, name, 'migration.sql'), 'utf8');
+    const checksum = createHash('sha256').update(text).digest('hex');
+    if (!known.has(name)) {
+      await applyOne(client, name, text, checksum);
+      applied.push(name);
+    } else if (known.get(name) !== checksum) {
+      throw new Error(`The migration ${name} has changed since it was applied. Restore its file, and put the change into a new one.`);
+    }
+  }
+  return applied;
+}
+
+async function applyOne(client: pg.Client, name: string, text: string, checksum: string): Promise<void> {
+  try {
+    await client.query('BEGIN');
+    await client.query(text);
+    await client.query(
+      `INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)
+        VALUES ($1, $2, $3, clock_timestamp(), 1)`,
+      [randomUUID(), checksum, name],
+    );
+    await client.query('COMMIT');
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => undefined);
+    throw new Error(`The migration ${name} failed, and nothing of it was kept: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+async function requireVersion(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ server_version_num: string; server_version: string }>(
+    `SELECT current_setting('server_version_num') AS server_version_num, current_setting('server_version') AS server_version`,
+  );
+  const [version] = rows;
+  if (Number(version?.server_version_num) < LEAST_VERSION) {
+    throw new Error(`This is PostgreSQL ${version?.server_version}. Parley needs 14 or newer.`);
+  }
+}

@@ -1,0 +1,95 @@
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { nameKey } from '../users/users.ts';
+import type { Importing, ImportSummary } from './import.ts';
+import { derivedId, markAllRead, storeChatroom, storeMessages, type StoredMessage, storeUsers } from './store.ts';
+
+const SOURCE = 'irc:#ubuntu';
+const ROOM = { name: '#ubuntu', topic: 'Help and talk about Ubuntu, as it was on IRC' };
+
+/** Going back by more than this is midnight; by less, a clock that was set. */
+const MIDNIGHT_MINUTES = 6 * 60;
+
+interface Line {
+  nick: string;
+  text: string;
+  at: Date;
+  id: string;
+}
+
+/**
+ * Imports IRC logs in the form of the #ubuntu archive into one OPEN room: `[HH:MM] <nick> text` and
+ * `[HH:MM]  * nick does` become messages, `===` lines are what the server said and are left out. Times are
+ * taken as UTC; the day is in the file's name.
+ */
+export async function importIrc(importing: Importing, files: readonly string[], memberIds: readonly string[]): Promise<ImportSummary> {
+  const { database, progress } = importing;
+  const skipped: Record<string, number> = {};
+  const lines = (await Promise.all([...files].sort().map((file) => readLog(file, skipped)))).flat();
+
+  const users = new Map(
+    // Reversed, so that of several spellings of one nick the first is kept.
+    lines.toReversed().map(({ nick }) => [nickId(nick), { id: nickId(nick), name: nick, suffix: 'irc', nickname: nick }]),
+  );
+  const usersAdded = await storeUsers(database, [...users.values()].toReversed());
+  const [first] = lines;
+  const room = await storeChatroom(database, {
+    id: derivedId(SOURCE, 'room'),
+    kind: 'OPEN',
+    ...ROOM,
+    memberIds: [...new Set([...lines.map(({ nick }) => nickId(nick)), ...memberIds])],
+    createdAt: first?.at ?? new Date(0),
+  });
+  progress.start('Messages', lines.length);
+  const messages = await storeMessages(database, room.id, lines.map(toMessage), (count) => { progress.advance(count); });
+  progress.done();
+  await markAllRead(database, room.id);
+  return { users: usersAdded, chatrooms: Number(room.added), messages, skipped };
+}
+
+function nickId(nick: string): string {
+  return derivedId(SOURCE, nameKey(nick));
+}
+
+function toMessage({ nick, text, at, id }: Line): StoredMessage {
+  return { senderId: nickId(nick), body: text.trim() === '' ? null : text, createdAt: at, clientMessageId: id };
+}
+
+async function readLog(file: string, skipped: Record<string, number>): Promise<Line[]> {
+  const name = basename(file);
+  const [day] = /^\d{4}-\d\d-\d\d/.exec(name) ?? [];
+  if (day === undefined) throw new Error(`${name} does not begin with its day, such as 2004-12-25.`);
+  let midnight = Date.parse(`${day}T00:00Z`);
+  let minutes = 0;
+  const lines: Line[] = [];
+  for (const [i, line] of (await readFile(file, 'utf8')).split('\n').entries()) {
+    const [, hour, minute, spoken] = /^\[(\d\d):(\d\d)\] (.*)$/.exec(line.replace(/\r$/, '')) ?? [];
+    const [, speaker, said, actor, done] = /^(?:<([^>]+)> ?(.*)| \* (\S+) ?(.*))$/.exec(spoken ?? '') ?? [];
+    const nick = speaker ?? actor;
+    if (nick === undefined) {
+      count(skipped, line);
+      continue;
+    }
+    const now = Number(hour) * 60 + Number(minute);
+    if (now < minutes - MIDNIGHT_MINUTES) {
+      midnight += 86_400_000;
+      minutes = now;
+    }
+    minutes = Math.max(minutes, now);
+    const text = actor === undefined ? (said ?? '') : `/me ${done ?? ''}`;
+    lines.push({ nick, text, at: new Date(midnight + minutes * 60_000), id: `${name}:${i + 1}` });
+  }
+  return lines;
+}
+
+function count(skipped: Record<string, number>, line: string): void {
+  if (line === '') return;
+  const [reason] =
+    [
+      ['somebody joined', /^===.* (?:has )?joined #/i],
+      ['somebody took another nick', /^===.* (?:is )?now known as /],
+      ['something else that the server said', /^===/],
+      ['a line of another form', /^/],
+    ].find(([, pattern]) => (pattern as RegExp).test(line)) ?? [];
+  skipped[String(reason)] = (skipped[String(reason)] ?? 0) + 1;
+}

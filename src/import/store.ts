@@ -1,0 +1,217 @@
+import { createHash } from 'node:crypto';
+import { type Database, sql } from '../database/database.ts';
+import type { ChatroomKind } from '../database/generated/enums.ts';
+import { checkUsername, nameKey } from '../users/users.ts';
+
+/**
+ * Writes whole chats at once. Everything has an id that follows from where it comes from, so that writing
+ * the same again adds nothing, and a run that was cut short is completed by the next.
+ */
+
+/** The id of what is called `name` in the source `source`: a UUID of version 8, out of SHA-256. */
+export function derivedId(source: string, name: string): string {
+  const hex = createHash('sha256').update(`${source}\0${name}`).digest('hex');
+  const variant = ((Number.parseInt(hex.charAt(16), 16) & 3) | 8).toString(16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+export interface StoredUser {
+  id: string;
+  /** As the source has it; made to fit where it breaks the rules for usernames. */
+  name: string;
+  /** What to put behind the name if someone else has it, such as `irc`. */
+  suffix: string;
+  nickname?: string;
+  email?: string | null;
+  bio?: string;
+  passwordHash?: string | null;
+  isBot?: boolean;
+}
+
+/** Adds users who are not there yet. Answers how many it added. */
+export async function storeUsers(database: Database, users: readonly StoredUser[]): Promise<number> {
+  const existing = await database.prisma.user.findMany({ select: { id: true, usernameKey: true, emailKey: true } });
+  const ids = new Set(existing.map((user) => user.id));
+  const names = new Set(existing.map((user) => user.usernameKey));
+  const emails = new Set(existing.map((user) => user.emailKey));
+  const data = users
+    .filter((user) => !ids.has(user.id))
+    .map((user) => {
+      const username = freeName(user, names);
+      names.add(nameKey(username));
+      const nickname = clean(user.nickname ?? user.name).trim().slice(0, 64) || username;
+      const emailKey = user.email && !emails.has(nameKey(user.email)) ? nameKey(user.email) : null;
+      return {
+        id: user.id,
+        username,
+        usernameKey: nameKey(username),
+        nickname,
+        nicknameKey: nameKey(nickname),
+        email: emailKey === null ? null : (user.email ?? null),
+        emailKey,
+        bio: user.bio ?? null,
+        passwordHash: user.passwordHash ?? null,
+        isBot: user.isBot ?? false,
+      };
+    });
+  const { count } = await database.prisma.user.createMany({ data, skipDuplicates: true });
+  return count;
+}
+
+/** A username out of any name: other characters become '-', and a number is added while it is taken. */
+function freeName(user: StoredUser, taken: ReadonlySet<string>): string {
+  const letters = clean(user.name).normalize('NFKC').replace(/[^\p{L}\p{M}\p{Nd}_.-]+/gu, '-').replace(/^-+|-+$/g, '');
+  const base = [...letters].slice(0, 24).join('');
+  const candidates = [base, base ? `${base}.${user.suffix}` : user.suffix];
+  for (let i = 0; ; i += 1) {
+    const name = candidates[i] ?? `${candidates[1]}${i}`;
+    if (fits(name) && !taken.has(nameKey(name))) return name;
+  }
+}
+
+function fits(name: string): boolean {
+  try {
+    return checkUsername(name, 'username') === name;
+  } catch {
+    return false;
+  }
+}
+
+/** Makes friends of pairs; those who are already stay so. */
+export async function storeFriendships(database: Database, pairs: readonly (readonly [string, string])[]): Promise<void> {
+  const data = pairs.flatMap(([a, b]) => [
+    { userId: a, friendId: b },
+    { userId: b, friendId: a },
+  ]);
+  await database.prisma.friendship.createMany({ data, skipDuplicates: true });
+}
+
+export interface StoredChatroom {
+  id: string;
+  kind: ChatroomKind;
+  name?: string | null;
+  topic?: string | null;
+  /** The first is the owner, except in a DIRECT room. */
+  memberIds: readonly string[];
+  createdAt: Date;
+}
+
+/** Adds a room and its members where they are missing. Answers the room's id, and whether it is new. */
+export async function storeChatroom(database: Database, room: StoredChatroom): Promise<{ id: string; added: boolean }> {
+  const { kind, createdAt, memberIds } = room;
+  const directKey = kind === 'DIRECT' ? [...memberIds].sort().join(':') : null;
+  const ownerId = memberIds[0] ?? null;
+  const { count } = await database.prisma.chatroom.createMany({
+    data: { id: room.id, kind, name: room.name ?? null, topic: room.topic ?? null, ownerId, directKey, createdAt, activeAt: createdAt },
+    skipDuplicates: true,
+  });
+  // The pair may have a room already, which they made themselves.
+  const { id } = await database.prisma.chatroom.findUniqueOrThrow({ where: directKey === null ? { id: room.id } : { directKey } });
+  await database.prisma.member.createMany({
+    data: memberIds.map((userId) => ({
+      chatroomId: id,
+      userId,
+      role: kind !== 'DIRECT' && userId === ownerId ? ('OWNER' as const) : ('MEMBER' as const),
+      joinedAt: createdAt,
+    })),
+    skipDuplicates: true,
+  });
+  return { id, added: count === 1 };
+}
+
+export interface StoredMessage {
+  senderId: string;
+  /** Null for one that has no text: it is stored as deleted, so that the numbers match the source. */
+  body: string | null;
+  createdAt: Date;
+  /** What it is recognised by: unique in its room. */
+  clientMessageId: string;
+}
+
+/** How many messages are committed at once. */
+export const BATCH = 2_000;
+
+/**
+ * Adds messages to the end of a room, in their order, without those that are there already. Each batch
+ * locks the room as a send does, so that a running server is not disturbed.
+ *
+ * @returns how many were added
+ */
+export async function storeMessages(
+  database: Database,
+  chatroomId: string,
+  messages: readonly StoredMessage[],
+  onStored: (count: number) => void = () => undefined,
+): Promise<number> {
+  let added = 0;
+  for (let start = 0; start < messages.length; start += BATCH) {
+    const batch = messages.slice(start, start + BATCH);
+    added += await storeBatch(database, chatroomId, batch);
+    onStored(batch.length);
+  }
+  return added;
+}
+
+async function storeBatch(database: Database, chatroomId: string, batch: readonly StoredMessage[]): Promise<number> {
+  const rows = JSON.stringify(
+    batch.map(({ senderId, body, createdAt, clientMessageId }, place) => ({
+      place,
+      sender_id: senderId,
+      body: body === null ? null : clean(body),
+      created_at: createdAt,
+      client_message_id: clientMessageId,
+    })),
+  );
+  return database.transaction(async (query) => {
+    await query(sql`SELECT FROM chatrooms WHERE id = ${chatroomId}::uuid FOR NO KEY UPDATE`);
+    const [counted] = await query<{ added: number }>(sql`
+      WITH given AS (
+        SELECT * FROM jsonb_to_recordset(${rows}::jsonb)
+          AS g (place int, sender_id uuid, body text, created_at timestamptz(3), client_message_id text)
+      ), missing AS (
+        SELECT g.*, row_number() OVER (ORDER BY g.place)::int AS nth FROM given g
+          WHERE NOT EXISTS (
+            SELECT FROM messages m WHERE m.chatroom_id = ${chatroomId}::uuid
+              AND m.sender_id = g.sender_id AND m.client_message_id = g.client_message_id)
+      ), stored AS (
+        INSERT INTO messages (chatroom_id, number, seq, sender_id, body, client_message_id, created_at, deleted_at)
+          SELECT c.id, c.last_number + nth, c.last_seq + nth, sender_id, body, client_message_id, g.created_at,
+                 CASE WHEN body IS NULL THEN g.created_at END
+            FROM missing g, chatrooms c WHERE c.id = ${chatroomId}::uuid
+          RETURNING chatroom_id, number, seq, created_at
+      ), logged AS (
+        INSERT INTO events (chatroom_id, seq, kind, number) SELECT chatroom_id, seq, 'MESSAGE_ADDED', number FROM stored
+      ), counted AS (
+        SELECT count(*)::int AS added, max(created_at) AS latest FROM stored
+      )
+      UPDATE chatrooms c
+        SET last_number = last_number + added, last_seq = last_seq + added,
+            last_message_at = greatest(last_message_at, latest), active_at = greatest(last_message_at, latest)
+        FROM counted WHERE c.id = ${chatroomId}::uuid AND added > 0 RETURNING added`);
+    return counted?.added ?? 0;
+  });
+}
+
+/** Everyone in the room has read what was written into it. */
+export async function markAllRead(database: Database, chatroomId: string): Promise<void> {
+  await database.query(sql`
+    UPDATE members m SET last_read_number = c.last_number FROM chatrooms c
+      WHERE c.id = ${chatroomId}::uuid AND m.chatroom_id = c.id AND m.last_read_number < c.last_number`);
+}
+
+/** Moves the read marks of members forward to the last message that each has seen. */
+export async function markSeen(database: Database, chatroomId: string, seen: readonly { userId: string; clientMessageId: string }[]): Promise<void> {
+  await database.query(sql`
+    UPDATE members m SET last_read_number = latest.number FROM (
+        SELECT (s->>'userId')::uuid AS user_id, max(number) AS number
+          FROM jsonb_array_elements(${JSON.stringify(seen)}::jsonb) s
+          JOIN messages ON chatroom_id = ${chatroomId}::uuid AND client_message_id = s->>'clientMessageId'
+          GROUP BY 1
+      ) latest
+      WHERE m.chatroom_id = ${chatroomId}::uuid AND m.user_id = latest.user_id AND m.last_read_number < latest.number`);
+}
+
+/** PostgreSQL stores neither U+0000 nor half of a surrogate pair. */
+function clean(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '');
+}
