@@ -1,0 +1,176 @@
+import { createClient, type Client as WebSocketClient, type CloseCode } from 'graphql-ws';
+import { onTestFinished } from 'vitest';
+import WebSocket from 'ws';
+
+export interface GraphQLResult<Data = any> {
+  data?: Data;
+  errors?: { message: string; path?: (string | number)[]; extensions: { code: string; [key: string]: unknown } }[];
+}
+
+/** Sends one operation over HTTP and answers whatever comes back. */
+export async function request(url: string, query: string, variables: object = {}, headers: Record<string, string> = {}): Promise<GraphQLResult> {
+  const response = await fetch(`${url}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ query, variables }),
+  });
+  return (await response.json()) as GraphQLResult;
+}
+
+/** A signed-in user and how they talk to a node. */
+export interface Person {
+  id: string;
+  username: string;
+  accessToken: string;
+  refreshToken: string;
+  /** Sends an operation and answers its data; an error fails the test. */
+  ask(query: string, variables?: object): Promise<any>;
+  /** Sends an operation and answers the code of its first error; none fails the test. */
+  refused(query: string, variables?: object): Promise<string>;
+  /** The same person at another node. */
+  at(url: string): Person;
+  /** Opens a WebSocket. */
+  connect(): Connection;
+}
+
+const SIGN_UP = `mutation ($input: SignUpInput!) {
+  signUp(input: $input) { accessToken refreshToken viewer { user { id username } } }
+}`;
+
+export const PASSWORD = 'correct horse';
+
+/** Makes an account. */
+export async function signUp(url: string, username: string): Promise<Person> {
+  const { data, errors } = await request(url, SIGN_UP, { input: { username, password: PASSWORD } });
+  if (!data) throw new Error(JSON.stringify(errors));
+  const { accessToken, refreshToken, viewer } = data.signUp;
+  return person(url, { ...viewer.user, accessToken, refreshToken });
+}
+
+function person(url: string, account: Pick<Person, 'id' | 'username' | 'accessToken' | 'refreshToken'>): Person {
+  const headers = { authorization: `Bearer ${account.accessToken}` };
+  return {
+    ...account,
+    async ask(query, variables) {
+      const { data, errors } = await request(url, query, variables, headers);
+      if (errors) throw new Error(`${query}\n${JSON.stringify(errors)}`);
+      return data;
+    },
+    async refused(query, variables) {
+      const { errors } = await request(url, query, variables, headers);
+      if (!errors?.[0]) throw new Error(`${query}\nwas not refused`);
+      return errors[0].extensions.code;
+    },
+    at: (otherUrl) => person(otherUrl, account),
+    connect: () => connect(url, account.accessToken),
+  };
+}
+
+/** What a subscription has received, and will. */
+export interface Stream<Event = any> {
+  /** All events so far. */
+  received: Event[];
+  /** The next event that was not taken yet. */
+  next(): Promise<Event>;
+  /** Takes the next so many events. */
+  take(count: number): Promise<Event[]>;
+  /** How it ended: undefined when complete, otherwise the errors. */
+  ended: Promise<unknown>;
+  stop(): void;
+}
+
+export interface Connection {
+  client: WebSocketClient;
+  /** Subscribes, and answers when the server has taken it up. */
+  subscribe(query: string, variables?: object): Stream;
+  /** Queries and mutations over the socket. */
+  ask(query: string, variables?: object): Promise<GraphQLResult>;
+  /** The code with which the server closed the socket. */
+  closed: Promise<CloseCode | number>;
+  /** Cuts the connection without a word. */
+  cut(): void;
+}
+
+/** A graphql-ws client that does not come back by itself. */
+export function connect(url: string, accessToken?: string): Connection {
+  let socket: WebSocket | undefined;
+  let onClosed: (code: number) => void;
+  const closed = new Promise<number>((resolve) => (onClosed = resolve));
+  const client = createClient({
+    url: `${url.replace(/^http/, 'ws')}/graphql`,
+    webSocketImpl: WebSocket,
+    retryAttempts: 0,
+    lazy: false,
+    onNonLazyError: () => undefined,
+    ...(accessToken === undefined ? {} : { connectionParams: { authorization: `Bearer ${accessToken}` } }),
+    on: {
+      opened: (opened) => { socket = opened as WebSocket; },
+      closed: (event) => { onClosed((event as { code: number }).code); },
+    },
+  });
+  onTestFinished(async () => { await client.dispose(); });
+  return {
+    client,
+    closed,
+    cut: () => socket?.terminate(),
+    subscribe: (query, variables) => listen(client, query, variables),
+    ask: (query, variables) =>
+      new Promise((resolve, reject) => {
+        let result: GraphQLResult | undefined;
+        client.subscribe(
+          { query, variables: variables as Record<string, unknown> },
+          {
+            next: (value) => { result = value as GraphQLResult; },
+            error: (errors) => { Array.isArray(errors) ? resolve({ errors } as GraphQLResult) : reject(errors as Error); },
+            complete: () => { resolve(result ?? {}); },
+          },
+        );
+      }),
+  };
+}
+
+function listen(client: WebSocketClient, query: string, variables?: object): Stream {
+  const received: any[] = [];
+  let taken = 0;
+  let wake: () => void = () => undefined;
+  let failed: unknown;
+  let finish: (how: unknown) => void;
+  const ended = new Promise<unknown>((resolve) => (finish = resolve));
+  const stop = client.subscribe(
+    { query, variables: variables as Record<string, unknown> },
+    {
+      next(result) {
+        if (result.errors) failed = result.errors;
+        else received.push(Object.values(result.data ?? {})[0]);
+        wake();
+      },
+      error(errors) {
+        failed = errors;
+        finish(errors);
+        wake();
+      },
+      complete() {
+        finish(undefined);
+        wake();
+      },
+    },
+  );
+  async function next() {
+    while (received.length <= taken) {
+      if (failed) throw new Error(JSON.stringify(failed));
+      await new Promise<void>((resolve) => (wake = resolve));
+    }
+    return received[taken++];
+  }
+  return {
+    received,
+    ended,
+    stop,
+    next,
+    async take(count) {
+      const events = [];
+      while (events.length < count) events.push(await next());
+      return events;
+    },
+  };
+}

@@ -1,0 +1,60 @@
+import { pino } from 'pino';
+import pg from 'pg';
+import { inject, onTestFinished } from 'vitest';
+import { parseConfig } from '../../src/config.ts';
+import { type RunningServer, startServer } from '../../src/server.ts';
+
+export const AUTH_SECRET = 'a secret of the tests, which guards nothing';
+
+export interface TestServer extends RunningServer {
+  databaseUrl: string;
+  /** The statements that were sent to the database since the last call. */
+  statements(): string[];
+}
+
+/** A migrated, empty database for this test alone. */
+export async function createTestDatabase(): Promise<string> {
+  const url = inject('postgresUrl');
+  const name = `test_${process.pid}_${crypto.randomUUID().slice(0, 8)}`;
+  await admin(url, `CREATE DATABASE ${name} TEMPLATE template`);
+  onTestFinished(() => admin(url, `DROP DATABASE ${name} WITH (FORCE)`), 60_000);
+  return url.replace(/parley$/, name);
+}
+
+async function admin(url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  // Two clones at once: the template must not be in use.
+  await client.query('SELECT pg_advisory_lock(1)');
+  await client.query(statement);
+  await client.end();
+}
+
+/** A node on a database of its own, or on one that it shares with others. It ends with the test. */
+export async function startTestServer(
+  options: { databaseUrl?: string; redisUrl?: string; env?: Record<string, string> } = {},
+): Promise<TestServer> {
+  const databaseUrl = options.databaseUrl ?? (await createTestDatabase());
+  let statements: string[] = [];
+  const config = parseConfig({ PORT: '0', HOST: '127.0.0.1', NODE_ENV: 'test', ...(options.redisUrl ? { REDIS_URL: options.redisUrl } : {}), ...options.env });
+  const server = await startServer(config, {
+    databaseUrl,
+    authSecret: AUTH_SECRET,
+    log: pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
+    onStatement: (text) => statements.push(text),
+  });
+  let stopped: Promise<void> | undefined;
+  const stop = () => (stopped ??= server.stop());
+  onTestFinished(stop, 60_000);
+  return {
+    ...server,
+    stop,
+    databaseUrl,
+    statements() {
+      // The sweep asks once a second, whatever else goes on.
+      const seen = statements.filter((text) => !text.includes('pg_snapshot_xmin(pg_current_snapshot())'));
+      statements = [];
+      return seen;
+    },
+  };
+}

@@ -1,0 +1,51 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import type { TestProject } from 'vitest/node';
+import { startEmbeddedPostgres } from '../../src/database/embedded.ts';
+import { applyMigrations } from '../../src/database/migrations.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** A server whose database `template` is migrated and empty. */
+    postgresUrl: string;
+    /** The machine's redis-server, or nothing. */
+    redisServer: string;
+  }
+}
+
+/** One PostgreSQL for all test files; each makes clones of its template. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'parley-test-'));
+  const postgres = await startEmbeddedPostgres({
+    dataDir,
+    log: () => undefined,
+    // Nothing here outlives the tests. Those of durability start a server of their own.
+    settings: { fsync: 'off', max_connections: '300' },
+  });
+  const client = new pg.Client({ connectionString: postgres.url });
+  await client.connect();
+  await client.query('CREATE DATABASE template');
+  await client.end();
+  await applyMigrations(postgres.url.replace(/parley$/, 'template'));
+
+  const redisServer = findRedis();
+  if (!redisServer) process.stdout.write('There is no redis-server on this machine: the suites of several nodes are skipped.\n');
+  project.provide('postgresUrl', postgres.url);
+  project.provide('redisServer', redisServer);
+  return async () => {
+    await postgres.stop();
+    await rm(dataDir, { recursive: true, force: true });
+  };
+}
+
+function findRedis(): string {
+  try {
+    return execFileSync('sh', ['-c', 'command -v redis-server'], { encoding: 'utf8' }).trim();
+  } catch {
+    return '';
+  }
+}
