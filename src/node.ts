@@ -26,7 +26,7 @@ export async function createNode(options: NodeOptions): Promise<ServerNode> {
     onError: (error) => { log.warn({ err: error }, 'A database connection broke; the pool makes another.'); },
   });
   const bus = createBus({ redisUrl, log });
-  const tails = createTails({ database, bus, log });
+  const tails = await createTails({ database, bus, log });
   return {
     database,
     tails,

@@ -63,8 +63,10 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       await webSockets.close();
       // Streams over SSE never end by themselves: without the tails they do.
       node.tails.close();
-      server.closeIdleConnections();
+      // A connection that a client keeps open becomes idle only when its last answer is out.
+      const closing = setInterval(() => { server.closeIdleConnections(); }, 50);
       await closed;
+      clearInterval(closing);
       await yoga.dispose();
       await node.close();
     },

@@ -1,13 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { startTestServer } from './support/server.ts';
-import { MESSAGE_ADDED, send, world } from './support/world.ts';
+import type { Person } from './support/client.ts';
+import { connect } from './support/client.ts';
+import { hasRedis, startRedis } from './support/redis.ts';
+import { createTestDatabase, startTestServer } from './support/server.ts';
+import { MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
+
+const CURSOR = 'query ($id: ID!) { chatroom(id: $id) { cursor lastMessage { cursor } } }';
+const cursorOf = async (person: Person, room: string): Promise<string> => (await person.ask(CURSOR, { id: room })).chatroom.cursor;
+const numbers = (events: any[]) => events.map((event) => event.message.number);
+const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
 
 describe('messageAdded', () => {
   test('a member receives what another sends, and who drops the socket resumes with exactly what was missed', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const first = ben.connect();
-    const live = first.subscribe(MESSAGE_ADDED, { room, after: (await ben.ask(`query ($id: ID!) { chatroom(id: $id) { cursor } }`, { id: room })).chatroom.cursor });
+    const live = first.subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
     await send(ann, room, 'one');
     const { cursor, message } = await live.next();
     expect(message).toMatchObject({ number: 1, body: 'one', sender: { username: 'ann' } });
@@ -20,4 +28,227 @@ describe('messageAdded', () => {
     expect((await resumed.next()).message.body).toBe('five');
     expect(resumed.received).toHaveLength(4);
   });
+
+  test('the seam between missed and live neither loses nor repeats, however many resume while others send', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const start = await cursorOf(ben, room);
+    const sending = (async () => {
+      for (let i = 0; i < 60; i += 1) await Promise.all([send(ann, room, 'a'), send(ben, room, 'b'), send(ann, room, 'c')]);
+    })();
+    const streams = [];
+    for (let i = 0; i < 20; i += 1) {
+      const stream = ben.connect().subscribe(MESSAGE_ADDED, { room, after: start });
+      await stream.next();
+      streams.push(stream);
+    }
+    await sending;
+    for (const stream of streams) {
+      await stream.take(179);
+      expect(numbers(stream.received)).toEqual(Array.from({ length: 180 }, (_, i) => i + 1));
+    }
+  });
+
+  test('every cursor of a room resumes: of the room, of a message, of an edge and of an event', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const before = await cursorOf(ann, room);
+    const sent = await ann.ask(SEND, { input: { chatroomId: room, body: 'one' } });
+    const { cursor: afterOne } = (await ann.connect().subscribe(MESSAGE_ADDED, { room, after: before }).next()) as { cursor: string };
+    const { chatroom } = await ann.ask(CURSOR, { id: room });
+    await send(ann, room, 'two');
+    const cursors = [sent.sendMessage.message.cursor, sent.sendMessage.edge.cursor, afterOne, chatroom.cursor, chatroom.lastMessage.cursor];
+    for (const after of cursors) {
+      const stream = ann.connect().subscribe(MESSAGE_ADDED, { room, after });
+      expect((await stream.next()).message.body).toBe('two');
+    }
+  });
+
+  test('a cursor is no newer than the other fields of its operation: query, then subscribe, loses nothing', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const BOTH = `query ($id: ID!) { a: chatroom(id: $id) { messages(last: 100) { nodes { number } } } b: node(id: $id) { ... on Chatroom { cursor } } }`;
+    let sending = true;
+    const sender = (async () => {
+      while (sending) await send(ann, room, 'x');
+    })();
+    const asked = await Promise.all(Array.from({ length: 20 }, () => ben.ask(BOTH, { id: room })));
+    sending = false;
+    await sender;
+    const { number: last } = await send(ann, room, 'last');
+    for (const { a, b } of asked) {
+      const known = a.messages.nodes.at(-1)?.number ?? 0;
+      const stream = ben.connect().subscribe(MESSAGE_ADDED, { room, after: b.cursor });
+      const { message } = await stream.next();
+      expect(message.number).toBeLessThanOrEqual(known + 1);
+      await stream.take(last - message.number);
+      expect(numbers(stream.received)).toEqual(Array.from({ length: last - message.number + 1 }, (_, i) => message.number + i));
+    }
+  });
+
+  test('a transaction that had begun before the query and committed after it is not lost', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const { database } = server.node;
+    const [{ id: roomKey } = { id: '' }] = await database.query<{ id: string }>({ text: 'SELECT id FROM chatrooms', values: [] } as never);
+    const { cursor } = await database.transaction(async (query) => {
+      const [user] = await query<{ id: string }>({ text: `SELECT id FROM users WHERE username = 'ann'`, values: [] } as never);
+      await query({ text: `SELECT send_message($1::uuid, $2::uuid, 'slow', NULL, NULL)`, values: [roomKey, user?.id] } as never);
+      return { cursor: await cursorOf(ann, room) };
+    });
+    await send(ann, room, 'quick');
+    const events = await ann.connect().subscribe(MESSAGE_ADDED, { room, after: cursor }).take(2);
+    expect(events.map((event) => event.message.body)).toEqual(['slow', 'quick']);
+  });
+
+  test('refuses strangers, cursors of another kind or room, and those of another or an older database', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    await send(ann, room, 'one');
+    const refusal = async (person: Person, variables: object) => codeOf(await person.connect().subscribe(MESSAGE_ADDED, { room, ...variables }).ended);
+    expect(await refusal(eve, {})).toBe('NOT_FOUND');
+    expect(await refusal(eve, { after: await cursorOf(ann, room) })).toBe('NOT_FOUND');
+    expect(await refusal(ann, { room: 'junk' })).toBe('NOT_FOUND');
+    expect(await refusal(ann, { after: 'junk' })).toBe('BAD_USER_INPUT');
+    const other = (await ann.ask(`mutation ($with: ID!) { createChatroom(input: { kind: DIRECT, memberIds: [$with] }) { chatroom { cursor } } }`, { with: ben.id })).createChatroom.chatroom;
+    expect(await refusal(ann, { after: other.cursor })).toBe('BAD_USER_INPUT');
+
+    const cursor = Buffer.from(await cursorOf(ann, room), 'base64url').toString().split(' ');
+    const forged = (change: (parts: string[]) => void) => {
+      const parts = [...cursor];
+      change(parts);
+      return Buffer.from(parts.join(' ')).toString('base64url');
+    };
+    expect(await refusal(ann, { after: forged((parts) => { parts[1] = 'AAAAAAAA'; }) })).toBe('RESYNC_REQUIRED');
+    expect(await refusal(ann, { after: forged((parts) => { parts[4] = '99'; }) })).toBe('RESYNC_REQUIRED');
+    expect(await refusal(ann, { after: forged((parts) => { parts[5] = '999999999:999999999:'; }) })).toBe('RESYNC_REQUIRED');
+    for (const floor of ['0:1:', '5:3:', '5:9:4', '5:9:6,6', '5:9:9', 'x']) {
+      expect(await refusal(ann, { after: forged((parts) => { parts[5] = floor; }) }), floor).toBe('BAD_USER_INPUT');
+    }
+    const anonymous = connect(server.url).subscribe(MESSAGE_ADDED, { room });
+    expect(codeOf(await anonymous.ended)).toBe('UNAUTHENTICATED');
+  });
+
+  test('what was pruned from the log is said, before anything is sent', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const old = await cursorOf(ann, room);
+    await send(ann, room, 'one');
+    const { cursor } = await send(ann, room, 'two');
+    await server.node.database.prisma.event.deleteMany({ where: { seq: 1 } });
+    const stream = ann.connect().subscribe(MESSAGE_ADDED, { room, after: old });
+    expect(codeOf(await stream.ended)).toBe('RESYNC_REQUIRED');
+    expect(stream.received).toEqual([]);
+    await send(ann, room, 'three');
+    expect((await ann.connect().subscribe(MESSAGE_ADDED, { room, after: cursor }).next()).message.body).toBe('three');
+  });
+
+  test('a stream over SSE resumes the same way', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const after = await cursorOf(ben, room);
+    await send(ann, room, 'missed');
+    const response = await fetch(`${server.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/event-stream', authorization: `Bearer ${ben.accessToken}` },
+      body: JSON.stringify({ query: MESSAGE_ADDED, variables: { room, after } }),
+    });
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = '';
+    const until = async (pattern: RegExp) => {
+      while (!pattern.test(text)) text += (await reader?.read())?.value ?? '';
+    };
+    await until(/"body":"missed"/);
+    await send(ann, room, 'live');
+    await until(/"body":"live"/);
+    expect(text.match(/event: next/g)).toHaveLength(2);
+    await reader?.cancel();
+    await expect.poll(() => server.node.tails.size()).toBe(0);
+  });
+
+  test('queries and mutations run over WebSocket as over HTTP, with the same errors', async () => {
+    const server = await startTestServer();
+    const { ann, eve, room } = await world(server);
+    const socket = ann.connect();
+    const sent = await socket.ask(SEND, { input: { chatroomId: room, body: 'over the socket' } });
+    expect(sent.data.sendMessage.message.number).toBe(1);
+    const codes = async (result: Promise<{ errors?: { extensions: { code: string } }[] }>) => (await result).errors?.map((error) => error.extensions.code);
+    expect(await codes(eve.connect().ask(SEND, { input: { chatroomId: room, body: 'hi' } }))).toEqual(['NOT_FOUND']);
+    expect(await codes(socket.ask('{ nothing }'))).toEqual(['BAD_USER_INPUT']);
+    expect(await codes(socket.ask('{ viewer '))).toEqual(['BAD_USER_INPUT']);
+    expect(await codes(socket.ask(SEND, { input: { chatroomId: room } }))).toEqual(['BAD_USER_INPUT']);
+    await ann.ask('mutation { signOut { ok } }');
+    expect(await codes(socket.ask('{ viewer { id } }'))).toEqual(['UNAUTHENTICATED']);
+  });
+
+  test('gives back everything: no tail is left when the last subscriber has gone', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const connection = ann.connect();
+    const streams = [1, 2, 3].map(() => connection.subscribe(MESSAGE_ADDED, { room }));
+    await expect.poll(() => server.node.tails.size()).toBe(1);
+    streams[0]?.stop();
+    streams[1]?.stop();
+    await send(ann, room, 'still heard');
+    await streams[2]?.next();
+    connection.cut();
+    await expect.poll(() => server.node.tails.size()).toBe(0);
+  });
+
+  test('a stopped server closes its sockets with 1012', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const connection = ann.connect();
+    const stream = connection.subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ann, room) });
+    await send(ann, room, 'one');
+    await stream.next();
+    await server.stop();
+    expect(await connection.closed).toBe(1012);
+  });
+});
+
+describe('two nodes on one database', () => {
+  test('without a bus between them, the sweep finds even the only message of a quiet room', async () => {
+    const databaseUrl = await createTestDatabase();
+    const [here, there] = [await startTestServer({ databaseUrl }), await startTestServer({ databaseUrl })];
+    const { ann, ben, room } = await world(here);
+    const stream = ben.at(there.url).connect().subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
+    await expect.poll(() => there.node.tails.size()).toBe(1);
+    await send(ann, room, 'alone');
+    expect((await stream.next()).message.body).toBe('alone');
+  });
+
+  test.skipIf(!hasRedis())('with Redis (skipped without a redis-server), what is sent here is received there', async () => {
+    const redis = await startRedis();
+    const databaseUrl = await createTestDatabase();
+    const [here, there] = [await startTestServer({ databaseUrl, redisUrl: redis.url }), await startTestServer({ databaseUrl, redisUrl: redis.url })];
+    const { ann, ben, room } = await world(here);
+    const stream = ben.at(there.url).connect().subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
+    for (let i = 1; i <= 50; i += 1) {
+      await send(i % 2 ? ann : ben.at(there.url), room, `${i}`);
+      expect((await stream.next()).message).toMatchObject({ number: i, body: `${i}` });
+    }
+  });
+
+  test.skipIf(!hasRedis()).each(['SIGKILL', 'SIGSTOP'] as const)(
+    'with Redis ended by %s (skipped without a redis-server), sends are acknowledged and messages arrive',
+    async (signal) => {
+      const redis = await startRedis();
+      const databaseUrl = await createTestDatabase();
+      const [here, there] = [await startTestServer({ databaseUrl, redisUrl: redis.url }), await startTestServer({ databaseUrl, redisUrl: redis.url })];
+      const { ann, ben, room } = await world(here);
+      const stream = ben.at(there.url).connect().subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
+      await send(ann, room, 'before');
+      await stream.next();
+      redis.signal(signal);
+      await send(ann, room, 'one');
+      await send(ann, room, 'two');
+      expect((await stream.take(2)).map((event) => event.message.body)).toEqual(['one', 'two']);
+      // Who subscribes while Redis is away is served too.
+      const late = ben.at(there.url).connect().subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
+      if (signal === 'SIGSTOP') redis.signal('SIGCONT');
+      await send(ann, room, 'three');
+      expect((await late.next()).message.body).toBe('three');
+    },
+  );
 });

@@ -42,7 +42,7 @@ const RECENT = 256;
 const SWEEP_MS = 1_000;
 
 /** The tails of one node. */
-export function createTails({ database, bus, log }: { database: Database; bus: Bus; log: Logger }): Tails {
+export async function createTails({ database, bus, log }: { database: Database; bus: Bus; log: Logger }): Promise<Tails> {
   const tails = new Map<string, Tail>();
 
   function advance(chatroomId: string, tail: Tail, known: number): void {
@@ -102,7 +102,7 @@ export function createTails({ database, bus, log }: { database: Database; bus: B
     tail.unsubscribe();
   }
 
-  const sweep = startSweep({
+  const sweep = await startSweep({
     database,
     log,
     onReached(chatroomId, seq) {
@@ -195,13 +195,14 @@ function recentAfter(tail: Tail, seq: number): LogEvent[] | undefined {
  * What one sweep could not see, because it was not yet committed, belongs to transactions at or after its
  * snapshot's xmin: the next sweep begins there. No clock and no margin is involved.
  */
-function startSweep(options: {
+async function startSweep(options: {
   database: Database;
   log: Logger;
   onReached: (chatroomId: string, seq: number) => void;
   onSwept: () => void;
-}): { stop(): void } {
-  let since: string | undefined;
+}): Promise<{ stop(): void }> {
+  // Before there are tails: what is committed from here on, the first sweep sees.
+  let since = await snapshotXmin(options.database);
   let sweeping = false;
 
   async function sweep(): Promise<void> {
@@ -213,9 +214,9 @@ function startSweep(options: {
           FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin) s
           LEFT JOIN (
             SELECT chatroom_id, max(seq) AS seq FROM events
-              WHERE xid >= ${since ?? null}::text::xid8 GROUP BY chatroom_id
+              WHERE xid >= ${since}::text::xid8 GROUP BY chatroom_id
           ) e ON true`);
-      since = rows[0]?.xmin;
+      since = rows[0]?.xmin ?? since;
       for (const row of rows) if (row.chatroomId !== null) options.onReached(row.chatroomId, row.seq);
       options.onSwept();
     } catch (error) {
@@ -232,4 +233,10 @@ function startSweep(options: {
       clearInterval(timer);
     },
   };
+}
+
+async function snapshotXmin(database: Database): Promise<string> {
+  const [snapshot] = await database.query<{ xmin: string }>(sql`SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin`);
+  if (!snapshot) throw new Error('PostgreSQL gave no snapshot.');
+  return snapshot.xmin;
 }

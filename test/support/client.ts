@@ -150,7 +150,7 @@ function listen(client: WebSocketClient, query: string, variables?: object): Str
         wake();
       },
       complete() {
-        finish(undefined);
+        finish(failed);
         wake();
       },
     },

@@ -1,0 +1,134 @@
+import { describe, expect, test } from 'vitest';
+import { startTestServer } from './support/server.ts';
+import { SEND, send, world } from './support/world.ts';
+
+const PAGE = `query ($id: ID!, $first: Int, $after: String, $last: Int, $before: String) {
+  chatroom(id: $id) { cursor messages(first: $first, after: $after, last: $last, before: $before) {
+    edges { cursor node { number body cursor } } nodes { number }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } }`;
+
+describe('sendMessage', () => {
+  test('numbers what 32 people send at once 1..n without a hole', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const sent = await Promise.all(
+      Array.from({ length: 32 }, async (_, i) => {
+        const numbers = [];
+        for (let k = 0; k < 10; k += 1) numbers.push((await send(i % 2 ? ann : ben, room, `${i}.${k}`)).number);
+        return numbers;
+      }),
+    );
+    // Each sender's own messages keep their order.
+    for (const numbers of sent) expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
+    expect(sent.flat().sort((a, b) => a - b)).toEqual(Array.from({ length: 320 }, (_, i) => i + 1));
+  });
+
+  test('the same clientMessageId sent twenty times at once by two nodes is one message', async () => {
+    const server = await startTestServer();
+    const other = await startTestServer({ databaseUrl: server.databaseUrl });
+    const { ann, ben, room } = await world(server);
+    const sendOnce = (i: number) =>
+      ann.at(i % 2 ? server.url : other.url).ask(SEND, { input: { chatroomId: room, body: 'once', clientMessageId: 'a' } });
+    const results = (await Promise.all(Array.from({ length: 20 }, (_, i) => sendOnce(i)))).map(({ sendMessage }) => sendMessage);
+    expect(results.filter(({ deduplicated }) => !deduplicated)).toHaveLength(1);
+    expect(new Set(results.map(({ message }) => message.id)).size).toBe(1);
+
+    expect(await ann.refused(SEND, { input: { chatroomId: room, body: 'twice', clientMessageId: 'a' } })).toBe('CONFLICT');
+    // It is unique for each sender and room, not for all.
+    expect(await send(ben, room, 'once', { clientMessageId: 'a' })).toMatchObject({ number: 2 });
+  });
+
+  test('returns a body exactly as it was sent', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    for (const body of ['  spaces \n\t', '家族 👩‍👩‍👧‍👦 e\u0301', 'שלום', "'; DROP TABLE messages; --", '\u202e', '𝔞'.repeat(10_000)]) {
+      expect((await send(ann, room, body)).body).toBe(body);
+    }
+  });
+
+  test.each([
+    ['nothing', ''],
+    ['white space', ' \n\t\u3000'],
+    ['too much', '𝔞'.repeat(10_001)],
+    ['U+0000', 'a\0b'],
+    ['half of a surrogate pair', 'a\ud800b'],
+  ])('refuses %s', async (_, body) => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    expect(await ann.refused(SEND, { input: { chatroomId: room, body } })).toBe('BAD_USER_INPUT');
+    expect((await send(ann, room, 'fine')).number).toBe(1);
+  });
+
+  test('is NOT_FOUND for a stranger and for ids of other things, and burns no number', async () => {
+    const server = await startTestServer();
+    const { ann, eve, room } = await world(server);
+    const { id: messageId } = await send(ann, room, 'one');
+    const to = (person: typeof ann, input: object) => person.refused(SEND, { input: { chatroomId: room, body: 'hi', ...input } });
+    expect(await to(eve, {})).toBe('NOT_FOUND');
+    expect(await to(ann, { chatroomId: 'junk' })).toBe('NOT_FOUND');
+    expect(await to(ann, { chatroomId: ann.id })).toBe('NOT_FOUND');
+    expect(await to(ann, { replyToId: 'junk' })).toBe('NOT_FOUND');
+    expect(await to(ann, { replyToId: Buffer.from(Buffer.from(messageId, 'base64url').toString().replace(/\d+$/, '7')).toString('base64url') })).toBe('NOT_FOUND');
+    expect(await to(ann, { clientMessageId: '' })).toBe('BAD_USER_INPUT');
+    expect(await send(ann, room, 'two', { replyToId: messageId })).toMatchObject({ number: 2 });
+  });
+
+  test('is one statement besides the one that authenticates', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    server.statements();
+    await send(ann, room, 'hi');
+    expect(server.statements()).toHaveLength(2);
+  });
+});
+
+describe('the messages of a room', () => {
+  test('are paged in both directions, each once, with the cursors of the specification', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    for (let i = 1; i <= 7; i += 1) await send(ann, room, `${i}`);
+    const page = async (args: object) => (await ann.ask(PAGE, { id: room, ...args })).chatroom.messages;
+    const numbers = (list: any) => list.nodes.map((message: any) => message.number);
+
+    const forwards = [await page({ first: 3 })];
+    while (forwards.at(-1).pageInfo.hasNextPage) forwards.push(await page({ first: 3, after: forwards.at(-1).pageInfo.endCursor }));
+    expect(forwards.map(numbers)).toEqual([[1, 2, 3], [4, 5, 6], [7]]);
+    expect(forwards.map((list) => list.pageInfo.hasPreviousPage)).toEqual([false, true, true]);
+
+    const backwards = [await page({ last: 3 })];
+    while (backwards.at(-1).pageInfo.hasPreviousPage) backwards.push(await page({ last: 3, before: backwards.at(-1).pageInfo.startCursor }));
+    expect(backwards.map(numbers)).toEqual([[5, 6, 7], [2, 3, 4], [1]]);
+    expect(backwards.map((list) => list.pageInfo.hasNextPage)).toEqual([false, true, true]);
+
+    const between = await page({ after: forwards[0].pageInfo.endCursor, before: backwards[0].edges[2].cursor });
+    expect(numbers(between)).toEqual([4, 5, 6]);
+    const all = await page({});
+    expect(all.edges[3].cursor).toBe(all.edges[3].node.cursor);
+    expect(numbers(await page({ after: all.pageInfo.endCursor }))).toEqual([]);
+    const { chatroom } = await ann.ask(PAGE, { id: room });
+    expect(numbers(await page({ before: chatroom.cursor }))).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  test('refuse cursors of another kind, another room and none at all', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const other = (await ann.ask(`mutation ($with: ID!) { createChatroom(input: { kind: DIRECT, memberIds: [$with] }) { chatroom { id cursor } } }`, { with: ben.id })).createChatroom.chatroom;
+    const rooms = await ann.ask('{ viewer { chatrooms { pageInfo { endCursor } } } }');
+    for (const after of ['', 'junk', other.cursor, rooms.viewer.chatrooms.pageInfo.endCursor]) {
+      expect(await ann.refused(PAGE, { id: room, after }), after).toBe('BAD_USER_INPUT');
+    }
+  });
+
+  test('cost the same number of statements whatever the page', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    for (let i = 1; i <= 60; i += 1) await send(i % 2 ? ann : ben, room, `${i}`);
+    const WITH_SENDERS = `query ($id: ID!, $last: Int) { chatroom(id: $id) { messages(last: $last) { nodes { body sender { username } replyTo { body } chatroom { name } } } } }`;
+    server.statements();
+    await ann.ask(WITH_SENDERS, { id: room, last: 2 });
+    const forTwo = server.statements();
+    await ann.ask(WITH_SENDERS, { id: room, last: 50 });
+    expect(server.statements()).toHaveLength(forTwo.length);
+    expect(forTwo).toHaveLength(4); // who asks, the room, the messages, their senders
+  });
+});
