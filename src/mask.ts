@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { GraphQLError } from 'graphql';
+import { GraphQLError, type GraphQLErrorExtensions } from 'graphql';
 import type { Logger } from 'pino';
 import { ChatError, errorCodes } from './errors.ts';
 
@@ -24,7 +24,7 @@ export function createErrorMask(log: Logger): (error: unknown) => GraphQLError {
       const { nodes, source, positions, path } = cause;
       return new GraphQLError(cause.message, {
         ...{ nodes, source, positions, path },
-        extensions: { code: isKnown(code) ? code : 'BAD_USER_INPUT', ...(http ? { http } : {}) },
+        extensions: { code: isKnown(code) ? code : 'BAD_USER_INPUT', ...(http ? { http: statusOf(http, code) } : {}) },
       });
     }
     const requestId = randomUUID();
@@ -38,8 +38,17 @@ export function createErrorMask(log: Logger): (error: unknown) => GraphQLError {
 
 function originalOf(error: unknown): unknown {
   let cause = error;
-  while (cause instanceof GraphQLError && cause.originalError) cause = cause.originalError;
+  // What has an HTTP status was refused by the transport, which wraps the reason, such as a SyntaxError.
+  while (cause instanceof GraphQLError && cause.originalError && !cause.extensions.http) cause = cause.originalError;
   return cause;
+}
+
+/**
+ * `spec` makes Yoga answer 200 to clients that accept application/json, as GraphQL over HTTP wants it for a
+ * document with errors. A body that is no JSON at all is a bad request for all of them.
+ */
+function statusOf(http: GraphQLErrorExtensions['http'], code: unknown): GraphQLErrorExtensions['http'] {
+  return code === 'BAD_REQUEST' ? { ...http, spec: false } : http;
 }
 
 function isKnown(code: unknown): boolean {

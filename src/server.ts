@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
@@ -43,7 +44,11 @@ interface Transport {
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
   const node = await createNode({ ...options, poolSize: config.DATABASE_POOL_SIZE, redisUrl: config.REDIS_URL });
   const yoga = createGraphQL(config, node);
+  const inFlight = new Set<Promise<unknown>>();
   const server = createServer((request, response) => {
+    const finished = once(response, 'close');
+    inFlight.add(finished);
+    void finished.finally(() => inFlight.delete(finished));
     const { pathname } = new URL(request.url ?? '/', 'http://host');
     if (pathname === PATH) void yoga(request, response, { authorization: request.headers.authorization, incoming: request });
     else void answerOther(node, pathname, response);
@@ -63,10 +68,10 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       await webSockets.close();
       // Streams over SSE never end by themselves: without the tails they do.
       node.tails.close();
-      // A connection that a client keeps open becomes idle only when its last answer is out.
-      const closing = setInterval(() => { server.closeIdleConnections(); }, 50);
+      await Promise.all(inFlight);
+      // What is left are connections that clients keep for later.
+      server.closeAllConnections();
       await closed;
-      clearInterval(closing);
       await yoga.dispose();
       await node.close();
     },

@@ -34,6 +34,7 @@ export interface Tails {
   nudge(chatroomId: string, seq: number): void;
   /** How many rooms are followed on this node. */
   size(): number;
+  /** Ends all streams. */
   close(): void;
 }
 
@@ -44,6 +45,7 @@ const SWEEP_MS = 1_000;
 /** The tails of one node. */
 export async function createTails({ database, bus, log }: { database: Database; bus: Bus; log: Logger }): Promise<Tails> {
   const tails = new Map<string, Tail>();
+  const state = { closed: false };
 
   function advance(chatroomId: string, tail: Tail, known: number): void {
     tail.known = Math.max(tail.known, known);
@@ -129,7 +131,7 @@ export async function createTails({ database, bus, log }: { database: Database; 
       };
 
       async function next(): Promise<IteratorResult<LogEvent, undefined>> {
-        while (!ended) {
+        while (!ended && !state.closed) {
           if (page.length === 0 && tail.seq > position) {
             page = recentAfter(tail, position) ?? (await readEvents(database, chatroomId, position));
           }
@@ -166,7 +168,11 @@ export async function createTails({ database, bus, log }: { database: Database; 
     size: () => tails.size,
     close() {
       sweep.stop();
-      for (const tail of tails.values()) tail.unsubscribe();
+      state.closed = true;
+      for (const tail of tails.values()) {
+        tail.unsubscribe();
+        wake(tail);
+      }
       tails.clear();
     },
   };

@@ -21,9 +21,9 @@ export interface World {
   room: string;
 }
 
-/** Ann and ben in a room, and eve outside. */
-export async function world({ url }: { url: string }): Promise<World> {
-  const [ann, ben, eve] = await Promise.all(['ann', 'ben', 'eve'].map((name) => signUp(url, name)));
+/** Ann and ben in a room, and eve outside. Beside the demo's people they need a suffix. */
+export async function world({ url }: { url: string }, suffix = ''): Promise<World> {
+  const [ann, ben, eve] = await Promise.all(['ann', 'ben', 'eve'].map((name) => signUp(url, name + suffix)));
   if (!ann || !ben || !eve) throw new Error('Not everyone signed up.');
   const { createChatroom } = await ann.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', name: 'A room', memberIds: [ben.id] } });
   return { ann, ben, eve, room: createChatroom.chatroom.id };

@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'vitest';
+import { PASSWORD, type Person, request, signUp } from './support/client.ts';
+import { createDataDir, runCommand, startProcess } from './support/process.ts';
+import { MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
+
+describe('the program, on a machine with nothing else', { timeout: 120_000 }, () => {
+  test('starts, prints where it is, and its demo user can talk', async () => {
+    const server = await startProcess(await createDataDir());
+    expect(server.output()).toMatch(/GraphiQL +http:.*\/graphql[\s\S]*PostgreSQL +18.*embedded[\s\S]*Bus +in memory/);
+    const [, token] = /\n {2}(ey\S+)\n/.exec(server.output()) ?? [];
+    const { data } = await request(server.url, '{ viewer { user { username } chatrooms { nodes { name opponent { username } } } } }', {}, { authorization: `Bearer ${token}` });
+    expect(data.viewer.user.username).toBe('ann');
+    expect(data.viewer.chatrooms.nodes).toContainEqual({ name: 'The garden', opponent: null });
+    expect(data.viewer.chatrooms.nodes).toContainEqual({ name: null, opponent: { username: 'ben' } });
+
+    const page = await (await fetch(`${server.url}/graphql`, { headers: { accept: 'text/html' } })).text();
+    expect(page).toContain('GraphiQL');
+    expect(page.match(/<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?\/\/[^"]+"/g)).toBeNull();
+    expect(await server.end('SIGTERM')).toBe(0);
+  });
+
+  test('kill -9 during a stream of sends: every acknowledged message is there, once, and the cursor still resumes', async () => {
+    const dataDir = await createDataDir();
+    const first = await startProcess(dataDir);
+    const { ann, ben, room } = await world(first, '.of.the.test');
+    const { cursor } = await send(ann, room, 'before');
+    const acknowledged: string[] = [];
+    let unknown: string | undefined;
+    const sending = (async () => {
+      for (let i = 0; ; i += 1) {
+        const id = `message ${i}`;
+        unknown = id;
+        await ann.ask(SEND, { input: { chatroomId: room, body: id, clientMessageId: id } });
+        acknowledged.push(id);
+      }
+    })().catch(() => undefined);
+    await expect.poll(() => acknowledged.length, { timeout: 30_000 }).toBeGreaterThan(50);
+    await first.end('SIGKILL');
+    await sending;
+
+    const second = await startProcess(dataDir);
+    // The tokens are still good: the secret was kept.
+    const again = ann.at(second.url);
+    // Whether the last one arrived is not known: sending it again settles it.
+    if (unknown) await again.ask(SEND, { input: { chatroomId: room, body: unknown, clientMessageId: unknown } });
+    const stream = ben.at(second.url).connect().subscribe(MESSAGE_ADDED, { room, after: cursor });
+    const expected = [...new Set([...acknowledged, ...(unknown ? [unknown] : [])])];
+    const events = await stream.take(expected.length);
+    expect(events.map((event) => event.message.body)).toEqual(expected);
+    expect(events.map((event) => event.message.number)).toEqual(expected.map((_, i) => i + 2));
+    await second.end('SIGTERM');
+  });
+
+  test('a second one on the same folder is refused in a sentence; commands work beside the first', async () => {
+    const dataDir = await createDataDir();
+    const server = await startProcess(dataDir);
+    const second = await runCommand(dataDir);
+    expect(second.code).toBe(1);
+    expect(second.output).toMatch(/Another Parley is running on .*DATA_DIR/);
+    const seeded = await runCommand(dataDir, 'seed');
+    expect(seeded).toMatchObject({ code: 0 });
+    expect(seeded.output).toContain('Added 0 users, 0 chatrooms and 0 messages.');
+    const ann: Person = await signUp(server.url, 'newcomer');
+    expect((await ann.ask('{ viewer { user { username } } }')).viewer.user.username).toBe('newcomer');
+    expect((await request(server.url, 'mutation ($p: String!) { signIn(input: { usernameOrEmail: "newcomer", password: $p }) { accessToken } }', { p: PASSWORD })).errors).toBeUndefined();
+    expect(await server.end('SIGINT')).toBe(0);
+  });
+
+  test('an unknown command, a wrong setting and a path that is none are refused in a sentence', async () => {
+    const nonsense = await runCommand('/nonexistent', 'nonsense');
+    expect(nonsense).toEqual({ code: 1, output: 'There is no command "nonsense". There are: start, seed, import.\n' });
+    const dataDir = await createDataDir();
+    const nowhere = await runCommand(dataDir, 'import', '/nonexistent');
+    expect(nowhere.code).toBe(1);
+    expect(nowhere.output).toContain('There is nothing at /nonexistent.');
+  });
+});

@@ -1,0 +1,73 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+
+export interface ServerProcess {
+  url: string;
+  /** What it has printed so far. */
+  output(): string;
+  /** Sends a signal and waits until the process has ended; answers its exit code. */
+  end(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+/** A new empty folder for the embedded database; it goes with the test, and so does a PostgreSQL left on it. */
+export async function createDataDir(): Promise<string> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'parley-data-'));
+  // Where root runs the tests, the database's user must be able to enter.
+  await chmod(dataDir, 0o755);
+  onTestFinished(async () => {
+    // A start and a regular end take over and end a PostgreSQL that a killed process left.
+    const server = await startProcess(dataDir);
+    await server.end('SIGTERM');
+    await rm(dataDir, { recursive: true, force: true });
+  }, 60_000);
+  return dataDir;
+}
+
+/** Runs a command of the program, such as `seed`, and answers what it printed. */
+export async function runCommand(dataDir: string, ...args: string[]): Promise<{ code: number | null; output: string }> {
+  const child = launch(dataDir, args);
+  const output = collect(child);
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return { code, output: output() };
+}
+
+/** Starts the program as `npm start` does, and answers when it says that it is ready. */
+export async function startProcess(dataDir: string): Promise<ServerProcess> {
+  const child = launch(dataDir, []);
+  const output = collect(child);
+  const exited = once(child, 'exit');
+  const url = await new Promise<string>((resolve, reject) => {
+    const look = () => {
+      const [, found] = /HTTP, SSE +(http\S+)\/graphql/.exec(output()) ?? [];
+      if (found) resolve(found);
+    };
+    child.stdout?.on('data', look);
+    child.once('exit', () => { reject(new Error(`The server ended:\n${output()}`)); });
+  });
+  return {
+    url,
+    output,
+    async end(signal) {
+      child.kill(signal);
+      const [code] = (await exited) as [number | null];
+      return code;
+    },
+  };
+}
+
+function launch(dataDir: string, args: string[]): ChildProcess {
+  return spawn(process.execPath, ['--import', 'tsx', 'src/main.ts', ...args], {
+    env: { PATH: process.env['PATH'], PORT: '0', HOST: '127.0.0.1', DATA_DIR: dataDir, LOG_LEVEL: 'warn' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+function collect(child: ChildProcess): () => string {
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => { text += chunk.toString(); });
+  return () => text;
+}
