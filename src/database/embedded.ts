@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -80,9 +80,8 @@ async function ensureCluster(home: PostgresHome, data: string, log: (line: strin
   }
   log('Making a database. This happens once.');
   await clearHalfMade(home.folder);
-  const half = join(home.folder, `postgres.new-${process.pid}`);
+  const half = await mkdtemp(join(home.folder, `postgres.new-${process.pid}-`));
   const password = `${half}.password`;
-  await mkdir(half, { mode: 0o700 });
   await writeFile(password, randomBytes(24).toString('base64url'), { mode: 0o600 });
   if (home.user) {
     await chown(half, home.user.uid, home.user.gid);
@@ -104,7 +103,7 @@ async function ensureCluster(home: PostgresHome, data: string, log: (line: strin
 async function clearHalfMade(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const pid = /^postgres\.new-(\d+)/.exec(name)?.[1];
-    if (pid !== undefined && (Number(pid) === process.pid || !isAlive(Number(pid)))) {
+    if (pid !== undefined && !isAlive(Number(pid))) {
       await rm(join(folder, name), { recursive: true, force: true });
     }
   }
@@ -167,9 +166,10 @@ async function readPostmaster(data: string): Promise<{ pid: number; port: number
   const text = await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '');
   const [pid, , , port] = text.split('\n').map(Number);
   if (!pid || !port || !isAlive(pid)) return null;
-  const command = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => 'postgres');
-  if (command.trim() === 'postgres') return { pid, port };
-  // Its number went to another program since; PostgreSQL would take that for a server and refuse.
+  // Its number may have gone to another program since, or nobody has taken notice of its end (a zombie).
+  // PostgreSQL would take either for a server, and refuse to start.
+  const [, command = 'postgres', state] = /\((.*)\) (\w)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')) ?? [];
+  if (command === 'postgres' && state !== 'Z') return { pid, port };
   await rm(join(data, 'postmaster.pid'), { force: true });
   return null;
 }
