@@ -26,7 +26,9 @@ export const builder = new SchemaBuilder<SchemaTypes>({
     nodesQueryOptions: false,
     pageInfoTypeOptions: { description: 'Where a page lies in its list.' },
     hasNextPageFieldOptions: { description: 'Whether there are items after this page; exact when paging forwards.' },
-    hasPreviousPageFieldOptions: { description: 'Whether there are items before this page; exact when paging backwards.' },
+    hasPreviousPageFieldOptions: {
+      description: 'Whether there are items before this page; exact when paging backwards.',
+    },
     startCursorFieldOptions: { description: 'The cursor of the first item: pass it as `before`.' },
     endCursorFieldOptions: { description: 'The cursor of the last item: pass it as `after`.' },
   },

@@ -5,29 +5,67 @@ import { z } from 'zod';
  * that does not fit is refused with the variable's name and what it may be.
  */
 export const variables = {
-  PORT: z.coerce.number().int().min(0).max(65535).default(4000)
+  PORT: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65535)
+    .default(4000)
     .describe('The port to listen on, 0 to 65535; 0 takes a free one.'),
-  HOST: z.string().min(1).default('localhost')
-    .describe('The address to listen on, such as localhost, 0.0.0.0 or ::.'),
-  PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional()
+  HOST: z.string().min(1).default('localhost').describe('The address to listen on, such as localhost, 0.0.0.0 or ::.'),
+  PUBLIC_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
     .describe('Where people reach this server, such as https://chat.example.org; used in links and mails.'),
-  NODE_ENV: z.enum(['development', 'production', 'test']).default('development')
+  NODE_ENV: z
+    .enum(['development', 'production', 'test'])
+    .default('development')
     .describe('development, production or test; production refuses embedded parts and missing secrets.'),
-  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info')
+  LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
     .describe('How much is logged: fatal, error, warn, info, debug, trace or silent.'),
-  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional()
-    .describe('A PostgreSQL 14 or newer, such as postgresql://user:password@host:5432/parley; without it an embedded one is started.'),
-  DATABASE_POOL_SIZE: z.coerce.number().int().min(1).max(200).default(10)
+  DATABASE_URL: z
+    .url({ protocol: /^postgres(ql)?$/ })
+    .optional()
+    .describe(
+      'A PostgreSQL 14 or newer, such as postgresql://user:password@host:5432/parley; without it an embedded one is started.',
+    ),
+  DATABASE_POOL_SIZE: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(200)
+    .default(10)
     .describe('How many database connections this node may hold, 1 to 200.'),
-  REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional()
+  REDIS_URL: z
+    .url({ protocol: /^rediss?$/ })
+    .optional()
     .describe('A Redis 6.2 or newer, such as redis://host:6379; without it this node is the only one.'),
-  DATA_DIR: z.string().min(1).default('.data')
+  DATA_DIR: z
+    .string()
+    .min(1)
+    .default('.data')
     .describe('The folder of the embedded database and of generated secrets.'),
-  AUTH_SECRET: z.string().min(32).optional()
-    .describe('At least 32 characters from which access tokens are signed, the same on every node; in development one is generated in DATA_DIR.'),
-  ALLOWED_ORIGINS: z.string().default('')
-    .transform((list) => list.split(',').map((origin) => origin.trim()).filter(Boolean))
-    .describe('Origins of other sites that may call the API from a browser, divided by commas; pages of this server always may.'),
+  AUTH_SECRET: z
+    .string()
+    .min(32)
+    .optional()
+    .describe(
+      'At least 32 characters from which access tokens are signed, the same on every node; in development one is generated in DATA_DIR.',
+    ),
+  ALLOWED_ORIGINS: z
+    .string()
+    .default('')
+    .transform((list) =>
+      list
+        .split(',')
+        .map((origin) => origin.trim())
+        .filter(Boolean),
+    )
+    .describe(
+      'Origins of other sites that may call the API from a browser, divided by commas; pages of this server always may.',
+    ),
 } satisfies Record<string, z.ZodType>;
 
 const schema = z.object(variables);
@@ -45,9 +83,7 @@ export class ConfigError extends Error {
  * @throws ConfigError naming each variable that does not fit, and what it may be.
  */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  const given = Object.fromEntries(
-    Object.keys(variables).flatMap((name) => (env[name] ? [[name, env[name]]] : [])),
-  );
+  const given = Object.fromEntries(Object.keys(variables).flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
   const parsed = schema.safeParse(given);
   const problems = parsed.success
     ? missingInProduction(parsed.data)

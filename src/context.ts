@@ -44,7 +44,10 @@ export interface Context extends ServerNode {
  */
 export function requireViewer(context: Context): AccessClaims {
   if (context.viewer) return context.viewer;
-  throw context.rejected ?? new ChatError('UNAUTHENTICATED', 'Sign in first, and send the access token as "Authorization: Bearer TOKEN".');
+  throw (
+    context.rejected ??
+    new ChatError('UNAUTHENTICATED', 'Sign in first, and send the access token as "Authorization: Bearer TOKEN".')
+  );
 }
 
 /** The same operation with nothing remembered: what one event of a subscription is executed in. */

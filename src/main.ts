@@ -63,7 +63,11 @@ async function start(config: Config): Promise<void> {
     `  PostgreSQL  ${postgres.embedded ?? 'DATABASE_URL'}`,
     `  Bus         ${config.REDIS_URL === undefined ? 'in memory, for this node alone' : 'REDIS_URL'}`,
     ...(demo
-      ? ['', `  Demo user   ${demo.username} (password: ${demo.password}); its token, good for 15 minutes:`, `  ${demo.accessToken}`]
+      ? [
+          '',
+          `  Demo user   ${demo.username} (password: ${demo.password}); its token, good for 15 minutes:`,
+          `  ${demo.accessToken}`,
+        ]
       : []),
     '',
   ];

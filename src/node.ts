@@ -23,7 +23,9 @@ export async function createNode(options: NodeOptions): Promise<ServerNode> {
   const database = await openDatabase(options.databaseUrl, {
     poolSize: options.poolSize,
     onStatement: options.onStatement,
-    onError: (error) => { log.warn({ err: error }, 'A database connection broke; the pool makes another.'); },
+    onError: (error) => {
+      log.warn({ err: error }, 'A database connection broke; the pool makes another.');
+    },
   });
   const bus = createBus({ redisUrl, log });
   const tails = await createTails({ database, bus, log });
@@ -43,6 +45,10 @@ export async function createNode(options: NodeOptions): Promise<ServerNode> {
 }
 
 /** The context of one operation: who asks, from where, and nothing remembered. */
-export async function createContext(node: ServerNode, authorization: unknown, origin: Origin = originOf(undefined, null)): Promise<Context> {
+export async function createContext(
+  node: ServerNode,
+  authorization: unknown,
+  origin: Origin = originOf(undefined, null),
+): Promise<Context> {
   return { ...node, ...(await authenticate(node, authorization)), origin, cache: {} };
 }

@@ -15,7 +15,7 @@ export function buildSchema(): GraphQLSchema {
     // What was read before a write must not be answered after it.
     field.resolve = async (source, args, context: Context, info) => {
       try {
-        return await (resolve?.(source, args, context, info) as Promise<unknown>);
+        return await resolve?.(source, args, context, info);
       } finally {
         context.cache = {};
       }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
-import type { ExecutionArgs, GraphQLError } from 'graphql';
+import type { DocumentNode, ExecutionArgs, GraphQLError, GraphQLSchema } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
 import { createYoga, type Plugin } from 'graphql-yoga';
 import type { Logger } from 'pino';
@@ -14,7 +14,7 @@ import { graphiqlOptions } from './graphiql.ts';
 import { createErrorMask } from './mask.ts';
 import { createContext, createNode } from './node.ts';
 import { subscribe } from './realtime/subscribe.ts';
-import { serveWebSockets, type WebSocketServing } from './realtime/websocket.ts';
+import { type Operation, serveWebSockets, type WebSocketServing } from './realtime/websocket.ts';
 import { buildSchema } from './schema.ts';
 
 const PATH = '/graphql';
@@ -50,7 +50,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     inFlight.add(finished);
     void finished.finally(() => inFlight.delete(finished));
     const { pathname } = new URL(request.url ?? '/', 'http://host');
-    if (pathname === PATH) void yoga(request, response, { authorization: request.headers.authorization, incoming: request });
+    if (pathname === PATH)
+      void yoga(request, response, { authorization: request.headers.authorization, incoming: request });
     else void answerOther(node, pathname, response);
   });
   const webSockets = serveWebSockets({ server, path: PATH, ...webSocketServing(config, node, yoga) });
@@ -64,7 +65,11 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     url: `http://${config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST}:${port}`,
     node,
     async stop() {
-      const closed = new Promise<void>((resolve) => server.close(() => { resolve(); }));
+      const closed = new Promise<void>((resolve) =>
+        server.close(() => {
+          resolve();
+        }),
+      );
       await webSockets.close();
       // Streams over SSE never end by themselves: without the tails they do.
       node.tails.close();
@@ -106,8 +111,22 @@ const freshContexts: Plugin = {
 /** What does not validate is an error like any other. */
 function maskValidation(mask: (error: unknown) => GraphQLError): Plugin {
   return {
-    onValidate: () => ({ result, setResult }) => { setResult(result.map(mask)); },
+    onValidate:
+      () =>
+      ({ result, setResult }) => {
+        setResult(result.map(mask));
+      },
   };
+}
+
+/** What Yoga answers for one operation, with its plugins around each step; its own types say `any`. */
+interface Pipeline {
+  schema: GraphQLSchema;
+  parse: (query: string) => DocumentNode;
+  validate: (schema: GraphQLSchema, document: DocumentNode) => readonly GraphQLError[];
+  contextFactory: () => Promise<Context>;
+  execute: Operation['rootValue']['execute'];
+  subscribe: Operation['rootValue']['subscribe'];
 }
 
 /** Operations over WebSocket go through the same pipeline as over HTTP. */
@@ -122,22 +141,17 @@ function webSocketServing(config: Config, node: ServerNode, yoga: ReturnType<typ
         : { admitted: true, expiresAt: viewer?.expiresAt };
     },
     async prepare(authorization: unknown, incoming: IncomingMessage, params: SubscribePayload) {
-      const { schema, parse, validate, contextFactory, execute, subscribe: wrappedSubscribe } = yoga.getEnveloped({
-        authorization,
-        incoming,
-        params,
-      } as unknown as Parameters<typeof yoga.getEnveloped>[0]);
-      const document = parse(params.query);
-      const errors = validate(schema, document);
+      const pipeline = yoga.getEnveloped({ authorization, incoming, params } as never) as Pipeline;
+      const document = pipeline.parse(params.query);
+      const errors = pipeline.validate(pipeline.schema, document);
       if (errors.length > 0) return errors;
       return {
-        schema,
+        schema: pipeline.schema,
         document,
         operationName: params.operationName,
         variableValues: params.variables,
-        contextValue: await contextFactory(),
-        // Carried to the transport: the plugins have wrapped them for this operation.
-        rootValue: { execute, subscribe: wrappedSubscribe },
+        contextValue: await pipeline.contextFactory(),
+        rootValue: { execute: pipeline.execute, subscribe: pipeline.subscribe },
       };
     },
   };
@@ -153,8 +167,13 @@ async function answerOther(node: ServerNode, pathname: string, response: ServerR
       response.writeHead(200, { 'content-type': 'text/plain' }).end('alive\n');
       return;
     case '/health/ready': {
-      const ready = await node.database.query(sql`SELECT 1`).then(() => true, () => false);
-      response.writeHead(ready ? 200 : 503, { 'content-type': 'text/plain' }).end(ready ? 'ready\n' : 'The database does not answer.\n');
+      const ready = await node.database.query(sql`SELECT 1`).then(
+        () => true,
+        () => false,
+      );
+      response
+        .writeHead(ready ? 200 : 503, { 'content-type': 'text/plain' })
+        .end(ready ? 'ready\n' : 'The database does not answer.\n');
       return;
     }
     default:

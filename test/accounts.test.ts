@@ -7,13 +7,18 @@ const SIGN_IN = `mutation ($input: SignInInput!) { signIn(input: $input) { acces
 const REFRESH = `mutation ($token: String) { refreshSession(input: { refreshToken: $token }) { accessToken refreshToken } }`;
 const ME = `{ viewer { id user { id username } sessions { nodes { id current endedAt userAgent } } } }`;
 
-const codes = ({ errors }: { errors?: { extensions: { code: string } }[] }) => errors?.map((error) => error.extensions.code);
+const codes = ({ errors }: { errors?: { extensions: { code: string } }[] }) =>
+  errors?.map((error) => error.extensions.code);
 
 describe('signing up', () => {
   test('answers tokens and the viewer', async () => {
     const { url } = await startTestServer();
-    const { data } = await request(url, SIGN_UP, { input: { username: 'ann', password: PASSWORD, email: 'Ann@example.org', nickname: ' Ann ' } });
-    expect(data.signUp).toMatchObject({ viewer: { email: 'Ann@example.org', user: { username: 'ann', nickname: 'Ann' } } });
+    const { data } = await request(url, SIGN_UP, {
+      input: { username: 'ann', password: PASSWORD, email: 'Ann@example.org', nickname: ' Ann ' },
+    });
+    expect(data.signUp).toMatchObject({
+      viewer: { email: 'Ann@example.org', user: { username: 'ann', nickname: 'Ann' } },
+    });
     expect(data.signUp.accessToken).toMatch(/^ey/);
   });
 
@@ -32,10 +37,20 @@ describe('signing up', () => {
 
   test('a name or an address that twenty people want at once goes to one', async () => {
     const { url } = await startTestServer();
-    const tries = Array.from({ length: 20 }, (_, i) => request(url, SIGN_UP, { input: { username: i % 2 ? 'ann' : `ann${i}`, email: 'a@example.org', password: PASSWORD } }));
+    const tries = Array.from({ length: 20 }, (_, i) =>
+      request(url, SIGN_UP, {
+        input: { username: i % 2 ? 'ann' : `ann${i}`, email: 'a@example.org', password: PASSWORD },
+      }),
+    );
     const results = await Promise.all(tries);
     expect(results.filter(({ errors }) => !errors)).toHaveLength(1);
-    expect(new Set(results.flatMap((result) => codes(result) ?? []))).toEqual(new Set(results.flatMap((result) => codes(result) ?? []).filter((code) => ['USERNAME_TAKEN', 'EMAIL_TAKEN'].includes(code))));
+    expect(new Set(results.flatMap((result) => codes(result) ?? []))).toEqual(
+      new Set(
+        results
+          .flatMap((result) => codes(result) ?? [])
+          .filter((code) => ['USERNAME_TAKEN', 'EMAIL_TAKEN'].includes(code)),
+      ),
+    );
   });
 
   test.each([
@@ -62,7 +77,9 @@ describe('signing in', () => {
       const { data } = await request(url, SIGN_IN, { input: { usernameOrEmail, password: PASSWORD } });
       expect(data.signIn.viewer.user.username).toBe('ann');
     }
-    const wrongPassword = await request(url, SIGN_IN, { input: { usernameOrEmail: 'ann', password: 'wrong password' } });
+    const wrongPassword = await request(url, SIGN_IN, {
+      input: { usernameOrEmail: 'ann', password: 'wrong password' },
+    });
     const wrongName = await request(url, SIGN_IN, { input: { usernameOrEmail: 'nobody', password: 'wrong password' } });
     expect(codes(wrongName)).toEqual(['INVALID_CREDENTIALS']);
     expect(wrongName).toEqual(wrongPassword);
@@ -77,13 +94,17 @@ describe('signing in', () => {
 
     expect(codes(await request(url, REFRESH, { token: ann.refreshToken }))).toEqual(['UNAUTHENTICATED']);
     expect(codes(await request(url, ME, {}, fresh))).toEqual(['UNAUTHENTICATED']);
-    expect(codes(await request(url, REFRESH, { token: data.refreshSession.refreshToken }))).toEqual(['UNAUTHENTICATED']);
+    expect(codes(await request(url, REFRESH, { token: data.refreshSession.refreshToken }))).toEqual([
+      'UNAUTHENTICATED',
+    ]);
   });
 
   test('of twenty who use a refresh token at once, one at most gets new tokens', async () => {
     const { url } = await startTestServer();
     const ann = await signUp(url, 'ann');
-    const results = await Promise.all(Array.from({ length: 20 }, () => request(url, REFRESH, { token: ann.refreshToken })));
+    const results = await Promise.all(
+      Array.from({ length: 20 }, () => request(url, REFRESH, { token: ann.refreshToken })),
+    );
     expect(results.filter(({ errors }) => !errors).length).toBeLessThanOrEqual(1);
   });
 
@@ -92,13 +113,19 @@ describe('signing in', () => {
     const ann = await signUp(url, 'ann');
     const { data } = await request(url, SIGN_IN, { input: { usernameOrEmail: 'ann', password: PASSWORD } });
     const other = { authorization: `Bearer ${data.signIn.accessToken}` };
-    expect((await ann.ask(ME)).viewer.sessions.nodes.map((session: { current: boolean }) => session.current)).toEqual([false, true]);
+    expect((await ann.ask(ME)).viewer.sessions.nodes.map((session: { current: boolean }) => session.current)).toEqual([
+      false,
+      true,
+    ]);
 
     await ann.ask('mutation { signOut { ok } }');
     expect(await ann.refused(ME)).toBe('UNAUTHENTICATED');
     expect(codes(await request(url, REFRESH, { token: ann.refreshToken }))).toEqual(['UNAUTHENTICATED']);
     const { viewer } = (await request(url, ME, {}, other)).data;
-    expect(viewer.sessions.nodes.map((session: { endedAt: string | null }) => session.endedAt === null)).toEqual([true, false]);
+    expect(viewer.sessions.nodes.map((session: { endedAt: string | null }) => session.endedAt === null)).toEqual([
+      true,
+      false,
+    ]);
   });
 });
 
@@ -107,19 +134,31 @@ describe('who asks', () => {
     const { url } = await startTestServer();
     expect(await request(url, '{ viewer { id } }')).toEqual({ data: { viewer: null } });
     expect((await request(url, '{ server { version errorCodes now } }')).data.server.errorCodes).toContain('NOT_FOUND');
-    const closed = ['{ users { nodes { id } } }', '{ user(username: "ann") { id } }', '{ node(id: "x") { id } }', '{ nodes(ids: ["x"]) { id } }', '{ chatroom(id: "x") { id } }', 'mutation { signOut { ok } }'];
+    const closed = [
+      '{ users { nodes { id } } }',
+      '{ user(username: "ann") { id } }',
+      '{ node(id: "x") { id } }',
+      '{ nodes(ids: ["x"]) { id } }',
+      '{ chatroom(id: "x") { id } }',
+      'mutation { signOut { ok } }',
+    ];
     for (const query of closed) expect(codes(await request(url, query)), query).toEqual(['UNAUTHENTICATED']);
   });
 
-  test.each(['nonsense', 'Bearer', 'Bearer ', 'Basic YTpi', 'Bearer a.b.c', 'Bearer \u00e9', `Bearer ${'x'.repeat(5_000)}`])(
-    'a malformed Authorization header (%s) is UNAUTHENTICATED, on both transports',
-    async (authorization) => {
-      const { url } = await startTestServer();
-      expect(codes(await request(url, '{ viewer { id } }', {}, { authorization }))).toEqual(['UNAUTHENTICATED']);
-      expect((await request(url, '{ server { version } }', {}, { authorization })).errors).toBeUndefined();
-      expect(await connect(url, authorization.slice('Bearer '.length) || '%').closed).toBe(4401);
-    },
-  );
+  test.each([
+    'nonsense',
+    'Bearer',
+    'Bearer ',
+    'Basic YTpi',
+    'Bearer a.b.c',
+    'Bearer \u00e9',
+    `Bearer ${'x'.repeat(5_000)}`,
+  ])('a malformed Authorization header (%s) is UNAUTHENTICATED, on both transports', async (authorization) => {
+    const { url } = await startTestServer();
+    expect(codes(await request(url, '{ viewer { id } }', {}, { authorization }))).toEqual(['UNAUTHENTICATED']);
+    expect((await request(url, '{ server { version } }', {}, { authorization })).errors).toBeUndefined();
+    expect(await connect(url, authorization.slice('Bearer '.length) || '%').closed).toBe(4401);
+  });
 
   test('a token of another secret, another kind or another algorithm is none of ours', async () => {
     const { url } = await startTestServer();
@@ -127,14 +166,23 @@ describe('who asks', () => {
     const ann = await signUp(url, 'ann');
     const claims = JSON.parse(Buffer.from(ann.accessToken.split('.')[1] ?? '', 'base64url').toString());
     const forge = (header: object, secret: string) =>
-      new SignJWT(claims).setProtectedHeader({ alg: 'HS256', typ: 'at+jwt', ...header }).sign(new TextEncoder().encode(secret));
+      new SignJWT(claims)
+        .setProtectedHeader({ alg: 'HS256', typ: 'at+jwt', ...header })
+        .sign(new TextEncoder().encode(secret));
     const { AUTH_SECRET } = await import('./support/server.ts');
     const none = `${Buffer.from('{"alg":"none","typ":"at+jwt"}').toString('base64url')}.${ann.accessToken.split('.')[1]}.`;
-    const forged = [await forge({}, 'x'.repeat(40)), await forge({ typ: 'JWT' }, AUTH_SECRET), await forge({ alg: 'HS512' }, AUTH_SECRET), none];
+    const forged = [
+      await forge({}, 'x'.repeat(40)),
+      await forge({ typ: 'JWT' }, AUTH_SECRET),
+      await forge({ alg: 'HS512' }, AUTH_SECRET),
+      none,
+    ];
     for (const token of forged) {
       expect(codes(await request(url, ME, {}, { authorization: `Bearer ${token}` }))).toEqual(['UNAUTHENTICATED']);
     }
-    expect((await request(url, ME, {}, { authorization: `Bearer ${await forge({}, AUTH_SECRET)}` })).errors).toBeUndefined();
+    expect(
+      (await request(url, ME, {}, { authorization: `Bearer ${await forge({}, AUTH_SECRET)}` })).errors,
+    ).toBeUndefined();
   });
 
   test('an expired token says so, and does not stand in the way of refreshing', async () => {
@@ -143,7 +191,9 @@ describe('who asks', () => {
     const { SignJWT } = await import('jose');
     const { AUTH_SECRET } = await import('./support/server.ts');
     const claims = JSON.parse(Buffer.from(ann.accessToken.split('.')[1] ?? '', 'base64url').toString());
-    const expired = await new SignJWT({ ...claims, exp: claims.iat - 1 }).setProtectedHeader({ alg: 'HS256', typ: 'at+jwt' }).sign(new TextEncoder().encode(AUTH_SECRET));
+    const expired = await new SignJWT({ ...claims, exp: claims.iat - 1 })
+      .setProtectedHeader({ alg: 'HS256', typ: 'at+jwt' })
+      .sign(new TextEncoder().encode(AUTH_SECRET));
     const headers = { authorization: `Bearer ${expired}` };
     expect(codes(await request(url, ME, {}, headers))).toEqual(['TOKEN_EXPIRED']);
     expect((await request(url, REFRESH, { token: ann.refreshToken }, headers)).errors).toBeUndefined();
@@ -155,21 +205,41 @@ describe('who asks', () => {
     const people = await Promise.all(['anna', 'Anton', 'ben', 'chloe', 'Änne'].map((name) => signUp(url, name)));
     const [anna, anton] = people;
     if (!anna || !anton) throw new Error('missing');
-    const names = async (args: string) => (await anna.ask(`{ users${args} { nodes { username } pageInfo { hasNextPage endCursor } } }`)).users;
-    expect((await names('')).nodes.map((user: any) => user.username)).toEqual(['anna', 'Anton', 'ben', 'chloe', 'Änne']);
+    const names = async (args: string) =>
+      (await anna.ask(`{ users${args} { nodes { username } pageInfo { hasNextPage endCursor } } }`)).users;
+    expect((await names('')).nodes.map((user: any) => user.username)).toEqual([
+      'anna',
+      'Anton',
+      'ben',
+      'chloe',
+      'Änne',
+    ]);
     expect((await names('(search: "AN")')).nodes.map((user: any) => user.username)).toEqual(['anna', 'Anton']);
     expect((await names('(search: "%")')).nodes).toEqual([]);
     const first = await names('(first: 2)');
     expect(first.pageInfo.hasNextPage).toBe(true);
-    expect((await names(`(first: 9, after: "${first.pageInfo.endCursor}")`)).nodes.map((user: any) => user.username)).toEqual(['ben', 'chloe', 'Änne']);
-    expect((await anna.ask('{ user(username: "ANTON") { id } none: user(username: "nobody") { id } }'))).toEqual({ user: { id: anton.id }, none: null });
+    expect(
+      (await names(`(first: 9, after: "${first.pageInfo.endCursor}")`)).nodes.map((user: any) => user.username),
+    ).toEqual(['ben', 'chloe', 'Änne']);
+    expect(await anna.ask('{ user(username: "ANTON") { id } none: user(username: "nobody") { id } }')).toEqual({
+      user: { id: anton.id },
+      none: null,
+    });
 
     const { viewer } = await anna.ask(ME);
     const ids = [viewer.id, viewer.user.id, viewer.sessions.nodes[0].id];
     const NODES = 'query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }';
-    expect((await anna.ask(NODES, { ids })).nodes).toEqual(ids.map((id, i) => ({ __typename: ['Viewer', 'User', 'Session'][i], id })));
+    expect((await anna.ask(NODES, { ids })).nodes).toEqual(
+      ids.map((id, i) => ({ __typename: ['Viewer', 'User', 'Session'][i], id })),
+    );
     expect((await anton.ask(NODES, { ids })).nodes).toEqual([null, { __typename: 'User', id: viewer.user.id }, null]);
-    expect((await anton.ask(NODES, { ids: ['', 'junk', 'VXNlcjo', Buffer.from('User:1').toString('base64url'), `${anna.id}=`] })).nodes).toEqual([null, null, null, null, null]);
+    expect(
+      (
+        await anton.ask(NODES, {
+          ids: ['', 'junk', 'VXNlcjo', Buffer.from('User:1').toString('base64url'), `${anna.id}=`],
+        })
+      ).nodes,
+    ).toEqual([null, null, null, null, null]);
     expect(await anton.refused(NODES, { ids: Array(101).fill(anna.id) })).toBe('BAD_USER_INPUT');
   });
 });

@@ -10,11 +10,17 @@ describe('a DIRECT chatroom', () => {
   test('is one for each pair, whichever side asks, also when both ask at once many times', async () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
-    const asked = await Promise.all(Array.from({ length: 20 }, (_, i) => (i % 2 ? ann.ask(DIRECT, { with: ben.id }) : ben.ask(DIRECT, { with: ann.id }))));
+    const asked = await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        i % 2 ? ann.ask(DIRECT, { with: ben.id }) : ben.ask(DIRECT, { with: ann.id }),
+      ),
+    );
     const rooms = asked.map(({ createChatroom }) => createChatroom.chatroom);
     expect(new Set(rooms.map((room) => room.id)).size).toBe(1);
     expect(rooms.slice(0, 2).map((room) => room.opponent.username)).toEqual(['ann', 'ben']);
-    const { viewer } = await ann.ask(`query ($id: ID!) { viewer { chatroomWith(userId: $id) { id } } }`, { id: ben.id });
+    const { viewer } = await ann.ask(`query ($id: ID!) { viewer { chatroomWith(userId: $id) { id } } }`, {
+      id: ben.id,
+    });
     expect(viewer.chatroomWith.id).toBe(rooms[0].id);
   });
 
@@ -45,8 +51,13 @@ describe('a GROUP chatroom', () => {
     const { ann, ben, room } = await world(server);
     const { chatroom } = await ben.ask(ROOM, { id: room });
     expect(chatroom).toMatchObject({ memberCount: 2, messages: { nodes: [] } });
-    expect(chatroom.members.nodes.map((member: any) => [member.user.username, member.role]).sort()).toEqual([['ann', 'OWNER'], ['ben', 'MEMBER']]);
-    expect(await ann.refused(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [ben.id, 'junk'] } })).toBe('NOT_FOUND');
+    expect(chatroom.members.nodes.map((member: any) => [member.user.username, member.role]).sort()).toEqual([
+      ['ann', 'OWNER'],
+      ['ben', 'MEMBER'],
+    ]);
+    expect(await ann.refused(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [ben.id, 'junk'] } })).toBe(
+      'NOT_FOUND',
+    );
     expect((await ben.ask('{ viewer { chatrooms { nodes { id } } } }')).viewer.chatrooms.nodes).toHaveLength(1);
   });
 
@@ -58,7 +69,11 @@ describe('a GROUP chatroom', () => {
     expect(chatroom.messages.nodes).toEqual([{ body: 'secret' }]);
     const ids = [room, messageId, chatroom.members.nodes[0].id];
     const NODES = 'query ($ids: [ID!]!) { nodes(ids: $ids) { __typename } }';
-    expect((await ben.ask(NODES, { ids })).nodes).toEqual([{ __typename: 'Chatroom' }, { __typename: 'Message' }, { __typename: 'ChatroomMember' }]);
+    expect((await ben.ask(NODES, { ids })).nodes).toEqual([
+      { __typename: 'Chatroom' },
+      { __typename: 'Message' },
+      { __typename: 'ChatroomMember' },
+    ]);
     expect((await eve.ask(NODES, { ids })).nodes).toEqual([null, null, null]);
     expect(await eve.ask(ROOM, { id: room })).toEqual({ chatroom: null });
     expect((await eve.ask('{ viewer { chatrooms { nodes { id } } } }')).viewer.chatrooms.nodes).toEqual([]);
@@ -71,7 +86,15 @@ test('an OPEN chatroom is found by everyone, but read by members alone', async (
   const { createChatroom } = await ann.ask(CREATE_CHATROOM, { input: { kind: 'OPEN', name: 'Square' } });
   const { id } = createChatroom.chatroom;
   await send(ann, id, 'to members');
-  expect((await eve.ask(ROOM, { id })).chatroom).toEqual({ id, name: 'Square', memberCount: 1, cursor: null, lastMessage: null, messages: null, members: null });
+  expect((await eve.ask(ROOM, { id })).chatroom).toEqual({
+    id,
+    name: 'Square',
+    memberCount: 1,
+    cursor: null,
+    lastMessage: null,
+    messages: null,
+    members: null,
+  });
   expect(await ann.refused(CREATE_CHATROOM, { input: { kind: 'OPEN' } })).toBe('BAD_USER_INPUT');
 });
 

@@ -4,7 +4,10 @@ import { parseConfig } from '../src/config.ts';
 test('no setting is needed', () => {
   expect(parseConfig({})).toMatchObject({ PORT: 4000, HOST: 'localhost', DATA_DIR: '.data', NODE_ENV: 'development' });
   expect(parseConfig({ PORT: '', REDIS_URL: '' }).REDIS_URL).toBeUndefined();
-  expect(parseConfig({ ALLOWED_ORIGINS: 'https://a.example, https://b.example' }).ALLOWED_ORIGINS).toEqual(['https://a.example', 'https://b.example']);
+  expect(parseConfig({ ALLOWED_ORIGINS: 'https://a.example, https://b.example' }).ALLOWED_ORIGINS).toEqual([
+    'https://a.example',
+    'https://b.example',
+  ]);
 });
 
 test.each([
@@ -24,7 +27,14 @@ test('all that is wrong is said at once, a line each', () => {
 });
 
 test('production refuses the embedded parts and a missing secret, a line each', () => {
-  expect(() => parseConfig({ NODE_ENV: 'production' })).toThrow(/^DATABASE_URL must be set.*\nREDIS_URL must be set.*\nAUTH_SECRET must be set.*$/);
-  const whole = { NODE_ENV: 'production', DATABASE_URL: 'postgresql://db/parley', REDIS_URL: 'redis://redis', AUTH_SECRET: 'x'.repeat(32) };
+  expect(() => parseConfig({ NODE_ENV: 'production' })).toThrow(
+    /^DATABASE_URL must be set.*\nREDIS_URL must be set.*\nAUTH_SECRET must be set.*$/,
+  );
+  const whole = {
+    NODE_ENV: 'production',
+    DATABASE_URL: 'postgresql://db/parley',
+    REDIS_URL: 'redis://redis',
+    AUTH_SECRET: 'x'.repeat(32),
+  };
   expect(parseConfig(whole)).toMatchObject(whole);
 });

@@ -35,7 +35,8 @@ async function query(url: string, text: string): Promise<any[]> {
   }
 }
 
-const postmasterOf = async (postgres: EmbeddedPostgres) => Number((await readFile(join(postgres.folder, 'postmaster.pid'), 'utf8')).split('\n')[0]);
+const postmasterOf = async (postgres: EmbeddedPostgres) =>
+  Number((await readFile(join(postgres.folder, 'postmaster.pid'), 'utf8')).split('\n')[0]);
 
 describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
   test('keeps its data from one start to the next, and no server when it has stopped', async () => {
@@ -59,9 +60,13 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
       await client.connect();
       await client.query('CREATE TABLE t (n int)');
       for (let n = 1; ; n += 1) { await client.query('INSERT INTO t VALUES ($1)', [n]); console.log(n); }`;
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     let acknowledged = 0;
-    child.stdout.on('data', (chunk: Buffer) => { acknowledged = Number(chunk.toString().trim().split('\n').at(-1)); });
+    child.stdout.on('data', (chunk: Buffer) => {
+      acknowledged = Number(chunk.toString().trim().split('\n').at(-1));
+    });
     await expect.poll(() => acknowledged, { timeout: 60_000 }).toBeGreaterThan(100);
     child.kill('SIGKILL');
     await once(child, 'exit');
@@ -113,23 +118,30 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
 
   test('works in a long folder with spaces and letters of other scripts, and needs its password', async () => {
     const { url } = await start(await newFolder(0o755, `ein Ordner/${'データ'.repeat(20)}`));
-    expect(await query(url, "SELECT upper('ä') AS upper, current_database() AS name")).toEqual([{ upper: 'Ä', name: 'parley' }]);
-    await expect(query(url.replace(/:[^:@]+@/, ':wrong@'), 'SELECT 1')).rejects.toThrow('password authentication failed');
+    expect(await query(url, "SELECT upper('ä') AS upper, current_database() AS name")).toEqual([
+      { upper: 'Ä', name: 'parley' },
+    ]);
+    await expect(query(url.replace(/:[^:@]+@/, ':wrong@'), 'SELECT 1')).rejects.toThrow(
+      'password authentication failed',
+    );
   });
 
-  test.skipIf(!isRoot)('root (skipped for others): a folder that only root may enter gets a place that works, and the same at the next start', async () => {
-    const dataDir = await newFolder(0o700);
-    const said: string[] = [];
-    const first = await startEmbeddedPostgres({ dataDir, log: (line) => said.push(line) });
-    expect(said.join('\n')).toContain('cannot enter');
-    const place = join(first.folder, '..');
-    onTestFinished(() => rm(place, { recursive: true, force: true }));
-    await query(first.url, 'CREATE TABLE t AS SELECT 1 AS one');
-    await first.stop();
-    const second = await start(dataDir);
-    expect(await query(second.url, 'SELECT one FROM t')).toEqual([{ one: 1 }]);
-    await second.stop();
-  });
+  test.skipIf(!isRoot)(
+    'root (skipped for others): a folder that only root may enter gets a place that works, and the same at the next start',
+    async () => {
+      const dataDir = await newFolder(0o700);
+      const said: string[] = [];
+      const first = await startEmbeddedPostgres({ dataDir, log: (line) => said.push(line) });
+      expect(said.join('\n')).toContain('cannot enter');
+      const place = join(first.folder, '..');
+      onTestFinished(() => rm(place, { recursive: true, force: true }));
+      await query(first.url, 'CREATE TABLE t AS SELECT 1 AS one');
+      await first.stop();
+      const second = await start(dataDir);
+      expect(await query(second.url, 'SELECT one FROM t')).toEqual([{ one: 1 }]);
+      await second.stop();
+    },
+  );
 
   test.skipIf(!isRoot)('a user without rights (skipped unless root can become one) runs it as themself', async () => {
     const dataDir = await newFolder(0o777);
@@ -139,9 +151,17 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
       const postgres = await startEmbeddedPostgres({ dataDir: ${JSON.stringify(dataDir)}, log: () => {} });
       console.log(process.getuid(), postgres.folder);
       await postgres.stop();`;
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script], { uid: 65_534, gid: 65_534, cwd: new URL('..', import.meta.url).pathname, env: { PATH: process.env['PATH'], HOME: dataDir } });
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      uid: 65_534,
+      gid: 65_534,
+      cwd: new URL('..', import.meta.url).pathname,
+      env: { PATH: process.env['PATH'], HOME: dataDir },
+    });
     let output = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { output += chunk.toString(); });
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => {
+        output += chunk.toString();
+      });
     const [code] = await once(child, 'exit');
     expect(output.trim()).toBe(`65534 ${join(dataDir, 'postgres')}`);
     expect(code).toBe(0);

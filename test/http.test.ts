@@ -6,20 +6,29 @@ import { startTestServer } from './support/server.ts';
 describe('GraphQL over HTTP', () => {
   test('passes 61 of 61 audits of the specification', async () => {
     const { url } = await startTestServer();
-    const results = await Promise.all(serverAudits({ url: `${url}/graphql`, fetchFn: fetch }).map((audit) => audit.fn()));
-    const failed = results.filter(({ status }) => status !== 'ok').map(({ id, name, status }) => `${id} ${name}: ${status}`);
+    const results = await Promise.all(
+      serverAudits({ url: `${url}/graphql`, fetchFn: fetch }).map((audit) => audit.fn()),
+    );
+    const failed = results
+      .filter(({ status }) => status !== 'ok')
+      .map(({ id, name, status }) => `${id} ${name}: ${status}`);
     expect(failed).toEqual([]);
     expect(results).toHaveLength(61);
   });
 
   test('every failure has a code, whoever found it: parser, validator, coercion, field or transport', async () => {
     const { url } = await startTestServer();
-    const codes = async (query: string, variables?: object) => (await request(url, query, variables)).errors?.map((error) => error.extensions.code);
+    const codes = async (query: string, variables?: object) =>
+      (await request(url, query, variables)).errors?.map((error) => error.extensions.code);
     expect(await codes('{ viewer ')).toEqual(['BAD_USER_INPUT']);
     expect(await codes('{ nothing }')).toEqual(['BAD_USER_INPUT']);
     expect(await codes('query ($x: ID!) { node(id: $x) { id } }', {})).toEqual(['BAD_USER_INPUT']);
     expect(await codes('{ users { nodes { id } } }')).toEqual(['UNAUTHENTICATED']);
-    for (const init of [{ method: 'PUT' }, { method: 'POST', body: 'x', headers: { 'content-type': 'text/plain' } }, { method: 'POST', body: '{', headers: { 'content-type': 'application/json' } }]) {
+    for (const init of [
+      { method: 'PUT' },
+      { method: 'POST', body: 'x', headers: { 'content-type': 'text/plain' } },
+      { method: 'POST', body: '{', headers: { 'content-type': 'application/json' } },
+    ]) {
       const response = await fetch(`${url}/graphql`, init);
       const text = await response.text();
       expect(response.status).toBeGreaterThanOrEqual(400);
@@ -31,9 +40,15 @@ describe('GraphQL over HTTP', () => {
   test('what nobody foresaw is INTERNAL_SERVER_ERROR with a request id and no detail', async () => {
     const server = await startTestServer();
     await server.node.database.query({ text: 'ALTER TABLE users RENAME TO gone', values: [] } as never);
-    const { errors, data } = await request(server.url, 'mutation { signUp(input: { username: "ann", password: "correct horse" }) { accessToken } }');
+    const { errors, data } = await request(
+      server.url,
+      'mutation { signUp(input: { username: "ann", password: "correct horse" }) { accessToken } }',
+    );
     expect(data).toEqual({ signUp: null });
-    expect(errors?.[0]?.extensions).toEqual({ code: 'INTERNAL_SERVER_ERROR', requestId: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown });
+    expect(errors?.[0]?.extensions).toEqual({
+      code: 'INTERNAL_SERVER_ERROR',
+      requestId: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown,
+    });
     expect(JSON.stringify(errors)).not.toMatch(/users|relation|SQL|at /);
   });
 
@@ -47,7 +62,8 @@ describe('GraphQL over HTTP', () => {
 
   test('a query of a signed-in user works by GET, a mutation does not', async () => {
     const { url } = await startTestServer();
-    const get = (query: string) => fetch(`${url}/graphql?query=${encodeURIComponent(query)}`, { headers: { accept: 'application/json' } });
+    const get = (query: string) =>
+      fetch(`${url}/graphql?query=${encodeURIComponent(query)}`, { headers: { accept: 'application/json' } });
     expect(await (await get('{ viewer { id } }')).json()).toEqual({ data: { viewer: null } });
     expect((await get('mutation { signOut { ok } }')).status).toBe(405);
   });
@@ -58,13 +74,24 @@ describe('GraphQL over HTTP', () => {
     const handshake = (origin: string) =>
       new Promise<string>((resolve) => {
         const socket = new WebSocket(`${url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', { origin });
-        socket.on('open', () => { resolve('open'); socket.close(); });
-        socket.on('error', (error) => { resolve(error.message); });
+        socket.on('open', () => {
+          resolve('open');
+          socket.close();
+        });
+        socket.on('error', (error) => {
+          resolve(error.message);
+        });
       });
     expect(await handshake('https://chat.example.org')).toBe('open');
     expect(await handshake(url)).toBe('open');
     expect(await handshake('https://evil.example.org')).toMatch('403');
-    const allowed = async (origin: string) => (await fetch(`${url}/graphql`, { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'POST' } })).headers.get('access-control-allow-origin');
+    const allowed = async (origin: string) =>
+      (
+        await fetch(`${url}/graphql`, {
+          method: 'OPTIONS',
+          headers: { origin, 'access-control-request-method': 'POST' },
+        })
+      ).headers.get('access-control-allow-origin');
     expect(await allowed('https://chat.example.org')).toBe('https://chat.example.org');
     expect(await allowed('https://evil.example.org')).not.toBe('https://evil.example.org');
   });

@@ -11,7 +11,10 @@ import { MESSAGE_ADDED, send } from './support/world.ts';
 
 /** Real chats, beside the project where somebody has put them. */
 const DATA = new URL('../../shared/data/', import.meta.url).pathname;
-const hasData = await access(DATA).then(() => true, () => false);
+const hasData = await access(DATA).then(
+  () => true,
+  () => false,
+);
 
 const quiet = createProgress({ isTTY: false, write: () => true });
 const importing = ({ node }: TestServer) => ({ database: node.database, passwords: node.passwords, progress: quiet });
@@ -38,14 +41,28 @@ describe('importing IRC logs', () => {
     const ann = await signUp(server.url, 'ann');
     const summary = await importPath(importing(server), await folderOf(LOGS), ['ANN']);
     expect(summary).toMatchObject({ users: 3, chatrooms: 1, messages: 6 });
-    expect(summary.skipped).toEqual({ 'somebody joined': 1, 'somebody took another nick': 1, 'a line of another form': 1 });
+    expect(summary.skipped).toEqual({
+      'somebody joined': 1,
+      'somebody took another nick': 1,
+      'a line of another form': 1,
+    });
     expect(printSummary(summary)).toMatch(/messages +6\n/);
 
     const [room] = (await ann.ask(ROOMS)).viewer.chatrooms.nodes;
     expect(room).toMatchObject({ kind: 'OPEN', name: '#ubuntu', memberCount: 4 });
-    expect(room.members.nodes.filter((member: any) => member.role === 'OWNER')[0].user).toEqual({ username: 'Quad', nickname: '|Quad-|' });
+    expect(room.members.nodes.filter((member: any) => member.role === 'OWNER')[0].user).toEqual({
+      username: 'Quad',
+      nickname: '|Quad-|',
+    });
     expect(room.members.nodes.map((member: any) => member.user.username)).toContain('Ed.irc');
-    expect(room.messages.nodes.map((message: any) => [message.number, message.sender.nickname, message.body, message.createdAt.slice(0, 16)])).toEqual([
+    expect(
+      room.messages.nodes.map((message: any) => [
+        message.number,
+        message.sender.nickname,
+        message.body,
+        message.createdAt.slice(0, 16),
+      ]),
+    ).toEqual([
       [1, '|Quad-|', 'hello', '2004-12-25T23:58'],
       [2, 'Ed', 'hi |Quad-|', '2004-12-25T23:59'],
       [3, 'Ed', '/me waves', '2004-12-25T23:59'],
@@ -78,69 +95,129 @@ describe('importing IRC logs', () => {
     await expect(importPath(importing(server), folder, ['nobody'])).rejects.toThrow('There is no user "nobody"');
   });
 
-  test.skipIf(!hasData)('#ubuntu (skipped without the archive): all 31,032 messages, paged back to the first, each once, at a constant cost', { timeout: 180_000 }, async () => {
-    const server = await startTestServer();
-    const ann = await signUp(server.url, 'ann');
-    expect(await importPath(importing(server), `${DATA}ubuntu-irc`, ['ann'])).toMatchObject({ chatrooms: 1, messages: 31_032 });
-    const [{ id }] = (await ann.ask('{ viewer { chatrooms { nodes { id } } } }')).viewer.chatrooms.nodes;
-    const PAGE = `query ($id: ID!, $before: String) { chatroom(id: $id) { messages(last: 50, before: $before) { nodes { number createdAt body sender { username } } pageInfo { startCursor hasPreviousPage } } } }`;
-    const seen: { number: number; createdAt: string }[] = [];
-    const costs = new Set<number>();
-    for (let before: string | undefined; ; ) {
-      server.statements();
-      const { nodes, pageInfo } = (await ann.ask(PAGE, { id, before })).chatroom.messages;
-      costs.add(server.statements().length);
-      seen.unshift(...nodes);
-      if (!pageInfo.hasPreviousPage) break;
-      before = pageInfo.startCursor;
-    }
-    expect(seen.map(({ number }) => number)).toEqual(Array.from({ length: 31_032 }, (_, i) => i + 1));
-    expect(seen.every(({ createdAt }, i) => i === 0 || createdAt >= (seen[i - 1]?.createdAt ?? ''))).toBe(true);
-    expect([...costs]).toEqual([4]); // who asks, the room, the messages, their senders
-    expect(await importPath(importing(server), `${DATA}ubuntu-irc`, [])).toMatchObject({ users: 0, chatrooms: 0, messages: 0 });
-  });
+  test.skipIf(!hasData)(
+    '#ubuntu (skipped without the archive): all 31,032 messages, paged back to the first, each once, at a constant cost',
+    { timeout: 180_000 },
+    async () => {
+      const server = await startTestServer();
+      const ann = await signUp(server.url, 'ann');
+      expect(await importPath(importing(server), `${DATA}ubuntu-irc`, ['ann'])).toMatchObject({
+        chatrooms: 1,
+        messages: 31_032,
+      });
+      const [{ id }] = (await ann.ask('{ viewer { chatrooms { nodes { id } } } }')).viewer.chatrooms.nodes;
+      const PAGE = `query ($id: ID!, $before: String) { chatroom(id: $id) { messages(last: 50, before: $before) { nodes { number createdAt body sender { username } } pageInfo { startCursor hasPreviousPage } } } }`;
+      const seen: { number: number; createdAt: string }[] = [];
+      const costs = new Set<number>();
+      for (let before: string | undefined; ;) {
+        server.statements();
+        const { nodes, pageInfo } = (await ann.ask(PAGE, { id, before })).chatroom.messages;
+        costs.add(server.statements().length);
+        seen.unshift(...nodes);
+        if (!pageInfo.hasPreviousPage) break;
+        before = pageInfo.startCursor;
+      }
+      expect(seen.map(({ number }) => number)).toEqual(Array.from({ length: 31_032 }, (_, i) => i + 1));
+      expect(seen.every(({ createdAt }, i) => i === 0 || createdAt >= (seen[i - 1]?.createdAt ?? ''))).toBe(true);
+      expect([...costs]).toEqual([4]); // who asks, the room, the messages, their senders
+      expect(await importPath(importing(server), `${DATA}ubuntu-irc`, [])).toMatchObject({
+        users: 0,
+        chatrooms: 0,
+        messages: 0,
+      });
+    },
+  );
 });
 
 describe('importing demo data', () => {
   const KUROI = {
-    users: [{ id: 1, username: '{ここ自分の名前に変えてね}', password: 'long enough' }, { id: 2, username: 'sei', password: 'short' }, { id: 3, username: 'ren', password: 'ren100000' }],
+    users: [
+      { id: 1, username: '{ここ自分の名前に変えてね}', password: 'long enough' },
+      { id: 2, username: 'sei', password: 'short' },
+      { id: 3, username: 'ren', password: 'ren100000' },
+    ],
     friends: [{ user_id: 1, friend_id: 2 }],
     messages: [
       { datetime: '2021-11-13T04:19:47', sender_id: 3, receiver_id: 1, message: 'おやすみなさい' },
       { datetime: '2021-03-23T20:40:26', sender_id: 1, receiver_id: 3, message: 'こんにちは' },
     ],
     groups: [{ id: 7, name: 'myjlab' }],
-    groups_members: [{ group_id: 7, user_id: 3 }, { group_id: 7, user_id: 2 }],
+    groups_members: [
+      { group_id: 7, user_id: 3 },
+      { group_id: 7, user_id: 2 },
+    ],
     groups_messages: [{ datetime: '2021-01-01T00:00:00', group_id: 7, sender_id: 2, message: 'ありがとう' }],
   };
 
   test('the tutorial: users, one room for a pair whoever wrote first, messages by time, groups', async () => {
     const server = await startTestServer();
     const folder = await folderOf({ 'kuroi.json': JSON.stringify(KUROI) });
-    expect(await importPath(importing(server), join(folder, 'kuroi.json'), [])).toMatchObject({ users: 3, chatrooms: 2, messages: 3, skipped: { 'a password that is too short: its user cannot sign in': 1 } });
-    expect(await importPath(importing(server), join(folder, 'kuroi.json'), [])).toMatchObject({ users: 0, chatrooms: 0, messages: 0 });
-    const { data } = await request(server.url, `mutation { signIn(input: { usernameOrEmail: "ren", password: "ren100000" }) { viewer {
-      chatrooms { nodes { kind name opponent { username nickname } messages { nodes { body createdAt } } } } } } }`);
+    expect(await importPath(importing(server), join(folder, 'kuroi.json'), [])).toMatchObject({
+      users: 3,
+      chatrooms: 2,
+      messages: 3,
+      skipped: { 'a password that is too short: its user cannot sign in': 1 },
+    });
+    expect(await importPath(importing(server), join(folder, 'kuroi.json'), [])).toMatchObject({
+      users: 0,
+      chatrooms: 0,
+      messages: 0,
+    });
+    const { data } = await request(
+      server.url,
+      `mutation { signIn(input: { usernameOrEmail: "ren", password: "ren100000" }) { viewer {
+      chatrooms { nodes { kind name opponent { username nickname } messages { nodes { body createdAt } } } } } } }`,
+    );
     expect(data.signIn.viewer.chatrooms.nodes).toEqual([
-      { kind: 'DIRECT', name: null, opponent: { username: 'user1', nickname: '{ここ自分の名前に変えてね}' }, messages: { nodes: [{ body: 'こんにちは', createdAt: '2021-03-23T20:40:26.000Z' }, { body: 'おやすみなさい', createdAt: '2021-11-13T04:19:47.000Z' }] } },
-      { kind: 'GROUP', name: 'myjlab', opponent: null, messages: { nodes: [{ body: 'ありがとう', createdAt: '2021-01-01T00:00:00.000Z' }] } },
+      {
+        kind: 'DIRECT',
+        name: null,
+        opponent: { username: 'user1', nickname: '{ここ自分の名前に変えてね}' },
+        messages: {
+          nodes: [
+            { body: 'こんにちは', createdAt: '2021-03-23T20:40:26.000Z' },
+            { body: 'おやすみなさい', createdAt: '2021-11-13T04:19:47.000Z' },
+          ],
+        },
+      },
+      {
+        kind: 'GROUP',
+        name: 'myjlab',
+        opponent: null,
+        messages: { nodes: [{ body: 'ありがとう', createdAt: '2021-01-01T00:00:00.000Z' }] },
+      },
     ]);
   });
 
   test.skipIf(!hasData)('both files of the origins (skipped where they are absent), twice', async () => {
     const server = await startTestServer();
-    expect(await importPath(importing(server), `${DATA}kuroi_demo_data.json`, [])).toMatchObject({ users: 7, messages: 15 });
-    expect(await importPath(importing(server), `${DATA}my_messenger_fake_data.json`, [])).toMatchObject({ users: 4, chatrooms: 4, messages: 2 });
+    expect(await importPath(importing(server), `${DATA}kuroi_demo_data.json`, [])).toMatchObject({
+      users: 7,
+      messages: 15,
+    });
+    expect(await importPath(importing(server), `${DATA}my_messenger_fake_data.json`, [])).toMatchObject({
+      users: 4,
+      chatrooms: 4,
+      messages: 2,
+    });
     const marks = await server.node.database.prisma.member.findMany({ where: { lastReadNumber: { gt: 0 } } });
     expect(marks.length).toBeGreaterThanOrEqual(4);
     for (const file of ['kuroi_demo_data.json', 'my_messenger_fake_data.json']) {
-      expect(await importPath(importing(server), DATA + file, [])).toMatchObject({ users: 0, chatrooms: 0, messages: 0 });
+      expect(await importPath(importing(server), DATA + file, [])).toMatchObject({
+        users: 0,
+        chatrooms: 0,
+        messages: 0,
+      });
     }
   });
 
   test('the seed is the same every time, and a second run adds nothing', async () => {
     const [here, there] = [await startTestServer(), await startTestServer()];
-    const history = ({ node }: TestServer) => node.database.prisma.message.findMany({ select: { chatroomId: true, number: true, body: true, createdAt: true, senderId: true }, orderBy: [{ chatroomId: 'asc' }, { number: 'asc' }] });
+    const history = ({ node }: TestServer) =>
+      node.database.prisma.message.findMany({
+        select: { chatroomId: true, number: true, body: true, createdAt: true, senderId: true },
+        orderBy: [{ chatroomId: 'asc' }, { number: 'asc' }],
+      });
     expect(await seedDemo(importing(here))).toMatchObject({ users: 8, chatrooms: 5, messages: 2_016 });
     expect(await seedDemo(importing(here))).toMatchObject({ users: 0, chatrooms: 0, messages: 0 });
     await seedDemo(importing(there));

@@ -6,7 +6,8 @@ import { createTestDatabase, startTestServer } from './support/server.ts';
 import { MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
 const CURSOR = 'query ($id: ID!) { chatroom(id: $id) { cursor lastMessage { cursor } } }';
-const cursorOf = async (person: Person, room: string): Promise<string> => (await person.ask(CURSOR, { id: room })).chatroom.cursor;
+const cursorOf = async (person: Person, room: string): Promise<string> =>
+  (await person.ask(CURSOR, { id: room })).chatroom.cursor;
 const numbers = (events: any[]) => events.map((event) => event.message.number);
 const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
 
@@ -34,7 +35,8 @@ describe('messageAdded', () => {
     const { ann, ben, room } = await world(server);
     const start = await cursorOf(ben, room);
     const sending = (async () => {
-      for (let i = 0; i < 60; i += 1) await Promise.all([send(ann, room, 'a'), send(ben, room, 'b'), send(ann, room, 'c')]);
+      for (let i = 0; i < 60; i += 1)
+        await Promise.all([send(ann, room, 'a'), send(ben, room, 'b'), send(ann, room, 'c')]);
     })();
     const streams = [];
     for (let i = 0; i < 20; i += 1) {
@@ -54,10 +56,18 @@ describe('messageAdded', () => {
     const { ann, room } = await world(server);
     const before = await cursorOf(ann, room);
     const sent = await ann.ask(SEND, { input: { chatroomId: room, body: 'one' } });
-    const { cursor: afterOne } = (await ann.connect().subscribe(MESSAGE_ADDED, { room, after: before }).next()) as { cursor: string };
+    const { cursor: afterOne } = (await ann.connect().subscribe(MESSAGE_ADDED, { room, after: before }).next()) as {
+      cursor: string;
+    };
     const { chatroom } = await ann.ask(CURSOR, { id: room });
     await send(ann, room, 'two');
-    const cursors = [sent.sendMessage.message.cursor, sent.sendMessage.edge.cursor, afterOne, chatroom.cursor, chatroom.lastMessage.cursor];
+    const cursors = [
+      sent.sendMessage.message.cursor,
+      sent.sendMessage.edge.cursor,
+      afterOne,
+      chatroom.cursor,
+      chatroom.lastMessage.cursor,
+    ];
     for (const after of cursors) {
       const stream = ann.connect().subscribe(MESSAGE_ADDED, { room, after });
       expect((await stream.next()).message.body).toBe('two');
@@ -82,7 +92,9 @@ describe('messageAdded', () => {
       const { message } = await stream.next();
       expect(message.number).toBeLessThanOrEqual(known + 1);
       await stream.take(last - message.number);
-      expect(numbers(stream.received)).toEqual(Array.from({ length: last - message.number + 1 }, (_, i) => message.number + i));
+      expect(numbers(stream.received)).toEqual(
+        Array.from({ length: last - message.number + 1 }, (_, i) => message.number + i),
+      );
     }
   });
 
@@ -90,10 +102,19 @@ describe('messageAdded', () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const { database } = server.node;
-    const [{ id: roomKey } = { id: '' }] = await database.query<{ id: string }>({ text: 'SELECT id FROM chatrooms', values: [] } as never);
+    const [{ id: roomKey } = { id: '' }] = await database.query<{ id: string }>({
+      text: 'SELECT id FROM chatrooms',
+      values: [],
+    } as never);
     const { cursor } = await database.transaction(async (query) => {
-      const [user] = await query<{ id: string }>({ text: `SELECT id FROM users WHERE username = 'ann'`, values: [] } as never);
-      await query({ text: `SELECT send_message($1::uuid, $2::uuid, 'slow', NULL, NULL)`, values: [roomKey, user?.id] } as never);
+      const [user] = await query<{ id: string }>({
+        text: `SELECT id FROM users WHERE username = 'ann'`,
+        values: [],
+      } as never);
+      await query({
+        text: `SELECT send_message($1::uuid, $2::uuid, 'slow', NULL, NULL)`,
+        values: [roomKey, user?.id],
+      } as never);
       return { cursor: await cursorOf(ann, room) };
     });
     await send(ann, room, 'quick');
@@ -105,25 +126,58 @@ describe('messageAdded', () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     await send(ann, room, 'one');
-    const refusal = async (person: Person, variables: object) => codeOf(await person.connect().subscribe(MESSAGE_ADDED, { room, ...variables }).ended);
+    const refusal = async (person: Person, variables: object) =>
+      codeOf(await person.connect().subscribe(MESSAGE_ADDED, { room, ...variables }).ended);
     expect(await refusal(eve, {})).toBe('NOT_FOUND');
     expect(await refusal(eve, { after: await cursorOf(ann, room) })).toBe('NOT_FOUND');
     expect(await refusal(ann, { room: 'junk' })).toBe('NOT_FOUND');
     expect(await refusal(ann, { after: 'junk' })).toBe('BAD_USER_INPUT');
-    const other = (await ann.ask(`mutation ($with: ID!) { createChatroom(input: { kind: DIRECT, memberIds: [$with] }) { chatroom { cursor } } }`, { with: ben.id })).createChatroom.chatroom;
+    const other = (
+      await ann.ask(
+        `mutation ($with: ID!) { createChatroom(input: { kind: DIRECT, memberIds: [$with] }) { chatroom { cursor } } }`,
+        { with: ben.id },
+      )
+    ).createChatroom.chatroom;
     expect(await refusal(ann, { after: other.cursor })).toBe('BAD_USER_INPUT');
 
-    const cursor = Buffer.from(await cursorOf(ann, room), 'base64url').toString().split(' ');
+    const cursor = Buffer.from(await cursorOf(ann, room), 'base64url')
+      .toString()
+      .split(' ');
     const forged = (change: (parts: string[]) => void) => {
       const parts = [...cursor];
       change(parts);
       return Buffer.from(parts.join(' ')).toString('base64url');
     };
-    expect(await refusal(ann, { after: forged((parts) => { parts[1] = 'AAAAAAAA'; }) })).toBe('RESYNC_REQUIRED');
-    expect(await refusal(ann, { after: forged((parts) => { parts[4] = '99'; }) })).toBe('RESYNC_REQUIRED');
-    expect(await refusal(ann, { after: forged((parts) => { parts[5] = '999999999:999999999:'; }) })).toBe('RESYNC_REQUIRED');
+    expect(
+      await refusal(ann, {
+        after: forged((parts) => {
+          parts[1] = 'AAAAAAAA';
+        }),
+      }),
+    ).toBe('RESYNC_REQUIRED');
+    expect(
+      await refusal(ann, {
+        after: forged((parts) => {
+          parts[4] = '99';
+        }),
+      }),
+    ).toBe('RESYNC_REQUIRED');
+    expect(
+      await refusal(ann, {
+        after: forged((parts) => {
+          parts[5] = '999999999:999999999:';
+        }),
+      }),
+    ).toBe('RESYNC_REQUIRED');
     for (const floor of ['0:1:', '5:3:', '5:9:4', '5:9:6,6', '5:9:9', 'x']) {
-      expect(await refusal(ann, { after: forged((parts) => { parts[5] = floor; }) }), floor).toBe('BAD_USER_INPUT');
+      expect(
+        await refusal(ann, {
+          after: forged((parts) => {
+            parts[5] = floor;
+          }),
+        }),
+        floor,
+      ).toBe('BAD_USER_INPUT');
     }
     const anonymous = connect(server.url).subscribe(MESSAGE_ADDED, { room });
     expect(codeOf(await anonymous.ended)).toBe('UNAUTHENTICATED');
@@ -150,7 +204,11 @@ describe('messageAdded', () => {
     await send(ann, room, 'missed');
     const response = await fetch(`${server.url}/graphql`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', accept: 'text/event-stream', authorization: `Bearer ${ben.accessToken}` },
+      headers: {
+        'content-type': 'application/json',
+        accept: 'text/event-stream',
+        authorization: `Bearer ${ben.accessToken}`,
+      },
       body: JSON.stringify({ query: MESSAGE_ADDED, variables: { room, after } }),
     });
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
@@ -172,7 +230,8 @@ describe('messageAdded', () => {
     const socket = ann.connect();
     const sent = await socket.ask(SEND, { input: { chatroomId: room, body: 'over the socket' } });
     expect(sent.data.sendMessage.message.number).toBe(1);
-    const codes = async (result: Promise<{ errors?: { extensions: { code: string } }[] }>) => (await result).errors?.map((error) => error.extensions.code);
+    const codes = async (result: Promise<{ errors?: { extensions: { code: string } }[] }>) =>
+      (await result).errors?.map((error) => error.extensions.code);
     expect(await codes(eve.connect().ask(SEND, { input: { chatroomId: room, body: 'hi' } }))).toEqual(['NOT_FOUND']);
     expect(await codes(socket.ask('{ nothing }'))).toEqual(['BAD_USER_INPUT']);
     expect(await codes(socket.ask('{ viewer '))).toEqual(['BAD_USER_INPUT']);
@@ -212,32 +271,50 @@ describe('two nodes on one database', () => {
     const databaseUrl = await createTestDatabase();
     const [here, there] = [await startTestServer({ databaseUrl }), await startTestServer({ databaseUrl })];
     const { ann, ben, room } = await world(here);
-    const stream = ben.at(there.url).connect().subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
+    const stream = ben
+      .at(there.url)
+      .connect()
+      .subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
     await expect.poll(() => there.node.tails.size()).toBe(1);
     await send(ann, room, 'alone');
     expect((await stream.next()).message.body).toBe('alone');
   });
 
-  test.skipIf(!hasRedis())('with Redis (skipped without a redis-server), what is sent here is received there', async () => {
-    const redis = await startRedis();
-    const databaseUrl = await createTestDatabase();
-    const [here, there] = [await startTestServer({ databaseUrl, redisUrl: redis.url }), await startTestServer({ databaseUrl, redisUrl: redis.url })];
-    const { ann, ben, room } = await world(here);
-    const stream = ben.at(there.url).connect().subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
-    for (let i = 1; i <= 50; i += 1) {
-      await send(i % 2 ? ann : ben.at(there.url), room, `${i}`);
-      expect((await stream.next()).message).toMatchObject({ number: i, body: `${i}` });
-    }
-  });
+  test.skipIf(!hasRedis())(
+    'with Redis (skipped without a redis-server), what is sent here is received there',
+    async () => {
+      const redis = await startRedis();
+      const databaseUrl = await createTestDatabase();
+      const [here, there] = [
+        await startTestServer({ databaseUrl, redisUrl: redis.url }),
+        await startTestServer({ databaseUrl, redisUrl: redis.url }),
+      ];
+      const { ann, ben, room } = await world(here);
+      const stream = ben
+        .at(there.url)
+        .connect()
+        .subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
+      for (let i = 1; i <= 50; i += 1) {
+        await send(i % 2 ? ann : ben.at(there.url), room, `${i}`);
+        expect((await stream.next()).message).toMatchObject({ number: i, body: `${i}` });
+      }
+    },
+  );
 
   test.skipIf(!hasRedis()).each(['SIGKILL', 'SIGSTOP'] as const)(
     'with Redis ended by %s (skipped without a redis-server), sends are acknowledged and messages arrive',
     async (signal) => {
       const redis = await startRedis();
       const databaseUrl = await createTestDatabase();
-      const [here, there] = [await startTestServer({ databaseUrl, redisUrl: redis.url }), await startTestServer({ databaseUrl, redisUrl: redis.url })];
+      const [here, there] = [
+        await startTestServer({ databaseUrl, redisUrl: redis.url }),
+        await startTestServer({ databaseUrl, redisUrl: redis.url }),
+      ];
       const { ann, ben, room } = await world(here);
-      const stream = ben.at(there.url).connect().subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
+      const stream = ben
+        .at(there.url)
+        .connect()
+        .subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
       await send(ann, room, 'before');
       await stream.next();
       redis.signal(signal);
@@ -245,7 +322,10 @@ describe('two nodes on one database', () => {
       await send(ann, room, 'two');
       expect((await stream.take(2)).map((event) => event.message.body)).toEqual(['one', 'two']);
       // Who subscribes while Redis is away is served too.
-      const late = ben.at(there.url).connect().subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
+      const late = ben
+        .at(there.url)
+        .connect()
+        .subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
       if (signal === 'SIGSTOP') redis.signal('SIGCONT');
       await send(ann, room, 'three');
       expect((await late.next()).message.body).toBe('three');

@@ -28,12 +28,18 @@ describe('sendMessage', () => {
     const other = await startTestServer({ databaseUrl: server.databaseUrl });
     const { ann, ben, room } = await world(server);
     const sendOnce = (i: number) =>
-      ann.at(i % 2 ? server.url : other.url).ask(SEND, { input: { chatroomId: room, body: 'once', clientMessageId: 'a' } });
-    const results = (await Promise.all(Array.from({ length: 20 }, (_, i) => sendOnce(i)))).map(({ sendMessage }) => sendMessage);
+      ann
+        .at(i % 2 ? server.url : other.url)
+        .ask(SEND, { input: { chatroomId: room, body: 'once', clientMessageId: 'a' } });
+    const results = (await Promise.all(Array.from({ length: 20 }, (_, i) => sendOnce(i)))).map(
+      ({ sendMessage }) => sendMessage,
+    );
     expect(results.filter(({ deduplicated }) => !deduplicated)).toHaveLength(1);
     expect(new Set(results.map(({ message }) => message.id)).size).toBe(1);
 
-    expect(await ann.refused(SEND, { input: { chatroomId: room, body: 'twice', clientMessageId: 'a' } })).toBe('CONFLICT');
+    expect(await ann.refused(SEND, { input: { chatroomId: room, body: 'twice', clientMessageId: 'a' } })).toBe(
+      'CONFLICT',
+    );
     // It is unique for each sender and room, not for all.
     expect(await send(ben, room, 'once', { clientMessageId: 'a' })).toMatchObject({ number: 2 });
   });
@@ -41,7 +47,14 @@ describe('sendMessage', () => {
   test('returns a body exactly as it was sent', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
-    for (const body of ['  spaces \n\t', '家族 👩‍👩‍👧‍👦 e\u0301', 'שלום', "'; DROP TABLE messages; --", '\u202e', '𝔞'.repeat(10_000)]) {
+    for (const body of [
+      '  spaces \n\t',
+      '家族 👩‍👩‍👧‍👦 e\u0301',
+      'שלום',
+      "'; DROP TABLE messages; --",
+      '\u202e',
+      '𝔞'.repeat(10_000),
+    ]) {
       expect((await send(ann, room, body)).body).toBe(body);
     }
   });
@@ -63,12 +76,19 @@ describe('sendMessage', () => {
     const server = await startTestServer();
     const { ann, eve, room } = await world(server);
     const { id: messageId } = await send(ann, room, 'one');
-    const to = (person: typeof ann, input: object) => person.refused(SEND, { input: { chatroomId: room, body: 'hi', ...input } });
+    const to = (person: typeof ann, input: object) =>
+      person.refused(SEND, { input: { chatroomId: room, body: 'hi', ...input } });
     expect(await to(eve, {})).toBe('NOT_FOUND');
     expect(await to(ann, { chatroomId: 'junk' })).toBe('NOT_FOUND');
     expect(await to(ann, { chatroomId: ann.id })).toBe('NOT_FOUND');
     expect(await to(ann, { replyToId: 'junk' })).toBe('NOT_FOUND');
-    expect(await to(ann, { replyToId: Buffer.from(Buffer.from(messageId, 'base64url').toString().replace(/\d+$/, '7')).toString('base64url') })).toBe('NOT_FOUND');
+    expect(
+      await to(ann, {
+        replyToId: Buffer.from(Buffer.from(messageId, 'base64url').toString().replace(/\d+$/, '7')).toString(
+          'base64url',
+        ),
+      }),
+    ).toBe('NOT_FOUND');
     expect(await to(ann, { clientMessageId: '' })).toBe('BAD_USER_INPUT');
     expect(await send(ann, room, 'two', { replyToId: messageId })).toMatchObject({ number: 2 });
   });
@@ -91,12 +111,14 @@ describe('the messages of a room', () => {
     const numbers = (list: any) => list.nodes.map((message: any) => message.number);
 
     const forwards = [await page({ first: 3 })];
-    while (forwards.at(-1).pageInfo.hasNextPage) forwards.push(await page({ first: 3, after: forwards.at(-1).pageInfo.endCursor }));
+    while (forwards.at(-1).pageInfo.hasNextPage)
+      forwards.push(await page({ first: 3, after: forwards.at(-1).pageInfo.endCursor }));
     expect(forwards.map(numbers)).toEqual([[1, 2, 3], [4, 5, 6], [7]]);
     expect(forwards.map((list) => list.pageInfo.hasPreviousPage)).toEqual([false, true, true]);
 
     const backwards = [await page({ last: 3 })];
-    while (backwards.at(-1).pageInfo.hasPreviousPage) backwards.push(await page({ last: 3, before: backwards.at(-1).pageInfo.startCursor }));
+    while (backwards.at(-1).pageInfo.hasPreviousPage)
+      backwards.push(await page({ last: 3, before: backwards.at(-1).pageInfo.startCursor }));
     expect(backwards.map(numbers)).toEqual([[5, 6, 7], [2, 3, 4], [1]]);
     expect(backwards.map((list) => list.pageInfo.hasNextPage)).toEqual([false, true, true]);
 
@@ -112,7 +134,12 @@ describe('the messages of a room', () => {
   test('refuse cursors of another kind, another room and none at all', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
-    const other = (await ann.ask(`mutation ($with: ID!) { createChatroom(input: { kind: DIRECT, memberIds: [$with] }) { chatroom { id cursor } } }`, { with: ben.id })).createChatroom.chatroom;
+    const other = (
+      await ann.ask(
+        `mutation ($with: ID!) { createChatroom(input: { kind: DIRECT, memberIds: [$with] }) { chatroom { id cursor } } }`,
+        { with: ben.id },
+      )
+    ).createChatroom.chatroom;
     const rooms = await ann.ask('{ viewer { chatrooms { pageInfo { endCursor } } } }');
     for (const after of ['', 'junk', other.cursor, rooms.viewer.chatrooms.pageInfo.endCursor]) {
       expect(await ann.refused(PAGE, { id: room, after }), after).toBe('BAD_USER_INPUT');

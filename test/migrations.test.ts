@@ -28,7 +28,10 @@ async function rows(url: string, text: string): Promise<any[]> {
 
 test('migrations are applied once, in order, also by nodes that start together', async () => {
   const url = await createTestDatabase();
-  const folder = await migrations({ '1_a': 'CREATE TABLE a (n int); INSERT INTO a VALUES (1);', '2_b': 'INSERT INTO a VALUES (2);' });
+  const folder = await migrations({
+    '1_a': 'CREATE TABLE a (n int); INSERT INTO a VALUES (1);',
+    '2_b': 'INSERT INTO a VALUES (2);',
+  });
   const applied = await Promise.all(Array.from({ length: 5 }, () => applyMigrations(url, folder)));
   expect(applied.flat()).toEqual(['1_a', '2_b']);
   expect(await rows(url, 'SELECT n FROM a')).toEqual([{ n: 1 }, { n: 2 }]);
@@ -37,16 +40,28 @@ test('migrations are applied once, in order, also by nodes that start together',
 
 test('one that fails leaves nothing behind, and says which and why', async () => {
   const url = await createTestDatabase();
-  const folder = await migrations({ '1_a': 'CREATE TABLE a (n int);', '2_b': 'CREATE TABLE b (n int); SELECT nothing;' });
-  await expect(applyMigrations(url, folder)).rejects.toThrow(/^The migration 2_b failed, and nothing of it was kept: column "nothing" does not exist$/);
-  expect(await rows(url, `SELECT to_regclass('a') IS NOT NULL AS a, to_regclass('b') IS NOT NULL AS b`)).toEqual([{ a: true, b: false }]);
+  const folder = await migrations({
+    '1_a': 'CREATE TABLE a (n int);',
+    '2_b': 'CREATE TABLE b (n int); SELECT nothing;',
+  });
+  await expect(applyMigrations(url, folder)).rejects.toThrow(
+    /^The migration 2_b failed, and nothing of it was kept: column "nothing" does not exist$/,
+  );
+  expect(await rows(url, `SELECT to_regclass('a') IS NOT NULL AS a, to_regclass('b') IS NOT NULL AS b`)).toEqual([
+    { a: true, b: false },
+  ]);
 });
 
 test('one whose file has changed is refused; one that this version does not know is left alone', async () => {
   const url = await createTestDatabase();
-  await applyMigrations(url, await migrations({ '1_a': 'CREATE TABLE a (n int);', '9_newer': 'CREATE TABLE newer (n int);' }));
+  await applyMigrations(
+    url,
+    await migrations({ '1_a': 'CREATE TABLE a (n int);', '9_newer': 'CREATE TABLE newer (n int);' }),
+  );
   expect(await applyMigrations(url, await migrations({ '1_a': 'CREATE TABLE a (n int);' }))).toEqual([]);
-  await expect(applyMigrations(url, await migrations({ '1_a': 'CREATE TABLE a (n bigint);' }))).rejects.toThrow('1_a has changed since it was applied');
+  await expect(applyMigrations(url, await migrations({ '1_a': 'CREATE TABLE a (n bigint);' }))).rejects.toThrow(
+    '1_a has changed since it was applied',
+  );
 });
 
 test("the project's own are noted as prisma migrate deploy notes them", async () => {

@@ -8,7 +8,12 @@ describe('the program, on a machine with nothing else', { timeout: 120_000 }, ()
     const server = await startProcess(await createDataDir());
     expect(server.output()).toMatch(/GraphiQL +http:.*\/graphql[\s\S]*PostgreSQL +18.*embedded[\s\S]*Bus +in memory/);
     const [, token] = /\n {2}(ey\S+)\n/.exec(server.output()) ?? [];
-    const { data } = await request(server.url, '{ viewer { user { username } chatrooms { nodes { name opponent { username } } } } }', {}, { authorization: `Bearer ${token}` });
+    const { data } = await request(
+      server.url,
+      '{ viewer { user { username } chatrooms { nodes { name opponent { username } } } } }',
+      {},
+      { authorization: `Bearer ${token}` },
+    );
     expect(data.viewer.user.username).toBe('ann');
     expect(data.viewer.chatrooms.nodes).toContainEqual({ name: 'The garden', opponent: null });
     expect(data.viewer.chatrooms.nodes).toContainEqual({ name: null, opponent: { username: 'ben' } });
@@ -62,7 +67,15 @@ describe('the program, on a machine with nothing else', { timeout: 120_000 }, ()
     expect(seeded.output).toContain('Added 0 users, 0 chatrooms and 0 messages.');
     const ann: Person = await signUp(server.url, 'newcomer');
     expect((await ann.ask('{ viewer { user { username } } }')).viewer.user.username).toBe('newcomer');
-    expect((await request(server.url, 'mutation ($p: String!) { signIn(input: { usernameOrEmail: "newcomer", password: $p }) { accessToken } }', { p: PASSWORD })).errors).toBeUndefined();
+    expect(
+      (
+        await request(
+          server.url,
+          'mutation ($p: String!) { signIn(input: { usernameOrEmail: "newcomer", password: $p }) { accessToken } }',
+          { p: PASSWORD },
+        )
+      ).errors,
+    ).toBeUndefined();
     expect(await server.end('SIGINT')).toBe(0);
   });
 

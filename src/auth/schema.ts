@@ -14,7 +14,8 @@ const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
       resolve: (_, _args, context) => requireViewer(context),
     }),
     accessToken: t.exposeString('accessToken', {
-      description: 'Sent as `Authorization: Bearer TOKEN` over HTTP, and as `connectionParams: { authorization }` over WebSocket.',
+      description:
+        'Sent as `Authorization: Bearer TOKEN` over HTTP, and as `connectionParams: { authorization }` over WebSocket.',
     }),
     accessTokenExpiresAt: t.expose('accessTokenExpiresAt', {
       type: 'DateTime',
@@ -30,7 +31,10 @@ const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
 const SignUpInput = builder.inputType('SignUpInput', {
   description: 'A new account.',
   fields: (t) => ({
-    username: t.string({ required: true, description: '3 to 32 letters, digits, or any of _ . -; unique without regard to letter case.' }),
+    username: t.string({
+      required: true,
+      description: '3 to 32 letters, digits, or any of _ . -; unique without regard to letter case.',
+    }),
     password: t.string({ required: true, description: '8 to 128 characters.' }),
     email: t.string({ description: 'An address to sign in by, unique over all accounts.' }),
     nickname: t.string({ description: '1 to 64 characters; without it, the username.' }),

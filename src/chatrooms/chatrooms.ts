@@ -1,9 +1,10 @@
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
-import { empty, isStorable, join, sql, type Sql } from '../database/database.ts';
+import { empty, join, sql, type Sql } from '../database/database.ts';
 import type { Chatroom, ChatroomKind, Member, User } from '../database/generated/client.ts';
 import { badInput, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
+import { countCharacters, isStorable } from '../text.ts';
 
 /** A chatroom as the viewer sees it. */
 export interface VisibleChatroom extends Chatroom {
@@ -62,7 +63,8 @@ export async function listChatrooms(context: Context, args: ConnectionArgs): Pro
   const { userId } = requireViewer(context);
   return connect<VisibleChatroom, string[]>(args, {
     encode: (room) => encodeKeyset('chatrooms', [room.activeAt.toISOString(), room.id]),
-    decode: (cursor, path) => decodeKeyset('chatrooms', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
+    decode: (cursor, path) =>
+      decodeKeyset('chatrooms', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
     load: ({ after, before, reverse, limit }) =>
       context.database.query<VisibleChatroom>(sql`
         SELECT ${visibleColumns(userId)} FROM chatrooms c
@@ -75,10 +77,15 @@ export async function listChatrooms(context: Context, args: ConnectionArgs): Pro
 }
 
 /** A room's members, the longest-standing first. */
-export async function listMembers(context: Context, chatroomId: string, args: ConnectionArgs): Promise<Connection<Member>> {
+export async function listMembers(
+  context: Context,
+  chatroomId: string,
+  args: ConnectionArgs,
+): Promise<Connection<Member>> {
   return connect<Member, string[]>(args, {
     encode: (member) => encodeKeyset('members', [member.joinedAt.toISOString(), member.userId]),
-    decode: (cursor, path) => decodeKeyset('members', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
+    decode: (cursor, path) =>
+      decodeKeyset('members', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
     load: ({ after, before, reverse, limit }) =>
       context.database.query<Member>(sql`
         SELECT ${memberColumns} FROM members m
@@ -94,19 +101,16 @@ const memberColumns = sql`
   m.last_read_number AS "lastReadNumber"`;
 
 /** A member by `chatroomId:userId`, where the viewer is a member of that room too. */
-export const memberByKey = createLoader<Member>(
-  (context, keys) => {
-    const { userId } = requireViewer(context);
-    const pairs = keys.map((key) => {
-      const [chatroomId, memberId] = key.split(':');
-      return sql`(${chatroomId}::uuid, ${memberId}::uuid)`;
-    });
-    return context.database.query<Member>(sql`
+export const memberByKey = createLoader<Member>((context, keys) => {
+  const { userId } = requireViewer(context);
+  const pairs = keys.map((key) => {
+    const [chatroomId, memberId] = key.split(':');
+    return sql`(${chatroomId}::uuid, ${memberId}::uuid)`;
+  });
+  return context.database.query<Member>(sql`
       SELECT ${memberColumns} FROM members m
         WHERE (m.chatroom_id, m.user_id) IN (${join(pairs)}) AND ${isMember(sql`m.chatroom_id`, userId)}`);
-  },
-  memberKey,
-);
+}, memberKey);
 
 /** The key of a member in its id and in loaders. */
 export function memberKey(member: { chatroomId: string; userId: string }): string {
@@ -133,33 +137,42 @@ const MOST_NEW_MEMBERS = 100;
 export async function createChatroom(context: Context, input: NewChatroom): Promise<VisibleChatroom> {
   const { userId } = requireViewer(context);
   const memberIds = [...new Set(input.memberIds)];
-  if (memberIds.length > MOST_NEW_MEMBERS) throw badInput('input.memberIds', `A chatroom is made with at most ${MOST_NEW_MEMBERS} others.`);
+  if (memberIds.length > MOST_NEW_MEMBERS)
+    throw badInput('input.memberIds', `A chatroom is made with at most ${MOST_NEW_MEMBERS} others.`);
   const id =
     input.kind === 'DIRECT'
       ? await createDirect(context, userId, checkPair(input, memberIds, userId))
-      : await createShared(context, userId, checkShared(input), memberIds.filter((memberId) => memberId !== userId));
+      : await createShared(
+          context,
+          userId,
+          checkShared(input),
+          memberIds.filter((memberId) => memberId !== userId),
+        );
   return requireMembership(context, id);
 }
 
 function checkPair(input: NewChatroom, memberIds: (string | null)[], userId: string): string {
   const [opponentId, ...rest] = memberIds;
-  if (opponentId === undefined || rest.length > 0) throw badInput('input.memberIds', 'A DIRECT chatroom has exactly one other member.');
+  if (opponentId === undefined || rest.length > 0)
+    throw badInput('input.memberIds', 'A DIRECT chatroom has exactly one other member.');
   if (opponentId === userId) throw badInput('input.memberIds', 'A DIRECT chatroom is with someone else.');
-  if (input.name != null || input.topic != null) throw badInput('input.name', 'A DIRECT chatroom has no name and no topic.');
+  if (input.name != null || input.topic != null)
+    throw badInput('input.name', 'A DIRECT chatroom has no name and no topic.');
   if (opponentId === null) throw notFound('user');
   return opponentId;
 }
 
 function checkShared(input: NewChatroom): { kind: ChatroomKind; name: string | null; topic: string | null } {
   const name = checkText(input.name, 'input.name', 100);
-  if (input.kind === 'OPEN' && name === null) throw badInput('input.name', 'An OPEN chatroom needs a name to be found by.');
+  if (input.kind === 'OPEN' && name === null)
+    throw badInput('input.name', 'An OPEN chatroom needs a name to be found by.');
   return { kind: input.kind, name, topic: checkText(input.topic, 'input.topic', 500) };
 }
 
 function checkText(text: string | null | undefined, path: string, most: number): string | null {
   if (text == null) return null;
   const trimmed = text.trim();
-  if (trimmed === '' || [...trimmed].length > most || !isStorable(trimmed)) {
+  if (trimmed === '' || countCharacters(trimmed) > most || !isStorable(trimmed)) {
     throw badInput(path, `It has 1 to ${most} characters; leave it out for none.`);
   }
   return trimmed;
@@ -195,7 +208,10 @@ async function createDirect(context: Context, userId: string, opponentId: string
     )
     SELECT id FROM room`);
   if (made) return made.id;
-  const { id } = await context.database.prisma.chatroom.findUniqueOrThrow({ where: { directKey }, select: { id: true } });
+  const { id } = await context.database.prisma.chatroom.findUniqueOrThrow({
+    where: { directKey },
+    select: { id: true },
+  });
   return id;
 }
 

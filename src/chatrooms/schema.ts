@@ -50,7 +50,9 @@ builder.node(ChatroomMember, {
     }),
     role: t.expose('role', { type: MemberRole, description: 'What they may do.' }),
     joinedAt: t.expose('joinedAt', { type: 'DateTime', description: 'Since when they are in the room.' }),
-    lastReadNumber: t.exposeInt('lastReadNumber', { description: 'The number of the last message that they have read; 0 for none.' }),
+    lastReadNumber: t.exposeInt('lastReadNumber', {
+      description: 'The number of the last message that they have read; 0 for none.',
+    }),
   }),
 });
 const { List: ChatroomMemberConnection } = defineConnection(ChatroomMember, 'ChatroomMember');
@@ -75,17 +77,24 @@ builder.node(Chatroom, {
       type: User,
       nullable: true,
       description: 'The other member of a DIRECT chatroom.',
-      resolve: (chatroom, _args, context) => (chatroom.opponentId === null ? null : userById(context, chatroom.opponentId)),
+      resolve: (chatroom, _args, context) =>
+        chatroom.opponentId === null ? null : userById(context, chatroom.opponentId),
     }),
     memberCount: t.exposeInt('memberCount', { description: 'How many members it has.' }),
     members: t.field({
       type: ChatroomMemberConnection,
       nullable: true,
-      description: 'The longest-standing first. Null unless the viewer is a member; so are messages, message and cursor.',
+      description:
+        'The longest-standing first. Null unless the viewer is a member; so are messages, message and cursor.',
       args: connectionArgs(t.arg),
-      resolve: (chatroom, args, context) => (chatroom.viewerRole === null ? null : listMembers(context, chatroom.id, args)),
+      resolve: (chatroom, args, context) =>
+        chatroom.viewerRole === null ? null : listMembers(context, chatroom.id, args),
     }),
-    lastMessageAt: t.expose('lastMessageAt', { type: 'DateTime', nullable: true, description: 'When the last message was sent.' }),
+    lastMessageAt: t.expose('lastMessageAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When the last message was sent.',
+    }),
     viewerMembership: t.field({
       type: ChatroomMember,
       nullable: true,

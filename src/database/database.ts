@@ -69,13 +69,18 @@ export async function openDatabase(
       let broken = true;
       try {
         await client.query('BEGIN');
-        const result = await work(async (statement) => (await client.query(toPg(statement))).rows);
+        const result = await work(
+          async <Row extends object>(statement: Sql) => (await client.query<Row>(toPg(statement))).rows,
+        );
         await client.query('COMMIT');
         broken = false;
         return result;
       } catch (error) {
         // A connection whose ROLLBACK fails is in an unknown state and must not be used again.
-        broken = await client.query('ROLLBACK').then(() => false, () => true);
+        broken = await client.query('ROLLBACK').then(
+          () => false,
+          () => true,
+        );
         throw error;
       } finally {
         client.release(broken);
@@ -101,9 +106,4 @@ function listen(pool: pg.Pool, onStatement: StatementListener): void {
       return query(...args);
     }) as typeof client.query;
   });
-}
-
-/** PostgreSQL stores neither U+0000 nor half of a surrogate pair. */
-export function isStorable(text: string): boolean {
-  return text.isWellFormed() && !text.includes('\0');
 }

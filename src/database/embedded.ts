@@ -110,7 +110,12 @@ async function clearHalfMade(folder: string): Promise<void> {
 }
 
 /** A connection to the running server: one that was there, or one that is started now. */
-async function startServer(home: PostgresHome, data: string, password: string, settings: Record<string, string>): Promise<pg.Client> {
+async function startServer(
+  home: PostgresHome,
+  data: string,
+  password: string,
+  settings: Record<string, string>,
+): Promise<pg.Client> {
   const deadline = Date.now() + START_MS;
   const logFile = join(home.user ? join(home.folder, 'run') : home.folder, 'postgres.log');
   let failure = '';
@@ -132,14 +137,22 @@ async function startServer(home: PostgresHome, data: string, password: string, s
       await delay(LOOK_MS);
     }
     failure = await tailOf(logFile);
-    if (/FATAL/.test(failure) && !/already exists|still in use|Address already in use|could not bind/.test(failure)) break;
+    if (/FATAL/.test(failure) && !/already exists|still in use|Address already in use|could not bind/.test(failure))
+      break;
     await delay(LOOK_MS * 4);
   }
-  throw new Error(`The embedded PostgreSQL does not start. Its log, ${logFile}, ends with:\n${failure || (await tailOf(logFile))}`);
+  throw new Error(
+    `The embedded PostgreSQL does not start. Its log, ${logFile}, ends with:\n${failure || (await tailOf(logFile))}`,
+  );
 }
 
 /** Starts a server in a process group of its own: Ctrl-C in the terminal must not end it before Parley. */
-async function spawnServer(home: PostgresHome, data: string, logFile: string, settings: Record<string, string>): Promise<() => boolean> {
+async function spawnServer(
+  home: PostgresHome,
+  data: string,
+  logFile: string,
+  settings: Record<string, string>,
+): Promise<() => boolean> {
   const all = {
     listen_addresses: '127.0.0.1',
     // A path may be longer than a socket's name may be.
@@ -150,12 +163,22 @@ async function spawnServer(home: PostgresHome, data: string, logFile: string, se
   const output = await open(logFile, 'a', 0o600);
   const server = spawn(
     join(home.programs, 'bin', 'postgres'),
-    ['-D', data, '-p', String(await freePort()), ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
+    [
+      '-D',
+      data,
+      '-p',
+      String(await freePort()),
+      ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    ],
     { cwd: '/', detached: true, stdio: ['ignore', output.fd, output.fd], ...home.user },
   );
   let ended = false;
-  server.once('exit', () => { ended = true; });
-  server.once('error', () => { ended = true; });
+  server.once('exit', () => {
+    ended = true;
+  });
+  server.once('error', () => {
+    ended = true;
+  });
   server.unref();
   await output.close();
   return () => ended;
@@ -168,14 +191,22 @@ async function readPostmaster(data: string): Promise<{ pid: number; port: number
   if (!pid || !port || !isAlive(pid)) return null;
   // Its number may have gone to another program since, or nobody has taken notice of its end (a zombie).
   // PostgreSQL would take either for a server, and refuse to start.
-  const [, command = 'postgres', state] = /\((.*)\) (\w)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')) ?? [];
+  const [, command = 'postgres', state] =
+    /\((.*)\) (\w)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')) ?? [];
   if (command === 'postgres' && state !== 'Z') return { pid, port };
   await rm(join(data, 'postmaster.pid'), { force: true });
   return null;
 }
 
 async function tryConnect(port: number, password: string): Promise<pg.Client | null> {
-  const client = new pg.Client({ host: '127.0.0.1', port, user: SUPERUSER, password, database: 'postgres', connectionTimeoutMillis: 5_000 });
+  const client = new pg.Client({
+    host: '127.0.0.1',
+    port,
+    user: SUPERUSER,
+    password,
+    database: 'postgres',
+    connectionTimeoutMillis: 5_000,
+  });
   // A server that ends takes this connection with it; that is not this connection's affair.
   client.on('error', () => undefined);
   try {
@@ -222,7 +253,9 @@ async function freePort(): Promise<number> {
     probe.once('error', reject);
     probe.listen(0, '127.0.0.1', () => {
       const { port } = probe.address() as AddressInfo;
-      probe.close(() => { resolve(port); });
+      probe.close(() => {
+        resolve(port);
+      });
     });
   });
 }

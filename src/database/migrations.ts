@@ -29,7 +29,10 @@ export async function applyMigrations(databaseUrl: string, folder = FOLDER): Pro
     await requireVersion(client);
     await client.query(`SET lock_timeout = '${LOCK_WAIT}'`);
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]).catch((error: unknown) => {
-      throw new Error(`Another node has been migrating the database for over ${LOCK_WAIT}. Try again when it is done.`, { cause: error });
+      throw new Error(
+        `Another node has been migrating the database for over ${LOCK_WAIT}. Try again when it is done.`,
+        { cause: error },
+      );
     });
     await client.query('RESET lock_timeout');
     return await applyMissing(client, folder);
@@ -51,14 +54,19 @@ async function applyMissing(client: pg.Client, folder: string): Promise<string[]
   const known = new Map(rows.map((row) => [row.migration_name, row.checksum]));
   const entries = await readdir(folder, { withFileTypes: true });
   const applied: string[] = [];
-  for (const name of entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort()) {
+  for (const name of entries
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort()) {
     const text = await readFile(join(folder, name, 'migration.sql'), 'utf8');
     const checksum = createHash('sha256').update(text).digest('hex');
     if (!known.has(name)) {
       await applyOne(client, name, text, checksum);
       applied.push(name);
     } else if (known.get(name) !== checksum) {
-      throw new Error(`The migration ${name} has changed since it was applied. Restore its file, and put the change into a new one.`);
+      throw new Error(
+        `The migration ${name} has changed since it was applied. Restore its file, and put the change into a new one.`,
+      );
     }
   }
   return applied;
@@ -76,7 +84,9 @@ async function applyOne(client: pg.Client, name: string, text: string, checksum:
     await client.query('COMMIT');
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined);
-    throw new Error(`The migration ${name} failed, and nothing of it was kept: ${(error as Error).message}`, { cause: error });
+    throw new Error(`The migration ${name} failed, and nothing of it was kept: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 

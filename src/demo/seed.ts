@@ -17,7 +17,13 @@ const GARDEN_MESSAGES = 2_000;
 
 const EVERYONE: readonly DemoUsername[] = ['ann', 'ben', 'chloe', 'daichi', 'minjun', 'olga', 'noa'];
 
-const ROOMS: readonly { key: string; kind: 'DIRECT' | 'GROUP' | 'OPEN'; name: string | null; members: readonly DemoUsername[]; said: readonly Said[] }[] = [
+const ROOMS: readonly {
+  key: string;
+  kind: 'DIRECT' | 'GROUP' | 'OPEN';
+  name: string | null;
+  members: readonly DemoUsername[];
+  said: readonly Said[];
+}[] = [
   { key: 'garden', kind: 'OPEN', name: 'The garden', members: EVERYONE, said: tellStory(GARDEN_MESSAGES) },
   { key: 'kitchen', kind: 'GROUP', name: 'Friday kitchen', members: ['chloe', 'ann', 'minjun', 'noa'], said: KITCHEN },
   { key: 'ann ben', kind: 'DIRECT', name: null, members: ['ann', 'ben'], said: ANN_AND_BEN },
@@ -34,10 +40,19 @@ export async function seedDemo(importing: Importing): Promise<ImportSummary> {
   const passwordHash = await passwords.hash(DEMO_PASSWORD);
   const users = await storeUsers(
     database,
-    DEMO_PEOPLE.map((person) => ({ ...person, id: userId(person.username), name: person.username, suffix: 'demo', passwordHash })),
+    DEMO_PEOPLE.map((person) => ({
+      ...person,
+      id: userId(person.username),
+      name: person.username,
+      suffix: 'demo',
+      passwordHash,
+    })),
   );
   const [ann, ...others] = EVERYONE.map(userId);
-  await storeFriendships(database, others.map((other) => [ann ?? '', other] as const));
+  await storeFriendships(
+    database,
+    others.map((other) => [ann ?? '', other] as const),
+  );
 
   const summary: ImportSummary = { users, chatrooms: 0, messages: 0, skipped: {} };
   progress.start('Demo rooms', ROOMS.length);
@@ -49,7 +64,12 @@ export async function seedDemo(importing: Importing): Promise<ImportSummary> {
       createdAt: new Date(BEGAN + i * 53 * MINUTE + (i % 3) * MINUTE),
       clientMessageId: `${SOURCE} ${i}`,
     }));
-    await storeConversation(importing, { id: derivedId(SOURCE, `room ${key}`), kind, name, memberIds: members.map(userId) }, messages, summary);
+    await storeConversation(
+      importing,
+      { id: derivedId(SOURCE, `room ${key}`), kind, name, memberIds: members.map(userId) },
+      messages,
+      summary,
+    );
   }
   progress.done();
   return summary;
@@ -61,7 +81,9 @@ export async function isEmpty(database: Database): Promise<boolean> {
 }
 
 /** Signs in the first of the demo's people, for a terminal or a page to use; null where they are not. */
-export async function signInDemo(node: ServerNode): Promise<{ username: string; password: string; accessToken: string } | null> {
+export async function signInDemo(
+  node: ServerNode,
+): Promise<{ username: string; password: string; accessToken: string } | null> {
   const [{ username }] = DEMO_PEOPLE;
   const user = await node.database.prisma.user.findUnique({ where: { id: userId(username) } });
   if (!user) return null;

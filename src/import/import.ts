@@ -33,7 +33,11 @@ export interface ImportSummary {
  *   in it and the demo users
  * @throws Error a sentence that says what is accepted
  */
-export async function importPath(importing: Importing, path: string, members: readonly string[]): Promise<ImportSummary & { seconds: number }> {
+export async function importPath(
+  importing: Importing,
+  path: string,
+  members: readonly string[],
+): Promise<ImportSummary & { seconds: number }> {
   const began = performance.now();
   const summary = await importAny(importing, path, members);
   return { ...summary, seconds: (performance.now() - began) / 1000 };
@@ -47,7 +51,9 @@ async function importAny(importing: Importing, path: string, members: readonly s
     if (isKuroi(data)) return importKuroi(importing, data);
     if (isMyMessenger(data)) return importMyMessenger(importing, data);
   }
-  throw new Error(`${path} is neither an IRC log (YYYY-MM-DD….txt), a folder of them, nor a JSON file of demo data that Parley knows.`);
+  throw new Error(
+    `${path} is neither an IRC log (YYYY-MM-DD….txt), a folder of them, nor a JSON file of demo data that Parley knows.`,
+  );
 }
 
 async function findLogs(path: string): Promise<string[]> {
@@ -61,19 +67,29 @@ async function findMembers(database: Database, named: readonly string[]): Promis
   const keys = [...DEMO_USERNAMES, ...named].map(nameKey);
   const found = await database.prisma.user.findMany({ where: { usernameKey: { in: keys } } });
   for (const name of named) {
-    if (!found.some((user) => user.usernameKey === nameKey(name))) throw new Error(`There is no user "${name}" to make a member.`);
+    if (!found.some((user) => user.usernameKey === nameKey(name)))
+      throw new Error(`There is no user "${name}" to make a member.`);
   }
   return found.map((user) => user.id);
 }
 
 /** The summary as a small table for a terminal. */
-export function printSummary({ users, chatrooms, messages, seconds, skipped }: ImportSummary & { seconds: number }): string {
+export function printSummary({
+  users,
+  chatrooms,
+  messages,
+  seconds,
+  skipped,
+}: ImportSummary & { seconds: number }): string {
   const rows: [string, string][] = [
     ['users', users.toLocaleString('en')],
     ['chatrooms', chatrooms.toLocaleString('en')],
     ['messages', messages.toLocaleString('en')],
     ['seconds', seconds.toFixed(1)],
-    ...Object.entries(skipped).map(([reason, count]): [string, string] => [`left out: ${reason}`, count.toLocaleString('en')]),
+    ...Object.entries(skipped).map(([reason, count]): [string, string] => [
+      `left out: ${reason}`,
+      count.toLocaleString('en'),
+    ]),
   ];
   const width = Math.max(...rows.map(([label]) => label.length));
   return ['Added', ...rows.map(([label, value]) => `  ${label.padEnd(width)}  ${value.padStart(7)}`)].join('\n');

@@ -22,14 +22,20 @@ interface Line {
  * `[HH:MM]  * nick does` become messages, `===` lines are what the server said and are left out. Times are
  * taken as UTC; the day is in the file's name.
  */
-export async function importIrc(importing: Importing, files: readonly string[], memberIds: readonly string[]): Promise<ImportSummary> {
+export async function importIrc(
+  importing: Importing,
+  files: readonly string[],
+  memberIds: readonly string[],
+): Promise<ImportSummary> {
   const { database, progress } = importing;
   const skipped: Record<string, number> = {};
   const lines = (await Promise.all([...files].sort().map((file) => readLog(file, skipped)))).flat();
 
   const users = new Map(
     // Reversed, so that of several spellings of one nick the first is kept.
-    lines.toReversed().map(({ nick }) => [nickId(nick), { id: nickId(nick), name: nick, suffix: 'irc', nickname: nick }]),
+    lines
+      .toReversed()
+      .map(({ nick }) => [nickId(nick), { id: nickId(nick), name: nick, suffix: 'irc', nickname: nick }]),
   );
   const usersAdded = await storeUsers(database, [...users.values()].toReversed());
   const [first] = lines;
@@ -41,7 +47,9 @@ export async function importIrc(importing: Importing, files: readonly string[], 
     createdAt: first?.at ?? new Date(0),
   });
   progress.start('Messages', lines.length);
-  const messages = await storeMessages(database, room.id, lines.map(toMessage), (count) => { progress.advance(count); });
+  const messages = await storeMessages(database, room.id, lines.map(toMessage), (count) => {
+    progress.advance(count);
+  });
   progress.done();
   await markAllRead(database, room.id);
   return { users: usersAdded, chatrooms: Number(room.added), messages, skipped };

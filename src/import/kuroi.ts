@@ -38,9 +38,13 @@ export async function importKuroi(importing: Importing, data: z.infer<typeof Kur
       })),
     ),
   );
-  await storeFriendships(database, data.friends.map(({ user_id, friend_id }) => [userId(user_id), userId(friend_id)] as const));
+  await storeFriendships(
+    database,
+    data.friends.map(({ user_id, friend_id }) => [userId(user_id), userId(friend_id)] as const),
+  );
 
-  const pairOf = (message: { sender_id: number; receiver_id: number }) => [message.sender_id, message.receiver_id].sort().join(' ');
+  const pairOf = (message: { sender_id: number; receiver_id: number }) =>
+    [message.sender_id, message.receiver_id].sort().join(' ');
   const conversations = [
     ...[...new Set(data.messages.map(pairOf))].map((pair) => ({
       key: `direct ${pair}`,
@@ -53,7 +57,9 @@ export async function importKuroi(importing: Importing, data: z.infer<typeof Kur
       key: `group ${group.id}`,
       kind: 'GROUP' as const,
       name: group.name,
-      memberIds: data.groups_members.filter((member) => member.group_id === group.id).map((member) => userId(member.user_id)),
+      memberIds: data.groups_members
+        .filter((member) => member.group_id === group.id)
+        .map((member) => userId(member.user_id)),
       messages: data.groups_messages.filter((message) => message.group_id === group.id),
     })),
   ];

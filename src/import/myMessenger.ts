@@ -23,7 +23,10 @@ export function isMyMessenger(data: unknown): data is z.infer<typeof MyMessenger
 }
 
 /** Users with e-mail addresses, private and group chats, messages, and who has seen them. */
-export async function importMyMessenger(importing: Importing, data: z.infer<typeof MyMessenger>): Promise<ImportSummary> {
+export async function importMyMessenger(
+  importing: Importing,
+  data: z.infer<typeof MyMessenger>,
+): Promise<ImportSummary> {
   const skipped: Record<string, number> = {};
   const userId = (id: string) => derivedId(SOURCE, `user ${id}`);
   const users = await storeUsers(

@@ -1,9 +1,20 @@
 import { checkPassword, type Passwords } from '../auth/passwords.ts';
 import type { Importing, ImportSummary } from './import.ts';
-import { markAllRead, markSeen, storeChatroom, type StoredChatroom, storeMessages, type StoredMessage } from './store.ts';
+import {
+  markAllRead,
+  markSeen,
+  storeChatroom,
+  type StoredChatroom,
+  storeMessages,
+  type StoredMessage,
+} from './store.ts';
 
 /** The hash of a password that keeps the rules; else none, and nobody can sign in by it. */
-export async function usablePassword(passwords: Passwords, password: string, skipped: Record<string, number>): Promise<string | null> {
+export async function usablePassword(
+  passwords: Passwords,
+  password: string,
+  skipped: Record<string, number>,
+): Promise<string | null> {
   try {
     checkPassword(password, 'password');
   } catch {

@@ -39,7 +39,10 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
     .map((user) => {
       const username = freeName(user, names);
       names.add(nameKey(username));
-      const nickname = clean(user.nickname ?? user.name).trim().slice(0, 64) || username;
+      const nickname =
+        clean(user.nickname ?? user.name)
+          .trim()
+          .slice(0, 64) || username;
       const emailKey = user.email && !emails.has(nameKey(user.email)) ? nameKey(user.email) : null;
       return {
         id: user.id,
@@ -60,8 +63,11 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
 
 /** A username out of any name: other characters become '-', and a number is added while it is taken. */
 function freeName(user: StoredUser, taken: ReadonlySet<string>): string {
-  const letters = clean(user.name).normalize('NFKC').replace(/[^\p{L}\p{M}\p{Nd}_.-]+/gu, '-').replace(/^-+|-+$/g, '');
-  const base = [...letters].slice(0, 24).join('');
+  const letters = clean(user.name)
+    .normalize('NFKC')
+    .replace(/[^\p{L}\p{M}\p{Nd}_.-]+/gu, '-')
+    .replace(/^-+|-+$/g, '');
+  const base = Array.from(letters).slice(0, 24).join('');
   const candidates = [base, base ? `${base}.${user.suffix}` : user.suffix];
   for (let i = 0; ; i += 1) {
     const name = candidates[i] ?? `${candidates[1]}${i}`;
@@ -78,7 +84,10 @@ function fits(name: string): boolean {
 }
 
 /** Makes friends of pairs; those who are already stay so. */
-export async function storeFriendships(database: Database, pairs: readonly (readonly [string, string])[]): Promise<void> {
+export async function storeFriendships(
+  database: Database,
+  pairs: readonly (readonly [string, string])[],
+): Promise<void> {
   const data = pairs.flatMap(([a, b]) => [
     { userId: a, friendId: b },
     { userId: b, friendId: a },
@@ -102,11 +111,22 @@ export async function storeChatroom(database: Database, room: StoredChatroom): P
   const directKey = kind === 'DIRECT' ? [...memberIds].sort().join(':') : null;
   const ownerId = memberIds[0] ?? null;
   const { count } = await database.prisma.chatroom.createMany({
-    data: { id: room.id, kind, name: room.name ?? null, topic: room.topic ?? null, ownerId, directKey, createdAt, activeAt: createdAt },
+    data: {
+      id: room.id,
+      kind,
+      name: room.name ?? null,
+      topic: room.topic ?? null,
+      ownerId,
+      directKey,
+      createdAt,
+      activeAt: createdAt,
+    },
     skipDuplicates: true,
   });
   // The pair may have a room already, which they made themselves.
-  const { id } = await database.prisma.chatroom.findUniqueOrThrow({ where: directKey === null ? { id: room.id } : { directKey } });
+  const { id } = await database.prisma.chatroom.findUniqueOrThrow({
+    where: directKey === null ? { id: room.id } : { directKey },
+  });
   await database.prisma.member.createMany({
     data: memberIds.map((userId) => ({
       chatroomId: id,
@@ -200,7 +220,11 @@ export async function markAllRead(database: Database, chatroomId: string): Promi
 }
 
 /** Moves the read marks of members forward to the last message that each has seen. */
-export async function markSeen(database: Database, chatroomId: string, seen: readonly { userId: string; clientMessageId: string }[]): Promise<void> {
+export async function markSeen(
+  database: Database,
+  chatroomId: string,
+  seen: readonly { userId: string; clientMessageId: string }[],
+): Promise<void> {
   await database.query(sql`
     UPDATE members m SET last_read_number = latest.number FROM (
         SELECT (s->>'userId')::uuid AS user_id, max(number) AS number

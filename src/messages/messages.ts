@@ -1,12 +1,13 @@
 import { requireMembership, isMember } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
-import { empty, isStorable, join, sql } from '../database/database.ts';
+import { empty, join, sql } from '../database/database.ts';
 import type { Message } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
 import { type LogEvent, resumePosition } from '../realtime/log.ts';
+import { countCharacters, isStorable } from '../text.ts';
 
 /** A message's row as `Message`; `m` names the table. */
 const messageColumns = sql`
@@ -41,7 +42,11 @@ export const messageByKey = createLoader<Message>(
 );
 
 /** A room's messages, oldest first, for its members. Paged by number: page 10,000 costs what page 1 costs. */
-export async function listMessages(context: Context, chatroomId: string, args: ConnectionArgs): Promise<Connection<Message>> {
+export async function listMessages(
+  context: Context,
+  chatroomId: string,
+  args: ConnectionArgs,
+): Promise<Connection<Message>> {
   const { userId } = requireViewer(context);
   return connect<Message, number>(args, {
     encode: (message) => messageCursor(context, message),
@@ -72,7 +77,10 @@ export interface NewMessage {
  * @throws ChatError `BAD_USER_INPUT`; `NOT_FOUND` for who is no member, and for a reply to what is not in
  *   the room; `CONFLICT` for a `clientMessageId` that was sent with another body
  */
-export async function sendMessage(context: Context, input: NewMessage): Promise<{ message: Message; deduplicated: boolean }> {
+export async function sendMessage(
+  context: Context,
+  input: NewMessage,
+): Promise<{ message: Message; deduplicated: boolean }> {
   const { userId } = requireViewer(context);
   const { chatroomId } = input;
   checkBody(input.body, 'input.body');
@@ -100,13 +108,16 @@ export const MOST_BODY_CHARACTERS = 10_000;
 
 /** @throws ChatError `BAD_USER_INPUT` */
 export function checkBody(body: string, path: string): void {
-  const length = [...body.trim()].length;
-  if (length < 1 || length > MOST_BODY_CHARACTERS) throw badInput(path, `A message has 1 to ${MOST_BODY_CHARACTERS.toLocaleString('en')} characters.`);
-  if (!isStorable(body)) throw badInput(path, 'A message is Unicode text without U+0000 and without half of a surrogate pair.');
+  const length = countCharacters(body.trim());
+  if (length < 1 || length > MOST_BODY_CHARACTERS)
+    throw badInput(path, `A message has 1 to ${MOST_BODY_CHARACTERS.toLocaleString('en')} characters.`);
+  if (!isStorable(body))
+    throw badInput(path, 'A message is Unicode text without U+0000 and without half of a surrogate pair.');
 }
 
 function checkClientMessageId(id: string | null | undefined, path: string): void {
-  if (id != null && (id === '' || id.length > 100 || !isStorable(id))) throw badInput(path, 'A clientMessageId has 1 to 100 characters.');
+  if (id != null && (id === '' || id.length > 100 || !isStorable(id)))
+    throw badInput(path, 'A clientMessageId has 1 to 100 characters.');
 }
 
 function replyNumber(chatroomId: string, key: string | null | undefined): number | null {
@@ -138,7 +149,11 @@ export async function followMessages(
   const start =
     after == null
       ? { seq: room.lastSeq, number: 0 }
-      : await resumePosition(context.database, decodeRoomCursor(context.databaseMark, room.id, after, 'after'), room.lastSeq);
+      : await resumePosition(
+          context.database,
+          decodeRoomCursor(context.databaseMark, room.id, after, 'after'),
+          room.lastSeq,
+        );
   const events = context.tails.follow(room.id, start.seq);
   return addedMessages(context, events, start.number);
 }
@@ -156,8 +171,8 @@ function addedMessages(
       for (;;) {
         const { value: event, done } = await events.next();
         if (done) return { value: undefined, done: true };
-        const { kind, chatroomId, number, seq } = event;
-        if (kind === 'MESSAGE_ADDED' && number !== null && number > known) {
+        const { chatroomId, number, seq } = event;
+        if (number !== null && number > known) {
           const cursor = encodeRoomCursor(context.databaseMark, { kind: 'room', chatroomId, number, seq });
           return { value: { chatroomId, number, cursor }, done: false };
         }

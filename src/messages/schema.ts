@@ -3,7 +3,7 @@ import { Chatroom } from '../chatrooms/schema.ts';
 import { chatroomById, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import type { Context } from '../context.ts';
 import type { Message as MessageRow } from '../database/generated/client.ts';
-import { notFound } from '../errors.ts';
+import { badInput, notFound } from '../errors.ts';
 import { keyOf } from '../ids.ts';
 import { User } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
@@ -48,11 +48,21 @@ builder.node(Message, {
       description: 'Who sent it. Null for a SYSTEM message, and where the account is gone.',
       resolve: (message, _args, context) => (message.senderId === null ? null : userById(context, message.senderId)),
     }),
-    body: t.exposeString('body', { nullable: true, description: 'The text, exactly as it was sent. Null once deleted.' }),
+    body: t.exposeString('body', {
+      nullable: true,
+      description: 'The text, exactly as it was sent. Null once deleted.',
+    }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was stored, by the server’s clock.' }),
     editedAt: t.expose('editedAt', { type: 'DateTime', nullable: true, description: 'When it was last edited.' }),
-    deletedAt: t.expose('deletedAt', { type: 'DateTime', nullable: true, description: 'When it was deleted; its number stays.' }),
-    clientMessageId: t.exposeString('clientMessageId', { nullable: true, description: 'What the sender’s client called it.' }),
+    deletedAt: t.expose('deletedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it was deleted; its number stays.',
+    }),
+    clientMessageId: t.exposeString('clientMessageId', {
+      nullable: true,
+      description: 'What the sender’s client called it.',
+    }),
     replyTo: t.field({
       type: Message,
       nullable: true,
@@ -74,16 +84,19 @@ builder.objectFields(Chatroom, (t) => ({
   messages: t.field({
     type: MessageConnection,
     nullable: true,
-    description: 'Oldest first; page back from the end with last/before. Its cursors are room cursors. Null unless the viewer is a member.',
+    description:
+      'Oldest first; page back from the end with last/before. Its cursors are room cursors. Null unless the viewer is a member.',
     args: connectionArgs(t.arg),
-    resolve: (chatroom, args, context) => (chatroom.viewerRole === null ? null : listMessages(context, chatroom.id, args)),
+    resolve: (chatroom, args, context) =>
+      chatroom.viewerRole === null ? null : listMessages(context, chatroom.id, args),
   }),
   message: t.field({
     type: Message,
     nullable: true,
     description: 'The message with this number, or null. Null unless the viewer is a member.',
     args: { number: t.arg.int({ required: true, description: 'Its number in this room.' }) },
-    resolve: (chatroom, { number }, context) => (number < 1 ? null : messageByKey(context, messageKey(chatroom.id, number))),
+    resolve: (chatroom, { number }, context) =>
+      number < 1 ? null : messageByKey(context, messageKey(chatroom.id, number)),
   }),
   lastMessage: t.field({
     type: Message,
@@ -100,24 +113,29 @@ const SendMessageInput = builder.inputType('SendMessageInput', {
     chatroomId: t.id({ required: true, description: 'Where to.' }),
     body: t.string({ required: true, description: '1 to 10,000 characters after trimming; stored exactly as sent.' }),
     clientMessageId: t.string({
-      description: 'Chosen by the client, unique per sender and room for ever: sending it again returns the first message. 1 to 100 characters.',
+      description:
+        'Chosen by the client, unique per sender and room for ever: sending it again returns the first message. 1 to 100 characters.',
     }),
     replyToId: t.id({ description: 'A message of the same room that this one answers.' }),
   }),
 });
 
-const SendMessagePayload = builder.objectRef<{ message: MessageRow; deduplicated: boolean }>('SendMessagePayload').implement({
-  description: 'The message as it is stored: it was committed before this was sent.',
-  fields: (t) => ({
-    message: t.expose('message', { type: Message, description: 'The message.' }),
-    edge: t.field({
-      type: MessageEdge,
-      description: 'The message as an edge of Chatroom.messages.',
-      resolve: ({ message }, _args, context) => ({ cursor: messageCursor(context, message), node: message }),
+const SendMessagePayload = builder
+  .objectRef<{ message: MessageRow; deduplicated: boolean }>('SendMessagePayload')
+  .implement({
+    description: 'The message as it is stored: it was committed before this was sent.',
+    fields: (t) => ({
+      message: t.expose('message', { type: Message, description: 'The message.' }),
+      edge: t.field({
+        type: MessageEdge,
+        description: 'The message as an edge of Chatroom.messages.',
+        resolve: ({ message }, _args, context) => ({ cursor: messageCursor(context, message), node: message }),
+      }),
+      deduplicated: t.exposeBoolean('deduplicated', {
+        description: 'True where clientMessageId had been sent before.',
+      }),
     }),
-    deduplicated: t.exposeBoolean('deduplicated', { description: 'True where clientMessageId had been sent before.' }),
-  }),
-});
+  });
 
 builder.mutationField('sendMessage', (t) =>
   t.field({
@@ -170,10 +188,14 @@ builder.subscriptionField('messageAdded', (t) =>
     description:
       'The messages of a room. With `after`, first those that were missed: everything after the cursor, each once, in order, then what comes. Fails with `NOT_FOUND`, `BAD_USER_INPUT`, or `RESYNC_REQUIRED` where the cursor cannot be honoured any more.',
     args: {
-      chatroomId: t.arg.id({ required: true, description: 'The room.' }),
+      chatroomId: t.arg.id({ description: 'The room. This version needs one.' }),
       after: t.arg.string({ description: 'A room cursor.' }),
     },
-    subscribe: (_, { chatroomId, after }, context) => followMessages(context, keyOf('Chatroom', chatroomId), after),
+    subscribe: (_, { chatroomId, after }, context) => {
+      if (chatroomId == null)
+        throw badInput('chatroomId', 'Name the chatroom. This version has no stream over all of them.');
+      return followMessages(context, keyOf('Chatroom', chatroomId), after);
+    },
     resolve: (event) => event,
   }),
 );

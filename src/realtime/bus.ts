@@ -1,5 +1,5 @@
 import { RedisPubSub } from 'graphql-redis-subscriptions';
-import { PubSub, type PubSubEngine } from 'graphql-subscriptions';
+import { PubSub } from 'graphql-subscriptions';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 
@@ -21,11 +21,18 @@ export interface Bus {
   close(): Promise<void>;
 }
 
+/** What the library's engines in memory and over Redis have in common. */
+interface Engine {
+  publish(topic: string, payload: unknown): Promise<void>;
+  subscribe(topic: string, onMessage: (payload: unknown) => void, options: object): Promise<number>;
+  unsubscribe(id: number): void;
+}
+
 /** The bus of one node alone, or with a Redis the bus of all nodes that share it. */
 export function createBus(options: { redisUrl?: string | undefined; log: Logger }): Bus {
   const local = new PubSub();
   const redis = options.redisUrl === undefined ? undefined : connectRedis(options.redisUrl, options.log);
-  const engines: PubSubEngine[] = redis ? [local, redis.pubSub] : [local];
+  const engines: Engine[] = redis ? [local, redis.pubSub] : [local];
   const { log } = options;
 
   return {
@@ -49,7 +56,13 @@ export function createBus(options: { redisUrl?: string | undefined; log: Logger 
       redis?.onReconnect.add(onReady);
       return () => {
         redis?.onReconnect.delete(onReady);
-        for (const subscription of subscriptions) subscription.then((end) => { end(); }, () => undefined);
+        for (const subscription of subscriptions)
+          subscription.then(
+            (end) => {
+              end();
+            },
+            () => undefined,
+          );
       };
     },
     async close() {
@@ -62,13 +75,18 @@ function connectRedis(url: string, log: Logger) {
   // The publisher gives up at once: by default ioredis keeps what it cannot send, and waits 10 s.
   const publisher = new Redis(url, { enableOfflineQueue: false, commandTimeout: 500, maxRetriesPerRequest: 1 });
   // The subscriber keeps trying, and takes up its channels again when it is back.
-  const subscriber = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: (tries) => Math.min(tries * 50, 1_000) });
+  const subscriber = new Redis(url, {
+    maxRetriesPerRequest: null,
+    retryStrategy: (tries) => Math.min(tries * 50, 1_000),
+  });
   const onReconnect = new Set<() => void>();
   subscriber.on('ready', () => {
     for (const heard of onReconnect) heard();
   });
   for (const client of [publisher, subscriber]) {
-    client.on('error', (error: Error) => { log.debug({ error }, 'Redis is away.'); });
+    client.on('error', (error: Error) => {
+      log.debug({ error }, 'Redis is away.');
+    });
   }
   return {
     pubSub: new RedisPubSub({ publisher, subscriber }),

@@ -29,7 +29,9 @@ export function databaseMark(identity: string): string {
 /** Writes a cursor of the database named by `mark`. */
 export function encodeRoomCursor(mark: string, cursor: RoomCursor): string {
   const { kind, chatroomId, number, seq, floor } = cursor;
-  return Buffer.from([kind, mark, chatroomId, number, seq, floor ? shorten(floor) : ''].join(' ')).toString('base64url');
+  return Buffer.from([kind, mark, chatroomId, number, seq, floor ? shorten(floor) : ''].join(' ')).toString(
+    'base64url',
+  );
 }
 
 /**
@@ -40,7 +42,9 @@ export function encodeRoomCursor(mark: string, cursor: RoomCursor): string {
  *   `RESYNC_REQUIRED` for a cursor of another database
  */
 export function decodeRoomCursor(mark: string, chatroomId: string, text: string, path: string): RoomCursor {
-  const [kind, itsMark, room, number = '', seq = '', floor = '', ...rest] = Buffer.from(text, 'base64url').toString().split(' ');
+  const [kind, itsMark, room, number = '', seq = '', floor = '', ...rest] = Buffer.from(text, 'base64url')
+    .toString()
+    .split(' ');
   if (
     (kind !== 'room' && kind !== 'message') ||
     !isPosition(number) ||

@@ -43,7 +43,15 @@ const RECENT = 256;
 const SWEEP_MS = 1_000;
 
 /** The tails of one node. */
-export async function createTails({ database, bus, log }: { database: Database; bus: Bus; log: Logger }): Promise<Tails> {
+export async function createTails({
+  database,
+  bus,
+  log,
+}: {
+  database: Database;
+  bus: Bus;
+  log: Logger;
+}): Promise<Tails> {
   const tails = new Map<string, Tail>();
   const state = { closed: false };
 
@@ -86,12 +94,24 @@ export async function createTails({ database, bus, log }: { database: Database; 
       advance(chatroomId, existing, seq);
       return existing;
     }
-    const tail: Tail = { seq, recent: [], known: seq, reading: false, waiting: new Set(), followers: 1, unsubscribe: () => undefined };
+    const tail: Tail = {
+      seq,
+      recent: [],
+      known: seq,
+      reading: false,
+      waiting: new Set(),
+      followers: 1,
+      unsubscribe: () => undefined,
+    };
     tails.set(chatroomId, tail);
     tail.unsubscribe = bus.subscribe(
       topic(chatroomId),
-      (nudge) => { advance(chatroomId, tail, (nudge as { seq: number }).seq); },
-      () => { lookOnce(chatroomId, tail); },
+      (nudge) => {
+        advance(chatroomId, tail, (nudge as { seq: number }).seq);
+      },
+      () => {
+        lookOnce(chatroomId, tail);
+      },
     );
     lookOnce(chatroomId, tail);
     return tail;
@@ -242,7 +262,9 @@ async function startSweep(options: {
 }
 
 async function snapshotXmin(database: Database): Promise<string> {
-  const [snapshot] = await database.query<{ xmin: string }>(sql`SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin`);
+  const [snapshot] = await database.query<{ xmin: string }>(
+    sql`SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin`,
+  );
   if (!snapshot) throw new Error('PostgreSQL gave no snapshot.');
   return snapshot.xmin;
 }

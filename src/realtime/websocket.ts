@@ -29,7 +29,8 @@ export interface WebSocketServing {
   mask: (error: unknown) => GraphQLError;
 }
 
-type Operation = ExecutionArgs & { rootValue: { execute: Run; subscribe: Run } };
+/** An operation, and in `rootValue` how to run it. */
+export type Operation = ExecutionArgs & { rootValue: { execute: Run; subscribe: Run } };
 type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execute']>>;
 
 /** The largest frame that a client may send, in bytes. */
@@ -40,14 +41,21 @@ const SERVICE_RESTART = 1012;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Serves GraphQL over WebSocket (graphql-transport-ws) on the HTTP server's port. */
-export function serveWebSockets(options: WebSocketServing & { server: Server; path: string }): { count(): number; close(): Promise<void> } {
+export function serveWebSockets(options: WebSocketServing & { server: Server; path: string }): {
+  count(): number;
+  close(): Promise<void>;
+} {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAYLOAD, perMessageDeflate: false });
 
   options.server.on('upgrade', (request, socket, head) => {
     const { pathname } = new URL(request.url ?? '/', 'http://host');
     const { origin, host } = request.headers;
     const refusal =
-      pathname !== options.path ? '404 Not Found' : origin && !options.allowsOrigin(origin, host) ? '403 Forbidden' : null;
+      pathname !== options.path
+        ? '404 Not Found'
+        : origin && !options.allowsOrigin(origin, host)
+          ? '403 Forbidden'
+          : null;
     if (refusal) socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     else sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request));
   });
@@ -90,8 +98,12 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
 function closeAt(socket: WebSocket, expiresAt: Date | undefined): void {
   if (!expiresAt) return;
   const timer = setTimeout(
-    () => { socket.close(CloseCode.Forbidden, 'The access token has run out. Come back with a new one.'); },
+    () => {
+      socket.close(CloseCode.Forbidden, 'The access token has run out. Come back with a new one.');
+    },
     Math.min(expiresAt.getTime() - Date.now(), LONGEST_TIMER_MS),
   );
-  socket.once('close', () => { clearTimeout(timer); });
+  socket.once('close', () => {
+    clearTimeout(timer);
+  });
 }

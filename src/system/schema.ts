@@ -23,7 +23,8 @@ builder.queryFields((t) => ({
   nodes: t.field({
     type: [builder.nodeInterfaceRef()],
     nullable: { list: false, items: true },
-    description: 'Many things by their ids, at most 100, in the order asked for; null for each that the viewer may not see.',
+    description:
+      'Many things by their ids, at most 100, in the order asked for; null for each that the viewer may not see.',
     args: { ids: t.arg.idList({ required: true, description: 'The ids of anything.' }) },
     resolve: (_, { ids }, context, info) => {
       requireViewer(context);
@@ -40,14 +41,19 @@ function toPothos(id: string): { typename: string; id: string } | null {
 
 const ErrorCode = builder.enumType('ErrorCode', {
   description: 'Every failure is a GraphQL error whose extensions.code is one of these, on HTTP and WebSocket alike.',
-  values: Object.fromEntries(Object.entries(errorCodes).map(([code, description]) => [code, { description }])) as Record<Code, { description: string }>,
+  values: Object.fromEntries(
+    Object.entries(errorCodes).map(([code, description]) => [code, { description }]),
+  ) as Record<Code, { description: string }>,
 });
 
 const Server = builder.objectRef<object>('Server').implement({
   description: 'What this server is, for clients of any version.',
   fields: (t) => ({
     version: t.string({ description: 'The version of Parley, after semver.org.', resolve: () => version }),
-    features: t.stringList({ description: 'What this version can do, by names that never change their meaning.', resolve: () => ['resume'] }),
+    features: t.stringList({
+      description: 'What this version can do, by names that never change their meaning.',
+      resolve: () => ['resume'],
+    }),
     now: t.field({ type: 'DateTime', description: 'The server’s clock.', resolve: () => new Date() }),
     errorCodes: t.field({
       type: [ErrorCode],

@@ -10,7 +10,9 @@ builder.node(User, {
   id: { resolve: (user) => user.id },
   loadWithoutCache: (id, context) => userById(context, id),
   fields: (t) => ({
-    username: t.exposeString('username', { description: 'Unique without regard to letter case; what one signs in with.' }),
+    username: t.exposeString('username', {
+      description: 'Unique without regard to letter case; what one signs in with.',
+    }),
     nickname: t.exposeString('nickname', { description: 'What to show; the username unless the user chose another.' }),
     bio: t.exposeString('bio', { nullable: true, description: 'What the user says of themself.' }),
     isBot: t.exposeBoolean('isBot', { description: 'Whether a program speaks here.' }),
@@ -25,7 +27,10 @@ const FriendPolicy = builder.enumType('FriendPolicy', {
   description: 'What it takes to become a user’s friend.',
   values: {
     OPEN: { value: friendPolicies.OPEN, description: '`addFriend` makes both friends at once.' },
-    APPROVAL: { value: friendPolicies.APPROVAL, description: '`addFriend` makes a request, which the user accepts or declines.' },
+    APPROVAL: {
+      value: friendPolicies.APPROVAL,
+      description: '`addFriend` makes a request, which the user accepts or declines.',
+    },
   },
 });
 
@@ -37,7 +42,11 @@ builder.node(Session, {
   fields: (t) => ({
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it signed in.' }),
     lastSeenAt: t.expose('lastSeenAt', { type: 'DateTime', description: 'When its tokens were last refreshed.' }),
-    endedAt: t.expose('endedAt', { type: 'DateTime', nullable: true, description: 'When it ended; null while it lives.' }),
+    endedAt: t.expose('endedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it ended; null while it lives.',
+    }),
     userAgent: t.exposeString('userAgent', { nullable: true, description: 'What the device called itself.' }),
     ipAddress: t.exposeString('ipAddress', { nullable: true, description: 'Where it signed in from.' }),
     current: t.boolean({

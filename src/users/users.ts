@@ -2,10 +2,11 @@ import { startSession, type SignedIn } from '../auth/sessions.ts';
 import { checkPassword } from '../auth/passwords.ts';
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
-import { empty, isStorable, sql } from '../database/database.ts';
+import { empty, sql } from '../database/database.ts';
 import type { Session, User } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
+import { countCharacters, isStorable } from '../text.ts';
 
 export interface SignUp {
   username: string;
@@ -49,7 +50,9 @@ export async function signIn(context: Context, usernameOrEmail: string, password
   const key = nameKey(usernameOrEmail.trim());
   // No username has an '@', so that a name can never be someone else's address.
   const user = isStorable(key)
-    ? await context.database.prisma.user.findUnique({ where: key.includes('@') ? { emailKey: key } : { usernameKey: key } })
+    ? await context.database.prisma.user.findUnique({
+        where: key.includes('@') ? { emailKey: key } : { usernameKey: key },
+      })
     : null;
   if (!(await context.passwords.fits(password, user?.passwordHash)) || !user) {
     throw new ChatError('INVALID_CREDENTIALS', 'The name or the password is wrong.');
@@ -77,7 +80,11 @@ export async function findUserByName(context: Context, username: string): Promis
 }
 
 /** All users by name, or those whose username or nickname begins with `search`. */
-export async function listUsers(context: Context, search: string | null | undefined, args: ConnectionArgs): Promise<Connection<User>> {
+export async function listUsers(
+  context: Context,
+  search: string | null | undefined,
+  args: ConnectionArgs,
+): Promise<Connection<User>> {
   const prefix = search == null ? null : checkSearch(search);
   return connect<User, string>(args, {
     encode: (user) => encodeKeyset('users', [user.usernameKey]),
@@ -94,10 +101,15 @@ export async function listUsers(context: Context, search: string | null | undefi
 }
 
 /** The viewer's sessions, newest first, those that have ended too. */
-export async function listSessions(context: Context, userId: string, args: ConnectionArgs): Promise<Connection<Session>> {
+export async function listSessions(
+  context: Context,
+  userId: string,
+  args: ConnectionArgs,
+): Promise<Connection<Session>> {
   return connect<Session, string[]>(args, {
     encode: (session) => encodeKeyset('sessions', [session.createdAt.toISOString(), session.id]),
-    decode: (cursor, path) => decodeKeyset('sessions', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
+    decode: (cursor, path) =>
+      decodeKeyset('sessions', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
     load: ({ after, before, reverse, limit }) =>
       context.database.query<Session>(sql`
         SELECT s.id, s.user_id AS "userId", s.created_at AS "createdAt", s.last_seen_at AS "lastSeenAt",
@@ -113,7 +125,9 @@ export async function listSessions(context: Context, userId: string, args: Conne
 /** A session by key, for the one whose it is. */
 export const sessionById = createLoader<Session>(
   (context, ids) =>
-    context.database.prisma.session.findMany({ where: { id: { in: [...ids] }, userId: requireViewer(context).userId } }),
+    context.database.prisma.session.findMany({
+      where: { id: { in: [...ids] }, userId: requireViewer(context).userId },
+    }),
   (session) => session.id,
 );
 
@@ -134,7 +148,7 @@ export function nameKey(name: string): string {
 /** @throws ChatError `BAD_USER_INPUT` */
 export function checkUsername(username: string, path: string): string {
   const name = username.normalize('NFKC');
-  const length = [...name].length;
+  const length = countCharacters(name);
   if (length < 3 || length > 32 || !/^[\p{L}\p{M}\p{Nd}_.-]+$/u.test(name)) {
     throw badInput(path, 'A username has 3 to 32 letters, digits, or any of _ . -');
   }
@@ -143,7 +157,7 @@ export function checkUsername(username: string, path: string): string {
 
 /** @throws ChatError `BAD_USER_INPUT` */
 export function checkNickname(nickname: string, path: string): string {
-  const length = [...nickname.trim()].length;
+  const length = countCharacters(nickname.trim());
   if (length < 1 || length > 64 || !isStorable(nickname)) throw badInput(path, 'A nickname has 1 to 64 characters.');
   return nickname.trim();
 }

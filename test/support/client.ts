@@ -8,7 +8,12 @@ export interface GraphQLResult<Data = any> {
 }
 
 /** Sends one operation over HTTP and answers whatever comes back. */
-export async function request(url: string, query: string, variables: object = {}, headers: Record<string, string> = {}): Promise<GraphQLResult> {
+export async function request(
+  url: string,
+  query: string,
+  variables: object = {},
+  headers: Record<string, string> = {},
+): Promise<GraphQLResult> {
   const response = await fetch(`${url}/graphql`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
@@ -104,11 +109,17 @@ export function connect(url: string, accessToken?: string): Connection {
     onNonLazyError: () => undefined,
     ...(accessToken === undefined ? {} : { connectionParams: { authorization: `Bearer ${accessToken}` } }),
     on: {
-      opened: (opened) => { socket = opened as WebSocket; },
-      closed: (event) => { onClosed((event as { code: number }).code); },
+      opened: (opened) => {
+        socket = opened as WebSocket;
+      },
+      closed: (event) => {
+        onClosed((event as { code: number }).code);
+      },
     },
   });
-  onTestFinished(async () => { await client.dispose(); });
+  onTestFinished(async () => {
+    await client.dispose();
+  });
   return {
     client,
     closed,
@@ -120,9 +131,16 @@ export function connect(url: string, accessToken?: string): Connection {
         client.subscribe(
           { query, variables: variables as Record<string, unknown> },
           {
-            next: (value) => { result = value as GraphQLResult; },
-            error: (errors) => { Array.isArray(errors) ? resolve({ errors } as GraphQLResult) : reject(errors as Error); },
-            complete: () => { resolve(result ?? {}); },
+            next: (value) => {
+              result = value as GraphQLResult;
+            },
+            error: (errors) => {
+              if (Array.isArray(errors)) resolve({ errors: errors as GraphQLResult['errors'] });
+              else reject(errors as Error);
+            },
+            complete: () => {
+              resolve(result ?? {});
+            },
           },
         );
       }),

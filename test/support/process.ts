@@ -46,7 +46,9 @@ export async function startProcess(dataDir: string): Promise<ServerProcess> {
       if (found) resolve(found);
     };
     child.stdout?.on('data', look);
-    child.once('exit', () => { reject(new Error(`The server ended:\n${output()}`)); });
+    child.once('exit', () => {
+      reject(new Error(`The server ended:\n${output()}`));
+    });
   });
   return {
     url,
@@ -68,6 +70,9 @@ function launch(dataDir: string, args: string[]): ChildProcess {
 
 function collect(child: ChildProcess): () => string {
   let text = '';
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => { text += chunk.toString(); });
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
   return () => text;
 }

@@ -18,7 +18,11 @@ export interface TestRedis {
 /** A redis-server of this test alone, on a free port; it keeps nothing on disk. */
 export async function startRedis(): Promise<TestRedis> {
   const port = await freePort();
-  const server = spawn(inject('redisServer'), ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: 'ignore' });
+  const server = spawn(
+    inject('redisServer'),
+    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+    { stdio: 'ignore' },
+  );
   onTestFinished(async () => {
     if (server.exitCode !== null || server.signalCode !== null) return;
     const exited = once(server, 'exit');

@@ -36,7 +36,13 @@ export async function startTestServer(
 ): Promise<TestServer> {
   const databaseUrl = options.databaseUrl ?? (await createTestDatabase());
   let statements: string[] = [];
-  const config = parseConfig({ PORT: '0', HOST: '127.0.0.1', NODE_ENV: 'test', ...(options.redisUrl ? { REDIS_URL: options.redisUrl } : {}), ...options.env });
+  const config = parseConfig({
+    PORT: '0',
+    HOST: '127.0.0.1',
+    NODE_ENV: 'test',
+    ...(options.redisUrl ? { REDIS_URL: options.redisUrl } : {}),
+    ...options.env,
+  });
   const server = await startServer(config, {
     databaseUrl,
     authSecret: AUTH_SECRET,

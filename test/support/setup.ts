@@ -35,7 +35,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await applyMigrations(postgres.url.replace(/parley$/, 'template'));
 
   const redisServer = findRedis();
-  if (!redisServer) process.stdout.write('There is no redis-server on this machine: the suites of several nodes are skipped.\n');
+  if (!redisServer)
+    process.stdout.write('There is no redis-server on this machine: the suites of several nodes are skipped.\n');
   project.provide('postgresUrl', postgres.url);
   project.provide('redisServer', redisServer);
   return async () => {

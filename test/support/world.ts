@@ -25,7 +25,9 @@ export interface World {
 export async function world({ url }: { url: string }, suffix = ''): Promise<World> {
   const [ann, ben, eve] = await Promise.all(['ann', 'ben', 'eve'].map((name) => signUp(url, name + suffix)));
   if (!ann || !ben || !eve) throw new Error('Not everyone signed up.');
-  const { createChatroom } = await ann.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', name: 'A room', memberIds: [ben.id] } });
+  const { createChatroom } = await ann.ask(CREATE_CHATROOM, {
+    input: { kind: 'GROUP', name: 'A room', memberIds: [ben.id] },
+  });
   return { ann, ben, eve, room: createChatroom.chatroom.id };
 }
 

@@ -1,0 +1,28 @@
+# Debian rather than Alpine: the tests run on glibc, and so does this.
+FROM node:20-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts
+COPY tsconfig.json tsconfig.build.json prisma.config.ts ./
+COPY prisma ./prisma
+COPY src ./src
+RUN npm run build
+
+FROM node:20-bookworm-slim
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=4000
+WORKDIR /app
+COPY package.json package-lock.json ./
+# Without the embedded PostgreSQL, which is optional, and so without argon2's binary, which is optional too: that is
+# brought back from the build.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force \
+  # Prisma brings a query compiler for each database it knows.
+  && find node_modules/@prisma/client/runtime -name "query_compiler_*" ! -name "*.postgresql.*" -delete
+COPY --from=build /app/node_modules/@node-rs ./node_modules/@node-rs
+COPY --from=build /app/dist ./dist
+COPY prisma/migrations ./prisma/migrations
+USER node
+EXPOSE 4000
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+# Applies the migrations, then serves.
+CMD ["node", "--enable-source-maps", "dist/main.js"]
