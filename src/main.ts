@@ -54,12 +54,13 @@ async function start(config: Config): Promise<void> {
   }
 
   const demo = config.NODE_ENV === 'production' ? null : await signInDemo(server.node);
+  const url = server.url.replace('//127.0.0.1:', '//localhost:');
   const lines = [
     `Parley is ready after ${((performance.now() - began) / 1000).toFixed(1)} s.`,
     '',
-    `  GraphiQL    ${server.url}/graphql`,
-    `  HTTP, SSE   ${server.url}/graphql`,
-    `  WebSocket   ${server.url.replace(/^http/, 'ws')}/graphql`,
+    `  GraphiQL    ${url}/graphql`,
+    `  HTTP, SSE   ${url}/graphql`,
+    `  WebSocket   ${url.replace(/^http/, 'ws')}/graphql`,
     `  PostgreSQL  ${postgres.embedded ?? 'DATABASE_URL'}`,
     `  Bus         ${config.REDIS_URL === undefined ? 'in memory, for this node alone' : 'REDIS_URL'}`,
     ...(demo

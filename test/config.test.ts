@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { parseConfig } from '../src/config.ts';
 
 test('no setting is needed', () => {
-  expect(parseConfig({})).toMatchObject({ PORT: 4000, HOST: 'localhost', DATA_DIR: '.data', NODE_ENV: 'development' });
+  expect(parseConfig({})).toMatchObject({ PORT: 4000, HOST: '127.0.0.1', DATA_DIR: '.data', NODE_ENV: 'development' });
   expect(parseConfig({ PORT: '', REDIS_URL: '' }).REDIS_URL).toBeUndefined();
   expect(parseConfig({ ALLOWED_ORIGINS: 'https://a.example, https://b.example' }).ALLOWED_ORIGINS).toEqual([
     'https://a.example',
