@@ -12,7 +12,11 @@ export const variables = {
     .max(65535)
     .default(4000)
     .describe('The port to listen on, 0 to 65535; 0 takes a free one.'),
-  HOST: z.string().min(1).default('127.0.0.1').describe('The address to listen on, such as 127.0.0.1 for this machine alone, 0.0.0.0 or :: for all.'),
+  HOST: z
+    .string()
+    .min(1)
+    .default('127.0.0.1')
+    .describe('The address to listen on, such as 127.0.0.1 for this machine alone, 0.0.0.0 or :: for all.'),
   PUBLIC_URL: z
     .url({ protocol: /^https?$/ })
     .optional()

@@ -1,6 +1,7 @@
 import type { GraphQLSchema } from 'graphql';
 import './auth/schema.ts';
 import './chatrooms/schema.ts';
+import './events/schema.ts';
 import './messages/schema.ts';
 import './system/schema.ts';
 import './users/schema.ts';

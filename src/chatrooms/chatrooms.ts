@@ -48,6 +48,17 @@ export const chatroomById = createLoader<VisibleChatroom>(
 );
 
 /**
+ * A room that the viewer may see.
+ *
+ * @throws ChatError `NOT_FOUND`
+ */
+export async function requireChatroom(context: Context, chatroomId: string): Promise<VisibleChatroom> {
+  const chatroom = await chatroomById(context, chatroomId);
+  if (!chatroom) throw notFound('chatroom');
+  return chatroom;
+}
+
+/**
  * A room that the viewer is a member of.
  *
  * @throws ChatError `NOT_FOUND` for strangers, as for a room that does not exist

@@ -36,7 +36,7 @@ const MemberRole = builder.enumType('MemberRole', {
 
 /** A chatroom; other features add fields to it. */
 export const Chatroom = builder.objectRef<VisibleChatroom>('Chatroom');
-const ChatroomMember = builder.objectRef<Member>('ChatroomMember');
+export const ChatroomMember = builder.objectRef<Member>('ChatroomMember');
 
 builder.node(ChatroomMember, {
   description: 'A user in a chatroom.',

@@ -1,19 +1,30 @@
-import { requireMembership, isMember } from '../chatrooms/chatrooms.ts';
+import { hasBlocked } from '../blocks/blocks.ts';
+import { isMember } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
-import { empty, join, sql } from '../database/database.ts';
+import { empty, join, sql, type Sql } from '../database/database.ts';
 import type { Message } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
-import { type LogEvent, resumePosition } from '../realtime/log.ts';
 import { countCharacters, isStorable } from '../text.ts';
 
 /** A message's row as `Message`; `m` names the table. */
 const messageColumns = sql`
   m.chatroom_id AS "chatroomId", m.number, m.seq, m.kind, m.sender_id AS "senderId", m.body,
+  m.system_event AS "systemEvent", m.subject_id AS "subjectId",
   m.client_message_id AS "clientMessageId", m.reply_to_number AS "replyToNumber", m.created_at AS "createdAt",
   m.edited_at AS "editedAt", m.deleted_at AS "deletedAt"`;
+
+/**
+ * The one predicate for who may read a message (`m`): the members of its room, but not what somebody sent whom they have
+ * blocked. In a DIRECT room nobody writes across a block, and what was said before it stays readable.
+ */
+export function isReadable(userId: string): Sql {
+  return sql`(${isMember(sql`m.chatroom_id`, userId)} AND NOT (
+    ${hasBlocked(sql`${userId}::uuid`, sql`m.sender_id`)}
+      AND (SELECT kind FROM chatrooms WHERE id = m.chatroom_id) <> 'DIRECT'))`;
+}
 
 /** The key of a message in its id and in loaders. */
 export function messageKey(chatroomId: string, number: number): string {
@@ -26,7 +37,7 @@ export function messageCursor(context: Context, message: Message): string {
   return encodeRoomCursor(context.databaseMark, { kind: 'message', chatroomId, number, seq, floor: context.floor });
 }
 
-/** A message by `chatroomId:number`, where the viewer is a member of its room. */
+/** A message by `chatroomId:number`, where the viewer may read it. */
 export const messageByKey = createLoader<Message>(
   (context, keys) => {
     const { userId } = requireViewer(context);
@@ -36,9 +47,22 @@ export const messageByKey = createLoader<Message>(
     });
     return context.database.query<Message>(sql`
       SELECT ${messageColumns} FROM messages m
-        WHERE (m.chatroom_id, m.number) IN (${join(pairs)}) AND ${isMember(sql`m.chatroom_id`, userId)}`);
+        WHERE (m.chatroom_id, m.number) IN (${join(pairs)}) AND ${isReadable(userId)}`);
   },
   (message) => messageKey(message.chatroomId, message.number),
+);
+
+/** The newest message of a room that the viewer may read. */
+export const lastMessageOf = createLoader<Message>(
+  (context, chatroomIds) => {
+    const { userId } = requireViewer(context);
+    return context.database.query<Message>(sql`
+      SELECT m.* FROM unnest(${chatroomIds}::uuid[]) room (id) CROSS JOIN LATERAL (
+        SELECT ${messageColumns} FROM messages m
+          WHERE m.chatroom_id = room.id AND ${isReadable(userId)} ORDER BY m.number DESC LIMIT 1
+      ) m`);
+  },
+  (message) => message.chatroomId,
 );
 
 /** A room's messages, oldest first, for its members. Paged by number: page 10,000 costs what page 1 costs. */
@@ -54,7 +78,7 @@ export async function listMessages(
     load: ({ after, before, reverse, limit }) =>
       context.database.query<Message>(sql`
         SELECT ${messageColumns} FROM messages m
-          WHERE m.chatroom_id = ${chatroomId}::uuid AND ${isMember(sql`${chatroomId}::uuid`, userId)}
+          WHERE m.chatroom_id = ${chatroomId}::uuid AND ${isReadable(userId)}
             ${after === null ? empty : sql`AND m.number > ${after}`}
             ${before === null ? empty : sql`AND m.number < ${before}`}
           ORDER BY m.number ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
@@ -75,7 +99,7 @@ export interface NewMessage {
  *
  * @returns the message; `deduplicated` where the same `clientMessageId` had been sent before
  * @throws ChatError `BAD_USER_INPUT`; `NOT_FOUND` for who is no member, and for a reply to what is not in
- *   the room; `CONFLICT` for a `clientMessageId` that was sent with another body
+ *   the room; `BLOCKED` in a DIRECT room across a block; `CONFLICT` for a `clientMessageId` that was sent with another body
  */
 export async function sendMessage(
   context: Context,
@@ -95,6 +119,8 @@ export async function sendMessage(
   if (!stored) throw new Error('send_message answered nothing.');
   const { outcome, ...message } = stored;
   if (outcome === 'NOT_FOUND') throw notFound('chatroom');
+  if (outcome === 'BLOCKED')
+    throw new ChatError('BLOCKED', 'One of you has blocked the other: nothing can be sent here.');
   if (outcome === 'REPLY_NOT_FOUND') throw notFound('message to reply to');
   if (outcome === 'REPEATED' && message.body !== input.body) {
     throw new ChatError('CONFLICT', 'This clientMessageId was sent with another body. Use a new one for each message.');
@@ -125,62 +151,4 @@ function replyNumber(chatroomId: string, key: string | null | undefined): number
   const [room, number] = key?.split(':') ?? [];
   if (room !== chatroomId) throw notFound('message to reply to');
   return Number(number);
-}
-
-/** One message that was added, and the place after it. */
-export interface MessageAdded {
-  chatroomId: string;
-  number: number;
-  cursor: string;
-}
-
-/**
- * The messages of one room: after `after` first those that were missed, without it only those to come.
- *
- * @throws ChatError `NOT_FOUND` for who is no member; `BAD_USER_INPUT` for a cursor of another kind or room;
- *   `RESYNC_REQUIRED` for one that cannot be honoured any more, before anything is sent
- */
-export async function followMessages(
-  context: Context,
-  chatroomId: string | null,
-  after: string | null | undefined,
-): Promise<AsyncIterableIterator<MessageAdded>> {
-  const room = await requireMembership(context, chatroomId);
-  const start =
-    after == null
-      ? { seq: room.lastSeq, number: 0 }
-      : await resumePosition(
-          context.database,
-          decodeRoomCursor(context.databaseMark, room.id, after, 'after'),
-          room.lastSeq,
-        );
-  const events = context.tails.follow(room.id, start.seq);
-  return addedMessages(context, events, start.number);
-}
-
-function addedMessages(
-  context: Context,
-  events: AsyncIterableIterator<LogEvent, undefined>,
-  known: number,
-): AsyncIterableIterator<MessageAdded> {
-  return {
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    async next() {
-      for (;;) {
-        const { value: event, done } = await events.next();
-        if (done) return { value: undefined, done: true };
-        const { chatroomId, number, seq } = event;
-        if (number !== null && number > known) {
-          const cursor = encodeRoomCursor(context.databaseMark, { kind: 'room', chatroomId, number, seq });
-          return { value: { chatroomId, number, cursor }, done: false };
-        }
-      }
-    },
-    async return() {
-      await events.return?.();
-      return { value: undefined, done: true };
-    },
-  };
 }

@@ -1,21 +1,11 @@
 import { builder, connectionArgs, defineConnection } from '../builder.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
-import { chatroomById, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
-import type { Context } from '../context.ts';
+import { requireChatroom } from '../chatrooms/chatrooms.ts';
 import type { Message as MessageRow } from '../database/generated/client.ts';
-import { badInput, notFound } from '../errors.ts';
 import { keyOf } from '../ids.ts';
 import { User } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
-import {
-  followMessages,
-  listMessages,
-  messageByKey,
-  messageCursor,
-  messageKey,
-  type MessageAdded as MessageAddedEvent,
-  sendMessage,
-} from './messages.ts';
+import { lastMessageOf, listMessages, messageByKey, messageCursor, messageKey, sendMessage } from './messages.ts';
 
 const MessageKind = builder.enumType('MessageKind', {
   description: 'Who speaks in a message.',
@@ -25,7 +15,17 @@ const MessageKind = builder.enumType('MessageKind', {
   } as const,
 });
 
-const Message = builder.objectRef<MessageRow>('Message');
+const SystemEvent = builder.enumType('SystemEvent', {
+  description: 'What a SYSTEM message tells; clients word it in their own language.',
+  values: {
+    MEMBER_JOINED: { description: 'The subject became a member.' },
+    MEMBER_LEFT: { description: 'The subject is no member any more.' },
+    RENAMED: { description: 'The subject gave the room another name.' },
+    NOTICE: { description: 'Another service says what stands in the body.' },
+  } as const,
+});
+
+export const Message = builder.objectRef<MessageRow>('Message');
 builder.node(Message, {
   description: 'A message in a chatroom, for its members.',
   id: { resolve: ({ chatroomId, number }) => messageKey(chatroomId, number) },
@@ -52,6 +52,17 @@ builder.node(Message, {
       nullable: true,
       description: 'The text, exactly as it was sent. Null once deleted.',
     }),
+    systemEvent: t.expose('systemEvent', {
+      type: SystemEvent,
+      nullable: true,
+      description: 'What a SYSTEM message tells.',
+    }),
+    subject: t.field({
+      type: User,
+      nullable: true,
+      description: 'The user whom a SYSTEM message is about.',
+      resolve: (message, _args, context) => (message.subjectId === null ? null : userById(context, message.subjectId)),
+    }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was stored, by the server’s clock.' }),
     editedAt: t.expose('editedAt', { type: 'DateTime', nullable: true, description: 'When it was last edited.' }),
     deletedAt: t.expose('deletedAt', {
@@ -73,12 +84,6 @@ builder.node(Message, {
   }),
 });
 const { Edge: MessageEdge, List: MessageConnection } = defineConnection(Message, 'Message');
-
-async function requireChatroom(context: Context, chatroomId: string): Promise<VisibleChatroom> {
-  const chatroom = await chatroomById(context, chatroomId);
-  if (!chatroom) throw notFound('chatroom');
-  return chatroom;
-}
 
 builder.objectFields(Chatroom, (t) => ({
   messages: t.field({
@@ -102,8 +107,7 @@ builder.objectFields(Chatroom, (t) => ({
     type: Message,
     nullable: true,
     description: 'The newest message. Null in an empty room, and unless the viewer is a member.',
-    resolve: (chatroom, _args, context) =>
-      chatroom.lastNumber === 0 ? null : messageByKey(context, messageKey(chatroom.id, chatroom.lastNumber)),
+    resolve: (chatroom, _args, context) => lastMessageOf(context, chatroom.id),
   }),
 }));
 
@@ -150,52 +154,5 @@ builder.mutationField('sendMessage', (t) =>
         chatroomId: keyOf('Chatroom', input.chatroomId),
         replyToKey: input.replyToId == null ? undefined : keyOf('Message', input.replyToId),
       }),
-  }),
-);
-
-const ChatroomEvent = builder.interfaceRef<MessageAddedEvent>('ChatroomEvent').implement({
-  description: 'Something that happened in a room. Clients ignore the types that they do not know.',
-  fields: (t) => ({
-    cursor: t.exposeString('cursor', { description: 'A room cursor: what comes after this event.' }),
-    chatroom: t.field({
-      type: Chatroom,
-      description: 'Where it happened.',
-      resolve: (event, _args, context) => requireChatroom(context, event.chatroomId),
-    }),
-  }),
-});
-
-const MessageAdded = builder.objectRef<MessageAddedEvent>('MessageAdded').implement({
-  description: 'A message was sent.',
-  interfaces: [ChatroomEvent],
-  fields: (t) => ({
-    message: t.field({
-      type: Message,
-      description: 'The message, as it is now.',
-      resolve: async (event, _args, context) => {
-        const message = await messageByKey(context, messageKey(event.chatroomId, event.number));
-        if (!message) throw notFound('chatroom');
-        return message;
-      },
-    }),
-  }),
-});
-
-builder.subscriptionField('messageAdded', (t) =>
-  t.field({
-    type: MessageAdded,
-    nullable: true,
-    description:
-      'The messages of a room. With `after`, first those that were missed: everything after the cursor, each once, in order, then what comes. Fails with `NOT_FOUND`, `BAD_USER_INPUT`, or `RESYNC_REQUIRED` where the cursor cannot be honoured any more.',
-    args: {
-      chatroomId: t.arg.id({ description: 'The room. This version needs one.' }),
-      after: t.arg.string({ description: 'A room cursor.' }),
-    },
-    subscribe: (_, { chatroomId, after }, context) => {
-      if (chatroomId == null)
-        throw badInput('chatroomId', 'Name the chatroom. This version has no stream over all of them.');
-      return followMessages(context, keyOf('Chatroom', chatroomId), after);
-    },
-    resolve: (event) => event,
   }),
 );

@@ -9,6 +9,8 @@ export interface LogEvent {
   kind: EventKind;
   /** The message that it is about. */
   number: number | null;
+  /** The user that it is about. */
+  userId: string | null;
 }
 
 /** How many events are read at once. */
@@ -22,7 +24,7 @@ const PAGE = 200;
  */
 export async function readEvents(database: Database, chatroomId: string, seq: number): Promise<LogEvent[]> {
   return database.query<LogEvent>(sql`
-    SELECT chatroom_id AS "chatroomId", seq, kind, number FROM events
+    SELECT chatroom_id AS "chatroomId", seq, kind, number, user_id AS "userId" FROM events
       WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}
       ORDER BY seq LIMIT ${PAGE}`);
 }

@@ -2,7 +2,11 @@ CREATE TYPE "FriendPolicy" AS ENUM ('OPEN', 'APPROVAL');
 CREATE TYPE "ChatroomKind" AS ENUM ('DIRECT', 'GROUP', 'OPEN');
 CREATE TYPE "MemberRole" AS ENUM ('OWNER', 'ADMIN', 'MEMBER');
 CREATE TYPE "MessageKind" AS ENUM ('USER', 'SYSTEM');
-CREATE TYPE "EventKind" AS ENUM ('MESSAGE_ADDED');
+CREATE TYPE "SystemEvent" AS ENUM ('MEMBER_JOINED', 'MEMBER_LEFT', 'RENAMED', 'NOTICE');
+CREATE TYPE "EventKind" AS ENUM (
+  'MESSAGE_ADDED', 'MESSAGE_EDITED', 'MESSAGE_DELETED', 'REACTIONS_CHANGED',
+  'MEMBER_JOINED', 'MEMBER_UPDATED', 'MEMBER_LEFT', 'CHATROOM_UPDATED'
+);
 
 -- The keys are normalised by the program; COLLATE "C" makes their order that of code points on every
 -- server, and lets an index answer "begins with".
@@ -32,6 +36,16 @@ CREATE TABLE friendships (
   CHECK (user_id <> friend_id)
 );
 CREATE INDEX friendships_friend_id_idx ON friendships (friend_id);
+
+-- Who does not want to hear from whom.
+CREATE TABLE blocks (
+  blocker_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+  blocked_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  PRIMARY KEY (blocker_id, blocked_id),
+  CHECK (blocker_id <> blocked_id)
+);
+CREATE INDEX blocks_blocked_id_idx ON blocks (blocked_id);
 
 CREATE TABLE sessions (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -88,6 +102,8 @@ CREATE TABLE messages (
   kind "MessageKind" NOT NULL DEFAULT 'USER',
   sender_id uuid REFERENCES users ON DELETE SET NULL,
   body text,
+  system_event "SystemEvent",
+  subject_id uuid REFERENCES users ON DELETE SET NULL,
   client_message_id text COLLATE "C",
   reply_to_number integer,
   created_at timestamptz(3) NOT NULL,
@@ -98,17 +114,52 @@ CREATE TABLE messages (
 CREATE UNIQUE INDEX messages_client_message_id_idx
   ON messages (chatroom_id, sender_id, client_message_id) WHERE client_message_id IS NOT NULL;
 CREATE INDEX messages_sender_id_idx ON messages (sender_id);
+CREATE INDEX messages_subject_id_idx ON messages (subject_id) WHERE subject_id IS NOT NULL;
 
 CREATE TABLE events (
   chatroom_id uuid NOT NULL REFERENCES chatrooms ON DELETE CASCADE,
   seq integer NOT NULL,
   kind "EventKind" NOT NULL,
   number integer,
+  user_id uuid,
   xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
   created_at timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (chatroom_id, seq)
 );
 CREATE INDEX events_xid_idx ON events (xid);
+
+-- Notes what happened in a room. The room's row is locked by the counting, and stays so to the commit: commit order is
+-- seq order. Whoever changes a room, its members or its messages calls this in the same transaction, after locking the
+-- row with FOR NO KEY UPDATE and checking what it may do.
+CREATE FUNCTION append_event(in_chatroom uuid, of_kind "EventKind", about_number integer, about_user uuid)
+RETURNS integer LANGUAGE sql VOLATILE AS $$
+  WITH counted AS (
+    UPDATE chatrooms SET last_seq = last_seq + 1 WHERE id = in_chatroom RETURNING last_seq
+  )
+  INSERT INTO events (chatroom_id, seq, kind, number, user_id)
+    SELECT in_chatroom, last_seq, of_kind, about_number, about_user FROM counted RETURNING seq
+$$;
+
+-- Says in the room what happened: a message of nobody's, about a user. Clients word it.
+CREATE FUNCTION append_system_message(in_chatroom uuid, of_event "SystemEvent", about_user uuid, with_body text)
+RETURNS messages LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  room chatrooms;
+  stored messages;
+  sent_at timestamptz;
+BEGIN
+  SELECT * INTO STRICT room FROM chatrooms c WHERE c.id = in_chatroom FOR NO KEY UPDATE;
+  sent_at := greatest(clock_timestamp(), room.last_message_at);
+  UPDATE chatrooms c SET last_number = room.last_number + 1, last_message_at = sent_at, active_at = sent_at
+    WHERE c.id = in_chatroom;
+  INSERT INTO messages (chatroom_id, number, seq, kind, system_event, subject_id, body, created_at)
+    VALUES (in_chatroom, room.last_number + 1,
+            append_event(in_chatroom, 'MESSAGE_ADDED', room.last_number + 1, NULL),
+            'SYSTEM', of_event, about_user, with_body, sent_at)
+    RETURNING * INTO stored;
+  RETURN stored;
+END
+$$;
 
 -- Stores one message: number, log and read mark in one call and one commit.
 --
@@ -131,6 +182,16 @@ BEGIN
     OR NOT EXISTS (SELECT FROM members m WHERE m.chatroom_id = to_chatroom AND m.user_id = from_user)
   THEN
     RETURN QUERY SELECT 'NOT_FOUND', NULL::messages;
+    RETURN;
+  END IF;
+
+  -- In a DIRECT room neither writes to the other, whichever of the two has blocked.
+  IF room.kind = 'DIRECT' AND EXISTS (
+    SELECT FROM members m JOIN blocks b
+      ON (b.blocker_id, b.blocked_id) = (m.user_id, from_user) OR (b.blocker_id, b.blocked_id) = (from_user, m.user_id)
+      WHERE m.chatroom_id = to_chatroom)
+  THEN
+    RETURN QUERY SELECT 'BLOCKED', NULL::messages;
     RETURN;
   END IF;
 

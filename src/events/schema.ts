@@ -1,0 +1,146 @@
+import { builder } from '../builder.ts';
+import { memberByKey, memberKey, requireChatroom } from '../chatrooms/chatrooms.ts';
+import { Chatroom, ChatroomMember } from '../chatrooms/schema.ts';
+import { badInput } from '../errors.ts';
+import { encodeId, keyOf } from '../ids.ts';
+import { Message } from '../messages/schema.ts';
+import { User } from '../users/schema.ts';
+import { userById } from '../users/users.ts';
+import { type ChatroomEvent as Event, followChatroom } from './events.ts';
+
+/** The type by which clients know each kind of event. */
+const typeNames: Record<Event['kind'], string> = {
+  MESSAGE_ADDED: 'MessageAdded',
+  MESSAGE_EDITED: 'MessageEdited',
+  MESSAGE_DELETED: 'MessageDeleted',
+  REACTIONS_CHANGED: 'ReactionsChanged',
+  MEMBER_JOINED: 'MemberJoined',
+  MEMBER_UPDATED: 'MemberUpdated',
+  MEMBER_LEFT: 'MemberLeft',
+  CHATROOM_UPDATED: 'ChatroomUpdated',
+  CAUGHT_UP: 'CaughtUp',
+};
+
+const ChatroomEvent = builder.interfaceRef<Event>('ChatroomEvent').implement({
+  description: 'Something that happened in a room. Clients ignore the types that they do not know.',
+  resolveType: (event) => typeNames[event.kind],
+  fields: (t) => ({
+    cursor: t.exposeString('cursor', { description: 'A room cursor: what comes after this event.' }),
+    chatroom: t.field({
+      type: Chatroom,
+      description: 'Where it happened.',
+      resolve: (event, _args, context) => requireChatroom(context, event.chatroomId),
+    }),
+  }),
+});
+
+type MessageEvent = Event & { message: NonNullable<Event['message']> };
+
+function defineMessageEvent(name: string, description: string) {
+  return builder.objectRef<MessageEvent>(name).implement({
+    description,
+    interfaces: [ChatroomEvent],
+    fields: (t) => ({ message: t.expose('message', { type: Message, description: 'The message, as it is now.' }) }),
+  });
+}
+
+const MessageAdded = defineMessageEvent('MessageAdded', 'A message was sent.');
+defineMessageEvent('MessageEdited', 'A message has another text.');
+defineMessageEvent('MessageDeleted', 'A message was deleted: its number stays.');
+defineMessageEvent('ReactionsChanged', 'Somebody reacted to a message, or took it back.');
+
+type MemberEvent = Event & { userId: string };
+
+const userIdOf = (event: MemberEvent) => encodeId('User', event.userId);
+
+builder.objectRef<MemberEvent>('MemberJoined').implement({
+  description:
+    'Somebody became a member. Replayed events show things as they are now: who has left since has no member.',
+  interfaces: [ChatroomEvent],
+  fields: (t) => ({
+    userId: t.id({ description: 'Who it was.', resolve: userIdOf }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'Who it was; null where the account is gone.',
+      resolve: (event, _args, context) => userById(context, event.userId),
+    }),
+    member: t.field({
+      type: ChatroomMember,
+      nullable: true,
+      description: 'The member, unless they have left since.',
+      resolve: (event, _args, context) => memberByKey(context, memberKey(event)),
+    }),
+  }),
+});
+
+builder.objectRef<MemberEvent>('MemberUpdated').implement({
+  description: 'A member has another role.',
+  interfaces: [ChatroomEvent],
+  fields: (t) => ({
+    userId: t.id({ description: 'Who it was.', resolve: userIdOf }),
+    member: t.field({
+      type: ChatroomMember,
+      nullable: true,
+      description: 'The member, unless they have left since.',
+      resolve: (event, _args, context) => memberByKey(context, memberKey(event)),
+    }),
+  }),
+});
+
+builder.objectRef<MemberEvent>('MemberLeft').implement({
+  description: 'Somebody left, or was removed.',
+  interfaces: [ChatroomEvent],
+  fields: (t) => ({
+    userId: t.id({ description: 'Who it was.', resolve: userIdOf }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'Who it was; null where the account is gone.',
+      resolve: (event, _args, context) => userById(context, event.userId),
+    }),
+  }),
+});
+
+builder.objectRef<Event>('ChatroomUpdated').implement({
+  description: 'The room has another name, topic or owner.',
+  interfaces: [ChatroomEvent],
+});
+
+builder.objectRef<Event>('CaughtUp').implement({
+  description: 'All that had been missed has now been sent; what follows is live.',
+  interfaces: [ChatroomEvent],
+});
+
+builder.subscriptionFields((t) => ({
+  messageAdded: t.field({
+    type: MessageAdded,
+    nullable: true,
+    description:
+      'The messages of a room. With `after`, first those that were missed: everything after the cursor, each once, in order, then what comes. Fails with `NOT_FOUND`, `BAD_USER_INPUT`, or `RESYNC_REQUIRED` where the cursor cannot be honoured any more; ends with `NOT_FOUND` when the viewer loses the room.',
+    args: {
+      chatroomId: t.arg.id({ description: 'The room. This version needs one.' }),
+      after: t.arg.string({ description: 'A room cursor.' }),
+    },
+    subscribe: (_, { chatroomId, after }, context) => {
+      if (chatroomId == null) {
+        throw badInput('chatroomId', 'Name the chatroom. This version has no stream over all of them.');
+      }
+      return followChatroom(context, keyOf('Chatroom', chatroomId), after, { only: 'MESSAGE_ADDED' });
+    },
+    resolve: (event) => event as MessageEvent,
+  }),
+  chatroomEvents: t.field({
+    type: ChatroomEvent,
+    nullable: true,
+    description:
+      'All that happens in one room, in order; with `after`, first what was missed, then CaughtUp. Fails and ends as messageAdded does.',
+    args: {
+      chatroomId: t.arg.id({ required: true, description: 'The room.' }),
+      after: t.arg.string({ description: 'A room cursor.' }),
+    },
+    subscribe: (_, { chatroomId, after }, context) =>
+      followChatroom(context, keyOf('Chatroom', chatroomId), after, { caughtUp: true }),
+    resolve: (event) => event,
+  }),
+}));
