@@ -3,6 +3,8 @@ import './auth/schema.ts';
 import './chatrooms/schema.ts';
 import './events/schema.ts';
 import './messages/schema.ts';
+import './reactions/schema.ts';
+import './reading/schema.ts';
 import './system/schema.ts';
 import './users/schema.ts';
 import { builder } from './builder.ts';

@@ -122,7 +122,7 @@ export async function sendMessage(
   if (outcome === 'BLOCKED')
     throw new ChatError('BLOCKED', 'One of you has blocked the other: nothing can be sent here.');
   if (outcome === 'REPLY_NOT_FOUND') throw notFound('message to reply to');
-  if (outcome === 'REPEATED' && message.body !== input.body) {
+  if (outcome === 'CONFLICT') {
     throw new ChatError('CONFLICT', 'This clientMessageId was sent with another body. Use a new one for each message.');
   }
   if (outcome === 'SENT') context.tails.nudge(chatroomId, message.seq);

@@ -5,6 +5,7 @@ import type { Message as MessageRow } from '../database/generated/client.ts';
 import { keyOf } from '../ids.ts';
 import { User } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
+import { deleteMessage, editMessage } from './changes.ts';
 import { lastMessageOf, listMessages, messageByKey, messageCursor, messageKey, sendMessage } from './messages.ts';
 
 const MessageKind = builder.enumType('MessageKind', {
@@ -156,3 +157,51 @@ builder.mutationField('sendMessage', (t) =>
       }),
   }),
 );
+
+export const MessagePayload = builder.objectRef<{ message: MessageRow }>('MessagePayload').implement({
+  description: 'The message as it is now.',
+  fields: (t) => ({
+    message: t.expose('message', { type: Message, description: 'The message.' }),
+    edge: t.field({
+      type: MessageEdge,
+      description: 'The message as an edge of Chatroom.messages.',
+      resolve: ({ message }, _args, context) => ({ cursor: messageCursor(context, message), node: message }),
+    }),
+  }),
+});
+
+const EditMessageInput = builder.inputType('EditMessageInput', {
+  description: 'Another text for a message.',
+  fields: (t) => ({
+    messageId: t.id({ required: true, description: 'A message of the viewer’s.' }),
+    body: t.string({ required: true, description: '1 to 10,000 characters after trimming; stored exactly as sent.' }),
+  }),
+});
+
+const DeleteMessageInput = builder.inputType('DeleteMessageInput', {
+  description: 'A message to delete.',
+  fields: (t) => ({ messageId: t.id({ required: true, description: 'The message.' }) }),
+});
+
+builder.mutationFields((t) => ({
+  editMessage: t.field({
+    type: MessagePayload,
+    nullable: true,
+    description:
+      'Gives a message of the viewer’s another text. Fails with `BAD_USER_INPUT`, `NOT_FOUND`, `FORBIDDEN`, or `BLOCKED` in a DIRECT chatroom.',
+    args: { input: t.arg({ type: EditMessageInput, required: true, description: 'The message and its new text.' }) },
+    resolve: async (_, { input }, context) => ({
+      message: await editMessage(context, keyOf('Message', input.messageId), input.body),
+    }),
+  }),
+  deleteMessage: t.field({
+    type: MessagePayload,
+    nullable: true,
+    description:
+      'Deletes a message: senders their own, owners and admins everyone’s. It stays as a tombstone with its number. Fails with `NOT_FOUND` or `FORBIDDEN`.',
+    args: { input: t.arg({ type: DeleteMessageInput, required: true, description: 'The message.' }) },
+    resolve: async (_, { input }, context) => ({
+      message: await deleteMessage(context, keyOf('Message', input.messageId)),
+    }),
+  }),
+}));

@@ -132,7 +132,7 @@ export const sessionById = createLoader<Session>(
 );
 
 /** A user's row as `User`; `u` names the table. */
-const userColumns = sql`
+export const userColumns = sql`
   u.id, u.username, u.username_key AS "usernameKey", u.nickname, u.nickname_key AS "nicknameKey", u.bio, u.email,
   u.email_key AS "emailKey", u.email_verified_at AS "emailVerifiedAt", u.password_hash AS "passwordHash",
   u.friend_policy AS "friendPolicy", u.is_bot AS "isBot", u.created_at AS "createdAt", u.updated_at AS "updatedAt"`;

@@ -105,6 +105,8 @@ CREATE TABLE messages (
   system_event "SystemEvent",
   subject_id uuid REFERENCES users ON DELETE SET NULL,
   client_message_id text COLLATE "C",
+  -- Of the body that was first sent with client_message_id, once it has been edited: a retry is recognised for ever.
+  sent_digest bytea,
   reply_to_number integer,
   created_at timestamptz(3) NOT NULL,
   edited_at timestamptz(3),
@@ -161,6 +163,18 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION text_digest(body text) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+  SELECT sha256(convert_to(body, 'UTF8'))
+$$;
+
+-- Whether two who talk in a DIRECT room may not: one of them has blocked the other.
+CREATE FUNCTION is_silenced(room chatrooms, from_user uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT room.kind = 'DIRECT' AND EXISTS (
+    SELECT FROM members m JOIN blocks b
+      ON (b.blocker_id, b.blocked_id) = (m.user_id, from_user) OR (b.blocker_id, b.blocked_id) = (from_user, m.user_id)
+      WHERE m.chatroom_id = room.id)
+$$;
+
 -- Stores one message: number, log and read mark in one call and one commit.
 --
 -- The room's row is locked before anything is checked. In READ COMMITTED each statement of a volatile
@@ -185,24 +199,23 @@ BEGIN
     RETURN;
   END IF;
 
-  -- In a DIRECT room neither writes to the other, whichever of the two has blocked.
-  IF room.kind = 'DIRECT' AND EXISTS (
-    SELECT FROM members m JOIN blocks b
-      ON (b.blocker_id, b.blocked_id) = (m.user_id, from_user) OR (b.blocker_id, b.blocked_id) = (from_user, m.user_id)
-      WHERE m.chatroom_id = to_chatroom)
-  THEN
-    RETURN QUERY SELECT 'BLOCKED', NULL::messages;
-    RETURN;
-  END IF;
-
   IF new_client_message_id IS NOT NULL THEN
     SELECT * INTO stored FROM messages m
       WHERE m.chatroom_id = to_chatroom AND m.sender_id = from_user
         AND m.client_message_id = new_client_message_id;
     IF FOUND THEN
-      RETURN QUERY SELECT 'REPEATED', stored;
+      -- A message that has been deleted keeps nothing by which another text could be told.
+      RETURN QUERY SELECT CASE
+        WHEN stored.deleted_at IS NULL
+          AND coalesce(stored.sent_digest, text_digest(stored.body)) <> text_digest(new_body) THEN 'CONFLICT'
+        ELSE 'REPEATED' END, stored;
       RETURN;
     END IF;
+  END IF;
+
+  IF is_silenced(room, from_user) THEN
+    RETURN QUERY SELECT 'BLOCKED', NULL::messages;
+    RETURN;
   END IF;
 
   IF new_reply_to IS NOT NULL AND new_reply_to NOT BETWEEN 1 AND room.last_number THEN

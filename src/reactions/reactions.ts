@@ -1,0 +1,75 @@
+import { hasBlocked } from '../blocks/blocks.ts';
+import { type Context, requireViewer } from '../context.ts';
+import { join, sql } from '../database/database.ts';
+import type { Message } from '../database/generated/client.ts';
+import { badInput } from '../errors.ts';
+import { createLoader } from '../loader.ts';
+import { type Change, requireReadable, settle } from '../messages/changes.ts';
+import { messageKey } from '../messages/messages.ts';
+
+/** One emoji on one message, and who put it there. */
+export interface ReactionGroup {
+  emoji: string;
+  count: number;
+  viewerHasReacted: boolean;
+}
+
+/**
+ * Puts an emoji on a message, or takes it back: one of each for each user. Doing it again changes nothing.
+ *
+ * @param key `chatroomId:number`; null for an id that names no message
+ * @throws ChatError `BAD_USER_INPUT` for what is not one emoji; `NOT_FOUND`, also for a deleted message;
+ *   `BLOCKED` in a DIRECT room across a block
+ */
+export async function react(context: Context, key: string | null, emoji: string, present: boolean): Promise<Message> {
+  checkEmoji(emoji);
+  const { chatroomId, number } = await requireReadable(context, key);
+  const { userId } = requireViewer(context);
+  const [change] = await context.database.query<Change>(sql`
+    SELECT outcome, seq FROM react(${chatroomId}::uuid, ${number}::int, ${userId}::uuid, ${emoji}, ${present})`);
+  return settle(context, key, change);
+}
+
+/** The emoji that Unicode recommends for interchange, sequences included. */
+const EMOJI = new RegExp('^\\p{RGI_Emoji}$', 'v');
+
+function checkEmoji(emoji: string): void {
+  if (!EMOJI.test(emoji)) throw badInput('input.emoji', 'A reaction is one emoji, such as 👍.');
+}
+
+/** What a loader of many messages' reactions answers for one of them. */
+interface MessageReactions {
+  key: string;
+  groups: ReactionGroup[];
+}
+
+const reactionsByKey = createLoader<MessageReactions>(
+  async (context, keys) => {
+    const { userId } = requireViewer(context);
+    const pairs = keys.map((key) => {
+      const [chatroomId, number] = key.split(':');
+      return sql`(${chatroomId}::uuid, ${number}::int)`;
+    });
+    const rows = await context.database.query<ReactionGroup & { chatroomId: string; number: number }>(sql`
+      SELECT r.chatroom_id AS "chatroomId", r.number, r.emoji, count(*)::int AS count,
+             bool_or(r.user_id = ${userId}::uuid) AS "viewerHasReacted"
+        FROM reactions r JOIN chatrooms c ON c.id = r.chatroom_id
+        WHERE (r.chatroom_id, r.number) IN (${join(pairs)})
+          AND NOT (c.kind <> 'DIRECT' AND ${hasBlocked(sql`${userId}::uuid`, sql`r.user_id`)})
+        GROUP BY r.chatroom_id, r.number, r.emoji
+        ORDER BY min(r.created_at), r.emoji`);
+    return keys.map((key) => ({
+      key,
+      groups: rows
+        .filter((row) => messageKey(row.chatroomId, row.number) === key)
+        .map(({ emoji, count, viewerHasReacted }) => ({ emoji, count, viewerHasReacted })),
+    }));
+  },
+  ({ key }) => key,
+);
+
+/** The reactions to a message, the first one first; not those of people whom the viewer has blocked. */
+export async function reactionsOf(context: Context, message: Message): Promise<ReactionGroup[]> {
+  const reactions = await reactionsByKey(context, messageKey(message.chatroomId, message.number));
+  return reactions?.groups ?? [];
+}

@@ -1,0 +1,53 @@
+import { builder } from '../builder.ts';
+import { keyOf } from '../ids.ts';
+import { Message, MessagePayload } from '../messages/schema.ts';
+import { react, type ReactionGroup as Group, reactionsOf } from './reactions.ts';
+
+const ReactionGroup = builder.objectRef<Group>('ReactionGroup').implement({
+  description: 'One emoji on a message.',
+  fields: (t) => ({
+    emoji: t.exposeString('emoji', { description: 'The emoji.' }),
+    count: t.exposeInt('count', {
+      description: 'How many have put it there, without those whom the viewer has blocked.',
+    }),
+    viewerHasReacted: t.exposeBoolean('viewerHasReacted', { description: 'Whether the viewer is one of them.' }),
+  }),
+});
+
+builder.objectField(Message, 'reactions', (t) =>
+  t.field({
+    type: [ReactionGroup],
+    description: 'The first one first.',
+    resolve: (message, _args, context) => reactionsOf(context, message),
+  }),
+);
+
+const ReactionInput = builder.inputType('ReactionInput', {
+  description: 'An emoji and the message that it is put on.',
+  fields: (t) => ({
+    messageId: t.id({ required: true, description: 'The message.' }),
+    emoji: t.string({ required: true, description: 'One emoji, such as 👍, of those that Unicode recommends.' }),
+  }),
+});
+
+builder.mutationFields((t) => ({
+  addReaction: t.field({
+    type: MessagePayload,
+    nullable: true,
+    description:
+      'Puts an emoji on a message, one of each for each user. Fails with `BAD_USER_INPUT`, `NOT_FOUND`, or `BLOCKED` in a DIRECT chatroom.',
+    args: { input: t.arg({ type: ReactionInput, required: true, description: 'The reaction.' }) },
+    resolve: async (_, { input }, context) => ({
+      message: await react(context, keyOf('Message', input.messageId), input.emoji, true),
+    }),
+  }),
+  removeReaction: t.field({
+    type: MessagePayload,
+    nullable: true,
+    description: 'Takes an emoji back. Fails as addReaction does.',
+    args: { input: t.arg({ type: ReactionInput, required: true, description: 'The reaction.' }) },
+    resolve: async (_, { input }, context) => ({
+      message: await react(context, keyOf('Message', input.messageId), input.emoji, false),
+    }),
+  }),
+}));

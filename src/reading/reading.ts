@@ -1,0 +1,107 @@
+import { blockBetween } from '../blocks/blocks.ts';
+import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
+import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
+import { type Context, freshContext, requireViewer } from '../context.ts';
+import { empty, join, sql, type Sql } from '../database/database.ts';
+import type { Message, User } from '../database/generated/client.ts';
+import { createLoader } from '../loader.ts';
+import { requireReadable } from '../messages/changes.ts';
+import { isReadable, messageKey } from '../messages/messages.ts';
+import { userColumns } from '../users/users.ts';
+
+/** Unread messages are counted up to here; the count stays there beyond, and its cost with it. */
+export const MOST_UNREAD = 1_000;
+
+/**
+ * Marks everything in a message's room as read up to it. The mark only ever moves forward.
+ *
+ * @param key `chatroomId:number`; null for an id that names no message
+ * @throws ChatError `NOT_FOUND`
+ */
+export async function markRead(context: Context, key: string | null): Promise<VisibleChatroom> {
+  const { userId } = requireViewer(context);
+  const { chatroomId, number } = await requireReadable(context, key);
+  await context.database.query(sql`
+    UPDATE members SET last_read_number = ${number}
+      WHERE chatroom_id = ${chatroomId}::uuid AND user_id = ${userId}::uuid AND last_read_number < ${number}`);
+  return requireMembership(freshContext(context), chatroomId);
+}
+
+/** What is unread in the membership `v`: what others have said since, and the viewer may read. */
+const unreadIn = (userId: string): Sql => sql`
+  SELECT FROM messages m
+    WHERE m.chatroom_id = v.chatroom_id AND m.number > v.last_read_number AND m.kind = 'USER' AND m.deleted_at IS NULL
+      AND m.sender_id IS DISTINCT FROM ${userId}::uuid AND ${isReadable(userId)}
+    LIMIT ${MOST_UNREAD}`;
+
+const unreadByChatroom = createLoader<{ chatroomId: string; unread: number }>(
+  (context, chatroomIds) => {
+    const { userId } = requireViewer(context);
+    return context.database.query(sql`
+      SELECT v.chatroom_id AS "chatroomId", (SELECT count(*)::int FROM (${unreadIn(userId)}) unread) AS unread
+        FROM members v WHERE v.user_id = ${userId}::uuid AND v.chatroom_id = ANY(${chatroomIds}::uuid[])`);
+  },
+  ({ chatroomId }) => chatroomId,
+);
+
+/** How many messages of a room the viewer has not read: exact up to {@link MOST_UNREAD}. */
+export async function countUnread(context: Context, chatroomId: string): Promise<number> {
+  return (await unreadByChatroom(context, chatroomId))?.unread ?? 0;
+}
+
+/** How many messages of all the viewer's rooms they have not read: exact up to {@link MOST_UNREAD}. */
+export async function countAllUnread(context: Context): Promise<number> {
+  const { userId } = requireViewer(context);
+  const [counted] = await context.database.query<{ unread: number }>(sql`
+    SELECT count(*)::int AS unread FROM (
+      SELECT FROM members v CROSS JOIN LATERAL (${unreadIn(userId)}) m
+        WHERE v.user_id = ${userId}::uuid LIMIT ${MOST_UNREAD}
+    ) unread`);
+  return counted?.unread ?? 0;
+}
+
+/**
+ * Whose reading of a message (`m`) counts for the viewer: the members (`r`) beside its sender, but nobody across a
+ * block, in either direction.
+ */
+const countsFor = (userId: string): Sql => sql`(
+  r.chatroom_id = m.chatroom_id AND r.user_id IS DISTINCT FROM m.sender_id
+    AND NOT ${blockBetween(sql`${userId}::uuid`, sql`r.user_id`)})`;
+
+const seenByAllByKey = createLoader<{ key: string; seen: boolean }>(
+  async (context, keys) => {
+    const { userId } = requireViewer(context);
+    const pairs = keys.map((key) => {
+      const [chatroomId, number] = key.split(':');
+      return sql`(${chatroomId}::uuid, ${number}::int)`;
+    });
+    const rows = await context.database.query<{ chatroomId: string; number: number; seen: boolean }>(sql`
+      SELECT m.chatroom_id AS "chatroomId", m.number,
+             coalesce((SELECT bool_and(r.last_read_number >= m.number) FROM members r WHERE ${countsFor(userId)}), false) AS seen
+        FROM messages m WHERE (m.chatroom_id, m.number) IN (${join(pairs)})`);
+    return rows.map(({ chatroomId, number, seen }) => ({ key: messageKey(chatroomId, number), seen }));
+  },
+  ({ key }) => key,
+);
+
+/** Whether every other member has read a message; false where nobody else counts. */
+export async function isSeenByAll(context: Context, message: Message): Promise<boolean> {
+  return (await seenByAllByKey(context, messageKey(message.chatroomId, message.number)))?.seen ?? false;
+}
+
+/** Who has read a message, by name. */
+export async function listSeenBy(context: Context, message: Message, args: ConnectionArgs): Promise<Connection<User>> {
+  const { userId } = requireViewer(context);
+  return connect<User, string>(args, {
+    encode: (user) => encodeKeyset('seenBy', [user.usernameKey]),
+    decode: (cursor, path) => decodeKeyset('seenBy', [/^[^\0]{1,200}$/u], cursor, path)[0] ?? '',
+    load: ({ after, before, reverse, limit }) =>
+      context.database.query<User>(sql`
+        SELECT ${userColumns} FROM messages m JOIN members r ON ${countsFor(userId)} JOIN users u ON u.id = r.user_id
+          WHERE m.chatroom_id = ${message.chatroomId}::uuid AND m.number = ${message.number}
+            AND r.last_read_number >= m.number
+            ${after === null ? empty : sql`AND u.username_key > ${after}`}
+            ${before === null ? empty : sql`AND u.username_key < ${before}`}
+          ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
+  });
+}

@@ -1,0 +1,131 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Person, signUp } from './support/client.ts';
+import { startTestServer, type TestServer } from './support/server.ts';
+import { CREATE_CHATROOM, send, world } from './support/world.ts';
+
+const MARK = `mutation ($id: ID!) { markRead(input: { messageId: $id }) { chatroom { unreadCount viewerMembership { lastReadNumber } } viewer { unreadCount } } }`;
+const UNREAD = `query ($id: ID!) { chatroom(id: $id) { unreadCount } viewer { unreadCount } }`;
+const SEEN = `query ($id: ID!) { node(id: $id) { ... on Message { seenByAll seenBy { nodes { username } } } } }`;
+
+async function block(server: TestServer, blocker: Person, blocked: Person): Promise<void> {
+  const key = ({ id }: Person) => Buffer.from(id, 'base64url').toString().split(':')[1] ?? '';
+  await server.node.database.prisma.block.createMany({
+    data: [{ blockerId: key(blocker), blockedId: key(blocked) }],
+    skipDuplicates: true,
+  });
+}
+
+describe('reading', () => {
+  test('the mark moves forward only, and the counts with it', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    const messages = [];
+    for (const body of ['one', 'two', 'three']) messages.push(await send(ann, room, body));
+    expect(await ben.ask(UNREAD, { id: room })).toEqual({ chatroom: { unreadCount: 3 }, viewer: { unreadCount: 3 } });
+    expect(await ann.ask(UNREAD, { id: room })).toEqual({ chatroom: { unreadCount: 0 }, viewer: { unreadCount: 0 } });
+    const { markRead } = await ben.ask(MARK, { id: messages[1].id });
+    expect(markRead).toEqual({
+      chatroom: { unreadCount: 1, viewerMembership: { lastReadNumber: 2 } },
+      viewer: { unreadCount: 1 },
+    });
+    expect((await ben.ask(MARK, { id: messages[0].id })).markRead.chatroom.viewerMembership.lastReadNumber).toBe(2);
+    expect(await eve.refused(MARK, { id: messages[0].id })).toBe('NOT_FOUND');
+    await send(ben, room, 'sending reads');
+    expect((await ben.ask(UNREAD, { id: room })).chatroom.unreadCount).toBe(0);
+  });
+
+  test('seenBy and seenByAll count every other member, but nobody across a block, and are false where nobody counts', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve } = await world(server);
+    const { createChatroom } = await ann.ask(CREATE_CHATROOM, {
+      input: { kind: 'GROUP', memberIds: [ben.id, eve.id] },
+    });
+    const { id } = await send(ann, createChatroom.chatroom.id, 'hello');
+    const seen = async () => (await ann.ask(SEEN, { id })).node;
+    expect(await seen()).toEqual({ seenByAll: false, seenBy: { nodes: [] } });
+    await ben.ask(MARK, { id });
+    expect(await seen()).toEqual({ seenByAll: false, seenBy: { nodes: [{ username: 'ben' }] } });
+    await eve.ask(MARK, { id });
+    expect(await seen()).toEqual({ seenByAll: true, seenBy: { nodes: [{ username: 'ben' }, { username: 'eve' }] } });
+    await block(server, ben, ann);
+    expect(await seen()).toEqual({ seenByAll: true, seenBy: { nodes: [{ username: 'eve' }] } });
+    await block(server, ann, eve);
+    expect(await seen()).toEqual({ seenByAll: false, seenBy: { nodes: [] } });
+  });
+
+  test('unread is exact up to 1,000 and stays there', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    await send(ann, room, 'first');
+    await server.node.database.query({
+      text: `INSERT INTO messages (chatroom_id, number, seq, sender_id, body, created_at)
+        SELECT chatroom_id, n, n, sender_id, 'x', now() FROM messages, generate_series(2, 1500) n`,
+      values: [],
+    } as never);
+    expect(await ben.ask(UNREAD, { id: room })).toEqual({
+      chatroom: { unreadCount: 1000 },
+      viewer: { unreadCount: 1000 },
+    });
+  });
+
+  test('unread counts are those of a model, whatever people do (property)', { timeout: 120_000 }, async () => {
+    const server = await startTestServer();
+    const people = await Promise.all(['ann', 'ben', 'cem'].map((name) => signUp(server.url, name)));
+    const person = (i: number) => people[i] as Person;
+    const who = fc.nat({ max: 2 });
+    const action = fc.oneof(
+      { weight: 5, arbitrary: fc.record({ do: fc.constant('send' as const), who, which: fc.nat() }) },
+      { weight: 3, arbitrary: fc.record({ do: fc.constant('read' as const), who, which: fc.nat() }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('edit' as const), who, which: fc.nat() }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('delete' as const), who, which: fc.nat() }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('block' as const), who, which: fc.nat() }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(action, { maxLength: 25 }), async (actions) => {
+        await server.node.database.prisma.block.deleteMany();
+        const { createChatroom } = await person(0).ask(CREATE_CHATROOM, {
+          input: { kind: 'GROUP', memberIds: [person(1).id, person(2).id] },
+        });
+        const room = createChatroom.chatroom.id;
+        // The model: who said what, what is gone, how far each has read, who blocks whom.
+        const said: { id: string; by: number; gone: boolean }[] = [];
+        const read = [0, 0, 0];
+        const blocks = new Set<string>();
+        const visible = (viewer: number, message: { by: number }) => !blocks.has(`${viewer} ${message.by}`);
+        for (const { do: what, who: i, which } of actions) {
+          const message = said[which % Math.max(said.length, 1)];
+          if (what === 'send') {
+            said.push({ id: (await send(person(i), room, 'x')).id, by: i, gone: false });
+            read[i] = said.length;
+          } else if (what === 'block' && which % 3 !== i) {
+            await block(server, person(i), person(which % 3));
+            blocks.add(`${i} ${which % 3}`);
+          } else if (message && what === 'read' && visible(i, message)) {
+            await person(i).ask(MARK, { id: message.id });
+            read[i] = Math.max(read[i] ?? 0, said.indexOf(message) + 1);
+          } else if (message && what === 'edit' && !message.gone) {
+            await person(message.by).ask(
+              'mutation ($id: ID!) { editMessage(input: { messageId: $id, body: "y" }) { message { id } } }',
+              { id: message.id },
+            );
+          } else if (message && what === 'delete') {
+            await person(message.by).ask(
+              'mutation ($id: ID!) { deleteMessage(input: { messageId: $id }) { message { id } } }',
+              { id: message.id },
+            );
+            message.gone = true;
+          }
+        }
+        for (const viewer of [0, 1, 2]) {
+          const expected = said.filter(
+            (message, i) =>
+              i >= (read[viewer] ?? 0) && message.by !== viewer && !message.gone && visible(viewer, message),
+          ).length;
+          expect((await person(viewer).ask(UNREAD, { id: room })).chatroom.unreadCount).toBe(expected);
+        }
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
