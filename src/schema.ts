@@ -5,6 +5,7 @@ import './events/schema.ts';
 import './messages/schema.ts';
 import './reactions/schema.ts';
 import './reading/schema.ts';
+import './search/schema.ts';
 import './system/schema.ts';
 import './users/schema.ts';
 import { builder } from './builder.ts';

@@ -112,7 +112,7 @@ describe('messageAdded', () => {
         values: [],
       } as never);
       await query({
-        text: `SELECT send_message($1::uuid, $2::uuid, 'slow', NULL, NULL)`,
+        text: `SELECT send_message($1::uuid, $2::uuid, 'slow', NULL, NULL, NULL)`,
         values: [roomKey, user?.id],
       } as never);
       return { cursor: await cursorOf(ann, room) };

@@ -158,6 +158,8 @@ async function spawnServer(
     // A path may be longer than a socket's name may be.
     unix_socket_directories: '',
     max_connections: '200',
+    // The default is that of a turning disk, and has indexes passed over.
+    random_page_cost: '1.1',
     ...settings,
   };
   const output = await open(logFile, 'a', 0o600);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Database, sql } from '../database/database.ts';
 import type { ChatroomKind } from '../database/generated/enums.ts';
+import { toVector } from '../search/words.ts';
 import { checkUsername, nameKey } from '../users/users.ts';
 
 /**
@@ -178,6 +179,7 @@ async function storeBatch(database: Database, chatroomId: string, batch: readonl
       place,
       sender_id: senderId,
       body: body === null ? null : clean(body),
+      search: body === null ? null : toVector(clean(body)),
       created_at: createdAt,
       client_message_id: clientMessageId,
     })),
@@ -187,15 +189,15 @@ async function storeBatch(database: Database, chatroomId: string, batch: readonl
     const [counted] = await query<{ added: number }>(sql`
       WITH given AS (
         SELECT * FROM jsonb_to_recordset(${rows}::jsonb)
-          AS g (place int, sender_id uuid, body text, created_at timestamptz(3), client_message_id text)
+          AS g (place int, sender_id uuid, body text, search tsvector, created_at timestamptz(3), client_message_id text)
       ), missing AS (
         SELECT g.*, row_number() OVER (ORDER BY g.place)::int AS nth FROM given g
           WHERE NOT EXISTS (
             SELECT FROM messages m WHERE m.chatroom_id = ${chatroomId}::uuid
               AND m.sender_id = g.sender_id AND m.client_message_id = g.client_message_id)
       ), stored AS (
-        INSERT INTO messages (chatroom_id, number, seq, sender_id, body, client_message_id, created_at, deleted_at)
-          SELECT c.id, c.last_number + nth, c.last_seq + nth, sender_id, body, client_message_id, g.created_at,
+        INSERT INTO messages (chatroom_id, number, seq, sender_id, body, search, client_message_id, created_at, deleted_at)
+          SELECT c.id, c.last_number + nth, c.last_seq + nth, sender_id, body, search, client_message_id, g.created_at,
                  CASE WHEN body IS NULL THEN g.created_at END
             FROM missing g, chatrooms c WHERE c.id = ${chatroomId}::uuid
           RETURNING chatroom_id, number, seq, created_at

@@ -2,6 +2,7 @@ import { type Context, freshContext, requireViewer } from '../context.ts';
 import { sql } from '../database/database.ts';
 import type { Message } from '../database/generated/client.ts';
 import { ChatError, notFound } from '../errors.ts';
+import { toVector } from '../search/words.ts';
 import { checkBody, messageByKey } from './messages.ts';
 
 /**
@@ -31,7 +32,7 @@ async function changeMessage(context: Context, key: string | null, body: string 
   const { chatroomId, number } = await requireReadable(context, key);
   const { userId } = requireViewer(context);
   const [changed] = await context.database.query<Change>(sql`
-    SELECT outcome, seq FROM change_message(${chatroomId}::uuid, ${number}::int, ${userId}::uuid, ${body})`);
+    SELECT outcome, seq FROM change_message(${chatroomId}::uuid, ${number}::int, ${userId}::uuid, ${body}, ${body === null ? null : toVector(body)}::tsvector)`);
   return settle(context, key, changed);
 }
 

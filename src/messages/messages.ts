@@ -7,10 +7,11 @@ import type { Message } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
+import { toVector } from '../search/words.ts';
 import { countCharacters, isStorable } from '../text.ts';
 
 /** A message's row as `Message`; `m` names the table. */
-const messageColumns = sql`
+export const messageColumns = sql`
   m.chatroom_id AS "chatroomId", m.number, m.seq, m.kind, m.sender_id AS "senderId", m.body,
   m.system_event AS "systemEvent", m.subject_id AS "subjectId",
   m.client_message_id AS "clientMessageId", m.reply_to_number AS "replyToNumber", m.created_at AS "createdAt",
@@ -114,7 +115,7 @@ export async function sendMessage(
 
   const [stored] = await context.database.query<Message & { outcome: string }>(sql`
     SELECT s.outcome, ${messageColumns}
-      FROM send_message(${chatroomId}::uuid, ${userId}::uuid, ${input.body}, ${input.clientMessageId ?? null}, ${replyToNumber}::int) s
+      FROM send_message(${chatroomId}::uuid, ${userId}::uuid, ${input.body}, ${toVector(input.body)}::tsvector, ${input.clientMessageId ?? null}, ${replyToNumber}::int) s
       CROSS JOIN LATERAL (SELECT (s.message).*) m`);
   if (!stored) throw new Error('send_message answered nothing.');
   const { outcome, ...message } = stored;

@@ -84,7 +84,7 @@ builder.node(Message, {
     }),
   }),
 });
-const { Edge: MessageEdge, List: MessageConnection } = defineConnection(Message, 'Message');
+export const { Edge: MessageEdge, List: MessageConnection } = defineConnection(Message, 'Message');
 
 builder.objectFields(Chatroom, (t) => ({
   messages: t.field({

@@ -111,8 +111,11 @@ CREATE TABLE messages (
   created_at timestamptz(3) NOT NULL,
   edited_at timestamptz(3),
   deleted_at timestamptz(3),
+  -- The words of the body, as search/words.ts cuts them; null for what is not to be found.
+  search tsvector,
   PRIMARY KEY (chatroom_id, number)
 );
+CREATE INDEX messages_search_idx ON messages USING gin (search);
 CREATE UNIQUE INDEX messages_client_message_id_idx
   ON messages (chatroom_id, sender_id, client_message_id) WHERE client_message_id IS NOT NULL;
 CREATE INDEX messages_sender_id_idx ON messages (sender_id);
@@ -184,7 +187,7 @@ $$;
 --
 -- NO KEY UPDATE, because a plain FOR UPDATE would also wait for the foreign-key checks of other writers.
 CREATE FUNCTION send_message(
-  to_chatroom uuid, from_user uuid, new_body text, new_client_message_id text, new_reply_to integer
+  to_chatroom uuid, from_user uuid, new_body text, new_search tsvector, new_client_message_id text, new_reply_to integer
 ) RETURNS TABLE (outcome text, message messages) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   room chatrooms;
@@ -230,8 +233,8 @@ BEGIN
         last_message_at = sent_at, active_at = sent_at
     WHERE c.id = to_chatroom;
   INSERT INTO messages
-      (chatroom_id, number, seq, sender_id, body, client_message_id, reply_to_number, created_at)
-    VALUES (to_chatroom, room.last_number + 1, room.last_seq + 1, from_user, new_body,
+      (chatroom_id, number, seq, sender_id, body, search, client_message_id, reply_to_number, created_at)
+    VALUES (to_chatroom, room.last_number + 1, room.last_seq + 1, from_user, new_body, new_search,
             new_client_message_id, new_reply_to, sent_at)
     RETURNING * INTO stored;
   INSERT INTO events (chatroom_id, seq, kind, number)

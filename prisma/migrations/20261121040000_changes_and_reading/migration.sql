@@ -11,7 +11,7 @@ CREATE INDEX reactions_user_id_idx ON reactions (user_id);
 
 -- Changes a stored message: its text, or (new_body null) its end. Locks the room first, checks afterwards, like
 -- send_message; the event has its place in the room's order. seq is null where nothing changed.
-CREATE FUNCTION change_message(in_chatroom uuid, at_number integer, by_user uuid, new_body text)
+CREATE FUNCTION change_message(in_chatroom uuid, at_number integer, by_user uuid, new_body text, new_search tsvector)
 RETURNS TABLE (outcome text, seq integer) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   room chatrooms;
@@ -30,7 +30,7 @@ BEGIN
   ELSIF stored.deleted_at IS NOT NULL THEN
     RETURN QUERY SELECT CASE WHEN new_body IS NULL THEN 'CHANGED' ELSE 'NOT_FOUND' END, NULL::integer;
   ELSIF new_body IS NULL THEN
-    UPDATE messages m SET body = NULL, sent_digest = NULL, deleted_at = clock_timestamp()
+    UPDATE messages m SET body = NULL, search = NULL, sent_digest = NULL, deleted_at = clock_timestamp()
       WHERE m.chatroom_id = in_chatroom AND m.number = at_number;
     DELETE FROM reactions r WHERE r.chatroom_id = in_chatroom AND r.number = at_number;
     RETURN QUERY SELECT 'CHANGED', append_event(in_chatroom, 'MESSAGE_DELETED', at_number, NULL);
@@ -40,7 +40,7 @@ BEGIN
     RETURN QUERY SELECT 'CHANGED', NULL::integer;
   ELSE
     UPDATE messages m
-      SET body = new_body, edited_at = clock_timestamp(),
+      SET body = new_body, search = new_search, edited_at = clock_timestamp(),
           sent_digest = CASE WHEN client_message_id IS NOT NULL THEN coalesce(sent_digest, text_digest(stored.body)) END
       WHERE m.chatroom_id = in_chatroom AND m.number = at_number;
     RETURN QUERY SELECT 'CHANGED', append_event(in_chatroom, 'MESSAGE_EDITED', at_number, NULL);

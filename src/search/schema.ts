@@ -1,0 +1,29 @@
+import { builder, connectionArgs } from '../builder.ts';
+import { Chatroom } from '../chatrooms/schema.ts';
+import { MessageConnection } from '../messages/schema.ts';
+import { Viewer } from '../users/schema.ts';
+import { searchMessages } from './search.ts';
+
+const query =
+  'Words, or how they begin; case, accents and width do not matter. Messages that have all of them are found.';
+
+builder.objectField(Chatroom, 'searchMessages', (t) =>
+  t.field({
+    type: MessageConnection,
+    nullable: true,
+    description:
+      'Messages of this room by their words, newest first. Its cursors only page. Null unless the viewer is a member.',
+    args: { query: t.arg.string({ required: true, description: query }), ...connectionArgs(t.arg) },
+    resolve: (chatroom, { query: words, ...args }, context) =>
+      chatroom.viewerRole === null ? null : searchMessages(context, words, args, chatroom.id),
+  }),
+);
+
+builder.objectField(Viewer, 'searchMessages', (t) =>
+  t.field({
+    type: MessageConnection,
+    description: 'Messages of all the viewer’s rooms by their words, newest first. Its cursors only page.',
+    args: { query: t.arg.string({ required: true, description: query }), ...connectionArgs(t.arg) },
+    resolve: (_, { query: words, ...args }, context) => searchMessages(context, words, args),
+  }),
+);
