@@ -1,4 +1,5 @@
 import { badInput } from './errors.ts';
+import { isStorable } from './text.ts';
 
 /** The arguments of every list, after the Relay cursor connections specification. */
 export interface ConnectionArgs {
@@ -69,17 +70,30 @@ export async function connect<Item, Position>(
 }
 
 /** A cursor that only pages: a list's name and the sort keys of one of its rows. */
-export function encodeKeyset(list: string, keys: readonly string[]): string {
-  return Buffer.from(JSON.stringify([list, ...keys])).toString('base64url');
+export function encodeKeyset(list: string, sortKeys: readonly string[]): string {
+  return Buffer.from(JSON.stringify([list, ...sortKeys])).toString('base64url');
 }
 
+/** What a sort key in a cursor may be: a cursor comes from a client, and PostgreSQL fails at what does not fit. */
+export const keys = {
+  moment: (text: string) => /^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/.test(text) && !Number.isNaN(Date.parse(text)),
+  uuid: (text: string) => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text),
+  number: (text: string) => /^\d{1,9}$/.test(text),
+  name: (text: string) => text.length <= 200 && isStorable(text),
+} satisfies Record<string, (text: string) => boolean>;
+
 /** @throws ChatError `BAD_USER_INPUT` for what is no cursor of this list */
-export function decodeKeyset(list: string, patterns: readonly RegExp[], cursor: string, path: string): string[] {
+export function decodeKeyset(
+  list: string,
+  shape: readonly (keyof typeof keys)[],
+  cursor: string,
+  path: string,
+): string[] {
   try {
     const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
-    if (Array.isArray(parts) && parts[0] === list && parts.length === patterns.length + 1) {
-      const keys = parts.slice(1).map(String);
-      if (keys.every((key, i) => patterns[i]?.test(key))) return keys;
+    if (Array.isArray(parts) && parts[0] === list && parts.length === shape.length + 1) {
+      const found = parts.slice(1).map(String);
+      if (shape.every((kind, i) => keys[kind](found[i] ?? ''))) return found;
     }
   } catch {
     // Not ours: said below.

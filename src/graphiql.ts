@@ -1,7 +1,122 @@
 import type { GraphiQLOptions } from 'graphql-yoga';
 import type { ServerNode } from './context.ts';
+import { DEMO_PASSWORD } from './demo/people.ts';
+import { DEMO_ROOM, signInDemo } from './demo/seed.ts';
+import { encodeId } from './ids.ts';
 
-/** What GraphiQL opens with. */
-export async function graphiqlOptions(_node: ServerNode): Promise<GraphiQLOptions> {
-  return Promise.resolve({ title: 'Parley', subscriptionsProtocol: 'WS' });
+/**
+ * What GraphiQL opens with: tabs that a newcomer runs from left to right.
+ *
+ * Where the demo's people are, the page is signed in as one of them by each load, so that nothing has to be copied;
+ * their password is public anyway. `connectionParams` is not in Yoga's types, but what its page gives to graphql-ws.
+ * Elsewhere the tabs' own headers have to carry a token, which only SSE passes on.
+ */
+export async function graphiqlOptions(node: ServerNode): Promise<GraphiQLOptions & { connectionParams?: object }> {
+  const demo = await signInDemo(node);
+  const room = encodeId('Chatroom', DEMO_ROOM);
+  const credentials = demo && { authorization: `Bearer ${demo.accessToken}` };
+  return {
+    title: 'Parley',
+    shouldPersistHeaders: false,
+    ...(credentials
+      ? { subscriptionsProtocol: 'WS', connectionParams: credentials, additionalHeaders: credentials }
+      : { subscriptionsProtocol: 'SSE', defaultHeaders: '{ "Authorization": "Bearer TOKEN" }' }),
+    // Values stand in the text as defaults: GraphiQL shows the variables of the open tab only once its editor is loaded.
+    defaultTabs: [
+      signInText(demo?.username ?? 'ann', demo?.password ?? DEMO_PASSWORD),
+      sendText(room),
+      subscribeText(room),
+      pageText(room),
+      errorText,
+    ].map((query) => ({ query })),
+  };
 }
+
+const signInText = (name: string, password: string) => `# 1. Sign in. Ctrl-Enter runs a tab.
+# With demo data this page is ann already, for 15
+# minutes from each reload. Otherwise write into the
+# Headers below: { "Authorization": "Bearer TOKEN" }
+mutation SignIn(
+  $usernameOrEmail: String! = "${name}"
+  $password: String! = "${password}"
+) {
+  signIn(
+    input: {
+      usernameOrEmail: $usernameOrEmail
+      password: $password
+    }
+  ) {
+    accessToken
+    viewer {
+      user { username }
+      chatrooms(first: 5) {
+        nodes {
+          kind
+          name
+          opponent { nickname }
+          unreadCount
+          lastMessage { body }
+        }
+      }
+    }
+  }
+}
+`;
+
+const sendText = (room: string) => `# 2. Send a message. The answer comes once it is
+# committed. Add a clientMessageId to the input and run
+# it twice: there is still one message.
+mutation Send(
+  $room: ID! = "${room}"
+  $body: String! = "Hello from GraphiQL"
+) {
+  sendMessage(
+    input: { chatroomId: $room, body: $body }
+  ) {
+    deduplicated
+    message { number createdAt cursor }
+  }
+}
+`;
+
+const subscribeText = (room: string) => `# 3. Listen. Run this, then "Send" in its tab, and come
+# back. Take a cursor from what you see and add
+# after: "…" below: it resumes there, without a gap.
+subscription Listen(
+  $room: ID! = "${room}"
+) {
+  messageAdded(chatroomId: $room) {
+    cursor
+    message { number body sender { nickname } }
+  }
+}
+`;
+
+const pageText = (room: string) => `# 4. Page back through 2,000 messages. Pass startCursor
+# as "before" for the page before this one.
+query Page(
+  $room: ID! = "${room}"
+  $before: String
+) {
+  chatroom(id: $room) {
+    name
+    memberCount
+    messages(last: 5, before: $before) {
+      nodes { number body sender { nickname } }
+      pageInfo { hasPreviousPage startCursor }
+    }
+  }
+}
+`;
+
+const errorText = `# 5. An error. Each has a code in its extensions, and a
+# message that says what to do. What one may not see
+# does not exist: the answer is the same.
+mutation Fail($room: ID! = "nowhere") {
+  sendMessage(
+    input: { chatroomId: $room, body: "Anybody there?" }
+  ) {
+    message { number }
+  }
+}
+`;

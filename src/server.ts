@@ -49,7 +49,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const finished = once(response, 'close');
     inFlight.add(finished);
     void finished.finally(() => inFlight.delete(finished));
-    const { pathname } = new URL(request.url ?? '/', 'http://host');
+    // Not by `new URL`, which throws at some paths that a client can send.
+    const [pathname = '/'] = (request.url ?? '/').split('?', 1);
     if (pathname === PATH)
       void yoga(request, response, { authorization: request.headers.authorization, incoming: request });
     else void answerOther(node, pathname, response);

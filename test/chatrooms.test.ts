@@ -127,4 +127,13 @@ test('the list of chatrooms is by activity, paged, and costs a constant number o
   expect(await ann.refused(LIST, { first: 0 })).toBe('BAD_USER_INPUT');
   expect(await ann.refused(LIST, { first: 1, last: 1 })).toBe('BAD_USER_INPUT');
   expect(await ann.refused(LIST, { after: 'junk' })).toBe('BAD_USER_INPUT');
+  const forged = (...parts: string[]) => Buffer.from(JSON.stringify(['chatrooms', ...parts])).toString('base64url');
+  const [uuid] = /[0-9a-f-]{36}/.exec(Buffer.from(ids[0] ?? '', 'base64url').toString()) ?? [];
+  for (const after of [
+    forged('9999-99-99T99:99:99.999Z', uuid ?? ''),
+    forged('2026-01-01T00:00:00.000Z', '-'.repeat(36)),
+    forged(),
+  ]) {
+    expect(await ann.refused(LIST, { after })).toBe('BAD_USER_INPUT');
+  }
 });

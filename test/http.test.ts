@@ -96,3 +96,25 @@ describe('GraphQL over HTTP', () => {
     expect(await allowed('https://evil.example.org')).not.toBe('https://evil.example.org');
   });
 });
+
+test('paths that no browser sends end no process', async () => {
+  const { connect } = await import('node:net');
+  const { url } = await startTestServer();
+  const { hostname, port } = new URL(url);
+  const raw = (text: string) =>
+    new Promise<string>((resolve, reject) => {
+      let answer = '';
+      const socket = connect(Number(port), hostname, () => socket.end(text));
+      socket.on('data', (chunk: Buffer) => {
+        answer += chunk.toString();
+      });
+      socket.on('close', () => {
+        resolve(answer.split('\r\n')[0] ?? '');
+      });
+      socket.on('error', reject);
+    });
+  expect(await raw('GET // HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')).toMatch(/404/);
+  expect(await raw('GET http://[ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')).toMatch(/40[04]/);
+  expect(await raw('GET // HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')).toMatch(/404/);
+  expect(await (await fetch(`${url}/health/live`)).text()).toBe('alive\n');
+});

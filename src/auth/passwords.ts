@@ -33,7 +33,7 @@ export async function createPasswords(): Promise<Passwords> {
   return {
     hash: (password) => limit(() => hash(password, ARGON2)),
     fits: async (password, passwordHash) => {
-      const fits = await limit(() => verify(passwordHash ?? nobodys, password));
+      const fits = await limit(() => verify(passwordHash ?? nobodys, password.toWellFormed()));
       return fits && passwordHash != null;
     },
   };

@@ -74,8 +74,7 @@ export async function listChatrooms(context: Context, args: ConnectionArgs): Pro
   const { userId } = requireViewer(context);
   return connect<VisibleChatroom, string[]>(args, {
     encode: (room) => encodeKeyset('chatrooms', [room.activeAt.toISOString(), room.id]),
-    decode: (cursor, path) =>
-      decodeKeyset('chatrooms', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
+    decode: (cursor, path) => decodeKeyset('chatrooms', ['moment', 'uuid'], cursor, path),
     load: ({ after, before, reverse, limit }) =>
       context.database.query<VisibleChatroom>(sql`
         SELECT ${visibleColumns(userId)} FROM chatrooms c
@@ -95,8 +94,7 @@ export async function listMembers(
 ): Promise<Connection<Member>> {
   return connect<Member, string[]>(args, {
     encode: (member) => encodeKeyset('members', [member.joinedAt.toISOString(), member.userId]),
-    decode: (cursor, path) =>
-      decodeKeyset('members', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
+    decode: (cursor, path) => decodeKeyset('members', ['moment', 'uuid'], cursor, path),
     load: ({ after, before, reverse, limit }) =>
       context.database.query<Member>(sql`
         SELECT ${memberColumns} FROM members m

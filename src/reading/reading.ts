@@ -94,7 +94,7 @@ export async function listSeenBy(context: Context, message: Message, args: Conne
   const { userId } = requireViewer(context);
   return connect<User, string>(args, {
     encode: (user) => encodeKeyset('seenBy', [user.usernameKey]),
-    decode: (cursor, path) => decodeKeyset('seenBy', [/^[^\0]{1,200}$/u], cursor, path)[0] ?? '',
+    decode: (cursor, path) => decodeKeyset('seenBy', ['name'], cursor, path)[0] ?? '',
     load: ({ after, before, reverse, limit }) =>
       context.database.query<User>(sql`
         SELECT ${userColumns} FROM messages m JOIN members r ON ${countsFor(userId)} JOIN users u ON u.id = r.user_id

@@ -56,6 +56,8 @@ export async function createTails({
   const state = { closed: false };
 
   function advance(chatroomId: string, tail: Tail, known: number): void {
+    // Redis may be shared with others, who say what they like.
+    if (!Number.isSafeInteger(known)) return;
     tail.known = Math.max(tail.known, known);
     if (!tail.reading && tail.known > tail.seq) void readOn(chatroomId, tail);
   }
@@ -107,7 +109,7 @@ export async function createTails({
     tail.unsubscribe = bus.subscribe(
       topic(chatroomId),
       (nudge) => {
-        advance(chatroomId, tail, (nudge as { seq: number }).seq);
+        advance(chatroomId, tail, (nudge as { seq?: number } | null)?.seq ?? NaN);
       },
       () => {
         lookOnce(chatroomId, tail);

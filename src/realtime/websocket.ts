@@ -48,7 +48,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAYLOAD, perMessageDeflate: false });
 
   options.server.on('upgrade', (request, socket, head) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://host');
+    const [pathname] = (request.url ?? '/').split('?', 1);
     const { origin, host } = request.headers;
     const refusal =
       pathname !== options.path

@@ -28,8 +28,7 @@ export async function searchMessages(
   return connect<Message, string[]>(args, {
     encode: (message) =>
       encodeKeyset(`search ${list}`, [message.createdAt.toISOString(), message.chatroomId, String(message.number)]),
-    decode: (cursor, path) =>
-      decodeKeyset(`search ${list}`, [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/, /^\d{1,9}$/], cursor, path),
+    decode: (cursor, path) => decodeKeyset(`search ${list}`, ['moment', 'uuid', 'number'], cursor, path),
     load: ({ after, before, reverse, limit }) =>
       context.database.query<Message>(sql`
         SELECT ${messageColumns} FROM messages m

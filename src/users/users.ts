@@ -88,7 +88,7 @@ export async function listUsers(
   const prefix = search == null ? null : checkSearch(search);
   return connect<User, string>(args, {
     encode: (user) => encodeKeyset('users', [user.usernameKey]),
-    decode: (cursor, path) => decodeKeyset('users', [/^[^\0]{1,200}$/u], cursor, path)[0] ?? '',
+    decode: (cursor, path) => decodeKeyset('users', ['name'], cursor, path)[0] ?? '',
     load: ({ after, before, reverse, limit }) =>
       context.database.query<User>(sql`
         SELECT ${userColumns} FROM users u
@@ -108,8 +108,7 @@ export async function listSessions(
 ): Promise<Connection<Session>> {
   return connect<Session, string[]>(args, {
     encode: (session) => encodeKeyset('sessions', [session.createdAt.toISOString(), session.id]),
-    decode: (cursor, path) =>
-      decodeKeyset('sessions', [/^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/, /^[0-9a-f-]{36}$/], cursor, path),
+    decode: (cursor, path) => decodeKeyset('sessions', ['moment', 'uuid'], cursor, path),
     load: ({ after, before, reverse, limit }) =>
       context.database.query<Session>(sql`
         SELECT s.id, s.user_id AS "userId", s.created_at AS "createdAt", s.last_seen_at AS "lastSeenAt",

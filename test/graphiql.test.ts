@@ -1,0 +1,96 @@
+import { access } from 'node:fs/promises';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { expect, onTestFinished, test } from 'vitest';
+import { seedDemo } from '../src/demo/seed.ts';
+import { createProgress } from '../src/progress.ts';
+import { startTestServer } from './support/server.ts';
+
+const CHROMIUM = '/usr/bin/chromium';
+const hasChromium = await access(CHROMIUM).then(
+  () => true,
+  () => false,
+);
+
+async function openBrowser(): Promise<Browser> {
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+  onTestFinished(() => browser.close());
+  return browser;
+}
+
+/** What GraphiQL shows as the answer. */
+const answer = async (page: Page) => (await page.locator('.graphiql-response').innerText()).replace(/\u00a0/g, ' ');
+
+/** Opens one of the tabs and runs it until it shows a text: right after opening, GraphiQL still runs the one before. */
+async function run(page: Page, name: string, text: string): Promise<void> {
+  // The tabs can be dragged, and take the driver's quick press and release for the beginning of that.
+  await page.locator('button.graphiql-tab-button', { hasText: name }).dispatchEvent('click');
+  const shown = async () => {
+    await page.getByRole('button', { name: /execute/i }).click();
+    return answer(page);
+  };
+  await expect.poll(shown, { timeout: 20_000, interval: 500 }).toContain(text);
+}
+
+test.skipIf(!hasChromium)(
+  'GraphiQL in a browser (skipped without chromium): its tabs run from left to right, live and without the internet',
+  { timeout: 120_000 },
+  async () => {
+    const server = await startTestServer();
+    const { database, passwords } = server.node;
+    await seedDemo({ database, passwords, progress: createProgress({ isTTY: false, write: () => true }) });
+    const page = await (await openBrowser()).newPage({ viewport: { width: 1280, height: 800 } });
+    const elsewhere: string[] = [];
+    page.on('request', (request) => {
+      if (!request.url().startsWith(server.url) && !/^(?:data|blob):/.test(request.url()))
+        elsewhere.push(request.url());
+    });
+    await page.goto(`${server.url}/graphql`);
+    await page.getByRole('tab', { name: 'SignIn' }).waitFor();
+    expect(
+      (await page.getByRole('tab').allInnerTexts())
+        .map((name) => name.trim())
+        .filter((name) => /^(?:SignIn|Send|Listen|Page|Fail)$/.test(name)),
+    ).toEqual(['SignIn', 'Send', 'Listen', 'Page', 'Fail']);
+    await run(page, 'SignIn', 'accessToken');
+    await run(page, 'Send', '"number": 200');
+    await page.locator('button.graphiql-tab-button', { hasText: 'Listen' }).dispatchEvent('click');
+    await page.getByText('subscription Listen').waitFor();
+    // Sent until it is heard: the page does not say when the server has taken the subscription up.
+    const [, token = ''] = /"authorization":"Bearer ([^"]+)"/.exec(await page.content()) ?? [];
+    const SEND =
+      'mutation ($room: ID!) { sendMessage(input: { chatroomId: $room, body: "live from elsewhere" }) { message { number } } }';
+    const room = Buffer.from(
+      `Chatroom:${(await database.prisma.chatroom.findFirstOrThrow({ where: { kind: 'OPEN' } })).id}`,
+    ).toString('base64url');
+    await expect
+      .poll(
+        async () => {
+          await fetch(`${server.url}/graphql`, {
+            method: 'POST',
+            headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+            body: JSON.stringify({ query: SEND, variables: { room } }),
+          });
+          const execute = page.getByRole('button', { name: /execute/i });
+          if (await execute.isVisible()) await execute.click();
+          return answer(page);
+        },
+        { timeout: 20_000, interval: 500 },
+      )
+      .toContain('live from elsewhere');
+    await page.getByRole('button', { name: /stop/i }).click();
+    await run(page, 'Page', '"name": "The garden"');
+    await run(page, 'Fail', '"code": "NOT_FOUND"');
+    expect(elsewhere).toEqual([]);
+  },
+);
