@@ -37,9 +37,11 @@ async function run(page: Page, name: string, text: string): Promise<void> {
   await page.locator('button.graphiql-tab-button', { hasText: name }).dispatchEvent('click');
   const shown = async () => {
     await page.getByRole('button', { name: /execute/i }).click();
+    // Running it clears the answer, and the next run comes only when this one has been answered.
+    await expect.poll(() => answer(page), { timeout: 10_000 }).not.toBe('');
     return answer(page);
   };
-  await expect.poll(shown, { timeout: 20_000, interval: 500 }).toContain(text);
+  await expect.poll(shown, { timeout: 40_000, interval: 500 }).toContain(text);
 }
 
 test.skipIf(!hasChromium)(

@@ -136,7 +136,7 @@ export function connect(url: string, accessToken?: string): Connection {
             },
             error: (errors) => {
               if (Array.isArray(errors)) resolve({ errors: errors as GraphQLResult['errors'] });
-              else reject(errors);
+              else reject(new Error(String(errors)));
             },
             complete: () => {
               resolve(result ?? {});
