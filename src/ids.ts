@@ -12,6 +12,7 @@ const keyParts = {
   Chatroom: [UUID],
   ChatroomMember: [UUID, UUID],
   Message: [UUID, NUMBER],
+  FriendRequest: [UUID, UUID],
 } satisfies Record<string, RegExp[]>;
 
 export type NodeType = keyof typeof keyParts;

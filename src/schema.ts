@@ -2,6 +2,7 @@ import type { GraphQLSchema } from 'graphql';
 import './auth/schema.ts';
 import './chatrooms/schema.ts';
 import './events/schema.ts';
+import './friends/schema.ts';
 import './messages/schema.ts';
 import './reactions/schema.ts';
 import './reading/schema.ts';

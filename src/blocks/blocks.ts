@@ -1,4 +1,11 @@
-import { sql, type Sql } from '../database/database.ts';
+import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
+import { type Context, requireViewer } from '../context.ts';
+import { empty, sql, type Sql } from '../database/database.ts';
+import type { User } from '../database/generated/client.ts';
+import { badInput, ChatError } from '../errors.ts';
+import { lockPair } from '../friends/pair.ts';
+import { createLoader } from '../loader.ts';
+import { requireUser, userColumns } from '../users/users.ts';
 
 /** Whether one user has blocked another. */
 export function hasBlocked(blockerId: Sql, blockedId: Sql): Sql {
@@ -8,4 +15,79 @@ export function hasBlocked(blockerId: Sql, blockedId: Sql): Sql {
 /** Whether either of two users has blocked the other. */
 export function blockBetween(a: Sql, b: Sql): Sql {
   return sql`(${hasBlocked(a, b)} OR ${hasBlocked(b, a)})`;
+}
+
+/** The same for both, whoever of the two has blocked. */
+export function blocked(): ChatError {
+  return new ChatError('BLOCKED', 'One of you has blocked the other. Whoever did can unblock.');
+}
+
+/**
+ * Blocks a user: the friendship and any request between the two end. Doing it again changes nothing.
+ *
+ * @throws ChatError `BAD_USER_INPUT` for oneself, `NOT_FOUND` for nobody
+ */
+export async function blockUser(context: Context, blockedId: string | null): Promise<User> {
+  const { userId } = requireViewer(context);
+  if (blockedId === userId) throw badInput('input.userId', 'One cannot block oneself.');
+  const user = await requireUser(context, blockedId);
+  await context.database.transaction(async (query) => {
+    await lockPair(query, userId, user.id);
+    await query(sql`
+      INSERT INTO blocks (blocker_id, blocked_id) VALUES (${userId}::uuid, ${user.id}::uuid) ON CONFLICT DO NOTHING`);
+    await query(sql`
+      DELETE FROM friendships
+        WHERE (user_id, friend_id) IN ((${userId}::uuid, ${user.id}::uuid), (${user.id}::uuid, ${userId}::uuid))`);
+    await query(sql`
+      DELETE FROM friend_requests
+        WHERE (from_id, to_id) IN ((${userId}::uuid, ${user.id}::uuid), (${user.id}::uuid, ${userId}::uuid))`);
+  });
+  return user;
+}
+
+/**
+ * Takes a block back: sight returns, friendship does not. Without a block nothing changes.
+ *
+ * @throws ChatError `NOT_FOUND` for nobody
+ */
+export async function unblockUser(context: Context, blockedId: string | null): Promise<User> {
+  const { userId } = requireViewer(context);
+  const user = await requireUser(context, blockedId);
+  await context.database.prisma.block.deleteMany({ where: { blockerId: userId, blockedId: user.id } });
+  return user;
+}
+
+/** What stands between the viewer and a user. */
+interface BlockState {
+  userId: string;
+  viewerHasBlocked: boolean;
+  either: boolean;
+}
+
+/** The blocks between the viewer and each of many users. */
+export const blockStateOf = createLoader<BlockState>(
+  (context, ids) => {
+    const { userId } = requireViewer(context);
+    return context.database.query<BlockState>(sql`
+      SELECT u.id AS "userId", ${hasBlocked(sql`${userId}::uuid`, sql`u.id`)} AS "viewerHasBlocked",
+             ${blockBetween(sql`${userId}::uuid`, sql`u.id`)} AS either
+        FROM unnest(${ids}::uuid[]) u (id)`);
+  },
+  (state) => state.userId,
+);
+
+/** Whom the viewer has blocked, by name. */
+export async function listBlocked(context: Context, args: ConnectionArgs): Promise<Connection<User>> {
+  const { userId } = requireViewer(context);
+  return connect<User, string>(args, {
+    encode: (user) => encodeKeyset('blocked', [user.usernameKey]),
+    decode: (cursor, path) => decodeKeyset('blocked', ['name'], cursor, path)[0] ?? '',
+    load: ({ after, before, reverse, limit }) =>
+      context.database.query<User>(sql`
+        SELECT ${userColumns} FROM blocks b JOIN users u ON u.id = b.blocked_id
+          WHERE b.blocker_id = ${userId}::uuid
+            ${after === null ? empty : sql`AND u.username_key > ${after}`}
+            ${before === null ? empty : sql`AND u.username_key < ${before}`}
+          ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
+  });
 }

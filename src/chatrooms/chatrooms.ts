@@ -1,3 +1,4 @@
+import { blocked, blockStateOf } from '../blocks/blocks.ts';
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
 import { empty, join, sql, type Sql } from '../database/database.ts';
@@ -141,7 +142,8 @@ const MOST_NEW_MEMBERS = 100;
  * Makes a room. A DIRECT room is made once for each pair: whoever asks, and however many ask at once, gets
  * the same one.
  *
- * @throws ChatError `BAD_USER_INPUT`; `NOT_FOUND` if any of the members does not exist, and then nothing is made
+ * @throws ChatError `BAD_USER_INPUT`; `NOT_FOUND` if any of the members does not exist, `BLOCKED` across a block; then
+ *   nothing is made
  */
 export async function createChatroom(context: Context, input: NewChatroom): Promise<VisibleChatroom> {
   const { userId } = requireViewer(context);
@@ -203,9 +205,9 @@ function directKeyOf(userId: string, opponentId: string): string {
 
 async function createDirect(context: Context, userId: string, opponentId: string): Promise<string> {
   const directKey = directKeyOf(userId, opponentId);
+  await requireUsers(context, [opponentId]);
   const existing = await context.database.prisma.chatroom.findUnique({ where: { directKey }, select: { id: true } });
   if (existing) return existing.id;
-  await requireUsers(context, [opponentId]);
   // Both may ask at once: the second waits on the unique key, and then finds what the first has made.
   const [made] = await context.database.query<{ id: string }>(sql`
     WITH room AS (
@@ -244,10 +246,17 @@ async function createShared(
   return id;
 }
 
+/**
+ * All of them exist, and none of them and the viewer have blocked each other.
+ *
+ * @throws ChatError `NOT_FOUND`, `BLOCKED`
+ */
 async function requireUsers(context: Context, ids: readonly string[]): Promise<void> {
   const found: Pick<User, 'id'>[] = await context.database.prisma.user.findMany({
     where: { id: { in: [...ids] } },
     select: { id: true },
   });
   if (found.length < ids.length) throw notFound('user');
+  const states = await Promise.all(ids.map((id) => blockStateOf(context, id)));
+  if (states.some((state) => state?.either)) throw blocked();
 }

@@ -1,3 +1,4 @@
+import { blockStateOf } from '../blocks/blocks.ts';
 import { builder, connectionArgs, defineConnection } from '../builder.ts';
 import { requireViewer } from '../context.ts';
 import type { Member } from '../database/generated/client.ts';
@@ -50,8 +51,10 @@ builder.node(ChatroomMember, {
     }),
     role: t.expose('role', { type: MemberRole, description: 'What they may do.' }),
     joinedAt: t.expose('joinedAt', { type: 'DateTime', description: 'Since when they are in the room.' }),
-    lastReadNumber: t.exposeInt('lastReadNumber', {
-      description: 'The number of the last message that they have read; 0 for none.',
+    lastReadNumber: t.int({
+      description: 'The number of the last message that they have read; 0 for none, and for somebody across a block.',
+      resolve: async (member, _args, context) =>
+        (await blockStateOf(context, member.userId))?.either ? 0 : member.lastReadNumber,
     }),
   }),
 });

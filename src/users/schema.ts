@@ -2,7 +2,7 @@ import { builder, connectionArgs, defineConnection } from '../builder.ts';
 import { requireViewer } from '../context.ts';
 import type { Session as SessionRow, User as UserRow } from '../database/generated/client.ts';
 import { FriendPolicy as friendPolicies } from '../database/generated/enums.ts';
-import { findUserByName, listSessions, listUsers, requireUser, sessionById, userById } from './users.ts';
+import { findUserByName, listSessions, listUsers, requireUser, sessionById, updateProfile, userById } from './users.ts';
 
 export const User = builder.objectRef<UserRow>('User');
 builder.node(User, {
@@ -126,3 +126,37 @@ builder.queryFields((t) => ({
     },
   }),
 }));
+
+const UpdateProfileInput = builder.inputType('UpdateProfileInput', {
+  description: 'What to change: an absent field stays, null clears it.',
+  fields: (t) => ({
+    nickname: t.string({ description: '1 to 64 characters; null for the username.' }),
+    bio: t.string({ description: 'At most 500 characters.' }),
+    email: t.string({ description: 'An address to sign in by, unique over all accounts; another one is unverified.' }),
+    friendPolicy: t.field({ type: FriendPolicy, description: 'What it takes to become a friend; null for OPEN.' }),
+  }),
+});
+
+const ViewerPayload = builder.objectRef<object>('ViewerPayload').implement({
+  description: 'The viewer as they are now.',
+  fields: (t) => ({
+    viewer: t.field({
+      type: Viewer,
+      description: 'The viewer.',
+      resolve: (_, _args, context) => requireViewer(context),
+    }),
+  }),
+});
+
+builder.mutationField('updateProfile', (t) =>
+  t.field({
+    type: ViewerPayload,
+    nullable: true,
+    description: 'Changes the viewer’s profile. Fails with `BAD_USER_INPUT` or `EMAIL_TAKEN`.',
+    args: { input: t.arg({ type: UpdateProfileInput, required: true, description: 'What to change.' }) },
+    resolve: async (_, { input }, context) => {
+      await updateProfile(context, input);
+      return {};
+    },
+  }),
+);

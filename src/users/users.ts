@@ -3,7 +3,8 @@ import { checkPassword } from '../auth/passwords.ts';
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
 import { empty, sql } from '../database/database.ts';
-import type { Session, User } from '../database/generated/client.ts';
+import type { Prisma, Session, User } from '../database/generated/client.ts';
+import type { FriendPolicy } from '../database/generated/enums.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
 import { countCharacters, isStorable } from '../text.ts';
@@ -66,9 +67,13 @@ export const userById = createLoader<User>(
   (user) => user.id,
 );
 
-/** A user who is known to exist. */
-export async function requireUser(context: Context, id: string): Promise<User> {
-  const user = await userById(context, id);
+/**
+ * A user by key.
+ *
+ * @throws ChatError `NOT_FOUND`
+ */
+export async function requireUser(context: Context, id: string | null): Promise<User> {
+  const user = id === null ? null : await userById(context, id);
   if (!user) throw notFound('user');
   return user;
 }
@@ -98,6 +103,50 @@ export async function listUsers(
             ${before === null ? empty : sql`AND u.username_key < ${before}`}
           ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
   });
+}
+
+export interface ProfileChange {
+  nickname?: string | null | undefined;
+  bio?: string | null | undefined;
+  email?: string | null | undefined;
+  friendPolicy?: FriendPolicy | null | undefined;
+}
+
+/** How long a bio may be, in characters. */
+const MOST_BIO_CHARACTERS = 500;
+
+/**
+ * Changes the viewer's profile: an absent field stays, null clears it. Another address is unverified.
+ *
+ * @throws ChatError `BAD_USER_INPUT`, `EMAIL_TAKEN`
+ */
+export async function updateProfile(context: Context, change: ProfileChange): Promise<void> {
+  const { userId } = requireViewer(context);
+  const { username, email: oldEmail } = await requireUser(context, userId);
+  const data: Prisma.UserUpdateInput = {};
+  if (change.nickname !== undefined) {
+    const nickname = change.nickname === null ? username : checkNickname(change.nickname, 'input.nickname');
+    Object.assign(data, { nickname, nicknameKey: nameKey(nickname) });
+  }
+  if (change.bio !== undefined) data.bio = change.bio === null ? null : checkBio(change.bio);
+  if (change.email !== undefined) {
+    const email = change.email === null ? null : checkEmail(change.email, 'input.email');
+    Object.assign(data, { email, emailKey: email && nameKey(email) });
+    if (email !== oldEmail) data.emailVerifiedAt = null;
+  }
+  if (change.friendPolicy !== undefined) data.friendPolicy = change.friendPolicy ?? 'OPEN';
+  await context.database.prisma.user.update({ where: { id: userId }, data }).catch((error: unknown) => {
+    // Of what changes here, only the address is unique.
+    if ((error as { code?: string }).code !== 'P2002') throw error;
+    throw new ChatError('EMAIL_TAKEN', 'An account has this e-mail address. Use another.');
+  });
+}
+
+function checkBio(bio: string): string {
+  if (countCharacters(bio) > MOST_BIO_CHARACTERS || !isStorable(bio)) {
+    throw badInput('input.bio', `A bio has at most ${MOST_BIO_CHARACTERS} characters.`);
+  }
+  return bio;
 }
 
 /** The viewer's sessions, newest first, those that have ended too. */

@@ -1,0 +1,217 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import type { Person } from './support/client.ts';
+import { startTestServer } from './support/server.ts';
+import { CREATE_CHATROOM, MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
+
+const target = (name: string) => `mutation ($id: ID!) { ${name}(input: { userId: $id }) { viewer { id } } }`;
+const HISTORY = `query ($id: ID!) { chatroom(id: $id) { messages { nodes { body } } lastMessage { body } unreadCount members { nodes { user { username } lastReadNumber } } } viewer { unreadCount } }`;
+const REACTIONS = `query ($id: ID!) { node(id: $id) { ... on Message { reactions { emoji count } seenByAll seenBy { nodes { username } } } } }`;
+const REACT = `mutation ($id: ID!) { addReaction(input: { messageId: $id, emoji: "👍" }) { message { id } } }`;
+const SEARCH = `query ($id: ID!, $query: String!) { chatroom(id: $id) { searchMessages(query: $query) { nodes { body } } } viewer { searchMessages(query: $query) { nodes { body } } } }`;
+
+/** A (ann) blocks B (ben); the three share a group in which both have spoken, before and after. */
+async function blockedWorld() {
+  const server = await startTestServer();
+  const { ann: a, ben: b, eve: c } = await world(server);
+  await a.ask(target('addFriend'), { id: b.id });
+  const make = async (input: object) => (await a.ask(CREATE_CHATROOM, { input })).createChatroom.chatroom;
+  const group = await make({ kind: 'GROUP', memberIds: [b.id, c.id] });
+  const direct = await make({ kind: 'DIRECT', memberIds: [b.id] });
+  const messages = {
+    direct: await send(b, direct.id, 'word in private'),
+    byC: await send(c, group.id, 'word of c'),
+    byA: await send(a, group.id, 'word of a'),
+    byB: await send(b, group.id, 'word of b'),
+  };
+  // The premise: before the block, each sees the other.
+  for (const person of [a, b]) expect(await bodies(person, group.id)).toEqual(['word of c', 'word of a', 'word of b']);
+  await a.ask(target('blockUser'), { id: b.id });
+  return {
+    server,
+    a,
+    b,
+    c,
+    group: group.id as string,
+    start: group.cursor as string,
+    direct: direct.id as string,
+    messages,
+  };
+}
+
+type World = Awaited<ReturnType<typeof blockedWorld>>;
+
+const bodies = async (person: Person, room: string) =>
+  (await person.ask(HISTORY, { id: room })).chatroom.messages.nodes.map((message: any) => message.body);
+const both = async ({ a, b }: World, check: (person: Person, other: Person) => Promise<unknown>) => [
+  await check(a, b),
+  await check(b, a),
+];
+
+/** What each row of the table says, for A and for B. */
+const checks: Record<string, (world: World) => Promise<void>> = {
+  friendship: async (w) => {
+    expect(
+      await both(
+        w,
+        async (person) => (await person.ask('{ viewer { friends { nodes { id } } } }')).viewer.friends.nodes,
+      ),
+    ).toEqual([[], []]);
+  },
+  'add a friend': async (w) => {
+    expect(await both(w, (person, other) => person.refused(target('addFriend'), { id: other.id }))).toEqual([
+      'BLOCKED',
+      'BLOCKED',
+    ]);
+  },
+  'open a direct room': async (w) => {
+    expect(
+      await both(w, (person, other) =>
+        person.refused(CREATE_CHATROOM, { input: { kind: 'DIRECT', memberIds: [other.id] } }),
+      ),
+    ).toEqual(['BLOCKED', 'BLOCKED']);
+  },
+  'write to a direct room': async (w) => {
+    expect(await both(w, (person) => person.refused(SEND, { input: { chatroomId: w.direct, body: 'hi' } }))).toEqual([
+      'BLOCKED',
+      'BLOCKED',
+    ]);
+  },
+  'history of a direct room': async (w) => {
+    expect(await both(w, (person) => bodies(person, w.direct))).toEqual([['word in private'], ['word in private']]);
+  },
+  'make a group with the other': async (w) => {
+    expect(
+      await both(w, (person, other) =>
+        person.refused(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [w.c.id, other.id] } }),
+      ),
+    ).toEqual(['BLOCKED', 'BLOCKED']);
+  },
+  'history of a group': async (w) => {
+    expect(await both(w, (person) => bodies(person, w.group))).toEqual([
+      ['word of c', 'word of a'],
+      ['word of c', 'word of a', 'word of b'],
+    ]);
+  },
+  'last message of a group': async (w) => {
+    const last = async (person: Person) => (await person.ask(HISTORY, { id: w.group })).chatroom.lastMessage.body;
+    expect(await both(w, last)).toEqual(['word of a', 'word of b']);
+  },
+  'a message by its id or number': async (w) => {
+    const find = (person: Person) =>
+      person.ask(
+        'query ($id: ID!, $room: ID!) { node(id: $id) { __typename } chatroom(id: $room) { message(number: 3) { body } } }',
+        { id: w.messages.byB.id, room: w.group },
+      );
+    expect(await both(w, find)).toEqual([
+      { node: null, chatroom: { message: null } },
+      { node: { __typename: 'Message' }, chatroom: { message: { body: 'word of b' } } },
+    ]);
+  },
+  'live and missed messages of a group': async (w) => {
+    const streams = [w.a, w.b].map((person) =>
+      person.connect().subscribe(MESSAGE_ADDED, { room: w.group, after: w.start }),
+    );
+    await streams[1]?.take(3);
+    await send(w.b, w.group, 'live of b');
+    await send(w.c, w.group, 'live of c');
+    await streams[0]?.take(3);
+    await streams[1]?.take(2);
+    const heard = streams.map((stream) => stream.received.map((event) => event.message.body));
+    expect(heard).toEqual([
+      ['word of c', 'word of a', 'live of c'],
+      ['word of c', 'word of a', 'word of b', 'live of b', 'live of c'],
+    ]);
+  },
+  search: async (w) => {
+    const found = async (person: Person) => {
+      const { chatroom, viewer } = await person.ask(SEARCH, { id: w.group, query: 'word' });
+      return [chatroom, viewer].map((place) => place.searchMessages.nodes.map((message: any) => message.body));
+    };
+    expect(await both(w, found)).toEqual([
+      [
+        ['word of a', 'word of c'],
+        ['word of a', 'word of c', 'word in private'],
+      ],
+      [
+        ['word of b', 'word of a', 'word of c'],
+        ['word of b', 'word of a', 'word of c', 'word in private'],
+      ],
+    ]);
+  },
+  'unread counts': async (w) => {
+    await send(w.b, w.group, 'more of b');
+    await send(w.a, w.group, 'more of a');
+    await send(w.b, w.group, 'last of b');
+    const unread = async (person: Person) => (await person.ask(HISTORY, { id: w.group })).chatroom.unreadCount;
+    expect(await unread(w.a)).toBe(0);
+    expect(await unread(w.c)).toBe(5);
+    await send(w.a, w.group, 'end of a');
+    expect(await unread(w.b)).toBe(1);
+    await w.a.ask(target('unblockUser'), { id: w.b.id });
+    await send(w.b, w.group, 'seen again');
+    expect(await unread(w.a)).toBe(1);
+  },
+  'reactions in a group': async (w) => {
+    const { id } = w.messages.byC;
+    await w.b.ask(REACT, { id });
+    await w.c.ask(REACT, { id });
+    const counts = async (person: Person) => (await person.ask(REACTIONS, { id })).node.reactions;
+    expect(await both(w, counts)).toEqual([[{ emoji: '👍', count: 1 }], [{ emoji: '👍', count: 2 }]]);
+  },
+  'who has read': async (w) => {
+    const { id } = w.messages.byC;
+    const seen = async (person: Person) =>
+      (await person.ask(REACTIONS, { id })).node.seenBy.nodes.map((user: any) => user.username);
+    expect(await seen(w.c)).toEqual(['ann', 'ben']);
+    expect(await both(w, seen)).toEqual([['ann'], ['ben']]);
+  },
+  'read marks of members': async (w) => {
+    const mark = async (person: Person, other: Person) =>
+      (await person.ask(HISTORY, { id: w.group })).chatroom.members.nodes.find(
+        (member: any) => member.user.username === other.username,
+      ).lastReadNumber;
+    expect(await mark(w.c, w.a)).toBe(2);
+    expect(await both(w, mark)).toEqual([0, 0]);
+  },
+  'who is blocked': async (w) => {
+    const told = async (person: Person, other: Person) => {
+      const { user, viewer } = await person.ask(
+        'query ($name: String!) { user(username: $name) { viewerHasBlocked } viewer { blockedUsers { nodes { username } } } }',
+        { name: other.username },
+      );
+      return [user.viewerHasBlocked, viewer.blockedUsers.nodes];
+    };
+    expect(await both(w, told)).toEqual([
+      [true, [{ username: 'ben' }]],
+      [false, []],
+    ]);
+  },
+};
+
+const table = readFileSync(new URL('../docs/blocks.md', import.meta.url), 'utf8');
+const rows = [...table.matchAll(/^\| ([^|]+?) +\| .* \| .* \|$/gm)]
+  .map(([, name = '']) => name)
+  .filter((name) => name !== 'Row' && !/^-+$/.test(name));
+
+describe('a block, row by row of the table', () => {
+  test('every row has a check, and every check a row', () => {
+    expect(rows.sort()).toEqual(Object.keys(checks).sort());
+  });
+
+  test.each(rows)('%s', async (row) => {
+    await checks[row]?.(await blockedWorld());
+  });
+
+  test('unblocking restores sight, not friendship', async () => {
+    const w = await blockedWorld();
+    await w.a.ask(target('unblockUser'), { id: w.b.id });
+    expect(await bodies(w.a, w.group)).toEqual(['word of c', 'word of a', 'word of b']);
+    expect((await w.a.ask('{ viewer { friends { nodes { id } } blockedUsers { nodes { id } } } }')).viewer).toEqual({
+      friends: { nodes: [] },
+      blockedUsers: { nodes: [] },
+    });
+    expect(await w.a.refused(target('blockUser'), { id: w.a.id })).toBe('BAD_USER_INPUT');
+    expect(await w.a.refused(target('blockUser'), { id: w.group })).toBe('NOT_FOUND');
+  });
+});
