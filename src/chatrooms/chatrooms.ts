@@ -27,7 +27,8 @@ export function isMember(chatroomId: Sql, userId: string): Sql {
   return sql`EXISTS (SELECT FROM members v WHERE v.chatroom_id = ${chatroomId} AND v.user_id = ${userId}::uuid)`;
 }
 
-const visibleColumns = (userId: string): Sql => sql`
+/** A room's row as `VisibleChatroom`; `c` names the table. */
+export const visibleColumns = (userId: string): Sql => sql`
   c.id, c.kind, c.name, c.topic, c.owner_id AS "ownerId", c.direct_key AS "directKey",
   c.created_at AS "createdAt", c.updated_at AS "updatedAt", c.last_number AS "lastNumber", c.last_seq AS "lastSeq",
   c.last_message_at AS "lastMessageAt", c.active_at AS "activeAt",

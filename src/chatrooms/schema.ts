@@ -6,6 +6,7 @@ import { keyOf } from '../ids.ts';
 import { encodeRoomCursor } from '../realtime/cursor.ts';
 import { User, Viewer } from '../users/schema.ts';
 import { requireUser, userById } from '../users/users.ts';
+import { joinChatroom, leaveChatroom, listOpenChatrooms } from './membership.ts';
 import {
   chatroomById,
   createChatroom,
@@ -184,3 +185,59 @@ builder.mutationField('createChatroom', (t) =>
     }),
   }),
 );
+
+builder.queryField('openChatrooms', (t) =>
+  t.field({
+    type: ChatroomConnection,
+    nullable: true,
+    description: 'OPEN chatrooms by name, or those whose name begins with `search`.',
+    args: {
+      search: t.arg.string({ description: 'How a name begins, without regard to letter case.' }),
+      ...connectionArgs(t.arg),
+    },
+    resolve: (_, { search, ...args }, context) => listOpenChatrooms(context, search, args),
+  }),
+);
+
+const ChatroomTargetInput = builder.inputType('ChatroomTargetInput', {
+  description: 'A chatroom.',
+  fields: (t) => ({ chatroomId: t.id({ required: true, description: 'Which.' }) }),
+});
+
+const LeaveChatroomPayload = builder.objectRef<{ chatroomId: string }>('LeaveChatroomPayload').implement({
+  description: 'The chatroom that was left.',
+  fields: (t) => ({
+    chatroomId: t.exposeID('chatroomId', { description: 'Its id.' }),
+    viewer: t.field({
+      type: Viewer,
+      description: 'The viewer, with their chatrooms.',
+      resolve: (_, _args, context) => requireViewer(context),
+    }),
+  }),
+});
+
+builder.mutationFields((t) => {
+  const args = { input: t.arg({ type: ChatroomTargetInput, required: true, description: 'The chatroom.' }) };
+  return {
+    joinChatroom: t.field({
+      type: ChatroomPayload,
+      nullable: true,
+      description: 'Makes the viewer a member of an OPEN chatroom. Fails with `NOT_FOUND` for any other.',
+      args,
+      resolve: async (_, { input }, context) => ({
+        chatroom: await joinChatroom(context, keyOf('Chatroom', input.chatroomId)),
+      }),
+    }),
+    leaveChatroom: t.field({
+      type: LeaveChatroomPayload,
+      nullable: true,
+      description:
+        'Ends the viewer’s membership. The owner hands the room on; the last to leave ends it. Fails with `NOT_FOUND`, or `BAD_USER_INPUT` for a DIRECT one.',
+      args,
+      resolve: async (_, { input }, context) => {
+        await leaveChatroom(context, keyOf('Chatroom', input.chatroomId));
+        return { chatroomId: input.chatroomId };
+      },
+    }),
+  };
+});

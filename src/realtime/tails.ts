@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { type Database, sql } from '../database/database.ts';
+import { notFound } from '../errors.ts';
 import type { Bus } from './bus.ts';
 import { type LogEvent, readEvents } from './log.ts';
 
@@ -19,6 +20,8 @@ interface Tail {
   /** Called when `seq` has grown. */
   waiting: Set<() => void>;
   followers: number;
+  /** The room has been deleted, and its log with it. */
+  gone: boolean;
   unsubscribe: () => void;
 }
 
@@ -73,9 +76,12 @@ export async function createTails({
       while (tail.known > tail.seq && tails.get(chatroomId) === tail) {
         const events = await readEvents(database, chatroomId, tail.seq);
         const last = events.at(-1);
-        // A nudge that speaks of more than the log holds is wrong; it must not make a busy loop.
-        if (!last) tail.known = tail.seq;
-        else {
+        if (!last) {
+          // Nothing new after all; or the log went with its room.
+          tail.known = tail.seq;
+          tail.gone = !(await exists(database, chatroomId));
+          if (tail.gone) wake(tail);
+        } else {
           tail.recent = [...tail.recent, ...events].slice(-RECENT);
           tail.seq = last.seq;
           wake(tail);
@@ -103,6 +109,7 @@ export async function createTails({
       reading: false,
       waiting: new Set(),
       followers: 1,
+      gone: false,
       unsubscribe: () => undefined,
     };
     tails.set(chatroomId, tail);
@@ -162,6 +169,7 @@ export async function createTails({
             position = event.seq;
             return { value: event, done: false };
           }
+          if (tail.gone) throw notFound('chatroom');
           if (tail.seq <= position) await new Promise<void>((resolve) => tail.waiting.add(resolve));
         }
         return { value: undefined, done: true };
@@ -208,6 +216,10 @@ function wake(tail: Tail): void {
   const waiting = [...tail.waiting];
   tail.waiting.clear();
   for (const resolve of waiting) resolve();
+}
+
+async function exists(database: Database, chatroomId: string): Promise<boolean> {
+  return (await database.query(sql`SELECT FROM chatrooms WHERE id = ${chatroomId}::uuid`)).length > 0;
 }
 
 /** What the tail still holds after `seq`, or nothing if the follower is further behind than that. */
