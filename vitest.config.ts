@@ -9,6 +9,8 @@ export default defineConfig({
     globalSetup: 'test/support/setup.ts',
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // What is awaited comes within milliseconds; on a machine that is busy, later.
+    expect: { poll: { timeout: 15_000 } },
     // Real servers on two cores: more at once only makes each slower.
     maxWorkers: 2,
   },
