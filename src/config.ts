@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type ServiceAccount, serviceAccount } from './auth/serviceAccount.ts';
 
 /**
  * Every setting, its default, and what it means. `.env.example` is written from this table, and a value
@@ -58,19 +59,80 @@ export const variables = {
     .describe(
       'At least 32 characters from which access tokens are signed, the same on every node; in development one is generated in DATA_DIR.',
     ),
-  ALLOWED_ORIGINS: z
+  ALLOWED_ORIGINS: originList('').describe(
+    'Origins of other sites that may call the API from a browser, divided by commas; pages of this server always may.',
+  ),
+  MAX_SOCKETS_PER_USER: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(10)
+    .describe('How many WebSockets a user may have open, 1 to 1000; one more is closed with 4420.'),
+  SMTP_URL: z
+    .url({ protocol: /^smtps?$/ })
+    .optional()
+    .describe(
+      'The mail server, such as smtp://user:password@mail.example.org:587; without it, mails are printed to the log.',
+    ),
+  MAIL_FROM: z
+    .email()
+    .default('parley@localhost.localdomain')
+    .describe('The address that mails come from, and that push services may turn to.'),
+  OIDC_ISSUER: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('An OpenID provider whose ID tokens sign in, such as https://accounts.example.org; needs OIDC_AUDIENCE.'),
+  OIDC_AUDIENCE: z.string().min(1).optional().describe('The client id for which the provider makes its tokens.'),
+  FCM_SERVICE_ACCOUNT: z
     .string()
-    .default('')
-    .transform((list) =>
-      list
+    .transform((text, context): ServiceAccount => {
+      const parsed = serviceAccount.safeParse(parseJson(text));
+      if (parsed.success) return parsed.data;
+      context.addIssue('It is no service account.');
+      return z.NEVER;
+    })
+    .optional()
+    .describe('The JSON of a Google service account that may send with Firebase Cloud Messaging, on one line.'),
+  FCM_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .default('https://fcm.googleapis.com')
+    .describe('Where Firebase Cloud Messaging is.'),
+  VAPID_PUBLIC_KEY: z
+    .string()
+    .regex(/^[\w-]{87}$/)
+    .optional()
+    .describe('The public key for Web Push, of the pair that `npx web-push generate-vapid-keys` makes.'),
+  VAPID_PRIVATE_KEY: z
+    .string()
+    .regex(/^[\w-]{43}$/)
+    .optional()
+    .describe('The private key for Web Push.'),
+  WEB_PUSH_ORIGINS: originList(
+    'https://fcm.googleapis.com,https://updates.push.services.mozilla.com,https://web.push.apple.com,https://*.notify.windows.com',
+  ).describe('The origins of browsers’ push services, divided by commas; nothing is pushed to others.'),
+} satisfies Record<string, z.ZodType>;
+
+/** Origins divided by commas. */
+function originList(list: string) {
+  return z
+    .string()
+    .default(list)
+    .transform((text) =>
+      text
         .split(',')
         .map((origin) => origin.trim())
         .filter(Boolean),
-    )
-    .describe(
-      'Origins of other sites that may call the API from a browser, divided by commas; pages of this server always may.',
-    ),
-} satisfies Record<string, z.ZodType>;
+    );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
 
 const schema = z.object(variables);
 
@@ -90,7 +152,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   const given = Object.fromEntries(Object.keys(variables).flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
   const parsed = schema.safeParse(given);
   const problems = parsed.success
-    ? missingInProduction(parsed.data)
+    ? [...missingInProduction(parsed.data), ...missingHalves(parsed.data)]
     : [...new Set(parsed.error.issues.map((issue) => String(issue.path[0])))].map(
         (name) => `${name} cannot be ${JSON.stringify(given[name])}. ${describe(name)}`,
       );
@@ -105,6 +167,20 @@ function missingInProduction(config: Config): string[] {
     .map((name) => `${name} must be set where NODE_ENV=production. ${describe(name)}`);
 }
 
+/** Settings that mean nothing without one another. */
+function missingHalves(config: Config): string[] {
+  const pairs = [
+    ['OIDC_ISSUER', 'OIDC_AUDIENCE'],
+    ['VAPID_PUBLIC_KEY', 'VAPID_PRIVATE_KEY'],
+  ] as const;
+  return pairs.flatMap((pair) => {
+    const [missing, ...more] = pair.filter((name) => config[name] === undefined);
+    return missing === undefined || more.length > 0
+      ? []
+      : [`${missing} must be set beside ${pair.find((name) => name !== missing) ?? ''}. ${describe(missing)}`];
+  });
+}
+
 function describe(name: string): string {
   return variables[name as keyof typeof variables].description ?? '';
 }
@@ -114,7 +190,7 @@ export function envExample(): string {
   const defaults = schema.parse({});
   const lines = Object.keys(variables).map((name) => {
     const value = defaults[name as keyof Config];
-    return `# ${describe(name)}\n# ${name}=${Array.isArray(value) ? value.join(',') : (value ?? '')}\n`;
+    return `# ${describe(name)}\n# ${name}=${Array.isArray(value) ? value.join(',') : typeof value === 'object' ? '' : (value ?? '')}\n`;
   });
   return `# Parley's settings. Each line shows its default; none is needed to start.\n\n${lines.join('\n')}`;
 }

@@ -1,14 +1,34 @@
 import type { Logger } from 'pino';
+import type { CookieJar } from './auth/cookies.ts';
+import type { OpenIdProvider } from './auth/openid.ts';
 import type { Passwords } from './auth/passwords.ts';
+import type { Service } from './auth/services.ts';
 import type { AccessClaims, AccessTokens } from './auth/tokens.ts';
+import type { SessionWatch } from './auth/watch.ts';
 import type { Database } from './database/database.ts';
 import { ChatError } from './errors.ts';
+import type { Mailer } from './mail/mailer.ts';
+import type { PresenceBook } from './presence/presence.ts';
+import type { Pushing } from './push/push.ts';
+import type { Bus } from './realtime/bus.ts';
+import type { Sweep } from './realtime/sweep.ts';
 import type { Tails } from './realtime/tails.ts';
 
 /** What one node of the server has; made once, by `createNode`. */
 export interface ServerNode {
   database: Database;
+  bus: Bus;
+  sweep: Sweep;
   tails: Tails;
+  /** Ends what goes on for a session when the session ends. */
+  sessions: SessionWatch;
+  presence: PresenceBook;
+  mailer: Mailer;
+  push: Pushing;
+  /** Null where no OpenID provider is configured. */
+  openId: OpenIdProvider | null;
+  /** Where people reach the server, without a slash at the end. */
+  publicUrl: string;
   accessTokens: AccessTokens;
   passwords: Passwords;
   log: Logger;
@@ -28,11 +48,15 @@ export interface Origin {
 export interface Context extends ServerNode {
   /** Who is signed in, on which session; null for nobody. */
   viewer: AccessClaims | null;
+  /** Which other service asks; never beside a viewer. */
+  service: Service | null;
   /** Why the token that was sent does not count. */
   rejected: ChatError | null;
   /** The snapshot of the operation's first statement, taken before anything else was read; see `RoomCursor.floor`. */
   floor: string | undefined;
   origin: Origin;
+  /** The browser's cookies; null over WebSocket, where none can be set. */
+  cookies: CookieJar | null;
   /** What the loaders remember belongs to this; another object forgets it. */
   cache: object;
 }
@@ -44,6 +68,12 @@ export interface Context extends ServerNode {
  */
 export function requireViewer(context: Context): AccessClaims {
   if (context.viewer) return context.viewer;
+  if (context.service) {
+    throw new ChatError(
+      'UNAUTHENTICATED',
+      'A service token sends system messages and nothing else. Sign in as a user.',
+    );
+  }
   throw (
     context.rejected ??
     new ChatError('UNAUTHENTICATED', 'Sign in first, and send the access token as "Authorization: Bearer TOKEN".')

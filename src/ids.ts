@@ -13,6 +13,7 @@ const keyParts = {
   ChatroomMember: [UUID, UUID],
   Message: [UUID, NUMBER],
   FriendRequest: [UUID, UUID],
+  PushDevice: [UUID],
 } satisfies Record<string, RegExp[]>;
 
 export type NodeType = keyof typeof keyParts;

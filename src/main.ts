@@ -3,12 +3,14 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { createPasswords } from './auth/passwords.ts';
+import { createServiceToken, listServiceTokens, revokeServiceToken } from './auth/services.ts';
 import { type Config, ConfigError, parseConfig } from './config.ts';
 import { type Database, openDatabase } from './database/database.ts';
 import { startEmbeddedPostgres } from './database/embedded.ts';
 import { applyMigrations } from './database/migrations.ts';
 import { isEmpty, seedDemo, signInDemo } from './demo/seed.ts';
 import { importPath, type ImportSummary, printSummary } from './import/import.ts';
+import { migrateJobs } from './jobs.ts';
 import { createProgress } from './progress.ts';
 import { type RunningServer, startServer } from './server.ts';
 
@@ -20,6 +22,7 @@ const commands: Record<string, (config: Config, args: string[]) => Promise<void>
   start,
   seed,
   import: importFiles,
+  admin: administer,
 };
 
 async function main(): Promise<void> {
@@ -112,6 +115,29 @@ async function importFiles(config: Config, [path, ...rest]: string[]): Promise<v
   }
 }
 
+/** What only those who run the server may do: `admin create-service-token NAME` and others. */
+async function administer(config: Config, [what = '', name = '']: string[]): Promise<void> {
+  const deeds: Record<string, (database: Database) => Promise<string>> = {
+    'create-service-token': async (database) =>
+      `${await createServiceToken(database, name)}\n\nIt is shown this once. Send it as "Authorization: Bearer TOKEN".`,
+    'revoke-service-token': async (database) => {
+      await revokeServiceToken(database, name);
+      return `The token of "${name}" counts no more.`;
+    },
+    'list-service-tokens': async (database) =>
+      (await listServiceTokens(database)).map((made) => `${made.createdAt.toISOString()}  ${made.name}`).join('\n') ||
+      'There are none.',
+  };
+  const deed = deeds[what];
+  if (!deed) throw new ConfigError(`Say what to do: ${Object.keys(deeds).join(', ')}.`);
+  const postgres = await openPostgres(config, true);
+  try {
+    say(await withDatabase(postgres.url, deed));
+  } finally {
+    await postgres.stop();
+  }
+}
+
 interface Postgres {
   url: string;
   /** What the embedded one is and where its data lives. */
@@ -123,10 +149,12 @@ interface Postgres {
 async function openPostgres(config: Config, share: boolean): Promise<Postgres> {
   if (config.DATABASE_URL !== undefined) {
     for (const name of await applyMigrations(config.DATABASE_URL)) say(`Applied the migration ${name}.`);
+    await migrateJobs(config.DATABASE_URL);
     return { url: config.DATABASE_URL, stop: () => Promise.resolve() };
   }
   const postgres = await startEmbeddedPostgres({ dataDir: config.DATA_DIR, log: say, share });
   await applyMigrations(postgres.url);
+  await migrateJobs(postgres.url);
   return {
     url: postgres.url,
     embedded: `${postgres.version}, embedded; data in ${postgres.folder}`,

@@ -1,54 +1,114 @@
-import type { Logger } from 'pino';
 import { createPasswords } from './auth/passwords.ts';
+import { createOpenIdProvider } from './auth/openid.ts';
 import { authenticate, originOf } from './auth/sessions.ts';
+import type { CookieJar } from './auth/cookies.ts';
 import { createAccessTokens } from './auth/tokens.ts';
+import { createSessionWatch } from './auth/watch.ts';
+import type { Config } from './config.ts';
 import type { Context, Origin, ServerNode } from './context.ts';
 import { openDatabase, type StatementListener } from './database/database.ts';
+import { startJobs } from './jobs.ts';
+import { createMailer } from './mail/mailer.ts';
+import { openPresenceBook } from './presence/presence.ts';
+import { pushDevice, type Pushing, pushMessage } from './push/push.ts';
+import { createFcmSender, createWebPushSender } from './push/senders.ts';
 import { createBus } from './realtime/bus.ts';
 import { databaseMark } from './realtime/cursor.ts';
+import type { LeaseTimes } from './realtime/leases.ts';
+import { startSweep } from './realtime/sweep.ts';
 import { createTails } from './realtime/tails.ts';
+import { sendMail } from './users/passwords.ts';
+import type { Logger } from 'pino';
 
 export interface NodeOptions {
   databaseUrl: string;
-  poolSize?: number;
-  redisUrl?: string | undefined;
   authSecret: string;
   log: Logger;
   onStatement?: StatementListener | undefined;
+  /** How long presence takes to notice; the usual times unless given. */
+  presenceTimes?: LeaseTimes | undefined;
 }
 
 /** Connects one node to a database that is migrated already, and to the others through Redis if there is one. */
-export async function createNode(options: NodeOptions): Promise<ServerNode> {
-  const { log, redisUrl } = options;
-  const database = await openDatabase(options.databaseUrl, {
-    poolSize: options.poolSize,
+export async function createNode(config: Config, options: NodeOptions): Promise<ServerNode> {
+  const { log, databaseUrl } = options;
+  const database = await openDatabase(databaseUrl, {
+    poolSize: config.DATABASE_POOL_SIZE,
     onStatement: options.onStatement,
     onError: (error) => {
       log.warn({ err: error }, 'A database connection broke; the pool makes another.');
     },
   });
+  const redisUrl = config.REDIS_URL;
   const bus = createBus({ redisUrl, log });
-  const tails = await createTails({ database, bus, log });
-  return {
-    database,
-    tails,
+  const sweep = await startSweep({ database, bus, log });
+  const tails = createTails({ database, bus, sweep, log });
+  const sessions = createSessionWatch(sweep);
+  const presence = openPresenceBook({ database, bus, redisUrl, times: options.presenceTimes, log });
+  const mailer = createMailer({ smtpUrl: config.SMTP_URL, from: config.MAIL_FROM, log });
+  const push = createPushing(config);
+  const publicUrl = (config.PUBLIC_URL ?? `http://localhost:${config.PORT}`).replace(/\/$/, '');
+  const stopJobs = await startJobs({
+    databaseUrl,
     log,
+    tasks: {
+      send_mail: (job) => sendMail({ database, mailer, publicUrl }, job),
+      push_message: (job) => pushMessage({ database, presence }, job),
+      push_device: (job) => pushDevice({ database, push }, job),
+    },
+  });
+  return {
+    ...{ database, bus, sweep, tails, sessions, presence, mailer, push, publicUrl, log },
+    openId:
+      config.OIDC_ISSUER === undefined
+        ? null
+        : createOpenIdProvider({ issuer: config.OIDC_ISSUER, audience: config.OIDC_AUDIENCE ?? '' }),
     accessTokens: createAccessTokens(options.authSecret),
     passwords: await createPasswords(),
     databaseMark: databaseMark(database.identity),
     async close() {
+      sessions.close();
       tails.close();
+      sweep.stop();
+      await presence.close();
+      await stopJobs();
+      mailer.close();
       await bus.close();
       await database.close();
     },
   };
 }
 
+function createPushing(config: Config): Pushing {
+  const { FCM_SERVICE_ACCOUNT, VAPID_PUBLIC_KEY, VAPID_PRIVATE_KEY } = config;
+  return {
+    senders: {
+      ...(FCM_SERVICE_ACCOUNT ? { FCM: createFcmSender(FCM_SERVICE_ACCOUNT, config.FCM_ENDPOINT) } : {}),
+      ...(VAPID_PUBLIC_KEY !== undefined && VAPID_PRIVATE_KEY !== undefined
+        ? {
+            WEB_PUSH: createWebPushSender({
+              publicKey: VAPID_PUBLIC_KEY,
+              privateKey: VAPID_PRIVATE_KEY,
+              subject: `mailto:${config.MAIL_FROM}`,
+            }),
+          }
+        : {}),
+    },
+    webPushOrigins: config.WEB_PUSH_ORIGINS,
+    webPushPublicKey: VAPID_PRIVATE_KEY === undefined ? null : (VAPID_PUBLIC_KEY ?? null),
+  };
+}
+
+/** What an operation comes with, beside what it asks. */
+export interface Arrival {
+  /** The Authorization header, or the WebSocket's `authorization` parameter. */
+  authorization: unknown;
+  origin?: Origin;
+  cookies?: CookieJar | null;
+}
+
 /** The context of one operation: who asks, from where, and nothing remembered. */
-export async function createContext(
-  node: ServerNode,
-  authorization: unknown,
-  origin: Origin = originOf(undefined, null),
-): Promise<Context> {
-  return { ...node, ...(await authenticate(node, authorization)), origin, cache: {} };
+export async function createContext(node: ServerNode, arrival: Arrival): Promise<Context> {
+  const { authorization, origin = originOf(undefined, null), cookies = null } = arrival;
+  return { ...node, ...(await authenticate(node, authorization)), origin, cookies, cache: {} };
 }

@@ -3,12 +3,17 @@ import './auth/schema.ts';
 import './chatrooms/schema.ts';
 import './events/schema.ts';
 import './friends/schema.ts';
+import './members/schema.ts';
 import './messages/schema.ts';
+import './presence/schema.ts';
+import './push/schema.ts';
 import './reactions/schema.ts';
 import './reading/schema.ts';
 import './search/schema.ts';
 import './system/schema.ts';
+import './typing/schema.ts';
 import './users/schema.ts';
+import './viewerEvents/schema.ts';
 import { builder } from './builder.ts';
 import type { Context } from './context.ts';
 

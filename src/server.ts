@@ -3,21 +3,26 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import type { DocumentNode, ExecutionArgs, GraphQLError, GraphQLSchema } from 'graphql';
-import type { SubscribePayload } from 'graphql-ws';
+import { CloseCode, type SubscribePayload } from 'graphql-ws';
 import { createYoga, type Plugin } from 'graphql-yoga';
-import type { Logger } from 'pino';
+import { openCookieJar } from './auth/cookies.ts';
 import { authenticate, originOf } from './auth/sessions.ts';
 import type { Config } from './config.ts';
 import { type Context, freshContext, type ServerNode } from './context.ts';
-import { type StatementListener, sql } from './database/database.ts';
+import { sql } from './database/database.ts';
+import type { ChatError } from './errors.ts';
 import { graphiqlOptions } from './graphiql.ts';
+import { encodeId } from './ids.ts';
 import { createErrorMask } from './mask.ts';
-import { createContext, createNode } from './node.ts';
+import { type Arrival, createContext, createNode, type NodeOptions } from './node.ts';
+import { listOnlineFriends } from './presence/presence.ts';
 import { subscribe } from './realtime/subscribe.ts';
 import { type Operation, serveWebSockets, type WebSocketServing } from './realtime/websocket.ts';
 import { buildSchema } from './schema.ts';
 
 const PATH = '/graphql';
+/** Not 4409, which the protocol uses for something else, and at which its client gives up. */
+const TOO_MANY_SOCKETS = 4420;
 
 export interface RunningServer {
   /** Where it listens, such as `http://localhost:4000`. */
@@ -27,22 +32,18 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-export interface ServerOptions {
-  databaseUrl: string;
-  authSecret: string;
-  log: Logger;
-  onStatement?: StatementListener;
-}
-
 /** What a transport knows of an operation before GraphQL does. */
 interface Transport {
-  authorization: unknown;
   incoming: IncomingMessage;
+  /** Null over WebSocket. */
+  response: ServerResponse | null;
+  /** What a WebSocket was opened with. */
+  authorization?: unknown;
 }
 
 /** Starts one node on a database that is migrated already. */
-export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
-  const node = await createNode({ ...options, poolSize: config.DATABASE_POOL_SIZE, redisUrl: config.REDIS_URL });
+export async function startServer(config: Config, options: NodeOptions): Promise<RunningServer> {
+  const node = await createNode(config, options);
   const yoga = createGraphQL(config, node);
   const inFlight = new Set<Promise<unknown>>();
   const server = createServer((request, response) => {
@@ -51,8 +52,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     void finished.finally(() => inFlight.delete(finished));
     // Not by `new URL`, which throws at some paths that a client can send.
     const [pathname = '/'] = (request.url ?? '/').split('?', 1);
-    if (pathname === PATH)
-      void yoga(request, response, { authorization: request.headers.authorization, incoming: request });
+    if (pathname === PATH) void yoga(request, response, { incoming: request, response });
     else void answerOther(node, pathname, response);
   });
   const webSockets = serveWebSockets({ server, path: PATH, ...webSocketServing(config, node, yoga) });
@@ -72,8 +72,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         }),
       );
       await webSockets.close();
-      // Streams over SSE never end by themselves: without the tails they do.
-      node.tails.close();
+      // Streams over SSE never end by themselves.
+      node.sessions.close();
       await Promise.all(inFlight);
       // What is left are connections that clients keep for later.
       server.closeAllConnections();
@@ -96,16 +96,51 @@ function createGraphQL(config: Config, node: ServerNode) {
     graphiql: config.NODE_ENV === 'production' ? false : () => graphiqlOptions(node),
     renderGraphiQL,
     maskedErrors: { maskError: mask },
-    context: ({ authorization, incoming }) =>
-      createContext(node, authorization, originOf(incoming.socket.remoteAddress, incoming.headers['user-agent'])),
+    context: (transport) => createContext(node, arrivalOf(config, transport)),
     plugins: [freshContexts, maskValidation(mask)],
   });
 }
 
-/** Executes each event of a subscription in a context of its own. */
+/** Who asks: by the header or, where no other site's page can have sent them, by the cookies. */
+function arrivalOf(config: Config, { incoming, response, authorization }: Transport): Arrival {
+  const { headers, socket } = incoming;
+  const secure = config.PUBLIC_URL?.startsWith('https:') ?? false;
+  const jar = openCookieJar(headers.cookie, { path: PATH, secure }, (cookie) => {
+    response?.appendHeader('set-cookie', cookie);
+  });
+  const trusted = isOwn(config, incoming);
+  const cookieToken = trusted && jar.accessToken !== null ? `Bearer ${jar.accessToken}` : undefined;
+  return {
+    authorization: authorization ?? headers.authorization ?? cookieToken,
+    origin: originOf(socket.remoteAddress, headers['user-agent']),
+    cookies: response && (trusted ? jar : { ...jar, refreshToken: null }),
+  };
+}
+
+/**
+ * Whether a request comes from a page of ours, or from no page at all. A browser says where a page is from in each POST
+ * and each WebSocket; where it does not, a content type that no form can send shows that it has asked us before (CORS).
+ */
+function isOwn(config: Config, { headers, method }: IncomingMessage): boolean {
+  if (headers.origin !== undefined) return allowsOrigin(config, headers.origin, headers.host);
+  return method === 'GET' || (headers['content-type']?.startsWith('application/json') ?? false);
+}
+
+function allowsOrigin(config: Config, origin: string, host: string | undefined): boolean {
+  return origin.endsWith(`//${host ?? ''}`) || config.ALLOWED_ORIGINS.includes(origin);
+}
+
+/**
+ * Executes each event of a subscription in a context of its own. A stream over HTTP ends with the session whose it is; over
+ * WebSocket the socket does, with a code that tells the client what to do.
+ */
 const freshContexts: Plugin = {
   onSubscribe({ setSubscribeFn }) {
-    setSubscribeFn((args: ExecutionArgs) => subscribe<Context>(args, freshContext));
+    setSubscribeFn((args: ExecutionArgs) =>
+      subscribe<Context>(args, freshContext, ({ sessions, viewer, cookies }, onEnd) =>
+        viewer && cookies ? sessions.watch(viewer, onEnd) : () => undefined,
+      ),
+    );
   },
 };
 
@@ -133,16 +168,36 @@ interface Pipeline {
 /** Operations over WebSocket go through the same pipeline as over HTTP. */
 function webSocketServing(config: Config, node: ServerNode, yoga: ReturnType<typeof createGraphQL>): WebSocketServing {
   return {
-    allowsOrigin: (origin, host) => origin.endsWith(`//${host ?? ''}`) || config.ALLOWED_ORIGINS.includes(origin),
+    allowsOrigin: (origin, host) => allowsOrigin(config, origin, host),
     mask: createErrorMask(node.log),
-    async admit(authorization) {
-      const { viewer, rejected } = await authenticate(node, authorization);
-      return rejected
-        ? { admitted: false, retry: rejected.code === 'TOKEN_EXPIRED', reason: rejected.message }
-        : { admitted: true, expiresAt: viewer?.expiresAt };
+    async admit(authorization, incoming) {
+      const arrival = arrivalOf(config, { authorization, incoming, response: null });
+      const { viewer, rejected } = await authenticate(node, arrival.authorization);
+      if (rejected) return { admitted: false, code: closeCodeOf(rejected), reason: rejected.message };
+      if (!viewer) return { admitted: true, ack: {}, watch: () => () => undefined };
+      const leave = await node.presence.enter(viewer.userId, config.MAX_SOCKETS_PER_USER);
+      if (!leave) return { admitted: false, code: TOO_MANY_SOCKETS, reason: 'You have too many connections open.' };
+      const friends = await listOnlineFriends(node, viewer.userId).catch((error: unknown) => {
+        leave();
+        throw error;
+      });
+      return {
+        admitted: true,
+        ack: { onlineFriends: friends.map(({ id, ...names }) => ({ id: encodeId('User', id), ...names })) },
+        watch(close) {
+          const stopWatching = node.sessions.watch(viewer, (reason) => {
+            if (reason) close(closeCodeOf(reason), reason.message);
+          });
+          return () => {
+            stopWatching();
+            leave();
+          };
+        },
+      };
     },
     async prepare(authorization: unknown, incoming: IncomingMessage, params: SubscribePayload) {
-      const pipeline = yoga.getEnveloped({ authorization, incoming, params } as never) as Pipeline;
+      const transport: Transport = { authorization, incoming, response: null };
+      const pipeline = yoga.getEnveloped({ ...transport, params } as never) as Pipeline;
       const document = pipeline.parse(params.query);
       const errors = pipeline.validate(pipeline.schema, document);
       if (errors.length > 0) return errors;
@@ -156,6 +211,11 @@ function webSocketServing(config: Config, node: ServerNode, yoga: ReturnType<typ
       };
     },
   };
+}
+
+/** A client may come back with another token after 4403, and gives up after 4401. */
+function closeCodeOf(reason: ChatError): number {
+  return reason.code === 'TOKEN_EXPIRED' ? CloseCode.Forbidden : CloseCode.Unauthorized;
 }
 
 /** What is not GraphQL: whether the node lives and can serve, for those who run it. */

@@ -1,9 +1,18 @@
 import { builder } from '../builder.ts';
 import { requireViewer } from '../context.ts';
-import { badInput } from '../errors.ts';
+import { keyOf } from '../ids.ts';
 import { Viewer } from '../users/schema.ts';
 import { signIn, signUp } from '../users/users.ts';
-import { refreshSession, type SignedIn, signOut } from './sessions.ts';
+import { deleteAccount } from '../users/deletion.ts';
+import { signInWithIdToken } from '../users/identities.ts';
+import {
+  changePassword,
+  requestEmailVerification,
+  requestPasswordReset,
+  resetPassword,
+  verifyEmail,
+} from '../users/passwords.ts';
+import { refreshSession, revokeSession, type SignedIn, signOut } from './sessions.ts';
 
 const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
   description: 'The tokens of a session, and whose it is.',
@@ -23,10 +32,13 @@ const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
     }),
     refreshToken: t.exposeString('refreshToken', {
       nullable: true,
-      description: 'Good for one `refreshSession` within 30 days. Using it a second time ends the session.',
+      description:
+        'Good for one `refreshSession` within 30 days. Using it a second time ends the session. Null in cookie mode, where it is an HttpOnly cookie.',
     }),
   }),
 });
+
+const COOKIE = 'Whether a browser keeps the tokens in HttpOnly cookies, which also open its WebSocket; over HTTP only.';
 
 const SignUpInput = builder.inputType('SignUpInput', {
   description: 'A new account.',
@@ -38,6 +50,7 @@ const SignUpInput = builder.inputType('SignUpInput', {
     password: t.string({ required: true, description: '8 to 128 characters.' }),
     email: t.string({ description: 'An address to sign in by, unique over all accounts.' }),
     nickname: t.string({ description: '1 to 64 characters; without it, the username.' }),
+    cookie: t.boolean({ required: true, defaultValue: false, description: COOKIE }),
   }),
 });
 
@@ -46,15 +59,18 @@ const SignInInput = builder.inputType('SignInInput', {
   fields: (t) => ({
     usernameOrEmail: t.string({ required: true, description: 'Without regard to letter case.' }),
     password: t.string({ required: true, description: 'The password of the account.' }),
+    cookie: t.boolean({ required: true, defaultValue: false, description: COOKIE }),
   }),
 });
 
 const RefreshSessionInput = builder.inputType('RefreshSessionInput', {
   description: 'What a session is continued with.',
-  fields: (t) => ({ refreshToken: t.string({ description: 'The latest refresh token of the session.' }) }),
+  fields: (t) => ({
+    refreshToken: t.string({ description: 'The latest refresh token of the session; without it, that of the cookie.' }),
+  }),
 });
 
-const OkPayload = builder.objectRef<Record<string, never>>('OkPayload').implement({
+export const OkPayload = builder.objectRef<Record<string, never>>('OkPayload').implement({
   description: 'It was done.',
   fields: (t) => ({ ok: t.boolean({ description: 'Always true: a failure is an error.', resolve: () => true }) }),
 });
@@ -72,17 +88,14 @@ builder.mutationFields((t) => ({
     nullable: true,
     description: 'Begins a session. Fails with `INVALID_CREDENTIALS`, alike for a wrong name and a wrong password.',
     args: { input: t.arg({ type: SignInInput, required: true, description: 'The account and its password.' }) },
-    resolve: (_, { input }, context) => signIn(context, input.usernameOrEmail, input.password),
+    resolve: (_, { input }, context) => signIn(context, input),
   }),
   refreshSession: t.field({
     type: AuthPayload,
     nullable: true,
     description: 'Trades a refresh token for new tokens. Fails with `UNAUTHENTICATED` where it is not good any more.',
     args: { input: t.arg({ type: RefreshSessionInput, required: true, description: 'The refresh token.' }) },
-    resolve: (_, { input }, context) => {
-      if (input.refreshToken == null) throw badInput('input.refreshToken', 'Send the refresh token of the session.');
-      return refreshSession(context, input.refreshToken);
-    },
+    resolve: (_, { input }, context) => refreshSession(context, input.refreshToken ?? null),
   }),
   signOut: t.field({
     type: OkPayload,
@@ -92,5 +105,134 @@ builder.mutationFields((t) => ({
       await signOut(context);
       return {};
     },
+  }),
+}));
+
+const SignInWithIdTokenInput = builder.inputType('SignInWithIdTokenInput', {
+  description: 'A token of the configured OpenID provider; the account is made on first use.',
+  fields: (t) => ({
+    idToken: t.string({ required: true, description: 'The ID token, as the provider gave it.' }),
+    username: t.string({ description: 'What a new account is called; without it, as the provider calls them.' }),
+    cookie: t.boolean({ required: true, defaultValue: false, description: COOKIE }),
+  }),
+});
+
+const RevokeSessionInput = builder.inputType('RevokeSessionInput', {
+  description: 'A session to end.',
+  fields: (t) => ({ sessionId: t.id({ required: true, description: 'One of the viewer’s sessions.' }) }),
+});
+
+const VerifyEmailInput = builder.inputType('VerifyEmailInput', {
+  description: 'What proves an address.',
+  fields: (t) => ({ token: t.string({ required: true, description: 'The token of the mail; it counts once.' }) }),
+});
+
+const RequestPasswordResetInput = builder.inputType('RequestPasswordResetInput', {
+  description: 'Whose password is to be set anew.',
+  fields: (t) => ({ email: t.string({ required: true, description: 'The address of the account.' }) }),
+});
+
+const ResetPasswordInput = builder.inputType('ResetPasswordInput', {
+  description: 'A new password, and what proves that one may set it.',
+  fields: (t) => ({
+    token: t.string({ required: true, description: 'The token of the mail; it counts once.' }),
+    newPassword: t.string({ required: true, description: '8 to 128 characters.' }),
+  }),
+});
+
+const ChangePasswordInput = builder.inputType('ChangePasswordInput', {
+  description: 'A new password.',
+  fields: (t) => ({
+    currentPassword: t.string({ description: 'Left out by an account that has none yet (OpenID).' }),
+    newPassword: t.string({ required: true, description: '8 to 128 characters.' }),
+  }),
+});
+
+const DeleteAccountInput = builder.inputType('DeleteAccountInput', {
+  description: 'What proves that it is the viewer who asks.',
+  fields: (t) => ({ password: t.string({ description: 'Left out by an account that has none (OpenID).' }) }),
+});
+
+const RevokeSessionPayload = builder.objectRef<{ sessionId: string }>('RevokeSessionPayload').implement({
+  description: 'The session that has ended.',
+  fields: (t) => ({
+    revokedSessionId: t.exposeID('sessionId', { description: 'Its id.' }),
+    viewer: t.field({
+      type: Viewer,
+      description: 'The viewer, with their sessions.',
+      resolve: (_, _args, context) => requireViewer(context),
+    }),
+  }),
+});
+
+/** For what answers nothing but that it was done. */
+const done = async (work: Promise<void>) => {
+  await work;
+  return {};
+};
+
+builder.mutationFields((t) => ({
+  signInWithIdToken: t.field({
+    type: AuthPayload,
+    nullable: true,
+    description:
+      'Signs in by a token of the configured OpenID provider. Fails with `INVALID_CREDENTIALS`; `BAD_USER_INPUT` or `USERNAME_TAKEN` for the name of a new account.',
+    args: { input: t.arg({ type: SignInWithIdTokenInput, required: true, description: 'The token.' }) },
+    resolve: (_, { input }, context) => signInWithIdToken(context, input),
+  }),
+  revokeSession: t.field({
+    type: RevokeSessionPayload,
+    nullable: true,
+    description: 'Ends one of the viewer’s sessions, with its sockets, within a second. Fails with `NOT_FOUND`.',
+    args: { input: t.arg({ type: RevokeSessionInput, required: true, description: 'Which.' }) },
+    resolve: async (_, { input }, context) => {
+      await revokeSession(context, keyOf('Session', input.sessionId));
+      return { sessionId: input.sessionId };
+    },
+  }),
+  requestEmailVerification: t.field({
+    type: OkPayload,
+    nullable: true,
+    description:
+      'Mails the viewer what proves their address. Fails with `BAD_USER_INPUT` where they have none, `CONFLICT` where it is verified.',
+    resolve: (_, _args, context) => done(requestEmailVerification(context)),
+  }),
+  verifyEmail: t.field({
+    type: OkPayload,
+    nullable: true,
+    description: 'Proves an address by the token of the mail, signed in or not. Fails with `BAD_USER_INPUT`.',
+    args: { input: t.arg({ type: VerifyEmailInput, required: true, description: 'The token.' }) },
+    resolve: (_, { input }, context) => done(verifyEmail(context, input.token)),
+  }),
+  requestPasswordReset: t.field({
+    type: OkPayload,
+    nullable: true,
+    description: 'Mails what a new password can be set with. The answer is the same whether anyone has the address.',
+    args: { input: t.arg({ type: RequestPasswordResetInput, required: true, description: 'The address.' }) },
+    resolve: (_, { input }, context) => done(requestPasswordReset(context, input.email)),
+  }),
+  resetPassword: t.field({
+    type: OkPayload,
+    nullable: true,
+    description:
+      'Sets a new password by the token of the mail. All sessions of the account end. Fails with `BAD_USER_INPUT`.',
+    args: { input: t.arg({ type: ResetPasswordInput, required: true, description: 'Token and password.' }) },
+    resolve: (_, { input }, context) => done(resetPassword(context, input.token, input.newPassword)),
+  }),
+  changePassword: t.field({
+    type: OkPayload,
+    nullable: true,
+    description:
+      'Gives the viewer another password. Their other sessions end, with their sockets, within a second. Fails with `BAD_USER_INPUT` or `INVALID_CREDENTIALS`.',
+    args: { input: t.arg({ type: ChangePasswordInput, required: true, description: 'The old one and the new one.' }) },
+    resolve: (_, { input }, context) => done(changePassword(context, input.currentPassword ?? null, input.newPassword)),
+  }),
+  deleteAccount: t.field({
+    type: OkPayload,
+    nullable: true,
+    description:
+      'Deletes the viewer’s account. Messages stay without a sender; rooms that they own are handed on; all else goes. Fails with `INVALID_CREDENTIALS`.',
+    args: { input: t.arg({ type: DeleteAccountInput, required: true, description: 'The password.' }) },
+    resolve: (_, { input }, context) => done(deleteAccount(context, input.password ?? null)),
   }),
 }));

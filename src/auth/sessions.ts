@@ -1,18 +1,22 @@
 import type { Context, Origin, ServerNode } from '../context.ts';
 import { requireViewer } from '../context.ts';
-import { sql } from '../database/database.ts';
+import { type Database, type Sql, sql } from '../database/database.ts';
 import type { Session, User } from '../database/generated/client.ts';
-import { ChatError } from '../errors.ts';
-import { type AccessClaims, bearerToken, createRefreshToken, hashRefreshToken } from './tokens.ts';
+import { badInput, ChatError, notFound } from '../errors.ts';
+import { findService, isServiceToken } from './services.ts';
+import { type AccessClaims, bearerToken, createRefreshToken, hashToken } from './tokens.ts';
 
 /** What a client gets when it signs in, and each time it refreshes. */
 export interface SignedIn {
   accessToken: string;
   accessTokenExpiresAt: Date;
-  refreshToken: string;
+  /** Null where it is in a cookie. */
+  refreshToken: string | null;
 }
 
-type Authentication = Pick<Context, 'viewer' | 'rejected' | 'floor'>;
+type Authentication = Pick<Context, 'viewer' | 'service' | 'rejected' | 'floor'>;
+
+const NOBODY: Authentication = { viewer: null, service: null, rejected: null, floor: undefined };
 
 /**
  * Who sends this header. One statement, on each operation: a session that has ended is noticed at once.
@@ -23,10 +27,11 @@ type Authentication = Pick<Context, 'viewer' | 'rejected' | 'floor'>;
 export async function authenticate(node: ServerNode, header: unknown): Promise<Authentication> {
   try {
     const token = bearerToken(header);
-    if (token === null) return { viewer: null, rejected: null, floor: undefined };
+    if (token === null) return NOBODY;
+    if (isServiceToken(token)) return { ...NOBODY, service: await findService(node.database, token) };
     return await findSession(node, await node.accessTokens.verify(token));
   } catch (error) {
-    if (error instanceof ChatError) return { viewer: null, rejected: error, floor: undefined };
+    if (error instanceof ChatError) return { ...NOBODY, rejected: error };
     throw error;
   }
 }
@@ -36,23 +41,48 @@ async function findSession(node: ServerNode, claims: AccessClaims): Promise<Auth
     SELECT pg_current_snapshot()::text AS floor
       FROM sessions WHERE id = ${claims.sessionId}::uuid AND user_id = ${claims.userId}::uuid AND ended_at IS NULL`);
   if (!session) throw new ChatError('UNAUTHENTICATED', 'This session has ended. Sign in again.');
-  return { viewer: claims, rejected: null, floor: session.floor };
+  return { ...NOBODY, viewer: claims, floor: session.floor };
 }
 
-/** Begins a session for a user who has shown who they are. */
-export async function startSession(context: Context, user: User): Promise<SignedIn> {
-  const session = await context.database.prisma.session.create({ data: { userId: user.id, ...context.origin } });
-  return issueTokens(context, session);
+/**
+ * Begins a session for a user who has shown who they are.
+ *
+ * @param user with the password hash that was checked: a password that was changed meanwhile opens nothing
+ * @throws ChatError `INVALID_CREDENTIALS` if it was; `BAD_USER_INPUT` for cookies over a WebSocket
+ */
+export async function startSession(
+  context: Context,
+  user: Pick<User, 'id' | 'passwordHash'>,
+  cookie = false,
+): Promise<SignedIn> {
+  const { userAgent, ipAddress } = context.origin;
+  if (cookie) requireCookies(context);
+  const [session] = await context.database.query<Pick<Session, 'id' | 'userId'>>(sql`
+    INSERT INTO sessions (user_id, user_agent, ip_address)
+      SELECT id, ${userAgent}, ${ipAddress} FROM users
+        WHERE id = ${user.id}::uuid AND password_hash IS NOT DISTINCT FROM ${user.passwordHash} FOR SHARE
+      RETURNING id, user_id AS "userId"`);
+  if (!session) throw new ChatError('INVALID_CREDENTIALS', 'The password has just been changed. Use the new one.');
+  return issueTokens(context, session, cookie);
+}
+
+/** @throws ChatError `BAD_USER_INPUT` over WebSocket */
+export function requireCookies(context: Context): NonNullable<Context['cookies']> {
+  if (context.cookies) return context.cookies;
+  throw badInput('input.cookie', 'Cookies are set over HTTP. Sign in there; the cookie then opens the WebSocket.');
 }
 
 /**
  * Trades a refresh token for new tokens.
  *
+ * @param given null for the one in the cookie
  * @throws ChatError `UNAUTHENTICATED` for a token that is unknown, too old, or of an ended session. A token
  *   that comes a second time has been stolen from one of the two who sent it: the session ends for both.
  */
-export async function refreshSession(context: Context, refreshToken: string): Promise<SignedIn> {
-  const hash = hashRefreshToken(refreshToken);
+export async function refreshSession(context: Context, given: string | null): Promise<SignedIn> {
+  const refreshToken = given ?? context.cookies?.refreshToken;
+  if (!refreshToken) throw badInput('input.refreshToken', 'Send the refresh token of the session, or its cookie.');
+  const hash = hashToken(refreshToken);
   const { database, log } = context;
   const [session] = await database.query<Session>(sql`
     WITH used AS (
@@ -61,22 +91,41 @@ export async function refreshSession(context: Context, refreshToken: string): Pr
     )
     UPDATE sessions SET last_seen_at = now() FROM used
       WHERE id = used.session_id AND ended_at IS NULL RETURNING id, user_id AS "userId"`);
-  if (session) return issueTokens(context, session);
+  if (session) return issueTokens(context, session, given === null);
 
   const [ended] = await database.query<{ id: string }>(sql`
     UPDATE sessions SET ended_at = now() FROM refresh_tokens t
       WHERE t.hash = ${hash} AND t.used_at IS NOT NULL AND id = t.session_id AND ended_at IS NULL RETURNING id`);
+  if (ended) context.sessions.announce();
   if (ended) log.warn({ sessionId: ended.id }, 'A refresh token was used twice; its session has ended.');
   throw new ChatError('UNAUTHENTICATED', 'This refresh token is not good any more. Sign in again.');
 }
 
-/** Ends the session of this operation's token. */
+/** Ends the session of this operation's token, with its sockets and streams. */
 export async function signOut(context: Context): Promise<void> {
-  const { sessionId } = requireViewer(context);
-  await context.database.prisma.session.updateMany({
-    where: { id: sessionId, endedAt: null },
-    data: { endedAt: new Date() },
-  });
+  const { sessionId, userId } = requireViewer(context);
+  await endSessions(context.database.query, sql`id = ${sessionId}::uuid AND user_id = ${userId}::uuid`);
+  context.cookies?.clear();
+  context.sessions.announce();
+}
+
+/**
+ * Ends one of the viewer's sessions, with its sockets and streams. Ending it again changes nothing.
+ *
+ * @throws ChatError `NOT_FOUND`
+ */
+export async function revokeSession(context: Context, sessionId: string | null): Promise<void> {
+  const { userId } = requireViewer(context);
+  const session =
+    sessionId === null ? null : await context.database.prisma.session.findFirst({ where: { id: sessionId, userId } });
+  if (!session) throw notFound('session');
+  await endSessions(context.database.query, sql`id = ${session.id}::uuid`);
+  context.sessions.announce();
+}
+
+/** Ends the sessions that fit a condition. After the commit, `context.sessions.announce()` tells all nodes. */
+export async function endSessions(query: Database['query'], condition: Sql): Promise<void> {
+  await query(sql`UPDATE sessions SET ended_at = now() WHERE ended_at IS NULL AND ${condition}`);
 }
 
 /** Where a request comes from, cut to what is worth keeping. */
@@ -84,7 +133,11 @@ export function originOf(ipAddress: string | undefined, userAgent: string | null
   return { ipAddress: ipAddress ?? null, userAgent: userAgent?.slice(0, 300) ?? null };
 }
 
-async function issueTokens(context: Context, session: Pick<Session, 'id' | 'userId'>): Promise<SignedIn> {
+async function issueTokens(
+  context: Context,
+  session: Pick<Session, 'id' | 'userId'>,
+  cookie: boolean,
+): Promise<SignedIn> {
   const { token: refreshToken, hash, expiresAt } = createRefreshToken();
   const [access, [stored]] = await Promise.all([
     context.accessTokens.sign(session.userId, session.id),
@@ -95,9 +148,15 @@ async function issueTokens(context: Context, session: Pick<Session, 'id' | 'user
   // What follows in this operation is asked by the user who has just signed in, and remembers nothing of before.
   Object.assign(context, {
     viewer: { userId: session.userId, sessionId: session.id, expiresAt: access.expiresAt },
+    service: null,
     rejected: null,
     floor: stored?.floor,
     cache: {},
   } satisfies Partial<Context>);
-  return { accessToken: access.token, accessTokenExpiresAt: access.expiresAt, refreshToken };
+  if (cookie) requireCookies(context).keep(access.token, refreshToken);
+  return {
+    accessToken: access.token,
+    accessTokenExpiresAt: access.expiresAt,
+    refreshToken: cookie ? null : refreshToken,
+  };
 }

@@ -77,12 +77,16 @@ export function bearerToken(header: unknown): string | null {
 
 /** A new refresh token of 256 bits, and what is stored of it. */
 export function createRefreshToken(): { token: string; hash: Buffer; expiresAt: Date } {
+  return { ...createToken(), expiresAt: new Date(Date.now() + REFRESH_TOKEN_DAYS * 86_400_000) };
+}
+
+/** 256 random bits that nobody can guess, and what is stored of them. */
+export function createToken(): { token: string; hash: Buffer } {
   const token = randomBytes(32).toString('base64url');
-  const expiresAt = new Date(Date.now() + REFRESH_TOKEN_DAYS * 86_400_000);
-  return { token, hash: hashRefreshToken(token), expiresAt };
+  return { token, hash: hashToken(token) };
 }
 
 /** No salt and no stretching: 256 random bits cannot be guessed. */
-export function hashRefreshToken(token: string): Buffer {
+export function hashToken(token: string): Buffer {
   return createHash('sha256').update(token).digest();
 }

@@ -3,7 +3,8 @@ import { type Context, requireViewer } from '../context.ts';
 import { empty, sql, type Sql } from '../database/database.ts';
 import type { User } from '../database/generated/client.ts';
 import { badInput, ChatError } from '../errors.ts';
-import { lockPair } from '../friends/pair.ts';
+import { endFriendship, lockPair } from '../friends/pair.ts';
+import { hint } from '../hints.ts';
 import { createLoader } from '../loader.ts';
 import { requireUser, userColumns } from '../users/users.ts';
 
@@ -31,17 +32,22 @@ export async function blockUser(context: Context, blockedId: string | null): Pro
   const { userId } = requireViewer(context);
   if (blockedId === userId) throw badInput('input.userId', 'One cannot block oneself.');
   const user = await requireUser(context, blockedId);
-  await context.database.transaction(async (query) => {
+  const ended = await context.database.transaction(async (query) => {
     await lockPair(query, userId, user.id);
     await query(sql`
       INSERT INTO blocks (blocker_id, blocked_id) VALUES (${userId}::uuid, ${user.id}::uuid) ON CONFLICT DO NOTHING`);
-    await query(sql`
-      DELETE FROM friendships
-        WHERE (user_id, friend_id) IN ((${userId}::uuid, ${user.id}::uuid), (${user.id}::uuid, ${userId}::uuid))`);
-    await query(sql`
+    const wereFriends = await endFriendship(query, userId, user.id);
+    const requests = await query(sql`
       DELETE FROM friend_requests
-        WHERE (from_id, to_id) IN ((${userId}::uuid, ${user.id}::uuid), (${user.id}::uuid, ${userId}::uuid))`);
+        WHERE (from_id, to_id) IN ((${userId}::uuid, ${user.id}::uuid), (${user.id}::uuid, ${userId}::uuid))
+        RETURNING from_id`);
+    return wereFriends || requests.length > 0;
   });
+  if (ended) {
+    // To the other it looks like the end of a friendship, which it is. Strangers are told nothing: it would say who blocks.
+    hint(context.bus, userId, { kind: 'FRIENDSHIP', userId: user.id, status: null });
+    hint(context.bus, user.id, { kind: 'FRIENDSHIP', userId, status: null });
+  }
   return user;
 }
 

@@ -1,6 +1,6 @@
 import { blocked, blockStateOf } from '../blocks/blocks.ts';
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
-import { type Context, requireViewer } from '../context.ts';
+import { type Context, freshContext, requireViewer } from '../context.ts';
 import { empty, join, sql, type Sql } from '../database/database.ts';
 import type { Chatroom, ChatroomKind, Member, User } from '../database/generated/client.ts';
 import { badInput, notFound } from '../errors.ts';
@@ -14,17 +14,19 @@ export interface VisibleChatroom extends Chatroom {
   viewerRole: Member['role'] | null;
   /** The other member of a DIRECT room. */
   opponentId: string | null;
+  /** A DIRECT room that the viewer does not see in lists: hidden, or not begun by the other yet. */
+  isHidden: boolean;
 }
 
 /**
  * The one predicate for who may see a room (`c`): its members, and an OPEN room everyone. Its messages,
  * members and cursor are for members alone: see {@link isMember}.
  */
-const visibleTo = (userId: string): Sql => sql`(c.kind = 'OPEN' OR ${isMember(sql`c.id`, userId)})`;
+const visibleTo = (userId: string): Sql => sql`(c.kind = 'OPEN' OR ${isMember(sql`c.id`, sql`${userId}::uuid`)})`;
 
 /** Whether a user is a member of a room now. */
-export function isMember(chatroomId: Sql, userId: string): Sql {
-  return sql`EXISTS (SELECT FROM members v WHERE v.chatroom_id = ${chatroomId} AND v.user_id = ${userId}::uuid)`;
+export function isMember(chatroomId: Sql, user: Sql): Sql {
+  return sql`EXISTS (SELECT FROM members own WHERE own.chatroom_id = ${chatroomId} AND own.user_id = ${user})`;
 }
 
 /** A room's row as `VisibleChatroom`; `c` names the table. */
@@ -34,6 +36,8 @@ export const visibleColumns = (userId: string): Sql => sql`
   c.last_message_at AS "lastMessageAt", c.active_at AS "activeAt",
   (SELECT count(*)::int FROM members m WHERE m.chatroom_id = c.id) AS "memberCount",
   (SELECT role FROM members m WHERE m.chatroom_id = c.id AND m.user_id = ${userId}::uuid) AS "viewerRole",
+  EXISTS (SELECT FROM members m
+    WHERE m.chatroom_id = c.id AND m.user_id = ${userId}::uuid AND m.hidden_at_number >= c.last_number) AS "isHidden",
   CASE WHEN c.kind = 'DIRECT'
     THEN (SELECT user_id FROM members m WHERE m.chatroom_id = c.id AND m.user_id <> ${userId}::uuid)
   END AS "opponentId"`;
@@ -71,7 +75,7 @@ export async function requireMembership(context: Context, chatroomId: string | n
   return chatroom;
 }
 
-/** The viewer's rooms, most recently active first. */
+/** The viewer's rooms, most recently active first; without the DIRECT ones that are hidden from them. */
 export async function listChatrooms(context: Context, args: ConnectionArgs): Promise<Connection<VisibleChatroom>> {
   const { userId } = requireViewer(context);
   return connect<VisibleChatroom, string[]>(args, {
@@ -81,7 +85,7 @@ export async function listChatrooms(context: Context, args: ConnectionArgs): Pro
       context.database.query<VisibleChatroom>(sql`
         SELECT ${visibleColumns(userId)} FROM chatrooms c
           JOIN members mine ON mine.chatroom_id = c.id AND mine.user_id = ${userId}::uuid
-          WHERE true
+          WHERE (mine.hidden_at_number IS NULL OR mine.hidden_at_number < c.last_number)
             ${after === null ? empty : sql`AND (c.active_at, c.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`}
             ${before === null ? empty : sql`AND (c.active_at, c.id) > (${before[0]}::timestamptz, ${before[1]}::uuid)`}
           ORDER BY c.active_at ${reverse ? empty : sql`DESC`}, c.id ${reverse ? empty : sql`DESC`} LIMIT ${limit}`),
@@ -120,7 +124,7 @@ export const memberByKey = createLoader<Member>((context, keys) => {
   });
   return context.database.query<Member>(sql`
       SELECT ${memberColumns} FROM members m
-        WHERE (m.chatroom_id, m.user_id) IN (${join(pairs)}) AND ${isMember(sql`m.chatroom_id`, userId)}`);
+        WHERE (m.chatroom_id, m.user_id) IN (${join(pairs)}) AND ${isMember(sql`m.chatroom_id`, sql`${userId}::uuid`)}`);
 }, memberKey);
 
 /** The key of a member in its id and in loaders. */
@@ -156,11 +160,10 @@ export async function createChatroom(context: Context, input: NewChatroom): Prom
       ? await createDirect(context, userId, checkPair(input, memberIds, userId))
       : await createShared(
           context,
-          userId,
           checkShared(input),
           memberIds.filter((memberId) => memberId !== userId),
         );
-  return requireMembership(context, id);
+  return requireMembership(freshContext(context), id);
 }
 
 function checkPair(input: NewChatroom, memberIds: (string | null)[], userId: string): string {
@@ -181,7 +184,7 @@ function checkShared(input: NewChatroom): { kind: ChatroomKind; name: string | n
   return { kind: input.kind, name, topic: checkText(input.topic, 'input.topic', 500) };
 }
 
-function checkText(text: string | null | undefined, path: string, most: number): string | null {
+export function checkText(text: string | null | undefined, path: string, most: number): string | null {
   if (text == null) return null;
   const trimmed = text.trim();
   if (trimmed === '' || countCharacters(trimmed) > most || !isStorable(trimmed)) {
@@ -205,46 +208,39 @@ function directKeyOf(userId: string, opponentId: string): string {
 }
 
 async function createDirect(context: Context, userId: string, opponentId: string): Promise<string> {
-  const directKey = directKeyOf(userId, opponentId);
   await requireUsers(context, [opponentId]);
-  const existing = await context.database.prisma.chatroom.findUnique({ where: { directKey }, select: { id: true } });
-  if (existing) return existing.id;
-  // Both may ask at once: the second waits on the unique key, and then finds what the first has made.
-  const [made] = await context.database.query<{ id: string }>(sql`
-    WITH room AS (
-      INSERT INTO chatrooms (kind, direct_key, owner_id) VALUES ('DIRECT', ${directKey}, ${userId}::uuid)
-        ON CONFLICT (direct_key) DO NOTHING RETURNING id
-    ), paired AS (
-      INSERT INTO members (chatroom_id, user_id)
-        SELECT room.id, u.id FROM room, users u WHERE u.id IN (${userId}::uuid, ${opponentId}::uuid)
-    )
-    SELECT id FROM room`);
-  if (made) return made.id;
-  const { id } = await context.database.prisma.chatroom.findUniqueOrThrow({
-    where: { directKey },
-    select: { id: true },
-  });
+  const directKey = directKeyOf(userId, opponentId);
+  const id = await makeRoom(context, { kind: 'DIRECT', name: null, topic: null, directKey }, [opponentId]);
+  // Whoever opens a room that they had hidden wants to see it.
+  await context.database.query(sql`
+    UPDATE members SET hidden_at_number = NULL
+      WHERE chatroom_id = ${id}::uuid AND user_id = ${userId}::uuid AND hidden_at_number IS NOT NULL`);
   return id;
 }
 
 async function createShared(
   context: Context,
-  userId: string,
   room: { kind: ChatroomKind; name: string | null; topic: string | null },
   memberIds: (string | null)[],
 ): Promise<string> {
   const others = memberIds.filter((memberId) => memberId !== null);
   if (others.length < memberIds.length) throw notFound('user');
   await requireUsers(context, others);
-  const { id } = await context.database.prisma.chatroom.create({
-    data: {
-      ...room,
-      ownerId: userId,
-      members: { create: [{ userId, role: 'OWNER' }, ...others.map((memberId) => ({ userId: memberId }))] },
-    },
-    select: { id: true },
-  });
-  return id;
+  return makeRoom(context, { ...room, directKey: null }, others);
+}
+
+async function makeRoom(
+  context: Context,
+  room: { kind: ChatroomKind; name: string | null; topic: string | null; directKey: string | null },
+  others: readonly string[],
+): Promise<string> {
+  const { userId } = requireViewer(context);
+  const { kind, name, topic, directKey } = room;
+  const [made] = await context.database.query<{ id: string }>(sql`
+    SELECT create_chatroom(${kind}::"ChatroomKind", ${name}, ${topic}, ${directKey}, ${userId}::uuid, ${others}::uuid[]) AS id`);
+  if (!made) throw new Error('create_chatroom answered nothing.');
+  context.sweep.announce();
+  return made.id;
 }
 
 /**
@@ -252,7 +248,7 @@ async function createShared(
  *
  * @throws ChatError `NOT_FOUND`, `BLOCKED`
  */
-async function requireUsers(context: Context, ids: readonly string[]): Promise<void> {
+export async function requireUsers(context: Context, ids: readonly string[]): Promise<void> {
   const found: Pick<User, 'id'>[] = await context.database.prisma.user.findMany({
     where: { id: { in: [...ids] } },
     select: { id: true },

@@ -6,7 +6,8 @@ import { keyOf } from '../ids.ts';
 import { encodeRoomCursor } from '../realtime/cursor.ts';
 import { User, Viewer } from '../users/schema.ts';
 import { requireUser, userById } from '../users/users.ts';
-import { joinChatroom, leaveChatroom, listOpenChatrooms } from './membership.ts';
+import { deleteChatroom, updateChatroom } from './managing.ts';
+import { listOpenChatrooms } from './openChatrooms.ts';
 import {
   chatroomById,
   createChatroom,
@@ -27,7 +28,7 @@ const ChatroomKind = builder.enumType('ChatroomKind', {
   } as const,
 });
 
-const MemberRole = builder.enumType('MemberRole', {
+export const MemberRole = builder.enumType('MemberRole', {
   description: 'What a member may do.',
   values: {
     OWNER: { description: 'Everything. In a DIRECT chatroom nobody is.' },
@@ -168,7 +169,7 @@ const CreateChatroomInput = builder.inputType('CreateChatroomInput', {
   }),
 });
 
-const ChatroomPayload = builder.objectRef<{ chatroom: VisibleChatroom }>('ChatroomPayload').implement({
+export const ChatroomPayload = builder.objectRef<{ chatroom: VisibleChatroom }>('ChatroomPayload').implement({
   description: 'The chatroom as it is now.',
   fields: (t) => ({ chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom.' }) }),
 });
@@ -199,15 +200,24 @@ builder.queryField('openChatrooms', (t) =>
   }),
 );
 
-const ChatroomTargetInput = builder.inputType('ChatroomTargetInput', {
+export const ChatroomTargetInput = builder.inputType('ChatroomTargetInput', {
   description: 'A chatroom.',
   fields: (t) => ({ chatroomId: t.id({ required: true, description: 'Which.' }) }),
 });
 
-const LeaveChatroomPayload = builder.objectRef<{ chatroomId: string }>('LeaveChatroomPayload').implement({
-  description: 'The chatroom that was left.',
+const UpdateChatroomInput = builder.inputType('UpdateChatroomInput', {
+  description: 'What to change: an absent field stays, null clears it.',
   fields: (t) => ({
-    chatroomId: t.exposeID('chatroomId', { description: 'Its id.' }),
+    chatroomId: t.id({ required: true, description: 'Which.' }),
+    name: t.string({ description: '1 to 100 characters; an OPEN chatroom keeps one.' }),
+    topic: t.string({ description: '1 to 500 characters.' }),
+  }),
+});
+
+const DeleteChatroomPayload = builder.objectRef<{ chatroomId: string }>('DeleteChatroomPayload').implement({
+  description: 'The chatroom that is gone, or hidden.',
+  fields: (t) => ({
+    deletedChatroomId: t.exposeID('chatroomId', { description: 'Its id.' }),
     viewer: t.field({
       type: Viewer,
       description: 'The viewer, with their chatrooms.',
@@ -216,28 +226,26 @@ const LeaveChatroomPayload = builder.objectRef<{ chatroomId: string }>('LeaveCha
   }),
 });
 
-builder.mutationFields((t) => {
-  const args = { input: t.arg({ type: ChatroomTargetInput, required: true, description: 'The chatroom.' }) };
-  return {
-    joinChatroom: t.field({
-      type: ChatroomPayload,
-      nullable: true,
-      description: 'Makes the viewer a member of an OPEN chatroom. Fails with `NOT_FOUND` for any other.',
-      args,
-      resolve: async (_, { input }, context) => ({
-        chatroom: await joinChatroom(context, keyOf('Chatroom', input.chatroomId)),
-      }),
+builder.mutationFields((t) => ({
+  updateChatroom: t.field({
+    type: ChatroomPayload,
+    nullable: true,
+    description:
+      'Gives a chatroom another name or topic, for its owner and admins. Fails with `BAD_USER_INPUT`, `NOT_FOUND` or `FORBIDDEN`.',
+    args: { input: t.arg({ type: UpdateChatroomInput, required: true, description: 'What to change.' }) },
+    resolve: async (_, { input: { chatroomId, ...change } }, context) => ({
+      chatroom: await updateChatroom(context, keyOf('Chatroom', chatroomId), change),
     }),
-    leaveChatroom: t.field({
-      type: LeaveChatroomPayload,
-      nullable: true,
-      description:
-        'Ends the viewer’s membership. The owner hands the room on; the last to leave ends it. Fails with `NOT_FOUND`, or `BAD_USER_INPUT` for a DIRECT one.',
-      args,
-      resolve: async (_, { input }, context) => {
-        await leaveChatroom(context, keyOf('Chatroom', input.chatroomId));
-        return { chatroomId: input.chatroomId };
-      },
-    }),
-  };
-});
+  }),
+  deleteChatroom: t.field({
+    type: DeleteChatroomPayload,
+    nullable: true,
+    description:
+      'Ends a chatroom with all that was said in it, for its owner. A DIRECT one is only hidden from the viewer, and read, until the next message. Fails with `NOT_FOUND` or `FORBIDDEN`.',
+    args: { input: t.arg({ type: ChatroomTargetInput, required: true, description: 'The chatroom.' }) },
+    resolve: async (_, { input: { chatroomId } }, context) => {
+      await deleteChatroom(context, keyOf('Chatroom', chatroomId));
+      return { chatroomId };
+    },
+  }),
+}));

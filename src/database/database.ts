@@ -15,7 +15,7 @@ export type Sql = Prisma.Sql;
 export interface Database {
   prisma: PrismaClient;
   /** Runs one statement and answers its rows. */
-  query<Row extends object>(statement: Sql): Promise<Row[]>;
+  query: <Row extends object>(statement: Sql) => Promise<Row[]>;
   /** Runs `work` in one transaction on one connection; its statements see what committed before each. */
   transaction<Result>(work: (query: Database['query']) => Promise<Result>): Promise<Result>;
   /**

@@ -87,7 +87,7 @@ export async function signInDemo(
   const [{ username }] = DEMO_PEOPLE;
   const user = await node.database.prisma.user.findUnique({ where: { id: userId(username) } });
   if (!user) return null;
-  const { accessToken } = await startSession(await createContext(node, undefined), user);
+  const { accessToken } = await startSession(await createContext(node, { authorization: undefined }), user);
   return { username, password: DEMO_PASSWORD, accessToken };
 }
 

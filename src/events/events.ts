@@ -1,9 +1,10 @@
-import { requireMembership } from '../chatrooms/chatrooms.ts';
+import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { type Context, freshContext, requireViewer } from '../context.ts';
 import type { Message } from '../database/generated/client.ts';
 import { notFound } from '../errors.ts';
 import { messageByKey, messageKey } from '../messages/messages.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
+import { type Followed, follow } from '../realtime/follow.ts';
 import { type LogEvent, resumePosition } from '../realtime/log.ts';
 
 /** Something that happened in a room, as one viewer may know it. */
@@ -16,6 +17,21 @@ export interface ChatroomEvent {
   message: Message | null;
   /** The user that it is about. */
   userId: string | null;
+}
+
+/**
+ * Calls `onLost` once the viewer has lost a room, for streams that are told of other things than its log.
+ *
+ * @returns a function that ends it
+ */
+export function watchMembership(context: Context, room: VisibleChatroom, onLost: (error: Error) => void): () => void {
+  const { userId } = requireViewer(context);
+  const events = follow(context.tails, [[room.id, room.lastSeq]]);
+  const watch = async () => {
+    for await (const event of events) if (isLoss(event, userId)) throw notFound('chatroom');
+  };
+  watch().catch(onLost);
+  return () => void events.return?.();
 }
 
 /**
@@ -43,7 +59,7 @@ export async function followChatroom(
           decodeRoomCursor(context.databaseMark, room.id, after, 'after'),
           room.lastSeq,
         );
-  const events = context.tails.follow(room.id, start.seq);
+  const events = follow(context.tails, [[room.id, start.seq]]);
   // What was in the log when the stream began has been missed; without a cursor nothing has.
   const missedUpTo = { seq: room.lastSeq, number: room.lastNumber };
   let position = start.seq;
@@ -58,6 +74,7 @@ export async function followChatroom(
       const { value: event, done } = await events.next();
       if (done) return { value: undefined, done: true };
       position = event.seq;
+      if (isLoss(event, requireViewer(context).userId)) throw notFound('chatroom');
       const seen = await see(context, event, start.number);
       if (seen && (options.only === undefined || seen.kind === options.only)) return { value: seen, done: false };
     }
@@ -74,10 +91,15 @@ export async function followChatroom(
   return stream;
 }
 
+/** Whether an event ends what a user may see of its room. */
+export function isLoss({ kind, userId }: Followed, viewerId: string): boolean {
+  return kind === 'CHATROOM_DELETED' || (kind === 'MEMBER_LEFT' && userId === viewerId);
+}
+
 /** The event as the viewer may see it now, or null: it was known before, or is about what a block hides. */
-async function see(context: Context, event: LogEvent, known: number): Promise<ChatroomEvent | null> {
+async function see(context: Context, event: Followed, known: number): Promise<ChatroomEvent | null> {
   const { kind, chatroomId, number, seq, userId } = event;
-  if (kind === 'MEMBER_LEFT' && userId === requireViewer(context).userId) throw notFound('chatroom');
+  if (kind === 'CHATROOM_DELETED') return null;
   if (kind === 'MESSAGE_ADDED' && number !== null && number <= known) return null;
   const message = number === null ? null : await messageByKey(freshContext(context), messageKey(chatroomId, number));
   if (number !== null && message === null) {

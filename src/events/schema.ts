@@ -1,11 +1,12 @@
 import { builder } from '../builder.ts';
 import { memberByKey, memberKey, requireChatroom } from '../chatrooms/chatrooms.ts';
 import { Chatroom, ChatroomMember } from '../chatrooms/schema.ts';
-import { badInput } from '../errors.ts';
 import { encodeId, keyOf } from '../ids.ts';
 import { Message } from '../messages/schema.ts';
-import { User } from '../users/schema.ts';
+import { encodeAllRoomsCursor } from '../realtime/cursor.ts';
+import { User, Viewer } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
+import { followAllMessages } from './allRooms.ts';
 import { type ChatroomEvent as Event, followChatroom } from './events.ts';
 
 /** The type by which clients know each kind of event. */
@@ -112,22 +113,32 @@ builder.objectRef<Event>('CaughtUp').implement({
   interfaces: [ChatroomEvent],
 });
 
+builder.objectField(Viewer, 'cursor', (t) =>
+  t.string({
+    description:
+      'Where all the viewer’s rooms stand now: pass it as `after` to messageAdded without a room. Never newer than any other field of the same operation.',
+    // In an event, whose fields are read anew, the last sweep is older than them all.
+    resolve: (_, _args, { databaseMark, floor, sweep }) =>
+      encodeAllRoomsCursor(databaseMark, floor ?? sweep.snapshot()),
+  }),
+);
+
 builder.subscriptionFields((t) => ({
   messageAdded: t.field({
     type: MessageAdded,
     nullable: true,
     description:
-      'The messages of a room. With `after`, first those that were missed: everything after the cursor, each once, in order, then what comes. Fails with `NOT_FOUND`, `BAD_USER_INPUT`, or `RESYNC_REQUIRED` where the cursor cannot be honoured any more; ends with `NOT_FOUND` when the viewer loses the room.',
+      'The messages of a room, or of all the viewer’s rooms, those too that they join later. With `after`, first those that were missed: everything after the cursor, each once, in order, then what comes. Over all rooms, messages can come twice right after a resume. Fails with `NOT_FOUND`, `BAD_USER_INPUT`, or `RESYNC_REQUIRED` where the cursor cannot be honoured any more; ends with `NOT_FOUND` when the viewer loses the room.',
     args: {
-      chatroomId: t.arg.id({ description: 'The room. This version needs one.' }),
-      after: t.arg.string({ description: 'A room cursor.' }),
+      chatroomId: t.arg.id({ description: 'The room; all rooms if left out.' }),
+      after: t.arg.string({
+        description: 'Of one room: a room cursor. Of all: `Viewer.cursor`, or the cursor of an event of this stream.',
+      }),
     },
-    subscribe: (_, { chatroomId, after }, context) => {
-      if (chatroomId == null) {
-        throw badInput('chatroomId', 'Name the chatroom. This version has no stream over all of them.');
-      }
-      return followChatroom(context, keyOf('Chatroom', chatroomId), after, { only: 'MESSAGE_ADDED' });
-    },
+    subscribe: (_, { chatroomId, after }, context) =>
+      chatroomId == null
+        ? followAllMessages(context, after)
+        : followChatroom(context, keyOf('Chatroom', chatroomId), after, { only: 'MESSAGE_ADDED' }),
     resolve: (event) => event as MessageEvent,
   }),
   chatroomEvents: t.field({

@@ -4,9 +4,10 @@ import { type Context, requireViewer } from '../context.ts';
 import { type Database, empty, join, sql } from '../database/database.ts';
 import type { FriendRequest, User } from '../database/generated/client.ts';
 import { badInput, notFound } from '../errors.ts';
+import { hint } from '../hints.ts';
 import { createLoader } from '../loader.ts';
 import { requireUser, userColumns } from '../users/users.ts';
-import { lockPair } from './pair.ts';
+import { endFriendship, lockPair } from './pair.ts';
 
 /** What has become of two people. */
 export interface Befriended {
@@ -40,6 +41,7 @@ export async function addFriend(context: Context, friendId: string | null): Prom
       INSERT INTO friend_requests (from_id, to_id) VALUES (${userId}::uuid, ${user.id}::uuid) ON CONFLICT DO NOTHING`);
     return 'PENDING';
   });
+  tellBoth(context, user.id, status);
   return { status, user };
 }
 
@@ -56,6 +58,7 @@ export async function acceptFriend(context: Context, friendId: string | null): P
     if (!(await forgetRequests(query, userId, user.id, 'to'))) throw notFound('friend request');
     await befriend(query, userId, user.id);
   });
+  tellBoth(context, user.id, 'ACCEPTED');
   return { status: 'ACCEPTED', user };
 }
 
@@ -71,6 +74,7 @@ export async function declineFriend(context: Context, friendId: string | null): 
     await lockPair(query, userId, user.id);
     if (!(await forgetRequests(query, userId, user.id, 'either'))) throw notFound('friend request');
   });
+  tellBoth(context, user.id, null);
   return user;
 }
 
@@ -82,13 +86,23 @@ export async function declineFriend(context: Context, friendId: string | null): 
 export async function removeFriend(context: Context, friendId: string | null): Promise<User> {
   const { userId } = requireViewer(context);
   const user = await requireUser(context, friendId);
-  await context.database.transaction(async (query) => {
+  const ended = await context.database.transaction(async (query) => {
     await lockPair(query, userId, user.id);
-    await query(sql`
-      DELETE FROM friendships
-        WHERE (user_id, friend_id) IN ((${userId}::uuid, ${user.id}::uuid), (${user.id}::uuid, ${userId}::uuid))`);
+    return endFriendship(query, userId, user.id);
   });
+  if (ended) tellBoth(context, user.id, null);
   return user;
+}
+
+/** Tells the viewer and another user, after the commit, what is now between them. */
+function tellBoth(context: Context, otherId: string, status: 'PENDING' | 'ACCEPTED' | null): void {
+  const { userId } = requireViewer(context);
+  hint(context.bus, userId, { kind: 'FRIENDSHIP', userId: otherId, status });
+  hint(context.bus, otherId, { kind: 'FRIENDSHIP', userId, status });
+  // Friends see one another's presence: it may be news to both.
+  if (status !== 'ACCEPTED') return;
+  hint(context.bus, userId, { kind: 'PRESENCE', userId: otherId });
+  hint(context.bus, otherId, { kind: 'PRESENCE', userId });
 }
 
 async function befriend(query: Database['query'], a: string, b: string): Promise<void> {
@@ -112,6 +126,13 @@ async function forgetRequests(
   return gone.length > 0;
 }
 
+/** All friends of a user, to tell them something. */
+export async function friendIdsOf(database: Database, userId: string): Promise<string[]> {
+  const rows = await database.query<{ id: string }>(sql`
+    SELECT friend_id AS id FROM friendships WHERE user_id = ${userId}::uuid`);
+  return rows.map(({ id }) => id);
+}
+
 const friendshipWith = createLoader<{ userId: string }>(
   (context, ids) => {
     const { userId } = requireViewer(context);
@@ -127,9 +148,15 @@ export async function isFriend(context: Context, userId: string): Promise<boolea
   return (await friendshipWith(context, userId)) !== null;
 }
 
-/** The viewer's friends, by name. */
-export async function listFriends(context: Context, args: ConnectionArgs): Promise<Connection<User>> {
+/** The viewer's friends, by name; or those who are online now, or are not. */
+export async function listFriends(
+  context: Context,
+  status: 'ONLINE' | 'OFFLINE' | null | undefined,
+  args: ConnectionArgs,
+): Promise<Connection<User>> {
   const { userId } = requireViewer(context);
+  const online = status && [...(await context.presence.online(await friendIdsOf(context.database, userId)))];
+  const isOnline = sql`f.friend_id = ANY(${online}::uuid[])`;
   return connect<User, string>(args, {
     encode: (user) => encodeKeyset('friends', [user.usernameKey]),
     decode: (cursor, path) => decodeKeyset('friends', ['name'], cursor, path)[0] ?? '',
@@ -137,6 +164,7 @@ export async function listFriends(context: Context, args: ConnectionArgs): Promi
       context.database.query<User>(sql`
         SELECT ${userColumns} FROM friendships f JOIN users u ON u.id = f.friend_id
           WHERE f.user_id = ${userId}::uuid
+            ${status == null ? empty : status === 'ONLINE' ? sql`AND ${isOnline}` : sql`AND NOT ${isOnline}`}
             ${after === null ? empty : sql`AND u.username_key > ${after}`}
             ${before === null ? empty : sql`AND u.username_key < ${before}`}
           ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),

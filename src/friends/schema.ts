@@ -3,6 +3,7 @@ import { builder, connectionArgs, defineConnection } from '../builder.ts';
 import { requireViewer } from '../context.ts';
 import type { FriendRequest as FriendRequestRow, User as UserRow } from '../database/generated/client.ts';
 import { keyOf } from '../ids.ts';
+import { PresenceStatus } from '../presence/schema.ts';
 import { User, UserConnection, Viewer } from '../users/schema.ts';
 import { requireUser } from '../users/users.ts';
 import {
@@ -18,7 +19,7 @@ import {
   requestKey,
 } from './friends.ts';
 
-const FriendshipStatus = builder.enumType('FriendshipStatus', {
+export const FriendshipStatus = builder.enumType('FriendshipStatus', {
   description: 'What has become of an addFriend.',
   values: {
     PENDING: { description: 'The other has been asked.' },
@@ -70,8 +71,11 @@ builder.objectFields(Viewer, (t) => ({
   friends: t.field({
     type: UserConnection,
     description: 'The viewer’s friends, by name.',
-    args: connectionArgs(t.arg),
-    resolve: (_, args, context) => listFriends(context, args),
+    args: {
+      ...connectionArgs(t.arg),
+      status: t.arg({ type: PresenceStatus, description: 'Only those who are online now, or are not.' }),
+    },
+    resolve: (_, { status, ...args }, context) => listFriends(context, status, args),
   }),
   friendRequests: t.field({
     type: FriendRequestConnection,

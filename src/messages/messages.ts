@@ -6,6 +6,7 @@ import { empty, join, sql, type Sql } from '../database/database.ts';
 import type { Message } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
+import { announceSeen } from '../reading/seen.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
 import { toVector } from '../search/words.ts';
 import { countCharacters, isStorable } from '../text.ts';
@@ -21,9 +22,9 @@ export const messageColumns = sql`
  * The one predicate for who may read a message (`m`): the members of its room, but not what somebody sent whom they have
  * blocked. In a DIRECT room nobody writes across a block, and what was said before it stays readable.
  */
-export function isReadable(userId: string): Sql {
-  return sql`(${isMember(sql`m.chatroom_id`, userId)} AND NOT (
-    ${hasBlocked(sql`${userId}::uuid`, sql`m.sender_id`)}
+export function isReadable(user: Sql): Sql {
+  return sql`(${isMember(sql`m.chatroom_id`, user)} AND NOT (
+    ${hasBlocked(user, sql`m.sender_id`)}
       AND (SELECT kind FROM chatrooms WHERE id = m.chatroom_id) <> 'DIRECT'))`;
 }
 
@@ -48,7 +49,7 @@ export const messageByKey = createLoader<Message>(
     });
     return context.database.query<Message>(sql`
       SELECT ${messageColumns} FROM messages m
-        WHERE (m.chatroom_id, m.number) IN (${join(pairs)}) AND ${isReadable(userId)}`);
+        WHERE (m.chatroom_id, m.number) IN (${join(pairs)}) AND ${isReadable(sql`${userId}::uuid`)}`);
   },
   (message) => messageKey(message.chatroomId, message.number),
 );
@@ -60,7 +61,7 @@ export const lastMessageOf = createLoader<Message>(
     return context.database.query<Message>(sql`
       SELECT m.* FROM unnest(${chatroomIds}::uuid[]) room (id) CROSS JOIN LATERAL (
         SELECT ${messageColumns} FROM messages m
-          WHERE m.chatroom_id = room.id AND ${isReadable(userId)} ORDER BY m.number DESC LIMIT 1
+          WHERE m.chatroom_id = room.id AND ${isReadable(sql`${userId}::uuid`)} ORDER BY m.number DESC LIMIT 1
       ) m`);
   },
   (message) => message.chatroomId,
@@ -79,7 +80,7 @@ export async function listMessages(
     load: ({ after, before, reverse, limit }) =>
       context.database.query<Message>(sql`
         SELECT ${messageColumns} FROM messages m
-          WHERE m.chatroom_id = ${chatroomId}::uuid AND ${isReadable(userId)}
+          WHERE m.chatroom_id = ${chatroomId}::uuid AND ${isReadable(sql`${userId}::uuid`)}
             ${after === null ? empty : sql`AND m.number > ${after}`}
             ${before === null ? empty : sql`AND m.number < ${before}`}
           ORDER BY m.number ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
@@ -113,12 +114,12 @@ export async function sendMessage(
   if (chatroomId === null) throw notFound('chatroom');
   const replyToNumber = replyNumber(chatroomId, input.replyToKey);
 
-  const [stored] = await context.database.query<Message & { outcome: string }>(sql`
-    SELECT s.outcome, ${messageColumns}
+  const [stored] = await context.database.query<Message & { outcome: string; seenAfter: number | null }>(sql`
+    SELECT s.outcome, s.seen_after AS "seenAfter", ${messageColumns}
       FROM send_message(${chatroomId}::uuid, ${userId}::uuid, ${input.body}, ${toVector(input.body)}::tsvector, ${input.clientMessageId ?? null}, ${replyToNumber}::int) s
       CROSS JOIN LATERAL (SELECT (s.message).*) m`);
   if (!stored) throw new Error('send_message answered nothing.');
-  const { outcome, ...message } = stored;
+  const { outcome, seenAfter, ...message } = stored;
   if (outcome === 'NOT_FOUND') throw notFound('chatroom');
   if (outcome === 'BLOCKED')
     throw new ChatError('BLOCKED', 'One of you has blocked the other: nothing can be sent here.');
@@ -127,6 +128,7 @@ export async function sendMessage(
     throw new ChatError('CONFLICT', 'This clientMessageId was sent with another body. Use a new one for each message.');
   }
   if (outcome === 'SENT') context.tails.nudge(chatroomId, message.seq);
+  if (seenAfter !== null) announceSeen(context, chatroomId, userId, seenAfter);
   return { message, deduplicated: outcome === 'REPEATED' };
 }
 

@@ -2,12 +2,16 @@ import { blockBetween } from '../blocks/blocks.ts';
 import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
 import { type Context, freshContext, requireViewer } from '../context.ts';
-import { empty, join, sql, type Sql } from '../database/database.ts';
+import { type Database, empty, join, sql, type Sql } from '../database/database.ts';
 import type { Message, User } from '../database/generated/client.ts';
+import { hear, hint } from '../hints.ts';
 import { createLoader } from '../loader.ts';
 import { requireReadable } from '../messages/changes.ts';
-import { isReadable, messageKey } from '../messages/messages.ts';
+import { watchMembership } from '../events/events.ts';
+import { isReadable, messageByKey, messageKey } from '../messages/messages.ts';
+import { createMailbox } from '../realtime/mailbox.ts';
 import { userColumns } from '../users/users.ts';
+import { announceSeen } from './seen.ts';
 
 /** Unread messages are counted up to here; the count stays there beyond, and its cost with it. */
 export const MOST_UNREAD = 1_000;
@@ -21,9 +25,16 @@ export const MOST_UNREAD = 1_000;
 export async function markRead(context: Context, key: string | null): Promise<VisibleChatroom> {
   const { userId } = requireViewer(context);
   const { chatroomId, number } = await requireReadable(context, key);
-  await context.database.query(sql`
-    UPDATE members SET last_read_number = ${number}
-      WHERE chatroom_id = ${chatroomId}::uuid AND user_id = ${userId}::uuid AND last_read_number < ${number}`);
+  const [moved] = await context.database.query<{ readBefore: number }>(sql`
+    UPDATE members m SET last_read_number = ${number}
+      FROM (SELECT last_read_number AS mark FROM members
+        WHERE chatroom_id = ${chatroomId}::uuid AND user_id = ${userId}::uuid FOR UPDATE) before
+      WHERE m.chatroom_id = ${chatroomId}::uuid AND m.user_id = ${userId}::uuid AND before.mark < ${number}
+      RETURNING before.mark AS "readBefore"`);
+  if (moved) {
+    hint(context.bus, userId, { kind: 'UNREAD', chatroomId });
+    announceSeen(context, chatroomId, userId, moved.readBefore);
+  }
   return requireMembership(freshContext(context), chatroomId);
 }
 
@@ -31,7 +42,7 @@ export async function markRead(context: Context, key: string | null): Promise<Vi
 const unreadIn = (userId: string): Sql => sql`
   SELECT FROM messages m
     WHERE m.chatroom_id = v.chatroom_id AND m.number > v.last_read_number AND m.kind = 'USER' AND m.deleted_at IS NULL
-      AND m.sender_id IS DISTINCT FROM ${userId}::uuid AND ${isReadable(userId)}
+      AND m.sender_id IS DISTINCT FROM ${userId}::uuid AND ${isReadable(sql`${userId}::uuid`)}
     LIMIT ${MOST_UNREAD}`;
 
 const unreadByChatroom = createLoader<{ chatroomId: string; unread: number }>(
@@ -51,8 +62,12 @@ export async function countUnread(context: Context, chatroomId: string): Promise
 
 /** How many messages of all the viewer's rooms they have not read: exact up to {@link MOST_UNREAD}. */
 export async function countAllUnread(context: Context): Promise<number> {
-  const { userId } = requireViewer(context);
-  const [counted] = await context.database.query<{ unread: number }>(sql`
+  return countUnreadOf(context.database, requireViewer(context).userId);
+}
+
+/** What `Viewer.unreadCount` shows a user. */
+export async function countUnreadOf(database: Database, userId: string): Promise<number> {
+  const [counted] = await database.query<{ unread: number }>(sql`
     SELECT count(*)::int AS unread FROM (
       SELECT FROM members v CROSS JOIN LATERAL (${unreadIn(userId)}) m
         WHERE v.user_id = ${userId}::uuid LIMIT ${MOST_UNREAD}
@@ -104,4 +119,44 @@ export async function listSeenBy(context: Context, message: Message, args: Conne
             ${before === null ? empty : sql`AND u.username_key < ${before}`}
           ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
   });
+}
+
+/**
+ * Messages of the viewer's that every other member has now read, with all of theirs before them; of one room, or of all.
+ * A hint: `Message.seenByAll` is the truth. A stream of one room ends with `NOT_FOUND` when the viewer loses it.
+ *
+ * @param chatroomId undefined for all rooms, null for an id that names none
+ * @throws ChatError `NOT_FOUND` for who is no member
+ */
+export async function followSeen(
+  context: Context,
+  chatroomId: string | null | undefined,
+): Promise<AsyncIterableIterator<Message>> {
+  const { userId } = requireViewer(context);
+  const room = chatroomId === undefined ? null : await requireMembership(context, chatroomId);
+  const told = new Map<string, number>();
+
+  async function read(key: string): Promise<Message | null> {
+    const now = freshContext(context);
+    const message = await messageByKey(now, key);
+    if (message?.senderId !== userId || message.number <= (told.get(message.chatroomId) ?? 0)) return null;
+    if (!(await isSeenByAll(now, message))) return null;
+    told.set(message.chatroomId, message.number);
+    return message;
+  }
+
+  const unsubscribe = hear(context.bus, userId, (what) => {
+    if (what.kind !== 'SEEN' || (room && what.chatroomId !== room.id)) return;
+    mailbox.put(what.chatroomId, messageKey(what.chatroomId, what.number));
+  });
+  const stopWatching =
+    room &&
+    watchMembership(context, room, (error) => {
+      mailbox.fail(error);
+    });
+  const mailbox = createMailbox(read, () => {
+    unsubscribe();
+    stopWatching?.();
+  });
+  return mailbox;
 }

@@ -1,11 +1,12 @@
 import { builder, connectionArgs } from '../builder.ts';
+import type { Message as MessageRow } from '../database/generated/client.ts';
 import type { VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
 import { requireViewer } from '../context.ts';
 import { keyOf } from '../ids.ts';
 import { Message } from '../messages/schema.ts';
 import { UserConnection, Viewer } from '../users/schema.ts';
-import { countAllUnread, countUnread, isSeenByAll, listSeenBy, markRead } from './reading.ts';
+import { countAllUnread, countUnread, followSeen, isSeenByAll, listSeenBy, markRead } from './reading.ts';
 
 builder.objectField(Chatroom, 'unreadCount', (t) =>
   t.int({
@@ -64,5 +65,23 @@ builder.mutationField('markRead', (t) =>
     resolve: async (_, { input }, context) => ({
       chatroom: await markRead(context, keyOf('Message', input.messageId)),
     }),
+  }),
+);
+
+const MessageSeen = builder.objectRef<{ message: MessageRow }>('MessageSeen').implement({
+  description: "Every other member has now read this sender's messages up to this one.",
+  fields: (t) => ({ message: t.expose('message', { type: Message, description: 'The last of them.' }) }),
+});
+
+builder.subscriptionField('messageSeen', (t) =>
+  t.field({
+    type: MessageSeen,
+    nullable: true,
+    description:
+      'When all others have read what the viewer sent: a hint, of which `Message.seenByAll` is the truth. Fails with `NOT_FOUND`, and ends with it when the viewer loses the room.',
+    args: { chatroomId: t.arg.id({ description: 'The room; all of them if left out.' }) },
+    subscribe: (_, { chatroomId }, context) =>
+      followSeen(context, chatroomId == null ? undefined : keyOf('Chatroom', chatroomId)),
+    resolve: (message) => ({ message }),
   }),
 );

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { RedisPubSub } from 'graphql-redis-subscriptions';
 import { PubSub } from 'graphql-subscriptions';
 import { Redis } from 'ioredis';
@@ -28,24 +29,35 @@ interface Engine {
   unsubscribe(id: number): void;
 }
 
+interface Envelope {
+  from: string;
+  payload: unknown;
+}
+
 /** The bus of one node alone, or with a Redis the bus of all nodes that share it. */
 export function createBus(options: { redisUrl?: string | undefined; log: Logger }): Bus {
   const local = new PubSub();
   const redis = options.redisUrl === undefined ? undefined : connectRedis(options.redisUrl, options.log);
   const engines: Engine[] = redis ? [local, redis.pubSub] : [local];
   const { log } = options;
+  // What this node says comes back to it over Redis: it has heard it already.
+  const self = randomUUID();
 
   return {
     publish(topic, payload) {
       for (const engine of engines) {
-        engine.publish(topic, payload).catch((error: unknown) => {
+        engine.publish(topic, { from: self, payload } satisfies Envelope).catch((error: unknown) => {
           log.debug({ error, topic }, 'A hint was lost; the sweep makes up for it.');
         });
       }
     },
     subscribe(topic, onMessage, onReady) {
       const subscriptions = engines.map(async (engine) => {
-        const id = await engine.subscribe(topic, onMessage, {});
+        const hear = (said: unknown) => {
+          const { from, payload } = (said ?? {}) as Partial<Envelope>;
+          if (engine === local || from !== self) onMessage(payload);
+        };
+        const id = await engine.subscribe(topic, hear, {});
         return () => {
           engine.unsubscribe(id);
         };

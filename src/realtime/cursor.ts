@@ -59,6 +59,31 @@ export function decodeRoomCursor(mark: string, chatroomId: string, text: string,
   return { kind, chatroomId, number: Number(number), seq: Number(seq), floor: floor || undefined };
 }
 
+/**
+ * Writes a cursor over all rooms: a snapshot of the database, all of whose events are known to the client. It is a sweep's
+ * or an operation's, and so at least as old as whatever comes with it.
+ */
+export function encodeAllRoomsCursor(mark: string, snapshot: string): string {
+  return Buffer.from(['all', mark, shorten(snapshot)].join(' ')).toString('base64url');
+}
+
+/**
+ * The snapshot in a cursor over all rooms.
+ *
+ * @throws ChatError `BAD_USER_INPUT` for what is none; `RESYNC_REQUIRED` for a cursor of another database
+ */
+export function decodeAllRoomsCursor(mark: string, text: string, path: string): string {
+  const [kind, itsMark, snapshot = '', ...rest] = Buffer.from(text, 'base64url').toString().split(' ');
+  if (kind !== 'all' || !isSnapshot(snapshot) || rest.length > 0) {
+    throw badInput(
+      path,
+      'This is no cursor over all chatrooms. Take it from Viewer.cursor or an event of that stream.',
+    );
+  }
+  if (itsMark !== mark) throw resyncRequired('This cursor comes from another database.');
+  return snapshot;
+}
+
 /** The cursor is sound, but what followed it cannot be told any more. */
 export function resyncRequired(reason: string): ChatError {
   return new ChatError('RESYNC_REQUIRED', `${reason} Query again and subscribe from the new cursor.`);

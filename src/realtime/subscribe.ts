@@ -6,24 +6,44 @@ import { createSourceEventStream, execute, type ExecutionArgs, type ExecutionRes
  *
  * The result is a plain iterator: `return()` of an async generator would wait for a pending `next()`,
  * which in a quiet room never comes. One that fails throws; each transport says so in its own way.
+ *
+ * @param watch calls back when the stream must end, with the reason or, where it is just over, null; answers a function
+ *   that ends the watching
  */
 export async function subscribe<Context>(
   args: ExecutionArgs,
   freshContext: (context: Context) => Context,
+  watch: (context: Context, onEnd: (reason: Error | null) => void) => () => void,
 ): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult> {
   const source = await createSourceEventStream(args);
   if (!(Symbol.asyncIterator in source)) return source;
   const events = source[Symbol.asyncIterator]();
 
+  let reason: Error | null = null;
+  const stopWatching = watch(args.contextValue as Context, (why) => {
+    reason = why;
+    void events.return?.();
+  });
+
   const results: AsyncIterableIterator<ExecutionResult> = {
     [Symbol.asyncIterator]: () => results,
     async next() {
-      const { value, done } = (await events.next()) as IteratorResult<unknown, undefined>;
-      if (done) return { value: undefined, done: true };
-      const contextValue = freshContext(args.contextValue as Context);
-      return { value: await execute({ ...args, rootValue: value, contextValue }), done: false };
+      try {
+        const { value, done } = (await events.next()) as IteratorResult<unknown, undefined>;
+        if (!done) {
+          const contextValue = freshContext(args.contextValue as Context);
+          return { value: await execute({ ...args, rootValue: value, contextValue }), done: false };
+        }
+      } catch (error) {
+        stopWatching();
+        throw error;
+      }
+      stopWatching();
+      if (reason) throw reason;
+      return { value: undefined, done: true };
     },
     async return() {
+      stopWatching();
       await events.return?.();
       return { value: undefined, done: true };
     },

@@ -1,20 +1,30 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { ExecutionArgs, GraphQLError } from 'graphql';
-import { CloseCode, type ServerOptions, type SubscribePayload } from 'graphql-ws';
+import type { ServerOptions, SubscribePayload } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { WebSocketServer } from 'ws';
 
 /** Who is at the other end, as the credential shows that it was opened with. */
 export type Admission =
-  | { admitted: true; /** When the credential runs out, if it does. */ expiresAt: Date | undefined }
-  | { admitted: false; /** Whether a new credential would help. */ retry: boolean; reason: string };
+  | {
+      admitted: true;
+      /** What the client is told with `connection_ack`. */
+      ack: Record<string, unknown>;
+      /**
+       * Watches over the socket, until the function that it answers is called: when the socket has closed.
+       *
+       * @param close called when the credential may do nothing more
+       */
+      watch: (close: (code: number, reason: string) => void) => () => void;
+    }
+  | { admitted: false; code: number; reason: string };
 
 /** What a socket does, told by whoever knows GraphQL and accounts. */
 export interface WebSocketServing {
   /** Whether a page of this origin may connect; programs that are no browsers send none. */
   allowsOrigin: (origin: string, host: string | undefined) => boolean;
-  /** Decides on `connectionParams.authorization`. */
-  admit: (authorization: unknown) => Promise<Admission>;
+  /** Decides on `connectionParams.authorization`, or on the request's cookies. */
+  admit: (authorization: unknown, request: IncomingMessage) => Promise<Admission>;
   /**
    * Parses and validates an operation and gives it a context, as over HTTP.
    *
@@ -37,8 +47,6 @@ type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execut
 const MAX_PAYLOAD = 64 * 1024;
 /** Clients take 1012 as "come back": the server restarts. */
 const SERVICE_RESTART = 1012;
-/** A longer timer overflows and fires at once; tokens live minutes. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Serves GraphQL over WebSocket (graphql-transport-ws) on the HTTP server's port. */
 export function serveWebSockets(options: WebSocketServing & { server: Server; path: string }): {
@@ -65,14 +73,20 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       execute: (args) => (args as Operation).rootValue.execute(args),
       subscribe: (args) => (args as Operation).rootValue.subscribe(args),
       async onConnect({ connectionParams, extra }) {
-        const admission = await options.admit(connectionParams?.['authorization']);
+        const { socket, request } = extra;
+        const admission = await options.admit(connectionParams?.['authorization'], request);
         if (!admission.admitted) {
-          extra.socket.close(admission.retry ? CloseCode.Forbidden : CloseCode.Unauthorized, admission.reason);
+          socket.close(admission.code, admission.reason);
           // Never answered: the socket is closing, and the library would close it with its own code.
           return new Promise<never>(() => undefined);
         }
-        closeAt(extra.socket, admission.expiresAt);
-        return true;
+        const stopWatching = admission.watch((code, reason) => {
+          socket.close(code, reason);
+        });
+        // Whoever hung up before they were admitted is gone already.
+        if (socket.readyState === socket.OPEN) socket.once('close', stopWatching);
+        else stopWatching();
+        return admission.ack;
       },
       async onSubscribe({ connectionParams, extra }, _id, payload) {
         try {
@@ -93,17 +107,4 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       await graphql.dispose();
     },
   };
-}
-
-function closeAt(socket: WebSocket, expiresAt: Date | undefined): void {
-  if (!expiresAt) return;
-  const timer = setTimeout(
-    () => {
-      socket.close(CloseCode.Forbidden, 'The access token has run out. Come back with a new one.');
-    },
-    Math.min(expiresAt.getTime() - Date.now(), LONGEST_TIMER_MS),
-  );
-  socket.once('close', () => {
-    clearTimeout(timer);
-  });
 }

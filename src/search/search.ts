@@ -34,7 +34,7 @@ export async function searchMessages(
         SELECT ${messageColumns} FROM messages m
           WHERE m.search @@ ${words}::tsquery
             ${chatroomId === undefined ? empty : sql`AND m.chatroom_id = ${chatroomId}::uuid`}
-            AND ${isReadable(userId)}
+            AND ${isReadable(sql`${userId}::uuid`)}
             ${after === null ? empty : sql`AND (m.created_at, m.chatroom_id, m.number) < (${after[0]}::timestamptz, ${after[1]}::uuid, ${after[2]}::int)`}
             ${before === null ? empty : sql`AND (m.created_at, m.chatroom_id, m.number) > (${before[0]}::timestamptz, ${before[1]}::uuid, ${before[2]}::int)`}
           ORDER BY m.created_at ${reverse ? empty : sql`DESC`}, m.chatroom_id ${reverse ? empty : sql`DESC`},

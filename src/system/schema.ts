@@ -2,7 +2,9 @@ import { resolveNodes } from '@pothos/plugin-relay';
 import { builder } from '../builder.ts';
 import { requireViewer } from '../context.ts';
 import { badInput, type ErrorCode as Code, errorCodes } from '../errors.ts';
-import { decodeId } from '../ids.ts';
+import { decodeId, keyOf } from '../ids.ts';
+import { Message } from '../messages/schema.ts';
+import { type SentSystemMessage, sendSystemMessage } from './systemMessages.ts';
 import { version } from './version.ts';
 
 /** How many things can be asked for by id at once. */
@@ -52,7 +54,18 @@ const Server = builder.objectRef<object>('Server').implement({
     version: t.string({ description: 'The version of Parley, after semver.org.', resolve: () => version }),
     features: t.stringList({
       description: 'What this version can do, by names that never change their meaning.',
-      resolve: () => ['resume'],
+      resolve: (_, _args, { openId, push }) => [
+        'resume',
+        'cookies',
+        ...(openId ? ['openid'] : []),
+        ...(push.senders.FCM ? ['fcm'] : []),
+        ...(push.senders.WEB_PUSH ? ['web-push'] : []),
+      ],
+    }),
+    webPushPublicKey: t.string({
+      nullable: true,
+      description: 'The VAPID key that browsers subscribe with; null where Web Push is not configured.',
+      resolve: (_, _args, { push }) => push.webPushPublicKey,
     }),
     now: t.field({ type: 'DateTime', description: 'The server’s clock.', resolve: () => new Date() }),
     errorCodes: t.field({
@@ -65,4 +78,46 @@ const Server = builder.objectRef<object>('Server').implement({
 
 builder.queryField('server', (t) =>
   t.field({ type: Server, nullable: true, description: 'What this server is.', resolve: () => ({}) }),
+);
+
+const SendSystemMessageInput = builder.inputType('SendSystemMessageInput', {
+  description: 'What another service says; exactly one of the three targets.',
+  fields: (t) => ({
+    userId: t.id({ description: 'To one user, who has to be online.' }),
+    username: t.string({ description: 'To one user by name, who has to be online.' }),
+    chatroomId: t.id({ description: 'Into a chatroom, which keeps it as a SYSTEM message.' }),
+    body: t.string({ required: true, description: '1 to 10,000 characters after trimming.' }),
+  }),
+});
+
+const SystemMessagePayload = builder.objectRef<SentSystemMessage>('SystemMessagePayload').implement({
+  description: 'It was said.',
+  fields: (t) => ({
+    message: t.expose('message', {
+      type: Message,
+      nullable: true,
+      description: 'The message that the chatroom keeps; a service sees its own fields, not who else is there.',
+    }),
+    onlineRecipients: t.exposeInt('onlineRecipients', { description: 'How many of the addressed users were online.' }),
+  }),
+});
+
+builder.mutationField('sendSystemMessage', (t) =>
+  t.field({
+    type: SystemMessagePayload,
+    nullable: true,
+    description:
+      'For other services, with a service token; users never (`FORBIDDEN`). To a user it is a SystemNotice, or fails with `RECIPIENT_OFFLINE`; a chatroom keeps it. Fails with `BAD_USER_INPUT` or `NOT_FOUND` too.',
+    args: { input: t.arg({ type: SendSystemMessageInput, required: true, description: 'What to say, and to whom.' }) },
+    resolve: (_, { input: { userId, username, chatroomId, body } }, context) =>
+      sendSystemMessage(
+        context,
+        {
+          userId: userId == null ? undefined : keyOf('User', userId),
+          username: username ?? undefined,
+          chatroomId: chatroomId == null ? undefined : keyOf('Chatroom', chatroomId),
+        },
+        body,
+      ),
+  }),
 );

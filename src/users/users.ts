@@ -1,4 +1,4 @@
-import { startSession, type SignedIn } from '../auth/sessions.ts';
+import { requireCookies, startSession, type SignedIn } from '../auth/sessions.ts';
 import { checkPassword } from '../auth/passwords.ts';
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
@@ -6,6 +6,7 @@ import { empty, sql } from '../database/database.ts';
 import type { Prisma, Session, User } from '../database/generated/client.ts';
 import type { FriendPolicy } from '../database/generated/enums.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
+import { queueJob } from '../jobs.ts';
 import { createLoader } from '../loader.ts';
 import { countCharacters, isStorable } from '../text.ts';
 
@@ -14,10 +15,11 @@ export interface SignUp {
   password: string;
   email?: string | null | undefined;
   nickname?: string | null | undefined;
+  cookie: boolean;
 }
 
 /**
- * Makes an account and signs it in.
+ * Makes an account and signs it in. An address is sent a mail that proves it.
  *
  * @throws ChatError `BAD_USER_INPUT`, `USERNAME_TAKEN`, `EMAIL_TAKEN`
  */
@@ -26,6 +28,7 @@ export async function signUp(context: Context, input: SignUp): Promise<SignedIn>
   const nickname = input.nickname == null ? username : checkNickname(input.nickname, 'input.nickname');
   const email = input.email == null ? null : checkEmail(input.email, 'input.email');
   checkPassword(input.password, 'input.password');
+  if (input.cookie) requireCookies(context);
 
   const passwordHash = await context.passwords.hash(input.password);
   const usernameKey = nameKey(username);
@@ -34,8 +37,11 @@ export async function signUp(context: Context, input: SignUp): Promise<SignedIn>
   const [user] = await context.database.query<User>(sql`
     INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, password_hash)
       VALUES (${username}, ${usernameKey}, ${nickname}, ${nameKey(nickname)}, ${email}, ${emailKey}, ${passwordHash})
-      ON CONFLICT DO NOTHING RETURNING id`);
-  if (user) return startSession(context, user);
+      ON CONFLICT DO NOTHING RETURNING id, password_hash AS "passwordHash"`);
+  if (user) {
+    if (email) await queueJob(context.database.query, 'send_mail', { userId: user.id, purpose: 'VERIFY_EMAIL' });
+    return startSession(context, user, input.cookie);
+  }
   if (await context.database.prisma.user.findUnique({ where: { usernameKey } })) {
     throw new ChatError('USERNAME_TAKEN', 'Someone has this username. Choose another.');
   }
@@ -47,7 +53,10 @@ export async function signUp(context: Context, input: SignUp): Promise<SignedIn>
  *
  * @throws ChatError `INVALID_CREDENTIALS`, alike and after the same time for a wrong name and a wrong password
  */
-export async function signIn(context: Context, usernameOrEmail: string, password: string): Promise<SignedIn> {
+export async function signIn(
+  context: Context,
+  { usernameOrEmail, password, cookie }: { usernameOrEmail: string; password: string; cookie: boolean },
+): Promise<SignedIn> {
   const key = nameKey(usernameOrEmail.trim());
   // No username has an '@', so that a name can never be someone else's address.
   const user = isStorable(key)
@@ -58,7 +67,7 @@ export async function signIn(context: Context, usernameOrEmail: string, password
   if (!(await context.passwords.fits(password, user?.passwordHash)) || !user) {
     throw new ChatError('INVALID_CREDENTIALS', 'The name or the password is wrong.');
   }
-  return startSession(context, user);
+  return startSession(context, user, cookie);
 }
 
 /** A user by key. Everyone who is signed in may see every user. */
@@ -116,7 +125,7 @@ export interface ProfileChange {
 const MOST_BIO_CHARACTERS = 500;
 
 /**
- * Changes the viewer's profile: an absent field stays, null clears it. Another address is unverified.
+ * Changes the viewer's profile: an absent field stays, null clears it. Another address is unverified, and sent a mail.
  *
  * @throws ChatError `BAD_USER_INPUT`, `EMAIL_TAKEN`
  */
@@ -140,6 +149,9 @@ export async function updateProfile(context: Context, change: ProfileChange): Pr
     if ((error as { code?: string }).code !== 'P2002') throw error;
     throw new ChatError('EMAIL_TAKEN', 'An account has this e-mail address. Use another.');
   });
+  if (data.email && data.email !== oldEmail) {
+    await queueJob(context.database.query, 'send_mail', { userId, purpose: 'VERIFY_EMAIL' });
+  }
 }
 
 function checkBio(bio: string): string {
@@ -183,7 +195,8 @@ export const sessionById = createLoader<Session>(
 export const userColumns = sql`
   u.id, u.username, u.username_key AS "usernameKey", u.nickname, u.nickname_key AS "nicknameKey", u.bio, u.email,
   u.email_key AS "emailKey", u.email_verified_at AS "emailVerifiedAt", u.password_hash AS "passwordHash",
-  u.friend_policy AS "friendPolicy", u.is_bot AS "isBot", u.created_at AS "createdAt", u.updated_at AS "updatedAt"`;
+  u.friend_policy AS "friendPolicy", u.is_bot AS "isBot", u.created_at AS "createdAt", u.updated_at AS "updatedAt",
+  u.last_seen_at AS "lastSeenAt"`;
 
 /**
  * What names are compared by: equal without regard to letter case, width and composition (NFKC). Upper

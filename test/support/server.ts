@@ -32,7 +32,12 @@ async function admin(url: string, statement: string): Promise<void> {
 
 /** A node on a database of its own, or on one that it shares with others. It ends with the test. */
 export async function startTestServer(
-  options: { databaseUrl?: string; redisUrl?: string; env?: Record<string, string> } = {},
+  options: {
+    databaseUrl?: string;
+    redisUrl?: string;
+    env?: Record<string, string>;
+    presenceTimes?: { leaseMs: number; graceMs: number };
+  } = {},
 ): Promise<TestServer> {
   const databaseUrl = options.databaseUrl ?? (await createTestDatabase());
   let statements: string[] = [];
@@ -47,6 +52,7 @@ export async function startTestServer(
     databaseUrl,
     authSecret: AUTH_SECRET,
     log: pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
+    presenceTimes: options.presenceTimes,
     onStatement: (text) => statements.push(text),
   });
   let stopped: Promise<void> | undefined;
@@ -58,7 +64,7 @@ export async function startTestServer(
     databaseUrl,
     statements() {
       // The sweep asks once a second, whatever else goes on.
-      const seen = statements.filter((text) => !text.includes('pg_snapshot_xmin(pg_current_snapshot())'));
+      const seen = statements.filter((text) => !text.includes('FROM endings'));
       statements = [];
       return seen;
     },

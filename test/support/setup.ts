@@ -7,6 +7,7 @@ import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { startEmbeddedPostgres } from '../../src/database/embedded.ts';
 import { applyMigrations } from '../../src/database/migrations.ts';
+import { migrateJobs } from '../../src/jobs.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -32,7 +33,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await client.connect();
   await client.query('CREATE DATABASE template');
   await client.end();
-  await applyMigrations(postgres.url.replace(/parley$/, 'template'));
+  const template = postgres.url.replace(/parley$/, 'template');
+  await applyMigrations(template);
+  await migrateJobs(template);
 
   const redisServer = findRedis();
   if (!redisServer)

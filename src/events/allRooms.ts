@@ -1,0 +1,188 @@
+import { type Context, freshContext, requireViewer } from '../context.ts';
+import { sql } from '../database/database.ts';
+import type { Message } from '../database/generated/client.ts';
+import { messageByKey, messageKey } from '../messages/messages.ts';
+import { decodeAllRoomsCursor, encodeAllRoomsCursor, resyncRequired } from '../realtime/cursor.ts';
+import { type Followed, follow } from '../realtime/follow.ts';
+import type { ChatroomEvent } from './events.ts';
+import { isLoss } from './events.ts';
+
+/** How far a stream over all rooms can be behind in one of them. */
+const MOST_MISSED = 100_000;
+
+/** Something that happened in one of the viewer's rooms, and where the stream over all of them then stands. */
+export interface AnywhereEvent {
+  event: Followed;
+  cursor: string;
+}
+
+/**
+ * Follows all rooms of the viewer, those too that they join later; without those that they lose.
+ *
+ * Its cursor is a snapshot of the database, all of whose events have been handed on. It moves on when the stream has
+ * reached everything that a sweep has found, and so about once a second: what came since is repeated after a resume, and
+ * nothing is lost.
+ *
+ * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED` for one that cannot be honoured any
+ *   more, before anything is sent
+ */
+export async function followAllRooms(
+  context: Context,
+  after: string | null | undefined,
+): Promise<AsyncIterableIterator<AnywhereEvent, undefined>> {
+  const { userId } = requireViewer(context);
+  const { sweep, tails, databaseMark } = context;
+  const since = after == null ? null : decodeAllRoomsCursor(databaseMark, after, 'after');
+  const events = follow(tails, []);
+  /** How far each room must be read for `swept` to be reached. */
+  const owed = new Map<string, number>();
+  let swept: string | null = null;
+  let reached = since;
+
+  // Before the rooms are looked up, so that who joins one meanwhile is heard of, and what is told of them counts.
+  const stopListening = sweep.listen(({ snapshot, rooms }) => {
+    for (const { chatroomId, seq, joined } of rooms) {
+      const joins = joined?.filter((join) => join.userId === userId).map((join) => join.seq) ?? [];
+      if (joins.length > 0) events.add(chatroomId, Math.max(...joins) - 1);
+      owe(chatroomId, seq);
+    }
+    swept = snapshot;
+    settle();
+  });
+  let started = false;
+  function owe(chatroomId: string, seq: number): void {
+    const position = events.position(chatroomId);
+    if (started && (position === undefined || position >= seq)) return;
+    owed.set(chatroomId, Math.max(seq, owed.get(chatroomId) ?? 0));
+  }
+  function settle(): void {
+    if (started && owed.size === 0 && swept !== null) reached = swept;
+  }
+
+  try {
+    const places = await findPlaces(context, since);
+    reached ??= places.snapshot;
+    for (const { chatroomId, seq } of places.rooms) events.add(chatroomId, seq);
+    started = true;
+    const told = [...owed, ...places.rooms.map((room) => [room.chatroomId, room.lastSeq] as const)];
+    owed.clear();
+    for (const [chatroomId, seq] of told) owe(chatroomId, seq);
+  } catch (error) {
+    stopListening();
+    await events.return?.();
+    throw error;
+  }
+
+  async function next(): Promise<IteratorResult<AnywhereEvent, undefined>> {
+    const { value: event, done } = await events.next();
+    if (done) return { value: undefined, done: true };
+    const { chatroomId, seq } = event;
+    if (isLoss(event, userId)) {
+      events.drop(chatroomId);
+      owed.delete(chatroomId);
+      // Who was taken in again meanwhile goes on; a sweep may have said so while the room was still followed.
+      if (await isMemberNow(context, chatroomId, userId)) events.add(chatroomId, seq);
+    }
+    const cursor = encodeAllRoomsCursor(databaseMark, reached ?? '');
+    if (seq >= (owed.get(chatroomId) ?? Infinity)) owed.delete(chatroomId);
+    settle();
+    return { value: { event, cursor }, done: false };
+  }
+
+  const stream: AsyncIterableIterator<AnywhereEvent, undefined> = {
+    [Symbol.asyncIterator]: () => stream,
+    next,
+    async return() {
+      stopListening();
+      await events.return?.();
+      return { value: undefined, done: true };
+    },
+  };
+  return stream;
+}
+
+/** The messages of all the viewer's rooms, as they may see them. */
+export async function followAllMessages(
+  context: Context,
+  after: string | null | undefined,
+): Promise<AsyncIterableIterator<ChatroomEvent & { message: Message }>> {
+  const events = await followAllRooms(context, after);
+  const stream: AsyncIterableIterator<ChatroomEvent & { message: Message }> = {
+    [Symbol.asyncIterator]: () => stream,
+    async next() {
+      for (;;) {
+        const { value, done } = await events.next();
+        if (done) return { value: undefined, done: true };
+        const { kind, chatroomId, number, userId } = value.event;
+        if (kind !== 'MESSAGE_ADDED' || number === null) continue;
+        const message = await messageByKey(freshContext(context), messageKey(chatroomId, number));
+        if (message) return { value: { kind, chatroomId, cursor: value.cursor, message, userId }, done: false };
+      }
+    },
+    async return() {
+      await events.return?.();
+      return { value: undefined, done: true };
+    },
+  };
+  return stream;
+}
+
+interface Place {
+  chatroomId: string;
+  /** What has been handed on. */
+  seq: number;
+  /** What there is. */
+  lastSeq: number;
+}
+
+/**
+ * Where each of the viewer's rooms stands, or stood in the snapshot `since`. Who has joined a room since begins with that.
+ *
+ * Within a room commits follow `seq`, so that a snapshot has seen all up to some event and nothing after it.
+ */
+async function findPlaces(context: Context, since: string | null): Promise<{ snapshot: string; rooms: Place[] }> {
+  const { userId } = requireViewer(context);
+  const [found] = await context.database.query<{
+    snapshot: string;
+    known: boolean;
+    rooms: (Place & { seen: number | null; next: number | null; joined: number | null })[];
+  }>(sql`
+    SELECT pg_current_snapshot()::text AS snapshot,
+      pg_snapshot_xmax(${since}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
+      (SELECT coalesce(json_agg(place), '[]') FROM (
+        SELECT c.id AS "chatroomId", c.last_seq AS "lastSeq", seen.seq AS seen,
+          (SELECT min(e.seq) FROM events e WHERE e.chatroom_id = c.id AND e.seq > coalesce(seen.seq, 0)) AS next,
+          (SELECT max(e.seq) FROM events e
+            WHERE e.chatroom_id = c.id AND e.seq > greatest(seen.seq, c.last_seq - ${MOST_MISSED})
+              AND e.kind = 'MEMBER_JOINED' AND e.user_id = v.user_id) AS joined
+          FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
+          LEFT JOIN LATERAL (
+            SELECT e.seq FROM events e
+              WHERE e.chatroom_id = c.id AND e.seq > c.last_seq - ${MOST_MISSED}
+                AND (${since}::pg_snapshot IS NULL OR pg_visible_in_snapshot(e.xid, ${since}::pg_snapshot))
+              ORDER BY e.seq DESC LIMIT 1
+          ) seen ON true
+          WHERE v.user_id = ${userId}::uuid
+      ) place) AS rooms`);
+  if (!found) throw new Error('PostgreSQL gave no snapshot.');
+  if (since === null) {
+    return { snapshot: found.snapshot, rooms: found.rooms.map((room) => ({ ...room, seq: room.lastSeq })) };
+  }
+  if (!found.known) throw resyncRequired('This database is older than the cursor.');
+  const rooms = found.rooms.map((room) => {
+    const { seen, next, joined, lastSeq } = room;
+    const seq = joined === null ? (seen ?? (next === null ? lastSeq : 0)) : joined - 1;
+    // The log goes on right after what the cursor has seen, or its beginning has been cleared away.
+    if (joined === null && next !== null && next !== seq + 1) {
+      throw resyncRequired('What followed this cursor has been cleared away.');
+    }
+    return { chatroomId: room.chatroomId, seq, lastSeq };
+  });
+  return { snapshot: found.snapshot, rooms };
+}
+
+async function isMemberNow(context: Context, chatroomId: string, userId: string): Promise<boolean> {
+  const found = await context.database.query(sql`
+    SELECT FROM members WHERE chatroom_id = ${chatroomId}::uuid AND user_id = ${userId}::uuid`);
+  return found.length > 0;
+}

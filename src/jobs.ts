@@ -1,0 +1,59 @@
+import { Logger as WorkerLogger, run, runMigrations, type Task } from 'graphile-worker';
+import type { Logger } from 'pino';
+import { type Database, sql } from './database/database.ts';
+
+/** What can be queued, and what each job has to know. */
+export interface Jobs {
+  /** A mail with a new token to a user's address. */
+  send_mail: { userId: string; purpose: 'VERIFY_EMAIL' | 'RESET_PASSWORD' };
+  /** Finds who is to be told of a message; queued by `send_message` itself. */
+  push_message: { chatroomId: string; number: number };
+  /** Tells one device of a message. */
+  push_device: { deviceId: string; chatroomId: string; number: number };
+}
+
+/** A job that fails is run again, after 1 s, 3 s, 7 s … up to this many times: within three hours. */
+const MOST_ATTEMPTS = 12;
+
+/** Queues a job, in the transaction of `query`: it runs if that commits. */
+export async function queueJob<Name extends keyof Jobs>(
+  query: Database['query'],
+  name: Name,
+  payload: Jobs[Name],
+): Promise<void> {
+  await query(sql`
+    SELECT FROM graphile_worker.add_job(${name}, ${JSON.stringify(payload)}::json, max_attempts => ${MOST_ATTEMPTS}::int)`);
+}
+
+/** Makes the queue's own tables; at the same time as the migrations. */
+export async function migrateJobs(databaseUrl: string, log?: Logger): Promise<void> {
+  await runMigrations({ connectionString: databaseUrl, logger: workerLogger(log) });
+}
+
+/** Runs what is queued, on this node beside others. Answers a function that finishes what is under way and stops. */
+export async function startJobs(options: {
+  databaseUrl: string;
+  log: Logger;
+  tasks: { [Name in keyof Jobs]: (payload: Jobs[Name]) => Promise<void> };
+}): Promise<() => Promise<void>> {
+  const taskList = Object.fromEntries(
+    Object.entries(options.tasks).map(([name, task]): [string, Task] => [name, (payload) => task(payload as never)]),
+  );
+  const runner = await run({
+    connectionString: options.databaseUrl,
+    maxPoolSize: 3,
+    concurrency: 2,
+    noHandleSignals: true,
+    logger: workerLogger(options.log),
+    taskList,
+  });
+  return () => runner.stop();
+}
+
+/** The queue's own log, in ours: what it says of each job is for debugging, but a job that fails is worth a warning. */
+function workerLogger(log: Logger | undefined): WorkerLogger {
+  return new WorkerLogger(() => (level, message, meta) => {
+    if (String(level) === 'error') log?.warn({ meta: (meta as { failure?: unknown } | undefined)?.failure }, message);
+    else log?.debug(message);
+  });
+}

@@ -1,0 +1,71 @@
+/**
+ * What waits for one subscriber: the latest of each key. However much happens while it does not read, a mailbox holds no
+ * more than there are keys.
+ */
+export interface Mailbox<Item, Event> extends AsyncIterableIterator<Event, undefined> {
+  /** Puts an item in the place of what waits under the same key. */
+  put(key: string, item: Item): void;
+  /** Ends the stream with an error, once what waits has been read. */
+  fail(error: unknown): void;
+}
+
+/**
+ * @param read makes the event of an item, at the moment at which the subscriber takes it; null where it is not for them
+ * @param onReturn called once, when the subscriber has gone or the stream has failed
+ */
+export function createMailbox<Item, Event>(
+  read: (item: Item) => Promise<Event | null>,
+  onReturn: () => void,
+): Mailbox<Item, Event> {
+  const items = new Map<string, Item>();
+  let failure: { error: unknown } | null = null;
+  let ended = false;
+  let wake = () => {};
+
+  function end(): void {
+    if (ended) return;
+    ended = true;
+    onReturn();
+    wake();
+  }
+
+  const mailbox: Mailbox<Item, Event> = {
+    [Symbol.asyncIterator]: () => mailbox,
+    put(key, item) {
+      if (ended) return;
+      // Deleted first, so that the newest is the last to be read.
+      items.delete(key);
+      items.set(key, item);
+      wake();
+    },
+    fail(error) {
+      failure = { error };
+      wake();
+    },
+    async next() {
+      while (!ended) {
+        const [first] = items;
+        if (first) {
+          items.delete(first[0]);
+          const value = await read(first[1]).catch((error: unknown) => {
+            end();
+            throw error;
+          });
+          if (value === null) continue;
+          return { value, done: false };
+        }
+        if (failure) {
+          end();
+          throw failure.error;
+        }
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+      return { value: undefined, done: true };
+    },
+    return() {
+      end();
+      return Promise.resolve({ value: undefined, done: true });
+    },
+  };
+  return mailbox;
+}

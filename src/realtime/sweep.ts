@@ -1,0 +1,103 @@
+import type { Logger } from 'pino';
+import { type Database, sql } from '../database/database.ts';
+import type { Bus } from './bus.ts';
+
+/** What one look at the database found. */
+export interface Swept {
+  /** The `pg_snapshot` that was looked at: whatever it sees, this sweep or one before has told. */
+  snapshot: string;
+  /** The rooms in which something has happened, how far their logs reach, and who has joined them at which place. */
+  rooms: { chatroomId: string; seq: number; joined: { userId: string; seq: number }[] | null }[];
+  /** The sessions and rooms that are no more. */
+  ended: string[];
+}
+
+/** Asks the database once a second what has changed, for whatever lost its nudge. */
+export interface Sweep {
+  /** Calls a function after each look. Answers a function that ends it. */
+  listen(listener: (swept: Swept) => void): () => void;
+  /** The snapshot of the latest look. */
+  snapshot(): string;
+  /** Tells all nodes, after the commit, to look at once: somebody has joined, or something has ended. */
+  announce(): void;
+  stop(): void;
+}
+
+const SWEEP_MS = 1_000;
+const TOPIC = 'sweep';
+
+/**
+ * Starts the sweep of one node.
+ *
+ * What one look could not see, because it was not yet committed, belongs to transactions at or after its snapshot's
+ * xmin: the next look begins there. No clock and no margin is involved, and the cost follows what has changed, not what
+ * is watched.
+ */
+export async function startSweep(options: { database: Database; bus: Bus; log: Logger }): Promise<Sweep> {
+  const { database, bus, log } = options;
+  const listeners = new Set<(swept: Swept) => void>();
+  // Before anything is watched: what is committed from here on, the first look sees.
+  let snapshot = await currentSnapshot(database);
+  let state: 'idle' | 'looking' | 'looking, and again' = 'idle';
+
+  async function look(): Promise<void> {
+    try {
+      const [swept] = await database.query<Swept>(sql`
+        WITH since AS (SELECT pg_snapshot_xmin(${snapshot}::pg_snapshot) AS xid)
+        SELECT pg_current_snapshot()::text AS snapshot,
+          (SELECT coalesce(json_agg(room), '[]') FROM (
+            SELECT chatroom_id AS "chatroomId", max(seq) AS seq,
+                   json_agg(json_build_object('userId', user_id, 'seq', seq)) FILTER (WHERE kind = 'MEMBER_JOINED') AS joined
+              FROM events WHERE xid >= (SELECT xid FROM since) GROUP BY chatroom_id) room) AS rooms,
+          (SELECT coalesce(json_agg(id), '[]') FROM endings WHERE xid >= (SELECT xid FROM since)) AS ended`);
+      if (!swept) return;
+      snapshot = swept.snapshot;
+      for (const listener of listeners) listener(swept);
+    } catch (error) {
+      log.warn({ error }, 'The database cannot be asked what has changed; trying again in a second.');
+    }
+  }
+
+  async function run(): Promise<void> {
+    if (state !== 'idle') {
+      // The look under way may have begun before what it is now asked to find.
+      state = 'looking, and again';
+      return;
+    }
+    do {
+      state = 'looking';
+      await look();
+    } while (wasAskedAgain());
+    state = 'idle';
+  }
+  const wasAskedAgain = () => state === 'looking, and again';
+
+  const timer = setInterval(() => void run(), SWEEP_MS);
+  timer.unref();
+  // When the bus comes back, what was said meanwhile is lost: it is looked for at once.
+  const unsubscribe = bus.subscribe(
+    TOPIC,
+    () => void run(),
+    () => void run(),
+  );
+  return {
+    listen(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    announce() {
+      bus.publish(TOPIC, {});
+    },
+    snapshot: () => snapshot,
+    stop() {
+      clearInterval(timer);
+      unsubscribe();
+    },
+  };
+}
+
+async function currentSnapshot(database: Database): Promise<string> {
+  const [found] = await database.query<{ snapshot: string }>(sql`SELECT pg_current_snapshot()::text AS snapshot`);
+  if (!found) throw new Error('PostgreSQL gave no snapshot.');
+  return found.snapshot;
+}

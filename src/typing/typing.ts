@@ -1,0 +1,98 @@
+import { blockStateOf } from '../blocks/blocks.ts';
+import { memberByKey, memberKey, requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
+import { type Context, freshContext, requireViewer } from '../context.ts';
+import type { User } from '../database/generated/client.ts';
+import { watchMembership } from '../events/events.ts';
+import { createMailbox } from '../realtime/mailbox.ts';
+import { userById } from '../users/users.ts';
+
+/** Whoever does not say again that they are typing has stopped. */
+const TYPING_MS = 10_000;
+
+/** A member has begun or stopped to type. */
+export interface TypingChange {
+  chatroom: VisibleChatroom;
+  user: User;
+  typing: boolean;
+}
+
+/** What is told over the bus: nothing of it is stored. */
+interface Said {
+  userId: string;
+  typing: boolean;
+}
+
+/**
+ * Tells the other members that the viewer types, or has stopped. It is told to those who listen now, and runs out after
+ * 10 s unless it is said again.
+ *
+ * @throws ChatError `NOT_FOUND` for who is no member
+ */
+export async function setTyping(context: Context, chatroomId: string | null, typing: boolean): Promise<void> {
+  const { userId } = requireViewer(context);
+  const { id } = await requireMembership(context, chatroomId);
+  context.bus.publish(topic(id), { userId, typing } satisfies Said);
+}
+
+/**
+ * Who types in a room, of the other members that no block parts from the viewer. Ends with `NOT_FOUND` when the viewer
+ * loses the room.
+ *
+ * @throws ChatError `NOT_FOUND` for who is no member
+ */
+export async function followTyping(
+  context: Context,
+  chatroomId: string | null,
+): Promise<AsyncIterableIterator<TypingChange>> {
+  const room = await requireMembership(context, chatroomId);
+  const { userId: viewerId } = requireViewer(context);
+  const typing = new Map<string, NodeJS.Timeout>();
+
+  async function read(said: Said): Promise<TypingChange | null> {
+    const now = freshContext(context);
+    const chatroom = await requireMembership(now, room.id);
+    const [user, member, block] = await Promise.all([
+      userById(now, said.userId),
+      memberByKey(now, memberKey({ chatroomId: room.id, userId: said.userId })),
+      blockStateOf(now, said.userId),
+    ]);
+    return user && member && !block?.either ? { chatroom, user, typing: said.typing } : null;
+  }
+
+  function tell(said: Said): void {
+    const wasTyping = typing.get(said.userId);
+    if (wasTyping) clearTimeout(wasTyping);
+    typing.delete(said.userId);
+    if (said.typing) {
+      const stop = () => {
+        tell({ ...said, typing: false });
+      };
+      typing.set(said.userId, setTimeout(stop, TYPING_MS).unref());
+    }
+    // Saying the same again only keeps it from running out.
+    if (said.typing !== (wasTyping !== undefined)) mailbox.put(said.userId, said);
+  }
+
+  const unsubscribe = context.bus.subscribe(
+    topic(room.id),
+    (said) => {
+      const { userId, typing: types } = said as Said;
+      if (userId !== viewerId) tell({ userId, typing: types });
+    },
+    () => undefined,
+  );
+  const stopWatching = watchMembership(context, room, (error) => {
+    mailbox.fail(error);
+  });
+  const mailbox = createMailbox(read, () => {
+    unsubscribe();
+    stopWatching();
+    for (const timer of typing.values()) clearTimeout(timer);
+    typing.clear();
+  });
+  return mailbox;
+}
+
+function topic(chatroomId: string): string {
+  return `typing:${chatroomId}`;
+}

@@ -1,0 +1,77 @@
+import { startSession, type SignedIn } from '../auth/sessions.ts';
+import type { OpenIdClaims } from '../auth/openid.ts';
+import type { Context } from '../context.ts';
+import { type Database, sql } from '../database/database.ts';
+import { ChatError } from '../errors.ts';
+import { checkUsername, nameKey } from './users.ts';
+
+/** What is looked for when the wanted names are taken: ann, ann2, ann3 … */
+const MOST_SUFFIXES = 1_000;
+
+/**
+ * Signs in by a token of the configured OpenID provider. The account is made on first use, and belongs to that identity
+ * alone: an account with the same e-mail address is somebody else until they say otherwise.
+ *
+ * @param username what a new account is to be called; without it, as the provider calls them
+ * @throws ChatError `INVALID_CREDENTIALS`; `BAD_USER_INPUT` and `USERNAME_TAKEN` for the username of a new account
+ */
+export async function signInWithIdToken(
+  context: Context,
+  input: { idToken: string; username?: string | null | undefined; cookie: boolean },
+): Promise<SignedIn> {
+  if (!context.openId) throw new ChatError('INVALID_CREDENTIALS', 'This server has no OpenID provider.');
+  const claims = await context.openId.verify(input.idToken);
+  const wanted = input.username == null ? null : checkUsername(input.username, 'input.username');
+  const user = await context.database.transaction(async (query) => {
+    const identity = `${claims.issuer} ${claims.subject}`;
+    // Two devices may bring the same new identity at once: one account is made.
+    await query(sql`SELECT pg_advisory_xact_lock(hashtextextended(${identity}, 1))`);
+    return (await findAccount(query, claims)) ?? (await makeAccount(query, claims, wanted));
+  });
+  return startSession(context, user, input.cookie);
+}
+
+interface Account {
+  id: string;
+  passwordHash: string | null;
+}
+
+async function findAccount(query: Database['query'], { issuer, subject }: OpenIdClaims): Promise<Account | undefined> {
+  const [found] = await query<Account>(sql`
+    SELECT u.id, u.password_hash AS "passwordHash" FROM identities i JOIN users u ON u.id = i.user_id
+      WHERE i.issuer = ${issuer} AND i.subject = ${subject}`);
+  return found;
+}
+
+async function makeAccount(query: Database['query'], claims: OpenIdClaims, wanted: string | null): Promise<Account> {
+  for (const username of wanted === null ? candidates(claims.names) : [wanted]) {
+    const emailKey = claims.email && nameKey(claims.email);
+    const [made] = await query<Account>(sql`
+      WITH address AS (SELECT ${emailKey}::text AS key WHERE NOT EXISTS (SELECT FROM users WHERE email_key = ${emailKey}))
+      INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, email_verified_at)
+        SELECT ${username}, ${nameKey(username)}, ${username}, ${nameKey(username)},
+               CASE WHEN address.key IS NOT NULL THEN ${claims.email}::text END, address.key,
+               CASE WHEN address.key IS NOT NULL THEN now() END
+          FROM (SELECT (SELECT key FROM address) AS key) address
+        ON CONFLICT DO NOTHING RETURNING id, password_hash AS "passwordHash"`);
+    if (!made) continue;
+    await query(sql`
+      INSERT INTO identities (issuer, subject, user_id) VALUES (${claims.issuer}, ${claims.subject}, ${made.id}::uuid)`);
+    return made;
+  }
+  throw new ChatError('USERNAME_TAKEN', 'Someone has this username. Choose another.');
+}
+
+/** What a new account may be called, after what the provider says: made to fit, and numbered until it is free. */
+function* candidates(names: readonly string[]): Generator<string> {
+  const fitting = names
+    .map((name) =>
+      Array.from(name.normalize('NFKC').replace(/[^\p{L}\p{M}\p{Nd}_.-]+/gu, ''))
+        .slice(0, 24)
+        .join(''),
+    )
+    .filter((name) => Array.from(name).length >= 3);
+  yield* fitting;
+  const base = fitting[0] ?? 'user';
+  for (let i = 2; i <= MOST_SUFFIXES; i += 1) yield `${base}${i}`;
+}

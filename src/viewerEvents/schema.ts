@@ -1,0 +1,86 @@
+import { builder } from '../builder.ts';
+import { Chatroom } from '../chatrooms/schema.ts';
+import { requireViewer } from '../context.ts';
+import { FriendshipStatus } from '../friends/schema.ts';
+import { encodeId } from '../ids.ts';
+import { countAllUnread, countUnread } from '../reading/reading.ts';
+import { User, Viewer } from '../users/schema.ts';
+import { userById } from '../users/users.ts';
+import { followViewer, type ViewerEvent as Event } from './viewerEvents.ts';
+
+type EventOf<Kind extends Event['kind']> = Extract<Event, { kind: Kind }>;
+
+const ChatroomAppeared = builder.objectRef<EventOf<'ChatroomAppeared'>>('ChatroomAppeared').implement({
+  description: 'The viewer was added to a room, or a message opened (or reopened) a direct one.',
+  fields: (t) => ({ chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room.' }) }),
+});
+
+const ChatroomVanished = builder.objectRef<EventOf<'ChatroomVanished'>>('ChatroomVanished').implement({
+  description: 'The viewer has left a room, was removed from it, or has hidden it; or it was deleted.',
+  fields: (t) => ({
+    chatroomId: t.id({ description: 'Its id.', resolve: (event) => encodeId('Chatroom', event.chatroomId) }),
+  }),
+});
+
+const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('FriendshipChanged').implement({
+  description: 'A friendship was made, asked for, or ended.',
+  fields: (t) => ({
+    userId: t.id({ description: 'The other.', resolve: (event) => encodeId('User', event.userId) }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'The other; null where the account is gone.',
+      resolve: (event, _args, context) => userById(context, event.userId),
+    }),
+    status: t.expose('status', {
+      type: FriendshipStatus,
+      nullable: true,
+      description: 'Friends, or asked for; null where neither is left.',
+    }),
+    viewer: t.field({
+      type: Viewer,
+      description: 'The viewer, with their lists.',
+      resolve: (_, _args, context) => requireViewer(context),
+    }),
+  }),
+});
+
+const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged').implement({
+  description: 'A room has another number of unread messages.',
+  fields: (t) => ({
+    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room.' }),
+    unreadCount: t.int({
+      description: 'In this room.',
+      resolve: (event, _args, context) => countUnread(context, event.chatroom.id),
+    }),
+    totalUnreadCount: t.int({
+      description: 'In all rooms: Viewer.unreadCount.',
+      resolve: (_, _args, context) => countAllUnread(context),
+    }),
+  }),
+});
+
+const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').implement({
+  description: 'Another service says something to the viewer. It is told to those who listen, and kept nowhere.',
+  fields: (t) => ({
+    body: t.exposeString('body', { description: 'What it says.' }),
+    sentAt: t.expose('sentAt', { type: 'DateTime', description: 'When it was sent.' }),
+  }),
+});
+
+const ViewerEvent = builder.unionType('ViewerEvent', {
+  description: 'Something that concerns the viewer. Clients ignore the types that they do not know.',
+  types: [ChatroomAppeared, ChatroomVanished, FriendshipChanged, UnreadChanged, SystemNotice],
+  resolveType: (event) => event.kind,
+});
+
+builder.subscriptionField('viewerEvents', (t) =>
+  t.field({
+    type: ViewerEvent,
+    nullable: true,
+    description:
+      'What concerns the viewer, whichever room they look at. Hints: each has a field in Query that is the truth.',
+    subscribe: (_, _args, context) => followViewer(context),
+    resolve: (event) => event,
+  }),
+);

@@ -1,0 +1,115 @@
+import { chatroomById, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
+import { type Context, freshContext, requireViewer } from '../context.ts';
+import { sql } from '../database/database.ts';
+import { followAllRooms } from '../events/allRooms.ts';
+import { isLoss } from '../events/events.ts';
+import { hear, type Hint } from '../hints.ts';
+import type { Followed } from '../realtime/follow.ts';
+import { createMailbox } from '../realtime/mailbox.ts';
+
+/** Something that concerns the viewer, whichever room or page they look at. */
+export type ViewerEvent =
+  | { kind: 'ChatroomAppeared'; chatroom: VisibleChatroom }
+  | { kind: 'ChatroomVanished'; chatroomId: string }
+  | { kind: 'FriendshipChanged'; userId: string; status: 'PENDING' | 'ACCEPTED' | null }
+  | { kind: 'UnreadChanged'; chatroom: VisibleChatroom }
+  | { kind: 'SystemNotice'; body: string; sentAt: Date };
+
+/** What to look at when the subscriber takes the next event. */
+type Cue =
+  | { kind: 'APPEARED' | 'VANISHED' | 'UNREAD'; chatroomId: string }
+  | { kind: 'FRIENDSHIP'; userId: string; status: 'PENDING' | 'ACCEPTED' | null }
+  | { kind: 'NOTICE'; body: string; sentAt: string };
+
+/** How many notices wait for one subscriber. */
+const MOST_NOTICES = 100;
+
+/**
+ * What concerns the viewer: hints, each of which has a query field that is the truth. However much happens in a room, one
+ * event of a kind waits for it.
+ */
+export async function followViewer(context: Context): Promise<AsyncIterableIterator<ViewerEvent>> {
+  const { userId } = requireViewer(context);
+  let notices = 0;
+
+  async function cueOf(event: Followed): Promise<Cue | null> {
+    const { kind, chatroomId, number } = event;
+    if (isLoss(event, userId)) return { kind: 'VANISHED', chatroomId };
+    if (kind === 'MEMBER_JOINED' && event.userId === userId) return { kind: 'APPEARED', chatroomId };
+    if (kind === 'MESSAGE_DELETED') return { kind: 'UNREAD', chatroomId };
+    if (kind !== 'MESSAGE_ADDED' || number === null) return null;
+    return (await opens(context, chatroomId, number))
+      ? { kind: 'APPEARED', chatroomId }
+      : { kind: 'UNREAD', chatroomId };
+  }
+
+  function tell(cue: Cue): void {
+    switch (cue.kind) {
+      case 'APPEARED':
+      case 'VANISHED':
+        // Of the two only the later is true.
+        mailbox.put(`room ${cue.chatroomId}`, cue);
+        // A message that opens a room is also unread.
+        if (cue.kind === 'APPEARED') mailbox.put(`unread ${cue.chatroomId}`, { ...cue, kind: 'UNREAD' });
+        return;
+      case 'UNREAD':
+        mailbox.put(`unread ${cue.chatroomId}`, cue);
+        return;
+      case 'FRIENDSHIP':
+        mailbox.put(`friend ${cue.userId}`, cue);
+        return;
+      case 'NOTICE':
+        notices += 1;
+        mailbox.put(`notice ${notices % MOST_NOTICES}`, cue);
+    }
+  }
+
+  async function read(cue: Cue): Promise<ViewerEvent | null> {
+    switch (cue.kind) {
+      case 'APPEARED':
+      case 'UNREAD': {
+        const chatroom = await chatroomById(freshContext(context), cue.chatroomId);
+        if (!chatroom?.viewerRole) return null;
+        return cue.kind === 'APPEARED' ? { kind: 'ChatroomAppeared', chatroom } : { kind: 'UnreadChanged', chatroom };
+      }
+      case 'VANISHED':
+        return { kind: 'ChatroomVanished', chatroomId: cue.chatroomId };
+      case 'FRIENDSHIP':
+        return { kind: 'FriendshipChanged', userId: cue.userId, status: cue.status };
+      case 'NOTICE':
+        return { kind: 'SystemNotice', body: cue.body, sentAt: new Date(cue.sentAt) };
+    }
+  }
+
+  const onHint = (hint: Hint) => {
+    if (hint.kind === 'HIDDEN') tell({ kind: 'VANISHED', chatroomId: hint.chatroomId });
+    else if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') tell(hint);
+  };
+
+  const rooms = await followAllRooms(context, null);
+  const unsubscribe = hear(context.bus, userId, onHint);
+  const mailbox = createMailbox(read, () => {
+    unsubscribe();
+    void rooms.return?.();
+  });
+  const watch = async () => {
+    for await (const { event } of rooms) {
+      const cue = await cueOf(event);
+      if (cue) tell(cue);
+    }
+  };
+  watch().catch((error: unknown) => {
+    mailbox.fail(error);
+  });
+  return mailbox;
+}
+
+/** Whether a message opens a DIRECT room for the viewer: it is the first, or the first since they hid the room. */
+async function opens(context: Context, chatroomId: string, number: number): Promise<boolean> {
+  const { userId } = requireViewer(context);
+  const found = await context.database.query(sql`
+    SELECT FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
+      WHERE v.chatroom_id = ${chatroomId}::uuid AND v.user_id = ${userId}::uuid AND c.kind = 'DIRECT'
+        AND coalesce(v.hidden_at_number, 0) + 1 = ${number}`);
+  return found.length > 0;
+}
