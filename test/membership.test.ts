@@ -59,7 +59,8 @@ describe('leaving', () => {
     );
     for (const stream of streams) await stream.next();
     const story = ann.at(other.url).connect().subscribe(EVENTS, { room: square, after: cursor });
-    expect(await story.take(3)).toEqual([
+    expect(await story.take(4)).toEqual([
+      { __typename: 'MemberJoined', user: { username: 'ann' }, member: { role: 'OWNER' } },
       { __typename: 'MemberJoined', user: { username: 'ben' }, member: { role: 'MEMBER' } },
       { __typename: 'MessageAdded' },
       { __typename: 'CaughtUp' },

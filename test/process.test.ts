@@ -81,7 +81,10 @@ describe('the program, on a machine with nothing else', { timeout: 120_000 }, ()
 
   test('an unknown command, a wrong setting and a path that is none are refused in a sentence', async () => {
     const nonsense = await runCommand('/nonexistent', 'nonsense');
-    expect(nonsense).toEqual({ code: 1, output: 'There is no command "nonsense". There are: start, seed, import.\n' });
+    expect(nonsense).toEqual({
+      code: 1,
+      output: 'There is no command "nonsense". There are: start, seed, import, admin.\n',
+    });
     const dataDir = await createDataDir();
     const nowhere = await runCommand(dataDir, 'import', '/nonexistent');
     expect(nowhere.code).toBe(1);

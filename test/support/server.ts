@@ -45,6 +45,8 @@ export async function startTestServer(
     PORT: '0',
     HOST: '127.0.0.1',
     NODE_ENV: 'test',
+    // One person of a test is many clients; the limit has a test of its own.
+    MAX_SOCKETS_PER_USER: '1000',
     ...(options.redisUrl ? { REDIS_URL: options.redisUrl } : {}),
     ...options.env,
   });
