@@ -25,9 +25,18 @@ export async function subscribe<Context>(
     void events.return?.();
   });
 
+  let over = false;
+  async function end(): Promise<void> {
+    over = true;
+    stopWatching();
+    await events.return?.();
+  }
+
   const results: AsyncIterableIterator<ExecutionResult> = {
     [Symbol.asyncIterator]: () => results,
     async next() {
+      // Whoever asks on after a failure is told that it was the last.
+      if (over) return { value: undefined, done: true };
       try {
         const { value, done } = (await events.next()) as IteratorResult<unknown, undefined>;
         if (!done) {
@@ -35,16 +44,15 @@ export async function subscribe<Context>(
           return { value: await execute({ ...args, rootValue: value, contextValue }), done: false };
         }
       } catch (error) {
-        stopWatching();
+        await end();
         throw error;
       }
-      stopWatching();
+      await end();
       if (reason) throw reason;
       return { value: undefined, done: true };
     },
     async return() {
-      stopWatching();
-      await events.return?.();
+      await end();
       return { value: undefined, done: true };
     },
   };

@@ -34,6 +34,8 @@ export interface Person {
   refused(query: string, variables?: object): Promise<string>;
   /** The same person at another node. */
   at(url: string): Person;
+  /** The same person with other tokens: another device, or another time. */
+  on(tokens: { accessToken: string; refreshToken?: string }): Person;
   /** Opens a WebSocket. */
   connect(): Connection;
 }
@@ -67,6 +69,7 @@ function person(url: string, account: Pick<Person, 'id' | 'username' | 'accessTo
       return errors[0].extensions.code;
     },
     at: (otherUrl) => person(otherUrl, account),
+    on: (tokens) => person(url, { ...account, ...tokens }),
     connect: () => connect(url, account.accessToken),
   };
 }

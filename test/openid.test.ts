@@ -1,0 +1,418 @@
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import {
+  type CryptoKey,
+  exportJWK,
+  exportSPKI,
+  generateKeyPair,
+  type JWK,
+  type JWTHeaderParameters,
+  type JWTPayload,
+  SignJWT,
+  UnsecuredJWT,
+} from 'jose';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { ConfigError, parseConfig } from '../src/config.ts';
+import { sql } from '../src/database/database.ts';
+import { connect, type GraphQLResult, PASSWORD, request, signUp } from './support/client.ts';
+import { startTestServer, type TestServer } from './support/server.ts';
+
+const SIGN_IN_WITH = `mutation ($input: SignInWithIdTokenInput!) {
+  signInWithIdToken(input: $input) {
+    accessToken refreshToken viewer { email emailVerified user { id username nickname } }
+  }
+}`;
+const SIGN_UP = `mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken } }`;
+const SIGN_IN = `mutation ($input: SignInInput!) { signIn(input: $input) { viewer { user { id } } } }`;
+const CHANGE_PASSWORD = `mutation ($input: ChangePasswordInput!) { changePassword(input: $input) { ok } }`;
+const DELETE_ACCOUNT = `mutation ($input: DeleteAccountInput!) { deleteAccount(input: $input) { ok } }`;
+const ME = `{ viewer { user { id username } } }`;
+
+const AUDIENCE = 'parley of the tests';
+
+const codes = ({ errors }: GraphQLResult) => errors?.map((error) => error.extensions.code);
+
+interface Key {
+  kid: string;
+  privateKey: CryptoKey;
+  publicKey: CryptoKey;
+  jwk: JWK;
+}
+
+interface Provider {
+  issuer: string;
+  key: Key;
+  /** What it publishes. */
+  published: JWK[];
+  /** With what it answers when it is asked for its keys. */
+  status: number;
+  /** An ID token, valid but for what is said of it. */
+  token(claims?: JWTPayload, header?: Partial<JWTHeaderParameters>, key?: Key): Promise<string>;
+}
+
+async function generateKey(kid: string, alg = 'RS256'): Promise<Key> {
+  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
+  return { kid, privateKey, publicKey, jwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } };
+}
+
+/** An OpenID provider of this test alone. */
+async function startProvider(): Promise<Provider> {
+  const key = await generateKey('first');
+  const server = createServer((incoming, response) => {
+    const json = (status: number, body: object) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    if (incoming.url === '/.well-known/openid-configuration')
+      json(200, { issuer: provider.issuer, jwks_uri: `${provider.issuer}/keys` });
+    else if (incoming.url === '/keys') json(provider.status, { keys: provider.published });
+    else json(404, {});
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(async () => {
+    server.close();
+    server.closeAllConnections();
+    await once(server, 'close');
+  });
+  const provider: Provider = {
+    issuer: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    key,
+    published: [key.jwk],
+    status: 200,
+    token: (said = {}, header = {}, { kid, privateKey } = key) =>
+      new SignJWT(claims(provider, said)).setProtectedHeader({ alg: 'RS256', kid, ...header }).sign(privateKey),
+  };
+  return provider;
+}
+
+/** What an ID token says of ann, and when. */
+function claims({ issuer }: { issuer: string }, said: JWTPayload = {}): JWTPayload {
+  const now = Math.floor(Date.now() / 1000);
+  const usual = { iss: issuer, aud: AUDIENCE, sub: 'subject 1', iat: now, exp: now + 300, preferred_username: 'ann' };
+  return { ...usual, ...said };
+}
+
+/** A node, and the provider whose tokens it takes. */
+async function startWithProvider(): Promise<{ server: TestServer; url: string; provider: Provider }> {
+  const provider = await startProvider();
+  const server = await startTestServer({ env: { OIDC_ISSUER: provider.issuer, OIDC_AUDIENCE: AUDIENCE } });
+  return { server, url: server.url, provider };
+}
+
+const signInWith = (url: string, idToken: string, more: object = {}) =>
+  request(url, SIGN_IN_WITH, { input: { idToken, ...more } });
+
+/** Signs in, which has to succeed; answers the viewer and the header that they are signed in by. */
+async function signedIn(url: string, idToken: string, more: object = {}) {
+  const { data, errors } = await signInWith(url, idToken, more);
+  if (!data?.signInWithIdToken) throw new Error(JSON.stringify(errors));
+  const { viewer, accessToken } = data.signInWithIdToken;
+  return { ...viewer, headers: { authorization: `Bearer ${accessToken}` } };
+}
+
+async function countUsers({ node }: TestServer): Promise<number> {
+  return node.database.prisma.user.count();
+}
+
+describe('signing in by an ID token', () => {
+  test('makes an account at first, and finds it from then on', async () => {
+    const { server, url, provider } = await startWithProvider();
+    const first = await signInWith(url, await provider.token());
+    expect(first.data.signInWithIdToken).toMatchObject({
+      accessToken: expect.stringMatching(/^ey/),
+      refreshToken: expect.any(String),
+      viewer: { email: null, emailVerified: false, user: { username: 'ann', nickname: 'ann' } },
+    });
+    const { user } = first.data.signInWithIdToken.viewer;
+
+    // Whatever else the provider says of them by then.
+    const again = await signedIn(url, await provider.token({ preferred_username: 'anna' }));
+    expect(again.user).toEqual(user);
+    expect((await request(url, ME, {}, again.headers)).data.viewer.user.id).toBe(user.id);
+    expect(await countUsers(server)).toBe(1);
+  });
+
+  test('of ten that come at once with a new identity, all find one account', async () => {
+    const { server, url, provider } = await startWithProvider();
+    const idToken = await provider.token();
+    const people = await Promise.all(Array.from({ length: 10 }, () => signedIn(url, idToken)));
+    expect(new Set(people.map(({ user }) => user.id)).size).toBe(1);
+    expect(people[0]?.user.username).toBe('ann');
+    expect(await countUsers(server)).toBe(1);
+  });
+
+  test('an identity is of its provider: another one means somebody else by the same subject', async () => {
+    const first = await startWithProvider();
+    const provider = await startProvider();
+    const second = await startTestServer({
+      databaseUrl: first.server.databaseUrl,
+      env: { OIDC_ISSUER: provider.issuer, OIDC_AUDIENCE: AUDIENCE },
+    });
+    const ann = await signedIn(first.url, await first.provider.token());
+    const other = await signedIn(second.url, await provider.token());
+    expect(other.user.id).not.toBe(ann.user.id);
+  });
+
+  test('cookie: true over a WebSocket is refused and makes no account', async () => {
+    const { server, url, provider } = await startWithProvider();
+    const input = { idToken: await provider.token(), cookie: true };
+    expect(codes(await connect(url).ask(SIGN_IN_WITH, { input }))).toEqual(['BAD_USER_INPUT']);
+    expect(await countUsers(server)).toBe(0);
+  });
+});
+
+describe('the name of a new account', () => {
+  test('gets a number where it is taken', async () => {
+    const { url, provider } = await startWithProvider();
+    await signUp(url, 'ANN');
+    const names = [];
+    for (const sub of ['subject 1', 'subject 2'])
+      names.push((await signedIn(url, await provider.token({ sub }))).user.username);
+    expect(names).toEqual(['ann2', 'ann3']);
+  });
+
+  test('is another for each of ten who want it at once', async () => {
+    const { url, provider } = await startWithProvider();
+    const tokens = await Promise.all(Array.from({ length: 10 }, (_, i) => provider.token({ sub: `subject ${i}` })));
+    const people = await Promise.all(tokens.map((token) => signedIn(url, token)));
+    expect(people.map(({ user }) => user.username).sort()).toEqual(
+      ['ann', ...Array.from({ length: 9 }, (_, i) => `ann${i + 2}`)].sort(),
+    );
+  });
+
+  test.each([
+    ['the nickname', { nickname: 'annie' }, 'annie'],
+    ['the e-mail address', { email: 'ann.smith@example.org' }, 'ann.smith'],
+    ['the name', { name: 'Ann Smith' }, 'AnnSmith'],
+    ['what fits of it', { preferred_username: `${'ann/'.repeat(20)}` }, 'ann'.repeat(8)],
+    ['the next where one is too short', { preferred_username: 'a!', name: 'Ann' }, 'Ann'],
+    ['user2 where nothing is said', {}, 'user2'],
+  ])('is made of %s', async (_, said, username) => {
+    const { url, provider } = await startWithProvider();
+    const idToken = await provider.token({ preferred_username: undefined, ...said });
+    expect((await signedIn(url, idToken)).user.username).toBe(username);
+  });
+
+  test('is the one that they ask for, unless it breaks the rules or somebody has it', async () => {
+    const { server, url, provider } = await startWithProvider();
+    await signUp(url, 'ben');
+    const idToken = await provider.token();
+    const bad = await signInWith(url, idToken, { username: 'b' });
+    expect(bad.errors?.[0]?.extensions).toEqual({ code: 'BAD_USER_INPUT', path: ['input', 'username'] });
+    expect(codes(await signInWith(url, idToken, { username: 'BEN' }))).toEqual(['USERNAME_TAKEN']);
+    expect(await countUsers(server)).toBe(1);
+
+    const { user } = await signedIn(url, idToken, { username: 'Chloe' });
+    expect(user.username).toBe('Chloe');
+    // It names a new account and no other.
+    expect((await signedIn(url, idToken, { username: 'dora' })).user).toEqual(user);
+    expect((await signedIn(url, idToken, { username: 'ben' })).user).toEqual(user);
+  });
+});
+
+describe('the address of a new account', () => {
+  test.each([true, 'true'])('is that of the provider and verified, if the provider verified it (%j)', async (said) => {
+    const { url, provider } = await startWithProvider();
+    const idToken = await provider.token({ email: 'Ann@example.org', email_verified: said });
+    expect(await signedIn(url, idToken)).toMatchObject({ email: 'Ann@example.org', emailVerified: true });
+  });
+
+  test.each([false, undefined])('is none if the provider did not verify it (%j)', async (said) => {
+    const { url, provider } = await startWithProvider();
+    const idToken = await provider.token({ email: 'ann@example.org', email_verified: said });
+    expect(await signedIn(url, idToken)).toMatchObject({ email: null, emailVerified: false });
+  });
+
+  test('is none where another account has it, and the account is another', async () => {
+    const { server, url, provider } = await startWithProvider();
+    const { data } = await request(url, SIGN_UP, {
+      input: { username: 'ann', password: PASSWORD, email: 'ANN@example.org' },
+    });
+    const headers = { authorization: `Bearer ${data.signUp.accessToken}` };
+    const ann = (await request(url, ME, {}, headers)).data.viewer.user;
+    const other = await signedIn(url, await provider.token({ email: 'ann@example.org', email_verified: true }));
+    expect(other).toMatchObject({ email: null, emailVerified: false, user: { username: 'ann2' } });
+    expect(other.user.id).not.toBe(ann.id);
+    expect(await countUsers(server)).toBe(2);
+  });
+
+  test('goes to one of ten identities that come with it at once, and each is called as they asked', async () => {
+    const { url, provider } = await startWithProvider();
+    const names = Array.from({ length: 10 }, (_, i) => `person${i}`);
+    const tokens = await Promise.all(
+      names.map((sub) => provider.token({ sub, email: 'all@example.org', email_verified: true })),
+    );
+    const people = await Promise.all(tokens.map((token, i) => signedIn(url, token, { username: names[i] })));
+    expect(people.map(({ user }) => user.username)).toEqual(names);
+    expect(people.filter(({ email }) => email !== null)).toHaveLength(1);
+  });
+});
+
+describe('what is no token of the provider for this server', () => {
+  const HOUR = 3_600;
+  const now = () => Math.floor(Date.now() / 1000);
+  const cases: [string, (provider: Provider) => Promise<string> | string][] = [
+    ['a text', () => 'nonsense'],
+    ['nothing', () => ''],
+    ['a token of another issuer', (provider) => provider.token({ iss: 'https://accounts.example.org' })],
+    ['a token of the issuer with a slash more', (provider) => provider.token({ iss: `${provider.issuer}/` })],
+    ['a token for another audience', (provider) => provider.token({ aud: 'another' })],
+    ['a token for no audience', (provider) => provider.token({ aud: undefined })],
+    ['a token that has run out', (provider) => provider.token({ iat: now() - HOUR, exp: now() - 1 })],
+    ['a token that never runs out', (provider) => provider.token({ exp: undefined })],
+    ['a token that does not count yet', (provider) => provider.token({ nbf: now() + HOUR })],
+    ['a token of nobody', (provider) => provider.token({ sub: undefined })],
+    ['a token of an empty subject', (provider) => provider.token({ sub: '' })],
+    ['a token by an unknown key', async (provider) => provider.token({}, {}, await generateKey('another'))],
+    ['a token by a key that says to be known', async (provider) => provider.token({}, {}, await generateKey('first'))],
+    [
+      'a token whose claims were changed',
+      async (provider) => {
+        const [head, , signature] = (await provider.token()).split('.');
+        const changed = JSON.stringify(claims(provider, { sub: 'subject 2' }));
+        return [head, Buffer.from(changed).toString('base64url'), signature].join('.');
+      },
+    ],
+    ['an unsigned token', (provider) => new UnsecuredJWT(claims(provider)).encode()],
+    [
+      'a token whose header says that it is unsigned',
+      async (provider) => {
+        const [, body, signature] = (await provider.token()).split('.');
+        const head = Buffer.from(JSON.stringify({ alg: 'none', kid: 'first' })).toString('base64url');
+        return [head, body, signature].join('.');
+      },
+    ],
+    [
+      'a token that takes the public key for a secret (PEM)',
+      async (provider) =>
+        new SignJWT(claims(provider))
+          .setProtectedHeader({ alg: 'HS256', kid: 'first' })
+          .sign(new TextEncoder().encode(await exportSPKI(provider.key.publicKey))),
+    ],
+    [
+      'a token that takes the public key for a secret (modulus)',
+      (provider) =>
+        new SignJWT(claims(provider))
+          .setProtectedHeader({ alg: 'HS256', kid: 'first' })
+          .sign(Buffer.from(provider.key.jwk.n ?? '', 'base64url')),
+    ],
+    [
+      'a token that brings its own key',
+      async (provider) => {
+        const key = await generateKey('first');
+        return provider.token({}, { jwk: key.jwk }, key);
+      },
+    ],
+  ];
+
+  test.each(cases)('%s is INVALID_CREDENTIALS', async (_, make) => {
+    const { server, url, provider } = await startWithProvider();
+    const idToken = await make(provider);
+    expect(codes(await signInWith(url, idToken))).toEqual(['INVALID_CREDENTIALS']);
+    // Nor once the keys are known, or to the API itself.
+    await signedIn(url, await provider.token());
+    expect(codes(await signInWith(url, idToken))).toEqual(['INVALID_CREDENTIALS']);
+    expect(await countUsers(server)).toBe(1);
+  });
+
+  test('an access token of our own is INVALID_CREDENTIALS, and an ID token is no access token', async () => {
+    const { server, url, provider } = await startWithProvider();
+    const ann = await signUp(url, 'ann');
+    expect(codes(await signInWith(url, ann.accessToken))).toEqual(['INVALID_CREDENTIALS']);
+    expect(await countUsers(server)).toBe(1);
+    const headers = { authorization: `Bearer ${await provider.token()}` };
+    expect(codes(await request(url, ME, {}, headers))).toEqual(['UNAUTHENTICATED']);
+  });
+
+  test('without a provider, every token is INVALID_CREDENTIALS', async () => {
+    const provider = await startProvider();
+    const server = await startTestServer();
+    expect(codes(await signInWith(server.url, await provider.token()))).toEqual(['INVALID_CREDENTIALS']);
+    expect(await countUsers(server)).toBe(0);
+  });
+});
+
+describe("the provider's keys", () => {
+  test('are all that it publishes, of whichever kind', async () => {
+    const { url, provider } = await startWithProvider();
+    const second = await generateKey('second', 'ES256');
+    provider.published.push(second.jwk);
+    const { user } = await signedIn(url, await provider.token());
+    expect((await signedIn(url, await provider.token({}, { alg: 'ES256' }, second))).user).toEqual(user);
+  });
+
+  test('may change while the server runs', { timeout: 90_000 }, async () => {
+    const { url, provider } = await startWithProvider();
+    const old = await provider.token();
+    const { user } = await signedIn(url, old);
+    const second = await generateKey('second');
+    provider.published = [second.jwk];
+    const fresh = await provider.token({}, {}, second);
+    // The keys are not fetched anew within half a minute, so that made-up tokens are no way to flood the provider.
+    await expect
+      .poll(async () => (await signInWith(url, fresh)).data?.signInWithIdToken?.viewer.user, {
+        timeout: 60_000,
+        interval: 500,
+      })
+      .toEqual(user);
+    expect(codes(await signInWith(url, old))).toEqual(['INVALID_CREDENTIALS']);
+  });
+
+  test('that cannot be had at the moment are no reason to call a token bad', async () => {
+    const { url, provider } = await startWithProvider();
+    const idToken = await provider.token();
+    provider.status = 503;
+    expect(codes(await signInWith(url, idToken))).toEqual(['INTERNAL_SERVER_ERROR']);
+    provider.status = 200;
+    expect((await signedIn(url, idToken)).user.username).toBe('ann');
+  });
+});
+
+describe('an account that has no password', () => {
+  test('is not signed in to by one', async () => {
+    const { url, provider } = await startWithProvider();
+    await signedIn(url, await provider.token());
+    for (const password of ['', PASSWORD])
+      expect(codes(await request(url, SIGN_IN, { input: { usernameOrEmail: 'ann', password } }))).toEqual([
+        'INVALID_CREDENTIALS',
+      ]);
+  });
+
+  test('is given one without saying what it was, and still knows its identity', async () => {
+    const { url, provider } = await startWithProvider();
+    const { user, headers } = await signedIn(url, await provider.token());
+    const change = (input: object) => request(url, CHANGE_PASSWORD, { input }, headers);
+    expect(codes(await change({ currentPassword: '', newPassword: PASSWORD }))).toEqual(['INVALID_CREDENTIALS']);
+    expect(await change({ newPassword: PASSWORD })).toEqual({ data: { changePassword: { ok: true } } });
+    const { data } = await request(url, SIGN_IN, { input: { usernameOrEmail: 'ann', password: PASSWORD } });
+    expect(data.signIn.viewer.user.id).toBe(user.id);
+    expect((await signedIn(url, await provider.token())).user.id).toBe(user.id);
+
+    // From now on it has one.
+    expect(codes(await change({ newPassword: 'another password' }))).toEqual(['INVALID_CREDENTIALS']);
+    const deletion = await request(url, DELETE_ACCOUNT, { input: {} }, headers);
+    expect(codes(deletion)).toEqual(['INVALID_CREDENTIALS']);
+  });
+
+  test('is deleted without one, and the identity is free for a new account', async () => {
+    const { server, url, provider } = await startWithProvider();
+    const { user, headers } = await signedIn(url, await provider.token());
+    const wrong = await request(url, DELETE_ACCOUNT, { input: { password: PASSWORD } }, headers);
+    expect(codes(wrong)).toEqual(['INVALID_CREDENTIALS']);
+    expect(await request(url, DELETE_ACCOUNT, { input: {} }, headers)).toEqual({
+      data: { deleteAccount: { ok: true } },
+    });
+    expect(codes(await request(url, ME, {}, headers))).toEqual(['UNAUTHENTICATED']);
+    expect(await server.node.database.query(sql`SELECT FROM identities`)).toEqual([]);
+    expect((await signedIn(url, await provider.token())).user.id).not.toBe(user.id);
+  });
+});
+
+test('a provider without an audience is refused, and so is an audience without a provider', () => {
+  const issuer = { OIDC_ISSUER: 'https://accounts.example.org' };
+  const audience = { OIDC_AUDIENCE: AUDIENCE };
+  expect(() => parseConfig(issuer)).toThrow(ConfigError);
+  expect(() => parseConfig(issuer)).toThrow(/^OIDC_AUDIENCE must be set/);
+  expect(() => parseConfig(audience)).toThrow(/^OIDC_ISSUER must be set/);
+  expect(parseConfig({ ...issuer, ...audience })).toMatchObject({ ...issuer, ...audience });
+});
