@@ -52,8 +52,8 @@ export async function startJobs(options: {
 
 /** The queue's own log, in ours: what it says of each job is for debugging, but a job that fails is worth a warning. */
 function workerLogger(log: Logger | undefined): WorkerLogger {
-  return new WorkerLogger(() => (level, message, meta) => {
-    if (String(level) === 'error') log?.warn({ meta: (meta as { failure?: unknown } | undefined)?.failure }, message);
+  return new WorkerLogger(() => (level: string, message, meta) => {
+    if (level === 'error') log?.warn({ meta: (meta as { failure?: unknown } | undefined)?.failure }, message);
     else log?.debug(message);
   });
 }

@@ -235,6 +235,15 @@ describe('verifying an address', () => {
     expect((await request(url, ME, {}, ann)).data.viewer.emailVerified).toBe(true);
   });
 
+  test.each(['eve,ann@example.org', 'eve<ann@example.org>', '(eve)ann@example.org', 'ann@example.org;eve.example.org'])(
+    'what a mail server reads as another address is refused (%s)',
+    async (email) => {
+      const { url } = await startTestServer();
+      const { errors } = await request(url, SIGN_UP, { input: { username: 'ann', password: PASSWORD, email } });
+      expect(errors?.[0]?.extensions).toEqual({ code: 'BAD_USER_INPUT', path: ['input', 'email'] });
+    },
+  );
+
   test('a profile that changes otherwise stays verified and is sent no mail', async () => {
     const { server, url, mails } = await startWithMail();
     const ann = await signUp(url, 'ann', 'ann@example.org');

@@ -1,7 +1,7 @@
 import type { Context, Origin, ServerNode } from '../context.ts';
 import { requireViewer } from '../context.ts';
 import { type Database, type Sql, sql } from '../database/database.ts';
-import type { Session, User } from '../database/generated/client.ts';
+import type { Session } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { findService, isServiceToken } from './services.ts';
 import { type AccessClaims, bearerToken, createRefreshToken, hashToken } from './tokens.ts';
@@ -44,17 +44,19 @@ async function findSession(node: ServerNode, claims: AccessClaims): Promise<Auth
   return { ...NOBODY, viewer: claims, floor: session.floor };
 }
 
+/** Who can sign in, and what they have shown to know: null for an account that has no password. */
+export interface Account {
+  id: string;
+  passwordHash: string | null;
+}
+
 /**
  * Begins a session for a user who has shown who they are.
  *
  * @param user with the password hash that was checked: a password that was changed meanwhile opens nothing
  * @throws ChatError `INVALID_CREDENTIALS` if it was; `BAD_USER_INPUT` for cookies over a WebSocket
  */
-export async function startSession(
-  context: Context,
-  user: Pick<User, 'id' | 'passwordHash'>,
-  cookie = false,
-): Promise<SignedIn> {
+export async function startSession(context: Context, user: Account, cookie = false): Promise<SignedIn> {
   const { userAgent, ipAddress } = context.origin;
   if (cookie) requireCookies(context);
   const [session] = await context.database.query<Pick<Session, 'id' | 'userId'>>(sql`

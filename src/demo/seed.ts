@@ -1,6 +1,6 @@
-import { startSession } from '../auth/sessions.ts';
+import { type Account, startSession } from '../auth/sessions.ts';
 import type { ServerNode } from '../context.ts';
-import type { Database } from '../database/database.ts';
+import { type Database, sql } from '../database/database.ts';
 import type { Importing, ImportSummary } from '../import/import.ts';
 import { storeConversation } from '../import/records.ts';
 import { derivedId, storeFriendships, storeUsers } from '../import/store.ts';
@@ -85,7 +85,8 @@ export async function signInDemo(
   node: ServerNode,
 ): Promise<{ username: string; password: string; accessToken: string } | null> {
   const [{ username }] = DEMO_PEOPLE;
-  const user = await node.database.prisma.user.findUnique({ where: { id: userId(username) } });
+  const [user] = await node.database.query<Account>(sql`
+    SELECT id, password_hash AS "passwordHash" FROM users WHERE id = ${userId(username)}::uuid`);
   if (!user) return null;
   const { accessToken } = await startSession(await createContext(node, { authorization: undefined }), user);
   return { username, password: DEMO_PASSWORD, accessToken };

@@ -54,11 +54,15 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
         email: emailKey === null ? null : (user.email ?? null),
         emailKey,
         bio: user.bio ?? null,
-        passwordHash: user.passwordHash ?? null,
         isBot: user.isBot ?? false,
       };
     });
   const { count } = await database.prisma.user.createMany({ data, skipDuplicates: true });
+  const withPassword = users.filter((user) => user.passwordHash);
+  await database.query(sql`
+    UPDATE users u SET password_hash = p.hash
+      FROM unnest(${withPassword.map((user) => user.id)}::uuid[], ${withPassword.map((user) => user.passwordHash)}::text[]) p (id, hash)
+      WHERE u.id = p.id AND u.password_hash IS NULL`);
   return count;
 }
 

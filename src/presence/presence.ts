@@ -10,7 +10,7 @@ import type { Bus } from '../realtime/bus.ts';
 import { createMemoryLeases, type LeaseListener, type Leases, type LeaseTimes } from '../realtime/leases.ts';
 import { createMailbox } from '../realtime/mailbox.ts';
 import { createRedisLeases } from '../realtime/redisLeases.ts';
-import { userById, userColumns } from '../users/users.ts';
+import { userById } from '../users/users.ts';
 
 /** A node is taken for dead after 30 s without a word; who comes back within 10 s was never away. */
 const TIMES: LeaseTimes = { leaseMs: 30_000, graceMs: 10_000 };
@@ -119,8 +119,8 @@ export async function listOnlineFriends(
 ): Promise<Pick<User, 'id' | 'username' | 'nickname'>[]> {
   const online = await node.presence.online(await friendIdsOf(node.database, userId));
   if (online.size === 0) return [];
-  return node.database.query<User>(sql`
-    SELECT ${userColumns} FROM users u WHERE u.id = ANY(${[...online]}::uuid[]) ORDER BY u.username_key LIMIT ${MOST_TOLD}`);
+  return node.database.query(sql`
+    SELECT u.id, u.username, u.nickname FROM users u WHERE u.id = ANY(${[...online]}::uuid[]) ORDER BY u.username_key LIMIT ${MOST_TOLD}`);
 }
 
 /** A friend has come or gone. */

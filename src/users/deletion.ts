@@ -3,7 +3,6 @@ import { sql } from '../database/database.ts';
 import { friendIdsOf } from '../friends/friends.ts';
 import { hint } from '../hints.ts';
 import { requirePassword } from './passwords.ts';
-import { requireUser } from './users.ts';
 
 /** How often a deletion is tried that PostgreSQL gave up because of a deadlock. */
 const MOST_TRIES = 5;
@@ -17,8 +16,7 @@ const MOST_TRIES = 5;
  */
 export async function deleteAccount(context: Context, password: string | null): Promise<void> {
   const { userId } = requireViewer(context);
-  const { passwordHash } = await requireUser(context, userId);
-  await requirePassword(context, passwordHash, password);
+  await requirePassword(context, password);
   const friendIds = await friendIdsOf(context.database, userId);
   const rooms = await remove(context, userId, 1);
   context.cookies?.clear();

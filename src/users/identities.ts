@@ -1,4 +1,4 @@
-import { startSession, type SignedIn } from '../auth/sessions.ts';
+import { type Account, startSession, type SignedIn } from '../auth/sessions.ts';
 import type { OpenIdClaims } from '../auth/openid.ts';
 import type { Context } from '../context.ts';
 import { type Database, sql } from '../database/database.ts';
@@ -29,11 +29,6 @@ export async function signInWithIdToken(
     return (await findAccount(query, claims)) ?? (await makeAccount(query, claims, wanted));
   });
   return startSession(context, user, input.cookie);
-}
-
-interface Account {
-  id: string;
-  passwordHash: string | null;
 }
 
 async function findAccount(query: Database['query'], { issuer, subject }: OpenIdClaims): Promise<Account | undefined> {

@@ -21,8 +21,7 @@ const MAIL_TOKEN_HOURS: Record<MailPurpose, number> = { VERIFY_EMAIL: 48, RESET_
 export async function changePassword(context: Context, current: string | null, password: string): Promise<void> {
   const { userId, sessionId } = requireViewer(context);
   checkPassword(password, 'input.newPassword');
-  const { passwordHash } = await requireUser(context, userId);
-  await requirePassword(context, passwordHash, current);
+  const passwordHash = await requirePassword(context, current);
   const newHash = await context.passwords.hash(password);
   await context.database.transaction(async (query) => {
     // A change that came first has ended this session, and must not be undone.
@@ -36,14 +35,19 @@ export async function changePassword(context: Context, current: string | null, p
   context.sessions.announce();
 }
 
-/** @throws ChatError `INVALID_CREDENTIALS` unless the password fits, or the account has none and none is given */
-export async function requirePassword(
-  context: Context,
-  passwordHash: string | null,
-  password: string | null,
-): Promise<void> {
+/**
+ * Has the viewer show that they know their password. Answers its hash, or null for an account that has none.
+ *
+ * @throws ChatError `INVALID_CREDENTIALS` unless it fits, or there is none and none is given
+ */
+export async function requirePassword(context: Context, password: string | null): Promise<string | null> {
+  const { userId } = requireViewer(context);
+  const [account] = await context.database.query<{ passwordHash: string | null }>(sql`
+    SELECT password_hash AS "passwordHash" FROM users WHERE id = ${userId}::uuid`);
+  const passwordHash = account?.passwordHash ?? null;
   const fits = passwordHash === null ? password === null : await context.passwords.fits(password ?? '', passwordHash);
   if (!fits) throw wrongPassword();
+  return passwordHash;
 }
 
 function wrongPassword(): ChatError {

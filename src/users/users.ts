@@ -1,4 +1,4 @@
-import { requireCookies, startSession, type SignedIn } from '../auth/sessions.ts';
+import { type Account, requireCookies, startSession, type SignedIn } from '../auth/sessions.ts';
 import { checkPassword } from '../auth/passwords.ts';
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
@@ -34,7 +34,7 @@ export async function signUp(context: Context, input: SignUp): Promise<SignedIn>
   const usernameKey = nameKey(username);
   const emailKey = email && nameKey(email);
   // ON CONFLICT finds what a twin committed meanwhile; which of the two keys was taken is asked afterwards.
-  const [user] = await context.database.query<User>(sql`
+  const [user] = await context.database.query<Account>(sql`
     INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, password_hash)
       VALUES (${username}, ${usernameKey}, ${nickname}, ${nameKey(nickname)}, ${email}, ${emailKey}, ${passwordHash})
       ON CONFLICT DO NOTHING RETURNING id, password_hash AS "passwordHash"`);
@@ -59,11 +59,11 @@ export async function signIn(
 ): Promise<SignedIn> {
   const key = nameKey(usernameOrEmail.trim());
   // No username has an '@', so that a name can never be someone else's address.
-  const user = isStorable(key)
-    ? await context.database.prisma.user.findUnique({
-        where: key.includes('@') ? { emailKey: key } : { usernameKey: key },
-      })
-    : null;
+  const [user] = isStorable(key)
+    ? await context.database.query<Account>(sql`
+        SELECT id, password_hash AS "passwordHash" FROM users
+          WHERE ${key.includes('@') ? sql`email_key` : sql`username_key`} = ${key}`)
+    : [];
   if (!(await context.passwords.fits(password, user?.passwordHash)) || !user) {
     throw new ChatError('INVALID_CREDENTIALS', 'The name or the password is wrong.');
   }
@@ -194,7 +194,7 @@ export const sessionById = createLoader<Session>(
 /** A user's row as `User`; `u` names the table. */
 export const userColumns = sql`
   u.id, u.username, u.username_key AS "usernameKey", u.nickname, u.nickname_key AS "nicknameKey", u.bio, u.email,
-  u.email_key AS "emailKey", u.email_verified_at AS "emailVerifiedAt", u.password_hash AS "passwordHash",
+  u.email_key AS "emailKey", u.email_verified_at AS "emailVerifiedAt",
   u.friend_policy AS "friendPolicy", u.is_bot AS "isBot", u.created_at AS "createdAt", u.updated_at AS "updatedAt",
   u.last_seen_at AS "lastSeenAt"`;
 

@@ -24,6 +24,8 @@ export async function request(
 
 /** A signed-in user and how they talk to a node. */
 export interface Person {
+  /** The node that they talk to. */
+  url: string;
   id: string;
   username: string;
   accessToken: string;
@@ -58,6 +60,7 @@ function person(url: string, account: Pick<Person, 'id' | 'username' | 'accessTo
   const headers = { authorization: `Bearer ${account.accessToken}` };
   return {
     ...account,
+    url,
     async ask(query, variables) {
       const { data, errors } = await request(url, query, variables, headers);
       if (errors) throw new Error(`${query}\n${JSON.stringify(errors)}`);
@@ -76,6 +79,8 @@ function person(url: string, account: Pick<Person, 'id' | 'username' | 'accessTo
 
 /** What a subscription has received, and will. */
 export interface Stream<Event = any> {
+  /** Resolves when the server has taken the subscription up, as far as a client can know: it answers what came later. */
+  ready: Promise<void>;
   /** All events so far. */
   received: Event[];
   /** The next event that was not taken yet. */
@@ -176,6 +181,13 @@ function listen(client: WebSocketClient, query: string, variables?: object): Str
       },
     },
   );
+  // The server handles messages of a socket in order, and begins this answer after the subscription.
+  const ready = new Promise<void>((resolve) => {
+    client.subscribe(
+      { query: '{ server { version } }' },
+      { next: () => undefined, error: () => undefined, complete: resolve },
+    );
+  });
   async function next() {
     while (received.length <= taken) {
       if (failed) throw new Error(JSON.stringify(failed));
@@ -184,6 +196,7 @@ function listen(client: WebSocketClient, query: string, variables?: object): Str
     return received[taken++];
   }
   return {
+    ready,
     received,
     ended,
     stop,

@@ -13,6 +13,8 @@ export interface TestRedis {
   url: string;
   /** Ends the server's process, or freezes and wakes it. */
   signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void;
+  /** Sends a command, such as FLUSHALL. */
+  command(name: string, ...args: string[]): Promise<unknown>;
 }
 
 /** A redis-server of this test alone, on a free port; it keeps nothing on disk. */
@@ -33,8 +35,10 @@ export async function startRedis(): Promise<TestRedis> {
   const client = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null });
   client.on('error', () => undefined);
   await client.ping();
-  client.disconnect();
-  return { url, signal: (signal) => server.kill(signal) };
+  onTestFinished(() => {
+    client.disconnect();
+  });
+  return { url, signal: (signal) => server.kill(signal), command: (name, ...args) => client.call(name, ...args) };
 }
 
 async function freePort(): Promise<number> {
