@@ -32,6 +32,8 @@ export interface ServerNode {
   accessTokens: AccessTokens;
   passwords: Passwords;
   log: Logger;
+  /** What is open now, for those who watch over the node. */
+  open: { streams: number };
   /** Names the database in cursors. */
   databaseMark: string;
   /** Gives back connections and timers. */

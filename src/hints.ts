@@ -17,15 +17,11 @@ export function hint(bus: Bus, userId: string, what: Hint): void {
   bus.publish(topic(userId), what);
 }
 
-/** Hears what a user's streams are told. Answers a function that ends it. */
-export function hear(bus: Bus, userId: string, onHint: (what: Hint) => void): () => void {
-  return bus.subscribe(
-    topic(userId),
-    (what) => {
-      onHint(what as Hint);
-    },
-    () => undefined,
-  );
+/** Hears what a user's streams are told, from when it answers: with a function that ends it. */
+export function hear(bus: Bus, userId: string, onHint: (what: Hint) => void): Promise<() => void> {
+  return bus.listen(topic(userId), (what) => {
+    onHint(what as Hint);
+  });
 }
 
 function topic(userId: string): string {

@@ -59,6 +59,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   });
   return {
     ...{ database, bus, sweep, tails, sessions, presence, mailer, push, publicUrl, log },
+    open: { streams: 0 },
     openId:
       config.OIDC_ISSUER === undefined
         ? null

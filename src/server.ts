@@ -136,13 +136,18 @@ function allowsOrigin(config: Config, origin: string, host: string | undefined):
  */
 const freshContexts: Plugin = {
   onSubscribe({ setSubscribeFn }) {
-    setSubscribeFn((args: ExecutionArgs) =>
-      subscribe<Context>(args, freshContext, ({ sessions, viewer, cookies }, onEnd) =>
-        viewer && cookies ? sessions.watch(viewer, onEnd) : () => undefined,
-      ),
-    );
+    setSubscribeFn((args: ExecutionArgs) => subscribe(args, freshContext, watchStream));
   },
 };
+
+function watchStream({ open, sessions, viewer, cookies }: Context, onEnd: (reason: Error | null) => void): () => void {
+  open.streams += 1;
+  const stopWatching = viewer && cookies ? sessions.watch(viewer, onEnd) : () => undefined;
+  return () => {
+    open.streams -= 1;
+    stopWatching();
+  };
+}
 
 /** What does not validate is an error like any other. */
 function maskValidation(mask: (error: unknown) => GraphQLError): Plugin {

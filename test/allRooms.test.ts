@@ -23,7 +23,7 @@ describe('messageAdded over all rooms', () => {
     const { ann, ben, room } = await world(server);
     const other = await makeRoom(ben, { kind: 'GROUP', memberIds: [ann.id] });
     const devices = [ann, ann, ben].map((person) => person.connect().subscribe(ALL));
-    await Promise.all(devices.map((device) => device.ready));
+    for (const device of devices) await device.taken();
     await send(ann, room, 'here');
     await send(ben, other, 'there');
     for (const device of devices) expect(bodies(await device.take(2)).sort()).toEqual(['here', 'there']);
@@ -33,7 +33,7 @@ describe('messageAdded over all rooms', () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     const stream = eve.connect().subscribe(ALL);
-    await stream.ready;
+    await stream.taken();
     await send(ann, room, 'before eve');
     await ann.ask(ADD, { id: room, users: [eve.id] });
     await send(ann, room, 'with eve');
@@ -148,10 +148,13 @@ describe('messageAdded over all rooms', () => {
         stream = connection.subscribe(ALL, { after });
       }
       await expect
-        .poll(() => {
-          for (const event of stream.received) heard.get(event.chatroom.id)?.add(event.message.number);
-          return rooms.map((id) => heard.get(id)?.size);
-        }, `seed ${seed}`)
+        .poll(
+          () => {
+            for (const event of stream.received) heard.get(event.chatroom.id)?.add(event.message.number);
+            return rooms.map((id) => heard.get(id)?.size);
+          },
+          { message: `seed ${seed}` },
+        )
         .toEqual(rooms.map((id) => sent.get(id)));
     },
   );
@@ -162,7 +165,7 @@ describe('messageAdded over all rooms', () => {
     const there = await startTestServer({ databaseUrl });
     const { ann, eve, room } = await world(here);
     const stream = eve.at(there.url).connect().subscribe(ALL);
-    await stream.ready;
+    await stream.taken();
     await ann.ask(ADD, { id: room, users: [eve.id] });
     await send(ann, room, 'across');
     expect(bodies(await stream.take(2))).toEqual([null, 'across']);
@@ -175,7 +178,7 @@ describe('messageAdded over all rooms', () => {
     const there = await startTestServer({ databaseUrl, redisUrl });
     const { ann, eve, room } = await world(here);
     const stream = eve.at(there.url).connect().subscribe(ALL);
-    await stream.ready;
+    await stream.taken();
     await ann.ask(ADD, { id: room, users: [eve.id] });
     await send(ann, room, 'across');
     expect(bodies(await stream.take(2))).toEqual([null, 'across']);
@@ -206,7 +209,7 @@ describe('messageAdded over all rooms', () => {
     expect(await refusal({ after: forge((parts) => (parts[2] = '99999999:99999999:')) })).toBe('RESYNC_REQUIRED');
     for (const bad of ['0:1:', '9:1:', 'x', '1:5:9', '1:5:3,2'])
       expect(await refusal({ after: forge((parts) => (parts[2] = bad)) })).toBe('BAD_USER_INPUT');
-    expect((await ann.on({ accessToken: 'x' }).connect().closed) as number).toBe(4401);
+    expect((await ann.on({ accessToken: 'x' }).connect().closed)).toBe(4401);
   });
 
   test('says so, before anything is sent, where what was missed has been cleared away', async () => {

@@ -24,7 +24,7 @@ export interface ChatroomEvent {
  *
  * @returns a function that ends it
  */
-export function watchMembership(context: Context, room: VisibleChatroom, onLost: (error: Error) => void): () => void {
+export function watchMembership(context: Context, room: VisibleChatroom, onLost: (error: unknown) => void): () => void {
   const { userId } = requireViewer(context);
   const events = follow(context.tails, [[room.id, room.lastSeq]]);
   const watch = async () => {

@@ -135,10 +135,10 @@ export interface PresenceChange {
  *
  * @param userIds null for an id that names nobody
  */
-export function followPresence(
+export async function followPresence(
   context: Context,
   userIds: readonly (string | null)[] | null | undefined,
-): AsyncIterableIterator<PresenceChange> {
+): Promise<AsyncIterableIterator<PresenceChange>> {
   const { userId: viewerId } = requireViewer(context);
   const named = userIds && new Set(userIds);
   const said = new Map<string, Presence['status']>();
@@ -152,9 +152,11 @@ export function followPresence(
     return { user, presence };
   }
 
-  const unsubscribe = hear(context.bus, viewerId, (what) => {
-    if (what.kind === 'PRESENCE' && (!named || named.has(what.userId))) mailbox.put(what.userId, what.userId);
-  });
-  const mailbox = createMailbox(read, unsubscribe);
+  const mailbox = createMailbox(read);
+  mailbox.onReturn(
+    await hear(context.bus, viewerId, (what) => {
+      if (what.kind === 'PRESENCE' && (!named || named.has(what.userId))) mailbox.put(what.userId, what.userId);
+    }),
+  );
   return mailbox;
 }

@@ -145,18 +145,13 @@ export async function followSeen(
     return message;
   }
 
-  const unsubscribe = hear(context.bus, userId, (what) => {
-    if (what.kind !== 'SEEN' || (room && what.chatroomId !== room.id)) return;
-    mailbox.put(what.chatroomId, messageKey(what.chatroomId, what.number));
-  });
-  const stopWatching =
-    room &&
-    watchMembership(context, room, (error) => {
-      mailbox.fail(error);
-    });
-  const mailbox = createMailbox(read, () => {
-    unsubscribe();
-    stopWatching?.();
-  });
+  const mailbox = createMailbox(read);
+  mailbox.onReturn(
+    await hear(context.bus, userId, (what) => {
+      if (what.kind !== 'SEEN' || (room && what.chatroomId !== room.id)) return;
+      mailbox.put(what.chatroomId, messageKey(what.chatroomId, what.number));
+    }),
+  );
+  if (room) mailbox.onReturn(watchMembership(context, room, mailbox.fail));
   return mailbox;
 }

@@ -19,6 +19,8 @@ export interface Bus {
    * @returns a function that ends it
    */
   subscribe(topic: string, onMessage: (payload: unknown) => void, onReady: () => void): () => void;
+  /** As `subscribe`, and answers when hints from other nodes arrive too, or Redis has not let them for a second. */
+  listen(topic: string, onMessage: (payload: unknown) => void): Promise<() => void>;
   close(): Promise<void>;
 }
 
@@ -28,6 +30,9 @@ interface Engine {
   subscribe(topic: string, onMessage: (payload: unknown) => void, options: object): Promise<number>;
   unsubscribe(id: number): void;
 }
+
+/** What waits for Redis no longer than this goes on without it. */
+const LONGEST_WAIT_MS = 1_000;
 
 interface Envelope {
   from: string;
@@ -43,7 +48,7 @@ export function createBus(options: { redisUrl?: string | undefined; log: Logger 
   // What this node says comes back to it over Redis: it has heard it already.
   const self = randomUUID();
 
-  return {
+  const bus: Bus = {
     publish(topic, payload) {
       for (const engine of engines) {
         engine.publish(topic, { from: self, payload } satisfies Envelope).catch((error: unknown) => {
@@ -77,10 +82,19 @@ export function createBus(options: { redisUrl?: string | undefined; log: Logger 
           );
       };
     },
+    async listen(topic, onMessage) {
+      let end: () => void = () => undefined;
+      await new Promise<void>((resolve) => {
+        end = bus.subscribe(topic, onMessage, resolve);
+        setTimeout(resolve, LONGEST_WAIT_MS).unref();
+      });
+      return end;
+    },
     async close() {
       await redis?.close();
     },
   };
+  return bus;
 }
 
 function connectRedis(url: string, log: Logger) {

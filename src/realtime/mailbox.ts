@@ -6,18 +6,17 @@ export interface Mailbox<Item, Event> extends AsyncIterableIterator<Event, undef
   /** Puts an item in the place of what waits under the same key. */
   put(key: string, item: Item): void;
   /** Ends the stream with an error, once what waits has been read. */
-  fail(error: unknown): void;
+  fail: (error: unknown) => void;
+  /** Calls a function once, when the subscriber has gone or the stream has failed. */
+  onReturn(release: () => void): void;
 }
 
 /**
  * @param read makes the event of an item, at the moment at which the subscriber takes it; null where it is not for them
- * @param onReturn called once, when the subscriber has gone or the stream has failed
  */
-export function createMailbox<Item, Event>(
-  read: (item: Item) => Promise<Event | null>,
-  onReturn: () => void,
-): Mailbox<Item, Event> {
+export function createMailbox<Item, Event>(read: (item: Item) => Promise<Event | null>): Mailbox<Item, Event> {
   const items = new Map<string, Item>();
+  const releases: (() => void)[] = [];
   let failure: { error: unknown } | null = null;
   let ended = false;
   let wake = () => {};
@@ -25,7 +24,7 @@ export function createMailbox<Item, Event>(
   function end(): void {
     if (ended) return;
     ended = true;
-    onReturn();
+    for (const release of releases) release();
     wake();
   }
 
@@ -41,6 +40,9 @@ export function createMailbox<Item, Event>(
     fail(error) {
       failure = { error };
       wake();
+    },
+    onReturn(release) {
+      releases.push(release);
     },
     async next() {
       while (!ended) {

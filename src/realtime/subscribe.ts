@@ -27,6 +27,7 @@ export async function subscribe<Context>(
 
   let over = false;
   async function end(): Promise<void> {
+    if (over) return;
     over = true;
     stopWatching();
     await events.return?.();

@@ -47,6 +47,7 @@ export async function followTyping(
   const room = await requireMembership(context, chatroomId);
   const { userId: viewerId } = requireViewer(context);
   const typing = new Map<string, NodeJS.Timeout>();
+  const told = new Map<string, boolean>();
 
   async function read(said: Said): Promise<TypingChange | null> {
     const now = freshContext(context);
@@ -56,7 +57,10 @@ export async function followTyping(
       memberByKey(now, memberKey({ chatroomId: room.id, userId: said.userId })),
       blockStateOf(now, said.userId),
     ]);
-    return user && member && !block?.either ? { chatroom, user, typing: said.typing } : null;
+    // Who stopped and went on before it was read has not changed.
+    if (!user || !member || block?.either || told.get(said.userId) === said.typing) return null;
+    told.set(said.userId, said.typing);
+    return { chatroom, user, typing: said.typing };
   }
 
   function tell(said: Said): void {
@@ -73,23 +77,18 @@ export async function followTyping(
     if (said.typing !== (wasTyping !== undefined)) mailbox.put(said.userId, said);
   }
 
-  const unsubscribe = context.bus.subscribe(
-    topic(room.id),
-    (said) => {
-      const { userId, typing: types } = said as Said;
-      if (userId !== viewerId) tell({ userId, typing: types });
-    },
-    () => undefined,
-  );
-  const stopWatching = watchMembership(context, room, (error) => {
-    mailbox.fail(error);
-  });
-  const mailbox = createMailbox(read, () => {
-    unsubscribe();
-    stopWatching();
+  const mailbox = createMailbox(read);
+  mailbox.onReturn(() => {
     for (const timer of typing.values()) clearTimeout(timer);
     typing.clear();
   });
+  mailbox.onReturn(
+    await context.bus.listen(topic(room.id), (said) => {
+      const { userId, typing: types } = said as Said;
+      if (userId !== viewerId) tell({ userId, typing: types });
+    }),
+  );
+  mailbox.onReturn(watchMembership(context, room, mailbox.fail));
   return mailbox;
 }
 

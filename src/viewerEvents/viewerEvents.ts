@@ -69,7 +69,8 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
       case 'APPEARED':
       case 'UNREAD': {
         const chatroom = await chatroomById(freshContext(context), cue.chatroomId);
-        if (!chatroom?.viewerRole) return null;
+        // Lost since; or a direct room of which nothing is to be seen before its first message.
+        if (!chatroom?.viewerRole || chatroom.isHidden) return null;
         return cue.kind === 'APPEARED' ? { kind: 'ChatroomAppeared', chatroom } : { kind: 'UnreadChanged', chatroom };
       }
       case 'VANISHED':
@@ -86,21 +87,17 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
     else if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') tell(hint);
   };
 
+  const mailbox = createMailbox(read);
   const rooms = await followAllRooms(context, null);
-  const unsubscribe = hear(context.bus, userId, onHint);
-  const mailbox = createMailbox(read, () => {
-    unsubscribe();
-    void rooms.return?.();
-  });
+  mailbox.onReturn(() => void rooms.return?.());
+  mailbox.onReturn(await hear(context.bus, userId, onHint));
   const watch = async () => {
     for await (const { event } of rooms) {
       const cue = await cueOf(event);
       if (cue) tell(cue);
     }
   };
-  watch().catch((error: unknown) => {
-    mailbox.fail(error);
-  });
+  watch().catch(mailbox.fail);
   return mailbox;
 }
 

@@ -1,6 +1,10 @@
 import { createClient, type Client as WebSocketClient, type CloseCode } from 'graphql-ws';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import WebSocket from 'ws';
+import { nodes } from './server.ts';
+
+/** How many subscriptions were asked of each server and have not ended. */
+const asked = new Map<string, number>();
 
 export interface GraphQLResult<Data = any> {
   data?: Data;
@@ -79,8 +83,11 @@ function person(url: string, account: Pick<Person, 'id' | 'username' | 'accessTo
 
 /** What a subscription has received, and will. */
 export interface Stream<Event = any> {
-  /** Resolves when the server has taken the subscription up, as far as a client can know: it answers what came later. */
-  ready: Promise<void>;
+  /**
+   * Resolves when the server has taken up all subscriptions so far. A client cannot know; where nothing can be missed it
+   * has no need to.
+   */
+  taken(): Promise<void>;
   /** All events so far. */
   received: Event[];
   /** The next event that was not taken yet. */
@@ -132,7 +139,7 @@ export function connect(url: string, accessToken?: string): Connection {
     client,
     closed,
     cut: () => socket?.terminate(),
-    subscribe: (query, variables) => listen(client, query, variables),
+    subscribe: (query, variables) => listen(client, url, query, variables),
     ask: (query, variables) =>
       new Promise((resolve, reject) => {
         let result: GraphQLResult | undefined;
@@ -155,13 +162,16 @@ export function connect(url: string, accessToken?: string): Connection {
   };
 }
 
-function listen(client: WebSocketClient, query: string, variables?: object): Stream {
+function listen(client: WebSocketClient, url: string, query: string, variables?: object): Stream {
+  asked.set(url, (asked.get(url) ?? 0) + 1);
   const received: any[] = [];
   let taken = 0;
   let wake: () => void = () => undefined;
   let failed: unknown;
   let finish: (how: unknown) => void;
-  const ended = new Promise<unknown>((resolve) => (finish = resolve));
+  const ended = new Promise<unknown>((resolve) => (finish = resolve)).finally(() => {
+    asked.set(url, (asked.get(url) ?? 0) - 1);
+  });
   const stop = client.subscribe(
     { query, variables: variables as Record<string, unknown> },
     {
@@ -181,13 +191,6 @@ function listen(client: WebSocketClient, query: string, variables?: object): Str
       },
     },
   );
-  // The server handles messages of a socket in order, and begins this answer after the subscription.
-  const ready = new Promise<void>((resolve) => {
-    client.subscribe(
-      { query: '{ server { version } }' },
-      { next: () => undefined, error: () => undefined, complete: resolve },
-    );
-  });
   async function next() {
     while (received.length <= taken) {
       if (failed) throw new Error(JSON.stringify(failed));
@@ -196,7 +199,9 @@ function listen(client: WebSocketClient, query: string, variables?: object): Str
     return received[taken++];
   }
   return {
-    ready,
+    async taken() {
+      await expect.poll(() => nodes.get(url)?.open.streams).toBeGreaterThanOrEqual(asked.get(url) ?? 0);
+    },
     received,
     ended,
     stop,

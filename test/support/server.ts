@@ -2,9 +2,13 @@ import { pino } from 'pino';
 import pg from 'pg';
 import { inject, onTestFinished } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
+import type { ServerNode } from '../../src/context.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
 
 export const AUTH_SECRET = 'a secret of the tests, which guards nothing';
+
+/** The nodes that run in this process, by their address. */
+export const nodes = new Map<string, ServerNode>();
 
 export interface TestServer extends RunningServer {
   databaseUrl: string;
@@ -57,6 +61,7 @@ export async function startTestServer(
     presenceTimes: options.presenceTimes,
     onStatement: (text) => statements.push(text),
   });
+  nodes.set(server.url, server.node);
   let stopped: Promise<void> | undefined;
   const stop = () => (stopped ??= server.stop());
   onTestFinished(stop, 60_000);

@@ -1,0 +1,109 @@
+import { describe, expect, test } from 'vitest';
+import { PASSWORD, type Person, request } from './support/client.ts';
+import { startTestServer } from './support/server.ts';
+import { CREATE_CHATROOM, MESSAGE_ADDED, send, world } from './support/world.ts';
+
+const DELETE = `mutation ($password: String) { deleteAccount(input: { password: $password }) { ok } }`;
+const FRIEND = `mutation ($id: ID!) { addFriend(input: { userId: $id }) { status } }`;
+const REACT = `mutation ($id: ID!) { addReaction(input: { messageId: $id, emoji: "👍" }) { message { id } } }`;
+const ROOM = `query ($id: ID!) { chatroom(id: $id) { memberCount owner { username } opponent { username } members { nodes { user { username } } } messages { nodes { number kind body systemEvent subject { username } sender { username } reactions { count } seenBy { nodes { username } } } } } }`;
+
+async function leavingWorld() {
+  const server = await startTestServer();
+  const { ann, ben, eve, room } = await world(server);
+  const direct = (await ann.ask(CREATE_CHATROOM, { input: { kind: 'DIRECT', memberIds: [ben.id] } })).createChatroom
+    .chatroom.id as string;
+  const alone = (await ann.ask(CREATE_CHATROOM, { input: { kind: 'OPEN', name: 'Alone' } })).createChatroom.chatroom
+    .id as string;
+  await ann.ask(FRIEND, { id: ben.id });
+  await send(ann, room, 'from ann');
+  const said = await send(ben, room, 'from ben');
+  await ann.ask(REACT, { id: said.id });
+  await send(ann, direct, 'between us');
+  return { server, ann, ben, eve, room, direct, alone };
+}
+
+const room = async (person: Person, id: string) => (await person.ask(ROOM, { id })).chatroom;
+
+describe('deleteAccount', () => {
+  test('wants the password, and nobody else’s', async () => {
+    const { server, ann } = await leavingWorld();
+    expect(await ann.refused(DELETE, { password: 'not the password' })).toBe('INVALID_CREDENTIALS');
+    expect(await ann.refused(DELETE, {})).toBe('INVALID_CREDENTIALS');
+    const signedOut = await request(server.url, DELETE, { password: PASSWORD });
+    expect(signedOut.errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
+    expect((await ann.ask('{ viewer { user { username } } }')).viewer.user.username).toBe('ann');
+  });
+
+  test('messages stay without a sender, rooms are handed on, and no name survives', async () => {
+    const w = await leavingWorld();
+    await w.ann.ask(DELETE, { password: PASSWORD });
+    const group = await room(w.ben, w.room);
+    expect(group).toMatchObject({
+      memberCount: 1,
+      owner: { username: 'ben' },
+      messages: {
+        nodes: [
+          { body: 'from ann', sender: null, kind: 'USER' },
+          { body: 'from ben', sender: { username: 'ben' }, reactions: [], seenBy: { nodes: [] } },
+          { kind: 'SYSTEM', systemEvent: 'MEMBER_LEFT', subject: null, body: null },
+        ],
+      },
+    });
+    expect(await room(w.ben, w.direct)).toMatchObject({
+      memberCount: 1,
+      opponent: null,
+      messages: { nodes: [{ body: 'between us', sender: null }] },
+    });
+    expect(JSON.stringify([group, await room(w.ben, w.direct)])).not.toContain('"ann"');
+    const { viewer, user, node, users, openChatrooms } = await w.ben.ask(
+      `query ($id: ID!) { viewer { friends { nodes { username } } } user(username: "ann") { id } node(id: $id) { id }
+        users(search: "ann") { nodes { id } } openChatrooms { nodes { id } } }`,
+      { id: w.ann.id },
+    );
+    expect([viewer.friends.nodes, user, node, users.nodes, openChatrooms.nodes]).toEqual([[], null, null, [], []]);
+  });
+
+  test('sockets close on every node, tokens and the password count no more, and the name is free', async () => {
+    const w = await leavingWorld();
+    const other = await startTestServer({ databaseUrl: w.server.databaseUrl });
+    const socket = w.ann.at(other.url).connect();
+    const stream = socket.subscribe(MESSAGE_ADDED, { room: w.room });
+    await stream.taken();
+    await w.ann.ask(DELETE, { password: PASSWORD });
+    expect(await socket.closed).toBe(4401);
+    await send(w.ben, w.room, 'ann does not hear this');
+    expect(stream.received.map((event) => event.message.body)).not.toContain('ann does not hear this');
+    expect(await w.ann.refused('{ viewer { id } }')).toBe('UNAUTHENTICATED');
+    const again = await request(
+      w.server.url,
+      `mutation { signUp(input: { username: "ann", password: "another password" }) { viewer { chatrooms { nodes { id } } } } }`,
+    );
+    expect(again.data.signUp.viewer.chatrooms.nodes).toEqual([]);
+  });
+
+  test('the friends are told, and the streams of the room say who left', async () => {
+    const w = await leavingWorld();
+    const connection = w.ben.connect();
+    const friends = connection.subscribe(
+      'subscription { viewerEvents { ... on FriendshipChanged { userId user { id } status } } }',
+    );
+    const events = connection.subscribe(
+      'subscription ($id: ID!) { chatroomEvents(chatroomId: $id) { __typename ... on MemberLeft { userId user { id } } } }',
+      { id: w.direct },
+    );
+    await events.taken();
+    await w.ann.ask(DELETE, { password: PASSWORD });
+    expect(await friends.next()).toEqual({ userId: w.ann.id, user: null, status: null });
+    expect(await events.next()).toEqual({ __typename: 'MemberLeft', userId: w.ann.id, user: null });
+  });
+
+  test('everyone in one room deletes their account at the same time, and nothing is left of the room', async () => {
+    const w = await leavingWorld();
+    const results = await Promise.all([w.ann, w.ben].map((person) => person.ask(DELETE, { password: PASSWORD })));
+    expect(results.map((result) => result.deleteAccount.ok)).toEqual([true, true]);
+    const rooms = await w.server.node.database.prisma.chatroom.count();
+    const messages = await w.server.node.database.prisma.message.count();
+    expect([rooms, messages]).toEqual([0, 0]);
+  });
+});

@@ -1,0 +1,144 @@
+import { describe, expect, test } from 'vitest';
+import { connect, type Person } from './support/client.ts';
+import { hasRedis, startRedis } from './support/redis.ts';
+import { createTestDatabase, startTestServer } from './support/server.ts';
+import { CREATE_CHATROOM, send, world } from './support/world.ts';
+
+const EVENTS = `subscription { viewerEvents {
+  __typename
+  ... on ChatroomAppeared { chatroom { id kind unreadCount } }
+  ... on ChatroomVanished { chatroomId }
+  ... on FriendshipChanged { userId user { username } status }
+  ... on UnreadChanged { chatroom { id } unreadCount totalUnreadCount }
+} }`;
+const call = (name: string, more = '{ viewer { id } }') =>
+  `mutation ($id: ID!) { ${name}(input: { userId: $id }) ${more} }`;
+const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { chatroomId: $id, userIds: $users }) { chatroom { id } } }`;
+const REMOVE = `mutation ($id: ID!, $user: ID!) { removeChatroomMember(input: { chatroomId: $id, userId: $user }) { chatroom { id } } }`;
+const DELETE = `mutation ($id: ID!) { deleteChatroom(input: { chatroomId: $id }) { deletedChatroomId } }`;
+const READ = `mutation ($id: ID!) { markRead(input: { messageId: $id }) { viewer { unreadCount } } }`;
+const DELETE_MESSAGE = `mutation ($id: ID!) { deleteMessage(input: { messageId: $id }) { message { id } } }`;
+
+async function listen(person: Person) {
+  const stream = person.connect().subscribe(EVENTS);
+  await stream.taken();
+  return {
+    ...stream,
+    /** The next event of a type; others are let by. */
+    async nextOf(type: string) {
+      for (;;) {
+        const event = await stream.next();
+        if (event.__typename === type) return event;
+      }
+    },
+  };
+}
+
+const makeRoom = async (person: Person, input: object): Promise<string> =>
+  (await person.ask(CREATE_CHATROOM, { input })).createChatroom.chatroom.id;
+
+describe('viewerEvents', () => {
+  test('says when one is added to a room, and when one is removed from it or it is deleted', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    const events = await listen(eve);
+    await ann.ask(ADD, { id: room, users: [eve.id] });
+    expect(await events.nextOf('ChatroomAppeared')).toMatchObject({ chatroom: { id: room, unreadCount: 0 } });
+    await ann.ask(REMOVE, { id: room, user: eve.id });
+    expect(await events.nextOf('ChatroomVanished')).toMatchObject({ chatroomId: room });
+    const made = await makeRoom(ben, { kind: 'GROUP', memberIds: [eve.id] });
+    expect(await events.nextOf('ChatroomAppeared')).toMatchObject({ chatroom: { id: made } });
+    await ben.ask(DELETE, { id: made });
+    expect(await events.nextOf('ChatroomVanished')).toMatchObject({ chatroomId: made });
+  });
+
+  test('says of a DIRECT room when a message opens it, when one hides it, and when a message opens it again', async () => {
+    const server = await startTestServer();
+    const { ann, ben } = await world(server);
+    const events = await listen(ben);
+    const direct = await makeRoom(ann, { kind: 'DIRECT', memberIds: [ben.id] });
+    await ann.ask(call('addFriend', '{ status }'), { id: ben.id });
+    // The friendship came after the room was made, of which nothing was said.
+    expect((await events.next()).__typename).toBe('FriendshipChanged');
+    await send(ann, direct, 'hello');
+    expect(await events.nextOf('ChatroomAppeared')).toMatchObject({ chatroom: { id: direct, unreadCount: 1 } });
+    await ben.ask(DELETE, { id: direct });
+    expect(await events.nextOf('ChatroomVanished')).toMatchObject({ chatroomId: direct });
+    await send(ann, direct, 'again');
+    expect(await events.nextOf('ChatroomAppeared')).toMatchObject({ chatroom: { id: direct, unreadCount: 1 } });
+  });
+
+  test('says how many are unread after messages, reading on another device, and deletions', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const events = await listen(ben);
+    const first = await send(ann, room, 'one');
+    expect(await events.nextOf('UnreadChanged')).toMatchObject({ unreadCount: 1, totalUnreadCount: 1 });
+    const second = await send(ann, room, 'two');
+    expect(await events.nextOf('UnreadChanged')).toMatchObject({ unreadCount: 2 });
+    await ben.ask(READ, { id: first.id });
+    expect(await events.nextOf('UnreadChanged')).toMatchObject({ unreadCount: 1 });
+    await ann.ask(DELETE_MESSAGE, { id: second.id });
+    expect(await events.nextOf('UnreadChanged')).toMatchObject({ unreadCount: 0, totalUnreadCount: 0 });
+  });
+
+  test('says to both what becomes of a friendship; a block between strangers is said to nobody', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve } = await world(server);
+    await ben.ask('mutation { updateProfile(input: { friendPolicy: APPROVAL }) { viewer { id } } }');
+    const [ofAnn, ofBen, ofEve] = [await listen(ann), await listen(ben), await listen(eve)];
+    const steps: [Person, string, Person, string | null][] = [
+      [ann, 'addFriend', ben, 'PENDING'],
+      [ben, 'acceptFriend', ann, 'ACCEPTED'],
+      [ann, 'removeFriend', ben, null],
+      [ann, 'addFriend', ben, 'PENDING'],
+      [ben, 'declineFriend', ann, null],
+    ];
+    for (const [who, what, whom, status] of steps) {
+      await who.ask(call(what), { id: whom.id });
+      expect(await ofAnn.next()).toMatchObject({ userId: ben.id, user: { username: 'ben' }, status });
+      expect(await ofBen.next()).toMatchObject({ userId: ann.id, user: { username: 'ann' }, status });
+    }
+    await ann.ask(call('blockUser'), { id: eve.id });
+    await eve.ask(call('addFriend', '{ status }'), { id: ben.id });
+    await ben.ask(call('acceptFriend'), { id: eve.id });
+    // What eve hears is of ben alone.
+    for (const status of ['PENDING', 'ACCEPTED'])
+      expect(await ofEve.next()).toMatchObject({ user: { username: 'ben' }, status });
+    // Between friends it is what it looks like: the end of a friendship.
+    await ben.ask(call('blockUser'), { id: eve.id });
+    expect(await ofEve.next()).toMatchObject({ user: { username: 'ben' }, status: null });
+  });
+
+  test('however much happens while one does not read, one event for each room waits', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const events = await listen(ben);
+    const messages = await Promise.all(Array.from({ length: 50 }, (_, i) => send(ann, room, `${i}`)));
+    await expect.poll(() => events.received.at(-1)?.unreadCount).toBe(messages.length);
+    expect(events.received.length).toBeLessThanOrEqual(50);
+  });
+
+  test('nobody without a token listens', async () => {
+    const server = await startTestServer();
+    const ended = await connect(server.url).subscribe(EVENTS).ended;
+    expect(ended).toMatchObject([{ extensions: { code: 'UNAUTHENTICATED' } }]);
+  });
+
+  test.skipIf(!hasRedis())(
+    'reaches all nodes with Redis (skipped without a redis-server), each thing once',
+    async () => {
+      const { url: redisUrl } = await startRedis();
+      const databaseUrl = await createTestDatabase();
+      const here = await startTestServer({ databaseUrl, redisUrl });
+      const there = await startTestServer({ databaseUrl, redisUrl });
+      const { ann, ben, room } = await world(here);
+      const streams = [await listen(ben), await listen(ben.at(there.url))];
+      await ann.ask(call('addFriend', '{ status }'), { id: ben.id });
+      for (const stream of streams) expect(await stream.next()).toMatchObject({ status: 'ACCEPTED' });
+      await send(ann, room, 'hello');
+      for (const stream of streams) expect(await stream.next()).toMatchObject({ unreadCount: 1 });
+      expect(streams.map((stream) => stream.received.length)).toEqual([2, 2]);
+    },
+  );
+});
