@@ -20,9 +20,17 @@ export async function queueJob<Name extends keyof Jobs>(
   query: Database['query'],
   name: Name,
   payload: Jobs[Name],
+  /** Of jobs with the same key that wait, one is left. */
+  key: string | null = null,
 ): Promise<void> {
   await query(sql`
-    SELECT FROM graphile_worker.add_job(${name}, ${JSON.stringify(payload)}::json, max_attempts => ${MOST_ATTEMPTS}::int)`);
+    SELECT FROM graphile_worker.add_job(
+      ${name}, ${JSON.stringify(payload)}::json, max_attempts => ${MOST_ATTEMPTS}::int, job_key => ${key})`);
+}
+
+/** Queues a mail. Asking again for one that waits to be sent makes no second one. */
+export async function queueMail(query: Database['query'], mail: Jobs['send_mail']): Promise<void> {
+  await queueJob(query, 'send_mail', mail, `${mail.purpose} ${mail.userId}`);
 }
 
 /** Makes the queue's own tables; at the same time as the migrations. */

@@ -9,6 +9,7 @@ import { type Database, openDatabase } from './database/database.ts';
 import { startEmbeddedPostgres } from './database/embedded.ts';
 import { applyMigrations } from './database/migrations.ts';
 import { isEmpty, seedDemo, signInDemo } from './demo/seed.ts';
+import { exportChatroom, exportUser } from './export/export.ts';
 import { importPath, type ImportSummary, printSummary } from './import/import.ts';
 import { migrateJobs } from './jobs.ts';
 import { createProgress } from './progress.ts';
@@ -22,6 +23,7 @@ const commands: Record<string, (config: Config, args: string[]) => Promise<void>
   start,
   seed,
   import: importFiles,
+  export: exportFile,
   admin: administer,
 };
 
@@ -110,6 +112,23 @@ async function importFiles(config: Config, [path, ...rest]: string[]): Promise<v
       importPath({ database, passwords, progress: createProgress(process.stderr) }, path, members),
     );
     say(printSummary(summary));
+  } finally {
+    await postgres.stop();
+  }
+}
+
+/** Writes a user's data or a room's history: `export user USERNAME FILE`, `export chatroom ID FILE`. */
+async function exportFile(config: Config, [what = '', which, file]: string[]): Promise<void> {
+  const write = { user: exportUser, chatroom: exportChatroom }[what];
+  if (!write || which === undefined || file === undefined) {
+    throw new ConfigError('Say what to export: npm run export -- user USERNAME FILE, or chatroom ID FILE');
+  }
+  const postgres = await openPostgres(config, true);
+  try {
+    const count = await withDatabase(postgres.url, (database) =>
+      write({ database, progress: createProgress(process.stderr) }, which, file),
+    );
+    say(`Wrote ${file}, with ${count.toLocaleString('en')} messages.`);
   } finally {
     await postgres.stop();
   }

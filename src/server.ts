@@ -113,7 +113,7 @@ function arrivalOf(config: Config, { incoming, response, authorization }: Transp
   return {
     authorization: authorization ?? headers.authorization ?? cookieToken,
     origin: originOf(socket.remoteAddress, headers['user-agent']),
-    cookies: response && (trusted ? jar : { ...jar, refreshToken: null }),
+    cookies: response && (trusted ? jar : { ...jar, refreshToken: null, mayKeep: false }),
   };
 }
 
@@ -127,7 +127,9 @@ function isOwn(config: Config, { headers, method }: IncomingMessage): boolean {
 }
 
 function allowsOrigin(config: Config, origin: string, host: string | undefined): boolean {
-  return origin.endsWith(`//${host ?? ''}`) || config.ALLOWED_ORIGINS.includes(origin);
+  const own = config.PUBLIC_URL === undefined ? null : new URL(config.PUBLIC_URL).origin;
+  // A proxy may call this server by another name than its pages do.
+  return origin.endsWith(`//${host ?? ''}`) || origin === own || config.ALLOWED_ORIGINS.includes(origin);
 }
 
 /**

@@ -4,6 +4,8 @@ import { REFRESH_TOKEN_DAYS } from './tokens.ts';
 export interface CookieJar {
   accessToken: string | null;
   refreshToken: string | null;
+  /** Whether a page asks that may sign people in: another site's must not, or they would write to rooms of its choosing. */
+  mayKeep: boolean;
   /** Puts new tokens into the browser. */
   keep(accessToken: string, refreshToken: string): void;
   /** Takes the tokens out of the browser. */
@@ -31,6 +33,7 @@ export function openCookieJar(
   return {
     accessToken: find(header, ACCESS),
     refreshToken: find(header, REFRESH),
+    mayKeep: true,
     keep(accessToken, refreshToken) {
       set(`${ACCESS}=${accessToken}; Max-Age=${seconds}; ${attributes}`);
       set(`${REFRESH}=${refreshToken}; Max-Age=${seconds}; ${attributes}`);

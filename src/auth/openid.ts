@@ -1,6 +1,7 @@
 import { createRemoteJWKSet, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import { z } from 'zod';
 import { ChatError } from '../errors.ts';
+import { isStorable } from '../text.ts';
 
 /** What a provider says of someone. */
 export interface OpenIdClaims {
@@ -25,7 +26,7 @@ const TIMEOUT_MS = 5_000;
 const discovery = z.object({ issuer: z.string(), jwks_uri: z.url() });
 const claims = z.object({
   iss: z.string(),
-  sub: z.string().min(1).max(255),
+  sub: z.string().min(1).max(255).refine(isStorable),
   email: z.string().optional(),
   email_verified: z.union([z.boolean(), z.literal('true')]).optional(),
   preferred_username: z.string().optional(),
@@ -53,12 +54,15 @@ export function createOpenIdProvider({ issuer, audience }: { issuer: string; aud
       });
       const key = await keys;
       try {
-        const { payload } = await jwtVerify(idToken, key, {
+        const { payload, protectedHeader } = await jwtVerify(idToken, key, {
           issuer,
           audience,
           algorithms: ALGORITHMS,
           requiredClaims: ['sub', 'exp', 'iat'],
         });
+        // An access token is made for other ears (RFC 9068), though the same keys have signed it.
+        if (protectedHeader.typ?.toLowerCase().endsWith('at+jwt'))
+          throw new errors.JWTInvalid('It is an access token.');
         const said = claims.parse(payload);
         const names = [said.preferred_username, said.nickname, said.email?.split('@')[0], said.name];
         return {
@@ -68,8 +72,7 @@ export function createOpenIdProvider({ issuer, audience }: { issuer: string; aud
           names: names.filter((name) => name !== undefined),
         };
       } catch (error) {
-        // A provider that does not answer is no reason to call the token bad.
-        if (error instanceof errors.JWKSTimeout) throw error;
+        if (isProvidersFault(error)) throw error;
         if (error instanceof errors.JOSEError || error instanceof z.ZodError) {
           throw new ChatError('INVALID_CREDENTIALS', 'This is no token of the OpenID provider for this server.');
         }
@@ -77,4 +80,14 @@ export function createOpenIdProvider({ issuer, audience }: { issuer: string; aud
       }
     },
   };
+}
+
+/** A provider that does not answer, or not with keys, is no reason to call the token bad. */
+function isProvidersFault(error: unknown): boolean {
+  return (
+    error instanceof errors.JWKSTimeout ||
+    error instanceof errors.JWKSInvalid ||
+    // What jose throws where the answer is not 200, or no JSON.
+    (error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC')
+  );
 }

@@ -68,10 +68,13 @@ export async function startSession(context: Context, user: Account, cookie = fal
   return issueTokens(context, session, cookie);
 }
 
-/** @throws ChatError `BAD_USER_INPUT` over WebSocket */
+/** @throws ChatError `BAD_USER_INPUT` over WebSocket, and for the page of another site */
 export function requireCookies(context: Context): NonNullable<Context['cookies']> {
-  if (context.cookies) return context.cookies;
-  throw badInput('input.cookie', 'Cookies are set over HTTP. Sign in there; the cookie then opens the WebSocket.');
+  if (!context.cookies)
+    throw badInput('input.cookie', 'Cookies are set over HTTP. Sign in there; the cookie then opens the WebSocket.');
+  if (!context.cookies.mayKeep)
+    throw badInput('input.cookie', 'Cookies are set for pages of this server or of ALLOWED_ORIGINS, which send JSON.');
+  return context.cookies;
 }
 
 /**

@@ -8,6 +8,7 @@ import { nameKey } from '../users/users.ts';
 import { importIrc } from './irc.ts';
 import { importKuroi, isKuroi } from './kuroi.ts';
 import { importMyMessenger, isMyMessenger } from './myMessenger.ts';
+import { importChatroom, importUser, readExportedChatroom, readExportedUser } from './parley.ts';
 
 /** What an import works with. */
 export interface Importing {
@@ -26,8 +27,8 @@ export interface ImportSummary {
 }
 
 /**
- * Imports a folder of IRC logs, one log, or one of the two JSON files of demo data that Parley knows. What
- * has been imported before is not added again.
+ * Imports a folder of IRC logs, one log, what Parley has exported, or one of the two JSON files of demo data that
+ * Parley knows. What has been imported before is not added again.
  *
  * @param members usernames of people who become members of an imported OPEN room, beside those who speak
  *   in it and the demo users
@@ -48,11 +49,15 @@ async function importAny(importing: Importing, path: string, members: readonly s
   if (logs.length > 0) return importIrc(importing, logs, await findMembers(importing.database, members));
   if (path.endsWith('.json')) {
     const data: unknown = JSON.parse(await readFile(path, 'utf8'));
+    const chatroom = readExportedChatroom(data);
+    if (chatroom) return importChatroom(importing, chatroom);
+    const user = readExportedUser(data);
+    if (user) return importUser(importing, user);
     if (isKuroi(data)) return importKuroi(importing, data);
     if (isMyMessenger(data)) return importMyMessenger(importing, data);
   }
   throw new Error(
-    `${path} is neither an IRC log (YYYY-MM-DD….txt), a folder of them, nor a JSON file of demo data that Parley knows.`,
+    `${path} is neither an IRC log (YYYY-MM-DD….txt), a folder of them, what Parley has exported, nor a JSON file of demo data that Parley knows.`,
   );
 }
 

@@ -1,9 +1,9 @@
-import { type Account, startSession, type SignedIn } from '../auth/sessions.ts';
+import { type Account, requireCookies, startSession, type SignedIn } from '../auth/sessions.ts';
 import type { OpenIdClaims } from '../auth/openid.ts';
 import type { Context } from '../context.ts';
 import { type Database, sql } from '../database/database.ts';
 import { ChatError } from '../errors.ts';
-import { checkUsername, nameKey } from './users.ts';
+import { checkUsername, isEmail, nameKey } from './users.ts';
 
 /** What is looked for when the wanted names are taken: ann, ann2, ann3 … */
 const MOST_SUFFIXES = 1_000;
@@ -20,13 +20,13 @@ export async function signInWithIdToken(
   input: { idToken: string; username?: string | null | undefined; cookie: boolean },
 ): Promise<SignedIn> {
   if (!context.openId) throw new ChatError('INVALID_CREDENTIALS', 'This server has no OpenID provider.');
+  if (input.cookie) requireCookies(context);
   const claims = await context.openId.verify(input.idToken);
-  const wanted = input.username == null ? null : checkUsername(input.username, 'input.username');
   const user = await context.database.transaction(async (query) => {
     const identity = `${claims.issuer} ${claims.subject}`;
     // Two devices may bring the same new identity at once: one account is made.
     await query(sql`SELECT pg_advisory_xact_lock(hashtextextended(${identity}, 1))`);
-    return (await findAccount(query, claims)) ?? (await makeAccount(query, claims, wanted));
+    return (await findAccount(query, claims)) ?? (await makeAccount(query, claims, input.username ?? null));
   });
   return startSession(context, user, input.cookie);
 }
@@ -39,22 +39,35 @@ async function findAccount(query: Database['query'], { issuer, subject }: OpenId
 }
 
 async function makeAccount(query: Database['query'], claims: OpenIdClaims, wanted: string | null): Promise<Account> {
-  for (const username of wanted === null ? candidates(claims.names) : [wanted]) {
-    const emailKey = claims.email && nameKey(claims.email);
-    const [made] = await query<Account>(sql`
-      WITH address AS (SELECT ${emailKey}::text AS key WHERE NOT EXISTS (SELECT FROM users WHERE email_key = ${emailKey}))
-      INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, email_verified_at)
-        SELECT ${username}, ${nameKey(username)}, ${username}, ${nameKey(username)},
-               CASE WHEN address.key IS NOT NULL THEN ${claims.email}::text END, address.key,
-               CASE WHEN address.key IS NOT NULL THEN now() END
-          FROM (SELECT (SELECT key FROM address) AS key) address
-        ON CONFLICT DO NOTHING RETURNING id, password_hash AS "passwordHash"`);
+  const names = wanted === null ? candidates(claims.names) : [checkUsername(wanted, 'input.username')];
+  for (const username of names) {
+    // Where somebody takes the address at the same moment, the second try sees it.
+    const made = (await insertAccount(query, claims, username)) ?? (await insertAccount(query, claims, username));
     if (!made) continue;
     await query(sql`
       INSERT INTO identities (issuer, subject, user_id) VALUES (${claims.issuer}, ${claims.subject}, ${made.id}::uuid)`);
     return made;
   }
   throw new ChatError('USERNAME_TAKEN', 'Someone has this username. Choose another.');
+}
+
+/** Undefined where the name is taken, or somebody else takes the address meanwhile. An address that is taken is left out. */
+async function insertAccount(
+  query: Database['query'],
+  claims: OpenIdClaims,
+  username: string,
+): Promise<Account | undefined> {
+  const email = claims.email !== null && isEmail(claims.email) ? claims.email : null;
+  const emailKey = email && nameKey(email);
+  const [made] = await query<Account>(sql`
+    WITH address AS (SELECT ${emailKey}::text AS key WHERE NOT EXISTS (SELECT FROM users WHERE email_key = ${emailKey}))
+    INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, email_verified_at)
+      SELECT ${username}, ${nameKey(username)}, ${username}, ${nameKey(username)},
+             CASE WHEN address.key IS NOT NULL THEN ${email}::text END, address.key,
+             CASE WHEN address.key IS NOT NULL THEN now() END
+        FROM (SELECT (SELECT key FROM address) AS key) address
+      ON CONFLICT DO NOTHING RETURNING id, password_hash AS "passwordHash"`);
+  return made;
 }
 
 /** What a new account may be called, after what the provider says: made to fit, and numbered until it is free. */

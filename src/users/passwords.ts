@@ -5,7 +5,7 @@ import { type Context, requireViewer, type ServerNode } from '../context.ts';
 import { type Database, sql } from '../database/database.ts';
 import type { MailPurpose } from '../database/generated/enums.ts';
 import { badInput, ChatError } from '../errors.ts';
-import { type Jobs, queueJob } from '../jobs.ts';
+import { type Jobs, queueMail } from '../jobs.ts';
 import { isStorable } from '../text.ts';
 import { nameKey, requireUser } from './users.ts';
 
@@ -64,7 +64,7 @@ export async function requestEmailVerification(context: Context): Promise<void> 
   const { email, emailVerifiedAt } = await requireUser(context, userId);
   if (email === null) throw badInput('input.email', 'There is no address to verify. Set one with updateProfile.');
   if (emailVerifiedAt) throw new ChatError('CONFLICT', 'The address is verified already.');
-  await queueJob(context.database.query, 'send_mail', { userId, purpose: 'VERIFY_EMAIL' });
+  await queueMail(context.database.query, { userId, purpose: 'VERIFY_EMAIL' });
 }
 
 /**
@@ -87,7 +87,7 @@ export async function requestPasswordReset(context: Context, email: string): Pro
   const emailKey = nameKey(email.trim());
   if (!isStorable(emailKey)) return;
   const user = await context.database.prisma.user.findUnique({ where: { emailKey }, select: { id: true } });
-  if (user) await queueJob(context.database.query, 'send_mail', { userId: user.id, purpose: 'RESET_PASSWORD' });
+  if (user) await queueMail(context.database.query, { userId: user.id, purpose: 'RESET_PASSWORD' });
 }
 
 /**
@@ -138,6 +138,7 @@ export async function sendMail(
   const user = await database.prisma.user.findUnique({ where: { id: userId } });
   if (!user?.email || !user.emailKey) return;
   const { token, hash } = createToken();
+  await database.query(sql`DELETE FROM mail_tokens WHERE expires_at < now()`);
   const expiresAt = new Date(Date.now() + MAIL_TOKEN_HOURS[purpose] * 3_600_000);
   await database.query(sql`
     INSERT INTO mail_tokens (hash, user_id, purpose, email_key, expires_at)

@@ -2,11 +2,11 @@ import { type Account, requireCookies, startSession, type SignedIn } from '../au
 import { checkPassword } from '../auth/passwords.ts';
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
-import { empty, sql } from '../database/database.ts';
-import type { Prisma, Session, User } from '../database/generated/client.ts';
+import { empty, join, sql, type Sql } from '../database/database.ts';
+import type { Session, User } from '../database/generated/client.ts';
 import type { FriendPolicy } from '../database/generated/enums.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
-import { queueJob } from '../jobs.ts';
+import { queueMail } from '../jobs.ts';
 import { createLoader } from '../loader.ts';
 import { countCharacters, isStorable } from '../text.ts';
 
@@ -33,15 +33,16 @@ export async function signUp(context: Context, input: SignUp): Promise<SignedIn>
   const passwordHash = await context.passwords.hash(input.password);
   const usernameKey = nameKey(username);
   const emailKey = email && nameKey(email);
-  // ON CONFLICT finds what a twin committed meanwhile; which of the two keys was taken is asked afterwards.
-  const [user] = await context.database.query<Account>(sql`
-    INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, password_hash)
-      VALUES (${username}, ${usernameKey}, ${nickname}, ${nameKey(nickname)}, ${email}, ${emailKey}, ${passwordHash})
-      ON CONFLICT DO NOTHING RETURNING id, password_hash AS "passwordHash"`);
-  if (user) {
-    if (email) await queueJob(context.database.query, 'send_mail', { userId: user.id, purpose: 'VERIFY_EMAIL' });
-    return startSession(context, user, input.cookie);
-  }
+  const user = await context.database.transaction(async (query) => {
+    // ON CONFLICT finds what a twin committed meanwhile; which of the two keys was taken is asked afterwards.
+    const [made] = await query<Account>(sql`
+      INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, password_hash)
+        VALUES (${username}, ${usernameKey}, ${nickname}, ${nameKey(nickname)}, ${email}, ${emailKey}, ${passwordHash})
+        ON CONFLICT DO NOTHING RETURNING id, password_hash AS "passwordHash"`);
+    if (made && email) await queueMail(query, { userId: made.id, purpose: 'VERIFY_EMAIL' });
+    return made;
+  });
+  if (user) return startSession(context, user, input.cookie);
   if (await context.database.prisma.user.findUnique({ where: { usernameKey } })) {
     throw new ChatError('USERNAME_TAKEN', 'Someone has this username. Choose another.');
   }
@@ -131,27 +132,37 @@ const MOST_BIO_CHARACTERS = 500;
  */
 export async function updateProfile(context: Context, change: ProfileChange): Promise<void> {
   const { userId } = requireViewer(context);
-  const { username, email: oldEmail } = await requireUser(context, userId);
-  const data: Prisma.UserUpdateInput = {};
+  const set: Sql[] = [];
   if (change.nickname !== undefined) {
-    const nickname = change.nickname === null ? username : checkNickname(change.nickname, 'input.nickname');
-    Object.assign(data, { nickname, nicknameKey: nameKey(nickname) });
+    const nickname =
+      change.nickname === null
+        ? (await requireUser(context, userId)).username
+        : checkNickname(change.nickname, 'input.nickname');
+    set.push(sql`nickname = ${nickname}, nickname_key = ${nameKey(nickname)}`);
   }
-  if (change.bio !== undefined) data.bio = change.bio === null ? null : checkBio(change.bio);
+  if (change.bio !== undefined) set.push(sql`bio = ${change.bio === null ? null : checkBio(change.bio)}`);
   if (change.email !== undefined) {
     const email = change.email === null ? null : checkEmail(change.email, 'input.email');
-    Object.assign(data, { email, emailKey: email && nameKey(email) });
-    if (email !== oldEmail) data.emailVerifiedAt = null;
+    const key = email && nameKey(email);
+    set.push(sql`
+      email = ${email}, email_key = ${key}, email_verified_at = CASE WHEN email_key = ${key} THEN email_verified_at END`);
   }
-  if (change.friendPolicy !== undefined) data.friendPolicy = change.friendPolicy ?? 'OPEN';
-  await context.database.prisma.user.update({ where: { id: userId }, data }).catch((error: unknown) => {
-    // Of what changes here, only the address is unique.
-    if ((error as { code?: string }).code !== 'P2002') throw error;
-    throw new ChatError('EMAIL_TAKEN', 'An account has this e-mail address. Use another.');
-  });
-  if (data.email && data.email !== oldEmail) {
-    await queueJob(context.database.query, 'send_mail', { userId, purpose: 'VERIFY_EMAIL' });
+  if (change.friendPolicy !== undefined) {
+    set.push(sql`friend_policy = ${change.friendPolicy ?? 'OPEN'}::"FriendPolicy"`);
   }
+  if (set.length === 0) return;
+  await context.database
+    .transaction(async (query) => {
+      const [user] = await query<{ isUnproved: boolean }>(sql`
+        UPDATE users SET ${join(set)}, updated_at = now() WHERE id = ${userId}::uuid
+          RETURNING email IS NOT NULL AND email_verified_at IS NULL AS "isUnproved"`);
+      if (change.email != null && user?.isUnproved) await queueMail(query, { userId, purpose: 'VERIFY_EMAIL' });
+    })
+    .catch((error: unknown) => {
+      // Of what changes here, only the address is unique.
+      if ((error as { code?: string }).code !== '23505') throw error;
+      throw new ChatError('EMAIL_TAKEN', 'An account has this e-mail address. Use another.');
+    });
 }
 
 function checkBio(bio: string): string {
@@ -224,10 +235,14 @@ export function checkNickname(nickname: string, path: string): string {
 }
 
 function checkEmail(email: string, path: string): string {
-  if (email.length > 254 || !/^[^\s@\p{C}]+@[^\s@\p{C}]+\.[^\s@\p{C}]+$/u.test(email)) {
-    throw badInput(path, 'This does not look like an e-mail address, such as name@example.org.');
-  }
+  if (!isEmail(email)) throw badInput(path, 'This does not look like an e-mail address, such as name@example.org.');
   return email;
+}
+
+/** Whether a text looks like one address, without what would make it a list, a group or a comment in a mail's head. */
+export function isEmail(text: string): boolean {
+  const part = String.raw`[^\s@\p{C}"(),:;<>[\]\\]+`;
+  return text.length <= 254 && new RegExp(`^${part}@${part}\\.${part}$`, 'u').test(text);
 }
 
 function checkSearch(search: string): string {

@@ -1,0 +1,79 @@
+// node examples/echo.mjs: a bot that is an ordinary client. It signs in as the demo's `echo`, hears all its rooms over one
+// subscription, and says again what it is told. When its connection drops it comes back and answers what it missed, and
+// `clientMessageId` keeps it from answering twice.
+import { createClient } from 'graphql-ws';
+import WebSocket from 'ws';
+
+const url = process.env.PARLEY_URL ?? 'http://localhost:4000/graphql';
+const username = process.env.PARLEY_USERNAME ?? 'echo';
+const password = process.env.PARLEY_PASSWORD ?? 'parley-demo';
+
+let session;
+
+async function ask(query, variables, token) {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
+    body: JSON.stringify({ query, variables }),
+  });
+  const { data, errors } = await response.json();
+  if (errors) throw Object.assign(new Error(errors[0].message), errors[0].extensions);
+  return data;
+}
+
+async function signIn() {
+  const query = `mutation ($usernameOrEmail: String!, $password: String!) {
+    signIn(input: { usernameOrEmail: $usernameOrEmail, password: $password }) { accessToken viewer { cursor user { id } } }
+  }`;
+  ({ signIn: session } = await ask(query, { usernameOrEmail: username, password }));
+}
+
+async function answer({ chatroom, message }) {
+  if (message.kind !== 'USER' || message.body === null || message.sender?.id === session.viewer.user.id) return;
+  const query = `mutation ($input: SendMessageInput!) { sendMessage(input: $input) { deduplicated } }`;
+  const input = { chatroomId: chatroom.id, body: message.body, clientMessageId: `echo ${message.number}` };
+  try {
+    await ask(query, { input }, session.accessToken);
+  } catch (error) {
+    if (error.code !== 'TOKEN_EXPIRED') return console.error(`${error.code}: ${error.message}`);
+    await signIn();
+    await answer({ chatroom, message });
+  }
+}
+
+await signIn();
+const client = createClient({
+  url: url.replace(/^http/, 'ws'),
+  webSocketImpl: WebSocket,
+  // 4403: the access token has run out; the next connection has another.
+  connectionParams: () => ({ authorization: `Bearer ${session.accessToken}` }),
+  retryAttempts: Infinity,
+  shouldRetry: () => true,
+  on: { closed: (event) => event.code === 4403 && signIn() },
+});
+const subscription = `subscription ($after: String) {
+  messageAdded(after: $after) { cursor chatroom { id } message { number kind body sender { id } } }
+}`;
+let after = session.viewer.cursor;
+console.log(`${username} listens.`);
+for (;;) {
+  try {
+    // `variables` is read again for each connection, so that it goes on where it was.
+    const payload = {
+      query: subscription,
+      variables: {
+        get after() {
+          return after;
+        },
+      },
+    };
+    for await (const { data, errors } of client.iterate(payload)) {
+      if (errors) throw new Error(errors[0].message);
+      await answer(data.messageAdded);
+      after = data.messageAdded.cursor;
+    }
+  } catch (error) {
+    console.error(error);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+}

@@ -1,0 +1,163 @@
+import { createWriteStream } from 'node:fs';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type Database, sql, type Sql } from '../database/database.ts';
+import { decodeId } from '../ids.ts';
+import type { Progress } from '../progress.ts';
+import { nameKey } from '../users/users.ts';
+import type { ExportedChatroom, ExportedMessage, ExportedUser } from './format.ts';
+
+/** What an export works with. */
+export interface Exporting {
+  database: Database;
+  progress: Progress;
+}
+
+/** How many messages are read at once. */
+const BATCH = 1_000;
+
+/**
+ * Writes a room and all that was said in it to a file, as JSON.
+ *
+ * @param chatroomId as clients see it
+ * @returns how many messages it wrote
+ * @throws Error a sentence for whoever runs the command
+ */
+export async function exportChatroom(exporting: Exporting, chatroomId: string, file: string): Promise<number> {
+  const decoded = decodeId(chatroomId);
+  const id = decoded?.type === 'Chatroom' ? decoded.key : chatroomId;
+  const room = await findChatroom(exporting.database, id);
+  if (!room) throw new Error(`There is no chatroom ${chatroomId}.`);
+  const { lastNumber, ...head } = room;
+  const messages = readInBatches<ExportedMessage>(exporting, lastNumber, (after) => messagesAfter(id, after));
+  return writeWithMessages(file, head, messages);
+}
+
+/**
+ * Writes what a user may have of their account to a file, as JSON.
+ *
+ * @returns how many messages it wrote
+ * @throws Error a sentence for whoever runs the command
+ */
+export async function exportUser(exporting: Exporting, username: string, file: string): Promise<number> {
+  const user = await exporting.database.prisma.user.findUnique({
+    where: { usernameKey: nameKey(username) },
+    select: { id: true },
+  });
+  if (!user) throw new Error(`There is no user "${username}".`);
+  const [head] = await exporting.database.query<Omit<ExportedUser, 'messages'>>(userHead(user.id));
+  const total = await exporting.database.prisma.message.count({ where: { senderId: user.id } });
+  const messages = readInBatches<ExportedUser['messages'][number]>(exporting, total, (_, count) =>
+    messagesOf(user.id, count),
+  );
+  return writeWithMessages(file, head ?? {}, messages);
+}
+
+/** Writes the head of an export with its messages behind it, without holding them all. */
+async function writeWithMessages(file: string, head: object, messages: AsyncIterable<object>): Promise<number> {
+  let count = 0;
+  async function* lines(): AsyncGenerator<string> {
+    yield `${JSON.stringify(head).slice(0, -1)},"messages":[`;
+    for await (const message of messages) {
+      yield `${count === 0 ? '' : ','}\n${JSON.stringify(message)}`;
+      count += 1;
+    }
+    yield '\n]}\n';
+  }
+  // Only the one who exports may read it.
+  await pipeline(Readable.from(lines()), createWriteStream(file, { mode: 0o600 }));
+  return count;
+}
+
+/** Reads by the number of the last one and by how many there were, whichever the statement goes by. */
+async function* readInBatches<Row extends { number: number }>(
+  { database, progress }: Exporting,
+  total: number,
+  statement: (after: number, count: number) => Sql,
+): AsyncGenerator<Row> {
+  progress.start('Messages', total);
+  let after = 0;
+  let count = 0;
+  for (;;) {
+    const rows = await database.query<Row>(statement(after, count));
+    yield* rows;
+    progress.advance(rows.length);
+    after = rows.at(-1)?.number ?? after;
+    count += rows.length;
+    if (rows.length < BATCH) break;
+  }
+  progress.done();
+}
+
+/** A moment as it stands in the file. */
+const at = (column: Sql): Sql => sql`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+async function findChatroom(
+  database: Database,
+  id: string,
+): Promise<(Omit<ExportedChatroom, 'messages'> & { lastNumber: number }) | null> {
+  if (decodeId(Buffer.from(`Chatroom:${id}`).toString('base64url')) === null) return null;
+  const [found] = await database.query<Omit<ExportedChatroom, 'messages'> & { lastNumber: number }>(sql`
+    SELECT 'chatroom' AS parley, 1 AS version, c.last_number AS "lastNumber",
+      json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'topic', c.topic, 'ownerId', c.owner_id,
+        'createdAt', ${at(sql`c.created_at`)}, 'updatedAt', ${at(sql`c.updated_at`)}) AS chatroom,
+      (SELECT coalesce(json_agg(json_build_object('userId', m.user_id, 'role', m.role,
+          'joinedAt', ${at(sql`m.joined_at`)}, 'lastReadNumber', m.last_read_number) ORDER BY m.joined_at, m.user_id), '[]')
+        FROM members m WHERE m.chatroom_id = c.id) AS members,
+      (SELECT coalesce(json_agg(json_build_object('id', u.id, 'username', u.username, 'nickname', u.nickname)
+          ORDER BY u.username_key), '[]')
+        FROM users u WHERE u.id IN (
+          SELECT c.owner_id UNION SELECT user_id FROM members WHERE chatroom_id = c.id
+          UNION SELECT sender_id FROM messages WHERE chatroom_id = c.id
+          UNION SELECT subject_id FROM messages WHERE chatroom_id = c.id
+          UNION SELECT user_id FROM reactions WHERE chatroom_id = c.id)) AS people
+      FROM chatrooms c WHERE c.id = ${id}::uuid`);
+  return found ?? null;
+}
+
+const messagesAfter = (chatroomId: string, after: number): Sql => sql`
+  SELECT m.number, m.kind, m.sender_id AS "senderId", m.body, m.system_event AS "systemEvent", m.subject_id AS "subjectId",
+    m.client_message_id AS "clientMessageId", m.reply_to_number AS "replyToNumber", ${at(sql`m.created_at`)} AS "createdAt",
+    ${at(sql`m.edited_at`)} AS "editedAt", ${at(sql`m.deleted_at`)} AS "deletedAt",
+    (SELECT coalesce(json_agg(json_build_object('emoji', r.emoji, 'userId', r.user_id) ORDER BY r.created_at, r.user_id), '[]')
+      FROM reactions r WHERE r.chatroom_id = m.chatroom_id AND r.number = m.number) AS reactions
+    FROM messages m WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number > ${after}
+    ORDER BY m.number LIMIT ${BATCH}`;
+
+const messagesOf = (userId: string, count: number): Sql => sql`
+  SELECT m.chatroom_id AS "chatroomId", m.number, m.body, m.client_message_id AS "clientMessageId",
+    ${at(sql`m.created_at`)} AS "createdAt", ${at(sql`m.edited_at`)} AS "editedAt", ${at(sql`m.deleted_at`)} AS "deletedAt"
+    FROM messages m WHERE m.sender_id = ${userId}::uuid
+    ORDER BY m.created_at, m.chatroom_id, m.number OFFSET ${count} LIMIT ${BATCH}`;
+
+const userHead = (id: string): Sql => sql`
+  SELECT 'user' AS parley, 1 AS version,
+    json_build_object('id', u.id, 'username', u.username, 'nickname', u.nickname, 'bio', u.bio, 'email', u.email,
+      'emailVerified', u.email_verified_at IS NOT NULL, 'friendPolicy', u.friend_policy, 'isBot', u.is_bot,
+      'createdAt', ${at(sql`u.created_at`)}, 'updatedAt', ${at(sql`u.updated_at`)},
+      'lastSeenAt', ${at(sql`u.last_seen_at`)}) AS user,
+    (SELECT coalesce(json_agg(json_build_object('id', o.id, 'username', o.username, 'nickname', o.nickname)
+        ORDER BY o.username_key), '[]')
+      FROM friendships f JOIN users o ON o.id = f.friend_id WHERE f.user_id = u.id) AS friends,
+    (SELECT coalesce(json_agg(json_build_object('fromId', r.from_id, 'toId', r.to_id,
+        'createdAt', ${at(sql`r.created_at`)}) ORDER BY r.created_at), '[]')
+      FROM friend_requests r WHERE u.id IN (r.from_id, r.to_id)) AS "friendRequests",
+    (SELECT coalesce(json_agg(json_build_object('id', o.id, 'username', o.username, 'nickname', o.nickname)
+        ORDER BY o.username_key), '[]')
+      FROM blocks b JOIN users o ON o.id = b.blocked_id WHERE b.blocker_id = u.id) AS "blockedUsers",
+    (SELECT coalesce(json_agg(json_build_object('createdAt', ${at(sql`s.created_at`)}, 'lastSeenAt', ${at(sql`s.last_seen_at`)},
+        'endedAt', ${at(sql`s.ended_at`)}, 'userAgent', s.user_agent, 'ipAddress', s.ip_address) ORDER BY s.created_at), '[]')
+      FROM sessions s WHERE s.user_id = u.id) AS sessions,
+    (SELECT coalesce(json_agg(json_build_object('issuer', i.issuer, 'subject', i.subject,
+        'createdAt', ${at(sql`i.created_at`)})), '[]')
+      FROM identities i WHERE i.user_id = u.id) AS identities,
+    (SELECT coalesce(json_agg(json_build_object('platform', d.platform, 'createdAt', ${at(sql`d.created_at`)})
+        ORDER BY d.created_at), '[]')
+      FROM push_devices d WHERE d.user_id = u.id) AS "pushDevices",
+    (SELECT coalesce(json_agg(json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'role', m.role,
+        'joinedAt', ${at(sql`m.joined_at`)}, 'lastReadNumber', m.last_read_number) ORDER BY m.joined_at, c.id), '[]')
+      FROM members m JOIN chatrooms c ON c.id = m.chatroom_id WHERE m.user_id = u.id) AS chatrooms,
+    (SELECT coalesce(json_agg(json_build_object('chatroomId', r.chatroom_id, 'number', r.number, 'emoji', r.emoji,
+        'createdAt', ${at(sql`r.created_at`)}) ORDER BY r.created_at), '[]')
+      FROM reactions r WHERE r.user_id = u.id) AS reactions
+    FROM users u WHERE u.id = ${id}::uuid`;

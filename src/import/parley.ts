@@ -1,0 +1,137 @@
+import { type Database, sql } from '../database/database.ts';
+import {
+  type ExportedChatroom,
+  exportedChatroom,
+  type ExportedMessage,
+  type ExportedUser,
+  exportedUser,
+} from '../export/format.ts';
+import { toVector } from '../search/words.ts';
+import type { Importing, ImportSummary } from './import.ts';
+import { skip } from './records.ts';
+import { BATCH, storeFriendships, storeUsers } from './store.ts';
+
+/** A room that Parley has exported, as read from a file; null for anything else. */
+export function readExportedChatroom(data: unknown): ExportedChatroom | null {
+  return exportedChatroom.safeParse(data).data ?? null;
+}
+
+/** A user whom Parley has exported, as read from a file; null for anything else. */
+export function readExportedUser(data: unknown): ExportedUser | null {
+  return exportedUser.safeParse(data).data ?? null;
+}
+
+/**
+ * Brings a room back as it was, with its numbers, in one transaction. People who have no account here get one without a
+ * password. A room that is here stays as it is.
+ */
+export async function importChatroom(importing: Importing, exported: ExportedChatroom): Promise<ImportSummary> {
+  const { database, progress } = importing;
+  const { chatroom, members, people, messages } = exported;
+  const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {} };
+  summary.users = await storeUsers(
+    database,
+    people.map(({ id, username, nickname }) => ({ id, name: username, nickname, suffix: 'import' })),
+  );
+  if (await exists(database, chatroom)) {
+    skip(summary.skipped, 'a chatroom that is here already');
+    return summary;
+  }
+  progress.start('Messages', messages.length);
+  await database.transaction(async (query) => {
+    const last = messages.at(-1);
+    const directKey = chatroom.kind === 'DIRECT' ? pairOf(members) : null;
+    await query(sql`
+      INSERT INTO chatrooms (id, kind, name, topic, owner_id, direct_key, created_at, updated_at, last_number, last_seq,
+                             last_message_at, active_at)
+        VALUES (${chatroom.id}::uuid, ${chatroom.kind}::"ChatroomKind", ${chatroom.name}, ${chatroom.topic},
+                ${chatroom.ownerId}::uuid, ${directKey}, ${chatroom.createdAt}::timestamptz, ${chatroom.updatedAt}::timestamptz,
+                ${last?.number ?? 0}, ${last?.number ?? 0}, ${last?.createdAt ?? null}::timestamptz,
+                ${last?.createdAt ?? chatroom.createdAt}::timestamptz)`);
+    await query(sql`
+      INSERT INTO members (chatroom_id, user_id, role, joined_at, last_read_number)
+        SELECT ${chatroom.id}::uuid, g."userId", g.role, g."joinedAt", g."lastReadNumber"
+          FROM jsonb_to_recordset(${JSON.stringify(members)}::jsonb)
+            AS g ("userId" uuid, role "MemberRole", "joinedAt" timestamptz, "lastReadNumber" int)`);
+    for (let start = 0; start < messages.length; start += BATCH) {
+      const batch = messages.slice(start, start + BATCH);
+      await storeBatch(query, chatroom.id, batch);
+      progress.advance(batch.length);
+    }
+  });
+  progress.done();
+  return { ...summary, chatrooms: 1, messages: messages.length };
+}
+
+async function exists(database: Database, { id }: { id: string }): Promise<boolean> {
+  return (await database.prisma.chatroom.count({ where: { id } })) > 0;
+}
+
+/** Who was alone in a direct room, because the other is gone, stays so. */
+function pairOf(members: ExportedChatroom['members']): string {
+  return members
+    .map((member) => member.userId)
+    .sort()
+    .join(':');
+}
+
+/** Each message is one event, so that the log has no hole. */
+async function storeBatch(
+  query: Database['query'],
+  chatroomId: string,
+  batch: readonly ExportedMessage[],
+): Promise<void> {
+  const rows = JSON.stringify(
+    batch.map((message) => ({
+      ...message,
+      search: message.kind === 'USER' && message.body !== null ? toVector(message.body) : null,
+    })),
+  );
+  await query(sql`
+    WITH given AS (
+      SELECT * FROM jsonb_to_recordset(${rows}::jsonb) AS g (
+        number int, kind "MessageKind", "senderId" uuid, body text, search tsvector, "systemEvent" "SystemEvent",
+        "subjectId" uuid, "clientMessageId" text, "replyToNumber" int, "createdAt" timestamptz, "editedAt" timestamptz,
+        "deletedAt" timestamptz, reactions jsonb)
+    ), stored AS (
+      INSERT INTO messages (chatroom_id, number, seq, kind, sender_id, body, search, system_event, subject_id,
+                            client_message_id, reply_to_number, created_at, edited_at, deleted_at)
+        SELECT ${chatroomId}::uuid, number, number, kind, "senderId", body, search, "systemEvent", "subjectId",
+               "clientMessageId", "replyToNumber", "createdAt", "editedAt", "deletedAt" FROM given
+        RETURNING number
+    )
+    INSERT INTO events (chatroom_id, seq, kind, number) SELECT ${chatroomId}::uuid, number, 'MESSAGE_ADDED', number FROM stored`);
+  await query(sql`
+    INSERT INTO reactions (chatroom_id, number, emoji, user_id)
+      SELECT ${chatroomId}::uuid, (g->>'number')::int, r->>'emoji', (r->>'userId')::uuid
+        FROM jsonb_array_elements(${rows}::jsonb) g, jsonb_array_elements(g->'reactions') r`);
+}
+
+/** Brings a user back, with friends and blocks as far as those are here; rooms are exported by themselves. */
+export async function importUser({ database }: Importing, exported: ExportedUser): Promise<ImportSummary> {
+  const { user, friends, blockedUsers } = exported;
+  const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {} };
+  const { id, username, nickname, email, bio, isBot } = user;
+  summary.users = await storeUsers(database, [
+    { id, name: username, nickname, suffix: 'import', email, isBot, ...(bio === null ? {} : { bio }) },
+  ]);
+  if (summary.users === 0) {
+    skip(summary.skipped, 'a user who is here already');
+    return summary;
+  }
+  await database.prisma.user.update({ where: { id }, data: { friendPolicy: user.friendPolicy } });
+  const here = await database.prisma.user.findMany({
+    where: { id: { in: [...friends, ...blockedUsers].map((other) => other.id) } },
+    select: { id: true },
+  });
+  const isHere = new Set(here.map((other) => other.id));
+  await storeFriendships(
+    database,
+    friends.filter((friend) => isHere.has(friend.id)).map((friend) => [id, friend.id] as const),
+  );
+  await database.prisma.block.createMany({
+    data: blockedUsers.filter((other) => isHere.has(other.id)).map((other) => ({ blockerId: id, blockedId: other.id })),
+    skipDuplicates: true,
+  });
+  return summary;
+}
