@@ -59,6 +59,8 @@ export interface Context extends ServerNode {
   origin: Origin;
   /** The browser's cookies; null over WebSocket, where none can be set. */
   cookies: CookieJar | null;
+  /** Calls a function when an HTTP client has gone, and answers one that ends it; null over WebSocket. */
+  onGone: ((listener: () => void) => () => void) | null;
   /** What the loaders remember belongs to this; another object forgets it. */
   cache: object;
 }

@@ -6,6 +6,10 @@ import { type Database, sql } from './database/database.ts';
 export interface Jobs {
   /** A mail with a new token to a user's address. */
   send_mail: { userId: string; purpose: 'VERIFY_EMAIL' | 'RESET_PASSWORD' };
+  /** Clears away what was said in a room that has ended; queued by `end_room`. */
+  clear_chatroom: { chatroomId: string };
+  /** Finishes what `deleteAccount` has begun. */
+  delete_account: { userId: string };
   /** Finds who is to be told of a message; queued by `send_message` itself. */
   push_message: { chatroomId: string; number: number };
   /** Tells one device of a message. */
@@ -21,16 +25,17 @@ export async function queueJob<Name extends keyof Jobs>(
   name: Name,
   payload: Jobs[Name],
   /** Of jobs with the same key that wait, one is left. */
-  key: string | null = null,
+  { key = null, delaySeconds = 0 }: { key?: string | null; delaySeconds?: number } = {},
 ): Promise<void> {
   await query(sql`
     SELECT FROM graphile_worker.add_job(
-      ${name}, ${JSON.stringify(payload)}::json, max_attempts => ${MOST_ATTEMPTS}::int, job_key => ${key})`);
+      ${name}, ${JSON.stringify(payload)}::json, max_attempts => ${MOST_ATTEMPTS}::int, job_key => ${key},
+      run_at => now() + make_interval(secs => ${delaySeconds}))`);
 }
 
 /** Queues a mail. Asking again for one that waits to be sent makes no second one. */
 export async function queueMail(query: Database['query'], mail: Jobs['send_mail']): Promise<void> {
-  await queueJob(query, 'send_mail', mail, `${mail.purpose} ${mail.userId}`);
+  await queueJob(query, 'send_mail', mail, { key: `${mail.purpose} ${mail.userId}` });
 }
 
 /** Makes the queue's own tables; at the same time as the migrations. */

@@ -1,7 +1,6 @@
 import { createPasswords } from './auth/passwords.ts';
 import { createOpenIdProvider } from './auth/openid.ts';
 import { authenticate, originOf } from './auth/sessions.ts';
-import type { CookieJar } from './auth/cookies.ts';
 import { createAccessTokens } from './auth/tokens.ts';
 import { createSessionWatch } from './auth/watch.ts';
 import type { Config } from './config.ts';
@@ -12,11 +11,13 @@ import { createMailer } from './mail/mailer.ts';
 import { openPresenceBook } from './presence/presence.ts';
 import { pushDevice, type Pushing, pushMessage } from './push/push.ts';
 import { createFcmSender, createWebPushSender } from './push/senders.ts';
+import { clearChatroom } from './chatrooms/managing.ts';
 import { createBus } from './realtime/bus.ts';
 import { databaseMark } from './realtime/cursor.ts';
 import type { LeaseTimes } from './realtime/leases.ts';
 import { startSweep } from './realtime/sweep.ts';
 import { createTails } from './realtime/tails.ts';
+import { finishDeletion } from './users/deletion.ts';
 import { sendMail } from './users/passwords.ts';
 import type { Logger } from 'pino';
 
@@ -53,6 +54,8 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     log,
     tasks: {
       send_mail: (job) => sendMail({ database, mailer, publicUrl }, job),
+      clear_chatroom: (job) => clearChatroom({ database }, job),
+      delete_account: (job) => finishDeletion({ database, sweep, tails, bus }, job),
       push_message: (job) => pushMessage({ database, presence }, job),
       push_device: (job) => pushDevice({ database, push }, job),
     },
@@ -74,7 +77,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       await presence.close();
       await stopJobs();
       mailer.close();
-      await bus.close();
+      bus.close();
       await database.close();
     },
   };
@@ -105,11 +108,12 @@ export interface Arrival {
   /** The Authorization header, or the WebSocket's `authorization` parameter. */
   authorization: unknown;
   origin?: Origin;
-  cookies?: CookieJar | null;
+  cookies?: Context['cookies'];
+  onGone?: Context['onGone'];
 }
 
 /** The context of one operation: who asks, from where, and nothing remembered. */
 export async function createContext(node: ServerNode, arrival: Arrival): Promise<Context> {
-  const { authorization, origin = originOf(undefined, null), cookies = null } = arrival;
-  return { ...node, ...(await authenticate(node, authorization)), origin, cookies, cache: {} };
+  const { authorization, origin = originOf(undefined, null), cookies = null, onGone = null } = arrival;
+  return { ...node, ...(await authenticate(node, authorization)), origin, cookies, onGone, cache: {} };
 }

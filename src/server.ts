@@ -113,6 +113,7 @@ function arrivalOf(config: Config, { incoming, response, authorization }: Transp
   return {
     authorization: authorization ?? headers.authorization ?? cookieToken,
     origin: originOf(socket.remoteAddress, headers['user-agent']),
+    onGone: response && ((listener) => onClose(response, listener)),
     cookies: response && (trusted ? jar : { ...jar, refreshToken: null, mayKeep: false }),
   };
 }
@@ -142,13 +143,27 @@ const freshContexts: Plugin = {
   },
 };
 
-function watchStream({ open, sessions, viewer, cookies }: Context, onEnd: (reason: Error | null) => void): () => void {
+function watchStream(context: Context, onEnd: (reason: Error | null) => void): () => void {
+  const { open, sessions, viewer, onGone } = context;
   open.streams += 1;
-  const stopWatching = viewer && cookies ? sessions.watch(viewer, onEnd) : () => undefined;
+  const stopWatching = [
+    // Over WebSocket the socket is watched, and its end is its streams' end.
+    viewer && onGone ? sessions.watch(viewer, onEnd) : null,
+    onGone?.(() => {
+      onEnd(null);
+    }),
+  ];
   return () => {
     open.streams -= 1;
-    stopWatching();
+    for (const stop of stopWatching) stop?.();
   };
+}
+
+/** Calls a function when a response has been closed, which may be already. Answers a function that ends it. */
+function onClose(response: ServerResponse, listener: () => void): () => void {
+  if (response.destroyed) queueMicrotask(listener);
+  response.once('close', listener);
+  return () => response.off('close', listener);
 }
 
 /** What does not validate is an error like any other. */

@@ -209,7 +209,7 @@ describe('messageAdded over all rooms', () => {
     expect(await refusal({ after: forge((parts) => (parts[2] = '99999999:99999999:')) })).toBe('RESYNC_REQUIRED');
     for (const bad of ['0:1:', '9:1:', 'x', '1:5:9', '1:5:3,2'])
       expect(await refusal({ after: forge((parts) => (parts[2] = bad)) })).toBe('BAD_USER_INPUT');
-    expect((await ann.on({ accessToken: 'x' }).connect().closed)).toBe(4401);
+    expect(await ann.on({ accessToken: 'x' }).connect().closed).toBe(4401);
   });
 
   test('says so, before anything is sent, where what was missed has been cleared away', async () => {

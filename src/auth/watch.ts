@@ -20,14 +20,25 @@ export interface SessionWatch {
 /** A longer timer overflows and fires at once; tokens live minutes. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/** Longer than an operation can take from its authentication to its first event. */
+const REMEMBERED_MS = 60_000;
+
+function sessionEnded(): ChatError {
+  return new ChatError('UNAUTHENTICATED', 'This session has ended. Sign in again.');
+}
+
 /** The watch of one node. It hears of ended sessions from the sweep, within a second. */
 export function createSessionWatch(sweep: Sweep): SessionWatch {
   const watched = new Map<string, Set<(reason: ChatError | null) => void>>();
+  /** When this node was told of the latest endings: who was authenticated before, and is watched only now, has ended too. */
+  const recent = new Map<string, number>();
 
   const stopListening = sweep.listen(({ ended }) => {
+    const now = Date.now();
+    for (const [id, at] of recent) if (at < now - REMEMBERED_MS) recent.delete(id);
     for (const id of ended) {
-      const reason = new ChatError('UNAUTHENTICATED', 'This session has ended. Sign in again.');
-      for (const end of watched.get(id) ?? []) end(reason);
+      recent.set(id, now);
+      for (const end of [...(watched.get(id) ?? [])]) end(sessionEnded());
     }
   });
 
@@ -52,6 +63,11 @@ export function createSessionWatch(sweep: Sweep): SessionWatch {
         return found;
       };
       ends.add(end);
+      if (recent.has(claims.sessionId)) {
+        queueMicrotask(() => {
+          end(sessionEnded());
+        });
+      }
       return forget;
     },
     announce: () => {

@@ -1,8 +1,9 @@
 import { blocked } from '../blocks/blocks.ts';
-import { type Context, freshContext, requireViewer } from '../context.ts';
+import { type Context, freshContext, requireViewer, type ServerNode } from '../context.ts';
 import { type Sql, sql } from '../database/database.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { hint } from '../hints.ts';
+import type { Jobs } from '../jobs.ts';
 import { checkText, requireMembership, type VisibleChatroom } from './chatrooms.ts';
 
 /**
@@ -38,6 +39,23 @@ export async function deleteChatroom(context: Context, chatroomId: string | null
   const seq = await manage(context, (by) => sql`delete_chatroom(${room.id}::uuid, ${by})`);
   if (seq === null) hint(context.bus, userId, { kind: 'HIDDEN', chatroomId: room.id });
   else context.sweep.announce();
+}
+
+/** How much of a room is cleared away at once. */
+const BATCH = 5_000;
+
+/** The job that clears away what was said in a room that has ended, and at last the room. */
+export async function clearChatroom(
+  { database }: Pick<ServerNode, 'database'>,
+  { chatroomId }: Jobs['clear_chatroom'],
+): Promise<void> {
+  const room = sql`chatroom_id = ${chatroomId}::uuid`;
+  const clearings = [
+    sql`DELETE FROM messages WHERE ${room} AND number IN (SELECT number FROM messages WHERE ${room} LIMIT ${BATCH}) RETURNING 1`,
+    sql`DELETE FROM events WHERE ${room} AND seq IN (SELECT seq FROM events WHERE ${room} LIMIT ${BATCH}) RETURNING 1`,
+  ];
+  for (const clearing of clearings) while ((await database.query(clearing)).length > 0);
+  await database.query(sql`DELETE FROM chatrooms WHERE id = ${chatroomId}::uuid`);
 }
 
 /** What the functions that change a room answer. `seq` is null where its log has not grown. */

@@ -66,23 +66,23 @@ export async function openDatabase(
     identity: found.identity,
     async transaction(work) {
       const client = await pool.connect();
-      let broken = true;
+      // A connection that is lost or whose ROLLBACK fails is in an unknown state and must not be used again.
+      let broken = false;
+      // The pool listens to idle connections alone: an error that nobody hears would end the process.
+      const onError = () => (broken = true);
+      client.on('error', onError);
       try {
         await client.query('BEGIN');
         const result = await work(
           async <Row extends object>(statement: Sql) => (await client.query<Row>(toPg(statement))).rows,
         );
         await client.query('COMMIT');
-        broken = false;
         return result;
       } catch (error) {
-        // A connection whose ROLLBACK fails is in an unknown state and must not be used again.
-        broken = await client.query('ROLLBACK').then(
-          () => false,
-          () => true,
-        );
+        await client.query('ROLLBACK').catch(onError);
         throw error;
       } finally {
+        client.off('error', onError);
         client.release(broken);
       }
     },

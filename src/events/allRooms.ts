@@ -4,6 +4,8 @@ import type { Message } from '../database/generated/client.ts';
 import { messageByKey, messageKey } from '../messages/messages.ts';
 import { decodeAllRoomsCursor, encodeAllRoomsCursor, resyncRequired } from '../realtime/cursor.ts';
 import { type Followed, follow } from '../realtime/follow.ts';
+import { createReach, type Reach } from '../realtime/reach.ts';
+import type { Swept } from '../realtime/sweep.ts';
 import type { ChatroomEvent } from './events.ts';
 import { isLoss } from './events.ts';
 
@@ -34,58 +36,63 @@ export async function followAllRooms(
   const { sweep, tails, databaseMark } = context;
   const since = after == null ? null : decodeAllRoomsCursor(databaseMark, after, 'after');
   const events = follow(tails, []);
-  /** How far each room must be read for `swept` to be reached. */
-  const owed = new Map<string, number>();
-  let swept: string | null = null;
-  let reached = since;
+  /** Rooms of which it is not known whether the viewer is a member again. */
+  const asked = new Set<string>();
+  let started = false;
+  const isDue = (chatroomId: string, seq: number) =>
+    !started || asked.has(chatroomId) || (events.position(chatroomId) ?? seq) < seq;
 
   // Before the rooms are looked up, so that who joins one meanwhile is heard of, and what is told of them counts.
-  const stopListening = sweep.listen(({ snapshot, rooms }) => {
-    for (const { chatroomId, seq, joined } of rooms) {
-      const joins = joined?.filter((join) => join.userId === userId).map((join) => join.seq) ?? [];
-      if (joins.length > 0) events.add(chatroomId, Math.max(...joins) - 1);
-      owe(chatroomId, seq);
-    }
-    swept = snapshot;
-    settle();
+  const early: Swept[] = [];
+  const stopListening = sweep.listen((swept) => {
+    if (reach) take(swept, reach);
+    else early.push(swept);
   });
-  let started = false;
-  function owe(chatroomId: string, seq: number): void {
-    const position = events.position(chatroomId);
-    if (started && (position === undefined || position >= seq)) return;
-    owed.set(chatroomId, Math.max(seq, owed.get(chatroomId) ?? 0));
-  }
-  function settle(): void {
-    if (started && owed.size === 0 && swept !== null) reached = swept;
+  let reach: Reach | null = null;
+  function take({ snapshot, rooms }: Swept, reach: Reach): void {
+    for (const { chatroomId, joined } of rooms) {
+      const joins = joined?.filter((join) => join.userId === userId).map((join) => join.seq) ?? [];
+      // From the first on: who left and came back in between was a member of what lies before.
+      if (joins.length > 0) events.add(chatroomId, Math.min(...joins) - 1);
+    }
+    reach.owe(
+      snapshot,
+      rooms.map(({ chatroomId, seq }) => [chatroomId, seq]),
+    );
   }
 
   try {
     const places = await findPlaces(context, since);
-    reached ??= places.snapshot;
+    reach = createReach(since ?? places.snapshot, isDue);
+    reach.owe(
+      places.snapshot,
+      places.rooms.map(({ chatroomId, lastSeq }) => [chatroomId, lastSeq]),
+    );
     for (const { chatroomId, seq } of places.rooms) events.add(chatroomId, seq);
+    for (const swept of early) take(swept, reach);
     started = true;
-    const told = [...owed, ...places.rooms.map((room) => [room.chatroomId, room.lastSeq] as const)];
-    owed.clear();
-    for (const [chatroomId, seq] of told) owe(chatroomId, seq);
+    reach.settle();
   } catch (error) {
     stopListening();
     await events.return?.();
     throw error;
   }
+  const { snapshot: reached, settle } = reach;
 
   async function next(): Promise<IteratorResult<AnywhereEvent, undefined>> {
     const { value: event, done } = await events.next();
     if (done) return { value: undefined, done: true };
     const { chatroomId, seq } = event;
+    // It says what was reached before this event, which may yet get lost on its way.
+    const cursor = encodeAllRoomsCursor(databaseMark, reached());
     if (isLoss(event, userId)) {
       events.drop(chatroomId);
-      owed.delete(chatroomId);
       // Who was taken in again meanwhile goes on; a sweep may have said so while the room was still followed.
+      asked.add(chatroomId);
       if (await isMemberNow(context, chatroomId, userId)) events.add(chatroomId, seq);
+      asked.delete(chatroomId);
     }
-    const cursor = encodeAllRoomsCursor(databaseMark, reached ?? '');
-    if (seq >= (owed.get(chatroomId) ?? Infinity)) owed.delete(chatroomId);
-    settle();
+    settle(chatroomId);
     return { value: { event, cursor }, done: false };
   }
 
@@ -152,9 +159,10 @@ async function findPlaces(context: Context, since: string | null): Promise<{ sna
       (SELECT coalesce(json_agg(place), '[]') FROM (
         SELECT c.id AS "chatroomId", c.last_seq AS "lastSeq", seen.seq AS seen,
           (SELECT min(e.seq) FROM events e WHERE e.chatroom_id = c.id AND e.seq > coalesce(seen.seq, 0)) AS next,
-          (SELECT max(e.seq) FROM events e
-            WHERE e.chatroom_id = c.id AND e.seq > greatest(seen.seq, c.last_seq - ${MOST_MISSED})
-              AND e.kind = 'MEMBER_JOINED' AND e.user_id = v.user_id) AS joined
+          -- The first that is said of the viewer: if it is that they joined, they were no member before.
+          (SELECT CASE e.kind WHEN 'MEMBER_JOINED' THEN e.seq END FROM events e
+            WHERE e.chatroom_id = c.id AND e.seq > coalesce(seen.seq, c.last_seq - ${MOST_MISSED})
+              AND e.kind IN ('MEMBER_JOINED', 'MEMBER_LEFT') AND e.user_id = v.user_id ORDER BY e.seq LIMIT 1) AS joined
           FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
           LEFT JOIN LATERAL (
             SELECT e.seq FROM events e
@@ -171,6 +179,7 @@ async function findPlaces(context: Context, since: string | null): Promise<{ sna
   if (!found.known) throw resyncRequired('This database is older than the cursor.');
   const rooms = found.rooms.map((room) => {
     const { seen, next, joined, lastSeq } = room;
+    if (seen === null && joined === null && lastSeq > MOST_MISSED) throw resyncRequired('Too much has happened since.');
     const seq = joined === null ? (seen ?? (next === null ? lastSeq : 0)) : joined - 1;
     // The log goes on right after what the cursor has seen, or its beginning has been cleared away.
     if (joined === null && next !== null && next !== seq + 1) {

@@ -1,3 +1,4 @@
+import { blockStateOf } from '../blocks/blocks.ts';
 import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { type Context, freshContext, requireViewer } from '../context.ts';
 import type { Message } from '../database/generated/client.ts';
@@ -51,6 +52,7 @@ export async function followChatroom(
   options: { only?: LogEvent['kind']; caughtUp?: boolean } = {},
 ): Promise<AsyncIterableIterator<ChatroomEvent>> {
   const room = await requireMembership(context, chatroomId);
+  const { userId: viewerId } = requireViewer(context);
   const start =
     after == null
       ? { seq: room.lastSeq, number: 0 }
@@ -74,7 +76,8 @@ export async function followChatroom(
       const { value: event, done } = await events.next();
       if (done) return { value: undefined, done: true };
       position = event.seq;
-      if (isLoss(event, requireViewer(context).userId)) throw notFound('chatroom');
+      // A leaving before the viewer was found to be a member has been undone since.
+      if (isLoss(event, viewerId, room.lastSeq)) throw notFound('chatroom');
       const seen = await see(context, event, start.number);
       if (seen && (options.only === undefined || seen.kind === options.only)) return { value: seen, done: false };
     }
@@ -91,9 +94,9 @@ export async function followChatroom(
   return stream;
 }
 
-/** Whether an event ends what a user may see of its room. */
-export function isLoss({ kind, userId }: Followed, viewerId: string): boolean {
-  return kind === 'CHATROOM_DELETED' || (kind === 'MEMBER_LEFT' && userId === viewerId);
+/** Whether an event, if it is after `since`, ends what a user may see of its room. */
+export function isLoss({ kind, userId, seq }: Followed, viewerId: string, since = 0): boolean {
+  return kind === 'CHATROOM_DELETED' || (kind === 'MEMBER_LEFT' && userId === viewerId && seq > since);
 }
 
 /** The event as the viewer may see it now, or null: it was known before, or is about what a block hides. */
@@ -101,6 +104,7 @@ async function see(context: Context, event: Followed, known: number): Promise<Ch
   const { kind, chatroomId, number, seq, userId } = event;
   if (kind === 'CHATROOM_DELETED') return null;
   if (kind === 'MESSAGE_ADDED' && number !== null && number <= known) return null;
+  if (kind === 'REACTIONS_CHANGED' && userId !== null && (await isHidden(context, userId, chatroomId))) return null;
   const message = number === null ? null : await messageByKey(freshContext(context), messageKey(chatroomId, number));
   if (number !== null && message === null) {
     // Either a block hides it, or the viewer is no member any more.
@@ -109,6 +113,13 @@ async function see(context: Context, event: Followed, known: number): Promise<Ch
   }
   const cursor = encodeRoomCursor(context.databaseMark, { kind: 'room', chatroomId, number: number ?? 0, seq });
   return { kind, chatroomId, cursor, message, userId };
+}
+
+/** Whether a block hides from the viewer what somebody does in a room. */
+async function isHidden(context: Context, userId: string, chatroomId: string): Promise<boolean> {
+  const now = freshContext(context);
+  const block = await blockStateOf(now, userId);
+  return (block?.viewerHasBlocked ?? false) && (await requireMembership(now, chatroomId)).kind !== 'DIRECT';
 }
 
 function caughtUp(context: Context, chatroomId: string, at: { seq: number; number: number }): ChatroomEvent {

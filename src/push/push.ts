@@ -28,19 +28,24 @@ const MOST_DEVICES = 20;
 const MOST_SHOWN = 200;
 
 /**
- * Registers a device of the viewer's, which is told of messages while they are away. Registering it again changes nothing;
+ * Registers a device of the viewer's, which is told of messages while they are away, as long as this session lives. Registering it again changes nothing;
  * a device that was somebody else's is the viewer's from now on.
  *
  * @throws ChatError `BAD_USER_INPUT` for a platform that this server does not serve, and for what is no token of it
  */
 export async function registerPushDevice(context: Context, platform: PushPlatform, token: string): Promise<PushDevice> {
-  const { userId } = requireViewer(context);
+  const { userId, sessionId } = requireViewer(context);
   checkToken(context.push, platform, token);
   return context.database.transaction(async (query) => {
+    // One after the other: two at once would each forget the same device, and one too many would stay.
+    await query(sql`SELECT FROM users WHERE id = ${userId}::uuid FOR NO KEY UPDATE`);
     const [device] = await query<PushDevice>(sql`
-      INSERT INTO push_devices (user_id, platform, token, token_hash)
-        VALUES (${userId}::uuid, ${platform}::"PushPlatform", ${token}, ${hashToken(token)})
-        ON CONFLICT (token_hash) DO UPDATE SET user_id = excluded.user_id, platform = excluded.platform
+      INSERT INTO push_devices (user_id, session_id, platform, token, token_hash)
+        VALUES (${userId}::uuid, ${sessionId}::uuid, ${platform}::"PushPlatform", ${token}, ${hashToken(token)})
+        ON CONFLICT (token_hash) DO UPDATE
+          SET user_id = excluded.user_id, session_id = excluded.session_id, platform = excluded.platform,
+              created_at = CASE WHEN push_devices.user_id = excluded.user_id
+                THEN push_devices.created_at ELSE excluded.created_at END
         RETURNING id, user_id AS "userId", platform, created_at AS "createdAt"`);
     if (!device) throw new Error('The device was not stored.');
     await query(sql`
@@ -119,6 +124,7 @@ export async function pushMessage(
   const devices = await database.query<{ id: string; userId: string }>(sql`
     SELECT d.id, d.user_id AS "userId"
       FROM messages m JOIN members v ON v.chatroom_id = m.chatroom_id JOIN push_devices d ON d.user_id = v.user_id
+        JOIN sessions s ON s.id = d.session_id AND s.ended_at IS NULL
       WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ${number} AND ${concerns}`);
   const online = await presence.online([...new Set(devices.map((device) => device.userId))]);
   const away = devices.filter((device) => !online.has(device.userId));
@@ -160,7 +166,8 @@ async function findNews(database: Database, { deviceId, chatroomId, number }: Jo
     body: string;
   }>(sql`
     SELECT d.user_id AS "userId", d.platform, d.token, c.name, s.nickname, left(m.body, ${MOST_SHOWN}::int) AS body
-      FROM push_devices d JOIN members v ON v.user_id = d.user_id
+      FROM push_devices d JOIN sessions live ON live.id = d.session_id AND live.ended_at IS NULL
+      JOIN members v ON v.user_id = d.user_id
       JOIN messages m ON m.chatroom_id = v.chatroom_id JOIN chatrooms c ON c.id = m.chatroom_id
       LEFT JOIN users s ON s.id = m.sender_id
       WHERE d.id = ${deviceId}::uuid AND m.chatroom_id = ${chatroomId}::uuid AND m.number = ${number} AND ${concerns}`);

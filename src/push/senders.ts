@@ -1,3 +1,4 @@
+import { ECDH } from 'node:crypto';
 import webPush from 'web-push';
 import { z } from 'zod';
 import { type ServiceAccount, signAssertion } from '../auth/serviceAccount.ts';
@@ -56,7 +57,8 @@ export function createFcmSender(account: ServiceAccount, endpoint: string): Push
     });
     const answer = await response.text();
     if (response.ok) return 'SENT';
-    if (response.status === 404 || answer.includes('UNREGISTERED')) return 'GONE';
+    // A bare 404 is another project or address: no reason to forget every device.
+    if (answer.includes('UNREGISTERED')) return 'GONE';
     if (response.status === 401) access = null;
     throw new Error(`FCM answered ${response.status}: ${answer.slice(0, 500)}`);
   };
@@ -64,12 +66,25 @@ export function createFcmSender(account: ServiceAccount, endpoint: string): Push
 
 /** What a browser's `PushSubscription` is as JSON. */
 export const pushSubscription = z.object({
-  endpoint: z.url(),
+  // `fetch` takes no address with a password.
+  endpoint: z.url().refine((url) => new URL(url).username === '' && new URL(url).password === ''),
   keys: z.object({
-    p256dh: z.string().regex(/^[\w-]{80,100}=*$/),
-    auth: z.string().regex(/^[\w-]{20,30}=*$/),
+    p256dh: z
+      .string()
+      .regex(/^[\w-]{87}=?$/)
+      .refine(isPublicKey),
+    auth: z.string().regex(/^[\w-]{22}(==)?$/),
   }),
 });
+
+/** Whether it is a point of P-256: for no other can be encrypted. */
+function isPublicKey(text: string): boolean {
+  try {
+    return ECDH.convertKey(text, 'prime256v1', 'base64url').length > 0;
+  } catch {
+    return false;
+  }
+}
 
 export interface VapidKeys {
   publicKey: string;

@@ -1,8 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { RedisPubSub } from 'graphql-redis-subscriptions';
-import { PubSub } from 'graphql-subscriptions';
-import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { connectHastily, connectPatiently } from './redis.ts';
 
 /**
  * Carries hints between the nodes, "room R has reached event n". What is said may be lost, repeated or
@@ -21,107 +19,112 @@ export interface Bus {
   subscribe(topic: string, onMessage: (payload: unknown) => void, onReady: () => void): () => void;
   /** As `subscribe`, and answers when hints from other nodes arrive too, or Redis has not let them for a second. */
   listen(topic: string, onMessage: (payload: unknown) => void): Promise<() => void>;
-  close(): Promise<void>;
+  close(): void;
 }
 
-/** What the library's engines in memory and over Redis have in common. */
-interface Engine {
-  publish(topic: string, payload: unknown): Promise<void>;
-  subscribe(topic: string, onMessage: (payload: unknown) => void, options: object): Promise<number>;
-  unsubscribe(id: number): void;
+/** Who hears a topic on this node, and whether Redis sends it here. */
+interface Channel {
+  hearers: Set<{ onMessage: (payload: unknown) => void; onReady: () => void }>;
+  ready: boolean;
 }
 
 /** What waits for Redis no longer than this goes on without it. */
 const LONGEST_WAIT_MS = 1_000;
-
-interface Envelope {
-  from: string;
-  payload: unknown;
-}
+/** Redis may be shared with others. */
+const PREFIX = 'parley:';
 
 /** The bus of one node alone, or with a Redis the bus of all nodes that share it. */
-export function createBus(options: { redisUrl?: string | undefined; log: Logger }): Bus {
-  const local = new PubSub();
-  const redis = options.redisUrl === undefined ? undefined : connectRedis(options.redisUrl, options.log);
-  const engines: Engine[] = redis ? [local, redis.pubSub] : [local];
-  const { log } = options;
+export function createBus({ redisUrl, log }: { redisUrl?: string | undefined; log: Logger }): Bus {
+  const channels = new Map<string, Channel>();
+  const redis =
+    redisUrl === undefined
+      ? null
+      : { publisher: connectHastily(redisUrl, log), subscriber: connectPatiently(redisUrl, log) };
   // What this node says comes back to it over Redis: it has heard it already.
   const self = randomUUID();
 
+  function tell(topic: string, payload: unknown): void {
+    for (const { onMessage } of [...(channels.get(topic)?.hearers ?? [])]) {
+      try {
+        onMessage(payload);
+      } catch (error) {
+        // What comes over Redis may be anything, and must not end the process.
+        log.debug({ error, topic }, 'A hint could not be understood.');
+      }
+    }
+  }
+
+  function becomeReady(channel: Channel): void {
+    channel.ready = true;
+    for (const { onReady } of [...channel.hearers]) onReady();
+  }
+
+  redis?.subscriber.on('message', (name: string, text: string) => {
+    const { from, payload } = readEnvelope(text);
+    if (from !== self) tell(name.slice(PREFIX.length), payload);
+  });
+  // It takes its channels up again by itself; what was said meanwhile is lost.
+  redis?.subscriber.on('ready', () => {
+    for (const channel of channels.values()) if (channel.ready) becomeReady(channel);
+  });
+
+  function open(topic: string): Channel {
+    const channel: Channel = { hearers: new Set(), ready: redis === null };
+    channels.set(topic, channel);
+    redis?.subscriber.subscribe(PREFIX + topic).then(
+      () => {
+        becomeReady(channel);
+      },
+      (error: unknown) => {
+        log.debug({ error, topic }, 'Hints of other nodes do not arrive; the sweep makes up for it.');
+      },
+    );
+    return channel;
+  }
+
   const bus: Bus = {
     publish(topic, payload) {
-      for (const engine of engines) {
-        engine.publish(topic, { from: self, payload } satisfies Envelope).catch((error: unknown) => {
+      tell(topic, payload);
+      redis?.publisher
+        .run((client) => client.publish(PREFIX + topic, JSON.stringify({ from: self, payload })))
+        .catch((error: unknown) => {
           log.debug({ error, topic }, 'A hint was lost; the sweep makes up for it.');
         });
-      }
     },
     subscribe(topic, onMessage, onReady) {
-      const subscriptions = engines.map(async (engine) => {
-        const hear = (said: unknown) => {
-          const { from, payload } = (said ?? {}) as Partial<Envelope>;
-          if (engine === local || from !== self) onMessage(payload);
-        };
-        const id = await engine.subscribe(topic, hear, {});
-        return () => {
-          engine.unsubscribe(id);
-        };
-      });
-      Promise.all(subscriptions).then(onReady, (error: unknown) => {
-        log.debug({ error, topic }, 'Hints of other nodes do not arrive; the sweep makes up for it.');
-      });
-      redis?.onReconnect.add(onReady);
+      const channel = channels.get(topic) ?? open(topic);
+      const hearer = { onMessage, onReady };
+      channel.hearers.add(hearer);
+      if (channel.ready) queueMicrotask(onReady);
       return () => {
-        redis?.onReconnect.delete(onReady);
-        for (const subscription of subscriptions)
-          subscription.then(
-            (end) => {
-              end();
-            },
-            () => undefined,
-          );
+        if (!channel.hearers.delete(hearer) || channel.hearers.size > 0) return;
+        channels.delete(topic);
+        redis?.subscriber.unsubscribe(PREFIX + topic).catch(() => undefined);
       };
     },
     async listen(topic, onMessage) {
       let end: () => void = () => undefined;
       await new Promise<void>((resolve) => {
-        end = bus.subscribe(topic, onMessage, resolve);
-        setTimeout(resolve, LONGEST_WAIT_MS).unref();
+        const wait = setTimeout(resolve, LONGEST_WAIT_MS);
+        end = bus.subscribe(topic, onMessage, () => {
+          clearTimeout(wait);
+          resolve();
+        });
       });
       return end;
     },
-    async close() {
-      await redis?.close();
+    close() {
+      redis?.publisher.close();
+      redis?.subscriber.disconnect();
     },
   };
   return bus;
 }
 
-function connectRedis(url: string, log: Logger) {
-  // The publisher gives up at once: by default ioredis keeps what it cannot send, and waits 10 s.
-  const publisher = new Redis(url, { enableOfflineQueue: false, commandTimeout: 500, maxRetriesPerRequest: 1 });
-  // The subscriber keeps trying, and takes up its channels again when it is back.
-  const subscriber = new Redis(url, {
-    maxRetriesPerRequest: null,
-    retryStrategy: (tries) => Math.min(tries * 50, 1_000),
-  });
-  const onReconnect = new Set<() => void>();
-  subscriber.on('ready', () => {
-    for (const heard of onReconnect) heard();
-  });
-  for (const client of [publisher, subscriber]) {
-    client.on('error', (error: Error) => {
-      log.debug({ error }, 'Redis is away.');
-    });
+function readEnvelope(text: string): { from?: unknown; payload?: unknown } {
+  try {
+    return (JSON.parse(text) ?? {}) as object;
+  } catch {
+    return {};
   }
-  return {
-    pubSub: new RedisPubSub({ publisher, subscriber }),
-    onReconnect,
-    close: async () => {
-      // disconnect, not quit: quit waits for an answer that a hung Redis never gives.
-      publisher.disconnect();
-      subscriber.disconnect();
-      await Promise.resolve();
-    },
-  };
 }

@@ -1,6 +1,6 @@
-import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { LeaseListener, Leases, LeaseTimes } from './leases.ts';
+import { connectHastily } from './redis.ts';
 
 /*
  * In Redis: the leases by the moment at which they run out, how many each user holds, and the users whose grace is
@@ -49,13 +49,17 @@ for i = 2, #ARGV do drop(ARGV[i], string.match(ARGV[i], '^[^ ]+'), tonumber(ARGV
 return told`;
 
 /**
- * ARGV: term, longest pause between two looks. Where nobody has looked for longer than that, Redis was stopped or all
- * nodes were: nobody could renew, and all leases get another term rather than be taken for dead.
+ * ARGV: term, longest pause between two looks, a lease of the one who looks.
+ *
+ * Where nobody has looked for longer than that, Redis was stopped or all nodes were: nobody could renew, and all leases get
+ * another term rather than be taken for dead. Where the lease is not there, Redis was emptied, and its holder is told to
+ * take all of theirs anew.
  */
 const LOOK = `${PRELUDE}
 local term, pause = tonumber(ARGV[1]), tonumber(ARGV[2])
 local last = tonumber(redis.call('GET', looked) or 0)
 redis.call('SET', looked, now)
+if ARGV[3] and not redis.call('ZSCORE', leases, ARGV[3]) then tell('EMPTIED', '-', now) end
 if now - last > pause then
   for _, lease in ipairs(redis.call('ZRANGE', leases, 0, -1)) do redis.call('ZADD', leases, now + term, lease) end
   return told
@@ -82,18 +86,15 @@ export function createRedisLeases(
   { leaseMs, graceMs }: LeaseTimes,
   log: Logger,
 ): Leases {
-  const redis = new Redis(url, { enableOfflineQueue: false, commandTimeout: 500, maxRetriesPerRequest: 1 });
+  const redis = connectHastily(url, log);
   /** The connections to this node, by user. */
   const mine = new Map<string, Set<string>>();
   const remembered = new Map<string, boolean>();
-  redis.on('error', (error: Error) => {
-    log.debug({ error }, 'Redis is away; presence stands still.');
-  });
   // Redis may come back emptied.
-  redis.on('ready', () => void renew());
+  redis.onReady(() => void renew());
 
   async function run(script: string, ...args: (string | number)[]): Promise<string[]> {
-    return (await redis.eval(script, KEYS.length, ...KEYS, ...args)) as string[];
+    return (await redis.run((client) => client.eval(script, KEYS.length, ...KEYS, ...args))) as string[];
   }
 
   function tellAll(told: readonly string[]): void {
@@ -102,6 +103,7 @@ export function createRedisLeases(
       if (what === 'ARRIVED') listener.onArrived(userId);
       else if (what === 'LEFT') listener.onLeft(userId, new Date(Number(at)));
       else if (what === 'GONE') listener.onGone(userId);
+      else if (what === 'EMPTIED') void renew();
     }
   }
 
@@ -114,11 +116,15 @@ export function createRedisLeases(
   }
 
   async function renew(): Promise<void> {
-    for (const leases of batches()) await attempt(HOLD, leaseMs, 0, ...leases);
+    for (const batch of batches()) {
+      // One that was given back while the others were renewed must not be taken again.
+      const held = batch.filter(([userId, connectionId]) => mine.get(userId)?.has(connectionId));
+      if (held.length > 0) await attempt(HOLD, leaseMs, 0, ...held.map(toLease));
+    }
   }
 
-  function batches(): string[][] {
-    const leases = [...mine].flatMap(([userId, connections]) => [...connections].map((id) => `${userId} ${id}`));
+  function batches(): [userId: string, connectionId: string][][] {
+    const leases = [...mine].flatMap(([userId, ids]) => [...ids].map((id): [string, string] => [userId, id]));
     return Array.from({ length: Math.ceil(leases.length / BATCH) }, (_, i) => leases.slice(i * BATCH, (i + 1) * BATCH));
   }
 
@@ -130,7 +136,10 @@ export function createRedisLeases(
   }
 
   const renewing = setInterval(() => void renew(), leaseMs / 3).unref();
-  const looking = setInterval(() => void attempt(LOOK, leaseMs, LONGEST_PAUSE_MS), LOOK_MS).unref();
+  const looking = setInterval(() => {
+    const [batch = []] = batches();
+    void attempt(LOOK, leaseMs, LONGEST_PAUSE_MS, ...batch.slice(0, 1).map(toLease));
+  }, LOOK_MS).unref();
 
   return {
     async take(userId, connectionId, most) {
@@ -156,7 +165,7 @@ export function createRedisLeases(
     async holders(userIds) {
       if (userIds.length === 0) return new Set();
       try {
-        const counts = await redis.hmget(KEYS[1] ?? '', ...userIds);
+        const counts = await redis.run((client) => client.hmget(KEYS[1] ?? '', ...userIds));
         userIds.forEach((userId, i) => {
           remembered.delete(userId);
           remembered.set(userId, counts[i] !== null);
@@ -173,8 +182,14 @@ export function createRedisLeases(
     async close() {
       clearInterval(renewing);
       clearInterval(looking);
-      for (const leases of batches()) await attempt(RELEASE, graceMs, ...leases);
-      redis.disconnect();
+      const held = batches();
+      mine.clear();
+      for (const batch of held) await attempt(RELEASE, graceMs, ...batch.map(toLease));
+      redis.close();
     },
   };
+}
+
+function toLease([userId, connectionId]: [string, string]): string {
+  return `${userId} ${connectionId}`;
 }

@@ -20,24 +20,30 @@ export async function subscribe<Context>(
   const events = source[Symbol.asyncIterator]();
 
   let reason: Error | null = null;
+  let over = false;
   const stopWatching = watch(args.contextValue as Context, (why) => {
     reason = why;
-    void events.return?.();
+    // Whoever has gone asks for nothing more: what the stream holds is given back now.
+    void end();
   });
-
-  let over = false;
   async function end(): Promise<void> {
     if (over) return;
     over = true;
     stopWatching();
     await events.return?.();
   }
+  /** The reason is said once; whoever asks on after a failure is told that it was the last. */
+  function last(): IteratorResult<ExecutionResult> {
+    const said = reason;
+    reason = null;
+    if (said) throw said;
+    return { value: undefined, done: true };
+  }
 
   const results: AsyncIterableIterator<ExecutionResult> = {
     [Symbol.asyncIterator]: () => results,
     async next() {
-      // Whoever asks on after a failure is told that it was the last.
-      if (over) return { value: undefined, done: true };
+      if (over) return last();
       try {
         const { value, done } = (await events.next()) as IteratorResult<unknown, undefined>;
         if (!done) {
@@ -49,8 +55,7 @@ export async function subscribe<Context>(
         throw error;
       }
       await end();
-      if (reason) throw reason;
-      return { value: undefined, done: true };
+      return last();
     },
     async return() {
       await end();

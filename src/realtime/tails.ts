@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Database } from '../database/database.ts';
+import { type Database, sql } from '../database/database.ts';
 import type { Bus } from './bus.ts';
 import { type LogEvent, readEvents } from './log.ts';
 import type { Sweep } from './sweep.ts';
@@ -17,6 +17,8 @@ interface Tail {
   /** How far the log reaches, as far as this node was told. */
   known: number;
   reading: boolean;
+  /** It was there when its log was first looked at. */
+  found: boolean;
   /** The room has been deleted, and its log with it. */
   deleted: boolean;
   /** Called when `seq` has grown, or the room has been deleted. */
@@ -81,13 +83,23 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
           tell(tail);
         } else {
           tail.known = tail.seq;
+          // Of a room that was deleted before it was watched, no sweep tells any more.
+          if (!tail.found) await find(chatroomId, tail);
         }
+        tail.found = true;
       }
     } catch (error) {
       log.warn({ error, chatroomId }, 'A room could not be read; the next sweep tries again.');
     } finally {
       tail.reading = false;
     }
+  }
+
+  async function find(chatroomId: string, tail: Tail): Promise<void> {
+    const members = await database.query(sql`SELECT FROM members WHERE chatroom_id = ${chatroomId}::uuid LIMIT 1`);
+    if (members.length > 0) return;
+    tail.deleted = true;
+    tell(tail);
   }
 
   function acquire(chatroomId: string, seq: number): Tail {
@@ -98,7 +110,7 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
       return existing;
     }
     const tail: Tail = {
-      ...{ seq, known: seq, recent: [], reading: false, deleted: false },
+      ...{ seq, known: seq, recent: [], reading: false, found: false, deleted: false },
       listeners: new Set(),
       unsubscribe: () => undefined,
     };

@@ -47,6 +47,8 @@ type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execut
 const MAX_PAYLOAD = 64 * 1024;
 /** Clients take 1012 as "come back": the server restarts. */
 const SERVICE_RESTART = 1012;
+/** And 1013 as "come back later". At 4500, the library's own for what is thrown, they would give up. */
+const TRY_AGAIN_LATER = 1013;
 
 /** Serves GraphQL over WebSocket (graphql-transport-ws) on the HTTP server's port. */
 export function serveWebSockets(options: WebSocketServing & { server: Server; path: string }): {
@@ -56,6 +58,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAYLOAD, perMessageDeflate: false });
 
   options.server.on('upgrade', (request, socket, head) => {
+    // The HTTP server has let go of the socket: an error that nobody hears would end the process.
+    socket.on('error', () => socket.destroy());
     const [pathname] = (request.url ?? '/').split('?', 1);
     const { origin, host } = request.headers;
     const refusal =
@@ -64,7 +68,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
         : origin && !options.allowsOrigin(origin, host)
           ? '403 Forbidden'
           : null;
-    if (refusal) socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    if (refusal)
+      socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
     else sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request));
   });
 
@@ -74,7 +79,12 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       subscribe: (args) => (args as Operation).rootValue.subscribe(args),
       async onConnect({ connectionParams, extra }) {
         const { socket, request } = extra;
-        const admission = await options.admit(connectionParams?.['authorization'], request);
+        const admission = await options
+          .admit(connectionParams?.['authorization'], request)
+          .catch((error: unknown): Admission => ({
+            ...{ admitted: false, code: TRY_AGAIN_LATER },
+            reason: options.mask(error).message,
+          }));
         if (!admission.admitted) {
           socket.close(admission.code, admission.reason);
           // Never answered: the socket is closing, and the library would close it with its own code.

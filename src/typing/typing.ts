@@ -50,6 +50,8 @@ export async function followTyping(
   const told = new Map<string, boolean>();
 
   async function read(said: Said): Promise<TypingChange | null> {
+    // Who stopped and went on before it was read has not changed.
+    if ((told.get(said.userId) ?? false) === said.typing) return null;
     const now = freshContext(context);
     const chatroom = await requireMembership(now, room.id);
     const [user, member, block] = await Promise.all([
@@ -57,8 +59,8 @@ export async function followTyping(
       memberByKey(now, memberKey({ chatroomId: room.id, userId: said.userId })),
       blockStateOf(now, said.userId),
     ]);
-    // Who stopped and went on before it was read has not changed.
-    if (!user || !member || block?.either || told.get(said.userId) === said.typing) return null;
+    // Who is gone or blocked by now does not begin to type; but whoever was seen to is seen to stop.
+    if (!user || (said.typing && (!member || block?.either))) return null;
     told.set(said.userId, said.typing);
     return { chatroom, user, typing: said.typing };
   }

@@ -1,15 +1,23 @@
-import { type Context, requireViewer } from '../context.ts';
-import { sql } from '../database/database.ts';
+import { endSessions } from '../auth/sessions.ts';
+import { type Context, requireViewer, type ServerNode } from '../context.ts';
+import { type Database, sql } from '../database/database.ts';
 import { friendIdsOf } from '../friends/friends.ts';
 import { hint } from '../hints.ts';
+import { type Jobs, queueJob } from '../jobs.ts';
 import { requirePassword } from './passwords.ts';
 
 /** How often a deletion is tried that PostgreSQL gave up because of a deadlock. */
 const MOST_TRIES = 5;
+/** How many messages lose their sender at once. */
+const BATCH = 5_000;
+/** How long the one who asks waits. What is left by then is finished by a job. */
+const PATIENCE_MS = 5_000;
 
 /**
  * Deletes the viewer's account. Their messages stay, without a name or sender; rooms that they own are handed on; sessions,
  * devices, friendships, blocks and memberships go, and with them their sockets and streams.
+ *
+ * From the first step on nobody can sign in to it. An account of very many messages is gone a little after the answer.
  *
  * @param password null for an account that has none
  * @throws ChatError `INVALID_CREDENTIALS` where the password is another
@@ -17,21 +25,60 @@ const MOST_TRIES = 5;
 export async function deleteAccount(context: Context, password: string | null): Promise<void> {
   const { userId } = requireViewer(context);
   await requirePassword(context, password);
-  const friendIds = await friendIdsOf(context.database, userId);
-  const rooms = await remove(context, userId, 1);
+  await context.database.transaction(async (query) => {
+    await query(sql`
+      UPDATE users SET password_hash = NULL, email = NULL, email_key = NULL, bio = NULL WHERE id = ${userId}::uuid`);
+    await query(sql`DELETE FROM identities WHERE user_id = ${userId}::uuid`);
+    await query(sql`DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid`);
+    await endSessions(query, sql`user_id = ${userId}::uuid`);
+    // Not before this one has tried: two at once would stand in one another's way.
+    await queueJob(query, 'delete_account', { userId }, { delaySeconds: 60 });
+  });
+  context.sessions.announce();
   context.cookies?.clear();
-  context.sweep.announce();
-  for (const { chatroomId, seq } of rooms) context.tails.nudge(chatroomId, seq);
-  for (const friendId of friendIds) hint(context.bus, friendId, { kind: 'FRIENDSHIP', userId, status: null });
+  await finishDeletion(context, { userId }, Date.now() + PATIENCE_MS);
 }
 
-async function remove(context: Context, userId: string, tries: number): Promise<{ chatroomId: string; seq: number }[]> {
+/** The job that finishes a deletion, as far as the one who asked has not waited for it. */
+export async function finishDeletion(
+  node: Pick<ServerNode, 'database' | 'sweep' | 'tails' | 'bus'>,
+  { userId }: Jobs['delete_account'],
+  deadline = Infinity,
+): Promise<void> {
+  const { database, sweep, tails, bus } = node;
+  for (const statement of [forgetSender(userId), forgetSubject(userId), forgetReactions(userId)]) {
+    while ((await database.query(statement)).length > 0) if (Date.now() > deadline) return;
+  }
+  const friendIds = await friendIdsOf(database, userId);
+  const rooms = await remove(database, userId, 1);
+  sweep.announce();
+  for (const { chatroomId, seq } of rooms) tails.nudge(chatroomId, seq);
+  for (const friendId of friendIds) hint(bus, friendId, { kind: 'FRIENDSHIP', userId, status: null });
+}
+
+const forgetSender = (userId: string) => sql`
+  UPDATE messages SET sender_id = NULL WHERE (chatroom_id, number) IN (
+    SELECT chatroom_id, number FROM messages WHERE sender_id = ${userId}::uuid LIMIT ${BATCH}) RETURNING 1`;
+
+const forgetSubject = (userId: string) => sql`
+  UPDATE messages SET subject_id = NULL WHERE (chatroom_id, number) IN (
+    SELECT chatroom_id, number FROM messages WHERE subject_id = ${userId}::uuid LIMIT ${BATCH}) RETURNING 1`;
+
+const forgetReactions = (userId: string) => sql`
+  DELETE FROM reactions WHERE (chatroom_id, number, user_id, emoji) IN (
+    SELECT chatroom_id, number, user_id, emoji FROM reactions WHERE user_id = ${userId}::uuid LIMIT ${BATCH}) RETURNING 1`;
+
+async function remove(
+  database: Database,
+  userId: string,
+  tries: number,
+): Promise<{ chatroomId: string; seq: number }[]> {
   try {
-    return await context.database.query(sql`
+    return await database.query(sql`
       SELECT chatroom_id AS "chatroomId", seq FROM delete_account(${userId}::uuid)`);
   } catch (error) {
     // Somebody else held one room and wanted another. Both are free again.
     if ((error as { code?: string }).code !== '40P01' || tries === MOST_TRIES) throw error;
-    return remove(context, userId, tries + 1);
+    return remove(database, userId, tries + 1);
   }
 }

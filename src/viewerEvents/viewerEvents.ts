@@ -4,6 +4,7 @@ import { sql } from '../database/database.ts';
 import { followAllRooms } from '../events/allRooms.ts';
 import { isLoss } from '../events/events.ts';
 import { hear, type Hint } from '../hints.ts';
+import { isReadable } from '../messages/messages.ts';
 import type { Followed } from '../realtime/follow.ts';
 import { createMailbox } from '../realtime/mailbox.ts';
 
@@ -36,11 +37,10 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
     const { kind, chatroomId, number } = event;
     if (isLoss(event, userId)) return { kind: 'VANISHED', chatroomId };
     if (kind === 'MEMBER_JOINED' && event.userId === userId) return { kind: 'APPEARED', chatroomId };
-    if (kind === 'MESSAGE_DELETED') return { kind: 'UNREAD', chatroomId };
-    if (kind !== 'MESSAGE_ADDED' || number === null) return null;
-    return (await opens(context, chatroomId, number))
-      ? { kind: 'APPEARED', chatroomId }
-      : { kind: 'UNREAD', chatroomId };
+    if ((kind !== 'MESSAGE_ADDED' && kind !== 'MESSAGE_DELETED') || number === null) return null;
+    const message = await readMessage(context, chatroomId, number);
+    if (!message) return null;
+    return { kind: kind === 'MESSAGE_ADDED' && message.opens ? 'APPEARED' : 'UNREAD', chatroomId };
   }
 
   function tell(cue: Cue): void {
@@ -101,12 +101,16 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
   return mailbox;
 }
 
-/** Whether a message opens a DIRECT room for the viewer: it is the first, or the first since they hid the room. */
-async function opens(context: Context, chatroomId: string, number: number): Promise<boolean> {
-  const { userId } = requireViewer(context);
-  const found = await context.database.query(sql`
-    SELECT FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
-      WHERE v.chatroom_id = ${chatroomId}::uuid AND v.user_id = ${userId}::uuid AND c.kind = 'DIRECT'
-        AND coalesce(v.hidden_at_number, 0) + 1 = ${number}`);
-  return found.length > 0;
+/**
+ * Whether a message opens a DIRECT room for the viewer: it is the first, or the first since they hid the room. Null where
+ * a block hides it.
+ */
+async function readMessage(context: Context, chatroomId: string, number: number): Promise<{ opens: boolean } | null> {
+  const viewer = sql`${requireViewer(context).userId}::uuid`;
+  const [found] = await context.database.query<{ opens: boolean }>(sql`
+    SELECT c.kind = 'DIRECT' AND coalesce(v.hidden_at_number, 0) + 1 = m.number AS opens
+      FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id
+      JOIN members v ON v.chatroom_id = m.chatroom_id AND v.user_id = ${viewer}
+      WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ${number} AND ${isReadable(viewer)}`);
+  return found ?? null;
 }

@@ -1,3 +1,15 @@
+-- Ends a room. At once it has no members, and so is seen by nobody, and no name; streams of it are told to end. What was said
+-- in it is cleared away by a job, in batches, since it may be much.
+CREATE FUNCTION end_room(in_chatroom uuid) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  DELETE FROM members m WHERE m.chatroom_id = in_chatroom;
+  UPDATE chatrooms c SET kind = 'GROUP', name = NULL, topic = NULL, owner_id = NULL, direct_key = NULL
+    WHERE c.id = in_chatroom;
+  INSERT INTO endings (id) VALUES (in_chatroom);
+  PERFORM graphile_worker.add_job('clear_chatroom', json_build_object('chatroomId', in_chatroom), max_attempts => 12);
+END
+$$;
+
 -- Ends a membership, of whatever kind of room, under the room's lock. The owner hands the room to the longest-standing
 -- admin, else member; with the last member it ends. The member's leaving is the last thing that the log says of it:
 -- streams of theirs end there.
@@ -9,7 +21,7 @@ BEGIN
   SELECT m.user_id INTO heir FROM members m WHERE m.chatroom_id = room.id
     ORDER BY m.role = 'ADMIN' DESC, m.joined_at, m.user_id LIMIT 1;
   IF heir IS NULL THEN
-    DELETE FROM chatrooms c WHERE c.id = room.id;
+    PERFORM end_room(room.id);
     RETURN room.last_seq;
   END IF;
   IF leaver.role = 'OWNER' THEN
@@ -65,6 +77,7 @@ RETURNS TABLE (outcome text, seq integer) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   room chatrooms;
   newcomer uuid;
+  added uuid[] := '{}';
   may text;
   said messages;
 BEGIN
@@ -89,12 +102,12 @@ BEGIN
   FOREACH newcomer IN ARRAY new_users LOOP
     INSERT INTO members (chatroom_id, user_id) VALUES (in_chatroom, newcomer) ON CONFLICT DO NOTHING;
     CONTINUE WHEN NOT FOUND;
+    added := added || newcomer;
     PERFORM append_event(in_chatroom, 'MEMBER_JOINED', NULL, newcomer);
     said := append_system_message(in_chatroom, 'MEMBER_JOINED', newcomer, NULL);
   END LOOP;
   UPDATE members m SET last_read_number = said.number
-    WHERE said.number IS NOT NULL AND m.chatroom_id = in_chatroom AND m.user_id = ANY(new_users)
-      AND m.last_read_number = 0;
+    WHERE m.chatroom_id = in_chatroom AND m.user_id = ANY(added);
   RETURN QUERY SELECT 'CHANGED', said.seq;
 END
 $$;
@@ -202,10 +215,45 @@ BEGIN
       WHERE m.chatroom_id = in_chatroom AND m.user_id = by_user;
     RETURN QUERY SELECT 'HIDDEN', NULL::integer;
   ELSIF may = 'MAY' THEN
-    DELETE FROM chatrooms c WHERE c.id = in_chatroom;
+    PERFORM end_room(in_chatroom);
     RETURN QUERY SELECT 'CHANGED', room.last_seq;
   ELSE
     RETURN QUERY SELECT may, NULL::integer;
   END IF;
+END
+$$;
+
+-- As before, and: the event knows who has reacted, so that nobody is told of the reactions of somebody they have blocked.
+CREATE OR REPLACE FUNCTION react(in_chatroom uuid, at_number integer, by_user uuid, with_emoji text, present boolean)
+RETURNS TABLE (outcome text, seq integer) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  room chatrooms;
+  changed integer;
+BEGIN
+  SELECT * INTO room FROM chatrooms c WHERE c.id = in_chatroom FOR NO KEY UPDATE;
+  IF NOT EXISTS (SELECT FROM members m WHERE m.chatroom_id = in_chatroom AND m.user_id = by_user)
+    OR NOT EXISTS (
+      SELECT FROM messages m
+        WHERE m.chatroom_id = in_chatroom AND m.number = at_number AND m.kind = 'USER' AND m.deleted_at IS NULL
+          AND (room.kind = 'DIRECT' OR NOT EXISTS (
+            SELECT FROM blocks b WHERE b.blocker_id = by_user AND b.blocked_id = m.sender_id)))
+  THEN
+    RETURN QUERY SELECT 'NOT_FOUND', NULL::integer;
+    RETURN;
+  END IF;
+  IF is_silenced(room, by_user) THEN
+    RETURN QUERY SELECT 'BLOCKED', NULL::integer;
+    RETURN;
+  END IF;
+  IF present THEN
+    INSERT INTO reactions (chatroom_id, number, user_id, emoji) VALUES (in_chatroom, at_number, by_user, with_emoji)
+      ON CONFLICT DO NOTHING;
+  ELSE
+    DELETE FROM reactions r
+      WHERE r.chatroom_id = in_chatroom AND r.number = at_number AND r.user_id = by_user AND r.emoji = with_emoji;
+  END IF;
+  GET DIAGNOSTICS changed = ROW_COUNT;
+  RETURN QUERY SELECT 'CHANGED',
+    CASE WHEN changed > 0 THEN append_event(in_chatroom, 'REACTIONS_CHANGED', at_number, by_user) END;
 END
 $$;

@@ -30,7 +30,7 @@ CREATE TABLE service_tokens (
   created_at timestamptz(3) NOT NULL DEFAULT now()
 );
 
--- Deletes an account: its messages stay without a sender, rooms that it owned are handed on, all else goes. The rooms
+-- Deletes an account whose messages have no sender any more: rooms that it owned are handed on, all else goes. The rooms
 -- are locked in the order of their ids, as by whoever else takes several, and before the user's row.
 CREATE FUNCTION delete_account(of_user uuid) RETURNS TABLE (chatroom_id uuid, seq integer)
 LANGUAGE plpgsql VOLATILE AS $$

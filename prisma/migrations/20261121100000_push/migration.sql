@@ -2,6 +2,8 @@ CREATE TYPE "PushPlatform" AS ENUM ('FCM', 'WEB_PUSH');
 CREATE TABLE push_devices (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
   user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+  -- Whoever ends the session of a lost phone also ends what it is told.
+  session_id uuid NOT NULL REFERENCES sessions ON DELETE CASCADE,
   platform "PushPlatform" NOT NULL,
   token text NOT NULL,
   -- A device belongs to whoever registered it last. The token itself is too long for an index.
@@ -9,6 +11,7 @@ CREATE TABLE push_devices (
   created_at timestamptz(3) NOT NULL DEFAULT now()
 );
 CREATE INDEX push_devices_user_id_idx ON push_devices (user_id);
+CREATE INDEX push_devices_session_id_idx ON push_devices (session_id);
 
 -- Whether nobody but the reader holds back what the room's senders may be told of: that all others have read it. A
 -- member whom no block concerns, and who has not read on either, settles it for all senders at once: it costs one look
@@ -29,7 +32,7 @@ BEGIN
       WHERE m.chatroom_id = of_message.chatroom_id AND m.user_id <> of_message.sender_id)
   THEN
     PERFORM graphile_worker.add_job('push_message',
-      json_build_object('chatroomId', of_message.chatroom_id, 'number', of_message.number));
+      json_build_object('chatroomId', of_message.chatroom_id, 'number', of_message.number), max_attempts => 12);
   END IF;
 END
 $$;

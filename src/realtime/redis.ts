@@ -1,0 +1,61 @@
+import { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+
+/** A connection to Redis for what is soon worth nothing: a command that is not answered at once has failed. */
+export interface HastyRedis {
+  /** Runs a command. Rejects at once while Redis is away, and after half a second when it does not answer. */
+  run<Answer>(command: (client: Redis) => Promise<Answer>): Promise<Answer>;
+  /** Calls a function each time that the connection stands. */
+  onReady(listener: () => void): void;
+  close(): void;
+}
+
+const LONGEST_ANSWER_MS = 500;
+
+/** By default ioredis keeps what it cannot send, and waits for 10 s. */
+export function connectHastily(url: string, log: Logger): HastyRedis {
+  const client = new Redis(url, {
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    commandTimeout: LONGEST_ANSWER_MS,
+    maxRetriesPerRequest: 1,
+    disconnectTimeout: LONGEST_ANSWER_MS,
+    retryStrategy: backOff,
+  });
+  sayWhenAway(client, log);
+  return {
+    async run(command) {
+      try {
+        return await command(client);
+      } catch (error) {
+        // A Redis that hangs: what waits for it is let go of, or it would grow until Redis is back.
+        if ((error as Error).message === 'Command timed out' && client.status === 'ready') client.disconnect(true);
+        throw error;
+      }
+    },
+    onReady(listener) {
+      client.on('ready', listener);
+    },
+    close() {
+      // disconnect, not quit: quit waits for an answer that a hung Redis never gives.
+      client.disconnect();
+    },
+  };
+}
+
+/** A connection for subscriptions, which keeps trying, and takes its channels up again when it is back. */
+export function connectPatiently(url: string, log: Logger): Redis {
+  const client = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: backOff });
+  sayWhenAway(client, log);
+  return client;
+}
+
+function backOff(tries: number): number {
+  return Math.min(tries * 50, 1_000);
+}
+
+function sayWhenAway(client: Redis, log: Logger): void {
+  client.on('error', (error: Error) => {
+    log.debug({ error }, 'Redis is away.');
+  });
+}
