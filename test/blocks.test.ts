@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Person } from './support/client.ts';
+import { fcmMessage, startFcm } from './support/providers.ts';
 import { startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
@@ -8,15 +9,18 @@ const target = (name: string) => `mutation ($id: ID!) { ${name}(input: { userId:
 const HISTORY = `query ($id: ID!) { chatroom(id: $id) { messages { nodes { body } } lastMessage { body } unreadCount members { nodes { user { username } lastReadNumber } } } viewer { unreadCount } }`;
 const REACTIONS = `query ($id: ID!) { node(id: $id) { ... on Message { reactions { emoji count } seenByAll seenBy { nodes { username } } } } }`;
 const REACT = `mutation ($id: ID!) { addReaction(input: { messageId: $id, emoji: "👍" }) { message { id } } }`;
+const ADD = `mutation ($id: ID!, $user: ID!) { addChatroomMembers(input: { chatroomId: $id, userIds: [$user] }) { chatroom { id } } }`;
+const TYPE = `mutation ($id: ID!) { setTyping(input: { chatroomId: $id, typing: true }) { ok } }`;
 const SEARCH = `query ($id: ID!, $query: String!) { chatroom(id: $id) { searchMessages(query: $query) { nodes { body } } } viewer { searchMessages(query: $query) { nodes { body } } } }`;
 
 /** A (ann) blocks B (ben); the three share a group in which both have spoken, before and after. */
 async function blockedWorld() {
-  const server = await startTestServer();
+  const fcm = await startFcm();
+  const server = await startTestServer({ env: fcm.env });
   const { ann: a, ben: b, eve: c } = await world(server);
   await a.ask(target('addFriend'), { id: b.id });
   const make = async (input: object) => (await a.ask(CREATE_CHATROOM, { input })).createChatroom.chatroom;
-  const group = await make({ kind: 'GROUP', memberIds: [b.id, c.id] });
+  const group = await make({ kind: 'GROUP', name: 'Group', memberIds: [b.id, c.id] });
   const direct = await make({ kind: 'DIRECT', memberIds: [b.id] });
   const messages = {
     direct: await send(b, direct.id, 'word in private'),
@@ -29,6 +33,7 @@ async function blockedWorld() {
   await a.ask(target('blockUser'), { id: b.id });
   return {
     server,
+    fcm,
     a,
     b,
     c,
@@ -187,7 +192,121 @@ const checks: Record<string, (world: World) => Promise<void>> = {
       [false, []],
     ]);
   },
+  'add the other to a group': async (w) => {
+    const add = async (person: Person, other: Person) => {
+      const { createChatroom } = await person.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [w.c.id] } });
+      return person.refused(ADD, { id: createChatroom.chatroom.id, user: other.id });
+    };
+    expect(await both(w, add)).toEqual(['BLOCKED', 'BLOCKED']);
+  },
+  presence: async (w) => {
+    for (const person of [w.a, w.b]) await person.connect().ask('{ viewer { id } }');
+    const seen = async (person: Person, other: Person) =>
+      (
+        await person.ask('query ($name: String!) { user(username: $name) { presence { status } } }', {
+          name: other.username,
+        })
+      ).user.presence;
+    expect(await seen(w.a, w.a)).toEqual({ status: 'ONLINE' });
+    expect(await both(w, seen)).toEqual([null, null]);
+  },
+  typing: async (w) => {
+    const heard = await hear(
+      w,
+      'subscription ($id: ID!) { typingChanged(chatroomId: $id) { user { username } } }',
+      { id: w.group },
+      async () => {
+        for (const person of [w.a, w.b, w.c]) await person.ask(TYPE, { id: w.group });
+      },
+      (event) => event.user.username === 'eve',
+    );
+    expect(heard).toEqual([[{ user: { username: 'eve' } }], [{ user: { username: 'eve' } }]]);
+  },
+  'messages over all rooms': async (w) => {
+    const heard = await hear(
+      w,
+      'subscription { messageAdded { message { body } } }',
+      {},
+      async () => {
+        await send(w.b, w.group, 'live of b');
+        await send(w.c, w.group, 'live of c');
+      },
+      (event) => event.message.body === 'live of c',
+    );
+    expect(heard.map((events) => events.map((event) => event.message.body))).toEqual([
+      ['live of c'],
+      ['live of b', 'live of c'],
+    ]);
+  },
+  'news of unread messages': async (w) => {
+    const heard = await hear(
+      w,
+      'subscription { viewerEvents { ... on UnreadChanged { unreadCount } } }',
+      {},
+      async () => {
+        // Each reads what was there; then the other says something, and c.
+        await send(w.a, w.group, 'a has read');
+        await send(w.b, w.group, 'b has read');
+        await send(w.c, w.group, 'news');
+      },
+      (event) => event.unreadCount > 0,
+    );
+    expect(heard.map((events) => events.at(-1))).toEqual([{ unreadCount: 1 }, { unreadCount: 1 }]);
+    expect(heard[0]?.filter((event) => event.unreadCount > 0)).toHaveLength(1);
+  },
+  'being seen by all': async (w) => {
+    const seen = async (person: Person) => {
+      const stream = person.connect().subscribe('subscription { messageSeen { message { body seenByAll } } }');
+      await stream.taken();
+      const message = await send(person, w.group, `of ${person.username}`);
+      // Only c reads it: of the other nobody waits.
+      await w.c.ask('mutation ($id: ID!) { markRead(input: { messageId: $id }) { viewer { id } } }', {
+        id: message.id,
+      });
+      return (await stream.next()).message;
+    };
+    expect(await both(w, seen)).toEqual([
+      { body: 'of ann', seenByAll: true },
+      { body: 'of ben', seenByAll: true },
+    ]);
+  },
+  pushes: async (w) => {
+    for (const person of [w.a, w.b]) {
+      await person.ask(
+        'mutation ($token: String!) { registerPushDevice(input: { platform: FCM, token: $token }) { device { id } } }',
+        { token: person.username },
+      );
+    }
+    const pushed = () => w.fcm.pushes.map((push) => [fcmMessage(push).token, fcmMessage(push).notification.body]);
+    await send(w.b, w.group, 'push of b');
+    await send(w.a, w.group, 'push of a');
+    await send(w.c, w.group, 'push of c');
+    await expect.poll(pushed, { timeout: 20_000 }).toHaveLength(3);
+    expect(pushed().sort()).toEqual([
+      ['ann', 'eve: push of c'],
+      ['ben', 'ann: push of a'],
+      ['ben', 'eve: push of c'],
+    ]);
+  },
 };
+
+/** Opens a stream of both, and answers what each has heard once `last` has come to both. */
+async function hear(
+  w: World,
+  query: string,
+  variables: object,
+  act: () => Promise<void>,
+  isLast: (event: any) => boolean,
+) {
+  const streams = [w.a, w.b].map((person) => person.connect().subscribe(query, variables));
+  for (const stream of streams) await stream.taken();
+  await act();
+  return Promise.all(
+    streams.map(async (stream) => {
+      for (;;) if (isLast(await stream.next())) return stream.received;
+    }),
+  );
+}
 
 const table = readFileSync(new URL('../docs/blocks.md', import.meta.url), 'utf8');
 const rows = [...table.matchAll(/^\| ([^|]+?) +\| .* \| .* \|$/gm)]

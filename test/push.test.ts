@@ -1,24 +1,24 @@
-import { createECDH, randomBytes, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
-import { createRequire } from 'node:module';
-import type { AddressInfo } from 'node:net';
-import { buffer } from 'node:stream/consumers';
 import { getNamedType, isLeafType, isObjectType, printSchema } from 'graphql';
-import { exportPKCS8, generateKeyPair, importJWK, jwtVerify } from 'jose';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import webPush from 'web-push';
+import { importJWK, jwtVerify } from 'jose';
+import { describe, expect, test } from 'vitest';
 import { sql } from '../src/database/database.ts';
 import { keyOf } from '../src/ids.ts';
 import { buildSchema } from '../src/schema.ts';
 import { type Person, request, signUp } from './support/client.ts';
+import {
+  type Fcm,
+  fcmMessage,
+  fcmTokens,
+  type Platform,
+  providers,
+  type Push,
+  serve,
+  startFcm,
+  startPushService,
+  subscribeBrowser,
+} from './support/providers.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
-
-// It has no types.
-const { decrypt } = createRequire(import.meta.url)('http_ece') as {
-  decrypt: (body: Buffer, how: { version: string; privateKey: unknown; authSecret: string }) => Buffer;
-};
 
 const REGISTER = `mutation ($input: RegisterPushDeviceInput!) { registerPushDevice(input: $input) { device { id platform createdAt } } }`;
 const UNREGISTER = `mutation ($id: ID!) { unregisterPushDevice(input: { deviceId: $id }) { deletedDeviceId viewer { pushDevices { id } } } }`;
@@ -31,139 +31,6 @@ const REMOVE = `mutation ($room: ID!, $id: ID!) { removeChatroomMember(input: { 
 /** What a queue that waits for its next try needs: it tries after some 3 s, and looks every 2 s. */
 const PATIENCE = { timeout: 40_000 };
 const PATIENT_TEST_MS = 60_000;
-
-type Platform = 'FCM' | 'WEB_PUSH';
-
-/** What reached a provider. */
-interface Push {
-  path: string;
-  headers: IncomingHttpHeaders;
-  body: Buffer;
-}
-interface Answer {
-  status: number;
-  body?: object;
-  headers?: Record<string, string>;
-}
-
-/** An HTTP server of the test's own. */
-async function serve(answer: (push: Push) => Answer | Promise<Answer>): Promise<string> {
-  const reply = async (incoming: IncomingMessage): Promise<Answer> =>
-    answer({ path: incoming.url ?? '', headers: incoming.headers, body: await buffer(incoming) });
-  const server = createServer((incoming, response) => {
-    void reply(incoming).then(({ status, headers, body = {} }) => {
-      response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-/** A service that delivers pushes, or answers what the test wants. */
-interface Provider {
-  env: Record<string, string>;
-  /** All that it was asked to deliver. */
-  pushes: Push[];
-  answer: (push: Push) => Answer | Promise<Answer>;
-}
-
-interface Fcm extends Provider {
-  /** What was sent to its token endpoint. */
-  grants: URLSearchParams[];
-  account: { project_id: string; client_email: string; token_uri: string };
-  publicKey: CryptoKey;
-}
-
-const fcmMessage = ({ body }: Push) => JSON.parse(body.toString()).message;
-const fcmTokens = ({ pushes }: Provider) => pushes.map((push) => fcmMessage(push).token as string).sort();
-
-/** Firebase Cloud Messaging with Google's token endpoint; each access token that it gives is another one. */
-async function startFcm(): Promise<Fcm> {
-  const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true });
-  const origin = await serve((push) => {
-    if (push.path === '/token') {
-      fcm.grants.push(new URLSearchParams(push.body.toString()));
-      const access = { access_token: `access ${fcm.grants.length}`, expires_in: 3600, token_type: 'Bearer' };
-      return { status: 200, body: access };
-    }
-    fcm.pushes.push(push);
-    return fcm.answer(push);
-  });
-  const account = {
-    type: 'service_account',
-    project_id: 'parley-test',
-    client_email: 'push@parley-test.iam.gserviceaccount.com',
-    token_uri: `${origin}/token`,
-  };
-  const json = JSON.stringify({ ...account, private_key: await exportPKCS8(privateKey) });
-  const fcm: Fcm = {
-    env: { FCM_SERVICE_ACCOUNT: json, FCM_ENDPOINT: origin },
-    pushes: [],
-    answer: () => ({ status: 200, body: { name: 'projects/parley-test/messages/1' } }),
-    grants: [],
-    account,
-    publicKey,
-  };
-  return fcm;
-}
-
-interface PushService extends Provider {
-  origin: string;
-  vapid: webPush.VapidKeys;
-}
-
-/** The push service of a browser. */
-async function startPushService(): Promise<PushService> {
-  const origin = await serve((push) => {
-    service.pushes.push(push);
-    return service.answer(push);
-  });
-  const vapid = webPush.generateVAPIDKeys();
-  const service: PushService = {
-    env: { VAPID_PUBLIC_KEY: vapid.publicKey, VAPID_PRIVATE_KEY: vapid.privateKey, WEB_PUSH_ORIGINS: origin },
-    pushes: [],
-    answer: () => ({ status: 201 }),
-    origin,
-    vapid,
-  };
-  return service;
-}
-
-/** A browser that has subscribed: the JSON of its subscription, and how it reads what it is pushed. */
-function subscribeBrowser(origin: string) {
-  const keys = createECDH('prime256v1');
-  const p256dh = keys.generateKeys('base64url');
-  const auth = randomBytes(16).toString('base64url');
-  const endpoint = `${origin}/push/${randomUUID()}`;
-  return {
-    path: new URL(endpoint).pathname,
-    token: JSON.stringify({ endpoint, expirationTime: null, keys: { p256dh, auth } }),
-    read: ({ body }: Push) =>
-      JSON.parse(decrypt(body, { version: 'aes128gcm', privateKey: keys, authSecret: auth }).toString()),
-  };
-}
-
-/** Either provider, with a device that it knows. */
-const providers: Record<
-  Platform,
-  () => Promise<{ provider: Provider; token: string; bodyOf: (push: Push) => string }>
-> = {
-  async FCM() {
-    const provider = await startFcm();
-    return { provider, token: 'the phone', bodyOf: (push) => fcmMessage(push).notification.body };
-  },
-  async WEB_PUSH() {
-    const provider = await startPushService();
-    const { token, read } = subscribeBrowser(provider.origin);
-    return { provider, token, bodyOf: (push) => read(push).body };
-  },
-};
 
 async function register(person: Person, token: string, platform: Platform = 'FCM'): Promise<any> {
   return (await person.ask(REGISTER, { input: { platform, token } })).registerPushDevice.device;
