@@ -69,6 +69,17 @@ export const variables = {
     .max(1_000)
     .default(10)
     .describe('How many WebSockets a user may have open, 1 to 1000; one more is closed with 4420.'),
+  SHARED_EXECUTION: z
+    .enum(['on', 'off'])
+    .default('on')
+    .describe('Whether an event is executed once for all subscribers who ask the same of it: on or off.'),
+  LOG_DAYS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(3650)
+    .default(30)
+    .describe('How many days back clients can resume, 1 to 3650; older events are cleared away, messages are not.'),
   SMTP_URL: z
     .url({ protocol: /^smtps?$/ })
     .optional()

@@ -5,12 +5,14 @@ import type { Passwords } from './auth/passwords.ts';
 import type { Service } from './auth/services.ts';
 import type { AccessClaims, AccessTokens } from './auth/tokens.ts';
 import type { SessionWatch } from './auth/watch.ts';
+import type { Blockers } from './blocks/blockers.ts';
 import type { Database } from './database/database.ts';
 import { ChatError } from './errors.ts';
 import type { Mailer } from './mail/mailer.ts';
 import type { PresenceBook } from './presence/presence.ts';
 import type { Pushing } from './push/push.ts';
 import type { Bus } from './realtime/bus.ts';
+import type { Sharing } from './realtime/sharing.ts';
 import type { Sweep } from './realtime/sweep.ts';
 import type { Tails } from './realtime/tails.ts';
 
@@ -23,6 +25,9 @@ export interface ServerNode {
   /** Ends what goes on for a session when the session ends. */
   sessions: SessionWatch;
   presence: PresenceBook;
+  /** Who has blocked whom, for streams. */
+  blockers: Blockers;
+  sharing: Sharing;
   mailer: Mailer;
   push: Pushing;
   /** Null where no OpenID provider is configured. */
@@ -61,6 +66,8 @@ export interface Context extends ServerNode {
   cookies: CookieJar | null;
   /** Calls a function when an HTTP client has gone, and answers one that ends it; null over WebSocket. */
   onGone: ((listener: () => void) => () => void) | null;
+  /** While it is observed who reads the viewer: the context in which it is not, and what notes it. See `observeViewer`. */
+  impersonally?: { context: Context; note: () => void };
   /** What the loaders remember belongs to this; another object forgets it. */
   cache: object;
 }
@@ -87,4 +94,25 @@ export function requireViewer(context: Context): AccessClaims {
 /** The same operation with nothing remembered: what one event of a subscription is executed in. */
 export function freshContext(context: Context): Context {
   return { ...context, floor: undefined, cache: {} };
+}
+
+/**
+ * A fresh context that notes whether its viewer was read. What is answered without it is the same for everyone who may see
+ * the event at all.
+ */
+export function observeViewer(context: Context): { context: Context; wasPersonal: () => boolean } {
+  const plain = freshContext(context);
+  let personal = false;
+  const note = () => {
+    personal = true;
+  };
+  const observed: Context = {
+    ...plain,
+    impersonally: { context: plain, note },
+    get viewer() {
+      note();
+      return plain.viewer;
+    },
+  };
+  return { context: observed, wasPersonal: () => personal };
 }

@@ -1,4 +1,5 @@
 import { Logger as WorkerLogger, run, runMigrations, type Task } from 'graphile-worker';
+import pg from 'pg';
 import type { Logger } from 'pino';
 import { type Database, sql } from './database/database.ts';
 
@@ -52,15 +53,25 @@ export async function startJobs(options: {
   const taskList = Object.fromEntries(
     Object.entries(options.tasks).map(([name, task]): [string, Task] => [name, (payload) => task(payload as never)]),
   );
+  const pool = new pg.Pool({ connectionString: options.databaseUrl, max: 3, application_name: 'parley jobs' });
+  // Whatever is lost is made anew; an error that nobody hears would end the process.
+  const onError = (error: Error) => {
+    options.log.debug({ err: error }, 'A database connection of the queue broke.');
+  };
+  pool.on('error', onError);
+  pool.on('connect', (client) => client.on('error', onError));
   const runner = await run({
-    connectionString: options.databaseUrl,
-    maxPoolSize: 3,
+    pgPool: pool,
     concurrency: 2,
     noHandleSignals: true,
     logger: workerLogger(options.log),
     taskList,
   });
-  return () => runner.stop();
+  return async () => {
+    await runner.stop();
+    await runner.promise;
+    await pool.end();
+  };
 }
 
 /** The queue's own log, in ours: what it says of each job is for debugging, but a job that fails is worth a warning. */

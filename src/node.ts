@@ -3,6 +3,7 @@ import { createOpenIdProvider } from './auth/openid.ts';
 import { authenticate, originOf } from './auth/sessions.ts';
 import { createAccessTokens } from './auth/tokens.ts';
 import { createSessionWatch } from './auth/watch.ts';
+import { createBlockers } from './blocks/blockers.ts';
 import type { Config } from './config.ts';
 import type { Context, Origin, ServerNode } from './context.ts';
 import { openDatabase, type StatementListener } from './database/database.ts';
@@ -15,6 +16,7 @@ import { clearChatroom } from './chatrooms/managing.ts';
 import { createBus } from './realtime/bus.ts';
 import { databaseMark } from './realtime/cursor.ts';
 import type { LeaseTimes } from './realtime/leases.ts';
+import { createSharing } from './realtime/sharing.ts';
 import { startSweep } from './realtime/sweep.ts';
 import { createTails } from './realtime/tails.ts';
 import { finishDeletion } from './users/deletion.ts';
@@ -46,6 +48,8 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   const tails = createTails({ database, bus, sweep, log });
   const sessions = createSessionWatch(sweep);
   const presence = openPresenceBook({ database, bus, redisUrl, times: options.presenceTimes, log });
+  const blockers = createBlockers({ database, sweep });
+  const sharing = createSharing({ on: config.SHARED_EXECUTION === 'on' });
   const mailer = createMailer({ smtpUrl: config.SMTP_URL, from: config.MAIL_FROM, log });
   const push = createPushing(config);
   const publicUrl = (config.PUBLIC_URL ?? `http://localhost:${config.PORT}`).replace(/\/$/, '');
@@ -61,7 +65,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     },
   });
   return {
-    ...{ database, bus, sweep, tails, sessions, presence, mailer, push, publicUrl, log },
+    ...{ database, bus, sweep, tails, sessions, presence, blockers, sharing, mailer, push, publicUrl, log },
     open: { streams: 0 },
     openId:
       config.OIDC_ISSUER === undefined
@@ -73,6 +77,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     async close() {
       sessions.close();
       tails.close();
+      blockers.close();
       sweep.stop();
       await presence.close();
       await stopJobs();

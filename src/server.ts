@@ -8,7 +8,7 @@ import { createYoga, type Plugin } from 'graphql-yoga';
 import { openCookieJar } from './auth/cookies.ts';
 import { authenticate, originOf } from './auth/sessions.ts';
 import type { Config } from './config.ts';
-import { type Context, freshContext, type ServerNode } from './context.ts';
+import { type Context, freshContext, observeViewer, type ServerNode } from './context.ts';
 import { sql } from './database/database.ts';
 import type { ChatError } from './errors.ts';
 import { graphiqlOptions } from './graphiql.ts';
@@ -139,9 +139,13 @@ function allowsOrigin(config: Config, origin: string, host: string | undefined):
  */
 const freshContexts: Plugin = {
   onSubscribe({ setSubscribeFn }) {
-    setSubscribeFn((args: ExecutionArgs) => subscribe(args, freshContext, watchStream));
+    setSubscribeFn((args: ExecutionArgs) =>
+      subscribe<Context>(args, { ...streams, sharing: (args.contextValue as Context).sharing }),
+    );
   },
 };
+
+const streams = { fresh: freshContext, observe: observeViewer, watch: watchStream };
 
 function watchStream(context: Context, onEnd: (reason: Error | null) => void): () => void {
   const { open, sessions, viewer, onGone } = context;

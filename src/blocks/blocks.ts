@@ -43,6 +43,7 @@ export async function blockUser(context: Context, blockedId: string | null): Pro
         RETURNING from_id`);
     return wereFriends || requests.length > 0;
   });
+  context.sweep.announce();
   if (ended) {
     // To the other it looks like the end of a friendship, which it is. Strangers are told nothing: it would say who blocks.
     hint(context.bus, userId, { kind: 'FRIENDSHIP', userId: user.id, status: null });
@@ -60,6 +61,7 @@ export async function unblockUser(context: Context, blockedId: string | null): P
   const { userId } = requireViewer(context);
   const user = await requireUser(context, blockedId);
   await context.database.prisma.block.deleteMany({ where: { blockerId: userId, blockedId: user.id } });
+  context.sweep.announce();
   return user;
 }
 

@@ -65,6 +65,30 @@ export async function requireChatroom(context: Context, chatroomId: string): Pro
 }
 
 /**
+ * The room of an event or message that the viewer may see. While it is observed whether an answer depends on the viewer, the
+ * room does not, but what it is to the viewer does.
+ *
+ * @throws ChatError `NOT_FOUND`
+ */
+export async function requireRoomOf(context: Context, chatroomId: string): Promise<VisibleChatroom> {
+  if (!context.impersonally) return requireChatroom(context, chatroomId);
+  const { context: plain, note } = context.impersonally;
+  const { viewerRole, opponentId, isHidden, ...room } = await requireChatroom(plain, chatroomId);
+  const personal = { viewerRole, opponentId, isHidden };
+  const noting = (key: keyof typeof personal): PropertyDescriptor => ({
+    get() {
+      note();
+      return personal[key];
+    },
+  });
+  return Object.defineProperties(room, {
+    viewerRole: noting('viewerRole'),
+    opponentId: noting('opponentId'),
+    isHidden: noting('isHidden'),
+  }) as VisibleChatroom;
+}
+
+/**
  * A room that the viewer is a member of.
  *
  * @throws ChatError `NOT_FOUND` for strangers, as for a room that does not exist

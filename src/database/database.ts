@@ -46,8 +46,10 @@ export async function openDatabase(
     query_timeout: STATEMENT_TIMEOUT_MS + 1_000,
     application_name: 'parley',
   });
-  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
-  pool.on('error', options.onError ?? (() => undefined));
+  // A connection that breaks is replaced by the pool; an error that nobody hears, idle or in use, would end the process.
+  const onError = options.onError ?? (() => undefined);
+  pool.on('error', onError);
+  pool.on('connect', (client) => client.on('error', onError));
   if (options.onStatement) listen(pool, options.onStatement);
 
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: false }) });
@@ -68,9 +70,8 @@ export async function openDatabase(
       const client = await pool.connect();
       // A connection that is lost or whose ROLLBACK fails is in an unknown state and must not be used again.
       let broken = false;
-      // The pool listens to idle connections alone: an error that nobody hears would end the process.
-      const onError = () => (broken = true);
-      client.on('error', onError);
+      const onLost = () => (broken = true);
+      client.on('error', onLost);
       try {
         await client.query('BEGIN');
         const result = await work(
@@ -79,10 +80,10 @@ export async function openDatabase(
         await client.query('COMMIT');
         return result;
       } catch (error) {
-        await client.query('ROLLBACK').catch(onError);
+        await client.query('ROLLBACK').catch(onLost);
         throw error;
       } finally {
-        client.off('error', onError);
+        client.off('error', onLost);
         client.release(broken);
       }
     },

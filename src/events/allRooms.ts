@@ -1,13 +1,12 @@
+import { chatroomById } from '../chatrooms/chatrooms.ts';
 import { type Context, freshContext, requireViewer } from '../context.ts';
 import { sql } from '../database/database.ts';
-import type { Message } from '../database/generated/client.ts';
-import { messageByKey, messageKey } from '../messages/messages.ts';
+import type { Chatroom } from '../database/generated/client.ts';
 import { decodeAllRoomsCursor, encodeAllRoomsCursor, resyncRequired } from '../realtime/cursor.ts';
 import { type Followed, follow } from '../realtime/follow.ts';
 import { createReach, type Reach } from '../realtime/reach.ts';
 import type { Swept } from '../realtime/sweep.ts';
-import type { ChatroomEvent } from './events.ts';
-import { isLoss } from './events.ts';
+import { type ChatroomEvent, isLoss, see } from './events.ts';
 
 /** How far a stream over all rooms can be behind in one of them. */
 const MOST_MISSED = 100_000;
@@ -16,6 +15,8 @@ const MOST_MISSED = 100_000;
 export interface AnywhereEvent {
   event: Followed;
   cursor: string;
+  /** Whether the viewer has left its room by now, however far the stream has come. */
+  isLost: () => boolean;
 }
 
 /**
@@ -93,7 +94,8 @@ export async function followAllRooms(
       asked.delete(chatroomId);
     }
     settle(chatroomId);
-    return { value: { event, cursor }, done: false };
+    const isLost = () => (events.leftAt(chatroomId, userId) ?? 0) > seq;
+    return { value: { event, cursor, isLost }, done: false };
   }
 
   const stream: AsyncIterableIterator<AnywhereEvent, undefined> = {
@@ -112,18 +114,28 @@ export async function followAllRooms(
 export async function followAllMessages(
   context: Context,
   after: string | null | undefined,
-): Promise<AsyncIterableIterator<ChatroomEvent & { message: Message }>> {
+): Promise<AsyncIterableIterator<ChatroomEvent>> {
   const events = await followAllRooms(context, after);
-  const stream: AsyncIterableIterator<ChatroomEvent & { message: Message }> = {
+  const kinds = new Map<string, Pick<Chatroom, 'kind'>>();
+
+  async function kindOf(chatroomId: string): Promise<Pick<Chatroom, 'kind'> | null> {
+    const known = kinds.get(chatroomId) ?? (await chatroomById(freshContext(context), chatroomId));
+    // It never changes.
+    if (known) kinds.set(chatroomId, known);
+    return known;
+  }
+
+  const stream: AsyncIterableIterator<ChatroomEvent> = {
     [Symbol.asyncIterator]: () => stream,
     async next() {
       for (;;) {
         const { value, done } = await events.next();
         if (done) return { value: undefined, done: true };
-        const { kind, chatroomId, number, userId } = value.event;
-        if (kind !== 'MESSAGE_ADDED' || number === null) continue;
-        const message = await messageByKey(freshContext(context), messageKey(chatroomId, number));
-        if (message) return { value: { kind, chatroomId, cursor: value.cursor, message, userId }, done: false };
+        const { event, cursor, isLost } = value;
+        if (event.kind !== 'MESSAGE_ADDED') continue;
+        const room = await kindOf(event.chatroomId);
+        const seen = room && (await see(context, event, room));
+        if (seen && !isLost()) return { value: { ...seen, cursor }, done: false };
       }
     },
     async return() {

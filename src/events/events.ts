@@ -1,9 +1,8 @@
-import { blockStateOf } from '../blocks/blocks.ts';
 import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
-import { type Context, freshContext, requireViewer } from '../context.ts';
-import type { Message } from '../database/generated/client.ts';
+import { type Context, requireViewer } from '../context.ts';
+import type { Chatroom, Message } from '../database/generated/client.ts';
 import { notFound } from '../errors.ts';
-import { messageByKey, messageKey } from '../messages/messages.ts';
+import { findMessage } from '../messages/messages.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
 import { type Followed, follow } from '../realtime/follow.ts';
 import { type LogEvent, resumePosition } from '../realtime/log.ts';
@@ -18,7 +17,11 @@ export interface ChatroomEvent {
   message: Message | null;
   /** The user that it is about. */
   userId: string | null;
+  /** The same for all who are handed the event; null for what one subscriber alone is told. */
+  origin: object | null;
 }
+
+type SeenEvent = Omit<ChatroomEvent, 'cursor'>;
 
 /**
  * Calls `onLost` once the viewer has lost a room, for streams that are told of other things than its log.
@@ -78,8 +81,12 @@ export async function followChatroom(
       position = event.seq;
       // A leaving before the viewer was found to be a member has been undone since.
       if (isLoss(event, viewerId, room.lastSeq)) throw notFound('chatroom');
-      const seen = await see(context, event, start.number);
-      if (seen && (options.only === undefined || seen.kind === options.only)) return { value: seen, done: false };
+      const isWanted = options.only === undefined || event.kind === options.only;
+      const isKnown = event.kind === 'MESSAGE_ADDED' && event.number !== null && event.number <= start.number;
+      const seen = isWanted && !isKnown ? await see(context, event, room) : null;
+      // The log may have been read further than this stream has come: who has left by now gets nothing more.
+      if ((events.leftAt(room.id, viewerId) ?? 0) > room.lastSeq) throw notFound('chatroom');
+      if (seen) return { value: { ...seen, cursor: cursorAfter(context, event) }, done: false };
     }
   }
 
@@ -99,30 +106,32 @@ export function isLoss({ kind, userId, seq }: Followed, viewerId: string, since 
   return kind === 'CHATROOM_DELETED' || (kind === 'MEMBER_LEFT' && userId === viewerId && seq > since);
 }
 
-/** The event as the viewer may see it now, or null: it was known before, or is about what a block hides. */
-async function see(context: Context, event: Followed, known: number): Promise<ChatroomEvent | null> {
-  const { kind, chatroomId, number, seq, userId } = event;
+/**
+ * The event as the viewer may see it now, or null where a block hides it. They are a member: the stream of who is not ends.
+ *
+ * What it takes is loaded once for all who are handed the event, and the blocks are in memory: this is done for each
+ * subscriber.
+ */
+export async function see(context: Context, event: Followed, room: Pick<Chatroom, 'kind'>): Promise<SeenEvent | null> {
+  const { kind, chatroomId, number, userId } = event;
   if (kind === 'CHATROOM_DELETED') return null;
-  if (kind === 'MESSAGE_ADDED' && number !== null && number <= known) return null;
-  if (kind === 'REACTIONS_CHANGED' && userId !== null && (await isHidden(context, userId, chatroomId))) return null;
-  const message = number === null ? null : await messageByKey(freshContext(context), messageKey(chatroomId, number));
-  if (number !== null && message === null) {
-    // Either a block hides it, or the viewer is no member any more.
-    await requireMembership(freshContext(context), chatroomId);
-    return null;
+  const message =
+    number === null
+      ? null
+      : await context.sharing.once(event, 'message', () => findMessage(context.database, chatroomId, number));
+  if (number !== null && message === null) return null;
+  const who = kind === 'REACTIONS_CHANGED' ? [message?.senderId, userId] : [message?.senderId];
+  for (const id of room.kind === 'DIRECT' ? [] : who) {
+    if (id != null && (await context.blockers.of(id)).has(requireViewer(context).userId)) return null;
   }
-  const cursor = encodeRoomCursor(context.databaseMark, { kind: 'room', chatroomId, number: number ?? 0, seq });
-  return { kind, chatroomId, cursor, message, userId };
+  return { kind, chatroomId, message, userId, origin: event };
 }
 
-/** Whether a block hides from the viewer what somebody does in a room. */
-async function isHidden(context: Context, userId: string, chatroomId: string): Promise<boolean> {
-  const now = freshContext(context);
-  const block = await blockStateOf(now, userId);
-  return (block?.viewerHasBlocked ?? false) && (await requireMembership(now, chatroomId)).kind !== 'DIRECT';
+function cursorAfter({ databaseMark }: Context, { chatroomId, number, seq }: Followed): string {
+  return encodeRoomCursor(databaseMark, { kind: 'room', chatroomId, number: number ?? 0, seq });
 }
 
 function caughtUp(context: Context, chatroomId: string, at: { seq: number; number: number }): ChatroomEvent {
   const cursor = encodeRoomCursor(context.databaseMark, { kind: 'room', chatroomId, ...at });
-  return { kind: 'CAUGHT_UP', chatroomId, cursor, message: null, userId: null };
+  return { kind: 'CAUGHT_UP', chatroomId, cursor, message: null, userId: null, origin: null };
 }

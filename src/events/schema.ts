@@ -1,5 +1,5 @@
 import { builder } from '../builder.ts';
-import { memberByKey, memberKey, requireChatroom } from '../chatrooms/chatrooms.ts';
+import { memberByKey, memberKey, requireRoomOf } from '../chatrooms/chatrooms.ts';
 import { Chatroom, ChatroomMember } from '../chatrooms/schema.ts';
 import { encodeId, keyOf } from '../ids.ts';
 import { Message } from '../messages/schema.ts';
@@ -30,7 +30,7 @@ const ChatroomEvent = builder.interfaceRef<Event>('ChatroomEvent').implement({
     chatroom: t.field({
       type: Chatroom,
       description: 'Where it happened.',
-      resolve: (event, _args, context) => requireChatroom(context, event.chatroomId),
+      resolve: (event, _args, context) => requireRoomOf(context, event.chatroomId),
     }),
   }),
 });

@@ -2,7 +2,7 @@ import { hasBlocked } from '../blocks/blocks.ts';
 import { isMember } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
-import { empty, join, sql, type Sql } from '../database/database.ts';
+import { type Database, empty, join, sql, type Sql } from '../database/database.ts';
 import type { Message } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
@@ -53,6 +53,13 @@ export const messageByKey = createLoader<Message>(
   },
   (message) => messageKey(message.chatroomId, message.number),
 );
+
+/** A message for whoever may read it, which is for the caller to decide. */
+export async function findMessage(database: Database, chatroomId: string, number: number): Promise<Message | null> {
+  const [message] = await database.query<Message>(sql`
+    SELECT ${messageColumns} FROM messages m WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ${number}`);
+  return message ?? null;
+}
 
 /** The newest message of a room that the viewer may read. */
 export const lastMessageOf = createLoader<Message>(

@@ -1,6 +1,6 @@
 import { builder, connectionArgs, defineConnection } from '../builder.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
-import { requireChatroom } from '../chatrooms/chatrooms.ts';
+import { requireRoomOf } from '../chatrooms/chatrooms.ts';
 import type { Message as MessageRow } from '../database/generated/client.ts';
 import { keyOf } from '../ids.ts';
 import { User } from '../users/schema.ts';
@@ -39,7 +39,7 @@ builder.node(Message, {
     chatroom: t.field({
       type: Chatroom,
       description: 'The room that it is in.',
-      resolve: (message, _args, context) => requireChatroom(context, message.chatroomId),
+      resolve: (message, _args, context) => requireRoomOf(context, message.chatroomId),
     }),
     number: t.exposeInt('number', { description: '1, 2, 3 … without holes, in the one order that every member sees.' }),
     kind: t.expose('kind', { type: MessageKind, description: 'Who speaks.' }),

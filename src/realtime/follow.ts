@@ -12,6 +12,8 @@ export interface Follower extends AsyncIterableIterator<Followed, undefined> {
   drop(chatroomId: string): void;
   /** The last event of a room that was handed on; undefined for a room that is not followed. */
   position(chatroomId: string): number | undefined;
+  /** Where the log of a room says that a user has left, which may be further on than what was handed on. */
+  leftAt(chatroomId: string, userId: string): number | undefined;
 }
 
 /**
@@ -95,6 +97,7 @@ export function follow(tails: Tails, start: Iterable<readonly [chatroomId: strin
     add,
     drop,
     position: (chatroomId) => rooms.get(chatroomId)?.position,
+    leftAt: (chatroomId, userId) => rooms.get(chatroomId)?.reader.leftAt(userId),
     next() {
       const result = turn.then(next, next);
       turn = result.catch(() => undefined);

@@ -1,27 +1,64 @@
 import { createSourceEventStream, execute, type ExecutionArgs, type ExecutionResult } from 'graphql';
+import type { Sharing } from './sharing.ts';
+
+/** What subscriptions need of a context, without knowing what is in it. */
+export interface StreamContext<Context> {
+  sharing: Sharing;
+  /** The same operation with nothing remembered, in which one event is executed. */
+  fresh(context: Context): Context;
+  /** The same, and whether anything in it was read that depends on who asks. */
+  observe(context: Context): { context: Context; wasPersonal: () => boolean };
+  /** Calls back when the stream must end, with the reason or, where it is just over, null; answers a function that ends it. */
+  watch(context: Context, onEnd: (reason: Error | null) => void): () => void;
+}
+
+/** An event of which some subscribers may be told the same. */
+interface Shareable {
+  /** The same object for all who are handed the event. */
+  origin: object;
+  /** It may differ, and is part of what is told. */
+  cursor: string;
+}
 
 /**
  * GraphQL's `subscribe`, but each event is executed in a context of its own, so that nothing which was
- * read for one event is answered for the next.
+ * read for one event is answered for the next; and once for all who ask the same of it.
+ *
+ * Whether an answer may be shared is observed, not declared: if the first execution has read anything that depends on the
+ * viewer, the others get their own, of this event and of those that follow.
  *
  * The result is a plain iterator: `return()` of an async generator would wait for a pending `next()`,
  * which in a quiet room never comes. One that fails throws; each transport says so in its own way.
- *
- * @param watch calls back when the stream must end, with the reason or, where it is just over, null; answers a function
- *   that ends the watching
  */
 export async function subscribe<Context>(
   args: ExecutionArgs,
-  freshContext: (context: Context) => Context,
-  watch: (context: Context, onEnd: (reason: Error | null) => void) => () => void,
+  stream: StreamContext<Context>,
 ): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult> {
   const source = await createSourceEventStream(args);
   if (!(Symbol.asyncIterator in source)) return source;
   const events = source[Symbol.asyncIterator]();
+  const question = stream.sharing.questionOf(args);
+
+  async function run(event: unknown): Promise<ExecutionResult> {
+    return execute({ ...args, rootValue: event, contextValue: stream.fresh(args.contextValue as Context) });
+  }
+
+  async function runTogether(event: Shareable, asked: NonNullable<typeof question>): Promise<ExecutionResult> {
+    const own = { first: false };
+    const { result, personal } = await stream.sharing.once(event.origin, `${asked.key} ${event.cursor}`, async () => {
+      own.first = true;
+      const { context, wasPersonal } = stream.observe(args.contextValue as Context);
+      const answer = await execute({ ...args, rootValue: event, contextValue: context });
+      asked.personal ||= wasPersonal();
+      // What failed for one need not fail for another.
+      return { result: answer, personal: wasPersonal() || answer.errors !== undefined };
+    });
+    return own.first || !personal ? result : run(event);
+  }
 
   let reason: Error | null = null;
   let over = false;
-  const stopWatching = watch(args.contextValue as Context, (why) => {
+  const stopWatching = stream.watch(args.contextValue as Context, (why) => {
     reason = why;
     // Whoever has gone asks for nothing more: what the stream holds is given back now.
     void end();
@@ -47,8 +84,8 @@ export async function subscribe<Context>(
       try {
         const { value, done } = (await events.next()) as IteratorResult<unknown, undefined>;
         if (!done) {
-          const contextValue = freshContext(args.contextValue as Context);
-          return { value: await execute({ ...args, rootValue: value, contextValue }), done: false };
+          const together = question && !question.personal && isShareable(value);
+          return { value: await (together ? runTogether(value, question) : run(value)), done: false };
         }
       } catch (error) {
         await end();
@@ -63,4 +100,8 @@ export async function subscribe<Context>(
     },
   };
   return results;
+}
+
+function isShareable(event: unknown): event is Shareable {
+  return typeof event === 'object' && event !== null && 'origin' in event && event.origin instanceof Object;
 }

@@ -21,6 +21,8 @@ interface Tail {
   found: boolean;
   /** The room has been deleted, and its log with it. */
   deleted: boolean;
+  /** Who has left since this was watched, and where the log says so; without those who came back. */
+  left: Map<string, number>;
   /** Called when `seq` has grown, or the room has been deleted. */
   listeners: Set<() => void>;
   unsubscribe: () => void;
@@ -32,6 +34,8 @@ export interface TailReader {
   read(seq: number): Promise<LogEvent[]>;
   /** Whether the room is no more. */
   deleted(): boolean;
+  /** Where the log says that a user has left, as far as it has been read; undefined for who has not, or is back. */
+  leftAt(userId: string): number | undefined;
   /** Lets go of the tail. */
   close(): void;
 }
@@ -80,6 +84,10 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
         if (last) {
           tail.recent = [...tail.recent, ...events].slice(-RECENT);
           tail.seq = last.seq;
+          for (const { kind, userId, seq } of events) {
+            if (kind === 'MEMBER_LEFT' && userId !== null) tail.left.set(userId, seq);
+            if (kind === 'MEMBER_JOINED' && userId !== null) tail.left.delete(userId);
+          }
           tell(tail);
         } else {
           tail.known = tail.seq;
@@ -111,6 +119,7 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
     }
     const tail: Tail = {
       ...{ seq, known: seq, recent: [], reading: false, found: false, deleted: false },
+      left: new Map(),
       listeners: new Set(),
       unsubscribe: () => undefined,
     };
@@ -155,6 +164,7 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
         read: async (after) =>
           tail.seq > after ? (recentAfter(tail, after) ?? (await readEvents(database, chatroomId, after))) : [],
         deleted: () => tail.deleted,
+        leftAt: (userId) => tail.left.get(userId),
         close() {
           if (!tail.listeners.delete(listener) || tail.listeners.size > 0) return;
           tails.delete(chatroomId);

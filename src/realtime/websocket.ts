@@ -2,7 +2,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { ExecutionArgs, GraphQLError } from 'graphql';
 import type { ServerOptions, SubscribePayload } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
-import { WebSocketServer } from 'ws';
+import { type WebSocket, WebSocketServer } from 'ws';
 
 /** Who is at the other end, as the credential shows that it was opened with. */
 export type Admission =
@@ -41,10 +41,14 @@ export interface WebSocketServing {
 
 /** An operation, and in `rootValue` how to run it. */
 export type Operation = ExecutionArgs & { rootValue: { execute: Run; subscribe: Run } };
+/** The same, and in `rootValue` where its results go. */
+type SocketOperation = ExecutionArgs & { rootValue: Operation['rootValue'] & { socket: WebSocket; id: string } };
 type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execute']>>;
 
 /** The largest frame that a client may send, in bytes. */
 const MAX_PAYLOAD = 64 * 1024;
+/** From here on, in bytes, a socket has to be drained before it gets more. */
+const MOST_BUFFERED = 64 * 1024;
 /** Clients take 1012 as "come back": the server restarts. */
 const SERVICE_RESTART = 1012;
 /** And 1013 as "come back later". At 4500, the library's own for what is thrown, they would give up. */
@@ -73,10 +77,24 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     else sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request));
   });
 
+  const serialized = new WeakMap<object, string>();
+  /** One result may go to many sockets. */
+  function serialize(result: object): string {
+    let text = serialized.get(result);
+    if (text === undefined) serialized.set(result, (text = JSON.stringify(result)));
+    return text;
+  }
+
   const graphql = useServer(
     {
       execute: (args) => (args as Operation).rootValue.execute(args),
-      subscribe: (args) => (args as Operation).rootValue.subscribe(args),
+      async subscribe(args) {
+        const { subscribe, socket, id } = (args as SocketOperation).rootValue;
+        const results = await subscribe(args);
+        return Symbol.asyncIterator in results ? writeStraight(socket, id, results, serialize) : results;
+      },
+      // What is thrown is masked here, in production and everywhere else.
+      isProd: true,
       async onConnect({ connectionParams, extra }) {
         const { socket, request } = extra;
         const admission = await options
@@ -98,9 +116,11 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
         else stopWatching();
         return admission.ack;
       },
-      async onSubscribe({ connectionParams, extra }, _id, payload) {
+      async onSubscribe({ connectionParams, extra }, id, payload) {
         try {
-          return await options.prepare(connectionParams?.['authorization'], extra.request, payload);
+          const operation = await options.prepare(connectionParams?.['authorization'], extra.request, payload);
+          if (!('document' in operation)) return operation;
+          return { ...operation, rootValue: { ...operation.rootValue, socket: extra.socket, id } };
         } catch (error) {
           return [options.mask(error)];
         }
@@ -117,4 +137,42 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       await graphql.dispose();
     },
   };
+}
+
+/**
+ * Writes a subscription's results to its socket as the library would, but each text is made once for all subscribers, and
+ * nothing is waited for while the socket takes what it is given. What it does not take is not pulled: a subscriber that does
+ * not read has a position, and no queue.
+ */
+function writeStraight(
+  socket: WebSocket,
+  id: string,
+  results: AsyncIterable<object>,
+  serialize: (result: object) => string,
+): AsyncIterableIterator<never> {
+  const source = results[Symbol.asyncIterator]();
+  const head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
+  let over = false;
+  const iterator: AsyncIterableIterator<never> = {
+    [Symbol.asyncIterator]: () => iterator,
+    async next() {
+      for (;;) {
+        const { value, done } = (await source.next()) as IteratorResult<object, undefined>;
+        if (done || over || socket.readyState !== socket.OPEN) return { value: undefined, done: true };
+        const frame = `${head}${serialize(value)}}`;
+        if (socket.bufferedAmount < MOST_BUFFERED) socket.send(frame);
+        else
+          await new Promise<void>((resolve) => { socket.send(frame, () => {
+              resolve();
+            }); },
+          );
+      }
+    },
+    async return() {
+      over = true;
+      await source.return?.();
+      return { value: undefined, done: true };
+    },
+  };
+  return iterator;
 }

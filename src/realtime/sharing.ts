@@ -1,0 +1,89 @@
+import { type DocumentNode, type ExecutionArgs, Kind, visit } from 'graphql';
+
+/** What some subscribers ask alike of each event. */
+export interface Question {
+  key: string;
+  /** The answer has been seen to depend on who asks. */
+  personal: boolean;
+}
+
+/** Does once what many subscribers would each do for the same event. */
+export interface Sharing {
+  /** Loads something about an event, or answers what was loaded for it a moment ago. */
+  once<Value>(event: object, what: string, load: () => Promise<Value>): Promise<Value>;
+  /** What an operation asks of each event; null where nothing is shared. */
+  questionOf(args: ExecutionArgs): Question | null;
+}
+
+/** For so long the answer of one moment is as good as another: what changed since is an event that follows. */
+const SHARED_MS = 500;
+/** Of one document, how many questions with other variables are told apart. */
+const MOST_QUESTIONS = 1_000;
+
+/** The sharing of one node. Nothing is shared where `on` is false; the answers are the same. */
+export function createSharing({ on }: { on: boolean }): Sharing {
+  const moments = new Map<object, { until: number; values: Map<string, Promise<unknown>> }>();
+  const documents = new WeakMap<DocumentNode, { variables: readonly string[]; questions: Map<string, Question> }>();
+  let count = 0;
+
+  return {
+    async once<Value>(event: object, what: string, load: () => Promise<Value>): Promise<Value> {
+      if (!on) return load();
+      const now = performance.now();
+      // The oldest come first, and all last equally long.
+      for (const [past, { until }] of moments) {
+        if (until > now) break;
+        moments.delete(past);
+      }
+      let moment = moments.get(event);
+      if (!moment) moments.set(event, (moment = { until: now + SHARED_MS, values: new Map() }));
+      const { values } = moment;
+      const known = values.get(what);
+      if (known) return known as Promise<Value>;
+      const loading = load();
+      values.set(what, loading);
+      // A failure is nobody's but theirs who ran into it.
+      loading.catch(() => values.delete(what));
+      return loading;
+    },
+    questionOf(args) {
+      if (!on) return null;
+      let document = documents.get(args.document);
+      if (!document) {
+        documents.set(
+          args.document,
+          (document = { variables: variablesBelowRoot(args.document), questions: new Map() }),
+        );
+      }
+      const { variables, questions } = document;
+      const given = variables.map((name) => args.variableValues?.[name]);
+      const asked = JSON.stringify([args.operationName, ...given]);
+      let question = questions.get(asked);
+      if (!question) {
+        if (questions.size === MOST_QUESTIONS) questions.clear();
+        questions.set(asked, (question = { key: String((count += 1)), personal: false }));
+      }
+      return question;
+    },
+  };
+}
+
+/**
+ * The variables that a subscription's answers can depend on. Those of its root field alone, such as the cursor to begin
+ * after, decide which events there are and not what is said of one.
+ */
+function variablesBelowRoot(document: DocumentNode): string[] {
+  const names = new Set<string>();
+  const Variable = { Variable: (node: { name: { value: string } }) => void names.add(node.name.value) };
+  for (const definition of document.definitions) {
+    if (definition.kind === Kind.FRAGMENT_DEFINITION) visit(definition, Variable);
+    if (definition.kind !== Kind.OPERATION_DEFINITION) continue;
+    for (const directive of definition.directives ?? []) visit(directive, Variable);
+    for (const selection of definition.selectionSet.selections) {
+      for (const directive of selection.directives ?? []) visit(directive, Variable);
+      if (selection.kind === Kind.FIELD && selection.selectionSet) visit(selection.selectionSet, Variable);
+      if (selection.kind === Kind.INLINE_FRAGMENT) visit(selection.selectionSet, Variable);
+    }
+  }
+  return [...names].sort();
+}

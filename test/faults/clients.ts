@@ -1,0 +1,231 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClusterNode } from './cluster.ts';
+import type { History } from './history.ts';
+
+export interface Person {
+  id: string;
+  username: string;
+  token: string;
+}
+
+export interface Room {
+  /** Its name in the history and in the database. */
+  name: string;
+  id: string;
+}
+
+/** Who takes part. All are members of all rooms, and only those who are named volatile are ever removed. */
+export interface Cast {
+  rooms: Room[];
+  admin: Person;
+  writers: Person[];
+  steady: Person[];
+  slow: Person[];
+  volatile: Person[];
+  blockers: Person[];
+}
+
+export type Random = () => number;
+export const pick = <Item>(random: Random, items: readonly Item[]): Item =>
+  items[Math.floor(random() * items.length)] as Item;
+
+type Answer = { data: any; code?: never } | { data?: never; code: string };
+
+/** The answers after which nobody knows whether it was done. */
+const uncertain = (code: string) => ['NETWORK', 'TIMEOUT', 'INTERNAL_SERVER_ERROR'].includes(code);
+
+/** Sends one operation over HTTP; it never throws. */
+async function ask(url: string, token: string | null, query: string, variables: object, ms = 12_000): Promise<Answer> {
+  try {
+    const response = await fetch(`${url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...(token === null ? {} : { authorization: `Bearer ${token}` }) },
+      body: JSON.stringify({ query, variables }),
+      signal: AbortSignal.timeout(ms),
+    });
+    const { data, errors } = (await response.json()) as { data?: any; errors?: { extensions: { code: string } }[] };
+    return errors?.[0] ? { code: errors[0].extensions.code } : { data };
+  } catch (error) {
+    return { code: (error as Error).name === 'TimeoutError' ? 'TIMEOUT' : 'NETWORK' };
+  }
+}
+
+/** Asks one node after the other until there is an answer that says what has happened. */
+export async function insist(
+  nodes: readonly ClusterNode[],
+  random: Random,
+  person: Person | null,
+  query: string,
+  variables: object,
+): Promise<Answer> {
+  for (;;) {
+    const answer = await ask(pick(random, nodes).url, person?.token ?? null, query, variables, 4_000);
+    if (answer.code === undefined || !uncertain(answer.code)) return answer;
+    await sleep(100 + random() * 200);
+  }
+}
+
+/** As `insist`, of what must succeed. */
+async function mustDo(...args: Parameters<typeof insist>): Promise<any> {
+  const { data, code } = await insist(...args);
+  if (code !== undefined) throw new Error(`${args[3]}\n${JSON.stringify(args[4])}\n${code}`);
+  return data;
+}
+
+const SIGN_UP = `mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken viewer { user { id username } } } }`;
+const CREATE = `mutation ($input: CreateChatroomInput!) { createChatroom(input: $input) { chatroom { id } } }`;
+
+export async function gather(nodes: readonly ClusterNode[], random: Random, roomCount: number): Promise<Cast> {
+  async function signUp(username: string): Promise<Person> {
+    const { signUp } = await mustDo(nodes, random, null, SIGN_UP, { input: { username, password: 'correct horse' } });
+    return { ...signUp.viewer.user, token: signUp.accessToken };
+  }
+  const several = (name: string, count: number) =>
+    Promise.all(Array.from({ length: count }, (_, i) => signUp(`${name}-${i}`)));
+  const admin = await signUp('admin');
+  const people = {
+    writers: await several('writer', 4),
+    steady: await several('steady', 2),
+    slow: await several('slow', 1),
+    volatile: await several('volatile', 2),
+    blockers: await several('blocker', 2),
+  };
+  const memberIds = Object.values(people).flatMap((group) => group.map((person) => person.id));
+  const rooms: Room[] = [];
+  for (let i = 0; i < roomCount; i += 1) {
+    const name = `room-${i}`;
+    const input = { kind: 'GROUP', name, memberIds };
+    const { createChatroom } = await mustDo(nodes, random, admin, CREATE, { input });
+    rooms.push({ name, id: createChatroom.chatroom.id });
+  }
+  return { rooms, admin, ...people };
+}
+
+const SEND = `mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { id number } } }`;
+
+export interface Writing {
+  counts: { sent: number; acknowledged: number };
+  /** When all others are through, sends a last message to each room; who has that has come to the end. */
+  stop(): Promise<void>;
+}
+
+/** At most so many messages are on their way: with a node that hangs, a steady rate would pile them up. */
+const MOST_UNDER_WAY = 100;
+
+/** Sends at a steady rate, each message by somebody to some room over some node, until it is acknowledged. */
+export function startWriters(options: {
+  nodes: readonly ClusterNode[];
+  cast: Cast;
+  history: History;
+  random: Random;
+  perSecond: number;
+}): Writing {
+  const { nodes, cast, history, random, perSecond } = options;
+  const underWay = new Set<Promise<void>>();
+  const counts = { sent: 0, acknowledged: 0 };
+  let owed = 0;
+
+  async function send(writer: Person, room: Room, mayGiveUp: boolean): Promise<void> {
+    const clientMessageId = `${writer.username}:${(counts.sent += 1)}`;
+    // Long ones fill the buffers of a reader that does not read.
+    const body = random() < 0.05 ? `${clientMessageId} ${'long '.repeat(1_000)}` : clientMessageId;
+    const input = { chatroomId: room.id, body, clientMessageId };
+    const who = writer.username;
+    history.note({ who, what: 'sending', room: room.name, clientMessageId, body });
+    for (let tries = 1; ; tries += 1) {
+      // An impatient client sends again while the first attempt may still be under way.
+      const patience = random() < 0.7 ? 2_500 : 12_000;
+      const { data, code } = await ask(pick(random, nodes).url, writer.token, SEND, { input }, patience);
+      if (code === undefined) {
+        const { number, id } = data.sendMessage.message;
+        counts.acknowledged += 1;
+        history.note({ who, what: 'acknowledged', room: room.name, clientMessageId, number, id });
+        return;
+      }
+      if (!uncertain(code)) {
+        // One before it may have been stored nevertheless.
+        history.note({ who, what: tries > 1 ? 'unknown' : 'refused', clientMessageId, code });
+        return;
+      }
+      if (mayGiveUp && random() < 0.03) {
+        history.note({ who, what: 'unknown', clientMessageId, code });
+        return;
+      }
+      history.note({ who, what: 'retrying', clientMessageId, code });
+      await sleep(50 + random() * 300);
+    }
+  }
+
+  const timer = setInterval(() => {
+    owed = Math.min(owed + perSecond / 50, MOST_UNDER_WAY);
+    while (owed >= 1 && underWay.size < MOST_UNDER_WAY) {
+      owed -= 1;
+      const sending = send(pick(random, cast.writers), pick(random, cast.rooms), true).finally(() =>
+        underWay.delete(sending),
+      );
+      underWay.add(sending);
+    }
+  }, 20);
+  return {
+    counts,
+    async stop() {
+      clearInterval(timer);
+      await Promise.all(underWay);
+      for (const room of cast.rooms) await send(pick(random, cast.writers), room, false);
+    },
+  };
+}
+
+const REMOVE = `mutation ($input: RemoveChatroomMemberInput!) { removeChatroomMember(input: $input) { chatroom { id } } }`;
+const ADD = `mutation ($input: ChatroomMembersInput!) { addChatroomMembers(input: $input) { chatroom { id } } }`;
+const BLOCK = `mutation ($input: UserTargetInput!) { blockUser(input: $input) { user { id } } }`;
+const UNBLOCK = `mutation ($input: UserTargetInput!) { unblockUser(input: $input) { user { id } } }`;
+
+/** Takes members out and in again, and has readers block and unblock writers, until it is stopped; all ends as it was. */
+export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast; history: History; random: Random }): {
+  stop(): Promise<void>;
+} {
+  const { nodes, cast, history, random } = options;
+  let stopped = false;
+  const pause = async (least: number, most: number) => {
+    const until = performance.now() + least + random() * (most - least);
+    while (!stopped && performance.now() < until) await sleep(50);
+  };
+
+  async function removeAndAdd(person: Person, room: Room): Promise<void> {
+    const about = { who: 'admin', room: room.name, user: person.username };
+    history.note({ ...about, what: 'removing' });
+    // NOT_FOUND: an attempt whose answer was lost has done it.
+    await insist(nodes, random, cast.admin, REMOVE, { input: { chatroomId: room.id, userId: person.id } });
+    history.note({ ...about, what: 'removed' });
+    await pause(1_500, 6_000);
+    history.note({ ...about, what: 'adding' });
+    await mustDo(nodes, random, cast.admin, ADD, { input: { chatroomId: room.id, userIds: [person.id] } });
+    history.note({ ...about, what: 'added' });
+  }
+
+  async function blockAndUnblock(person: Person, whom: Person): Promise<void> {
+    const about = { who: person.username, user: person.username, whom: whom.username };
+    history.note({ ...about, what: 'blocking' });
+    await mustDo(nodes, random, person, BLOCK, { input: { userId: whom.id } });
+    history.note({ ...about, what: 'blocked' });
+    await pause(1_500, 6_000);
+    history.note({ ...about, what: 'unblocking' });
+    await mustDo(nodes, random, person, UNBLOCK, { input: { userId: whom.id } });
+    history.note({ ...about, what: 'unblocked' });
+  }
+
+  const repeat = async (act: () => Promise<void>) => {
+    for (await pause(1_000, 4_000); !stopped; await pause(1_500, 6_000)) await act();
+  };
+  const acting = Promise.all([
+    ...cast.volatile.map((person) => repeat(() => removeAndAdd(person, pick(random, cast.rooms)))),
+    ...cast.blockers.map((person) => repeat(() => blockAndUnblock(person, pick(random, cast.writers)))),
+  ]);
+  return {
+    async stop() {
+      stopped = true;
+      await acting;
+    },
+  };
+}

@@ -1,0 +1,145 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+
+/** A TCP proxy that fails on command. What connects to it does not know that it is there. */
+export interface Proxy {
+  port: number;
+  /** Where connections go from now on; those that stand stay where they are. */
+  aim(port: number, host?: string): void;
+  /** Stops reading both ways: whatever is on its way waits, and arrives after `resume`. */
+  pause(): void;
+  resume(): void;
+  /** Ends all connections with a RST. */
+  reset(): void;
+  /** Accepts connections and forwards nothing, on those that stand neither; `resume` then ends them. */
+  blackhole(): void;
+  /** Each connection that stands is reset once so many more bytes have come from the server. */
+  cutAfter(bytes: number): void;
+  /** Holds everything back for so long. */
+  delay(ms: number): void;
+  close(): Promise<void>;
+}
+
+interface Pair {
+  client: Socket;
+  server: Socket | null;
+  /** How many bytes the server may still say; null for any number. */
+  left: number | null;
+}
+
+export async function startProxy(targetPort = 0, targetHost = '127.0.0.1'): Promise<Proxy> {
+  let target = { port: targetPort, host: targetHost };
+  let mode: 'open' | 'paused' | 'blackhole' = 'open';
+  let latency = 0;
+  const pairs = new Set<Pair>();
+
+  function kill(pair: Pair): void {
+    pairs.delete(pair);
+    pair.client.resetAndDestroy();
+    pair.server?.resetAndDestroy();
+  }
+
+  /** What arrives goes out in its order, and no faster than the other side takes it. */
+  function forward(pair: Pair, from: Socket, to: Socket): void {
+    const waiting: { chunk: Buffer; due: number }[] = [];
+    let timer: NodeJS.Timeout | null = null;
+
+    function flush(): void {
+      timer = null;
+      for (let first = waiting[0]; first && first.due <= performance.now(); first = waiting[0]) {
+        waiting.shift();
+        write(first.chunk);
+      }
+      if (waiting[0]) timer ??= setTimeout(flush, waiting[0].due - performance.now());
+    }
+    function write(chunk: Buffer): void {
+      if (to.destroyed || to.write(chunk)) return;
+      from.pause();
+      to.once('drain', () => mode === 'open' && from.resume());
+    }
+    from.on('data', (chunk: Buffer) => {
+      if (from === pair.server && pair.left !== null) {
+        pair.left -= chunk.length;
+        if (pair.left <= 0) {
+          // What may still pass must have left before the RST, which would overtake it.
+          to.write(chunk.subarray(0, chunk.length + pair.left), () => {
+            kill(pair);
+          });
+          return;
+        }
+      }
+      if (latency === 0 && waiting.length === 0) write(chunk);
+      else {
+        waiting.push({ chunk, due: performance.now() + latency });
+        timer ??= setTimeout(flush, latency);
+      }
+    });
+    from.on('error', () => {
+      kill(pair);
+    });
+    from.on('close', () => {
+      pairs.delete(pair);
+      to.end();
+    });
+    if (mode !== 'open') from.pause();
+  }
+
+  const listener = createServer((client) => {
+    client.setNoDelay();
+    const pair: Pair = { client, server: null, left: null };
+    pairs.add(pair);
+    client.on('error', () => {
+      kill(pair);
+    });
+    if (mode === 'blackhole') return;
+    const server = connect(target).setNoDelay();
+    pair.server = server;
+    forward(pair, client, server);
+    forward(pair, server, client);
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+
+  function setMode(next: typeof mode): void {
+    const before = mode;
+    mode = next;
+    for (const pair of [...pairs]) {
+      // What a black hole has swallowed will never come: such a connection is of no more use.
+      if (before === 'blackhole') kill(pair);
+      for (const socket of [pair.client, pair.server]) {
+        if (next === 'open') socket?.resume();
+        else socket?.pause();
+      }
+    }
+  }
+
+  return {
+    port: (listener.address() as AddressInfo).port,
+    aim(port, host = '127.0.0.1') {
+      target = { port, host };
+    },
+    pause() {
+      setMode('paused');
+    },
+    resume() {
+      setMode('open');
+    },
+    reset() {
+      for (const pair of [...pairs]) kill(pair);
+    },
+    blackhole() {
+      setMode('blackhole');
+    },
+    cutAfter(bytes) {
+      for (const pair of pairs) pair.left = bytes;
+    },
+    delay(ms) {
+      latency = ms;
+    },
+    async close() {
+      listener.close();
+      for (const pair of [...pairs]) kill(pair);
+      await once(listener, 'close');
+    },
+  };
+}

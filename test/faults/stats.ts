@@ -1,0 +1,69 @@
+import { type Entry, only } from './history.ts';
+
+/** How long it took from the acknowledgement to a reader that was connected, in milliseconds. */
+export interface Latency {
+  count: number;
+  p50: number;
+  p99: number;
+  most: number;
+  /** How many took longer than is promised. */
+  overdue: number;
+}
+
+export interface Stats {
+  healthy: Latency;
+  withoutRedis: Latency;
+  retries: number;
+  resyncs: number;
+  /** Events that could not be executed. */
+  failed: number;
+}
+
+/** What is promised while Redis is away; otherwise it is less by far. */
+const OVERDUE_MS = 1_500;
+/** How long a fault is felt after it has ended: clients come back, pools fill. */
+const AFTERMATH_MS = 3_000;
+
+/** Only what was sent while nothing else was the matter, to streams that had stood for a while. */
+export function measure(entries: readonly Entry[]): Stats {
+  const faults = only(entries, 'fault');
+  const around = (from: number, to: number) =>
+    faults.filter((fault) => fault.at < to && fault.until + AFTERMATH_MS > from).map((fault) => fault.kind);
+  const acknowledged = new Map(
+    only(entries, 'acknowledged').map((entry) => [
+      `${entry.room}/${entry.number}`,
+      { at: entry.at, faults: around(entry.at - 500, entry.at + 2_000) },
+    ]),
+  );
+  /** Since when each reader's stream has stood. */
+  const since = new Map<string, number>();
+  const healthy: number[] = [];
+  const withoutRedis: number[] = [];
+  for (const entry of entries) {
+    if (entry.what === 'subscribed') since.set(entry.who, entry.at);
+    if (entry.what === 'ended') since.delete(entry.who);
+    if (entry.what !== 'received') continue;
+    const sent = acknowledged.get(`${entry.room}/${entry.number}`);
+    if (!sent || sent.at < (since.get(entry.who) ?? Infinity) + 1_000) continue;
+    // It may arrive before its sender knows.
+    const took = Math.max(0, entry.at - sent.at);
+    if (sent.faults.length === 0) healthy.push(took);
+    else if (sent.faults.every((kind) => kind === 'redis killed' || kind === 'redis frozen')) withoutRedis.push(took);
+  }
+  return {
+    healthy: summarise(healthy),
+    withoutRedis: summarise(withoutRedis),
+    retries: only(entries, 'retrying').length,
+    resyncs: only(entries, 'ended').filter((entry) => entry.code === 'RESYNC_REQUIRED').length,
+    failed: only(entries, 'failed').length,
+  };
+}
+
+function summarise(times: number[]): Latency {
+  times.sort((a, b) => a - b);
+  const at = (share: number) => Math.round(times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0);
+  return {
+    ...{ count: times.length, p50: at(0.5), p99: at(0.99), most: at(1) },
+    overdue: times.filter((time) => time > OVERDUE_MS).length,
+  };
+}

@@ -1,0 +1,373 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import pg from 'pg';
+import { pino } from 'pino';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import WebSocket from 'ws';
+import { requireMembership } from '../src/chatrooms/chatrooms.ts';
+import { sql } from '../src/database/database.ts';
+import { followChatroom } from '../src/events/events.ts';
+import { keyOf } from '../src/ids.ts';
+import { createContext } from '../src/node.ts';
+import { createRedisLeases } from '../src/realtime/redisLeases.ts';
+import { type Person, request } from './support/client.ts';
+import { createDataDir, startProcess } from './support/process.ts';
+import { hasRedis, startRedis } from './support/redis.ts';
+import { createTestDatabase, startTestServer, type TestServer } from './support/server.ts';
+import { MESSAGE_ADDED, send, world } from './support/world.ts';
+
+const FRIEND = `mutation ($id: ID!) { addFriend(input: { userId: $id }) { status } }`;
+const DELETE = `mutation ($id: ID!) { deleteChatroom(input: { chatroomId: $id }) { deletedChatroomId } }`;
+const UPDATE = `mutation ($id: ID!, $topic: String) { updateChatroom(input: { chatroomId: $id, topic: $topic }) { chatroom { id } } }`;
+const READ = `mutation ($id: ID!) { markRead(input: { messageId: $id }) { viewer { id } } }`;
+const SET_TYPING = `mutation ($id: ID!, $typing: Boolean!) { setTyping(input: { chatroomId: $id, typing: $typing }) { ok } }`;
+const PRESENCE = `query ($name: String!) { user(username: $name) { presence { status } } }`;
+const CURSOR = 'query ($id: ID!) { chatroom(id: $id) { cursor } }';
+const log = pino({ level: 'silent' });
+const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
+
+/** Runs a statement in a transaction of its own, for which others wait until it is let go. */
+async function hold({ databaseUrl }: TestServer, statement: string, ...values: string[]): Promise<() => Promise<void>> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  const release = () => client.end();
+  onTestFinished(release);
+  await client.connect();
+  await client.query('BEGIN');
+  await client.query(statement, values);
+  return release;
+}
+
+/** The connections of the server that wait for such a lock. */
+async function waiting({ node }: TestServer, statement: string): Promise<number[]> {
+  const found = await node.database.query<{ pid: number }>(sql`
+    SELECT pid FROM pg_stat_activity
+      WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE ${`%${statement}%`}`);
+  return found.map(({ pid }) => pid);
+}
+
+function openSse({ url, accessToken }: Person, room: string, signal: AbortSignal | null = null): Promise<string> {
+  return fetch(`${url}/graphql`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      accept: 'text/event-stream',
+      authorization: `Bearer ${accessToken}`,
+    },
+    body: JSON.stringify({ query: MESSAGE_ADDED, variables: { room } }),
+    signal,
+  }).then((response) => response.text());
+}
+
+/** Nothing is held for any stream, once one more has come and gone. */
+async function expectNothingLeft(server: TestServer, person: Person, room: string): Promise<void> {
+  const after = (await person.ask(CURSOR, { id: room })).chatroom.cursor as string;
+  const last = person.connect();
+  const stream = last.subscribe(MESSAGE_ADDED, { room, after });
+  await send(person, room, 'last');
+  await stream.next();
+  last.cut();
+  await expect.poll(() => [server.node.open.streams, server.node.tails.size()]).toEqual([0, 0]);
+}
+
+describe('what goes wrong at one end of a connection', () => {
+  test(
+    'a refused WebSocket whose client resets the connection does not end the process',
+    { timeout: 120_000 },
+    async () => {
+      const server = await startProcess(await createDataDir());
+      const port = Number(new URL(server.url).port);
+      const refusals = ['GET /nope HTTP/1.1', 'GET /graphql HTTP/1.1\r\nOrigin: https://elsewhere.example'];
+      for (const [i, refusal] of Array.from({ length: 10 }, () => refusals).flat().entries()) {
+        const socket = createConnection(port, '127.0.0.1');
+        await once(socket, 'connect');
+        socket.write(
+          `${refusal}\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+            'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+        );
+        // Every other one does not even wait for the answer.
+        if (i % 4 < 2) expect(String(await once(socket, 'data'))).toMatch(/^HTTP\/1.1 40[34]/);
+        socket.resetAndDestroy();
+        await once(socket, 'close');
+        expect((await request(server.url, '{ __typename }')).data).toEqual({ __typename: 'Query' });
+      }
+      expect(server.output()).not.toContain('ECONNRESET');
+      expect(await server.end('SIGTERM')).toBe(0);
+    },
+  );
+
+  test('a database connection that is lost within a transaction fails that request alone', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve } = await world(server);
+    const crashes: unknown[] = [];
+    const onCrash = (error: unknown) => crashes.push(error);
+    process.on('uncaughtException', onCrash);
+    onTestFinished(() => void process.off('uncaughtException', onCrash));
+    const pair = [ann, ben].map(({ id }) => keyOf('User', id)).sort();
+    const release = await hold(server, 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', pair.join(':'));
+    const refused = ann.refused(FRIEND, { id: ben.id });
+    await expect.poll(() => waiting(server, 'pg_advisory_xact_lock')).toHaveLength(1);
+    const [pid] = await waiting(server, 'pg_advisory_xact_lock');
+    await server.node.database.query(sql`SELECT pg_terminate_backend(${pid}::int)`);
+    expect(await refused).toBe('INTERNAL_SERVER_ERROR');
+    await release();
+    for (const friend of [ben, eve])
+      expect((await ann.ask(FRIEND, { id: friend.id })).addFriend.status).toBe('ACCEPTED');
+    expect(crashes).toEqual([]);
+  });
+
+  test('clients of SSE that hang up while their stream is set up, at whatever moment, leave nothing', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const release = await hold(server, 'LOCK TABLE members IN ACCESS EXCLUSIVE MODE');
+    const hangUp = new AbortController();
+    const held = Array.from({ length: 5 }, () => openSse(ann, room, hangUp.signal));
+    await expect.poll(() => waiting(server, 'members')).toHaveLength(5);
+    hangUp.abort();
+    for (const { status } of await Promise.allSettled(held)) expect(status).toBe('rejected');
+    await release();
+    await expectNothingLeft(server, ann, room);
+    for (let round = 0; round < 10; round += 1) {
+      const streams = Array.from({ length: 15 }, () => openSse(ann, room, AbortSignal.timeout(Math.floor(Math.random() * 40))));
+      for (const { status } of await Promise.allSettled(streams)) expect(status).toBe('rejected');
+    }
+    await expectNothingLeft(server, ann, room);
+  });
+
+  test('a stream over SSE whose session ends while it is set up ends with it', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const { sessionId } = await server.node.accessTokens.verify(ann.accessToken);
+    const release = await hold(server, 'LOCK TABLE members IN ACCESS EXCLUSIVE MODE');
+    const ended = openSse(ann, room, AbortSignal.timeout(20_000));
+    await expect.poll(() => waiting(server, 'members')).toHaveLength(1);
+    let told = false;
+    server.node.sweep.listen((swept) => (told ||= swept.ended.includes(sessionId)));
+    await ann.ask('mutation { signOut { ok } }');
+    await expect.poll(() => told).toBe(true);
+    await release();
+    expect(await ended).toContain('UNAUTHENTICATED');
+    await expect.poll(() => [server.node.open.streams, server.node.tails.size()]).toEqual([0, 0]);
+  });
+
+  test.each([
+    ['nothing else', 'is being cleared away', () => Promise.resolve()],
+    ['a message', 'is being cleared away', (ann: Person, room: string) => send(ann, room, 'last words')],
+    ['a topic', 'is being cleared away', (ann: Person, id: string) => ann.ask(UPDATE, { id, topic: 'The end' })],
+    ['a topic', 'is gone', (ann: Person, id: string) => ann.ask(UPDATE, { id, topic: 'The end' })],
+  ])(
+    'a stream of a room that is deleted while it opens, after %s, ends with NOT_FOUND while the room %s',
+    async (_, state, happen) => {
+      const server = await startTestServer();
+      const { ann, ben, room } = await world(server);
+      const context = await createContext(server.node, { authorization: `Bearer ${ben.accessToken}` });
+      const id = keyOf('Chatroom', room);
+      // The stream has found ben to be a member, and has not yet looked at the log.
+      await requireMembership(context, id);
+      await happen(ann, room);
+      const release = await hold(server, 'LOCK TABLE messages IN SHARE MODE');
+      let told = false;
+      server.node.sweep.listen((swept) => (told ||= swept.ended.includes(id ?? '')));
+      await ann.ask(DELETE, { id: room });
+      await expect.poll(() => told).toBe(true);
+      if (state === 'is gone') {
+        await release();
+        await expect.poll(() => server.node.database.query(sql`SELECT FROM chatrooms`)).toEqual([]);
+        told = false;
+        await expect.poll(() => told).toBe(true);
+      }
+      const events = await followChatroom(context, id, null, { only: 'MESSAGE_ADDED' });
+      await expect(events.next()).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      await release();
+      await events.return?.();
+      expect(server.node.tails.size()).toBe(0);
+    },
+  );
+});
+
+/** Each kind of stream, with events of a megabyte so that who does not read them is soon behind. */
+const many = (field: string) => Array.from({ length: 2_000 }, (_, i) => `f${i}: ${field}`).join(' ');
+const KINDS = {
+  'messageAdded of a room': `subscription ($room: ID!) { messageAdded(chatroomId: $room) { chatroom { ${many('topic')} } } }`,
+  'messageAdded of all rooms': `subscription { messageAdded { chatroom { ${many('topic')} } } }`,
+  chatroomEvents: `subscription ($room: ID!) { chatroomEvents(chatroomId: $room) { chatroom { ${many('topic')} } } }`,
+  presenceChanged: `subscription { presenceChanged { user { ${many('bio')} } } }`,
+  typingChanged: `subscription ($room: ID!) { typingChanged(chatroomId: $room) { chatroom { ${many('topic')} } } }`,
+  messageSeen: `subscription ($room: ID) { messageSeen(chatroomId: $room) { message { ${many('body')} } } }`,
+  viewerEvents: `subscription { viewerEvents { __typename ... on UnreadChanged { chatroom { ${many('topic')} } } } }`,
+};
+const LONG = 'x'.repeat(500);
+
+/** Lets something happen that each kind of stream tells ann. */
+async function happen(ann: Person, ben: Person, room: string): Promise<void> {
+  const device = ben.connect();
+  await device.ask('{ viewer { id } }');
+  await send(ben, room, LONG);
+  await ben.ask(READ, { id: (await send(ann, room, LONG)).id });
+  for (const typing of [true, false]) await ben.ask(SET_TYPING, { id: room, typing });
+  device.cut();
+  await device.closed;
+}
+
+test.each(Object.entries(KINDS))(
+  'a subscriber of %s who does not read, or is gone, gives everything back when the socket is cut',
+  { timeout: 60_000 },
+  async (_, query) => {
+    const server = await startTestServer({ presenceTimes: { leaseMs: 30_000, graceMs: 1 } });
+    const { ann, ben, room } = await world(server);
+    await ann.ask(FRIEND, { id: ben.id });
+    await ann.ask(UPDATE, { id: room, topic: LONG });
+    await ben.ask('mutation ($bio: String) { updateProfile(input: { bio: $bio }) { viewer { id } } }', { bio: LONG });
+    const [reading, slow, gone] = [ann.connect(), ann.connect(), ann.connect()];
+    const opened = new Promise<WebSocket>((resolve) =>
+      slow.client.on('connected', (socket) => {
+        resolve(socket as WebSocket);
+      }),
+    );
+    const streams = [reading, slow, gone].map((connection) => connection.subscribe(query, { room }));
+    for (const stream of streams) await stream.taken();
+    (await opened).pause();
+    gone.cut();
+    await expect.poll(() => server.node.open.streams).toBe(2);
+    for (let round = 0; round < 8; round += 1) {
+      await happen(ann, ben, room);
+      await expect.poll(() => streams[0]?.received.length).toBeGreaterThan(round);
+    }
+    expect(streams[1]?.received).toEqual([]);
+    for (const connection of [reading, slow]) connection.cut();
+    await expect.poll(() => [server.node.open.streams, server.node.tails.size()]).toEqual([0, 0]);
+  },
+);
+
+describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', () => {
+  /** Two nodes, and ann and ben, who are friends and share a room. */
+  async function twoNodes(presenceTimes?: { leaseMs: number; graceMs: number }) {
+    const redis = await startRedis();
+    const databaseUrl = await createTestDatabase();
+    const here = await startTestServer({ databaseUrl, redisUrl: redis.url, presenceTimes });
+    const there = await startTestServer({ databaseUrl, redisUrl: redis.url, presenceTimes });
+    const w = await world(here);
+    await w.ann.ask(FRIEND, { id: w.ben.id });
+    return { redis, here, there, ...w };
+  }
+
+  test('nudges take no memory while it hangs, and work again when it does not', async () => {
+    const { redis, here, there, room } = await twoNodes();
+    const id = keyOf('Chatroom', room) ?? '';
+    const heard: number[] = [];
+    there.node.bus.subscribe(
+      `room:${id}`,
+      (nudge) => heard.push((nudge as { seq: number }).seq),
+      () => undefined,
+    );
+    await expect.poll(() => (here.node.tails.nudge(id, -1), heard)).toContain(-1);
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const heap = () => (collect(), process.memoryUsage().heapUsed / 1024 / 1024);
+    const before = heap();
+    redis.signal('SIGSTOP');
+    for (let nudges = 0; nudges < 50_000; nudges += 1) {
+      here.node.tails.nudge(id, -2);
+      if (nudges % 50 === 0) await setImmediate();
+    }
+    console.log('GROWTH', heap() - before);
+    for (let i = 0; i < 8; i++) { await new Promise((r) => setTimeout(r, 500)); console.log('GROWTH', heap() - before); }
+    expect(heap() - before).toBeLessThan(40);
+    redis.signal('SIGCONT');
+    await expect.poll(() => (here.node.tails.nudge(id, -3), heard)).toContain(-3);
+  });
+
+  test('a bus that is closed while a hung one keeps its subscriptions waiting leaves no rejection', async () => {
+    const redis = await startRedis();
+    const program = `
+      import { pino } from 'pino';
+      import { createBus } from './src/realtime/bus.ts';
+      const bus = createBus({ redisUrl: '${redis.url}', log: pino({ level: 'silent' }) });
+      await bus.listen('early', () => {});
+      console.log('ready');
+      process.stdin.once('data', () => {
+        for (const topic of ['a', 'b']) bus.subscribe(topic, () => {}, () => {})();
+        bus.subscribe('c', () => {}, () => {});
+        void bus.listen('d', () => {});
+        bus.publish('c', {});
+        bus.close();
+        process.stdin.unref();
+      });`;
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program]);
+    onTestFinished(() => void child.kill('SIGKILL'));
+    let complaints = '';
+    child.stderr.on('data', (chunk: Buffer) => (complaints += chunk.toString()));
+    const exited = once(child, 'exit');
+    await once(child.stdout, 'data');
+    redis.signal('SIGSTOP');
+    child.stdin.write('go');
+    expect(await exited).toEqual([0, null]);
+    expect(complaints).toBe('');
+  });
+
+  test('a lease that is given back while others are renewed is not taken again', { timeout: 60_000 }, async () => {
+    const redis = await startRedis();
+    const left: string[] = [];
+    const listener = {
+      onArrived: () => undefined,
+      onLeft: (userId: string) => left.push(userId),
+      onGone: () => undefined,
+    };
+    const leases = createRedisLeases(redis.url, listener, { leaseMs: 6_000, graceMs: 1_000 }, log);
+    onTestFinished(() => leases.close());
+    const users = Array.from({ length: 2_000 }, (_, i) => `user${i}`);
+    await expect.poll(() => redis.command('CLIENT', 'LIST')).toContain('cmd=info');
+    for (const user of users) expect(await leases.take(user, 'socket', 1)).toBe(true);
+    const until = (user: string) => redis.command('ZSCORE', 'parley:{presence}:leases', `${user} socket`);
+    const first = await until('user0');
+    // The renewal has begun, and many are yet to be renewed.
+    await expect.poll(() => until('user0'), { interval: 1 }).not.toBe(first);
+    for (const user of users.reverse()) leases.release(user, 'socket');
+    // One that was taken again would run out, and its user would leave twice.
+    await expect.poll(() => redis.command('ZCARD', 'parley:{presence}:leases')).toBe(0);
+    await expect.poll(() => left.length).toBe(users.length);
+    expect(new Set(left).size).toBe(users.length);
+  });
+
+  test('presence is right again within two seconds after it was emptied, however long leases last', async () => {
+    const { redis, there, ann, ben } = await twoNodes({ leaseMs: 60_000, graceMs: 300 });
+    const presence = async () => (await ann.at(there.url).ask(PRESENCE, { name: 'ben' })).user.presence.status as string;
+    const socket = ben.connect();
+    await socket.ask('{ viewer { id } }');
+    expect(await presence()).toBe('ONLINE');
+    await redis.command('FLUSHALL');
+    await expect.poll(presence, { timeout: 2_000 }).toBe('ONLINE');
+  });
+
+  test('whatever others publish on the topics of open streams ends neither these nor the process', async () => {
+    const { redis, here, there, ann, ben, room } = await twoNodes({ leaseMs: 30_000, graceMs: 300 });
+    const streams = Object.values(KINDS).map((query) => ann.connect().subscribe(query, { room }));
+    for (const stream of streams) await stream.taken();
+    const ended: unknown[] = [];
+    for (const [i, kind] of Object.keys(KINDS).entries()) void streams[i]?.ended.then((how) => ended.push([kind, how]));
+    const junk = [null, 1, 'junk', [], {}, [[]], { seq: 'x' }, { seq: 1e300 }, { seq: -1 }, { seq: null }];
+    const ids = { chatroomId: 'junk', userId: 'junk', typing: true, number: 1, body: 1, sentAt: 'junk', status: 'junk' };
+    for (const kind of ['PRESENCE', 'FRIENDSHIP', 'UNREAD', 'HIDDEN', 'SEEN', 'NOTICE', 'junk'])
+      junk.push({ kind } as object, { kind, ...ids } as object);
+    const topics = [
+      ...['room', 'typing'].map((topic) => `${topic}:${keyOf('Chatroom', room)}`),
+      `user:${keyOf('User', ann.id)}`,
+      'sweep',
+    ];
+    for (const topic of topics) {
+      for (const text of ['hello', 'null', '{}', '[]', '"', ...junk.map((payload) => JSON.stringify({ from: 'x', payload }))])
+        expect(await redis.command('PUBLISH', `parley:${topic}`, text)).toBeGreaterThan(0);
+    }
+    expect(ended).toEqual([]);
+    const before = streams.map((stream) => stream.received.length);
+    await happen(ann.at(there.url), ben.at(there.url), room);
+    await expect
+      .poll(() => streams.map((stream, i) => stream.received.length > (before[i] ?? 0)))
+      .toEqual(streams.map(() => true));
+    expect(ended).toEqual([]);
+    expect(here.node.open.streams).toBe(streams.length);
+  });
+});

@@ -1,0 +1,257 @@
+import { describe, expect, test } from 'vitest';
+import { requireMembership } from '../src/chatrooms/chatrooms.ts';
+import { type Database, sql } from '../src/database/database.ts';
+import { followAllRooms } from '../src/events/allRooms.ts';
+import { followChatroom } from '../src/events/events.ts';
+import { keyOf } from '../src/ids.ts';
+import { createContext } from '../src/node.ts';
+import { decodeAllRoomsCursor } from '../src/realtime/cursor.ts';
+import { createReach } from '../src/realtime/reach.ts';
+import type { Person } from './support/client.ts';
+import { startTestServer, type TestServer } from './support/server.ts';
+import { MESSAGE_ADDED, send, world } from './support/world.ts';
+
+const ALL = `subscription ($after: String) { messageAdded(after: $after) { cursor message { number body } } }`;
+const EVENTS = `subscription ($id: ID!) { chatroomEvents(chatroomId: $id) { __typename ... on MessageAdded { message { number } } ... on ReactionsChanged { message { number } } } }`;
+const UNREAD = `subscription { viewerEvents { __typename ... on UnreadChanged { unreadCount } } }`;
+const TYPING = `subscription ($id: ID!) { typingChanged(chatroomId: $id) { user { username } typing } }`;
+const CURSORS = `query ($id: ID!) { viewer { cursor } chatroom(id: $id) { cursor unreadCount } }`;
+const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { chatroomId: $id, userIds: $users }) { chatroom { id } } }`;
+const REMOVE = `mutation ($id: ID!, $user: ID!) { removeChatroomMember(input: { chatroomId: $id, userId: $user }) { chatroom { id } } }`;
+const LEAVE = `mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) { chatroomId } }`;
+const DELETE = `mutation ($id: ID!) { deleteChatroom(input: { chatroomId: $id }) { deletedChatroomId } }`;
+const RETOPIC = `mutation ($id: ID!) { updateChatroom(input: { chatroomId: $id, topic: "Everything" }) { chatroom { id } } }`;
+const BLOCK = `mutation ($id: ID!) { blockUser(input: { userId: $id }) { viewer { id } } }`;
+const REACT = `mutation ($id: ID!) { addReaction(input: { messageId: $id, emoji: "👍" }) { message { id } } }`;
+const SET_TYPING = `mutation ($id: ID!, $typing: Boolean!) { setTyping(input: { chatroomId: $id, typing: $typing }) { ok } }`;
+const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
+
+/** Ben in ann's room, his cursors, and what he missed: he was sent away, and taken in again. */
+async function sentAwayAndBack() {
+  const server = await startTestServer();
+  const w = await world(server);
+  await send(w.ann, w.room, 'known');
+  const { viewer, chatroom } = await w.ben.ask(CURSORS, { id: w.room });
+  await send(w.ann, w.room, 'before');
+  await w.ann.ask(REMOVE, { id: w.room, user: w.ben.id });
+  await send(w.ann, w.room, 'away');
+  await w.ann.ask(ADD, { id: w.room, users: [w.ben.id] });
+  await send(w.ann, w.room, 'after');
+  return { server, ...w, everywhere: viewer.cursor as string, here: chatroom.cursor as string };
+}
+
+const contextOf = ({ node }: TestServer, { accessToken }: Person) =>
+  createContext(node, { authorization: `Bearer ${accessToken}` });
+
+/** Waits for a sweep that has begun since. */
+async function swept({ node }: TestServer): Promise<void> {
+  // One may be under way, which does not count.
+  for (let looks = 0; looks < 2; looks += 1) {
+    const look = new Promise<void>((resolve) => {
+      const stop = node.sweep.listen(() => {
+        stop();
+        resolve();
+      });
+    });
+    node.sweep.announce();
+    await look;
+  }
+}
+
+/** How many events of a room a cursor over all rooms takes for known which are after `seq`. */
+async function skipped({ node }: TestServer, cursor: string, chatroomId: string, seq: number): Promise<number> {
+  const snapshot = decodeAllRoomsCursor(node.databaseMark, cursor, 'after');
+  const { query }: Pick<Database, 'query'> = node.database;
+  return (
+    await query(sql`
+      SELECT FROM events WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}
+        AND pg_visible_in_snapshot(xid, ${snapshot}::pg_snapshot)`)
+  ).length;
+}
+
+describe('a member who was removed and added again between the cursor and the resume', () => {
+  test('misses nothing of the room', async () => {
+    const { ann, ben, room, here } = await sentAwayAndBack();
+    const stream = ben.connect().subscribe(MESSAGE_ADDED, { room, after: here });
+    // In between the room says that they left and that they came.
+    const events = await stream.take(5);
+    expect(events.map((event) => event.message.body)).toEqual(['before', null, 'away', null, 'after']);
+    expect(events.map((event) => event.message.number)).toEqual([2, 3, 4, 5, 6]);
+    await send(ann, room, 'live');
+    expect((await stream.next()).message.body).toBe('live');
+    // Losing it once more ends the stream.
+    await ann.ask(REMOVE, { id: room, user: ben.id });
+    expect(codeOf(await stream.ended)).toBe('NOT_FOUND');
+  });
+
+  test('misses nothing over all rooms, then and at a second resume', async () => {
+    const { ann, ben, room, everywhere } = await sentAwayAndBack();
+    const first = ben.connect();
+    const stream = first.subscribe(ALL, { after: everywhere });
+    const numbers = new Set<number>();
+    while (!numbers.has(6)) numbers.add((await stream.next()).message.number);
+    expect([...numbers]).toEqual([2, 3, 4, 5, 6]);
+    first.cut();
+    await first.closed;
+    await send(ann, room, 'missed');
+    const resumed = ben.connect().subscribe(ALL, { after: stream.received.at(-1).cursor });
+    while (!numbers.has(7)) numbers.add((await resumed.next()).message.number);
+  });
+
+  test('holds no cursor that has run ahead of what was handed on, however slowly it is read', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const id = keyOf('Chatroom', room) ?? '';
+    const events = await followAllRooms(await contextOf(server, ben), null);
+    await send(ann, room, 'before');
+    await ann.ask(REMOVE, { id: room, user: ben.id });
+    await send(ann, room, 'away');
+    await ann.ask(ADD, { id: room, users: [ben.id] });
+    const { number: last } = await send(ann, room, 'after');
+    for (;;) {
+      await swept(server);
+      const { value } = await events.next();
+      if (!value) throw new Error('The stream has ended.');
+      expect(await skipped(server, value.cursor, id, value.event.seq), value.event.kind).toBe(0);
+      if (value.event.number === last) break;
+    }
+    await events.return?.();
+    await expect.poll(() => server.node.tails.size()).toBe(0);
+  });
+});
+
+describe('the cursor over all rooms', () => {
+  test('moves on for a subscriber that is always a little behind', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const events = await followAllRooms(await contextOf(server, ben), null);
+    const cursors = new Set<string>();
+    await send(ann, room, 'ahead');
+    for (let round = 0; round < 6; round += 1) {
+      await send(ann, room, 'ahead');
+      await swept(server);
+      const { value } = await events.next();
+      cursors.add(value?.cursor ?? '');
+    }
+    expect(cursors.size).toBeGreaterThan(2);
+    await events.return?.();
+  });
+
+  test('reaches one snapshot after the other, and keeps at most two in view', () => {
+    const read = new Map([['a', 0]]);
+    const reach = createReach('start', (room, seq) => (read.get(room) ?? seq) < seq);
+    const readTo = (seq: number) => {
+      read.set('a', seq);
+      reach.settle('a');
+      return reach.snapshot();
+    };
+    reach.owe('first', [['a', 2]]);
+    reach.owe('second', [['a', 4]]);
+    reach.owe('third', [['a', 6]]);
+    expect([readTo(1), readTo(2), readTo(5), readTo(6)]).toEqual(['start', 'first', 'first', 'third']);
+    // A room that is not followed is not waited for.
+    reach.owe('fourth', [['b', 9]]);
+    expect(reach.snapshot()).toBe('fourth');
+  });
+
+  test('fails with RESYNC_REQUIRED where it is more than 100,000 events behind in a room, and not a little less', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    await send(ann, room, 'known');
+    const happen = (count: number) =>
+      server.node.database.query(sql`
+        WITH room AS (UPDATE chatrooms SET last_seq = last_seq + ${count} RETURNING id, last_seq - ${count} AS seq)
+        INSERT INTO events (chatroom_id, seq, kind) SELECT id, seq + n, 'CHATROOM_UPDATED' FROM room, generate_series(1, ${count}) n`);
+    const { viewer: old } = await ben.ask(CURSORS, { id: room });
+    await happen(99_990);
+    const { viewer: newer } = await ben.ask(CURSORS, { id: room });
+    const resumed = ben.connect().subscribe(ALL, { after: old.cursor });
+    await send(ann, room, 'reached');
+    expect((await resumed.next()).message.body).toBe('reached');
+    await happen(20);
+    const stream = ben.connect().subscribe(ALL, { after: old.cursor });
+    expect(codeOf(await stream.ended)).toBe('RESYNC_REQUIRED');
+    expect(stream.received).toEqual([]);
+    await send(ann, room, 'on');
+    const events = await ben.connect().subscribe(ALL, { after: newer.cursor }).take(2);
+    expect(events.map((event) => event.message.body)).toEqual(['reached', 'on']);
+  });
+});
+
+test.each([
+  ['nothing else', async () => undefined],
+  ['another message', (ann: Person, room: string) => send(ann, room, 'last words')],
+  ['another topic', (ann: Person, room: string) => ann.ask(RETOPIC, { id: room })],
+])(
+  'a stream of a room that is deleted while it opens ends with NOT_FOUND, where %s came in between',
+  async (_, happen) => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const id = keyOf('Chatroom', room);
+    const context = await contextOf(server, ben);
+    // The stream has found ben to be a member, and has not yet looked at the log.
+    await requireMembership(context, id);
+    await happen(ann, room);
+    await ann.ask(DELETE, { id: room });
+    await swept(server);
+    const events = await followChatroom(context, id, null, { only: 'MESSAGE_ADDED' });
+    await expect(events.next()).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await events.return?.();
+    await expect.poll(() => server.node.tails.size()).toBe(0);
+  },
+);
+
+test('adding who is a member already marks nothing as read for them', async () => {
+  const server = await startTestServer();
+  const { ann, ben, eve, room } = await world(server);
+  await send(ann, room, 'unread');
+  await ann.ask(ADD, { id: room, users: [ben.id] });
+  await ann.ask(ADD, { id: room, users: [ben.id, eve.id] });
+  expect((await ben.ask(CURSORS, { id: room })).chatroom.unreadCount).toBe(1);
+  expect((await eve.ask(CURSORS, { id: room })).chatroom.unreadCount).toBe(0);
+});
+
+describe('of somebody whom one has blocked', () => {
+  test('neither messages nor reactions in a group are news', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    await ann.ask(ADD, { id: room, users: [eve.id] });
+    const said = await send(ann, room, 'of ann');
+    await ann.ask(BLOCK, { id: ben.id });
+    const unread = ann.connect().subscribe(UNREAD);
+    const events = ann.connect().subscribe(EVENTS, { id: room });
+    await events.taken();
+    const expected: object[] = [];
+    for (let round = 1; round <= 5; round += 1) {
+      const hidden = await send(ben, room, 'of ben');
+      for (const { id } of [hidden, said]) await ben.ask(REACT, { id });
+      const shown = await send(eve, room, 'of eve');
+      expect(await unread.next()).toEqual({ __typename: 'UnreadChanged', unreadCount: round });
+      await eve.ask(REACT, { id: shown.id });
+      for (const __typename of ['MessageAdded', 'ReactionsChanged'])
+        expected.push({ __typename, message: { number: shown.number } });
+    }
+    expect(await events.take(expected.length)).toEqual(expected);
+    expect(unread.received).toHaveLength(5);
+  });
+
+  test('it is seen that they stop to type, as it is of somebody who leaves', { timeout: 40_000 }, async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    await ann.ask(ADD, { id: room, users: [eve.id] });
+    const stream = ann.connect().subscribe(TYPING, { id: room });
+    await stream.taken();
+    for (const person of [ben, eve]) {
+      await person.ask(SET_TYPING, { id: room, typing: true });
+      expect(await stream.next()).toEqual({ user: { username: person.username }, typing: true });
+    }
+    await ann.ask(BLOCK, { id: ben.id });
+    await eve.ask(LEAVE, { id: room });
+    await ben.ask(SET_TYPING, { id: room, typing: false });
+    expect(await stream.next()).toEqual({ user: { username: 'ben' }, typing: false });
+    await ben.ask(SET_TYPING, { id: room, typing: true });
+    // Who has left cannot say it any more: it runs out.
+    expect(await stream.next()).toEqual({ user: { username: 'eve' }, typing: false });
+    expect(stream.received).toHaveLength(4);
+  });
+});
