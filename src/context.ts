@@ -37,8 +37,8 @@ export interface ServerNode {
   accessTokens: AccessTokens;
   passwords: Passwords;
   log: Logger;
-  /** What is open now, for those who watch over the node. */
-  open: { streams: number };
+  /** How it stands with this node, for those who watch over it. */
+  open: { ready: boolean; streams: number };
   /** Names the database in cursors. */
   databaseMark: string;
   /** Gives back connections and timers. */

@@ -11,6 +11,8 @@ export interface Jobs {
   clear_chatroom: { chatroomId: string };
   /** Finishes what `deleteAccount` has begun. */
   delete_account: { userId: string };
+  /** Clears away what is too old; each hour. */
+  prune: object;
   /** Finds who is to be told of a message; queued by `send_message` itself. */
   push_message: { chatroomId: string; number: number };
   /** Tells one device of a message. */
@@ -66,6 +68,7 @@ export async function startJobs(options: {
     noHandleSignals: true,
     logger: workerLogger(options.log),
     taskList,
+    crontab: '23 * * * * prune',
   });
   return async () => {
     await runner.stop();

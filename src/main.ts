@@ -17,6 +17,8 @@ import { type RunningServer, startServer } from './server.ts';
 
 /** How long a shutdown may take before the process ends anyway. */
 const SHUTDOWN_MS = 30_000;
+/** Over how long its sockets are closed, so that not all of its clients come to the other nodes at once. */
+const SPREAD_MS = 3_000;
 
 const [command = 'start', ...args] = process.argv.slice(2);
 const commands: Record<string, (config: Config, args: string[]) => Promise<void>> = {
@@ -46,7 +48,7 @@ async function start(config: Config): Promise<void> {
   const stop = async (signal: string) => {
     say(`\n${signal}: closing sockets and finishing what is under way.`);
     setTimeout(() => process.exit(1), SHUTDOWN_MS).unref();
-    await server.stop();
+    await server.stop(SPREAD_MS);
     await postgres.stop();
     process.exit(0);
   };

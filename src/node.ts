@@ -1,12 +1,12 @@
 import { createPasswords } from './auth/passwords.ts';
 import { createOpenIdProvider } from './auth/openid.ts';
-import { authenticate, originOf } from './auth/sessions.ts';
+import { authenticate, originOf, pruneTokens } from './auth/sessions.ts';
 import { createAccessTokens } from './auth/tokens.ts';
 import { createSessionWatch } from './auth/watch.ts';
 import { createBlockers } from './blocks/blockers.ts';
 import type { Config } from './config.ts';
 import type { Context, Origin, ServerNode } from './context.ts';
-import { openDatabase, type StatementListener } from './database/database.ts';
+import { type Database, openDatabase, type StatementListener } from './database/database.ts';
 import { startJobs } from './jobs.ts';
 import { createMailer } from './mail/mailer.ts';
 import { openPresenceBook } from './presence/presence.ts';
@@ -15,6 +15,7 @@ import { createFcmSender, createWebPushSender } from './push/senders.ts';
 import { clearChatroom } from './chatrooms/managing.ts';
 import { createBus } from './realtime/bus.ts';
 import { databaseMark } from './realtime/cursor.ts';
+import { pruneLog } from './realtime/log.ts';
 import type { LeaseTimes } from './realtime/leases.ts';
 import { createSharing } from './realtime/sharing.ts';
 import { startSweep } from './realtime/sweep.ts';
@@ -60,13 +61,14 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       send_mail: (job) => sendMail({ database, mailer, publicUrl }, job),
       clear_chatroom: (job) => clearChatroom({ database }, job),
       delete_account: (job) => finishDeletion({ database, sweep, tails, bus }, job),
+      prune: () => prune(database, config.LOG_DAYS),
       push_message: (job) => pushMessage({ database, presence }, job),
       push_device: (job) => pushDevice({ database, push }, job),
     },
   });
   return {
     ...{ database, bus, sweep, tails, sessions, presence, blockers, sharing, mailer, push, publicUrl, log },
-    open: { streams: 0 },
+    open: { ready: true, streams: 0 },
     openId:
       config.OIDC_ISSUER === undefined
         ? null
@@ -86,6 +88,11 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       await database.close();
     },
   };
+}
+
+async function prune(database: Database, days: number): Promise<void> {
+  await pruneLog(database, days);
+  await pruneTokens(database);
 }
 
 function createPushing(config: Config): Pushing {

@@ -28,8 +28,11 @@ export interface RunningServer {
   /** Where it listens, such as `http://localhost:4000`. */
   url: string;
   node: ServerNode;
-  /** Lets requests in flight finish, closes sockets with 1012, and gives back everything it holds. */
-  stop(): Promise<void>;
+  /**
+   * Says that it is not ready any more, closes sockets with 1012, spread over so long, lets requests in flight finish, and
+   * gives back everything it holds.
+   */
+  stop(spreadMs?: number): Promise<void>;
 }
 
 /** What a transport knows of an operation before GraphQL does. */
@@ -65,13 +68,15 @@ export async function startServer(config: Config, options: NodeOptions): Promise
   return {
     url: `http://${config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST}:${port}`,
     node,
-    async stop() {
+    async stop(spreadMs = 0) {
+      node.open.ready = false;
+      // Requests are still taken meanwhile: whoever sends them has not heard yet.
+      await webSockets.close(spreadMs);
       const closed = new Promise<void>((resolve) =>
         server.close(() => {
           resolve();
         }),
       );
-      await webSockets.close();
       // Streams over SSE never end by themselves.
       node.sessions.close();
       await Promise.all(inFlight);
@@ -254,13 +259,12 @@ async function answerOther(node: ServerNode, pathname: string, response: ServerR
       response.writeHead(200, { 'content-type': 'text/plain' }).end('alive\n');
       return;
     case '/health/ready': {
-      const ready = await node.database.query(sql`SELECT 1`).then(
+      const answers = await node.database.query(sql`SELECT 1`).then(
         () => true,
         () => false,
       );
-      response
-        .writeHead(ready ? 200 : 503, { 'content-type': 'text/plain' })
-        .end(ready ? 'ready\n' : 'The database does not answer.\n');
+      const reason = !node.open.ready ? 'It is stopping.' : answers ? null : 'The database does not answer.';
+      response.writeHead(reason === null ? 200 : 503, { 'content-type': 'text/plain' }).end(`${reason ?? 'ready'}\n`);
       return;
     }
     default:

@@ -1,3 +1,5 @@
+import { sql } from '../src/database/database.ts';
+import { pruneLog } from '../src/realtime/log.ts';
 import { describe, expect, test } from 'vitest';
 import type { Person } from './support/client.ts';
 import { connect } from './support/client.ts';
@@ -331,4 +333,43 @@ describe('two nodes on one database', () => {
       expect((await late.next()).message.body).toBe('three');
     },
   );
+});
+
+test('the log is cleared away after so many days: who is too far behind is told so, who knows the last event is not', async () => {
+  const server = await startTestServer();
+  const { ann, ben, room } = await world(server);
+  const old = await cursorOf(ann, room);
+  for (const body of ['one', 'two', 'three']) await send(ben, room, body);
+  const newest = await cursorOf(ann, room);
+  const { query } = server.node.database;
+  await query(sql`UPDATE events SET created_at = now() - interval '31 days'`);
+  await pruneLog(server.node.database, 30);
+  expect((await server.node.database.prisma.event.findMany({ where: { number: { not: null } } })).length).toBe(1);
+  const stream = ann.connect().subscribe(MESSAGE_ADDED, { room, after: old });
+  expect(codeOf(await stream.ended)).toBe('RESYNC_REQUIRED');
+  expect(stream.received).toEqual([]);
+  const all = ann.connect().subscribe('subscription ($after: String) { messageAdded(after: $after) { cursor } }', {
+    after: (await ben.ask('{ viewer { cursor } }')).viewer.cursor,
+  });
+  const resumed = ann.connect().subscribe(MESSAGE_ADDED, { room, after: newest });
+  await send(ben, room, 'four');
+  expect((await resumed.next()).message.body).toBe('four');
+  await all.next();
+});
+
+test('a stopping server says so, finishes what it has begun, and closes its sockets one after the other', async () => {
+  const server = await startTestServer();
+  const { ann, room } = await world(server);
+  const sockets = Array.from({ length: 4 }, () => ann.connect());
+  for (const socket of sockets) await socket.ask('{ viewer { id } }');
+  expect((await fetch(`${server.url}/health/ready`)).status).toBe(200);
+  const stopping = server.stop(2_000);
+  const closings = sockets.map(async (socket) => ({ code: await socket.closed, at: performance.now() }));
+  await closings[0];
+  expect((await fetch(`${server.url}/health/ready`)).status).toBe(503);
+  await send(ann, room, 'still taken');
+  const closed = await Promise.all(closings);
+  expect(closed.map(({ code }) => code)).toEqual([1012, 1012, 1012, 1012]);
+  expect((closed[3]?.at ?? 0) - (closed[0]?.at ?? 0)).toBeGreaterThan(1_000);
+  await stopping;
 });

@@ -1,8 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { requireMembership } from '../src/chatrooms/chatrooms.ts';
 import { type Database, sql } from '../src/database/database.ts';
 import { followAllRooms } from '../src/events/allRooms.ts';
-import { followChatroom } from '../src/events/events.ts';
 import { keyOf } from '../src/ids.ts';
 import { createContext } from '../src/node.ts';
 import { decodeAllRoomsCursor } from '../src/realtime/cursor.ts';
@@ -19,8 +17,6 @@ const CURSORS = `query ($id: ID!) { viewer { cursor } chatroom(id: $id) { cursor
 const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { chatroomId: $id, userIds: $users }) { chatroom { id } } }`;
 const REMOVE = `mutation ($id: ID!, $user: ID!) { removeChatroomMember(input: { chatroomId: $id, userId: $user }) { chatroom { id } } }`;
 const LEAVE = `mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) { chatroomId } }`;
-const DELETE = `mutation ($id: ID!) { deleteChatroom(input: { chatroomId: $id }) { deletedChatroomId } }`;
-const RETOPIC = `mutation ($id: ID!) { updateChatroom(input: { chatroomId: $id, topic: "Everything" }) { chatroom { id } } }`;
 const BLOCK = `mutation ($id: ID!) { blockUser(input: { userId: $id }) { viewer { id } } }`;
 const REACT = `mutation ($id: ID!) { addReaction(input: { messageId: $id, emoji: "👍" }) { message { id } } }`;
 const SET_TYPING = `mutation ($id: ID!, $typing: Boolean!) { setTyping(input: { chatroomId: $id, typing: $typing }) { ok } }`;
@@ -177,29 +173,6 @@ describe('the cursor over all rooms', () => {
     expect(events.map((event) => event.message.body)).toEqual(['reached', 'on']);
   });
 });
-
-test.each([
-  ['nothing else', async () => undefined],
-  ['another message', (ann: Person, room: string) => send(ann, room, 'last words')],
-  ['another topic', (ann: Person, room: string) => ann.ask(RETOPIC, { id: room })],
-])(
-  'a stream of a room that is deleted while it opens ends with NOT_FOUND, where %s came in between',
-  async (_, happen) => {
-    const server = await startTestServer();
-    const { ann, ben, room } = await world(server);
-    const id = keyOf('Chatroom', room);
-    const context = await contextOf(server, ben);
-    // The stream has found ben to be a member, and has not yet looked at the log.
-    await requireMembership(context, id);
-    await happen(ann, room);
-    await ann.ask(DELETE, { id: room });
-    await swept(server);
-    const events = await followChatroom(context, id, null, { only: 'MESSAGE_ADDED' });
-    await expect(events.next()).rejects.toMatchObject({ code: 'NOT_FOUND' });
-    await events.return?.();
-    await expect.poll(() => server.node.tails.size()).toBe(0);
-  },
-);
 
 test('adding who is a member already marks nothing as read for them', async () => {
   const server = await startTestServer();

@@ -133,6 +133,12 @@ export async function endSessions(query: Database['query'], condition: Sql): Pro
   await query(sql`UPDATE sessions SET ended_at = now() WHERE ended_at IS NULL AND ${condition}`);
 }
 
+/** Clears away tokens that have run out: they prove nothing any more, not even theft. */
+export async function pruneTokens({ query }: Pick<Database, 'query'>): Promise<void> {
+  await query(sql`DELETE FROM refresh_tokens WHERE expires_at < now()`);
+  await query(sql`DELETE FROM mail_tokens WHERE expires_at < now()`);
+}
+
 /** Where a request comes from, cut to what is worth keeping. */
 export function originOf(ipAddress: string | undefined, userAgent: string | null | undefined): Origin {
   return { ipAddress: ipAddress ?? null, userAgent: userAgent?.slice(0, 300) ?? null };

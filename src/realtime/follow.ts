@@ -1,3 +1,4 @@
+import { resyncRequired } from './cursor.ts';
 import type { LogEvent } from './log.ts';
 import type { TailReader, Tails } from './tails.ts';
 
@@ -77,6 +78,11 @@ export function follow(tails: Tails, start: Iterable<readonly [chatroomId: strin
       }
       const event = room.page.shift();
       if (!event) continue;
+      if (event.seq !== room.position + 1) {
+        // The log has no holes: what is missing was cleared away while this follower was far behind.
+        end();
+        throw resyncRequired('What followed has been cleared away.');
+      }
       room.position = event.seq;
       ready.add(chatroomId);
       return { value: event, done: false };

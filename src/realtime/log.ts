@@ -72,3 +72,21 @@ async function requireUnpruned(database: Database, chatroomId: string, seq: numb
     SELECT seq FROM events WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq} ORDER BY seq LIMIT 1`);
   if (next?.seq !== seq + 1) throw resyncRequired('What followed this cursor has been cleared away.');
 }
+
+/** How many events are cleared away at once. */
+const BATCH = 10_000;
+
+/**
+ * Clears away what is older than so many days; of each room the last event stays, so that a cursor can be told from one that
+ * is too old. In the order of the log, so that what is left of a room never has a hole.
+ */
+export async function pruneLog(database: Database, days: number): Promise<void> {
+  const prune = sql`
+    DELETE FROM events e USING (
+      SELECT o.chatroom_id, o.seq FROM events o JOIN chatrooms c ON c.id = o.chatroom_id
+        WHERE o.created_at < now() - make_interval(days => ${days}) AND o.seq < c.last_seq
+        ORDER BY o.chatroom_id, o.seq LIMIT ${BATCH}
+    ) old WHERE e.chatroom_id = old.chatroom_id AND e.seq = old.seq RETURNING 1`;
+  while ((await database.query(prune)).length > 0);
+  await database.query(sql`DELETE FROM endings WHERE ended_at < now() - interval '1 day'`);
+}

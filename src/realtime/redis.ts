@@ -11,6 +11,9 @@ export interface HastyRedis {
 }
 
 const LONGEST_ANSWER_MS = 500;
+/** A half-open connection is noticed within the sum of the two. */
+const PING_MS = 3_000;
+const LONGEST_PONG_MS = 3_000;
 
 /** By default ioredis keeps what it cannot send, and waits for 10 s. */
 export function connectHastily(url: string, log: Logger): HastyRedis {
@@ -43,10 +46,34 @@ export function connectHastily(url: string, log: Logger): HastyRedis {
   };
 }
 
-/** A connection for subscriptions, which keeps trying, and takes its channels up again when it is back. */
+/**
+ * A connection for subscriptions, which keeps trying, and takes its channels up again when it is back. One that is half open,
+ * of which TCP says nothing for a quarter of an hour, is noticed by pinging it.
+ */
 export function connectPatiently(url: string, log: Logger): Redis {
-  const client = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: backOff });
+  const client = new Redis(url, {
+    maxRetriesPerRequest: null,
+    disconnectTimeout: LONGEST_ANSWER_MS,
+    retryStrategy: backOff,
+  });
   sayWhenAway(client, log);
+  const pinging = setInterval(() => {
+    if (client.status !== 'ready') return;
+    const giveUp = setTimeout(() => {
+      client.disconnect(true);
+    }, LONGEST_PONG_MS);
+    client.ping().then(
+      () => {
+        clearTimeout(giveUp);
+      },
+      () => {
+        clearTimeout(giveUp);
+      },
+    );
+  }, PING_MS).unref();
+  client.once('end', () => {
+    clearInterval(pinging);
+  });
   return client;
 }
 

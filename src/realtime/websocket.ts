@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
 import type { ExecutionArgs, GraphQLError } from 'graphql';
 import type { ServerOptions, SubscribePayload } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
@@ -57,7 +58,8 @@ const TRY_AGAIN_LATER = 1013;
 /** Serves GraphQL over WebSocket (graphql-transport-ws) on the HTTP server's port. */
 export function serveWebSockets(options: WebSocketServing & { server: Server; path: string }): {
   count(): number;
-  close(): Promise<void>;
+  /** Closes all sockets with 1012, spread over so long that those who come back do not come at once. */
+  close(spreadMs: number): Promise<void>;
 } {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAYLOAD, perMessageDeflate: false });
 
@@ -132,8 +134,13 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
 
   return {
     count: () => sockets.clients.size,
-    async close() {
-      for (const socket of sockets.clients) socket.close(SERVICE_RESTART, 'The server restarts. Come back.');
+    async close(spreadMs) {
+      const all = [...sockets.clients];
+      const closings = all.map(async (socket, i) => {
+        await setTimeout((spreadMs * i) / all.length);
+        socket.close(SERVICE_RESTART, 'The server restarts. Come back.');
+      });
+      await Promise.all(closings);
       await graphql.dispose();
     },
   };
@@ -162,10 +169,11 @@ function writeStraight(
         const frame = `${head}${serialize(value)}}`;
         if (socket.bufferedAmount < MOST_BUFFERED) socket.send(frame);
         else
-          await new Promise<void>((resolve) => { socket.send(frame, () => {
+          await new Promise<void>((resolve) => {
+            socket.send(frame, () => {
               resolve();
-            }); },
-          );
+            });
+          });
       }
     },
     async return() {

@@ -1,4 +1,4 @@
-import { type Entry, type EntryOf, type FinalState, only } from './history.ts';
+import { type Entry, type EntryOf, type FinalState, groupBy, only } from './history.ts';
 
 export interface Finding {
   kind:
@@ -63,7 +63,7 @@ export function check(entries: readonly Entry[], final: FinalState): Finding[] {
   checkIds(entries, find);
   for (const reading of readings) {
     checkOrder(reading, hidden, find);
-    checkContents(reading, stored, sent, find);
+    checkContents(reading, stored, find);
     checkComplete(reading, final, sent, hidden, find);
     checkAuthority(reading, entries, stored, sent, hidden, find);
   }
@@ -78,14 +78,14 @@ type Find = (kind: Finding['kind'], detail: string) => void;
 type Sent = ReadonlyMap<string, EntryOf<'sending'>>;
 
 function checkDatabase(entries: readonly Entry[], final: FinalState, sent: Sent, find: Find): void {
-  const rooms = Map.groupBy(final.messages, (message) => message.room);
+  const rooms = groupBy(final.messages, (message) => message.room);
   for (const [room, last] of Object.entries(final.lastNumbers)) {
     const numbers = (rooms.get(room) ?? []).map((message) => message.number).sort((a, b) => a - b);
     const wrong = numbers.findIndex((number, i) => number !== i + 1);
     if (wrong >= 0) find('holed', `${room}: number ${numbers[wrong]} stands where ${wrong + 1} should`);
     else if (numbers.length !== last) find('holed', `${room}: ${numbers.length} messages, but the room counts ${last}`);
   }
-  const byClientId = Map.groupBy(
+  const byClientId = groupBy(
     final.messages.filter((message) => message.clientMessageId !== null),
     (message) => message.clientMessageId as string,
   );
@@ -256,7 +256,7 @@ function findHidden(entries: readonly Entry[]): Hidden[] {
 }
 
 function findReadings(entries: readonly Entry[]): Reading[] {
-  const own = Map.groupBy(only(entries, 'began', 'received'), (entry) => entry.who);
+  const own = groupBy(only(entries, 'began', 'received'), (entry) => entry.who);
   return [...own].map(([name, mine]) => {
     const [began] = only(mine, 'began');
     return {

@@ -219,7 +219,10 @@ export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast
     for (await pause(1_000, 4_000); !stopped; await pause(1_500, 6_000)) await act();
   };
   const acting = Promise.all([
-    ...cast.volatile.map((person) => repeat(() => removeAndAdd(person, pick(random, cast.rooms)))),
+    ...cast.volatile.map((person, i) =>
+      // Mostly the room that they read.
+      repeat(() => removeAndAdd(person, pick(random, [...cast.rooms, ...cast.rooms.slice(i, i + 1)]))),
+    ),
     ...cast.blockers.map((person) => repeat(() => blockAndUnblock(person, pick(random, cast.writers)))),
   ]);
   return {

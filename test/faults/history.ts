@@ -46,6 +46,18 @@ export function only<What extends Kind>(entries: readonly Entry[], ...kinds: Wha
   return entries.filter((entry): entry is EntryOf<What> => (kinds as Kind[]).includes(entry.what));
 }
 
+/** As Map.groupBy, which Node 20 has not. */
+export function groupBy<Key, Item>(items: Iterable<Item>, keyOf: (item: Item) => Key): Map<Key, Item[]> {
+  const groups = new Map<Key, Item[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
+}
+
 /** What the database holds when all is over. */
 export interface FinalState {
   messages: {

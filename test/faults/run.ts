@@ -1,23 +1,25 @@
+import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { check, type Finding } from './checker.ts';
 import { gather, startActors, startWriters } from './clients.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 import { runSchedule } from './faults.ts';
-import { createHistory, type FinalState, type History } from './history.ts';
+import { createHistory, type FinalState, groupBy, type History } from './history.ts';
 import { clearUpAtExit } from './processes.ts';
 import { type Reader, startReaders } from './readers.ts';
 import { type FaultKind, makeSchedule, mulberry32, plannedMs } from './schedule.ts';
 import { type Latency, measure } from './stats.ts';
 
-const USAGE = `tsx test/faults/run.ts [--seeds N] [--first SEED] [--faults N] [--messages N] [--only KIND]… [--program FILE]
+const USAGE = `tsx test/faults/run.ts [--seeds N] [--first SEED] [--faults N] [--messages N] [--only KIND]… [--program FILE] [--history FILE]
 
   --seeds N      how many schedules, each of a seed of its own (2)
   --first SEED   the first of them (1)
   --faults N     how many faults each has (12)
-  --messages N   about how many messages are sent meanwhile (4000)
+  --messages N   about how many messages are sent meanwhile (3000)
   --only KIND    no faults but of this kind, such as "node killed"
   --program FILE the built program, in place of the sources
+  --history FILE where the history of each seed is written, a line each
 `;
 
 const NODES = 3;
@@ -33,6 +35,7 @@ interface Options {
   messages: number;
   kinds: FaultKind[] | undefined;
   program: string | undefined;
+  history: string | undefined;
 }
 
 async function runSeed(seed: number, options: Options): Promise<Finding[]> {
@@ -71,6 +74,7 @@ async function runSeed(seed: number, options: Options): Promise<Finding[]> {
   await acting.stop();
   await writing.stop();
   const final = await readFinalState(cluster);
+  for (const reader of readers) reader.settle();
   say(seed, began, 'waiting until all have caught up');
   await caughtUp(readers, final);
   await Promise.all(readers.map((reader) => reader.stop()));
@@ -78,6 +82,11 @@ async function runSeed(seed: number, options: Options): Promise<Finding[]> {
   await Promise.all(slow.map((proxy) => proxy.close()));
   stopWatch();
 
+  if (options.history !== undefined)
+    await writeFile(
+      `${options.history}.${seed}`,
+      history.entries.map((entry) => `${JSON.stringify(entry)}\n`),
+    );
   const findings = check(history.entries, final);
   const stats = measure(history.entries);
   const { sent, acknowledged } = writing.counts;
@@ -129,7 +138,7 @@ function watchLateness(history: History): () => void {
 }
 
 function report(findings: readonly Finding[]): void {
-  for (const [kind, each] of Map.groupBy(findings, (finding) => finding.kind)) {
+  for (const [kind, each] of groupBy(findings, (finding) => finding.kind)) {
     process.stdout.write(`        ${kind}: ${each.length}\n`);
     for (const { detail } of each.slice(0, 12)) process.stdout.write(`          ${detail}\n`);
   }
@@ -153,7 +162,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       ...{ seeds: { ...text, default: '2' }, first: { ...text, default: '1' }, faults: { ...text, default: '12' } },
-      ...{ messages: { ...text, default: '4000' }, only: { ...text, multiple: true }, program: text },
+      ...{ messages: { ...text, default: '3000' }, only: { ...text, multiple: true }, program: text, history: text },
       help: { type: 'boolean' },
     },
   });
@@ -161,7 +170,7 @@ async function main(): Promise<void> {
   clearUpAtExit();
   const options = {
     ...{ faults: Number(values.faults), messages: Number(values.messages) },
-    ...{ kinds: values.only as FaultKind[] | undefined, program: values.program },
+    ...{ kinds: values.only as FaultKind[] | undefined, program: values.program, history: values.history },
   };
   const failed: number[] = [];
   for (let seed = Number(values.first), left = Number(values.seeds); left > 0; seed += 1, left -= 1)

@@ -51,6 +51,7 @@ export async function startTestServer(
     NODE_ENV: 'test',
     // One person of a test is many clients; the limit has a test of its own.
     MAX_SOCKETS_PER_USER: '1000',
+    ...(process.env['SHARED_EXECUTION'] ? { SHARED_EXECUTION: process.env['SHARED_EXECUTION'] } : {}),
     ...(options.redisUrl ? { REDIS_URL: options.redisUrl } : {}),
     ...options.env,
   });
@@ -63,8 +64,8 @@ export async function startTestServer(
   });
   nodes.set(server.url, server.node);
   let stopped: Promise<void> | undefined;
-  const stop = () => (stopped ??= server.stop());
-  onTestFinished(stop, 60_000);
+  const stop = (spreadMs = 0) => (stopped ??= server.stop(spreadMs));
+  onTestFinished(() => stop(), 60_000);
   return {
     ...server,
     stop,

@@ -1,0 +1,208 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, request as forward } from 'node:http';
+import { type AddressInfo, connect as dial } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createServiceToken } from '../src/auth/services.ts';
+import { PASSWORD, type Person, request, signUp } from './support/client.ts';
+import { startTestServer } from './support/server.ts';
+import { CREATE_CHATROOM, send, world } from './support/world.ts';
+
+const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { chatroomId: $id, userIds: $users }) { chatroom { id } } }`;
+const RENAME = `mutation ($id: ID!) { updateChatroom(input: { chatroomId: $id, name: "Echoes" }) { chatroom { id } } }`;
+const DELETE = `mutation ($id: ID!) { deleteMessage(input: { messageId: $id }) { message { id } } }`;
+const SYSTEM = `mutation ($id: ID!, $body: String!) { sendSystemMessage(input: { chatroomId: $id, body: $body }) { onlineRecipients } }`;
+const HISTORY = `query ($id: ID!) { chatroom(id: $id) { messages(first: 100) { nodes { kind body clientMessageId sender { username } } } } }`;
+
+/** Runs the bot; it is ended with the test. */
+function runEcho(url: string, password = PASSWORD) {
+  const child = spawn(process.execPath, ['examples/echo.mjs'], {
+    env: {
+      PATH: process.env['PATH'],
+      PARLEY_URL: `${url}/graphql`,
+      PARLEY_USERNAME: 'echo',
+      PARLEY_PASSWORD: password,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const exited = once(child, 'exit') as Promise<[number | null]>;
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await exited;
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  return {
+    output: () => output,
+    ended: exited.then(([code]) => code),
+    isRunning: () => child.exitCode === null && child.signalCode === null,
+  };
+}
+
+/** Runs the bot, and answers when it says that it listens. */
+async function startEcho(url: string) {
+  const bot = runEcho(url);
+  await expect.poll(bot.output).toMatch(/^echo listens\.$/m);
+  return bot;
+}
+
+/** What was said in a room, and by whom: nobody in a SYSTEM message. */
+async function said(person: Person, room: string): Promise<string[]> {
+  const { nodes } = (await person.ask(HISTORY, { id: room })).chatroom.messages;
+  return nodes.map(({ kind, sender, body }: any) => (kind === 'SYSTEM' ? `(${body})` : `${sender.username}: ${body}`));
+}
+
+async function direct(person: Person, other: Person): Promise<string> {
+  const input = { kind: 'DIRECT', memberIds: [other.id] };
+  return (await person.ask(CREATE_CHATROOM, { input })).createChatroom.chatroom.id;
+}
+
+/** Says something, and waits for it to be answered: the bot takes one message of a room after the other. */
+async function answered(person: Person, room: string, body: string): Promise<void> {
+  await send(person, room, body);
+  await expect.poll(() => said(person, room)).toContain(`echo: ${body}`);
+}
+
+describe('the echo bot', () => {
+  test('answers in a direct room and in a group that it is added to, to whoever speaks, but neither itself nor SYSTEM messages', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room: group } = await world(server);
+    const echo = await signUp(server.url, 'echo');
+    await send(ann, group, 'before echo');
+    const bot = await startEcho(server.url);
+
+    const room = await direct(ben, echo);
+    await answered(ben, room, 'Hello, is anyone there?');
+    await ann.ask(ADD, { id: group, users: [echo.id] });
+    await answered(ann, group, 'Welcome');
+    await ann.ask(RENAME, { id: group });
+    const headers = { authorization: `Bearer ${await createServiceToken(server.node.database, 'billing')}` };
+    expect((await request(server.url, SYSTEM, { id: group, body: 'A notice' }, headers)).errors).toBeUndefined();
+    await answered(ben, group, ' with spaces, 改行\nand 👍 ');
+    await answered(ben, room, 'still there?');
+    // By its answer to the last of each room it has seen all that was before, its own answers too.
+    expect(await said(ann, group)).toEqual([
+      ...['ann: before echo', '(null)', 'ann: Welcome', 'echo: Welcome', '(null)', '(A notice)'],
+      ...['ben:  with spaces, 改行\nand 👍 ', 'echo:  with spaces, 改行\nand 👍 '],
+    ]);
+    expect(await said(ben, room)).toEqual([
+      ...['ben: Hello, is anyone there?', 'echo: Hello, is anyone there?'],
+      ...['ben: still there?', 'echo: still there?'],
+    ]);
+    // In a room that it is in no more it is silent, and elsewhere it goes on.
+    await echo.ask('mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) { chatroomId } }', { id: group });
+    await send(ann, group, 'without echo');
+    await answered(ben, room, 'and now?');
+    expect((await said(ann, group)).slice(-2)).toEqual(['(null)', 'ann: without echo']);
+    expect(bot.isRunning()).toBe(true);
+  });
+
+  test('answers exactly once what was said while its server was away', { timeout: 90_000 }, async () => {
+    const first = await startTestServer();
+    const elsewhere = await startTestServer({ databaseUrl: first.databaseUrl });
+    const { ann, ben, eve } = await world(elsewhere);
+    const echo = await signUp(elsewhere.url, 'echo');
+    await startEcho(first.url);
+    const [room, other] = [await direct(ben, echo), await direct(ann, echo)];
+    await answered(ben, room, 'one');
+    await first.stop();
+    await send(ben, room, 'two');
+    await ben.ask(DELETE, await send(ben, room, 'never mind'));
+    await send(ben, room, 'three');
+    await send(ann, other, 'four');
+    // A room that it has not known.
+    const unknown = await direct(eve, echo);
+    await send(eve, unknown, 'five');
+    expect(await said(ben, room)).toHaveLength(5);
+
+    const again = await startTestServer({
+      databaseUrl: first.databaseUrl,
+      env: { PORT: new URL(first.url).port },
+    });
+    expect(again.url).toBe(first.url);
+    for (const [person, id, body] of [
+      [ben, room, 'three'],
+      [ann, other, 'four'],
+      [eve, unknown, 'five'],
+    ] as const)
+      await expect.poll(() => said(person, id), { timeout: 60_000 }).toContain(`echo: ${body}`);
+    await answered(ben, room, 'six');
+    expect(await said(ben, room)).toEqual([
+      ...['ben: one', 'echo: one', 'ben: two', 'ben: null', 'ben: three', 'echo: two', 'echo: three'],
+      ...['ben: six', 'echo: six'],
+    ]);
+    expect(await said(ann, other)).toEqual(['ann: four', 'echo: four']);
+    expect(await said(eve, unknown)).toEqual(['eve: five', 'echo: five']);
+    // By these the server tells a second answer to the same message.
+    const { nodes } = (await ben.ask(HISTORY, { id: room })).chatroom.messages;
+    expect(nodes.flatMap((message: any) => message.clientMessageId ?? [])).toEqual(
+      [1, 3, 5, 8].map((number) => `echo ${number}`),
+    );
+  });
+
+  test('sends an answer later that could not be sent at once', { timeout: 60_000 }, async () => {
+    const server = await startTestServer();
+    const { ben } = await world(server);
+    const echo = await signUp(server.url, 'echo');
+    const network = await startNetwork(server.url);
+    await startEcho(network.url);
+    const room = await direct(ben, echo);
+    await answered(ben, room, 'one');
+    network.isBroken = true;
+    await send(ben, room, 'two');
+    await expect.poll(() => network.dropped).toBeGreaterThan(0);
+    network.isBroken = false;
+    await expect.poll(() => said(ben, room), { timeout: 30_000 }).toContain('echo: two');
+    await answered(ben, room, 'three');
+    expect(await said(ben, room)).toEqual(['one', 'two', 'three'].flatMap((body) => [`ben: ${body}`, `echo: ${body}`]));
+  });
+
+  test('a wrong password ends it with the reason', async () => {
+    const server = await startTestServer();
+    await signUp(server.url, 'echo');
+    const bot = runEcho(server.url, 'not the password');
+    expect(await bot.ended).toBe(1);
+    expect(bot.output()).toContain('The name or the password is wrong.');
+  });
+});
+
+/** What lies between a client and a server, over which WebSockets that are open go on while requests are lost. */
+async function startNetwork(url: string) {
+  const { hostname, port } = new URL(url);
+  const network = { url: '', isBroken: false, dropped: 0 };
+  const proxy = createServer((incoming, response) => {
+    if (network.isBroken) {
+      network.dropped += 1;
+      incoming.socket.destroy();
+      return;
+    }
+    const { method, headers, url: path } = incoming;
+    const onward = forward({ hostname, port, method, headers, path }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    incoming.pipe(onward);
+  });
+  proxy.on('upgrade', (incoming, socket, head) => {
+    const onward = dial(Number(port), hostname, () => {
+      const headers = incoming.rawHeaders.flatMap((name, i, all) => (i % 2 ? [] : [`${name}: ${all[i + 1] ?? ''}`]));
+      onward.write(`GET ${incoming.url ?? ''} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`);
+      onward.write(head);
+      socket.pipe(onward).pipe(socket);
+    });
+    for (const side of [socket, onward]) side.on('error', () => undefined);
+    onTestFinished(() => {
+      onward.destroy();
+      socket.destroy();
+    });
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  onTestFinished(async () => {
+    proxy.closeAllConnections();
+    proxy.close();
+    await once(proxy, 'close');
+  });
+  network.url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  return network;
+}
