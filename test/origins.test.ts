@@ -369,7 +369,7 @@ describe('what the origins do', () => {
       .getSetCookie()
       .map((line) => line.split(';', 1)[0])
       .join('; ');
-    const { accessToken } = ((await signedIn.json())).data.signIn;
+    const { accessToken } = (await signedIn.json()).data.signIn;
     const browser = createClient({
       url: `${there.url.replace(/^http/, 'ws')}/graphql`,
       webSocketImpl: class extends WebSocket {
@@ -871,7 +871,7 @@ describe('faults of the origins that Parley does not share', () => {
         body: JSON.stringify({ query: '{ users { nodes { id } } }' }),
       });
       expect(response.status, authorization).toBeLessThan(500);
-      expect(codeOf(((await response.json())).errors), authorization).toBe('UNAUTHENTICATED');
+      expect(codeOf((await response.json()).errors), authorization).toBe('UNAUTHENTICATED');
     }
     expect(await connect(server.url, 'a.b.c').closed).toBe(4401);
   });

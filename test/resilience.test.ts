@@ -298,7 +298,7 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
       if (nudges % 50 === 0) await setImmediate();
     }
     // What waited for an answer is let go of while there is none.
-    await expect.poll(() => heap() - before).toBeLessThan(40);
+    await expect.poll(() => heap() - before).toBeLessThan(20);
     redis.signal('SIGCONT');
     await expect.poll(() => (here.node.tails.nudge(id, -3), heard)).toContain(-3);
   });

@@ -653,7 +653,6 @@ describe('signed out', () => {
           ? Promise.race([stream.ended.then(codeOf), stream.taken()])
           : outcome(own.ask(query, variables));
         expect(await answer, query).not.toBe('UNAUTHENTICATED');
-        stream?.stop();
       }
     },
   );

@@ -203,11 +203,10 @@ function checkAuthority(
     for (const each of mine) {
       if (entry.at <= each.done || entry.at >= each.undoAsked || !hides(each, entry.room, truth?.sender)) continue;
       const what = each.room === undefined ? `has blocked ${each.whom}` : `was removed from ${each.room}`;
-      const since = `${name}: ${keyOf(entry)}, ${Math.round(entry.at - each.done)} ms after ${user} ${what}`;
       const begun = sent.get(truth?.clientMessageId ?? '')?.at ?? -Infinity;
-      // No clock and no margin: whoever could read this message could read of the removal.
-      if (begun > each.done) find('unauthorised', `${since}, and sent after that`);
-      else if (entry.at > deadlineOf(each.done, entry.at, entries)) find('unauthorised', since);
+      const late = `${Math.round(entry.at - each.done)} ms after ${user} ${what}`;
+      if (entry.at > deadlineOf(each.done, entry.at, entries))
+        find('unauthorised', `${name}: ${keyOf(entry)}, ${late}${begun > each.done ? ', and sent after that' : ''}`);
     }
   }
 }

@@ -1,0 +1,89 @@
+import { describe, expect, test } from 'vitest';
+import { signUp } from './support/client.ts';
+import { startTestServer } from './support/server.ts';
+import { send, world } from './support/world.ts';
+
+const USUAL = `subscription ($room: ID!, $after: String) { messageAdded(chatroomId: $room, after: $after) {
+  cursor chatroom { id name kind } message { id number body createdAt sender { id username nickname } } } }`;
+const PERSONAL = `subscription ($room: ID!) { messageAdded(chatroomId: $room) {
+  chatroom { unreadCount opponent { username } viewerMembership { user { username } } }
+  message { body sender { viewerIsFriend } reactions { viewerHasReacted } } } }`;
+const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { chatroomId: $id, userIds: $users }) { chatroom { id } } }`;
+const FRIEND = `mutation ($id: ID!) { addFriend(input: { userId: $id }) { status } }`;
+
+describe('sharing of executions', () => {
+  test('an event costs the same number of statements however many listen, and all are told the same', async () => {
+    const server = await startTestServer({ env: { SHARED_EXECUTION: 'on' } });
+    const { ann, ben, room } = await world(server);
+    const cost = async (count: number) => {
+      const streams = Array.from({ length: count }, (_, i) =>
+        (i % 2 ? ann : ben).connect().subscribe(USUAL, { room, after: undefined }),
+      );
+      for (const stream of streams) await stream.taken();
+      await send(ann, room, 'warm');
+      await Promise.all(streams.map((stream) => stream.next()));
+      server.statements();
+      await send(ann, room, 'hello');
+      const events = await Promise.all(streams.map((stream) => stream.next()));
+      expect(new Set(events.map((event) => JSON.stringify(event))).size).toBe(1);
+      const spent = server.statements().length;
+      for (const stream of streams) stream.stop();
+      await Promise.all(streams.map((stream) => stream.ended));
+      return spent;
+    };
+    const one = await cost(1);
+    expect(await cost(30)).toBe(one);
+  });
+
+  test.each(['on', 'off'])('with sharing %s, what depends on the viewer is each one’s own', async (shared) => {
+    const server = await startTestServer({ env: { SHARED_EXECUTION: shared } });
+    const { ann, ben, eve, room } = await world(server);
+    const cem = await signUp(server.url, 'cem');
+    await ann.ask(ADD, { id: room, users: [eve.id, cem.id] });
+    await ben.ask(FRIEND, { id: ann.id });
+    const streams = [ben, eve, cem].map((person) => person.connect().subscribe(PERSONAL, { room }));
+    for (const stream of streams) await stream.taken();
+    await send(eve, room, 'first');
+    await send(ann, room, 'second');
+    const seen = await Promise.all(streams.map((stream) => stream.take(2)));
+    expect(
+      seen.map(([, event]) => [event.chatroom.viewerMembership.user.username, event.message.sender.viewerIsFriend]),
+    ).toEqual([
+      ['ben', true],
+      ['eve', false],
+      ['cem', false],
+    ]);
+    // Eve has written the first herself.
+    expect(seen.map(([, event]) => event.chatroom.unreadCount)).toEqual([2, 1, 2]);
+  });
+
+  test.each(['on', 'off'])(
+    'with sharing %s, variables below the root are each one’s own, cursors to begin after are not asked',
+    async (shared) => {
+      const server = await startTestServer({ env: { SHARED_EXECUTION: shared } });
+      const { ann, ben, room } = await world(server);
+      const query = `subscription ($room: ID!, $after: String, $long: Boolean!) { messageAdded(chatroomId: $room, after: $after) {
+      cursor message { body ...more @include(if: $long) } } } fragment more on Message { number sender { username } }`;
+      const { chatroom } = await ann.ask('query ($id: ID!) { chatroom(id: $id) { cursor } }', { id: room });
+      const long = ben.connect().subscribe(query, { room, long: true });
+      const short = ben.connect().subscribe(query, { room, long: false, after: chatroom.cursor });
+      for (const stream of [long, short]) await stream.taken();
+      await send(ann, room, 'hello');
+      const message = { body: 'hello', number: 1, sender: { username: 'ann' } };
+      expect((await long.next()).message).toEqual(message);
+      expect((await short.next()).message).toEqual({ body: 'hello' });
+    },
+  );
+
+  test('who asks for what they may not see fails alone', async () => {
+    const server = await startTestServer({ env: { SHARED_EXECUTION: 'on' } });
+    const { ann, ben, room } = await world(server);
+    const streams = [ann, ben].map((person) => person.connect().subscribe(USUAL, { room }));
+    for (const stream of streams) await stream.taken();
+    await ben.ask('mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) { chatroomId } }', { id: room });
+    await send(ann, room, 'not for ben');
+    expect(await streams[1]?.ended).toMatchObject([{ extensions: { code: 'NOT_FOUND' } }]);
+    expect((await streams[0]?.take(2))?.map((event) => event.message.body)).toEqual([null, 'not for ben']);
+    expect(streams[1]?.received.map((event) => event.message.body)).not.toContain('not for ben');
+  });
+});
