@@ -10,7 +10,7 @@ interface SchemaTypes {
   DefaultFieldNullability: false;
   Scalars: { DateTime: { Input: Date; Output: Date }; ID: { Input: string; Output: string } };
 }
-type Types = PothosSchemaTypes.ExtendDefaultTypes<SchemaTypes>;
+export type Types = PothosSchemaTypes.ExtendDefaultTypes<SchemaTypes>;
 
 /** The code-first schema. Fields are non-null unless they say otherwise; those of the roots are nullable. */
 export const builder = new SchemaBuilder<SchemaTypes>({

@@ -1,7 +1,6 @@
 import { builder } from '../builder.ts';
-import { requireViewer } from '../context.ts';
 import { keyOf } from '../ids.ts';
-import { Viewer } from '../users/schema.ts';
+import { viewerField } from '../users/schema.ts';
 import { signIn, signUp } from '../users/users.ts';
 import { deleteAccount } from '../users/deletion.ts';
 import { signInWithIdToken } from '../users/identities.ts';
@@ -17,11 +16,7 @@ import { refreshSession, revokeSession, type SignedIn, signOut } from './session
 const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
   description: 'The tokens of a session, and whose it is.',
   fields: (t) => ({
-    viewer: t.field({
-      type: Viewer,
-      description: 'The user who is now signed in.',
-      resolve: (_, _args, context) => requireViewer(context),
-    }),
+    viewer: viewerField(t),
     accessToken: t.exposeString('accessToken', {
       description:
         'Sent as `Authorization: Bearer TOKEN` over HTTP, and as `connectionParams: { authorization }` over WebSocket.',
@@ -157,11 +152,7 @@ const RevokeSessionPayload = builder.objectRef<{ sessionId: string }>('RevokeSes
   description: 'The session that has ended.',
   fields: (t) => ({
     revokedSessionId: t.exposeID('sessionId', { description: 'Its id.' }),
-    viewer: t.field({
-      type: Viewer,
-      description: 'The viewer, with their sessions.',
-      resolve: (_, _args, context) => requireViewer(context),
-    }),
+    viewer: viewerField(t),
   }),
 });
 

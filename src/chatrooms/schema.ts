@@ -4,7 +4,7 @@ import { requireViewer } from '../context.ts';
 import type { Member } from '../database/generated/client.ts';
 import { keyOf } from '../ids.ts';
 import { encodeRoomCursor } from '../realtime/cursor.ts';
-import { User, Viewer } from '../users/schema.ts';
+import { User, Viewer, viewerField } from '../users/schema.ts';
 import { requireUser, userById } from '../users/users.ts';
 import { deleteChatroom, updateChatroom } from './managing.ts';
 import { listOpenChatrooms } from './openChatrooms.ts';
@@ -218,11 +218,7 @@ const DeleteChatroomPayload = builder.objectRef<{ chatroomId: string }>('DeleteC
   description: 'The chatroom that is gone, or hidden.',
   fields: (t) => ({
     deletedChatroomId: t.exposeID('chatroomId', { description: 'Its id.' }),
-    viewer: t.field({
-      type: Viewer,
-      description: 'The viewer, with their chatrooms.',
-      resolve: (_, _args, context) => requireViewer(context),
-    }),
+    viewer: viewerField(t),
   }),
 });
 

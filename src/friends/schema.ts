@@ -1,10 +1,9 @@
 import { blockStateOf, blockUser, listBlocked, unblockUser } from '../blocks/blocks.ts';
 import { builder, connectionArgs, defineConnection } from '../builder.ts';
-import { requireViewer } from '../context.ts';
 import type { FriendRequest as FriendRequestRow, User as UserRow } from '../database/generated/client.ts';
 import { keyOf } from '../ids.ts';
 import { PresenceStatus } from '../presence/schema.ts';
-import { User, UserConnection, Viewer } from '../users/schema.ts';
+import { User, UserConnection, Viewer, viewerField } from '../users/schema.ts';
 import { requireUser } from '../users/users.ts';
 import {
   acceptFriend,
@@ -109,11 +108,7 @@ const FriendshipPayload = builder.objectRef<Befriended>('FriendshipPayload').imp
   fields: (t) => ({
     status: t.expose('status', { type: FriendshipStatus, description: 'Friends, or asked.' }),
     user: t.expose('user', { type: User, description: 'The other.' }),
-    viewer: t.field({
-      type: Viewer,
-      description: 'The viewer, with their friends.',
-      resolve: (_, _args, context) => requireViewer(context),
-    }),
+    viewer: viewerField(t),
   }),
 });
 
@@ -121,11 +116,7 @@ const UserPayload = builder.objectRef<{ user: UserRow }>('UserPayload').implemen
   description: 'It was done.',
   fields: (t) => ({
     user: t.expose('user', { type: User, description: 'The other.' }),
-    viewer: t.field({
-      type: Viewer,
-      description: 'The viewer, with their lists.',
-      resolve: (_, _args, context) => requireViewer(context),
-    }),
+    viewer: viewerField(t),
   }),
 });
 

@@ -1,19 +1,14 @@
 import { builder } from '../builder.ts';
 import { ChatroomPayload, ChatroomTargetInput, MemberRole } from '../chatrooms/schema.ts';
-import { requireViewer } from '../context.ts';
 import { keyOf } from '../ids.ts';
-import { Viewer } from '../users/schema.ts';
+import { viewerField } from '../users/schema.ts';
 import { addChatroomMembers, joinChatroom, leaveChatroom, removeChatroomMember, setMemberRole } from './members.ts';
 
 const LeaveChatroomPayload = builder.objectRef<{ chatroomId: string }>('LeaveChatroomPayload').implement({
   description: 'The chatroom that was left.',
   fields: (t) => ({
     chatroomId: t.exposeID('chatroomId', { description: 'Its id.' }),
-    viewer: t.field({
-      type: Viewer,
-      description: 'The viewer, with their chatrooms.',
-      resolve: (_, _args, context) => requireViewer(context),
-    }),
+    viewer: viewerField(t),
   }),
 });
 

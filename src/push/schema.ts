@@ -1,9 +1,8 @@
 import { builder } from '../builder.ts';
-import { requireViewer } from '../context.ts';
 import type { PushDevice as PushDeviceRow } from '../database/generated/client.ts';
 import { PushPlatform as platforms } from '../database/generated/enums.ts';
 import { keyOf } from '../ids.ts';
-import { Viewer } from '../users/schema.ts';
+import { Viewer, viewerField } from '../users/schema.ts';
 import { listPushDevices, pushDeviceById, registerPushDevice, unregisterPushDevice } from './push.ts';
 
 const PushPlatform = builder.enumType('PushPlatform', {
@@ -55,11 +54,7 @@ const UnregisterPushDevicePayload = builder.objectRef<{ deviceId: string }>('Unr
   description: 'The device that was forgotten.',
   fields: (t) => ({
     deletedDeviceId: t.exposeID('deviceId', { description: 'Its id.' }),
-    viewer: t.field({
-      type: Viewer,
-      description: 'The viewer, with their devices.',
-      resolve: (_, _args, context) => requireViewer(context),
-    }),
+    viewer: viewerField(t),
   }),
 });
 

@@ -2,10 +2,9 @@ import { builder, connectionArgs } from '../builder.ts';
 import type { Message as MessageRow } from '../database/generated/client.ts';
 import type { VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
-import { requireViewer } from '../context.ts';
 import { keyOf } from '../ids.ts';
 import { Message } from '../messages/schema.ts';
-import { UserConnection, Viewer } from '../users/schema.ts';
+import { UserConnection, Viewer, viewerField } from '../users/schema.ts';
 import { countAllUnread, countUnread, followSeen, isSeenByAll, listSeenBy, markRead } from './reading.ts';
 
 builder.objectField(Chatroom, 'unreadCount', (t) =>
@@ -48,11 +47,7 @@ const MarkReadPayload = builder.objectRef<{ chatroom: VisibleChatroom }>('MarkRe
   description: 'The room, and the viewer with their unread counts.',
   fields: (t) => ({
     chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room.' }),
-    viewer: t.field({
-      type: Viewer,
-      description: 'The viewer.',
-      resolve: (_, _args, context) => requireViewer(context),
-    }),
+    viewer: viewerField(t),
   }),
 });
 

@@ -1,4 +1,5 @@
-import { builder, connectionArgs, defineConnection } from '../builder.ts';
+import type { ObjectFieldBuilder } from '@pothos/core';
+import { builder, connectionArgs, defineConnection, type Types } from '../builder.ts';
 import { requireViewer } from '../context.ts';
 import type { Session as SessionRow, User as UserRow } from '../database/generated/client.ts';
 import { FriendPolicy as friendPolicies } from '../database/generated/enums.ts';
@@ -127,6 +128,15 @@ builder.queryFields((t) => ({
   }),
 }));
 
+/** The viewer as they are after a mutation, or at an event. */
+export function viewerField<Payload extends object>(t: ObjectFieldBuilder<Types, Payload>) {
+  return t.field({
+    type: Viewer,
+    description: 'The viewer as they are now.',
+    resolve: (_, _args, context) => requireViewer(context),
+  });
+}
+
 const UpdateProfileInput = builder.inputType('UpdateProfileInput', {
   description: 'What to change: an absent field stays, null clears it.',
   fields: (t) => ({
@@ -140,11 +150,7 @@ const UpdateProfileInput = builder.inputType('UpdateProfileInput', {
 const ViewerPayload = builder.objectRef<object>('ViewerPayload').implement({
   description: 'The viewer as they are now.',
   fields: (t) => ({
-    viewer: t.field({
-      type: Viewer,
-      description: 'The viewer.',
-      resolve: (_, _args, context) => requireViewer(context),
-    }),
+    viewer: viewerField(t),
   }),
 });
 

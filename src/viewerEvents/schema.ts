@@ -1,10 +1,9 @@
 import { builder } from '../builder.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
-import { requireViewer } from '../context.ts';
 import { FriendshipStatus } from '../friends/schema.ts';
 import { encodeId } from '../ids.ts';
 import { countAllUnread, countUnread } from '../reading/reading.ts';
-import { User, Viewer } from '../users/schema.ts';
+import { User, viewerField } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
 import { followViewer, type ViewerEvent as Event } from './viewerEvents.ts';
 
@@ -37,11 +36,7 @@ const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('Frien
       nullable: true,
       description: 'Friends, or asked for; null where neither is left.',
     }),
-    viewer: t.field({
-      type: Viewer,
-      description: 'The viewer, with their lists.',
-      resolve: (_, _args, context) => requireViewer(context),
-    }),
+    viewer: viewerField(t),
   }),
 });
 
