@@ -35,7 +35,10 @@ async function answer({ chatroom, message }) {
   try {
     await ask(query, { input }, session.accessToken);
   } catch (error) {
-    if (error.code !== 'TOKEN_EXPIRED') return console.error(`${error.code}: ${error.message}`);
+    // What would be refused again, such as across a block, is left; all else is tried again from where it was.
+    if (['BLOCKED', 'CONFLICT', 'NOT_FOUND'].includes(error.code))
+      return console.error(`${error.code}: ${error.message}`);
+    if (error.code !== 'TOKEN_EXPIRED') throw error;
     await signIn();
     await answer({ chatroom, message });
   }
@@ -45,11 +48,11 @@ await signIn();
 const client = createClient({
   url: url.replace(/^http/, 'ws'),
   webSocketImpl: WebSocket,
-  // 4403: the access token has run out; the next connection has another.
+  // 4403: the access token has run out, 4401: the session has ended. The next connection has another.
   connectionParams: () => ({ authorization: `Bearer ${session.accessToken}` }),
   retryAttempts: Infinity,
   shouldRetry: () => true,
-  on: { closed: (event) => event.code === 4403 && signIn() },
+  on: { closed: (event) => [4401, 4403].includes(event.code) && signIn().catch(console.error) },
 });
 const subscription = `subscription ($after: String) {
   messageAdded(after: $after) { cursor chatroom { id } message { number kind body sender { id } } }

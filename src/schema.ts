@@ -15,15 +15,28 @@ import './typing/schema.ts';
 import './users/schema.ts';
 import './viewerEvents/schema.ts';
 import { builder } from './builder.ts';
-import type { Context } from './context.ts';
+import { type Context, requireViewer } from './context.ts';
+
+/** What can be done signed out; the last one is for services. Everything else wants a viewer before it looks at its input. */
+const OPEN_MUTATIONS = new Set([
+  'signUp',
+  'signIn',
+  'signInWithIdToken',
+  'refreshSession',
+  'verifyEmail',
+  'requestPasswordReset',
+  'resetPassword',
+  'sendSystemMessage',
+]);
 
 /** The schema of all features. */
 export function buildSchema(): GraphQLSchema {
   const schema = builder.toSchema();
   for (const field of Object.values(schema.getMutationType()?.getFields() ?? {})) {
-    const { resolve } = field;
+    const { name, resolve } = field;
     // What was read before a write must not be answered after it.
     field.resolve = async (source, args, context: Context, info) => {
+      if (!OPEN_MUTATIONS.has(name)) requireViewer(context);
       try {
         return await resolve?.(source, args, context, info);
       } finally {

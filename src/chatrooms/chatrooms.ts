@@ -94,6 +94,7 @@ export async function requireRoomOf(context: Context, chatroomId: string): Promi
  * @throws ChatError `NOT_FOUND` for strangers, as for a room that does not exist
  */
 export async function requireMembership(context: Context, chatroomId: string | null): Promise<VisibleChatroom> {
+  requireViewer(context);
   const chatroom = chatroomId === null ? null : await chatroomById(context, chatroomId);
   if (!chatroom?.viewerRole) throw notFound('chatroom');
   return chatroom;

@@ -1,4 +1,4 @@
-import { createWriteStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Database, sql, type Sql } from '../database/database.ts';
@@ -26,11 +26,14 @@ const BATCH = 1_000;
 export async function exportChatroom(exporting: Exporting, chatroomId: string, file: string): Promise<number> {
   const decoded = decodeId(chatroomId);
   const id = decoded?.type === 'Chatroom' ? decoded.key : chatroomId;
-  const room = await findChatroom(exporting.database, id);
-  if (!room) throw new Error(`There is no chatroom ${chatroomId}.`);
-  const { lastNumber, ...head } = room;
-  const messages = readInBatches<ExportedMessage>(exporting, lastNumber, (after) => messagesAfter(id, after));
-  return writeWithMessages(file, head, messages);
+  return atOneMoment(exporting.database, async (query) => {
+    const room = await findChatroom(query, id);
+    if (!room) throw new Error(`There is no chatroom ${chatroomId}.`);
+    const { lastNumber, ...head } = room;
+    const { progress } = exporting;
+    const messages = readInBatches<ExportedMessage>(query, progress, lastNumber, (after) => messagesAfter(id, after));
+    return writeWithMessages(file, head, messages);
+  });
 }
 
 /**
@@ -40,17 +43,26 @@ export async function exportChatroom(exporting: Exporting, chatroomId: string, f
  * @throws Error a sentence for whoever runs the command
  */
 export async function exportUser(exporting: Exporting, username: string, file: string): Promise<number> {
-  const user = await exporting.database.prisma.user.findUnique({
-    where: { usernameKey: nameKey(username) },
-    select: { id: true },
+  return atOneMoment(exporting.database, async (query) => {
+    const [user] = await query<{ id: string; total: number }>(sql`
+      SELECT u.id, (SELECT count(*)::int FROM messages m WHERE m.sender_id = u.id) AS total
+        FROM users u WHERE u.username_key = ${nameKey(username)}`);
+    if (!user) throw new Error(`There is no user "${username}".`);
+    const [head] = await query<Omit<ExportedUser, 'messages'>>(userHead(user.id));
+    const { progress } = exporting;
+    const messages = readInBatches<ExportedUser['messages'][number]>(query, progress, user.total, (_, count) =>
+      messagesOf(user.id, count),
+    );
+    return writeWithMessages(file, head ?? {}, messages);
   });
-  if (!user) throw new Error(`There is no user "${username}".`);
-  const [head] = await exporting.database.query<Omit<ExportedUser, 'messages'>>(userHead(user.id));
-  const total = await exporting.database.prisma.message.count({ where: { senderId: user.id } });
-  const messages = readInBatches<ExportedUser['messages'][number]>(exporting, total, (_, count) =>
-    messagesOf(user.id, count),
-  );
-  return writeWithMessages(file, head ?? {}, messages);
+}
+
+/** What is read is what had been committed when the first of it was read, whatever is written meanwhile. */
+function atOneMoment<Result>(database: Database, read: (query: Database['query']) => Promise<Result>): Promise<Result> {
+  return database.transaction(async (query) => {
+    await query(sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`);
+    return read(query);
+  });
 }
 
 /** Writes the head of an export with its messages behind it, without holding them all. */
@@ -64,14 +76,17 @@ async function writeWithMessages(file: string, head: object, messages: AsyncIter
     }
     yield '\n]}\n';
   }
-  // Only the one who exports may read it.
-  await pipeline(Readable.from(lines()), createWriteStream(file, { mode: 0o600 }));
+  // Only the one who exports may read it, also where the file was there before.
+  const handle = await open(file, 'w', 0o600);
+  await handle.chmod(0o600);
+  await pipeline(Readable.from(lines()), handle.createWriteStream());
   return count;
 }
 
 /** Reads by the number of the last one and by how many there were, whichever the statement goes by. */
 async function* readInBatches<Row extends { number: number }>(
-  { database, progress }: Exporting,
+  query: Database['query'],
+  progress: Progress,
   total: number,
   statement: (after: number, count: number) => Sql,
 ): AsyncGenerator<Row> {
@@ -79,7 +94,7 @@ async function* readInBatches<Row extends { number: number }>(
   let after = 0;
   let count = 0;
   for (;;) {
-    const rows = await database.query<Row>(statement(after, count));
+    const rows = await query<Row>(statement(after, count));
     yield* rows;
     progress.advance(rows.length);
     after = rows.at(-1)?.number ?? after;
@@ -93,11 +108,11 @@ async function* readInBatches<Row extends { number: number }>(
 const at = (column: Sql): Sql => sql`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
 async function findChatroom(
-  database: Database,
+  query: Database['query'],
   id: string,
 ): Promise<(Omit<ExportedChatroom, 'messages'> & { lastNumber: number }) | null> {
   if (decodeId(Buffer.from(`Chatroom:${id}`).toString('base64url')) === null) return null;
-  const [found] = await database.query<Omit<ExportedChatroom, 'messages'> & { lastNumber: number }>(sql`
+  const [found] = await query<Omit<ExportedChatroom, 'messages'> & { lastNumber: number }>(sql`
     SELECT 'chatroom' AS parley, 1 AS version, c.last_number AS "lastNumber",
       json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'topic', c.topic, 'ownerId', c.owner_id,
         'createdAt', ${at(sql`c.created_at`)}, 'updatedAt', ${at(sql`c.updated_at`)}) AS chatroom,
@@ -117,9 +132,11 @@ async function findChatroom(
 
 const messagesAfter = (chatroomId: string, after: number): Sql => sql`
   SELECT m.number, m.kind, m.sender_id AS "senderId", m.body, m.system_event AS "systemEvent", m.subject_id AS "subjectId",
-    m.client_message_id AS "clientMessageId", m.reply_to_number AS "replyToNumber", ${at(sql`m.created_at`)} AS "createdAt",
+    m.client_message_id AS "clientMessageId", m.reply_to_number AS "replyToNumber", encode(m.sent_digest, 'hex') AS "sentDigest",
+    ${at(sql`m.created_at`)} AS "createdAt",
     ${at(sql`m.edited_at`)} AS "editedAt", ${at(sql`m.deleted_at`)} AS "deletedAt",
-    (SELECT coalesce(json_agg(json_build_object('emoji', r.emoji, 'userId', r.user_id) ORDER BY r.created_at, r.user_id), '[]')
+    (SELECT coalesce(json_agg(json_build_object('emoji', r.emoji, 'userId', r.user_id, 'createdAt', ${at(sql`r.created_at`)})
+        ORDER BY r.created_at, r.user_id, r.emoji), '[]')
       FROM reactions r WHERE r.chatroom_id = m.chatroom_id AND r.number = m.number) AS reactions
     FROM messages m WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number > ${after}
     ORDER BY m.number LIMIT ${BATCH}`;

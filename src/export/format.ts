@@ -19,7 +19,9 @@ export const exportedMessage = z.object({
   createdAt: moment,
   editedAt: moment.nullable(),
   deletedAt: moment.nullable(),
-  reactions: z.array(z.object({ emoji: z.string(), userId: z.uuid() })),
+  /** The SHA-256 of the text that was first sent with the clientMessageId, once it has been edited. */
+  sentDigest: z.hex().nullable(),
+  reactions: z.array(z.object({ emoji: z.string(), userId: z.uuid(), createdAt: moment })),
 });
 export type ExportedMessage = z.infer<typeof exportedMessage>;
 

@@ -48,7 +48,7 @@ async function importAny(importing: Importing, path: string, members: readonly s
   const logs = await findLogs(path);
   if (logs.length > 0) return importIrc(importing, logs, await findMembers(importing.database, members));
   if (path.endsWith('.json')) {
-    const data: unknown = JSON.parse(await readFile(path, 'utf8'));
+    const data = parseJson(await readFile(path, 'utf8'));
     const chatroom = readExportedChatroom(data);
     if (chatroom) return importChatroom(importing, chatroom);
     const user = readExportedUser(data);
@@ -59,6 +59,15 @@ async function importAny(importing: Importing, path: string, members: readonly s
   throw new Error(
     `${path} is neither an IRC log (YYYY-MM-DD….txt), a folder of them, what Parley has exported, nor a JSON file of demo data that Parley knows.`,
   );
+}
+
+/** Null for what is no JSON, such as a file that was cut short. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 async function findLogs(path: string): Promise<string[]> {

@@ -33,14 +33,14 @@ export async function importChatroom(importing: Importing, exported: ExportedCha
     database,
     people.map(({ id, username, nickname }) => ({ id, name: username, nickname, suffix: 'import' })),
   );
-  if (await exists(database, chatroom)) {
+  const directKey = chatroom.kind === 'DIRECT' ? directKeyOf(chatroom, members) : null;
+  if (await exists(database, chatroom, directKey)) {
     skip(summary.skipped, 'a chatroom that is here already');
     return summary;
   }
   progress.start('Messages', messages.length);
   await database.transaction(async (query) => {
     const last = messages.at(-1);
-    const directKey = chatroom.kind === 'DIRECT' ? pairOf(members) : null;
     await query(sql`
       INSERT INTO chatrooms (id, kind, name, topic, owner_id, direct_key, created_at, updated_at, last_number, last_seq,
                              last_message_at, active_at)
@@ -63,16 +63,16 @@ export async function importChatroom(importing: Importing, exported: ExportedCha
   return { ...summary, chatrooms: 1, messages: messages.length };
 }
 
-async function exists(database: Database, { id }: { id: string }): Promise<boolean> {
-  return (await database.prisma.chatroom.count({ where: { id } })) > 0;
+/** The same room, or another one that the two have made here. */
+async function exists(database: Database, { id }: { id: string }, directKey: string | null): Promise<boolean> {
+  const same = [{ id }, ...(directKey === null ? [] : [{ directKey }])];
+  return (await database.prisma.chatroom.count({ where: { OR: same } })) > 0;
 }
 
-/** Who was alone in a direct room, because the other is gone, stays so. */
-function pairOf(members: ExportedChatroom['members']): string {
-  return members
-    .map((member) => member.userId)
-    .sort()
-    .join(':');
+/** Who was alone in a direct room, because the other is gone, stays so; they may be that in several. */
+function directKeyOf({ id }: { id: string }, members: ExportedChatroom['members']): string {
+  const pair = members.map((member) => member.userId).sort();
+  return pair.length === 2 ? pair.join(':') : id;
 }
 
 /** Each message is one event, so that the log has no hole. */
@@ -91,19 +91,19 @@ async function storeBatch(
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${rows}::jsonb) AS g (
         number int, kind "MessageKind", "senderId" uuid, body text, search tsvector, "systemEvent" "SystemEvent",
-        "subjectId" uuid, "clientMessageId" text, "replyToNumber" int, "createdAt" timestamptz, "editedAt" timestamptz,
+        "subjectId" uuid, "clientMessageId" text, "sentDigest" text, "replyToNumber" int, "createdAt" timestamptz, "editedAt" timestamptz,
         "deletedAt" timestamptz, reactions jsonb)
     ), stored AS (
       INSERT INTO messages (chatroom_id, number, seq, kind, sender_id, body, search, system_event, subject_id,
-                            client_message_id, reply_to_number, created_at, edited_at, deleted_at)
+                            client_message_id, sent_digest, reply_to_number, created_at, edited_at, deleted_at)
         SELECT ${chatroomId}::uuid, number, number, kind, "senderId", body, search, "systemEvent", "subjectId",
-               "clientMessageId", "replyToNumber", "createdAt", "editedAt", "deletedAt" FROM given
+               "clientMessageId", decode("sentDigest", 'hex'), "replyToNumber", "createdAt", "editedAt", "deletedAt" FROM given
         RETURNING number
     )
     INSERT INTO events (chatroom_id, seq, kind, number) SELECT ${chatroomId}::uuid, number, 'MESSAGE_ADDED', number FROM stored`);
   await query(sql`
-    INSERT INTO reactions (chatroom_id, number, emoji, user_id)
-      SELECT ${chatroomId}::uuid, (g->>'number')::int, r->>'emoji', (r->>'userId')::uuid
+    INSERT INTO reactions (chatroom_id, number, emoji, user_id, created_at)
+      SELECT ${chatroomId}::uuid, (g->>'number')::int, r->>'emoji', (r->>'userId')::uuid, (r->>'createdAt')::timestamptz
         FROM jsonb_array_elements(${rows}::jsonb) g, jsonb_array_elements(g->'reactions') r`);
 }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Database, sql } from '../database/database.ts';
 import type { ChatroomKind } from '../database/generated/enums.ts';
 import { toVector } from '../search/words.ts';
-import { checkUsername, nameKey } from '../users/users.ts';
+import { checkUsername, MOST_USERNAME_CHARACTERS, nameKey } from '../users/users.ts';
 
 /**
  * Writes whole chats at once. Everything has an id that follows from where it comes from, so that writing
@@ -72,10 +72,11 @@ function freeName(user: StoredUser, taken: ReadonlySet<string>): string {
     .normalize('NFKC')
     .replace(/[^\p{L}\p{M}\p{Nd}_.-]+/gu, '-')
     .replace(/^-+|-+$/g, '');
-  const base = Array.from(letters).slice(0, 24).join('');
-  const candidates = [base, base ? `${base}.${user.suffix}` : user.suffix];
+  const begins = (most: number) => Array.from(letters).slice(0, most).join('');
   for (let i = 0; ; i += 1) {
-    const name = candidates[i] ?? `${candidates[1]}${i}`;
+    const tail = i === 0 ? '' : `${user.suffix}${i === 1 ? '' : i}`;
+    const base = begins(i === 0 ? MOST_USERNAME_CHARACTERS : MOST_USERNAME_CHARACTERS - 1 - tail.length);
+    const name = base && tail ? `${base}.${tail}` : base || tail;
     if (fits(name) && !taken.has(nameKey(name))) return name;
   }
 }

@@ -132,6 +132,12 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     sockets,
   );
 
+  // The library prints each broken frame to the console; the socket is closed with the protocol's code all the same.
+  sockets.on('connection', (socket) => {
+    socket.removeAllListeners('error');
+    socket.on('error', () => undefined);
+  });
+
   return {
     count: () => sockets.clients.size,
     async close(spreadMs) {

@@ -217,11 +217,14 @@ export function nameKey(name: string): string {
   return name.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC');
 }
 
+/** How long a username may be. */
+export const MOST_USERNAME_CHARACTERS = 32;
+
 /** @throws ChatError `BAD_USER_INPUT` */
 export function checkUsername(username: string, path: string): string {
   const name = username.normalize('NFKC');
   const length = countCharacters(name);
-  if (length < 3 || length > 32 || !/^[\p{L}\p{M}\p{Nd}_.-]+$/u.test(name)) {
+  if (length < 3 || length > MOST_USERNAME_CHARACTERS || !/^[\p{L}\p{M}\p{Nd}_.-]+$/u.test(name)) {
     throw badInput(path, 'A username has 3 to 32 letters, digits, or any of _ . -');
   }
   return name;

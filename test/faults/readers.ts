@@ -58,6 +58,14 @@ export async function startReaders(options: ReaderOptions): Promise<{ readers: R
   return { readers, slow };
 }
 
+/** A socket that is given up while it is being opened says so; without a listener that would end this process. */
+class PatientSocket extends WebSocket {
+  constructor(url: string, protocols?: string | string[]) {
+    super(url, protocols);
+    this.on('error', () => undefined);
+  }
+}
+
 /** Reads one room, or all rooms, and comes back with its last cursor whenever it is cut off. */
 async function startReader(
   { nodes, cast, history, random }: ReaderOptions,
@@ -131,7 +139,7 @@ async function startReader(
       };
       const client = createClient({
         url: `${own ? `ws://127.0.0.1:${own.port}` : node.url.replace('http', 'ws')}/graphql`,
-        webSocketImpl: WebSocket,
+        webSocketImpl: PatientSocket,
         connectionParams: { authorization: `Bearer ${person.token}` },
         retryAttempts: 0,
         connectionAckWaitTimeout: 5_000,
@@ -182,9 +190,9 @@ async function startReader(
     while (!stopped) {
       const hop = setTimeout(
         () => {
-          hangUp();
+          if (!settled) hangUp();
         },
-        8_000 + random() * 15_000,
+        15_000 + random() * 25_000,
       );
       const code = await read();
       clearTimeout(hop);

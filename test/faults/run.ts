@@ -16,7 +16,7 @@ const USAGE = `tsx test/faults/run.ts [--seeds N] [--first SEED] [--faults N] [-
   --seeds N      how many schedules, each of a seed of its own (2)
   --first SEED   the first of them (1)
   --faults N     how many faults each has (12)
-  --messages N   about how many messages are sent meanwhile (3000)
+  --messages N   about how many messages are sent meanwhile (2000)
   --only KIND    no faults but of this kind, such as "node killed"
   --program FILE the built program, in place of the sources
   --history FILE where the history of each seed is written, a line each
@@ -28,7 +28,7 @@ const ROOMS = 3;
 const QUIET_MS = 4_000;
 const CATCH_UP_MS = 60_000;
 /** More is not the load that this looks for, and starves what it looks at. */
-const MOST_PER_SECOND = 150;
+const MOST_PER_SECOND = 200;
 
 interface Options {
   faults: number;
@@ -162,7 +162,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       ...{ seeds: { ...text, default: '2' }, first: { ...text, default: '1' }, faults: { ...text, default: '12' } },
-      ...{ messages: { ...text, default: '3000' }, only: { ...text, multiple: true }, program: text, history: text },
+      ...{ messages: { ...text, default: '2000' }, only: { ...text, multiple: true }, program: text, history: text },
       help: { type: 'boolean' },
     },
   });

@@ -23,39 +23,58 @@ export interface Stats {
 const OVERDUE_MS = 1_500;
 /** How long a fault is felt after it has ended: clients come back, pools fill. */
 const AFTERMATH_MS = 3_000;
+const REDIS_IS_AWAY = ['redis killed', 'redis frozen'];
 
-/** Only what was sent while nothing else was the matter, to streams that had stood for a while. */
+/** What arrives so soon shows that its stream is up to date. */
+const LIVE_MS = 500;
+
+/**
+ * Only what was sent while nothing else was the matter, to streams that were up to date: whoever is still reading what they
+ * missed is behind for that reason.
+ */
 export function measure(entries: readonly Entry[]): Stats {
   const faults = only(entries, 'fault');
   const around = (from: number, to: number) =>
     faults.filter((fault) => fault.at < to && fault.until + AFTERMATH_MS > from).map((fault) => fault.kind);
+  const withoutRedisAlone = (kinds: readonly string[]) => kinds.every((kind) => REDIS_IS_AWAY.includes(kind));
   const acknowledged = new Map(
     only(entries, 'acknowledged').map((entry) => [
       `${entry.room}/${entry.number}`,
-      { at: entry.at, faults: around(entry.at - 500, entry.at + 2_000) },
+      {
+        at: entry.at,
+        faults: around(entry.at - 500, entry.at + 2_000),
+        isRedisAway: faults.some(
+          ({ kind, at, until }) => REDIS_IS_AWAY.includes(kind) && at < entry.at && until > entry.at,
+        ),
+      },
     ]),
   );
-  /** Since when each reader's stream has stood. */
-  const since = new Map<string, number>();
+  /** Since when each reader's stream has been up to date. */
+  const live = new Map<string, number>();
   const healthy: number[] = [];
   const withoutRedis: number[] = [];
   for (const entry of entries) {
-    if (entry.what === 'subscribed') since.set(entry.who, entry.at);
-    if (entry.what === 'ended') since.delete(entry.who);
+    if (entry.what === 'subscribed' || entry.what === 'ended') live.delete(entry.who);
     if (entry.what !== 'received') continue;
     const sent = acknowledged.get(`${entry.room}/${entry.number}`);
-    if (!sent || sent.at < (since.get(entry.who) ?? Infinity) + 1_000) continue;
+    if (!sent) continue;
     // It may arrive before its sender knows.
     const took = Math.max(0, entry.at - sent.at);
-    if (sent.faults.length === 0) healthy.push(took);
-    else if (sent.faults.every((kind) => kind === 'redis killed' || kind === 'redis frozen')) withoutRedis.push(took);
+    if (!withoutRedisAlone(sent.faults)) live.delete(entry.who);
+    else if (sent.at < (live.get(entry.who) ?? (took < LIVE_MS ? 0 : Infinity))) continue;
+    else {
+      if (!live.has(entry.who)) live.set(entry.who, entry.at);
+      if (sent.faults.length === 0) healthy.push(took);
+      else if (sent.isRedisAway) withoutRedis.push(took);
+    }
   }
   return {
     healthy: summarise(healthy),
     withoutRedis: summarise(withoutRedis),
     retries: only(entries, 'retrying').length,
     resyncs: only(entries, 'ended').filter((entry) => entry.code === 'RESYNC_REQUIRED').length,
-    failed: only(entries, 'failed').length,
+    // NOT_FOUND is how members who were removed are refused.
+    failed: only(entries, 'failed').filter((entry) => entry.code !== 'NOT_FOUND').length,
   };
 }
 

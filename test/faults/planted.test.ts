@@ -1,0 +1,290 @@
+import { describe, expect, test } from 'vitest';
+import { check } from './checker.ts';
+import type { Entry, FinalState } from './history.ts';
+
+/** Small histories by hand: what must be found in them, and the same with nothing to find. */
+
+type Steps = [at: number, what: Entry['what'], more?: Record<string, unknown>][];
+
+const stored = (number: number, more: Partial<FinalState['messages'][number]> = {}) => ({
+  ...{ room: 'room', number, sender: 'ann', clientMessageId: `ann:${number}`, body: `ann:${number}` },
+  ...more,
+});
+
+const finalState = (messages: FinalState['messages'], last = messages.length): FinalState => ({
+  messages,
+  lastNumbers: { room: last },
+});
+
+/** Ann sends 1, 2, 3 … at 100, 200, 300 …, each acknowledged 10 ms later. */
+function sends(count: number): Steps {
+  return Array.from({ length: count }, (_, i) => i + 1).flatMap((number): Steps => {
+    const about = { who: 'ann', room: 'room', clientMessageId: `ann:${number}` };
+    return [
+      [number * 100, 'sending', { ...about, body: `ann:${number}` }],
+      [number * 100 + 10, 'acknowledged', { ...about, number, id: `id ${number}` }],
+    ];
+  });
+}
+
+const began = (who = 'ben', ofOneRoom = true): Steps => [
+  [0, 'began', { who, user: 'ben', ofOneRoom, known: { room: 0 } }],
+];
+
+const receives = (numbers: number[], more: object = {}, from = 20): Steps =>
+  numbers.map((number, i) => [
+    from + 100 * (i + 1),
+    'received',
+    {
+      ...{ who: 'ben', room: 'room', stream: 1, number, id: `id ${number}`, body: `ann:${number}`, cursor: '' },
+      ...more,
+    },
+  ]);
+
+function kindsFound(steps: Steps, final: FinalState): string[] {
+  const entries = steps.map(([at, what, more]) => ({ at, who: 'somebody', what, ...more }) as Entry);
+  return [
+    ...new Set(
+      check(
+        entries.sort((a, b) => a.at - b.at),
+        final,
+      ).map((finding) => finding.kind),
+    ),
+  ];
+}
+
+const three = finalState([1, 2, 3].map((number) => stored(number)));
+const four = finalState([1, 2, 3, 4].map((number) => stored(number)));
+const removal = (at: number): Steps => [
+  [at, 'removing', { room: 'room', user: 'ben' }],
+  [at + 10, 'removed', { room: 'room', user: 'ben' }],
+];
+const addition = (at: number): Steps => [
+  [at, 'adding', { room: 'room', user: 'ben' }],
+  [at + 10, 'added', { room: 'room', user: 'ben' }],
+];
+const block = (at: number): Steps => [
+  [at, 'blocking', { user: 'ben', whom: 'ann' }],
+  [at + 10, 'blocked', { user: 'ben', whom: 'ann' }],
+];
+const unblock = (at: number): Steps => [
+  [at, 'unblocking', { user: 'ben', whom: 'ann' }],
+  [at + 10, 'unblocked', { user: 'ben', whom: 'ann' }],
+];
+const fault = (kind: string, at: number, until: number): Steps => [[at, 'fault', { kind, until }]];
+
+const allRooms = { stream: 2 };
+const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [Steps, FinalState]][] = [
+  [
+    'a message that a member never receives',
+    'lost',
+    [[...sends(3), ...began(), ...receives([1, 3])], three],
+    [[...sends(3), ...began(), ...receives([1, 2, 3])], three],
+  ],
+  [
+    'a message sent long after a block was taken back that is not shown; one sent during the block need not be',
+    'lost',
+    [[...sends(3), ...began(), ...receives([1, 3]), ...block(110), ...unblock(150)], three],
+    [[...sends(3), ...began(), ...receives([1, 3]), ...block(190), ...unblock(250)], three],
+  ],
+  [
+    'an acknowledged message that is not in the database; one that was not acknowledged need not be',
+    'lost',
+    [[...sends(3), ...began(), ...receives([1, 2])], finalState([stored(1), stored(2)])],
+    [
+      [...sends(2), [300, 'sending', { clientMessageId: 'ann:3', room: 'room', body: 'x' }]],
+      finalState([stored(1), stored(2)]),
+    ],
+  ],
+  [
+    'a message that is received and not in the database',
+    'phantom',
+    [[...sends(3), ...began(), ...receives([1, 2, 3, 4])], three],
+    [[...sends(4), ...began(), ...receives([1, 2, 3, 4])], four],
+  ],
+  [
+    'a message in the database that nobody sent; the room’s own are nobody’s',
+    'phantom',
+    [sends(2), three],
+    [sends(2), finalState([stored(1), stored(2), stored(3, { sender: null, clientMessageId: null, body: null })])],
+  ],
+  [
+    'a refused message that is stored nevertheless; one of which it was unknown may be',
+    'phantom',
+    [[...sends(1), [110, 'refused', { clientMessageId: 'ann:1', code: 'NOT_FOUND' }]], finalState([stored(1)])],
+    [[...sends(1), [110, 'unknown', { clientMessageId: 'ann:1', code: 'NOT_FOUND' }]], finalState([stored(1)])],
+  ],
+  [
+    'a number twice in a room, even after a resume',
+    'repeated',
+    [[...sends(3), ...began(), ...receives([1, 2]), ...receives([2, 3], { stream: 2 }, 200)], three],
+    [[...sends(3), ...began(), ...receives([1, 2]), ...receives([3], { stream: 2 }, 300)], three],
+  ],
+  [
+    'a number twice over all rooms on one stream; after a resume it may come again',
+    'repeated',
+    [[...sends(3), ...began('ben', false), ...receives([1, 2, 2, 3])], three],
+    [[...sends(3), ...began('ben', false), ...receives([1, 2]), ...receives([1, 2, 3], allRooms, 300)], three],
+  ],
+  [
+    'numbers that do not ascend',
+    'misordered',
+    [[...sends(3), ...began(), ...receives([2, 1, 3])], three],
+    [[...sends(3), ...began(), ...receives([1, 2, 3])], three],
+  ],
+  [
+    'a message that comes over all rooms only with the resume after it was passed over',
+    'misordered',
+    [[...sends(3), ...began('ben', false), ...receives([1, 3]), ...receives([2, 3], allRooms, 300)], three],
+    [[...sends(3), ...began('ben', false), ...receives([1]), ...receives([2, 3], allRooms, 300)], three],
+  ],
+  [
+    'another body than that in the database',
+    'diverging',
+    [[...sends(3), ...began(), ...receives([1, 2]), ...receives([3], { body: 'forged' }, 300)], three],
+    [[...sends(3), ...began(), ...receives([1, 2, 3])], three],
+  ],
+  [
+    'another id than others see',
+    'diverging',
+    [[...sends(3), ...began(), ...receives([1, 2]), ...receives([3], { id: 'another' }, 300)], three],
+    [[...sends(3), ...began(), ...receives([1, 2, 3])], three],
+  ],
+  [
+    'a message that is stored under another number than was acknowledged',
+    'diverging',
+    [
+      sends(2),
+      finalState([
+        stored(1, { clientMessageId: 'ann:2', body: 'ann:2' }),
+        stored(2, { clientMessageId: 'ann:1', body: 'ann:1' }),
+      ]),
+    ],
+    [sends(2), finalState([stored(1), stored(2)])],
+  ],
+  [
+    'a hole in the numbers',
+    'holed',
+    [
+      sends(0),
+      finalState(
+        [stored(1), stored(3)].map((message) => ({ ...message, clientMessageId: null })),
+        3,
+      ),
+    ],
+    [sends(0), finalState([stored(1), stored(2)].map((message) => ({ ...message, clientMessageId: null })))],
+  ],
+  [
+    'one clientMessageId twice',
+    'holed',
+    [sends(1), finalState([stored(1), stored(2, { clientMessageId: 'ann:1', body: 'ann:1' })])],
+    [sends(2), finalState([stored(1), stored(2)])],
+  ],
+  [
+    'what a removed member receives more than a second later; who has been added again may',
+    'unauthorised',
+    [[...sends(3), ...began(), ...receives([1, 2]), ...removal(350), ...receives([3], {}, 1_400)], three],
+    [
+      [...sends(3), ...began(), ...receives([1, 2]), ...removal(350), ...addition(400), ...receives([3], {}, 1_400)],
+      three,
+    ],
+  ],
+  [
+    'what a removed member receives after a second; after 1.5 s with Redis away is early enough',
+    'unauthorised',
+    [[...sends(3), ...began(), ...receives([1, 2]), ...removal(350), ...receives([3], {}, 1_700)], three],
+    [
+      [
+        ...sends(3),
+        ...began(),
+        ...receives([1, 2]),
+        ...removal(350),
+        ...fault('redis killed', 300, 9_000),
+        ...receives([3], {}, 1_700),
+      ],
+      three,
+    ],
+  ],
+  [
+    'what a removed member receives that no fault held back; what was under way when a node froze comes when it wakes',
+    'unauthorised',
+    [
+      [
+        ...sends(3),
+        ...began(),
+        ...receives([1, 2]),
+        ...removal(350),
+        ...fault('node killed', 320, 5_000),
+        ...receives([3], {}, 5_000),
+      ],
+      three,
+    ],
+    [
+      [
+        ...sends(3),
+        ...began(),
+        ...receives([1, 2]),
+        ...removal(350),
+        ...fault('node frozen', 320, 5_000),
+        ...receives([3], {}, 5_000),
+      ],
+      three,
+    ],
+  ],
+  [
+    'what is received of a blocked sender; of another it may be',
+    'unauthorised',
+    [[...sends(3), ...began(), ...receives([1, 2]), ...block(350), ...receives([3], {}, 1_400)], three],
+    [
+      [...sends(3), ...began(), ...receives([1, 2]), ...block(350), ...receives([3, 4], { body: null }, 1_400)].filter(
+        ([, what, more]) => !(what === 'received' && more?.['number'] === 3),
+      ),
+      finalState([stored(1), stored(2), stored(3), stored(4, { sender: null, clientMessageId: null, body: null })]),
+    ],
+  ],
+  [
+    'a reader that has not come to the end',
+    'stuck',
+    [[...sends(3), ...began(), ...receives([1, 2])], three],
+    [[...sends(3), ...began(), ...receives([1, 2, 3])], three],
+  ],
+  [
+    'a cursor that is refused without a reason',
+    'refused',
+    [[[10, 'ended', { who: 'ben', stream: 1, code: 'BAD_USER_INPUT' }]], finalState([])],
+    [[[10, 'ended', { who: 'ben', stream: 1, code: 'RESYNC_REQUIRED' }]], finalState([])],
+  ],
+  [
+    'a node that ends by itself',
+    'crashed',
+    [[[10, 'crashed', { detail: 'TypeError' }]], finalState([])],
+    [fault('node killed', 10, 20), finalState([])],
+  ],
+  [
+    'a node that does not end at SIGTERM as it should',
+    'undrained',
+    [[[10, 'undrained', { detail: 'exit code 1' }]], finalState([])],
+    [fault('nodes restarted one by one', 10, 20), finalState([])],
+  ],
+];
+
+describe('the checker', () => {
+  test.each(planted)('finds %s: %s', (_, kind, dirty, clean) => {
+    expect(kindsFound(...dirty)).toContain(kind);
+    expect(kindsFound(...clean)).toEqual([]);
+  });
+
+  test('finds nothing else in what has one thing wrong', () => {
+    expect(kindsFound([...sends(3), ...began(), ...receives([1, 3])], three)).toEqual(['lost']);
+  });
+
+  test('lets a reader that had to begin anew leave out what it was told by its query, and no more', () => {
+    const anew: Steps = [[250, 'began', { who: 'ben', user: 'ben', ofOneRoom: true, known: { room: 2 } }]];
+    expect(kindsFound([...sends(3), ...began(), ...receives([1]), ...anew, ...receives([3], {}, 300)], three)).toEqual(
+      [],
+    );
+    expect(kindsFound([...sends(4), ...began(), ...receives([1]), ...anew, ...receives([4], {}, 400)], four)).toEqual([
+      'lost',
+    ]);
+  });
+});
