@@ -169,14 +169,18 @@ describe('what goes wrong at one end of a connection', () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const { sessionId } = await server.node.accessTokens.verify(ann.accessToken);
-    const release = await hold(server, 'LOCK TABLE members IN ACCESS EXCLUSIVE MODE');
-    const ended = openSse(ann, room, AbortSignal.timeout(20_000));
-    await expect.poll(() => waiting(server, 'members')).toHaveLength(1);
     let told = false;
-    server.node.sweep.listen((swept) => (told ||= swept.ended.includes(sessionId)));
+    server.node.sweep.listen((swept) => (told = swept.ended.includes(sessionId)));
+    const first = await hold(server, 'LOCK TABLE chatrooms IN ACCESS EXCLUSIVE MODE');
+    const ended = openSse(ann, room, AbortSignal.timeout(20_000));
+    await expect.poll(() => waiting(server, 'chatrooms')).toHaveLength(1);
     await ann.ask('mutation { signOut { ok } }');
     await expect.poll(() => told).toBe(true);
-    await release();
+    // Sweeps tell it again while a transaction is under way that is older than it.
+    const second = await hold(server, 'LOCK TABLE members IN ACCESS EXCLUSIVE MODE');
+    await first();
+    await expect.poll(() => told).toBe(false);
+    await second();
     expect(await ended).toContain('UNAUTHENTICATED');
     await expect.poll(() => [server.node.open.streams, server.node.tails.size()]).toEqual([0, 0]);
   });

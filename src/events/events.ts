@@ -1,5 +1,6 @@
+import { blockStateOf } from '../blocks/blocks.ts';
 import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
-import { type Context, requireViewer } from '../context.ts';
+import { type Context, freshContext, requireViewer } from '../context.ts';
 import type { Chatroom, Message } from '../database/generated/client.ts';
 import { notFound } from '../errors.ts';
 import { findMessage } from '../messages/messages.ts';
@@ -122,7 +123,9 @@ export async function see(context: Context, event: Followed, room: Pick<Chatroom
   if (number !== null && message === null) return null;
   const who = kind === 'REACTIONS_CHANGED' ? [message?.senderId, userId] : [message?.senderId];
   for (const id of room.kind === 'DIRECT' ? [] : who) {
-    if (id != null && (await context.blockers.of(id)).has(requireViewer(context).userId)) return null;
+    if (id == null || !(await context.blockers.of(id)).has(requireViewer(context).userId)) continue;
+    // What is in memory may be a second old. Shown a second too long is nothing; hidden wrongly would be lost for good.
+    if ((await blockStateOf(freshContext(context), id))?.viewerHasBlocked !== false) return null;
   }
   return { kind, chatroomId, message, userId, origin: event };
 }

@@ -85,7 +85,10 @@ export async function subscribe<Context>(
         const { value, done } = (await events.next()) as IteratorResult<unknown, undefined>;
         if (!done) {
           const together = question && !question.personal && isShareable(value);
-          return { value: await (together ? runTogether(value, question) : run(value)), done: false };
+          const result = await (together ? runTogether(value, question) : run(value));
+          // Whoever hears of the next event takes this one for read: what cannot be executed must not be skipped.
+          if (result.errors?.[0]) throw result.errors[0];
+          return { value: result, done: false };
         }
       } catch (error) {
         await end();

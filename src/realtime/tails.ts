@@ -91,9 +91,9 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
           tell(tail);
         } else {
           tail.known = tail.seq;
-          // Of a room that was deleted before it was watched, no sweep tells any more.
-          if (!tail.found) await find(chatroomId, tail);
         }
+        // Of a room that was deleted before it was watched, no sweep tells any more.
+        if (!tail.found) await find(chatroomId, tail);
         tail.found = true;
       }
     } catch (error) {

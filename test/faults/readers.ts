@@ -26,11 +26,15 @@ export interface ReaderOptions {
   random: Random;
 }
 
-// The sender is read when the event is executed, after it was found readable: that may fail by then.
-const MESSAGE = `message { id number kind body sender { id username } }`;
-const OF_ONE = `subscription ($room: ID, $after: String) {
-  messageAdded(chatroomId: $room, after: $after) { cursor ${MESSAGE} }
+/** What is asked of each event takes statements of its own, which may fail after it was found readable. */
+const subscription = (more: string) => `subscription ($room: ID, $after: String) {
+  messageAdded(chatroomId: $room, after: $after) {
+    cursor message { id number kind body sender { id username } ${more} }
+  }
 }`;
+// Answers that are the same for everybody are shared by those who ask; these are the viewer's own.
+const OF_ONE = subscription('chatroom { name unreadCount }');
+const OF_ALL = subscription('');
 const CURSORS = `query { viewer { cursor chatrooms(first: 100) { nodes { name cursor lastMessage { number } } } } }`;
 
 /** Readers of both kinds for everybody, and slow ones, whose own proxies come with them. */
@@ -165,7 +169,7 @@ async function startReader(
       };
       const variables = { after: cursor, ...(room ? { room: room.id } : {}) };
       client.subscribe(
-        { query: OF_ONE, variables },
+        { query: room ? OF_ONE : OF_ALL, variables },
         {
           next({ data, errors }) {
             if (over) return;

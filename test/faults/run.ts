@@ -28,7 +28,7 @@ const ROOMS = 3;
 const QUIET_MS = 4_000;
 const CATCH_UP_MS = 60_000;
 /** More is not the load that this looks for, and starves what it looks at. */
-const MOST_PER_SECOND = 200;
+const MOST_PER_SECOND = 60;
 
 interface Options {
   faults: number;
