@@ -21,7 +21,8 @@ export function connectHastily(url: string, log: Logger): HastyRedis {
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     commandTimeout: LONGEST_ANSWER_MS,
-    maxRetriesPerRequest: 1,
+    // What waits when the connection is lost is not kept for the next one.
+    maxRetriesPerRequest: 0,
     disconnectTimeout: LONGEST_ANSWER_MS,
     retryStrategy: backOff,
   });

@@ -171,6 +171,7 @@ function writeStraight(
     async next() {
       for (;;) {
         const { value, done } = (await source.next()) as IteratorResult<object, undefined>;
+        if (!done && (over || socket.readyState !== socket.OPEN)) await source.return?.();
         if (done || over || socket.readyState !== socket.OPEN) return { value: undefined, done: true };
         const frame = `${head}${serialize(value)}}`;
         if (socket.bufferedAmount < MOST_BUFFERED) socket.send(frame);
