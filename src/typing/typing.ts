@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { blockStateOf } from '../blocks/blocks.ts';
 import { memberByKey, memberKey, requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { type Context, freshContext, requireViewer } from '../context.ts';
@@ -17,10 +18,8 @@ export interface TypingChange {
 }
 
 /** What is told over the bus: nothing of it is stored. */
-interface Said {
-  userId: string;
-  typing: boolean;
-}
+const saidSchema = z.object({ userId: z.uuid(), typing: z.boolean() });
+type Said = z.infer<typeof saidSchema>;
 
 /**
  * Tells the other members that the viewer types, or has stopped. It is told to those who listen now, and runs out after
@@ -85,9 +84,9 @@ export async function followTyping(
     typing.clear();
   });
   mailbox.onReturn(
-    await context.bus.listen(topic(room.id), (said) => {
-      const { userId, typing: types } = said as Said;
-      if (userId !== viewerId) tell({ userId, typing: types });
+    await context.bus.listen(topic(room.id), (what) => {
+      const { data } = saidSchema.safeParse(what);
+      if (data && data.userId !== viewerId) tell(data);
     }),
   );
   mailbox.onReturn(watchMembership(context, room, mailbox.fail));
