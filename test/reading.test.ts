@@ -80,22 +80,38 @@ describe('reading', () => {
       { weight: 1, arbitrary: fc.record({ do: fc.constant('edit' as const), who, which: fc.nat() }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant('delete' as const), who, which: fc.nat() }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('block' as const), who, which: fc.nat() }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('move' as const), who, which: fc.nat() }) },
     );
     await fc.assert(
       fc.asyncProperty(fc.array(action, { maxLength: 25 }), async (actions) => {
         await server.node.database.prisma.block.deleteMany();
         const { createChatroom } = await person(0).ask(CREATE_CHATROOM, {
-          input: { kind: 'GROUP', memberIds: [person(1).id, person(2).id] },
+          input: { kind: 'OPEN', name: 'Square', memberIds: [person(1).id, person(2).id] },
         });
         const room = createChatroom.chatroom.id;
-        // The model: who said what, what is gone, how far each has read, who blocks whom.
+        // The model: who said what (nobody: the room itself), what is gone, how far each has read, who blocks whom, who is in.
         const said: { id: string; by: number; gone: boolean }[] = [];
         const read = [0, 0, 0];
         const blocks = new Set<string>();
+        const members = new Set([0, 1, 2]);
         const visible = (viewer: number, message: { by: number }) => !blocks.has(`${viewer} ${message.by}`);
         for (const { do: what, who: i, which } of actions) {
           const message = said[which % Math.max(said.length, 1)];
-          if (what === 'send') {
+          if (what === 'move' && i > 0) {
+            const deed = members.has(i) ? 'leave' : 'join';
+            await person(i).ask(`mutation ($id: ID!) { ${deed}Chatroom(input: { chatroomId: $id }) { __typename } }`, {
+              id: room,
+            });
+            said.push({ id: '', by: -1, gone: true });
+            if (members.delete(i)) continue;
+            members.add(i);
+            read[i] = said.length;
+          } else if (
+            !members.has(i) ||
+            (message && !members.has(message.by) && ['edit', 'delete', 'read'].includes(what))
+          ) {
+            continue;
+          } else if (what === 'send') {
             said.push({ id: (await send(person(i), room, 'x')).id, by: i, gone: false });
             read[i] = said.length;
           } else if (what === 'block' && which % 3 !== i) {
@@ -120,7 +136,11 @@ describe('reading', () => {
         for (const viewer of [0, 1, 2]) {
           const expected = said.filter(
             (message, i) =>
-              i >= (read[viewer] ?? 0) && message.by !== viewer && !message.gone && visible(viewer, message),
+              members.has(viewer) &&
+              i >= (read[viewer] ?? 0) &&
+              message.by !== viewer &&
+              !message.gone &&
+              visible(viewer, message),
           ).length;
           expect((await person(viewer).ask(UNREAD, { id: room })).chatroom.unreadCount).toBe(expected);
         }
