@@ -27,13 +27,23 @@ export function connectHastily(url: string, log: Logger): HastyRedis {
     retryStrategy: backOff,
   });
   sayWhenAway(client, log);
+  // From the first command that was not answered until the connection has closed.
+  let hangs = false;
+  client.on('close', () => (hangs = false));
+  // Once: each call would put another listener and another timer on the socket.
+  function letGo(): void {
+    if (hangs || client.status !== 'ready') return;
+    hangs = true;
+    client.disconnect(true);
+  }
   return {
     async run(command) {
+      if (hangs) throw new Error('Redis does not answer.');
       try {
         return await command(client);
       } catch (error) {
         // A Redis that hangs: what waits for it is let go of, or it would grow until Redis is back.
-        if ((error as Error).message === 'Command timed out' && client.status === 'ready') client.disconnect(true);
+        if ((error as Error).message === 'Command timed out') letGo();
         throw error;
       }
     },
