@@ -46,6 +46,7 @@ export function openCookieJar(
 
 /** The tokens are base64url and dots, so that nothing in them is quoted or escaped. */
 function find(header: string | undefined, name: string): string | null {
-  const [, value] = new RegExp(`(?:^|;\\s*)${name}=([\\w.-]+)(?:;|$)`).exec(header ?? '') ?? [];
+  if (header === undefined) return null;
+  const [, value] = new RegExp(`(?:^|;\\s*)${name}=([\\w.-]+)(?:;|$)`).exec(header) ?? [];
   return value ?? null;
 }

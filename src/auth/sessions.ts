@@ -101,7 +101,7 @@ export async function refreshSession(context: Context, given: string | null): Pr
   const [ended] = await database.query<{ id: string }>(sql`
     UPDATE sessions SET ended_at = now() FROM refresh_tokens t
       WHERE t.hash = ${hash} AND t.used_at IS NOT NULL AND id = t.session_id AND ended_at IS NULL RETURNING id`);
-  if (ended) context.sessions.announce();
+  if (ended) context.sweep.announce();
   if (ended) log.warn({ sessionId: ended.id }, 'A refresh token was used twice; its session has ended.');
   throw new ChatError('UNAUTHENTICATED', 'This refresh token is not good any more. Sign in again.');
 }
@@ -111,7 +111,7 @@ export async function signOut(context: Context): Promise<void> {
   const { sessionId, userId } = requireViewer(context);
   await endSessions(context.database.query, sql`id = ${sessionId}::uuid AND user_id = ${userId}::uuid`);
   context.cookies?.clear();
-  context.sessions.announce();
+  context.sweep.announce();
 }
 
 /**
@@ -125,10 +125,10 @@ export async function revokeSession(context: Context, sessionId: string | null):
     sessionId === null ? null : await context.database.prisma.session.findFirst({ where: { id: sessionId, userId } });
   if (!session) throw notFound('session');
   await endSessions(context.database.query, sql`id = ${session.id}::uuid`);
-  context.sessions.announce();
+  context.sweep.announce();
 }
 
-/** Ends the sessions that fit a condition. After the commit, `context.sessions.announce()` tells all nodes. */
+/** Ends the sessions that fit a condition. After the commit, `context.sweep.announce()` tells all nodes. */
 export async function endSessions(query: Database['query'], condition: Sql): Promise<void> {
   await query(sql`UPDATE sessions SET ended_at = now() WHERE ended_at IS NULL AND ${condition}`);
 }

@@ -12,8 +12,6 @@ export interface SessionWatch {
    * @returns a function that ends the watching
    */
   watch(claims: AccessClaims, onEnd: (reason: ChatError | null) => void): () => void;
-  /** Tells all nodes, after the commit, that sessions have ended. */
-  announce(): void;
   close(): void;
 }
 
@@ -69,9 +67,6 @@ export function createSessionWatch(sweep: Sweep): SessionWatch {
         });
       }
       return forget;
-    },
-    announce: () => {
-      sweep.announce();
     },
     close() {
       stopListening();

@@ -1,12 +1,11 @@
-import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
+import type { Connection, ConnectionArgs } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
-import { empty, sql, type Sql } from '../database/database.ts';
+import { sql, type Sql } from '../database/database.ts';
 import type { User } from '../database/generated/client.ts';
 import { badInput, ChatError } from '../errors.ts';
-import { endFriendship, lockPair } from '../friends/pair.ts';
-import { hint } from '../hints.ts';
+import { endFriendship, forgetRequests, lockPair, tellBoth } from '../friends/pair.ts';
 import { createLoader } from '../loader.ts';
-import { requireUser, userColumns } from '../users/users.ts';
+import { connectUsers, requireUser } from '../users/users.ts';
 
 /** Whether one user has blocked another. */
 export function hasBlocked(blockerId: Sql, blockedId: Sql): Sql {
@@ -37,18 +36,12 @@ export async function blockUser(context: Context, blockedId: string | null): Pro
     await query(sql`
       INSERT INTO blocks (blocker_id, blocked_id) VALUES (${userId}::uuid, ${user.id}::uuid) ON CONFLICT DO NOTHING`);
     const wereFriends = await endFriendship(query, userId, user.id);
-    const requests = await query(sql`
-      DELETE FROM friend_requests
-        WHERE (from_id, to_id) IN ((${userId}::uuid, ${user.id}::uuid), (${user.id}::uuid, ${userId}::uuid))
-        RETURNING from_id`);
-    return wereFriends || requests.length > 0;
+    const hadAsked = await forgetRequests(query, userId, user.id, 'either');
+    return wereFriends || hadAsked;
   });
   context.sweep.announce();
-  if (ended) {
-    // To the other it looks like the end of a friendship, which it is. Strangers are told nothing: it would say who blocks.
-    hint(context.bus, userId, { kind: 'FRIENDSHIP', userId: user.id, status: null });
-    hint(context.bus, user.id, { kind: 'FRIENDSHIP', userId, status: null });
-  }
+  // To the other it looks like the end of a friendship, which it is. Strangers are told nothing: it would say who blocks.
+  if (ended) tellBoth(context, user.id, null);
   return user;
 }
 
@@ -87,15 +80,10 @@ export const blockStateOf = createLoader<BlockState>(
 /** Whom the viewer has blocked, by name. */
 export async function listBlocked(context: Context, args: ConnectionArgs): Promise<Connection<User>> {
   const { userId } = requireViewer(context);
-  return connect<User, string>(args, {
-    encode: (user) => encodeKeyset('blocked', [user.usernameKey]),
-    decode: (cursor, path) => decodeKeyset('blocked', ['name'], cursor, path)[0] ?? '',
-    load: ({ after, before, reverse, limit }) =>
-      context.database.query<User>(sql`
-        SELECT ${userColumns} FROM blocks b JOIN users u ON u.id = b.blocked_id
-          WHERE b.blocker_id = ${userId}::uuid
-            ${after === null ? empty : sql`AND u.username_key > ${after}`}
-            ${before === null ? empty : sql`AND u.username_key < ${before}`}
-          ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
-  });
+  return connectUsers(
+    context,
+    'blocked',
+    sql`blocks b JOIN users u ON u.id = b.blocked_id WHERE b.blocker_id = ${userId}::uuid`,
+    args,
+  );
 }

@@ -4,6 +4,7 @@ import { type Context, freshContext, requireViewer } from '../context.ts';
 import { empty, join, sql, type Sql } from '../database/database.ts';
 import type { Chatroom, ChatroomKind, Member, User } from '../database/generated/client.ts';
 import { badInput, notFound } from '../errors.ts';
+import { pairKey } from '../friends/pair.ts';
 import { createLoader } from '../loader.ts';
 import { countCharacters, isStorable } from '../text.ts';
 
@@ -222,19 +223,14 @@ export function checkText(text: string | null | undefined, path: string, most: n
 export async function findDirectChatroom(context: Context, opponentId: string | null): Promise<VisibleChatroom | null> {
   const { userId } = requireViewer(context);
   if (opponentId === null) return null;
-  const directKey = directKeyOf(userId, opponentId);
+  const directKey = pairKey(userId, opponentId);
   const found = await context.database.prisma.chatroom.findUnique({ where: { directKey }, select: { id: true } });
   return found && chatroomById(context, found.id);
 }
 
-/** The same whichever of the two asks. */
-function directKeyOf(userId: string, opponentId: string): string {
-  return [userId, opponentId].sort().join(':');
-}
-
 async function createDirect(context: Context, userId: string, opponentId: string): Promise<string> {
   await requireUsers(context, [opponentId]);
-  const directKey = directKeyOf(userId, opponentId);
+  const directKey = pairKey(userId, opponentId);
   const id = await makeRoom(context, { kind: 'DIRECT', name: null, topic: null, directKey }, [opponentId]);
   // Whoever opens a room that they had hidden wants to see it.
   await context.database.query(sql`
@@ -273,7 +269,7 @@ async function makeRoom(
  *
  * @throws ChatError `NOT_FOUND`, `BLOCKED`
  */
-export async function requireUsers(context: Context, ids: readonly string[]): Promise<void> {
+async function requireUsers(context: Context, ids: readonly string[]): Promise<void> {
   const found: Pick<User, 'id'>[] = await context.database.prisma.user.findMany({
     where: { id: { in: [...ids] } },
     select: { id: true },

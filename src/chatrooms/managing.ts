@@ -4,6 +4,7 @@ import { type Sql, sql } from '../database/database.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { hint } from '../hints.ts';
 import type { Jobs } from '../jobs.ts';
+import type { Change } from '../realtime/log.ts';
 import { checkText, requireMembership, type VisibleChatroom } from './chatrooms.ts';
 
 /**
@@ -56,12 +57,6 @@ export async function clearChatroom(
   ];
   for (const clearing of clearings) while ((await database.query(clearing)).length > 0);
   await database.query(sql`DELETE FROM chatrooms WHERE id = ${chatroomId}::uuid`);
-}
-
-/** What the functions that change a room answer. `seq` is null where its log has not grown. */
-interface Change {
-  outcome: string;
-  seq: number | null;
 }
 
 /** Runs a function that changes a room, as the viewer. Answers the event up to which its log has grown, if it has. */

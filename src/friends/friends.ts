@@ -4,10 +4,9 @@ import { type Context, requireViewer } from '../context.ts';
 import { type Database, empty, join, sql } from '../database/database.ts';
 import type { FriendRequest, User } from '../database/generated/client.ts';
 import { badInput, notFound } from '../errors.ts';
-import { hint } from '../hints.ts';
 import { createLoader } from '../loader.ts';
-import { requireUser, userColumns } from '../users/users.ts';
-import { endFriendship, lockPair } from './pair.ts';
+import { connectUsers, requireUser } from '../users/users.ts';
+import { endFriendship, forgetRequests, lockPair, tellBoth } from './pair.ts';
 
 /** What has become of two people. */
 export interface Befriended {
@@ -94,36 +93,11 @@ export async function removeFriend(context: Context, friendId: string | null): P
   return user;
 }
 
-/** Tells the viewer and another user, after the commit, what is now between them. */
-function tellBoth(context: Context, otherId: string, status: 'PENDING' | 'ACCEPTED' | null): void {
-  const { userId } = requireViewer(context);
-  hint(context.bus, userId, { kind: 'FRIENDSHIP', userId: otherId, status });
-  hint(context.bus, otherId, { kind: 'FRIENDSHIP', userId, status });
-  // Friends see one another's presence: it may be news to both.
-  if (status !== 'ACCEPTED') return;
-  hint(context.bus, userId, { kind: 'PRESENCE', userId: otherId });
-  hint(context.bus, otherId, { kind: 'PRESENCE', userId });
-}
-
 async function befriend(query: Database['query'], a: string, b: string): Promise<void> {
   await forgetRequests(query, a, b, 'either');
   await query(sql`
     INSERT INTO friendships (user_id, friend_id) VALUES (${a}::uuid, ${b}::uuid), (${b}::uuid, ${a}::uuid)
       ON CONFLICT DO NOTHING`);
-}
-
-/** Removes the request to `userId`, or those in either direction. Answers whether there was one. */
-async function forgetRequests(
-  query: Database['query'],
-  userId: string,
-  otherId: string,
-  which: 'to' | 'either',
-): Promise<boolean> {
-  const gone = await query(sql`
-    DELETE FROM friend_requests
-      WHERE (from_id = ${otherId}::uuid AND to_id = ${userId}::uuid)
-        ${which === 'to' ? empty : sql`OR (from_id = ${userId}::uuid AND to_id = ${otherId}::uuid)`} RETURNING from_id`);
-  return gone.length > 0;
 }
 
 /** All friends of a user, to tell them something. */
@@ -157,18 +131,13 @@ export async function listFriends(
   const { userId } = requireViewer(context);
   const online = status && [...(await context.presence.online(await friendIdsOf(context.database, userId)))];
   const isOnline = sql`f.friend_id = ANY(${online}::uuid[])`;
-  return connect<User, string>(args, {
-    encode: (user) => encodeKeyset('friends', [user.usernameKey]),
-    decode: (cursor, path) => decodeKeyset('friends', ['name'], cursor, path)[0] ?? '',
-    load: ({ after, before, reverse, limit }) =>
-      context.database.query<User>(sql`
-        SELECT ${userColumns} FROM friendships f JOIN users u ON u.id = f.friend_id
-          WHERE f.user_id = ${userId}::uuid
-            ${status == null ? empty : status === 'ONLINE' ? sql`AND ${isOnline}` : sql`AND NOT ${isOnline}`}
-            ${after === null ? empty : sql`AND u.username_key > ${after}`}
-            ${before === null ? empty : sql`AND u.username_key < ${before}`}
-          ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
-  });
+  const wanted = status == null ? empty : status === 'ONLINE' ? sql`AND ${isOnline}` : sql`AND NOT ${isOnline}`;
+  return connectUsers(
+    context,
+    'friends',
+    sql`friendships f JOIN users u ON u.id = f.friend_id WHERE f.user_id = ${userId}::uuid ${wanted}`,
+    args,
+  );
 }
 
 /** The key of a request in its id and in loaders. */

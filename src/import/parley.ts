@@ -6,6 +6,7 @@ import {
   type ExportedUser,
   exportedUser,
 } from '../export/format.ts';
+import { pairKey } from '../friends/pair.ts';
 import { toVector } from '../search/words.ts';
 import type { Importing, ImportSummary } from './import.ts';
 import { skip } from './records.ts';
@@ -71,8 +72,8 @@ async function exists(database: Database, { id }: { id: string }, directKey: str
 
 /** Who was alone in a direct room, because the other is gone, stays so; they may be that in several. */
 function directKeyOf({ id }: { id: string }, members: ExportedChatroom['members']): string {
-  const pair = members.map((member) => member.userId).sort();
-  return pair.length === 2 ? pair.join(':') : id;
+  const [a, b] = members;
+  return a && b ? pairKey(a.userId, b.userId) : id;
 }
 
 /** Each message is one event, so that the log has no hole. */

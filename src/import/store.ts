@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Database, sql } from '../database/database.ts';
 import type { ChatroomKind } from '../database/generated/enums.ts';
+import { pairKey } from '../friends/pair.ts';
 import { toVector } from '../search/words.ts';
 import { checkUsername, MOST_USERNAME_CHARACTERS, nameKey } from '../users/users.ts';
 
@@ -114,7 +115,8 @@ export interface StoredChatroom {
 /** Adds a room and its members where they are missing. Answers the room's id, and whether it is new. */
 export async function storeChatroom(database: Database, room: StoredChatroom): Promise<{ id: string; added: boolean }> {
   const { kind, createdAt, memberIds } = room;
-  const directKey = kind === 'DIRECT' ? [...memberIds].sort().join(':') : null;
+  const [one = '', other = ''] = memberIds;
+  const directKey = kind === 'DIRECT' ? pairKey(one, other) : null;
   const ownerId = memberIds[0] ?? null;
   const { count } = await database.prisma.chatroom.createMany({
     data: {

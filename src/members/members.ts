@@ -38,13 +38,13 @@ export async function leaveChatroom(context: Context, chatroomId: string | null)
 }
 
 /** After the commit: the room's streams, and those over all rooms of whoever has joined. */
-export function tellJoined(context: Context, chatroomId: string, seq: number): void {
+function tellJoined(context: Context, chatroomId: string, seq: number): void {
   context.tails.nudge(chatroomId, seq);
   context.sweep.announce();
 }
 
 /** After the commit: the room's streams; the room may have ended, too, and what waited for the leaver's reading. */
-export function tellLeft(context: Context, chatroomId: string, userId: string, seq: number): void {
+function tellLeft(context: Context, chatroomId: string, userId: string, seq: number): void {
   context.tails.nudge(chatroomId, seq);
   context.sweep.announce();
   announceSeen(context, chatroomId, userId, 0);

@@ -2,6 +2,7 @@ import { type Context, freshContext, requireViewer } from '../context.ts';
 import { sql } from '../database/database.ts';
 import type { Message } from '../database/generated/client.ts';
 import { ChatError, notFound } from '../errors.ts';
+import type { Change } from '../realtime/log.ts';
 import { toVector } from '../search/words.ts';
 import { checkBody, messageByKey } from './messages.ts';
 
@@ -34,12 +35,6 @@ async function changeMessage(context: Context, key: string | null, body: string 
   const [changed] = await context.database.query<Change>(sql`
     SELECT outcome, seq FROM change_message(${chatroomId}::uuid, ${number}::int, ${userId}::uuid, ${body}, ${body === null ? null : toVector(body)}::tsvector)`);
   return settle(context, key, changed);
-}
-
-/** What the functions that change a message answer. `seq` is null where nothing changed. */
-export interface Change {
-  outcome: string;
-  seq: number | null;
 }
 
 /** A message that the viewer may read: the others do not exist for them, whatever they want to do with it. */

@@ -7,8 +7,8 @@ import { badInput, notFound } from '../errors.ts';
 import { encodeId } from '../ids.ts';
 import { type Jobs, queueJob } from '../jobs.ts';
 import { createLoader } from '../loader.ts';
-import { isReadable, messageKey } from '../messages/messages.ts';
-import { countUnreadOf } from '../reading/reading.ts';
+import { messageKey } from '../messages/messages.ts';
+import { countUnreadOf, isUnread } from '../reading/reading.ts';
 import { isStorable } from '../text.ts';
 import { type PushSender, pushSubscription } from './senders.ts';
 
@@ -111,10 +111,8 @@ export const pushDeviceById = createLoader<PushDevice>(
   (device) => device.id,
 );
 
-/** Those who may be told of a message `m` in their membership `v`: they may read it, have not, and did not send it. */
-const concerns = sql`(
-  m.kind = 'USER' AND m.deleted_at IS NULL AND v.last_read_number < m.number
-    AND v.user_id IS DISTINCT FROM m.sender_id AND ${isReadable(sql`v.user_id`)})`;
+/** Those are told of a message to whom it is unread: it is counted in what the push says. */
+const concerns = isUnread(sql`v.user_id`);
 
 /** The job that finds the devices to be told of a message: those of members who are away. */
 export async function pushMessage(

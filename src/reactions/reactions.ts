@@ -4,8 +4,9 @@ import { join, sql } from '../database/database.ts';
 import type { Message } from '../database/generated/client.ts';
 import { badInput } from '../errors.ts';
 import { createLoader } from '../loader.ts';
-import { type Change, requireReadable, settle } from '../messages/changes.ts';
+import { requireReadable, settle } from '../messages/changes.ts';
 import { messageKey } from '../messages/messages.ts';
+import type { Change } from '../realtime/log.ts';
 
 /** One emoji on one message, and who put it there. */
 export interface ReactionGroup {

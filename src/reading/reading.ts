@@ -1,8 +1,8 @@
 import { blockBetween } from '../blocks/blocks.ts';
 import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
-import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
+import type { Connection, ConnectionArgs } from '../connections.ts';
 import { type Context, freshContext, requireViewer } from '../context.ts';
-import { type Database, empty, join, sql, type Sql } from '../database/database.ts';
+import { type Database, join, sql, type Sql } from '../database/database.ts';
 import type { Message, User } from '../database/generated/client.ts';
 import { hear, hint } from '../hints.ts';
 import { createLoader } from '../loader.ts';
@@ -10,7 +10,7 @@ import { requireReadable } from '../messages/changes.ts';
 import { watchMembership } from '../events/events.ts';
 import { isReadable, messageByKey, messageKey } from '../messages/messages.ts';
 import { createMailbox } from '../realtime/mailbox.ts';
-import { userColumns } from '../users/users.ts';
+import { connectUsers } from '../users/users.ts';
 import { announceSeen } from './seen.ts';
 
 /** Unread messages are counted up to here; the count stays there beyond, and its cost with it. */
@@ -38,12 +38,15 @@ export async function markRead(context: Context, key: string | null): Promise<Vi
   return requireMembership(freshContext(context), chatroomId);
 }
 
-/** What is unread in the membership `v`: what others have said since, and the viewer may read. */
+/** Whether a message (`m`) is unread by a user whose membership is `v`: what others have said since, and they may read. */
+export function isUnread(user: Sql): Sql {
+  return sql`(m.kind = 'USER' AND m.deleted_at IS NULL AND m.number > v.last_read_number
+    AND m.sender_id IS DISTINCT FROM ${user} AND ${isReadable(user)})`;
+}
+
+/** What is unread in the membership `v`. */
 const unreadIn = (userId: string): Sql => sql`
-  SELECT FROM messages m
-    WHERE m.chatroom_id = v.chatroom_id AND m.number > v.last_read_number AND m.kind = 'USER' AND m.deleted_at IS NULL
-      AND m.sender_id IS DISTINCT FROM ${userId}::uuid AND ${isReadable(sql`${userId}::uuid`)}
-    LIMIT ${MOST_UNREAD}`;
+  SELECT FROM messages m WHERE m.chatroom_id = v.chatroom_id AND ${isUnread(sql`${userId}::uuid`)} LIMIT ${MOST_UNREAD}`;
 
 const unreadByChatroom = createLoader<{ chatroomId: string; unread: number }>(
   (context, chatroomIds) => {
@@ -107,18 +110,14 @@ export async function isSeenByAll(context: Context, message: Message): Promise<b
 /** Who has read a message, by name. */
 export async function listSeenBy(context: Context, message: Message, args: ConnectionArgs): Promise<Connection<User>> {
   const { userId } = requireViewer(context);
-  return connect<User, string>(args, {
-    encode: (user) => encodeKeyset('seenBy', [user.usernameKey]),
-    decode: (cursor, path) => decodeKeyset('seenBy', ['name'], cursor, path)[0] ?? '',
-    load: ({ after, before, reverse, limit }) =>
-      context.database.query<User>(sql`
-        SELECT ${userColumns} FROM messages m JOIN members r ON ${countsFor(userId)} JOIN users u ON u.id = r.user_id
-          WHERE m.chatroom_id = ${message.chatroomId}::uuid AND m.number = ${message.number}
-            AND r.last_read_number >= m.number
-            ${after === null ? empty : sql`AND u.username_key > ${after}`}
-            ${before === null ? empty : sql`AND u.username_key < ${before}`}
-          ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
-  });
+  return connectUsers(
+    context,
+    'seenBy',
+    sql`messages m JOIN members r ON ${countsFor(userId)} JOIN users u ON u.id = r.user_id
+      WHERE m.chatroom_id = ${message.chatroomId}::uuid AND m.number = ${message.number}
+        AND r.last_read_number >= m.number`,
+    args,
+  );
 }
 
 /**

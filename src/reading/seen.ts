@@ -35,12 +35,12 @@ async function find(
     WITH marks AS MATERIALIZED (
       SELECT user_id, last_read_number AS mark FROM members WHERE chatroom_id = ${chatroomId}::uuid
     ), senders AS (
-      SELECT sender_id, max(number) AS last FROM (
-        SELECT m.sender_id, m.number FROM messages m
+      SELECT DISTINCT sender_id FROM (
+        SELECT m.sender_id FROM messages m
           WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number > ${readBefore} AND m.kind = 'USER' AND m.deleted_at IS NULL
           ORDER BY m.number DESC LIMIT ${MOST_LOOKED_AT}
       ) latest
-      WHERE sender_id <> ${reader} AND NOT ${blockBetween(sql`sender_id`, reader)} GROUP BY sender_id
+      WHERE sender_id <> ${reader} AND NOT ${blockBetween(sql`sender_id`, reader)}
     )
     SELECT s.sender_id AS "senderId", read.number FROM senders s
       CROSS JOIN LATERAL (

@@ -13,6 +13,13 @@ export interface LogEvent {
   userId: string | null;
 }
 
+/** What the database's functions answer that change a room or a message. */
+export interface Change {
+  outcome: string;
+  /** Up to where the room's log has grown; null where it has not. */
+  seq: number | null;
+}
+
 /** How many events are read at once. */
 const PAGE = 200;
 

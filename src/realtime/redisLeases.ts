@@ -148,7 +148,7 @@ export function createRedisLeases(
       // Before Redis answers: another connection of the same user may be on its way.
       mine.set(userId, connections.add(connectionId));
       try {
-        const told = await run(HOLD, leaseMs, most, `${userId} ${connectionId}`);
+        const told = await run(HOLD, leaseMs, most, toLease([userId, connectionId]));
         if (told[0]?.startsWith('REFUSED')) {
           forget(userId, connectionId);
           return false;
@@ -160,7 +160,7 @@ export function createRedisLeases(
       return true;
     },
     release(userId, connectionId) {
-      if (forget(userId, connectionId)) void attempt(RELEASE, graceMs, `${userId} ${connectionId}`);
+      if (forget(userId, connectionId)) void attempt(RELEASE, graceMs, toLease([userId, connectionId]));
     },
     async holders(userIds) {
       if (userIds.length === 0) return new Set();

@@ -67,7 +67,7 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
     // Redis may be shared with others, who say what they like.
     if (!Number.isSafeInteger(known)) return;
     tail.known = Math.max(tail.known, known);
-    if (!tail.reading && tail.known > tail.seq) void readOn(chatroomId, tail);
+    if (!tail.reading && hasNews(tail)) void readOn(chatroomId, tail);
   }
 
   /** What was committed before the nudges could be heard, or while they could not, is looked for unasked. */
@@ -78,7 +78,7 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
   async function readOn(chatroomId: string, tail: Tail): Promise<void> {
     tail.reading = true;
     try {
-      while (tail.known > tail.seq && tails.get(chatroomId) === tail) {
+      while (hasNews(tail) && tails.get(chatroomId) === tail) {
         const events = await readEvents(database, chatroomId, tail.seq);
         const last = events.at(-1);
         if (last) {
@@ -186,6 +186,11 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
 
 function topic(chatroomId: string): string {
   return `room:${chatroomId}`;
+}
+
+/** It was told of more than it has read; or has not been looked at yet, which may have failed. */
+function hasNews(tail: Tail): boolean {
+  return tail.known > tail.seq || !tail.found;
 }
 
 function tell(tail: Tail): void {

@@ -57,7 +57,6 @@ const TRY_AGAIN_LATER = 1013;
 
 /** Serves GraphQL over WebSocket (graphql-transport-ws) on the HTTP server's port. */
 export function serveWebSockets(options: WebSocketServing & { server: Server; path: string }): {
-  count(): number;
   /** Closes all sockets with 1012, spread over so long that those who come back do not come at once. */
   close(spreadMs: number): Promise<void>;
 } {
@@ -139,7 +138,6 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   });
 
   return {
-    count: () => sockets.clients.size,
     async close(spreadMs) {
       const all = [...sockets.clients];
       const closings = all.map(async (socket, i) => {

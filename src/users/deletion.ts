@@ -34,7 +34,7 @@ export async function deleteAccount(context: Context, password: string | null): 
     // Not before this one has tried: two at once would stand in one another's way.
     await queueJob(query, 'delete_account', { userId }, { delaySeconds: 60 });
   });
-  context.sessions.announce();
+  context.sweep.announce();
   context.cookies?.clear();
   await finishDeletion(context, { userId }, Date.now() + PATIENCE_MS);
 }

@@ -32,7 +32,7 @@ export async function changePassword(context: Context, current: string | null, p
     await endSessions(query, sql`user_id = ${userId}::uuid AND id <> ${sessionId}::uuid`);
     await query(sql`DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid AND purpose = 'RESET_PASSWORD'`);
   });
-  context.sessions.announce();
+  context.sweep.announce();
 }
 
 /**
@@ -107,7 +107,7 @@ export async function resetPassword(context: Context, token: string, password: s
     await endSessions(query, sql`user_id = ${userId}::uuid`);
     await query(sql`DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid AND purpose = 'RESET_PASSWORD'`);
   });
-  context.sessions.announce();
+  context.sweep.announce();
 }
 
 async function useToken(
@@ -138,7 +138,6 @@ export async function sendMail(
   const user = await database.prisma.user.findUnique({ where: { id: userId } });
   if (!user?.email || !user.emailKey) return;
   const { token, hash } = createToken();
-  await database.query(sql`DELETE FROM mail_tokens WHERE expires_at < now()`);
   const expiresAt = new Date(Date.now() + MAIL_TOKEN_HOURS[purpose] * 3_600_000);
   await database.query(sql`
     INSERT INTO mail_tokens (hash, user_id, purpose, email_key, expires_at)

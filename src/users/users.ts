@@ -101,14 +101,28 @@ export async function listUsers(
   args: ConnectionArgs,
 ): Promise<Connection<User>> {
   const prefix = search == null ? null : checkSearch(search);
+  const begins = prefix === null ? sql`true` : sql`(u.username_key ^@ ${prefix} OR u.nickname_key ^@ ${prefix})`;
+  return connectUsers(context, 'users', sql`users u WHERE ${begins}`, args);
+}
+
+/**
+ * A list of users, by name.
+ *
+ * @param list what its cursors belong to
+ * @param from what follows FROM: a table `u` of users, and a WHERE
+ */
+export async function connectUsers(
+  context: Context,
+  list: string,
+  from: Sql,
+  args: ConnectionArgs,
+): Promise<Connection<User>> {
   return connect<User, string>(args, {
-    encode: (user) => encodeKeyset('users', [user.usernameKey]),
-    decode: (cursor, path) => decodeKeyset('users', ['name'], cursor, path)[0] ?? '',
+    encode: (user) => encodeKeyset(list, [user.usernameKey]),
+    decode: (cursor, path) => decodeKeyset(list, ['name'], cursor, path)[0] ?? '',
     load: ({ after, before, reverse, limit }) =>
       context.database.query<User>(sql`
-        SELECT ${userColumns} FROM users u
-          WHERE true
-            ${prefix === null ? empty : sql`AND (u.username_key ^@ ${prefix} OR u.nickname_key ^@ ${prefix})`}
+        SELECT ${userColumns} FROM ${from}
             ${after === null ? empty : sql`AND u.username_key > ${after}`}
             ${before === null ? empty : sql`AND u.username_key < ${before}`}
           ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
@@ -203,7 +217,7 @@ export const sessionById = createLoader<Session>(
 );
 
 /** A user's row as `User`; `u` names the table. */
-export const userColumns = sql`
+const userColumns = sql`
   u.id, u.username, u.username_key AS "usernameKey", u.nickname, u.nickname_key AS "nicknameKey", u.bio, u.email,
   u.email_key AS "emailKey", u.email_verified_at AS "emailVerifiedAt",
   u.friend_policy AS "friendPolicy", u.is_bot AS "isBot", u.created_at AS "createdAt", u.updated_at AS "updatedAt",

@@ -18,9 +18,7 @@ export type ViewerEvent =
 
 /** What to look at when the subscriber takes the next event. */
 type Cue =
-  | { kind: 'APPEARED' | 'VANISHED' | 'UNREAD'; chatroomId: string }
-  | { kind: 'FRIENDSHIP'; userId: string; status: 'PENDING' | 'ACCEPTED' | null }
-  | { kind: 'NOTICE'; body: string; sentAt: string };
+  { kind: 'APPEARED' | 'VANISHED' | 'UNREAD'; chatroomId: string } | Extract<Hint, { kind: 'FRIENDSHIP' | 'NOTICE' }>;
 
 /** How many notices wait for one subscriber. */
 const MOST_NOTICES = 100;
