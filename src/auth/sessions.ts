@@ -38,7 +38,7 @@ export async function authenticate(node: ServerNode, header: unknown): Promise<A
 
 async function findSession(node: ServerNode, claims: AccessClaims): Promise<Authentication> {
   const [session] = await node.database.query<{ floor: string }>(sql`
-    SELECT pg_current_snapshot()::text AS floor
+    SELECT flushed_snapshot()::text AS floor
       FROM sessions WHERE id = ${claims.sessionId}::uuid AND user_id = ${claims.userId}::uuid AND ended_at IS NULL`);
   if (!session) throw new ChatError('UNAUTHENTICATED', 'This session has ended. Sign in again.');
   return { ...NOBODY, viewer: claims, floor: session.floor };
@@ -154,7 +154,7 @@ async function issueTokens(
     context.accessTokens.sign(session.userId, session.id),
     context.database.query<{ floor: string }>(sql`
       INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (${hash}, ${session.id}::uuid, ${expiresAt})
-        RETURNING pg_current_snapshot()::text AS floor`),
+        RETURNING flushed_snapshot()::text AS floor`),
   ]);
   // What follows in this operation is asked by the user who has just signed in, and remembers nothing of before.
   Object.assign(context, {

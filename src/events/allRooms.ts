@@ -166,7 +166,7 @@ async function findPlaces(context: Context, since: string | null): Promise<{ sna
     known: boolean;
     rooms: (Place & { seen: number | null; next: number | null; joined: number | null })[];
   }>(sql`
-    SELECT pg_current_snapshot()::text AS snapshot,
+    SELECT flushed_snapshot()::text AS snapshot,
       pg_snapshot_xmax(${since}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
       (SELECT coalesce(json_agg(place), '[]') FROM (
         SELECT c.id AS "chatroomId", c.last_seq AS "lastSeq", seen.seq AS seen,

@@ -44,7 +44,7 @@ export async function startSweep(options: { database: Database; bus: Bus; log: L
     try {
       const [swept] = await database.query<Swept>(sql`
         WITH since AS (SELECT pg_snapshot_xmin(${snapshot}::pg_snapshot) AS xid)
-        SELECT pg_current_snapshot()::text AS snapshot,
+        SELECT flushed_snapshot()::text AS snapshot,
           (SELECT coalesce(json_agg(room), '[]') FROM (
             SELECT chatroom_id AS "chatroomId", max(seq) AS seq,
                    json_agg(json_build_object('userId', user_id, 'seq', seq)) FILTER (WHERE kind = 'MEMBER_JOINED') AS joined
@@ -97,7 +97,7 @@ export async function startSweep(options: { database: Database; bus: Bus; log: L
 }
 
 async function currentSnapshot(database: Database): Promise<string> {
-  const [found] = await database.query<{ snapshot: string }>(sql`SELECT pg_current_snapshot()::text AS snapshot`);
+  const [found] = await database.query<{ snapshot: string }>(sql`SELECT flushed_snapshot()::text AS snapshot`);
   if (!found) throw new Error('PostgreSQL gave no snapshot.');
   return found.snapshot;
 }
