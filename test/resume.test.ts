@@ -1,13 +1,15 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Database, sql } from '../src/database/database.ts';
 import { followAllRooms } from '../src/events/allRooms.ts';
+import { findPlacesSince, findSteps } from '../src/events/places.ts';
 import { keyOf } from '../src/ids.ts';
 import { createContext } from '../src/node.ts';
 import { decodeAllRoomsCursor } from '../src/realtime/cursor.ts';
 import { createReach } from '../src/realtime/reach.ts';
 import type { Person } from './support/client.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
-import { MESSAGE_ADDED, send, world } from './support/world.ts';
+import { CREATE_CHATROOM, MESSAGE_ADDED, send, world } from './support/world.ts';
 
 const ALL = `subscription ($after: String) { messageAdded(after: $after) { cursor message { number body } } }`;
 const EVENTS = `subscription ($id: ID!) { chatroomEvents(chatroomId: $id) { __typename ... on MessageAdded { message { number } } ... on ReactionsChanged { message { number } } } }`;
@@ -38,6 +40,19 @@ async function sentAwayAndBack() {
 
 const contextOf = ({ node }: TestServer, { accessToken }: Person) =>
   createContext(node, { authorization: `Bearer ${accessToken}` });
+
+const makeRoom = async (person: Person, memberIds: string[]): Promise<string> =>
+  (await person.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds } })).createChatroom.chatroom.id;
+
+/** Lets so many things happen in a room at once. */
+const append = (query: Database['query'], chatroomId: string, count = 1) =>
+  query(sql`
+    WITH room AS (
+      UPDATE chatrooms SET last_seq = last_seq + ${count} WHERE id = ${chatroomId}::uuid RETURNING id, last_seq - ${count} AS seq
+    )
+    INSERT INTO events (chatroom_id, seq, kind) SELECT id, seq + n, 'CHATROOM_UPDATED' FROM room, generate_series(1, ${count}) n`);
+const happen = (server: TestServer, room: string, count: number) =>
+  append(server.node.database.query, keyOf('Chatroom', room) ?? '', count);
 
 /** Waits for a sweep that has begun since. */
 async function swept({ node }: TestServer): Promise<void> {
@@ -116,6 +131,20 @@ describe('a member who was removed and added again between the cursor and the re
   });
 });
 
+test('what was missed long ago comes to its end, however much it is, though nothing is said any more', async () => {
+  const server = await startTestServer();
+  const { ann, ben, room } = await world(server);
+  const { viewer, chatroom } = await ben.ask(CURSORS, { id: room });
+  await happen(server, room, 1_000);
+  await send(ann, room, 'last');
+  // Nobody tells of it any more: no nudge, and no sweep.
+  await swept(server);
+  const here = ben.connect().subscribe(MESSAGE_ADDED, { room, after: chatroom.cursor });
+  expect((await here.next()).message.body).toBe('last');
+  const everywhere = ben.connect().subscribe(ALL, { after: viewer.cursor });
+  expect((await everywhere.next()).message.body).toBe('last');
+});
+
 describe('the cursor over all rooms', () => {
   test('moves on for a subscriber that is always a little behind', async () => {
     const server = await startTestServer();
@@ -150,21 +179,83 @@ describe('the cursor over all rooms', () => {
     expect(reach.snapshot()).toBe('fourth');
   });
 
+  test('moves on through a long backlog, so that who is cut off on the way need not begin anew', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const other = await makeRoom(ann, [ben.id]);
+    const { viewer } = await ben.ask(CURSORS, { id: room });
+    for (let round = 0; round < 150; round += 1) for (const id of [room, other]) await happen(server, id, 10);
+    await send(ann, room, 'last');
+    const context = await contextOf(server, ben);
+    const heard = new Set<string>();
+    let cursor: string = viewer.cursor;
+    let pulls = 0;
+    // 3,001 events, and each time the stream is cut off after 1,500.
+    while (heard.size < 3_001) {
+      const events = await followAllRooms(context, cursor);
+      for (let i = 0; i < 1_500 && heard.size < 3_001; i += 1) {
+        const { value } = await events.next();
+        cursor = value?.cursor ?? '';
+        heard.add(`${value?.event.chatroomId} ${value?.event.seq}`);
+        pulls += 1;
+      }
+      await events.return?.();
+    }
+    expect(pulls).toBeLessThan(2 * 3_001);
+  });
+
+  test('is never ahead of what was handed on, in whichever order transactions began and ended', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const { database } = server.node;
+    const rooms = [room, await makeRoom(ann, [ben.id]), await makeRoom(ann, [ben.id])];
+    const keys = rooms.map((id) => keyOf('Chatroom', id) ?? '');
+    const { viewer } = await ben.ask(CURSORS, { id: room });
+    const since = decodeAllRoomsCursor(server.node.databaseMark, viewer.cursor, 'after');
+    // Some have their number long before they write, and some are still under way when the places are looked up.
+    const seed = Math.floor(Math.random() * 2 ** 31);
+    const pick = fc.sample(fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 4 }), fc.boolean()), { numRuns: 160, seed });
+    let release = () => {};
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const late: Promise<void>[] = [];
+    for (const [i, [which, count, waits]] of pick.entries()) {
+      const write = (run: Database['query'], until: Promise<unknown>) => async () => {
+        await run(sql`SELECT pg_current_xact_id()`);
+        await until;
+        for (let n = 0; n < count; n += 1) await append(run, keys[which] ?? '');
+      };
+      if (i % 40 === 39) late.push(database.transaction((run) => write(run, released)()));
+      else if (waits) {
+        const next = database.transaction((run) => write(run, new Promise((resolve) => setImmediate(resolve)))());
+        await Promise.all([next, database.transaction((run) => write(run, Promise.resolve())())]);
+      } else await database.transaction((run) => write(run, Promise.resolve())());
+    }
+    const context = await contextOf(server, ben);
+    const places = await findPlacesSince(context, since);
+    release();
+    await Promise.all(late);
+    const steps = await findSteps(database, places, 10);
+    expect(steps.length, `seed ${seed}`).toBeGreaterThan(5);
+    const read = new Map(places.rooms.map(({ chatroomId, seq }) => [chatroomId, seq]));
+    for (const step of steps) {
+      for (const [chatroomId, seq] of step.rooms) read.set(chatroomId, Math.max(seq, read.get(chatroomId) ?? 0));
+      const resumed = await findPlacesSince(await contextOf(server, ben), step.snapshot);
+      for (const { chatroomId, seq } of resumed.rooms)
+        expect(seq, `seed ${seed}, ${step.snapshot}`).toBeLessThanOrEqual(read.get(chatroomId) ?? 0);
+    }
+  });
+
   test('fails with RESYNC_REQUIRED where it is more than 100,000 events behind in a room, and not a little less', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     await send(ann, room, 'known');
-    const happen = (count: number) =>
-      server.node.database.query(sql`
-        WITH room AS (UPDATE chatrooms SET last_seq = last_seq + ${count} RETURNING id, last_seq - ${count} AS seq)
-        INSERT INTO events (chatroom_id, seq, kind) SELECT id, seq + n, 'CHATROOM_UPDATED' FROM room, generate_series(1, ${count}) n`);
     const { viewer: old } = await ben.ask(CURSORS, { id: room });
-    await happen(99_990);
+    await happen(server, room, 99_990);
     const { viewer: newer } = await ben.ask(CURSORS, { id: room });
     const resumed = ben.connect().subscribe(ALL, { after: old.cursor });
     await send(ann, room, 'reached');
     expect((await resumed.next()).message.body).toBe('reached');
-    await happen(20);
+    await happen(server, room, 20);
     const stream = ben.connect().subscribe(ALL, { after: old.cursor });
     expect(codeOf(await stream.ended)).toBe('RESYNC_REQUIRED');
     expect(stream.received).toEqual([]);

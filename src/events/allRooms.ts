@@ -2,14 +2,12 @@ import { chatroomById } from '../chatrooms/chatrooms.ts';
 import { type Context, freshContext, requireViewer } from '../context.ts';
 import { sql } from '../database/database.ts';
 import type { Chatroom } from '../database/generated/client.ts';
-import { decodeAllRoomsCursor, encodeAllRoomsCursor, resyncRequired } from '../realtime/cursor.ts';
+import { decodeAllRoomsCursor, encodeAllRoomsCursor } from '../realtime/cursor.ts';
 import { type Followed, follow } from '../realtime/follow.ts';
 import { createReach, type Reach } from '../realtime/reach.ts';
 import type { Swept } from '../realtime/sweep.ts';
 import { type ChatroomEvent, isLoss, see } from './events.ts';
-
-/** How far a stream over all rooms can be behind in one of them. */
-const MOST_MISSED = 100_000;
+import { findPlaces, findPlacesSince, findSteps } from './places.ts';
 
 /** Something that happened in one of the viewer's rooms, and where the stream over all of them then stands. */
 export interface AnywhereEvent {
@@ -23,8 +21,8 @@ export interface AnywhereEvent {
  * Follows all rooms of the viewer, those too that they join later; without those that they lose.
  *
  * Its cursor is a snapshot of the database, all of whose events have been handed on. It moves on when the stream has
- * reached everything that a sweep has found, and so about once a second: what came since is repeated after a resume, and
- * nothing is lost.
+ * reached everything that a sweep has found, and so about once a second, and by steps through what was missed: what came
+ * since is repeated after a resume, and nothing is lost.
  *
  * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED` for one that cannot be honoured any
  *   more, before anything is sent
@@ -63,8 +61,8 @@ export async function followAllRooms(
   }
 
   try {
-    const places = await findPlaces(context, since);
-    reach = createReach(since ?? places.snapshot, isDue);
+    const places = since === null ? await findPlaces(context) : await findPlacesSince(context, since);
+    reach = createReach(since ?? places.snapshot, isDue, await findSteps(context.database, places));
     reach.owe(
       places.snapshot,
       places.rooms.map(({ chatroomId, lastSeq }) => [chatroomId, lastSeq]),
@@ -144,62 +142,6 @@ export async function followAllMessages(
     },
   };
   return stream;
-}
-
-interface Place {
-  chatroomId: string;
-  /** What has been handed on. */
-  seq: number;
-  /** What there is. */
-  lastSeq: number;
-}
-
-/**
- * Where each of the viewer's rooms stands, or stood in the snapshot `since`. Who has joined a room since begins with that.
- *
- * Within a room commits follow `seq`, so that a snapshot has seen all up to some event and nothing after it.
- */
-async function findPlaces(context: Context, since: string | null): Promise<{ snapshot: string; rooms: Place[] }> {
-  const { userId } = requireViewer(context);
-  const [found] = await context.database.query<{
-    snapshot: string;
-    known: boolean;
-    rooms: (Place & { seen: number | null; next: number | null; joined: number | null })[];
-  }>(sql`
-    SELECT flushed_snapshot()::text AS snapshot,
-      pg_snapshot_xmax(${since}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
-      (SELECT coalesce(json_agg(place), '[]') FROM (
-        SELECT c.id AS "chatroomId", c.last_seq AS "lastSeq", seen.seq AS seen,
-          (SELECT min(e.seq) FROM events e WHERE e.chatroom_id = c.id AND e.seq > coalesce(seen.seq, 0)) AS next,
-          -- The first that is said of the viewer: if it is that they joined, they were no member before.
-          (SELECT CASE e.kind WHEN 'MEMBER_JOINED' THEN e.seq END FROM events e
-            WHERE e.chatroom_id = c.id AND e.seq > coalesce(seen.seq, c.last_seq - ${MOST_MISSED})
-              AND e.kind IN ('MEMBER_JOINED', 'MEMBER_LEFT') AND e.user_id = v.user_id ORDER BY e.seq LIMIT 1) AS joined
-          FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
-          LEFT JOIN LATERAL (
-            SELECT e.seq FROM events e
-              WHERE e.chatroom_id = c.id AND e.seq > c.last_seq - ${MOST_MISSED}
-                AND (${since}::pg_snapshot IS NULL OR pg_visible_in_snapshot(e.xid, ${since}::pg_snapshot))
-              ORDER BY e.seq DESC LIMIT 1
-          ) seen ON true
-          WHERE v.user_id = ${userId}::uuid
-      ) place) AS rooms`);
-  if (!found) throw new Error('PostgreSQL gave no snapshot.');
-  if (since === null) {
-    return { snapshot: found.snapshot, rooms: found.rooms.map((room) => ({ ...room, seq: room.lastSeq })) };
-  }
-  if (!found.known) throw resyncRequired('This database is older than the cursor.');
-  const rooms = found.rooms.map((room) => {
-    const { seen, next, joined, lastSeq } = room;
-    if (seen === null && joined === null && lastSeq > MOST_MISSED) throw resyncRequired('Too much has happened since.');
-    const seq = joined === null ? (seen ?? (next === null ? lastSeq : 0)) : joined - 1;
-    // The log goes on right after what the cursor has seen, or its beginning has been cleared away.
-    if (joined === null && next !== null && next !== seq + 1) {
-      throw resyncRequired('What followed this cursor has been cleared away.');
-    }
-    return { chatroomId: room.chatroomId, seq, lastSeq };
-  });
-  return { snapshot: found.snapshot, rooms };
 }
 
 async function isMemberNow(context: Context, chatroomId: string, userId: string): Promise<boolean> {

@@ -21,7 +21,7 @@ export interface Change {
 }
 
 /** How many events are read at once. */
-const PAGE = 200;
+export const PAGE = 200;
 
 /**
  * Reads what happened in a room after `seq`, oldest first, at most a page of it.

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { type Database, sql } from '../database/database.ts';
 import type { Bus } from './bus.ts';
-import { type LogEvent, readEvents } from './log.ts';
+import { type LogEvent, PAGE, readEvents } from './log.ts';
 import type { Sweep } from './sweep.ts';
 
 /**
@@ -89,6 +89,8 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
             if (kind === 'MEMBER_JOINED' && userId !== null) tail.left.delete(userId);
           }
           tell(tail);
+          // Of what was missed long ago nobody tells any more: a full page is not the last one.
+          if (events.length === PAGE) tail.known = Math.max(tail.known, tail.seq + 1);
         } else {
           tail.known = tail.seq;
         }
