@@ -1,0 +1,38 @@
+import { type DocumentNode, print } from 'graphql';
+
+/** An operation: its text, or a document, typed where codegen has typed it. */
+export type Document<Data, Variables> =
+  string | ((DocumentNode | { toString(): string }) & { __apiType?: (variables: Variables) => Data });
+
+export function textOf(document: Document<unknown, never>): string {
+  if (typeof document === 'string') return document;
+  return 'kind' in document ? print(document) : document.toString();
+}
+
+/** How a subscription to a log says where it is. */
+export interface Resumption {
+  field: 'messageAdded' | 'chatroomEvents';
+  /** The variable that takes the cursor. */
+  after: string;
+  /** The variable that takes the room; null over all rooms. */
+  room: string | null;
+}
+
+/**
+ * How a subscription resumes, read off the arguments of its field; null for one that has no cursor.
+ *
+ * @throws TypeError for one that could resume and does not say how: what came while it was offline would be lost silently
+ */
+export function resumptionOf(text: string): Resumption | null {
+  const [, field, args = ''] = /\b(messageAdded|chatroomEvents)\b\s*(?:\(([^)]*)\))?\s*\{/.exec(text) ?? [];
+  if (field !== 'messageAdded' && field !== 'chatroomEvents') return null;
+  const [, after] = /\bafter\s*:\s*\$(\w+)/.exec(args) ?? [];
+  const [, room = null] = /\bchatroomId\s*:\s*\$(\w+)/.exec(args) ?? [];
+  if (!after)
+    throw new TypeError(
+      `Declare $after: String and pass it on, ${field}(after: $after), so that the stream can resume.`,
+    );
+  if (!room && args.includes('chatroomId'))
+    throw new TypeError(`Pass the room as a variable: ${field}(chatroomId: $chatroomId, after: $after).`);
+  return { field, after, room };
+}

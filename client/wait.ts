@@ -1,0 +1,41 @@
+/** How long to wait after so many failures in a row: the half is chance, so that not all come back at once. */
+export function backoff(failures: number): number {
+  return (0.5 + Math.random() / 2) * Math.min(5_000, 200 * 2 ** failures);
+}
+
+/** Waits, or less long if a signal fires meanwhile. */
+export async function wait(ms: number, ...signals: AbortSignal[]): Promise<void> {
+  await within(
+    ms,
+    signals,
+    (over) =>
+      new Promise<void>((resolve) => {
+        over.addEventListener('abort', () => {
+          resolve();
+        });
+        if (over.aborted) resolve();
+      }),
+  );
+}
+
+/** Does something with a signal that fires after so long, or when one of these does. */
+export async function within<Value>(
+  ms: number,
+  signals: readonly AbortSignal[],
+  work: (signal: AbortSignal) => Promise<Value>,
+): Promise<Value> {
+  // Not by AbortSignal.any: signals that live long would remember all those that were made of them.
+  const controller = new AbortController();
+  const abort = () => {
+    controller.abort();
+  };
+  const timer = setTimeout(abort, ms);
+  for (const signal of signals) signal.addEventListener('abort', abort);
+  if (signals.some(({ aborted }) => aborted)) abort();
+  try {
+    return await work(controller.signal);
+  } finally {
+    clearTimeout(timer);
+    for (const signal of signals) signal.removeEventListener('abort', abort);
+  }
+}

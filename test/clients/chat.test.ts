@@ -1,0 +1,358 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { type ChatState, errorOf, type StateListener } from '../../client/index.ts';
+import { type Proxy, startProxy } from '../faults/proxy.ts';
+import { request } from '../support/client.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { CREATE_CHATROOM, send, world } from '../support/world.ts';
+import { bodies, chatOf, sendAll } from './chatOf.ts';
+import { ANYWHERE, CURSOR, EVENTS, MESSAGE_ADDED } from './documents.ts';
+import { expiring, REFRESH } from './expiring.ts';
+import { startRestarting } from './restarting.ts';
+
+const SIGN_OUT = 'mutation { signOut { ok } }';
+const REMOVE = `mutation ($input: RemoveChatroomMemberInput!) {
+  removeChatroomMember(input: $input) { chatroom { id } }
+}`;
+
+/** All states of a client so far, with the code of the reason. */
+function states(): { seen: [ChatState, string | null][]; onState: StateListener } {
+  const seen: [ChatState, string | null][] = [];
+  return { seen, onState: (state, reason) => seen.push([state, reason?.code ?? null]) };
+}
+
+/** A server behind a network that fails on command. */
+async function startBehindProxy(
+  env: Record<string, string> = {},
+): Promise<{ server: TestServer; proxy: Proxy; url: string }> {
+  const server = await startTestServer({ env });
+  const proxy = await startProxy(Number(new URL(server.url).port));
+  onTestFinished(() => {
+    proxy.close();
+  });
+  return { server, proxy, url: `http://127.0.0.1:${proxy.port}` };
+}
+
+describe('a stream of the chat client', { timeout: 150_000 }, () => {
+  test('goes on over a restart of the server, with what was sent meanwhile, once and in order', async () => {
+    const server = await startRestarting();
+    const { ann, ben, room } = await world(server);
+    const { seen, onState } = states();
+    const chat = chatOf(ben, { onState });
+    const { chatroom } = await chat.execute(CURSOR, { room });
+    const stream = chat.subscribe(MESSAGE_ADDED, { room, after: chatroom.cursor });
+    const sending = sendAll(chatOf(ann), room, 40);
+    const received: string[] = [];
+    let restarted: Promise<void> | undefined;
+    for await (const { messageAdded } of stream) {
+      received.push(messageAdded.message.body);
+      if (received.length === 10) restarted = server.stop().then(() => server.start());
+      if (received.length === 40) break;
+    }
+    await Promise.all([sending, restarted]);
+    expect(received).toEqual(bodies(40));
+    await expect.poll(() => chat.state).toBe('idle');
+    expect(seen.map(([state]) => state)).toContain('offline');
+  });
+
+  test('over all rooms drops what is repeated after each cut, and takes up rooms that are joined', async () => {
+    const { server, proxy, url } = await startBehindProxy();
+    const { ann, ben, room } = await world(server);
+    const stream = chatOf(ben.at(url)).subscribe(ANYWHERE, {});
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    const { createChatroom } = await ann.ask(CREATE_CHATROOM, {
+      input: { kind: 'GROUP', name: 'Other', memberIds: [ben.id] },
+    });
+    const rooms = [room, createChatroom.chatroom.id];
+    const received: any[] = [];
+    for (let i = 1; i <= 30; i += 1) {
+      for (const each of rooms) await send(ann, each, String(i));
+      if (i % 7 === 0) proxy.reset();
+    }
+    for await (const { messageAdded } of stream) {
+      if (messageAdded.message.body !== null) received.push(messageAdded.message);
+      if (received.length === 60) break;
+    }
+    for (const each of rooms)
+      expect(received.filter(({ chatroom }) => chatroom.id === each).map(({ body }) => body)).toEqual(bodies(30));
+  });
+
+  test('says when it is offline, catches up, and is live', async () => {
+    const { server, proxy, url } = await startBehindProxy();
+    const { ann, ben, room } = await world(server);
+    const { seen, onState } = states();
+    const chat = chatOf(ben.at(url), { onState });
+    const stream = chat.subscribe(EVENTS, { room });
+    const types: string[] = [];
+    const next = async () => types.push((await stream.next()).value.chatroomEvents.__typename);
+    await next();
+    expect(chat.state).toBe('live');
+    proxy.blackhole();
+    proxy.reset();
+    for (const body of ['one', 'two']) await send(ann, room, body);
+    await expect.poll(() => chat.state, { timeout: 30_000 }).toBe('offline');
+    proxy.resume();
+    for (let i = 0; i < 3; i += 1) await next();
+    await send(ann, room, 'three');
+    await next();
+    expect(types).toEqual(['CaughtUp', 'MessageAdded', 'MessageAdded', 'CaughtUp', 'MessageAdded']);
+    expect(seen.map(([state]) => state)).toEqual([
+      ...['connecting', 'catching-up', 'live', 'connecting', 'offline', 'catching-up', 'live'],
+    ]);
+    expect(seen.find(([state]) => state === 'offline')?.[1]).toBe('UNREACHABLE');
+  });
+
+  test('notices a connection that nobody is at the other end of any more', async () => {
+    const { server, proxy, url } = await startBehindProxy();
+    const { ann, ben, room } = await world(server);
+    const chat = chatOf(ben.at(url));
+    const stream = chat.subscribe(MESSAGE_ADDED, { room });
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    proxy.pause();
+    await send(ann, room, 'one');
+    await expect.poll(() => chat.state, { timeout: 40_000 }).not.toBe('live');
+    proxy.resume();
+    expect((await stream.next()).value.messageAdded.message.body).toBe('one');
+  });
+
+  test('that nobody takes holds a thousand, and fetches the rest when they are taken', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const stream = chatOf(ann).subscribe(MESSAGE_ADDED, { room });
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    const insert = `SELECT send_message(c.id, u.id, i::text, NULL, NULL, NULL)
+      FROM chatrooms c, users u, generate_series(1, 1200) i WHERE u.username = 'ann' ORDER BY i`;
+    await server.node.database.query({ text: insert, values: [] } as never);
+    await expect.poll(() => server.node.open.streams, { timeout: 90_000 }).toBe(0);
+    const received: string[] = [];
+    for await (const { messageAdded } of stream) {
+      received.push(messageAdded.message.body);
+      if (received.length === 1200) break;
+    }
+    expect(received).toEqual(bodies(1200));
+  });
+
+  test('asks for a new cursor when its own cannot be honoured, and without an answer ends with RESYNC_REQUIRED', async () => {
+    const [server, other] = await Promise.all([startTestServer(), startTestServer()]);
+    const [{ ann, room }, elsewhere] = [await world(server), await world(other)];
+    const { chatroom } = await elsewhere.ann.ask(CURSOR, { room: elsewhere.room });
+    const after = forge(chatroom.cursor, (await ann.ask(CURSOR, { room })).chatroom.cursor);
+    const chat = chatOf(ann);
+    await expect(chat.subscribe(MESSAGE_ADDED, { room, after }).next()).rejects.toMatchObject({
+      code: 'RESYNC_REQUIRED',
+    });
+    const stream = chat.subscribe(
+      MESSAGE_ADDED,
+      { room, after },
+      { onResync: async () => (await chat.execute(CURSOR, { room })).chatroom.cursor },
+    );
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    await send(ann, room, 'one');
+    expect((await stream.next()).value.messageAdded.message.body).toBe('one');
+  });
+
+  test('ends with NOT_FOUND when its room is lost', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const stream = chatOf(ben).subscribe(EVENTS, { room });
+    expect((await stream.next()).value.chatroomEvents.__typename).toBe('CaughtUp');
+    const ended = expect(stream.next()).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await ann.ask(REMOVE, { input: { chatroomId: room, userId: ben.id } });
+    await ended;
+    expect(await stream.next()).toEqual({ value: undefined, done: true });
+  });
+
+  test('of hints is taken up again after a cut, and says so', async () => {
+    const { server, proxy, url } = await startBehindProxy();
+    const { ann, ben, room } = await world(server);
+    let resumed = false;
+    const onResumed = () => {
+      resumed = true;
+    };
+    const stream = chatOf(ben.at(url)).subscribe(
+      'subscription ($room: ID!) { typingChanged(chatroomId: $room) { typing user { username } } }',
+      { room },
+      { onResumed },
+    );
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    proxy.reset();
+    await expect.poll(() => resumed).toBe(true);
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    await ann.ask('mutation ($input: SetTypingInput!) { setTyping(input: $input) { ok } }', {
+      input: { chatroomId: room, typing: true },
+    });
+    expect((await stream.next()).value.typingChanged).toEqual({ typing: true, user: { username: 'ann' } });
+  });
+
+  test('that could not resume is refused with what it lacks', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const chat = chatOf(ann);
+    const refusal = async (query: string) => {
+      const stream = chat.subscribe(query, { room });
+      const next = stream.next().then(
+        () => 'taken',
+        (error: unknown) => (error as Error).message,
+      );
+      await Promise.race([next, expect.poll(() => server.node.open.streams).toBe(1)]);
+      await send(ann, room, 'one');
+      return next;
+    };
+    expect(await refusal('subscription ($room: ID!) { messageAdded(chatroomId: $room) { cursor } }')).toMatch(
+      /Declare \$after/,
+    );
+    const declared = 'subscription ($room: ID!, $after: String)';
+    expect(await refusal(`${declared} { messageAdded(chatroomId: $room, after: $after) { message { id } } }`)).toMatch(
+      /Select messageAdded \{ cursor \}/,
+    );
+    expect(await refusal(`${declared} { chatroomEvents(chatroomId: $room, after: $after) { cursor } }`)).toMatch(
+      /__typename/,
+    );
+    expect(await refusal('subscription ($after: String) { messageAdded(after: $after) { cursor } }')).toMatch(
+      /chatroom \{ id \}/,
+    );
+  });
+});
+
+describe('the session of the chat client', () => {
+  test('a token that runs out is traded once for all, and the stream misses nothing', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    let { refreshToken } = ben;
+    let accessToken = await expiring(ben, 3);
+    let refreshed = 0;
+    const chat = chatOf(ben, {
+      getAccessToken: () => accessToken,
+      async refresh() {
+        refreshed += 1;
+        const { refreshSession } = await chat.execute(REFRESH, { input: { refreshToken } });
+        ({ accessToken, refreshToken } = refreshSession);
+        return accessToken;
+      },
+    });
+    const stream = chat.subscribe(MESSAGE_ADDED, { room });
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => refreshed).toBe(1);
+    await send(ann, room, 'one');
+    expect((await stream.next()).value.messageAdded.message.body).toBe('one');
+
+    accessToken = await expiring(ben, -5);
+    const names = await Promise.all(
+      Array.from({ length: 5 }, () => chat.execute('{ viewer { user { username } } }', {})),
+    );
+    expect(names.map(({ viewer }) => viewer.user.username)).toEqual(Array.from({ length: 5 }, () => 'ben'));
+    expect(refreshed).toBe(2);
+  });
+
+  test('a session that has ended ends the stream, and the state says signed-out', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const { seen, onState } = states();
+    const chat = chatOf(ann, { onState });
+    const stream = chat.subscribe(MESSAGE_ADDED, { room });
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    await ann.ask(SIGN_OUT);
+    await expect(stream.next()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect(chat.state).toBe('signed-out');
+    expect(seen.at(-1)).toEqual(['signed-out', 'UNAUTHENTICATED']);
+  });
+
+  test('where nothing can be refreshed any more, the viewer is signed out', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const accessToken = await expiring(ann, -5);
+    const chat = chatOf(ann, { getAccessToken: () => accessToken, refresh: () => Promise.resolve(null) });
+    await expect(chat.subscribe(MESSAGE_ADDED, { room }).next()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    await expect(chat.execute('{ viewer { id } }', {})).rejects.toMatchObject({ code: 'TOKEN_EXPIRED' });
+    expect(chat.state).toBe('signed-out');
+  });
+
+  test('nobody signed in: the stream is refused, and goes on where somebody signs in and subscribes again', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    let accessToken: string | null = null;
+    const chat = chatOf(ann, { getAccessToken: () => accessToken });
+    await expect(chat.subscribe(MESSAGE_ADDED, { room }).next()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    ({ accessToken } = ann);
+    const stream = chat.subscribe(MESSAGE_ADDED, { room });
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    await chat.send({ chatroomId: room, body: 'one' });
+    expect((await stream.next()).value.messageAdded.message.body).toBe('one');
+  });
+
+  test('one socket too many is tried again, and the state says why', async () => {
+    const server = await startTestServer({ env: { MAX_SOCKETS_PER_USER: '1' } });
+    const { ann, room } = await world(server);
+    const first = chatOf(ann);
+    first.subscribe(MESSAGE_ADDED, { room });
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    const { seen, onState } = states();
+    const second = chatOf(ann, { onState });
+    const stream = second.subscribe(MESSAGE_ADDED, { room });
+    await expect.poll(() => seen.at(-1)).toEqual(['offline', 'TOO_MANY_SOCKETS']);
+    first.close();
+    await expect.poll(() => second.state).toBe('live');
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    await send(ann, room, 'one');
+    expect((await stream.next()).value.messageAdded.message.body).toBe('one');
+  });
+});
+
+describe('send', () => {
+  test('is stored once, though its answers get lost and the server is away', async () => {
+    const { server, proxy, url } = await startBehindProxy();
+    const { ann, room } = await world(server);
+    const chat = chatOf(ann.at(url));
+    // The request goes through, and its answer does not.
+    let lost = 0;
+    const lossy = chatOf(ann.at(url), {
+      async fetch(...args) {
+        const response = await fetch(...args);
+        if ((lost += 1) > 3) return response;
+        throw new TypeError('The connection was reset.');
+      },
+    });
+    const stored = await lossy.send({ chatroomId: room, body: 'one' });
+    expect(stored).toMatchObject({ number: 1, body: 'one' });
+    expect(lost).toBe(4);
+
+    proxy.blackhole();
+    proxy.reset();
+    const sending = chat.send({ chatroomId: room, body: 'two', clientMessageId: 'mine' });
+    proxy.reset();
+    proxy.resume();
+    expect(await sending).toMatchObject({ number: 2, clientMessageId: 'mine' });
+    const { data } = await request(
+      server.url,
+      'query ($room: ID!) { chatroom(id: $room) { messages(first: 10) { nodes { body } } } }',
+      { room },
+      { authorization: `Bearer ${ann.accessToken}` },
+    );
+    expect(data.chatroom.messages.nodes.map(({ body }: any) => body)).toEqual(['one', 'two']);
+  });
+
+  test('is given up when its signal fires, when the client is closed, and where it is refused', async () => {
+    const server = await startTestServer();
+    const { ann, eve, room } = await world(server);
+    await expect(chatOf(eve).send({ chatroomId: room, body: 'x' })).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    const unreachable = chatOf(ann, { url: 'http://127.0.0.1:9/graphql' });
+    const giveUp = new AbortController();
+    const first = unreachable.send({ chatroomId: room, body: 'x' }, { signal: giveUp.signal });
+    giveUp.abort(new Error('Never mind.'));
+    await expect(first).rejects.toThrow('Never mind.');
+    const second = unreachable.send({ chatroomId: room, body: 'x' });
+    unreachable.close();
+    await expect(second).rejects.toMatchObject({ code: 'CLOSED' });
+    const refused: unknown = await chatOf(ann, { url: 'http://127.0.0.1:9/graphql' })
+      .execute('{ viewer { id } }', {})
+      .catch((error: unknown) => error);
+    expect(errorOf(refused)).toEqual({ code: 'UNREACHABLE', message: expect.stringContaining('cannot be reached') });
+  });
+});
+
+/** A cursor with the room of one and the database of another. */
+function forge(foreign: string, own: string): string {
+  const parts = (cursor: string) => Buffer.from(cursor, 'base64url').toString().split(' ');
+  const forged = parts(own);
+  forged[1] = parts(foreign)[1] ?? '';
+  return Buffer.from(forged.join(' ')).toString('base64url');
+}

@@ -1,0 +1,28 @@
+import { onTestFinished } from 'vitest';
+import WebSocket from 'ws';
+import { type ChatClient, type ChatClientOptions, createChatClient } from '../../client/index.ts';
+import type { Person } from '../support/client.ts';
+
+/** A person's chat client, until the end of the test. */
+export function chatOf(person: Person, options: Partial<ChatClientOptions> = {}): ChatClient {
+  const client = createChatClient({
+    url: `${person.url}/graphql`,
+    getAccessToken: () => person.accessToken,
+    webSocketImpl: WebSocket,
+    ...options,
+  });
+  onTestFinished(() => {
+    client.close();
+  });
+  return client;
+}
+
+/** Sends so many messages, `1`, `2` …, one after the other, over whatever happens to the server. */
+export async function sendAll(chat: ChatClient, chatroomId: string, count: number): Promise<void> {
+  for (let i = 1; i <= count; i += 1) await chat.send({ chatroomId, body: String(i) });
+}
+
+/** What `sendAll` has sent. */
+export function bodies(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => String(i + 1));
+}
