@@ -1,0 +1,32 @@
+// node examples/clients/graphql-ws.mjs TOKEN CHATROOM_ID: resuming by hand, with graphql-ws's own client.
+import { createClient } from 'graphql-ws';
+import WebSocket from 'ws';
+
+const [token, room] = process.argv.slice(2);
+const url = process.env.PARLEY_URL ?? 'http://localhost:4000/graphql';
+const client = createClient({
+  url: url.replace(/^http/, 'ws'),
+  webSocketImpl: WebSocket,
+  // Asked at each connection: answer the newest access token.
+  connectionParams: () => ({ authorization: `Bearer ${token}` }),
+  retryAttempts: Infinity,
+  shouldRetry: () => true,
+});
+const query = `subscription ($room: ID!, $after: String) {
+  messageAdded(chatroomId: $room, after: $after) { cursor message { number body sender { username } } }
+}`;
+// When it comes back, the client sends this object again, with the cursor of the last event in it. Begin with
+// Chatroom.cursor, so that nothing is missed before the first event either.
+const variables = { room, after: undefined };
+client.subscribe(
+  { query, variables },
+  {
+    next({ data }) {
+      const { cursor, message } = data.messageAdded;
+      variables.after = cursor;
+      console.log(`${message.number} ${message.sender?.username ?? ''}: ${message.body}`);
+    },
+    error: console.error,
+    complete: () => undefined,
+  },
+);

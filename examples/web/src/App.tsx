@@ -1,0 +1,61 @@
+import { ApolloProvider } from '@apollo/client/react';
+import { useEffect, useState } from 'react';
+import { ResetPassword } from './account/ResetPassword.tsx';
+import { SignedOut } from './account/SignedOut.tsx';
+import { VerifyEmail } from './account/VerifyEmail.tsx';
+import { Chat } from './Chat.tsx';
+import { announceSession, findSession, onOtherSession, openSession, type Session, SessionContext } from './session.ts';
+
+/** What a mail's link asks for; taken out of the address, so that neither history nor a copied link keeps the token. */
+const link = takeLink();
+
+/** Who is there, and so what there is to see. */
+export function App() {
+  const [session, setSession] = useState<Session | null | 'asking'>('asking');
+  const [resetToken, setResetToken] = useState(link.resetPassword);
+
+  const enter = async () => {
+    const viewerId = await findSession();
+    setSession(viewerId === null ? null : openSession(viewerId, () => setSession(null)));
+  };
+  useEffect(() => {
+    enter().catch(() => setSession(null));
+    return onOtherSession(() => location.reload());
+  }, []);
+  useEffect(() => {
+    if (session !== 'asking') return () => session?.close();
+    return undefined;
+  }, [session]);
+
+  const changed = async () => {
+    announceSession();
+    await enter();
+  };
+  return (
+    <>
+      {link.verifyEmail && <VerifyEmail token={link.verifyEmail} />}
+      {resetToken ? (
+        <ResetPassword token={resetToken} onDone={() => setResetToken(null)} />
+      ) : session === 'asking' ? (
+        <p className="waiting" role="status">
+          One moment…
+        </p>
+      ) : session === null ? (
+        <SignedOut onSignedIn={changed} />
+      ) : (
+        <SessionContext value={session}>
+          <ApolloProvider client={session.apollo}>
+            <Chat />
+          </ApolloProvider>
+        </SessionContext>
+      )}
+    </>
+  );
+}
+
+function takeLink(): { verifyEmail: string | null; resetPassword: string | null } {
+  const params = new URLSearchParams(location.search);
+  const found = { verifyEmail: params.get('verifyEmail'), resetPassword: params.get('resetPassword') };
+  if (location.search) history.replaceState(null, '', location.pathname + location.hash);
+  return found;
+}

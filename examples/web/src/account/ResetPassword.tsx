@@ -1,0 +1,53 @@
+import { useState } from 'react';
+import { ResetPasswordDocument } from '../../generated/graphql.ts';
+import { Field } from '../parts/Field.tsx';
+import { textOf } from '../parts/form.ts';
+import { Problem } from '../parts/Problem.tsx';
+import { useAction } from '../parts/useAction.ts';
+import { ask } from '../session.ts';
+
+/** Where the link of a mail leads that sets a new password. */
+export function ResetPassword({ token, onDone }: { token: string; onDone: () => void }) {
+  const [done, setDone] = useState(false);
+  const { run, busy, problem } = useAction(async (newPassword: string) => {
+    await ask(ResetPasswordDocument, { token, newPassword });
+    setDone(true);
+  });
+  return (
+    <main className="account">
+      <h1>Parley</h1>
+      <section className="card" aria-labelledby="form-heading">
+        <h2 id="form-heading">Set a new password</h2>
+        {done ? (
+          <p role="status">Your password is set. All your sessions have ended.</p>
+        ) : (
+          <form
+            onSubmit={(event) => {
+              event.preventDefault();
+              void run(textOf(new FormData(event.currentTarget), 'password'));
+            }}
+          >
+            <Field
+              label="New password"
+              name="password"
+              type="password"
+              hint="At least 8 characters"
+              autoComplete="new-password"
+              minLength={8}
+              required
+            />
+            <Problem text={problem} />
+            <button className="primary" disabled={busy}>
+              Set it
+            </button>
+          </form>
+        )}
+        <p className="account-ways">
+          <button type="button" className="link" onClick={onDone}>
+            {done ? 'Sign in' : 'Leave it as it is'}
+          </button>
+        </p>
+      </section>
+    </main>
+  );
+}

@@ -1,0 +1,59 @@
+import { SignUpDocument } from '../../generated/graphql.ts';
+import { Field } from '../parts/Field.tsx';
+import { optionalTextOf, textOf } from '../parts/form.ts';
+import { Problem } from '../parts/Problem.tsx';
+import { useAction } from '../parts/useAction.ts';
+import { ask } from '../session.ts';
+
+export function SignUp({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
+  const { run, busy, problem } = useAction(async (form: FormData) => {
+    await ask(SignUpDocument, {
+      input: {
+        username: textOf(form, 'username'),
+        nickname: optionalTextOf(form, 'nickname'),
+        email: optionalTextOf(form, 'email'),
+        password: textOf(form, 'password'),
+        cookie: true,
+      },
+    });
+    await onSignedIn();
+  });
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        void run(new FormData(event.currentTarget));
+      }}
+    >
+      <Field
+        label="Username"
+        name="username"
+        hint="3 to 32 letters, digits or _ . -"
+        autoComplete="username"
+        autoCapitalize="none"
+        required
+      />
+      <Field label="Name to show (optional)" name="nickname" autoComplete="nickname" />
+      <Field
+        label="E-mail address (optional)"
+        name="email"
+        type="email"
+        autoComplete="email"
+        hint="To set a new password if you forget this one."
+      />
+      <Field
+        label="Password"
+        name="password"
+        type="password"
+        hint="At least 8 characters"
+        autoComplete="new-password"
+        minLength={8}
+        required
+      />
+      <Problem text={problem} />
+      <button className="primary" disabled={busy}>
+        Sign up
+      </button>
+    </form>
+  );
+}

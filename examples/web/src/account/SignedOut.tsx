@@ -1,0 +1,64 @@
+import { useState } from 'react';
+import { DEMO_PASSWORD, DEMO_PEOPLE } from '../../../../src/demo/people.ts';
+import { SignInDocument } from '../../generated/graphql.ts';
+import { Avatar } from '../parts/Avatar.tsx';
+import { Problem } from '../parts/Problem.tsx';
+import { useAction } from '../parts/useAction.ts';
+import { ask } from '../session.ts';
+import { ForgotPassword } from './ForgotPassword.tsx';
+import { SignIn } from './SignIn.tsx';
+import { SignUp } from './SignUp.tsx';
+
+/** The server says so in the page where the demo's people are; their password is public anyway. */
+const hasDemo = document.documentElement.dataset['demo'] !== undefined;
+
+const FORMS = { signIn: 'Sign in', signUp: 'Sign up', forgot: 'Set a new password' } as const;
+
+export function SignedOut({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
+  const [form, setForm] = useState<keyof typeof FORMS>('signIn');
+  return (
+    <main className="account">
+      <h1>Parley</h1>
+      {hasDemo && form === 'signIn' && <DemoPeople onSignedIn={onSignedIn} />}
+      <section className="card" aria-labelledby="form-heading">
+        <h2 id="form-heading">{FORMS[form]}</h2>
+        {form === 'signIn' && <SignIn onSignedIn={onSignedIn} />}
+        {form === 'signUp' && <SignUp onSignedIn={onSignedIn} />}
+        {form === 'forgot' && <ForgotPassword />}
+        <p className="account-ways">
+          {(Object.keys(FORMS) as (keyof typeof FORMS)[])
+            .filter((other) => other !== form)
+            .map((other) => (
+              <button key={other} type="button" className="link" onClick={() => setForm(other)}>
+                {FORMS[other]}
+              </button>
+            ))}
+        </p>
+      </section>
+    </main>
+  );
+}
+
+function DemoPeople({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
+  const { run, busy, problem } = useAction(async (username: string) => {
+    await ask(SignInDocument, { input: { usernameOrEmail: username, password: DEMO_PASSWORD, cookie: true } });
+    await onSignedIn();
+  });
+  return (
+    <section className="card" aria-labelledby="demo-heading">
+      <h2 id="demo-heading">Look around as</h2>
+      <ul className="demo-people">
+        {DEMO_PEOPLE.filter((person) => !('isBot' in person)).map(({ username, nickname }) => (
+          <li key={username}>
+            <button type="button" disabled={busy} onClick={() => void run(username)}>
+              <Avatar name={nickname} seed={username} />
+              <bdi>{nickname}</bdi>
+            </button>
+          </li>
+        ))}
+      </ul>
+      <Problem text={problem} />
+      <p className="quiet">To be two people at once, open a private window as well.</p>
+    </section>
+  );
+}

@@ -1,0 +1,69 @@
+import { useApolloClient } from '@apollo/client/react';
+import type { ReactNode } from 'react';
+import { CreateRoomDocument } from '../../generated/graphql.ts';
+import { Avatar } from '../parts/Avatar.tsx';
+import { Problem } from '../parts/Problem.tsx';
+import { useAction } from '../parts/useAction.ts';
+import { openRoom } from '../route.ts';
+import { listRoom } from '../rooms/roomCache.ts';
+import { useSession } from '../session.ts';
+import type { Friend } from '../types.ts';
+import { nameOf, wordPresence } from '../words.ts';
+import { useRelations } from './useRelations.ts';
+
+interface Props {
+  person: Friend;
+  /** What else is known of them here, such as their role. */
+  note?: string | undefined;
+  onOpened: () => void;
+  children?: ReactNode;
+}
+
+/** A person, and what one can do about them. */
+export function PersonRow({ person, note, onOpened, children }: Props) {
+  const session = useSession();
+  const apollo = useApolloClient();
+  const relations = useRelations(person.id);
+  const talk = useAction(async () => {
+    const { data } = await apollo.mutate({
+      mutation: CreateRoomDocument,
+      variables: { input: { kind: 'DIRECT', memberIds: [person.id] } },
+    });
+    if (!data?.createChatroom) return;
+    listRoom(session, data.createChatroom.chatroom);
+    openRoom(data.createChatroom.chatroom.id);
+    onOpened();
+  });
+  const { viewerHasBlocked: blocked, viewerIsFriend: friend } = person;
+  const about = [note, wordPresence(person), blocked && 'Blocked'].filter(Boolean).join(' · ');
+  return (
+    <li>
+      <Avatar name={nameOf(person)} seed={person.username} online={person.presence?.status === 'ONLINE'} />
+      <span className="person">
+        <strong>
+          <bdi>{nameOf(person)}</bdi>
+        </strong>
+        <small className="quiet">{about || `@${person.username}`}</small>
+      </span>
+      {person.id !== session.viewerId && (
+        <span className="person-actions" role="group" aria-label={nameOf(person)}>
+          {children}
+          {!blocked && (
+            <button type="button" disabled={talk.busy} onClick={() => void talk.run()}>
+              Message
+            </button>
+          )}
+          {!blocked && (
+            <button type="button" onClick={() => void relations.run(friend ? 'unfriend' : 'befriend')}>
+              {friend ? 'Unfriend' : 'Add friend'}
+            </button>
+          )}
+          <button type="button" onClick={() => void relations.run(blocked ? 'unblock' : 'block')}>
+            {blocked ? 'Unblock' : 'Block'}
+          </button>
+        </span>
+      )}
+      <Problem text={talk.problem ?? relations.problem ?? relations.note} />
+    </li>
+  );
+}

@@ -1,0 +1,107 @@
+import { useApolloClient } from '@apollo/client/react';
+import { useState } from 'react';
+import { ChangePasswordDocument, UpdateProfileDocument } from '../../generated/graphql.ts';
+import { Dialog } from '../parts/Dialog.tsx';
+import { Field } from '../parts/Field.tsx';
+import { optionalTextOf, textOf } from '../parts/form.ts';
+import { Problem } from '../parts/Problem.tsx';
+import { useAction } from '../parts/useAction.ts';
+import type { Viewer } from '../rooms/useHome.ts';
+import { useSession } from '../session.ts';
+
+/** Who one is to others, one's password, and the way out. */
+export function ProfileDialog({ viewer, onClose }: { viewer: Viewer; onClose: () => void }) {
+  const { signOut } = useSession();
+  const leave = useAction(signOut);
+  return (
+    <Dialog title="Your profile" onClose={onClose}>
+      <Profile viewer={viewer} onDone={onClose} />
+      <Password username={viewer.user.username} />
+      <Problem text={leave.problem} />
+      <button type="button" disabled={leave.busy} onClick={() => void leave.run()}>
+        Sign out
+      </button>
+    </Dialog>
+  );
+}
+
+function Profile({ viewer, onDone }: { viewer: Viewer; onDone: () => void }) {
+  const apollo = useApolloClient();
+  const save = useAction(async (form: FormData) => {
+    const email = optionalTextOf(form, 'email');
+    await apollo.mutate({
+      mutation: UpdateProfileDocument,
+      variables: {
+        input: {
+          nickname: textOf(form, 'nickname'),
+          bio: optionalTextOf(form, 'bio'),
+          // The same address again would have to be proven again.
+          ...(email === (viewer.email ?? null) ? {} : { email }),
+          friendPolicy: form.get('approval') ? 'APPROVAL' : 'OPEN',
+        },
+      },
+    });
+    onDone();
+  });
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        void save.run(new FormData(event.currentTarget));
+      }}
+    >
+      <p className="quiet">Your username is {viewer.user.username}.</p>
+      <Field label="Name to show" name="nickname" defaultValue={viewer.user.nickname} dir="auto" required />
+      <Field label="About you" name="bio" defaultValue={viewer.user.bio ?? ''} dir="auto" />
+      <Field
+        label="E-mail address"
+        name="email"
+        type="email"
+        defaultValue={viewer.email ?? ''}
+        hint={viewer.email && !viewer.emailVerified ? 'Not confirmed yet: open the link in the mail.' : undefined}
+      />
+      <label className="check">
+        <input type="checkbox" name="approval" defaultChecked={viewer.friendPolicy === 'APPROVAL'} /> Ask me before
+        someone becomes my friend
+      </label>
+      <Problem text={save.problem} />
+      <button className="primary" disabled={save.busy}>
+        Save
+      </button>
+    </form>
+  );
+}
+
+function Password({ username }: { username: string }) {
+  const apollo = useApolloClient();
+  const [done, setDone] = useState(false);
+  const change = useAction(async (form: FormData) => {
+    await apollo.mutate({
+      mutation: ChangePasswordDocument,
+      variables: { currentPassword: textOf(form, 'current') || null, newPassword: textOf(form, 'new') },
+    });
+    setDone(true);
+  });
+  return (
+    <details>
+      <summary>Change your password</summary>
+      {done ? (
+        <p role="status">It is changed. Your other sessions have ended.</p>
+      ) : (
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            void change.run(new FormData(event.currentTarget));
+          }}
+        >
+          {/* Tells a password manager whose password it is. */}
+          <input hidden readOnly autoComplete="username" value={username} />
+          <Field label="Current password" name="current" type="password" autoComplete="current-password" />
+          <Field label="New password" name="new" type="password" autoComplete="new-password" minLength={8} required />
+          <Problem text={change.problem} />
+          <button disabled={change.busy}>Change it</button>
+        </form>
+      )}
+    </details>
+  );
+}

@@ -1,0 +1,116 @@
+import { useApolloClient } from '@apollo/client/react';
+import { type KeyboardEvent, useEffect, useRef, useState } from 'react';
+import { EditMessageDocument } from '../../generated/graphql.ts';
+import { Icon } from '../parts/Icon.tsx';
+import { Problem } from '../parts/Problem.tsx';
+import { useAction } from '../parts/useAction.ts';
+import { useSession } from '../session.ts';
+import type { Message, Room } from '../types.ts';
+import { titleOf } from '../words.ts';
+import type { Doing } from './MessageRow.tsx';
+import { Quote } from './Quote.tsx';
+import { useTyping } from './useTyping.ts';
+
+/** What the text is for, if not just to be sent. */
+export type Draft = { doing: Doing; message: Message } | null;
+
+interface Props {
+  room: Room;
+  draft: Draft;
+  onDraft: (draft: Draft) => void;
+  /** Arrow up in an empty box. */
+  onEditLast: () => void;
+}
+
+/** Enter sends, Shift+Enter breaks the line, Escape gives up a reply or an edit. */
+export function Composer({ room, draft, onDraft, onEditLast }: Props) {
+  const { outbox } = useSession();
+  const apollo = useApolloClient();
+  const box = useRef<HTMLTextAreaElement>(null);
+  const editing = draft?.doing === 'edit';
+  const [text, setText] = useState('');
+  const typing = useTyping(room.id);
+  const edit = useAction(async (id: string, body: string) => {
+    await apollo.mutate({ mutation: EditMessageDocument, variables: { id, body } });
+    leaveDraft();
+  });
+
+  useEffect(() => {
+    // On a touch screen the keyboard would cover the room that one has just opened.
+    if (draft || matchMedia('(pointer: fine)').matches) box.current?.focus();
+    if (draft?.doing === 'edit') setText(draft.message.body ?? '');
+  }, [draft]);
+
+  const leaveDraft = () => {
+    if (editing) setText('');
+    onDraft(null);
+  };
+
+  const submit = () => {
+    if (text.trim() === '') return;
+    typing.stop();
+    if (editing) {
+      void edit.run(draft.message.id, text);
+    } else {
+      outbox.send(room.id, text, draft?.message ?? null);
+      setText('');
+      onDraft(null);
+    }
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    // While a text is composed, as in Japanese, Enter chooses a word.
+    if (event.nativeEvent.isComposing) return;
+    if (event.key === 'Enter' && !event.shiftKey) {
+      event.preventDefault();
+      submit();
+    } else if (event.key === 'Escape' && draft) {
+      leaveDraft();
+    } else if (event.key === 'ArrowUp' && text === '' && !draft) {
+      event.preventDefault();
+      onEditLast();
+    }
+  };
+  return (
+    <form
+      className="composer"
+      onSubmit={(event) => {
+        event.preventDefault();
+        submit();
+      }}
+    >
+      {draft && (
+        <div className="draft">
+          <span className="hidden">{editing ? 'Editing' : 'Replying to'}</span>
+          <Quote message={draft.message} />
+          <button type="button" className="icon-button" aria-label="Cancel" onClick={leaveDraft}>
+            <Icon name="close" />
+          </button>
+        </div>
+      )}
+      <Problem text={edit.problem} />
+      <div className="composer-line">
+        <textarea
+          ref={box}
+          dir="auto"
+          rows={1}
+          maxLength={10_000}
+          aria-label={`Message to ${titleOf(room)}`}
+          placeholder="Message"
+          value={text}
+          onChange={(event) => {
+            setText(event.target.value);
+            if (!editing) typing.say(event.target.value !== '');
+          }}
+          onKeyDown={onKeyDown}
+        />
+        <button
+          className="icon-button send"
+          aria-label={editing ? 'Save' : 'Send'}
+          disabled={text.trim() === '' || edit.busy}
+        >
+          <Icon name="send" />
+        </button>
+      </div>
+    </form>
+  );
+}

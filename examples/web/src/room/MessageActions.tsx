@@ -1,0 +1,89 @@
+import { useApolloClient } from '@apollo/client/react';
+import { type FocusEvent, useRef, useState } from 'react';
+import { DeleteMessageDocument } from '../../generated/graphql.ts';
+import { Icon } from '../parts/Icon.tsx';
+import { useAction } from '../parts/useAction.ts';
+import { Problem } from '../parts/Problem.tsx';
+import type { Message } from '../types.ts';
+import { nameOf } from '../words.ts';
+import type { Doing } from './MessageRow.tsx';
+import { useReact } from './Reactions.tsx';
+
+const EMOJIS = ['👍', '❤️', '😂', '🎉', '😮', '🌱'];
+
+interface Props {
+  message: Message;
+  own: boolean;
+  mayDelete: boolean;
+  onDo: (doing: Doing, message: Message) => void;
+}
+
+/** A button beside the message that opens what can be done with it. Escape, or going elsewhere, closes it. */
+export function MessageActions({ message, own, mayDelete, onDo }: Props) {
+  const [open, setOpen] = useState(false);
+  const opener = useRef<HTMLButtonElement>(null);
+  const apollo = useApolloClient();
+  const react = useReact(message.id);
+  const remove = useAction(() => apollo.mutate({ mutation: DeleteMessageDocument, variables: { id: message.id } }));
+
+  const leave = (event: FocusEvent) => {
+    if (!event.currentTarget.contains(event.relatedTarget)) setOpen(false);
+  };
+  const close = () => {
+    setOpen(false);
+    opener.current?.focus();
+  };
+  return (
+    <div
+      className="actions"
+      onBlur={leave}
+      onKeyDown={(event) => {
+        if (event.key === 'Escape' && open) close();
+      }}
+    >
+      <button
+        ref={opener}
+        type="button"
+        className="icon-button"
+        aria-expanded={open}
+        aria-label={`Actions for message ${message.number} by ${own ? 'you' : nameOf(message.sender)}`}
+        onClick={() => setOpen(!open)}
+      >
+        <Icon name="more" />
+      </button>
+      {open && (
+        <div className="action-menu" role="group" aria-label="Actions">
+          <div className="emojis">
+            {EMOJIS.map((emoji) => (
+              <button
+                key={emoji}
+                type="button"
+                aria-label={`React with ${emoji}`}
+                onClick={() => {
+                  react(emoji, true);
+                  close();
+                }}
+              >
+                {emoji}
+              </button>
+            ))}
+          </div>
+          <button type="button" onClick={() => onDo('reply', message)}>
+            <Icon name="reply" /> Reply
+          </button>
+          {own && (
+            <button type="button" onClick={() => onDo('edit', message)}>
+              <Icon name="edit" /> Edit
+            </button>
+          )}
+          {mayDelete && (
+            <button type="button" className="danger" disabled={remove.busy} onClick={() => void remove.run()}>
+              <Icon name="trash" /> Delete
+            </button>
+          )}
+          <Problem text={remove.problem} />
+        </div>
+      )}
+    </div>
+  );
+}

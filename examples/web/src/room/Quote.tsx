@@ -1,0 +1,18 @@
+import type { Message } from '../types.ts';
+import { nameOf } from '../words.ts';
+
+/** The message that another answers, in a line. */
+export function Quote({
+  message,
+}: {
+  message: Pick<NonNullable<Message['replyTo']>, 'sender' | 'body' | 'deletedAt'>;
+}) {
+  return (
+    <blockquote className="quote">
+      <strong>
+        <bdi>{nameOf(message.sender)}</bdi>
+      </strong>
+      <span dir="auto">{message.deletedAt ? 'Message deleted' : message.body}</span>
+    </blockquote>
+  );
+}

@@ -1,0 +1,71 @@
+import { skipToken, useQuery } from '@apollo/client/react';
+import { useDeferredValue, useState } from 'react';
+import { SearchAllDocument, SearchRoomDocument } from '../../generated/graphql.ts';
+import { wordError } from '../errors.ts';
+import { Avatar } from '../parts/Avatar.tsx';
+import { Dialog } from '../parts/Dialog.tsx';
+import { Field } from '../parts/Field.tsx';
+import { Problem } from '../parts/Problem.tsx';
+import { hrefOf } from '../route.ts';
+import { nameOf, titleOf, wordDay, wordTime } from '../words.ts';
+
+/** Looks for words in one room, or in all of the viewer's. */
+export function SearchDialog({ roomId, onClose }: { roomId?: string; onClose: () => void }) {
+  const [text, setText] = useState('');
+  const query = useDeferredValue(text.trim());
+  const nothing = query === '';
+  const all = useQuery(SearchAllDocument, nothing || roomId !== undefined ? skipToken : { variables: { query } });
+  const one = useQuery(
+    SearchRoomDocument,
+    nothing || roomId === undefined ? skipToken : { variables: { query, id: roomId } },
+  );
+  const found = [
+    ...(one.data?.chatroom?.searchMessages?.edges ?? []).map(({ node }) => ({ ...node, chatroom: null })),
+    ...(all.data?.viewer?.searchMessages.edges ?? []).map(({ node }) => node),
+  ];
+  const error = one.error ?? all.error;
+  const loading = one.loading || all.loading;
+  return (
+    <Dialog title={roomId === undefined ? 'Search all rooms' : 'Search this room'} onClose={onClose}>
+      <Field
+        label="Words, or how they begin"
+        role="searchbox"
+        enterKeyHint="search"
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+      />
+      <Problem text={error && wordError(error)} />
+      <p className="quiet" role="status">
+        {query === ''
+          ? ''
+          : loading
+            ? 'Searching…'
+            : found.length === 0
+              ? 'Nothing was found.'
+              : `${found.length} found`}
+      </p>
+      <ul className="people found">
+        {found.map(({ id, body, createdAt, sender, chatroom }) => (
+          <li key={id}>
+            <Avatar name={nameOf(sender)} seed={sender?.username ?? ''} />
+            <span className="person">
+              <small className="quiet">
+                <bdi>{nameOf(sender)}</bdi>
+                {chatroom && (
+                  <>
+                    {' in '}
+                    <a href={hrefOf(chatroom.id)} onClick={onClose}>
+                      <bdi>{titleOf(chatroom)}</bdi>
+                    </a>
+                  </>
+                )}
+                {`, ${wordDay(createdAt)} ${wordTime(createdAt)}`}
+              </small>
+              <span dir="auto">{body}</span>
+            </span>
+          </li>
+        ))}
+      </ul>
+    </Dialog>
+  );
+}

@@ -1,0 +1,63 @@
+import { useApolloClient, useQuery } from '@apollo/client/react';
+import { useDeferredValue, useState } from 'react';
+import { FindRoomsDocument, JoinRoomDocument } from '../../generated/graphql.ts';
+import { wordError } from '../errors.ts';
+import { Avatar } from '../parts/Avatar.tsx';
+import { Dialog } from '../parts/Dialog.tsx';
+import { Field } from '../parts/Field.tsx';
+import { Problem } from '../parts/Problem.tsx';
+import { useAction } from '../parts/useAction.ts';
+import { openRoom } from '../route.ts';
+import { useSession } from '../session.ts';
+import { wordMembers } from '../words.ts';
+import { listRoom } from './roomCache.ts';
+
+/** The open rooms, to look into or to join. */
+export function FindRoomsDialog({ onClose }: { onClose: () => void }) {
+  const session = useSession();
+  const apollo = useApolloClient();
+  const [text, setText] = useState('');
+  const search = useDeferredValue(text.trim());
+  const { data, error, loading } = useQuery(FindRoomsDocument, {
+    variables: { search: search || null },
+    fetchPolicy: 'network-only',
+  });
+  const enter = useAction(async (id: string, member: boolean) => {
+    if (!member) {
+      const answer = await apollo.mutate({ mutation: JoinRoomDocument, variables: { id } });
+      if (answer.data?.joinChatroom) listRoom(session, answer.data.joinChatroom.chatroom);
+    }
+    openRoom(id);
+    onClose();
+  });
+  const rooms = data?.openChatrooms?.edges.map(({ node }) => node) ?? [];
+  return (
+    <Dialog title="Find rooms" onClose={onClose}>
+      <Field
+        label="Name begins with"
+        role="searchbox"
+        enterKeyHint="search"
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+      />
+      <Problem text={enter.problem ?? (error && wordError(error))} />
+      <ul className="people">
+        {rooms.map(({ id, name, topic, memberCount, viewerMembership }) => (
+          <li key={id}>
+            <Avatar name={name ?? '?'} seed={id} />
+            <span className="person">
+              <strong dir="auto">{name}</strong>
+              <small className="quiet" dir="auto">
+                {topic ?? wordMembers(memberCount)}
+              </small>
+            </span>
+            <button type="button" disabled={enter.busy} onClick={() => void enter.run(id, viewerMembership != null)}>
+              {viewerMembership ? 'Open' : 'Join'}
+            </button>
+          </li>
+        ))}
+      </ul>
+      {rooms.length === 0 && !loading && <p className="quiet">No open room begins with that.</p>}
+    </Dialog>
+  );
+}

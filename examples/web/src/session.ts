@@ -1,0 +1,110 @@
+import { ApolloClient, InMemoryCache } from '@apollo/client';
+import { type ChatClient, createChatClient, isChatError } from 'parley/client';
+import { cachePolicies, createChatLink } from 'parley/client/apollo';
+import { createContext, use } from 'react';
+import { RefreshDocument, SignOutDocument, WhoAmIDocument } from '../generated/graphql.ts';
+import { createOutbox, type Outbox } from './room/outbox.ts';
+
+/**
+ * Who is signed in, and how the page talks to the server.
+ *
+ * The tokens are in HttpOnly cookies: no script can read them, and a reload finds the session again.
+ */
+export interface Session {
+  /** The id of the viewer as a user. */
+  viewerId: string;
+  chat: ChatClient;
+  apollo: ApolloClient;
+  outbox: Outbox;
+  /** Ends the session on the server, and so in all tabs. */
+  signOut: () => Promise<void>;
+  close: () => void;
+}
+
+const policies = {
+  ...cachePolicies,
+  typePolicies: {
+    ...cachePolicies.typePolicies,
+    // Of one event after the other, the latest is all that is kept here.
+    Subscription: { fields: { chatroomEvents: { merge: false }, viewerEvents: { merge: false } } },
+  },
+};
+
+const url = new URL('/graphql', location.href).href;
+
+/** For who is not signed in yet. */
+const visitor = createChatClient({ url, getAccessToken: () => null, refresh });
+
+/** Sends an operation that needs no session. */
+export const ask: ChatClient['execute'] = (document, variables) => visitor.execute(document, variables);
+
+/** Whose cookies these are: the user's id, or null for nobody's. */
+export async function findSession(): Promise<string | null> {
+  try {
+    const { viewer } = await ask(WhoAmIDocument, {});
+    return viewer?.user.id ?? null;
+  } catch (error) {
+    if (isChatError(error, 'UNAUTHENTICATED') || isChatError(error, 'TOKEN_EXPIRED')) return null;
+    throw error;
+  }
+}
+
+/** A cache for this viewer alone, and one connection. `onEnd` hears when the session has ended elsewhere. */
+export function openSession(viewerId: string, onEnd: () => void): Session {
+  const chat = createChatClient({
+    url,
+    getAccessToken: () => null,
+    refresh,
+    onState: (state) => {
+      if (state === 'signed-out') onEnd();
+    },
+  });
+  const apollo = new ApolloClient({ link: createChatLink(chat), cache: new InMemoryCache(policies) });
+  return {
+    viewerId,
+    chat,
+    apollo,
+    outbox: createOutbox(chat),
+    async signOut() {
+      await chat.execute(SignOutDocument, {});
+      announceSession();
+      onEnd();
+    },
+    close() {
+      chat.close();
+      apollo.stop();
+    },
+  };
+}
+
+/** Trades the refresh token in the cookie; null where it is not good any more. */
+async function refresh(): Promise<string | null> {
+  try {
+    const { refreshSession } = await ask(RefreshDocument, {});
+    return refreshSession?.accessTokenExpiresAt ?? null;
+  } catch (error) {
+    // Without a cookie there is nothing to trade.
+    if (isChatError(error, 'UNAUTHENTICATED') || isChatError(error, 'BAD_USER_INPUT')) return null;
+    throw error;
+  }
+}
+
+/** Tabs share the cookies: when one becomes somebody else, the others must not go on as who they were. */
+const tabs = new BroadcastChannel('parley session');
+
+export function announceSession(): void {
+  tabs.postMessage('changed');
+}
+
+export function onOtherSession(listener: () => void): () => void {
+  tabs.addEventListener('message', listener);
+  return () => tabs.removeEventListener('message', listener);
+}
+
+export const SessionContext = createContext<Session | null>(null);
+
+export function useSession(): Session {
+  const session = use(SessionContext);
+  if (!session) throw new Error('useSession is for what is inside a SessionContext.');
+  return session;
+}

@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process';
+import { access } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { expect, onTestFinished } from 'vitest';
+import { PASSWORD } from '../support/client.ts';
+
+const CHROMIUM = '/usr/bin/chromium';
+export const hasChromium = await access(CHROMIUM).then(
+  () => true,
+  () => false,
+);
+
+/** Builds the page as `npm run build` does. In a process of its own: that of the tests would make one for development. */
+export async function buildPage(): Promise<void> {
+  const env = { ...process.env, NODE_ENV: 'production' };
+  await promisify(execFile)('npx', ['vite', 'build', 'examples/web', '--logLevel', 'error'], { env });
+}
+
+export async function openBrowser(): Promise<Browser> {
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-sync'],
+  });
+  onTestFinished(() => browser.close());
+  return browser;
+}
+
+/** A window with cookies of its own. Whatever the page complains of, or asks of another server, fails the test. */
+export async function openPage(
+  browser: Browser,
+  url: string,
+  { offline = false, ...options }: BrowserContextOptions & { offline?: boolean } = {},
+): Promise<Page> {
+  const context = await browser.newContext({ locale: 'en-GB', ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  const complaints: string[] = [];
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('console', (message) => {
+    // The browser itself says so for each request that finds nobody, where that is what is tested.
+    if (offline && /ERR_|WebSocket connection/.test(message.text())) return;
+    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+  });
+  page.on('request', (request) => {
+    if (!request.url().startsWith(new URL(url).origin)) complaints.push(`asks ${request.url()}`);
+  });
+  onTestFinished(async () => {
+    const shown = await page.locator('body').innerText();
+    expect(shown).not.toMatch(/\[object|undefined|NaN|Invalid Date/);
+    expect(complaints).toEqual([]);
+    await context.close();
+  });
+  await page.goto(url);
+  return page;
+}
+
+/** Signs in by name and password, and waits for the rooms. */
+export async function enter(page: Page, username: string): Promise<void> {
+  await page.getByLabel('Username or e-mail address').fill(username);
+  await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  await page.getByRole('navigation', { name: 'Rooms' }).waitFor();
+}
+
+/** Opens a room out of the list, and waits until it can be written to. */
+export async function openRoom(page: Page, name: string | RegExp): Promise<void> {
+  await page.getByRole('navigation', { name: 'Rooms' }).getByRole('link', { name }).click();
+  await box(page).waitFor();
+}
+
+export const box = (page: Page) => page.getByRole('textbox', { name: /^Message to/ });
+
+/** Writes into the open room. */
+export async function write(page: Page, text: string): Promise<void> {
+  await box(page).fill(text);
+  await box(page).press('Enter');
+}
+
+/** What the open room shows of all messages, in order. */
+export const bodies = (page: Page) => page.locator('.history .body').allInnerTexts();
+
+/** A message of the open room, by its text. */
+export const messageOf = (page: Page, text: string) => page.locator('.message', { hasText: text });
+
+/** Does something with a message of the open room, out of the menu beside it. */
+export async function act(page: Page, text: string, action: string): Promise<void> {
+  const message = messageOf(page, text);
+  await message.hover();
+  await message.getByRole('button', { name: /^Actions for message/ }).click();
+  await message.getByRole('button', { name: action }).click();
+}
