@@ -1,0 +1,15 @@
+import type { Benchmark } from './benchmark.ts';
+import { conversation } from './conversation.ts';
+import { fanout } from './fanout.ts';
+import { history } from './history.ts';
+import { idle } from './idle.ts';
+import { latency } from './latency.ts';
+import { resume } from './resume.ts';
+import { rooms } from './rooms.ts';
+import { search } from './search.ts';
+import { send } from './send.ts';
+
+/** All of them, by the name that `npm run bench -- NAME` takes, in the order in which they run. */
+export const benchmarks: Record<string, Benchmark> = {
+  ...{ conversation, fanout, send, latency, history, rooms, resume, idle, search },
+};

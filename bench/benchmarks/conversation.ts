@@ -1,0 +1,59 @@
+import { clients } from '../clients/client.ts';
+import { cpuSeconds } from '../usage.ts';
+import { ROOMS } from '../world.ts';
+import { bodyOf, openAudience, runIn } from './audience.ts';
+import { type Assignment, atLeast, type Benchmark, type Row, upTo } from './benchmark.ts';
+
+const MEMBERS = 50;
+const LONGEST_MS = 15_000;
+const SENDERS = [1, 20, 100];
+const name = (senders: number) => `${senders} sender${senders === 1 ? '' : 's'}`;
+const cases = SENDERS.map(name);
+
+export const conversation: Benchmark = {
+  title: 'A conversation in one room',
+  about: `Each sender sends a message, waits until it is acknowledged, and sends the next, into a room of ${MEMBERS} members who all listen. Counted are messages that were stored, acknowledged, and heard by every member.`,
+  unit: 'sends/s',
+  better: 'more',
+  stacks: ['parley', 'bare', 'socketio', 'mercurius', 'ejabberd', 'plain'],
+  runs: (quick) => [{ runInMs: quick ? 1_000 : 2_000, ms: quick ? 1_000 : 3_000 }],
+  load,
+  goals: [
+    atLeast(1, 'socketio', cases, 'at least as much as Socket.IO with pg'),
+    atLeast(2, 'mercurius', cases, 'twice Mercurius with pg'),
+    atLeast(2, 'ejabberd', cases, 'twice ejabberd'),
+    atLeast(10, 'plain', cases, 'ten times the plain stack'),
+  ],
+};
+
+async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
+  const { ms = 0 } = params;
+  const [url = '', pid = 0] = [urls[0], pids[0]];
+  const client = clients[stack];
+  const audience = await openAudience(upTo(MEMBERS), (user, onText) => client.listen(url, user, ROOMS.talk, onText));
+  const rows: Row[] = [];
+  for (const count of SENDERS) {
+    const senders = await Promise.all(upTo(count).map((i) => client.openSender(url, 1 + (i % MEMBERS))));
+    if (senders[0]) await audience.warmUp(senders[0], ROOMS.talk);
+    if (rows.length === 0) await runIn(audience, senders, ROOMS.talk, params);
+    const run = audience.begin();
+    const [began, cpu] = [performance.now(), cpuSeconds(pid)];
+    let sent = 0;
+    await Promise.all(
+      senders.map(async (sender) => {
+        do await sender.send(ROOMS.talk, bodyOf(run, sent++));
+        while (performance.now() - began < ms);
+      }),
+    );
+    if (!(await audience.hears(sent * MEMBERS, began + LONGEST_MS)))
+      throw new Error(`Of ${sent * MEMBERS} deliveries ${audience.heard()} came within ${LONGEST_MS / 1_000} s.`);
+    const seconds = (performance.now() - began) / 1_000;
+    rows.push({
+      case: name(count),
+      value: sent / seconds,
+      more: { cpuMicrosecondsEach: ((cpuSeconds(pid) - cpu) * 1e6) / sent },
+    });
+    for (const sender of senders) sender.close();
+  }
+  return rows;
+}

@@ -1,0 +1,80 @@
+import { clients, type Sender } from '../clients/client.ts';
+import { cpuSeconds } from '../usage.ts';
+import { ROOMS } from '../world.ts';
+import { bodyOf, openAudience, runIn } from './audience.ts';
+import { type Assignment, atLeast, type Benchmark, type Row, upTo } from './benchmark.ts';
+
+const BURST = 50;
+/** Over how many connections a burst comes in. */
+const SENDERS = 10;
+/** What takes longer than this is counted as far as it came. */
+const LONGEST_MS = 15_000;
+
+const name = (subscribers: number, how: string) => `${subscribers.toLocaleString('en')} subscribers, ${how}`;
+const SINGLE = 'one message at a time';
+const BURSTS = `bursts of ${BURST}`;
+const SIZES = [1_000, 5_000];
+const singles = SIZES.map((size) => name(size, SINGLE));
+const bursts = SIZES.map((size) => name(size, BURSTS));
+
+export const fanout: Benchmark = {
+  title: 'Fan-out in one room',
+  about:
+    'A message is sent, stored, and delivered to all subscribers of the room, with its sender. Counted are deliveries from the sending of the first message to the arrival of the last.',
+  unit: 'deliveries/s',
+  better: 'more',
+  stacks: ['parley', 'bare', 'socketio', 'mercurius', 'plain'],
+  runs: (quick) =>
+    quick
+      ? [{ subscribers: 1_000, runInMs: 500, ms: 1_500 }]
+      : SIZES.map((subscribers) => ({ subscribers, runInMs: 1_000, ms: 4_000 })),
+  load,
+  goals: [
+    atLeast(0.9, 'bare', singles, 'one message at a time: at least 0.9 of the bare loop'),
+    atLeast(1, 'bare', bursts, 'bursts: more than the bare loop'),
+    atLeast(20, 'plain', [...singles, ...bursts], 'at least 20 times the plain stack'),
+  ],
+};
+
+async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
+  const { subscribers = 0, ms = 0 } = params;
+  const [url = '', pid = 0] = [urls[0], pids[0]];
+  const client = clients[stack];
+  const audience = await openAudience(upTo(subscribers), (user, onText) =>
+    client.listen(url, user, ROOMS.hall, onText),
+  );
+  const senders = await Promise.all(upTo(SENDERS).map((user) => client.openSender(url, user)));
+  const [first] = senders;
+  if (!first) throw new Error('Nobody sends.');
+  await audience.warmUp(first, ROOMS.hall);
+  // The plain stack takes minutes for what the others do in a second: one sender is enough to run it in.
+  await runIn(audience, stack === 'plain' ? [first] : senders, ROOMS.hall, params);
+
+  const eachSender = (work: (sender: Sender, place: number) => Promise<void>) => Promise.all(senders.map(work));
+
+  async function measure(how: string, size: number): Promise<Row> {
+    const run = audience.begin();
+    const [began, cpu] = [performance.now(), cpuSeconds(pid)];
+    let sent = 0;
+    let inTime = true;
+    while (inTime && performance.now() - began < ms) {
+      const next = sent;
+      sent += size;
+      const sending = eachSender(async (sender, place) => {
+        for (let i = next + place; i < next + size; i += SENDERS) await sender.send(ROOMS.hall, bodyOf(run, i));
+      });
+      inTime = await audience.hears(sent * subscribers, began + LONGEST_MS);
+      if (inTime) await sending;
+      else sending.catch(() => undefined);
+    }
+    const seconds = (performance.now() - began) / 1_000;
+    const deliveries = audience.heard();
+    return {
+      case: name(subscribers, how),
+      value: deliveries / seconds,
+      more: { messages: sent, cpuMicrosecondsEach: ((cpuSeconds(pid) - cpu) * 1e6) / deliveries },
+    };
+  }
+
+  return [await measure(SINGLE, 1), await measure(BURSTS, BURST)];
+}

@@ -1,0 +1,103 @@
+import { openHttp } from '../clients/http.ts';
+import { openParley } from '../clients/graphql.ts';
+import { fillHistories } from '../history.ts';
+import { historiesOf, roomId } from '../world.ts';
+import { type Assignment, type Benchmark, percentile, type Row } from './benchmark.ts';
+
+const PAGE = 50;
+const PLACES = ['last', 'middle', 'first'] as const;
+const name = (messages: number, place: string) => `${messages.toLocaleString('en')} messages, ${place} page`;
+const LARGEST = 1_000_000;
+const casesOf = (largest: number) =>
+  historiesOf(largest).flatMap(({ messages }) => PLACES.map((place) => name(messages, place)));
+const cases = casesOf(LARGEST);
+
+const QUERY = `query ($room: ID!, $last: Int, $first: Int, $before: String) {
+  chatroom(id: $room) { messages(last: $last, first: $first, before: $before) {
+    nodes { id number body createdAt sender { id username nickname } } pageInfo { hasPreviousPage startCursor } } } }`;
+const CURSOR = 'query ($room: ID!, $number: Int!) { chatroom(id: $room) { message(number: $number) { cursor } } }';
+
+export const history: Benchmark = {
+  title: 'Pages of a history',
+  about: `A page of ${PAGE} messages with their senders, asked for one after another: the median of each. The bare server does one SELECT and JSON.stringify.`,
+  unit: 'ms',
+  better: 'less',
+  stacks: ['parley', 'bare'],
+  runs: (quick) => [{ requests: quick ? 50 : 300, largest: LARGEST }],
+  prepare: fillHistories,
+  load,
+  goals: [
+    {
+      text: 'the dearest page costs at most 1.2 of the cheapest, whatever the size and depth',
+      reached(median) {
+        const values = cases.flatMap((of) => median('parley', of) ?? []);
+        return values.length === 0 ? null : Math.max(...values) <= 1.2 * Math.min(...values);
+      },
+    },
+    {
+      text: 'at most 2.5 of one SELECT and JSON.stringify',
+      reached(median) {
+        const ratios = cases.flatMap((of) => {
+          const [own, bare] = [median('parley', of), median('bare', of)];
+          return own === null || bare === null ? [] : [own / bare];
+        });
+        return ratios.length === 0 ? null : ratios.every((ratio) => ratio <= 2.5);
+      },
+    },
+  ],
+};
+
+/** Asks for a page, and checks that it is the right one. */
+type Ask = () => Promise<void>;
+
+async function load({ stack, urls, params }: Assignment): Promise<Row[]> {
+  const { requests = 0, largest = 0 } = params;
+  const asks = await (stack === 'parley' ? askParley : askBare)(urls[0] ?? '', largest);
+  const times = asks.map((): number[] => []);
+  // In turn, so that whatever else the machine does meets all alike.
+  for (let i = 0; i < requests + 20; i += 1)
+    for (const [place, ask] of asks.entries()) {
+      const began = performance.now();
+      await ask();
+      if (i >= 20) times[place]?.push(performance.now() - began);
+    }
+  return casesOf(largest).map((of, place) => {
+    const measured = times[place] ?? [];
+    return { case: of, value: percentile(measured, 50), more: { p99: percentile(measured, 99) } };
+  });
+}
+
+/** The number of the first message of each page. */
+const firstOf = (messages: number) => ({ last: messages - PAGE + 1, middle: messages / 2 - PAGE, first: 1 });
+
+async function askParley(url: string, largest: number): Promise<Ask[]> {
+  const { ask } = await openParley(url, 1);
+  const asks: Ask[] = [];
+  for (const { room, messages } of historiesOf(largest)) {
+    const answer = await ask(CURSOR, { room: roomId(room), number: messages / 2 });
+    const before = (JSON.parse(answer) as { data: { chatroom: { message: { cursor: string } } } }).data.chatroom.message
+      .cursor;
+    const pages = { last: { last: PAGE }, middle: { last: PAGE, before }, first: { first: PAGE } };
+    for (const place of PLACES)
+      asks.push(async () => {
+        const page = await ask(QUERY, { room: roomId(room), ...pages[place] });
+        check(page.match(/"number":\d+/g)?.length, page.includes(`"number":${firstOf(messages)[place]},`), page);
+      });
+  }
+  return asks;
+}
+
+function askBare(url: string, largest: number): Ask[] {
+  const http = openHttp(url, { authorization: '1' });
+  return historiesOf(largest).flatMap(({ room, messages }) =>
+    PLACES.map((place) => async () => {
+      const id = room * 10_000_000 + firstOf(messages)[place];
+      const page = await http.request('GET', `/?room=${room}${place === 'last' ? '' : `&before=${id + PAGE}`}`);
+      check(page.match(/"roomId"/g)?.length, page.includes(`"id":"${id}"`), page);
+    }),
+  );
+}
+
+function check(count: number | undefined, isRight: boolean, page: string): void {
+  if (count !== PAGE || !isRight) throw new Error(`This is not the page that was asked for: ${page.slice(0, 300)}`);
+}

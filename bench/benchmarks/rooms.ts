@@ -1,0 +1,47 @@
+import { openParley } from '../clients/graphql.ts';
+import { LISTERS } from '../world.ts';
+import { type Assignment, type Benchmark, percentile, type Row } from './benchmark.ts';
+
+const name = (rooms: number) => `of ${rooms.toLocaleString('en')} rooms`;
+const cases = LISTERS.map(({ rooms }) => name(rooms));
+const QUERY = `{ viewer { chatrooms(first: 20) {
+  nodes { id kind name unreadCount lastMessage { number body createdAt sender { id username nickname } } }
+  pageInfo { hasNextPage endCursor } } } }`;
+
+export const rooms: Benchmark = {
+  title: 'The list of rooms',
+  about:
+    'The first page of one’s chatrooms, most recently active first, with their last messages and what is unread: for users of 10, 100 and 1,000 rooms. Of 10 rooms the page has 10, else 20.',
+  unit: 'ms',
+  better: 'less',
+  stacks: ['parley'],
+  runs: (quick) => [{ requests: quick ? 50 : 300 }],
+  load,
+  goals: [
+    {
+      text: 'from the least to the most at most 1.3 times as long',
+      reached(median) {
+        const values = cases.flatMap((of) => median('parley', of) ?? []);
+        return values.length === 0 ? null : Math.max(...values) <= 1.3 * Math.min(...values);
+      },
+    },
+  ],
+};
+
+async function load({ urls, params }: Assignment): Promise<Row[]> {
+  const { requests = 0 } = params;
+  const askers = await Promise.all(LISTERS.map(({ user }) => openParley(urls[0] ?? '', user)));
+  const times = LISTERS.map((): number[] => []);
+  for (let i = 0; i < requests + 20; i += 1)
+    for (const [place, { ask }] of askers.entries()) {
+      const began = performance.now();
+      const answer = await ask(QUERY);
+      if (i >= 20) times[place]?.push(performance.now() - began);
+      const count = answer.match(/"kind"/g)?.length;
+      if (count !== Math.min(20, LISTERS[place]?.rooms ?? 0)) throw new Error(`The list has ${count ?? 0} rooms.`);
+    }
+  return cases.map((of, place) => {
+    const measured = times[place] ?? [];
+    return { case: of, value: percentile(measured, 50), more: { p99: percentile(measured, 99) } };
+  });
+}

@@ -1,0 +1,59 @@
+import { clients } from '../clients/client.ts';
+import { cpuSeconds } from '../usage.ts';
+import { ROOMS, SENDERS } from '../world.ts';
+import { bodyOf } from './audience.ts';
+import { type Assignment, atLeast, type Benchmark, type Row, upTo } from './benchmark.ts';
+
+const AT_ONCE = [1, 10, 100];
+const name = (count: number) => `${count} at a time`;
+const cases = AT_ONCE.map(name);
+
+export const send: Benchmark = {
+  title: 'Sending to a thousand rooms',
+  about:
+    'Messages go to a thousand rooms in turn, so many at a time, and nobody listens. Counted are acknowledgements. The bare INSERTs come straight from the process that makes the load, over a pool of the same size, into one table, without a check of any kind.',
+  unit: 'sends/s',
+  better: 'more',
+  stacks: ['parley', 'insert', 'bare', 'socketio', 'mercurius', 'plain'],
+  runs: (quick) => [{ runInMs: quick ? 1_000 : 2_000, ms: quick ? 1_000 : 3_000 }],
+  load,
+  goals: [
+    atLeast(0.5, 'insert', cases, 'at least half of bare INSERTs over the same pool'),
+    atLeast(1, 'insert', cases, 'as much as bare INSERTs over the same pool'),
+  ],
+};
+
+async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
+  const { runInMs = 0, ms = 0 } = params;
+  const [url = '', pid = process.pid] = [urls[0], pids[0]];
+  const rows: Row[] = [];
+  for (const count of AT_ONCE) {
+    const senders = await Promise.all(
+      upTo(count).map((i) => clients[stack].openSender(url, SENDERS[i % SENDERS.length] ?? 0)),
+    );
+    let next = 0;
+    const sendFor = async (time: number) => {
+      const until = performance.now() + time;
+      await Promise.all(
+        senders.map(async (sender) => {
+          do {
+            const index = next++;
+            await sender.send(ROOMS.many + 1 + (index % 1_000), bodyOf(1, index));
+          } while (performance.now() < until);
+        }),
+      );
+    };
+    await sendFor(runInMs / AT_ONCE.length);
+    next = 0;
+    const [began, cpu] = [performance.now(), cpuSeconds(pid)];
+    await sendFor(ms);
+    const seconds = (performance.now() - began) / 1_000;
+    rows.push({
+      case: name(count),
+      value: next / seconds,
+      more: { cpuMicrosecondsEach: ((cpuSeconds(pid) - cpu) * 1e6) / next },
+    });
+    for (const sender of senders) sender.close();
+  }
+  return rows;
+}

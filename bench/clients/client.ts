@@ -1,0 +1,25 @@
+import type { StackName } from '../stacks.ts';
+import { bareClient } from './bare.ts';
+import { ejabberdClient } from './ejabberd.ts';
+import { mercuriusClient, parleyClient, plainClient } from './graphql.ts';
+import { insertClient } from './insert.ts';
+import type { LeanSocket, OnText } from './socket.ts';
+import { socketioClient } from './socketio.ts';
+
+/** Sends a message and resolves when it is acknowledged. */
+export interface Sender {
+  send(room: number, body: string): Promise<void>;
+  close(): void;
+}
+
+/** How a stack is spoken to. */
+export interface Client {
+  /** Opens a connection of a user's that hears a room. The server may still have to take it up. */
+  listen(url: string, user: number, room: number, onText: OnText): Promise<LeanSocket>;
+  openSender(url: string, user: number): Promise<Sender>;
+}
+
+export const clients: Record<StackName, Client> = {
+  ...{ parley: parleyClient, bare: bareClient, insert: insertClient, socketio: socketioClient },
+  ...{ mercurius: mercuriusClient, plain: plainClient, ejabberd: ejabberdClient },
+};

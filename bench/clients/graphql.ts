@@ -1,0 +1,130 @@
+import { bearer, roomId } from '../world.ts';
+import type { Client } from './client.ts';
+import { openHttp } from './http.ts';
+import { type LeanSocket, openSocket, type OnText } from './socket.ts';
+
+/** An operation over HTTP; fails with whatever errors it answers. */
+async function ask(post: (body: string) => Promise<string>, query: string, variables: object): Promise<string> {
+  const answer = await post(JSON.stringify({ query, variables }));
+  if (answer.includes('"errors":')) throw new Error(answer.slice(0, 500));
+  return answer;
+}
+
+interface Dialect {
+  path: string;
+  authorization: (user: number) => Promise<string>;
+  /** Where the WebSocket carries it. */
+  inParams: boolean;
+  send: string;
+  variables: (room: number, body: string) => object;
+  subscribe: string;
+  room: (room: number) => string | number;
+}
+
+/** GraphQL over HTTP and `graphql-transport-ws`. */
+function graphqlClient(dialect: Dialect): Client {
+  return {
+    async listen(url, user, room, onText) {
+      const socket = await openGraphQL(dialect, url, user, onText);
+      socket.subscribe({ room: dialect.room(room) });
+      return socket;
+    },
+    async openSender(url, user) {
+      const http = openHttp(url, { authorization: await dialect.authorization(user) });
+      return {
+        async send(room, body) {
+          await ask((text) => http.request('POST', dialect.path, text), dialect.send, dialect.variables(room, body));
+        },
+        close: http.close,
+      };
+    },
+  };
+}
+
+async function openGraphQL(
+  dialect: Dialect,
+  url: string,
+  user: number,
+  onText: OnText,
+): Promise<LeanSocket & { subscribe: (variables: object) => void }> {
+  const authorization = await dialect.authorization(user);
+  let onAck: () => void = () => undefined;
+  let onFailed: (error: Error) => void = () => undefined;
+  let acknowledged = false;
+  const ack = new Promise<void>((resolve, reject) => ([onAck, onFailed] = [resolve, reject]));
+  const socket = await openSocket(url.replace('http', 'ws') + dialect.path, {
+    protocol: 'graphql-transport-ws',
+    headers: dialect.inParams ? {} : { authorization },
+    onText(bytes, start, end) {
+      if (acknowledged) {
+        onText(bytes, start, end);
+        return;
+      }
+      const text = bytes.toString('utf8', start, end);
+      if (!text.includes('connection_ack')) return;
+      acknowledged = true;
+      onAck();
+    },
+  });
+  void socket.closed.then((why) => {
+    onFailed(new Error(why));
+  });
+  socket.send(JSON.stringify({ type: 'connection_init', ...(dialect.inParams ? { payload: { authorization } } : {}) }));
+  await ack;
+  return {
+    ...socket,
+    subscribe(variables) {
+      socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: dialect.subscribe, variables } }));
+    },
+  };
+}
+
+const RIVAL_SELECTION = 'id body createdAt sender { id username nickname }';
+
+const parley: Dialect = {
+  ...{ path: '/graphql', authorization: bearer, inParams: true, room: roomId },
+  send: 'mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { number createdAt } } }',
+  variables: (room, body) => ({ input: { chatroomId: roomId(room), body } }),
+  subscribe: `subscription ($room: ID!, $after: String) { messageAdded(chatroomId: $room, after: $after) {
+    cursor message { id number body createdAt sender { id username nickname } } } }`,
+};
+const plain: Dialect = {
+  ...{ path: '/graphql', authorization: (user: number) => Promise.resolve(String(user)), inParams: true },
+  send: 'mutation ($room: Int!, $body: String!) { sendMessage(room: $room, body: $body) { id createdAt } }',
+  variables: (room, body) => ({ room, body }),
+  subscribe: `subscription ($room: Int!) { messageAdded(room: $room) { ${RIVAL_SELECTION} } }`,
+  room: (room) => room,
+};
+const mercurius: Dialect = {
+  ...{ ...plain, inParams: false },
+  send: plain.send.replace('Int!', 'ID!'),
+  subscribe: plain.subscribe.replace('Int!', 'ID!'),
+};
+
+export const parleyClient = graphqlClient(parley);
+export const plainClient = graphqlClient(plain);
+export const mercuriusClient = graphqlClient(mercurius);
+
+/** A subscription of Parley's that goes on after a cursor. */
+export async function resumeAtParley(
+  url: string,
+  user: number,
+  resume: { room: number; after: string },
+  onText: OnText,
+): Promise<LeanSocket> {
+  const socket = await openGraphQL(parley, url, user, onText);
+  socket.subscribe({ room: roomId(resume.room), after: resume.after });
+  return socket;
+}
+
+/** Asks Parley as one user, over one kept connection. */
+export async function openParley(
+  url: string,
+  user: number,
+): Promise<{ ask: (query: string, variables?: object) => Promise<string>; close: () => void }> {
+  const http = openHttp(url, { authorization: await bearer(user) });
+  return {
+    ask: (query, variables = {}) => ask((text) => http.request('POST', parley.path, text), query, variables),
+    close: http.close,
+  };
+}

@@ -1,0 +1,65 @@
+import { connect, type Socket } from 'node:net';
+
+/** One kept connection, over which one request goes at a time; as lean as the WebSocket beside it. */
+export interface LeanHttp {
+  /** Sends a request and answers the body, as it came. Anything but 200 fails. */
+  request(method: 'GET' | 'POST', path: string, body?: string): Promise<string>;
+  close: () => void;
+}
+
+/** A connection that is opened when it is needed; each request goes with these headers. */
+export function openHttp(url: string, headers: Record<string, string>): LeanHttp {
+  const { hostname, port } = new URL(url);
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = `host: ${hostname}:${port}\r\ncontent-type: application/json\r\n${lines.join('')}`;
+  let socket: Socket | null = null;
+  let received: Buffer = Buffer.alloc(0);
+  let pending: { resolve: (body: string) => void; reject: (error: Error) => void } | null = null;
+
+  function open(): Socket {
+    const opened = connect({ host: hostname, port: Number(port), noDelay: true });
+    received = Buffer.alloc(0);
+    // Servers close what has been idle for some seconds; the next request opens another.
+    const lose = (error: Error) => {
+      if (socket === opened) socket = null;
+      pending?.reject(error);
+      pending = null;
+    };
+    opened.on('error', lose);
+    opened.on('end', () => opened.destroy());
+    opened.on('close', () => {
+      lose(new Error('The server closed the connection.'));
+    });
+    opened.on('data', read);
+    return opened;
+  }
+
+  function read(chunk: Buffer): void {
+    received = received.length > 0 ? Buffer.concat([received, chunk]) : chunk;
+    const end = received.indexOf('\r\n\r\n');
+    if (end < 0) return;
+    const text = received.toString('latin1', 0, end);
+    const length = /\r\ncontent-length: (\d+)/i.exec(text)?.[1];
+    const whole = end + 4 + Number(length ?? 0);
+    if (received.length < whole) return;
+    const body = received.toString('utf8', end + 4, whole);
+    received = Buffer.from(received.subarray(whole));
+    const asked = pending;
+    pending = null;
+    if (length === undefined) asked?.reject(new Error(`The answer does not say how long it is:\n${text}`));
+    else if (text.startsWith('HTTP/1.1 200')) asked?.resolve(body);
+    else asked?.reject(new Error(`${text.split('\r\n', 1)[0] ?? ''} ${body.slice(0, 300)}`));
+  }
+
+  return {
+    request(method, path, body = '') {
+      return new Promise((resolve, reject) => {
+        socket ??= open();
+        pending = { resolve, reject };
+        const length = body === '' ? '' : `content-length: ${Buffer.byteLength(body)}\r\n`;
+        socket.write(`${method} ${path} HTTP/1.1\r\n${head}${length}\r\n${body}`);
+      });
+    },
+    close: () => socket?.destroy(),
+  };
+}

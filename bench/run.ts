@@ -1,0 +1,183 @@
+import { fork } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { clearUpAtExit, belongings, end } from '../test/faults/processes.ts';
+import type { Assignment, Benchmark, Params, Row } from './benchmarks/benchmark.ts';
+import { benchmarks } from './benchmarks/benchmarks.ts';
+import { describeMachine, type Machine, startMachine } from './machine.ts';
+import { format, printResult, type Result, writeResult } from './report.ts';
+import { isInstalled, type ParleyOptions, type StackName, startStack, titles } from './stacks.ts';
+
+const USAGE = `npm run bench -- [NAME…] [--quick] [--rounds N] [--stack NAME…] [--program PATH] [--profile FOLDER] [--no-write]
+Names: ${Object.keys(benchmarks).join(', ')}. Stacks: ${Object.keys(titles).join(', ')}.`;
+
+/** One start of servers with its load may take so long; on a quiet machine the longest takes a fraction of it. */
+const LONGEST_MS = 180_000;
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      rounds: { type: 'string' },
+      stack: { type: 'string', multiple: true },
+      program: { type: 'string', default: here('../dist/main.js') },
+      profile: { type: 'string' },
+      write: { type: 'boolean', default: true },
+    },
+    allowNegative: true,
+  });
+  const unknown = positionals.filter((name) => !Object.hasOwn(benchmarks, name));
+  if (unknown.length > 0) throw new Error(`There is no benchmark ${unknown.join(', ')}.\n${USAGE}`);
+  const names = positionals.length > 0 ? positionals : Object.keys(benchmarks);
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
+  await warnIfStale(values.program);
+  clearUpAtExit();
+  const began = performance.now();
+  say(`${describeMachine()}. PostgreSQL and Redis are started …`);
+  const machine = await startMachine();
+  try {
+    for (const name of names) {
+      const benchmark = benchmarks[name];
+      if (!benchmark) continue;
+      const stacks = benchmark.stacks.filter((stack) => values.stack?.includes(stack) ?? true);
+      const result = await runBenchmark(machine, { ...values, name, benchmark, stacks, rounds });
+      printResult(result, benchmark);
+      if (values.write) await writeResult(result, benchmark);
+    }
+  } finally {
+    await machine.close();
+  }
+  say(`Done after ${((performance.now() - began) / 60_000).toFixed(1)} minutes.`);
+}
+
+/** The stacks in turn, and that as often as there are rounds; what fails is noted, and the others go on. */
+export async function runBenchmark(
+  machine: Machine,
+  options: {
+    name: string;
+    benchmark: Benchmark;
+    stacks: readonly StackName[];
+    rounds: number;
+    quick: boolean;
+    /** In place of the benchmark's own. */
+    runs?: Params[];
+  } & ParleyOptions,
+): Promise<Result> {
+  const { name, benchmark, rounds, quick, program, profile } = options;
+  const result: Result = {
+    ...{ name, quick, rounds, at: new Date().toISOString(), machine: describeMachine() },
+    ...{ rows: [], failures: [] },
+  };
+  const stacks = options.stacks.filter((stack) => {
+    if (!isInstalled(stack)) result.failures.push({ stack, message: 'is not installed here' });
+    return isInstalled(stack);
+  });
+  const runs = options.runs ?? benchmark.runs(quick);
+  say(`\n${name}: ${benchmark.title}`);
+  try {
+    for (const params of runs) await benchmark.prepare?.(machine, params);
+  } catch (error) {
+    result.failures.push({ stack: 'parley', message: `could not be prepared: ${(error as Error).message}` });
+    return result;
+  }
+  for (let round = 1; round <= rounds; round += 1)
+    for (const params of runs)
+      for (const stack of stacks) {
+        const began = performance.now();
+        try {
+          const rows = await runOnce(machine, { benchmark: name, stack, params, program, profile });
+          result.rows.push(...rows.map((row) => ({ ...row, stack, round })));
+          say(`  ${round}/${rounds} ${titles[stack]}, ${((performance.now() - began) / 1_000).toFixed(0)} s`);
+          for (const row of rows) say(`      ${row.case}: ${format(row.value)}${tellMore(row)}`);
+        } catch (error) {
+          const { message } = error as Error;
+          result.failures.push({ stack, message: `round ${round}: ${message}` });
+          say(`  ${round}/${rounds} ${titles[stack]} failed: ${message}`);
+        }
+      }
+  return result;
+}
+
+async function runOnce(
+  machine: Machine,
+  options: { benchmark: string; stack: StackName; params: Params } & ParleyOptions,
+): Promise<Row[]> {
+  const { benchmark, stack, params } = options;
+  await machine.emptyRedis();
+  const databaseUrl = stack === 'parley' ? machine.parleyUrl : machine.rivalsUrl;
+  const nodes = [];
+  try {
+    for (let i = 0; i < (params['nodes'] ?? 1); i += 1) {
+      const node = await startStack(stack, machine, options);
+      if (node) nodes.push(node);
+    }
+    const urls = nodes.length > 0 ? nodes.map(({ url }) => url) : [databaseUrl];
+    return await makeLoad({ benchmark, stack, params, databaseUrl, urls, pids: nodes.map(({ pid }) => pid) });
+  } finally {
+    for (const node of nodes) await node.stop();
+  }
+}
+
+/** Runs the load in a process of its own. */
+async function makeLoad(assignment: Assignment): Promise<Row[]> {
+  const child = fork(here('load.ts'), { execArgv: ['--import', 'tsx'], serialization: 'advanced' });
+  belongings.children.add(child);
+  child.once('exit', () => belongings.children.delete(child));
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await new Promise<Row[]>((resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(new Error(`took longer than ${LONGEST_MS / 1_000} s`));
+      }, LONGEST_MS);
+      child.once('message', (answer: { rows: Row[] } | { failure: string }) => {
+        if ('rows' in answer) resolve(answer.rows);
+        else reject(new Error(answer.failure));
+      });
+      child.once('error', reject);
+      child.once('exit', (code) => {
+        reject(new Error(`the load ended with ${code ?? 'a signal'}`));
+      });
+      child.send(assignment);
+    });
+  } finally {
+    clearTimeout(timer);
+    await end(child, 'SIGKILL');
+  }
+}
+
+/** Figures of another program than the one that lies here would deceive. */
+async function warnIfStale(program: string): Promise<void> {
+  if (!existsSync(program)) throw new Error(`${program} is not there. Run npm run build first.`);
+  const [built, changed] = [await newest(dirname(program)), await newest(here('../src'))];
+  if (changed > built) say(`${program} is older than the sources. Run npm run build first, to measure what they say.`);
+}
+
+async function newest(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile() && !entry.parentPath.includes('generated'));
+  return Math.max(...files.map((entry) => statSync(join(entry.parentPath, entry.name)).mtimeMs));
+}
+
+function tellMore({ more = {} }: Row): string {
+  return Object.entries(more)
+    .map(([name, value]) => `, ${name} ${format(value)}`)
+    .join('');
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  main().then(
+    () => process.exit(0),
+    (error: unknown) => {
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+      process.exit(1);
+    },
+  );

@@ -1,0 +1,104 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { collect, end, launch } from '../test/faults/processes.ts';
+import { startEjabberd } from './ejabberd.ts';
+import type { Machine } from './machine.ts';
+import { AUTH_SECRET } from './world.ts';
+
+/** A server that runs, and whose processor time and memory are measured. */
+export interface Running {
+  url: string;
+  pid: number;
+  stop(): Promise<void>;
+}
+
+export const titles = {
+  parley: 'Parley',
+  bare: 'bare ws + pg',
+  insert: 'bare pg INSERT',
+  socketio: 'Socket.IO + pg',
+  mercurius: 'Mercurius + pg',
+  plain: 'plain Yoga, Pothos, Prisma',
+  ejabberd: 'ejabberd',
+} as const;
+
+export type StackName = keyof typeof titles;
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** Which rivals can run here: what they need may not be installed. */
+export function isInstalled(name: StackName): boolean {
+  if (name === 'parley' || name === 'insert') return true;
+  if (name === 'ejabberd') return existsSync('/usr/sbin/ejabberdctl');
+  return existsSync(here('rivals/node_modules')) && (name !== 'plain' || existsSync(here('rivals/generated')));
+}
+
+const START_MS = 30_000;
+
+/** Which Parley is measured, and the folder for a profile of it: then it is not its speed that is asked for. */
+export interface ParleyOptions {
+  program: string;
+  profile?: string | undefined;
+}
+
+/** Starts one node of a stack; null for what is no server. */
+export async function startStack(
+  name: StackName,
+  machine: Machine,
+  { program, profile }: ParleyOptions,
+): Promise<Running | null> {
+  switch (name) {
+    case 'insert':
+      return null;
+    case 'ejabberd':
+      return startEjabberd(machine);
+    case 'parley':
+      // What `npm start` runs, as it runs in production.
+      return startProcess([...profiling(profile), '--enable-source-maps', program], /HTTP, SSE +(http\S+)\/graphql/, {
+        ...{ DATABASE_URL: machine.parleyUrl, REDIS_URL: machine.redisUrl, AUTH_SECRET },
+        ...{
+          PORT: '0',
+          HOST: '127.0.0.1',
+          PUBLIC_URL: 'https://localhost',
+          LOG_LEVEL: 'warn',
+          RATE_LIMITS: 'off',
+          MAX_SOCKETS_PER_USER: '1000',
+        },
+      });
+    default: {
+      const args = name === 'plain' ? ['--import', 'tsx', here('rivals/plain.ts')] : [here(`rivals/${name}.js`)];
+      return startProcess(args, /ready (http\S+)/, { DATABASE_URL: machine.rivalsUrl, REDIS_URL: machine.redisUrl });
+    }
+  }
+}
+
+function profiling(folder: string | undefined): string[] {
+  return folder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${folder}`];
+}
+
+async function startProcess(args: string[], ready: RegExp, env: Record<string, string>): Promise<Running> {
+  const child = launch(process.execPath, args, { PATH: process.env['PATH'], NODE_ENV: 'production', ...env });
+  const output = collect(child);
+  const url = await new Promise<string>((resolve, reject) => {
+    const fail = () => {
+      reject(new Error(`${args.at(-1) ?? ''} did not start:\n${output()}`));
+    };
+    const timer = setTimeout(fail, START_MS);
+    child.once('exit', fail);
+    child.stdout?.on('data', () => {
+      const [, found] = ready.exec(output()) ?? [];
+      if (found === undefined) return;
+      clearTimeout(timer);
+      resolve(found.replace('localhost', '127.0.0.1'));
+    });
+  }).catch(async (error: unknown) => {
+    await end(child, 'SIGKILL');
+    throw error;
+  });
+  return {
+    url,
+    pid: child.pid ?? 0,
+    // Nothing is left to be drained, what was measured is over; but a profile is written at a regular end.
+    stop: async () => void (await end(child, args[0] === '--cpu-prof' ? 'SIGTERM' : 'SIGKILL')),
+  };
+}
