@@ -1,54 +1,12 @@
-import { type Entry, type EntryOf, type FinalState, groupBy, only } from './history.ts';
+import { type Find, type Finding, findReadings, keyOf, type Reading, type Sent, type Stored } from './findings.ts';
+import { checkAuthority, findHidden, type Hidden, hides } from './hidden.ts';
+import { type Entry, type FinalState, groupBy, only } from './history.ts';
 
-export interface Finding {
-  kind:
-    | 'lost'
-    | 'phantom'
-    | 'repeated'
-    | 'misordered'
-    | 'diverging'
-    | 'holed'
-    | 'unauthorised'
-    /** A reader has not received the last messages, long after all was well again. */
-    | 'stuck'
-    /** A stream failed with a code that it had no reason for. */
-    | 'refused'
-    | 'crashed'
-    | 'undrained';
-  detail: string;
-}
-
-type Stored = FinalState['messages'][number];
-
-interface Reading {
-  name: string;
-  user: string;
-  ofOneRoom: boolean;
-  /** Where it began, or began anew, and what it received, in the order of the history. */
-  entries: (EntryOf<'began'> | EntryOf<'received'>)[];
-  received: EntryOf<'received'>[];
-}
-
-/** From when to when something was hidden from a user: messages of a room, or of a sender. */
-interface Hidden {
-  user: string;
-  room?: string;
-  whom?: string;
-  /** It may have begun from here on, and had by there. */
-  asked: number;
-  done: number;
-  /** The same of its end; Infinity where it has none. */
-  undoAsked: number;
-  undone: number;
-}
-
-/** How long after a removal or a block something may still arrive; longer while Redis is failing. */
-const AUTHORITY_MS = { usually: 1_000, withoutRedis: 2_000 };
-/** Faults that hold back what had been said before: it is late, and nothing has been told after its time. */
-const HOLDING_BACK = ['node frozen', 'database slow to answer', 'database far away', 'reader does not read'];
-/** How streams may fail: a removed member, and clients whose node or whose database has gone. */
-const USUAL_ENDS =
-  /^(NOT_FOUND|RESYNC_REQUIRED|INTERNAL_SERVER_ERROR|COMPLETE|HUNG_UP|NO_PONG|NETWORK.*|CLOSED (1\d\d\d|4504))$/;
+/**
+ * How streams may fail: a removed member, and clients whose node or whose database has gone, or who could not say hello in
+ * time (4408). Nothing is cleared away, and so no cursor is too old.
+ */
+const USUAL_ENDS = /^(NOT_FOUND|INTERNAL_SERVER_ERROR|COMPLETE|HUNG_UP|NO_PONG|NETWORK.*|CLOSED (1\d\d\d|4408|4504))$/;
 
 /** Holds what was done and seen against what must never happen. */
 export function check(entries: readonly Entry[], final: FinalState): Finding[] {
@@ -69,13 +27,10 @@ export function check(entries: readonly Entry[], final: FinalState): Finding[] {
   }
   for (const { who, code, at } of only(entries, 'ended'))
     if (!USUAL_ENDS.test(code)) find('refused', `${who}: the stream ended with ${code} at ${seconds(at)}`);
-  for (const { what, who, detail, at } of only(entries, 'crashed', 'undrained'))
+  for (const { what, who, detail, at } of only(entries, 'crashed', 'undrained', 'leaked'))
     find(what, `${who} at ${seconds(at)}: ${detail}`);
   return findings;
 }
-
-type Find = (kind: Finding['kind'], detail: string) => void;
-type Sent = ReadonlyMap<string, EntryOf<'sending'>>;
 
 function checkDatabase(entries: readonly Entry[], final: FinalState, sent: Sent, find: Find): void {
   const rooms = groupBy(final.messages, (message) => message.room);
@@ -144,8 +99,10 @@ function checkOrder(reading: Reading, hidden: readonly Hidden[], find: Find): vo
   }
 }
 
-function checkContents({ name, received }: Reading, stored: ReadonlyMap<string, Stored>, find: Find): void {
+function checkContents({ name, user, received }: Reading, stored: ReadonlyMap<string, Stored>, find: Find): void {
   for (const entry of received) {
+    if (entry.viewer !== undefined && entry.viewer !== user)
+      find('mistaken', `${name}: ${keyOf(entry)} came as ${entry.viewer} sees it`);
     const truth = stored.get(keyOf(entry));
     if (!truth) find('phantom', `${name}: ${keyOf(entry)}, "${shortly(entry.body)}", is not in the database`);
     else if (truth.body !== entry.body)
@@ -186,87 +143,6 @@ function checkComplete(reading: Reading, final: FinalState, sent: Sent, hidden: 
         find('lost', `${name}: ${keyOf(message)}, ${clientMessageId ?? 'SYSTEM'}, passed at ${seconds(passed)}`);
     }
   }
-}
-
-/** Nothing of a room after the removal, nor of a sender after the block, until it is taken back. */
-function checkAuthority(
-  { name, user, received }: Reading,
-  entries: readonly Entry[],
-  stored: ReadonlyMap<string, Stored>,
-  sent: Sent,
-  hidden: readonly Hidden[],
-  find: Find,
-): void {
-  const mine = hidden.filter((each) => each.user === user);
-  for (const entry of mine.length > 0 ? received : []) {
-    const truth = stored.get(keyOf(entry));
-    for (const each of mine) {
-      if (entry.at <= each.done || entry.at >= each.undoAsked || !hides(each, entry.room, truth?.sender)) continue;
-      const what = each.room === undefined ? `has blocked ${each.whom}` : `was removed from ${each.room}`;
-      const begun = sent.get(truth?.clientMessageId ?? '')?.at ?? -Infinity;
-      const late = `${Math.round(entry.at - each.done)} ms after ${user} ${what}`;
-      if (entry.at > deadlineOf(each.done, entry.at, entries))
-        find('unauthorised', `${name}: ${keyOf(entry)}, ${late}${begun > each.done ? ', and sent after that' : ''}`);
-    }
-  }
-}
-
-/** Until when something may still arrive that was on its way. */
-function deadlineOf(done: number, at: number, entries: readonly Entry[]): number {
-  const faults = only(entries, 'fault');
-  const failing = faults.some(({ kind, at, until }) => /^redis/.test(kind) && at < done + 2_000 && until > done);
-  let deadline = done + (failing ? AUTHORITY_MS.withoutRedis : AUTHORITY_MS.usually);
-  for (const fault of faults)
-    if (HOLDING_BACK.includes(fault.kind) && fault.at < deadline && fault.until > done)
-      deadline = Math.max(deadline, fault.until + AUTHORITY_MS.usually);
-  // What this process itself was too busy to read in time.
-  for (const late of only(entries, 'late')) if (late.at > done && late.at - late.ms < at) deadline += late.ms;
-  return deadline;
-}
-
-function hides({ room, whom }: Hidden, inRoom: string, sender: string | null | undefined): boolean {
-  return room === undefined ? whom === sender : room === inRoom;
-}
-
-function findHidden(entries: readonly Entry[]): Hidden[] {
-  const found: Hidden[] = [];
-  for (const entry of only(
-    entries,
-    'removing',
-    'removed',
-    'adding',
-    'added',
-    'blocking',
-    'blocked',
-    'unblocking',
-    'unblocked',
-  )) {
-    const { user, at } = entry;
-    const about = 'room' in entry ? { user, room: entry.room } : { user, whom: entry.whom };
-    const open = found.findLast((each) => each.user === user && each.room === entry.room && each.whom === entry.whom);
-    if (entry.what === 'removing' || entry.what === 'blocking')
-      found.push({ ...about, asked: at, done: Infinity, undoAsked: Infinity, undone: Infinity });
-    else if (!open) continue;
-    else if (entry.what === 'removed' || entry.what === 'blocked') open.done = at;
-    else if (entry.what === 'adding' || entry.what === 'unblocking') open.undoAsked = at;
-    else open.undone = at;
-  }
-  return found;
-}
-
-function findReadings(entries: readonly Entry[]): Reading[] {
-  const own = groupBy(only(entries, 'began', 'received'), (entry) => entry.who);
-  return [...own].map(([name, mine]) => {
-    const [began] = only(mine, 'began');
-    return {
-      ...{ name, user: began?.user ?? '', ofOneRoom: began?.ofOneRoom ?? false, entries: mine },
-      received: only(mine, 'received'),
-    };
-  });
-}
-
-function keyOf({ room, number }: { room: string; number: number }): string {
-  return `${room}/${number}`;
 }
 
 function shortly(body: string | null): string {

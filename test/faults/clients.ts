@@ -75,9 +75,18 @@ async function mustDo(...args: Parameters<typeof insist>): Promise<any> {
 const SIGN_UP = `mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken viewer { user { id username } } } }`;
 const CREATE = `mutation ($input: CreateChatroomInput!) { createChatroom(input: $input) { chatroom { id } } }`;
 
+/** How long a machine that is busy may take for what is done once, and before anything goes wrong. */
+const GATHER_MS = 60_000;
+
+/** Makes accounts and rooms, each with one attempt: a second one would make another, or find the name taken. */
 export async function gather(nodes: readonly ClusterNode[], random: Random, roomCount: number): Promise<Cast> {
+  async function make(person: Person | null, query: string, input: object): Promise<any> {
+    const { data, code } = await ask(pick(random, nodes).url, person?.token ?? null, query, { input }, GATHER_MS);
+    if (code !== undefined) throw new Error(`${query}\n${JSON.stringify(input)}\n${code}`);
+    return data;
+  }
   async function signUp(username: string): Promise<Person> {
-    const { signUp } = await mustDo(nodes, random, null, SIGN_UP, { input: { username, password: 'correct horse' } });
+    const { signUp } = await make(null, SIGN_UP, { username, password: 'correct horse' });
     return { ...signUp.viewer.user, token: signUp.accessToken };
   }
   const several = (name: string, count: number) =>
@@ -94,8 +103,7 @@ export async function gather(nodes: readonly ClusterNode[], random: Random, room
   const rooms: Room[] = [];
   for (let i = 0; i < roomCount; i += 1) {
     const name = `room-${i}`;
-    const input = { kind: 'GROUP', name, memberIds };
-    const { createChatroom } = await mustDo(nodes, random, admin, CREATE, { input });
+    const { createChatroom } = await make(admin, CREATE, { kind: 'GROUP', name, memberIds });
     rooms.push({ name, id: createChatroom.chatroom.id });
   }
   return { rooms, admin, ...people };

@@ -48,8 +48,8 @@ export interface ClusterOptions {
   size: number;
   /** Whether PostgreSQL will be killed: then it writes to the disk as it does in earnest. */
   killsPostgres: boolean;
-  /** A built program to run in place of the sources. */
-  program?: string | undefined;
+  /** What the nodes run. */
+  program: string;
   /** A node has ended that nobody had told to. */
   onCrash: (node: number, output: string) => void;
 }
@@ -78,7 +78,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     postgres,
     async close() {
       await Promise.all(nodes.map((node) => node.end('SIGKILL')));
-      await Promise.all(nodes.flatMap(({ front, database, redis }) => [front, database, redis].map((p) => p.close())));
+      for (const proxy of nodes.flatMap(({ front, database, redis }) => [front, database, redis])) proxy.close();
       await redis.close();
       await postgres.stop();
       await rm(dataDir, { recursive: true, force: true });
@@ -184,11 +184,7 @@ async function createNode(
       ...{ PORT: '0', HOST: '127.0.0.1', NODE_ENV: 'test', LOG_LEVEL: 'warn', RATE_LIMITS: 'off' },
       MAX_SOCKETS_PER_USER: '1000',
     };
-    const started = launch(
-      process.execPath,
-      options.program ? [options.program] : ['--import', 'tsx', 'src/main.ts'],
-      env,
-    );
+    const started = launch(process.execPath, [options.program], env);
     const output = collect(started);
     child = started;
     let ready = false;

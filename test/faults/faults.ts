@@ -2,14 +2,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from './cluster.ts';
 import type { History } from './history.ts';
 import type { Proxy } from './proxy.ts';
-import type { Fault } from './schedule.ts';
+import { CALM_MS, type Fault } from './schedule.ts';
 
 export interface Stage {
   cluster: Cluster;
   /** The ways of the readers that can be made slow. */
   slow: readonly Proxy[];
   history: History;
+  /** How much the readers have received. */
+  progress: () => number;
 }
+
+/** What hits a cluster that stands still anyway shows nothing: it is let go on a little between two faults, but not for long. */
+const PROGRESS = { atLeast: 20, mostMs: 3_000 };
 
 /** The part of the cluster that a fault takes for itself: two at once would undo one another. */
 function partOf({ kind, node }: Fault): string[] {
@@ -20,31 +25,54 @@ function partOf({ kind, node }: Fault): string[] {
   return kind === 'reader does not read' ? ['reader'] : [];
 }
 
-/** Lets things go wrong, one after the other or beside one another, and puts each right again. */
+/**
+ * Lets things go wrong on top of one another, and puts each right again. What takes the same part of the cluster waits for
+ * its turn; now and then all is put right, and it is calm.
+ */
 export async function runSchedule(
   stage: Stage,
   schedule: readonly Fault[],
   show: (fault: Fault, index: number) => void,
-) {
+): Promise<void> {
   const taken = new Map<string, Promise<void>>();
-  const all: Promise<void>[] = [];
+  let before = stage.progress();
   for (const [index, fault] of schedule.entries()) {
+    if (fault.calmBefore) {
+      await Promise.all(taken.values());
+      await calm(stage);
+    }
     await sleep(fault.afterMs);
+    const latest = performance.now() + PROGRESS.mostMs;
+    while (stage.progress() < before + PROGRESS.atLeast && performance.now() < latest) await sleep(20);
+    before = stage.progress();
     const parts = partOf(fault);
-    await Promise.all(parts.map((part) => taken.get(part) ?? Promise.resolve()));
-    show(fault, index);
-    const happening = happen(stage, fault);
-    all.push(happening);
-    for (const part of parts) taken.set(part, happening);
-    if (!fault.overlaps) await happening;
+    const happening = Promise.all(parts.map((part) => taken.get(part) ?? Promise.resolve())).then(() => {
+      show(fault, index);
+      return happen(stage, fault);
+    });
+    for (const part of parts.length > 0 ? parts : [`fault ${index}`]) taken.set(part, happening);
   }
-  await Promise.all(all);
+  await Promise.all(taken.values());
+  await calm(stage);
+}
+
+/** Nothing is the matter but, after a while, that Redis is dead: the moments in which latencies are measured. */
+async function calm(stage: Stage): Promise<void> {
+  await sleep(CALM_MS.before + CALM_MS.healthy + CALM_MS.after);
+  const fault = { node: 0, afterMs: 0, bytes: 0, calmBefore: false };
+  await happen(stage, { ...fault, kind: 'redis killed', lastsMs: CALM_MS.withoutRedis });
+  await sleep(CALM_MS.after);
 }
 
 async function happen(stage: Stage, fault: Fault): Promise<void> {
-  const from = performance.now();
   // Open until it is known when it ends.
-  const entry = { who: `node ${fault.node}`, what: 'fault' as const, kind: fault.kind, until: Infinity, at: from };
+  const entry = {
+    who: `node ${fault.node}`,
+    what: 'fault' as const,
+    kind: fault.kind,
+    until: Infinity,
+    at: performance.now(),
+  };
   stage.history.entries.push(entry);
   await act(stage, fault);
   entry.until = performance.now();

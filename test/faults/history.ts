@@ -9,14 +9,24 @@ export type Entry = { at: number; who: string } & (
   /** A reader begins, or begins anew after RESYNC_REQUIRED: up to these numbers it knows its rooms. */
   | { what: 'began'; user: string; ofOneRoom: boolean; known: Record<string, number> }
   | { what: 'subscribed'; stream: number; node: number; cursor: string }
-  | { what: 'received'; stream: number; room: string; number: number; id: string; body: string | null; cursor: string }
+  | {
+      what: 'received';
+      stream: number;
+      room: string;
+      number: number;
+      id: string;
+      body: string | null;
+      cursor: string;
+      /** Who the reader is, as the answer says. */
+      viewer?: string | undefined;
+    }
   /** An event that could not be executed. */
   | { what: 'failed'; stream: number; code: string }
   | { what: 'ended'; stream: number; code: string }
   | { what: 'removing' | 'removed' | 'adding' | 'added'; room: string; user: string; whom?: undefined }
   | { what: 'blocking' | 'blocked' | 'unblocking' | 'unblocked'; user: string; whom: string; room?: undefined }
   | { what: 'fault'; kind: string; until: number }
-  | { what: 'crashed' | 'undrained'; detail: string }
+  | { what: 'crashed' | 'undrained' | 'leaked'; detail: string }
   /** This process itself was busy for so long. */
   | { what: 'late'; ms: number }
 );

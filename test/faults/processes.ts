@@ -19,6 +19,7 @@ export function clearUpAtExit(): void {
   process.once('exit', clearUp);
   for (const [signal, code] of [['SIGINT', 130] as const, ['SIGTERM', 143] as const, ['SIGHUP', 129] as const]) {
     process.once(signal, () => {
+      process.stderr.write(`${signal}: clearing up.\n`);
       process.exit(code);
     });
   }

@@ -17,7 +17,7 @@ export interface Proxy {
   cutAfter(bytes: number): void;
   /** Holds everything back for so long. */
   delay(ms: number): void;
-  close(): Promise<void>;
+  close(): void;
 }
 
 interface Pair {
@@ -35,8 +35,10 @@ export async function startProxy(targetPort = 0, targetHost = '127.0.0.1'): Prom
 
   function kill(pair: Pair): void {
     pairs.delete(pair);
-    pair.client.resetAndDestroy();
-    pair.server?.resetAndDestroy();
+    // A socket that is saying good-bye cannot be reset any more, and would stay open for ever.
+    for (const socket of [pair.client, pair.server])
+      if (socket?.writableEnded) socket.destroy();
+      else socket?.resetAndDestroy();
   }
 
   /** What arrives goes out in its order, and no faster than the other side takes it. */
@@ -78,8 +80,10 @@ export async function startProxy(targetPort = 0, targetHost = '127.0.0.1'): Prom
       kill(pair);
     });
     from.on('close', () => {
-      pairs.delete(pair);
       to.end();
+      // It is read to its end, or that would never be seen.
+      if (mode === 'open') to.resume();
+      if (to.destroyed) pairs.delete(pair);
     });
     if (mode !== 'open') from.pause();
   }
@@ -136,10 +140,9 @@ export async function startProxy(targetPort = 0, targetHost = '127.0.0.1'): Prom
     delay(ms) {
       latency = ms;
     },
-    async close() {
+    close() {
       listener.close();
       for (const pair of [...pairs]) kill(pair);
-      await once(listener, 'close');
     },
   };
 }

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createClient } from 'graphql-ws';
-import WebSocket from 'ws';
 import { type Cast, insist, type Person, pick, type Random, type Room } from './clients.ts';
 import type { ClusterNode } from './cluster.ts';
 import type { History } from './history.ts';
 import { type Proxy, startProxy } from './proxy.ts';
+import { type Open, overSse, overWebSocket } from './streams.ts';
 
 export interface Reader {
   name: string;
@@ -26,58 +25,72 @@ export interface ReaderOptions {
   random: Random;
 }
 
-/** What is asked of each event takes statements of its own, which may fail after it was found readable. */
-const subscription = (more: string) => `subscription ($room: ID, $after: String) {
-  messageAdded(chatroomId: $room, after: $after) {
-    cursor message { id number kind body sender { id username } ${more} }
-  }
+/** What a reader reads: one room or all of them, by which field, and over what. */
+interface Plan {
+  person: Person;
+  room: Room | null;
+  field?: 'chatroomEvents';
+  /** It asks for what is its own. */
+  personal?: boolean;
+  open?: Open;
+  /** A way of its own, which can be made slow. */
+  own?: Proxy;
+}
+
+/**
+ * What is asked of each message takes statements of its own, which may fail after it was found readable. Answers that are
+ * the same for everybody are shared by those who ask; these are the viewer's own, and say whose.
+ */
+const PERSONAL = 'chatroom { name unreadCount viewerMembership { user { username } } }';
+const message = (more: string) => `message { id number kind body sender { id username } ${more} }`;
+const ofOne = (more: string) => `subscription ($room: ID, $after: String) {
+  messageAdded(chatroomId: $room, after: $after) { cursor ${message(more)} }
 }`;
-// Answers that are the same for everybody are shared by those who ask; these are the viewer's own.
-const OF_ONE = subscription('chatroom { name unreadCount }');
-const OF_ALL = subscription('');
+const OF_ALL = `subscription ($after: String) { messageAdded(after: $after) { cursor ${message('')} } }`;
+const EVENTS = `subscription ($room: ID!, $after: String) {
+  chatroomEvents(chatroomId: $room, after: $after) { cursor ... on MessageAdded { ${message('')} } }
+}`;
 const CURSORS = `query { viewer { cursor chatrooms(first: 100) { nodes { name cursor lastMessage { number } } } } }`;
 
-/** Readers of both kinds for everybody, and slow ones, whose own proxies come with them. */
+/** Readers of all kinds for everybody, and slow ones, whose own proxies come with them. */
 export async function startReaders(options: ReaderOptions): Promise<{ readers: Reader[]; slow: Proxy[] }> {
   const { cast } = options;
-  const readers: Reader[] = [];
   const slow: Proxy[] = [];
   const place = (i: number) => cast.rooms[i % cast.rooms.length] ?? null;
-  // One kind for each of those who come and go: each event that is received costs a node four statements.
-  const plan = [
-    ...cast.steady.flatMap((person, i) => [
-      { person, room: place(i) },
-      { person, room: null },
-    ]),
-    ...[...cast.volatile, ...cast.blockers].map((person, i) => ({ person, room: i % 2 === 0 ? place(i / 2) : null })),
+  // One kind for each of those who come and go, and few that ask for more: what is missed by many is much to make up for.
+  const plans: Plan[] = [
+    ...cast.steady.flatMap((person, i): Plan[] => {
+      const over = i % 2 === 0 ? {} : { open: overSse };
+      return [
+        { person, room: place(i), personal: i === 0 },
+        { person, room: null, ...over },
+        { person, room: place(i + 2), field: 'chatroomEvents', ...over },
+      ];
+    }),
+    ...cast.steady.slice(0, 1).map((person) => ({ person, room: place(1), open: overSse })),
+    // Those who ask the same of one room may be told the same, but for what is their own.
+    ...[...cast.volatile, ...cast.blockers].map((person, i) => ({
+      ...{ person, room: i % 2 === 0 ? place(0) : null, personal: i % 2 === 0 },
+    })),
   ];
-  for (const { person, room } of plan) readers.push(await startReader(options, person, room, null));
-  for (const person of cast.slow) {
+  for (const person of cast.slow)
     for (const room of [place(2), null]) {
       const own = await startProxy();
       slow.push(own);
-      readers.push(await startReader(options, person, room, own));
+      plans.push({ person, room, own });
     }
-  }
+  const readers: Reader[] = [];
+  for (const plan of plans) readers.push(await startReader(options, plan));
   return { readers, slow };
-}
-
-/** A socket that is given up while it is being opened says so; without a listener that would end this process. */
-class PatientSocket extends WebSocket {
-  constructor(url: string, protocols?: string | string[]) {
-    super(url, protocols);
-    this.on('error', () => undefined);
-  }
 }
 
 /** Reads one room, or all rooms, and comes back with its last cursor whenever it is cut off. */
 async function startReader(
   { nodes, cast, history, random }: ReaderOptions,
-  person: Person,
-  room: Room | null,
-  own: Proxy | null,
+  { person, room, field, personal, open = overWebSocket, own }: Plan,
 ): Promise<Reader> {
-  const name = `${person.username} in ${room?.name ?? 'all rooms'}`;
+  const how = `${field ? ', all events' : ''}${open === overSse ? ', over SSE' : ''}`;
+  const name = `${person.username} in ${room?.name ?? 'all rooms'}${how}`;
   const reader: Reader = {
     ...{ name, user: person.username, rooms: room ? [room] : cast.rooms, last: {}, received: 0 },
     settle() {
@@ -115,78 +128,43 @@ async function startReader(
   }
 
   function take(event: any, now: number): void {
-    const { number, id, body } = event.message;
+    cursor = event.cursor;
+    if (!event.message) return;
+    const { number, id, body, chatroom } = event.message;
     const room = roomOf(id);
+    const viewer = chatroom?.viewerMembership?.user.username as string | undefined;
     reader.received += 1;
     reader.last[room] = Math.max(number, reader.last[room] ?? 0);
-    cursor = event.cursor;
-    history.note({ who: name, what: 'received', stream: now, room, number, id, body, cursor });
+    history.note({ who: name, what: 'received', stream: now, room, number, id, body, cursor, viewer });
   }
 
-  /** One socket with one stream. Answers how it ended. */
+  /** One stream on a connection of its own. Answers how it ended. */
   function read(): Promise<string> {
     const node = pick(random, nodes);
     const now = (stream += 1);
     own?.aim(node.front.port);
-    const patience: { timer?: NodeJS.Timeout } = {};
     return new Promise((resolve) => {
-      let over = false;
-      let failure = 'COMPLETE';
-      const end = (code: string) => {
-        if (over) return;
-        over = true;
-        clearTimeout(patience.timer);
-        hangUp = () => undefined;
-        client.terminate();
-        history.note({ who: name, what: 'ended', stream: now, code });
-        resolve(code);
+      const asked = {
+        ...{ url: own ? `http://127.0.0.1:${own.port}` : node.url, token: person.token, patient: own !== undefined },
+        query: field ? EVENTS : room ? ofOne(personal ? PERSONAL : '') : OF_ALL,
+        variables: { after: cursor, ...(room ? { room: room.id } : {}) },
       };
-      const client = createClient({
-        url: `${own ? `ws://127.0.0.1:${own.port}` : node.url.replace('http', 'ws')}/graphql`,
-        webSocketImpl: PatientSocket,
-        connectionParams: { authorization: `Bearer ${person.token}` },
-        retryAttempts: 0,
-        connectionAckWaitTimeout: 5_000,
-        // One that reads slowly cannot tell a node that hangs from its own slowness.
-        keepAlive: own ? 0 : 3_000,
-        on: {
-          connected() {
-            history.note({ who: name, what: 'subscribed', stream: now, node: node.index, cursor });
-          },
-          ping(heard) {
-            if (!heard)
-              patience.timer = setTimeout(() => {
-                end('NO_PONG');
-              }, 4_000);
-          },
-          pong(heard) {
-            if (heard) clearTimeout(patience.timer);
-          },
+      hangUp = open(asked, {
+        onOpen() {
+          history.note({ who: name, what: 'subscribed', stream: now, node: node.index, cursor });
+        },
+        onEvent(data) {
+          take(data.chatroomEvents ?? data.messageAdded, now);
+        },
+        onFailure(code) {
+          history.note({ who: name, what: 'failed', stream: now, code });
+        },
+        onEnd(code) {
+          hangUp = () => undefined;
+          history.note({ who: name, what: 'ended', stream: now, code });
+          resolve(code);
         },
       });
-      hangUp = () => {
-        end('HUNG_UP');
-      };
-      const variables = { after: cursor, ...(room ? { room: room.id } : {}) };
-      client.subscribe(
-        { query: room ? OF_ONE : OF_ALL, variables },
-        {
-          next({ data, errors }) {
-            if (over) return;
-            if (!errors) return take((data as any).messageAdded, now);
-            // It reads on, as clients do: what comes next must not leave out what failed.
-            failure = codeOf(errors);
-            history.note({ who: name, what: 'failed', stream: now, code: failure });
-          },
-          error(error) {
-            end(codeOf(error));
-          },
-          complete() {
-            // What is refused is one result with errors.
-            end(failure);
-          },
-        },
-      );
     });
   }
 
@@ -209,13 +187,6 @@ async function startReader(
   while (!(await begin())) await sleep(100);
   const reading = readOn();
   return reader;
-}
-
-/** The code of a failure: that of GraphQL errors, or with which the socket was closed. */
-function codeOf(error: unknown): string {
-  if (Array.isArray(error)) return String((error[0] as { extensions?: { code?: string } }).extensions?.code);
-  const { code, message } = error as { code?: number; message?: string };
-  return code === undefined ? `NETWORK ${message ?? ''}` : `CLOSED ${code}`;
 }
 
 function decode(id: string): string {

@@ -1,4 +1,4 @@
-import type { Random } from './clients.ts';
+import { pick, type Random } from './clients.ts';
 
 /** Every fault, and how often it comes in comparison with the others. */
 const weights = {
@@ -8,9 +8,10 @@ const weights = {
   'redis drops its subscribers': 2,
   'redis slow to answer': 2,
   'redis cut off from one node': 2,
-  'node killed': 4,
-  'node frozen': 3,
-  'nodes restarted one by one': 1,
+  'node killed': 2,
+  'node frozen': 1.5,
+  // It takes half a minute.
+  'nodes restarted one by one': 0.4,
   'database connections ended': 3,
   'database killed': 1,
   'database slow to answer': 2,
@@ -30,24 +31,32 @@ export interface Fault {
   node: number;
   /** After how many bytes an answer is cut off. */
   bytes: number;
-  /** Whether the next one comes while this one lasts. */
-  overlaps: boolean;
+  /** All that went wrong before it is put right first, and latencies are measured: with Redis, and without it. */
+  calmBefore: boolean;
 }
 
 /** The shortest and the longest that each lasts, in seconds. */
 const seconds: Partial<Record<FaultKind, [least: number, most: number]>> = {
-  'redis killed': [1, 5],
-  'redis frozen': [2, 8],
-  'redis drops its subscribers': [5, 5],
-  'redis slow to answer': [1, 5],
-  'redis cut off from one node': [2, 6],
-  'node killed': [0.2, 3],
-  'node frozen': [3, 12],
-  'database killed': [0.2, 2],
-  'database slow to answer': [1, 5],
-  'database far away': [3, 6],
-  'reader does not read': [4, 15],
+  'redis killed': [0.3, 2.5],
+  'redis frozen': [0.5, 4],
+  'redis drops its subscribers': [2, 2],
+  'redis slow to answer': [0.5, 3],
+  'redis cut off from one node': [0.5, 3],
+  'node killed': [0.1, 1.5],
+  'node frozen': [1, 4],
+  'database killed': [0.2, 1],
+  'database slow to answer': [0.3, 1.5],
+  'database far away': [2, 4],
+  'reader does not read': [3, 10],
 };
+
+/** So many faults come on top of one another before all is put right. */
+const BURST = 66;
+/** Of so many faults, one is a node that freezes for a minute, while the others go on. */
+const LONG_FREEZE_EVERY = 200;
+const LONG_FREEZE_MS = 60_000;
+/** Until so many faults after it, the cluster is left without that node. */
+const FAULTS_DURING_LONG_FREEZE = 42;
 
 /** The same numbers for the same seed. */
 export function mulberry32(seed: number): Random {
@@ -66,32 +75,48 @@ export function makeSchedule(
   options: { faults: number; nodes: number; kinds?: readonly FaultKind[] | undefined },
 ): Fault[] {
   const chosen = options.kinds ?? (Object.keys(weights) as FaultKind[]);
-  const total = chosen.reduce((sum, kind) => sum + weights[kind], 0);
+  const freezesLong = options.faults >= LONG_FREEZE_EVERY / 2 && chosen.includes('node frozen');
+  const schedule: Fault[] = [];
+  let frozen: { node: number; until: number } | null = null;
+  let sinceCalm = 0;
 
-  function draw(): FaultKind {
-    let at = random() * total;
-    return chosen.find((kind) => (at -= weights[kind]) < 0) ?? 'node killed';
+  function draw(among: readonly FaultKind[]): FaultKind {
+    let at = random() * among.reduce((sum, kind) => sum + weights[kind], 0);
+    return among.find((kind) => (at -= weights[kind]) < 0) ?? 'node killed';
   }
-  return Array.from({ length: options.faults }, () => {
-    const kind = draw();
+
+  for (let i = 0; i < options.faults; i += 1) {
+    if (frozen && i >= frozen.until) frozen = null;
+    const calmBefore = sinceCalm === BURST && !frozen;
+    sinceCalm = sinceCalm >= BURST ? 1 : sinceCalm + 1;
+    // What needs all nodes would wait until the frozen one wakes, and everything else behind it.
+    const kind = draw(frozen ? chosen.filter((each) => each !== 'nodes restarted one by one') : chosen);
     const [least, most] = seconds[kind] ?? [0, 0];
-    // Few freezes are long: they cost a minute each.
-    const lasts = kind === 'node frozen' && random() < 0.04 ? 60 : least + random() * (most - least);
-    return {
+    const others = Array.from({ length: options.nodes }, (_, node) => node).filter((node) => node !== frozen?.node);
+    const fault: Fault = {
       kind,
-      afterMs: 300 + random() * 2_200,
-      lastsMs: lasts * 1_000,
-      node: Math.floor(random() * options.nodes),
+      // With one node less, the others are given time to come back.
+      afterMs: (200 + random() * 700) * (frozen ? 2 : 1),
+      lastsMs: (least + random() * (most - least)) * 1_000,
+      node: pick(random, others),
       bytes: Math.floor(random() * random() * 400),
-      overlaps: random() < 0.35,
+      calmBefore,
     };
-  });
+    schedule.push(fault);
+    if (!freezesLong || i % LONG_FREEZE_EVERY !== BURST) continue;
+    Object.assign(fault, { kind: 'node frozen', lastsMs: LONG_FREEZE_MS });
+    frozen = { node: fault.node, until: i + FAULTS_DURING_LONG_FREEZE };
+  }
+  return schedule;
 }
+
+/** Before and after the moments that are measured: what a fault leaves behind is over, and the next one is not yet felt. */
+export const CALM_MS = { before: 3_500, healthy: 2_000, after: 2_000, withoutRedis: 4_500 };
 
 /** About how long a schedule takes. */
 export function plannedMs(schedule: readonly Fault[]): number {
-  return schedule.reduce((sum, { kind, afterMs, lastsMs, overlaps }) => {
-    const restart = { 'node killed': 4_000, 'nodes restarted one by one': 14_000, 'database killed': 1_500 };
-    return sum + afterMs + (overlaps ? 0 : lastsMs + ((restart as Record<string, number>)[kind] ?? 0));
-  }, 0);
+  const { before, healthy, after, withoutRedis } = CALM_MS;
+  const calm = before + healthy + after + withoutRedis + after;
+  // What takes the same part of the cluster waits for its turn, and at the end of a burst all wait for the last.
+  return schedule.reduce((sum, { afterMs, calmBefore }) => sum + afterMs * 1.1 + (calmBefore ? calm + 5_000 : 0), 0);
 }

@@ -1,3 +1,4 @@
+import type { Finding } from './findings.ts';
 import { type Entry, only } from './history.ts';
 
 /** How long it took from the acknowledgement to a reader that was connected, in milliseconds. */
@@ -17,6 +18,8 @@ export interface Stats {
   resyncs: number;
   /** Events that could not be executed. */
   failed: number;
+  /** The share of the time in which this process was held up: the nodes were no less. */
+  heldUp: number;
 }
 
 /** What is promised while Redis is away; otherwise it is less by far. */
@@ -68,7 +71,9 @@ export function measure(entries: readonly Entry[]): Stats {
       else if (sent.isRedisAway) withoutRedis.push(took);
     }
   }
+  const lasted = (entries.at(-1)?.at ?? 0) - (entries[0]?.at ?? 0);
   return {
+    heldUp: only(entries, 'late').reduce((sum, { ms }) => sum + ms, 0) / Math.max(1, lasted),
     healthy: summarise(healthy),
     withoutRedis: summarise(withoutRedis),
     retries: only(entries, 'retrying').length,
@@ -76,6 +81,26 @@ export function measure(entries: readonly Entry[]): Stats {
     // NOT_FOUND is how members who were removed are refused.
     failed: only(entries, 'failed').filter((entry) => entry.code !== 'NOT_FOUND').length,
   };
+}
+
+/** Fewer say nothing. */
+const ENOUGH = 30;
+/** Nudges do no more what they are for where half of all messages take so long; the sweep does not where many are overdue. */
+const LATE = { healthyMs: 250, overdueShare: 0.05 };
+/** Beyond it the machine has too much to do for anybody to be blamed. */
+const MOST_HELD_UP = 0.03;
+
+/** Whether messages come as late as they do when something is broken that nobody would otherwise notice. */
+export function findLateness({ healthy, withoutRedis, heldUp }: Stats): Finding[] {
+  if (heldUp > MOST_HELD_UP) return [];
+  const findings: Finding[] = [];
+  const find = (detail: string) => findings.push({ kind: 'late', detail });
+  if (healthy.count >= ENOUGH && healthy.p50 > LATE.healthyMs)
+    find(`half of ${healthy.count} messages took more than ${healthy.p50} ms, though all was well`);
+  const { count, overdue } = withoutRedis;
+  if (count >= ENOUGH && overdue > count * LATE.overdueShare)
+    find(`${overdue} of ${count} messages took more than ${OVERDUE_MS} ms while Redis was away`);
+  return findings;
 }
 
 function summarise(times: number[]): Latency {

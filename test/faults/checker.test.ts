@@ -1,79 +1,24 @@
 import { describe, expect, test } from 'vitest';
-import { check } from './checker.ts';
-import type { Entry, FinalState } from './history.ts';
-
-/** Small histories by hand: what must be found in them, and the same with nothing to find. */
-
-type Steps = [at: number, what: Entry['what'], more?: Record<string, unknown>][];
-
-const stored = (number: number, more: Partial<FinalState['messages'][number]> = {}) => ({
-  ...{ room: 'room', number, sender: 'ann', clientMessageId: `ann:${number}`, body: `ann:${number}` },
-  ...more,
-});
-
-const finalState = (messages: FinalState['messages'], last = messages.length): FinalState => ({
-  messages,
-  lastNumbers: { room: last },
-});
-
-/** Ann sends 1, 2, 3 … at 100, 200, 300 …, each acknowledged 10 ms later. */
-function sends(count: number): Steps {
-  return Array.from({ length: count }, (_, i) => i + 1).flatMap((number): Steps => {
-    const about = { who: 'ann', room: 'room', clientMessageId: `ann:${number}` };
-    return [
-      [number * 100, 'sending', { ...about, body: `ann:${number}` }],
-      [number * 100 + 10, 'acknowledged', { ...about, number, id: `id ${number}` }],
-    ];
-  });
-}
-
-const began = (who = 'ben', ofOneRoom = true): Steps => [
-  [0, 'began', { who, user: 'ben', ofOneRoom, known: { room: 0 } }],
-];
-
-const receives = (numbers: number[], more: object = {}, from = 20): Steps =>
-  numbers.map((number, i) => [
-    from + 100 * (i + 1),
-    'received',
-    {
-      ...{ who: 'ben', room: 'room', stream: 1, number, id: `id ${number}`, body: `ann:${number}`, cursor: '' },
-      ...more,
-    },
-  ]);
-
-function kindsFound(steps: Steps, final: FinalState): string[] {
-  const entries = steps.map(([at, what, more]) => ({ at, who: 'somebody', what, ...more }) as Entry);
-  return [
-    ...new Set(
-      check(
-        entries.sort((a, b) => a.at - b.at),
-        final,
-      ).map((finding) => finding.kind),
-    ),
-  ];
-}
-
-const three = finalState([1, 2, 3].map((number) => stored(number)));
-const four = finalState([1, 2, 3, 4].map((number) => stored(number)));
-const removal = (at: number): Steps => [
-  [at, 'removing', { room: 'room', user: 'ben' }],
-  [at + 10, 'removed', { room: 'room', user: 'ben' }],
-];
-const addition = (at: number): Steps => [
-  [at, 'adding', { room: 'room', user: 'ben' }],
-  [at + 10, 'added', { room: 'room', user: 'ben' }],
-];
-const block = (at: number): Steps => [
-  [at, 'blocking', { user: 'ben', whom: 'ann' }],
-  [at + 10, 'blocked', { user: 'ben', whom: 'ann' }],
-];
-const unblock = (at: number): Steps => [
-  [at, 'unblocking', { user: 'ben', whom: 'ann' }],
-  [at + 10, 'unblocked', { user: 'ben', whom: 'ann' }],
-];
-const fault = (kind: string, at: number, until: number): Steps => [[at, 'fault', { kind, until }]];
+import {
+  addition,
+  began,
+  block,
+  fault,
+  finalState,
+  four,
+  kindsFound,
+  receives,
+  removal,
+  sends,
+  stored,
+  three,
+  type Steps,
+  unblock,
+} from './histories.ts';
+import type { FinalState } from './history.ts';
 
 const allRooms = { stream: 2 };
+/** What must be found, and the same with nothing to find. */
 const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [Steps, FinalState]][] = [
   [
     'a message that a member never receives',
@@ -243,6 +188,12 @@ const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [
     ],
   ],
   [
+    'what came as another sees it',
+    'mistaken',
+    [[...sends(3), ...began(), ...receives([1, 2, 3], { viewer: 'ann' })], three],
+    [[...sends(3), ...began(), ...receives([1, 2, 3], { viewer: 'ben' })], three],
+  ],
+  [
     'a reader that has not come to the end',
     'stuck',
     [[...sends(3), ...began(), ...receives([1, 2])], three],
@@ -252,13 +203,19 @@ const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [
     'a cursor that is refused without a reason',
     'refused',
     [[[10, 'ended', { who: 'ben', stream: 1, code: 'BAD_USER_INPUT' }]], finalState([])],
-    [[[10, 'ended', { who: 'ben', stream: 1, code: 'RESYNC_REQUIRED' }]], finalState([])],
+    [[[10, 'ended', { who: 'ben', stream: 1, code: 'CLOSED 1012' }]], finalState([])],
   ],
   [
     'a node that ends by itself',
     'crashed',
     [[[10, 'crashed', { detail: 'TypeError' }]], finalState([])],
     [fault('node killed', 10, 20), finalState([])],
+  ],
+  [
+    'a node that holds on to what nobody uses any more',
+    'leaked',
+    [[[10, 'leaked', { detail: 'parley_tails 1' }]], finalState([])],
+    [[], finalState([])],
   ],
   [
     'a node that does not end at SIGTERM as it should',

@@ -1,0 +1,71 @@
+import { cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { belongings } from './processes.ts';
+
+/** Something that is said otherwise in the sources. */
+export interface Replacement {
+  /** Below src/. */
+  file: string;
+  from: string;
+  to: string;
+}
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const SOURCES = join(ROOT, 'src');
+
+/** Replaces what stands in a text exactly once; where it does not, the text has changed and so must the replacement. */
+export function replaceOnce(text: string, from: string, to: string, where: string): string {
+  const found = text.split(from).length - 1;
+  if (found !== 1) throw new Error(`${where} has this ${found} times, not once:\n${from}`);
+  return text.replace(from, () => to);
+}
+
+/** Makes the program from the sources as they are, and takes it away again once it has been used. */
+export async function withProgram<Result>(
+  replacements: readonly Replacement[],
+  use: (program: string) => Promise<Result>,
+): Promise<Result> {
+  const folder = await mkdtemp(join(tmpdir(), 'parley-program-'));
+  belongings.folders.add(folder);
+  try {
+    return await use(await makeProgram(folder, replacements));
+  } finally {
+    await rm(folder, { recursive: true });
+    belongings.folders.delete(folder);
+  }
+}
+
+async function makeProgram(folder: string, replacements: readonly Replacement[]): Promise<string> {
+  await cp(join(ROOT, 'package.json'), join(folder, 'package.json'));
+  await cp(join(ROOT, 'prisma'), join(folder, 'prisma'), { recursive: true });
+  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  // As deep as the modules that look for the two above.
+  const program = join(folder, 'dist', 'all', 'main.js');
+  const open = new Set(replacements);
+  await build({
+    ...{ entryPoints: [join(SOURCES, 'main.ts')], outfile: program, bundle: true, packages: 'external' },
+    ...{ platform: 'node', target: 'node20', format: 'esm', sourcemap: 'inline', logLevel: 'error' },
+    plugins: [
+      {
+        name: 'replacements',
+        setup(building) {
+          building.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+            let contents = await readFile(path, 'utf8');
+            for (const replacement of replacements) {
+              const { file, from, to } = replacement;
+              if (file !== relative(SOURCES, path)) continue;
+              contents = replaceOnce(contents, from, to, `src/${file}`);
+              open.delete(replacement);
+            }
+            return { contents, loader: 'ts' };
+          });
+        },
+      },
+    ],
+  });
+  for (const { file } of open) throw new Error(`There is no src/${file} in the program.`);
+  return program;
+}

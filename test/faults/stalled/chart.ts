@@ -1,0 +1,54 @@
+/** One line of a chart, in the unit of its axis. */
+export interface Line {
+  name: string;
+  colour: string;
+  points: readonly (readonly [x: number, y: number])[];
+}
+
+const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM, RIGHT] = [760, 320, 56, 44, 40, 96];
+
+/** An SVG of lines over minutes, readable on light and on dark ground. */
+export function drawChart(title: string, unit: string, lines: readonly Line[]): string {
+  const all = lines.flatMap(({ points }) => points);
+  const lastX = Math.max(...all.map(([x]) => x), 1);
+  const step = niceStep(Math.max(...all.map(([, y]) => y)) / 5);
+  const most = Math.ceil((Math.max(...all.map(([, y]) => y)) * 1.05) / step) * step;
+  const x = (minutes: number) => round(LEFT + (minutes / lastX) * (WIDTH - LEFT - RIGHT));
+  const y = (value: number) => round(HEIGHT - BOTTOM - (value / most) * (HEIGHT - TOP - BOTTOM));
+  const grey = 'fill="#777"';
+
+  const rows = Array.from({ length: Math.round(most / step) + 1 }, (_, i) => i * step).map(
+    (value) =>
+      `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(value)}" y2="${y(value)}" stroke="#7774"/>` +
+      `<text x="${LEFT - 8}" y="${y(value) + 4}" text-anchor="end" ${grey}>${value}</text>`,
+  );
+  const columns = Array.from({ length: Math.floor(lastX) + 1 }, (_, minute) => minute).map(
+    (minute) => `<text x="${x(minute)}" y="${HEIGHT - BOTTOM + 20}" text-anchor="middle" ${grey}>${minute} min</text>`,
+  );
+  const drawn = lines.map(({ name, colour, points }) => {
+    const path = points.map(([px, py], i) => `${i === 0 ? 'M' : 'L'}${x(px)} ${y(py)}`).join('');
+    const [endX, endY] = points.at(-1) ?? [0, 0];
+    return (
+      `<path d="${path}" fill="none" stroke="${colour}" stroke-width="2"/>` +
+      `<text x="${x(endX) + 8}" y="${y(endY) + 4}" fill="${colour}">${name}</text>`
+    );
+  });
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${title}" font-family="system-ui, sans-serif" font-size="13">`,
+    `<text x="${LEFT}" y="22" ${grey} font-size="15">${title}</text>`,
+    `<text x="${LEFT - 8}" y="${TOP - 8}" text-anchor="end" ${grey}>${unit}</text>`,
+    ...rows,
+    ...columns,
+    ...drawn,
+    '</svg>\n',
+  ].join('\n');
+}
+
+function niceStep(least: number): number {
+  const power = 10 ** Math.floor(Math.log10(least));
+  return ([1, 2, 5, 10].find((factor) => factor * power >= least) ?? 10) * power;
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}

@@ -1,0 +1,164 @@
+import { createClient } from 'graphql-ws';
+import WebSocket from 'ws';
+
+/** What a stream asks, and of whom. */
+export interface Asked {
+  /** Where a node listens, `http://…`. */
+  url: string;
+  token: string;
+  query: string;
+  variables: Record<string, unknown>;
+  /** A reader that is slow itself cannot tell a node that hangs from its own slowness. */
+  patient: boolean;
+}
+
+/** What a stream says. `onEnd` comes once, last. */
+export interface Heard {
+  onOpen: () => void;
+  onEvent: (data: any) => void;
+  /** An event could not be executed; clients read on. */
+  onFailure: (code: string) => void;
+  onEnd: (code: string) => void;
+}
+
+/** Opens a stream; answers a function that hangs up. */
+export type Open = (asked: Asked, heard: Heard) => () => void;
+
+/** A socket that is given up while it is being opened says so; without a listener that would end this process. */
+class PatientSocket extends WebSocket {
+  constructor(url: string, protocols?: string | string[]) {
+    super(url, protocols);
+    this.on('error', () => undefined);
+  }
+}
+
+/** How long a node may be silent that was pinged over a WebSocket, or that pings itself over SSE, each 12 s. */
+const PATIENCE_MS = { webSocket: 4_000, sse: 15_000 };
+
+export const overWebSocket: Open = (asked, { onOpen, onEvent, onFailure, onEnd }) => {
+  const patience: { timer?: NodeJS.Timeout } = {};
+  let over = false;
+  let failure = 'COMPLETE';
+  const end = (code: string) => {
+    if (over) return;
+    over = true;
+    clearTimeout(patience.timer);
+    client.terminate();
+    onEnd(code);
+  };
+  const client = createClient({
+    url: `${asked.url.replace('http', 'ws')}/graphql`,
+    webSocketImpl: PatientSocket,
+    connectionParams: { authorization: `Bearer ${asked.token}` },
+    retryAttempts: 0,
+    connectionAckWaitTimeout: 5_000,
+    keepAlive: asked.patient ? 0 : 3_000,
+    on: {
+      connected: onOpen,
+      ping(heard) {
+        if (!heard)
+          patience.timer = setTimeout(() => {
+            end('NO_PONG');
+          }, PATIENCE_MS.webSocket);
+      },
+      pong(heard) {
+        if (heard) clearTimeout(patience.timer);
+      },
+    },
+  });
+  client.subscribe(
+    { query: asked.query, variables: asked.variables },
+    {
+      next({ data, errors }) {
+        if (over) return;
+        if (!errors) return void onEvent(data);
+        failure = codeOf(errors);
+        onFailure(failure);
+      },
+      error(error) {
+        end(codeOf(error));
+      },
+      complete() {
+        // What is refused is one result with errors.
+        end(failure);
+      },
+    },
+  );
+  return () => {
+    end('HUNG_UP');
+  };
+};
+
+export const overSse: Open = (asked, { onOpen, onEvent, onFailure, onEnd }) => {
+  const aborting = new AbortController();
+  let failure = 'COMPLETE';
+  let over = false;
+  let silence: NodeJS.Timeout | undefined;
+  const end = (code: string) => {
+    if (over) return;
+    over = true;
+    clearTimeout(silence);
+    aborting.abort();
+    onEnd(code);
+  };
+  const hear = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => {
+      end('NO_PONG');
+    }, PATIENCE_MS.sse);
+  };
+
+  function take(block: string): void {
+    const lines = block.split('\n');
+    const field = (name: string) =>
+      lines
+        .find((line) => line.startsWith(`${name}:`))
+        ?.slice(name.length + 1)
+        .trim();
+    if (field('event') === 'complete') return void end(failure);
+    const text = field('data');
+    if (over || text === undefined || text === '') return;
+    const { data, errors } = JSON.parse(text) as { data?: unknown; errors?: unknown };
+    if (!errors) return void onEvent(data);
+    failure = codeOf(errors);
+    onFailure(failure);
+  }
+
+  async function read(): Promise<string> {
+    const response = await fetch(`${asked.url}/graphql`, {
+      method: 'POST',
+      headers: {
+        ...{ 'content-type': 'application/json', accept: 'text/event-stream' },
+        authorization: `Bearer ${asked.token}`,
+      },
+      body: JSON.stringify({ query: asked.query, variables: asked.variables }),
+      signal: aborting.signal,
+    });
+    if (!response.headers.get('content-type')?.startsWith('text/event-stream'))
+      return codeOf(((await response.json()) as { errors?: unknown }).errors);
+    onOpen();
+    let text = '';
+    for await (const chunk of (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
+      hear();
+      const blocks = (text + chunk).split('\n\n');
+      text = blocks.pop() ?? '';
+      for (const block of blocks) take(block);
+    }
+    return 'NETWORK cut off';
+  }
+
+  hear();
+  read().then(end, (error: unknown) => {
+    end(`NETWORK ${(error as Error).message}`);
+  });
+  return () => {
+    end('HUNG_UP');
+  };
+};
+
+/** The code of a failure: that of GraphQL errors, or with which the socket was closed. */
+function codeOf(error: unknown): string {
+  if (Array.isArray(error)) return String((error[0] as { extensions?: { code?: string } }).extensions?.code);
+  const { code, message } = error as { code?: number; message?: string };
+  return code === undefined ? `NETWORK ${message ?? ''}` : `CLOSED ${code}`;
+}
