@@ -3,9 +3,11 @@ FROM node:20-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts
-COPY tsconfig.json tsconfig.build.json prisma.config.ts ./
+COPY tsconfig.json tsconfig.build.json tsconfig.client.json prisma.config.ts codegen.ts schema.graphql ./
 COPY prisma ./prisma
 COPY src ./src
+COPY client ./client
+COPY examples/web ./examples/web
 RUN npm run build
 
 FROM node:20-bookworm-slim

@@ -3,11 +3,17 @@ import type { CodegenConfig } from '@graphql-codegen/cli';
 /** The types of the documents that the examples and tests send. */
 const config: CodegenConfig = {
   schema: 'schema.graphql',
-  documents: ['examples/**/*.graphql', 'test/documents/*.graphql', '!**/node_modules/**'],
   ignoreNoDocuments: true,
   importExtension: '.ts',
   generates: {
+    'examples/web/generated/': {
+      documents: 'examples/web/src/documents/*.graphql',
+      preset: 'client',
+      presetConfig: { fragmentMasking: false },
+      config: { enumsAsTypes: true, useTypeImports: true, strictScalars: true, scalars: { DateTime: 'string' } },
+    },
     'test/generated/': {
+      documents: 'test/documents/*.graphql',
       preset: 'client',
       presetConfig: { fragmentMasking: false },
       config: {

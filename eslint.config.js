@@ -27,6 +27,8 @@ const walls = {
   mail: { regex: '^nodemailer(/|$)', message: 'Only mail/ knows how mail is sent.' },
   push: { regex: '^web-push(/|$)', message: 'Only push/senders.ts knows the providers.' },
   queue: { regex: '^graphile-worker(/|$)', message: 'Only jobs.ts knows the queue.' },
+  metrics: { regex: '^prom-client(/|$)', message: 'Only metrics.ts knows Prometheus.' },
+  rates: { regex: '^rate-limiter-flexible(/|$)', message: 'Only limits/counters.ts knows how is counted.' },
   net: {
     regex: '^(node:)?net$',
     message: 'Only server.ts, realtime/websocket.ts and database/embedded.ts know sockets.',
@@ -64,7 +66,16 @@ const events = [
 const processIsMains = { name: 'process', message: walls.process.message };
 
 export default defineConfig(
-  globalIgnores(['dist/', 'coverage/', '.data/', 'src/database/generated/', 'test/generated/', 'examples/*/dist/']),
+  globalIgnores([
+    'dist/',
+    'coverage/',
+    '.data/',
+    'src/database/generated/',
+    'test/generated/',
+    'examples/web/generated/',
+    // Installed by itself, with types of its own.
+    'bench/rivals/',
+  ]),
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
@@ -107,8 +118,14 @@ export default defineConfig(
   imports(['src/realtime/**/*.ts'], { open: ['graphql'], closed: [foundation.realtime] }),
   imports(['src/realtime/redis.ts'], { open: ['redis'], closed: [foundation.realtime] }),
   imports(['src/realtime/websocket.ts'], { open: ['graphql', 'sockets', 'net'], closed: [foundation.realtime] }),
-  imports(['src/{builder,graphiql,mask,schema}.ts'], { open: ['graphql', 'schema'] }),
-  imports(['src/server.ts'], { open: ['graphql', 'schema', 'sockets', 'net'] }),
+  imports(['src/metrics.ts'], { open: ['metrics'] }),
+  // It takes requests, and opens no socket of its own.
+  imports(['src/tracing.ts'], { open: ['sockets'] }),
+  imports(['src/{builder,graphiql,mask,requests,schema}.ts'], { open: ['graphql', 'schema'] }),
+  imports(['src/graphql.ts', 'src/server.ts'], { open: ['graphql', 'schema', 'sockets', 'net'] }),
+  imports(['src/limits/{complexity,plugins,queries,trusted}.ts'], { open: ['graphql'] }),
+  imports(['src/limits/address.ts'], { open: ['net'] }),
+  imports(['src/limits/counters.ts'], { open: ['rates'] }),
   imports(['src/main.ts'], { open: ['server', 'process'] }),
   {
     files: ['src/main.ts', 'src/database/embedded.ts', 'src/database/postgresHome.ts'],
@@ -116,7 +133,18 @@ export default defineConfig(
   },
 
   {
-    files: ['test/**/*.ts', 'scripts/**/*.ts', '*.ts'],
+    files: ['client/**/*.ts'],
+    ignores: ['client/generated/**'],
+    extends: [tseslint.configs.strictTypeChecked],
+    rules: {
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      // What comes back is what the document says; where that is no type, it is anything.
+      '@typescript-eslint/no-explicit-any': 'off',
+    },
+  },
+
+  {
+    files: ['test/**/*.ts', 'scripts/**/*.ts', 'bench/**/*.ts', '*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
     rules: {
       '@typescript-eslint/no-explicit-any': 'off',
@@ -125,6 +153,16 @@ export default defineConfig(
       '@typescript-eslint/no-unsafe-call': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',
       '@typescript-eslint/no-unsafe-return': 'off',
+    },
+  },
+
+  {
+    files: ['examples/web/**/*.{ts,tsx}'],
+    extends: [tseslint.configs.strictTypeChecked],
+    rules: {
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      // Handlers are one-liners, and what they answer is nobody's.
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
     },
   },
 

@@ -1,11 +1,17 @@
 import { lexicographicSortSchema, printSchema } from 'graphql';
 import { envExample } from '../src/config.ts';
 import { buildSchema } from '../src/schema.ts';
+import { clientFiles } from './clientFiles.ts';
+import { errorReference, schemaReference } from './reference.ts';
 
 /** The files that are written from the code, each with the text that it should have. */
 export function generatedFiles() {
+  const schema = lexicographicSortSchema(buildSchema());
   return [
-    { name: 'schema.graphql', text: `${printSchema(lexicographicSortSchema(buildSchema()))}\n` },
+    { name: 'schema.graphql', text: `${printSchema(schema)}\n` },
     { name: '.env.example', text: envExample() },
+    { name: 'docs/schema.md', text: schemaReference(schema) },
+    { name: 'docs/errors.md', text: errorReference() },
+    ...clientFiles(schema),
   ].map((file) => ({ ...file, url: new URL(`../${file.name}`, import.meta.url) }));
 }

@@ -1,9 +1,11 @@
 import SchemaBuilder, { type InputFieldBuilder, type ObjectRef } from '@pothos/core';
+import ComplexityPlugin from '@pothos/plugin-complexity';
 import RelayPlugin from '@pothos/plugin-relay';
 import { GraphQLError } from 'graphql';
 import type { Connection } from './connections.ts';
 import type { Context } from './context.ts';
 import { encodeId } from './ids.ts';
+import { fieldComplexity } from './limits/complexity.ts';
 
 interface SchemaTypes {
   Context: Context;
@@ -14,8 +16,10 @@ export type Types = PothosSchemaTypes.ExtendDefaultTypes<SchemaTypes>;
 
 /** The code-first schema. Fields are non-null unless they say otherwise; those of the roots are nullable. */
 export const builder = new SchemaBuilder<SchemaTypes>({
-  plugins: [RelayPlugin],
+  plugins: [RelayPlugin, ComplexityPlugin],
   defaultFieldNullability: false,
+  // It is reckoned before anything is executed, in limits/queries.ts, and not once more by each field.
+  complexity: { disabled: true, fieldComplexity },
   relay: {
     cursorType: 'String',
     encodeGlobalID: (type, key) => encodeId(type, String(key)),

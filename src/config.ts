@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type ServiceAccount, serviceAccount } from './auth/serviceAccount.ts';
+import { refusedInProduction } from './production.ts';
 
 /**
  * Every setting, its default, and what it means. `.env.example` is written from this table, and a value
@@ -43,6 +44,12 @@ export const variables = {
     .max(200)
     .default(10)
     .describe('How many database connections this node may hold, 1 to 200.'),
+  MIGRATE_ON_START: z
+    .enum(['on', 'off'])
+    .default('on')
+    .describe(
+      'Whether a node brings the database up to its version when it starts: on or off; then run `npm run migrate`.',
+    ),
   REDIS_URL: z
     .url({ protocol: /^rediss?$/ })
     .optional()
@@ -59,9 +66,23 @@ export const variables = {
     .describe(
       'At least 32 characters from which access tokens are signed, the same on every node; in development one is generated in DATA_DIR.',
     ),
+  AUTH_SECRETS_ACCEPTED: z
+    .string()
+    .default('')
+    .transform(divide)
+    .refine((secrets) => secrets.every((secret) => secret.length >= 32))
+    .describe(
+      'Other secrets, divided by commas, whose access tokens count too: the next and the former one while AUTH_SECRET is replaced. At least 32 characters each.',
+    ),
   ALLOWED_ORIGINS: originList('').describe(
     'Origins of other sites that may call the API from a browser, divided by commas; pages of this server always may.',
   ),
+  PLAIN_HTTP: z
+    .enum(['on', 'off'])
+    .default('off')
+    .describe(
+      'Whether people may reach a server in production over plain http, in a network that only you can reach: on or off.',
+    ),
   MAX_SOCKETS_PER_USER: z.coerce
     .number()
     .int()
@@ -73,6 +94,40 @@ export const variables = {
     .enum(['on', 'off'])
     .default('on')
     .describe('Whether an event is executed once for all subscribers who ask the same of it: on or off.'),
+  INTROSPECTION: z
+    .enum(['on', 'off'])
+    .optional()
+    .describe(
+      'Whether clients may read the schema and are told what they may have meant: on or off; off in production.',
+    ),
+  GRAPHIQL: z.enum(['on', 'off']).optional().describe('Whether /graphql shows GraphiQL: on or off; off in production.'),
+  PERSISTED_ONLY: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('A JSON file of documents by their ids, such as persisted-documents.json; then no others are executed.'),
+  MAX_DEPTH: count(10, 1, 100).describe('How many levels deep an operation may go, 1 to 100.'),
+  MAX_TOKENS: count(1_000, 10, 100_000).describe('How many words and signs a document may have, 10 to 100000.'),
+  MAX_ALIASES: count(15, 0, 1_000).describe('How many aliases an operation may have, 0 to 1000.'),
+  MAX_DIRECTIVES: count(5, 0, 1_000).describe('How many directives an operation may have, 0 to 1000.'),
+  MAX_COMPLEXITY: count(5_000, 1, 1_000_000).describe(
+    'How many fields an operation may ask for, with all items of its lists, 1 to 1000000.',
+  ),
+  MAX_BODY_KB: count(100, 1, 10_000).describe('How large a request may be, in KB, 1 to 10000; a larger one gets 413.'),
+  EXECUTION_SECONDS: count(10, 1, 60).describe('How long one execution may take, in seconds, 1 to 60.'),
+  RATE_LIMITS: z
+    .enum(['on', 'off'])
+    .default('on')
+    .describe('Whether it is limited how much anybody does, and how fast passwords are tried: on or off.'),
+  RATE_PER_USER: count(1_200, 1, 1_000_000).describe(
+    'How many points a user may use in a minute, 1 to 1000000: a query is one, a message five.',
+  ),
+  RATE_PER_ADDRESS: count(6_000, 1, 10_000_000).describe(
+    'How many points all who come from one address may use in a minute, 1 to 10000000; signing up is 300.',
+  ),
+  TRUSTED_PROXIES: count(0, 0, 10).describe(
+    'How many proxies of yours each request has passed, 0 to 10: as many addresses of X-Forwarded-For are believed.',
+  ),
   LOG_DAYS: z.coerce
     .number()
     .int()
@@ -122,19 +177,41 @@ export const variables = {
   WEB_PUSH_ORIGINS: originList(
     'https://fcm.googleapis.com,https://updates.push.services.mozilla.com,https://web.push.apple.com,https://*.notify.windows.com',
   ).describe('The origins of browsers’ push services, divided by commas; nothing is pushed to others.'),
+  METRICS_TOKEN: z
+    .string()
+    .min(16)
+    .optional()
+    .describe(
+      'At least 16 characters that /metrics wants as "Authorization: Bearer TOKEN"; without it, production serves no metrics.',
+    ),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe(
+      'An OpenTelemetry collector that takes traces over HTTP, such as http://localhost:4318; without it none are made.',
+    ),
+  OTEL_TRACES_SAMPLER_ARG: z.coerce
+    .number()
+    .min(0)
+    .max(1)
+    .default(1)
+    .describe('How many of the traces that begin here are made, 0 to 1, such as 0.01 for one in a hundred.'),
 } satisfies Record<string, z.ZodType>;
+
+function count(usual: number, least: number, most: number) {
+  return z.coerce.number().int().min(least).max(most).default(usual);
+}
 
 /** Origins divided by commas. */
 function originList(list: string) {
-  return z
-    .string()
-    .default(list)
-    .transform((text) =>
-      text
-        .split(',')
-        .map((origin) => origin.trim())
-        .filter(Boolean),
-    );
+  return z.string().default(list).transform(divide);
+}
+
+function divide(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean);
 }
 
 function parseJson(text: string): unknown {
@@ -162,30 +239,33 @@ export class ConfigError extends Error {
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const given = Object.fromEntries(Object.keys(variables).flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
   const parsed = schema.safeParse(given);
-  const problems = parsed.success
-    ? [...missingInProduction(parsed.data), ...missingHalves(parsed.data)]
-    : [...new Set(parsed.error.issues.map((issue) => String(issue.path[0])))].map(
-        (name) => `${name} cannot be ${JSON.stringify(given[name])}. ${describe(name)}`,
-      );
-  if (problems.length > 0) throw new ConfigError(problems.join('\n'));
+  const unfit = new Set(parsed.error?.issues.map((issue) => String(issue.path[0])));
+  // All that is wrong is said at once: what does fit is looked at, whatever else does not.
+  const config = schema.partial().parse(Object.fromEntries(Object.entries(given).filter(([name]) => !unfit.has(name))));
+  const problems = [
+    ...[...unfit].map((name) => `${name} cannot be ${shown(name, given[name])}. ${describe(name)}`),
+    ...refusedInProduction(config, (name) => name in given),
+    ...missingHalves((name) => name in given),
+  ];
+  if (problems.length > 0) throw new ConfigError([...new Set(problems)].join('\n'));
   return schema.parse(given);
 }
 
-function missingInProduction(config: Config): string[] {
-  if (config.NODE_ENV !== 'production') return [];
-  return (['DATABASE_URL', 'REDIS_URL', 'AUTH_SECRET'] as const)
-    .filter((name) => config[name] === undefined)
-    .map((name) => `${name} must be set where NODE_ENV=production. ${describe(name)}`);
+/** What refuses to start is read by many: secrets are not repeated. */
+function shown(name: string, value: string | undefined): string {
+  return /SECRET|TOKEN|PRIVATE|ACCOUNT|_URL$/.test(name) && name !== 'PUBLIC_URL'
+    ? 'what it is'
+    : JSON.stringify(value);
 }
 
 /** Settings that mean nothing without one another. */
-function missingHalves(config: Config): string[] {
+function missingHalves(given: (name: keyof Config) => boolean): string[] {
   const pairs = [
     ['OIDC_ISSUER', 'OIDC_AUDIENCE'],
     ['VAPID_PUBLIC_KEY', 'VAPID_PRIVATE_KEY'],
   ] as const;
   return pairs.flatMap((pair) => {
-    const [missing, ...more] = pair.filter((name) => config[name] === undefined);
+    const [missing, ...more] = pair.filter((name) => !given(name));
     return missing === undefined || more.length > 0
       ? []
       : [`${missing} must be set beside ${pair.find((name) => name !== missing) ?? ''}. ${describe(missing)}`];

@@ -7,14 +7,19 @@ import type { AccessClaims, AccessTokens } from './auth/tokens.ts';
 import type { SessionWatch } from './auth/watch.ts';
 import type { Blockers } from './blocks/blockers.ts';
 import type { Database } from './database/database.ts';
+import type { Counts, Open } from './counts.ts';
 import { ChatError } from './errors.ts';
+import type { Attempts } from './limits/attempts.ts';
+import type { Rates } from './limits/rates.ts';
 import type { Mailer } from './mail/mailer.ts';
+import type { Metrics } from './metrics.ts';
 import type { PresenceBook } from './presence/presence.ts';
 import type { Pushing } from './push/push.ts';
 import type { Bus } from './realtime/bus.ts';
 import type { Sharing } from './realtime/sharing.ts';
 import type { Sweep } from './realtime/sweep.ts';
 import type { Tails } from './realtime/tails.ts';
+import type { Tracing } from './tracing.ts';
 
 /** What one node of the server has; made once, by `createNode`. */
 export interface ServerNode {
@@ -28,6 +33,9 @@ export interface ServerNode {
   /** Who has blocked whom, for streams. */
   blockers: Blockers;
   sharing: Sharing;
+  /** How much anybody may do, and how fast passwords may be tried. */
+  rates: Rates;
+  attempts: Attempts;
   mailer: Mailer;
   push: Pushing;
   /** Null where no OpenID provider is configured. */
@@ -37,8 +45,12 @@ export interface ServerNode {
   accessTokens: AccessTokens;
   passwords: Passwords;
   log: Logger;
-  /** How it stands with this node, for those who watch over it. */
-  open: { ready: boolean; streams: number };
+  /** How it stands with this node, for those who watch over it: what is open, what was done, what Prometheus is told. */
+  open: Open;
+  counts: Counts;
+  metrics: Metrics;
+  /** Null where no collector of traces is configured. */
+  tracing: Tracing | null;
   /** Names the database in cursors. */
   databaseMark: string;
   /** Gives back connections and timers. */
@@ -62,6 +74,8 @@ export interface Context extends ServerNode {
   /** The snapshot of the operation's first statement, taken before anything else was read; see `RoomCursor.floor`. */
   floor: string | undefined;
   origin: Origin;
+  /** Under which the log has this operation. */
+  requestId: string;
   /** The browser's cookies; null over WebSocket, where none can be set. */
   cookies: CookieJar | null;
   /** Calls a function when an HTTP client has gone, and answers one that ends it; null over WebSocket. */

@@ -50,10 +50,23 @@ export async function migrateJobs(databaseUrl: string, log?: Logger): Promise<vo
 export async function startJobs(options: {
   databaseUrl: string;
   log: Logger;
+  /** Told of each job that was run. */
+  onRun: (task: string, outcome: 'done' | 'failed') => void;
   tasks: { [Name in keyof Jobs]: (payload: Jobs[Name]) => Promise<void> };
 }): Promise<() => Promise<void>> {
   const taskList = Object.fromEntries(
-    Object.entries(options.tasks).map(([name, task]): [string, Task] => [name, (payload) => task(payload as never)]),
+    Object.entries(options.tasks).map(([name, task]): [string, Task] => [
+      name,
+      async (payload) => {
+        try {
+          await task(payload as never);
+        } catch (error) {
+          options.onRun(name, 'failed');
+          throw error;
+        }
+        options.onRun(name, 'done');
+      },
+    ]),
   );
   const pool = new pg.Pool({ connectionString: options.databaseUrl, max: 3, application_name: 'parley jobs' });
   // Whatever is lost is made anew; an error that nobody hears would end the process.

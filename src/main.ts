@@ -1,19 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Logger, pino } from 'pino';
+import { text } from 'node:stream/consumers';
+import type { Logger } from 'pino';
+import { administer } from './admin/admin.ts';
 import { createPasswords } from './auth/passwords.ts';
-import { createServiceToken, listServiceTokens, revokeServiceToken } from './auth/services.ts';
 import { type Config, ConfigError, parseConfig } from './config.ts';
 import { type Database, openDatabase } from './database/database.ts';
-import { startEmbeddedPostgres } from './database/embedded.ts';
-import { applyMigrations } from './database/migrations.ts';
 import { isEmpty, seedDemo, signInDemo } from './demo/seed.ts';
 import { exportChatroom, exportUser } from './export/export.ts';
 import { importPath, type ImportSummary, printSummary } from './import/import.ts';
-import { migrateJobs } from './jobs.ts';
+import { createLog } from './log.ts';
+import { migrate, openPostgres, type Postgres, requireMigrated } from './postgres.ts';
 import { createProgress } from './progress.ts';
 import { type RunningServer, startServer } from './server.ts';
+import { version } from './system/version.ts';
 
 /** How long a shutdown may take before the process ends anyway. */
 const SHUTDOWN_MS = 30_000;
@@ -26,7 +27,8 @@ const commands: Record<string, (config: Config, args: string[]) => Promise<void>
   seed,
   import: importFiles,
   export: exportFile,
-  admin: administer,
+  migrate: migrateOnly,
+  admin: administerWith,
 };
 
 async function main(): Promise<void> {
@@ -38,8 +40,9 @@ async function main(): Promise<void> {
 /** Runs a node until it is told to stop. */
 async function start(config: Config): Promise<void> {
   const began = performance.now();
-  const log = pino({ level: config.LOG_LEVEL, base: null }, pino.destination({ sync: false }));
-  const postgres = await openPostgres(config, false);
+  const log = createLog(config);
+  const postgres = await openMigrated(config, { share: false, migrates: config.MIGRATE_ON_START === 'on' });
+  if (config.MIGRATE_ON_START === 'off') await requireMigrated(postgres.url);
   const server = await startOn(postgres, config, log).catch(async (error: unknown) => {
     await postgres.stop();
     throw error;
@@ -49,6 +52,7 @@ async function start(config: Config): Promise<void> {
     say(`\n${signal}: closing sockets and finishing what is under way.`);
     setTimeout(() => process.exit(1), SHUTDOWN_MS).unref();
     await server.stop(SPREAD_MS);
+    await server.node.tracing?.stop();
     await postgres.stop();
     process.exit(0);
   };
@@ -65,6 +69,7 @@ async function start(config: Config): Promise<void> {
   const lines = [
     `Parley is ready after ${((performance.now() - began) / 1000).toFixed(1)} s.`,
     '',
+    `  Chat        ${url}/`,
     `  GraphiQL    ${url}/graphql`,
     `  HTTP, SSE   ${url}/graphql`,
     `  WebSocket   ${url.replace(/^http/, 'ws')}/graphql`,
@@ -89,12 +94,15 @@ async function startOn(postgres: Postgres, config: Config, log: Logger): Promise
       if (await isEmpty(database)) await seedWith(database);
     });
   }
-  return startServer(config, { databaseUrl: postgres.url, authSecret, log });
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_TRACES_SAMPLER_ARG: ratio } = config;
+  const tracing =
+    endpoint === undefined ? null : await (await import('./tracing.ts')).startTracing({ endpoint, ratio, version });
+  return startServer(config, { databaseUrl: postgres.url, authSecret, log, tracing });
 }
 
 /** Adds the demo users, rooms and history; what is there already stays. */
 async function seed(config: Config): Promise<void> {
-  const postgres = await openPostgres(config, true);
+  const postgres = await openMigrated(config, { share: true, migrates: true });
   try {
     const summary = await withDatabase(postgres.url, (database) => seedWith(database));
     say(`Added ${summary.users} users, ${summary.chatrooms} chatrooms and ${summary.messages} messages.`);
@@ -107,7 +115,7 @@ async function seed(config: Config): Promise<void> {
 async function importFiles(config: Config, [path, ...rest]: string[]): Promise<void> {
   if (path === undefined) throw new ConfigError('Say what to import: npm run import -- PATH [--member USERNAME]');
   const members = rest.flatMap((word, i) => (rest[i - 1] === '--member' ? [word] : []));
-  const postgres = await openPostgres(config, true);
+  const postgres = await openMigrated(config, { share: true, migrates: true });
   try {
     const passwords = await createPasswords();
     const summary = await withDatabase(postgres.url, (database) =>
@@ -125,7 +133,7 @@ async function exportFile(config: Config, [what = '', which, file]: string[]): P
   if (!write || which === undefined || file === undefined) {
     throw new ConfigError('Say what to export: npm run export -- user USERNAME FILE, or chatroom ID FILE');
   }
-  const postgres = await openPostgres(config, true);
+  const postgres = await openMigrated(config, { share: true, migrates: true });
   try {
     const count = await withDatabase(postgres.url, (database) =>
       write({ database, progress: createProgress(process.stderr) }, which, file),
@@ -136,51 +144,34 @@ async function exportFile(config: Config, [what = '', which, file]: string[]): P
   }
 }
 
-/** What only those who run the server may do: `admin create-service-token NAME` and others. */
-async function administer(config: Config, [what = '', name = '']: string[]): Promise<void> {
-  const deeds: Record<string, (database: Database) => Promise<string>> = {
-    'create-service-token': async (database) =>
-      `${await createServiceToken(database, name)}\n\nIt is shown this once. Send it as "Authorization: Bearer TOKEN".`,
-    'revoke-service-token': async (database) => {
-      await revokeServiceToken(database, name);
-      return `The token of "${name}" counts no more.`;
-    },
-    'list-service-tokens': async (database) =>
-      (await listServiceTokens(database)).map((made) => `${made.createdAt.toISOString()}  ${made.name}`).join('\n') ||
-      'There are none.',
-  };
-  const deed = deeds[what];
-  if (!deed) throw new ConfigError(`Say what to do: ${Object.keys(deeds).join(', ')}.`);
-  const postgres = await openPostgres(config, true);
+/** What only those who run the server may do: `admin --help` lists it. */
+async function administerWith(config: Config, words: string[]): Promise<void> {
+  const tools = { config, nodeVersion: process.versions.node, readInput: () => text(process.stdin) };
+  const answer = await administer(words, tools, () => openMigrated(config, { share: true, migrates: false }));
+  say(answer.text);
+  if (answer.failed) process.exitCode = 1;
+}
+
+/** Brings the database up to this version, and does nothing else. */
+async function migrateOnly(config: Config): Promise<void> {
+  const postgres = await openMigrated(config, { share: true, migrates: true });
+  await postgres.stop();
+  say('The database has everything that this version needs.');
+}
+
+/** The PostgreSQL to work on. The embedded one is always migrated: nobody else would do it. */
+async function openMigrated(config: Config, { share, migrates }: { share: boolean; migrates: boolean }) {
+  const postgres = await openPostgres(config, say, share);
   try {
-    say(await withDatabase(postgres.url, deed));
-  } finally {
+    if (migrates || postgres.embedded !== undefined) {
+      const applied = await migrate(postgres.url);
+      if (postgres.embedded === undefined) for (const name of applied) say(`Applied the migration ${name}.`);
+    }
+    return postgres;
+  } catch (error) {
     await postgres.stop();
+    throw error;
   }
-}
-
-interface Postgres {
-  url: string;
-  /** What the embedded one is and where its data lives. */
-  embedded?: string;
-  stop(): Promise<void>;
-}
-
-/** The configured PostgreSQL, or the embedded one; migrated. */
-async function openPostgres(config: Config, share: boolean): Promise<Postgres> {
-  if (config.DATABASE_URL !== undefined) {
-    for (const name of await applyMigrations(config.DATABASE_URL)) say(`Applied the migration ${name}.`);
-    await migrateJobs(config.DATABASE_URL);
-    return { url: config.DATABASE_URL, stop: () => Promise.resolve() };
-  }
-  const postgres = await startEmbeddedPostgres({ dataDir: config.DATA_DIR, log: say, share });
-  await applyMigrations(postgres.url);
-  await migrateJobs(postgres.url);
-  return {
-    url: postgres.url,
-    embedded: `${postgres.version}, embedded; data in ${postgres.folder}`,
-    stop: () => postgres.stop(),
-  };
 }
 
 async function withDatabase<Result>(url: string, work: (database: Database) => Promise<Result>): Promise<Result> {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createPasswords } from './auth/passwords.ts';
 import { createOpenIdProvider } from './auth/openid.ts';
 import { authenticate, originOf, pruneTokens } from './auth/sessions.ts';
@@ -5,10 +6,14 @@ import { createAccessTokens } from './auth/tokens.ts';
 import { createSessionWatch } from './auth/watch.ts';
 import { createBlockers } from './blocks/blockers.ts';
 import type { Config } from './config.ts';
+import { createCounts, createOpen } from './counts.ts';
 import type { Context, Origin, ServerNode } from './context.ts';
 import { type Database, openDatabase, type StatementListener } from './database/database.ts';
 import { startJobs } from './jobs.ts';
+import { createAttempts } from './limits/attempts.ts';
+import { createRates } from './limits/rates.ts';
 import { createMailer } from './mail/mailer.ts';
+import { createMetrics } from './metrics.ts';
 import { openPresenceBook } from './presence/presence.ts';
 import { pushDevice, type Pushing, pushMessage } from './push/push.ts';
 import { createFcmSender, createWebPushSender } from './push/senders.ts';
@@ -17,11 +22,13 @@ import { createBus } from './realtime/bus.ts';
 import { databaseMark } from './realtime/cursor.ts';
 import { pruneLog } from './realtime/log.ts';
 import type { LeaseTimes } from './realtime/leases.ts';
+import { connectHastily } from './realtime/redis.ts';
 import { createSharing } from './realtime/sharing.ts';
 import { startSweep } from './realtime/sweep.ts';
 import { createTails } from './realtime/tails.ts';
 import { finishDeletion } from './users/deletion.ts';
 import { sendMail } from './users/passwords.ts';
+import type { Tracing } from './tracing.ts';
 import type { Logger } from 'pino';
 
 export interface NodeOptions {
@@ -29,16 +36,19 @@ export interface NodeOptions {
   authSecret: string;
   log: Logger;
   onStatement?: StatementListener | undefined;
+  tracing?: Tracing | null;
   /** How long presence takes to notice; the usual times unless given. */
   presenceTimes?: LeaseTimes | undefined;
 }
 
 /** Connects one node to a database that is migrated already, and to the others through Redis if there is one. */
 export async function createNode(config: Config, options: NodeOptions): Promise<ServerNode> {
-  const { log, databaseUrl } = options;
+  const { log, databaseUrl, tracing = null } = options;
+  const [open, counts, metrics] = [createOpen(), createCounts(), createMetrics()];
   const database = await openDatabase(databaseUrl, {
     poolSize: config.DATABASE_POOL_SIZE,
     onStatement: options.onStatement,
+    trace: tracing?.statement,
     onError: (error) => {
       log.warn({ err: error }, 'A database connection broke; the pool makes another.');
     },
@@ -46,17 +56,25 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   const redisUrl = config.REDIS_URL;
   const bus = createBus({ redisUrl, log });
   const sweep = await startSweep({ database, bus, log });
-  const tails = createTails({ database, bus, sweep, log });
+  const tails = createTails({ database, bus, sweep, counts, onNudged: metrics.nudged, tracing, log });
   const sessions = createSessionWatch(sweep);
   const presence = openPresenceBook({ database, bus, redisUrl, times: options.presenceTimes, log });
   const blockers = createBlockers({ database, sweep });
   const sharing = createSharing({ on: config.SHARED_EXECUTION === 'on' });
-  const mailer = createMailer({ smtpUrl: config.SMTP_URL, from: config.MAIL_FROM, log });
+  const counting = redisUrl === undefined || config.RATE_LIMITS === 'off' ? null : connectHastily(redisUrl, log);
+  const [rates, attempts] = [createRates(config, counting), createAttempts(config, counting)];
+  const mailer = createMailer({
+    smtpUrl: config.SMTP_URL,
+    from: config.MAIL_FROM,
+    prints: config.NODE_ENV !== 'production',
+    log,
+  });
   const push = createPushing(config);
   const publicUrl = (config.PUBLIC_URL ?? `http://localhost:${config.PORT}`).replace(/\/$/, '');
   const stopJobs = await startJobs({
     databaseUrl,
     log,
+    onRun: metrics.ran,
     tasks: {
       send_mail: (job) => sendMail({ database, mailer, publicUrl }, job),
       clear_chatroom: (job) => clearChatroom({ database }, job),
@@ -66,14 +84,16 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       push_device: (job) => pushDevice({ database, push }, job),
     },
   });
+  metrics.watch({ open, counts, database, bus, tails, sessions, presence });
   return {
-    ...{ database, bus, sweep, tails, sessions, presence, blockers, sharing, mailer, push, publicUrl, log },
-    open: { ready: true, streams: 0 },
+    ...{ database, bus, sweep, tails, sessions, presence, blockers, sharing, rates, attempts, mailer, push },
+    ...{ publicUrl, log },
+    ...{ open, counts, metrics, tracing },
     openId:
       config.OIDC_ISSUER === undefined
         ? null
         : createOpenIdProvider({ issuer: config.OIDC_ISSUER, audience: config.OIDC_AUDIENCE ?? '' }),
-    accessTokens: createAccessTokens(options.authSecret),
+    accessTokens: createAccessTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     passwords: await createPasswords(),
     databaseMark: databaseMark(database.identity),
     async close() {
@@ -84,6 +104,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       await presence.close();
       await stopJobs();
       mailer.close();
+      counting?.close();
       bus.close();
       await database.close();
     },
@@ -120,6 +141,7 @@ export interface Arrival {
   /** The Authorization header, or the WebSocket's `authorization` parameter. */
   authorization: unknown;
   origin?: Origin;
+  requestId?: string | undefined;
   cookies?: Context['cookies'];
   onGone?: Context['onGone'];
 }
@@ -127,5 +149,6 @@ export interface Arrival {
 /** The context of one operation: who asks, from where, and nothing remembered. */
 export async function createContext(node: ServerNode, arrival: Arrival): Promise<Context> {
   const { authorization, origin = originOf(undefined, null), cookies = null, onGone = null } = arrival;
-  return { ...node, ...(await authenticate(node, authorization)), origin, cookies, onGone, cache: {} };
+  const { requestId = randomUUID() } = arrival;
+  return { ...node, ...(await authenticate(node, authorization)), origin, requestId, cookies, onGone, cache: {} };
 }

@@ -1,26 +1,21 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
-import type { DocumentNode, ExecutionArgs, GraphQLError, GraphQLSchema } from 'graphql';
-import { CloseCode, type SubscribePayload } from 'graphql-ws';
-import { createYoga, type Plugin } from 'graphql-yoga';
-import { openCookieJar } from './auth/cookies.ts';
-import { authenticate, originOf } from './auth/sessions.ts';
+import { CloseCode } from 'graphql-ws';
+import { authenticate } from './auth/sessions.ts';
 import type { Config } from './config.ts';
-import { type Context, freshContext, observeViewer, type ServerNode } from './context.ts';
+import type { ServerNode } from './context.ts';
 import { sql } from './database/database.ts';
+import { hasDemo } from './demo/seed.ts';
 import type { ChatError } from './errors.ts';
-import { graphiqlOptions } from './graphiql.ts';
+import { allowsOrigin, arrivalOf, createGraphQL, type GraphQL, PATH } from './graphql.ts';
 import { encodeId } from './ids.ts';
-import { createErrorMask } from './mask.ts';
-import { type Arrival, createContext, createNode, type NodeOptions } from './node.ts';
+import { answerScrape } from './metrics.ts';
+import { createNode, type NodeOptions } from './node.ts';
+import { createPage, type Page } from './page.ts';
 import { listOnlineFriends } from './presence/presence.ts';
-import { subscribe } from './realtime/subscribe.ts';
-import { type Operation, serveWebSockets, type WebSocketServing } from './realtime/websocket.ts';
-import { buildSchema } from './schema.ts';
+import { serveWebSockets, type WebSocketServing } from './realtime/websocket.ts';
 
-const PATH = '/graphql';
 /** Not 4409, which the protocol uses for something else, and at which its client gives up. */
 const TOO_MANY_SOCKETS = 4420;
 
@@ -35,19 +30,12 @@ export interface RunningServer {
   stop(spreadMs?: number): Promise<void>;
 }
 
-/** What a transport knows of an operation before GraphQL does. */
-interface Transport {
-  incoming: IncomingMessage;
-  /** Null over WebSocket. */
-  response: ServerResponse | null;
-  /** What a WebSocket was opened with. */
-  authorization?: unknown;
-}
-
 /** Starts one node on a database that is migrated already. */
 export async function startServer(config: Config, options: NodeOptions): Promise<RunningServer> {
   const node = await createNode(config, options);
-  const yoga = createGraphQL(config, node);
+  const graphql = createGraphQL(config, node);
+  const { yoga } = graphql;
+  const page = createPage();
   const inFlight = new Set<Promise<unknown>>();
   const server = createServer((request, response) => {
     const finished = once(response, 'close');
@@ -55,10 +43,12 @@ export async function startServer(config: Config, options: NodeOptions): Promise
     void finished.finally(() => inFlight.delete(finished));
     // Not by `new URL`, which throws at some paths that a client can send.
     const [pathname = '/'] = (request.url ?? '/').split('?', 1);
-    if (pathname === PATH) void yoga(request, response, { incoming: request, response });
-    else void answerOther(node, pathname, response);
+    const answer = () => void yoga(request, response, { incoming: request, response });
+    if (pathname === PATH && node.tracing) node.tracing.serve(request, response, answer);
+    else if (pathname === PATH) answer();
+    else void answerOther(config, node, page, pathname, request, response);
   });
-  const webSockets = serveWebSockets({ server, path: PATH, ...webSocketServing(config, node, yoga) });
+  const webSockets = serveWebSockets({ server, path: PATH, ...webSocketServing(config, node, graphql) });
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -89,118 +79,12 @@ export async function startServer(config: Config, options: NodeOptions): Promise
   };
 }
 
-function createGraphQL(config: Config, node: ServerNode) {
-  const mask = createErrorMask(node.log);
-  return createYoga<Transport, Context>({
-    schema: buildSchema(),
-    graphqlEndpoint: PATH,
-    landingPage: false,
-    batching: false,
-    logging: false,
-    cors: config.ALLOWED_ORIGINS.length > 0 ? { origin: config.ALLOWED_ORIGINS, credentials: true } : false,
-    graphiql: config.NODE_ENV === 'production' ? false : () => graphiqlOptions(node),
-    renderGraphiQL,
-    maskedErrors: { maskError: mask },
-    context: (transport) => createContext(node, arrivalOf(config, transport)),
-    plugins: [freshContexts, maskValidation(mask)],
-  });
-}
-
-/** Who asks: by the header or, where no other site's page can have sent them, by the cookies. */
-function arrivalOf(config: Config, { incoming, response, authorization }: Transport): Arrival {
-  const { headers, socket } = incoming;
-  const secure = config.PUBLIC_URL?.startsWith('https:') ?? false;
-  const jar = openCookieJar(headers.cookie, { path: PATH, secure }, (cookie) => {
-    response?.appendHeader('set-cookie', cookie);
-  });
-  const trusted = isOwn(config, incoming);
-  const cookieToken = trusted && jar.accessToken !== null ? `Bearer ${jar.accessToken}` : undefined;
-  return {
-    authorization: authorization ?? headers.authorization ?? cookieToken,
-    origin: originOf(socket.remoteAddress, headers['user-agent']),
-    onGone: response && ((listener) => onClose(response, listener)),
-    cookies: response && (trusted ? jar : { ...jar, refreshToken: null, mayKeep: false }),
-  };
-}
-
-/**
- * Whether a request comes from a page of ours, or from no page at all. A browser says where a page is from in each POST
- * and each WebSocket; where it does not, a content type that no form can send shows that it has asked us before (CORS).
- */
-function isOwn(config: Config, { headers, method }: IncomingMessage): boolean {
-  if (headers.origin !== undefined) return allowsOrigin(config, headers.origin, headers.host);
-  return method === 'GET' || (headers['content-type']?.startsWith('application/json') ?? false);
-}
-
-function allowsOrigin(config: Config, origin: string, host: string | undefined): boolean {
-  if (origin.endsWith(`//${host ?? ''}`) || config.ALLOWED_ORIGINS.includes(origin)) return true;
-  // A proxy may call this server by another name than its pages do.
-  return config.PUBLIC_URL !== undefined && origin === new URL(config.PUBLIC_URL).origin;
-}
-
-/**
- * Executes each event of a subscription in a context of its own. A stream over HTTP ends with the session whose it is; over
- * WebSocket the socket does, with a code that tells the client what to do.
- */
-const freshContexts: Plugin = {
-  onSubscribe({ setSubscribeFn }) {
-    setSubscribeFn((args: ExecutionArgs) =>
-      subscribe<Context>(args, { ...streams, sharing: (args.contextValue as Context).sharing }),
-    );
-  },
-};
-
-const streams = { fresh: freshContext, observe: observeViewer, watch: watchStream };
-
-function watchStream(context: Context, onEnd: (reason: Error | null) => void): () => void {
-  const { open, sessions, viewer, onGone } = context;
-  open.streams += 1;
-  const stopWatching = [
-    // Over WebSocket the socket is watched, and its end is its streams' end.
-    viewer && onGone ? sessions.watch(viewer, onEnd) : null,
-    onGone?.(() => {
-      onEnd(null);
-    }),
-  ];
-  return () => {
-    open.streams -= 1;
-    for (const stop of stopWatching) stop?.();
-  };
-}
-
-/** Calls a function when a response has been closed, which may be already. Answers a function that ends it. */
-function onClose(response: ServerResponse, listener: () => void): () => void {
-  if (response.destroyed) queueMicrotask(listener);
-  response.once('close', listener);
-  return () => response.off('close', listener);
-}
-
-/** What does not validate is an error like any other. */
-function maskValidation(mask: (error: unknown) => GraphQLError): Plugin {
-  return {
-    onValidate:
-      () =>
-      ({ result, setResult }) => {
-        setResult(result.map(mask));
-      },
-  };
-}
-
-/** What Yoga answers for one operation, with its plugins around each step; its own types say `any`. */
-interface Pipeline {
-  schema: GraphQLSchema;
-  parse: (query: string) => DocumentNode;
-  validate: (schema: GraphQLSchema, document: DocumentNode) => readonly GraphQLError[];
-  contextFactory: () => Promise<Context>;
-  execute: Operation['rootValue']['execute'];
-  subscribe: Operation['rootValue']['subscribe'];
-}
-
 /** Operations over WebSocket go through the same pipeline as over HTTP. */
-function webSocketServing(config: Config, node: ServerNode, yoga: ReturnType<typeof createGraphQL>): WebSocketServing {
+function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): WebSocketServing {
   return {
+    open: node.open,
     allowsOrigin: (origin, host) => allowsOrigin(config, origin, host),
-    mask: createErrorMask(node.log),
+    mask: graphql.maskOnSocket,
     async admit(authorization, incoming) {
       const arrival = arrivalOf(config, { authorization, incoming, response: null });
       const { viewer, rejected } = await authenticate(node, arrival.authorization);
@@ -226,21 +110,9 @@ function webSocketServing(config: Config, node: ServerNode, yoga: ReturnType<typ
         },
       };
     },
-    async prepare(authorization: unknown, incoming: IncomingMessage, params: SubscribePayload) {
-      const transport: Transport = { authorization, incoming, response: null };
-      const pipeline = yoga.getEnveloped({ ...transport, params } as never) as Pipeline;
-      const document = pipeline.parse(params.query);
-      const errors = pipeline.validate(pipeline.schema, document);
-      if (errors.length > 0) return errors;
-      return {
-        schema: pipeline.schema,
-        document,
-        operationName: params.operationName,
-        variableValues: params.variables,
-        contextValue: await pipeline.contextFactory(),
-        rootValue: { execute: pipeline.execute, subscribe: pipeline.subscribe },
-      };
-    },
+    onWritten: node.tracing?.written,
+    prepare: (authorization, incoming, payload) =>
+      graphql.prepare({ authorization, incoming, response: null }, payload),
   };
 }
 
@@ -249,12 +121,16 @@ function closeCodeOf(reason: ChatError): number {
   return reason.code === 'TOKEN_EXPIRED' ? CloseCode.Forbidden : CloseCode.Unauthorized;
 }
 
-/** What is not GraphQL: whether the node lives and can serve, for those who run it. */
-async function answerOther(node: ServerNode, pathname: string, response: ServerResponse): Promise<void> {
+/** What is not GraphQL: the page to chat in, and whether the node lives and can serve, for those who run it. */
+async function answerOther(
+  config: Config,
+  node: ServerNode,
+  page: Page,
+  pathname: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   switch (pathname) {
-    case '/':
-      response.writeHead(302, { location: PATH }).end();
-      return;
     case '/health/live':
       response.writeHead(200, { 'content-type': 'text/plain' }).end('alive\n');
       return;
@@ -267,7 +143,20 @@ async function answerOther(node: ServerNode, pathname: string, response: ServerR
       response.writeHead(reason === null ? 200 : 503, { 'content-type': 'text/plain' }).end(`${reason ?? 'ready'}\n`);
       return;
     }
-    default:
-      response.writeHead(404, { 'content-type': 'text/plain' }).end(`Nothing is here. The API is at ${PATH}.\n`);
+    case '/metrics': {
+      const { status, contentType, text } = await answerScrape(config, node.metrics, request.headers.authorization);
+      response.writeHead(status, { 'content-type': contentType }).end(text);
+      return;
+    }
+    default: {
+      const answer = await page.answer({
+        pathname,
+        acceptEncoding: request.headers['accept-encoding'],
+        ifNoneMatch: request.headers['if-none-match'],
+        demo: pathname === '/' && config.NODE_ENV !== 'production' && (await hasDemo(node)),
+      });
+      if (answer) response.writeHead(answer.status, answer.headers).end(answer.body);
+      else response.writeHead(404, { 'content-type': 'text/plain' }).end(`Nothing is here. The API is at ${PATH}.\n`);
+    }
   }
 }

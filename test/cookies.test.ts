@@ -333,12 +333,12 @@ describe('what another site makes a browser send', () => {
   const understood: [string, Body, Record<string, string>][] = [
     ['JSON and a foreign origin', json, { 'content-type': 'application/json', origin: FOREIGN }],
     ['JSON and the origin of a sandbox', json, { 'content-type': 'application/json', origin: 'null' }],
+  ];
+  const misunderstood: [string, Body, Record<string, string>][] = [
     ['a form', form, {}],
     ['a form and a foreign origin', form, { origin: FOREIGN }],
     ['a form with files', formWithFiles, {}],
     ['a form with files and a foreign origin', formWithFiles, { origin: FOREIGN }],
-  ];
-  const misunderstood: [string, Body, Record<string, string>][] = [
     ['plain text', json, { 'content-type': 'text/plain' }],
     ['plain text that speaks of JSON', json, { 'content-type': 'text/plain; application/json' }],
     ['a body without a type', json, { 'content-type': '' }],

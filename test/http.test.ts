@@ -52,11 +52,11 @@ describe('GraphQL over HTTP', () => {
     expect(JSON.stringify(errors)).not.toMatch(/users|relation|SQL|at /);
   });
 
-  test('answers whether it lives and can serve, and says where the API is', async () => {
+  test('answers whether it lives and can serve, and shows the page to chat in', async () => {
     const { url } = await startTestServer();
     expect(await (await fetch(`${url}/health/live`)).text()).toBe('alive\n');
     expect((await fetch(`${url}/health/ready`)).status).toBe(200);
-    expect((await fetch(`${url}/`, { redirect: 'manual' })).headers.get('location')).toBe('/graphql');
+    expect((await fetch(`${url}/`)).headers.get('content-type')).toBe('text/html; charset=utf-8');
     expect((await fetch(`${url}/elsewhere`)).status).toBe(404);
   });
 
@@ -104,7 +104,7 @@ test('paths that no browser sends end no process', async () => {
   const raw = (text: string) =>
     new Promise<string>((resolve, reject) => {
       let answer = '';
-      const socket = connect(Number(port), hostname, () => socket.end(text));
+      const socket = connect(Number(port), hostname, () => socket.write(text));
       socket.on('data', (chunk: Buffer) => {
         answer += chunk.toString();
       });

@@ -26,7 +26,7 @@ async function folderOf(files: Record<string, string>): Promise<string> {
   return folder;
 }
 
-const ROOMS = `{ viewer { chatrooms { nodes { id kind name memberCount members(first: 100) { nodes { role user { username nickname } } }
+const ROOMS = `{ viewer { chatrooms(first: 4) { nodes { id kind name memberCount members(first: 100) { nodes { role user { username nickname } } }
   messages(first: 100) { nodes { number body createdAt deletedAt sender { nickname } } } } } } }`;
 
 describe('importing IRC logs', () => {

@@ -83,7 +83,7 @@ describe('the program, on a machine with nothing else', { timeout: 120_000 }, ()
     const nonsense = await runCommand('/nonexistent', 'nonsense');
     expect(nonsense).toEqual({
       code: 1,
-      output: 'There is no command "nonsense". There are: start, seed, import, export, admin.\n',
+      output: 'There is no command "nonsense". There are: start, seed, import, export, migrate, admin.\n',
     });
     const dataDir = await createDataDir();
     const nowhere = await runCommand(dataDir, 'import', '/nonexistent');

@@ -17,7 +17,7 @@ import { createRedisLeases } from '../src/realtime/redisLeases.ts';
 import { type Person, request } from './support/client.ts';
 import { createDataDir, startProcess } from './support/process.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
-import { createTestDatabase, startTestServer, type TestServer } from './support/server.ts';
+import { createTestDatabase, startTestServer, type TestServer, WIDE } from './support/server.ts';
 import { MESSAGE_ADDED, send, world } from './support/world.ts';
 
 const FRIEND = `mutation ($id: ID!) { addFriend(input: { userId: $id }) { status } }`;
@@ -251,7 +251,7 @@ test.each(Object.entries(KINDS))(
   'a subscriber of %s who does not read, or is gone, gives everything back when the socket is cut',
   { timeout: 60_000 },
   async (_, query) => {
-    const server = await startTestServer({ presenceTimes: { leaseMs: 30_000, graceMs: 1 } });
+    const server = await startTestServer({ env: WIDE, presenceTimes: { leaseMs: 30_000, graceMs: 1 } });
     const { ann, ben, room } = await world(server);
     await ann.ask(FRIEND, { id: ben.id });
     await ann.ask(UPDATE, { id: room, topic: LONG });
@@ -288,8 +288,8 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
   async function twoNodes(presenceTimes?: { leaseMs: number; graceMs: number }) {
     const redis = await startRedis();
     const databaseUrl = await createTestDatabase();
-    const here = await startTestServer({ databaseUrl, redisUrl: redis.url, presenceTimes });
-    const there = await startTestServer({ databaseUrl, redisUrl: redis.url, presenceTimes });
+    const here = await startTestServer({ databaseUrl, redisUrl: redis.url, presenceTimes, env: WIDE });
+    const there = await startTestServer({ databaseUrl, redisUrl: redis.url, presenceTimes, env: WIDE });
     const w = await world(here);
     await w.ann.ask(FRIEND, { id: w.ben.id });
     return { redis, here, there, ...w };

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createSharing } from '../src/realtime/sharing.ts';
 import { signUp } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
 import { send, world } from './support/world.ts';
@@ -12,6 +13,32 @@ const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { c
 const FRIEND = `mutation ($id: ID!) { addFriend(input: { userId: $id }) { status } }`;
 
 describe('sharing of executions', () => {
+  test('a database that is slow is not asked again by those who come later', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const sharing = createSharing({ on: true });
+    const event = {};
+    let loads = 0;
+    let answer: (text: string) => void = () => undefined;
+    const ask = () =>
+      sharing.once(event, 'message', () => {
+        loads += 1;
+        return new Promise<string>((resolve) => (answer = resolve));
+      });
+    const first = ask();
+    vi.advanceTimersByTime(3_000);
+    const second = ask();
+    answer('hello');
+    expect(await Promise.all([first, second])).toEqual(['hello', 'hello']);
+    vi.advanceTimersByTime(2_900);
+    expect(await ask()).toBe('hello');
+    vi.advanceTimersByTime(200);
+    const anew = ask();
+    answer('hello again');
+    expect(await anew).toBe('hello again');
+    expect(loads).toBe(2);
+  });
+
   test('an event costs the same number of statements however many listen, and all are told the same', async () => {
     const server = await startTestServer({ env: { SHARED_EXECUTION: 'on' } });
     const { ann, ben, room } = await world(server);

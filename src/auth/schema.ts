@@ -81,7 +81,8 @@ builder.mutationFields((t) => ({
   signIn: t.field({
     type: AuthPayload,
     nullable: true,
-    description: 'Begins a session. Fails with `INVALID_CREDENTIALS`, alike for a wrong name and a wrong password.',
+    description:
+      'Begins a session. Fails with `INVALID_CREDENTIALS`, alike for a wrong name and a wrong password; `FORBIDDEN` for a suspended account.',
     args: { input: t.arg({ type: SignInInput, required: true, description: 'The account and its password.' }) },
     resolve: (_, { input }, context) => signIn(context, input),
   }),

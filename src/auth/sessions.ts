@@ -54,7 +54,8 @@ export interface Account {
  * Begins a session for a user who has shown who they are.
  *
  * @param user with the password hash that was checked: a password that was changed meanwhile opens nothing
- * @throws ChatError `INVALID_CREDENTIALS` if it was; `BAD_USER_INPUT` for cookies over a WebSocket
+ * @throws ChatError `INVALID_CREDENTIALS` if it was; `FORBIDDEN` for an account that is suspended; `BAD_USER_INPUT` for
+ *   cookies over a WebSocket
  */
 export async function startSession(context: Context, user: Account, cookie = false): Promise<SignedIn> {
   const { userAgent, ipAddress } = context.origin;
@@ -62,10 +63,19 @@ export async function startSession(context: Context, user: Account, cookie = fal
   const [session] = await context.database.query<Pick<Session, 'id' | 'userId'>>(sql`
     INSERT INTO sessions (user_id, user_agent, ip_address)
       SELECT id, ${userAgent}, ${ipAddress} FROM users
-        WHERE id = ${user.id}::uuid AND password_hash IS NOT DISTINCT FROM ${user.passwordHash} FOR SHARE
+        WHERE id = ${user.id}::uuid AND password_hash IS NOT DISTINCT FROM ${user.passwordHash} AND suspended_at IS NULL
+        FOR SHARE
       RETURNING id, user_id AS "userId"`);
-  if (!session) throw new ChatError('INVALID_CREDENTIALS', 'The password has just been changed. Use the new one.');
+  if (!session) throw await whyNot(context.database, user.id);
   return issueTokens(context, session, cookie);
+}
+
+/** Told only to who has shown that the account is theirs. */
+async function whyNot({ query }: Database, userId: string): Promise<ChatError> {
+  const suspended = await query(sql`SELECT FROM users WHERE id = ${userId}::uuid AND suspended_at IS NOT NULL`);
+  return suspended.length > 0
+    ? new ChatError('FORBIDDEN', 'This account is suspended. Ask those who run this server.')
+    : new ChatError('INVALID_CREDENTIALS', 'The password has just been changed. Use the new one.');
 }
 
 /** @throws ChatError `BAD_USER_INPUT` over WebSocket, and for the page of another site */

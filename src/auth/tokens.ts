@@ -1,5 +1,5 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { errors, jwtVerify, SignJWT } from 'jose';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { errors, jwtVerify, type JWTHeaderParameters, SignJWT } from 'jose';
 import { ChatError } from '../errors.ts';
 
 /** How long an access token is good for. It is checked against its session on each use besides. */
@@ -19,31 +19,51 @@ export interface AccessClaims {
 const PINNED = { issuer: 'parley', audience: 'parley', typ: 'at+jwt' } as const;
 const ALGORITHM = 'HS256';
 
-/** Signs and verifies access tokens with one secret. */
+/** Signs access tokens with one secret, and verifies those of some. */
 export interface AccessTokens {
   sign(userId: string, sessionId: string): Promise<{ token: string; expiresAt: Date }>;
-  /** @throws ChatError `TOKEN_EXPIRED`, or `UNAUTHENTICATED` for whatever is no token of ours */
+  /**
+   * @throws ChatError `TOKEN_EXPIRED`, also where its key is not in use any more: the session goes on with a new token;
+   *   `UNAUTHENTICATED` for whatever is no token of ours
+   */
   verify(token: string): Promise<AccessClaims>;
 }
 
-export function createAccessTokens(secret: string): AccessTokens {
-  const key = new TextEncoder().encode(secret);
+/**
+ * @param secret what is signed with
+ * @param accepted other secrets whose tokens count: while a secret is replaced, the next one and the former one
+ */
+export function createAccessTokens(secret: string, accepted: readonly string[] = []): AccessTokens {
+  const keyId = keyIdOf(secret);
+  const keys = new Map([secret, ...accepted].map((each) => [keyIdOf(each), new TextEncoder().encode(each)]));
+
+  function keyOf(kid = keyId): Uint8Array {
+    const key = keys.get(kid);
+    if (!key) {
+      throw new ChatError(
+        'TOKEN_EXPIRED',
+        'The access token was signed with a key that is not in use any more. Call refreshSession for a new one.',
+      );
+    }
+    return key;
+  }
+
   return {
     async sign(userId, sessionId) {
       const expiresAt = new Date((Math.floor(Date.now() / 1000) + ACCESS_TOKEN_SECONDS) * 1000);
       const token = await new SignJWT({ sid: sessionId })
-        .setProtectedHeader({ alg: ALGORITHM, typ: PINNED.typ })
+        .setProtectedHeader({ alg: ALGORITHM, typ: PINNED.typ, kid: keyId })
         .setSubject(userId)
         .setIssuer(PINNED.issuer)
         .setAudience(PINNED.audience)
         .setIssuedAt()
         .setExpirationTime(expiresAt)
-        .sign(key);
+        .sign(keyOf());
       return { token, expiresAt };
     },
     async verify(token) {
       try {
-        const { payload } = await jwtVerify<{ sid: string }>(token, key, {
+        const { payload } = await jwtVerify<{ sid: string }>(token, ({ kid }: JWTHeaderParameters) => keyOf(kid), {
           ...PINNED,
           algorithms: [ALGORITHM],
           requiredClaims: ['sub', 'sid', 'exp'],
@@ -51,6 +71,7 @@ export function createAccessTokens(secret: string): AccessTokens {
         const { sub = '', sid, exp = 0 } = payload;
         return { userId: sub, sessionId: sid, expiresAt: new Date(exp * 1000) };
       } catch (error) {
+        if (error instanceof ChatError) throw error;
         if (error instanceof errors.JWTExpired) {
           throw new ChatError('TOKEN_EXPIRED', 'The access token has run out. Call refreshSession for a new one.');
         }
@@ -58,6 +79,11 @@ export function createAccessTokens(secret: string): AccessTokens {
       }
     },
   };
+}
+
+/** Names a key in the tokens that it signs. It tells of the secret what the signature beside it tells: nothing. */
+function keyIdOf(secret: string): string {
+  return createHmac('sha256', secret).update('parley key id').digest('base64url').slice(0, 8);
 }
 
 /**

@@ -12,6 +12,8 @@ export interface SessionWatch {
    * @returns a function that ends the watching
    */
   watch(claims: AccessClaims, onEnd: (reason: ChatError | null) => void): () => void;
+  /** How many things are watched over. */
+  size(): number;
   close(): void;
 }
 
@@ -68,6 +70,7 @@ export function createSessionWatch(sweep: Sweep): SessionWatch {
       }
       return forget;
     },
+    size: () => [...watched.values()].reduce((sum, ends) => sum + ends.size, 0),
     close() {
       stopListening();
       for (const ends of [...watched.values()]) for (const end of [...ends]) end(null);

@@ -23,6 +23,8 @@ export interface Database {
    * replica that was promoted has another name.
    */
   identity: string;
+  /** The connections of the pool, and how many wait for one. */
+  connections(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
 }
 
@@ -32,10 +34,18 @@ const STATEMENT_TIMEOUT_MS = 8_000;
 /** Told of the text of each statement, e.g. to count them. */
 export type StatementListener = (text: string) => void;
 
+export type StatementTracer = <Result>(text: string, run: () => Promise<Result>) => Promise<Result>;
+
 /** Connects to PostgreSQL; migrations are applied elsewhere. */
 export async function openDatabase(
   url: string,
-  options: { poolSize?: number; onStatement?: StatementListener; onError?: (error: Error) => void } = {},
+  options: {
+    poolSize?: number;
+    onStatement?: StatementListener;
+    /** Runs each statement, and is told its text; not of those of Prisma's own transactions. */
+    trace?: StatementTracer | undefined;
+    onError?: (error: Error) => void;
+  } = {},
 ): Promise<Database> {
   const pool = new pg.Pool({
     connectionString: url,
@@ -51,13 +61,16 @@ export async function openDatabase(
   pool.on('error', onError);
   pool.on('connect', (client) => client.on('error', onError));
   if (options.onStatement) listen(pool, options.onStatement);
+  const trace: StatementTracer = options.trace ?? ((_text, run) => run());
+  if (options.trace) tracePool(pool, trace);
 
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: false }) });
   const query: Database['query'] = async <Row extends object>(statement: Sql) =>
     (await pool.query<Row>(toPg(statement))).rows;
 
   const [found] = await query<{ identity: string }>(sql`
-    SELECT concat_ws('-', s.system_identifier, c.timeline_id, d.oid) AS identity
+    SELECT concat_ws('-', s.system_identifier, c.timeline_id, d.oid,
+        (SELECT id FROM restorations ORDER BY restored_at DESC, id LIMIT 1)) AS identity
       FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d
       WHERE d.datname = current_database()`);
   if (!found) throw new Error('PostgreSQL did not say which database this is.');
@@ -66,6 +79,7 @@ export async function openDatabase(
     prisma,
     query,
     identity: found.identity,
+    connections: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     async transaction(work) {
       const client = await pool.connect();
       // A connection that is lost or whose ROLLBACK fails is in an unknown state and must not be used again.
@@ -75,7 +89,8 @@ export async function openDatabase(
       try {
         await client.query('BEGIN');
         const result = await work(
-          async <Row extends object>(statement: Sql) => (await client.query<Row>(toPg(statement))).rows,
+          async <Row extends object>(statement: Sql) =>
+            (await trace(statement.text, () => client.query<Row>(toPg(statement)))).rows,
         );
         await client.query('COMMIT');
         return result;
@@ -96,6 +111,15 @@ export async function openDatabase(
 
 function toPg(statement: Sql): pg.QueryConfig {
   return { text: statement.text, values: statement.values };
+}
+
+/** What goes through the pool: our statements and those of Prisma, which both wait for a promise. */
+function tracePool(pool: pg.Pool, trace: StatementTracer): void {
+  const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<unknown>;
+  pool.query = ((...args: unknown[]) => {
+    const [first] = args;
+    return trace(typeof first === 'string' ? first : (first as { text: string }).text, () => query(...args));
+  }) as typeof pool.query;
 }
 
 function listen(pool: pg.Pool, onStatement: StatementListener): void {

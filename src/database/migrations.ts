@@ -48,28 +48,63 @@ async function applyMissing(client: pg.Client, folder: string): Promise<string[]
       migration_name varchar(255) NOT NULL, logs text, rolled_back_at timestamptz,
       started_at timestamptz NOT NULL DEFAULT now(), applied_steps_count integer NOT NULL DEFAULT 0
     )`);
-  const { rows } = await client.query<{ migration_name: string; checksum: string }>(
-    'SELECT migration_name, checksum FROM _prisma_migrations WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL',
-  );
+  const { pending, changed } = await compare(client, folder);
+  const [altered] = changed;
+  if (altered !== undefined) {
+    throw new Error(
+      `The migration ${altered} has changed since it was applied. Restore its file, and put the change into a new one.`,
+    );
+  }
+  for (const { name, text, checksum } of pending) await applyOne(client, name, text, checksum);
+  return pending.map(({ name }) => name);
+}
+
+/** How a database and the migrations of this version differ, by their names. */
+export interface Difference {
+  /** What the database lacks. */
+  pending: string[];
+  /** What is in the database in another version than here. */
+  changed: string[];
+  /** What the database has of a newer version. */
+  unknown: string[];
+}
+
+/** Compares without changing anything. */
+export async function compareMigrations(databaseUrl: string, folder = FOLDER): Promise<Difference> {
+  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
+  await client.connect();
+  try {
+    const { pending, ...rest } = await compare(client, folder);
+    return { ...rest, pending: pending.map(({ name }) => name) };
+  } finally {
+    await client.end();
+  }
+}
+
+async function compare(client: pg.Client, folder: string) {
+  const { rows: tables } = await client.query(`SELECT FROM pg_tables WHERE tablename = '_prisma_migrations'`);
+  const { rows } =
+    tables.length === 0
+      ? { rows: [] }
+      : await client.query<{ migration_name: string; checksum: string }>(`
+          SELECT migration_name, checksum FROM _prisma_migrations
+            WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL`);
   const known = new Map(rows.map((row) => [row.migration_name, row.checksum]));
   const entries = await readdir(folder, { withFileTypes: true });
-  const applied: string[] = [];
-  for (const name of entries
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name)
-    .sort()) {
-    const text = await readFile(join(folder, name, 'migration.sql'), 'utf8');
-    const checksum = createHash('sha256').update(text).digest('hex');
-    if (!known.has(name)) {
-      await applyOne(client, name, text, checksum);
-      applied.push(name);
-    } else if (known.get(name) !== checksum) {
-      throw new Error(
-        `The migration ${name} has changed since it was applied. Restore its file, and put the change into a new one.`,
-      );
-    }
-  }
-  return applied;
+  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  const ours = await Promise.all(
+    names.sort().map(async (name) => {
+      const text = await readFile(join(folder, name, 'migration.sql'), 'utf8');
+      return { name, text, checksum: createHash('sha256').update(text).digest('hex') };
+    }),
+  );
+  return {
+    pending: ours.filter(({ name }) => !known.has(name)),
+    changed: ours
+      .filter(({ name, checksum }) => known.has(name) && known.get(name) !== checksum)
+      .map(({ name }) => name),
+    unknown: [...known.keys()].filter((name) => !names.includes(name)),
+  };
 }
 
 async function applyOne(client: pg.Client, name: string, text: string, checksum: string): Promise<void> {

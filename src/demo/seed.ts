@@ -80,6 +80,13 @@ export async function isEmpty(database: Database): Promise<boolean> {
   return (await database.prisma.user.count()) === 0;
 }
 
+/** Whether the demo's people are there; not while the database does not answer. */
+export async function hasDemo({ database }: Pick<ServerNode, 'database'>): Promise<boolean> {
+  const first = userId(DEMO_PEOPLE[0].username);
+  const found = await database.query(sql`SELECT id FROM users WHERE id = ${first}::uuid`).catch(() => []);
+  return found.length > 0;
+}
+
 /** Signs in the first of the demo's people, for a terminal or a page to use; null where they are not. */
 export async function signInDemo(
   node: ServerNode,

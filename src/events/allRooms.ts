@@ -32,9 +32,9 @@ export async function followAllRooms(
   after: string | null | undefined,
 ): Promise<AsyncIterableIterator<AnywhereEvent, undefined>> {
   const { userId } = requireViewer(context);
-  const { sweep, tails, databaseMark } = context;
+  const { sweep, databaseMark } = context;
   const since = after == null ? null : decodeAllRoomsCursor(databaseMark, after, 'after');
-  const events = follow(tails, []);
+  const events = follow(context, []);
   /** Rooms of which it is not known whether the viewer is a member again. */
   const asked = new Set<string>();
   let started = false;

@@ -31,7 +31,7 @@ type SeenEvent = Omit<ChatroomEvent, 'cursor'>;
  */
 export function watchMembership(context: Context, room: VisibleChatroom, onLost: (error: unknown) => void): () => void {
   const { userId } = requireViewer(context);
-  const events = follow(context.tails, [[room.id, room.lastSeq]]);
+  const events = follow(context, [[room.id, room.lastSeq]]);
   const watch = async () => {
     for await (const event of events) if (isLoss(event, userId)) throw notFound('chatroom');
   };
@@ -65,7 +65,7 @@ export async function followChatroom(
           decodeRoomCursor(context.databaseMark, room.id, after, 'after'),
           room.lastSeq,
         );
-  const events = follow(context.tails, [[room.id, start.seq]]);
+  const events = follow(context, [[room.id, start.seq]]);
   // What was in the log when the stream began has been missed; without a cursor nothing has.
   const missedUpTo = { seq: room.lastSeq, number: room.lastNumber };
   let position = start.seq;

@@ -90,8 +90,8 @@ export async function findPlacesSince(context: Context, since: string): Promise<
  * Snapshots between the places and the one in which they were seen, so that whoever is cut off on the way through a long
  * backlog does not begin it anew.
  *
- * Such a snapshot says "all before this transaction". It is one only if all before it had ended when the places were seen,
- * and if it parts no room: where two sent at once, the one with the higher number may have come first.
+ * Such a snapshot says "what had ended by then, of all before this transaction". It is one only if it parts no room: where
+ * two sent at once, the one with the higher number may have come first.
  */
 export async function findSteps(database: Database, { snapshot, rooms }: Places, step = STEP): Promise<Step[]> {
   const missed = rooms.reduce((sum, { seq, lastSeq }) => sum + lastSeq - seq, 0);
@@ -107,23 +107,21 @@ export async function findSteps(database: Database, { snapshot, rooms }: Places,
         FROM missed GROUP BY part, chatroom_id
     )
     SELECT part::int, chatroom_id AS "chatroomId", start::text,
-           start > pg_snapshot_xmin(${snapshot}::pg_snapshot)::text::bigint AS "isOpen",
            max(last) OVER earlier AS seq, min(first) OVER later < max(last) OVER earlier AS "isParted",
            (lead(part) OVER earlier)::int AS "nextPart"
       FROM parts
       WINDOW earlier AS (PARTITION BY chatroom_id ORDER BY part),
              later AS (PARTITION BY chatroom_id ORDER BY part ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
       ORDER BY part`);
-  return toSteps(parts);
+  return toSteps(snapshot, parts);
 }
 
 /** What was missed in one room among the events of a part, which are of transactions that follow one another. */
 interface Part {
   part: number;
   chatroomId: string;
-  /** The part's first transaction, and whether something before it was not over yet. */
+  /** The part's first transaction. */
   start: string;
-  isOpen: boolean;
   /** Up to where the room is read with this part, and whether something of a later part lies before that. */
   seq: number;
   isParted: boolean | null;
@@ -131,15 +129,14 @@ interface Part {
   nextPart: number | null;
 }
 
-function toSteps(parts: readonly Part[]): Step[] {
+function toSteps(snapshot: string, parts: readonly Part[]): Step[] {
   const steps: Step[] = [];
   let due: Step['rooms'] = [];
   let partedUpTo = 0;
   let part = 0;
   for (const each of parts) {
-    if (each.isOpen) break;
     if (each.part > part && partedUpTo < each.part) {
-      steps.push({ snapshot: `${each.start}:${each.start}:`, rooms: due });
+      steps.push({ snapshot: before(BigInt(each.start), snapshot), rooms: due });
       due = [];
     }
     part = each.part;
@@ -147,4 +144,11 @@ function toSteps(parts: readonly Part[]): Step[] {
     due.push([each.chatroomId, each.seq]);
   }
   return steps;
+}
+
+/** What a snapshot has seen of the transactions before one that it has seen. */
+function before(transaction: bigint, snapshot: string): string {
+  const [xmin = '', , running = ''] = snapshot.split(':');
+  const open = running.split(',').filter((xid) => xid !== '' && BigInt(xid) < transaction);
+  return `${BigInt(xmin) < transaction ? xmin : transaction}:${transaction}:${open.join(',')}`;
 }

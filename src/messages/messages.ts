@@ -134,7 +134,10 @@ export async function sendMessage(
   if (outcome === 'CONFLICT') {
     throw new ChatError('CONFLICT', 'This clientMessageId was sent with another body. Use a new one for each message.');
   }
-  if (outcome === 'SENT') context.tails.nudge(chatroomId, message.seq);
+  if (outcome === 'SENT') {
+    context.counts.sent += 1;
+    context.tails.nudge(chatroomId, message.seq);
+  }
   if (seenAfter !== null) announceSeen(context, chatroomId, userId, seenAfter);
   return { message, deduplicated: outcome === 'REPEATED' };
 }

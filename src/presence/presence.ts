@@ -36,6 +36,8 @@ export interface PresenceBook {
   enter(userId: string, most: number): Promise<(() => void) | null>;
   /** Which of these users have a live socket now. */
   online(userIds: readonly string[]): Promise<Set<string>>;
+  /** How many live sockets of users this node has noted. */
+  leases(): number;
   close(): Promise<void>;
 }
 
@@ -87,6 +89,7 @@ export function openPresenceBook(options: {
         : null;
     },
     online: (userIds) => leases.holders(userIds),
+    leases: () => leases.size(),
     close: () => leases.close(),
   };
 }
@@ -152,7 +155,7 @@ export async function followPresence(
     return { user, presence };
   }
 
-  const mailbox = createMailbox(read);
+  const mailbox = createMailbox(context.open, read);
   mailbox.onReturn(
     await hear(context.bus, viewerId, (what) => {
       if (what.kind === 'PRESENCE' && (!named || named.has(what.userId))) mailbox.put(what.userId, what.userId);

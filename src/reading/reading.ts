@@ -144,7 +144,7 @@ export async function followSeen(
     return message;
   }
 
-  const mailbox = createMailbox(read);
+  const mailbox = createMailbox(context.open, read);
   mailbox.onReturn(
     await hear(context.bus, userId, (what) => {
       if (what.kind !== 'SEEN' || (room && what.chatroomId !== room.id)) return;

@@ -19,6 +19,8 @@ export interface Bus {
   subscribe(topic: string, onMessage: (payload: unknown) => void, onReady: () => void): () => void;
   /** As `subscribe`, and answers when hints from other nodes arrive too, or Redis has not let them for a second. */
   listen(topic: string, onMessage: (payload: unknown) => void): Promise<() => void>;
+  /** How many topics are heard on this node. */
+  topics(): number;
   close(): void;
 }
 
@@ -113,6 +115,7 @@ export function createBus({ redisUrl, log }: { redisUrl?: string | undefined; lo
       });
       return end;
     },
+    topics: () => channels.size,
     close() {
       redis?.publisher.close();
       redis?.subscriber.disconnect();

@@ -24,12 +24,16 @@ export interface Follower extends AsyncIterableIterator<Followed, undefined> {
  * It holds a position for each room and no queue: a follower that is not pulled costs nothing. It is a plain object,
  * since `return()` of an async generator waits for a pending `next()`, which may never come.
  */
-export function follow(tails: Tails, start: Iterable<readonly [chatroomId: string, seq: number]>): Follower {
+export function follow(
+  { tails, open }: { tails: Tails; open: { followers: number } },
+  start: Iterable<readonly [chatroomId: string, seq: number]>,
+): Follower {
   const rooms = new Map<string, { reader: TailReader; position: number; page: LogEvent[] }>();
   /** The rooms that may have something to read, the one that has waited longest first. */
   const ready = new Set<string>();
   let ended = false;
   let wake = () => {};
+  open.followers += 1;
 
   function add(chatroomId: string, seq: number): void {
     if (ended || rooms.has(chatroomId)) return;
@@ -91,6 +95,7 @@ export function follow(tails: Tails, start: Iterable<readonly [chatroomId: strin
   }
 
   function end(): void {
+    if (!ended) open.followers -= 1;
     ended = true;
     for (const chatroomId of [...rooms.keys()]) drop(chatroomId);
     wake();

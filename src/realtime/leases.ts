@@ -9,6 +9,8 @@ export interface Leases {
   release(userId: string, connectionId: string): void;
   /** Which of these users hold a lease now; while Redis is away, as it was when last known. */
   holders(userIds: readonly string[]): Promise<Set<string>>;
+  /** How many leases this node holds. */
+  size(): number;
   /** Gives all leases of this node back. */
   close(): Promise<void>;
 }
@@ -59,6 +61,7 @@ export function createMemoryLeases(listener: LeaseListener, { graceMs }: LeaseTi
       leaving.set(userId, grace.unref());
     },
     holders: (userIds) => Promise.resolve(new Set(userIds.filter((userId) => held.has(userId)))),
+    size: () => [...held.values()].reduce((sum, connections) => sum + connections.size, 0),
     close() {
       closed = true;
       for (const grace of leaving.values()) clearTimeout(grace);

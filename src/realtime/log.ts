@@ -95,5 +95,10 @@ export async function pruneLog(database: Database, days: number): Promise<void> 
         ORDER BY o.chatroom_id, o.seq LIMIT ${BATCH}
     ) old WHERE e.chatroom_id = old.chatroom_id AND e.seq = old.seq RETURNING 1`;
   while ((await database.query(prune)).length > 0);
+  // The last event of a room stays, but not the id of somebody who is gone: it says no more than that something was changed.
+  await database.query(sql`
+    UPDATE events e SET kind = 'CHATROOM_UPDATED', user_id = NULL
+      WHERE e.created_at < now() - make_interval(days => ${days}) AND e.user_id IS NOT NULL
+        AND NOT EXISTS (SELECT FROM users u WHERE u.id = e.user_id)`);
   await database.query(sql`DELETE FROM endings WHERE ended_at < now() - interval '1 day'`);
 }

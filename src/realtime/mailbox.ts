@@ -12,18 +12,24 @@ export interface Mailbox<Item, Event> extends AsyncIterableIterator<Event, undef
 }
 
 /**
+ * @param open counts those that have not ended
  * @param read makes the event of an item, at the moment at which the subscriber takes it; null where it is not for them
  */
-export function createMailbox<Item, Event>(read: (item: Item) => Promise<Event | null>): Mailbox<Item, Event> {
+export function createMailbox<Item, Event>(
+  open: { mailboxes: number },
+  read: (item: Item) => Promise<Event | null>,
+): Mailbox<Item, Event> {
   const items = new Map<string, Item>();
   const releases: (() => void)[] = [];
   let failure: { error: unknown } | null = null;
   let ended = false;
   let wake = () => {};
+  open.mailboxes += 1;
 
   function end(): void {
     if (ended) return;
     ended = true;
+    open.mailboxes -= 1;
     for (const release of releases) release();
     wake();
   }

@@ -179,6 +179,7 @@ export function createRedisLeases(
       }
       return new Set(userIds.filter((userId) => mine.has(userId) || remembered.get(userId)));
     },
+    size: () => [...mine.values()].reduce((sum, connections) => sum + connections.size, 0),
     async close() {
       clearInterval(renewing);
       clearInterval(looking);

@@ -22,28 +22,26 @@ const MOST_QUESTIONS = 1_000;
 
 /** The sharing of one node. Nothing is shared where `on` is false; the answers are the same. */
 export function createSharing({ on }: { on: boolean }): Sharing {
-  const moments = new Map<object, { until: number; values: Map<string, Promise<unknown>> }>();
+  const moments = new WeakMap<object, Map<string, Promise<unknown>>>();
   const documents = new WeakMap<DocumentNode, { variables: readonly string[]; questions: Map<string, Question> }>();
   let count = 0;
 
   return {
     async once<Value>(event: object, what: string, load: () => Promise<Value>): Promise<Value> {
       if (!on) return load();
-      const now = performance.now();
-      // The oldest come first, and all last equally long.
-      for (const [past, { until }] of moments) {
-        if (until > now) break;
-        moments.delete(past);
-      }
-      let moment = moments.get(event);
-      if (!moment) moments.set(event, (moment = { until: now + SHARED_MS, values: new Map() }));
-      const { values } = moment;
+      const values = moments.get(event) ?? new Map<string, Promise<unknown>>();
+      moments.set(event, values);
       const known = values.get(what);
       if (known) return known as Promise<Value>;
+      const began = performance.now();
       const loading = load();
       values.set(what, loading);
-      // A failure is nobody's but theirs who ran into it.
-      loading.catch(() => values.delete(what));
+      const forget = () => values.delete(what);
+      // As long as it took, at least: subscribers come as far apart as the database is slow, and if each of them asked it
+      // anew, it would become slower still. A failure is nobody's but theirs who ran into it.
+      loading.then(() => {
+        setTimeout(forget, Math.max(SHARED_MS, performance.now() - began)).unref();
+      }, forget);
       return loading;
     },
     questionOf(args) {

@@ -1,13 +1,18 @@
-import { createSourceEventStream, execute, type ExecutionArgs, type ExecutionResult } from 'graphql';
+import { createSourceEventStream, type ExecutionArgs, type ExecutionResult } from 'graphql';
+import type { Tally } from '../counts.ts';
 import type { Sharing } from './sharing.ts';
 
 /** What subscriptions need of a context, without knowing what is in it. */
 export interface StreamContext<Context> {
   sharing: Sharing;
+  /** Executes one event, or throws where that takes too long. */
+  execute(args: ExecutionArgs): Promise<ExecutionResult> | ExecutionResult;
   /** The same operation with nothing remembered, in which one event is executed. */
   fresh(context: Context): Context;
   /** The same, and whether anything in it was read that depends on who asks. */
   observe(context: Context): { context: Context; wasPersonal: () => boolean };
+  /** What counts what is sent to this subscriber. */
+  tally(context: Context): Tally;
   /** Calls back when the stream must end, with the reason or, where it is just over, null; answers a function that ends it. */
   watch(context: Context, onEnd: (reason: Error | null) => void): () => void;
 }
@@ -38,9 +43,11 @@ export async function subscribe<Context>(
   if (!(Symbol.asyncIterator in source)) return source;
   const events = source[Symbol.asyncIterator]();
   const question = stream.sharing.questionOf(args);
+  const tally = stream.tally(args.contextValue as Context);
 
   async function run(event: unknown): Promise<ExecutionResult> {
-    return execute({ ...args, rootValue: event, contextValue: stream.fresh(args.contextValue as Context) });
+    tally.own += 1;
+    return stream.execute({ ...args, rootValue: event, contextValue: stream.fresh(args.contextValue as Context) });
   }
 
   async function runTogether(event: Shareable, asked: NonNullable<typeof question>): Promise<ExecutionResult> {
@@ -48,7 +55,8 @@ export async function subscribe<Context>(
     const { result, personal } = await stream.sharing.once(event.origin, `${asked.key} ${event.cursor}`, async () => {
       own.first = true;
       const { context, wasPersonal } = stream.observe(args.contextValue as Context);
-      const answer = await execute({ ...args, rootValue: event, contextValue: context });
+      tally.shared += 1;
+      const answer = await stream.execute({ ...args, rootValue: event, contextValue: context });
       asked.personal ||= wasPersonal();
       // What failed for one need not fail for another.
       return { result: answer, personal: wasPersonal() || answer.errors !== undefined };
@@ -88,6 +96,7 @@ export async function subscribe<Context>(
           const result = await (together ? runTogether(value, question) : run(value));
           // Whoever hears of the next event takes this one for read: what cannot be executed must not be skipped.
           if (result.errors?.[0]) throw result.errors[0];
+          tally.delivered += 1;
           return { value: result, done: false };
         }
       } catch (error) {

@@ -52,6 +52,8 @@ export interface Tails {
   nudge(chatroomId: string, seq: number): void;
   /** How many rooms are watched on this node. */
   size(): number;
+  /** How many readers hold them. */
+  readers(): number;
   close(): void;
 }
 
@@ -59,8 +61,21 @@ export interface Tails {
 const RECENT = 256;
 
 /** The tails of one node. */
-export function createTails(options: { database: Database; bus: Bus; sweep: Sweep; log: Logger }): Tails {
-  const { database, bus, log } = options;
+export function createTails(options: {
+  database: Database;
+  bus: Bus;
+  sweep: Sweep;
+  counts: { healed: number };
+  /** Told how long a nudge took to arrive. */
+  onNudged: (seconds: number) => void;
+  /** Follows a change to those who are told of it. */
+  tracing?: {
+    carrier(): string | undefined;
+    note(event: { chatroomId: string; seq: number }, traceparent: unknown): void;
+  } | null;
+  log: Logger;
+}): Tails {
+  const { database, bus, counts, log } = options;
   const tails = new Map<string, Tail>();
 
   function advance(chatroomId: string, tail: Tail, known: number): void {
@@ -129,7 +144,11 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
     tail.unsubscribe = bus.subscribe(
       topic(chatroomId),
       (nudge) => {
-        advance(chatroomId, tail, (nudge as { seq?: number } | null)?.seq ?? NaN);
+        const { seq = NaN, at = NaN, trace } = (nudge ?? {}) as { seq?: number; at?: number; trace?: unknown };
+        // Before it is read, and whoever follows the room is told.
+        options.tracing?.note({ chatroomId, seq }, trace);
+        advance(chatroomId, tail, seq);
+        if (Number.isFinite(at)) options.onNudged((Date.now() - at) / 1_000);
       },
       () => {
         lookOnce(chatroomId, tail);
@@ -142,7 +161,9 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
   const stopListening = options.sweep.listen(({ rooms, ended }) => {
     for (const { chatroomId, seq } of rooms) {
       const tail = tails.get(chatroomId);
-      if (tail) advance(chatroomId, tail, seq);
+      if (!tail) continue;
+      counts.healed += Math.max(seq - tail.known, 0);
+      advance(chatroomId, tail, seq);
     }
     for (const id of ended) {
       const tail = tails.get(id);
@@ -175,9 +196,11 @@ export function createTails(options: { database: Database; bus: Bus; sweep: Swee
       };
     },
     nudge(chatroomId, seq) {
-      bus.publish(topic(chatroomId), { seq });
+      // When it was said is for those who watch over the nodes alone.
+      bus.publish(topic(chatroomId), { seq, at: Date.now(), trace: options.tracing?.carrier() });
     },
     size: () => tails.size,
+    readers: () => [...tails.values()].reduce((sum, { listeners }) => sum + listeners.size, 0),
     close() {
       stopListening();
       for (const tail of tails.values()) tail.unsubscribe();

@@ -22,6 +22,8 @@ export type Admission =
 
 /** What a socket does, told by whoever knows GraphQL and accounts. */
 export interface WebSocketServing {
+  /** Counts the sockets, and the subscriptions that wait for theirs to be drained. */
+  open: { sockets: number; waiting: number };
   /** Whether a page of this origin may connect; programs that are no browsers send none. */
   allowsOrigin: (origin: string, host: string | undefined) => boolean;
   /** Decides on `connectionParams.authorization`, or on the request's cookies. */
@@ -36,6 +38,8 @@ export interface WebSocketServing {
     request: IncomingMessage,
     payload: SubscribePayload,
   ) => Promise<Operation | readonly GraphQLError[]>;
+  /** Told of each result of a subscription that is written. */
+  onWritten?: ((result: object) => void) | undefined;
   /** The shape in which clients see a failure. */
   mask: (error: unknown) => GraphQLError;
 }
@@ -92,8 +96,9 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       async subscribe(args) {
         const { subscribe, socket, id } = (args as SocketOperation).rootValue;
         const results = await subscribe(args);
-        return Symbol.asyncIterator in results ? writeStraight(socket, id, results, serialize) : results;
+        return Symbol.asyncIterator in results ? writeStraight(options, socket, id, results, serialize) : results;
       },
+      jsonMessageReviver: refuseServersMessages,
       // What is thrown is masked here, in production and everywhere else.
       isProd: true,
       async onConnect({ connectionParams, extra }) {
@@ -135,6 +140,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   sockets.on('connection', (socket) => {
     socket.removeAllListeners('error');
     socket.on('error', () => undefined);
+    options.open.sockets += 1;
+    socket.once('close', () => (options.open.sockets -= 1));
   });
 
   return {
@@ -151,11 +158,22 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
 }
 
 /**
+ * What only servers say is no message for one: the socket closes with 4400. The library would take it for a fault of its
+ * own, and print a stack for each, as often as a client likes.
+ */
+function refuseServersMessages(key: string, value: unknown): unknown {
+  const type = key === '' ? (value as { type?: unknown } | null)?.type : undefined;
+  if (type === 'next' || type === 'error' || type === 'connection_ack') throw new Error('Clients do not say this.');
+  return value;
+}
+
+/**
  * Writes a subscription's results to its socket as the library would, but each text is made once for all subscribers, and
  * nothing is waited for while the socket takes what it is given. What it does not take is not pulled: a subscriber that does
  * not read has a position, and no queue.
  */
 function writeStraight(
+  { open, onWritten }: Pick<WebSocketServing, 'open' | 'onWritten'>,
   socket: WebSocket,
   id: string,
   results: AsyncIterable<object>,
@@ -172,13 +190,17 @@ function writeStraight(
         if (!done && (over || socket.readyState !== socket.OPEN)) await source.return?.();
         if (done || over || socket.readyState !== socket.OPEN) return { value: undefined, done: true };
         const frame = `${head}${serialize(value)}}`;
+        onWritten?.(value);
         if (socket.bufferedAmount < MOST_BUFFERED) socket.send(frame);
-        else
+        else {
+          open.waiting += 1;
           await new Promise<void>((resolve) => {
             socket.send(frame, () => {
               resolve();
             });
           });
+          open.waiting -= 1;
+        }
       }
     },
     async return() {

@@ -65,6 +65,7 @@ async function tellRoom(context: Context, chatroomId: string | null, body: strin
     SELECT ${messageColumns} FROM chatrooms c
       CROSS JOIN LATERAL append_system_message(c.id, 'NOTICE', NULL, ${body}) m WHERE c.id = ${chatroomId}::uuid`);
   if (!message) throw notFound('chatroom');
+  context.counts.sent += 1;
   context.tails.nudge(chatroomId, message.seq);
   const members = await context.database.prisma.member.findMany({ where: { chatroomId }, select: { userId: true } });
   const online = await context.presence.online(members.map((member) => member.userId));

@@ -78,7 +78,7 @@ export async function followTyping(
     if (said.typing !== (wasTyping !== undefined)) mailbox.put(said.userId, said);
   }
 
-  const mailbox = createMailbox(read);
+  const mailbox = createMailbox(context.open, read);
   mailbox.onReturn(() => {
     for (const timer of typing.values()) clearTimeout(timer);
     typing.clear();

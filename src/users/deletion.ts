@@ -25,18 +25,24 @@ const PATIENCE_MS = 5_000;
 export async function deleteAccount(context: Context, password: string | null): Promise<void> {
   const { userId } = requireViewer(context);
   await requirePassword(context, password);
-  await context.database.transaction(async (query) => {
-    await query(sql`
-      UPDATE users SET password_hash = NULL, email = NULL, email_key = NULL, bio = NULL WHERE id = ${userId}::uuid`);
-    await query(sql`DELETE FROM identities WHERE user_id = ${userId}::uuid`);
-    await query(sql`DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid`);
-    await endSessions(query, sql`user_id = ${userId}::uuid`);
-    // Not before this one has tried: two at once would stand in one another's way.
-    await queueJob(query, 'delete_account', { userId }, { delaySeconds: 60 });
-  });
+  await context.database.transaction((query) => closeAccount(query, userId));
   context.sweep.announce();
   context.cookies?.clear();
   await finishDeletion(context, { userId }, Date.now() + PATIENCE_MS);
+}
+
+/**
+ * Begins the deletion of an account, and queues the job that finishes it. From the commit on nobody can sign in to it.
+ *
+ * @param delaySeconds how long the job waits: two at once would stand in one another's way
+ */
+export async function closeAccount(query: Database['query'], userId: string, delaySeconds = 60): Promise<void> {
+  await query(sql`
+    UPDATE users SET password_hash = NULL, email = NULL, email_key = NULL, bio = NULL WHERE id = ${userId}::uuid`);
+  await query(sql`DELETE FROM identities WHERE user_id = ${userId}::uuid`);
+  await query(sql`DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid`);
+  await endSessions(query, sql`user_id = ${userId}::uuid`);
+  await queueJob(query, 'delete_account', { userId }, { delaySeconds });
 }
 
 /** The job that finishes a deletion, as far as the one who asked has not waited for it. */
@@ -56,8 +62,9 @@ export async function finishDeletion(
   for (const friendId of friendIds) hint(bus, friendId, { kind: 'FRIENDSHIP', userId, status: null });
 }
 
+/** What a client called a message says who sent it, or on which device; nobody can send it again. */
 const forgetSender = (userId: string) => sql`
-  UPDATE messages SET sender_id = NULL WHERE (chatroom_id, number) IN (
+  UPDATE messages SET sender_id = NULL, client_message_id = NULL, sent_digest = NULL WHERE (chatroom_id, number) IN (
     SELECT chatroom_id, number FROM messages WHERE sender_id = ${userId}::uuid LIMIT ${BATCH}) RETURNING 1`;
 
 const forgetSubject = (userId: string) => sql`

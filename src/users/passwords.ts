@@ -45,8 +45,10 @@ export async function requirePassword(context: Context, password: string | null)
   const [account] = await context.database.query<{ passwordHash: string | null }>(sql`
     SELECT password_hash AS "passwordHash" FROM users WHERE id = ${userId}::uuid`);
   const passwordHash = account?.passwordHash ?? null;
-  const fits = passwordHash === null ? password === null : await context.passwords.fits(password ?? '', passwordHash);
-  if (!fits) throw wrongPassword();
+  await context.attempts.guard(`viewer ${userId}`, context.origin, async () => {
+    const fits = passwordHash === null ? password === null : await context.passwords.fits(password ?? '', passwordHash);
+    if (!fits) throw wrongPassword();
+  });
   return passwordHash;
 }
 
@@ -61,9 +63,10 @@ function wrongPassword(): ChatError {
  */
 export async function requestEmailVerification(context: Context): Promise<void> {
   const { userId } = requireViewer(context);
-  const { email, emailVerifiedAt } = await requireUser(context, userId);
-  if (email === null) throw badInput('input.email', 'There is no address to verify. Set one with updateProfile.');
+  const { emailKey, emailVerifiedAt } = await requireUser(context, userId);
+  if (emailKey === null) throw badInput('input.email', 'There is no address to verify. Set one with updateProfile.');
   if (emailVerifiedAt) throw new ChatError('CONFLICT', 'The address is verified already.');
+  await context.attempts.mail('VERIFY_EMAIL', emailKey);
   await queueMail(context.database.query, { userId, purpose: 'VERIFY_EMAIL' });
 }
 
@@ -86,6 +89,8 @@ export async function verifyEmail(context: Context, token: string): Promise<void
 export async function requestPasswordReset(context: Context, email: string): Promise<void> {
   const emailKey = nameKey(email.trim());
   if (!isStorable(emailKey)) return;
+  // Before it is looked up: an address that nobody has is counted alike.
+  await context.attempts.mail('RESET_PASSWORD', emailKey);
   const user = await context.database.prisma.user.findUnique({ where: { emailKey }, select: { id: true } });
   if (user) await queueMail(context.database.query, { userId: user.id, purpose: 'RESET_PASSWORD' });
 }

@@ -24,16 +24,29 @@ export interface SignUp {
  * @throws ChatError `BAD_USER_INPUT`, `USERNAME_TAKEN`, `EMAIL_TAKEN`
  */
 export async function signUp(context: Context, input: SignUp): Promise<SignedIn> {
+  if (input.cookie) requireCookies(context);
+  if (input.email != null && isEmail(input.email)) await context.attempts.mail('VERIFY_EMAIL', nameKey(input.email));
+  return startSession(context, await makeAccount(context, input), input.cookie);
+}
+
+/**
+ * Makes an account. An address is sent a mail that proves it.
+ *
+ * @throws ChatError `BAD_USER_INPUT`, `USERNAME_TAKEN`, `EMAIL_TAKEN`
+ */
+export async function makeAccount(
+  { database, passwords }: Pick<Context, 'database' | 'passwords'>,
+  input: Omit<SignUp, 'cookie'>,
+): Promise<Account> {
   const username = checkUsername(input.username, 'input.username');
   const nickname = input.nickname == null ? username : checkNickname(input.nickname, 'input.nickname');
   const email = input.email == null ? null : checkEmail(input.email, 'input.email');
   checkPassword(input.password, 'input.password');
-  if (input.cookie) requireCookies(context);
 
-  const passwordHash = await context.passwords.hash(input.password);
+  const passwordHash = await passwords.hash(input.password);
   const usernameKey = nameKey(username);
   const emailKey = email && nameKey(email);
-  const user = await context.database.transaction(async (query) => {
+  const user = await database.transaction(async (query) => {
     // ON CONFLICT finds what a twin committed meanwhile; which of the two keys was taken is asked afterwards.
     const [made] = await query<Account>(sql`
       INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, password_hash)
@@ -42,8 +55,8 @@ export async function signUp(context: Context, input: SignUp): Promise<SignedIn>
     if (made && email) await queueMail(query, { userId: made.id, purpose: 'VERIFY_EMAIL' });
     return made;
   });
-  if (user) return startSession(context, user, input.cookie);
-  if (await context.database.prisma.user.findUnique({ where: { usernameKey } })) {
+  if (user) return user;
+  if (await database.prisma.user.findUnique({ where: { usernameKey } })) {
     throw new ChatError('USERNAME_TAKEN', 'Someone has this username. Choose another.');
   }
   throw new ChatError('EMAIL_TAKEN', 'An account has this e-mail address. Sign in to it, or use another.');
@@ -52,13 +65,19 @@ export async function signUp(context: Context, input: SignUp): Promise<SignedIn>
 /**
  * Signs in by name or e-mail address.
  *
- * @throws ChatError `INVALID_CREDENTIALS`, alike and after the same time for a wrong name and a wrong password
+ * @throws ChatError `INVALID_CREDENTIALS`, alike and after the same time for a wrong name and a wrong password;
+ *   `RATE_LIMITED` after too many of them, alike too
  */
 export async function signIn(
   context: Context,
   { usernameOrEmail, password, cookie }: { usernameOrEmail: string; password: string; cookie: boolean },
 ): Promise<SignedIn> {
   const key = nameKey(usernameOrEmail.trim());
+  const user = await context.attempts.guard(key, context.origin, () => findByPassword(context, key, password));
+  return startSession(context, user, cookie);
+}
+
+async function findByPassword(context: Context, key: string, password: string): Promise<Account> {
   // No username has an '@', so that a name can never be someone else's address.
   const [user] = isStorable(key)
     ? await context.database.query<Account>(sql`
@@ -68,7 +87,7 @@ export async function signIn(
   if (!(await context.passwords.fits(password, user?.passwordHash)) || !user) {
     throw new ChatError('INVALID_CREDENTIALS', 'The name or the password is wrong.');
   }
-  return startSession(context, user, cookie);
+  return user;
 }
 
 /** A user by key. Everyone who is signed in may see every user. */
@@ -158,6 +177,7 @@ export async function updateProfile(context: Context, change: ProfileChange): Pr
   if (change.email !== undefined) {
     const email = change.email === null ? null : checkEmail(change.email, 'input.email');
     const key = email && nameKey(email);
+    if (key !== null) await context.attempts.mail('VERIFY_EMAIL', key);
     set.push(sql`
       email = ${email}, email_key = ${key}, email_verified_at = CASE WHEN email_key = ${key} THEN email_verified_at END`);
   }

@@ -85,7 +85,7 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
     else if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') tell(hint);
   };
 
-  const mailbox = createMailbox(read);
+  const mailbox = createMailbox(context.open, read);
   const rooms = await followAllRooms(context, null);
   mailbox.onReturn(() => void rooms.return?.());
   mailbox.onReturn(await hear(context.bus, userId, onHint));

@@ -35,9 +35,40 @@ export async function runCommand(dataDir: string, ...args: string[]): Promise<{ 
   return { code, output: output() };
 }
 
+/** Runs the program with these settings and nothing else, such as a start that is refused, or a command. */
+export async function runProgram(
+  env: Record<string, string>,
+  ...args: string[]
+): Promise<{ code: number | null; output: string }> {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts', ...args], {
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output = collect(child);
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, output: output() };
+}
+
 /** Starts the program as `npm start` does, and answers when it says that it is ready. */
 export async function startProcess(dataDir: string): Promise<ServerProcess> {
-  const child = launch(dataDir, []);
+  return untilReady(launch(dataDir, []));
+}
+
+/** Starts the program with these settings and nothing else; it ends with the test. */
+export async function startProgram(env: Record<string, string>): Promise<ServerProcess> {
+  const server = await untilReady(
+    spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
+      env: { PATH: process.env['PATH'], PORT: '0', HOST: '127.0.0.1', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }),
+  );
+  onTestFinished(async () => {
+    await server.end('SIGKILL');
+  });
+  return server;
+}
+
+async function untilReady(child: ChildProcess): Promise<ServerProcess> {
   const output = collect(child);
   const exited = once(child, 'exit');
   const url = await new Promise<string>((resolve, reject) => {

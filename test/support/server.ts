@@ -1,11 +1,15 @@
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import pg from 'pg';
 import { inject, onTestFinished } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
 import type { ServerNode } from '../../src/context.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
+import type { Tracing } from '../../src/tracing.ts';
 
 export const AUTH_SECRET = 'a secret of the tests, which guards nothing';
+
+/** Limits under which a document may ask for so much that its answers fill a socket. */
+export const WIDE = { MAX_ALIASES: '1000', MAX_TOKENS: '10000', MAX_COMPLEXITY: '1000000' };
 
 /** The nodes that run in this process, by their address. */
 export const nodes = new Map<string, ServerNode>();
@@ -41,6 +45,8 @@ export async function startTestServer(
     redisUrl?: string;
     env?: Record<string, string>;
     presenceTimes?: { leaseMs: number; graceMs: number };
+    log?: Logger;
+    tracing?: Tracing;
   } = {},
 ): Promise<TestServer> {
   const databaseUrl = options.databaseUrl ?? (await createTestDatabase());
@@ -51,15 +57,17 @@ export async function startTestServer(
     NODE_ENV: 'test',
     // One person of a test is many clients; the limit has a test of its own.
     MAX_SOCKETS_PER_USER: '1000',
+    RATE_LIMITS: 'off',
     ...(process.env['SHARED_EXECUTION'] ? { SHARED_EXECUTION: process.env['SHARED_EXECUTION'] } : {}),
     ...(options.redisUrl ? { REDIS_URL: options.redisUrl } : {}),
     ...options.env,
   });
   const server = await startServer(config, {
     databaseUrl,
-    authSecret: AUTH_SECRET,
-    log: pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
+    authSecret: config.AUTH_SECRET ?? AUTH_SECRET,
+    log: options.log ?? pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
     presenceTimes: options.presenceTimes,
+    tracing: options.tracing ?? null,
     onStatement: (text) => statements.push(text),
   });
   nodes.set(server.url, server.node);

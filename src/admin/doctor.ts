@@ -1,0 +1,107 @@
+import { readFile } from 'node:fs/promises';
+import type { Command, Tools } from './admin.ts';
+import { examineDatabase } from './doctorDatabase.ts';
+import { examineRedis } from './doctorRedis.ts';
+
+/** What was looked at, how it stands, and what is to be done about it. */
+export interface Finding {
+  level: 'ok' | 'warning' | 'fault';
+  text: string;
+}
+
+export const ok = (text: string): Finding => ({ level: 'ok', text });
+export const warning = (text: string): Finding => ({ level: 'warning', text });
+export const fault = (text: string): Finding => ({ level: 'fault', text });
+
+const LEAST_NODE = [20, 19] as const;
+const LEAST_FILES = 4_096;
+
+export const doctorCommands: Record<string, Command> = {
+  doctor: {
+    words: [],
+    help: 'Looks at the settings, the database and Redis, as this machine sees them, and says what to do about what is not well. Changes nothing. Fails where messages, sessions or delivery are in danger.',
+    async run(tools) {
+      const findings = [
+        ...(await examineSettings(tools)),
+        ...(await examineDatabase(tools.databaseUrl, tools.config)),
+        ...(await examineRedis(tools.config.REDIS_URL)),
+      ];
+      const count = (level: Finding['level']) => findings.filter((finding) => finding.level === level).length;
+      const lines = findings.map(({ level, text }) => `${level.padEnd(8)}${text}`);
+      const summary = `${count('fault')} faults, ${count('warning')} warnings.`;
+      return { text: [...lines, '', summary].join('\n'), failed: count('fault') > 0 };
+    },
+  },
+};
+
+async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[]> {
+  const [major = 0, minor = 0] = nodeVersion.split('.').map(Number);
+  const isOld = major < LEAST_NODE[0] || (major === LEAST_NODE[0] && minor < LEAST_NODE[1]);
+  const doubts: [boolean, string][] = [
+    [config.NODE_ENV !== 'production', `NODE_ENV is ${config.NODE_ENV}. Set it to production where people are served.`],
+    [config.PLAIN_HTTP === 'on', 'PLAIN_HTTP is on: passwords and tokens can be read on their way. Serve https.'],
+    [
+      config.AUTH_SECRETS_ACCEPTED.length > 0,
+      'AUTH_SECRETS_ACCEPTED is set. Take it out 15 minutes after all nodes have the new AUTH_SECRET.',
+    ],
+    [config.SMTP_URL === undefined, 'SMTP_URL is not set: nobody can reset a forgotten password.'],
+    [config.METRICS_TOKEN === undefined, 'METRICS_TOKEN is not set: production serves no metrics.'],
+    [
+      isPlainAndFar(config.DATABASE_URL, /sslmode=(require|verify-\w+)/),
+      'DATABASE_URL goes to another machine without TLS. Add ?sslmode=verify-full, unless the network between is yours alone.',
+    ],
+    [
+      isPlainAndFar(config.REDIS_URL, /^rediss:/),
+      'REDIS_URL goes to another machine without TLS. Use rediss://, unless the network between is yours alone.',
+    ],
+  ];
+  const files = await openFiles();
+  return [
+    isOld ? fault(`Node is ${nodeVersion}. Install ${LEAST_NODE.join('.')} or newer.`) : ok(`Node is ${nodeVersion}.`),
+    ...doubts.flatMap(([isSo, text]) => (isSo ? [warning(text)] : [])),
+    ...(files === null
+      ? []
+      : files < LEAST_FILES
+        ? [warning(`A process may open ${files} files, and each socket is one. Raise LimitNOFILE or ulimit -n.`)]
+        : [ok(`A process may open ${files} files, and each socket is one.`)]),
+  ];
+}
+
+function isPlainAndFar(url: string | undefined, safe: RegExp): boolean {
+  if (url === undefined || safe.test(url)) return false;
+  return !/^(localhost|127\.\d+\.\d+\.\d+|\[::1\]|)$/.test(new URL(url).hostname);
+}
+
+/** Null where the system does not say. */
+async function openFiles(): Promise<number | null> {
+  const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '');
+  const [, soft] = /^Max open files +(\d+)/m.exec(limits) ?? [];
+  return soft === undefined ? null : Number(soft);
+}
+
+/** Asks several times, and answers the middle of how long it took and what was answered the last time. */
+export async function measure<Answer>(ask: () => Promise<Answer>): Promise<{ ms: number; answer: Answer; at: number }> {
+  const times: number[] = [];
+  let answer = await ask();
+  let at = Date.now();
+  for (let i = 0; i < 5; i += 1) {
+    const [began, wall] = [performance.now(), Date.now()];
+    answer = await ask();
+    times.push(performance.now() - began);
+    // The moment of the answer by this machine's clock, as well as it can be known: half-way.
+    at = (wall + Date.now()) / 2;
+  }
+  return { ms: times.sort((a, b) => a - b)[2] ?? 0, answer, at };
+}
+
+/** Tokens are dated by nodes, and tokens live 15 minutes. */
+const WORRYING_SKEW_MS = 1_000;
+const HARMFUL_SKEW_MS = 60_000;
+
+export function examineClock(whose: string, theirs: number, ours: number, uncertaintyMs: number): Finding {
+  const skew = Math.max(Math.abs(theirs - ours) - uncertaintyMs, 0);
+  const text = `The clocks of this machine and of ${whose} are ${(skew / 1_000).toFixed(1)} s apart.`;
+  if (skew >= HARMFUL_SKEW_MS) return fault(`${text} Tokens run out too soon or too late. Run NTP on both.`);
+  if (skew >= WORRYING_SKEW_MS) return warning(`${text} Run NTP on both.`);
+  return ok(`${text.replace(/ are .*/, '')} agree.`);
+}

@@ -1,0 +1,260 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
+import {
+  type DocumentNode,
+  execute,
+  type ExecutionArgs,
+  type ExecutionResult,
+  GraphQLError,
+  type GraphQLSchema,
+} from 'graphql';
+import type { SubscribePayload } from 'graphql-ws';
+import { createYoga, type Plugin } from 'graphql-yoga';
+import { openCookieJar } from './auth/cookies.ts';
+import { originOf } from './auth/sessions.ts';
+import type { Config } from './config.ts';
+import { type Context, freshContext, observeViewer, type ServerNode } from './context.ts';
+import { graphiqlOptions } from './graphiql.ts';
+import { addressOf } from './limits/address.ts';
+import { chargeReading, endInTime, refuseForms, trustDocuments } from './limits/plugins.ts';
+import { limitQueries } from './limits/queries.ts';
+import { within } from './limits/time.ts';
+import { readTrustedDocuments } from './limits/trusted.ts';
+import { createErrorMask, isRequestId } from './mask.ts';
+import { type Arrival, createContext } from './node.ts';
+import { subscribe } from './realtime/subscribe.ts';
+import type { Operation } from './realtime/websocket.ts';
+import { measureRequests, rootFieldOf } from './requests.ts';
+import { buildSchema } from './schema.ts';
+import type { Tracing } from './tracing.ts';
+
+export const PATH = '/graphql';
+
+/** What a transport knows of an operation before GraphQL does. */
+export interface Transport {
+  incoming: IncomingMessage;
+  /** Null over WebSocket. */
+  response: ServerResponse | null;
+  /** What a WebSocket was opened with. */
+  authorization?: unknown;
+}
+
+/** Takes an operation of a WebSocket through the same pipeline as one over HTTP. Answers what to run, or why not. */
+type Prepare = (transport: Transport, params: SubscribePayload) => Promise<Operation | readonly GraphQLError[]>;
+
+/** Answers operations over HTTP and SSE, and prepares those of WebSockets. */
+export function createGraphQL(config: Config, node: ServerNode) {
+  const schema = buildSchema();
+  const { isOpen, mask } = openness(config, node);
+  const trust = config.PERSISTED_ONLY === undefined ? null : readTrustedDocuments(config.PERSISTED_ONLY, schema);
+  const ms = config.EXECUTION_SECONDS * 1_000;
+  const yoga = createYoga<Transport, Context>({
+    schema,
+    graphqlEndpoint: PATH,
+    landingPage: false,
+    batching: false,
+    logging: false,
+    cors: config.ALLOWED_ORIGINS.length > 0 ? { origin: config.ALLOWED_ORIGINS, credentials: true } : false,
+    multipart: false,
+    maxRequestBodySize: config.MAX_BODY_KB * 1_024,
+    extraParamNames: trust ? ['documentId'] : [],
+    graphiql: isOpen(config.GRAPHIQL) ? () => graphiqlOptions(node) : false,
+    renderGraphiQL,
+    maskedErrors: { maskError: mask },
+    context: (transport) => createContext(node, arrivalOf(config, transport)),
+    plugins: [
+      measureRequests(node, mask),
+      refuseForms,
+      ...(trust ? [trustDocuments(trust)] : []),
+      limitQueries(config, isOpen(config.INTROSPECTION)),
+      chargeReading(mask),
+      endInTime(ms, mask),
+      freshContexts(ms),
+      ...(node.tracing ? [traceOperations(node.tracing)] : []),
+      maskValidation(mask),
+    ],
+  });
+  const prepare: Prepare = (transport, params) => prepareOperation(yoga, transport, trust ? trust(params) : params);
+  return { yoga, prepare, maskOnSocket: (error: unknown) => withoutStatus(mask(error)) };
+}
+
+/** The HTTP status that Yoga keeps in an error is nothing to clients, and over WebSocket nobody takes it out. */
+function withoutStatus(error: GraphQLError): GraphQLError {
+  const { nodes, source, positions, path } = error;
+  const extensions = Object.fromEntries(Object.entries(error.extensions).filter(([name]) => name !== 'http'));
+  return new GraphQLError(error.message, { nodes, source, positions, path, extensions });
+}
+
+export type GraphQL = ReturnType<typeof createGraphQL>;
+
+/** What is shown to developers, and in production only if it is asked for. */
+function openness(config: Config, { log }: ServerNode) {
+  const isOpen = (setting: 'on' | 'off' | undefined) =>
+    (setting ?? (config.NODE_ENV === 'production' ? 'off' : 'on')) === 'on';
+  return { isOpen, mask: createErrorMask(log, isOpen(config.INTROSPECTION)) };
+}
+
+/** Who asks: by the header or, where no other site's page can have sent them, by the cookies. */
+export function arrivalOf(config: Config, { incoming, response, authorization }: Transport): Arrival {
+  const { headers, socket } = incoming;
+  const secure = config.PUBLIC_URL?.startsWith('https:') ?? false;
+  const jar = openCookieJar(headers.cookie, { path: PATH, secure }, (cookie) => {
+    response?.appendHeader('set-cookie', cookie);
+  });
+  const trusted = isOwn(config, incoming);
+  // A proxy may have named the request already: it is found by the same name in both logs.
+  const given = headers['x-request-id'];
+  const requestId = isRequestId(given) ? given : randomUUID();
+  response?.setHeader('x-request-id', requestId);
+  const cookieToken = trusted && jar.accessToken !== null ? `Bearer ${jar.accessToken}` : undefined;
+  return {
+    authorization: authorization ?? headers.authorization ?? cookieToken,
+    origin: originOf(
+      addressOf(socket.remoteAddress, headers['x-forwarded-for']?.toString(), config.TRUSTED_PROXIES),
+      headers['user-agent'],
+    ),
+    // Over WebSocket, many operations come with one request.
+    requestId: response ? requestId : undefined,
+    onGone: response && ((listener) => onClose(response, listener)),
+    cookies: response && (trusted ? jar : { ...jar, refreshToken: null, mayKeep: false }),
+  };
+}
+
+/**
+ * Whether a request comes from a page of ours, or from no page at all. A browser says where a page is from in each POST
+ * and each WebSocket; where it does not, a content type that no form can send shows that it has asked us before (CORS).
+ */
+function isOwn(config: Config, { headers, method }: IncomingMessage): boolean {
+  if (headers.origin !== undefined) return allowsOrigin(config, headers.origin, headers.host);
+  return method === 'GET' || (headers['content-type']?.startsWith('application/json') ?? false);
+}
+
+export function allowsOrigin(config: Config, origin: string, host: string | undefined): boolean {
+  if (origin.endsWith(`//${host ?? ''}`) || config.ALLOWED_ORIGINS.includes(origin)) return true;
+  // A proxy may call this server by another name than its pages do.
+  return config.PUBLIC_URL !== undefined && origin === new URL(config.PUBLIC_URL).origin;
+}
+
+/**
+ * Executes each event of a subscription in a context of its own. A stream over HTTP ends with the session whose it is; over
+ * WebSocket the socket does, with a code that tells the client what to do.
+ */
+const freshContexts = (ms: number): Plugin => ({
+  onSubscribe({ setSubscribeFn }) {
+    setSubscribeFn((args: ExecutionArgs) =>
+      subscribe<Context>(args, {
+        ...streams,
+        sharing: (args.contextValue as Context).sharing,
+        execute(event) {
+          const run = () => {
+            const result = execute(event);
+            return result instanceof Promise ? within(ms, result) : result;
+          };
+          const { tracing } = args.contextValue as Context;
+          return tracing ? deliver(tracing, event, run) : run();
+        },
+      }),
+    );
+  },
+});
+
+/** Operations stand in traces by their root field, which a client's name for them would not tell apart. */
+function traceOperations(tracing: Tracing): Plugin {
+  const trace = <Result>(args: ExecutionArgs, run: () => Result | Promise<Result>) => {
+    const { params } = args.contextValue as { params?: { extensions?: Record<string, unknown> | null } };
+    const { response } = args.contextValue as Partial<Transport>;
+    // Over HTTP it comes as a header, and is the request's.
+    const traceparent = response ? undefined : params?.extensions?.['traceparent'];
+    return tracing.within(rootFieldOf(args.document, args.operationName), {}, run, traceparent);
+  };
+  return {
+    onExecute({ executeFn, setExecuteFn }) {
+      const run = executeFn as (args: ExecutionArgs) => unknown;
+      setExecuteFn((args: ExecutionArgs) => trace(args, () => run(args)));
+    },
+    onSubscribe({ subscribeFn, setSubscribeFn }) {
+      const run = subscribeFn as (args: ExecutionArgs) => unknown;
+      setSubscribeFn((args: ExecutionArgs) => trace(args, () => run(args)));
+    },
+  };
+}
+
+function deliver(tracing: Tracing, event: ExecutionArgs, run: () => ExecutionResult | Promise<ExecutionResult>) {
+  const { origin } = event.rootValue as { origin?: { chatroomId?: string; seq?: number } | null };
+  const place = typeof origin?.seq === 'number' ? { chatroomId: origin.chatroomId ?? '', seq: origin.seq } : null;
+  return tracing.deliver(`deliver ${rootFieldOf(event.document, event.operationName)}`, place, async () => run());
+}
+
+const streams = {
+  fresh: freshContext,
+  observe: observeViewer,
+  watch: watchStream,
+  tally: ({ counts, onGone }: Context) => (onGone ? counts.sse : counts.websocket),
+};
+
+function watchStream(context: Context, onEnd: (reason: Error | null) => void): () => void {
+  const { open, sessions, viewer, onGone } = context;
+  const sse = onGone ? 1 : 0;
+  open.streams += 1;
+  open.sse += sse;
+  const stopWatching = [
+    // Over WebSocket the socket is watched, and its end is its streams' end.
+    viewer && onGone ? sessions.watch(viewer, onEnd) : null,
+    onGone?.(() => {
+      onEnd(null);
+    }),
+  ];
+  return () => {
+    open.streams -= 1;
+    open.sse -= sse;
+    for (const stop of stopWatching) stop?.();
+  };
+}
+
+/** Calls a function when a response has been closed, which may be already. Answers a function that ends it. */
+function onClose(response: ServerResponse, listener: () => void): () => void {
+  if (response.destroyed) queueMicrotask(listener);
+  response.once('close', listener);
+  return () => response.off('close', listener);
+}
+
+/** What does not validate is an error like any other. */
+function maskValidation(mask: (error: unknown) => GraphQLError): Plugin {
+  return {
+    onValidate:
+      () =>
+      ({ result, setResult }) => {
+        setResult(result.map(mask));
+      },
+  };
+}
+
+/** What Yoga answers for one operation, with its plugins around each step; its own types say `any`. */
+interface Pipeline {
+  schema: GraphQLSchema;
+  parse: (query: string) => DocumentNode;
+  validate: (schema: GraphQLSchema, document: DocumentNode) => readonly GraphQLError[];
+  contextFactory: () => Promise<Context>;
+  execute: Operation['rootValue']['execute'];
+  subscribe: Operation['rootValue']['subscribe'];
+}
+
+async function prepareOperation(
+  yoga: GraphQL['yoga'],
+  transport: Transport,
+  params: SubscribePayload,
+): Promise<Operation | readonly GraphQLError[]> {
+  const pipeline = yoga.getEnveloped({ ...transport, params } as never) as Pipeline;
+  const document = pipeline.parse(params.query);
+  const errors = pipeline.validate(pipeline.schema, document);
+  if (errors.length > 0) return errors;
+  return {
+    schema: pipeline.schema,
+    document,
+    operationName: params.operationName,
+    variableValues: params.variables,
+    contextValue: await pipeline.contextFactory(),
+    rootValue: { execute: pipeline.execute, subscribe: pipeline.subscribe },
+  };
+}

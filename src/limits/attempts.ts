@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import type { Config } from '../config.ts';
+import type { Origin } from '../context.ts';
+import { ChatError } from '../errors.ts';
+import type { HastyRedis } from '../realtime/redis.ts';
+import { networkOf } from './address.ts';
+import { openCounter, take } from './counters.ts';
+
+/** Slows down those who guess passwords, and bounds what is mailed to an address. */
+export interface Attempts {
+  /**
+   * Tries a secret. From the fifth failure on, the next try has to wait for a second, then two, four and so on; the same
+   * for the address that the tries come from. Success forgets what was before.
+   *
+   * @param account what was typed or whose secret it is: whether there is such an account makes no difference
+   * @param work fails with `INVALID_CREDENTIALS` where the secret is wrong; other failures do not count
+   * @throws ChatError `RATE_LIMITED`
+   */
+  guard<Result>(account: string, origin: Origin, work: () => Promise<Result>): Promise<Result>;
+  /**
+   * Counts a mail to an address, whoever has it or not.
+   *
+   * @throws ChatError `RATE_LIMITED` where it had its share of such mails
+   */
+  mail(purpose: string, address: string): Promise<void>;
+}
+
+/** So many failures cost nothing but the last of them. */
+const FREE = 5;
+/** Failures are forgotten after a quarter of an hour: nobody is kept out of their account for longer by others. */
+const REMEMBERED_SECONDS = 15 * 60;
+/** The longest delay, for an account and for an address, which many people may share. */
+const LONGEST_SECONDS = { account: 60, address: 30 };
+const MAILS_PER_HOUR = 3;
+
+/** The attempts of one node; nothing is counted where RATE_LIMITS is off. */
+export function createAttempts(config: Config, redis: HastyRedis | null): Attempts {
+  if (config.RATE_LIMITS === 'off')
+    return { guard: (_account, _origin, work) => work(), mail: () => Promise.resolve() };
+  const account = createBrake(redis, 'account');
+  const address = createBrake(redis, 'address');
+  const mails = openCounter(redis, { name: 'mails', points: MAILS_PER_HOUR, seconds: 3_600 });
+
+  return {
+    async guard(name, origin, work) {
+      const [accountKey, addressKey] = [digest(name), networkOf(origin.ipAddress)];
+      await address.begin(addressKey);
+      try {
+        await account.begin(accountKey);
+        const result = await work();
+        await account.forget(accountKey);
+        await address.takeBack(addressKey);
+        return result;
+      } catch (error) {
+        if (!(error instanceof ChatError) || error.code !== 'INVALID_CREDENTIALS') {
+          // Nothing was learnt by it.
+          await address.takeBack(addressKey);
+          if (!(error instanceof ChatError) || error.code !== 'RATE_LIMITED') await account.takeBack(accountKey);
+        }
+        throw error;
+      }
+    },
+    mail: (purpose, to) => take(mails, digest(`${purpose} ${to}`), 1),
+  };
+}
+
+/**
+ * Counts the tries of a key, each as failed until it is taken back, so that many at once are not all let through before the
+ * first has failed. From the fifth on there is one turn at a time, and the next comes after the delay.
+ */
+function createBrake(redis: HastyRedis | null, of: keyof typeof LONGEST_SECONDS) {
+  const failures = openCounter(redis, { name: `failures:${of}`, points: FREE, seconds: REMEMBERED_SECONDS });
+  const turns = openCounter(redis, { name: `turns:${of}`, points: 1, seconds: 1 });
+  return {
+    async begin(key: string): Promise<void> {
+      const { consumedPoints } = await failures.penalty(key);
+      if (consumedPoints < FREE) return;
+      const customDuration = Math.min(2 ** (consumedPoints - FREE), LONGEST_SECONDS[of]);
+      try {
+        await take(turns, key, 1, { customDuration });
+      } catch (error) {
+        await failures.reward(key);
+        throw error;
+      }
+    },
+    async takeBack(key: string): Promise<void> {
+      await Promise.all([failures.reward(key), turns.delete(key)]);
+    },
+    async forget(key: string): Promise<void> {
+      await Promise.all([failures.delete(key), turns.delete(key)]);
+    },
+  };
+}
+
+/** What was typed may be long, and somebody's. */
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
+}

@@ -1,0 +1,70 @@
+import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import { ChatError } from '../errors.ts';
+import type { HastyRedis } from '../realtime/redis.ts';
+import { within } from './time.ts';
+
+/** Nobody waits longer than this for a count. */
+const LONGEST_WAIT_MS = 100;
+
+/** KEYS: the count. ARGV: how much to add, and for how many seconds a new count lives. */
+const ADD = `
+local count = redis.call('INCRBY', KEYS[1], ARGV[1])
+local left = redis.call('PTTL', KEYS[1])
+if left < 0 then
+  left = ARGV[2] * 1000
+  redis.call('PEXPIRE', KEYS[1], left)
+end
+return {count, left}`;
+
+/**
+ * Opens a counter that lets each key have so many points in so many seconds. All nodes count together in Redis; while it
+ * does not answer, each counts for itself, so that neither a dead Redis nor a hung one refuses or delays anybody.
+ *
+ * @param rememberRefusals whether a key that has had its points is refused without asking Redis again
+ */
+export function openCounter(
+  redis: HastyRedis | null,
+  {
+    name,
+    points,
+    seconds,
+    rememberRefusals = false,
+  }: { name: string; points: number; seconds: number; rememberRefusals?: boolean },
+): RateLimiterAbstract {
+  const limit = { keyPrefix: `parley:limits:${name}`, points, duration: seconds };
+  const memory = new RateLimiterMemory(limit);
+  if (!redis) return memory;
+  return new RateLimiterRedis({
+    ...limit,
+    storeClient: {
+      rlflxIncr: ([key, add, life]: [string, string, string]) =>
+        within(
+          LONGEST_WAIT_MS,
+          redis.run((client) => client.eval(ADD, 1, key, add, life)),
+        ),
+      del: (key: string) =>
+        within(
+          LONGEST_WAIT_MS,
+          redis.run((client) => client.del(key)),
+        ),
+    },
+    insuranceLimiter: memory,
+    ...(rememberRefusals ? { inMemoryBlockOnConsumed: points + 1 } : {}),
+  });
+}
+
+/**
+ * Takes points of a key.
+ *
+ * @throws ChatError `RATE_LIMITED`, with when to come back
+ */
+export async function take(counter: RateLimiterAbstract, key: string, points: number, options = {}): Promise<void> {
+  try {
+    await counter.consume(key, points, options);
+  } catch (error) {
+    if (!(error instanceof RateLimiterRes)) throw error;
+    const retryAfterMs = Math.max(Math.ceil(error.msBeforeNext), 1);
+    const seconds = Math.ceil(retryAfterMs / 1_000);
+    throw new ChatError('RATE_LIMITED', `That was too much at once. Try again in ${seconds} s.`, { retryAfterMs });
+  }
+}

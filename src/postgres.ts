@@ -1,0 +1,41 @@
+import { ConfigError, type Config } from './config.ts';
+import { startEmbeddedPostgres } from './database/embedded.ts';
+import { applyMigrations, compareMigrations } from './database/migrations.ts';
+import { migrateJobs } from './jobs.ts';
+
+/** The PostgreSQL that a command works on. */
+export interface Postgres {
+  url: string;
+  /** What the embedded one is and where its data lives. */
+  embedded?: string;
+  stop(): Promise<void>;
+}
+
+/**
+ * The configured PostgreSQL, or the embedded one.
+ *
+ * @param share whether to work beside a node that runs on the embedded one, as commands do
+ */
+export async function openPostgres(config: Config, say: (line: string) => void, share: boolean): Promise<Postgres> {
+  if (config.DATABASE_URL !== undefined) return { url: config.DATABASE_URL, stop: () => Promise.resolve() };
+  const postgres = await startEmbeddedPostgres({ dataDir: config.DATA_DIR, log: say, share });
+  return {
+    url: postgres.url,
+    embedded: `${postgres.version}, embedded; data in ${postgres.folder}`,
+    stop: () => postgres.stop(),
+  };
+}
+
+/** Brings a database up to this version, with the queue's own tables. Answers the migrations that it lacked. */
+export async function migrate(databaseUrl: string): Promise<string[]> {
+  const applied = await applyMigrations(databaseUrl);
+  await migrateJobs(databaseUrl);
+  return applied;
+}
+
+/** @throws ConfigError where the database lacks something that this version needs */
+export async function requireMigrated(databaseUrl: string): Promise<void> {
+  const { pending } = await compareMigrations(databaseUrl);
+  if (pending.length === 0) return;
+  throw new ConfigError(`The database lacks ${pending.join(', ')}. Run this first: npm run migrate`);
+}

@@ -1,0 +1,93 @@
+import {
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  getOperationAST,
+  Kind,
+  type SelectionSetNode,
+} from 'graphql';
+import { isAsyncIterable, type Plugin } from 'graphql-yoga';
+import type { Logger } from 'pino';
+import { codeOf, type ErrorMask } from './mask.ts';
+import type { Metrics } from './metrics.ts';
+
+/** What did not get as far as to be executed has no root field. */
+const REFUSED = 'refused';
+const OK = 'OK';
+
+/**
+ * Tells of each request what was asked and how it went, over whichever transport: to the metrics and to the log, where its
+ * failures stand under the same id.
+ *
+ * Clients name their operations as they like, and could name each request anew: what is told is the root field, of which
+ * there are as many as the schema has.
+ */
+export function measureRequests({ metrics, log }: { metrics: Metrics; log: Logger }, mask: ErrorMask): Plugin {
+  const began = new WeakMap<object, number>();
+
+  function answered(context: object, operation: string, code: string): void {
+    const seconds = (performance.now() - (began.get(context) ?? performance.now())) / 1_000;
+    metrics.answered(operation, code, seconds);
+    // What was refused before it had a context has no id. Of whom it was is not said: more people read the log than may know.
+    const { requestId, response } = context as { requestId?: string; response?: object | null };
+    const transport = response ? 'http' : 'websocket';
+    log.info({ requestId, operation, code, ms: Math.round(seconds * 1e6) / 1e3, transport }, 'Answered');
+  }
+
+  function executed(args: ExecutionArgs, result: ExecutionResult | AsyncIterable<unknown>): void {
+    const error = isAsyncIterable(result) ? undefined : result.errors?.[0];
+    const code = error ? codeOf(error) : OK;
+    answered(args.contextValue as object, rootFieldOf(args.document, args.operationName), code);
+  }
+
+  return {
+    onPluginInit({ registerContextErrorHandler }) {
+      registerContextErrorHandler(({ context, error }) => {
+        answered(context, REFUSED, codeOf(error));
+      });
+    },
+    onParse({ context }) {
+      began.set(context, performance.now());
+      return ({ result }) => {
+        if (result instanceof Error) answered(context, REFUSED, codeOf(result));
+      };
+    },
+    onValidate:
+      ({ context }) =>
+      ({ valid, result }) => {
+        if (!valid) answered(context, REFUSED, codeOf(result[0]));
+      },
+    onExecute: ({ args }) => ({
+      onExecuteDone({ result, setResult }) {
+        const { requestId } = args.contextValue as { requestId?: string };
+        if (!isAsyncIterable(result) && result.errors)
+          setResult({ ...result, errors: result.errors.map((error) => mask(error, requestId)) });
+        executed(args, result);
+      },
+    }),
+    onSubscribe: ({ args }) => ({
+      onSubscribeResult({ result }) {
+        executed(args, result);
+      },
+    }),
+  };
+}
+
+/** The one field that a validated operation asks of the root; `several` for more of them. */
+export function rootFieldOf(document: DocumentNode, operationName: string | null | undefined): string {
+  const names = new Set<string>();
+  function collect(selectionSet: SelectionSetNode | undefined): void {
+    for (const selection of selectionSet?.selections ?? []) {
+      if (selection.kind === Kind.FIELD) names.add(selection.name.value);
+      else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet);
+      else
+        for (const definition of document.definitions)
+          if (definition.kind === Kind.FRAGMENT_DEFINITION && definition.name.value === selection.name.value)
+            collect(definition.selectionSet);
+    }
+  }
+  collect(getOperationAST(document, operationName)?.selectionSet);
+  if (names.size > 1) return 'several';
+  const [name = REFUSED] = names;
+  return name;
+}

@@ -1,0 +1,104 @@
+import { spawn } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import { isObjectType, parse, specifiedRules, validate } from 'graphql';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { buildSchema } from '../src/schema.ts';
+import { startTestServer } from './support/server.ts';
+import { send, world } from './support/world.ts';
+
+const root = new URL('../', import.meta.url);
+const read = (name: string) => readFile(new URL(name, root), 'utf8');
+const guides = (await readdir(new URL('docs/', root), { recursive: true })).filter((name) => name.endsWith('.md'));
+const pages = await Promise.all(
+  ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...guides.map((name) => `docs/${name}`)].map(
+    async (name) => ({ name, text: await read(name) }),
+  ),
+);
+const schema = buildSchema();
+
+/** The texts of a page's blocks of code in one language. */
+function blocks(text: string, language: string): string[] {
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, code = '']) => code);
+}
+
+const operations = pages.flatMap(({ name, text }) => blocks(text, 'graphql').map((code) => ({ name, code })));
+
+test.each(operations)('the operations in $name are valid', ({ code }) => {
+  // A page may show several that belong to one client; each is named.
+  expect(validate(schema, parse(code), specifiedRules).map(({ message }) => message)).toEqual([]);
+});
+
+const examples = await Promise.all(
+  (await readdir(new URL('examples/', root), { recursive: true }))
+    .filter((name) => name.endsWith('.mjs') && !name.includes('node_modules'))
+    .map(async (name) => [name, await read(`examples/${name}`)] as const),
+);
+const programs = pages.flatMap(({ name, text }) => blocks(text, 'js').map((code) => ({ name, code })));
+
+test.each(programs)('the programs in $name are those of examples/', ({ code }) => {
+  expect(examples.map(([, text]) => text)).toContain(code);
+});
+
+describe.each(examples.filter(([name]) => /^follow|^listen|^clients/.test(name)))('examples/%s', (name) => {
+  test('prints what is said in a chatroom', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    await send(ann, room, 'before');
+    const { chatroom } = await ben.ask('query ($id: ID!) { chatroom(id: $id) { cursor } }', { id: room });
+    const after = name === 'listen.mjs' ? [chatroom.cursor as string] : [];
+    const output = run(name, server.url, [ben.accessToken, room, ...after]);
+    // Not before it listens: what came before is told by those alone that ask for it.
+    const isScript = name === 'clients/graphql-request.mjs';
+    if (!isScript) await expect.poll(() => server.node.open.streams).toBe(1);
+    if (!isScript) await send(ann, room, 'hello');
+    await expect.poll(output).toMatch(isScript ? /^2 ben: Hello/m : /^2 ann: hello/m);
+  });
+});
+
+/** Runs an example until the end of the test; answers what it has printed. */
+function run(name: string, url: string, args: string[]): () => string {
+  const child = spawn(process.execPath, [`examples/${name}`, ...args], {
+    env: {
+      PATH: process.env['PATH'],
+      PARLEY_URL: `${url}/graphql`,
+      PARLEY_WS: `${url.replace('http', 'ws')}/graphql`,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  return () => output;
+}
+
+test.each(pages)('the links of $name lead to files that are there', async ({ name, text }) => {
+  const links = [...text.matchAll(/\]\((?!https?:|#|mailto:)([^)\s#]+)/g)].map(([, link = '']) => link);
+  const missing: string[] = [];
+  for (const link of links)
+    await readFile(new URL(link, new URL(name, root))).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EISDIR') missing.push(link);
+    });
+  expect(missing).toEqual([]);
+});
+
+describe('what other backends have is mapped to names that are there', () => {
+  const names = new Set(
+    Object.values(schema.getTypeMap()).flatMap((type) => [
+      type.name,
+      ...(isObjectType(type)
+        ? Object.values(type.getFields()).flatMap((field) => [field.name, ...field.args.map(({ name }) => name)])
+        : []),
+    ]),
+  );
+  const rows = (pages.find(({ name }) => name === 'docs/from-another-backend.md')?.text ?? '')
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !line.includes('---'))
+    .map((line) => line.split('|').map((cell) => cell.trim()))
+    .map(([, there = '', here = '']) => ({ there, here }));
+
+  test.each(rows)('$there', ({ here }) => {
+    const said = [...here.matchAll(/`([A-Za-z]+)[`(]/g)].map(([, name = '']) => name);
+    const known = (name: string) => names.has(name) || /^[A-Z]+$/.test(name) || name === 'clientMessageId';
+    expect(said.filter((name) => !known(name))).toEqual([]);
+  });
+});

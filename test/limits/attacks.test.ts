@@ -1,0 +1,133 @@
+import { describe, expect, test } from 'vitest';
+import { connect, type GraphQLResult, PASSWORD, request } from '../support/client.ts';
+import { PRODUCTION } from '../support/config.ts';
+import { startTestServer } from '../support/server.ts';
+
+// What the scanner graphql-cop asks of a server, asked of one as it runs in production.
+
+const ENV = { ...PRODUCTION, RATE_LIMITS: 'off' };
+const SUGGESTION = 'query cop { __schema { directive } }';
+const INTROSPECTION = 'query cop { __schema { types { name fields { name } } } }';
+const CIRCULAR =
+  'query cop { __schema { types { fields { type { fields { type { fields { type { fields { type { name } } } } } } } } } }';
+const ALIASES = `query cop { ${Array.from({ length: 101 }, (_, i) => `alias${i}: __typename`).join(' ')} }`;
+const DIRECTIVES = `query cop { __typename ${'@aa'.repeat(10)} }`;
+const DUPLICATES = `query cop { ${'__typename '.repeat(500)} }`;
+const NONSENSE = 'qwerty cop { abc }';
+
+describe.each(['HTTP', 'WebSocket'])('over %s', (transport) => {
+  const open = async () => {
+    const { url } = await startTestServer({ env: ENV });
+    return (query: string): Promise<GraphQLResult> =>
+      transport === 'HTTP' ? request(url, query) : connect(url).ask(query);
+  };
+
+  test('nothing is suggested, introspected or explained, and nothing is answered a hundred times', async () => {
+    const ask = await open();
+    // The premise: what is right is answered.
+    expect((await ask('query cop { __typename }')).data).toEqual({ __typename: 'Query' });
+    for (const [query, code] of [
+      [SUGGESTION, 'BAD_USER_INPUT'],
+      [INTROSPECTION, 'BAD_USER_INPUT'],
+      [CIRCULAR, 'BAD_USER_INPUT'],
+      [ALIASES, 'QUERY_TOO_COMPLEX'],
+      [DIRECTIVES, 'QUERY_TOO_COMPLEX'],
+      [NONSENSE, 'BAD_USER_INPUT'],
+    ] as const) {
+      const { data, errors } = await ask(query);
+      expect(data ?? null, query.slice(0, 60)).toBeNull();
+      expect(errors, query.slice(0, 60)).toHaveLength(1);
+      // Neither an exception nor a status nor anything else beside the code.
+      expect(errors?.[0]?.extensions).toEqual({ code });
+      expect(JSON.stringify(errors)).not.toMatch(/did you mean|exception|stack|node_modules/i);
+    }
+    expect((await ask('{ users { nodes { usernam } } }')).errors?.[0]?.message).not.toMatch(/did you mean/i);
+    // A field that is asked for often is answered once, or not at all.
+    expect(JSON.stringify(await ask(DUPLICATES)).length).toBeLessThan(500);
+  });
+
+  test('no answer tells how it came about', async () => {
+    const result = await (await open())('query cop { __typename }');
+    expect(Object.keys(result)).toEqual(['data']);
+  });
+});
+
+describe('by HTTP alone', () => {
+  let url: string;
+  const get = (query: string, headers: Record<string, string> = {}) =>
+    fetch(`${url}/graphql?${new URLSearchParams({ query })}`, { headers: { accept: 'application/json', ...headers } });
+  const post = (body: string, type: string, headers: Record<string, string> = {}) =>
+    fetch(`${url}/graphql`, { method: 'POST', headers: { 'content-type': type, ...headers }, body });
+
+  test('there is no GraphiQL, unless it is asked for', async () => {
+    ({ url } = await startTestServer({ env: ENV }));
+    for (const path of ['/graphql', '/graphiql', '/playground', '/console', '/altair'])
+      expect(await (await fetch(url + path, { headers: { accept: 'text/html' } })).text()).not.toMatch(
+        /graphiql|playground|altair/i,
+      );
+    ({ url } = await startTestServer({ env: { ...ENV, GRAPHIQL: 'on' } }));
+    expect(await (await fetch(`${url}/graphql`, { headers: { accept: 'text/html' } })).text()).toMatch(/graphiql/i);
+  });
+
+  test('a batch is not answered', async () => {
+    ({ url } = await startTestServer({ env: ENV }));
+    const batch = Array.from({ length: 10 }, () => ({ query: 'query cop { __typename }' }));
+    const response = await post(JSON.stringify(batch), 'application/json');
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
+  });
+
+  test('mutations come by POST and JSON alone', async () => {
+    ({ url } = await startTestServer({ env: ENV }));
+    expect((await get('mutation cop { __typename }')).status).toBe(405);
+    const form = new URLSearchParams({ query: 'query cop { __typename }' }).toString();
+    const refused = [
+      [form, 'application/x-www-form-urlencoded'],
+      ['{ __typename }', 'application/graphql'],
+      ['{"query":"{ __typename }"}', 'text/plain'],
+    ] as const;
+    for (const [body, type] of refused) {
+      const response = await post(body, type);
+      expect([response.status, await response.text()], type).toEqual([415, '']);
+    }
+    const right = await post('{"query":"{ __typename }"}', 'application/json; charset=utf-8');
+    expect(await right.json()).toEqual({ data: { __typename: 'Query' } });
+  });
+
+  test('a query by GET is answered to who sends a token, and to another site as to nobody', async () => {
+    ({ url } = await startTestServer({ env: ENV }));
+    const SIGN_UP = `mutation { signUp(input: { username: "ann", password: "${PASSWORD}", cookie: true }) { accessToken } }`;
+    const signedUp = await post(JSON.stringify({ query: SIGN_UP }), 'application/json');
+    const token = ((await signedUp.json()) as GraphQLResult).data.signUp.accessToken as string;
+    const ME = '{ viewer { user { username } } }';
+    const ann = { data: { viewer: { user: { username: 'ann' } } } };
+    expect(await (await get(ME, { authorization: `Bearer ${token}` })).json()).toEqual(ann);
+    // A browser keeps such a cookie to pages of the server itself.
+    const [cookie = ''] = signedUp.headers.getSetCookie();
+    expect(cookie).toMatch(/SameSite=Strict/);
+    const foreign = await get(ME, { cookie: cookie.split(';')[0] ?? '', origin: 'https://evil.example.org' });
+    expect(foreign.headers.get('access-control-allow-origin')).toBeNull();
+    expect(await foreign.json()).toEqual({ data: { viewer: null } });
+  });
+
+  test('what cannot be read is answered without a word about why in the program', async () => {
+    ({ url } = await startTestServer({ env: ENV }));
+    for (const body of [
+      '',
+      '{',
+      'null',
+      '[]',
+      '7',
+      '{"query":7}',
+      '{"query":"{ __typename }","variables":7}',
+      '{"query":"\\ud800"}',
+    ]) {
+      const response = await post(body, 'application/json');
+      const text = await response.text();
+      expect(response.status, body).toBeGreaterThanOrEqual(200);
+      expect(response.status, body).toBeLessThan(500);
+      expect(JSON.parse(text), body).toMatchObject({ errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
+      expect(text).not.toMatch(/stack|node_modules|SyntaxError|position \d/);
+    }
+  });
+});

@@ -1,0 +1,181 @@
+import { getIntrospectionQuery } from 'graphql';
+import { describe, expect, test } from 'vitest';
+import { sql } from '../../src/database/database.ts';
+import { connect, type GraphQLResult, request } from '../support/client.ts';
+import { startTestServer } from '../support/server.ts';
+import { MESSAGE_ADDED, send, world } from '../support/world.ts';
+
+type Ask = (query: string, variables?: object) => Promise<GraphQLResult>;
+
+/** The two ways to ask, as nobody. */
+const transports: [string, (url: string) => Ask][] = [
+  ['HTTP', (url) => (query, variables) => request(url, query, variables)],
+  [
+    'WebSocket',
+    (url) => {
+      const socket = connect(url);
+      return (query, variables) => socket.ask(query, variables);
+    },
+  ],
+];
+
+const codes = ({ errors }: GraphQLResult) => errors?.map((error) => error.extensions.code);
+const repeat = (count: number, text: (i: number) => string) =>
+  Array.from({ length: count }, (_, i) => text(i)).join(' ');
+/** `{ viewer { user { … } } }`, so many levels deep. */
+const deep = (levels: number) =>
+  `{ viewer { chatrooms(first: 1) { nodes ${'{ lastMessage { chatroom '.repeat((levels - 4) / 2)}{ id } ${'} }'.repeat((levels - 4) / 2)} } } }`;
+
+describe.each(transports)('over %s', (_, open) => {
+  test('what is as large as it may be is answered, and what is larger is refused with one error that says what to do', async () => {
+    const { url } = await startTestServer();
+    const ask = open(url);
+    const just = [
+      deep(10),
+      `{ ${repeat(15, (i) => `a${i}: __typename`)} }`,
+      `{ viewer ${'@include(if: true) '.repeat(1)}{ ${repeat(4, () => 'id @skip(if: false)')} } }`,
+      `{ nodes(ids: [${repeat(987, () => '"x"')}]) { id } }`,
+    ];
+    for (const query of just)
+      expect(codes(await ask(query)) ?? [], query.slice(0, 80)).not.toContain('QUERY_TOO_COMPLEX');
+    const over: [string, RegExp][] = [
+      [deep(12), /at most 10 levels/],
+      // However it is put together.
+      [
+        `{ viewer { ...A } } fragment A on Viewer { chatrooms { ...B } } fragment B on ChatroomConnection { nodes { ... on Chatroom { lastMessage { chatroom { lastMessage { chatroom { lastMessage { chatroom { lastMessage { id } } } } } } } } } }`,
+        /at most 10 levels/,
+      ],
+      [`{ ${repeat(16, (i) => `a${i}: __typename`)} }`, /at most 15 aliases/],
+      [`{ ...F ...F } fragment F on Query { ${repeat(8, (i) => `a${i}: __typename`)} }`, /at most 15 aliases/],
+      [`{ ${repeat(6, () => '__typename @skip(if: false)')} }`, /at most 5 directives/],
+      [`{ __typename ${'@nonsense'.repeat(10)} }`, /at most 5 directives/],
+      [`{ nodes(ids: [${repeat(990, () => '"x"')}]) { id } }`, /at most 1000 words/],
+    ];
+    for (const [query, sentence] of over) {
+      const result = await ask(query);
+      expect(codes(result), query.slice(0, 80)).toEqual(['QUERY_TOO_COMPLEX']);
+      expect(result.errors?.[0]?.message).toMatch(sentence);
+      expect(Object.keys(result.errors?.[0]?.extensions ?? {})).toEqual(['code']);
+      // And again, when the server knows the document.
+      expect(codes(await ask(query))).toEqual(['QUERY_TOO_COMPLEX']);
+    }
+  });
+
+  test('lists count by what is asked of them, in variables too and whichever operation of a document is chosen', async () => {
+    const { url } = await startTestServer({ env: { MAX_COMPLEXITY: '200' } });
+    const ask = open(url);
+    const PAGE = 'query ($n: Int) { viewer { chatrooms(first: $n) { edges { cursor node { id } } } } }';
+    expect((await ask(PAGE, { n: 40 })).errors).toBeUndefined();
+    expect(codes(await ask(PAGE, { n: 70 }))).toEqual(['QUERY_TOO_COMPLEX']);
+    // By default a page has 20 items; backwards it is the same.
+    expect((await ask(PAGE)).errors).toBeUndefined();
+    expect(codes(await ask('{ viewer { chatrooms(last: 100) { nodes { id name topic } } } }'))).toEqual([
+      'QUERY_TOO_COMPLEX',
+    ]);
+    expect(codes(await ask('{ viewer { chatrooms { nodes { messages { nodes { id } } } } } }'))).toEqual([
+      'QUERY_TOO_COMPLEX',
+    ]);
+    // What is no page at all is for the field to refuse.
+    expect(codes(await ask(PAGE, { n: 'many' }))).toEqual(['BAD_USER_INPUT']);
+    const ids = Array.from({ length: 100 }, () => 'x');
+    expect(codes(await ask('query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }', { ids }))).toEqual([
+      'QUERY_TOO_COMPLEX',
+    ]);
+  });
+
+  test('a subscription is refused when it begins, not at each event', async () => {
+    const server = await startTestServer({ env: { MAX_COMPLEXITY: '30' } });
+    const { ann, room } = await world(server);
+    const [stream, tooMuch] = [MESSAGE_ADDED, MESSAGE_ADDED.replace('body', 'body seenBy { nodes { id username } }')];
+    const listening = ann.connect().subscribe(stream, { room });
+    await listening.taken();
+    await send(ann, room, 'hello');
+    expect((await listening.next()).message.body).toBe('hello');
+    expect(await ann.connect().subscribe(tooMuch, { room }).ended).toMatchObject([
+      { extensions: { code: 'QUERY_TOO_COMPLEX' } },
+    ]);
+    const sse = await fetch(`${server.url}/graphql`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        accept: 'text/event-stream',
+        authorization: `Bearer ${ann.accessToken}`,
+      },
+      body: JSON.stringify({ query: tooMuch, variables: { room } }),
+    });
+    expect(await sse.text()).toContain('QUERY_TOO_COMPLEX');
+  });
+
+  test('an execution ends in time, with a request id and nothing else', async () => {
+    const { url, node } = await startTestServer({ env: { EXECUTION_SECONDS: '1' } });
+    const lock = node.database.transaction(async (query) => {
+      await query(sql`LOCK TABLE users IN ACCESS EXCLUSIVE MODE`);
+      const result = await open(url)(
+        'mutation { signIn(input: { usernameOrEmail: "ann", password: "correct horse" }) { accessToken } }',
+      );
+      await query(sql`SELECT 1`);
+      return result;
+    });
+    const { errors } = await lock;
+    expect(errors?.[0]?.extensions).toEqual({
+      code: 'INTERNAL_SERVER_ERROR',
+      requestId: expect.stringMatching(/^[\w-]{8,64}$/) as unknown,
+    });
+    expect(JSON.stringify(errors)).not.toMatch(/ms\.|longer|at .*\.ts/);
+  });
+
+  test('the schema can be read by GraphiQL and codegen in development, and by nobody where INTROSPECTION is off', async () => {
+    const on = open((await startTestServer()).url);
+    for (const options of [{}, { inputValueDeprecation: true, schemaDescription: true, specifiedByUrl: true }]) {
+      const { data, errors } = await on(getIntrospectionQuery(options));
+      expect(errors).toBeUndefined();
+      expect(data.__schema.types.length).toBeGreaterThan(50);
+    }
+    expect((await on('{ nodez }')).errors?.[0]?.message).toContain('Did you mean "node"');
+    const off = open((await startTestServer({ env: { INTROSPECTION: 'off' } })).url);
+    for (const query of [
+      getIntrospectionQuery(),
+      '{ __type(name: "User") { name } }',
+      '{ ...F } fragment F on Query { a: __schema { types { name } } }',
+    ])
+      expect(codes(await off(query)), query).toEqual(['BAD_USER_INPUT']);
+    // Nor can it be guessed.
+    for (const [query, variables] of [
+      ['{ nodez { id } }'],
+      ['{ user(usernam: "x") { id } }'],
+      ['{ node(id: "x") { username } }'],
+      ['mutation { createChatroom(input: { kind: GROOP, nam: "x" }) { chatroom { id } } }'],
+      [
+        'mutation ($input: CreateChatroomInput!) { createChatroom(input: $input) { chatroom { id } } }',
+        { input: { kind: 'GROOP', nam: 'x' } },
+      ],
+      ['query ($x: Usr) { viewer { id } }'],
+    ] as [string, object?][]) {
+      const result = await off(query, variables);
+      expect(result.errors?.length, query).toBeGreaterThan(0);
+      expect(JSON.stringify(result)).not.toContain('Did you mean');
+    }
+  });
+});
+
+describe('over HTTP alone', () => {
+  test('a body of 100 KB is read, a larger one is answered with 413, however it is sent', async () => {
+    const { url } = await startTestServer();
+    const post = (bytes: number, stream: boolean) => {
+      const head = '{"query":"{ viewer { id } }","variables":{"x":"';
+      const text = `${head}${'x'.repeat(bytes - head.length - 3)}"}}`;
+      return fetch(`${url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: stream ? new Blob([text]).stream() : text,
+        duplex: 'half',
+      } as RequestInit);
+    };
+    for (const stream of [false, true]) {
+      expect((await post(102_400, stream)).status).toBe(200);
+      const refused = await post(102_401, stream);
+      expect(refused.status).toBe(413);
+      expect(await refused.json()).toMatchObject({ errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
+    }
+  });
+});

@@ -1,0 +1,144 @@
+import { buildSchema } from '../../src/schema.ts';
+import { describe, expect, test } from 'vitest';
+import { addressOf, networkOf } from '../../src/limits/address.ts';
+import { COSTS } from '../../src/limits/rates.ts';
+import { connect, type GraphQLResult, type Person, request, signUp } from '../support/client.ts';
+import { hasRedis, startRedis } from '../support/redis.ts';
+import { createTestDatabase, startTestServer } from '../support/server.ts';
+import { MESSAGE_ADDED, SEND, send, world } from '../support/world.ts';
+
+const QUERY = '{ viewer { id } }';
+const bearer = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
+const codes = ({ errors }: GraphQLResult) => (errors ?? []).map((error) => error.extensions.code);
+
+/** People and a room made where nothing is limited, and a server on the same database where it is. */
+async function limitedWorld(env: Record<string, string>, redisUrl?: string) {
+  const free = await startTestServer({ databaseUrl: await createTestDatabase(), ...(redisUrl ? { redisUrl } : {}) });
+  const made = await world(free);
+  const start = () =>
+    startTestServer({
+      databaseUrl: free.databaseUrl,
+      ...(redisUrl ? { redisUrl } : {}),
+      env: { RATE_LIMITS: 'on', ...env },
+    });
+  return { ...made, free, start, server: await start() };
+}
+
+/** So many messages in one operation, by aliases. */
+const sends = (count: number) =>
+  `mutation ($room: ID!) { ${Array.from({ length: count }, (_, i) => `m${i}: sendMessage(input: { chatroomId: $room, body: "${i}" }) { message { number } }`).join(' ')} }`;
+
+test('every mutation that has a price of its own is in the schema', () => {
+  const mutations = Object.keys(buildSchema().getMutationType()?.getFields() ?? {});
+  expect(Object.keys(COSTS).filter((name) => !mutations.includes(name))).toEqual([]);
+});
+
+describe('each field of a mutation is charged', () => {
+  test.each(['HTTP', 'WebSocket'])('over %s: of ten messages in one operation, six are paid for', async (transport) => {
+    const { ann, ben, room, server, free } = await limitedWorld({ RATE_PER_USER: '30' });
+    const there = ann.at(server.url);
+    const connection = there.connect();
+    const ask = (query: string, variables?: object): Promise<GraphQLResult> =>
+      transport === 'HTTP' ? request(server.url, query, variables, bearer(ann)) : connection.ask(query, variables);
+    const result = await ask(sends(10), { room });
+    expect(codes(result)).toEqual(Array(4).fill('RATE_LIMITED'));
+    expect(Object.values(result.data).filter((field) => field !== null)).toHaveLength(6);
+    const retryAfterMs = result.errors?.[0]?.extensions['retryAfterMs'];
+    expect(retryAfterMs).toBeGreaterThan(0);
+    expect(retryAfterMs).toBeLessThanOrEqual(60_000);
+    expect(result.errors?.[0]?.message).toMatch(/^That was too much at once\. Try again in \d+ s\.$/);
+    // Nothing more goes, over either transport and not for reading either.
+    expect(codes(await ask(QUERY))).toEqual(['RATE_LIMITED']);
+    expect(await there.refused(QUERY)).toBe('RATE_LIMITED');
+    expect(await connection.subscribe(MESSAGE_ADDED, { room }).ended).toMatchObject([
+      { extensions: { code: 'RATE_LIMITED' } },
+    ]);
+    // Others go on, and what was refused has not happened.
+    expect((await send(ben.at(server.url), room, 'mine')).number).toBe(7);
+    expect((await send(ann.at(free.url), room, 'elsewhere')).number).toBe(8);
+  });
+
+  test('queries and the beginnings of subscriptions cost one; what a stream brings costs nothing', async () => {
+    const { ann, ben, room, server, free } = await limitedWorld({ RATE_PER_USER: '4' });
+    const there = ann.at(server.url);
+    await there.ask(QUERY);
+    const stream = there.connect().subscribe(MESSAGE_ADDED, { room });
+    await stream.taken();
+    for (let i = 0; i < 8; i += 1) await send(ben.at(free.url), room, `${i}`);
+    expect(await stream.take(8)).toHaveLength(8);
+    await there.ask(QUERY);
+    await there.ask(QUERY);
+    expect(await there.refused(QUERY)).toBe('RATE_LIMITED');
+  });
+});
+
+test('who is signed out is counted by address, and so are attempts that are refused', async () => {
+  const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '640' } });
+  await signUp(url, 'ann');
+  await signUp(url, 'ben');
+  const third = () =>
+    request(url, `mutation { signUp(input: { username: "cem", password: "correct horse" }) { accessToken } }`);
+  expect(codes(await third())).toEqual(['RATE_LIMITED']);
+  expect(codes(await connect(url).ask(QUERY))).toEqual(['RATE_LIMITED']);
+  // Without a token nobody is asked for more than their address.
+  const other = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '9' } });
+  const nobody = () => request(other.url, SEND, { input: { chatroomId: 'x', body: 'x' } });
+  expect(codes(await nobody())).toEqual(['UNAUTHENTICATED']);
+  expect(codes(await nobody())).toEqual(['RATE_LIMITED']);
+});
+
+test('X-Forwarded-For counts as far as proxies are trusted, for sessions too', async () => {
+  const SIGN_UP = `mutation ($name: String!) { signUp(input: { username: $name, password: "correct horse" }) { viewer { sessions { nodes { ipAddress } } } } }`;
+  const from = (url: string, name: string, forwarded: string) =>
+    request(url, SIGN_UP, { name }, { 'x-forwarded-for': forwarded });
+  const addressIn = ({ data }: GraphQLResult) => data.signUp.viewer.sessions.nodes[0].ipAddress as string;
+  const env = { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '500' };
+  const direct = await startTestServer({ env });
+  expect(addressIn(await from(direct.url, 'ann', '203.0.113.7'))).toBe('127.0.0.1');
+  // Whoever says to come from elsewhere is not believed.
+  expect(codes(await from(direct.url, 'ben', '203.0.113.8'))).toEqual(['RATE_LIMITED']);
+  const behind = await startTestServer({ env: { ...env, TRUSTED_PROXIES: '1' } });
+  expect(addressIn(await from(behind.url, 'ann', '198.51.100.1, 203.0.113.7'))).toBe('203.0.113.7');
+  expect(codes(await from(behind.url, 'ben', '198.51.100.2, 203.0.113.7'))).toEqual(['RATE_LIMITED']);
+  expect(addressIn(await from(behind.url, 'ben', '203.0.113.8'))).toBe('203.0.113.8');
+  expect(addressIn(await from(behind.url, 'cem', 'unknown'))).toBe('127.0.0.1');
+});
+
+test('an IPv6 address counts by its network, and IPv4 as what it is', () => {
+  expect(networkOf('2001:db8:1:2:3:4:5:6')).toBe('2001:db8:1:2');
+  expect(networkOf('2001:db8:1:2::1')).toBe('2001:db8:1:2');
+  expect(networkOf('2001:db8::1')).toBe('2001:db8:0:0');
+  expect(networkOf('::1')).toBe('0:0:0:0');
+  expect(networkOf('203.0.113.7')).toBe('203.0.113.7');
+  expect(addressOf('::ffff:203.0.113.7', undefined, 0)).toBe('203.0.113.7');
+  expect(addressOf('10.0.0.1', '1.1.1.1, 2.2.2.2, 3.3.3.3', 2)).toBe('2.2.2.2');
+  expect(addressOf('10.0.0.1', '1.1.1.1', 2)).toBe('10.0.0.1');
+});
+
+describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', () => {
+  test('all nodes count together', async () => {
+    const redis = await startRedis();
+    const { ann, room, server, start } = await limitedWorld({ RATE_PER_USER: '22' }, redis.url);
+    const [here, there] = [ann.at(server.url), ann.at((await start()).url)];
+    for (const person of [here, there, here, there]) await send(person, room, 'hello');
+    expect(await there.refused(SEND, { input: { chatroomId: room, body: 'x' } })).toBe('RATE_LIMITED');
+    expect(await here.refused(QUERY)).toBe('RATE_LIMITED');
+  });
+
+  test.each(['SIGKILL', 'SIGSTOP'] as const)(
+    'while Redis is away (%s) nobody is refused or kept waiting for it, and each node counts for itself',
+    async (signal) => {
+      const redis = await startRedis();
+      const { ann, room, server } = await limitedWorld({ RATE_PER_USER: '22' }, redis.url);
+      const there = ann.at(server.url);
+      await send(there, room, 'before');
+      redis.signal(signal);
+      const began = performance.now();
+      for (let i = 0; i < 4; i += 1) await send(there, room, 'while it is away');
+      // Two counts for each, a tenth of a second at most; with the machine's noise still far from Redis's own time-outs.
+      expect(performance.now() - began).toBeLessThan(5_000);
+      expect(await there.refused(SEND, { input: { chatroomId: room, body: 'x' } })).toBe('RATE_LIMITED');
+      if (signal === 'SIGSTOP') redis.signal('SIGCONT');
+    },
+  );
+});

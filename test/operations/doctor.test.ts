@@ -1,0 +1,123 @@
+import pg from 'pg';
+import { describe, expect, inject, test } from 'vitest';
+import { administer } from '../../src/admin/admin.ts';
+import { parseConfig } from '../../src/config.ts';
+import { createTestDatabase } from '../support/server.ts';
+import { PRODUCTION } from '../support/config.ts';
+import { runProgram } from '../support/process.ts';
+import { hasRedis, startRedis } from '../support/redis.ts';
+
+/** What the doctor says of a database and a Redis: its lines, and whether it failed. */
+async function examine(databaseUrl: string, env: Record<string, string> = {}) {
+  const tools = { config: parseConfig(env), nodeVersion: process.versions.node, readInput: () => Promise.resolve('') };
+  const { text, failed } = await administer(['doctor'], tools, () =>
+    Promise.resolve({ url: databaseUrl, stop: () => Promise.resolve() }),
+  );
+  return { lines: text.split('\n'), text, failed };
+}
+
+async function run(url: string, ...statements: string[]): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  for (const statement of statements) await client.query(statement);
+  return client;
+}
+
+test('a database that is as it should be has no fault, and each thing is named that was looked at', async () => {
+  const { text } = await examine(await createTestDatabase());
+  expect(text).toMatch(/ok {6}Node is \d/);
+  expect(text).toMatch(/ok {6}PostgreSQL is 1\d/);
+  expect(text).toMatch(/ok {6}synchronous_commit is on/);
+  expect(text).toContain('ok      The encoding is UTF8.');
+  expect(text).toContain('ok      All migrations are applied.');
+  expect(text).toContain('ok      The clocks of this machine and of the database agree.');
+  // The database of the tests keeps nothing over a crash, and says so.
+  expect(text).toContain('fault   fsync or full_page_writes is off');
+});
+
+test('settings that lose what was acknowledged are faults', async () => {
+  const url = await createTestDatabase();
+  const name = new URL(url).pathname.slice(1);
+  const client = await run(url, `ALTER DATABASE ${name} SET synchronous_commit = off`);
+  await client.end();
+  const { text, failed } = await examine(url);
+  expect(text).toContain('fault   synchronous_commit is off: a message that was acknowledged may be lost in a crash.');
+  expect(failed).toBe(true);
+});
+
+test('migrations that are pending, changed or unknown are named, and what to do', async () => {
+  const url = await createTestDatabase();
+  const client = await run(
+    url,
+    `DELETE FROM _prisma_migrations WHERE migration_name = '20261121130000_suspension'`,
+    `UPDATE _prisma_migrations SET checksum = 'other' WHERE migration_name = '20261121090000_accounts'`,
+    `UPDATE _prisma_migrations SET migration_name = '2999_newer' WHERE migration_name = '20261121100000_push'`,
+  );
+  await client.end();
+  const { text, failed } = await examine(url);
+  expect(text).toMatch(/fault {3}The database lacks .*20261121130000_suspension\. Run: npm run migrate/);
+  expect(text).toMatch(/fault {3}The database has another 20261121090000_accounts than this version/);
+  expect(text).toMatch(/warning The database has 2999_newer of a newer version/);
+  expect(failed).toBe(true);
+});
+
+test('an empty database and one that does not answer are faults, not crashes', async () => {
+  const url = await createTestDatabase();
+  const empty = inject('postgresUrl').replace(/parley$/, 'postgres');
+  expect((await examine(empty)).text).toMatch(/fault {3}The database lacks 20261121000000_first_conversation/);
+  const nowhere = await examine(url.replace(/@[^/]+/, '@127.0.0.1:1'));
+  expect(nowhere.text).toMatch(/fault {3}The database does not answer: .*ECONNREFUSED/);
+  expect(nowhere.failed).toBe(true);
+});
+
+test('a transaction that writes for long, jobs that failed for good, and a loaded dump are noticed', async () => {
+  const url = await createTestDatabase();
+  const client = await run(
+    url,
+    `SELECT graphile_worker.add_job('send_mail', '{}', max_attempts => 1)`,
+    `UPDATE graphile_worker._private_jobs SET attempts = 1, last_error = 'The mail server is gone'`,
+    `INSERT INTO chatrooms (kind) VALUES ('GROUP')`,
+    `INSERT INTO events (chatroom_id, seq, kind, xid) SELECT id, 1, 'CHATROOM_UPDATED', '999999999999' FROM chatrooms`,
+  );
+  await client.end();
+  const { text } = await examine(url);
+  expect(text).toContain('warning 1 jobs have failed for the last time, such as with: The mail server is gone.');
+  expect(text).toMatch(/fault {3}The log has transactions that this server has yet to see: a backup was loaded/);
+});
+
+describe.skipIf(!hasRedis())('Redis', () => {
+  test('is looked at: version, what it does when it is full, how long it takes, its clock', async () => {
+    const redis = await startRedis();
+    const url = await createTestDatabase();
+    const { text } = await examine(url, { REDIS_URL: redis.url });
+    expect(text).toMatch(/ok {6}Redis is \d/);
+    expect(text).toContain('ok      Redis has no limit of memory.');
+    expect(text).toMatch(/(ok {6}|warning )Redis takes [\d.]+ ms there and back/);
+    expect(text).toContain('ok      The clocks of this machine and of Redis agree.');
+    await redis.command('CONFIG', 'SET', 'maxmemory', '100mb');
+    await redis.command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
+    expect((await examine(url, { REDIS_URL: redis.url })).text).toContain('warning Redis drops keys when it is full');
+    redis.signal('SIGKILL');
+    const gone = await examine(url, { REDIS_URL: redis.url });
+    expect(gone.text).toContain('fault   Redis does not answer');
+    expect(gone.failed).toBe(true);
+  });
+});
+
+test('settings that are let pass but are doubtful are named', async () => {
+  const { text } = await examine(await createTestDatabase(), {
+    ...PRODUCTION,
+    AUTH_SECRETS_ACCEPTED: PRODUCTION.AUTH_SECRET.toLowerCase(),
+  });
+  for (const name of ['AUTH_SECRETS_ACCEPTED is set', 'SMTP_URL is not set', 'METRICS_TOKEN is not set'])
+    expect(text).toContain(`warning ${name}`);
+  expect(text).toContain('warning DATABASE_URL goes to another machine without TLS');
+});
+
+test('the program prints it and ends with 1 where there is a fault', { timeout: 60_000 }, async () => {
+  const url = await createTestDatabase();
+  const { code, output } = await runProgram({ DATABASE_URL: url }, 'admin', 'doctor');
+  expect(output).toContain('fault   fsync');
+  expect(output).toMatch(/\d faults?, \d+ warnings?\.\n$/);
+  expect(code).toBe(1);
+});

@@ -1,0 +1,136 @@
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { request as httpsRequest } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
+import { createClient } from 'graphql-ws';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import WebSocket from 'ws';
+import { createTestDatabase, startTestServer } from '../support/server.ts';
+import { MESSAGE_ADDED, send, world } from '../support/world.ts';
+
+const nginx = find('nginx');
+
+function find(program: string): string | null {
+  try {
+    return execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim();
+  } catch {
+    return null;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+/** The example's own text, with the addresses of two nodes and of this test in place of those that it shows. */
+async function startNginx(nodes: string[]): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), 'parley-nginx-'));
+  await chmod(folder, 0o755);
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
+  await promisify(execFile)('openssl', [
+    ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-subj', '/CN=chat.example.org'],
+    ...['-keyout', key, '-out', certificate],
+  ]);
+  const [port, plainPort] = [await freePort(), await freePort()];
+  const [one = '', two = ''] = nodes.map((url) => new URL(url).host);
+  const example = (await readFile(new URL('../../deploy/nginx.conf', import.meta.url), 'utf8'))
+    .replace('127.0.0.1:4000', one)
+    .replace('127.0.0.1:4001', two)
+    .replace('listen 443 ssl', `listen 127.0.0.1:${port} ssl`)
+    .replace('listen 80;', `listen 127.0.0.1:${plainPort};`)
+    .replace(/\/etc\/letsencrypt\S+fullchain\.pem/, certificate)
+    .replace(/\/etc\/letsencrypt\S+privkey\.pem/, key);
+  const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${folder}/${name};`,
+  );
+  const config = `daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {}
+    http { access_log off; ${places.join(' ')}
+    ${example} }`;
+  await writeFile(join(folder, 'nginx.conf'), config);
+  const words = ['-c', join(folder, 'nginx.conf'), '-p', folder, '-e', join(folder, 'error.log')];
+  await promisify(execFile)(nginx ?? '', ['-t', ...words]);
+  const server = spawn(nginx ?? '', words, { stdio: 'ignore' });
+  const exited = once(server, 'exit');
+  onTestFinished(async () => {
+    server.kill('SIGTERM');
+    await exited;
+  });
+  await expect
+    .poll(() =>
+      ask(port, { query: '{ viewer { id } }' }).then(
+        () => true,
+        () => false,
+      ),
+    )
+    .toBe(true);
+  return port;
+}
+
+/** Asks as a client out there does; the certificate is the test's own. */
+async function ask(port: number, body: object, headers: Record<string, string> = {}) {
+  const request = httpsRequest({
+    ...{ host: '127.0.0.1', port, path: '/graphql', method: 'POST', rejectUnauthorized: false, agent: false },
+    headers: { 'content-type': 'application/json', host: 'chat.example.org', ...headers },
+  });
+  request.end(JSON.stringify(body));
+  const [response] = await once(request, 'response');
+  return { status: response.statusCode as number, headers: response.headers, answer: JSON.parse(await text(response)) };
+}
+
+describe.skipIf(!nginx || !find('openssl'))('behind nginx, as deploy/nginx.conf has it', { timeout: 120_000 }, () => {
+  test('HTTP and WebSocket reach the nodes, which know the client’s address and the proxy’s name of the request', async () => {
+    const databaseUrl = await createTestDatabase();
+    const env = { TRUSTED_PROXIES: '1', PUBLIC_URL: 'https://chat.example.org' };
+    const one = await startTestServer({ databaseUrl, env });
+    const two = await startTestServer({ databaseUrl, env });
+    const port = await startNginx([one.url, two.url]);
+    const { ann, ben, room } = await world(one);
+
+    const client = createClient({
+      url: `wss://127.0.0.1:${port}/graphql`,
+      connectionParams: { authorization: `Bearer ${ben.accessToken}` },
+      webSocketImpl: class extends WebSocket {
+        constructor(url: string, protocol: string) {
+          super(url, protocol, { rejectUnauthorized: false, headers: { origin: 'https://chat.example.org' } });
+        }
+      },
+    });
+    onTestFinished(async () => {
+      await client.dispose();
+    });
+    const events = client.iterate<any>({ query: MESSAGE_ADDED, variables: { room } });
+    const first = events.next();
+    await expect.poll(() => one.node.open.streams + two.node.open.streams).toBe(1);
+    await send(ann, room, 'through the proxy');
+    expect((await first).value.data.messageAdded.message.body).toBe('through the proxy');
+
+    const mine = await ask(
+      port,
+      { query: '{ viewer { user { username } } }' },
+      { authorization: `Bearer ${ann.accessToken}` },
+    );
+    expect(mine.answer.data.viewer.user.username).toBe('ann');
+    expect(mine.headers['x-request-id']).toMatch(/^[0-9a-f]{32}$/);
+    const SIGN_UP =
+      'mutation { signUp(input: { username: "from.afar", password: "a long password" }) { accessToken } }';
+    // What a client claims of where it comes from is not believed: the proxy adds what it sees.
+    const { answer } = await ask(port, { query: SIGN_UP }, { 'x-forwarded-for': '192.0.2.7' });
+    const sessions = await ask(
+      port,
+      { query: '{ viewer { sessions { nodes { ipAddress } } } }' },
+      { authorization: `Bearer ${answer.data.signUp.accessToken}` },
+    );
+    expect(sessions.answer.data.viewer.sessions.nodes).toEqual([{ ipAddress: '127.0.0.1' }]);
+  });
+});

@@ -1,0 +1,21 @@
+import { ConfigError, parseConfig } from '../../src/config.ts';
+
+/** What is said of settings that are refused; that none is fails the test. */
+export function refusal(env: Record<string, string>): string {
+  try {
+    parseConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+  throw new Error('These settings were not refused.');
+}
+
+/** Settings that production takes; the servers are nobody's, for tests that do not turn to them. */
+export const PRODUCTION = {
+  NODE_ENV: 'production',
+  DATABASE_URL: 'postgresql://elsewhere/parley',
+  REDIS_URL: 'redis://127.0.0.1:1',
+  AUTH_SECRET: 'k3Vq8sJwZr1mPd7XyB4nLf0tGh6CuEa9oR2iQwTzMxNbYvUe',
+  PUBLIC_URL: 'https://chat.example.org',
+};
