@@ -1,5 +1,8 @@
 import { spawn } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { isObjectType, parse, specifiedRules, validate } from 'graphql';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { buildSchema } from '../src/schema.ts';
@@ -46,7 +49,7 @@ describe.each(examples.filter(([name]) => /^follow|^listen|^clients/.test(name))
     await send(ann, room, 'before');
     const { chatroom } = await ben.ask('query ($id: ID!) { chatroom(id: $id) { cursor } }', { id: room });
     const after = name === 'listen.mjs' ? [chatroom.cursor as string] : [];
-    const output = run(name, server.url, [ben.accessToken, room, ...after]);
+    const output = start(process.execPath, [`examples/${name}`, ben.accessToken, room, ...after], server.url);
     // Not before it listens: what came before is told by those alone that ask for it.
     const isScript = name === 'clients/graphql-request.mjs';
     if (!isScript) await expect.poll(() => server.node.open.streams).toBe(1);
@@ -55,21 +58,39 @@ describe.each(examples.filter(([name]) => /^follow|^listen|^clients/.test(name))
   });
 });
 
-/** Runs an example until the end of the test; answers what it has printed. */
-function run(name: string, url: string, args: string[]): () => string {
-  const child = spawn(process.execPath, [`examples/${name}`, ...args], {
-    env: {
-      PATH: process.env['PATH'],
-      PARLEY_URL: `${url}/graphql`,
-      PARLEY_WS: `${url.replace('http', 'ws')}/graphql`,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
+/** Runs a program until the end of the test; answers what it has printed. */
+function start(command: string, args: string[], url: string, cwd = fileURLToPath(root)): () => string {
+  const env = {
+    PATH: process.env['PATH'],
+    PARLEY_URL: `${url}/graphql`,
+    PARLEY_WS: `${url.replace('http', 'ws')}/graphql`,
+  };
+  // A group of its own, so that what it starts ends with it.
+  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  onTestFinished(() => {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
   });
-  onTestFinished(() => void child.kill('SIGKILL'));
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
   return () => output;
 }
+
+test('the conversation with curl goes as it is written', async () => {
+  const { url } = await startTestServer();
+  const [signUp = '', openRoom = '', listen = '', comeBack = ''] = blocks(
+    await read('docs/first-conversation.md'),
+    'sh',
+  );
+  const untilHeard = 'until grep -q Hello heard; do read -rt 0.1 <> <(:); done';
+  const folder = await mkdtemp(join(tmpdir(), 'parley-conversation-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  await symlink(fileURLToPath(new URL('examples', root)), join(folder, 'examples'));
+  const commands = ['set -m', signUp, openRoom, listen, untilHeard, comeBack].join('\n');
+  const output = start('bash', ['-c', commands.replaceAll('localhost:4000', new URL(url).host)], url, folder);
+  await expect.poll(output).toMatch(/^4 cara: three/m);
+  expect(output()).toContain('one room');
+  expect(output().match(/^\d+ cara: \w+/gm)).toEqual(['1 cara: Hello', '2 cara: one', '3 cara: two', '4 cara: three']);
+});
 
 test.each(pages)('the links of $name lead to files that are there', async ({ name, text }) => {
   const links = [...text.matchAll(/\]\((?!https?:|#|mailto:)([^)\s#]+)/g)].map(([, link = '']) => link);

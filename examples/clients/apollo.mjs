@@ -57,12 +57,11 @@ const ADDED = gql`
   ${MESSAGE}
 `;
 
-const history = client.watchQuery({ query: HISTORY, variables: { room } });
-history.subscribe(({ data }) => {
+const { data } = await client.query({ query: HISTORY, variables: { room } });
+client.watchQuery({ query: HISTORY, variables: { room } }).subscribe(({ data }) => {
   const last = data?.chatroom?.messages.edges.at(-1)?.node;
   if (last) console.log(`${last.number} ${last.sender?.username ?? ''}: ${last.body}`);
 });
-const { data } = await history.result();
 client
   .subscribe({ query: ADDED, variables: { room, after: data.chatroom.cursor } })
   .subscribe(({ data: { messageAdded } }) => addMessage(client.cache, room, messageAdded.message));
