@@ -108,7 +108,7 @@ export const variables = {
     .describe('A JSON file of documents by their ids, such as persisted-documents.json; then no others are executed.'),
   MAX_DEPTH: count(10, 1, 100).describe('How many levels deep an operation may go, 1 to 100.'),
   MAX_TOKENS: count(1_000, 10, 100_000).describe('How many words and signs a document may have, 10 to 100000.'),
-  MAX_ALIASES: count(15, 0, 1_000).describe('How many aliases an operation may have, 0 to 1000.'),
+  MAX_ALIASES: count(15, 0, 10_000).describe('How many aliases an operation may have, 0 to 10000.'),
   MAX_DIRECTIVES: count(5, 0, 1_000).describe('How many directives an operation may have, 0 to 1000.'),
   MAX_COMPLEXITY: count(5_000, 1, 1_000_000).describe(
     'How many fields an operation may ask for, with all items of its lists, 1 to 1000000.',
