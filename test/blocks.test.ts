@@ -252,7 +252,8 @@ const checks: Record<string, (world: World) => Promise<void>> = {
       (event) => event.unreadCount > 0,
     );
     expect(heard.map((events) => events.at(-1))).toEqual([{ unreadCount: 1 }, { unreadCount: 1 }]);
-    expect(heard[0]?.filter((event) => event.unreadCount > 0)).toHaveLength(1);
+    // Told twice perhaps, if the first look came late; but never of what b has said.
+    expect(heard[0]?.every((event) => event.unreadCount <= 1)).toBe(true);
   },
   'being seen by all': async (w) => {
     const seen = async (person: Person) => {
