@@ -247,6 +247,20 @@ async function happen(ann: Person, ben: Person, room: string): Promise<void> {
   await device.closed;
 }
 
+test('a client that does not read its goodbye does not hold up the end', { timeout: 20_000 }, async () => {
+  const server = await startTestServer();
+  const { ann } = await world(server);
+  const { client } = ann.connect();
+  await new Promise<void>((resolve) =>
+    client.on('connected', (socket) => {
+      (socket as WebSocket).pause();
+      resolve();
+    }),
+  );
+  await server.stop();
+  expect(server.node.open.sockets).toBe(0);
+});
+
 test.each(Object.entries(KINDS))(
   'a subscriber of %s who does not read, or is gone, gives everything back when the socket is cut',
   { timeout: 60_000 },

@@ -58,6 +58,8 @@ const MOST_BUFFERED = 64 * 1024;
 const SERVICE_RESTART = 1012;
 /** And 1013 as "come back later". At 4500, the library's own for what is thrown, they would give up. */
 const TRY_AGAIN_LATER = 1013;
+/** How long a socket may take to answer that it is being closed. */
+const LONGEST_GOODBYE_MS = 3_000;
 
 /** Serves GraphQL over WebSocket (graphql-transport-ws) on the HTTP server's port. */
 export function serveWebSockets(options: WebSocketServing & { server: Server; path: string }): {
@@ -152,7 +154,11 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
         socket.close(SERVICE_RESTART, 'The server restarts. Come back.');
       });
       await Promise.all(closings);
-      await graphql.dispose();
+      const ended = graphql.dispose();
+      // Whoever does not answer would be waited for half a minute.
+      await Promise.race([ended, setTimeout(LONGEST_GOODBYE_MS, undefined, { ref: false })]);
+      for (const socket of sockets.clients) socket.terminate();
+      await ended;
     },
   };
 }
