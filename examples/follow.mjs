@@ -13,5 +13,5 @@ const messages = client.subscribe(
 );
 for await (const { messageAdded } of messages) {
   const { number, body, sender } = messageAdded.message;
-  console.log(`${number} ${sender.username}: ${body}`);
+  if (sender) console.log(`${number} ${sender.username}: ${body}`);
 }

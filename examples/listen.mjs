@@ -14,5 +14,5 @@ const query = `subscription ($room: ID!, $after: String) {
 for await (const { data, errors } of client.iterate({ query, variables: { room, after } })) {
   if (errors) throw new Error(errors[0].message);
   const { cursor, message } = data.messageAdded;
-  console.log(`${message.number} ${message.sender.username}: ${message.body}   ${cursor}`);
+  console.log(`${message.number} ${message.sender?.username ?? ''}: ${message.body}   ${cursor}`);
 }
