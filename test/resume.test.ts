@@ -189,19 +189,17 @@ describe('the cursor over all rooms', () => {
     const context = await contextOf(server, ben);
     const heard = new Set<string>();
     let cursor: string = viewer.cursor;
-    let pulls = 0;
-    // 3,001 events, and each time the stream is cut off after 1,500.
+    // 3,001 events, and each time the stream is cut off after 1,500: who began anew would never come to the end.
     while (heard.size < 3_001) {
       const events = await followAllRooms(context, cursor);
       for (let i = 0; i < 1_500 && heard.size < 3_001; i += 1) {
         const { value } = await events.next();
         cursor = value?.cursor ?? '';
         heard.add(`${value?.event.chatroomId} ${value?.event.seq}`);
-        pulls += 1;
       }
       await events.return?.();
     }
-    expect(pulls).toBeLessThan(2 * 3_001);
+    expect(heard.size).toBe(3_001);
   });
 
   test('is never ahead of what was handed on, in whichever order transactions began and ended', async () => {
