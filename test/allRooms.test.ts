@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Person } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
-import { createTestDatabase, startTestServer } from './support/server.ts';
+import { createTestDatabase, holdTransaction, startTestServer, swept } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, send, world } from './support/world.ts';
 
 const ALL = `subscription ($after: String) { messageAdded(after: $after) { cursor chatroom { id } message { number body } } }`;
@@ -50,6 +50,25 @@ describe('messageAdded over all rooms', () => {
     await send(ann, room, 'eve again');
     expect(bodies(await stream.take(2))).toEqual([null, 'eve again']);
     expect(bodies(stream.received)).not.toContain('without eve');
+  });
+
+  test('begins a room that one is taken into again after the leaving, however often the sweep tells of an earlier joining', async () => {
+    const server = await startTestServer();
+    const { ann, eve, room } = await world(server);
+    // Whatever is done while a transaction is open is found by each sweep.
+    await holdTransaction(server, 'SELECT pg_current_xact_id()');
+    const stream = eve.connect().subscribe(ALL);
+    await stream.taken();
+    await ann.ask(ADD, { id: room, users: [eve.id] });
+    await send(ann, room, 'with eve');
+    expect(bodies(await stream.take(2))).toEqual([null, 'with eve']);
+    await ann.ask(REMOVE, { id: room, user: eve.id });
+    await expect.poll(() => server.node.tails.size()).toBe(0);
+    await swept(server);
+    await ann.ask(ADD, { id: room, users: [eve.id] });
+    await send(ann, room, 'eve again');
+    expect(bodies(await stream.take(2))).toEqual([null, 'eve again']);
+    expect(bodies(stream.received)).toEqual([null, 'with eve', null, 'eve again']);
   });
 
   test('resumes with what was missed in every room, rooms joined meanwhile included; repeats carry the same number', async () => {

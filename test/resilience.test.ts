@@ -4,7 +4,7 @@ import { createConnection } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import pg from 'pg';
+
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import WebSocket from 'ws';
@@ -17,7 +17,7 @@ import { createRedisLeases } from '../src/realtime/redisLeases.ts';
 import { type Person, request } from './support/client.ts';
 import { createDataDir, startProcess } from './support/process.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
-import { createTestDatabase, startTestServer, type TestServer, WIDE } from './support/server.ts';
+import { createTestDatabase, holdTransaction, startTestServer, type TestServer, WIDE } from './support/server.ts';
 import { MESSAGE_ADDED, send, world } from './support/world.ts';
 
 const FRIEND = `mutation ($id: ID!) { addFriend(input: { userId: $id }) { status } }`;
@@ -28,17 +28,6 @@ const SET_TYPING = `mutation ($id: ID!, $typing: Boolean!) { setTyping(input: { 
 const PRESENCE = `query ($name: String!) { user(username: $name) { presence { status } } }`;
 const CURSOR = 'query ($id: ID!) { chatroom(id: $id) { cursor } }';
 const log = pino({ level: 'silent' });
-
-/** Runs a statement in a transaction of its own, for which others wait until it is let go. */
-async function hold({ databaseUrl }: TestServer, statement: string, ...values: string[]): Promise<() => Promise<void>> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  const release = () => client.end();
-  onTestFinished(release);
-  await client.connect();
-  await client.query('BEGIN');
-  await client.query(statement, values);
-  return release;
-}
 
 /** The connections of the server that wait for such a lock. */
 async function waiting({ node }: TestServer, statement: string): Promise<number[]> {
@@ -114,7 +103,11 @@ describe('what goes wrong at one end of a connection', () => {
     const { ann, ben, eve } = await world(server);
     const crashes = watchForCrashes();
     const pair = [ann, ben].map(({ id }) => keyOf('User', id)).sort();
-    const release = await hold(server, 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', pair.join(':'));
+    const release = await holdTransaction(
+      server,
+      'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))',
+      pair.join(':'),
+    );
     const refused = ann.refused(FRIEND, { id: ben.id });
     await expect.poll(() => waiting(server, 'pg_advisory_xact_lock')).toHaveLength(1);
     const [pid] = await waiting(server, 'pg_advisory_xact_lock');
@@ -134,7 +127,7 @@ describe('what goes wrong at one end of a connection', () => {
     await stream.taken();
     const drop = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`;
     await (
-      await hold(server, drop)
+      await holdTransaction(server, drop)
     )();
     await expect.poll(() => send(ann, room, 'still there').catch(() => null)).not.toBeNull();
     expect((await stream.next()).message.body).toBe('still there');
@@ -144,7 +137,7 @@ describe('what goes wrong at one end of a connection', () => {
   test('clients that hang up while their stream is set up, at whatever moment, leave nothing', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
-    const release = await hold(server, 'LOCK TABLE members IN ACCESS EXCLUSIVE MODE');
+    const release = await holdTransaction(server, 'LOCK TABLE members IN ACCESS EXCLUSIVE MODE');
     const hangUp = new AbortController();
     const held = Array.from({ length: 4 }, () => openSse(ann, room, hangUp.signal));
     const sockets = Array.from({ length: 3 }, () => ann.connect());
@@ -171,13 +164,13 @@ describe('what goes wrong at one end of a connection', () => {
     const { sessionId } = await server.node.accessTokens.verify(ann.accessToken);
     let told = false;
     server.node.sweep.listen((swept) => (told = swept.ended.includes(sessionId)));
-    const first = await hold(server, 'LOCK TABLE chatrooms IN ACCESS EXCLUSIVE MODE');
+    const first = await holdTransaction(server, 'LOCK TABLE chatrooms IN ACCESS EXCLUSIVE MODE');
     const ended = openSse(ann, room, AbortSignal.timeout(20_000));
     await expect.poll(() => waiting(server, 'chatrooms')).toHaveLength(1);
     await ann.ask('mutation { signOut { ok } }');
     await expect.poll(() => told).toBe(true);
     // Sweeps tell it again while a transaction is under way that is older than it.
-    const second = await hold(server, 'LOCK TABLE members IN ACCESS EXCLUSIVE MODE');
+    const second = await holdTransaction(server, 'LOCK TABLE members IN ACCESS EXCLUSIVE MODE');
     await first();
     await expect.poll(() => told).toBe(false);
     await second();
@@ -200,7 +193,7 @@ describe('what goes wrong at one end of a connection', () => {
       // The stream has found ben to be a member, and has not yet looked at the log.
       await requireMembership(context, id);
       await happen(ann, room);
-      const release = await hold(server, 'LOCK TABLE messages IN SHARE MODE');
+      const release = await holdTransaction(server, 'LOCK TABLE messages IN SHARE MODE');
       let told = false;
       server.node.sweep.listen((swept) => (told ||= swept.ended.includes(id ?? '')));
       await ann.ask(DELETE, { id: room });

@@ -8,7 +8,7 @@ import { createContext } from '../src/node.ts';
 import { decodeAllRoomsCursor } from '../src/realtime/cursor.ts';
 import { createReach } from '../src/realtime/reach.ts';
 import type { Person } from './support/client.ts';
-import { startTestServer, type TestServer } from './support/server.ts';
+import { startTestServer, swept, type TestServer } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, send, world } from './support/world.ts';
 
 const ALL = `subscription ($after: String) { messageAdded(after: $after) { cursor message { number body } } }`;
@@ -53,21 +53,6 @@ const append = (query: Database['query'], chatroomId: string, count = 1) =>
     INSERT INTO events (chatroom_id, seq, kind) SELECT id, seq + n, 'CHATROOM_UPDATED' FROM room, generate_series(1, ${count}) n`);
 const happen = (server: TestServer, room: string, count: number) =>
   append(server.node.database.query, keyOf('Chatroom', room) ?? '', count);
-
-/** Waits for a sweep that has begun since. */
-async function swept({ node }: TestServer): Promise<void> {
-  // One may be under way, which does not count.
-  for (let looks = 0; looks < 2; looks += 1) {
-    const look = new Promise<void>((resolve) => {
-      const stop = node.sweep.listen(() => {
-        stop();
-        resolve();
-      });
-    });
-    node.sweep.announce();
-    await look;
-  }
-}
 
 /** How many events of a room a cursor over all rooms takes for known which are after `seq`. */
 async function skipped({ node }: TestServer, cursor: string, chatroomId: string, seq: number): Promise<number> {

@@ -37,6 +37,8 @@ export async function followAllRooms(
   const events = follow(context, []);
   /** Rooms of which it is not known whether the viewer is a member again. */
   const asked = new Set<string>();
+  /** Where the viewer has lost a room: what a sweep tells of a joining before that, the stream has come past. */
+  const lost = new Map<string, number>();
   let started = false;
   const isDue = (chatroomId: string, seq: number) =>
     !started || asked.has(chatroomId) || (events.position(chatroomId) ?? seq) < seq;
@@ -50,7 +52,8 @@ export async function followAllRooms(
   let reach: Reach | null = null;
   function take({ snapshot, rooms }: Swept, reach: Reach): void {
     for (const { chatroomId, joined } of rooms) {
-      const joins = joined?.filter((join) => join.userId === userId).map((join) => join.seq) ?? [];
+      const known = lost.get(chatroomId) ?? 0;
+      const joins = joined?.filter((join) => join.userId === userId && join.seq > known).map(({ seq }) => seq) ?? [];
       // From the first on: who left and came back in between was a member of what lies before.
       if (joins.length > 0) events.add(chatroomId, Math.min(...joins) - 1);
     }
@@ -86,6 +89,7 @@ export async function followAllRooms(
     const cursor = encodeAllRoomsCursor(databaseMark, reached());
     if (isLoss(event, userId)) {
       events.drop(chatroomId);
+      lost.set(chatroomId, seq);
       // Who was taken in again meanwhile goes on; a sweep may have said so while the room was still followed.
       asked.add(chatroomId);
       if (await isMemberNow(context, chatroomId, userId)) events.add(chatroomId, seq);

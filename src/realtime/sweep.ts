@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { type Database, sql } from '../database/database.ts';
 import type { Bus } from './bus.ts';
 
-/** What one look at the database found. */
+/** What one look at the database found that those before it had not. */
 export interface Swept {
   /** The `pg_snapshot` that was looked at: whatever it sees, this sweep or one before has told. */
   snapshot: string;
@@ -30,8 +30,8 @@ const TOPIC = 'sweep';
  * Starts the sweep of one node.
  *
  * What one look could not see, because it was not yet committed, belongs to transactions at or after its snapshot's
- * xmin: the next look begins there. No clock and no margin is involved, and the cost follows what has changed, not what
- * is watched.
+ * xmin: the next look begins there, and leaves out what the snapshot saw. Each thing is told once. No clock and no margin
+ * is involved, and the cost follows what has changed, not what is watched.
  */
 export async function startSweep(options: { database: Database; bus: Bus; log: Logger }): Promise<Sweep> {
   const { database, bus, log } = options;
@@ -43,13 +43,16 @@ export async function startSweep(options: { database: Database; bus: Bus; log: L
   async function look(): Promise<void> {
     try {
       const [swept] = await database.query<Swept>(sql`
-        WITH since AS (SELECT pg_snapshot_xmin(${snapshot}::pg_snapshot) AS xid)
+        WITH since AS (SELECT pg_snapshot_xmin(${snapshot}::pg_snapshot) AS xid, ${snapshot}::pg_snapshot AS snapshot)
         SELECT flushed_snapshot()::text AS snapshot,
           (SELECT coalesce(json_agg(room), '[]') FROM (
             SELECT chatroom_id AS "chatroomId", max(seq) AS seq,
                    json_agg(json_build_object('userId', user_id, 'seq', seq)) FILTER (WHERE kind = 'MEMBER_JOINED') AS joined
-              FROM events WHERE xid >= (SELECT xid FROM since) GROUP BY chatroom_id) room) AS rooms,
-          (SELECT coalesce(json_agg(id), '[]') FROM endings WHERE xid >= (SELECT xid FROM since)) AS ended`);
+              FROM events
+              WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))
+              GROUP BY chatroom_id) room) AS rooms,
+          (SELECT coalesce(json_agg(id), '[]') FROM endings
+            WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))) AS ended`);
       if (!swept) return;
       snapshot = swept.snapshot;
       for (const listener of listeners) listener(swept);

@@ -86,3 +86,33 @@ export async function startTestServer(
     },
   };
 }
+
+/** Runs a statement in a transaction of its own, which stays open until it is let go. */
+export async function holdTransaction(
+  { databaseUrl }: TestServer,
+  statement: string,
+  ...values: string[]
+): Promise<() => Promise<void>> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  const release = () => client.end();
+  onTestFinished(release);
+  await client.connect();
+  await client.query('BEGIN');
+  await client.query(statement, values);
+  return release;
+}
+
+/** Waits for a sweep that has begun since. */
+export async function swept({ node }: TestServer): Promise<void> {
+  // One may be under way, which does not count.
+  for (let looks = 0; looks < 2; looks += 1) {
+    const look = new Promise<void>((resolve) => {
+      const stop = node.sweep.listen(() => {
+        stop();
+        resolve();
+      });
+    });
+    node.sweep.announce();
+    await look;
+  }
+}
