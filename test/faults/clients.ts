@@ -57,19 +57,13 @@ export async function insist(
   person: Person | null,
   query: string,
   variables: object,
+  patienceMs = 4_000,
 ): Promise<Answer> {
   for (;;) {
-    const answer = await ask(pick(random, nodes).url, person?.token ?? null, query, variables, 4_000);
+    const answer = await ask(pick(random, nodes).url, person?.token ?? null, query, variables, patienceMs);
     if (answer.code === undefined || !uncertain(answer.code)) return answer;
     await sleep(100 + random() * 200);
   }
-}
-
-/** As `insist`, of what must succeed. */
-async function mustDo(...args: Parameters<typeof insist>): Promise<any> {
-  const { data, code } = await insist(...args);
-  if (code !== undefined) throw new Error(`${args[3]}\n${JSON.stringify(args[4])}\n${code}`);
-  return data;
 }
 
 const SIGN_UP = `mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken viewer { user { id username } } } }`;
@@ -189,6 +183,12 @@ const ADD = `mutation ($input: ChatroomMembersInput!) { addChatroomMembers(input
 const BLOCK = `mutation ($input: UserTargetInput!) { blockUser(input: $input) { user { id } } }`;
 const UNBLOCK = `mutation ($input: UserTargetInput!) { unblockUser(input: $input) { user { id } } }`;
 
+/**
+ * Longer than a node is frozen: it does what it had been asked when it goes on, and a block that was given up would be set
+ * anew after it was taken back.
+ */
+const NEVER_GIVEN_UP_MS = 90_000;
+
 /** Takes members out and in again, and has readers block and unblock writers, until it is stopped; all ends as it was. */
 export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast; history: History; random: Random }): {
   stop(): Promise<void>;
@@ -200,31 +200,37 @@ export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast
     while (!stopped && performance.now() < until) await sleep(50);
   };
 
+  async function act(person: Person, query: string, input: object): Promise<void> {
+    const { code } = await insist(nodes, random, person, query, { input }, NEVER_GIVEN_UP_MS);
+    // An attempt whose answer was lost has removed them.
+    if (code !== undefined && !(code === 'NOT_FOUND' && query === REMOVE))
+      throw new Error(`${query}\n${JSON.stringify(input)}\n${code}`);
+  }
+
   async function removeAndAdd(person: Person, room: Room): Promise<void> {
     const about = { who: 'admin', room: room.name, user: person.username };
     history.note({ ...about, what: 'removing' });
-    // NOT_FOUND: an attempt whose answer was lost has done it.
-    await insist(nodes, random, cast.admin, REMOVE, { input: { chatroomId: room.id, userId: person.id } });
+    await act(cast.admin, REMOVE, { chatroomId: room.id, userId: person.id });
     history.note({ ...about, what: 'removed' });
     await pause(1_500, 6_000);
     history.note({ ...about, what: 'adding' });
-    await mustDo(nodes, random, cast.admin, ADD, { input: { chatroomId: room.id, userIds: [person.id] } });
+    await act(cast.admin, ADD, { chatroomId: room.id, userIds: [person.id] });
     history.note({ ...about, what: 'added' });
   }
 
   async function blockAndUnblock(person: Person, whom: Person): Promise<void> {
     const about = { who: person.username, user: person.username, whom: whom.username };
     history.note({ ...about, what: 'blocking' });
-    await mustDo(nodes, random, person, BLOCK, { input: { userId: whom.id } });
+    await act(person, BLOCK, { userId: whom.id });
     history.note({ ...about, what: 'blocked' });
     await pause(1_500, 6_000);
     history.note({ ...about, what: 'unblocking' });
-    await mustDo(nodes, random, person, UNBLOCK, { input: { userId: whom.id } });
+    await act(person, UNBLOCK, { userId: whom.id });
     history.note({ ...about, what: 'unblocked' });
   }
 
-  const repeat = async (act: () => Promise<void>) => {
-    for (await pause(1_000, 4_000); !stopped; await pause(1_500, 6_000)) await act();
+  const repeat = async (turn: () => Promise<void>) => {
+    for (await pause(1_000, 4_000); !stopped; await pause(1_500, 6_000)) await turn();
   };
   const acting = Promise.all([
     ...cast.volatile.map((person, i) =>
