@@ -35,7 +35,13 @@ type Answer = { data: any; code?: never } | { data?: never; code: string };
 const uncertain = (code: string) => ['NETWORK', 'TIMEOUT', 'INTERNAL_SERVER_ERROR'].includes(code);
 
 /** Sends one operation over HTTP; it never throws. */
-async function ask(url: string, token: string | null, query: string, variables: object, ms = 12_000): Promise<Answer> {
+export async function ask(
+  url: string,
+  token: string | null,
+  query: string,
+  variables: object,
+  ms = 12_000,
+): Promise<Answer> {
   try {
     const response = await fetch(`${url}/graphql`, {
       method: 'POST',
@@ -57,11 +63,14 @@ export async function insist(
   person: Person | null,
   query: string,
   variables: object,
-  patienceMs = 4_000,
+  /** Is given the nodes of which nobody knows whether they have done it, or will. */
+  doubtful = new Set<ClusterNode>(),
 ): Promise<Answer> {
   for (;;) {
-    const answer = await ask(pick(random, nodes).url, person?.token ?? null, query, variables, patienceMs);
+    const node = pick(random, nodes);
+    const answer = await ask(node.url, person?.token ?? null, query, variables, 4_000);
     if (answer.code === undefined || !uncertain(answer.code)) return answer;
+    doubtful.add(node);
     await sleep(100 + random() * 200);
   }
 }
@@ -174,75 +183,6 @@ export function startWriters(options: {
       clearInterval(timer);
       await Promise.all(underWay);
       for (const room of cast.rooms) await send(pick(random, cast.writers), room, false);
-    },
-  };
-}
-
-const REMOVE = `mutation ($input: RemoveChatroomMemberInput!) { removeChatroomMember(input: $input) { chatroom { id } } }`;
-const ADD = `mutation ($input: ChatroomMembersInput!) { addChatroomMembers(input: $input) { chatroom { id } } }`;
-const BLOCK = `mutation ($input: UserTargetInput!) { blockUser(input: $input) { user { id } } }`;
-const UNBLOCK = `mutation ($input: UserTargetInput!) { unblockUser(input: $input) { user { id } } }`;
-
-/**
- * Longer than a node is frozen: it does what it had been asked when it goes on, and a block that was given up would be set
- * anew after it was taken back.
- */
-const NEVER_GIVEN_UP_MS = 90_000;
-
-/** Takes members out and in again, and has readers block and unblock writers, until it is stopped; all ends as it was. */
-export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast; history: History; random: Random }): {
-  stop(): Promise<void>;
-} {
-  const { nodes, cast, history, random } = options;
-  let stopped = false;
-  const pause = async (least: number, most: number) => {
-    const until = performance.now() + least + random() * (most - least);
-    while (!stopped && performance.now() < until) await sleep(50);
-  };
-
-  async function act(person: Person, query: string, input: object): Promise<void> {
-    const { code } = await insist(nodes, random, person, query, { input }, NEVER_GIVEN_UP_MS);
-    // An attempt whose answer was lost has removed them.
-    if (code !== undefined && !(code === 'NOT_FOUND' && query === REMOVE))
-      throw new Error(`${query}\n${JSON.stringify(input)}\n${code}`);
-  }
-
-  async function removeAndAdd(person: Person, room: Room): Promise<void> {
-    const about = { who: 'admin', room: room.name, user: person.username };
-    history.note({ ...about, what: 'removing' });
-    await act(cast.admin, REMOVE, { chatroomId: room.id, userId: person.id });
-    history.note({ ...about, what: 'removed' });
-    await pause(1_500, 6_000);
-    history.note({ ...about, what: 'adding' });
-    await act(cast.admin, ADD, { chatroomId: room.id, userIds: [person.id] });
-    history.note({ ...about, what: 'added' });
-  }
-
-  async function blockAndUnblock(person: Person, whom: Person): Promise<void> {
-    const about = { who: person.username, user: person.username, whom: whom.username };
-    history.note({ ...about, what: 'blocking' });
-    await act(person, BLOCK, { userId: whom.id });
-    history.note({ ...about, what: 'blocked' });
-    await pause(1_500, 6_000);
-    history.note({ ...about, what: 'unblocking' });
-    await act(person, UNBLOCK, { userId: whom.id });
-    history.note({ ...about, what: 'unblocked' });
-  }
-
-  const repeat = async (turn: () => Promise<void>) => {
-    for (await pause(1_000, 4_000); !stopped; await pause(1_500, 6_000)) await turn();
-  };
-  const acting = Promise.all([
-    ...cast.volatile.map((person, i) =>
-      // Mostly the room that they read.
-      repeat(() => removeAndAdd(person, pick(random, [...cast.rooms, ...cast.rooms.slice(i, i + 1)]))),
-    ),
-    ...cast.blockers.map((person) => repeat(() => blockAndUnblock(person, pick(random, cast.writers)))),
-  ]);
-  return {
-    async stop() {
-      stopped = true;
-      await acting;
     },
   };
 }
