@@ -3,6 +3,7 @@ import type { CookieJar } from './auth/cookies.ts';
 import type { OpenIdProvider } from './auth/openid.ts';
 import type { Passwords } from './auth/passwords.ts';
 import type { Service } from './auth/services.ts';
+import type { SessionFinder } from './auth/sessions.ts';
 import type { AccessClaims, AccessTokens } from './auth/tokens.ts';
 import type { SessionWatch } from './auth/watch.ts';
 import type { Blockers } from './blocks/blockers.ts';
@@ -12,6 +13,7 @@ import { ChatError } from './errors.ts';
 import type { Attempts } from './limits/attempts.ts';
 import type { Rates } from './limits/rates.ts';
 import type { Mailer } from './mail/mailer.ts';
+import type { Sending } from './messages/sending.ts';
 import type { Metrics } from './metrics.ts';
 import type { PresenceBook } from './presence/presence.ts';
 import type { Pushing } from './push/push.ts';
@@ -43,6 +45,9 @@ export interface ServerNode {
   /** Where people reach the server, without a slash at the end. */
   publicUrl: string;
   accessTokens: AccessTokens;
+  findSession: SessionFinder;
+  /** Stores messages. */
+  sending: Sending;
   passwords: Passwords;
   log: Logger;
   /** How it stands with this node, for those who watch over it: what is open, what was done, what Prometheus is told. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createPasswords } from './auth/passwords.ts';
 import { createOpenIdProvider } from './auth/openid.ts';
-import { authenticate, originOf, pruneTokens } from './auth/sessions.ts';
+import { authenticate, createSessionFinder, originOf, pruneTokens } from './auth/sessions.ts';
 import { createAccessTokens } from './auth/tokens.ts';
 import { createSessionWatch } from './auth/watch.ts';
 import { createBlockers } from './blocks/blockers.ts';
@@ -13,6 +13,7 @@ import { startJobs } from './jobs.ts';
 import { createAttempts } from './limits/attempts.ts';
 import { createRates } from './limits/rates.ts';
 import { createMailer } from './mail/mailer.ts';
+import { createSending } from './messages/sending.ts';
 import { createMetrics } from './metrics.ts';
 import { openPresenceBook } from './presence/presence.ts';
 import { pushDevice, type Pushing, pushMessage } from './push/push.ts';
@@ -94,6 +95,8 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
         ? null
         : createOpenIdProvider({ issuer: config.OIDC_ISSUER, audience: config.OIDC_AUDIENCE ?? '' }),
     accessTokens: createAccessTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
+    findSession: createSessionFinder(database),
+    sending: createSending(database),
     passwords: await createPasswords(),
     databaseMark: databaseMark(database.identity),
     async close() {

@@ -3,6 +3,7 @@ import { requireViewer } from '../context.ts';
 import { type Database, type Sql, sql } from '../database/database.ts';
 import type { Session } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
+import { createTogether } from '../together.ts';
 import { findService, isServiceToken } from './services.ts';
 import { type AccessClaims, bearerToken, createRefreshToken, hashToken } from './tokens.ts';
 
@@ -19,7 +20,7 @@ type Authentication = Pick<Context, 'viewer' | 'service' | 'rejected' | 'floor'>
 const NOBODY: Authentication = { viewer: null, service: null, rejected: null, floor: undefined };
 
 /**
- * Who sends this header. One statement, on each operation: a session that has ended is noticed at once.
+ * Who sends this header. The database is asked on each operation: a session that has ended is noticed at once.
  *
  * A token that does not count is no failure yet. Fields that need a viewer fail with its reason, and
  * `refreshSession` and `signIn` still work for a client that sends its old header with everything.
@@ -29,19 +30,35 @@ export async function authenticate(node: ServerNode, header: unknown): Promise<A
     const token = bearerToken(header);
     if (token === null) return NOBODY;
     if (isServiceToken(token)) return { ...NOBODY, service: await findService(node.database, token) };
-    return await findSession(node, await node.accessTokens.verify(token));
+    const viewer = await node.accessTokens.verify(token);
+    const session = await node.findSession(viewer);
+    if (!session) throw new ChatError('UNAUTHENTICATED', 'This session has ended. Sign in again.');
+    return { ...NOBODY, viewer, floor: session.floor };
   } catch (error) {
     if (error instanceof ChatError) return { ...NOBODY, rejected: error };
     throw error;
   }
 }
 
-async function findSession(node: ServerNode, claims: AccessClaims): Promise<Authentication> {
-  const [session] = await node.database.query<{ floor: string }>(sql`
-    SELECT flushed_snapshot()::text AS floor
-      FROM sessions WHERE id = ${claims.sessionId}::uuid AND user_id = ${claims.userId}::uuid AND ended_at IS NULL`);
-  if (!session) throw new ChatError('UNAUTHENTICATED', 'This session has ended. Sign in again.');
-  return { ...NOBODY, viewer: claims, floor: session.floor };
+/** Whether a session goes on, and a snapshot of the database from before anything else is read. */
+export type SessionFinder = (claims: AccessClaims) => Promise<{ floor: string } | null>;
+
+/** Finds the sessions of one node's operations, those that come at the same time with one statement. */
+export function createSessionFinder(database: Database): SessionFinder {
+  return createTogether<AccessClaims, { floor: string } | null>(
+    async (asked) => {
+      const ids = [...new Set(asked.map(({ sessionId }) => sessionId))];
+      const sessions = await database.query<{ id: string; userId: string; floor: string }>(sql`
+        SELECT id, user_id AS "userId", (SELECT flushed_snapshot()::text) AS floor
+          FROM sessions WHERE id = ANY (${ids}::uuid[]) AND ended_at IS NULL`);
+      const found = new Map(sessions.map((session) => [session.id, session]));
+      return asked.map(({ sessionId, userId }) => {
+        const session = found.get(sessionId);
+        return session?.userId === userId ? session : null;
+      });
+    },
+    { atOnce: 2, most: 100 },
+  );
 }
 
 /** Who can sign in, and what they have shown to know: null for an account that has no password. */

@@ -8,7 +8,6 @@ import { badInput, ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
 import { announceSeen } from '../reading/seen.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
-import { toVector } from '../search/words.ts';
 import { countCharacters, isStorable } from '../text.ts';
 
 /** A message's row as `Message`; `m` names the table. */
@@ -121,11 +120,8 @@ export async function sendMessage(
   if (chatroomId === null) throw notFound('chatroom');
   const replyToNumber = replyNumber(chatroomId, input.replyToKey);
 
-  const [stored] = await context.database.query<Message & { outcome: string; seenAfter: number | null }>(sql`
-    SELECT s.outcome, s.seen_after AS "seenAfter", ${messageColumns}
-      FROM send_message(${chatroomId}::uuid, ${userId}::uuid, ${input.body}, ${toVector(input.body)}::tsvector, ${input.clientMessageId ?? null}, ${replyToNumber}::int) s
-      CROSS JOIN LATERAL (SELECT (s.message).*) m`);
-  if (!stored) throw new Error('send_message answered nothing.');
+  const { clientMessageId = null } = input;
+  const stored = await context.sending({ chatroomId, userId, body: input.body, clientMessageId, replyToNumber });
   const { outcome, seenAfter, ...message } = stored;
   if (outcome === 'NOT_FOUND') throw notFound('chatroom');
   if (outcome === 'BLOCKED')

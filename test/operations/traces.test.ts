@@ -77,7 +77,9 @@ describe.skipIf(!hasRedis())('a trace', () => {
       .toBe(true);
 
     const statement = spans.find(({ attributes }) =>
-      attributes.some(({ key, value }) => key === 'db.query.text' && value.stringValue?.includes('FROM send_message(')),
+      attributes.some(
+        ({ key, value }) => key === 'db.query.text' && value.stringValue?.includes('FROM send_messages('),
+      ),
     );
     expect(wayOf(spans, statement)).toEqual(['SELECT @one', 'sendMessage @one', 'POST /graphql @one']);
     const frame = spans.find(({ name }) => name === 'write frame');

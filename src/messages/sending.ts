@@ -1,0 +1,102 @@
+import pg from 'pg';
+import { type Database, sql } from '../database/database.ts';
+import type { Message } from '../database/generated/client.ts';
+import { toVector } from '../search/words.ts';
+import { createTogether } from '../together.ts';
+import { messageColumns } from './messages.ts';
+
+/** A message on its way into the database. */
+export interface Send {
+  chatroomId: string;
+  userId: string;
+  body: string;
+  clientMessageId: string | null;
+  replyToNumber: number | null;
+}
+
+/** What came of it: nothing but the outcome, or the message that is stored. */
+export type Sent = Message & {
+  outcome: 'SENT' | 'REPEATED' | 'NOT_FOUND' | 'BLOCKED' | 'REPLY_NOT_FOUND' | 'CONFLICT';
+  /** Up to where the sender had read before, if sending has moved that on for others to see. */
+  seenAfter: number | null;
+};
+
+/** Stores a message; it is on disk when this resolves. */
+export type Sending = (send: Send) => Promise<Sent>;
+
+/** Two, so that one statement is executed while another one is written to the disk. */
+const STATEMENTS_AT_ONCE = 2;
+const MOST_TOGETHER = 50;
+/** How long a statement with sends to many rooms waits for one of them, which holds up the others. */
+const PATIENCE = '200ms';
+const FOR_AS_LONG_AS_IT_TAKES = '0';
+
+/**
+ * The sending of one node. Those that arrive while others are under way share a statement and a commit.
+ *
+ * If that fails, none of them is stored. Those to one room are then tried with one another, a statement at a time: a room that
+ * is locked for long takes one connection, and holds up nobody but its own. What fails again is sent by itself.
+ */
+export function createSending(database: Database): Sending {
+  const sendTogether = createTogether<Send, Sent | null>((sends) => tryAll(database, sends, PATIENCE), {
+    atOnce: STATEMENTS_AT_ONCE,
+    most: MOST_TOGETHER,
+  });
+  const held = new Map<string, { sendTogether: (send: Send) => Promise<Sent | null>; count: number }>();
+
+  async function sendInRoom(send: Send): Promise<Sent | null> {
+    const room = held.get(send.chatroomId) ?? {
+      sendTogether: createTogether<Send, Sent | null>((sends) => tryAll(database, sends, FOR_AS_LONG_AS_IT_TAKES), {
+        atOnce: 1,
+        most: MOST_TOGETHER,
+      }),
+      count: 0,
+    };
+    held.set(send.chatroomId, room);
+    room.count += 1;
+    try {
+      return await room.sendTogether(send);
+    } finally {
+      room.count -= 1;
+      if (room.count === 0) held.delete(send.chatroomId);
+    }
+  }
+
+  return async (send) =>
+    (held.has(send.chatroomId) ? null : await sendTogether(send)) ??
+    (await sendInRoom(send)) ??
+    (await sendAlone(database, send));
+}
+
+/** Answers nothing for any of them where none was stored. */
+async function tryAll(database: Database, sends: readonly Send[], patience: string): Promise<(Sent | null)[]> {
+  const asked = sends.map((send, place) => ({ ...send, place, search: toVector(send.body) }));
+  try {
+    const sent = await database.query<Sent & { place: number }>(sql`
+      SELECT s.place, s.outcome, s.seen_after AS "seenAfter", ${messageColumns}
+        FROM send_messages(${JSON.stringify(asked)}::json, ${patience}) s CROSS JOIN LATERAL (SELECT (s.message).*) m`);
+    const found = new Map(sent.map(({ place, ...each }) => [place, each]));
+    return sends.map((_, place) => found.get(place) ?? null);
+  } catch (error) {
+    if (isUndone(error)) return sends.map(() => null);
+    throw error;
+  }
+}
+
+/**
+ * Whether it is certain that nothing was stored, and another attempt makes sense. Of a statement whose connection broke nobody
+ * knows: sent again, a message might be there twice. One that took too long is not tried again.
+ */
+function isUndone(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && !/^(08|57)/.test(error.code ?? '08');
+}
+
+async function sendAlone(database: Database, send: Send): Promise<Sent> {
+  const { chatroomId, userId, body, clientMessageId, replyToNumber } = send;
+  const [sent] = await database.query<Sent>(sql`
+    SELECT s.outcome, s.seen_after AS "seenAfter", ${messageColumns}
+      FROM send_message(${chatroomId}::uuid, ${userId}::uuid, ${body}, ${toVector(body)}::tsvector, ${clientMessageId}, ${replyToNumber}::int) s
+      CROSS JOIN LATERAL (SELECT (s.message).*) m`);
+  if (!sent) throw new Error('send_message answered nothing.');
+  return sent;
+}
