@@ -22,7 +22,7 @@ const walls = {
   secrets: { regex: '^(jose|@node-rs/argon2)(/|$)', message: 'Only auth/ knows tokens and password hashes.' },
   sockets: {
     regex: '^(ws|graphql-ws|(node:)?https?)(/|$)',
-    message: 'Only server.ts and realtime/websocket.ts know sockets.',
+    message: 'Only server.ts, realtime/websocket.ts and realtime/writing.ts know sockets.',
   },
   mail: { regex: '^nodemailer(/|$)', message: 'Only mail/ knows how mail is sent.' },
   push: { regex: '^web-push(/|$)', message: 'Only push/senders.ts knows the providers.' },
@@ -117,7 +117,10 @@ export default defineConfig(
   imports(['src/database/embedded.ts'], { open: ['process', 'net'], closed: [foundation.database] }),
   imports(['src/realtime/**/*.ts'], { open: ['graphql'], closed: [foundation.realtime] }),
   imports(['src/realtime/redis.ts'], { open: ['redis'], closed: [foundation.realtime] }),
-  imports(['src/realtime/websocket.ts'], { open: ['graphql', 'sockets', 'net'], closed: [foundation.realtime] }),
+  imports(['src/realtime/{websocket,writing}.ts'], {
+    open: ['graphql', 'sockets', 'net'],
+    closed: [foundation.realtime],
+  }),
   imports(['src/metrics.ts'], { open: ['metrics'] }),
   // It takes requests, and opens no socket of its own.
   imports(['src/tracing.ts'], { open: ['sockets'] }),

@@ -23,6 +23,7 @@ import { within } from './limits/time.ts';
 import { readTrustedDocuments } from './limits/trusted.ts';
 import { createErrorMask, isRequestId } from './mask.ts';
 import { type Arrival, createContext } from './node.ts';
+import { isSource } from './realtime/pull.ts';
 import { subscribe } from './realtime/subscribe.ts';
 import type { Operation } from './realtime/websocket.ts';
 import { measureRequests, rootFieldOf } from './requests.ts';
@@ -142,8 +143,8 @@ export function allowsOrigin(config: Config, origin: string, host: string | unde
  */
 const freshContexts = (ms: number): Plugin => ({
   onSubscribe({ setSubscribeFn }) {
-    setSubscribeFn((args: ExecutionArgs) =>
-      subscribe<Context>(args, {
+    setSubscribeFn(async (args: ExecutionArgs) => {
+      const results = await subscribe<Context>(args, {
         ...streams,
         sharing: (args.contextValue as Context).sharing,
         execute(event) {
@@ -154,8 +155,11 @@ const freshContexts = (ms: number): Plugin => ({
           const { tracing } = args.contextValue as Context;
           return tracing ? deliver(tracing, event, run) : run();
         },
-      }),
-    );
+      });
+      // What the other plugins make of it waits for a promise of each result, which over WebSocket nobody needs.
+      if (isSource(results)) Object.assign(args.rootValue ?? {}, { stream: results });
+      return results;
+    });
   },
 });
 

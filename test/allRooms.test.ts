@@ -71,6 +71,31 @@ describe('messageAdded over all rooms', () => {
     expect(bodies(stream.received)).toEqual([null, 'with eve', null, 'eve again']);
   });
 
+  test('goes on when a room is lost between the taking of its message and its execution', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const other = await makeRoom(ann, { kind: 'GROUP', memberIds: [ben.id] });
+    const stream = ben.connect().subscribe('subscription { messageAdded { message { body chatroom { name } } } }');
+    await stream.taken();
+    await send(ann, room, 'first');
+    expect((await stream.next()).message.body).toBe('first');
+    const { database } = server.node;
+    const { query } = database;
+    // The removal comes in between, at the moment at which the message's room is looked up.
+    let removed = false;
+    database.query = async (statement) => {
+      if (!removed && statement.text.includes('"viewerRole"')) {
+        removed = true;
+        await ann.ask(REMOVE, { id: room, user: ben.id });
+      }
+      return query(statement);
+    };
+    await send(ann, room, 'lost');
+    await expect.poll(() => removed).toBe(true);
+    await send(ann, other, 'goes on');
+    expect((await stream.next()).message.body).toBe('goes on');
+  });
+
   test('resumes with what was missed in every room, rooms joined meanwhile included; repeats carry the same number', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);

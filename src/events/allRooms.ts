@@ -4,6 +4,7 @@ import { sql } from '../database/database.ts';
 import type { Chatroom } from '../database/generated/client.ts';
 import { decodeAllRoomsCursor, encodeAllRoomsCursor } from '../realtime/cursor.ts';
 import { type Followed, follow } from '../realtime/follow.ts';
+import { asStream, type MaybePromise, proceed, type Pulled, skip, type Stream } from '../realtime/pull.ts';
 import { createReach, type Reach } from '../realtime/reach.ts';
 import type { Swept } from '../realtime/sweep.ts';
 import { type ChatroomEvent, isLoss, see } from './events.ts';
@@ -30,7 +31,7 @@ export interface AnywhereEvent {
 export async function followAllRooms(
   context: Context,
   after: string | null | undefined,
-): Promise<AsyncIterableIterator<AnywhereEvent, undefined>> {
+): Promise<Stream<AnywhereEvent>> {
   const { userId } = requireViewer(context);
   const { sweep, databaseMark } = context;
   const since = after == null ? null : decodeAllRoomsCursor(databaseMark, after, 'after');
@@ -76,76 +77,88 @@ export async function followAllRooms(
     reach.settle();
   } catch (error) {
     stopListening();
-    await events.return?.();
+    events.end();
     throw error;
   }
   const { snapshot: reached, settle } = reach;
 
-  async function next(): Promise<IteratorResult<AnywhereEvent, undefined>> {
-    const { value: event, done } = await events.next();
-    if (done) return { value: undefined, done: true };
-    const { chatroomId, seq } = event;
-    // It says what was reached before this event, which may yet get lost on its way.
-    const cursor = encodeAllRoomsCursor(databaseMark, reached());
-    if (isLoss(event, userId)) {
-      events.drop(chatroomId);
-      lost.set(chatroomId, seq);
-      // Who was taken in again meanwhile goes on; a sweep may have said so while the room was still followed.
-      asked.add(chatroomId);
-      if (await isMemberNow(context, chatroomId, userId)) events.add(chatroomId, seq);
-      asked.delete(chatroomId);
-    }
-    settle(chatroomId);
-    const isLost = () => (events.leftAt(chatroomId, userId) ?? 0) > seq;
-    return { value: { event, cursor, isLost }, done: false };
+  // It changes once a second, and each event carries it.
+  let latest = { snapshot: '', cursor: '' };
+  function cursorOf(snapshot: string): string {
+    if (latest.snapshot !== snapshot) latest = { snapshot, cursor: encodeAllRoomsCursor(databaseMark, snapshot) };
+    return latest.cursor;
   }
 
-  const stream: AsyncIterableIterator<AnywhereEvent, undefined> = {
-    [Symbol.asyncIterator]: () => stream,
-    next,
-    async return() {
-      stopListening();
-      await events.return?.();
-      return { value: undefined, done: true };
-    },
-  };
-  return stream;
+  function pull(): MaybePromise<Pulled<AnywhereEvent>> {
+    return proceed(events.pull(), (pulled) => {
+      if (!pulled || pulled.done) return pulled;
+      const event = pulled.value;
+      const { chatroomId, seq } = event;
+      // It says what was reached before this event, which may yet get lost on its way.
+      const cursor = cursorOf(reached());
+      return proceed(isLoss(event, userId) ? lose(event) : undefined, () => {
+        settle(chatroomId);
+        const isLost = () => (events.leftAt(chatroomId, userId) ?? 0) > seq;
+        return { value: { event, cursor, isLost }, done: false };
+      });
+    });
+  }
+
+  async function lose({ chatroomId, seq }: Followed): Promise<void> {
+    events.drop(chatroomId);
+    lost.set(chatroomId, seq);
+    // Who was taken in again meanwhile goes on; a sweep may have said so while the room was still followed.
+    asked.add(chatroomId);
+    if (await isMemberNow(context, chatroomId, userId)) events.add(chatroomId, seq);
+    asked.delete(chatroomId);
+  }
+
+  function end(): void {
+    stopListening();
+    events.end();
+  }
+
+  return asStream({ pull, onReady: events.onReady, end });
 }
 
 /** The messages of all the viewer's rooms, as they may see them. */
 export async function followAllMessages(
   context: Context,
   after: string | null | undefined,
-): Promise<AsyncIterableIterator<ChatroomEvent>> {
+): Promise<Stream<ChatroomEvent>> {
   const events = await followAllRooms(context, after);
   const kinds = new Map<string, Pick<Chatroom, 'kind'>>();
 
-  async function kindOf(chatroomId: string): Promise<Pick<Chatroom, 'kind'> | null> {
-    const known = kinds.get(chatroomId) ?? (await chatroomById(freshContext(context), chatroomId));
+  function kindOf(chatroomId: string): MaybePromise<Pick<Chatroom, 'kind'> | null> {
+    return kinds.get(chatroomId) ?? findKind(chatroomId);
+  }
+
+  async function findKind(chatroomId: string): Promise<Pick<Chatroom, 'kind'> | null> {
+    const known = await chatroomById(freshContext(context), chatroomId);
     // It never changes.
     if (known) kinds.set(chatroomId, known);
     return known;
   }
 
-  const stream: AsyncIterableIterator<ChatroomEvent> = {
-    [Symbol.asyncIterator]: () => stream,
-    async next() {
-      for (;;) {
-        const { value, done } = await events.next();
-        if (done) return { value: undefined, done: true };
-        const { event, cursor, isLost } = value;
-        if (event.kind !== 'MESSAGE_ADDED') continue;
-        const room = await kindOf(event.chatroomId);
-        const seen = room && (await see(context, event, room));
-        if (seen && !isLost()) return { value: { ...seen, cursor }, done: false };
-      }
-    },
-    async return() {
-      await events.return?.();
-      return { value: undefined, done: true };
-    },
-  };
-  return stream;
+  function pull(): MaybePromise<Pulled<ChatroomEvent> | undefined> {
+    return proceed(events.pull(), (pulled) => {
+      if (!pulled || pulled.done) return pulled;
+      const { event, cursor, isLost } = pulled.value;
+      if (event.kind !== 'MESSAGE_ADDED') return undefined;
+      return proceed(kindOf(event.chatroomId), (room) =>
+        proceed(room && see(context, event, room), (seen) =>
+          seen && !isLost() ? { value: { ...seen, cursor, isLost: isLostBy(seen) }, done: false } : undefined,
+        ),
+      );
+    });
+  }
+
+  const isLostBy =
+    ({ chatroomId }: ChatroomEvent) =>
+    async () =>
+      !(await isMemberNow(context, chatroomId, requireViewer(context).userId));
+
+  return asStream({ ...events, pull: () => skip(pull) });
 }
 
 async function isMemberNow(context: Context, chatroomId: string, userId: string): Promise<boolean> {

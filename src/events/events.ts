@@ -7,12 +7,13 @@ import { findMessage } from '../messages/messages.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
 import { type Followed, follow } from '../realtime/follow.ts';
 import { type LogEvent, resumePosition } from '../realtime/log.ts';
+import { asStream, type MaybePromise, proceed, type Pulled, skip, type Stream } from '../realtime/pull.ts';
 
 /** Something that happened in a room, as one viewer may know it. */
 export interface ChatroomEvent {
   kind: LogEvent['kind'] | 'CAUGHT_UP';
   chatroomId: string;
-  /** The place after it. */
+  /** The place after it, in its room or among all rooms. */
   cursor: string;
   /** The message that it is about, as it is now. */
   message: Message | null;
@@ -20,9 +21,9 @@ export interface ChatroomEvent {
   userId: string | null;
   /** The same for all who are handed the event; null for what one subscriber alone is told. */
   origin: object | null;
+  /** In a stream over all rooms, which goes on without a room that is lost: whether its room is. */
+  isLost?: () => Promise<boolean>;
 }
-
-type SeenEvent = Omit<ChatroomEvent, 'cursor'>;
 
 /**
  * Calls `onLost` once the viewer has lost a room, for streams that are told of other things than its log.
@@ -36,7 +37,9 @@ export function watchMembership(context: Context, room: VisibleChatroom, onLost:
     for await (const event of events) if (isLoss(event, userId)) throw notFound('chatroom');
   };
   watch().catch(onLost);
-  return () => void events.return?.();
+  return () => {
+    events.end();
+  };
 }
 
 /**
@@ -54,7 +57,7 @@ export async function followChatroom(
   chatroomId: string | null,
   after: string | null | undefined,
   options: { only?: LogEvent['kind']; caughtUp?: boolean } = {},
-): Promise<AsyncIterableIterator<ChatroomEvent>> {
+): Promise<Stream<ChatroomEvent>> {
   const room = await requireMembership(context, chatroomId);
   const { userId: viewerId } = requireViewer(context);
   const start =
@@ -71,35 +74,28 @@ export async function followChatroom(
   let position = start.seq;
   let owesCaughtUp = options.caughtUp === true && after != null;
 
-  async function next(): Promise<IteratorResult<ChatroomEvent, undefined>> {
-    for (;;) {
-      if (owesCaughtUp && position >= missedUpTo.seq) {
-        owesCaughtUp = false;
-        return { value: caughtUp(context, room.id, { ...missedUpTo, seq: position }), done: false };
-      }
-      const { value: event, done } = await events.next();
-      if (done) return { value: undefined, done: true };
+  function pull(): MaybePromise<Pulled<ChatroomEvent> | undefined> {
+    if (owesCaughtUp && position >= missedUpTo.seq) {
+      owesCaughtUp = false;
+      return { value: caughtUp(context, room.id, { ...missedUpTo, seq: position }), done: false };
+    }
+    return proceed(events.pull(), (pulled) => {
+      if (!pulled || pulled.done) return pulled;
+      const event = pulled.value;
       position = event.seq;
       // A leaving before the viewer was found to be a member has been undone since.
       if (isLoss(event, viewerId, room.lastSeq)) throw notFound('chatroom');
       const isWanted = options.only === undefined || event.kind === options.only;
       const isKnown = event.kind === 'MESSAGE_ADDED' && event.number !== null && event.number <= start.number;
-      const seen = isWanted && !isKnown ? await see(context, event, room) : null;
-      // The log may have been read further than this stream has come: who has left by now gets nothing more.
-      if ((events.leftAt(room.id, viewerId) ?? 0) > room.lastSeq) throw notFound('chatroom');
-      if (seen) return { value: { ...seen, cursor: cursorAfter(context, event) }, done: false };
-    }
+      return proceed(isWanted && !isKnown ? see(context, event, room) : null, (seen) => {
+        // The log may have been read further than this stream has come: who has left by now gets nothing more.
+        if ((events.leftAt(room.id, viewerId) ?? 0) > room.lastSeq) throw notFound('chatroom');
+        return seen ? { value: seen, done: false } : undefined;
+      });
+    });
   }
 
-  const stream: AsyncIterableIterator<ChatroomEvent> = {
-    [Symbol.asyncIterator]: () => stream,
-    next,
-    async return() {
-      await events.return?.();
-      return { value: undefined, done: true };
-    },
-  };
-  return stream;
+  return asStream({ ...events, pull: () => skip(pull) });
 }
 
 /** Whether an event, if it is after `since`, ends what a user may see of its room. */
@@ -110,31 +106,52 @@ export function isLoss({ kind, userId, seq }: Followed, viewerId: string, since 
 /**
  * The event as the viewer may see it now, or null where a block hides it. They are a member: the stream of who is not ends.
  *
- * What it takes is loaded once for all who are handed the event, and the blocks are in memory: this is done for each
- * subscriber.
+ * It is made once for all who are handed it, and the blocks are in memory: this is done for each subscriber.
  */
-export async function see(context: Context, event: Followed, room: Pick<Chatroom, 'kind'>): Promise<SeenEvent | null> {
-  const { kind, chatroomId, number, userId } = event;
-  if (kind === 'CHATROOM_DELETED') return null;
-  const message =
-    number === null
-      ? null
-      : await context.sharing.once(event, 'message', () => findMessage(context.database, chatroomId, number));
-  if (number !== null && message === null) return null;
-  const who = kind === 'REACTIONS_CHANGED' ? [message?.senderId, userId] : [message?.senderId];
-  for (const id of room.kind === 'DIRECT' ? [] : who) {
-    if (id == null || !(await context.blockers.of(id)).has(requireViewer(context).userId)) continue;
-    // What is in memory may be a second old. Shown a second too long is nothing; hidden wrongly would be lost for good.
-    if ((await blockStateOf(freshContext(context), id))?.viewerHasBlocked !== false) return null;
-  }
-  return { kind, chatroomId, message, userId, origin: event };
+export function see(
+  context: Context,
+  event: Followed,
+  room: Pick<Chatroom, 'kind'>,
+): MaybePromise<ChatroomEvent | null> {
+  return proceed(
+    context.sharing.once(event, 'seen', () => load(context, event)),
+    (seen) => {
+      if (seen === null || room.kind === 'DIRECT') return seen;
+      return proceed(isHidden(context, seen.message?.senderId), (hidden) => {
+        if (hidden || seen.kind !== 'REACTIONS_CHANGED') return hidden ? null : seen;
+        return proceed(isHidden(context, seen.userId), (byWhom) => (byWhom ? null : seen));
+      });
+    },
+  );
 }
 
-function cursorAfter({ databaseMark }: Context, { chatroomId, number, seq }: Followed): string {
-  return encodeRoomCursor(databaseMark, { kind: 'room', chatroomId, number: number ?? 0, seq });
+async function load(context: Context, event: Followed): Promise<ChatroomEvent | null> {
+  const { kind, chatroomId, number, seq, userId } = event;
+  if (kind === 'CHATROOM_DELETED') return null;
+  const message = number === null ? null : await findMessage(context.database, chatroomId, number);
+  if (number !== null && message === null) return null;
+  const cursor = cursorAt(context, chatroomId, { seq, number: number ?? 0 });
+  return { kind, chatroomId, cursor, message, userId, origin: event };
+}
+
+/** Whether the viewer has blocked whoever it is of. */
+function isHidden(context: Context, ofUser: string | null | undefined): MaybePromise<boolean> {
+  if (ofUser == null) return false;
+  return proceed(context.blockers.of(ofUser), (blockers) =>
+    blockers.has(requireViewer(context).userId) ? isBlocked(context, ofUser) : false,
+  );
+}
+
+/** What is in memory may be a second old. Shown a second too long is nothing; hidden wrongly would be lost for good. */
+async function isBlocked(context: Context, user: string): Promise<boolean> {
+  return (await blockStateOf(freshContext(context), user))?.viewerHasBlocked !== false;
+}
+
+function cursorAt({ databaseMark }: Context, chatroomId: string, at: { seq: number; number: number }): string {
+  return encodeRoomCursor(databaseMark, { kind: 'room', chatroomId, ...at });
 }
 
 function caughtUp(context: Context, chatroomId: string, at: { seq: number; number: number }): ChatroomEvent {
-  const cursor = encodeRoomCursor(context.databaseMark, { kind: 'room', chatroomId, ...at });
+  const cursor = cursorAt(context, chatroomId, at);
   return { kind: 'CAUGHT_UP', chatroomId, cursor, message: null, userId: null, origin: null };
 }

@@ -1,5 +1,7 @@
 import { type DocumentNode, type ExecutionArgs, Kind, visit } from 'graphql';
 
+import type { MaybePromise } from './pull.ts';
+
 /** What some subscribers ask alike of each event. */
 export interface Question {
   key: string;
@@ -9,8 +11,8 @@ export interface Question {
 
 /** Does once what many subscribers would each do for the same event. */
 export interface Sharing {
-  /** Loads something about an event, or answers what was loaded for it a moment ago. */
-  once<Value>(event: object, what: string, load: () => Promise<Value>): Promise<Value>;
+  /** Loads something about an event, or answers what was loaded for it a moment ago: at once, if it is there. */
+  once<Value>(event: object, what: string, load: () => Promise<Value>): MaybePromise<Value>;
   /** What an operation asks of each event; null where nothing is shared. */
   questionOf(args: ExecutionArgs): Question | null;
 }
@@ -22,24 +24,24 @@ const MOST_QUESTIONS = 1_000;
 
 /** The sharing of one node. Nothing is shared where `on` is false; the answers are the same. */
 export function createSharing({ on }: { on: boolean }): Sharing {
-  const moments = new WeakMap<object, Map<string, Promise<unknown>>>();
+  const moments = new WeakMap<object, Map<string, MaybePromise<unknown>>>();
   const documents = new WeakMap<DocumentNode, { variables: readonly string[]; questions: Map<string, Question> }>();
   let count = 0;
 
   return {
-    async once<Value>(event: object, what: string, load: () => Promise<Value>): Promise<Value> {
+    once<Value>(event: object, what: string, load: () => Promise<Value>): MaybePromise<Value> {
       if (!on) return load();
-      const values = moments.get(event) ?? new Map<string, Promise<unknown>>();
+      const values = moments.get(event) ?? new Map<string, MaybePromise<unknown>>();
       moments.set(event, values);
-      const known = values.get(what);
-      if (known) return known as Promise<Value>;
+      if (values.has(what)) return values.get(what) as MaybePromise<Value>;
       const began = performance.now();
       const loading = load();
       values.set(what, loading);
       const forget = () => values.delete(what);
       // As long as it took, at least: subscribers come as far apart as the database is slow, and if each of them asked it
       // anew, it would become slower still. A failure is nobody's but theirs who ran into it.
-      loading.then(() => {
+      loading.then((value) => {
+        values.set(what, value);
         setTimeout(forget, Math.max(SHARED_MS, performance.now() - began)).unref();
       }, forget);
       return loading;

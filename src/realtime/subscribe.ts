@@ -1,5 +1,16 @@
 import { createSourceEventStream, type ExecutionArgs, type ExecutionResult } from 'graphql';
 import type { Tally } from '../counts.ts';
+import {
+  asSource,
+  asStream,
+  done,
+  isSource,
+  type MaybePromise,
+  proceed,
+  type Pulled,
+  skip,
+  type Stream,
+} from './pull.ts';
 import type { Sharing } from './sharing.ts';
 
 /** What subscriptions need of a context, without knowing what is in it. */
@@ -25,6 +36,11 @@ interface Shareable {
   cursor: string;
 }
 
+/** An event that its subscriber may have lost the right to between its being taken and its execution, which then fails. */
+interface Losable {
+  isLost: () => Promise<boolean>;
+}
+
 /**
  * GraphQL's `subscribe`, but each event is executed in a context of its own, so that nothing which was
  * read for one event is answered for the next; and once for all who ask the same of it.
@@ -32,36 +48,37 @@ interface Shareable {
  * Whether an answer may be shared is observed, not declared: if the first execution has read anything that depends on the
  * viewer, the others get their own, of this event and of those that follow.
  *
- * The result is a plain iterator: `return()` of an async generator would wait for a pending `next()`,
- * which in a quiet room never comes. One that fails throws; each transport says so in its own way.
+ * A stream that fails throws; each transport says so in its own way.
  */
 export async function subscribe<Context>(
   args: ExecutionArgs,
   stream: StreamContext<Context>,
-): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult> {
+): Promise<Stream<ExecutionResult> | ExecutionResult> {
   const source = await createSourceEventStream(args);
   if (!(Symbol.asyncIterator in source)) return source;
-  const events = source[Symbol.asyncIterator]();
+  const events = isSource(source)
+    ? source
+    : asSource(source[Symbol.asyncIterator]() as AsyncIterator<object, undefined>);
   const question = stream.sharing.questionOf(args);
   const tally = stream.tally(args.contextValue as Context);
 
-  async function run(event: unknown): Promise<ExecutionResult> {
+  function run(event: object): MaybePromise<ExecutionResult> {
     tally.own += 1;
     return stream.execute({ ...args, rootValue: event, contextValue: stream.fresh(args.contextValue as Context) });
   }
 
-  async function runTogether(event: Shareable, asked: NonNullable<typeof question>): Promise<ExecutionResult> {
-    const own = { first: false };
-    const { result, personal } = await stream.sharing.once(event.origin, `${asked.key} ${event.cursor}`, async () => {
-      own.first = true;
+  function runTogether(event: Shareable, asked: NonNullable<typeof question>): MaybePromise<ExecutionResult> {
+    let first = false;
+    const shared = stream.sharing.once(event.origin, `${asked.key} ${event.cursor}`, async () => {
+      first = true;
       const { context, wasPersonal } = stream.observe(args.contextValue as Context);
       tally.shared += 1;
-      const answer = await stream.execute({ ...args, rootValue: event, contextValue: context });
+      const result = await stream.execute({ ...args, rootValue: event, contextValue: context });
       asked.personal ||= wasPersonal();
       // What failed for one need not fail for another.
-      return { result: answer, personal: wasPersonal() || answer.errors !== undefined };
+      return { result, personal: wasPersonal() || result.errors !== undefined };
     });
-    return own.first || !personal ? result : run(event);
+    return proceed(shared, ({ result, personal }) => (first || !personal ? result : run(event)));
   }
 
   let reason: Error | null = null;
@@ -69,51 +86,64 @@ export async function subscribe<Context>(
   const stopWatching = stream.watch(args.contextValue as Context, (why) => {
     reason = why;
     // Whoever has gone asks for nothing more: what the stream holds is given back now.
-    void end();
+    end();
   });
-  async function end(): Promise<void> {
+  function end(): void {
     if (over) return;
     over = true;
     stopWatching();
-    await events.return?.();
+    events.end();
   }
   /** The reason is said once; whoever asks on after a failure is told that it was the last. */
-  function last(): IteratorResult<ExecutionResult> {
+  function last(): typeof done {
     const said = reason;
     reason = null;
     if (said) throw said;
-    return { value: undefined, done: true };
+    return done;
+  }
+  function fail(error: unknown): never {
+    end();
+    throw error;
   }
 
-  const results: AsyncIterableIterator<ExecutionResult> = {
-    [Symbol.asyncIterator]: () => results,
-    async next() {
-      if (over) return last();
-      try {
-        const { value, done } = (await events.next()) as IteratorResult<unknown, undefined>;
-        if (!done) {
-          const together = question && !question.personal && isShareable(value);
-          const result = await (together ? runTogether(value, question) : run(value));
-          // Whoever hears of the next event takes this one for read: what cannot be executed must not be skipped.
-          if (result.errors?.[0]) throw result.errors[0];
-          tally.delivered += 1;
-          return { value: result, done: false };
-        }
-      } catch (error) {
-        await end();
-        throw error;
-      }
-      await end();
+  function pull(): MaybePromise<Pulled<ExecutionResult> | undefined> {
+    if (over) return last();
+    try {
+      const pulled = proceed(events.pull(), answer);
+      return pulled instanceof Promise ? pulled.catch(fail) : pulled;
+    } catch (error) {
+      return fail(error);
+    }
+  }
+
+  function answer(pulled: Pulled<object>): MaybePromise<Pulled<ExecutionResult> | undefined> {
+    if (!pulled) return null;
+    if (pulled.done) {
+      end();
       return last();
-    },
-    async return() {
-      await end();
-      return { value: undefined, done: true };
-    },
-  };
-  return results;
+    }
+    const { value: event } = pulled;
+    const together = question && !question.personal && isShareable(event);
+    return proceed(together ? runTogether(event, question) : run(event), (result) => {
+      const [error] = result.errors ?? [];
+      if (error) return passOver(event, error);
+      tally.delivered += 1;
+      return { value: result, done: false };
+    });
+  }
+
+  /** Whoever hears of the next event takes this one for read: what cannot be executed is passed over only if it is theirs no more. */
+  async function passOver(event: object, error: Error): Promise<undefined> {
+    if (!isLosable(event) || !(await event.isLost())) throw error;
+  }
+
+  return asStream({ pull: () => skip(pull), onReady: events.onReady, end });
 }
 
-function isShareable(event: unknown): event is Shareable {
-  return typeof event === 'object' && event !== null && 'origin' in event && event.origin instanceof Object;
+function isShareable(event: object): event is Shareable {
+  return 'origin' in event && event.origin instanceof Object;
+}
+
+function isLosable(event: object): event is Losable {
+  return 'isLost' in event;
 }

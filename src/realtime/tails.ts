@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { type Database, sql } from '../database/database.ts';
 import type { Bus } from './bus.ts';
 import { type LogEvent, PAGE, readEvents } from './log.ts';
+import type { MaybePromise } from './pull.ts';
 import type { Sweep } from './sweep.ts';
 
 /**
@@ -31,7 +32,7 @@ interface Tail {
 /** One subscriber's hold on a room's tail. */
 export interface TailReader {
   /** The events after `seq`, oldest first, at most a page of them; none while there is nothing new. */
-  read(seq: number): Promise<LogEvent[]>;
+  read(seq: number): MaybePromise<readonly LogEvent[]>;
   /** Whether the room is no more. */
   deleted(): boolean;
   /** Where the log says that a user has left, as far as it has been read; undefined for who has not, or is back. */
@@ -184,8 +185,8 @@ export function createTails(options: {
       };
       tail.listeners.add(listener);
       return {
-        read: async (after) =>
-          tail.seq > after ? (recentAfter(tail, after) ?? (await readEvents(database, chatroomId, after))) : [],
+        read: (after) =>
+          tail.seq > after ? (recentAfter(tail, after) ?? readEvents(database, chatroomId, after)) : [],
         deleted: () => tail.deleted,
         leftAt: (userId) => tail.left.get(userId),
         close() {

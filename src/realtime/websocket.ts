@@ -1,9 +1,12 @@
 import type { IncomingMessage, Server } from 'node:http';
-import { setTimeout } from 'node:timers/promises';
+import type { Socket } from 'node:net';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { ExecutionArgs, GraphQLError } from 'graphql';
 import type { ServerOptions, SubscribePayload } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
 import { type WebSocket, WebSocketServer } from 'ws';
+import type { Source } from './pull.ts';
+import { createHoldBack, writeStraight } from './writing.ts';
 
 /** Who is at the other end, as the credential shows that it was opened with. */
 export type Admission =
@@ -44,20 +47,22 @@ export interface WebSocketServing {
   mask: (error: unknown) => GraphQLError;
 }
 
-/** An operation, and in `rootValue` how to run it. */
-export type Operation = ExecutionArgs & { rootValue: { execute: Run; subscribe: Run } };
+/** An operation, and in `rootValue` how to run it; a subscription leaves its stream there, whatever it answers. */
+export type Operation = ExecutionArgs & { rootValue: { execute: Run; subscribe: Run; stream?: Source<object> } };
 /** The same, and in `rootValue` where its results go. */
-type SocketOperation = ExecutionArgs & { rootValue: Operation['rootValue'] & { socket: WebSocket; id: string } };
+type SocketOperation = ExecutionArgs & {
+  rootValue: Operation['rootValue'] & { socket: WebSocket; connection: Socket; id: string };
+};
 type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execute']>>;
 
 /** The largest frame that a client may send, in bytes. */
 const MAX_PAYLOAD = 64 * 1024;
-/** From here on, in bytes, a socket has to be drained before it gets more. */
-const MOST_BUFFERED = 64 * 1024;
 /** Clients take 1012 as "come back": the server restarts. */
 const SERVICE_RESTART = 1012;
 /** And 1013 as "come back later". At 4500, the library's own for what is thrown, they would give up. */
 const TRY_AGAIN_LATER = 1013;
+/** How long what a socket has asked may take before the socket is closed for good reason. */
+const LONGEST_ANSWER_MS = 500;
 /** How long a socket may take to answer that it is being closed. */
 const LONGEST_GOODBYE_MS = 3_000;
 
@@ -84,6 +89,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     else sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request));
   });
 
+  const hold = createHoldBack();
   const serialized = new WeakMap<object, string>();
   /** One result may go to many sockets. */
   function serialize(result: object): string {
@@ -92,13 +98,30 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     return text;
   }
 
+  /** What is being answered on each socket. */
+  const answering = new WeakMap<WebSocket, Set<Promise<unknown>>>();
+  async function answer(args: SocketOperation): Promise<Awaited<ReturnType<Run>>> {
+    const { execute, socket } = args.rootValue;
+    const under = answering.get(socket) ?? new Set<Promise<unknown>>();
+    answering.set(socket, under);
+    const result = Promise.resolve(execute(args));
+    under.add(result);
+    return result.finally(() => under.delete(result));
+  }
+  /** Whoever ends their own session over a socket is told that it was done before the socket goes. */
+  async function closeAnswered(socket: WebSocket, code: number, reason: string): Promise<void> {
+    const answered = Promise.allSettled([...(answering.get(socket) ?? [])]).then(() => setImmediate());
+    await Promise.race([answered, setTimeout(LONGEST_ANSWER_MS, undefined, { ref: false })]);
+    socket.close(code, reason);
+  }
+
   const graphql = useServer(
     {
-      execute: (args) => (args as Operation).rootValue.execute(args),
+      execute: (args) => answer(args as SocketOperation),
       async subscribe(args) {
-        const { subscribe, socket, id } = (args as SocketOperation).rootValue;
-        const results = await subscribe(args);
-        return Symbol.asyncIterator in results ? writeStraight(options, socket, id, results, serialize) : results;
+        const { rootValue } = args as SocketOperation;
+        const results = await rootValue.subscribe(args);
+        return rootValue.stream ? writeStraight(rootValue.stream, rootValue, { ...options, serialize, hold }) : results;
       },
       jsonMessageReviver: refuseServersMessages,
       // What is thrown is masked here, in production and everywhere else.
@@ -116,9 +139,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
           // Never answered: the socket is closing, and the library would close it with its own code.
           return new Promise<never>(() => undefined);
         }
-        const stopWatching = admission.watch((code, reason) => {
-          socket.close(code, reason);
-        });
+        const stopWatching = admission.watch((code, reason) => void closeAnswered(socket, code, reason));
         // Whoever hung up before they were admitted is gone already.
         if (socket.readyState === socket.OPEN) socket.once('close', stopWatching);
         else stopWatching();
@@ -128,7 +149,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
         try {
           const operation = await options.prepare(connectionParams?.['authorization'], extra.request, payload);
           if (!('document' in operation)) return operation;
-          return { ...operation, rootValue: { ...operation.rootValue, socket: extra.socket, id } };
+          const { socket, request } = extra;
+          return { ...operation, rootValue: { ...operation.rootValue, socket, connection: request.socket, id } };
         } catch (error) {
           return [options.mask(error)];
         }
@@ -171,49 +193,4 @@ function refuseServersMessages(key: string, value: unknown): unknown {
   const type = key === '' ? (value as { type?: unknown } | null)?.type : undefined;
   if (type === 'next' || type === 'error' || type === 'connection_ack') throw new Error('Clients do not say this.');
   return value;
-}
-
-/**
- * Writes a subscription's results to its socket as the library would, but each text is made once for all subscribers, and
- * nothing is waited for while the socket takes what it is given. What it does not take is not pulled: a subscriber that does
- * not read has a position, and no queue.
- */
-function writeStraight(
-  { open, onWritten }: Pick<WebSocketServing, 'open' | 'onWritten'>,
-  socket: WebSocket,
-  id: string,
-  results: AsyncIterable<object>,
-  serialize: (result: object) => string,
-): AsyncIterableIterator<never> {
-  const source = results[Symbol.asyncIterator]();
-  const head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
-  let over = false;
-  const iterator: AsyncIterableIterator<never> = {
-    [Symbol.asyncIterator]: () => iterator,
-    async next() {
-      for (;;) {
-        const { value, done } = (await source.next()) as IteratorResult<object, undefined>;
-        if (!done && (over || socket.readyState !== socket.OPEN)) await source.return?.();
-        if (done || over || socket.readyState !== socket.OPEN) return { value: undefined, done: true };
-        const frame = `${head}${serialize(value)}}`;
-        onWritten?.(value);
-        if (socket.bufferedAmount < MOST_BUFFERED) socket.send(frame);
-        else {
-          open.waiting += 1;
-          await new Promise<void>((resolve) => {
-            socket.send(frame, () => {
-              resolve();
-            });
-          });
-          open.waiting -= 1;
-        }
-      }
-    },
-    async return() {
-      over = true;
-      await source.return?.();
-      return { value: undefined, done: true };
-    },
-  };
-  return iterator;
 }

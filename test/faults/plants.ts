@@ -72,7 +72,7 @@ export const PLANTS: Plant[] = [
     kinds: ['mistaken'],
     replacements: [
       { file: 'realtime/subscribe.ts', from: 'asked.personal ||= wasPersonal();', to: '' },
-      { file: 'realtime/subscribe.ts', from: 'personal: wasPersonal() || answer', to: 'personal: answer' },
+      { file: 'realtime/subscribe.ts', from: 'personal: wasPersonal() || result', to: 'personal: result' },
     ],
   },
   {
@@ -83,12 +83,12 @@ export const PLANTS: Plant[] = [
     replacements: [
       {
         file: 'messages/messages.ts',
-        from: 'const [stored] = await context.database.query<Message & { outcome: string; seenAfter',
+        from: 'const stored = await context.sending(',
         to: `const [room] = await context.database.query<{ next: number }>(sql\`
           SELECT last_seq + 1 AS next FROM chatrooms WHERE id = \${chatroomId}::uuid\`);
         context.tails.nudge(chatroomId, room?.next ?? 0);
         await context.database.query(sql\`SELECT pg_sleep(0.3)\`);
-        const [stored] = await context.database.query<Message & { outcome: string; seenAfter`,
+        const stored = await context.sending(`,
       },
       { file: 'messages/messages.ts', from: 'context.tails.nudge(chatroomId, message.seq);', to: '' },
       { file: 'realtime/sweep.ts', from: 'const SWEEP_MS = 1_000;', to: 'const SWEEP_MS = 10_000;' },

@@ -1,0 +1,94 @@
+/** What is there already, or will be. */
+export type MaybePromise<Value> = Value | Promise<Value>;
+
+/** What comes next; null where there is nothing yet. */
+export type Pulled<Value> = IteratorResult<Value, undefined> | null;
+
+/**
+ * A stream that is read without waiting. A thousand subscribers of a room are handed an event in one loop: what an await
+ * costs, a thousand times and in each layer, would be most of the cost of a delivery.
+ *
+ * It is asked again only when its last answer is there.
+ */
+export interface Source<Value> {
+  /** What comes next. A promise while something must be loaded for it; what it rejects with, or throws, is the end. */
+  pull(): MaybePromise<Pulled<Value>>;
+  /** Sets the function that is called when there may be something again after null. There is one; it must not throw. */
+  onReady: (listener: () => void) => void;
+  /** Ends it, and gives back what it holds. */
+  end(): void;
+}
+
+/** The same, for those who wait. */
+export type Stream<Value> = Source<Value> & AsyncIterableIterator<Value, undefined>;
+
+/** Goes on with a value, at once if it is there. */
+export function proceed<Value, Result>(
+  value: MaybePromise<Value>,
+  next: (value: Value) => MaybePromise<Result>,
+): MaybePromise<Result> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+/** Pulls until something is not passed over; what is, is undefined. A loop: however much it is, the stack does not grow. */
+export function skip<Value>(pull: () => MaybePromise<Pulled<Value> | undefined>): MaybePromise<Pulled<Value>> {
+  for (;;) {
+    const pulled = pull();
+    if (pulled instanceof Promise) return pulled.then((later) => (later === undefined ? skip(pull) : later));
+    if (pulled !== undefined) return pulled;
+  }
+}
+
+export const done = { value: undefined, done: true } as const;
+
+/**
+ * Makes a source an async iterator too; one reads it as the one or as the other.
+ *
+ * A plain object, since `return()` of an async generator waits for a pending `next()`, which may never come.
+ */
+export function asStream<Value>(source: Source<Value>): Stream<Value> {
+  let calls = 0;
+  let wake = () => {};
+  let turn: Promise<unknown> = Promise.resolve();
+
+  async function next(): Promise<IteratorResult<Value, undefined>> {
+    source.onReady(() => {
+      calls += 1;
+      wake();
+    });
+    for (;;) {
+      const before = calls;
+      const pulled = await source.pull();
+      if (pulled) return pulled;
+      if (calls === before) await new Promise<void>((resolve) => (wake = resolve));
+    }
+  }
+
+  const stream: Stream<Value> = {
+    ...source,
+    [Symbol.asyncIterator]: () => stream,
+    next() {
+      const result = turn.then(next);
+      turn = result.catch(() => undefined);
+      return result;
+    },
+    return() {
+      source.end();
+      return Promise.resolve(done);
+    },
+  };
+  return stream;
+}
+
+export function isSource(value: object): value is Source<object> {
+  return 'pull' in value;
+}
+
+/** Reads an async iterator as a source: there is always a promise of what comes next. */
+export function asSource<Value>(iterator: AsyncIterator<Value, undefined>): Source<Value> {
+  return {
+    pull: () => iterator.next(),
+    onReady: () => undefined,
+    end: () => void iterator.return?.(),
+  };
+}
