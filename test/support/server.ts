@@ -20,12 +20,15 @@ export interface TestServer extends RunningServer {
   statements(): string[];
 }
 
+/** Keeps something to be done at the end: of the test unless it is said otherwise. */
+type AtEnd = (end: () => Promise<void>, timeoutMs: number) => unknown;
+
 /** A migrated, empty database for this test alone. */
-export async function createTestDatabase(): Promise<string> {
+export async function createTestDatabase(atEnd: AtEnd = onTestFinished): Promise<string> {
   const url = inject('postgresUrl');
   const name = `test_${process.pid}_${crypto.randomUUID().slice(0, 8)}`;
   await admin(url, `CREATE DATABASE ${name} TEMPLATE template`);
-  onTestFinished(() => admin(url, `DROP DATABASE ${name} WITH (FORCE)`), 60_000);
+  atEnd(() => admin(url, `DROP DATABASE ${name} WITH (FORCE)`), 60_000);
   return url.replace(/parley$/, name);
 }
 
@@ -47,9 +50,11 @@ export async function startTestServer(
     presenceTimes?: { leaseMs: number; graceMs: number };
     log?: Logger;
     tracing?: Tracing;
+    atEnd?: AtEnd;
   } = {},
 ): Promise<TestServer> {
-  const databaseUrl = options.databaseUrl ?? (await createTestDatabase());
+  const { atEnd = onTestFinished } = options;
+  const databaseUrl = options.databaseUrl ?? (await createTestDatabase(atEnd));
   let statements: string[] = [];
   const config = parseConfig({
     PORT: '0',
@@ -73,7 +78,7 @@ export async function startTestServer(
   nodes.set(server.url, server.node);
   let stopped: Promise<void> | undefined;
   const stop = (spreadMs = 0) => (stopped ??= server.stop(spreadMs));
-  onTestFinished(() => stop(), 60_000);
+  atEnd(() => stop(), 60_000);
   return {
     ...server,
     stop,

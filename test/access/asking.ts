@@ -1,0 +1,114 @@
+import {
+  getNamedType,
+  type GraphQLNamedType,
+  type GraphQLObjectType,
+  isAbstractType,
+  isLeafType,
+  isNonNullType,
+  isObjectType,
+} from 'graphql';
+import { expect } from 'vitest';
+import { buildSchema } from '../../src/schema.ts';
+import { connect, type GraphQLResult, request } from '../support/client.ts';
+import type { TestServer } from '../support/server.ts';
+
+export const schema = buildSchema();
+
+export const roots = { query: 'Query', mutation: 'Mutation', subscription: 'Subscription' } as const;
+export type Root = keyof typeof roots;
+export type Transport = 'HTTP' | 'WebSocket';
+
+/** What is asked, and with which token; null for none. */
+export interface Question {
+  query: string;
+  variables: Record<string, unknown>;
+  token: string | null;
+}
+
+export const fieldsOf = (type: string) => (schema.getType(type) as GraphQLObjectType).getFields();
+
+/** A document that asks one root field for all that its answer has, one level deep. */
+export function documentOf(root: Root, name: string, args: readonly string[]): string {
+  const field = fieldsOf(roots[root])[name];
+  if (!field) throw new Error(`There is no ${root} ${name}.`);
+  const given = field.args.filter((arg) => args.includes(arg.name));
+  const list = (parts: string[]) => (parts.length > 0 ? `(${parts.join(', ')})` : '');
+  const declared = list(given.map((arg) => `$${arg.name}: ${String(arg.type)}`));
+  const passed = list(given.map((arg) => `${arg.name}: $${arg.name}`));
+  const selected = root === 'subscription' ? '{ __typename }' : selectionOf(getNamedType(field.type));
+  return `${root} ${declared} { ${name}${passed} ${selected} }`;
+}
+
+function selectionOf(type: GraphQLNamedType): string {
+  if (isAbstractType(type) || !isObjectType(type)) return '{ __typename }';
+  const selected = Object.values(type.getFields())
+    .filter((field) => !field.args.some((arg) => isNonNullType(arg.type) && arg.defaultValue === undefined))
+    .map((field) => `${field.name}${isLeafType(getNamedType(field.type)) ? '' : ' { __typename }'}`);
+  return `{ ${selected.join(' ')} }`;
+}
+
+const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[] | undefined)?.[0]?.extensions.code;
+
+/** What came of it: the code of the first error, `null` where nothing was found, or that it was done. */
+function outcomeOf({ data, errors }: GraphQLResult): string {
+  const code = codeOf(errors);
+  if (code !== undefined) return code;
+  const [answer] = Object.values(data ?? {}).flat();
+  return answer === null || answer === undefined ? 'null' : 'done';
+}
+
+/** Asks a query or mutation. */
+export async function ask({ url }: TestServer, transport: Transport, question: Question): Promise<string> {
+  const { query, variables, token } = question;
+  if (transport === 'WebSocket') {
+    const socket = connect(url, token ?? undefined);
+    return socket.ask(query, variables).then(outcomeOf, async () => `closed with ${Number(await socket.closed)}`);
+  }
+  return outcomeOf(await request(url, query, variables, token === null ? {} : { authorization: `Bearer ${token}` }));
+}
+
+/** Subscribes. It is done once the server has taken it up; no other stream may be open meanwhile. */
+export async function listen({ url, node }: TestServer, transport: Transport, question: Question): Promise<string> {
+  const stream = transport === 'HTTP' ? listenBySse(url, question) : listenBySocket(url, question);
+  let refusal: string | undefined;
+  void stream.refused.then((code) => (refusal = code));
+  const outcome = () => refusal ?? (node.open.streams > 0 ? 'done' : undefined);
+  await expect.poll(outcome, { interval: 5 }).toBeDefined();
+  const told = outcome();
+  stream.stop();
+  await expect.poll(() => node.open.streams, { interval: 5 }).toBe(0);
+  return told ?? '';
+}
+
+function listenBySocket(url: string, { query, variables, token }: Question) {
+  const stream = connect(url, token ?? undefined).subscribe(query, variables);
+  return {
+    refused: stream.ended.then((how) => codeOf(how) ?? 'ended without a word'),
+    stop: () => {
+      stream.stop();
+    },
+  };
+}
+
+function listenBySse(url: string, { query, variables, token }: Question) {
+  const abort = new AbortController();
+  const response = fetch(`${url}/graphql`, {
+    method: 'POST',
+    headers: {
+      ...{ 'content-type': 'application/json', accept: 'text/event-stream' },
+      ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+    },
+    body: JSON.stringify({ query, variables }),
+    signal: abort.signal,
+  });
+  const refused = response
+    .then((answer) => answer.text())
+    .then((text) => codeOf(JSON.parse(/^data: (.+)$/m.exec(text)?.[1] ?? '{}').errors) ?? 'ended without a word')
+    .catch((error: unknown) => String(error));
+  return {
+    refused,
+    stop: () => {
+      abort.abort();
+    },
+  };
+}

@@ -1,0 +1,103 @@
+import { encodeId } from '../../src/ids.ts';
+import { PASSWORD } from '../support/client.ts';
+import { browser, comesOnline, deviceOf, mailToken, openRoom, type Place, refreshToken, sessionOf } from './place.ts';
+import { type Row, row } from './table.ts';
+
+/** People of the place beside the one who asks. */
+type Other = 'owner' | 'admin' | 'member' | 'blocked' | 'newcomer';
+
+const inRoom = (p: Place) => ({ chatroomId: p.room });
+const about = (other: Other) => (p: Place) => ({ userId: p[other].id });
+const inRoomAbout = (other: Other) => (p: Place) => ({ ...inRoom(p), userId: p[other].id });
+const rank = (other: Other, role: string) => (p: Place) => ({ ...inRoomAbout(other)(p), role });
+const message =
+  (of: Other | 'me', more = {}) =>
+  (p: Place) => ({ messageId: p[of].said, ...more });
+const making = (kind: string, other: Other) => (p: Place) => ({ kind, memberIds: [p[other].id] });
+const saying = (body: string) => (p: Place) => ({ chatroomId: p.room, body });
+
+// The outcomes are what the schema says of each mutation, and docs/blocks.md. A room or message that one may not see is
+// NOT_FOUND, what one's role forbids FORBIDDEN, and what a block forbids BLOCKED; a service sends system messages and does
+// nothing else for which one has to be signed in. The columns are
+//
+//     signed out · stranger · removed · blocked · member · admin · owner · service
+
+/** About a room and what is said in it. */
+// prettier-ignore
+const inRooms: Row[] = [
+  row('401 404 404 403 403 ok  ok  401', 'addChatroomMembers', (p) => ({ chatroomId: p.room, userIds: [p.newcomer.id] })),
+  row('401 404 404 ok  ok  ok  ok  401', 'addReaction', message('owner', { emoji: '👍' }), 'to the owner’s message'),
+  row('401 404 404 ok  ok  ok  404 401', 'addReaction', message('blocked', { emoji: '👍' }), 'to a message of the blocked'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'createChatroom', making('GROUP', 'member'), 'with a member'),
+  row('401 ok  ok  blk ok  ok  ok  401', 'createChatroom', making('GROUP', 'owner'), 'with the owner'),
+  row('401 ok  ok  blk ok  ok  400 401', 'createChatroom', making('DIRECT', 'owner'), 'DIRECT, with the owner'),
+  row('401 404 404 403 403 403 ok  401', 'deleteChatroom', inRoom),
+  row('401 404 404 ok  ok  ok  ok  401', 'deleteMessage', message('me'), 'one’s own'),
+  row('401 404 404 403 403 ok  ok  401', 'deleteMessage', message('owner'), 'the owner’s'),
+  row('401 404 404 403 403 ok  ok  401', 'deleteMessage', message('admin'), 'of another admin'),
+  row('401 404 404 403 403 ok  ok  401', 'deleteMessage', message('member'), 'of another member'),
+  row('401 404 404 ok  403 ok  404 401', 'deleteMessage', message('blocked'), 'of the blocked'),
+  row('401 404 404 ok  ok  ok  ok  401', 'editMessage', message('me', { body: 'Another.' }), 'one’s own'),
+  row('401 404 404 403 403 403 ok  401', 'editMessage', message('owner', { body: 'Another.' }), 'the owner’s'),
+  row('401 404 404 403 403 403 403 401', 'editMessage', message('member', { body: 'Another.' }), 'of another member'),
+  row('401 404 404 ok  403 403 404 401', 'editMessage', message('blocked', { body: 'Another.' }), 'of the blocked'),
+  row('401 404 404 404 404 404 404 401', 'joinChatroom', inRoom, 'a GROUP'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'joinChatroom', async (p) => ({ chatroomId: await openRoom(p) }), 'an OPEN one'),
+  row('401 404 404 ok  ok  ok  ok  401', 'leaveChatroom', inRoom),
+  row('401 404 404 ok  ok  ok  ok  401', 'markRead', message('owner'), 'the owner’s message'),
+  row('401 404 404 ok  ok  ok  404 401', 'markRead', message('blocked'), 'a message of the blocked'),
+  row('401 404 404 403 403 ok  ok  401', 'removeChatroomMember', inRoomAbout('member'), 'another member'),
+  row('401 404 404 403 403 403 ok  401', 'removeChatroomMember', inRoomAbout('admin'), 'another admin'),
+  row('401 404 404 403 403 403 400 401', 'removeChatroomMember', inRoomAbout('owner'), 'the owner'),
+  row('401 404 404 ok  ok  ok  ok  401', 'removeReaction', message('owner', { emoji: '👍' }), 'from the owner’s message'),
+  row('401 404 404 ok  ok  ok  404 401', 'removeReaction', message('blocked', { emoji: '👍' }), 'from a message of the blocked'),
+  row('401 404 404 ok  ok  ok  ok  401', 'sendMessage', saying('hello')),
+  row('401 403 403 403 403 403 403 ok ', 'sendSystemMessage', saying('hello'), 'into the room'),
+  row('401 403 403 403 403 403 403 off', 'sendSystemMessage', (p) => ({ ...about('owner')(p), body: 'hello' }), 'to the owner, who is away'),
+  row('401 403 403 403 403 403 403 ok ', 'sendSystemMessage', async (p) => {
+    await comesOnline(p, p.owner);
+    return { username: p.owner.username, body: 'hello' };
+  }, 'to the owner, who is there'),
+  row('401 404 404 403 403 403 ok  401', 'setMemberRole', rank('member', 'ADMIN'), 'another member to ADMIN'),
+  row('401 404 404 403 403 403 ok  401', 'setMemberRole', rank('admin', 'MEMBER'), 'another admin to MEMBER'),
+  row('401 404 404 403 403 403 400 401', 'setMemberRole', rank('owner', 'MEMBER'), 'the owner to MEMBER'),
+  row('401 404 404 403 403 403 ok  401', 'setMemberRole', rank('member', 'OWNER'), 'another member to OWNER'),
+  row('401 404 404 ok  ok  ok  ok  401', 'setTyping', (p) => ({ chatroomId: p.room, typing: true })),
+  row('401 404 404 403 403 ok  ok  401', 'updateChatroom', (p) => ({ chatroomId: p.room, name: 'Another name' })),
+];
+
+/** Between the one who asks, whom the owner has asked to be friends before any block, and the owner. */
+// prettier-ignore
+const betweenPeople: Row[] = [
+  row('401 ok  ok  404 ok  ok  404 401', 'acceptFriend', about('owner')),
+  row('401 ok  ok  blk ok  ok  400 401', 'addFriend', about('owner')),
+  row('401 ok  ok  ok  ok  ok  400 401', 'blockUser', about('owner')),
+  row('401 ok  ok  404 ok  ok  404 401', 'declineFriend', about('owner')),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'removeFriend', about('owner')),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'unblockUser', about('owner')),
+];
+
+/** One's own account. What nobody has to be signed in for, a service may ask for as well as anybody. */
+// prettier-ignore
+const ofAccounts: Row[] = [
+  row('401 ok  ok  ok  ok  ok  ok  401', 'changePassword', () => ({ currentPassword: PASSWORD, newPassword: 'another horse' })),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'deleteAccount', () => ({ password: PASSWORD })),
+  row('ok  ok  ok  ok  ok  ok  ok  ok ', 'refreshSession', async (p) => ({ refreshToken: await refreshToken(p) })),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'registerPushDevice', () => ({ platform: 'WEB_PUSH', token: browser() })),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'requestEmailVerification'),
+  row('ok  ok  ok  ok  ok  ok  ok  ok ', 'requestPasswordReset', (p) => ({ email: p.me.email })),
+  row('ok  ok  ok  ok  ok  ok  ok  ok ', 'resetPassword', async (p) => ({ token: await mailToken(p, 'RESET_PASSWORD'), newPassword: 'another horse' })),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'revokeSession', async (p) => ({ sessionId: await sessionOf(p, p.me) }), 'another of one’s own'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'revokeSession', (p) => ({ sessionId: encodeId('Session', p.me.sessionKey) }), 'the one that asks'),
+  row('401 404 404 404 404 404 ok  401', 'revokeSession', async (p) => ({ sessionId: await sessionOf(p, p.owner) }), 'the owner’s'),
+  row('ok  ok  ok  ok  ok  ok  ok  ok ', 'signIn', (p) => ({ usernameOrEmail: p.me.username, password: PASSWORD })),
+  row('ok  ok  ok  ok  ok  ok  ok  ok ', 'signInWithIdToken', async (p) => ({ idToken: await p.premises.idToken() })),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'signOut'),
+  row('ok  ok  ok  ok  ok  ok  ok  ok ', 'signUp', (p) => ({ username: `${p.me.username.slice(1, 30)}.x`, password: PASSWORD })),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'unregisterPushDevice', async (p) => ({ deviceId: await deviceOf(p, p.me) }), 'one’s own'),
+  row('401 404 404 404 404 404 ok  401', 'unregisterPushDevice', async (p) => ({ deviceId: await deviceOf(p, p.owner) }), 'the owner’s'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'updateProfile', () => ({ nickname: 'Another' })),
+  row('ok  ok  ok  ok  ok  ok  ok  ok ', 'verifyEmail', async (p) => ({ token: await mailToken(p, 'VERIFY_EMAIL') })),
+];
+
+export const mutations: Row[] = [...inRooms, ...betweenPeople, ...ofAccounts];

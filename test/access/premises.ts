@@ -1,0 +1,63 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import webPush from 'web-push';
+import { createServiceToken } from '../../src/auth/services.ts';
+import { createPasswords } from '../../src/auth/passwords.ts';
+import { PASSWORD } from '../support/client.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+
+/** Hashed once for all. */
+export const PASSWORD_HASH = await (await createPasswords()).hash(PASSWORD);
+export const PUSH_ORIGIN = 'https://push.example.org';
+const AUDIENCE = 'parley of the tests';
+
+/** A server that can do all that Parley can, for all tests of a file. */
+export interface Premises {
+  server: TestServer;
+  serviceToken: string;
+  /** A token of the OpenID provider for somebody who was never here. */
+  idToken(): Promise<string>;
+  close(): Promise<void>;
+}
+
+export async function openPremises(): Promise<Premises> {
+  const endings: (() => Promise<void> | void)[] = [];
+  const { privateKey, publicKey } = await generateKeyPair('RS256');
+  const key = { ...(await exportJWK(publicKey)), kid: 'first', alg: 'RS256', use: 'sig' };
+  const provider = createServer((incoming, response) => {
+    const said = incoming.url === '/keys' ? { keys: [key] } : { issuer, jwks_uri: `${issuer}/keys` };
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(said));
+  });
+  provider.listen(0, '127.0.0.1');
+  await once(provider, 'listening');
+  endings.push(() => {
+    provider.close();
+    provider.closeAllConnections();
+  });
+  const issuer = `http://127.0.0.1:${(provider.address() as AddressInfo).port}`;
+  const vapid = webPush.generateVAPIDKeys();
+  const env = {
+    ...{ OIDC_ISSUER: issuer, OIDC_AUDIENCE: AUDIENCE, WEB_PUSH_ORIGINS: PUSH_ORIGIN },
+    ...{ VAPID_PUBLIC_KEY: vapid.publicKey, VAPID_PRIVATE_KEY: vapid.privateKey },
+  };
+  const server = await startTestServer({ env, atEnd: (end) => endings.unshift(end) });
+  let subjects = 0;
+  return {
+    server,
+    serviceToken: await createServiceToken(server.node.database, 'billing'),
+    idToken: () =>
+      new SignJWT({ preferred_username: `subject${(subjects += 1)}` })
+        .setProtectedHeader({ alg: 'RS256', kid: key.kid })
+        .setIssuer(issuer)
+        .setAudience(AUDIENCE)
+        .setSubject(`subject ${subjects}`)
+        .setIssuedAt()
+        .setExpirationTime('5m')
+        .sign(privateKey),
+    async close() {
+      for (const end of endings) await end();
+    },
+  };
+}

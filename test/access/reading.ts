@@ -1,0 +1,65 @@
+import { encodeId } from '../../src/ids.ts';
+import { deviceOf, membershipOf, openRoom, type Place, requestBetween, sessionOf } from './place.ts';
+import { type Row, row } from './table.ts';
+
+// What one may not see does not exist: lookups answer null, and streams fail with NOT_FOUND. Signed out there are `server`
+// and `viewer`, and a service has nothing more. The columns are
+//
+//     signed out · stranger · removed · blocked · member · admin · owner · service
+
+const room = ({ room: id }: Place) => ({ id });
+
+// prettier-ignore
+export const queries: Row[] = [
+  row('401 nil nil ok  ok  ok  ok  401', 'chatroom', room),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'chatroom', async (p) => ({ id: await openRoom(p) }), 'an OPEN one'),
+  row('401 nil nil ok  ok  ok  ok  401', 'node', room),
+  row('401 nil nil ok  ok  ok  ok  401', 'nodes', (p) => ({ ids: [p.room] })),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'openChatrooms'),
+  row('ok  ok  ok  ok  ok  ok  ok  ok ', 'server'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'user', (p) => ({ username: p.owner.username }), 'the owner'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'users'),
+  row('nil ok  ok  ok  ok  ok  ok  nil', 'viewer'),
+];
+
+/** What `node` finds, for each type that can be found by an id. */
+// prettier-ignore
+export const nodes: Row[] = [
+  row('401 nil nil ok  ok  ok  ok  401', 'Chatroom', room),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'Chatroom', async (p) => ({ id: await openRoom(p) }), 'an OPEN one'),
+  row('401 nil nil ok  ok  ok  ok  401', 'ChatroomMember', (p) => ({ id: membershipOf(p, p.owner) }), 'the owner'),
+  row('401 nil nil ok  ok  ok  ok  401', 'ChatroomMember', (p) => ({ id: membershipOf(p, p.blocked) }), 'the blocked'),
+  row('401 ok  ok  nil ok  ok  nil 401', 'FriendRequest', (p) => ({ id: requestBetween(p.owner, p.me) }), 'to oneself, by the owner; a block ends it'),
+  row('401 nil nil nil nil nil ok  401', 'FriendRequest', (p) => ({ id: requestBetween(p.owner, p.member) }), 'to a member, by the owner'),
+  row('401 nil nil ok  ok  ok  ok  401', 'Message', (p) => ({ id: p.owner.said }), 'the owner’s'),
+  row('401 nil nil ok  ok  ok  nil 401', 'Message', (p) => ({ id: p.blocked.said }), 'of the blocked'),
+  row('401 nil nil ok  ok  ok  ok  401', 'Message', (p) => ({ id: p.me.said }), 'one’s own'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'PushDevice', async (p) => ({ id: await deviceOf(p, p.me) }), 'one’s own'),
+  row('401 nil nil nil nil nil ok  401', 'PushDevice', async (p) => ({ id: await deviceOf(p, p.owner) }), 'the owner’s'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'Session', async (p) => ({ id: await sessionOf(p, p.me) }), 'one’s own'),
+  row('401 nil nil nil nil nil ok  401', 'Session', async (p) => ({ id: await sessionOf(p, p.owner) }), 'the owner’s'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'User', (p) => ({ id: p.owner.id }), 'the owner'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'User', (p) => ({ id: p.blocked.id }), 'the blocked'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'Viewer', (p) => ({ id: encodeId('Viewer', p.me.key) }), 'oneself'),
+  row('401 nil nil nil nil nil ok  401', 'Viewer', (p) => ({ id: encodeId('Viewer', p.owner.key) }), 'the owner'),
+];
+
+const inRoom = (p: Place) => ({ chatroomId: p.room });
+const inOpenRoom = async (p: Place) => ({ chatroomId: await openRoom(p) });
+
+/** Done is what the server has taken up. */
+// prettier-ignore
+export const subscriptions: Row[] = [
+  row('401 404 404 ok  ok  ok  ok  401', 'chatroomEvents', inRoom),
+  row('401 404 404 404 404 404 ok  401', 'chatroomEvents', inOpenRoom, 'of an OPEN room of the owner’s'),
+  row('401 404 404 ok  ok  ok  ok  401', 'messageAdded', inRoom),
+  row('401 404 404 404 404 404 ok  401', 'messageAdded', inOpenRoom, 'of an OPEN room of the owner’s'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'messageAdded', () => ({}), 'of all rooms'),
+  row('401 404 404 ok  ok  ok  ok  401', 'messageSeen', inRoom),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'messageSeen', () => ({}), 'of all rooms'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'presenceChanged'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'presenceChanged', (p) => ({ userIds: [p.owner.id] }), 'of the owner, who is no friend'),
+  row('401 404 404 ok  ok  ok  ok  401', 'typingChanged', inRoom),
+  row('401 404 404 404 404 404 ok  401', 'typingChanged', inOpenRoom, 'of an OPEN room of the owner’s'),
+  row('401 ok  ok  ok  ok  ok  ok  401', 'viewerEvents'),
+];

@@ -1,0 +1,36 @@
+import { getNamedType, isLeafType } from 'graphql';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ask, fieldsOf } from './asking.ts';
+import { makePlace } from './place.ts';
+import { openPremises, type Premises } from './premises.ts';
+
+// What a service reads is the message that it has sent: what it is, and neither where it stands nor who else is there.
+
+let premises: Premises;
+beforeAll(async () => {
+  premises = await openPremises();
+});
+afterAll(() => premises.close());
+
+const told = [
+  ...['id', 'number', 'kind', 'systemEvent', 'body', 'clientMessageId', 'cursor'],
+  ...['createdAt', 'editedAt', 'deletedAt', 'sender', 'subject', 'replyTo'],
+];
+const hidden = ['chatroom', 'reactions', 'seenBy', 'seenByAll'];
+
+test('every field of a message has a place here', () => {
+  expect([...told, ...hidden].sort()).toEqual(Object.keys(fieldsOf('Message')).sort());
+});
+
+describe.each(['HTTP', 'WebSocket'] as const)('over %s', (transport) => {
+  test.each([...told, ...hidden])('%s of its own message', async (name) => {
+    const { room } = await makePlace(premises, 'service');
+    const field = fieldsOf('Message')[name];
+    const composite = field && !isLeafType(getNamedType(field.type));
+    const query = `mutation ($input: SendSystemMessageInput!) {
+      sendSystemMessage(input: $input) { message { ${name} ${composite ? '{ __typename }' : ''} } } }`;
+    const variables = { input: { chatroomId: room, body: 'hello' } };
+    const question = { query, variables, token: premises.serviceToken };
+    expect(await ask(premises.server, transport, question)).toBe(told.includes(name) ? 'done' : 'UNAUTHENTICATED');
+  });
+});
