@@ -25,7 +25,7 @@ export interface Heard {
 export type Open = (asked: Asked, heard: Heard) => () => void;
 
 /** A socket that is given up while it is being opened says so; without a listener that would end this process. */
-class PatientSocket extends WebSocket {
+export class PatientSocket extends WebSocket {
   constructor(url: string, protocols?: string | string[]) {
     super(url, protocols);
     this.on('error', () => undefined);
@@ -157,7 +157,7 @@ export const overSse: Open = (asked, { onOpen, onEvent, onFailure, onEnd }) => {
 };
 
 /** The code of a failure: that of GraphQL errors, or with which the socket was closed. */
-function codeOf(error: unknown): string {
+export function codeOf(error: unknown): string {
   if (Array.isArray(error)) return String((error[0] as { extensions?: { code?: string } }).extensions?.code);
   const { code, message } = error as { code?: number; message?: string };
   return code === undefined ? `NETWORK ${message ?? ''}` : `CLOSED ${code}`;

@@ -6,6 +6,8 @@ export interface Line {
 }
 
 const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM, RIGHT] = [760, 320, 56, 44, 40, 96];
+const MOST_COLUMNS = 10;
+const LINE_HEIGHT = 15;
 
 /** An SVG of lines over minutes, readable on light and on dark ground. */
 export function drawChart(title: string, unit: string, lines: readonly Line[]): string {
@@ -22,15 +24,22 @@ export function drawChart(title: string, unit: string, lines: readonly Line[]): 
       `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(value)}" y2="${y(value)}" stroke="#7774"/>` +
       `<text x="${LEFT - 8}" y="${y(value) + 4}" text-anchor="end" ${grey}>${value}</text>`,
   );
-  const columns = Array.from({ length: Math.floor(lastX) + 1 }, (_, minute) => minute).map(
+  // More do not stand beside one another.
+  const every = Math.ceil(lastX / MOST_COLUMNS);
+  const columns = Array.from({ length: Math.floor(lastX / every) + 1 }, (_, i) => i * every).map(
     (minute) => `<text x="${x(minute)}" y="${HEIGHT - BOTTOM + 20}" text-anchor="middle" ${grey}>${minute} min</text>`,
   );
-  const drawn = lines.map(({ name, colour, points }) => {
+  // The names stand where their lines end, each below the one before it.
+  const ends = new Map<Line, number>();
+  for (const line of [...lines].sort((a, b) => endOf(b) - endOf(a)))
+    ends.set(line, Math.max(y(endOf(line)), ...[...ends.values()].map((above) => above + LINE_HEIGHT)));
+  const drawn = lines.map((line) => {
+    const { name, colour, points } = line;
     const path = points.map(([px, py], i) => `${i === 0 ? 'M' : 'L'}${x(px)} ${y(py)}`).join('');
-    const [endX, endY] = points.at(-1) ?? [0, 0];
+    const [endX] = points.at(-1) ?? [0];
     return (
       `<path d="${path}" fill="none" stroke="${colour}" stroke-width="2"/>` +
-      `<text x="${x(endX) + 8}" y="${y(endY) + 4}" fill="${colour}">${name}</text>`
+      `<text x="${x(endX) + 8}" y="${round((ends.get(line) ?? 0) + 4)}" fill="${colour}">${name}</text>`
     );
   });
   return [
@@ -42,6 +51,10 @@ export function drawChart(title: string, unit: string, lines: readonly Line[]): 
     ...drawn,
     '</svg>\n',
   ].join('\n');
+}
+
+function endOf({ points }: Line): number {
+  return points.at(-1)?.[1] ?? 0;
 }
 
 function niceStep(least: number): number {

@@ -11,6 +11,9 @@ import { belongings, collect, end, freePort, launch } from '../processes.ts';
 /** One node with a PostgreSQL and a Redis of its own. */
 export interface Place {
   url: string;
+  redisUrl: string;
+  /** The last that the node has printed. */
+  output(): string;
   /** Has the node collect its garbage, so that what is left is held; answers its metrics after that. */
   weigh(): Promise<Map<string, number>>;
   close(): Promise<void>;
@@ -19,9 +22,13 @@ export interface Place {
 const GC_ON_SIGNAL = 'data:text/javascript,process.on("SIGUSR2",()=>globalThis.gc())';
 const COLLECTIONS = 'nodejs_gc_duration_seconds_count{kind="major"}';
 
-/** Starts the built program. */
-export async function startPlace(program: string): Promise<Place> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'parley-stalled-'));
+/**
+ * Starts the built program.
+ *
+ * @param settings of the node, beside and before those that every place has
+ */
+export async function startPlace(program: string, settings: Record<string, string> = {}): Promise<Place> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'parley-place-'));
   belongings.folders.add(dataDir);
   // Where root runs this, the database's user must be able to enter.
   await chmod(dataDir, 0o755);
@@ -30,13 +37,15 @@ export async function startPlace(program: string): Promise<Place> {
   await applyMigrations(postgres.url);
   await migrateJobs(postgres.url);
   const port = await freePort();
+  const redisUrl = `redis://127.0.0.1:${port}`;
   const PATH = process.env['PATH'];
   const redis = launch('redis-server', ['--port', `${port}`, '--bind', '127.0.0.1', '--save', ''], { PATH });
 
   const node = launch(process.execPath, ['--expose-gc', '--import', GC_ON_SIGNAL, program], {
-    ...{ PATH, DATABASE_URL: postgres.url, REDIS_URL: `redis://127.0.0.1:${port}` },
+    ...{ PATH, DATABASE_URL: postgres.url, REDIS_URL: redisUrl },
     ...{ PORT: '0', HOST: '127.0.0.1', NODE_ENV: 'test', LOG_LEVEL: 'warn', RATE_LIMITS: 'off' },
     ...{ AUTH_SECRET: 'a secret of the tests, which guards nothing', MAX_SOCKETS_PER_USER: '1000' },
+    ...settings,
   });
   const output = collect(node);
   const url = await new Promise<string>((resolve, reject) => {
@@ -49,7 +58,7 @@ export async function startPlace(program: string): Promise<Place> {
     });
   });
   return {
-    url,
+    ...{ url, redisUrl, output },
     async weigh() {
       const before = (await readMetrics(url)).get(COLLECTIONS) ?? 0;
       for (;;) {

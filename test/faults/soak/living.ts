@@ -1,0 +1,112 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pLimit from 'p-limit';
+import { blockSomebody, changeMembers, deleteAccount, endRoom, goAway, makeRoom } from './coming.ts';
+import { refresh, signIn, signOut, signUp, unblockSomebody } from './coming.ts';
+import { befriend, deleteMessage, edit, goSilent, listen, lookAtMembers, lookAtRooms } from './doing.ts';
+import { markRead, page, react, search, send, tellTyping } from './doing.ts';
+import type { Life } from './life.ts';
+
+/** How many of each there are at once. */
+export interface Size {
+  people: number;
+  rooms: number;
+  streams: number;
+}
+
+type Deed = (life: Life) => Promise<void>;
+
+/** What people do of their own accord, and how often in comparison. What goes by it is replaced at once. */
+const DEEDS: readonly (readonly [weight: number, deed: Deed])[] = [
+  ...([
+    [24, send],
+    [3, edit],
+    [2, deleteMessage],
+    [6, react],
+    [8, markRead],
+    [8, tellTyping],
+  ] as const),
+  ...([
+    [7, page],
+    [2, lookAtMembers],
+    [4, lookAtRooms],
+    [2, search],
+  ] as const),
+  ...([
+    [2, befriend],
+    [0.7, blockSomebody],
+    [0.7, unblockSomebody],
+  ] as const),
+  ...([
+    [5, changeMembers],
+    [2.5, endRoom],
+  ] as const),
+  ...([
+    [4, signIn],
+    [4, signOut],
+    [2, refresh],
+    [3, goAway],
+    [6, goSilent],
+  ] as const),
+];
+const ALL_WEIGHTS = DEEDS.reduce((sum, [weight]) => sum + weight, 0);
+
+/** At most so much is under way: with a node that hangs, a steady rate would pile it up. */
+const MOST_UNDER_WAY = 40;
+const TURN_MS = 20;
+
+export interface Living {
+  /** Resolves when everybody and everything is there for the first time. */
+  full: Promise<void>;
+  /** How many deeds were left out since then, as too many were under way. */
+  leftOut: number;
+  /** Has everyone go, with all that they have. */
+  end(): Promise<void>;
+}
+
+/** Lets people live at a steady rate, whatever they do. */
+export function startLiving(life: Life, size: Size, perSecond: number): Living {
+  const { world, random, listening } = life;
+  const underWay = new Set<Promise<void>>();
+  const coming = { people: 0, rooms: 0 };
+  let owed = 0;
+  let isFull = false;
+  let onFull: () => void = () => undefined;
+  const living: Living = {
+    full: new Promise((resolve) => (onFull = resolve)),
+    leftOut: 0,
+    async end() {
+      clearInterval(timer);
+      while (underWay.size > 0) await Promise.race([...underWay, sleep(100)]);
+      const limit = pLimit(4);
+      await Promise.all(world.people.map((person) => limit(() => deleteAccount(life, person))));
+      await listening.stop();
+    },
+  };
+
+  /** Whoever or whatever has gone is replaced before anything else is done. */
+  function next(): Promise<void> {
+    for (const [what, deed] of [['people', signUp] as const, ['rooms', makeRoom] as const]) {
+      if (world[what].length + coming[what] >= size[what]) continue;
+      coming[what] += 1;
+      return deed(life).finally(() => (coming[what] -= 1));
+    }
+    if (listening.streams.size < size.streams) return listen(life);
+    isFull = true;
+    onFull();
+    let left = random() * ALL_WEIGHTS;
+    const [, deed] = DEEDS.find(([weight]) => (left -= weight) < 0) ?? [0, send];
+    return deed(life);
+  }
+
+  const timer = setInterval(() => {
+    owed += (perSecond * TURN_MS) / 1_000;
+    for (; owed >= 1; owed -= 1) {
+      if (underWay.size >= MOST_UNDER_WAY) living.leftOut += Number(isFull);
+      else {
+        const doing = next().finally(() => underWay.delete(doing));
+        underWay.add(doing);
+      }
+    }
+  }, TURN_MS);
+  return living;
+}
