@@ -2,9 +2,10 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { belongings, collect, end, freePort, launch } from '../test/faults/processes.ts';
+import { belongings, collect, end, launch } from '../test/faults/processes.ts';
 import type { Machine } from './machine.ts';
 import type { Running } from './stacks.ts';
+import { freePort } from '../test/support/ports.ts';
 
 const START_MS = 30_000;
 

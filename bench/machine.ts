@@ -2,12 +2,13 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import pg from 'pg';
 import { startEmbeddedPostgres } from '../src/database/embedded.ts';
 import { applyMigrations } from '../src/database/migrations.ts';
 import { migrateJobs } from '../src/jobs.ts';
-import { belongings, collect, end, freePort, launch } from '../test/faults/processes.ts';
+import { belongings, collect, end, launch } from '../test/faults/processes.ts';
 import { PARLEY_WORLD, RIVALS_WORLD } from './world.ts';
+import { freePort } from '../test/support/ports.ts';
+import { runStatement } from '../test/support/statement.ts';
 
 /** What all stacks share: one PostgreSQL that writes to the disk in earnest, and one Redis. */
 export interface Machine {
@@ -42,13 +43,13 @@ export async function startMachine(): Promise<Machine> {
   const rivalsUrl = postgres.url.replace(/parley$/, 'rivals');
   await applyMigrations(postgres.url);
   await migrateJobs(postgres.url);
-  await run(postgres.url, PARLEY_WORLD);
-  await run(postgres.url, 'CREATE DATABASE rivals');
-  await run(rivalsUrl, await readFile(new URL('rivals/schema.sql', import.meta.url), 'utf8'));
-  await run(rivalsUrl, RIVALS_WORLD);
+  await runStatement(postgres.url, PARLEY_WORLD);
+  await runStatement(postgres.url, 'CREATE DATABASE rivals');
+  await runStatement(rivalsUrl, await readFile(new URL('rivals/schema.sql', import.meta.url), 'utf8'));
+  await runStatement(rivalsUrl, RIVALS_WORLD);
   for (const url of [postgres.url, rivalsUrl]) {
-    await run(url, 'CREATE EXTENSION pg_stat_statements');
-    await run(url, 'VACUUM ANALYZE');
+    await runStatement(url, 'CREATE EXTENSION pg_stat_statements');
+    await runStatement(url, 'VACUUM ANALYZE');
   }
 
   const port = await freePort();
@@ -69,7 +70,7 @@ export async function startMachine(): Promise<Machine> {
   });
   const client = new Redis({ port });
   return {
-    ...{ parleyUrl: postgres.url, rivalsUrl, redisUrl: `redis://127.0.0.1:${port}`, run },
+    ...{ parleyUrl: postgres.url, rivalsUrl, redisUrl: `redis://127.0.0.1:${port}`, run: runStatement },
     emptyRedis: () => client.flushall(),
     async close() {
       client.disconnect();
@@ -80,17 +81,6 @@ export async function startMachine(): Promise<Machine> {
       belongings.folders.delete(dataDir);
     },
   };
-}
-
-async function run<Row extends object>(url: string, text: string): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return (await client.query<Row>(text)).rows;
-  } finally {
-    await client.end();
-  }
 }
 
 /** The processor and the system, for the heading of the figures. */

@@ -2,18 +2,14 @@ import { z } from 'zod';
 import { type ServiceAccount, serviceAccount } from './auth/serviceAccount.ts';
 import { refusedInProduction } from './production.ts';
 
+const onOff = z.enum(['on', 'off']);
+
 /**
  * Every setting, its default, and what it means. `.env.example` is written from this table, and a value
  * that does not fit is refused with the variable's name and what it may be.
  */
 export const variables = {
-  PORT: z.coerce
-    .number()
-    .int()
-    .min(0)
-    .max(65535)
-    .default(4000)
-    .describe('The port to listen on, 0 to 65535; 0 takes a free one.'),
+  PORT: count(4000, 0, 65535).describe('The port to listen on, 0 to 65535; 0 takes a free one.'),
   HOST: z
     .string()
     .min(1)
@@ -37,15 +33,8 @@ export const variables = {
     .describe(
       'A PostgreSQL 14 or newer, such as postgresql://user:password@host:5432/parley; without it an embedded one is started.',
     ),
-  DATABASE_POOL_SIZE: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(200)
-    .default(10)
-    .describe('How many database connections this node may hold, 1 to 200.'),
-  MIGRATE_ON_START: z
-    .enum(['on', 'off'])
+  DATABASE_POOL_SIZE: count(10, 1, 200).describe('How many database connections this node may hold, 1 to 200.'),
+  MIGRATE_ON_START: onOff
     .default('on')
     .describe(
       'Whether a node brings the database up to its version when it starts: on or off; then run `npm run migrate`.',
@@ -77,30 +66,23 @@ export const variables = {
   ALLOWED_ORIGINS: originList('').describe(
     'Origins of other sites that may call the API from a browser, divided by commas; pages of this server always may.',
   ),
-  PLAIN_HTTP: z
-    .enum(['on', 'off'])
+  PLAIN_HTTP: onOff
     .default('off')
     .describe(
       'Whether people may reach a server in production over plain http, in a network that only you can reach: on or off.',
     ),
-  MAX_SOCKETS_PER_USER: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(1_000)
-    .default(10)
-    .describe('How many WebSockets a user may have open, 1 to 1000; one more is closed with 4420.'),
-  SHARED_EXECUTION: z
-    .enum(['on', 'off'])
+  MAX_SOCKETS_PER_USER: count(10, 1, 1_000).describe(
+    'How many WebSockets a user may have open, 1 to 1000; one more is closed with 4420.',
+  ),
+  SHARED_EXECUTION: onOff
     .default('on')
     .describe('Whether an event is executed once for all subscribers who ask the same of it: on or off.'),
-  INTROSPECTION: z
-    .enum(['on', 'off'])
+  INTROSPECTION: onOff
     .optional()
     .describe(
       'Whether clients may read the schema and are told what they may have meant: on or off; off in production.',
     ),
-  GRAPHIQL: z.enum(['on', 'off']).optional().describe('Whether /graphql shows GraphiQL: on or off; off in production.'),
+  GRAPHIQL: onOff.optional().describe('Whether /graphql shows GraphiQL: on or off; off in production.'),
   PERSISTED_ONLY: z
     .string()
     .min(1)
@@ -115,8 +97,7 @@ export const variables = {
   ),
   MAX_BODY_KB: count(100, 1, 10_000).describe('How large a request may be, in KB, 1 to 10000; a larger one gets 413.'),
   EXECUTION_SECONDS: count(10, 1, 60).describe('How long one execution may take, in seconds, 1 to 60.'),
-  RATE_LIMITS: z
-    .enum(['on', 'off'])
+  RATE_LIMITS: onOff
     .default('on')
     .describe('Whether it is limited how much anybody does, and how fast passwords are tried: on or off.'),
   RATE_PER_USER: count(1_200, 1, 1_000_000).describe(
@@ -128,13 +109,9 @@ export const variables = {
   TRUSTED_PROXIES: count(0, 0, 10).describe(
     'How many proxies of yours each request has passed, 0 to 10: as many addresses of X-Forwarded-For are believed.',
   ),
-  LOG_DAYS: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(3650)
-    .default(30)
-    .describe('How many days back clients can resume, 1 to 3650; older events are cleared away, messages are not.'),
+  LOG_DAYS: count(30, 1, 3650).describe(
+    'How many days back clients can resume, 1 to 3650; older events are cleared away, messages are not.',
+  ),
   SMTP_URL: z
     .url({ protocol: /^smtps?$/ })
     .optional()

@@ -102,29 +102,19 @@ async function startOn(postgres: Postgres, config: Config, log: Logger): Promise
 
 /** Adds the demo users, rooms and history; what is there already stays. */
 async function seed(config: Config): Promise<void> {
-  const postgres = await openMigrated(config, { share: true, migrates: true });
-  try {
-    const summary = await withDatabase(postgres.url, (database) => seedWith(database));
-    say(`Added ${summary.users} users, ${summary.chatrooms} chatrooms and ${summary.messages} messages.`);
-  } finally {
-    await postgres.stop();
-  }
+  const summary = await onDatabase(config, seedWith);
+  say(`Added ${summary.users} users, ${summary.chatrooms} chatrooms and ${summary.messages} messages.`);
 }
 
 /** Imports chats: `import PATH [--member USERNAME]…`. */
 async function importFiles(config: Config, [path, ...rest]: string[]): Promise<void> {
   if (path === undefined) throw new ConfigError('Say what to import: npm run import -- PATH [--member USERNAME]');
   const members = rest.flatMap((word, i) => (rest[i - 1] === '--member' ? [word] : []));
-  const postgres = await openMigrated(config, { share: true, migrates: true });
-  try {
-    const passwords = await createPasswords();
-    const summary = await withDatabase(postgres.url, (database) =>
-      importPath({ database, passwords, progress: createProgress(process.stderr) }, path, members),
-    );
-    say(printSummary(summary));
-  } finally {
-    await postgres.stop();
-  }
+  const passwords = await createPasswords();
+  const summary = await onDatabase(config, (database) =>
+    importPath({ database, passwords, progress: createProgress(process.stderr) }, path, members),
+  );
+  say(printSummary(summary));
 }
 
 /** Writes a user's data or a room's history: `export user USERNAME FILE`, `export chatroom ID FILE`. */
@@ -133,15 +123,10 @@ async function exportFile(config: Config, [what = '', which, file]: string[]): P
   if (!write || which === undefined || file === undefined) {
     throw new ConfigError('Say what to export: npm run export -- user USERNAME FILE, or chatroom ID FILE');
   }
-  const postgres = await openMigrated(config, { share: true, migrates: true });
-  try {
-    const count = await withDatabase(postgres.url, (database) =>
-      write({ database, progress: createProgress(process.stderr) }, which, file),
-    );
-    say(`Wrote ${file}, with ${count.toLocaleString('en')} messages.`);
-  } finally {
-    await postgres.stop();
-  }
+  const count = await onDatabase(config, (database) =>
+    write({ database, progress: createProgress(process.stderr) }, which, file),
+  );
+  say(`Wrote ${file}, with ${count.toLocaleString('en')} messages.`);
 }
 
 /** What only those who run the server may do: `admin --help` lists it. */
@@ -171,6 +156,16 @@ async function openMigrated(config: Config, { share, migrates }: { share: boolea
   } catch (error) {
     await postgres.stop();
     throw error;
+  }
+}
+
+/** Works on the database of these settings, beside a node that may run. */
+async function onDatabase<Result>(config: Config, work: (database: Database) => Promise<Result>): Promise<Result> {
+  const postgres = await openMigrated(config, { share: true, migrates: true });
+  try {
+    return await withDatabase(postgres.url, work);
+  } finally {
+    await postgres.stop();
   }
 }
 

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../src/database/embedded.ts';
+import { runStatement } from './support/statement.ts';
 
 const isRoot = process.getuid?.() === 0;
 
@@ -24,17 +24,6 @@ async function start(dataDir: string, options: { share?: boolean } = {}): Promis
   return postgres;
 }
 
-async function query(url: string, text: string): Promise<any[]> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return (await client.query(text)).rows;
-  } finally {
-    await client.end();
-  }
-}
-
 const postmasterOf = async (postgres: EmbeddedPostgres) =>
   Number((await readFile(join(postgres.folder, 'postmaster.pid'), 'utf8')).split('\n')[0]);
 
@@ -42,12 +31,12 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
   test('keeps its data from one start to the next, and no server when it has stopped', async () => {
     const dataDir = await newFolder();
     const first = await start(dataDir);
-    await query(first.url, 'CREATE TABLE t AS SELECT 42 AS answer');
+    await runStatement(first.url, 'CREATE TABLE t AS SELECT 42 AS answer');
     await first.stop();
     await expect(postmasterOf(first)).rejects.toThrow('ENOENT');
     const second = await start(dataDir);
-    expect(await query(second.url, 'SELECT answer FROM t')).toEqual([{ answer: 42 }]);
-    expect(await query(second.url, 'SHOW fsync')).toEqual([{ fsync: 'on' }]);
+    expect(await runStatement(second.url, 'SELECT answer FROM t')).toEqual([{ answer: 42 }]);
+    expect(await runStatement(second.url, 'SHOW fsync')).toEqual([{ fsync: 'on' }]);
   });
 
   test('after kill -9 of the process that started it, the next start takes over the same server, with all its rows', async () => {
@@ -74,7 +63,7 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
     const pid = Number((await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]);
     const next = await start(dataDir);
     expect(await postmasterOf(next)).toBe(pid);
-    const [{ rows }] = await query(next.url, 'SELECT count(*)::int AS rows FROM t');
+    const [{ rows }] = await runStatement(next.url, 'SELECT count(*)::int AS rows FROM t');
     expect(rows).toBeGreaterThanOrEqual(acknowledged);
     await next.stop();
     await expect(postmasterOf(next)).rejects.toThrow('ENOENT');
@@ -83,11 +72,11 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
   test('after kill -9 of the server itself, the next start recovers', async () => {
     const dataDir = await newFolder();
     const first = await start(dataDir);
-    await query(first.url, 'CREATE TABLE t AS SELECT generate_series(1, 1000) AS n');
+    await runStatement(first.url, 'CREATE TABLE t AS SELECT generate_series(1, 1000) AS n');
     process.kill(await postmasterOf(first), 'SIGKILL');
     await first.stop().catch(() => undefined);
     const second = await start(dataDir);
-    expect(await query(second.url, 'SELECT count(*)::int AS n FROM t')).toEqual([{ n: 1000 }]);
+    expect(await runStatement(second.url, 'SELECT count(*)::int AS n FROM t')).toEqual([{ n: 1000 }]);
   });
 
   test('of two that start at once on one folder, one runs and the other says what to do; who shares may', async () => {
@@ -98,7 +87,7 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
     expect(String(refused?.reason)).toMatch(/Another Parley is running on .*DATA_DIR/);
     const guest = await start(dataDir, { share: true });
     await guest.stop();
-    expect(await query(guest.url, 'SELECT 1 AS alive')).toEqual([{ alive: 1 }]);
+    expect(await runStatement(guest.url, 'SELECT 1 AS alive')).toEqual([{ alive: 1 }]);
   });
 
   test('a directory that was half made is made again', async () => {
@@ -118,10 +107,10 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
 
   test('works in a long folder with spaces and letters of other scripts, and needs its password', async () => {
     const { url } = await start(await newFolder(0o755, `ein Ordner/${'データ'.repeat(20)}`));
-    expect(await query(url, "SELECT upper('ä') AS upper, current_database() AS name")).toEqual([
+    expect(await runStatement(url, "SELECT upper('ä') AS upper, current_database() AS name")).toEqual([
       { upper: 'Ä', name: 'parley' },
     ]);
-    await expect(query(url.replace(/:[^:@]+@/, ':wrong@'), 'SELECT 1')).rejects.toThrow(
+    await expect(runStatement(url.replace(/:[^:@]+@/, ':wrong@'), 'SELECT 1')).rejects.toThrow(
       'password authentication failed',
     );
   });
@@ -135,10 +124,10 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
       expect(said.join('\n')).toContain('cannot enter');
       const place = join(first.folder, '..');
       onTestFinished(() => rm(place, { recursive: true, force: true }));
-      await query(first.url, 'CREATE TABLE t AS SELECT 1 AS one');
+      await runStatement(first.url, 'CREATE TABLE t AS SELECT 1 AS one');
       await first.stop();
       const second = await start(dataDir);
-      expect(await query(second.url, 'SELECT one FROM t')).toEqual([{ one: 1 }]);
+      expect(await runStatement(second.url, 'SELECT one FROM t')).toEqual([{ one: 1 }]);
       await second.stop();
     },
   );

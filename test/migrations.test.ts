@@ -1,10 +1,10 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { applyMigrations } from '../src/database/migrations.ts';
 import { createTestDatabase } from './support/server.ts';
+import { runStatement } from './support/statement.ts';
 
 async function migrations(files: Record<string, string>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'parley-migrations-'));
@@ -16,16 +16,6 @@ async function migrations(files: Record<string, string>): Promise<string> {
   return folder;
 }
 
-async function rows(url: string, text: string): Promise<any[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query(text)).rows;
-  } finally {
-    await client.end();
-  }
-}
-
 test('migrations are applied once, in order, also by nodes that start together', async () => {
   const url = await createTestDatabase();
   const folder = await migrations({
@@ -34,7 +24,7 @@ test('migrations are applied once, in order, also by nodes that start together',
   });
   const applied = await Promise.all(Array.from({ length: 5 }, () => applyMigrations(url, folder)));
   expect(applied.flat()).toEqual(['1_a', '2_b']);
-  expect(await rows(url, 'SELECT n FROM a')).toEqual([{ n: 1 }, { n: 2 }]);
+  expect(await runStatement(url, 'SELECT n FROM a')).toEqual([{ n: 1 }, { n: 2 }]);
   expect(await applyMigrations(url, folder)).toEqual([]);
 });
 
@@ -47,9 +37,9 @@ test('one that fails leaves nothing behind, and says which and why', async () =>
   await expect(applyMigrations(url, folder)).rejects.toThrow(
     /^The migration 2_b failed, and nothing of it was kept: column "nothing" does not exist$/,
   );
-  expect(await rows(url, `SELECT to_regclass('a') IS NOT NULL AS a, to_regclass('b') IS NOT NULL AS b`)).toEqual([
-    { a: true, b: false },
-  ]);
+  expect(
+    await runStatement(url, `SELECT to_regclass('a') IS NOT NULL AS a, to_regclass('b') IS NOT NULL AS b`),
+  ).toEqual([{ a: true, b: false }]);
 });
 
 test('one whose file has changed is refused; one that this version does not know is left alone', async () => {
@@ -66,7 +56,7 @@ test('one whose file has changed is refused; one that this version does not know
 
 test("the project's own are noted as prisma migrate deploy notes them", async () => {
   const url = await createTestDatabase();
-  const [noted] = await rows(url, 'SELECT * FROM _prisma_migrations ORDER BY migration_name');
+  const [noted] = await runStatement(url, 'SELECT * FROM _prisma_migrations ORDER BY migration_name');
   expect(noted).toMatchObject({ applied_steps_count: 1, logs: null, rolled_back_at: null });
   expect(noted.checksum).toMatch(/^[0-9a-f]{64}$/);
   expect(await applyMigrations(url)).toEqual([]);

@@ -22,7 +22,7 @@ import { importPath } from '../src/import/import.ts';
 import { createContext } from '../src/node.ts';
 import { createProgress } from '../src/progress.ts';
 import { buildSchema } from '../src/schema.ts';
-import { connect, PASSWORD, type Person, request, signUp, type Stream } from './support/client.ts';
+import { acknowledged, connect, PASSWORD, type Person, request, signUp, type Stream } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
 import { createTestDatabase, startTestServer, type TestServer } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
@@ -153,24 +153,6 @@ async function startMail(): Promise<{ env: Record<string, string>; codes: string
   const listening = server.listen(0, '127.0.0.1');
   if (!listening.listening) await once(listening, 'listening');
   return { env: { SMTP_URL: `smtp://127.0.0.1:${(listening.address() as AddressInfo).port}` }, codes };
-}
-
-/** What a socket is told when it is let in. */
-async function acknowledged(person: Person): Promise<unknown> {
-  const client = createClient({
-    url: `${person.url.replace(/^http/, 'ws')}/graphql`,
-    webSocketImpl: WebSocket,
-    lazy: false,
-    connectionParams: { authorization: `Bearer ${person.accessToken}` },
-  });
-  onTestFinished(async () => {
-    await client.dispose();
-  });
-  return new Promise((resolve) => {
-    client.on('connected', (_socket, payload) => {
-      resolve(payload);
-    });
-  });
 }
 
 /** Opens a socket as a device that is there. */

@@ -1,8 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createClient } from 'graphql-ws';
-import { onTestFinished } from 'vitest';
-import WebSocket from 'ws';
-import type { Person } from './support/client.ts';
+import { acknowledged, type Person } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
 import { createTestDatabase, startTestServer } from './support/server.ts';
 import { world } from './support/world.ts';
@@ -188,24 +185,6 @@ test.skipIf(!hasRedis())(
     expect(changes.received.filter((change) => change.presence.status === 'OFFLINE')).toEqual([]);
   },
 );
-
-/** What a socket is told when it is let in. */
-async function acknowledged(person: Person): Promise<unknown> {
-  const client = createClient({
-    url: `${person.url.replace(/^http/, 'ws')}/graphql`,
-    webSocketImpl: WebSocket,
-    lazy: false,
-    connectionParams: { authorization: `Bearer ${person.accessToken}` },
-  });
-  onTestFinished(async () => {
-    await client.dispose();
-  });
-  return new Promise((resolve) => {
-    client.on('connected', (_socket, payload) => {
-      resolve(payload);
-    });
-  });
-}
 
 /** Whether a new socket is let in, or the code with which it is closed. */
 async function settledCode(person: Person): Promise<number | 'open'> {

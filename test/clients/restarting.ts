@@ -1,6 +1,5 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { createTestDatabase, startTestServer, type TestServer } from '../support/server.ts';
+import { freePort } from '../support/ports.ts';
 
 /** A server that comes back at the same address, on the same database. */
 export interface RestartingServer {
@@ -19,13 +18,4 @@ export async function startRestarting(env: Record<string, string> = {}): Promise
   }
   await start();
   return { url: `http://127.0.0.1:${port}`, start, stop: async () => server?.stop() };
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }

@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import pg from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/database/embedded.ts';
 import { applyMigrations } from '../../src/database/migrations.ts';
 import { migrateJobs } from '../../src/jobs.ts';
-import { belongings, collect, end, freePort, launch, postmasterOf, signalPid } from './processes.ts';
+import { belongings, collect, end, launch, postmasterOf, signalPid } from './processes.ts';
 import { type Proxy, startProxy } from './proxy.ts';
+import { freePort } from '../support/ports.ts';
+import { runStatement } from '../support/statement.ts';
 
 /** One node, and the three ways in and out of it that can be made to fail. */
 export interface ClusterNode {
@@ -114,16 +115,7 @@ async function startPostgres(dataDir: string, durable: boolean) {
       server = await open();
       for (const proxy of proxies) proxy.aim(Number(new URL(server.url).port));
     },
-    async query<Row extends object>(text: string): Promise<Row[]> {
-      const client = new pg.Client({ connectionString: server.url, connectionTimeoutMillis: 5_000 });
-      client.on('error', () => undefined);
-      await client.connect();
-      try {
-        return (await client.query<Row>(text)).rows;
-      } finally {
-        await client.end();
-      }
-    },
+    query: (text: string) => runStatement(server.url, text),
     async stop() {
       await server.stop();
       belongings.postgres.delete(server.folder);

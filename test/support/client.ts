@@ -162,6 +162,15 @@ export function connect(url: string, accessToken?: string): Connection {
   };
 }
 
+/** What a new socket of theirs is told with `connection_ack`. */
+export function acknowledged(person: Person): Promise<unknown> {
+  return new Promise((resolve) => {
+    person.connect().client.on('connected', (_socket, payload) => {
+      resolve(payload);
+    });
+  });
+}
+
 function listen(client: WebSocketClient, url: string, query: string, variables?: object): Stream {
   asked.set(url, (asked.get(url) ?? 0) + 1);
   const received: any[] = [];

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
 import { inject, onTestFinished } from 'vitest';
+import { freePort } from './ports.ts';
 
 /** Whether this machine has a redis-server; suites that need one are skipped by name where it has not. */
 export function hasRedis(): boolean {
@@ -39,13 +39,4 @@ export async function startRedis(): Promise<TestRedis> {
     client.disconnect();
   });
   return { url, signal: (signal) => server.kill(signal), command: (name, ...args) => client.call(name, ...args) };
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }

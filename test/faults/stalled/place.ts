@@ -6,7 +6,8 @@ import { startEmbeddedPostgres } from '../../../src/database/embedded.ts';
 import { applyMigrations } from '../../../src/database/migrations.ts';
 import { migrateJobs } from '../../../src/jobs.ts';
 import { readMetrics } from '../../support/metrics.ts';
-import { belongings, collect, end, freePort, launch } from '../processes.ts';
+import { belongings, collect, end, launch } from '../processes.ts';
+import { freePort } from '../../support/ports.ts';
 
 /** One node with a PostgreSQL and a Redis of its own. */
 export interface Place {
