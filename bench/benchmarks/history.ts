@@ -68,13 +68,13 @@ async function load({ stack, urls, params }: Assignment): Promise<Row[]> {
 }
 
 /** The number of the first message of each page. */
-const firstOf = (messages: number) => ({ last: messages - PAGE + 1, middle: messages / 2 - PAGE, first: 1 });
+const firstOf = (messages: number) => ({ last: messages - PAGE + 1, middle: messages / 2 - PAGE + 1, first: 1 });
 
 async function askParley(url: string, largest: number): Promise<Ask[]> {
   const { ask } = await openParley(url, 1);
   const asks: Ask[] = [];
   for (const { room, messages } of historiesOf(largest)) {
-    const answer = await ask(CURSOR, { room: roomId(room), number: messages / 2 });
+    const answer = await ask(CURSOR, { room: roomId(room), number: messages / 2 + 1 });
     const before = (JSON.parse(answer) as { data: { chatroom: { message: { cursor: string } } } }).data.chatroom.message
       .cursor;
     const pages = { last: { last: PAGE }, middle: { last: PAGE, before }, first: { first: PAGE } };
