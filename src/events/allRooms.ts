@@ -140,6 +140,9 @@ export async function followAllMessages(
     return known;
   }
 
+  const isLostNow = async (chatroomId: string) =>
+    !(await isMemberNow(context, chatroomId, requireViewer(context).userId));
+
   function pull(): MaybePromise<Pulled<ChatroomEvent> | undefined> {
     return proceed(events.pull(), (pulled) => {
       if (!pulled || pulled.done) return pulled;
@@ -147,16 +150,13 @@ export async function followAllMessages(
       if (event.kind !== 'MESSAGE_ADDED') return undefined;
       return proceed(kindOf(event.chatroomId), (room) =>
         proceed(room && see(context, event, room), (seen) =>
-          seen && !isLost() ? { value: { ...seen, cursor, isLost: isLostBy(seen) }, done: false } : undefined,
+          seen && !isLost()
+            ? { value: { ...seen, cursor, isLost: () => isLostNow(event.chatroomId) }, done: false }
+            : undefined,
         ),
       );
     });
   }
-
-  const isLostBy =
-    ({ chatroomId }: ChatroomEvent) =>
-    async () =>
-      !(await isMemberNow(context, chatroomId, requireViewer(context).userId));
 
   return asStream({ ...events, pull: () => skip(pull) });
 }

@@ -70,13 +70,8 @@ export function createSending(database: Database): Sending {
 
 /** Answers nothing for any of them where none was stored. */
 async function tryAll(database: Database, sends: readonly Send[], patience: string): Promise<(Sent | null)[]> {
-  const asked = sends.map((send, place) => ({ ...send, place, search: toVector(send.body) }));
   try {
-    const sent = await database.query<Sent & { place: number }>(sql`
-      SELECT s.place, s.outcome, s.seen_after AS "seenAfter", ${messageColumns}
-        FROM send_messages(${JSON.stringify(asked)}::json, ${patience}) s CROSS JOIN LATERAL (SELECT (s.message).*) m`);
-    const found = new Map(sent.map(({ place, ...each }) => [place, each]));
-    return sends.map((_, place) => found.get(place) ?? null);
+    return await sendAll(database, sends, patience);
   } catch (error) {
     if (isUndone(error)) return sends.map(() => null);
     throw error;
@@ -91,12 +86,20 @@ function isUndone(error: unknown): boolean {
   return error instanceof pg.DatabaseError && !/^(08|57)/.test(error.code ?? '08');
 }
 
+async function sendAll(database: Database, sends: readonly Send[], patience: string): Promise<Sent[]> {
+  const asked = sends.map((send, place) => ({ ...send, place, search: toVector(send.body) }));
+  const sent = await database.query<Sent & { place: number }>(sql`
+    SELECT s.place, s.outcome, s.seen_after AS "seenAfter", ${messageColumns}
+      FROM send_messages(${JSON.stringify(asked)}::json, ${patience}) s CROSS JOIN LATERAL (SELECT (s.message).*) m`);
+  const found = new Map(sent.map(({ place, ...each }) => [place, each]));
+  return sends.map((_, place) => {
+    const one = found.get(place);
+    if (!one) throw new Error('send_messages answered nothing.');
+    return one;
+  });
+}
+
 async function sendAlone(database: Database, send: Send): Promise<Sent> {
-  const { chatroomId, userId, body, clientMessageId, replyToNumber } = send;
-  const [sent] = await database.query<Sent>(sql`
-    SELECT s.outcome, s.seen_after AS "seenAfter", ${messageColumns}
-      FROM send_message(${chatroomId}::uuid, ${userId}::uuid, ${body}, ${toVector(body)}::tsvector, ${clientMessageId}, ${replyToNumber}::int) s
-      CROSS JOIN LATERAL (SELECT (s.message).*) m`);
-  if (!sent) throw new Error('send_message answered nothing.');
-  return sent;
+  const [sent] = await sendAll(database, [send], FOR_AS_LONG_AS_IT_TAKES);
+  return sent as Sent;
 }

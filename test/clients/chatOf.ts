@@ -17,9 +17,9 @@ export function chatOf(person: Person, options: Partial<ChatClientOptions> = {})
   return client;
 }
 
-/** Sends so many messages, `1`, `2` …, one after the other, over whatever happens to the server. */
-export async function sendAll(chat: ChatClient, chatroomId: string, count: number): Promise<void> {
-  for (let i = 1; i <= count; i += 1) await chat.send({ chatroomId, body: String(i) });
+/** Sends `from` … `to`, `1`, `2` … as a rule, one after the other, over whatever happens to the server. */
+export async function sendAll(chat: ChatClient, chatroomId: string, to: number, from = 1): Promise<void> {
+  for (let i = from; i <= to; i += 1) await chat.send({ chatroomId, body: String(i) });
 }
 
 /** What `sendAll` has sent. */

@@ -1,10 +1,10 @@
 import { useState } from 'react';
 import { ResetPasswordDocument } from '../../generated/graphql.ts';
-import { Field } from '../parts/Field.tsx';
 import { textOf } from '../parts/form.ts';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { ask } from '../session.ts';
+import { NewPassword } from './NewPassword.tsx';
 
 /** Where the link of a mail leads that sets a new password. */
 export function ResetPassword({ token, onDone }: { token: string; onDone: () => void }) {
@@ -27,15 +27,7 @@ export function ResetPassword({ token, onDone }: { token: string; onDone: () => 
               void run(textOf(new FormData(event.currentTarget), 'password'));
             }}
           >
-            <Field
-              label="New password"
-              name="password"
-              type="password"
-              hint="At least 8 characters"
-              autoComplete="new-password"
-              minLength={8}
-              required
-            />
+            <NewPassword label="New password" />
             <Problem text={problem} />
             <button className="primary" disabled={busy}>
               Set it

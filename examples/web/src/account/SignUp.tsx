@@ -4,6 +4,7 @@ import { optionalTextOf, textOf } from '../parts/form.ts';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { ask } from '../session.ts';
+import { NewPassword } from './NewPassword.tsx';
 
 export function SignUp({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
   const { run, busy, problem } = useAction(async (form: FormData) => {
@@ -41,15 +42,7 @@ export function SignUp({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
         autoComplete="email"
         hint="To set a new password if you forget this one."
       />
-      <Field
-        label="Password"
-        name="password"
-        type="password"
-        hint="At least 8 characters"
-        autoComplete="new-password"
-        minLength={8}
-        required
-      />
+      <NewPassword label="Password" />
       <Problem text={problem} />
       <button className="primary" disabled={busy}>
         Sign up

@@ -1,0 +1,16 @@
+import { Field } from '../parts/Field.tsx';
+
+/** The field for a password that is to be set. */
+export function NewPassword({ label }: { label: string }) {
+  return (
+    <Field
+      label={label}
+      name="password"
+      type="password"
+      hint="At least 8 characters"
+      autoComplete="new-password"
+      minLength={8}
+      required
+    />
+  );
+}
