@@ -14,7 +14,7 @@ import { createYoga, type Plugin } from 'graphql-yoga';
 import { openCookieJar } from './auth/cookies.ts';
 import { originOf } from './auth/sessions.ts';
 import type { Config } from './config.ts';
-import { type Context, freshContext, observeViewer, type ServerNode } from './context.ts';
+import { type Context, freshContext, observeViewer, type Origin, type ServerNode } from './context.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import { addressOf } from './limits/address.ts';
 import { chargeReading, endInTime, refuseForms, trustDocuments } from './limits/plugins.ts';
@@ -98,7 +98,7 @@ function openness(config: Config, { log }: ServerNode) {
 
 /** Who asks: by the header or, where no other site's page can have sent them, by the cookies. */
 export function arrivalOf(config: Config, { incoming, response, authorization }: Transport): Arrival {
-  const { headers, socket } = incoming;
+  const { headers } = incoming;
   const secure = config.PUBLIC_URL?.startsWith('https:') ?? false;
   const jar = openCookieJar(headers.cookie, { path: PATH, secure }, (cookie) => {
     response?.appendHeader('set-cookie', cookie);
@@ -111,15 +111,18 @@ export function arrivalOf(config: Config, { incoming, response, authorization }:
   const cookieToken = trusted && jar.accessToken !== null ? `Bearer ${jar.accessToken}` : undefined;
   return {
     authorization: authorization ?? headers.authorization ?? cookieToken,
-    origin: originOf(
-      addressOf(socket.remoteAddress, headers['x-forwarded-for']?.toString(), config.TRUSTED_PROXIES),
-      headers['user-agent'],
-    ),
+    origin: whereFrom(config, incoming),
     // Over WebSocket, many operations come with one request.
     requestId: response ? requestId : undefined,
     onGone: response && ((listener) => onClose(response, listener)),
     cookies: response && (trusted ? jar : { ...jar, refreshToken: null, mayKeep: false }),
   };
+}
+
+/** Where a request comes from, as far as proxies are trusted. */
+export function whereFrom(config: Config, { headers, socket }: IncomingMessage): Origin {
+  const address = addressOf(socket.remoteAddress, headers['x-forwarded-for']?.toString(), config.TRUSTED_PROXIES);
+  return originOf(address, headers['user-agent']);
 }
 
 /**

@@ -8,8 +8,9 @@ import type { ServerNode } from './context.ts';
 import { sql } from './database/database.ts';
 import { hasDemo } from './demo/seed.ts';
 import type { ChatError } from './errors.ts';
-import { allowsOrigin, arrivalOf, createGraphQL, type GraphQL, PATH } from './graphql.ts';
+import { allowsOrigin, arrivalOf, createGraphQL, type GraphQL, PATH, whereFrom } from './graphql.ts';
 import { encodeId } from './ids.ts';
+import { READING } from './limits/rates.ts';
 import { answerScrape } from './metrics.ts';
 import { createNode, type NodeOptions } from './node.ts';
 import { createPage, type Page } from './page.ts';
@@ -83,7 +84,16 @@ export async function startServer(config: Config, options: NodeOptions): Promise
 function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): WebSocketServing {
   return {
     open: node.open,
-    allowsOrigin: (origin, host) => allowsOrigin(config, origin, host),
+    async refusal(incoming) {
+      const { origin, host } = incoming.headers;
+      // Programs that are no browsers send none.
+      if (origin && !allowsOrigin(config, origin, host)) return '403 Forbidden';
+      // Its address alone is charged: whose socket it will be is said later, by `connection_init`.
+      return node.rates.charge({ viewer: null, service: null, origin: whereFrom(config, incoming) }, READING).then(
+        () => null,
+        () => '429 Too Many Requests',
+      );
+    },
     mask: graphql.maskOnSocket,
     async admit(authorization, incoming) {
       const arrival = arrivalOf(config, { authorization, incoming, response: null });

@@ -29,16 +29,15 @@ export interface Attempts {
 const FREE = 5;
 /** Failures are forgotten after a quarter of an hour: nobody is kept out of their account for longer by others. */
 const REMEMBERED_SECONDS = 15 * 60;
-/** The longest delay, for an account and for an address, which many people may share. */
-const LONGEST_SECONDS = { account: 60, address: 30 };
 const MAILS_PER_HOUR = 3;
 
 /** The attempts of one node; nothing is counted where RATE_LIMITS is off. */
 export function createAttempts(config: Config, redis: HastyRedis | null): Attempts {
   if (config.RATE_LIMITS === 'off')
     return { guard: (_account, _origin, work) => work(), mail: () => Promise.resolve() };
-  const account = createBrake(redis, 'account');
-  const address = createBrake(redis, 'address');
+  const account = createBrake(redis, 'account', { longestSeconds: 60, ahead: 1 });
+  // Many people may share an address: that they try at once is no failure yet. RATE_PER_ADDRESS bounds what they try.
+  const address = createBrake(redis, 'address', { longestSeconds: 30, ahead: 0 });
   const mails = openCounter(redis, { name: 'mails', points: MAILS_PER_HOUR, seconds: 3_600 });
 
   return {
@@ -48,14 +47,16 @@ export function createAttempts(config: Config, redis: HastyRedis | null): Attemp
       try {
         await account.begin(accountKey);
         const result = await work();
-        await account.forget(accountKey);
-        await address.takeBack(addressKey);
+        await Promise.all([account.forget(accountKey), address.end(addressKey)]);
         return result;
       } catch (error) {
-        if (!(error instanceof ChatError) || error.code !== 'INVALID_CREDENTIALS') {
-          // Nothing was learnt by it.
-          await address.takeBack(addressKey);
-          if (!(error instanceof ChatError) || error.code !== 'RATE_LIMITED') await account.takeBack(accountKey);
+        const code = error instanceof ChatError ? error.code : null;
+        if (code === 'INVALID_CREDENTIALS') {
+          await address.fail(addressKey);
+        } else {
+          // Nothing was learnt by it; where the account had to wait, its try has not begun.
+          await address.end(addressKey);
+          if (code !== 'RATE_LIMITED') await account.end(accountKey);
         }
         throw error;
       }
@@ -65,26 +66,37 @@ export function createAttempts(config: Config, redis: HastyRedis | null): Attemp
 }
 
 /**
- * Counts the tries of a key, each as failed until it is taken back, so that many at once are not all let through before the
- * first has failed. From the fifth on there is one turn at a time, and the next comes after the delay.
+ * Counts the failures of a key. From the fifth on there is one turn at a time, and the next comes after the delay.
+ *
+ * @param ahead 1 where a try counts as failed until it has ended, so that many at once are not all let through before the
+ *   first has failed; else 0
  */
-function createBrake(redis: HastyRedis | null, of: keyof typeof LONGEST_SECONDS) {
-  const failures = openCounter(redis, { name: `failures:${of}`, points: FREE, seconds: REMEMBERED_SECONDS });
-  const turns = openCounter(redis, { name: `turns:${of}`, points: 1, seconds: 1 });
+function createBrake(
+  redis: HastyRedis | null,
+  name: string,
+  { longestSeconds, ahead }: { longestSeconds: number; ahead: 0 | 1 },
+) {
+  const failures = openCounter(redis, { name: `failures:${name}`, points: FREE, seconds: REMEMBERED_SECONDS });
+  const turns = openCounter(redis, { name: `turns:${name}`, points: 1, seconds: 1 });
   return {
     async begin(key: string): Promise<void> {
-      const { consumedPoints } = await failures.penalty(key);
-      if (consumedPoints < FREE) return;
-      const customDuration = Math.min(2 ** (consumedPoints - FREE), LONGEST_SECONDS[of]);
+      const { consumedPoints } = await failures.penalty(key, ahead);
+      const failed = consumedPoints - ahead + 1;
+      if (failed < FREE) return;
+      const customDuration = Math.min(2 ** (failed - FREE), longestSeconds);
       try {
         await take(turns, key, 1, { customDuration });
       } catch (error) {
-        await failures.reward(key);
+        await failures.reward(key, ahead);
         throw error;
       }
     },
-    async takeBack(key: string): Promise<void> {
-      await Promise.all([failures.reward(key), turns.delete(key)]);
+    async end(key: string): Promise<void> {
+      await Promise.all([failures.reward(key, ahead), turns.delete(key)]);
+    },
+    /** Where it was not counted ahead. */
+    async fail(key: string): Promise<void> {
+      await failures.penalty(key);
     },
     async forget(key: string): Promise<void> {
       await Promise.all([failures.delete(key), turns.delete(key)]);

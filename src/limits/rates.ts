@@ -14,7 +14,7 @@ export interface Rates {
   charge(context: Pick<Context, 'viewer' | 'service' | 'origin'>, points: number): Promise<void>;
 }
 
-/** What a query costs, and to begin a subscription: they are bounded by their complexity, and change nothing. */
+/** What a query costs, and to begin a subscription: they are bounded by their complexity, and change nothing. A socket too. */
 export const READING = 1;
 /** What a mutation costs: a row or two are written, and streams are told. */
 const WRITING = 5;

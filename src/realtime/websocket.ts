@@ -27,8 +27,8 @@ export type Admission =
 export interface WebSocketServing {
   /** Counts the sockets, and the subscriptions that wait for theirs to be drained. */
   open: { sockets: number; waiting: number };
-  /** Whether a page of this origin may connect; programs that are no browsers send none. */
-  allowsOrigin: (origin: string, host: string | undefined) => boolean;
+  /** The status, such as `403 Forbidden`, at which a handshake is refused; null for one that may connect. */
+  refusal: (request: IncomingMessage) => Promise<string | null>;
   /** Decides on `connectionParams.authorization`, or on the request's cookies. */
   admit: (authorization: unknown, request: IncomingMessage) => Promise<Admission>;
   /**
@@ -77,16 +77,12 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     // The HTTP server has let go of the socket: an error that nobody hears would end the process.
     socket.on('error', () => socket.destroy());
     const [pathname] = (request.url ?? '/').split('?', 1);
-    const { origin, host } = request.headers;
-    const refusal =
-      pathname !== options.path
-        ? '404 Not Found'
-        : origin && !options.allowsOrigin(origin, host)
-          ? '403 Forbidden'
-          : null;
-    if (refusal)
-      socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
-    else sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request));
+    const refused = pathname === options.path ? options.refusal(request) : Promise.resolve('404 Not Found');
+    void refused.then((status) => {
+      if (status === null)
+        sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request));
+      else socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
+    });
   });
 
   const hold = createHoldBack();

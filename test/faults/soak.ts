@@ -84,9 +84,9 @@ async function run(options: Options, program: string, chart: string | undefined)
   await place.close();
 
   const { told, resumed, expired, silent } = life.listening.counts;
-  const { asked, refused, waited } = life.counts;
+  const { asked, refused } = life.counts;
   say(`\n${tableOf(courses, minutes >= LEAST_MINUTES)}`);
-  say(`${asked} requests: ${refused} refused as they had to be, ${waited} that waited, ${living.leftOut} left out.`);
+  say(`${asked} requests: ${refused} refused as they had to be, ${living.leftOut} left out.`);
   say(`${told} events; ${resumed} times back with a cursor, ${expired} times a token ran out, ${silent} silent.`);
   for (const [what, count] of comings(samples))
     say(`${count} ${what} came in the second half: ${least(courses, count)} kept of each would have been seen.`);

@@ -70,6 +70,14 @@ describe('from the fifth failure on', () => {
     expect(new Set(outcomes)).toEqual(new Set(['INVALID_CREDENTIALS', 'RATE_LIMITED']));
   });
 
+  test('many people who sign in at once from one address need not wait', async () => {
+    const { url } = await startTestServer({ env: ON });
+    const names = Array.from({ length: 12 }, (_, i) => `person${i}`);
+    await Promise.all(names.map((name) => signUp(url, name)));
+    const signIn = (name: string) => attempt(url, name, PASSWORD, '203.0.113.7');
+    expect((await Promise.all(names.map(signIn))).map(outcome)).toEqual(names.map(() => 'done'));
+  });
+
   test('over WebSocket it is the same, and so it is for the password that changes or deletes', async () => {
     const { url } = await startTestServer({ env: ON });
     const ann = await signUp(url, 'ann');

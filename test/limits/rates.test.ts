@@ -1,5 +1,6 @@
 import { buildSchema } from '../../src/schema.ts';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import WebSocket from 'ws';
 import { addressOf, networkOf } from '../../src/limits/address.ts';
 import { COSTS } from '../../src/limits/rates.ts';
 import { connect, type GraphQLResult, type Person, request, signUp } from '../support/client.ts';
@@ -78,13 +79,36 @@ test('who is signed out is counted by address, and so are attempts that are refu
   await signUp(url, 'ben');
   const third = () =>
     request(url, `mutation { signUp(input: { username: "cem", password: "correct horse" }) { accessToken } }`);
+  const socket = connect(url);
+  expect(codes(await socket.ask(QUERY))).toEqual([]);
   expect(codes(await third())).toEqual(['RATE_LIMITED']);
-  expect(codes(await connect(url).ask(QUERY))).toEqual(['RATE_LIMITED']);
+  expect(codes(await socket.ask(QUERY))).toEqual(['RATE_LIMITED']);
   // Without a token nobody is asked for more than their address.
   const other = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '9' } });
   const nobody = () => request(other.url, SEND, { input: { chatroomId: 'x', body: 'x' } });
   expect(codes(await nobody())).toEqual(['UNAUTHENTICATED']);
   expect(codes(await nobody())).toEqual(['RATE_LIMITED']);
+});
+
+test('a handshake costs its address one: one too many is refused with 429, before anything is said', async () => {
+  const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '3' } });
+  const handshake = () =>
+    new Promise<string>((resolve) => {
+      const socket = new WebSocket(`${url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
+      onTestFinished(() => {
+        socket.close();
+      });
+      socket.on('open', () => {
+        resolve('open');
+      });
+      socket.on('error', ({ message }) => {
+        resolve(message);
+      });
+    });
+  for (let i = 0; i < 3; i += 1) expect(await handshake()).toBe('open');
+  expect(await handshake()).toMatch('429');
+  // What asks over HTTP shares the count.
+  expect(codes(await request(url, QUERY))).toEqual(['RATE_LIMITED']);
 });
 
 test('X-Forwarded-For counts as far as proxies are trusted, for sessions too', async () => {

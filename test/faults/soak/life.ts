@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ask as askNode, pick, type Random } from '../clients.ts';
 import { REFRESH } from './documents.ts';
 import { type Listening, startListening } from './listening.ts';
@@ -17,9 +16,8 @@ export interface Asked {
 /** What has been asked, and who and what has come by it. */
 interface Counts {
   asked: number;
-  /** Among them what was refused as it had to be, and what had to wait, since many tried passwords at once. */
+  /** Among them what was refused as it had to be. */
   refused: number;
-  waited: number;
   people: number;
   sessions: number;
   rooms: number;
@@ -48,13 +46,11 @@ const OF_WHAT_ENDED = ['NOT_FOUND', 'UNAUTHENTICATED', 'BLOCKED'];
 const TOKEN_SPARE_MS = 60_000;
 /** On a busy machine an answer takes its time; none at all is a finding. */
 const PATIENCE_MS = 60_000;
-/** All come from one address: of passwords that are tried at once there, the fifth has to wait. */
-const WAIT_MS = 1_000;
 
 export function createLife(url: string, random: Random): Life {
   const world = createWorld();
   const findings = new Map<string, number>();
-  const counts: Counts = { asked: 0, refused: 0, waited: 0, people: 0, sessions: 0, rooms: 0 };
+  const counts: Counts = { asked: 0, refused: 0, people: 0, sessions: 0, rooms: 0 };
 
   function find(what: string): void {
     findings.set(what, (findings.get(what) ?? 0) + 1);
@@ -64,7 +60,7 @@ export function createLife(url: string, random: Random): Life {
   async function refresh(session: Session): Promise<void> {
     const { refreshToken, person } = session;
     const input = { refreshToken };
-    const data = await askOnce({ session: null, query: REFRESH, variables: { input }, stands: [session, person] });
+    const data = await ask({ session: null, query: REFRESH, variables: { input }, stands: [session, person] });
     if (data) takeTokens(session, data.refreshSession);
   }
 
@@ -76,37 +72,28 @@ export function createLife(url: string, random: Random): Life {
     await session.refreshing;
   }
 
-  async function askOnce(asked: Asked): Promise<any> {
+  async function ask(asked: Asked): Promise<any> {
     const { session, query, variables = {}, stands } = asked;
+    if (session) await keepFresh(session);
     counts.asked += 1;
     const answer = await askNode(url, session?.accessToken ?? null, query, variables, PATIENCE_MS);
     // What one may not see is null where it is only looked at.
     const code = answer.code ?? (Object.values(answer.data as object).includes(null) ? 'NOT_FOUND' : undefined);
     if (code === undefined) return answer.data;
-    if (code === 'RATE_LIMITED') {
-      counts.waited += 1;
-      await sleep(WAIT_MS);
-      return askOnce(asked);
-    }
     counts.refused += 1;
     if (stands.every(lives) || !OF_WHAT_ENDED.includes(code)) find(`${fieldOf(query)} was answered with ${code}`);
     return null;
   }
 
   const listening = startListening({ url, keepFresh, find });
-  const life: Life = {
-    ...{ world, random, listening, keepFresh, find, findings, counts },
-    async ask(asked) {
-      if (asked.session) await keepFresh(asked.session);
-      return askOnce(asked);
-    },
+  return {
+    ...{ world, random, listening, keepFresh, find, findings, counts, ask },
     async finish(over, asked) {
       end(over);
       // Where it was not done, as the session ended first, what listens goes on rightly.
-      if ((await life.ask(asked)) === null) listening.hangUp(over);
+      if ((await ask(asked)) === null) listening.hangUp(over);
     },
   };
-  return life;
 }
 
 /** The tokens as signing up, signing in and refreshing give them. */
