@@ -15,6 +15,7 @@ import { openCookieJar } from './auth/cookies.ts';
 import { originOf } from './auth/sessions.ts';
 import type { Config } from './config.ts';
 import { type Context, freshContext, observeViewer, type Origin, type ServerNode } from './context.ts';
+import type { Tally } from './counts.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import { addressOf } from './limits/address.ts';
 import { chargeReading, endInTime, refuseForms, trustDocuments } from './limits/plugins.ts';
@@ -148,7 +149,10 @@ const freshContexts = (ms: number): Plugin => ({
   onSubscribe({ setSubscribeFn }) {
     setSubscribeFn(async (args: ExecutionArgs) => {
       const results = await subscribe<Context>(args, {
-        ...streams,
+        fresh: freshContext,
+        observe: observeViewer,
+        watch: watchStream,
+        tally: tallyOf,
         sharing: (args.contextValue as Context).sharing,
         execute(event) {
           const run = () => {
@@ -193,12 +197,9 @@ function deliver(tracing: Tracing, event: ExecutionArgs, run: () => ExecutionRes
   return tracing.deliver(`deliver ${rootFieldOf(event.document, event.operationName)}`, place, async () => run());
 }
 
-const streams = {
-  fresh: freshContext,
-  observe: observeViewer,
-  watch: watchStream,
-  tally: ({ counts, onGone }: Context) => (onGone ? counts.sse : counts.websocket),
-};
+function tallyOf({ counts, onGone }: Context): Tally {
+  return onGone ? counts.sse : counts.websocket;
+}
 
 function watchStream(context: Context, onEnd: (reason: Error | null) => void): () => void {
   const { open, sessions, viewer, onGone } = context;

@@ -11,6 +11,7 @@ import type { Context, Origin, ServerNode } from './context.ts';
 import { type Database, openDatabase, type StatementListener } from './database/database.ts';
 import { startJobs } from './jobs.ts';
 import { createAttempts } from './limits/attempts.ts';
+import { prepareEvents } from './events/events.ts';
 import { createRates } from './limits/rates.ts';
 import { createMailer } from './mail/mailer.ts';
 import { createSending } from './messages/sending.ts';
@@ -57,11 +58,16 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   const redisUrl = config.REDIS_URL;
   const bus = createBus({ redisUrl, log });
   const sweep = await startSweep({ database, bus, log });
-  const tails = createTails({ database, bus, sweep, counts, onNudged: metrics.nudged, tracing, log });
+  const sharing = createSharing({ on: config.SHARED_EXECUTION === 'on' });
+  const loading = { database, databaseMark: databaseMark(database.identity), sharing };
+  const tails = createTails({
+    ...{ database, bus, sweep, sharing, counts, tracing, log },
+    onNudged: metrics.nudged,
+    prepare: (events) => prepareEvents(loading, events),
+  });
   const sessions = createSessionWatch(sweep);
   const presence = openPresenceBook({ database, bus, redisUrl, times: options.presenceTimes, log });
   const blockers = createBlockers({ database, sweep });
-  const sharing = createSharing({ on: config.SHARED_EXECUTION === 'on' });
   const counting = redisUrl === undefined || config.RATE_LIMITS === 'off' ? null : connectHastily(redisUrl, log);
   const [rates, attempts] = [createRates(config, counting), createAttempts(config, counting)];
   const mailer = createMailer({
@@ -98,7 +104,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     findSession: createSessionFinder(database),
     sending: createSending(database),
     passwords: await createPasswords(),
-    databaseMark: databaseMark(database.identity),
+    databaseMark: loading.databaseMark,
     async close() {
       sessions.close();
       tails.close();

@@ -35,7 +35,7 @@ export async function followAllRooms(
   const { userId } = requireViewer(context);
   const { sweep, databaseMark } = context;
   const since = after == null ? null : decodeAllRoomsCursor(databaseMark, after, 'after');
-  const events = follow(context, []);
+  const events = follow(context);
   /** Rooms of which it is not known whether the viewer is a member again. */
   const asked = new Set<string>();
   /** Where the viewer has lost a room: what a sweep tells of a joining before that, the stream has come past. */
@@ -140,9 +140,6 @@ export async function followAllMessages(
     return known;
   }
 
-  const isLostNow = async (chatroomId: string) =>
-    !(await isMemberNow(context, chatroomId, requireViewer(context).userId));
-
   function pull(): MaybePromise<Pulled<ChatroomEvent> | undefined> {
     return proceed(events.pull(), (pulled) => {
       if (!pulled || pulled.done) return pulled;
@@ -150,15 +147,26 @@ export async function followAllMessages(
       if (event.kind !== 'MESSAGE_ADDED') return undefined;
       return proceed(kindOf(event.chatroomId), (room) =>
         proceed(room && see(context, event, room), (seen) =>
-          seen && !isLost()
-            ? { value: { ...seen, cursor, isLost: () => isLostNow(event.chatroomId) }, done: false }
-            : undefined,
+          seen && !isLost() ? { value: placeAt(seen, cursor), done: false } : undefined,
         ),
       );
     });
   }
 
-  return asStream({ ...events, pull: () => skip(pull) });
+  return asStream({ pull: () => skip(pull), onReady: events.onReady, end: events.end });
+}
+
+/** For what was seen of an event, the same in a stream over all rooms: one object for all who have come equally far. */
+const placed = new WeakMap<ChatroomEvent, ChatroomEvent>();
+
+function placeAt(seen: ChatroomEvent, cursor: string): ChatroomEvent {
+  const known = placed.get(seen);
+  if (known?.cursor === cursor) return known;
+  const { kind, chatroomId, message, userId, origin } = seen;
+  const isLost = async (context: Context) => !(await isMemberNow(context, chatroomId, requireViewer(context).userId));
+  const event = { kind, chatroomId, cursor, message, userId, origin, isLost };
+  placed.set(seen, event);
+  return event;
 }
 
 async function isMemberNow(context: Context, chatroomId: string, userId: string): Promise<boolean> {

@@ -3,9 +3,9 @@ import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.
 import { type Context, freshContext, requireViewer } from '../context.ts';
 import type { Chatroom, Message } from '../database/generated/client.ts';
 import { notFound } from '../errors.ts';
-import { findMessage } from '../messages/messages.ts';
+import { findMessages } from '../messages/messages.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
-import { type Followed, follow } from '../realtime/follow.ts';
+import { type Followed, followRoom } from '../realtime/follow.ts';
 import { type LogEvent, resumePosition } from '../realtime/log.ts';
 import { asStream, type MaybePromise, proceed, type Pulled, skip, type Stream } from '../realtime/pull.ts';
 
@@ -21,8 +21,8 @@ export interface ChatroomEvent {
   userId: string | null;
   /** The same for all who are handed the event; null for what one subscriber alone is told. */
   origin: object | null;
-  /** In a stream over all rooms, which goes on without a room that is lost: whether its room is. */
-  isLost?: () => Promise<boolean>;
+  /** In a stream over all rooms, which goes on without a room that is lost: whether the viewer has lost this one. */
+  isLost?: (context: Context) => Promise<boolean>;
 }
 
 /**
@@ -32,7 +32,7 @@ export interface ChatroomEvent {
  */
 export function watchMembership(context: Context, room: VisibleChatroom, onLost: (error: unknown) => void): () => void {
   const { userId } = requireViewer(context);
-  const events = follow(context, [[room.id, room.lastSeq]]);
+  const events = asStream(followRoom(context, room.id, room.lastSeq));
   const watch = async () => {
     for await (const event of events) if (isLoss(event, userId)) throw notFound('chatroom');
   };
@@ -68,7 +68,7 @@ export async function followChatroom(
           decodeRoomCursor(context.databaseMark, room.id, after, 'after'),
           room.lastSeq,
         );
-  const events = follow(context, [[room.id, start.seq]]);
+  const events = followRoom(context, room.id, start.seq);
   // What was in the log when the stream began has been missed; without a cursor nothing has.
   const missedUpTo = { seq: room.lastSeq, number: room.lastNumber };
   let position = start.seq;
@@ -89,13 +89,22 @@ export async function followChatroom(
       const isKnown = event.kind === 'MESSAGE_ADDED' && event.number !== null && event.number <= start.number;
       return proceed(isWanted && !isKnown ? see(context, event, room) : null, (seen) => {
         // The log may have been read further than this stream has come: who has left by now gets nothing more.
-        if ((events.leftAt(room.id, viewerId) ?? 0) > room.lastSeq) throw notFound('chatroom');
+        if ((events.leftAt(viewerId) ?? 0) > room.lastSeq) throw notFound('chatroom');
         return seen ? { value: seen, done: false } : undefined;
       });
     });
   }
 
-  return asStream({ ...events, pull: () => skip(pull) });
+  /** As far as `prepareEvents` has loaded it. */
+  function upcoming(): ChatroomEvent[] {
+    return events.upcoming().flatMap((event) => {
+      const isWanted = options.only === undefined || event.kind === options.only;
+      const seen = isWanted ? context.sharing.known(event, SEEN) : null;
+      return (seen as ChatroomEvent | null | undefined) ?? [];
+    });
+  }
+
+  return asStream({ pull: () => skip(pull), onReady: events.onReady, upcoming, end: events.end });
 }
 
 /** Whether an event, if it is after `since`, ends what a user may see of its room. */
@@ -114,7 +123,7 @@ export function see(
   room: Pick<Chatroom, 'kind'>,
 ): MaybePromise<ChatroomEvent | null> {
   return proceed(
-    context.sharing.once(event, 'seen', () => load(context, event)),
+    context.sharing.once(event, SEEN, () => load(context, event)),
     (seen) => {
       if (seen === null || room.kind === 'DIRECT') return seen;
       return proceed(isHidden(context, seen.message?.senderId), (hidden) => {
@@ -125,12 +134,42 @@ export function see(
   );
 }
 
+/** What is shared of an event of the log: as members see it. */
+const SEEN = 'seen';
+
+/** What events are loaded from. */
+type Loading = Pick<Context, 'database' | 'databaseMark' | 'sharing'>;
+
+/**
+ * Loads what members will see of events of one room, with one statement for all and before anybody is told of them: whoever
+ * follows the room then finds it there, and need not wait.
+ */
+export async function prepareEvents(node: Loading, events: readonly LogEvent[]): Promise<void> {
+  const [first] = events;
+  if (!first) return;
+  const messages = findMessages(
+    node.database,
+    first.chatroomId,
+    events.flatMap(({ number }) => number ?? []),
+  );
+  const loading = events.map(async (event) => {
+    await node.sharing.once(event, SEEN, async () => seenOf(node, event, await messages));
+  });
+  await Promise.all(loading);
+}
+
 async function load(context: Context, event: Followed): Promise<ChatroomEvent | null> {
+  const { chatroomId, number } = event;
+  return seenOf(context, event, await findMessages(context.database, chatroomId, number === null ? [] : [number]));
+}
+
+/** Null for what a member sees nothing of: its message or its room is no more. */
+function seenOf(node: Loading, event: Followed, messages: ReadonlyMap<number, Message>): ChatroomEvent | null {
   const { kind, chatroomId, number, seq, userId } = event;
   if (kind === 'CHATROOM_DELETED') return null;
-  const message = number === null ? null : await findMessage(context.database, chatroomId, number);
+  const message = number === null ? null : (messages.get(number) ?? null);
   if (number !== null && message === null) return null;
-  const cursor = cursorAt(context, chatroomId, { seq, number: number ?? 0 });
+  const cursor = cursorAt(node, chatroomId, { seq, number: number ?? 0 });
   return { kind, chatroomId, cursor, message, userId, origin: event };
 }
 
@@ -147,7 +186,11 @@ async function isBlocked(context: Context, user: string): Promise<boolean> {
   return (await blockStateOf(freshContext(context), user))?.viewerHasBlocked !== false;
 }
 
-function cursorAt({ databaseMark }: Context, chatroomId: string, at: { seq: number; number: number }): string {
+function cursorAt(
+  { databaseMark }: Pick<Context, 'databaseMark'>,
+  chatroomId: string,
+  at: { seq: number; number: number },
+): string {
   return encodeRoomCursor(databaseMark, { kind: 'room', chatroomId, ...at });
 }
 

@@ -53,11 +53,17 @@ export const messageByKey = createLoader<Message>(
   (message) => messageKey(message.chatroomId, message.number),
 );
 
-/** A message for whoever may read it, which is for the caller to decide. */
-export async function findMessage(database: Database, chatroomId: string, number: number): Promise<Message | null> {
-  const [message] = await database.query<Message>(sql`
-    SELECT ${messageColumns} FROM messages m WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ${number}`);
-  return message ?? null;
+/** Messages of a room by number, for whoever may read them, which is for the caller to decide. */
+export async function findMessages(
+  database: Database,
+  chatroomId: string,
+  numbers: readonly number[],
+): Promise<ReadonlyMap<number, Message>> {
+  if (numbers.length === 0) return new Map();
+  const messages = await database.query<Message>(sql`
+    SELECT ${messageColumns} FROM messages m
+      WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ANY (${numbers}::int[])`);
+  return new Map(messages.map((message) => [message.number, message]));
 }
 
 /** The newest message of a room that the viewer may read. */

@@ -1,13 +1,129 @@
 import { resyncRequired } from './cursor.ts';
 import type { LogEvent } from './log.ts';
-import { asStream, done, type MaybePromise, type Pulled, type Stream } from './pull.ts';
-import type { TailReader, Tails } from './tails.ts';
+import { done, type MaybePromise, proceed, type Pulled, type Source } from './pull.ts';
+import type { Tails } from './tails.ts';
 
 /** An event of a room's log; or, last of all, that the room is no more. */
 export type Followed = Omit<LogEvent, 'kind'> & { kind: LogEvent['kind'] | 'CHATROOM_DELETED' };
 
-/** Reads the logs of some rooms, each in order and each thing once: first what was missed, then what comes. */
-export interface Follower extends Stream<Followed> {
+/** What following needs of a node. */
+interface Logs {
+  tails: Tails;
+  open: { followers: number };
+}
+
+/** The log of one room, read by one follower. */
+interface RoomLog {
+  /** The next event; null while there is none. */
+  pull(): MaybePromise<Followed | null>;
+  /** What has been read of what comes next. */
+  upcoming(): readonly LogEvent[];
+  /** The last event that was handed on. */
+  position(): number;
+  /** Where the log says that a user has left, which may be further on than what was handed on. */
+  leftAt: (userId: string) => number | undefined;
+  close(): void;
+}
+
+const NOTHING: readonly LogEvent[] = [];
+
+/**
+ * Reads a room's log from what comes after `seq`: first what was missed, then what comes. Both come out of the same log, so
+ * that there is no seam between them.
+ *
+ * It holds a position and no queue: a follower that is not pulled costs nothing.
+ *
+ * @param onReady called when there may be something to pull after null
+ */
+function readRoom(tails: Tails, chatroomId: string, seq: number, onReady: () => void): RoomLog {
+  let position = seq;
+  /** What has been read, and the place in it of the next event. */
+  let page = NOTHING;
+  let place = 0;
+  let deleted = false;
+  const reader = tails.open(chatroomId, seq, onReady);
+
+  function pull(): MaybePromise<Followed | null> {
+    if (place < page.length) return take();
+    // Before reading: what is in the log of a room that was deleted since is read by the next pull.
+    deleted = reader.deleted();
+    return proceed(reader.read(position), turnTo);
+  }
+
+  /** The first event of a page; null if it is empty. */
+  function turnTo(read: readonly LogEvent[]): Followed | null {
+    page = read;
+    place = 0;
+    if (page.length > 0) return take();
+    if (!deleted) return null;
+    return { chatroomId, seq: position, kind: 'CHATROOM_DELETED', number: null, userId: null };
+  }
+
+  function take(): LogEvent {
+    const event = page[place];
+    // The log has no holes: what is missing was cleared away while this follower was far behind.
+    if (event?.seq !== position + 1) throw resyncRequired('What followed has been cleared away.');
+    position = event.seq;
+    place += 1;
+    // Most have read all there is, and wait: they hold nothing.
+    if (place === page.length) {
+      page = NOTHING;
+      place = 0;
+    }
+    return event;
+  }
+
+  return {
+    pull,
+    upcoming: () => page.slice(place),
+    position: () => position,
+    leftAt: (userId) => reader.leftAt(userId),
+    close: () => {
+      reader.close();
+    },
+  };
+}
+
+/** Follows one room, each event once and in order; the last of a room that is no more is told as often as one asks. */
+export function followRoom(
+  { tails, open }: Logs,
+  chatroomId: string,
+  seq: number,
+): Omit<Source<Followed>, 'upcoming'> & Pick<RoomLog, 'upcoming' | 'leftAt'> {
+  let ended = false;
+  let onReady = () => {};
+  open.followers += 1;
+  const room = readRoom(tails, chatroomId, seq, () => {
+    onReady();
+  });
+
+  function pull(): MaybePromise<Pulled<Followed>> {
+    return ended ? done : proceed(room.pull(), hand);
+  }
+
+  function hand(event: Followed | null): Pulled<Followed> {
+    if (ended) return done;
+    return event && { value: event, done: false };
+  }
+
+  function end(): void {
+    if (ended) return;
+    ended = true;
+    open.followers -= 1;
+    room.close();
+    onReady();
+  }
+
+  return {
+    ...{ pull, end },
+    onReady: (listener) => void (onReady = listener),
+    upcoming: () => room.upcoming(),
+    leftAt: room.leftAt,
+  };
+}
+
+/** Follows some rooms, each in order and each event once. */
+export interface Follower extends Source<Followed> {
   /** Follows one more room, from what comes after `seq`. One that is followed already goes on where it is. */
   add(chatroomId: string, seq: number): void;
   /** Follows a room no longer. */
@@ -18,28 +134,9 @@ export interface Follower extends Stream<Followed> {
   leftAt(chatroomId: string, userId: string): number | undefined;
 }
 
-interface Room {
-  reader: TailReader;
-  /** The last event that was handed on. */
-  position: number;
-  /** What has been read, and the place in it of the next event. */
-  page: readonly LogEvent[];
-  place: number;
-}
-
-const NOTHING: Pick<Room, 'page' | 'place'> = { page: [], place: 0 };
-
-/**
- * Follows rooms, each from what comes after the given `seq`. Missed and live come out of the same log, so that there is
- * no seam between them.
- *
- * It holds a position for each room and no queue: a follower that is not pulled costs nothing.
- */
-export function follow(
-  { tails, open }: { tails: Tails; open: { followers: number } },
-  start: Iterable<readonly [chatroomId: string, seq: number]>,
-): Follower {
-  const rooms = new Map<string, Room>();
+/** Follows rooms, of which there are none to begin with. */
+export function follow({ tails, open }: Logs): Follower {
+  const rooms = new Map<string, RoomLog>();
   /** The rooms that may have something to read, the one that has waited longest first. */
   const ready = new Set<string>();
   let ended = false;
@@ -52,65 +149,35 @@ export function follow(
       ready.add(chatroomId);
       onReady();
     };
-    const reader = tails.open(chatroomId, seq, mayHaveGrown);
-    rooms.set(chatroomId, { reader, position: seq, ...NOTHING });
+    rooms.set(chatroomId, readRoom(tails, chatroomId, seq, mayHaveGrown));
     mayHaveGrown();
   }
 
   function drop(chatroomId: string): void {
-    rooms.get(chatroomId)?.reader.close();
+    rooms.get(chatroomId)?.close();
     rooms.delete(chatroomId);
     ready.delete(chatroomId);
   }
 
   function pull(): MaybePromise<Pulled<Followed>> {
     for (const chatroomId of ready) {
-      const room = rooms.get(chatroomId);
       // Before reading, so that what comes meanwhile puts it back.
       ready.delete(chatroomId);
-      if (!room) continue;
-      if (room.place < room.page.length) return { value: take(chatroomId, room), done: false };
-      const deleted = room.reader.deleted();
-      const page = room.reader.read(room.position);
-      if (page instanceof Promise) {
-        return page.then(
-          (events) => turnTo(chatroomId, room, events, deleted) ?? pull(),
-          (error: unknown) => {
-            end();
-            throw error;
-          },
-        );
+      const room = rooms.get(chatroomId);
+      const event = room?.pull();
+      if (event instanceof Promise) {
+        // Who is followed no longer, or anew, is not heard of by what was read before.
+        return event.then((later) => (rooms.get(chatroomId) === room && later ? hand(later) : pull()));
       }
-      const result = turnTo(chatroomId, room, page, deleted);
-      if (result) return result;
+      if (event) return hand(event);
     }
     return ended ? done : null;
   }
 
-  /** The first event of a page; nothing if it is empty, or the room is followed no longer. */
-  function turnTo(chatroomId: string, room: Room, page: readonly LogEvent[], deleted: boolean): Pulled<Followed> {
-    if (rooms.get(chatroomId) !== room) return null;
-    Object.assign(room, { page, place: 0 });
-    if (page.length > 0) return { value: take(chatroomId, room), done: false };
-    if (!deleted) return null;
-    drop(chatroomId);
-    const nothing = { number: null, userId: null };
-    return { value: { chatroomId, seq: room.position, kind: 'CHATROOM_DELETED', ...nothing }, done: false };
-  }
-
-  function take(chatroomId: string, room: Room): LogEvent {
-    const event = room.page[room.place];
-    if (event?.seq !== room.position + 1) {
-      // The log has no holes: what is missing was cleared away while this follower was far behind.
-      end();
-      throw resyncRequired('What followed has been cleared away.');
-    }
-    room.place += 1;
-    // Most have read all there is, and wait: they hold nothing.
-    if (room.place === room.page.length) Object.assign(room, NOTHING);
-    room.position = event.seq;
-    ready.add(chatroomId);
-    return event;
+  function hand(event: Followed): Pulled<Followed> {
+    if (event.kind === 'CHATROOM_DELETED') drop(event.chatroomId);
+    else ready.add(event.chatroomId);
+    return { value: event, done: false };
   }
 
   function end(): void {
@@ -121,12 +188,10 @@ export function follow(
     onReady();
   }
 
-  for (const [chatroomId, seq] of start) add(chatroomId, seq);
-  const source = { pull, onReady: (listener: () => void) => void (onReady = listener), end };
   return {
-    ...asStream<Followed>(source),
-    ...{ add, drop },
-    position: (chatroomId) => rooms.get(chatroomId)?.position,
-    leftAt: (chatroomId, userId) => rooms.get(chatroomId)?.reader.leftAt(userId),
+    ...{ pull, end, add, drop },
+    onReady: (listener) => void (onReady = listener),
+    position: (chatroomId) => rooms.get(chatroomId)?.position(),
+    leftAt: (chatroomId, userId) => rooms.get(chatroomId)?.leftAt(userId),
   };
 }

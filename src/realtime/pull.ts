@@ -8,15 +8,17 @@ export type Pulled<Value> = IteratorResult<Value, undefined> | null;
  * A stream that is read without waiting. A thousand subscribers of a room are handed an event in one loop: what an await
  * costs, a thousand times and in each layer, would be most of the cost of a delivery.
  *
- * It is asked again only when its last answer is there.
+ * It is asked again only when its last answer is there. What it rejects with, or throws, is the end: whoever pulled ends it.
  */
 export interface Source<Value> {
-  /** What comes next. A promise while something must be loaded for it; what it rejects with, or throws, is the end. */
-  pull(): MaybePromise<Pulled<Value>>;
+  /** What comes next. A promise while something must be loaded for it. */
+  pull: () => MaybePromise<Pulled<Value>>;
   /** Sets the function that is called when there may be something again after null. There is one; it must not throw. */
   onReady: (listener: () => void) => void;
+  /** What is known already to come next, where that is of use to somebody; it need not be all. */
+  upcoming?: (() => readonly object[]) | undefined;
   /** Ends it, and gives back what it holds. */
-  end(): void;
+  end: () => void;
 }
 
 /** The same, for those who wait. */
@@ -44,28 +46,39 @@ export const done = { value: undefined, done: true } as const;
 /**
  * Makes a source an async iterator too; one reads it as the one or as the other.
  *
- * A plain object, since `return()` of an async generator waits for a pending `next()`, which may never come.
+ * A plain object, since `return()` of an async generator waits for a pending `next()`, which may never come. And one that
+ * names its fields, as all do here of which a node has thousands and that each delivery goes through: V8 gives every object
+ * that begins with a spread and goes on with other fields a hidden class of its own, and finds the fields of thousands of
+ * classes the slow way, for more than all the rest of a delivery costs.
  */
 export function asStream<Value>(source: Source<Value>): Stream<Value> {
+  const { pull, onReady, end } = source;
   let calls = 0;
   let wake = () => {};
   let turn: Promise<unknown> = Promise.resolve();
 
   async function next(): Promise<IteratorResult<Value, undefined>> {
-    source.onReady(() => {
+    onReady(() => {
       calls += 1;
       wake();
     });
-    for (;;) {
-      const before = calls;
-      const pulled = await source.pull();
-      if (pulled) return pulled;
-      if (calls === before) await new Promise<void>((resolve) => (wake = resolve));
+    try {
+      for (;;) {
+        const before = calls;
+        const pulled = await pull();
+        if (pulled) return pulled;
+        if (calls === before) await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } catch (error) {
+      end();
+      throw error;
     }
   }
 
   const stream: Stream<Value> = {
-    ...source,
+    pull,
+    onReady,
+    end,
     [Symbol.asyncIterator]: () => stream,
     next() {
       const result = turn.then(next);
@@ -73,7 +86,7 @@ export function asStream<Value>(source: Source<Value>): Stream<Value> {
       return result;
     },
     return() {
-      source.end();
+      end();
       return Promise.resolve(done);
     },
   };

@@ -4,17 +4,44 @@ import type { MaybePromise } from './pull.ts';
 
 /** What some subscribers ask alike of each event. */
 export interface Question {
-  key: string;
   /** The answer has been seen to depend on who asks. */
   personal: boolean;
 }
 
 /** Does once what many subscribers would each do for the same event. */
 export interface Sharing {
-  /** Loads something about an event, or answers what was loaded for it a moment ago: at once, if it is there. */
-  once<Value>(event: object, what: string, load: () => Promise<Value>): MaybePromise<Value>;
+  /**
+   * Loads something about an event, or answers what was loaded for it a moment ago: at once, if it is there.
+   *
+   * @param what tells apart what is loaded about the event
+   */
+  once<Value>(event: object, what: unknown, load: () => Promise<Value>): MaybePromise<Value>;
+  /** What is there already of what `once` loads. */
+  known(event: object, what: unknown): unknown;
+  /**
+   * The same for those who do not wait. A promise for each of a thousand subscribers, in each of the functions that pass it
+   * on, would cost more than what it brings.
+   *
+   * @param load must not fail
+   * @param onLoaded called once it is there, where null was answered
+   */
+  ask<Value extends object>(
+    event: object,
+    what: unknown,
+    load: () => Promise<Value>,
+    onLoaded: () => void,
+  ): Value | null;
   /** What an operation asks of each event; null where nothing is shared. */
   questionOf(args: ExecutionArgs): Question | null;
+}
+
+/** What is loaded about an event, or has been. */
+interface Loaded {
+  value: unknown;
+  /** Until the value is there. */
+  loading: Promise<unknown> | null;
+  /** Who is told then. */
+  waiting: (() => void)[];
 }
 
 /** For so long the answer of one moment is as good as another: what changed since is an event that follows. */
@@ -24,27 +51,44 @@ const MOST_QUESTIONS = 1_000;
 
 /** The sharing of one node. Nothing is shared where `on` is false; the answers are the same. */
 export function createSharing({ on }: { on: boolean }): Sharing {
-  const moments = new WeakMap<object, Map<string, MaybePromise<unknown>>>();
+  const moments = new WeakMap<object, Map<unknown, Loaded>>();
   const documents = new WeakMap<DocumentNode, { variables: readonly string[]; questions: Map<string, Question> }>();
-  let count = 0;
+
+  function find(event: object, what: unknown, load: () => Promise<unknown>): Loaded {
+    let all = moments.get(event);
+    if (!all) moments.set(event, (all = new Map<unknown, Loaded>()));
+    let loaded = all.get(what);
+    if (!loaded) all.set(what, (loaded = begin(load, () => all.delete(what))));
+    return loaded;
+  }
+
+  function begin(load: () => Promise<unknown>, forget: () => void): Loaded {
+    const began = performance.now();
+    const loading = load();
+    const loaded: Loaded = { value: undefined, loading, waiting: [] };
+    // As long as it took, at least: subscribers come as far apart as the database is slow, and if each of them asked it
+    // anew, it would become slower still. A failure is nobody's but theirs who ran into it.
+    loading.then((value) => {
+      loaded.value = value;
+      loaded.loading = null;
+      setTimeout(forget, Math.max(SHARED_MS, performance.now() - began)).unref();
+      for (const onLoaded of loaded.waiting.splice(0)) onLoaded();
+    }, forget);
+    return loaded;
+  }
 
   return {
-    once<Value>(event: object, what: string, load: () => Promise<Value>): MaybePromise<Value> {
+    once<Value>(event: object, what: unknown, load: () => Promise<Value>): MaybePromise<Value> {
       if (!on) return load();
-      const values = moments.get(event) ?? new Map<string, MaybePromise<unknown>>();
-      moments.set(event, values);
-      if (values.has(what)) return values.get(what) as MaybePromise<Value>;
-      const began = performance.now();
-      const loading = load();
-      values.set(what, loading);
-      const forget = () => values.delete(what);
-      // As long as it took, at least: subscribers come as far apart as the database is slow, and if each of them asked it
-      // anew, it would become slower still. A failure is nobody's but theirs who ran into it.
-      loading.then((value) => {
-        values.set(what, value);
-        setTimeout(forget, Math.max(SHARED_MS, performance.now() - began)).unref();
-      }, forget);
-      return loading;
+      const { loading, value } = find(event, what, load);
+      return (loading ?? value) as MaybePromise<Value>;
+    },
+    known: (event, what) => moments.get(event)?.get(what)?.value,
+    ask<Value extends object>(event: object, what: unknown, load: () => Promise<Value>, onLoaded: () => void) {
+      const loaded = find(event, what, load);
+      if (!loaded.loading) return loaded.value as Value;
+      loaded.waiting.push(onLoaded);
+      return null;
     },
     questionOf(args) {
       if (!on) return null;
@@ -61,7 +105,7 @@ export function createSharing({ on }: { on: boolean }): Sharing {
       let question = questions.get(asked);
       if (!question) {
         if (questions.size === MOST_QUESTIONS) questions.clear();
-        questions.set(asked, (question = { key: String((count += 1)), personal: false }));
+        questions.set(asked, (question = { personal: false }));
       }
       return question;
     },

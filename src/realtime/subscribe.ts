@@ -11,7 +11,12 @@ import {
   skip,
   type Stream,
 } from './pull.ts';
-import type { Sharing } from './sharing.ts';
+import type { Question, Sharing } from './sharing.ts';
+
+interface Observed<Context> {
+  context: Context;
+  wasPersonal: () => boolean;
+}
 
 /** What subscriptions need of a context, without knowing what is in it. */
 export interface StreamContext<Context> {
@@ -21,24 +26,31 @@ export interface StreamContext<Context> {
   /** The same operation with nothing remembered, in which one event is executed. */
   fresh(context: Context): Context;
   /** The same, and whether anything in it was read that depends on who asks. */
-  observe(context: Context): { context: Context; wasPersonal: () => boolean };
+  observe(context: Context): Observed<Context>;
   /** What counts what is sent to this subscriber. */
   tally(context: Context): Tally;
   /** Calls back when the stream must end, with the reason or, where it is just over, null; answers a function that ends it. */
   watch(context: Context, onEnd: (reason: Error | null) => void): () => void;
 }
 
-/** An event of which some subscribers may be told the same. */
+/** An event that is told: the same object to all who are handed it, where it has an origin. */
 interface Shareable {
-  /** The same object for all who are handed the event. */
   origin: object;
-  /** It may differ, and is part of what is told. */
-  cursor: string;
 }
 
 /** An event that its subscriber may have lost the right to between its being taken and its execution, which then fails. */
-interface Losable {
-  isLost: () => Promise<boolean>;
+interface Losable<Context> {
+  isLost: (context: Context) => Promise<boolean>;
+}
+
+/** What one subscriber has executed, and others may be told. */
+interface Answer {
+  of: ExecutionArgs;
+  /** What it came to; or why it did not come to anything. */
+  result: ExecutionResult | null;
+  failure?: unknown;
+  /** It is for that subscriber alone: something was read that depends on the viewer, or it failed, as it need not for others. */
+  personal: boolean;
 }
 
 /**
@@ -60,30 +72,38 @@ export async function subscribe<Context>(
     ? source
     : asSource(source[Symbol.asyncIterator]() as AsyncIterator<object, undefined>);
   const question = stream.sharing.questionOf(args);
-  const tally = stream.tally(args.contextValue as Context);
+  const context = args.contextValue as Context;
+  const tally = stream.tally(context);
 
   function run(event: object): MaybePromise<ExecutionResult> {
     tally.own += 1;
-    return stream.execute({ ...args, rootValue: event, contextValue: stream.fresh(args.contextValue as Context) });
+    return stream.execute({ ...args, rootValue: event, contextValue: stream.fresh(context) });
   }
 
-  function runTogether(event: Shareable, asked: NonNullable<typeof question>): MaybePromise<ExecutionResult> {
-    let first = false;
-    const shared = stream.sharing.once(event.origin, `${asked.key} ${event.cursor}`, async () => {
-      first = true;
-      const { context, wasPersonal } = stream.observe(args.contextValue as Context);
-      tally.shared += 1;
-      const result = await stream.execute({ ...args, rootValue: event, contextValue: context });
-      asked.personal ||= wasPersonal();
-      // What failed for one need not fail for another.
-      return { result, personal: wasPersonal() || result.errors !== undefined };
-    });
-    return proceed(shared, ({ result, personal }) => (first || !personal ? result : run(event)));
+  async function runForAll(event: object, asked: Question, observed: Observed<Context>): Promise<Answer> {
+    tally.shared += 1;
+    try {
+      const result = await stream.execute({ ...args, rootValue: event, contextValue: observed.context });
+      return { of: args, result, personal: observed.wasPersonal() || result.errors !== undefined };
+    } catch (failure) {
+      return { of: args, result: null, failure, personal: true };
+    } finally {
+      asked.personal ||= observed.wasPersonal();
+    }
+  }
+
+  /** What comes next goes along: it is read with the same statements, and goes out in one piece with this one. */
+  function runWithUpcoming(event: object, asked: Question): Promise<Answer> {
+    const observed = stream.observe(context);
+    const answer = runForAll(event, asked, observed);
+    for (const next of events.upcoming?.() ?? [])
+      stream.sharing.ask(next, asked, () => runForAll(next, asked, observed), ignore);
+    return answer;
   }
 
   let reason: Error | null = null;
   let over = false;
-  const stopWatching = stream.watch(args.contextValue as Context, (why) => {
+  const stopWatching = stream.watch(context, (why) => {
     reason = why;
     // Whoever has gone asks for nothing more: what the stream holds is given back now.
     end();
@@ -91,6 +111,7 @@ export async function subscribe<Context>(
   function end(): void {
     if (over) return;
     over = true;
+    held = null;
     stopWatching();
     events.end();
   }
@@ -106,44 +127,75 @@ export async function subscribe<Context>(
     throw error;
   }
 
+  /** The event whose answer somebody else is having made. */
+  let held: object | null = null;
+  let onReady = () => {};
+  const goOn = () => {
+    onReady();
+  };
+
   function pull(): MaybePromise<Pulled<ExecutionResult> | undefined> {
     if (over) return last();
     try {
-      const pulled = proceed(events.pull(), answer);
+      const pulled = held ? answer(held) : proceed(events.pull(), take);
       return pulled instanceof Promise ? pulled.catch(fail) : pulled;
     } catch (error) {
       return fail(error);
     }
   }
 
-  function answer(pulled: Pulled<object>): MaybePromise<Pulled<ExecutionResult> | undefined> {
+  function take(pulled: Pulled<object>): MaybePromise<Pulled<ExecutionResult> | undefined> {
     if (!pulled) return null;
-    if (pulled.done) {
-      end();
-      return last();
+    if (!pulled.done) return answer(pulled.value);
+    end();
+    return last();
+  }
+
+  function answer(event: object): MaybePromise<Pulled<ExecutionResult> | undefined> {
+    const together = question !== null && isShareable(event) && (held === event || !question.personal);
+    held = null;
+    if (!together) return proceed(run(event), (result) => hand(event, result));
+    const shared = stream.sharing.ask(event, question, () => runWithUpcoming(event, question), goOn);
+    if (!shared) {
+      held = event;
+      return null;
     }
-    const { value: event } = pulled;
-    const together = question && !question.personal && isShareable(event);
-    return proceed(together ? runTogether(event, question) : run(event), (result) => {
-      const [error] = result.errors ?? [];
-      if (error) return passOver(event, error);
-      tally.delivered += 1;
-      return { value: result, done: false };
-    });
+    const { of, result, failure, personal } = shared;
+    if (personal && of !== args) return proceed(run(event), (own) => hand(event, own));
+    if (!result) throw failure;
+    return hand(event, result);
+  }
+
+  function hand(event: object, result: ExecutionResult): MaybePromise<Pulled<ExecutionResult> | undefined> {
+    const [error] = result.errors ?? [];
+    if (error) return passOver(event, error);
+    tally.delivered += 1;
+    return { value: result, done: false };
   }
 
   /** Whoever hears of the next event takes this one for read: what cannot be executed is passed over only if it is theirs no more. */
   async function passOver(event: object, error: Error): Promise<undefined> {
-    if (!isLosable(event) || !(await event.isLost())) throw error;
+    if (!isLosable<Context>(event) || !(await event.isLost(context))) throw error;
   }
 
-  return asStream({ pull: () => skip(pull), onReady: events.onReady, end });
+  return asStream({
+    pull: () => skip(pull),
+    onReady(listener) {
+      onReady = listener;
+      events.onReady(listener);
+    },
+    end,
+  });
+}
+
+function ignore(): void {
+  // Whoever comes to it asks for themselves.
 }
 
 function isShareable(event: object): event is Shareable {
   return 'origin' in event && event.origin instanceof Object;
 }
 
-function isLosable(event: object): event is Losable {
+function isLosable<Context>(event: object): event is Losable<Context> {
   return 'isLost' in event;
 }

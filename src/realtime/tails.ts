@@ -3,6 +3,7 @@ import { type Database, sql } from '../database/database.ts';
 import type { Bus } from './bus.ts';
 import { type LogEvent, PAGE, readEvents } from './log.ts';
 import type { MaybePromise } from './pull.ts';
+import type { Sharing } from './sharing.ts';
 import type { Sweep } from './sweep.ts';
 
 /**
@@ -67,6 +68,9 @@ export function createTails(options: {
   bus: Bus;
   sweep: Sweep;
   counts: { healed: number };
+  sharing: Sharing;
+  /** Called with what was read, before anybody is told of it. */
+  prepare: (events: readonly LogEvent[]) => Promise<void>;
   /** Told how long a nudge took to arrive. */
   onNudged: (seconds: number) => void;
   /** Follows a change to those who are told of it. */
@@ -76,8 +80,14 @@ export function createTails(options: {
   } | null;
   log: Logger;
 }): Tails {
-  const { database, bus, counts, log } = options;
+  const { database, bus, counts, sharing, log } = options;
   const tails = new Map<string, Tail>();
+
+  async function readPrepared(chatroomId: string, after: number): Promise<LogEvent[]> {
+    const events = await readEvents(database, chatroomId, after);
+    await options.prepare(events);
+    return events;
+  }
 
   function advance(chatroomId: string, tail: Tail, known: number): void {
     // Redis may be shared with others, who say what they like.
@@ -95,7 +105,7 @@ export function createTails(options: {
     tail.reading = true;
     try {
       while (hasNews(tail) && tails.get(chatroomId) === tail) {
-        const events = await readEvents(database, chatroomId, tail.seq);
+        const events = await readPrepared(chatroomId, tail.seq);
         const last = events.at(-1);
         if (last) {
           tail.recent = [...tail.recent, ...events].slice(-RECENT);
@@ -185,8 +195,11 @@ export function createTails(options: {
       };
       tail.listeners.add(listener);
       return {
-        read: (after) =>
-          tail.seq > after ? (recentAfter(tail, after) ?? readEvents(database, chatroomId, after)) : [],
+        read(after) {
+          if (tail.seq <= after) return NOTHING;
+          // Many come back at once to the same place, and a page that has been read for one is read for all.
+          return recentAfter(tail, after) ?? sharing.once(tail, after, () => readPrepared(chatroomId, after));
+        },
         deleted: () => tail.deleted,
         leftAt: (userId) => tail.left.get(userId),
         close() {
@@ -209,6 +222,8 @@ export function createTails(options: {
     },
   };
 }
+
+const NOTHING: readonly LogEvent[] = [];
 
 function topic(chatroomId: string): string {
   return `room:${chatroomId}`;

@@ -85,7 +85,6 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     });
   });
 
-  const hold = createHoldBack();
   const serialized = new WeakMap<object, string>();
   /** One result may go to many sockets. */
   function serialize(result: object): string {
@@ -93,6 +92,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     if (text === undefined) serialized.set(result, (text = JSON.stringify(result)));
     return text;
   }
+
+  const writing = { open: options.open, onWritten: options.onWritten, serialize, hold: createHoldBack() };
 
   /** What is being answered on each socket. */
   const answering = new WeakMap<WebSocket, Set<Promise<unknown>>>();
@@ -117,7 +118,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       async subscribe(args) {
         const { rootValue } = args as SocketOperation;
         const results = await rootValue.subscribe(args);
-        return rootValue.stream ? writeStraight(rootValue.stream, rootValue, { ...options, serialize, hold }) : results;
+        return rootValue.stream ? writeStraight(rootValue.stream, rootValue, writing) : results;
       },
       jsonMessageReviver: refuseServersMessages,
       // What is thrown is masked here, in production and everywhere else.

@@ -71,8 +71,8 @@ export const PLANTS: Plant[] = [
     name: 'everything is shared',
     kinds: ['mistaken'],
     replacements: [
-      { file: 'realtime/subscribe.ts', from: 'asked.personal ||= wasPersonal();', to: '' },
-      { file: 'realtime/subscribe.ts', from: 'personal: wasPersonal() || result', to: 'personal: result' },
+      { file: 'realtime/subscribe.ts', from: 'asked.personal ||= observed.wasPersonal();', to: '' },
+      { file: 'realtime/subscribe.ts', from: 'personal: observed.wasPersonal() || result', to: 'personal: result' },
     ],
   },
   {
