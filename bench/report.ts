@@ -10,7 +10,8 @@ export interface Result {
   machine: string;
   quick: boolean;
   rounds: number;
-  rows: (Row & { stack: StackName; round: number })[];
+  /** With the share of the machine's time that its host gave to others meanwhile, in %. */
+  rows: (Row & { stack: StackName; round: number; stolenPercent: number })[];
   failures: { stack: StackName; message: string }[];
 }
 
@@ -19,6 +20,13 @@ export interface Medians {
   cases: string[];
   stacks: StackName[];
   of: (stack: StackName, caseName: string) => number | null;
+}
+
+/** The middle of what the host took while a stack was measured, for each of them. */
+function stolenFrom({ rows }: Result, stacks: readonly StackName[]): string {
+  const of = (stack: StackName) =>
+    median(rows.filter((row) => row.stack === stack).map(({ stolenPercent }) => stolenPercent)) ?? 0;
+  return stacks.map((stack) => `${titles[stack]} ${of(stack).toFixed(0)} %`).join(', ');
 }
 
 export function mediansOf({ rows }: Result): Medians {
@@ -104,7 +112,7 @@ function sectionOf(result: Result, benchmark: Benchmark): string {
   return [
     `![${benchmark.title}](results/${result.name}.svg)`,
     tableOf(medians, benchmark),
-    `In brackets: as a multiple of Parley’s. ${when}`,
+    `In brackets: as a multiple of Parley’s. ${when} What the host of this virtual machine gave to others meanwhile: ${stolenFrom(result, medians.stacks)}.`,
     goalsOf(medians, benchmark)
       .map((goal) => `- ${goal}`)
       .join('\n'),

@@ -10,6 +10,7 @@ import { benchmarks } from './benchmarks/benchmarks.ts';
 import { describeMachine, type Machine, startMachine } from './machine.ts';
 import { format, printResult, type Result, writeResult } from './report.ts';
 import { isInstalled, type ParleyOptions, type StackName, startStack, titles } from './stacks.ts';
+import { watchHost } from './usage.ts';
 
 const USAGE = `npm run bench -- [NAME…] [--quick] [--rounds N] [--stack NAME…] [--program PATH] [--profile FOLDER] [--no-write]
 Names: ${Object.keys(benchmarks).join(', ')}. Stacks: ${Object.keys(titles).join(', ')}.`;
@@ -88,11 +89,15 @@ export async function runBenchmark(
   for (let round = 1; round <= rounds; round += 1)
     for (const params of runs)
       for (const stack of stacks) {
-        const began = performance.now();
+        const [began, stolen] = [performance.now(), watchHost()];
         try {
           const rows = await runOnce(machine, { benchmark: name, stack, params, program, profile });
-          result.rows.push(...rows.map((row) => ({ ...row, stack, round })));
-          say(`  ${round}/${rounds} ${titles[stack]}, ${((performance.now() - began) / 1_000).toFixed(0)} s`);
+          const stolenPercent = stolen();
+          result.rows.push(...rows.map((row) => ({ ...row, stack, round, stolenPercent })));
+          const seconds = ((performance.now() - began) / 1_000).toFixed(0);
+          say(
+            `  ${round}/${rounds} ${titles[stack]}, ${seconds} s, of which the host took ${stolenPercent.toFixed(0)} %`,
+          );
           for (const row of rows) say(`      ${row.case}: ${format(row.value)}${tellMore(row)}`);
         } catch (error) {
           const { message } = error as Error;

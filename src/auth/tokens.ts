@@ -8,6 +8,9 @@ export const ACCESS_TOKEN_SECONDS = 15 * 60;
 /** How long a refresh token waits for its one use. */
 export const REFRESH_TOKEN_DAYS = 30;
 
+/** How many tokens a node knows to be good, at half a kilobyte each. */
+const MOST_REMEMBERED = 10_000;
+
 /** What an access token says, once it has been verified. */
 export interface AccessClaims {
   userId: string;
@@ -48,6 +51,15 @@ export function createAccessTokens(secret: string, accepted: readonly string[] =
     return key;
   }
 
+  /** What has been verified: a token comes with each of many requests. The oldest are forgotten first. */
+  const verified = new Map<string, AccessClaims>();
+  function remember(token: string, claims: AccessClaims): AccessClaims {
+    const [oldest] = verified.keys();
+    if (verified.size >= MOST_REMEMBERED && oldest !== undefined) verified.delete(oldest);
+    verified.set(token, claims);
+    return claims;
+  }
+
   return {
     async sign(userId, sessionId) {
       const expiresAt = new Date((Math.floor(Date.now() / 1000) + ACCESS_TOKEN_SECONDS) * 1000);
@@ -62,6 +74,8 @@ export function createAccessTokens(secret: string, accepted: readonly string[] =
       return { token, expiresAt };
     },
     async verify(token) {
+      const known = verified.get(token);
+      if (known && known.expiresAt.getTime() > Date.now()) return known;
       try {
         const { payload } = await jwtVerify<{ sid: string }>(token, ({ kid }: JWTHeaderParameters) => keyOf(kid), {
           ...PINNED,
@@ -69,7 +83,7 @@ export function createAccessTokens(secret: string, accepted: readonly string[] =
           requiredClaims: ['sub', 'sid', 'exp'],
         });
         const { sub = '', sid, exp = 0 } = payload;
-        return { userId: sub, sessionId: sid, expiresAt: new Date(exp * 1000) };
+        return remember(token, { userId: sub, sessionId: sid, expiresAt: new Date(exp * 1000) });
       } catch (error) {
         if (error instanceof ChatError) throw error;
         if (error instanceof errors.JWTExpired) {

@@ -101,6 +101,13 @@ export async function subscribe<Context>(
     return answer;
   }
 
+  /** The event whose answer somebody else is having made. */
+  let held: object | null = null;
+  let onReady = () => {};
+  const goOn = () => {
+    onReady();
+  };
+
   let reason: Error | null = null;
   let over = false;
   const stopWatching = stream.watch(context, (why) => {
@@ -126,13 +133,6 @@ export async function subscribe<Context>(
     end();
     throw error;
   }
-
-  /** The event whose answer somebody else is having made. */
-  let held: object | null = null;
-  let onReady = () => {};
-  const goOn = () => {
-    onReady();
-  };
 
   function pull(): MaybePromise<Pulled<ExecutionResult> | undefined> {
     if (over) return last();
