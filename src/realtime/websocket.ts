@@ -61,6 +61,7 @@ const MAX_PAYLOAD = 64 * 1024;
 const SERVICE_RESTART = 1012;
 /** And 1013 as "come back later". At 4500, the library's own for what is thrown, they would give up. */
 const TRY_AGAIN_LATER = 1013;
+const PING_MS = 12_000;
 /** How long what a socket has asked may take before the socket is closed for good reason. */
 const LONGEST_ANSWER_MS = 500;
 /** How long a socket may take to answer that it is being closed. */
@@ -155,12 +156,15 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       onError: (_context, _id, _payload, errors) => errors.map((error) => options.mask(error).toJSON()),
     },
     sockets,
+    // The library's own pings; see keepAlive.
+    0,
   );
 
   // The library prints each broken frame to the console; the socket is closed with the protocol's code all the same.
   sockets.on('connection', (socket) => {
     socket.removeAllListeners('error');
     socket.on('error', () => undefined);
+    keepAlive(socket);
     options.open.sockets += 1;
     socket.once('close', () => (options.open.sockets -= 1));
   });
@@ -180,6 +184,35 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       await ended;
     },
   };
+}
+
+/**
+ * Pings a socket, and cuts it off when nothing has come back by the next ping.
+ *
+ * As the library would, but a ping that the socket has not taken yet is followed by no other: of a client that reads nothing,
+ * and sends pongs unasked, they would be kept for as long as it likes.
+ */
+function keepAlive(socket: WebSocket): void {
+  let isAlive = true;
+  let isTaken = true;
+  const timer = setInterval(() => {
+    if (!isAlive) {
+      socket.terminate();
+      return;
+    }
+    isAlive = false;
+    if (!isTaken) return;
+    isTaken = false;
+    socket.ping('', false, () => {
+      isTaken = true;
+    });
+  }, PING_MS);
+  socket.on('pong', () => {
+    isAlive = true;
+  });
+  socket.once('close', () => {
+    clearInterval(timer);
+  });
 }
 
 /**
