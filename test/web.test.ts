@@ -44,6 +44,8 @@ async function talk(server: TestServer) {
   const ben = await openPage(browser, server.url);
   await Promise.all([enter(ann, 'ann'), enter(ben, 'ben')]);
   await Promise.all([openRoom(ann, /A room/), openRoom(ben, /A room/)]);
+  // Three streams for all rooms and three for this one, each: who types is told to those who listen by then.
+  await expect.poll(() => server.node.open.streams).toBe(12);
   return { people, ann, ben };
 }
 

@@ -25,6 +25,13 @@ const policies = {
   ...cachePolicies,
   typePolicies: {
     ...cachePolicies.typePolicies,
+    Message: {
+      fields: {
+        ...cachePolicies.typePolicies?.['Message']?.fields,
+        // That all have read it and the message itself come over streams of their own, in any order: seen is seen.
+        seenByAll: { merge: (known: boolean | undefined, told: boolean) => known === true || told },
+      },
+    },
     // Of one event after the other, the latest is all that is kept here.
     Subscription: { fields: { chatroomEvents: { merge: false }, viewerEvents: { merge: false } } },
   },
