@@ -109,7 +109,7 @@ async function countCalls(databaseUrl: string): Promise<{ log: number; messages:
     log: count(
       /FROM events\s+WHERE chatroom_id = \$\d+::uuid AND seq > \$\d+\s+ORDER BY seq LIMIT|AND m\.id > \$2 ORDER BY m\.id/,
     ),
-    messages: count(/^\s*SELECT[^;]*FROM messages m WHERE m\.chatroom_id = \$\d+::uuid AND m\.number/),
+    messages: count(/^\s*SELECT[^;]*FROM messages m\s+WHERE m\.chatroom_id = \$\d+::uuid AND m\.number/),
   };
 }
 
