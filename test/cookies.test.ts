@@ -1,9 +1,8 @@
-import { once } from 'node:events';
 import { createClient } from 'graphql-ws';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import WebSocket from 'ws';
 import { sql } from '../src/database/database.ts';
-import { connect, type GraphQLResult, PASSWORD, request, signUp } from './support/client.ts';
+import { connect, type GraphQLResult, handshake, PASSWORD, request, signUp } from './support/client.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { MESSAGE_ADDED, send, world } from './support/world.ts';
 
@@ -118,19 +117,6 @@ function connectWith(url: string, headers: Record<string, string>, connectionPar
     await client.dispose();
   });
   return { client, closed };
-}
-
-/** The status with which a handshake is refused; 101 for none. */
-async function handshake(url: string, headers: Record<string, string>): Promise<number | undefined> {
-  const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/graphql`, 'graphql-transport-ws', { headers });
-  onTestFinished(() => {
-    socket.terminate();
-  });
-  socket.on('error', () => undefined);
-  return Promise.race([
-    once(socket, 'unexpected-response').then(([, response]) => (response as { statusCode?: number }).statusCode),
-    once(socket, 'open').then(() => 101),
-  ]);
 }
 
 async function biosOf({ node }: TestServer): Promise<(string | null)[]> {

@@ -1,5 +1,5 @@
-import pg from 'pg';
 import { resumeAtBare } from '../clients/bare.ts';
+import { runStatement } from '../../test/support/statement.ts';
 import { clients } from '../clients/client.ts';
 import { openParley, resumeAtParley } from '../clients/graphql.ts';
 import { bearer, ROOMS, roomId } from '../world.ts';
@@ -93,13 +93,13 @@ async function cursorOf(stack: string, url: string, databaseUrl: string, room: n
     return (JSON.parse(answer) as { data: { chatroom: { cursor: string } } }).data.chatroom.cursor;
   }
   return String(
-    (await query<{ last: string }>(databaseUrl, 'SELECT coalesce(max(id), 0) AS last FROM messages'))[0]?.last,
+    (await runStatement<{ last: string }>(databaseUrl, 'SELECT coalesce(max(id), 0) AS last FROM messages'))[0]?.last,
   );
 }
 
 /** How often what was missed has been read so far: Parley's log and messages, or the bare server's messages. */
 async function countCalls(databaseUrl: string): Promise<{ log: number; messages: number }> {
-  const rows = await query<{ query: string; calls: string }>(
+  const rows = await runStatement<{ query: string; calls: string }>(
     databaseUrl,
     `SELECT query, calls FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = current_database()`,
   );
@@ -111,14 +111,4 @@ async function countCalls(databaseUrl: string): Promise<{ log: number; messages:
     ),
     messages: count(/^\s*SELECT[^;]*FROM messages m\s+WHERE m\.chatroom_id = \$\d+::uuid AND m\.number/),
   };
-}
-
-async function query<Result extends object>(databaseUrl: string, text: string): Promise<Result[]> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  try {
-    return (await client.query<Result>(text)).rows;
-  } finally {
-    await client.end();
-  }
 }

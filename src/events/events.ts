@@ -71,6 +71,7 @@ export async function followChatroom(
   const events = followRoom(context, room.id, start.seq);
   // What was in the log when the stream began has been missed; without a cursor nothing has.
   const missedUpTo = { seq: room.lastSeq, number: room.lastNumber };
+  const isWanted = ({ kind }: Followed) => options.only === undefined || kind === options.only;
   let position = start.seq;
   let owesCaughtUp = options.caughtUp === true && after != null;
 
@@ -85,9 +86,8 @@ export async function followChatroom(
       position = event.seq;
       // A leaving before the viewer was found to be a member has been undone since.
       if (isLoss(event, viewerId, room.lastSeq)) throw notFound('chatroom');
-      const isWanted = options.only === undefined || event.kind === options.only;
       const isKnown = event.kind === 'MESSAGE_ADDED' && event.number !== null && event.number <= start.number;
-      return proceed(isWanted && !isKnown ? see(context, event, room) : null, (seen) => {
+      return proceed(isWanted(event) && !isKnown ? see(context, event, room) : null, (seen) => {
         // The log may have been read further than this stream has come: who has left by now gets nothing more.
         if ((events.leftAt(viewerId) ?? 0) > room.lastSeq) throw notFound('chatroom');
         return seen ? { value: seen, done: false } : undefined;
@@ -98,8 +98,7 @@ export async function followChatroom(
   /** As far as `prepareEvents` has loaded it. */
   function upcoming(): ChatroomEvent[] {
     return events.upcoming().flatMap((event) => {
-      const isWanted = options.only === undefined || event.kind === options.only;
-      const seen = isWanted ? context.sharing.known(event, SEEN) : null;
+      const seen = isWanted(event) ? context.sharing.known(event, SEEN) : null;
       return (seen as ChatroomEvent | null | undefined) ?? [];
     });
   }

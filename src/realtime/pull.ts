@@ -49,7 +49,7 @@ export const done = { value: undefined, done: true } as const;
  * A plain object, since `return()` of an async generator waits for a pending `next()`, which may never come. And one that
  * names its fields, as all do here of which a node has thousands and that each delivery goes through: V8 gives every object
  * that begins with a spread and goes on with other fields a hidden class of its own, and finds the fields of thousands of
- * classes the slow way, for more than all the rest of a delivery costs.
+ * classes the slow way.
  */
 export function asStream<Value>(source: Source<Value>): Stream<Value> {
   const { pull, onReady, end } = source;

@@ -29,7 +29,7 @@ export interface Sharing {
     event: object,
     what: unknown,
     load: () => Promise<Value>,
-    onLoaded: () => void,
+    onLoaded?: () => void,
   ): Value | null;
   /** What an operation asks of each event; null where nothing is shared. */
   questionOf(args: ExecutionArgs): Question | null;
@@ -84,10 +84,10 @@ export function createSharing({ on }: { on: boolean }): Sharing {
       return (loading ?? value) as MaybePromise<Value>;
     },
     known: (event, what) => moments.get(event)?.get(what)?.value,
-    ask<Value extends object>(event: object, what: unknown, load: () => Promise<Value>, onLoaded: () => void) {
+    ask<Value extends object>(event: object, what: unknown, load: () => Promise<Value>, onLoaded?: () => void) {
       const loaded = find(event, what, load);
       if (!loaded.loading) return loaded.value as Value;
-      loaded.waiting.push(onLoaded);
+      if (onLoaded) loaded.waiting.push(onLoaded);
       return null;
     },
     questionOf(args) {

@@ -75,9 +75,10 @@ export async function subscribe<Context>(
   const context = args.contextValue as Context;
   const tally = stream.tally(context);
 
-  function run(event: object): MaybePromise<ExecutionResult> {
+  function run(event: object): MaybePromise<Pulled<ExecutionResult> | undefined> {
     tally.own += 1;
-    return stream.execute({ ...args, rootValue: event, contextValue: stream.fresh(context) });
+    const result = stream.execute({ ...args, rootValue: event, contextValue: stream.fresh(context) });
+    return proceed(result, (own) => hand(event, own));
   }
 
   async function runForAll(event: object, asked: Question, observed: Observed<Context>): Promise<Answer> {
@@ -97,7 +98,7 @@ export async function subscribe<Context>(
     const observed = stream.observe(context);
     const answer = runForAll(event, asked, observed);
     for (const next of events.upcoming?.() ?? [])
-      stream.sharing.ask(next, asked, () => runForAll(next, asked, observed), ignore);
+      stream.sharing.ask(next, asked, () => runForAll(next, asked, observed));
     return answer;
   }
 
@@ -154,14 +155,14 @@ export async function subscribe<Context>(
   function answer(event: object): MaybePromise<Pulled<ExecutionResult> | undefined> {
     const together = question !== null && isShareable(event) && (held === event || !question.personal);
     held = null;
-    if (!together) return proceed(run(event), (result) => hand(event, result));
+    if (!together) return run(event);
     const shared = stream.sharing.ask(event, question, () => runWithUpcoming(event, question), goOn);
     if (!shared) {
       held = event;
       return null;
     }
     const { of, result, failure, personal } = shared;
-    if (personal && of !== args) return proceed(run(event), (own) => hand(event, own));
+    if (personal && of !== args) return run(event);
     if (!result) throw failure;
     return hand(event, result);
   }
@@ -186,10 +187,6 @@ export async function subscribe<Context>(
     },
     end,
   });
-}
-
-function ignore(): void {
-  // Whoever comes to it asks for themselves.
 }
 
 function isShareable(event: object): event is Shareable {

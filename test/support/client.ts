@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createClient, type Client as WebSocketClient, type CloseCode } from 'graphql-ws';
 import { expect, onTestFinished } from 'vitest';
 import WebSocket from 'ws';
@@ -160,6 +161,19 @@ export function connect(url: string, accessToken?: string): Connection {
         );
       }),
   };
+}
+
+/** The status with which the handshake of a WebSocket is refused; 101 for none. */
+export async function handshake(url: string, headers: Record<string, string> = {}): Promise<number | undefined> {
+  const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/graphql`, 'graphql-transport-ws', { headers });
+  onTestFinished(() => {
+    socket.terminate();
+  });
+  socket.on('error', () => undefined);
+  return Promise.race([
+    once(socket, 'unexpected-response').then(([, response]) => (response as { statusCode?: number }).statusCode),
+    once(socket, 'open').then(() => 101),
+  ]);
 }
 
 /** What a new socket of theirs is told with `connection_ack`. */
