@@ -27,6 +27,7 @@ import { type Arrival, createContext } from './node.ts';
 import { isSource } from './realtime/pull.ts';
 import { subscribe } from './realtime/subscribe.ts';
 import type { Operation } from './realtime/websocket.ts';
+import { rereadQueries } from './reread.ts';
 import { measureRequests, rootFieldOf } from './requests.ts';
 import { buildSchema } from './schema.ts';
 import type { Tracing } from './tracing.ts';
@@ -71,6 +72,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
       ...(trust ? [trustDocuments(trust)] : []),
       limitQueries(config, isOpen(config.INTROSPECTION)),
       chargeReading(mask),
+      rereadQueries,
       endInTime(ms, mask),
       freshContexts(ms),
       ...(node.tracing ? [traceOperations(node.tracing)] : []),

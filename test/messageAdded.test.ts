@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { WebSocket } from 'ws';
 import { sql } from '../src/database/database.ts';
 import { pruneLog } from '../src/realtime/log.ts';
 import { describe, expect, test } from 'vitest';
@@ -333,6 +335,48 @@ describe('two nodes on one database', () => {
       expect((await late.next()).message.body).toBe('three');
     },
   );
+});
+
+test('a frame is as long as it says, at each border between the ways to say so, and in any script', async () => {
+  const server = await startTestServer();
+  const { ann, room } = await world(server);
+  const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
+  const frames: { id?: string; type: string; length: number; body: string | undefined }[] = [];
+  socket.on('message', (data) => {
+    const text = (data as Buffer).toString();
+    const { id, type, payload } = JSON.parse(text) as { id?: string; type: string; payload?: any };
+    frames.push({
+      id: id ?? '',
+      type,
+      length: Buffer.byteLength(text),
+      body: payload?.data?.messageAdded.message.body,
+    });
+  });
+  const say = (message: object) => {
+    socket.send(JSON.stringify(message));
+  };
+  await once(socket, 'open');
+  say({ type: 'connection_init', payload: { authorization: `Bearer ${ann.accessToken}` } });
+  await expect.poll(() => frames.length).toBe(1);
+
+  const query = 'subscription ($room: ID!) { messageAdded(chatroomId: $room) { message { body } } }';
+  const around = Buffer.byteLength(
+    '{"id":"","type":"next","payload":{"data":{"messageAdded":{"message":{"body":""}}}}}',
+  );
+  const long = '長い話 '.repeat(1_600);
+  // The id makes up what is missing to the length.
+  const idFor = (length: number, body: string) => 'é' + 'x'.repeat(length - around - Buffer.byteLength(body) - 2);
+  const wanted = [
+    ...[124, 125, 126, 127].map((length) => ({ length, body: '話' })),
+    ...[65_534, 65_535, 65_536, 65_537].map((length) => ({ length, body: long })),
+  ].map(({ length, body }) => ({ id: idFor(length, body), type: 'next', length, body }));
+  for (const { id } of wanted) say({ id, type: 'subscribe', payload: { query, variables: { room } } });
+  await expect.poll(() => server.node.open.streams).toBe(wanted.length);
+  for (const body of ['話', long]) await send(ann, room, body);
+  await expect.poll(() => frames.length).toBe(1 + 2 * wanted.length);
+  for (const frame of wanted) expect(frames).toContainEqual(frame);
+  socket.close();
+  expect(await once(socket, 'close')).toMatchObject([1005, expect.anything()]);
 });
 
 test('the log is cleared away after so many days: who is too far behind is told so, who knows the last event is not', async () => {

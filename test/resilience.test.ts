@@ -9,7 +9,7 @@ import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import WebSocket from 'ws';
 import { requireMembership } from '../src/chatrooms/chatrooms.ts';
-import { sql } from '../src/database/database.ts';
+import { type Sql, sql } from '../src/database/database.ts';
 import { followChatroom } from '../src/events/events.ts';
 import { keyOf } from '../src/ids.ts';
 import { createContext } from '../src/node.ts';
@@ -132,6 +132,25 @@ describe('what goes wrong at one end of a connection', () => {
     await expect.poll(() => send(ann, room, 'still there').catch(() => null)).not.toBeNull();
     expect((await stream.next()).message.body).toBe('still there');
     expect(crashes).toEqual([]);
+  });
+
+  test('who deletes their account while a list with them is read is not in it, and the list is told', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const { database } = server.node;
+    const { query } = database;
+    let members = 0;
+    // Between the statement that finds the members and the one that finds who they are.
+    database.query = async <Row extends object>(statement: Sql) => {
+      const rows = await query<Row>(statement);
+      if (/ORDER BY m.joined_at/.test(statement.text) && (members += 1) === 1)
+        await ben.ask('mutation { deleteAccount(input: { password: "correct horse" }) { __typename } }');
+      return rows;
+    };
+    const MEMBERS = 'query ($id: ID!) { chatroom(id: $id) { members { nodes { user { username } } } } }';
+    const { chatroom } = await ann.ask(MEMBERS, { id: room });
+    expect(chatroom.members.nodes).toEqual([{ user: { username: 'ann' } }]);
+    expect(members).toBe(2);
   });
 
   test('clients that hang up while their stream is set up, at whatever moment, leave nothing', async () => {

@@ -62,6 +62,27 @@ describe('sharing of executions', () => {
     expect(await cost(30)).toBe(one);
   });
 
+  test('what was missed costs the same number of statements, however much it is', async () => {
+    const server = await startTestServer({ env: { SHARED_EXECUTION: 'on' } });
+    const { ann, ben, room } = await world(server);
+    const cost = async (count: number) => {
+      const { chatroom } = await ann.ask('query ($id: ID!) { chatroom(id: $id) { cursor } }', { id: room });
+      for (let i = 0; i < count; i += 1) await send(i % 2 ? ann : ben, room, `${i}`);
+      server.statements();
+      const stream = ann.connect().subscribe(USUAL, { room, after: chatroom.cursor });
+      const events = await stream.take(count);
+      expect(events.map((event) => event.message.body)).toEqual(Array.from({ length: count }, (_, i) => `${i}`));
+      // The sweep reads too, when it likes.
+      const loads = server.statements().filter((text) => /FROM (messages|users)/.test(text));
+      stream.stop();
+      await stream.ended;
+      return loads.length;
+    };
+    const few = await cost(2);
+    expect(few).toBeGreaterThan(0);
+    expect(await cost(40)).toBe(few);
+  });
+
   test.each(['on', 'off'])('with sharing %s, what depends on the viewer is each one’s own', async (shared) => {
     const server = await startTestServer({ env: { SHARED_EXECUTION: shared } });
     const { ann, ben, eve, room } = await world(server);

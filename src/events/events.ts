@@ -87,7 +87,7 @@ export async function followChatroom(
       // A leaving before the viewer was found to be a member has been undone since.
       if (isLoss(event, viewerId, room.lastSeq)) throw notFound('chatroom');
       const isKnown = event.kind === 'MESSAGE_ADDED' && event.number !== null && event.number <= start.number;
-      return proceed(isWanted(event) && !isKnown ? see(context, event, room) : null, (seen) => {
+      return proceed(isWanted(event) && !isKnown ? see(context, event, room, events.upcoming) : null, (seen) => {
         // The log may have been read further than this stream has come: who has left by now gets nothing more.
         if ((events.leftAt(viewerId) ?? 0) > room.lastSeq) throw notFound('chatroom');
         return seen ? { value: seen, done: false } : undefined;
@@ -120,9 +120,10 @@ export function see(
   context: Context,
   event: Followed,
   room: Pick<Chatroom, 'kind'>,
+  upcoming?: () => readonly LogEvent[],
 ): MaybePromise<ChatroomEvent | null> {
   return proceed(
-    context.sharing.once(event, SEEN, () => load(context, event)),
+    context.sharing.once(event, SEEN, () => load(context, event, upcoming)),
     (seen) => {
       if (seen === null || room.kind === 'DIRECT') return seen;
       return proceed(isHidden(context, seen.message?.senderId), (hidden) => {
@@ -144,22 +145,31 @@ type Loading = Pick<Context, 'database' | 'databaseMark' | 'sharing'>;
  * follows the room then finds it there, and need not wait.
  */
 export async function prepareEvents(node: Loading, events: readonly LogEvent[]): Promise<void> {
-  const [first] = events;
-  if (!first) return;
-  const messages = findMessages(
-    node.database,
-    first.chatroomId,
-    events.flatMap(({ number }) => number ?? []),
-  );
-  const loading = events.map(async (event) => {
-    await node.sharing.once(event, SEEN, async () => seenOf(node, event, await messages));
-  });
-  await Promise.all(loading);
+  await Promise.all(share(node, events, messagesOf(node, events)));
 }
 
-async function load(context: Context, event: Followed): Promise<ChatroomEvent | null> {
-  const { chatroomId, number } = event;
-  return seenOf(context, event, await findMessages(context.database, chatroomId, number === null ? [] : [number]));
+/** What follows is loaded along with it: who comes back when it has been forgotten does not ask for each message. */
+async function load(
+  node: Loading,
+  event: Followed,
+  upcoming?: () => readonly LogEvent[],
+): Promise<ChatroomEvent | null> {
+  const next = node.sharing.isOn ? (upcoming?.() ?? []) : [];
+  const messages = messagesOf(node, [event, ...next]);
+  share(node, next, messages);
+  return seenOf(node, event, await messages);
+}
+
+type Messages = Promise<ReadonlyMap<number, Message>>;
+
+function share(node: Loading, events: readonly LogEvent[], messages: Messages): MaybePromise<unknown>[] {
+  return events.map((event) => node.sharing.once(event, SEEN, async () => seenOf(node, event, await messages)));
+}
+
+async function messagesOf({ database }: Loading, events: readonly Followed[]): Messages {
+  const [first] = events;
+  const numbers = events.flatMap(({ number }) => number ?? []);
+  return first ? findMessages(database, first.chatroomId, numbers) : new Map<number, Message>();
 }
 
 /** Null for what a member sees nothing of: its message or its room is no more. */

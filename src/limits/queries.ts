@@ -13,9 +13,12 @@ import {
   parse,
   validate,
   type ValidationRule,
+  type VariableNode,
+  visit,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { Config } from '../config.ts';
+import { SIZES } from './complexity.ts';
 
 /**
  * Refuses what asks for too much at once, before anything of it is done: a document that is too long, too deep or has too
@@ -26,6 +29,14 @@ export function limitQueries(config: Config, introspection: boolean): Plugin {
   const rules = rulesOf(config, introspection);
   // Yoga remembers what it has parsed.
   const examined = new WeakMap<DocumentNode, readonly GraphQLError[]>();
+  const complexityOf = rememberComplexity();
+  function checkComplexity(args: ExecutionArgs): readonly GraphQLError[] {
+    const [complexity, most] = [complexityOf(args), config.MAX_COMPLEXITY];
+    if (complexity <= most) return [];
+    return [
+      tooMuch(`This asks for up to ${complexity} fields, of ${most} at most. Ask for fewer items or fields, or page.`),
+    ];
+  }
   return {
     onParse({ setParseFn }) {
       setParseFn((source, options) => parseInLimits(source as string, options as object, config.MAX_TOKENS));
@@ -38,11 +49,11 @@ export function limitQueries(config: Config, introspection: boolean): Plugin {
       if (errors.length > 0) setResult(errors);
     },
     onExecute({ args, setResultAndStopExecution }) {
-      const errors = catching(() => checkComplexity(args, config.MAX_COMPLEXITY));
+      const errors = catching(() => checkComplexity(args));
       if (errors.length > 0) setResultAndStopExecution({ errors });
     },
     onSubscribe({ args, setResultAndStopExecution }) {
-      const errors = catching(() => checkComplexity(args, config.MAX_COMPLEXITY));
+      const errors = catching(() => checkComplexity(args));
       if (errors.length > 0) setResultAndStopExecution({ errors });
     },
   };
@@ -90,21 +101,55 @@ function parseInLimits(source: string, options: object, maxTokens: number): Docu
   }
 }
 
-/** @throws GraphQLError for an operation that is too complex, whatever lists it asks for */
-function checkComplexity({ schema, document, operationName, variableValues }: ExecutionArgs, most: number): [] {
+/** How many answers are remembered of one document. */
+const MOST_ANSWERS = 100;
+
+/** Reckons how complex an operation is, whatever lists it asks for, and remembers it for those that ask for as much. */
+function rememberComplexity(): (args: ExecutionArgs) => number {
+  const documents = new WeakMap<DocumentNode, { sizes: readonly string[]; answers: Map<string, number> }>();
+  return (args) => {
+    const { document, operationName, variableValues } = args;
+    let known = documents.get(document);
+    if (!known) documents.set(document, (known = { sizes: sizeVariables(document), answers: new Map() }));
+    const { sizes, answers } = known;
+    const asked = [operationName, ...sizes.map((name) => sizeOf(variableValues?.[name]))].join(' ');
+    const answer = answers.get(asked) ?? reckonComplexity(args);
+    // Not what could not be reckoned: of another operation of the same sizes it could be.
+    if (answer !== null) answers.set(asked, answer);
+    if (answers.size > MOST_ANSWERS) answers.clear();
+    return answer ?? 0;
+  };
+}
+
+/** The variables that say how many there can be of something. */
+function sizeVariables(document: DocumentNode): string[] {
+  const names = new Set<string>();
+  const Variable = ({ name }: VariableNode) => void names.add(name.value);
+  visit(document, {
+    Argument: (argument) => void (SIZES.includes(argument.name.value) && visit(argument, { Variable })),
+  });
+  return [...names];
+}
+
+/** All that counts of a value, and no more: a client may send a long one. */
+function sizeOf(value: unknown): string {
+  if (Array.isArray(value)) return `of ${value.length}`;
+  return value === null || typeof value === 'number' ? String(value) : typeof value;
+}
+
+/**
+ * Null for what cannot be executed either, which says all that is wrong with it.
+ *
+ * @throws GraphQLError what the library throws
+ */
+function reckonComplexity({ schema, document, operationName, variableValues }: ExecutionArgs): number | null {
   const operation = getOperationAST(document, operationName);
-  // Execution fails for these, and says all that is wrong.
-  if (!operation) return [];
+  if (!operation) return null;
   const variables = variableValues ?? {};
-  if (getVariableValues(schema, operation.variableDefinitions ?? [], variables).errors) return [];
+  if (getVariableValues(schema, operation.variableDefinitions ?? [], variables).errors) return null;
   const fragments = document.definitions.filter(({ kind }) => kind === Kind.FRAGMENT_DEFINITION);
   const asked: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...fragments] };
-  const { complexity } = complexityFromQuery(asked, { schema, variables });
-  if (complexity > most)
-    throw tooMuch(
-      `This asks for up to ${complexity} fields, of ${most} at most. Ask for fewer items or fields, or page.`,
-    );
-  return [];
+  return complexityFromQuery(asked, { schema, variables }).complexity;
 }
 
 function refuse(message: string): () => never {

@@ -26,6 +26,8 @@ interface RoomLog {
 }
 
 const NOTHING: readonly LogEvent[] = [];
+/** How many events are looked ahead: each is executed before the first of them is told. */
+const MOST_UPCOMING = 50;
 
 /**
  * Reads a room's log from what comes after `seq`: first what was missed, then what comes. Both come out of the same log, so
@@ -61,7 +63,7 @@ function readRoom(tails: Tails, chatroomId: string, seq: number, onReady: () => 
 
   function take(): LogEvent {
     const event = page[place];
-    // The log has no holes: what is missing was cleared away while this follower was far behind.
+    // The log has no holes: what is missing was cleared away before this follower came to it.
     if (event?.seq !== position + 1) throw resyncRequired('What followed has been cleared away.');
     position = event.seq;
     place += 1;
@@ -75,7 +77,7 @@ function readRoom(tails: Tails, chatroomId: string, seq: number, onReady: () => 
 
   return {
     pull,
-    upcoming: () => page.slice(place),
+    upcoming: () => page.slice(place, place + MOST_UPCOMING),
     position: () => position,
     leftAt: (userId) => reader.leftAt(userId),
     close: () => {

@@ -43,9 +43,11 @@ const FLOOR_REACH = 10_000;
  * Where a stream that resumes from `cursor` has to begin: at what follows `seq`, but without the adding of
  * messages up to `number`.
  *
+ * Whether the log still holds what followed is seen by whoever reads it, which is done once for all who come back.
+ *
  * @param lastSeq the room's last event now
- * @throws ChatError `RESYNC_REQUIRED` if the log no longer holds what followed, or never did: the database
- *   was restored from a backup that is older than the cursor
+ * @throws ChatError `RESYNC_REQUIRED` if the log never held it: the database was restored from a backup that is older than
+ *   the cursor
  */
 export async function resumePosition(
   database: Database,
@@ -54,7 +56,6 @@ export async function resumePosition(
 ): Promise<{ seq: number; number: number }> {
   if (cursor.seq > lastSeq) throw resyncRequired('This database is older than the cursor.');
   const seq = cursor.floor === undefined ? cursor.seq : await lastSeenBy(database, cursor, cursor.floor);
-  if (seq < lastSeq) await requireUnpruned(database, cursor.chatroomId, seq);
   return { seq, number: cursor.kind === 'message' ? cursor.number : 0 };
 }
 
@@ -72,12 +73,6 @@ async function lastSeenBy(database: Database, cursor: RoomCursor, floor: string)
   if (!found?.known) throw resyncRequired('This database is older than the cursor.');
   if (found.unseen === FLOOR_REACH) throw resyncRequired('Too much has happened since.');
   return found.first === null ? cursor.seq : found.first - 1;
-}
-
-async function requireUnpruned(database: Database, chatroomId: string, seq: number): Promise<void> {
-  const [next] = await database.query<{ seq: number }>(sql`
-    SELECT seq FROM events WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq} ORDER BY seq LIMIT 1`);
-  if (next?.seq !== seq + 1) throw resyncRequired('What followed this cursor has been cleared away.');
 }
 
 /** How many events are cleared away at once. */

@@ -52,7 +52,7 @@ export const done = { value: undefined, done: true } as const;
  * classes the slow way.
  */
 export function asStream<Value>(source: Source<Value>): Stream<Value> {
-  const { pull, onReady, end } = source;
+  const { pull, onReady, upcoming, end } = source;
   let calls = 0;
   let wake = () => {};
   let turn: Promise<unknown> = Promise.resolve();
@@ -78,6 +78,7 @@ export function asStream<Value>(source: Source<Value>): Stream<Value> {
   const stream: Stream<Value> = {
     pull,
     onReady,
+    upcoming,
     end,
     [Symbol.asyncIterator]: () => stream,
     next() {

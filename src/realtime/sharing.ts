@@ -10,6 +10,8 @@ export interface Question {
 
 /** Does once what many subscribers would each do for the same event. */
 export interface Sharing {
+  /** Whether anything is shared. */
+  isOn: boolean;
   /**
    * Loads something about an event, or answers what was loaded for it a moment ago: at once, if it is there.
    *
@@ -31,6 +33,8 @@ export interface Sharing {
     load: () => Promise<Value>,
     onLoaded?: () => void,
   ): Value | null;
+  /** Resolves when what is being loaded about events is there, or has failed; null where nothing of the first one is. */
+  underWay(events: readonly object[]): Promise<unknown> | null;
   /** What an operation asks of each event; null where nothing is shared. */
   questionOf(args: ExecutionArgs): Question | null;
 }
@@ -62,6 +66,13 @@ export function createSharing({ on }: { on: boolean }): Sharing {
     return loaded;
   }
 
+  /** About an event, and about what has been loaded of it. */
+  function loadingOf(event: object): Promise<unknown>[] {
+    return [...(moments.get(event)?.values() ?? [])].flatMap(
+      ({ loading, value }) => loading ?? (value instanceof Object ? loadingOf(value) : []),
+    );
+  }
+
   function begin(load: () => Promise<unknown>, forget: () => void): Loaded {
     const began = performance.now();
     const loading = load();
@@ -78,6 +89,7 @@ export function createSharing({ on }: { on: boolean }): Sharing {
   }
 
   return {
+    isOn: on,
     once<Value>(event: object, what: unknown, load: () => Promise<Value>): MaybePromise<Value> {
       if (!on) return load();
       const { loading, value } = find(event, what, load);
@@ -89,6 +101,10 @@ export function createSharing({ on }: { on: boolean }): Sharing {
       if (!loaded.loading) return loaded.value as Value;
       if (onLoaded) loaded.waiting.push(onLoaded);
       return null;
+    },
+    underWay([first, ...others]) {
+      const loading = first ? loadingOf(first) : [];
+      return loading.length > 0 ? Promise.allSettled([...loading, ...others.flatMap(loadingOf)]) : null;
     },
     questionOf(args) {
       if (!on) return null;

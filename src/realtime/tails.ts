@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type Database, sql } from '../database/database.ts';
 import type { Bus } from './bus.ts';
@@ -61,6 +62,8 @@ export interface Tails {
 
 /** How many events of a room are kept for those who are a little behind. */
 const RECENT = 256;
+/** The others are told after so long in any case. */
+const LONGEST_WAIT_MS = 100;
 
 /** The tails of one node. */
 export function createTails(options: {
@@ -114,7 +117,7 @@ export function createTails(options: {
             if (kind === 'MEMBER_LEFT' && userId !== null) tail.left.set(userId, seq);
             if (kind === 'MEMBER_JOINED' && userId !== null) tail.left.delete(userId);
           }
-          tell(tail);
+          await tell(tail, events);
           // Of what was missed long ago nobody tells any more: a full page is not the last one.
           if (events.length === PAGE) tail.known = Math.max(tail.known, tail.seq + 1);
         } else {
@@ -135,7 +138,22 @@ export function createTails(options: {
     const members = await database.query(sql`SELECT FROM members WHERE chatroom_id = ${chatroomId}::uuid LIMIT 1`);
     if (members.length > 0) return;
     tail.deleted = true;
-    tell(tail);
+    void tell(tail);
+  }
+
+  /**
+   * Tells those who follow a room. Whoever is first has executed what the others ask too: these are told when it is there, or
+   * each of them would come twice, and of a thousand subscribers nothing stays near the processor.
+   */
+  async function tell(tail: Tail, events: readonly LogEvent[] = []): Promise<void> {
+    let hasWaited = false;
+    for (const listener of tail.listeners) {
+      listener();
+      const underWay = hasWaited ? null : sharing.underWay(events);
+      if (!underWay) continue;
+      hasWaited = true;
+      await Promise.race([underWay, setTimeout(LONGEST_WAIT_MS, undefined, { ref: false })]);
+    }
   }
 
   function acquire(chatroomId: string, seq: number): Tail {
@@ -180,7 +198,7 @@ export function createTails(options: {
       const tail = tails.get(id);
       if (!tail) continue;
       tail.deleted = true;
-      tell(tail);
+      void tell(tail);
     }
     // What failed to be read before is tried again.
     for (const [chatroomId, tail] of tails) advance(chatroomId, tail, tail.seq);
@@ -232,10 +250,6 @@ function topic(chatroomId: string): string {
 /** It was told of more than it has read; or has not been looked at yet, which may have failed. */
 function hasNews(tail: Tail): boolean {
   return tail.known > tail.seq || !tail.found;
-}
-
-function tell(tail: Tail): void {
-  for (const listener of [...tail.listeners]) listener();
 }
 
 /** What the tail still holds after `seq`, or nothing if the reader is further behind than that. */

@@ -2,11 +2,10 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { ExecutionArgs, GraphQLError } from 'graphql';
-import type { ServerOptions, SubscribePayload } from 'graphql-ws';
-import { useServer } from 'graphql-ws/use/ws';
+import { handleProtocols, makeServer, type ServerOptions, type SubscribePayload } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Source } from './pull.ts';
-import { createHoldBack, writeStraight } from './writing.ts';
+import { toBytes, writeStraight } from './writing.ts';
 
 /** Who is at the other end, as the credential shows that it was opened with. */
 export type Admission =
@@ -59,7 +58,8 @@ type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execut
 const MAX_PAYLOAD = 64 * 1024;
 /** Clients take 1012 as "come back": the server restarts. */
 const SERVICE_RESTART = 1012;
-/** And 1013 as "come back later". At 4500, the library's own for what is thrown, they would give up. */
+const RESTARTS = 'The server restarts. Come back.';
+/** And 1013 as "come back later". */
 const TRY_AGAIN_LATER = 1013;
 const PING_MS = 12_000;
 /** How long what a socket has asked may take before the socket is closed for good reason. */
@@ -72,7 +72,10 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   /** Closes all sockets with 1012, spread over so long that those who come back do not come at once. */
   close(spreadMs: number): Promise<void>;
 } {
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAYLOAD, perMessageDeflate: false });
+  const sockets = new WebSocketServer({
+    ...{ noServer: true, handleProtocols },
+    ...{ maxPayload: MAX_PAYLOAD, perMessageDeflate: false },
+  });
 
   options.server.on('upgrade', (request, socket, head) => {
     // The HTTP server has let go of the socket: an error that nobody hears would end the process.
@@ -90,11 +93,11 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   /** One result may go to many sockets. */
   function serialize(result: object): string {
     let text = serialized.get(result);
-    if (text === undefined) serialized.set(result, (text = JSON.stringify(result)));
+    if (text === undefined) serialized.set(result, (text = toBytes(JSON.stringify(result))));
     return text;
   }
 
-  const writing = { open: options.open, onWritten: options.onWritten, serialize, hold: createHoldBack() };
+  const writing = { open: options.open, onWritten: options.onWritten, serialize };
 
   /** What is being answered on each socket. */
   const answering = new WeakMap<WebSocket, Set<Promise<unknown>>>();
@@ -113,60 +116,70 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     socket.close(code, reason);
   }
 
-  const graphql = useServer(
-    {
-      execute: (args) => answer(args as SocketOperation),
-      async subscribe(args) {
-        const { rootValue } = args as SocketOperation;
-        const results = await rootValue.subscribe(args);
-        return rootValue.stream ? writeStraight(rootValue.stream, rootValue, writing) : results;
-      },
-      jsonMessageReviver: refuseServersMessages,
-      // What is thrown is masked here, in production and everywhere else.
-      isProd: true,
-      async onConnect({ connectionParams, extra }) {
-        const { socket, request } = extra;
-        const admission = await options
-          .admit(connectionParams?.['authorization'], request)
-          .catch((error: unknown): Admission => ({
-            ...{ admitted: false, code: TRY_AGAIN_LATER },
-            reason: options.mask(error).message,
-          }));
-        if (!admission.admitted) {
-          socket.close(admission.code, admission.reason);
-          // Never answered: the socket is closing, and the library would close it with its own code.
-          return new Promise<never>(() => undefined);
-        }
-        const stopWatching = admission.watch((code, reason) => void closeAnswered(socket, code, reason));
-        // Whoever hung up before they were admitted is gone already.
-        if (socket.readyState === socket.OPEN) socket.once('close', stopWatching);
-        else stopWatching();
-        return admission.ack;
-      },
-      async onSubscribe({ connectionParams, extra }, id, payload) {
-        try {
-          const operation = await options.prepare(connectionParams?.['authorization'], extra.request, payload);
-          if (!('document' in operation)) return operation;
-          const { socket, request } = extra;
-          return { ...operation, rootValue: { ...operation.rootValue, socket, connection: request.socket, id } };
-        } catch (error) {
-          return [options.mask(error)];
-        }
-      },
-      onError: (_context, _id, _payload, errors) => errors.map((error) => options.mask(error).toJSON()),
+  const graphql = makeServer<Record<string, unknown>, { socket: WebSocket; request: IncomingMessage }>({
+    execute: (args) => answer(args as SocketOperation),
+    async subscribe(args) {
+      const { rootValue } = args as SocketOperation;
+      const results = await rootValue.subscribe(args);
+      return rootValue.stream ? writeStraight(rootValue.stream, rootValue, writing) : results;
     },
-    sockets,
-    // The library's own pings; see keepAlive.
-    0,
-  );
+    jsonMessageReviver: refuseServersMessages,
+    async onConnect({ connectionParams, extra }) {
+      const { socket, request } = extra;
+      const admission = await options
+        .admit(connectionParams?.['authorization'], request)
+        .catch((error: unknown): Admission => ({
+          ...{ admitted: false, code: TRY_AGAIN_LATER },
+          reason: options.mask(error).message,
+        }));
+      if (!admission.admitted) {
+        socket.close(admission.code, admission.reason);
+        // Never answered: the socket is closing, and the library would close it with its own code.
+        return new Promise<never>(() => undefined);
+      }
+      const stopWatching = admission.watch((code, reason) => void closeAnswered(socket, code, reason));
+      // Whoever hung up before they were admitted is gone already.
+      if (socket.readyState === socket.OPEN) socket.once('close', stopWatching);
+      else stopWatching();
+      return admission.ack;
+    },
+    async onSubscribe({ connectionParams, extra }, id, payload) {
+      try {
+        const operation = await options.prepare(connectionParams?.['authorization'], extra.request, payload);
+        if (!('document' in operation)) return operation;
+        const { socket, request } = extra;
+        return { ...operation, rootValue: { ...operation.rootValue, socket, connection: request.socket, id } };
+      } catch (error) {
+        return [options.mask(error)];
+      }
+    },
+    onError: (_context, _id, _payload, errors) => errors.map((error) => options.mask(error).toJSON()),
+  });
 
-  // The library prints each broken frame to the console; the socket is closed with the protocol's code all the same.
-  sockets.on('connection', (socket) => {
-    socket.removeAllListeners('error');
-    socket.on('error', () => undefined);
+  sockets.on('connection', (socket, request) => {
+    const closed = graphql.opened(
+      {
+        protocol: socket.protocol,
+        // Whoever has gone meanwhile is told nothing.
+        send: (text) => new Promise((resolve) => void socket.send(text, () => void resolve())),
+        close: (code, reason) => void socket.close(code, reason),
+        onMessage: (take) =>
+          void socket.on('message', (data) => {
+            take((data as Buffer).toString()).catch((error: unknown) => {
+              socket.close(TRY_AGAIN_LATER, options.mask(error).message);
+            });
+          }),
+      },
+      { socket, request },
+    );
     keepAlive(socket);
     options.open.sockets += 1;
-    socket.once('close', () => (options.open.sockets -= 1));
+    // At a broken frame the socket is closed with the protocol's code.
+    socket.on('error', () => undefined);
+    socket.once('close', (code, reason) => {
+      options.open.sockets -= 1;
+      void closed(code, reason.toString());
+    });
   });
 
   return {
@@ -174,10 +187,12 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       const all = [...sockets.clients];
       const closings = all.map(async (socket, i) => {
         await setTimeout((spreadMs * i) / all.length);
-        socket.close(SERVICE_RESTART, 'The server restarts. Come back.');
+        socket.close(SERVICE_RESTART, RESTARTS);
       });
       await Promise.all(closings);
-      const ended = graphql.dispose();
+      // Those too that came meanwhile.
+      for (const socket of sockets.clients) socket.close(SERVICE_RESTART, RESTARTS);
+      const ended = new Promise<void>((resolve) => void sockets.close(() => void resolve()));
       // Whoever does not answer would be waited for half a minute.
       await Promise.race([ended, setTimeout(LONGEST_GOODBYE_MS, undefined, { ref: false })]);
       for (const socket of sockets.clients) socket.terminate();
@@ -189,8 +204,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
 /**
  * Pings a socket, and cuts it off when nothing has come back by the next ping.
  *
- * As the library would, but a ping that the socket has not taken yet is followed by no other: of a client that reads nothing,
- * and sends pongs unasked, they would be kept for as long as it likes.
+ * A ping that the socket has not taken yet is followed by no other: of a client that reads nothing, and sends pongs unasked,
+ * they would be kept for as long as it likes.
  */
 function keepAlive(socket: WebSocket): void {
   let isAlive = true;

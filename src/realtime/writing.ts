@@ -5,32 +5,26 @@ import { done, type MaybePromise, type Pulled, type Source } from './pull.ts';
 /** From here on, in bytes, a socket has to be drained before it gets more. */
 const MOST_BUFFERED = 64 * 1024;
 
-/** Holds back what is written to a connection, until all of the moment has been. */
-export type HoldBack = (connection: Socket) => void;
+/** A text's bytes in UTF-8 as a string of as many characters: what Node hands to the system without another copy. */
+export function toBytes(text: string): string {
+  return Buffer.from(text).toString('latin1');
+}
 
-/**
- * A call into the system is the dearest part of a delivery: what comes for a connection in one turn of the event loop goes
- * out with one. And one after the other: a receiver that is not let sleep in between costs a fraction.
- */
-export function createHoldBack(): HoldBack {
-  const held = new Set<Socket>();
-  function flush(): void {
-    const connections = [...held];
-    held.clear();
-    for (const connection of connections) connection.uncork();
-  }
-  return (connection) => {
-    if (held.has(connection)) return;
-    if (held.size === 0) setImmediate(flush);
-    held.add(connection);
-    connection.cork();
-  };
+/** What a server puts before a text of so many bytes: FIN and TEXT, and its length, unmasked (RFC 6455, section 5.2). */
+function frameHead(length: number): string {
+  if (length < 126) return String.fromCharCode(0x81, length);
+  if (length < 65_536) return String.fromCharCode(0x81, 126, length >>> 8, length & 0xff);
+  const head = Buffer.from([0x81, 127, 0, 0, 0, 0, 0, 0, 0, 0]);
+  head.writeUInt32BE(length, 6);
+  return head.toString('latin1');
 }
 
 /**
  * Writes a subscription's results to its socket as the library would, but each text is made once for all subscribers, what
  * comes at the same time goes out in one piece, and nothing is waited for while the socket takes what it is given. What it
  * does not take is not pulled: a subscriber that does not read has a position, and no queue.
+ *
+ * The frames are made here, since `ws` makes a buffer of each text anew; nothing that it writes is ever half written.
  */
 export function writeStraight(
   results: Source<object>,
@@ -46,14 +40,13 @@ export function writeStraight(
     open: { waiting: number };
     /** Told of each result that is written. */
     onWritten?: ((result: object) => void) | undefined;
-    /** The text of a result. */
+    /** The bytes of a result. */
     serialize: (result: object) => string;
-    hold: HoldBack;
   },
 ): AsyncIterableIterator<never> {
   const { socket, connection, id } = to;
-  const { open, onWritten, serialize, hold } = options;
-  const head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
+  const { open, onWritten, serialize } = options;
+  const head = toBytes(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
   let over = false;
   /** Something is written, or waited for; when that is through, it is asked for more in any case. So it is to begin with. */
   let busy = true;
@@ -67,42 +60,54 @@ export function writeStraight(
     };
   });
 
+  /** Writes what comes next; a call into the system is the dearest part of it, and so all that is there goes out with one. */
   function goOn(first?: Pulled<object>): void {
     busy = true;
+    let frames = '';
     try {
       for (let pulled: MaybePromise<Pulled<object>> = first ?? results.pull(); ; pulled = results.pull()) {
         if (pulled instanceof Promise) {
+          write(frames);
           pulled.then(goOn, fail);
           return;
         }
         if (pulled === null) break;
         if (pulled.done || over || socket.readyState !== socket.OPEN) {
+          write(frames);
           results.end();
           finish(done);
           return;
         }
-        if (!write(pulled.value)) return;
+        frames += frameOf(pulled.value);
+        if (socket.bufferedAmount + frames.length >= MOST_BUFFERED) {
+          writeAndWait(frames);
+          return;
+        }
       }
+      write(frames);
       busy = false;
     } catch (error) {
+      write(frames);
       fail(error as Error);
     }
   }
 
-  function write(result: object): boolean {
-    const frame = `${head}${serialize(result)}}`;
+  function frameOf(result: object): string {
+    const body = serialize(result);
     onWritten?.(result);
-    hold(connection);
-    if (socket.bufferedAmount < MOST_BUFFERED) {
-      socket.send(frame);
-      return true;
-    }
+    return `${frameHead(head.length + body.length + 1)}${head}${body}}`;
+  }
+
+  function write(frames: string): void {
+    if (frames !== '') connection.write(frames, 'latin1');
+  }
+
+  function writeAndWait(frames: string): void {
     open.waiting += 1;
-    socket.send(frame, () => {
+    connection.write(frames, 'latin1', () => {
       open.waiting -= 1;
       goOn();
     });
-    return false;
   }
 
   results.onReady(() => {
