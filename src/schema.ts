@@ -1,4 +1,4 @@
-import type { GraphQLSchema } from 'graphql';
+import { type GraphQLObjectType, type GraphQLSchema, isObjectType } from 'graphql';
 import './auth/schema.ts';
 import './chatrooms/schema.ts';
 import './events/schema.ts';
@@ -16,6 +16,7 @@ import './users/schema.ts';
 import './viewerEvents/schema.ts';
 import { builder } from './builder.ts';
 import { type Context, requireViewer } from './context.ts';
+import { encodeId } from './ids.ts';
 import { costOf } from './limits/rates.ts';
 
 /** What can be done signed out; the last one is for services. Everything else wants a viewer before it looks at its input. */
@@ -47,5 +48,13 @@ export function buildSchema(): GraphQLSchema {
       }
     };
   }
+  for (const type of Object.values(schema.getTypeMap())) if (isObjectType(type)) resolveIdAtOnce(type);
   return schema;
+}
+
+/** The plugin waits for the key of each id; ours are there, and a page of messages has a hundred of them. */
+function resolveIdAtOnce(type: GraphQLObjectType): void {
+  const options = type.extensions['pothosOptions'] as { id?: { resolve?: (node: unknown) => string } } | undefined;
+  const [{ id: field }, keyOf] = [type.getFields(), options?.id?.resolve];
+  if (field && keyOf) field.resolve = (node) => encodeId(type.name, keyOf(node));
 }

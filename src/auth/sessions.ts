@@ -48,7 +48,7 @@ export function createSessionFinder(database: Database): SessionFinder {
   return createTogether<AccessClaims, { floor: string } | null>(
     async (asked) => {
       const ids = [...new Set(asked.map(({ sessionId }) => sessionId))];
-      const sessions = await database.query<{ id: string; userId: string; floor: string }>(sql`
+      const sessions = await database.prepared<{ id: string; userId: string; floor: string }>(sql`
         SELECT id, user_id AS "userId", (SELECT flushed_snapshot()::text) AS floor
           FROM sessions WHERE id = ANY (${ids}::uuid[]) AND ended_at IS NULL`);
       const found = new Map(sessions.map((session) => [session.id, session]));

@@ -47,9 +47,9 @@ export const visibleColumns = (userId: string): Sql => sql`
 export const chatroomById = createLoader<VisibleChatroom>(
   (context, ids) => {
     const { userId } = requireViewer(context);
-    return context.database.query<VisibleChatroom>(sql`
+    return context.database.prepared<VisibleChatroom>(sql`
       SELECT ${visibleColumns(userId)} FROM chatrooms c
-        WHERE c.id IN (${join(ids.map((id) => sql`${id}::uuid`))}) AND ${visibleTo(userId)}`);
+        WHERE c.id = ANY (${ids}::uuid[]) AND ${visibleTo(userId)}`);
   },
   (chatroom) => chatroom.id,
 );
@@ -108,7 +108,7 @@ export async function listChatrooms(context: Context, args: ConnectionArgs): Pro
     encode: (room) => encodeKeyset('chatrooms', [room.activeAt.toISOString(), room.id]),
     decode: (cursor, path) => decodeKeyset('chatrooms', ['moment', 'uuid'], cursor, path),
     load: ({ after, before, reverse, limit }) =>
-      context.database.query<VisibleChatroom>(sql`
+      context.database.prepared<VisibleChatroom>(sql`
         SELECT ${visibleColumns(userId)} FROM chatrooms c
           JOIN members mine ON mine.chatroom_id = c.id AND mine.user_id = ${userId}::uuid
           WHERE (mine.hidden_at_number IS NULL OR mine.hidden_at_number < c.last_number)

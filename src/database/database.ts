@@ -16,6 +16,11 @@ export interface Database {
   prisma: PrismaClient;
   /** Runs one statement and answers its rows. */
   query: <Row extends object>(statement: Sql) => Promise<Row[]>;
+  /**
+   * The same for a statement that is run often: PostgreSQL parses it once for each connection, and plans it once where that
+   * is as good. Its text must be one of a few, whatever its values: all of them are kept.
+   */
+  prepared: <Row extends object>(statement: Sql) => Promise<Row[]>;
   /** Runs `work` in one transaction on one connection; its statements see what committed before each. */
   transaction<Result>(work: (query: Database['query']) => Promise<Result>): Promise<Result>;
   /**
@@ -67,6 +72,12 @@ export async function openDatabase(
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: false }) });
   const query: Database['query'] = async <Row extends object>(statement: Sql) =>
     (await pool.query<Row>(toPg(statement))).rows;
+  const names = new Map<string, string>();
+  function nameOf(text: string): string {
+    const name = names.get(text) ?? `parley${names.size}`;
+    names.set(text, name);
+    return name;
+  }
 
   const [found] = await query<{ identity: string }>(sql`
     SELECT concat_ws('-', s.system_identifier, c.timeline_id, d.oid,
@@ -78,6 +89,8 @@ export async function openDatabase(
   return {
     prisma,
     query,
+    prepared: async <Row extends object>(statement: Sql) =>
+      (await pool.query<Row>({ ...toPg(statement), name: nameOf(statement.text) })).rows,
     identity: found.identity,
     connections: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     async transaction(work) {

@@ -60,7 +60,7 @@ export async function findMessages(
   numbers: readonly number[],
 ): Promise<ReadonlyMap<number, Message>> {
   if (numbers.length === 0) return new Map();
-  const messages = await database.query<Message>(sql`
+  const messages = await database.prepared<Message>(sql`
     SELECT ${messageColumns} FROM messages m
       WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ANY (${numbers}::int[])`);
   return new Map(messages.map((message) => [message.number, message]));
@@ -70,7 +70,7 @@ export async function findMessages(
 export const lastMessageOf = createLoader<Message>(
   (context, chatroomIds) => {
     const { userId } = requireViewer(context);
-    return context.database.query<Message>(sql`
+    return context.database.prepared<Message>(sql`
       SELECT m.* FROM unnest(${chatroomIds}::uuid[]) room (id) CROSS JOIN LATERAL (
         SELECT ${messageColumns} FROM messages m
           WHERE m.chatroom_id = room.id AND ${isReadable(sql`${userId}::uuid`)} ORDER BY m.number DESC LIMIT 1
@@ -90,7 +90,7 @@ export async function listMessages(
     encode: (message) => messageCursor(context, message),
     decode: (cursor, path) => decodeRoomCursor(context.databaseMark, chatroomId, cursor, path).number,
     load: ({ after, before, reverse, limit }) =>
-      context.database.query<Message>(sql`
+      context.database.prepared<Message>(sql`
         SELECT ${messageColumns} FROM messages m
           WHERE m.chatroom_id = ${chatroomId}::uuid AND ${isReadable(sql`${userId}::uuid`)}
             ${after === null ? empty : sql`AND m.number > ${after}`}

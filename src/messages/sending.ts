@@ -88,7 +88,7 @@ function isUndone(error: unknown): boolean {
 
 async function sendAll(database: Database, sends: readonly Send[], patience: string): Promise<Sent[]> {
   const asked = sends.map((send, place) => ({ ...send, place, search: toVector(send.body) }));
-  const sent = await database.query<Sent & { place: number }>(sql`
+  const sent = await database.prepared<Sent & { place: number }>(sql`
     SELECT s.place, s.outcome, s.seen_after AS "seenAfter", ${messageColumns}
       FROM send_messages(${JSON.stringify(asked)}::json, ${patience}) s CROSS JOIN LATERAL (SELECT (s.message).*) m`);
   const found = new Map(sent.map(({ place, ...each }) => [place, each]));

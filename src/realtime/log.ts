@@ -30,7 +30,7 @@ export const PAGE = 200;
  * committed is always 1..n without holes.
  */
 export async function readEvents(database: Database, chatroomId: string, seq: number): Promise<LogEvent[]> {
-  return database.query<LogEvent>(sql`
+  return database.prepared<LogEvent>(sql`
     SELECT chatroom_id AS "chatroomId", seq, kind, number, user_id AS "userId" FROM events
       WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}
       ORDER BY seq LIMIT ${PAGE}`);

@@ -92,7 +92,8 @@ async function findByPassword(context: Context, key: string, password: string): 
 
 /** A user by key. Everyone who is signed in may see every user. */
 export const userById = createLoader<User>(
-  (context, ids) => context.database.prisma.user.findMany({ where: { id: { in: [...ids] } } }),
+  (context, ids) =>
+    context.database.prepared<User>(sql`SELECT ${userColumns} FROM users u WHERE u.id = ANY (${ids}::uuid[])`),
   (user) => user.id,
 );
 
