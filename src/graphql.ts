@@ -165,6 +165,8 @@ const freshContexts = (ms: number): Plugin => ({
           return tracing ? deliver(tracing, event, run) : run();
         },
       });
+      // What was looked up to begin with is kept by no stream.
+      Object.assign(args.contextValue as Context, { cache: {} });
       // What the other plugins make of it waits for a promise of each result, which over WebSocket nobody needs.
       if (isSource(results)) Object.assign(args.rootValue ?? {}, { stream: results });
       return results;

@@ -58,19 +58,16 @@ export async function followChatroom(
   after: string | null | undefined,
   options: { only?: LogEvent['kind']; caughtUp?: boolean } = {},
 ): Promise<Stream<ChatroomEvent>> {
-  const room = await requireMembership(context, chatroomId);
+  const { id, kind, lastSeq, lastNumber } = await requireMembership(context, chatroomId);
+  const room = { kind };
   const { userId: viewerId } = requireViewer(context);
   const start =
     after == null
-      ? { seq: room.lastSeq, number: 0 }
-      : await resumePosition(
-          context.database,
-          decodeRoomCursor(context.databaseMark, room.id, after, 'after'),
-          room.lastSeq,
-        );
-  const events = followRoom(context, room.id, start.seq);
+      ? { seq: lastSeq, number: 0 }
+      : await resumePosition(context.database, decodeRoomCursor(context.databaseMark, id, after, 'after'), lastSeq);
+  const events = followRoom(context, id, start.seq);
   // What was in the log when the stream began has been missed; without a cursor nothing has.
-  const missedUpTo = { seq: room.lastSeq, number: room.lastNumber };
+  const missedUpTo = { seq: lastSeq, number: lastNumber };
   const isWanted = ({ kind }: Followed) => options.only === undefined || kind === options.only;
   let position = start.seq;
   let owesCaughtUp = options.caughtUp === true && after != null;
@@ -78,18 +75,18 @@ export async function followChatroom(
   function pull(): MaybePromise<Pulled<ChatroomEvent> | undefined> {
     if (owesCaughtUp && position >= missedUpTo.seq) {
       owesCaughtUp = false;
-      return { value: caughtUp(context, room.id, { ...missedUpTo, seq: position }), done: false };
+      return { value: caughtUp(context, id, { ...missedUpTo, seq: position }), done: false };
     }
     return proceed(events.pull(), (pulled) => {
       if (!pulled || pulled.done) return pulled;
       const event = pulled.value;
       position = event.seq;
       // A leaving before the viewer was found to be a member has been undone since.
-      if (isLoss(event, viewerId, room.lastSeq)) throw notFound('chatroom');
+      if (isLoss(event, viewerId, lastSeq)) throw notFound('chatroom');
       const isKnown = event.kind === 'MESSAGE_ADDED' && event.number !== null && event.number <= start.number;
       return proceed(isWanted(event) && !isKnown ? see(context, event, room, events.upcoming) : null, (seen) => {
         // The log may have been read further than this stream has come: who has left by now gets nothing more.
-        if ((events.leftAt(viewerId) ?? 0) > room.lastSeq) throw notFound('chatroom');
+        if ((events.leftAt(viewerId) ?? 0) > lastSeq) throw notFound('chatroom');
         return seen ? { value: seen, done: false } : undefined;
       });
     });

@@ -17,7 +17,7 @@ interface RoomLog {
   /** The next event; null while there is none. */
   pull(): MaybePromise<Followed | null>;
   /** What has been read of what comes next. */
-  upcoming(): readonly LogEvent[];
+  upcoming: () => readonly LogEvent[];
   /** The last event that was handed on. */
   position(): number;
   /** Where the log says that a user has left, which may be further on than what was handed on. */
@@ -116,11 +116,13 @@ export function followRoom(
     onReady();
   }
 
+  // Named, as in pull.ts.
   return {
-    ...{ pull, end },
+    pull,
     onReady: (listener) => void (onReady = listener),
-    upcoming: () => room.upcoming(),
+    upcoming: room.upcoming,
     leftAt: room.leftAt,
+    end,
   };
 }
 
@@ -191,8 +193,11 @@ export function follow({ tails, open }: Logs): Follower {
   }
 
   return {
-    ...{ pull, end, add, drop },
+    pull,
     onReady: (listener) => void (onReady = listener),
+    end,
+    add,
+    drop,
     position: (chatroomId) => rooms.get(chatroomId)?.position(),
     leftAt: (chatroomId, userId) => rooms.get(chatroomId)?.leftAt(userId),
   };

@@ -148,7 +148,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
         const operation = await options.prepare(connectionParams?.['authorization'], extra.request, payload);
         if (!('document' in operation)) return operation;
         const { socket, request } = extra;
-        return { ...operation, rootValue: { ...operation.rootValue, socket, connection: request.socket, id } };
+        Object.assign(operation.rootValue, { socket, connection: request.socket, id });
+        return operation;
       } catch (error) {
         return [options.mask(error)];
       }
