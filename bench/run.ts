@@ -69,7 +69,8 @@ export async function runBenchmark(
     runs?: Params[];
   } & ParleyOptions,
 ): Promise<Result> {
-  const { name, benchmark, rounds, quick, program, profile } = options;
+  const { name, benchmark, quick, program, profile } = options;
+  const rounds = Math.min(options.rounds, benchmark.enoughRounds ?? Infinity);
   const result: Result = {
     ...{ name, quick, rounds, at: new Date().toISOString(), machine: describeMachine() },
     ...{ rows: [], failures: [] },
@@ -89,6 +90,7 @@ export async function runBenchmark(
   for (let round = 1; round <= rounds; round += 1)
     for (const params of runs)
       for (const stack of stacks) {
+        if (benchmark.takesPart?.(stack, params) === false) continue;
         const [began, stolen] = [performance.now(), watchHost()];
         try {
           const rows = await runOnce(machine, { benchmark: name, stack, params, program, profile });

@@ -18,7 +18,7 @@ import { type Context, freshContext, observeViewer, type Origin, type ServerNode
 import type { Tally } from './counts.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import { addressOf } from './limits/address.ts';
-import { chargeReading, endInTime, refuseForms, trustDocuments } from './limits/plugins.ts';
+import { chargeReading, endInTime, limitBodies, refuseForms, trustDocuments } from './limits/plugins.ts';
 import { limitQueries } from './limits/queries.ts';
 import { within } from './limits/time.ts';
 import { readTrustedDocuments } from './limits/trusted.ts';
@@ -60,7 +60,8 @@ export function createGraphQL(config: Config, node: ServerNode) {
     logging: false,
     cors: config.ALLOWED_ORIGINS.length > 0 ? { origin: config.ALLOWED_ORIGINS, credentials: true } : false,
     multipart: false,
-    maxRequestBodySize: config.MAX_BODY_KB * 1_024,
+    // See limitBodies.
+    maxRequestBodySize: false,
     extraParamNames: trust ? ['documentId'] : [],
     graphiql: isOpen(config.GRAPHIQL) ? () => graphiqlOptions(node) : false,
     renderGraphiQL,
@@ -69,6 +70,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
     plugins: [
       measureRequests(node, mask),
       refuseForms,
+      limitBodies(config.MAX_BODY_KB * 1_024),
       ...(trust ? [trustDocuments(trust)] : []),
       limitQueries(config, isOpen(config.INTROSPECTION)),
       chargeReading(mask),

@@ -1,6 +1,6 @@
-import type { Sender } from '../clients/client.ts';
+import type { Client, Sender } from '../clients/client.ts';
 import type { LeanSocket, OnText } from '../clients/socket.ts';
-import { eachOf, type Params } from './benchmark.ts';
+import { eachOf, type Params, upTo } from './benchmark.ts';
 
 /** Says so many words as people do, and where it belongs: in which run and as which message. */
 export function bodyOf(run: number, index: number): string {
@@ -41,6 +41,30 @@ export async function runIn(
   );
   if (!(await audience.hears(sent * audience.size, performance.now() + WARM_UP_MS)))
     throw new Error('What was sent to run in did not arrive within a minute.');
+}
+
+/** How many send at once while a server runs in. */
+const RUNNING_IN = 20;
+
+/**
+ * Lets a server run in before anybody listens: what sends are made of is compiled while they are made, and a thousand who
+ * listen would leave no time for them.
+ */
+export async function runInUnheard(
+  client: Client,
+  url: string,
+  room: number,
+  { unheardMs = 0 }: Params,
+): Promise<void> {
+  const senders = await Promise.all(upTo(RUNNING_IN).map((user) => client.openSender(url, user)));
+  const until = performance.now() + unheardMs;
+  let sent = 0;
+  await Promise.all(
+    senders.map(async (sender) => {
+      while (performance.now() < until) await sender.send(room, bodyOf(0, sent++));
+      sender.close();
+    }),
+  );
 }
 
 const MARK = 0x7e;

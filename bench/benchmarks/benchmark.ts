@@ -38,6 +38,10 @@ export interface Benchmark {
   stacks: readonly StackName[];
   /** Each is a start of the servers and a load of its own. */
   runs(quick: boolean): Params[];
+  /** Whether a stack takes part in a run; all do unless given. */
+  takesPart?(stack: StackName, params: Params): boolean;
+  /** How many rounds are enough, where each is a median of hundreds already. */
+  enoughRounds?: number;
   /** Fills the databases with what this benchmark needs besides the world. */
   prepare?(machine: Machine, params: Params): Promise<void>;
   /** Runs in the load's process. */

@@ -23,7 +23,8 @@ export const history: Benchmark = {
   unit: 'ms',
   better: 'less',
   stacks: ['parley', 'bare'],
-  runs: (quick) => [{ requests: quick ? 50 : 300, largest: LARGEST }],
+  runs: (quick) => [{ warmUps: quick ? 50 : 100, requests: quick ? 50 : 300, largest: LARGEST }],
+  enoughRounds: 1,
   prepare: fillHistories,
   load,
   goals: [
@@ -51,15 +52,15 @@ export const history: Benchmark = {
 type Ask = () => Promise<void>;
 
 async function load({ stack, urls, params }: Assignment): Promise<Row[]> {
-  const { requests = 0, largest = 0 } = params;
+  const { warmUps = 0, requests = 0, largest = 0 } = params;
   const asks = await (stack === 'parley' ? askParley : askBare)(urls[0] ?? '', largest);
   const times = asks.map((): number[] => []);
   // In turn, so that whatever else the machine does meets all alike.
-  for (let i = 0; i < requests + 20; i += 1)
+  for (let i = 0; i < warmUps + requests; i += 1)
     for (const [place, ask] of asks.entries()) {
       const began = performance.now();
       await ask();
-      if (i >= 20) times[place]?.push(performance.now() - began);
+      if (i >= warmUps) times[place]?.push(performance.now() - began);
     }
   return casesOf(largest).map((of, place) => {
     const measured = times[place] ?? [];

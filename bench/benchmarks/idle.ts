@@ -16,6 +16,7 @@ export const idle: Benchmark = {
   runs: (quick) => [
     { subscriptions: quick ? 2_000 : 10_000, settleMs: quick ? 2_000 : 5_000, ms: quick ? 3_000 : 10_000 },
   ],
+  enoughRounds: 1,
   load,
   goals: [
     {
