@@ -124,7 +124,7 @@ export default defineConfig(
   imports(['src/metrics.ts'], { open: ['metrics'] }),
   // It takes requests, and opens no socket of its own.
   imports(['src/tracing.ts'], { open: ['sockets'] }),
-  imports(['src/{builder,graphiql,mask,requests,schema}.ts'], { open: ['graphql', 'schema'] }),
+  imports(['src/{builder,graphiql,mask,requests,reread,schema}.ts'], { open: ['graphql', 'schema'] }),
   imports(['src/graphql.ts', 'src/server.ts'], { open: ['graphql', 'schema', 'sockets', 'net'] }),
   imports(['src/limits/{complexity,plugins,queries,trusted}.ts'], { open: ['graphql'] }),
   imports(['src/limits/address.ts'], { open: ['net'] }),

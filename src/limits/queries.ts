@@ -126,7 +126,9 @@ function sizeVariables(document: DocumentNode): string[] {
   const names = new Set<string>();
   const Variable = ({ name }: VariableNode) => void names.add(name.value);
   visit(document, {
-    Argument: (argument) => void (SIZES.includes(argument.name.value) && visit(argument, { Variable })),
+    Argument(argument) {
+      if (SIZES.includes(argument.name.value)) visit(argument, { Variable });
+    },
   });
   return [...names];
 }

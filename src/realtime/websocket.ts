@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate, setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { ExecutionArgs, GraphQLError } from 'graphql';
 import { handleProtocols, makeServer, type ServerOptions, type SubscribePayload } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -162,14 +163,23 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       {
         protocol: socket.protocol,
         // Whoever has gone meanwhile is told nothing.
-        send: (text) => new Promise((resolve) => void socket.send(text, () => void resolve())),
-        close: (code, reason) => void socket.close(code, reason),
-        onMessage: (take) =>
-          void socket.on('message', (data) => {
+        send(text) {
+          return new Promise((resolve) => {
+            socket.send(text, () => {
+              resolve();
+            });
+          });
+        },
+        close(code, reason) {
+          socket.close(code, reason);
+        },
+        onMessage(take) {
+          socket.on('message', (data) => {
             take((data as Buffer).toString()).catch((error: unknown) => {
               socket.close(TRY_AGAIN_LATER, options.mask(error).message);
             });
-          }),
+          });
+        },
       },
       { socket, request },
     );
@@ -193,7 +203,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       await Promise.all(closings);
       // Those too that came meanwhile.
       for (const socket of sockets.clients) socket.close(SERVICE_RESTART, RESTARTS);
-      const ended = new Promise<void>((resolve) => void sockets.close(() => void resolve()));
+      const ended = promisify(sockets.close.bind(sockets))();
       // Whoever does not answer would be waited for half a minute.
       await Promise.race([ended, setTimeout(LONGEST_GOODBYE_MS, undefined, { ref: false })]);
       for (const socket of sockets.clients) socket.terminate();
