@@ -31,26 +31,29 @@ async function find(
   readBefore: number,
 ): Promise<{ senderId: string; number: number }[]> {
   const reader = sql`${readerId}::uuid`;
-  return database.query(sql`
+  // Blocks among members are few, and looked for once: not for each pair of a sender and a reader.
+  return database.prepared(sql`
     WITH marks AS MATERIALIZED (
-      SELECT user_id, last_read_number AS mark FROM members WHERE chatroom_id = ${chatroomId}::uuid
+      SELECT user_id, last_read_number AS mark FROM members
+        WHERE chatroom_id = ${chatroomId}::uuid AND may_be_seen_anew(${chatroomId}::uuid, ${reader}, ${readBefore})
+    ), walls AS MATERIALIZED (
+      SELECT b.blocker_id, b.blocked_id FROM blocks b
+        WHERE b.blocker_id IN (SELECT user_id FROM marks) AND b.blocked_id IN (SELECT user_id FROM marks)
+    ), latest AS MATERIALIZED (
+      SELECT m.sender_id, m.number FROM messages m
+        WHERE m.chatroom_id = ${chatroomId}::uuid AND m.kind = 'USER' AND m.deleted_at IS NULL
+          AND m.number > ${readBefore} AND m.number <= (SELECT max(mark) FROM marks)
+        ORDER BY m.number DESC LIMIT ${MOST_LOOKED_AT}
     ), senders AS (
-      SELECT DISTINCT sender_id FROM (
-        SELECT m.sender_id FROM messages m
-          WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number > ${readBefore} AND m.kind = 'USER' AND m.deleted_at IS NULL
-          ORDER BY m.number DESC LIMIT ${MOST_LOOKED_AT}
-      ) latest
-      WHERE sender_id <> ${reader} AND NOT ${blockBetween(sql`sender_id`, reader)}
+      SELECT DISTINCT sender_id FROM latest
+        WHERE sender_id <> ${reader} AND NOT ${blockBetween(sql`sender_id`, reader)}
     )
-    SELECT s.sender_id AS "senderId", read.number FROM senders s
-      CROSS JOIN LATERAL (
-        SELECT min(r.mark) AS mark FROM marks r
-          WHERE r.user_id <> s.sender_id AND NOT ${blockBetween(sql`r.user_id`, sql`s.sender_id`)}
-      ) lowest
-      CROSS JOIN LATERAL (
-        SELECT max(m.number) AS number FROM messages m
-          WHERE m.chatroom_id = ${chatroomId}::uuid AND m.sender_id = s.sender_id AND m.deleted_at IS NULL
-            AND m.number > ${readBefore} AND m.number <= lowest.mark
-      ) read
-      WHERE read.number IS NOT NULL AND may_be_seen_anew(${chatroomId}::uuid, ${reader}, ${readBefore})`);
+    SELECT s.sender_id AS "senderId", max(l.number) AS number FROM senders s
+      JOIN latest l ON l.sender_id = s.sender_id
+      WHERE l.number <= (
+        SELECT min(r.mark) FROM marks r
+          WHERE r.user_id <> s.sender_id AND NOT EXISTS (
+            SELECT FROM walls w WHERE (w.blocker_id = r.user_id AND w.blocked_id = s.sender_id)
+                                   OR (w.blocker_id = s.sender_id AND w.blocked_id = r.user_id)))
+      GROUP BY s.sender_id`);
 }
