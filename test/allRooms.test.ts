@@ -80,15 +80,15 @@ describe('messageAdded over all rooms', () => {
     await send(ann, room, 'first');
     expect((await stream.next()).message.body).toBe('first');
     const { database } = server.node;
-    const { query } = database;
+    const { prepared } = database;
     // The removal comes in between, at the moment at which the message's room is looked up.
     let removed = false;
-    database.query = async (statement) => {
+    database.prepared = async (statement) => {
       if (!removed && statement.text.includes('"viewerRole"')) {
         removed = true;
         await ann.ask(REMOVE, { id: room, user: ben.id });
       }
-      return query(statement);
+      return prepared(statement);
     };
     await send(ann, room, 'lost');
     await expect.poll(() => removed).toBe(true);

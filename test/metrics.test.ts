@@ -83,7 +83,7 @@ test('requests are told apart by their root field and the code of their error, w
 test('a request that the database fails is counted by the code that its client is shown', async () => {
   const server = await startTestServer();
   const { ann } = await world(server);
-  server.node.database.query = () => Promise.reject(new Error('The database is away.'));
+  server.node.database.prepared = () => Promise.reject(new Error('The database is away.'));
   expect(await ann.refused('{ viewer { id } }')).toBe('INTERNAL_SERVER_ERROR');
   const metrics = await readMetrics(server.url);
   expect(metrics.get('parley_requests_total{operation="refused",code="INTERNAL_SERVER_ERROR"}')).toBe(1);
