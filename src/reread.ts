@@ -1,13 +1,8 @@
-import {
-  type ExecutionArgs,
-  type ExecutionResult,
-  getOperationAST,
-  type GraphQLError,
-  OperationTypeNode,
-} from 'graphql';
+import type { ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { Context } from './context.ts';
-import { ChatError } from './errors.ts';
+import { isQuery } from './limits/plugins.ts';
+import { codeOf } from './mask.ts';
 
 /**
  * Executes a query once more where it came apart.
@@ -27,11 +22,7 @@ export const rereadQueries: Plugin = {
   },
 };
 
-function isQuery({ document, operationName }: ExecutionArgs): boolean {
-  return getOperationAST(document, operationName)?.operation === OperationTypeNode.QUERY;
-}
-
 /** Below the root: there, it is the answer to what was asked for. */
-function isOfSomethingGone({ path, originalError }: GraphQLError): boolean {
-  return originalError instanceof ChatError && originalError.code === 'NOT_FOUND' && (path?.length ?? 0) > 1;
+function isOfSomethingGone(error: GraphQLError): boolean {
+  return codeOf(error) === 'NOT_FOUND' && (error.path?.length ?? 0) > 1;
 }

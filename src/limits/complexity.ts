@@ -3,8 +3,6 @@ import type { GraphQLField } from 'graphql';
 import { PAGE_SIZE } from '../connections.ts';
 import type { Context } from '../context.ts';
 
-/** The arguments that say how many items there can be. */
-export const SIZES: readonly string[] = ['first', 'last', 'ids'];
 /** How long a list is taken to be that no argument bounds, such as the reactions of a message. */
 const USUAL_LENGTH = 10;
 

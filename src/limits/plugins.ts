@@ -69,9 +69,8 @@ export function chargeReading(mask: ErrorMask): Plugin<Context> {
   }
   return {
     async onExecute({ args, setResultAndStopExecution }) {
-      const { document, operationName, contextValue } = args as ExecutionArgs;
-      if (getOperationAST(document, operationName)?.operation !== OperationTypeNode.QUERY) return;
-      const refused = await refusal(contextValue as Context);
+      if (!isQuery(args)) return;
+      const refused = await refusal(args.contextValue);
       if (refused) setResultAndStopExecution(refused);
     },
     async onSubscribe({ args, setResultAndStopExecution }) {
@@ -79,6 +78,10 @@ export function chargeReading(mask: ErrorMask): Plugin<Context> {
       if (refused) setResultAndStopExecution(refused);
     },
   };
+}
+
+export function isQuery({ document, operationName }: ExecutionArgs): boolean {
+  return getOperationAST(document, operationName)?.operation === OperationTypeNode.QUERY;
 }
 
 /** Ends an execution that takes too long, with an error like any other. */

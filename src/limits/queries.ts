@@ -13,12 +13,9 @@ import {
   parse,
   validate,
   type ValidationRule,
-  type VariableNode,
-  visit,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { Config } from '../config.ts';
-import { SIZES } from './complexity.ts';
 
 /**
  * Refuses what asks for too much at once, before anything of it is done: a document that is too long, too deep or has too
@@ -106,34 +103,23 @@ const MOST_ANSWERS = 100;
 
 /** Reckons how complex an operation is, whatever lists it asks for, and remembers it for those that ask for as much. */
 function rememberComplexity(): (args: ExecutionArgs) => number {
-  const documents = new WeakMap<DocumentNode, { sizes: readonly string[]; answers: Map<string, number> }>();
+  const documents = new WeakMap<DocumentNode, Map<string, number>>();
   return (args) => {
     const { document, operationName, variableValues } = args;
-    let known = documents.get(document);
-    if (!known) documents.set(document, (known = { sizes: sizeVariables(document), answers: new Map() }));
-    const { sizes, answers } = known;
-    const asked = [operationName, ...sizes.map((name) => sizeOf(variableValues?.[name]))].join(' ');
-    const answer = answers.get(asked) ?? reckonComplexity(args);
+    let answers = documents.get(document);
+    if (!answers) documents.set(document, (answers = new Map<string, number>()));
+    const variables = getOperationAST(document, operationName)?.variableDefinitions ?? [];
+    const asked = [operationName, ...variables.map(({ variable }) => sizeOf(variableValues?.[variable.name.value]))];
+    const key = asked.join(' ');
+    const answer = answers.get(key) ?? reckonComplexity(args);
     // Not what could not be reckoned: of another operation of the same sizes it could be.
-    if (answer !== null) answers.set(asked, answer);
+    if (answer !== null) answers.set(key, answer);
     if (answers.size > MOST_ANSWERS) answers.clear();
     return answer ?? 0;
   };
 }
 
-/** The variables that say how many there can be of something. */
-function sizeVariables(document: DocumentNode): string[] {
-  const names = new Set<string>();
-  const Variable = ({ name }: VariableNode) => void names.add(name.value);
-  visit(document, {
-    Argument(argument) {
-      if (SIZES.includes(argument.name.value)) visit(argument, { Variable });
-    },
-  });
-  return [...names];
-}
-
-/** All that counts of a value, and no more: a client may send a long one. */
+/** How many a value asks for, as a number or a list; and no more of it: a client may send a long one. */
 function sizeOf(value: unknown): string {
   if (Array.isArray(value)) return `of ${value.length}`;
   return value === null || typeof value === 'number' ? String(value) : typeof value;
