@@ -17,6 +17,7 @@ import type { Sending } from './messages/sending.ts';
 import type { Metrics } from './metrics.ts';
 import type { PresenceBook } from './presence/presence.ts';
 import type { Pushing } from './push/push.ts';
+import type { AnnounceSeen } from './reading/seen.ts';
 import type { Bus } from './realtime/bus.ts';
 import type { Sharing } from './realtime/sharing.ts';
 import type { Sweep } from './realtime/sweep.ts';
@@ -48,6 +49,7 @@ export interface ServerNode {
   findSession: SessionFinder;
   /** Stores messages. */
   sending: Sending;
+  announceSeen: AnnounceSeen;
   passwords: Passwords;
   log: Logger;
   /** How it stands with this node, for those who watch over it: what is open, what was done, what Prometheus is told. */
@@ -68,8 +70,10 @@ export interface Origin {
   userAgent: string | null;
 }
 
-/** One operation on one node; each event of a subscription has a new one. */
-export interface Context extends ServerNode {
+/** What one operation has beside what its node has. */
+interface Operation {
+  /** What it runs on, in one piece. */
+  node: ServerNode;
   /** Who is signed in, on which session; null for nobody. */
   viewer: AccessClaims | null;
   /** Which other service asks; never beside a viewer. */
@@ -85,10 +89,14 @@ export interface Context extends ServerNode {
   cookies: CookieJar | null;
   /** Calls a function when an HTTP client has gone, and answers one that ends it; null over WebSocket. */
   onGone: ((listener: () => void) => () => void) | null;
-  /** While it is observed who reads the viewer: the context in which it is not, and what notes it. See `observeViewer`. */
-  impersonally?: { context: Context; note: () => void };
   /** What the loaders remember belongs to this; another object forgets it. */
   cache: object;
+}
+
+/** One operation on one node; each event of a subscription has a new one. */
+export interface Context extends ServerNode, Operation {
+  /** While it is observed who reads the viewer: the context in which it is not, and what notes it. See `observeViewer`. */
+  impersonally?: { context: Context; note: () => void };
 }
 
 /**
@@ -110,9 +118,24 @@ export function requireViewer(context: Context): AccessClaims {
   );
 }
 
-/** The same operation with nothing remembered: what one event of a subscription is executed in. */
+/**
+ * The same operation with nothing remembered, and nothing of its request but what is named here: what a subscription keeps.
+ *
+ * It inherits what its node has. A copy of some forty fields for each of ten thousand subscribers is memory, and V8 would keep
+ * it as a dictionary, in which every look takes long.
+ */
+export function keptContext(context: Context): Context {
+  const { node, viewer, service, rejected, floor, origin, requestId, cookies, onGone } = context;
+  const operation: Operation = {
+    ...{ node, viewer, service, rejected, floor, origin, requestId, cookies, onGone },
+    cache: {},
+  };
+  return Object.assign(Object.create(node) as ServerNode, operation);
+}
+
+/** The same without a snapshot: what one event of a subscription is executed in. */
 export function freshContext(context: Context): Context {
-  return { ...context, floor: undefined, cache: {} };
+  return Object.assign(keptContext(context), { floor: undefined });
 }
 
 /**
@@ -125,13 +148,14 @@ export function observeViewer(context: Context): { context: Context; wasPersonal
   const note = () => {
     personal = true;
   };
-  const observed: Context = {
-    ...plain,
-    impersonally: { context: plain, note },
-    get viewer() {
-      note();
-      return plain.viewer;
+  const observed = Object.create(plain, {
+    impersonally: { value: { context: plain, note } },
+    viewer: {
+      get() {
+        note();
+        return plain.viewer;
+      },
     },
-  };
+  }) as Context;
   return { context: observed, wasPersonal: () => personal };
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import {
@@ -14,9 +13,10 @@ import { createYoga, type Plugin } from 'graphql-yoga';
 import { openCookieJar } from './auth/cookies.ts';
 import { originOf } from './auth/sessions.ts';
 import type { Config } from './config.ts';
-import { type Context, freshContext, observeViewer, type Origin, type ServerNode } from './context.ts';
+import { type Context, freshContext, keptContext, observeViewer, type Origin, type ServerNode } from './context.ts';
 import type { Tally } from './counts.ts';
 import { graphiqlOptions } from './graphiql.ts';
+import { createUuid } from './ids.ts';
 import { addressOf } from './limits/address.ts';
 import { chargeReading, endInTime, limitBodies, refuseForms, trustDocuments } from './limits/plugins.ts';
 import { limitQueries } from './limits/queries.ts';
@@ -111,7 +111,7 @@ export function arrivalOf(config: Config, { incoming, response, authorization }:
   const trusted = isOwn(config, incoming);
   // A proxy may have named the request already: it is found by the same name in both logs.
   const given = headers['x-request-id'];
-  const requestId = isRequestId(given) ? given : randomUUID();
+  const requestId = isRequestId(given) ? given : createUuid();
   response?.setHeader('x-request-id', requestId);
   const cookieToken = trusted && jar.accessToken !== null ? `Bearer ${jar.accessToken}` : undefined;
   return {
@@ -152,23 +152,27 @@ export function allowsOrigin(config: Config, origin: string, host: string | unde
 const freshContexts = (ms: number): Plugin => ({
   onSubscribe({ setSubscribeFn }) {
     setSubscribeFn(async (args: ExecutionArgs) => {
-      const results = await subscribe<Context>(args, {
-        fresh: freshContext,
-        observe: observeViewer,
-        watch: watchStream,
-        tally: tallyOf,
-        sharing: (args.contextValue as Context).sharing,
-        execute(event) {
-          const run = () => {
-            const result = execute(event);
-            return result instanceof Promise ? within(ms, result) : result;
-          };
-          const { tracing } = args.contextValue as Context;
-          return tracing ? deliver(tracing, event, run) : run();
+      const context = keptContext(args.contextValue as Context);
+      const { sharing, tracing } = context;
+      const results = await subscribe<Context>(
+        { ...args, rootValue: undefined, contextValue: context },
+        {
+          fresh: freshContext,
+          observe: observeViewer,
+          watch: watchStream,
+          tally: tallyOf,
+          sharing,
+          execute(event) {
+            const run = () => {
+              const result = execute(event);
+              return result instanceof Promise ? within(ms, result) : result;
+            };
+            return tracing ? deliver(tracing, event, run) : run();
+          },
         },
-      });
+      );
       // What was looked up to begin with is kept by no stream.
-      Object.assign(args.contextValue as Context, { cache: {} });
+      context.cache = {};
       // What the other plugins make of it waits for a promise of each result, which over WebSocket nobody needs.
       if (isSource(results)) Object.assign(args.rootValue ?? {}, { stream: results });
       return results;

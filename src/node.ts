@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { createPasswords } from './auth/passwords.ts';
 import { createOpenIdProvider } from './auth/openid.ts';
 import { authenticate, createSessionFinder, originOf, pruneTokens } from './auth/sessions.ts';
@@ -9,6 +8,7 @@ import type { Config } from './config.ts';
 import { createCounts, createOpen } from './counts.ts';
 import type { Context, Origin, ServerNode } from './context.ts';
 import { type Database, openDatabase, type StatementListener } from './database/database.ts';
+import { createUuid } from './ids.ts';
 import { startJobs } from './jobs.ts';
 import { createAttempts } from './limits/attempts.ts';
 import { prepareEvents } from './events/events.ts';
@@ -17,6 +17,7 @@ import { createMailer } from './mail/mailer.ts';
 import { createSending } from './messages/sending.ts';
 import { createMetrics } from './metrics.ts';
 import { openPresenceBook } from './presence/presence.ts';
+import { createSeen } from './reading/seen.ts';
 import { pushDevice, type Pushing, pushMessage } from './push/push.ts';
 import { createFcmSender, createWebPushSender } from './push/senders.ts';
 import { clearChatroom } from './chatrooms/managing.ts';
@@ -103,6 +104,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     accessTokens: createAccessTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     findSession: createSessionFinder(database),
     sending: createSending(database),
+    announceSeen: createSeen({ database, bus, log }),
     passwords: await createPasswords(),
     databaseMark: loading.databaseMark,
     async close() {
@@ -158,6 +160,7 @@ export interface Arrival {
 /** The context of one operation: who asks, from where, and nothing remembered. */
 export async function createContext(node: ServerNode, arrival: Arrival): Promise<Context> {
   const { authorization, origin = originOf(undefined, null), cookies = null, onGone = null } = arrival;
-  const { requestId = randomUUID() } = arrival;
-  return { ...node, ...(await authenticate(node, authorization)), origin, requestId, cookies, onGone, cache: {} };
+  const { requestId = createUuid() } = arrival;
+  const operation = { origin, requestId, cookies, onGone, cache: {} };
+  return { ...node, node, ...(await authenticate(node, authorization)), ...operation };
 }

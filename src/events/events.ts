@@ -100,7 +100,8 @@ export async function followChatroom(
     });
   }
 
-  return asStream({ pull: () => skip(pull), onReady: events.onReady, upcoming, end: events.end });
+  const hasMore = () => owesCaughtUp || events.hasMore();
+  return asStream({ pull: () => skip(pull), onReady: events.onReady, hasMore, upcoming, end: events.end });
 }
 
 /** Whether an event, if it is after `since`, ends what a user may see of its room. */
@@ -142,7 +143,7 @@ type Loading = Pick<Context, 'database' | 'databaseMark' | 'sharing'>;
  * follows the room then finds it there, and need not wait.
  */
 export async function prepareEvents(node: Loading, events: readonly LogEvent[]): Promise<void> {
-  await Promise.all(share(node, events, messagesOf(node, events)));
+  if (node.sharing.isOn) await Promise.all(share(node, events, messagesOf(node, events)));
 }
 
 /** What follows is loaded along with it: who comes back when it has been forgotten does not ask for each message. */

@@ -4,7 +4,6 @@ import { type Context, freshContext, requireViewer } from '../context.ts';
 import { sql } from '../database/database.ts';
 import type { MemberRole } from '../database/generated/enums.ts';
 import { badInput, notFound } from '../errors.ts';
-import { announceSeen } from '../reading/seen.ts';
 
 /** How many users can be added at once. */
 const MOST_ADDED = 100;
@@ -47,7 +46,7 @@ function tellJoined(context: Context, chatroomId: string, seq: number): void {
 function tellLeft(context: Context, chatroomId: string, userId: string, seq: number): void {
   context.tails.nudge(chatroomId, seq);
   context.sweep.announce();
-  announceSeen(context, chatroomId, userId, 0);
+  context.announceSeen(chatroomId, userId, 0);
 }
 
 /**

@@ -6,7 +6,6 @@ import { type Database, empty, join, sql, type Sql } from '../database/database.
 import type { Message } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
-import { announceSeen } from '../reading/seen.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
 import { countCharacters, isStorable } from '../text.ts';
 
@@ -140,7 +139,7 @@ export async function sendMessage(
     context.counts.sent += 1;
     context.tails.nudge(chatroomId, message.seq);
   }
-  if (seenAfter !== null) announceSeen(context, chatroomId, userId, seenAfter);
+  if (seenAfter !== null) context.announceSeen(chatroomId, userId, seenAfter);
   return { message, deduplicated: outcome === 'REPEATED' };
 }
 

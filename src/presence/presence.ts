@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { type Context, freshContext, requireViewer } from '../context.ts';
 import { type Database, sql } from '../database/database.ts';
 import type { User } from '../database/generated/client.ts';
 import { friendIdsOf, isFriend } from '../friends/friends.ts';
 import { hear, hint } from '../hints.ts';
+import { createUuid } from '../ids.ts';
 import { createLoader } from '../loader.ts';
 import type { Bus } from '../realtime/bus.ts';
 import { createMemoryLeases, type LeaseListener, type Leases, type LeaseTimes } from '../realtime/leases.ts';
@@ -80,7 +80,7 @@ export function openPresenceBook(options: {
 
   return {
     async enter(userId, most) {
-      const connectionId = randomUUID();
+      const connectionId = createUuid();
       const taken = await leases.take(userId, connectionId, most);
       return taken
         ? () => {

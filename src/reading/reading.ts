@@ -11,7 +11,6 @@ import { watchMembership } from '../events/events.ts';
 import { isReadable, messageByKey, messageKey } from '../messages/messages.ts';
 import { createMailbox } from '../realtime/mailbox.ts';
 import { connectUsers } from '../users/users.ts';
-import { announceSeen } from './seen.ts';
 
 /** Unread messages are counted up to here; the count stays there beyond, and its cost with it. */
 export const MOST_UNREAD = 1_000;
@@ -33,7 +32,7 @@ export async function markRead(context: Context, key: string | null): Promise<Vi
       RETURNING before.mark AS "readBefore"`);
   if (moved) {
     hint(context.bus, userId, { kind: 'UNREAD', chatroomId });
-    announceSeen(context, chatroomId, userId, moved.readBefore);
+    context.announceSeen(chatroomId, userId, moved.readBefore);
   }
   return requireMembership(freshContext(context), chatroomId);
 }

@@ -16,6 +16,7 @@ interface Logs {
 interface RoomLog {
   /** The next event; null while there is none. */
   pull(): MaybePromise<Followed | null>;
+  hasMore: () => boolean;
   /** What has been read of what comes next. */
   upcoming: () => readonly LogEvent[];
   /** The last event that was handed on. */
@@ -77,6 +78,7 @@ function readRoom(tails: Tails, chatroomId: string, seq: number, onReady: () => 
 
   return {
     pull,
+    hasMore: () => place < page.length || reader.hasMore(position),
     upcoming: () => page.slice(place, place + MOST_UPCOMING),
     position: () => position,
     leftAt: (userId) => reader.leftAt(userId),
@@ -91,7 +93,7 @@ export function followRoom(
   { tails, open }: Logs,
   chatroomId: string,
   seq: number,
-): Omit<Source<Followed>, 'upcoming'> & Pick<RoomLog, 'upcoming' | 'leftAt'> {
+): Omit<Source<Followed>, 'upcoming'> & Pick<RoomLog, 'hasMore' | 'upcoming' | 'leftAt'> {
   let ended = false;
   let onReady = () => {};
   open.followers += 1;
@@ -120,6 +122,7 @@ export function followRoom(
   return {
     pull,
     onReady: (listener) => void (onReady = listener),
+    hasMore: room.hasMore,
     upcoming: room.upcoming,
     leftAt: room.leftAt,
     end,

@@ -15,6 +15,8 @@ export interface Source<Value> {
   pull: () => MaybePromise<Pulled<Value>>;
   /** Sets the function that is called when there may be something again after null. There is one; it must not throw. */
   onReady: (listener: () => void) => void;
+  /** False where another pull now would answer null, and is not worth the way through all that it is made of. */
+  hasMore?: (() => boolean) | undefined;
   /** What is known already to come next, where that is of use to somebody; it need not be all. */
   upcoming?: (() => readonly object[]) | undefined;
   /** Ends it, and gives back what it holds. */
@@ -52,7 +54,7 @@ export const done = { value: undefined, done: true } as const;
  * classes the slow way.
  */
 export function asStream<Value>(source: Source<Value>): Stream<Value> {
-  const { pull, onReady, upcoming, end } = source;
+  const { pull, onReady, hasMore, upcoming, end } = source;
   let calls = 0;
   let wake = () => {};
   let turn: Promise<unknown> = Promise.resolve();
@@ -78,6 +80,7 @@ export function asStream<Value>(source: Source<Value>): Stream<Value> {
   const stream: Stream<Value> = {
     pull,
     onReady,
+    hasMore,
     upcoming,
     end,
     [Symbol.asyncIterator]: () => stream,

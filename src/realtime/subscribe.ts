@@ -71,6 +71,7 @@ export async function subscribe<Context>(
   const events = isSource(source)
     ? source
     : asSource(source[Symbol.asyncIterator]() as AsyncIterator<object, undefined>);
+  const { hasMore } = events;
   const question = stream.sharing.questionOf(args);
   const context = args.contextValue as Context;
   const tally = stream.tally(context);
@@ -185,6 +186,8 @@ export async function subscribe<Context>(
       onReady = listener;
       events.onReady(listener);
     },
+    // Whoever is asked to end, and is in the middle of being pulled, says so when pulled again.
+    hasMore: hasMore && (() => over || hasMore()),
     end,
   });
 }

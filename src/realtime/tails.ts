@@ -15,8 +15,9 @@ import type { Sweep } from './sweep.ts';
 interface Tail {
   /** The last event that was read. */
   seq: number;
-  /** The latest events, without a hole, ending with `seq`. */
+  /** The latest events, without a hole, ending with `seq`; and those of them that were read last. */
   recent: LogEvent[];
+  latest: readonly LogEvent[];
   /** How far the log reaches, as far as this node was told. */
   known: number;
   reading: boolean;
@@ -35,6 +36,8 @@ interface Tail {
 export interface TailReader {
   /** The events after `seq`, oldest first, at most a page of them; none while there is nothing new. */
   read(seq: number): MaybePromise<readonly LogEvent[]>;
+  /** Whether there is anything after `seq`, be it the end of the room. */
+  hasMore(seq: number): boolean;
   /** Whether the room is no more. */
   deleted(): boolean;
   /** Where the log says that a user has left, as far as it has been read; undefined for who has not, or is back. */
@@ -51,7 +54,7 @@ export interface Tails {
    * @param onGrown called when there may be something to read
    */
   open(chatroomId: string, seq: number, onGrown: () => void): TailReader;
-  /** Tells all nodes, after the commit, that a room's log reaches `seq`. */
+  /** Tells all nodes, after the commit, that a room's log reaches `seq`; what is said in one moment, as one. */
   nudge(chatroomId: string, seq: number): void;
   /** How many rooms are watched on this node. */
   size(): number;
@@ -85,6 +88,8 @@ export function createTails(options: {
 }): Tails {
   const { database, bus, counts, sharing, log } = options;
   const tails = new Map<string, Tail>();
+  /** What is to be told at the end of this turn of the event loop. */
+  const unsaid = new Map<string, Nudge>();
 
   async function readPrepared(chatroomId: string, after: number): Promise<LogEvent[]> {
     const events = await readEvents(database, chatroomId, after);
@@ -112,6 +117,7 @@ export function createTails(options: {
         const last = events.at(-1);
         if (last) {
           tail.recent = [...tail.recent, ...events].slice(-RECENT);
+          tail.latest = events;
           tail.seq = last.seq;
           for (const { kind, userId, seq } of events) {
             if (kind === 'MEMBER_LEFT' && userId !== null) tail.left.set(userId, seq);
@@ -164,7 +170,7 @@ export function createTails(options: {
       return existing;
     }
     const tail: Tail = {
-      ...{ seq, known: seq, recent: [], reading: false, found: false, deleted: false },
+      ...{ seq, known: seq, recent: [], latest: [], reading: false, found: false, deleted: false },
       left: new Map(),
       listeners: new Set(),
       unsubscribe: () => undefined,
@@ -173,7 +179,7 @@ export function createTails(options: {
     tail.unsubscribe = bus.subscribe(
       topic(chatroomId),
       (nudge) => {
-        const { seq = NaN, at = NaN, trace } = (nudge ?? {}) as { seq?: number; at?: number; trace?: unknown };
+        const { seq = NaN, at = NaN, trace } = (nudge ?? {}) as Partial<Nudge>;
         // Before it is read, and whoever follows the room is told.
         options.tracing?.note({ chatroomId, seq }, trace);
         advance(chatroomId, tail, seq);
@@ -204,6 +210,13 @@ export function createTails(options: {
     for (const [chatroomId, tail] of tails) advance(chatroomId, tail, tail.seq);
   });
 
+  /** A room in which many speak at once is nudged once: the last says it all. */
+  function say(): void {
+    const said = [...unsaid];
+    unsaid.clear();
+    for (const [chatroomId, each] of said) bus.publish(topic(chatroomId), each);
+  }
+
   return {
     open(chatroomId, seq, onGrown) {
       const tail = acquire(chatroomId, seq);
@@ -218,6 +231,7 @@ export function createTails(options: {
           // Many come back at once to the same place, and a page that has been read for one is read for all.
           return recentAfter(tail, after) ?? sharing.once(tail, after, () => readPrepared(chatroomId, after));
         },
+        hasMore: (after) => tail.seq > after || tail.deleted,
         deleted: () => tail.deleted,
         leftAt: (userId) => tail.left.get(userId),
         close() {
@@ -228,8 +242,11 @@ export function createTails(options: {
       };
     },
     nudge(chatroomId, seq) {
+      if (unsaid.size === 0) setImmediate(say);
+      const before = unsaid.get(chatroomId);
+      if (before && before.seq >= seq) return;
       // When it was said is for those who watch over the nodes alone.
-      bus.publish(topic(chatroomId), { seq, at: Date.now(), trace: options.tracing?.carrier() });
+      unsaid.set(chatroomId, { seq, at: Date.now(), trace: options.tracing?.carrier() });
     },
     size: () => tails.size,
     readers: () => [...tails.values()].reduce((sum, { listeners }) => sum + listeners.size, 0),
@@ -243,6 +260,12 @@ export function createTails(options: {
 
 const NOTHING: readonly LogEvent[] = [];
 
+interface Nudge {
+  seq: number;
+  at: number;
+  trace: unknown;
+}
+
 function topic(chatroomId: string): string {
   return `room:${chatroomId}`;
 }
@@ -253,7 +276,9 @@ function hasNews(tail: Tail): boolean {
 }
 
 /** What the tail still holds after `seq`, or nothing if the reader is further behind than that. */
-function recentAfter(tail: Tail, seq: number): LogEvent[] | undefined {
+function recentAfter(tail: Tail, seq: number): readonly LogEvent[] | undefined {
+  // Most have read all that there was before.
+  if (tail.latest[0]?.seq === seq + 1) return tail.latest;
   const first = tail.recent[0];
   return first && first.seq <= seq + 1 ? tail.recent.slice(seq + 1 - first.seq) : undefined;
 }

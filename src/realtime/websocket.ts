@@ -91,10 +91,13 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   });
 
   const serialized = new WeakMap<object, string>();
-  /** One result may go to many sockets. */
+  let latest = { result: {}, text: '' };
+  /** One result may go to many sockets, mostly to one after the other. */
   function serialize(result: object): string {
-    let text = serialized.get(result);
-    if (text === undefined) serialized.set(result, (text = toBytes(JSON.stringify(result))));
+    if (latest.result === result) return latest.text;
+    const text = serialized.get(result) ?? toBytes(JSON.stringify(result));
+    serialized.set(result, text);
+    latest = { result, text };
     return text;
   }
 
@@ -122,7 +125,10 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     async subscribe(args) {
       const { rootValue } = args as SocketOperation;
       const results = await rootValue.subscribe(args);
-      return rootValue.stream ? writeStraight(rootValue.stream, rootValue, writing) : results;
+      if (!rootValue.stream) return results;
+      // The library keeps its arguments for as long as the stream goes on, which needs nothing of them.
+      Object.assign(args, { contextValue: null, rootValue: null });
+      return writeStraight(rootValue.stream, rootValue, writing);
     },
     jsonMessageReviver: refuseServersMessages,
     async onConnect({ connectionParams, extra }) {

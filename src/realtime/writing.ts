@@ -83,6 +83,7 @@ export function writeStraight(
           writeAndWait(frames);
           return;
         }
+        if (results.hasMore?.() === false) break;
       }
       write(frames);
       busy = false;
