@@ -35,7 +35,7 @@ async function main(): Promise<void> {
   const unknown = positionals.filter((name) => !Object.hasOwn(benchmarks, name));
   if (unknown.length > 0) throw new Error(`There is no benchmark ${unknown.join(', ')}.\n${USAGE}`);
   const names = positionals.length > 0 ? positionals : Object.keys(benchmarks);
-  const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : 2));
   await warnIfStale(values.program);
   clearUpAtExit();
   const began = performance.now();

@@ -65,9 +65,10 @@ async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
       const sending = eachSender(async (sender, place) => {
         for (let i = next + place; i < next + size; i += SENDERS) await sender.send(ROOMS.hall, bodyOf(run, i));
       });
+      // What fails is told below, and not while nobody waits for it.
+      sending.catch(() => undefined);
       inTime = await audience.hears(sent * subscribers, began + LONGEST_MS);
       if (inTime) await sending;
-      else sending.catch(() => undefined);
     }
     const seconds = (performance.now() - began) / 1_000;
     const deliveries = audience.heard();

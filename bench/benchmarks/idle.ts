@@ -14,7 +14,7 @@ export const idle: Benchmark = {
   better: 'less',
   stacks: ['parley', 'bare', 'socketio', 'mercurius', 'plain'],
   runs: (quick) => [
-    { subscriptions: quick ? 2_000 : 10_000, settleMs: quick ? 2_000 : 5_000, ms: quick ? 3_000 : 10_000 },
+    { subscriptions: quick ? 2_000 : 10_000, settleMs: quick ? 2_000 : 5_000, ms: quick ? 3_000 : 5_000 },
   ],
   enoughRounds: 1,
   load,

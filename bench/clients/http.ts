@@ -7,6 +7,9 @@ export interface LeanHttp {
   close: () => void;
 }
 
+/** Servers close what has been idle for five seconds; a request that is on its way at that moment would be lost. */
+const LONGEST_IDLE_MS = 3_000;
+
 /** A connection that is opened when it is needed; each request goes with these headers. */
 export function openHttp(url: string, headers: Record<string, string>): LeanHttp {
   const { hostname, port } = new URL(url);
@@ -14,22 +17,26 @@ export function openHttp(url: string, headers: Record<string, string>): LeanHttp
   const head = `host: ${hostname}:${port}\r\ncontent-type: application/json\r\n${lines.join('')}`;
   let socket: Socket | null = null;
   let received: Buffer = Buffer.alloc(0);
+  let answeredAt = 0;
   let pending: { resolve: (body: string) => void; reject: (error: Error) => void } | null = null;
 
   function open(): Socket {
     const opened = connect({ host: hostname, port: Number(port), noDelay: true });
     received = Buffer.alloc(0);
-    // Servers close what has been idle for some seconds; the next request opens another.
     const lose = (error: Error) => {
-      if (socket === opened) socket = null;
+      // What was sent since goes over another one.
+      if (socket !== opened) return;
+      socket = null;
       pending?.reject(error);
       pending = null;
     };
     opened.on('error', lose);
-    opened.on('end', () => opened.destroy());
-    opened.on('close', () => {
+    const onEnd = () => {
       lose(new Error('The server closed the connection.'));
-    });
+      opened.destroy();
+    };
+    opened.on('end', onEnd);
+    opened.on('close', onEnd);
     opened.on('data', read);
     return opened;
   }
@@ -46,6 +53,7 @@ export function openHttp(url: string, headers: Record<string, string>): LeanHttp
     received = Buffer.from(received.subarray(whole));
     const asked = pending;
     pending = null;
+    answeredAt = performance.now();
     if (length === undefined) asked?.reject(new Error(`The answer does not say how long it is:\n${text}`));
     else if (text.startsWith('HTTP/1.1 200')) asked?.resolve(body);
     else asked?.reject(new Error(`${text.split('\r\n', 1)[0] ?? ''} ${body.slice(0, 300)}`));
@@ -54,6 +62,10 @@ export function openHttp(url: string, headers: Record<string, string>): LeanHttp
   return {
     request(method, path, body = '') {
       return new Promise((resolve, reject) => {
+        if (socket && performance.now() - answeredAt > LONGEST_IDLE_MS) {
+          socket.destroy();
+          socket = null;
+        }
         socket ??= open();
         pending = { resolve, reject };
         const length = body === '' ? '' : `content-length: ${Buffer.byteLength(body)}\r\n`;
