@@ -79,7 +79,7 @@ export function writeStraight(
           return;
         }
         frames += frameOf(pulled.value);
-        if (socket.bufferedAmount + frames.length >= MOST_BUFFERED) {
+        if (connection.writableLength + frames.length >= MOST_BUFFERED) {
           writeAndWait(frames);
           return;
         }
