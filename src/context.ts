@@ -49,6 +49,7 @@ export interface ServerNode {
   findSession: SessionFinder;
   /** Stores messages. */
   sending: Sending;
+  /** Tells senders that all have read. */
   announceSeen: AnnounceSeen;
   passwords: Passwords;
   log: Logger;
