@@ -127,10 +127,8 @@ export function requireViewer(context: Context): AccessClaims {
  */
 export function keptContext(context: Context): Context {
   const { node, viewer, service, rejected, floor, origin, requestId, cookies, onGone } = context;
-  const operation: Operation = {
-    ...{ node, viewer, service, rejected, floor, origin, requestId, cookies, onGone },
-    cache: {},
-  };
+  const cache = {};
+  const operation: Operation = { node, viewer, service, rejected, floor, origin, requestId, cookies, onGone, cache };
   return Object.assign(Object.create(node) as ServerNode, operation);
 }
 

@@ -162,5 +162,6 @@ export async function createContext(node: ServerNode, arrival: Arrival): Promise
   const { authorization, origin = originOf(undefined, null), cookies = null, onGone = null } = arrival;
   const { requestId = createUuid() } = arrival;
   const operation = { origin, requestId, cookies, onGone, cache: {} };
+  // All fields its own: GraphQL Yoga copies those into a context that it makes, and loses what is inherited.
   return { ...node, node, ...(await authenticate(node, authorization)), ...operation };
 }

@@ -80,6 +80,7 @@ export function chargeReading(mask: ErrorMask): Plugin<Context> {
   };
 }
 
+/** Whether what is executed only reads. */
 export function isQuery({ document, operationName }: ExecutionArgs): boolean {
   return getOperationAST(document, operationName)?.operation === OperationTypeNode.QUERY;
 }

@@ -22,9 +22,7 @@ export type AnnounceSeen = (chatroomId: string, readerId: string, readBefore: nu
 export function createSeen(node: { database: Database; bus: Bus; log: Logger }): AnnounceSeen {
   const rooms = new Map<string, Map<string, number>>();
 
-  async function tell(chatroomId: string): Promise<void> {
-    const readers = rooms.get(chatroomId) ?? new Map<string, number>();
-    rooms.delete(chatroomId);
+  async function tell(chatroomId: string, readers: ReadonlyMap<string, number>): Promise<void> {
     try {
       for (const { senderId, number } of await find(node.database, chatroomId, readers))
         hint(node.bus, senderId, { kind: 'SEEN', chatroomId, number });
@@ -36,7 +34,10 @@ export function createSeen(node: { database: Database; bus: Bus; log: Logger }):
   function gather(chatroomId: string): Map<string, number> {
     const readers = new Map<string, number>();
     rooms.set(chatroomId, readers);
-    setTimeout(() => void tell(chatroomId), GATHERED_MS).unref();
+    setTimeout(() => {
+      rooms.delete(chatroomId);
+      void tell(chatroomId, readers);
+    }, GATHERED_MS).unref();
     return readers;
   }
 

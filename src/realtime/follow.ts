@@ -16,6 +16,7 @@ interface Logs {
 interface RoomLog {
   /** The next event; null while there is none. */
   pull(): MaybePromise<Followed | null>;
+  /** Whether there is something to pull. */
   hasMore: () => boolean;
   /** What has been read of what comes next. */
   upcoming: () => readonly LogEvent[];
