@@ -11,7 +11,7 @@ import { type Database, openDatabase, type StatementListener } from './database/
 import { createUuid } from './ids.ts';
 import { startJobs } from './jobs.ts';
 import { createAttempts } from './limits/attempts.ts';
-import { prepareEvents } from './events/events.ts';
+import { readSeen } from './events/loading.ts';
 import { createRates } from './limits/rates.ts';
 import { createMailer } from './mail/mailer.ts';
 import { createSending } from './messages/sending.ts';
@@ -64,7 +64,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   const tails = createTails({
     ...{ database, bus, sweep, sharing, counts, tracing, log },
     onNudged: metrics.nudged,
-    prepare: (events) => prepareEvents(loading, events),
+    readEvents: (chatroomId, after) => readSeen(loading, chatroomId, after),
   });
   const sessions = createSessionWatch(sweep);
   const presence = openPresenceBook({ database, bus, redisUrl, times: options.presenceTimes, log });

@@ -9,6 +9,27 @@ export const empty = Prisma.empty;
 export type Sql = Prisma.Sql;
 
 /**
+ * The columns of a table as fields of its model: `m.chatroom_id AS "chatroomId", …`.
+ *
+ * @param table what the statement calls the table
+ * @param prefix what to put before each field, where a statement answers rows of several tables; see `rowOf`
+ */
+export function columnsOf(table: string, fields: readonly string[], prefix = ''): Sql {
+  const columns = fields.map((field) => `${table}.${snakeCase(field)} AS "${prefix}${field}"`);
+  return Prisma.raw(columns.join(', '));
+}
+
+function snakeCase(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** The row of one table out of a row with those of several. */
+export function rowOf<Row>(row: object, fields: readonly (keyof Row & string)[], prefix: string): Row {
+  const all = row as Record<string, unknown>;
+  return Object.fromEntries(fields.map((field) => [field, all[prefix + field]])) as Row;
+}
+
+/**
  * One pool of connections and the two ways to use it: Prisma Client where a row is written or found by
  * its key, and SQL where a rule, a lock or speed is the point.
  */

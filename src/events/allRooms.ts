@@ -7,7 +7,8 @@ import { type Followed, follow } from '../realtime/follow.ts';
 import { asStream, type MaybePromise, proceed, type Pulled, skip, type Stream } from '../realtime/pull.ts';
 import { createReach, type Reach } from '../realtime/reach.ts';
 import type { Swept } from '../realtime/sweep.ts';
-import { type ChatroomEvent, isLoss, see } from './events.ts';
+import { isLoss, see } from './events.ts';
+import type { ChatroomEvent } from './loading.ts';
 import { findPlaces, findPlacesSince, findSteps } from './places.ts';
 
 /** Something that happened in one of the viewer's rooms, and where the stream over all of them then stands. */

@@ -1,29 +1,13 @@
 import { blockStateOf } from '../blocks/blocks.ts';
 import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { type Context, freshContext, requireViewer } from '../context.ts';
-import type { Chatroom, Message } from '../database/generated/client.ts';
+import type { Chatroom } from '../database/generated/client.ts';
 import { notFound } from '../errors.ts';
-import { findMessages } from '../messages/messages.ts';
-import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
+import { decodeRoomCursor } from '../realtime/cursor.ts';
 import { type Followed, followRoom } from '../realtime/follow.ts';
 import { type LogEvent, resumePosition } from '../realtime/log.ts';
 import { asStream, type MaybePromise, proceed, type Pulled, skip, type Stream } from '../realtime/pull.ts';
-
-/** Something that happened in a room, as one viewer may know it. */
-export interface ChatroomEvent {
-  kind: LogEvent['kind'] | 'CAUGHT_UP';
-  chatroomId: string;
-  /** The place after it, in its room or among all rooms. */
-  cursor: string;
-  /** The message that it is about, as it is now. */
-  message: Message | null;
-  /** The user that it is about. */
-  userId: string | null;
-  /** The same for all who are handed the event; null for what one subscriber alone is told. */
-  origin: object | null;
-  /** In a stream over all rooms, which goes on without a room that is lost: whether the viewer has lost this one. */
-  isLost?: (context: Context) => Promise<boolean>;
-}
+import { type ChatroomEvent, cursorAt, knownSeen, loadSeen } from './loading.ts';
 
 /**
  * Calls `onLost` once the viewer has lost a room, for streams that are told of other things than its log.
@@ -92,12 +76,9 @@ export async function followChatroom(
     });
   }
 
-  /** As far as `prepareEvents` has loaded it. */
+  /** As far as it has been loaded. */
   function upcoming(): ChatroomEvent[] {
-    return events.upcoming().flatMap((event) => {
-      const seen = isWanted(event) ? context.sharing.known(event, SEEN) : null;
-      return (seen as ChatroomEvent | null | undefined) ?? [];
-    });
+    return events.upcoming().flatMap((event) => (isWanted(event) && knownSeen(context, event)) || []);
   }
 
   const hasMore = () => owesCaughtUp || events.hasMore();
@@ -120,64 +101,13 @@ export function see(
   room: Pick<Chatroom, 'kind'>,
   upcoming?: () => readonly LogEvent[],
 ): MaybePromise<ChatroomEvent | null> {
-  return proceed(
-    context.sharing.once(event, SEEN, () => load(context, event, upcoming)),
-    (seen) => {
-      if (seen === null || room.kind === 'DIRECT') return seen;
-      return proceed(isHidden(context, seen.message?.senderId), (hidden) => {
-        if (hidden || seen.kind !== 'REACTIONS_CHANGED') return hidden ? null : seen;
-        return proceed(isHidden(context, seen.userId), (byWhom) => (byWhom ? null : seen));
-      });
-    },
-  );
-}
-
-/** What is shared of an event of the log: as members see it. */
-const SEEN = 'seen';
-
-/** What events are loaded from. */
-type Loading = Pick<Context, 'database' | 'databaseMark' | 'sharing'>;
-
-/**
- * Loads what members will see of events of one room, with one statement for all and before anybody is told of them: whoever
- * follows the room then finds it there, and need not wait.
- */
-export async function prepareEvents(node: Loading, events: readonly LogEvent[]): Promise<void> {
-  if (node.sharing.isOn) await Promise.all(share(node, events, messagesOf(node, events)));
-}
-
-/** What follows is loaded along with it: who comes back when it has been forgotten does not ask for each message. */
-async function load(
-  node: Loading,
-  event: Followed,
-  upcoming?: () => readonly LogEvent[],
-): Promise<ChatroomEvent | null> {
-  const next = node.sharing.isOn ? (upcoming?.() ?? []) : [];
-  const messages = messagesOf(node, [event, ...next]);
-  share(node, next, messages);
-  return seenOf(node, event, await messages);
-}
-
-type Messages = Promise<ReadonlyMap<number, Message>>;
-
-function share(node: Loading, events: readonly LogEvent[], messages: Messages): MaybePromise<unknown>[] {
-  return events.map((event) => node.sharing.once(event, SEEN, async () => seenOf(node, event, await messages)));
-}
-
-async function messagesOf({ database }: Loading, events: readonly Followed[]): Messages {
-  const [first] = events;
-  const numbers = events.flatMap(({ number }) => number ?? []);
-  return first ? findMessages(database, first.chatroomId, numbers) : new Map<number, Message>();
-}
-
-/** Null for what a member sees nothing of: its message or its room is no more. */
-function seenOf(node: Loading, event: Followed, messages: ReadonlyMap<number, Message>): ChatroomEvent | null {
-  const { kind, chatroomId, number, seq, userId } = event;
-  if (kind === 'CHATROOM_DELETED') return null;
-  const message = number === null ? null : (messages.get(number) ?? null);
-  if (number !== null && message === null) return null;
-  const cursor = cursorAt(node, chatroomId, { seq, number: number ?? 0 });
-  return { kind, chatroomId, cursor, message, userId, origin: event };
+  return proceed(loadSeen(context, event, upcoming), (seen) => {
+    if (seen === null || room.kind === 'DIRECT') return seen;
+    return proceed(isHidden(context, seen.message?.senderId), (hidden) => {
+      if (hidden || seen.kind !== 'REACTIONS_CHANGED') return hidden ? null : seen;
+      return proceed(isHidden(context, seen.userId), (byWhom) => (byWhom ? null : seen));
+    });
+  });
 }
 
 /** Whether the viewer has blocked whoever it is of. */
@@ -191,14 +121,6 @@ function isHidden(context: Context, ofUser: string | null | undefined): MaybePro
 /** What is in memory may be a second old. Shown a second too long is nothing; hidden wrongly would be lost for good. */
 async function isBlocked(context: Context, user: string): Promise<boolean> {
   return (await blockStateOf(freshContext(context), user))?.viewerHasBlocked !== false;
-}
-
-function cursorAt(
-  { databaseMark }: Pick<Context, 'databaseMark'>,
-  chatroomId: string,
-  at: { seq: number; number: number },
-): string {
-  return encodeRoomCursor(databaseMark, { kind: 'room', chatroomId, ...at });
 }
 
 function caughtUp(context: Context, chatroomId: string, at: { seq: number; number: number }): ChatroomEvent {

@@ -7,7 +7,8 @@ import { encodeAllRoomsCursor } from '../realtime/cursor.ts';
 import { User, Viewer } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
 import { followAllMessages } from './allRooms.ts';
-import { type ChatroomEvent as Event, followChatroom } from './events.ts';
+import { followChatroom } from './events.ts';
+import type { ChatroomEvent as Event } from './loading.ts';
 
 /** The type by which clients know each kind of event. */
 const typeNames: Record<Event['kind'], string> = {

@@ -2,19 +2,35 @@ import { hasBlocked } from '../blocks/blocks.ts';
 import { isMember } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
-import { type Database, empty, join, sql, type Sql } from '../database/database.ts';
-import type { Message } from '../database/generated/client.ts';
+import { columnsOf, type Database, empty, join, rowOf, sql, type Sql } from '../database/database.ts';
+import { type Message, Prisma, type User } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
 import { countCharacters, isStorable } from '../text.ts';
+import { userFields } from '../users/users.ts';
+
+/** What is told of a message: all but the digest of what was first sent, by which a repeated sending is known. */
+export const messageFields = Object.values(Prisma.MessageScalarFieldEnum).filter((field) => field !== 'sentDigest');
 
 /** A message's row as `Message`; `m` names the table. */
-export const messageColumns = sql`
-  m.chatroom_id AS "chatroomId", m.number, m.seq, m.kind, m.sender_id AS "senderId", m.body,
-  m.system_event AS "systemEvent", m.subject_id AS "subjectId",
-  m.client_message_id AS "clientMessageId", m.reply_to_number AS "replyToNumber", m.created_at AS "createdAt",
-  m.edited_at AS "editedAt", m.deleted_at AS "deletedAt"`;
+export const messageColumns = columnsOf('m', messageFields);
+
+/** A message, and its sender where both were read together. */
+export type MessageWithSender = Message & { sender?: User | null };
+
+/** The rows of a message and of its sender, as `withSender` reads them; `m` names the one table, and `u` the other. */
+export const columnsWithSender = join([
+  columnsOf('m', messageFields, 'message.'),
+  columnsOf('u', userFields, 'sender.'),
+]);
+
+/** Out of a row with `columnsWithSender`. All of it is null where there is no message. */
+export function withSender(row: object): MessageWithSender {
+  const message = rowOf<MessageWithSender>(row, messageFields, 'message.');
+  message.sender = message.senderId === null ? null : rowOf<User>(row, userFields, 'sender.');
+  return message;
+}
 
 /**
  * The one predicate for who may read a message (`m`): the members of its room, but not what somebody sent whom they have

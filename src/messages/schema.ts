@@ -6,7 +6,15 @@ import { keyOf } from '../ids.ts';
 import { User } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
 import { deleteMessage, editMessage } from './changes.ts';
-import { lastMessageOf, listMessages, messageByKey, messageCursor, messageKey, sendMessage } from './messages.ts';
+import {
+  lastMessageOf,
+  listMessages,
+  messageByKey,
+  messageCursor,
+  messageKey,
+  type MessageWithSender,
+  sendMessage,
+} from './messages.ts';
 
 const MessageKind = builder.enumType('MessageKind', {
   description: 'Who speaks in a message.',
@@ -26,7 +34,7 @@ const SystemEvent = builder.enumType('SystemEvent', {
   } as const,
 });
 
-export const Message = builder.objectRef<MessageRow>('Message');
+export const Message = builder.objectRef<MessageWithSender>('Message');
 builder.node(Message, {
   description: 'A message in a chatroom, for its members.',
   id: { resolve: ({ chatroomId, number }) => messageKey(chatroomId, number) },
@@ -47,7 +55,8 @@ builder.node(Message, {
       type: User,
       nullable: true,
       description: 'Who sent it. Null for a SYSTEM message, and where the account is gone.',
-      resolve: (message, _args, context) => (message.senderId === null ? null : userById(context, message.senderId)),
+      resolve: ({ senderId, sender }, _args, context) =>
+        senderId === null ? null : (sender ?? userById(context, senderId)),
     }),
     body: t.exposeString('body', {
       nullable: true,

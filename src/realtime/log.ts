@@ -1,4 +1,5 @@
-import { type Database, sql } from '../database/database.ts';
+import { columnsOf, type Database, type Sql, sql } from '../database/database.ts';
+import { Prisma } from '../database/generated/client.ts';
 import type { EventKind } from '../database/generated/enums.ts';
 import { type RoomCursor, resyncRequired } from './cursor.ts';
 
@@ -13,6 +14,9 @@ export interface LogEvent {
   userId: string | null;
 }
 
+export const eventFields = ['chatroomId', 'seq', 'kind', 'number', 'userId'] as const satisfies (keyof LogEvent)[];
+const eventColumns = columnsOf('e', eventFields);
+
 /** What the database's functions answer that change a room or a message. */
 export interface Change {
   outcome: string;
@@ -22,6 +26,13 @@ export interface Change {
 
 /** How many events are read at once. */
 export const PAGE = 200;
+/** Not as a parameter, for which PostgreSQL would plan as if it were a tenth of the log. */
+const limit = Prisma.raw(`LIMIT ${PAGE}`);
+
+/** The rows of `events` that are the page of a room's log after `seq`. */
+export function pageAfter(chatroomId: string, seq: number): Sql {
+  return sql`(SELECT * FROM events WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}::int ORDER BY seq ${limit})`;
+}
 
 /**
  * Reads what happened in a room after `seq`, oldest first, at most a page of it.
@@ -31,9 +42,7 @@ export const PAGE = 200;
  */
 export async function readEvents(database: Database, chatroomId: string, seq: number): Promise<LogEvent[]> {
   return database.prepared<LogEvent>(sql`
-    SELECT chatroom_id AS "chatroomId", seq, kind, number, user_id AS "userId" FROM events
-      WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}
-      ORDER BY seq LIMIT ${PAGE}`);
+    SELECT ${eventColumns} FROM ${pageAfter(chatroomId, seq)} e ORDER BY e.seq`);
 }
 
 /** An operation may last 10 s and a room takes some 1,000 events a second: further back no floor reaches. */

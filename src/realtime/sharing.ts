@@ -58,13 +58,9 @@ export function createSharing({ on }: { on: boolean }): Sharing {
   const moments = new WeakMap<object, Map<unknown, Loaded>>();
   const documents = new WeakMap<DocumentNode, { variables: readonly string[]; questions: Map<string, Question> }>();
 
-  /** The same event is asked about by one subscriber after the other. */
-  let latest = { event: {}, all: new Map<unknown, Loaded>() };
   function momentsOf(event: object): Map<unknown, Loaded> {
-    if (latest.event === event) return latest.all;
-    const all = moments.get(event) ?? new Map<unknown, Loaded>();
-    moments.set(event, all);
-    latest = { event, all };
+    let all = moments.get(event);
+    if (!all) moments.set(event, (all = new Map<unknown, Loaded>()));
     return all;
   }
 

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type Database, sql } from '../database/database.ts';
 import type { Bus } from './bus.ts';
-import { type LogEvent, PAGE, readEvents } from './log.ts';
+import { type LogEvent, PAGE } from './log.ts';
 import type { MaybePromise } from './pull.ts';
 import type { Sharing } from './sharing.ts';
 import type { Sweep } from './sweep.ts';
@@ -15,9 +15,8 @@ import type { Sweep } from './sweep.ts';
 interface Tail {
   /** The last event that was read. */
   seq: number;
-  /** The latest events, without a hole, ending with `seq`; and those of them that were read last. */
+  /** The latest events, without a hole, ending with `seq`. */
   recent: LogEvent[];
-  latest: readonly LogEvent[];
   /** How far the log reaches, as far as this node was told. */
   known: number;
   reading: boolean;
@@ -75,8 +74,8 @@ export function createTails(options: {
   sweep: Sweep;
   counts: { healed: number };
   sharing: Sharing;
-  /** Called with what was read, before anybody is told of it. */
-  prepare: (events: readonly LogEvent[]) => Promise<void>;
+  /** Reads a page of a room's log, as `readEvents` does, and makes ready what those will need who are told of it. */
+  readEvents: (chatroomId: string, after: number) => Promise<LogEvent[]>;
   /** Told how long a nudge took to arrive. */
   onNudged: (seconds: number) => void;
   /** Follows a change to those who are told of it. */
@@ -86,16 +85,10 @@ export function createTails(options: {
   } | null;
   log: Logger;
 }): Tails {
-  const { database, bus, counts, sharing, log } = options;
+  const { database, bus, counts, sharing, readEvents, log } = options;
   const tails = new Map<string, Tail>();
   /** What is to be told at the end of this turn of the event loop. */
   const unsaid = new Map<string, Nudge>();
-
-  async function readPrepared(chatroomId: string, after: number): Promise<LogEvent[]> {
-    const events = await readEvents(database, chatroomId, after);
-    await options.prepare(events);
-    return events;
-  }
 
   function advance(chatroomId: string, tail: Tail, known: number): void {
     // Redis may be shared with others, who say what they like.
@@ -113,11 +106,10 @@ export function createTails(options: {
     tail.reading = true;
     try {
       while (hasNews(tail) && tails.get(chatroomId) === tail) {
-        const events = await readPrepared(chatroomId, tail.seq);
+        const events = await readEvents(chatroomId, tail.seq);
         const last = events.at(-1);
         if (last) {
           tail.recent = [...tail.recent, ...events].slice(-RECENT);
-          tail.latest = events;
           tail.seq = last.seq;
           for (const { kind, userId, seq } of events) {
             if (kind === 'MEMBER_LEFT' && userId !== null) tail.left.set(userId, seq);
@@ -170,7 +162,7 @@ export function createTails(options: {
       return existing;
     }
     const tail: Tail = {
-      ...{ seq, known: seq, recent: [], latest: [], reading: false, found: false, deleted: false },
+      ...{ seq, known: seq, recent: [], reading: false, found: false, deleted: false },
       left: new Map(),
       listeners: new Set(),
       unsubscribe: () => undefined,
@@ -229,7 +221,7 @@ export function createTails(options: {
         read(after) {
           if (tail.seq <= after) return NOTHING;
           // Many come back at once to the same place, and a page that has been read for one is read for all.
-          return recentAfter(tail, after) ?? sharing.once(tail, after, () => readPrepared(chatroomId, after));
+          return recentAfter(tail, after) ?? sharing.once(tail, after, () => readEvents(chatroomId, after));
         },
         hasMore: (after) => tail.seq > after || tail.deleted,
         deleted: () => tail.deleted,
@@ -277,8 +269,6 @@ function hasNews(tail: Tail): boolean {
 
 /** What the tail still holds after `seq`, or nothing if the reader is further behind than that. */
 function recentAfter(tail: Tail, seq: number): readonly LogEvent[] | undefined {
-  // Most have read all that there was before.
-  if (tail.latest[0]?.seq === seq + 1) return tail.latest;
   const first = tail.recent[0];
   return first && first.seq <= seq + 1 ? tail.recent.slice(seq + 1 - first.seq) : undefined;
 }

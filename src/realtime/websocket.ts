@@ -91,13 +91,10 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   });
 
   const serialized = new WeakMap<object, string>();
-  let latest = { result: {}, text: '' };
-  /** One result may go to many sockets, mostly to one after the other. */
+  /** One result may go to many sockets. */
   function serialize(result: object): string {
-    if (latest.result === result) return latest.text;
     const text = serialized.get(result) ?? toBytes(JSON.stringify(result));
     serialized.set(result, text);
-    latest = { result, text };
     return text;
   }
 

@@ -2,8 +2,8 @@ import { type Account, requireCookies, startSession, type SignedIn } from '../au
 import { checkPassword } from '../auth/passwords.ts';
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
-import { empty, join, sql, type Sql } from '../database/database.ts';
-import type { Session, User } from '../database/generated/client.ts';
+import { columnsOf, empty, join, sql, type Sql } from '../database/database.ts';
+import { Prisma, type Session, type User } from '../database/generated/client.ts';
 import type { FriendPolicy } from '../database/generated/enums.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { queueMail } from '../jobs.ts';
@@ -237,12 +237,10 @@ export const sessionById = createLoader<Session>(
   (session) => session.id,
 );
 
+export const userFields = Object.values(Prisma.UserScalarFieldEnum);
+
 /** A user's row as `User`; `u` names the table. */
-const userColumns = sql`
-  u.id, u.username, u.username_key AS "usernameKey", u.nickname, u.nickname_key AS "nicknameKey", u.bio, u.email,
-  u.email_key AS "emailKey", u.email_verified_at AS "emailVerifiedAt",
-  u.friend_policy AS "friendPolicy", u.is_bot AS "isBot", u.created_at AS "createdAt", u.updated_at AS "updatedAt",
-  u.last_seen_at AS "lastSeenAt"`;
+const userColumns = columnsOf('u', userFields);
 
 /**
  * What names are compared by: equal without regard to letter case, width and composition (NFKC). Upper
