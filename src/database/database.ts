@@ -38,8 +38,9 @@ export interface Database {
   /** Runs one statement and answers its rows. */
   query: <Row extends object>(statement: Sql) => Promise<Row[]>;
   /**
-   * The same for a statement that is run often: PostgreSQL parses it once for each connection, and plans it once where that
-   * is as good. Its text must be one of a few, whatever its values: all of them are kept.
+   * The same for a statement that is run often: PostgreSQL parses and plans it once for each connection. Its text must be one
+   * of a few, whatever its values, since all of them are kept; and the plan must be good for all values that are cast, as in
+   * `${id}::uuid`: they are hidden from the planner.
    */
   prepared: <Row extends object>(statement: Sql) => Promise<Row[]>;
   /** Runs `work` in one transaction on one connection; its statements see what committed before each. */
@@ -93,11 +94,12 @@ export async function openDatabase(
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: false }) });
   const query: Database['query'] = async <Row extends object>(statement: Sql) =>
     (await pool.query<Row>(toPg(statement))).rows;
-  const names = new Map<string, string>();
-  function nameOf(text: string): string {
-    const name = names.get(text) ?? `parley${names.size}`;
-    names.set(text, name);
-    return name;
+  const preparations = new Map<string, { name: string; text: string }>();
+  function prepare(text: string): { name: string; text: string } {
+    let preparation = preparations.get(text);
+    if (!preparation)
+      preparations.set(text, (preparation = { name: `parley${preparations.size}`, text: hideValues(text) }));
+    return preparation;
   }
 
   const [found] = await query<{ identity: string }>(sql`
@@ -111,7 +113,7 @@ export async function openDatabase(
     prisma,
     query,
     prepared: async <Row extends object>(statement: Sql) =>
-      (await pool.query<Row>({ ...toPg(statement), name: nameOf(statement.text) })).rows,
+      (await pool.query<Row>({ ...prepare(statement.text), values: statement.values })).rows,
     identity: found.identity,
     connections: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     async transaction(work) {
@@ -141,6 +143,18 @@ export async function openDatabase(
       await pool.end();
     },
   };
+}
+
+/**
+ * Puts each value that is cast into a subquery, of which the planner does not know what it answers. PostgreSQL keeps a plan
+ * only where planning for the values themselves has not looked cheaper; it mostly has, by a guess at how many rows they find,
+ * and planning then takes longer than running ("Plan caching" in the documentation of PREPARE).
+ */
+function hideValues(text: string): string {
+  return text.replace(/\$\d+::(\w+)(\[\])?/g, (value, type: string, array?: string) =>
+    // Without the second cast, ANY would take the subquery for its rows.
+    array ? `(SELECT ${value})::${type}[]` : `(SELECT ${value})`,
+  );
 }
 
 function toPg(statement: Sql): pg.QueryConfig {
