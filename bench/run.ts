@@ -12,14 +12,14 @@ import { format, printResult, type Result, writeResult } from './report.ts';
 import { isInstalled, type ParleyOptions, type StackName, startStack, titles } from './stacks.ts';
 import { watchHost } from './usage.ts';
 
-const USAGE = `npm run bench -- [NAME…] [--quick] [--rounds N] [--stack NAME…] [--program PATH] [--profile FOLDER] [--no-write]
+const USAGE = `npm run bench -- [NAME…] [--quick] [--rounds N] [--stack NAME]… [--program PATH] [--profile FOLDER] [--no-write]
 Names: ${Object.keys(benchmarks).join(', ')}. Stacks: ${Object.keys(titles).join(', ')}.`;
 
 /** One start of servers with its load may take so long; on a quiet machine the longest takes a fraction of it. */
 const LONGEST_MS = 180_000;
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-async function main(): Promise<void> {
+function readArguments() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -33,10 +33,17 @@ async function main(): Promise<void> {
     allowNegative: true,
   });
   const unknown = positionals.filter((name) => !Object.hasOwn(benchmarks, name));
-  if (unknown.length > 0) throw new Error(`There is no benchmark ${unknown.join(', ')}.\n${USAGE}`);
-  const names = positionals.length > 0 ? positionals : Object.keys(benchmarks);
+  if (unknown.length > 0) throw new Error(`There is no benchmark ${unknown.join(', ')}.`);
+  const strangers = values.stack?.filter((name) => !Object.hasOwn(titles, name)) ?? [];
+  if (strangers.length > 0) throw new Error(`There is no stack ${strangers.join(', ')}.`);
   // All of it in less than a quarter of an hour; of what is named, the median of three.
   const rounds = Number(values.rounds ?? (values.quick || positionals.length === 0 ? 1 : 3));
+  if (!(rounds >= 1)) throw new Error('There is at least one round.');
+  return { ...values, rounds, names: positionals.length > 0 ? positionals : Object.keys(benchmarks) };
+}
+
+async function main(): Promise<void> {
+  const { names, rounds, ...values } = explain(readArguments);
   await warnIfStale(values.program);
   clearUpAtExit();
   const began = performance.now();
@@ -55,6 +62,15 @@ async function main(): Promise<void> {
     await machine.close();
   }
   say(`Done after ${((performance.now() - began) / 60_000).toFixed(1)} minutes.`);
+}
+
+/** Whoever asks for what is not there is told what is. */
+function explain<Result>(read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${USAGE}`, { cause: error });
+  }
 }
 
 /** The stacks in turn, and that as often as there are rounds; what fails is noted, and the others go on. */
