@@ -13,7 +13,16 @@ import { createYoga, type Plugin } from 'graphql-yoga';
 import { openCookieJar } from './auth/cookies.ts';
 import { originOf } from './auth/sessions.ts';
 import type { Config } from './config.ts';
-import { type Context, freshContext, keptContext, observeViewer, type Origin, type ServerNode } from './context.ts';
+import {
+  type Context,
+  contextOf,
+  freshContext,
+  keptContext,
+  observeViewer,
+  type Operation,
+  type Origin,
+  type ServerNode,
+} from './context.ts';
 import type { Tally } from './counts.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import { createUuid } from './ids.ts';
@@ -23,10 +32,10 @@ import { limitQueries } from './limits/queries.ts';
 import { within } from './limits/time.ts';
 import { readTrustedDocuments } from './limits/trusted.ts';
 import { createErrorMask, isRequestId } from './mask.ts';
-import { type Arrival, createContext } from './node.ts';
+import { type Arrival, createOperation } from './node.ts';
 import { isSource } from './realtime/pull.ts';
 import { subscribe } from './realtime/subscribe.ts';
-import type { Operation } from './realtime/websocket.ts';
+import type { Prepared } from './realtime/websocket.ts';
 import { rereadQueries } from './reread.ts';
 import { measureRequests, rootFieldOf } from './requests.ts';
 import { buildSchema } from './schema.ts';
@@ -44,7 +53,7 @@ export interface Transport {
 }
 
 /** Takes an operation of a WebSocket through the same pipeline as one over HTTP. Answers what to run, or why not. */
-type Prepare = (transport: Transport, params: SubscribePayload) => Promise<Operation | readonly GraphQLError[]>;
+type Prepare = (transport: Transport, params: SubscribePayload) => Promise<Prepared | readonly GraphQLError[]>;
 
 /** Answers operations over HTTP and SSE, and prepares those of WebSockets. */
 export function createGraphQL(config: Config, node: ServerNode) {
@@ -52,7 +61,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
   const { isOpen, mask } = openness(config, node);
   const trust = config.PERSISTED_ONLY === undefined ? null : readTrustedDocuments(config.PERSISTED_ONLY, schema);
   const ms = config.EXECUTION_SECONDS * 1_000;
-  const yoga = createYoga<Transport, Context>({
+  const yoga = createYoga<Transport, Operation>({
     schema,
     graphqlEndpoint: PATH,
     landingPage: false,
@@ -66,8 +75,9 @@ export function createGraphQL(config: Config, node: ServerNode) {
     graphiql: isOpen(config.GRAPHIQL) ? () => graphiqlOptions(node) : false,
     renderGraphiQL,
     maskedErrors: { maskError: mask },
-    context: (transport) => createContext(node, arrivalOf(config, transport)),
+    context: (transport) => createOperation(node, arrivalOf(config, transport)),
     plugins: [
+      inContexts,
       measureRequests(node, mask),
       refuseForms,
       limitBodies(config.MAX_BODY_KB * 1_024),
@@ -145,6 +155,14 @@ export function allowsOrigin(config: Config, origin: string, host: string | unde
   return config.PUBLIC_URL !== undefined && origin === new URL(config.PUBLIC_URL).origin;
 }
 
+/** Executes an operation in a context. The first of the plugins: what they wrap around it is executed with the operation. */
+const inContexts: Plugin = {
+  onExecute({ executeFn, setExecuteFn }) {
+    const run = executeFn as (args: ExecutionArgs) => unknown;
+    setExecuteFn((args: ExecutionArgs) => run({ ...args, contextValue: contextOf(args.contextValue as Operation) }));
+  },
+};
+
 /**
  * Executes each event of a subscription in a context of its own. A stream over HTTP ends with the session whose it is; over
  * WebSocket the socket does, with a code that tells the client what to do.
@@ -152,7 +170,7 @@ export function allowsOrigin(config: Config, origin: string, host: string | unde
 const freshContexts = (ms: number): Plugin => ({
   onSubscribe({ setSubscribeFn }) {
     setSubscribeFn(async (args: ExecutionArgs) => {
-      const context = keptContext(args.contextValue as Context);
+      const context = keptContext(args.contextValue as Operation);
       const { sharing, tracing } = context;
       const results = await subscribe<Context>(
         { ...args, rootValue: undefined, contextValue: context },
@@ -253,16 +271,16 @@ interface Pipeline {
   schema: GraphQLSchema;
   parse: (query: string) => DocumentNode;
   validate: (schema: GraphQLSchema, document: DocumentNode) => readonly GraphQLError[];
-  contextFactory: () => Promise<Context>;
-  execute: Operation['rootValue']['execute'];
-  subscribe: Operation['rootValue']['subscribe'];
+  contextFactory: () => Promise<Operation>;
+  execute: Prepared['rootValue']['execute'];
+  subscribe: Prepared['rootValue']['subscribe'];
 }
 
 async function prepareOperation(
   yoga: GraphQL['yoga'],
   transport: Transport,
   params: SubscribePayload,
-): Promise<Operation | readonly GraphQLError[]> {
+): Promise<Prepared | readonly GraphQLError[]> {
   const pipeline = yoga.getEnveloped({ ...transport, params } as never) as Pipeline;
   const document = pipeline.parse(params.query);
   const errors = pipeline.validate(pipeline.schema, document);

@@ -6,7 +6,7 @@ import { createSessionWatch } from './auth/watch.ts';
 import { createBlockers } from './blocks/blockers.ts';
 import type { Config } from './config.ts';
 import { createCounts, createOpen } from './counts.ts';
-import type { Context, Origin, ServerNode } from './context.ts';
+import { contextOf, type Context, type Origin, type ServerNode, type Operation } from './context.ts';
 import { type Database, openDatabase, type StatementListener } from './database/database.ts';
 import { createUuid } from './ids.ts';
 import { startJobs } from './jobs.ts';
@@ -157,11 +157,15 @@ export interface Arrival {
   onGone?: Context['onGone'];
 }
 
-/** The context of one operation: who asks, from where, and nothing remembered. */
-export async function createContext(node: ServerNode, arrival: Arrival): Promise<Context> {
+/** One operation: who asks, from where, and nothing remembered. */
+export async function createOperation(node: ServerNode, arrival: Arrival): Promise<Operation> {
   const { authorization, origin = originOf(undefined, null), cookies = null, onGone = null } = arrival;
   const { requestId = createUuid() } = arrival;
-  const operation = { origin, requestId, cookies, onGone, cache: {} };
-  // All fields its own: GraphQL Yoga copies those into a context that it makes, and loses what is inherited.
-  return { ...node, node, ...(await authenticate(node, authorization)), ...operation };
+  const { viewer, service, rejected, floor } = await authenticate(node, authorization);
+  return { node, viewer, service, rejected, floor, origin, requestId, cookies, onGone, cache: {} };
+}
+
+/** What it runs in, where GraphQL has no part in it. */
+export async function createContext(node: ServerNode, arrival: Arrival): Promise<Context> {
+  return contextOf(await createOperation(node, arrival));
 }

@@ -1,6 +1,6 @@
 import type { ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import type { Context } from './context.ts';
+import type { Operation } from './context.ts';
 import { isQuery } from './limits/plugins.ts';
 import { codeOf } from './mask.ts';
 
@@ -17,7 +17,7 @@ export const rereadQueries: Plugin = {
       const result = await execute(args);
       if (!isQuery(args) || !result.errors?.some(isOfSomethingGone)) return result;
       // The snapshot stays that of the first reading: cursors may be older than what they come with, but not newer.
-      return execute({ ...args, contextValue: { ...(args.contextValue as Context), cache: {} } });
+      return execute({ ...args, contextValue: { ...(args.contextValue as Operation), cache: {} } });
     });
   },
 };

@@ -1,6 +1,6 @@
 import { type ExecutionArgs, getOperationAST, GraphQLError, OperationTypeNode } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import type { Context } from '../context.ts';
+import type { Operation } from '../context.ts';
 import type { ErrorMask } from '../mask.ts';
 import { READING } from './rates.ts';
 import { within } from './time.ts';
@@ -60,9 +60,9 @@ export function trustDocuments(trust: TrustDocuments): Plugin {
 }
 
 /** Queries and the beginnings of subscriptions are charged as one; mutations by each of their fields, in schema.ts. */
-export function chargeReading(mask: ErrorMask): Plugin<Context> {
-  async function refusal({ rates, ...who }: Context): Promise<{ errors: GraphQLError[] } | null> {
-    return rates.charge(who, READING).then(
+export function chargeReading(mask: ErrorMask): Plugin<Operation> {
+  async function refusal(operation: Operation): Promise<{ errors: GraphQLError[] } | null> {
+    return operation.node.rates.charge(operation, READING).then(
       () => null,
       (error: unknown) => ({ errors: [mask(error)] }),
     );
@@ -93,7 +93,7 @@ export function endInTime(ms: number, mask: ErrorMask): Plugin {
         try {
           return await within<object>(ms, Promise.resolve(executeFn(args)));
         } catch (error) {
-          return { errors: [mask(error, (args.contextValue as Context).requestId)] };
+          return { errors: [mask(error, (args.contextValue as Operation).requestId)] };
         }
       });
     },

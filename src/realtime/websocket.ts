@@ -40,7 +40,7 @@ export interface WebSocketServing {
     authorization: unknown,
     request: IncomingMessage,
     payload: SubscribePayload,
-  ) => Promise<Operation | readonly GraphQLError[]>;
+  ) => Promise<Prepared | readonly GraphQLError[]>;
   /** Told of each result of a subscription that is written. */
   onWritten?: ((result: object) => void) | undefined;
   /** The shape in which clients see a failure. */
@@ -48,10 +48,10 @@ export interface WebSocketServing {
 }
 
 /** An operation, and in `rootValue` how to run it; a subscription leaves its stream there, whatever it answers. */
-export type Operation = ExecutionArgs & { rootValue: { execute: Run; subscribe: Run; stream?: Source<object> } };
+export type Prepared = ExecutionArgs & { rootValue: { execute: Run; subscribe: Run; stream?: Source<object> } };
 /** The same, and in `rootValue` where its results go. */
 type SocketOperation = ExecutionArgs & {
-  rootValue: Operation['rootValue'] & { socket: WebSocket; connection: Socket; id: string };
+  rootValue: Prepared['rootValue'] & { socket: WebSocket; connection: Socket; id: string };
 };
 type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execute']>>;
 
