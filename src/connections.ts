@@ -1,3 +1,4 @@
+import { raw, type Sql } from './database/database.ts';
 import { badInput } from './errors.ts';
 import { isStorable } from './text.ts';
 
@@ -25,18 +26,23 @@ export interface Page<Position> {
   before: Position | null;
   /** From the end backwards. */
   reverse: boolean;
-  /** One more than a page, to see whether there are more. */
-  limit: number;
+  /** At least one more than a page, to see whether there are more. */
+  limit: Sql;
 }
 
 /** How many items a page has by default, and at most. */
 export const PAGE_SIZE = { default: 20, most: 100 };
+/**
+ * So many rows are asked for, the next of these above the size of a page. They stand in the text of a statement: for a
+ * parameter PostgreSQL would plan as if it were a tenth of the list, or plan anew each time. Of few texts it keeps the plans.
+ */
+const LIMITS = [11, 21, 51, 101];
 
 /**
  * One page of a list by keyset: the cost is that of the page, wherever in the list it lies.
  *
  * @param decode what a cursor stands for; throws `BAD_USER_INPUT` for one that is not of this list
- * @param load answers at most `page.limit` rows; in reverse order if `page.reverse`
+ * @param load answers the first `page.limit` rows; in reverse order if `page.reverse`
  * @throws ChatError `BAD_USER_INPUT` for sizes out of 1 to 100, or both `first` and `last`
  */
 export async function connect<Item, Position>(
@@ -53,7 +59,8 @@ export async function connect<Item, Position>(
   const after = args.after == null ? null : list.decode(args.after, 'after');
   const before = args.before == null ? null : list.decode(args.before, 'before');
 
-  const rows = await list.load({ after, before, reverse, limit: size + 1 });
+  const limit = raw(String(LIMITS.find((rows) => rows > size)));
+  const rows = await list.load({ after, before, reverse, limit });
   const more = rows.length > size;
   const items = rows.slice(0, size);
   if (reverse) items.reverse();

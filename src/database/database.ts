@@ -6,6 +6,8 @@ import { Prisma, PrismaClient } from './generated/client.ts';
 export const sql = Prisma.sql;
 export const join = Prisma.join;
 export const empty = Prisma.empty;
+/** Text that stands in a statement as it is: nothing that came from outside. */
+export const raw = Prisma.raw;
 export type Sql = Prisma.Sql;
 
 /**
@@ -16,7 +18,7 @@ export type Sql = Prisma.Sql;
  */
 export function columnsOf(table: string, fields: readonly string[], prefix = ''): Sql {
   const columns = fields.map((field) => `${table}.${snakeCase(field)} AS "${prefix}${field}"`);
-  return Prisma.raw(columns.join(', '));
+  return raw(columns.join(', '));
 }
 
 function snakeCase(field: string): string {

@@ -108,8 +108,8 @@ export async function listMessages(
       context.database.prepared<Message>(sql`
         SELECT ${messageColumns} FROM messages m
           WHERE m.chatroom_id = ${chatroomId}::uuid AND ${isReadable(sql`${userId}::uuid`)}
-            ${after === null ? empty : sql`AND m.number > ${after}`}
-            ${before === null ? empty : sql`AND m.number < ${before}`}
+            ${after === null ? empty : sql`AND m.number > ${after}::int`}
+            ${before === null ? empty : sql`AND m.number < ${before}::int`}
           ORDER BY m.number ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
   });
 }

@@ -1,5 +1,4 @@
-import { columnsOf, type Database, type Sql, sql } from '../database/database.ts';
-import { Prisma } from '../database/generated/client.ts';
+import { columnsOf, type Database, raw, type Sql, sql } from '../database/database.ts';
 import type { EventKind } from '../database/generated/enums.ts';
 import { type RoomCursor, resyncRequired } from './cursor.ts';
 
@@ -26,12 +25,12 @@ export interface Change {
 
 /** How many events are read at once. */
 export const PAGE = 200;
-/** Not as a parameter, for which PostgreSQL would plan as if it were a tenth of the log. */
-const limit = Prisma.raw(`LIMIT ${PAGE}`);
+/** Not a parameter, for which PostgreSQL would plan as if it were a tenth of the log. */
+const limit = raw(String(PAGE));
 
 /** The rows of `events` that are the page of a room's log after `seq`. */
 export function pageAfter(chatroomId: string, seq: number): Sql {
-  return sql`(SELECT * FROM events WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}::int ORDER BY seq ${limit})`;
+  return sql`(SELECT * FROM events WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}::int ORDER BY seq LIMIT ${limit})`;
 }
 
 /**
