@@ -48,14 +48,17 @@ export function format(value: number): string {
   return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-/** The figures as a table of Markdown: a row for each case, a column for each stack, with its ratio to Parley's. */
+/** The figures as a table of Markdown: a row for each case, a column for each stack; of the others how Parley compares, first. */
 function tableOf(medians: Medians, benchmark: Benchmark): string {
   const { cases, stacks, of } = medians;
   const cell = (stack: StackName, caseName: string) => {
     const value = of(stack, caseName);
     if (value === null) return '–';
     const own = of('parley', caseName);
-    return stack === 'parley' || own === null ? format(value) : `${format(value)} (${format(value / own)})`;
+    // There is no multiple of nothing.
+    return stack === 'parley' || own === null || value === 0
+      ? format(value)
+      : `${format(own / value)} (${format(value)})`;
   };
   return [
     `| ${benchmark.unit} | ${stacks.map((stack) => titles[stack]).join(' | ')} |`,
@@ -112,7 +115,7 @@ function sectionOf(result: Result, benchmark: Benchmark): string {
   return [
     `![${benchmark.title}](results/${result.name}.svg)`,
     tableOf(medians, benchmark),
-    `In brackets: as a multiple of Parley’s. ${when} What the host of this virtual machine gave to others meanwhile: ${stolenFrom(result, medians.stacks)}.`,
+    `Of the others: Parley’s figure as a multiple of theirs, and in brackets theirs. \`npm run bench -- ${result.name}\`, ${when} What the host of this virtual machine gave to others meanwhile: ${stolenFrom(result, medians.stacks)}.`,
     goalsOf(medians, benchmark)
       .map((goal) => `- ${goal}`)
       .join('\n'),
