@@ -8,6 +8,9 @@ const ADD = `mutation ($input: ChatroomMembersInput!) { addChatroomMembers(input
 const BLOCK = `mutation ($input: UserTargetInput!) { blockUser(input: $input) { user { id } } }`;
 const UNBLOCK = `mutation ($input: UserTargetInput!) { unblockUser(input: $input) { user { id } } }`;
 
+/** Every request ends within this time, whatever fails. */
+const LONGEST_OPERATION_MS = 10_000;
+
 /** Takes members out and in again, and has readers block and unblock writers, until it is stopped; all ends as it was. */
 export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast; history: History; random: Random }): {
   stop(): Promise<void>;
@@ -26,10 +29,15 @@ export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast
       throw new Error(`${query}\n${JSON.stringify(input)}\n${code}`);
   }
 
-  /** A node that is frozen does what it has been asked when it goes on: a block would be set anew after it was taken back. */
+  /**
+   * What was given up may yet be done, by a node that is frozen when it goes on, by others as long as they wait for the
+   * database: a block would be set anew after it was taken back.
+   */
   async function settle(doubtful: Set<ClusterNode>): Promise<void> {
+    if (doubtful.size === 0) return;
     for (const { url } of doubtful)
       while ((await ask(url, null, '{ server { version } }', {})).code !== undefined) await sleep(200);
+    await sleep(LONGEST_OPERATION_MS);
     doubtful.clear();
   }
 
@@ -39,8 +47,7 @@ export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast
     history.note({ ...about, what: 'removing' });
     await act(cast.admin, REMOVE, { chatroomId: room.id, userId: person.id }, doubtful);
     history.note({ ...about, what: 'removed' });
-    await pause(1_500, 6_000);
-    await settle(doubtful);
+    await Promise.all([pause(1_500, 6_000), settle(doubtful)]);
     history.note({ ...about, what: 'adding' });
     await act(cast.admin, ADD, { chatroomId: room.id, userIds: [person.id] }, doubtful);
     history.note({ ...about, what: 'added' });
@@ -53,8 +60,7 @@ export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast
     history.note({ ...about, what: 'blocking' });
     await act(person, BLOCK, { userId: whom.id }, doubtful);
     history.note({ ...about, what: 'blocked' });
-    await pause(1_500, 6_000);
-    await settle(doubtful);
+    await Promise.all([pause(1_500, 6_000), settle(doubtful)]);
     history.note({ ...about, what: 'unblocking' });
     await act(person, UNBLOCK, { userId: whom.id }, doubtful);
     history.note({ ...about, what: 'unblocked' });
