@@ -1,6 +1,6 @@
 import { raw, type Sql } from './database/database.ts';
 import { badInput } from './errors.ts';
-import { isStorable } from './text.ts';
+import { isStorable } from './text/text.ts';
 
 /** The arguments of every list, after the Relay cursor connections specification. */
 export interface ConnectionArgs {

@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import { z } from 'zod';
 import { ChatError } from '../errors.ts';
-import { isStorable } from '../text.ts';
+import { isStorable } from '../text/text.ts';
 
 /** What a provider says of someone. */
 export interface OpenIdClaims {

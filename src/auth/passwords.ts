@@ -1,7 +1,7 @@
 import { hash, verify } from '@node-rs/argon2';
 import pLimit from 'p-limit';
 import { badInput } from '../errors.ts';
-import { countCharacters } from '../text.ts';
+import { countCharacters } from '../text/text.ts';
 
 /** OWASP's first choice of argon2id parameters: 19 MiB, two passes, one lane (argon2id is the default). */
 const ARGON2 = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
@@ -10,7 +10,7 @@ const LENGTH = { least: 8, most: 128 };
 
 /** @throws ChatError `BAD_USER_INPUT` for a password that is too short or too long */
 export function checkPassword(password: string, path: string): void {
-  const length = countCharacters(password);
+  const length = countCharacters(password, LENGTH.most);
   if (length < LENGTH.least || length > LENGTH.most || !password.isWellFormed()) {
     throw badInput(path, `A password has ${LENGTH.least} to ${LENGTH.most} characters.`);
   }

@@ -6,7 +6,7 @@ import type { Chatroom, ChatroomKind, Member, User } from '../database/generated
 import { badInput, notFound } from '../errors.ts';
 import { pairKey } from '../friends/pair.ts';
 import { createLoader } from '../loader.ts';
-import { countCharacters, isStorable } from '../text.ts';
+import { countCharacters, isStorable } from '../text/text.ts';
 
 /** A chatroom as the viewer sees it. */
 export interface VisibleChatroom extends Chatroom {
@@ -213,7 +213,7 @@ function checkShared(input: NewChatroom): { kind: ChatroomKind; name: string | n
 export function checkText(text: string | null | undefined, path: string, most: number): string | null {
   if (text == null) return null;
   const trimmed = text.trim();
-  if (trimmed === '' || countCharacters(trimmed) > most || !isStorable(trimmed)) {
+  if (trimmed === '' || countCharacters(trimmed, most) > most || !isStorable(trimmed)) {
     throw badInput(path, `It has 1 to ${most} characters; leave it out for none.`);
   }
   return trimmed;

@@ -2,7 +2,7 @@ import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeys
 import { type Context, requireViewer } from '../context.ts';
 import { empty, sql } from '../database/database.ts';
 import { badInput } from '../errors.ts';
-import { isStorable } from '../text.ts';
+import { isStorable } from '../text/text.ts';
 import { type VisibleChatroom, visibleColumns } from './chatrooms.ts';
 
 /** OPEN rooms by name, or those whose name begins with `search`, without regard to letter case. */

@@ -3,6 +3,8 @@ import { type Database, sql } from '../database/database.ts';
 import type { ChatroomKind } from '../database/generated/enums.ts';
 import { pairKey } from '../friends/pair.ts';
 import { toVector } from '../search/words.ts';
+import { emailKey } from '../text/email.ts';
+import { cut } from '../text/text.ts';
 import { checkUsername, MOST_USERNAME_CHARACTERS, nameKey } from '../users/users.ts';
 
 /**
@@ -41,19 +43,18 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
     .map((user) => {
       const username = freeName(user, names);
       names.add(nameKey(username));
-      const nickname =
-        clean(user.nickname ?? user.name)
-          .trim()
-          .slice(0, 64) || username;
-      const emailKey = user.email && !emails.has(nameKey(user.email)) ? nameKey(user.email) : null;
+      const nickname = cut(clean(user.nickname ?? user.name).trim(), 64) || username;
+      const key = user.email ? emailKey(user.email) : null;
+      const freeKey = key === null || emails.has(key) ? null : key;
+      if (freeKey !== null) emails.add(freeKey);
       return {
         id: user.id,
         username,
         usernameKey: nameKey(username),
         nickname,
         nicknameKey: nameKey(nickname),
-        email: emailKey === null ? null : (user.email ?? null),
-        emailKey,
+        email: freeKey === null ? null : (user.email ?? null),
+        emailKey: freeKey,
         bio: user.bio ?? null,
         isBot: user.isBot ?? false,
       };

@@ -7,7 +7,7 @@ import { type Message, Prisma, type User } from '../database/generated/client.ts
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
-import { countCharacters, isStorable } from '../text.ts';
+import { countCharacters, isStorable } from '../text/text.ts';
 import { userFields } from '../users/users.ts';
 
 /** What is told of a message: all but the digest of what was first sent, by which a repeated sending is known. */
@@ -164,7 +164,7 @@ export const MOST_BODY_CHARACTERS = 10_000;
 
 /** @throws ChatError `BAD_USER_INPUT` */
 export function checkBody(body: string, path: string): void {
-  const length = countCharacters(body.trim());
+  const length = countCharacters(body.trim(), MOST_BODY_CHARACTERS);
   if (length < 1 || length > MOST_BODY_CHARACTERS)
     throw badInput(path, `A message has 1 to ${MOST_BODY_CHARACTERS.toLocaleString('en')} characters.`);
   if (!isStorable(body))

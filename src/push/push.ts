@@ -9,7 +9,7 @@ import { type Jobs, queueJob } from '../jobs.ts';
 import { createLoader } from '../loader.ts';
 import { messageKey } from '../messages/messages.ts';
 import { countUnreadOf, isUnread } from '../reading/reading.ts';
-import { isStorable } from '../text.ts';
+import { isStorable } from '../text/text.ts';
 import { type PushSender, pushSubscription } from './senders.ts';
 
 /** How pushes leave this node; a platform that is not configured is absent. */

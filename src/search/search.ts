@@ -4,7 +4,7 @@ import { empty, type Sql, sql } from '../database/database.ts';
 import type { Message } from '../database/generated/client.ts';
 import { badInput } from '../errors.ts';
 import { isReadable, messageColumns } from '../messages/messages.ts';
-import { countCharacters } from '../text.ts';
+import { countCharacters } from '../text/text.ts';
 import { toQuery } from './words.ts';
 
 /** How long a query may be, in characters. */
@@ -54,7 +54,7 @@ export async function searchMessages(
 }
 
 function checkQuery(query: string): string {
-  const words = countCharacters(query) > MOST_CHARACTERS ? null : toQuery(query);
+  const words = countCharacters(query, MOST_CHARACTERS) > MOST_CHARACTERS ? null : toQuery(query);
   if (words === null)
     throw badInput('query', `Search for words or parts of them, up to ${MOST_CHARACTERS} characters.`);
   return words;

@@ -3,7 +3,8 @@ import type { OpenIdClaims } from '../auth/openid.ts';
 import type { Context } from '../context.ts';
 import { type Database, sql } from '../database/database.ts';
 import { ChatError } from '../errors.ts';
-import { checkUsername, isEmail, nameKey } from './users.ts';
+import { emailKey, isEmail } from '../text/email.ts';
+import { checkUsername, nameKey } from './users.ts';
 
 /** What is looked for when the wanted names are taken: ann, ann2, ann3 … */
 const MOST_SUFFIXES = 1_000;
@@ -58,9 +59,9 @@ async function insertAccount(
   username: string,
 ): Promise<Account | undefined> {
   const email = claims.email !== null && isEmail(claims.email) ? claims.email : null;
-  const emailKey = email && nameKey(email);
+  const key = email && emailKey(email);
   const [made] = await query<Account>(sql`
-    WITH address AS (SELECT ${emailKey}::text AS key WHERE NOT EXISTS (SELECT FROM users WHERE email_key = ${emailKey}))
+    WITH address AS (SELECT ${key}::text AS key WHERE NOT EXISTS (SELECT FROM users WHERE email_key = ${key}))
     INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, email_verified_at)
       SELECT ${username}, ${nameKey(username)}, ${username}, ${nameKey(username)},
              CASE WHEN address.key IS NOT NULL THEN ${email}::text END, address.key,

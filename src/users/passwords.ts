@@ -6,8 +6,8 @@ import { type Database, sql } from '../database/database.ts';
 import type { MailPurpose } from '../database/generated/enums.ts';
 import { badInput, ChatError } from '../errors.ts';
 import { type Jobs, queueMail } from '../jobs.ts';
-import { isStorable } from '../text.ts';
-import { nameKey, requireUser } from './users.ts';
+import { emailKey } from '../text/email.ts';
+import { requireUser } from './users.ts';
 
 /** How long what was mailed can be used. */
 const MAIL_TOKEN_HOURS: Record<MailPurpose, number> = { VERIFY_EMAIL: 48, RESET_PASSWORD: 1 };
@@ -87,11 +87,11 @@ export async function verifyEmail(context: Context, token: string): Promise<void
 
 /** Mails a token by which a new password can be set. Whether anyone has the address is told to nobody but its reader. */
 export async function requestPasswordReset(context: Context, email: string): Promise<void> {
-  const emailKey = nameKey(email.trim());
-  if (!isStorable(emailKey)) return;
+  const key = emailKey(email.trim());
+  if (key === null) return;
   // Before it is looked up: an address that nobody has is counted alike.
-  await context.attempts.mail('RESET_PASSWORD', emailKey);
-  const user = await context.database.prisma.user.findUnique({ where: { emailKey }, select: { id: true } });
+  await context.attempts.mail('RESET_PASSWORD', key);
+  const user = await context.database.prisma.user.findUnique({ where: { emailKey: key }, select: { id: true } });
   if (user) await queueMail(context.database.query, { userId: user.id, purpose: 'RESET_PASSWORD' });
 }
 

@@ -8,7 +8,8 @@ import type { FriendPolicy } from '../database/generated/enums.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { queueMail } from '../jobs.ts';
 import { createLoader } from '../loader.ts';
-import { countCharacters, isStorable } from '../text.ts';
+import { checkEmail, emailKey, isEmail } from '../text/email.ts';
+import { countCharacters, isStorable } from '../text/text.ts';
 
 export interface SignUp {
   username: string;
@@ -25,7 +26,7 @@ export interface SignUp {
  */
 export async function signUp(context: Context, input: SignUp): Promise<SignedIn> {
   if (input.cookie) requireCookies(context);
-  if (input.email != null && isEmail(input.email)) await context.attempts.mail('VERIFY_EMAIL', nameKey(input.email));
+  if (input.email != null && isEmail(input.email)) await context.attempts.mail('VERIFY_EMAIL', emailKey(input.email) ?? '');
   return startSession(context, await makeAccount(context, input), input.cookie);
 }
 
@@ -45,12 +46,11 @@ export async function makeAccount(
 
   const passwordHash = await passwords.hash(input.password);
   const usernameKey = nameKey(username);
-  const emailKey = email && nameKey(email);
   const user = await database.transaction(async (query) => {
     // ON CONFLICT finds what a twin committed meanwhile; which of the two keys was taken is asked afterwards.
     const [made] = await query<Account>(sql`
       INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, password_hash)
-        VALUES (${username}, ${usernameKey}, ${nickname}, ${nameKey(nickname)}, ${email}, ${emailKey}, ${passwordHash})
+        VALUES (${username}, ${usernameKey}, ${nickname}, ${nameKey(nickname)}, ${email}, ${email && emailKey(email)}, ${passwordHash})
         ON CONFLICT DO NOTHING RETURNING id, password_hash AS "passwordHash"`);
     if (made && email) await queueMail(query, { userId: made.id, purpose: 'VERIFY_EMAIL' });
     return made;
@@ -177,7 +177,7 @@ export async function updateProfile(context: Context, change: ProfileChange): Pr
   if (change.bio !== undefined) set.push(sql`bio = ${change.bio === null ? null : checkBio(change.bio)}`);
   if (change.email !== undefined) {
     const email = change.email === null ? null : checkEmail(change.email, 'input.email');
-    const key = email && nameKey(email);
+    const key = email && emailKey(email);
     if (key !== null) await context.attempts.mail('VERIFY_EMAIL', key);
     set.push(sql`
       email = ${email}, email_key = ${key}, email_verified_at = CASE WHEN email_key = ${key} THEN email_verified_at END`);
@@ -201,7 +201,7 @@ export async function updateProfile(context: Context, change: ProfileChange): Pr
 }
 
 function checkBio(bio: string): string {
-  if (countCharacters(bio) > MOST_BIO_CHARACTERS || !isStorable(bio)) {
+  if (countCharacters(bio, MOST_BIO_CHARACTERS) > MOST_BIO_CHARACTERS || !isStorable(bio)) {
     throw badInput('input.bio', `A bio has at most ${MOST_BIO_CHARACTERS} characters.`);
   }
   return bio;
@@ -256,7 +256,7 @@ export const MOST_USERNAME_CHARACTERS = 32;
 /** @throws ChatError `BAD_USER_INPUT` */
 export function checkUsername(username: string, path: string): string {
   const name = username.normalize('NFKC');
-  const length = countCharacters(name);
+  const length = countCharacters(name, MOST_USERNAME_CHARACTERS);
   if (length < 3 || length > MOST_USERNAME_CHARACTERS || !/^[\p{L}\p{M}\p{Nd}_.-]+$/u.test(name)) {
     throw badInput(path, 'A username has 3 to 32 letters, digits, or any of _ . -');
   }
@@ -265,20 +265,9 @@ export function checkUsername(username: string, path: string): string {
 
 /** @throws ChatError `BAD_USER_INPUT` */
 export function checkNickname(nickname: string, path: string): string {
-  const length = countCharacters(nickname.trim());
+  const length = countCharacters(nickname.trim(), 64);
   if (length < 1 || length > 64 || !isStorable(nickname)) throw badInput(path, 'A nickname has 1 to 64 characters.');
   return nickname.trim();
-}
-
-function checkEmail(email: string, path: string): string {
-  if (!isEmail(email)) throw badInput(path, 'This does not look like an e-mail address, such as name@example.org.');
-  return email;
-}
-
-/** Whether a text looks like one address, without what would make it a list, a group or a comment in a mail's head. */
-export function isEmail(text: string): boolean {
-  const part = String.raw`[^\s@\p{C}"(),:;<>[\]\\]+`;
-  return text.length <= 254 && new RegExp(`^${part}@${part}\\.${part}$`, 'u').test(text);
 }
 
 function checkSearch(search: string): string {
