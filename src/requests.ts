@@ -2,8 +2,10 @@ import {
   type DocumentNode,
   type ExecutionArgs,
   type ExecutionResult,
+  type FragmentDefinitionNode,
   getOperationAST,
   Kind,
+  type OperationDefinitionNode,
   type SelectionSetNode,
 } from 'graphql';
 import { isAsyncIterable, type Plugin } from 'graphql-yoga';
@@ -73,20 +75,42 @@ export function measureRequests({ metrics, log }: { metrics: Metrics; log: Logge
   };
 }
 
-/** The one field that a validated operation asks of the root; `several` for more of them. */
+const rootFields = new WeakMap<DocumentNode, Map<string, string>>();
+
+/**
+ * Returns the name of the only root field of a validated operation; `several` if it has more than one.
+ *
+ * Computed once per document and operation name, because traces need it for each event of a subscription.
+ */
 export function rootFieldOf(document: DocumentNode, operationName: string | null | undefined): string {
+  const operation = getOperationAST(document, operationName);
+  if (!operation) return REFUSED;
+  let ofDocument = rootFields.get(document);
+  if (!ofDocument) rootFields.set(document, (ofDocument = new Map<string, string>()));
+  const key = operation.name?.value ?? '';
+  let rootField = ofDocument.get(key);
+  if (rootField === undefined) ofDocument.set(key, (rootField = computeRootField(document, operation)));
+  return rootField;
+}
+
+function computeRootField(document: DocumentNode, operation: OperationDefinitionNode): string {
+  const fragments = new Map<string, FragmentDefinitionNode>();
+  for (const definition of document.definitions)
+    if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition);
   const names = new Set<string>();
-  function collect(selectionSet: SelectionSetNode | undefined): void {
-    for (const selection of selectionSet?.selections ?? []) {
+  function collect({ selections }: SelectionSetNode): void {
+    for (const selection of selections) {
       if (selection.kind === Kind.FIELD) names.add(selection.name.value);
       else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet);
-      else
-        for (const definition of document.definitions)
-          if (definition.kind === Kind.FRAGMENT_DEFINITION && definition.name.value === selection.name.value)
-            collect(definition.selectionSet);
+      else {
+        const fragment = fragments.get(selection.name.value);
+        // A fragment that spreads the next one twice would double the work with each level: each is visited once.
+        fragments.delete(selection.name.value);
+        if (fragment) collect(fragment.selectionSet);
+      }
     }
   }
-  collect(getOperationAST(document, operationName)?.selectionSet);
+  collect(operation.selectionSet);
   if (names.size > 1) return 'several';
   const [name = REFUSED] = names;
   return name;

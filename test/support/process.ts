@@ -8,7 +8,7 @@ import { onTestFinished } from 'vitest';
 export interface ServerProcess {
   url: string;
   /** What it has printed so far. */
-  output(): string;
+  output: () => string;
   /** Sends a signal and waits until the process has ended; answers its exit code. */
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
@@ -68,7 +68,8 @@ export async function startProgram(env: Record<string, string>): Promise<ServerP
   return server;
 }
 
-async function untilReady(child: ChildProcess): Promise<ServerProcess> {
+/** Returns when a server that was started says that it is ready. */
+export async function untilReady(child: ChildProcess): Promise<ServerProcess> {
   const output = collect(child);
   const exited = once(child, 'exit');
   const url = await new Promise<string>((resolve, reject) => {
