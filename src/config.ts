@@ -101,10 +101,10 @@ export const variables = {
     .default('on')
     .describe('Whether it is limited how much anybody does, and how fast passwords are tried: on or off.'),
   RATE_PER_USER: count(1_200, 1, 1_000_000).describe(
-    'How many points a user may use in a minute, 1 to 1000000: a query is one, a message five.',
+    'Maximum points of a signed-in user per minute, 1 to 1000000: a query is one, a message five.',
   ),
   RATE_PER_ADDRESS: count(6_000, 1, 10_000_000).describe(
-    'How many points all who come from one address may use in a minute, 1 to 10000000; signing up is 300.',
+    'Maximum points of all signed-out clients of one IPv4 address or IPv6 /64 per minute, 1 to 10000000; signing up is 300. Handshakes, sign-ins and refreshes have counters of their own, of this size.',
   ),
   TRUSTED_PROXIES: count(0, 0, 10).describe(
     'How many proxies of yours each request has passed, 0 to 10: as many addresses of X-Forwarded-For are believed.',

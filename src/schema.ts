@@ -17,7 +17,7 @@ import './viewerEvents/schema.ts';
 import { builder } from './builder.ts';
 import { type Context, requireViewer } from './context.ts';
 import { encodeId } from './ids.ts';
-import { costOf } from './limits/rates.ts';
+import { chargeMutation } from './limits/rates.ts';
 
 /** What can be done signed out; the last one is for services. Everything else wants a viewer before it looks at its input. */
 const OPEN_MUTATIONS = new Set([
@@ -38,8 +38,8 @@ export function buildSchema(): GraphQLSchema {
     const { name, resolve } = field;
     // What was read before a write must not be answered after it.
     field.resolve = async (source, args, context: Context, info) => {
-      // Each one, or ten of them in one operation would cost what one does.
-      await context.rates.charge(context, costOf(name));
+      // Per field, because one operation may have many of them.
+      await chargeMutation(context, name);
       if (!OPEN_MUTATIONS.has(name)) requireViewer(context);
       try {
         return await resolve?.(source, args, context, info);

@@ -7,10 +7,9 @@ import type { Config } from './config.ts';
 import type { ServerNode } from './context.ts';
 import { sql } from './database/database.ts';
 import { hasDemo } from './demo/seed.ts';
-import type { ChatError } from './errors.ts';
+import { ChatError } from './errors.ts';
 import { allowsOrigin, arrivalOf, createGraphQL, type GraphQL, PATH, whereFrom } from './graphql.ts';
 import { encodeId } from './ids.ts';
-import { READING } from './limits/rates.ts';
 import { answerScrape } from './metrics.ts';
 import { createNode, type NodeOptions } from './node.ts';
 import { createPage, type Page } from './page.ts';
@@ -88,11 +87,10 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
       const { origin, host } = incoming.headers;
       // Programs that are no browsers send none.
       if (origin && !allowsOrigin(config, origin, host)) return '403 Forbidden';
-      // Its address alone is charged: whose socket it will be is said later, by `connection_init`.
-      return node.rates.charge({ viewer: null, service: null, origin: whereFrom(config, incoming) }, READING).then(
-        () => null,
-        () => '429 Too Many Requests',
-      );
+      // The user is known only after `connection_init`, so the network is charged.
+      return node.rates
+        .chargeCredential({ viewer: null, service: null, origin: whereFrom(config, incoming) }, 'handshake')
+        .then(() => null, statusOf);
     },
     mask: graphql.maskOnSocket,
     async admit(authorization, incoming) {
@@ -124,6 +122,12 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
     prepare: (authorization, incoming, payload) =>
       graphql.prepare({ authorization, incoming, response: null }, payload),
   };
+}
+
+/** The status of a refused handshake. Only a client over its limit is told that it sent too much. */
+function statusOf(error: unknown): string {
+  const isLimit = error instanceof ChatError && error.code === 'RATE_LIMITED';
+  return isLimit ? '429 Too Many Requests' : '503 Service Unavailable';
 }
 
 /** A client may come back with another token after 4403, and gives up after 4401. */

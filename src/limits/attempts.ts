@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Config } from '../config.ts';
-import type { Origin } from '../context.ts';
+import type { Context, Origin } from '../context.ts';
 import { ChatError } from '../errors.ts';
 import type { HastyRedis } from '../realtime/redis.ts';
 import { networkOf } from './address.ts';
@@ -18,6 +18,12 @@ export interface Attempts {
    */
   guard<Result>(account: string, origin: Origin, work: () => Promise<Result>): Promise<Result>;
   /**
+   * Counts a change of a user's e-mail address, before the address is known to be free.
+   *
+   * @throws ChatError `RATE_LIMITED` after 5 of one user or 20 of one network within an hour
+   */
+  changeAddress(context: Pick<Context, 'viewer' | 'origin'>): Promise<void>;
+  /**
    * Counts a mail to an address, whoever has it or not.
    *
    * @throws ChatError `RATE_LIMITED` where it had its share of such mails
@@ -30,15 +36,27 @@ const FREE = 5;
 /** Failures are forgotten after a quarter of an hour: nobody is kept out of their account for longer by others. */
 const REMEMBERED_SECONDS = 15 * 60;
 const MAILS_PER_HOUR = 3;
+/** Each change may mail a stranger. */
+const ADDRESS_CHANGES_PER_HOUR = { user: 5, network: 20 };
 
 /** The attempts of one node; nothing is counted where RATE_LIMITS is off. */
 export function createAttempts(config: Config, redis: HastyRedis | null): Attempts {
   if (config.RATE_LIMITS === 'off')
-    return { guard: (_account, _origin, work) => work(), mail: () => Promise.resolve() };
+    return {
+      guard: (_account, _origin, work) => work(),
+      changeAddress: () => Promise.resolve(),
+      mail: () => Promise.resolve(),
+    };
   const account = createBrake(redis, 'account', { longestSeconds: 60, ahead: 1 });
   // Many people may share an address: that they try at once is no failure yet. RATE_PER_ADDRESS bounds what they try.
   const address = createBrake(redis, 'address', { longestSeconds: 30, ahead: 0 });
   const mails = openCounter(redis, { name: 'mails', points: MAILS_PER_HOUR, seconds: 3_600 });
+  const hour = { seconds: 3_600 };
+  const userChanges = openCounter(redis, { ...hour, name: 'changes:user', points: ADDRESS_CHANGES_PER_HOUR.user });
+  const networkChanges = openCounter(redis, {
+    ...{ ...hour, name: 'changes:network' },
+    points: ADDRESS_CHANGES_PER_HOUR.network,
+  });
 
   return {
     async guard(name, origin, work) {
@@ -60,6 +78,10 @@ export function createAttempts(config: Config, redis: HastyRedis | null): Attemp
         }
         throw error;
       }
+    },
+    async changeAddress({ viewer, origin }) {
+      if (viewer) await take(userChanges, viewer.userId, 1);
+      await take(networkChanges, networkOf(origin.ipAddress), 1);
     },
     mail: (purpose, to) => take(mails, digest(`${purpose} ${to}`), 1),
   };

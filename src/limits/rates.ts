@@ -4,61 +4,95 @@ import type { HastyRedis } from '../realtime/redis.ts';
 import { networkOf } from './address.ts';
 import { openCounter, take } from './counters.ts';
 
-/** How much anybody may do in a minute, in points. */
+/** The part of a context that says who pays. */
+export type Payer = Pick<Context, 'viewer' | 'service' | 'origin'>;
+
+/** Limits how many points a client may use in a minute. */
 export interface Rates {
   /**
-   * Charges whoever asks, and their address.
+   * Charges the signed-in user, or the network of a signed-out client. Nobody in a network can use up the points of its
+   * signed-in users. Services are not charged.
    *
    * @throws ChatError `RATE_LIMITED`
    */
-  charge(context: Pick<Context, 'viewer' | 'service' | 'origin'>, points: number): Promise<void>;
+  charge(payer: Payer, points: number): Promise<void>;
+  /**
+   * Charges a request that presents a credential, such as a handshake or a refresh token, before the credential is checked.
+   * Each kind has a counter of its own per network. Signed-out requests can therefore not keep out a client that is about
+   * to sign in.
+   *
+   * @throws ChatError `RATE_LIMITED`
+   */
+  chargeCredential(payer: Payer, kind: string): Promise<void>;
 }
 
-/** What a query costs, and to begin a subscription: they are bounded by their complexity, and change nothing. A socket too. */
+/** Points of a query and of the start of a subscription. Complexity limits their size. */
 export const READING = 1;
-/** What a mutation costs: a row or two are written, and streams are told. */
+/** Points of a mutation: it writes one or two rows and notifies streams. */
 const WRITING = 5;
 
-/** What costs more or less than other mutations, and why. */
+/** Points of mutations that cost more or less than `WRITING`. */
 export const COSTS: Readonly<Record<string, number>> = {
-  // Clients do these by themselves, for each message seen and every few seconds of typing.
+  // Clients call these without the user: for each message seen, and every few seconds of typing.
   markRead: 1,
   setTyping: 1,
-  // Four a second go on for ever: more than anybody types, and enough for a bot.
+  // 5 points allow four messages a second, indefinitely.
   sendMessage: 5,
   // These reach people who have not asked for it.
   addFriend: 20,
   addChatroomMembers: 20,
   createChatroom: 30,
-  // A password is hashed, for 20 ms and more of a core.
-  signIn: 60,
-  changePassword: 60,
-  deleteAccount: 60,
-  resetPassword: 60,
-  // An account is for ever, and a mail goes to an address that anybody may have typed.
-  signUp: 300,
-  requestPasswordReset: 300,
-  requestEmailVerification: 100,
 };
 
-/** What one root field of a mutation costs. */
-export function costOf(mutation: string): number {
-  return COSTS[mutation] ?? WRITING;
+/**
+ * Points of the expensive step of a mutation, on top of its base cost. They are charged after the input was checked, and
+ * right before the step.
+ */
+export const STEP_COSTS = {
+  /** Takes at least 20 ms of a core. */
+  hashPassword: 60,
+  /** Accounts are permanent. USERNAME_TAKEN and EMAIL_TAKEN cost the same, or names could be enumerated cheaply. */
+  createAccount: 300,
+  /** Anybody may have typed the address. */
+  mailPasswordReset: 300,
+  mailVerification: 100,
+} as const;
+
+/** Mutations that present a credential. They are charged by `chargeCredential`. */
+const CREDENTIAL_MUTATIONS = new Set(['signIn', 'signInWithIdToken', 'refreshSession', 'verifyEmail', 'resetPassword']);
+
+/**
+ * Charges the base cost of one root field of a mutation, before its input is looked at.
+ *
+ * @throws ChatError `RATE_LIMITED`
+ */
+export function chargeMutation(context: Context, mutation: string): Promise<void> {
+  return CREDENTIAL_MUTATIONS.has(mutation)
+    ? context.rates.chargeCredential(context, mutation)
+    : context.rates.charge(context, COSTS[mutation] ?? WRITING);
 }
 
-/** The rates of one node; nothing is counted where RATE_LIMITS is off. */
+/** The rates of one node. Counts nothing if RATE_LIMITS is off. */
 export function createRates(config: Config, redis: HastyRedis | null): Rates {
-  if (config.RATE_LIMITS === 'off') return { charge: () => Promise.resolve() };
+  if (config.RATE_LIMITS === 'off')
+    return { charge: () => Promise.resolve(), chargeCredential: () => Promise.resolve() };
   const minute = { seconds: 60, rememberRefusals: true };
   const perUser = openCounter(redis, { ...minute, name: 'user', points: config.RATE_PER_USER });
-  const perAddress = openCounter(redis, { ...minute, name: 'address', points: config.RATE_PER_ADDRESS });
+  const perNetwork = openCounter(redis, { ...minute, name: 'network', points: config.RATE_PER_ADDRESS });
+  const credentials = openCounter(redis, { ...minute, name: 'credential', points: config.RATE_PER_ADDRESS });
+
+  async function charge({ viewer, service, origin }: Payer, points: number): Promise<void> {
+    // Service tokens are issued by the operator.
+    if (service) return;
+    if (viewer) await take(perUser, viewer.userId, points);
+    else await take(perNetwork, networkOf(origin.ipAddress), points);
+  }
+
   return {
-    async charge({ viewer, service, origin }, points) {
-      // Services are ours: their tokens are made on the server.
-      if (service) return;
-      // First the user's own: what is refused to them must not cost those who share their address.
-      if (viewer) await take(perUser, viewer.userId, points);
-      await take(perAddress, networkOf(origin.ipAddress), points);
+    charge,
+    async chargeCredential(payer, kind) {
+      if (payer.viewer || payer.service) await charge(payer, WRITING);
+      else await take(credentials, `${kind} ${networkOf(payer.origin.ipAddress)}`, 1);
     },
   };
 }

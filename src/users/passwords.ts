@@ -6,6 +6,7 @@ import { type Database, sql } from '../database/database.ts';
 import type { MailPurpose } from '../database/generated/enums.ts';
 import { badInput, ChatError } from '../errors.ts';
 import { type Jobs, queueMail } from '../jobs.ts';
+import { STEP_COSTS } from '../limits/rates.ts';
 import { emailKey } from '../text/email.ts';
 import { requireUser } from './users.ts';
 
@@ -45,7 +46,8 @@ export async function requirePassword(context: Context, password: string | null)
   const [account] = await context.database.query<{ passwordHash: string | null }>(sql`
     SELECT password_hash AS "passwordHash" FROM users WHERE id = ${userId}::uuid`);
   const passwordHash = account?.passwordHash ?? null;
-  await context.attempts.guard(`viewer ${userId}`, context.origin, async () => {
+  await context.rates.charge(context, STEP_COSTS.hashPassword);
+  await context.attempts.guard(`viewer:${userId}`, context.origin, async () => {
     const fits = passwordHash === null ? password === null : await context.passwords.fits(password ?? '', passwordHash);
     if (!fits) throw wrongPassword();
   });
@@ -66,6 +68,7 @@ export async function requestEmailVerification(context: Context): Promise<void> 
   const { emailKey, emailVerifiedAt } = await requireUser(context, userId);
   if (emailKey === null) throw badInput('input.email', 'There is no address to verify. Set one with updateProfile.');
   if (emailVerifiedAt) throw new ChatError('CONFLICT', 'The address is verified already.');
+  await context.rates.charge(context, STEP_COSTS.mailVerification);
   await context.attempts.mail('VERIFY_EMAIL', emailKey);
   await queueMail(context.database.query, { userId, purpose: 'VERIFY_EMAIL' });
 }
@@ -88,8 +91,10 @@ export async function verifyEmail(context: Context, token: string): Promise<void
 /** Mails a token by which a new password can be set. Whether anyone has the address is told to nobody but its reader. */
 export async function requestPasswordReset(context: Context, email: string): Promise<void> {
   const key = emailKey(email.trim());
+  // Nobody has such an address, which every client can see for itself.
   if (key === null) return;
-  // Before it is looked up: an address that nobody has is counted alike.
+  await context.rates.charge(context, STEP_COSTS.mailPasswordReset);
+  // Before the lookup, so that an unknown address is counted alike.
   await context.attempts.mail('RESET_PASSWORD', key);
   const user = await context.database.prisma.user.findUnique({ where: { emailKey: key }, select: { id: true } });
   if (user) await queueMail(context.database.query, { userId: user.id, purpose: 'RESET_PASSWORD' });
@@ -102,6 +107,8 @@ export async function requestPasswordReset(context: Context, email: string): Pro
  */
 export async function resetPassword(context: Context, token: string, password: string): Promise<void> {
   checkPassword(password, 'input.newPassword');
+  // A token of 256 bits cannot be guessed, and each of the few mailed ones is good for one hash.
+  await requireToken(context.database, token, 'RESET_PASSWORD');
   const passwordHash = await context.passwords.hash(password);
   await context.database.transaction(async (query) => {
     const { userId, emailKey } = await useToken(query, token, 'RESET_PASSWORD');
@@ -113,6 +120,14 @@ export async function resetPassword(context: Context, token: string, password: s
     await query(sql`DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid AND purpose = 'RESET_PASSWORD'`);
   });
   context.sweep.announce();
+}
+
+/** @throws ChatError `BAD_USER_INPUT` for a token that is used or too old */
+async function requireToken({ query }: Database, token: string, purpose: MailPurpose): Promise<void> {
+  const found = await query(sql`
+    SELECT FROM mail_tokens
+      WHERE hash = ${hashToken(token.trim())} AND purpose = ${purpose}::"MailPurpose" AND expires_at > now()`);
+  if (found.length === 0) throw usedToken();
 }
 
 async function useToken(

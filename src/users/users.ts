@@ -7,8 +7,9 @@ import { Prisma, type Session, type User } from '../database/generated/client.ts
 import type { FriendPolicy } from '../database/generated/enums.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { queueMail } from '../jobs.ts';
+import { STEP_COSTS } from '../limits/rates.ts';
 import { createLoader } from '../loader.ts';
-import { checkEmail, emailKey, isEmail } from '../text/email.ts';
+import { checkEmail, emailKey } from '../text/email.ts';
 import { countCharacters, isStorable } from '../text/text.ts';
 
 export interface SignUp {
@@ -26,33 +27,44 @@ export interface SignUp {
  */
 export async function signUp(context: Context, input: SignUp): Promise<SignedIn> {
   if (input.cookie) requireCookies(context);
-  if (input.email != null && isEmail(input.email)) await context.attempts.mail('VERIFY_EMAIL', emailKey(input.email) ?? '');
-  return startSession(context, await makeAccount(context, input), input.cookie);
+  const account = await makeAccount(context, input, {
+    beforeHash: () => context.rates.charge(context, STEP_COSTS.createAccount),
+    beforeMail: (key) => context.attempts.mail('VERIFY_EMAIL', key),
+  });
+  return startSession(context, account, input.cookie);
 }
 
 /**
  * Makes an account. An address is sent a mail that proves it.
  *
+ * @param limits called before the steps that a stranger must not get for free: after the input was checked, and after the
+ *   address was found free. An error that they throw makes no account.
  * @throws ChatError `BAD_USER_INPUT`, `USERNAME_TAKEN`, `EMAIL_TAKEN`
  */
 export async function makeAccount(
   { database, passwords }: Pick<Context, 'database' | 'passwords'>,
   input: Omit<SignUp, 'cookie'>,
+  limits?: { beforeHash: () => Promise<void>; beforeMail: (key: string) => Promise<void> },
 ): Promise<Account> {
   const username = checkUsername(input.username, 'input.username');
   const nickname = input.nickname == null ? username : checkNickname(input.nickname, 'input.nickname');
   const email = input.email == null ? null : checkEmail(input.email, 'input.email');
   checkPassword(input.password, 'input.password');
 
+  await limits?.beforeHash();
   const passwordHash = await passwords.hash(input.password);
   const usernameKey = nameKey(username);
+  const key = email && emailKey(email);
   const user = await database.transaction(async (query) => {
     // ON CONFLICT finds what a twin committed meanwhile; which of the two keys was taken is asked afterwards.
     const [made] = await query<Account>(sql`
       INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, password_hash)
-        VALUES (${username}, ${usernameKey}, ${nickname}, ${nameKey(nickname)}, ${email}, ${email && emailKey(email)}, ${passwordHash})
+        VALUES (${username}, ${usernameKey}, ${nickname}, ${nameKey(nickname)}, ${email}, ${key}, ${passwordHash})
         ON CONFLICT DO NOTHING RETURNING id, password_hash AS "passwordHash"`);
-    if (made && email) await queueMail(query, { userId: made.id, purpose: 'VERIFY_EMAIL' });
+    if (made && key !== null) {
+      await limits?.beforeMail(key);
+      await queueMail(query, { userId: made.id, purpose: 'VERIFY_EMAIL' });
+    }
     return made;
   });
   if (user) return user;
@@ -73,7 +85,10 @@ export async function signIn(
   { usernameOrEmail, password, cookie }: { usernameOrEmail: string; password: string; cookie: boolean },
 ): Promise<SignedIn> {
   const key = nameKey(usernameOrEmail.trim());
-  const user = await context.attempts.guard(key, context.origin, () => findByPassword(context, key, password));
+  await context.rates.charge(context, STEP_COSTS.hashPassword);
+  const user = await context.attempts.guard(`account:${key}`, context.origin, () =>
+    findByPassword(context, key, password),
+  );
   return startSession(context, user, cookie);
 }
 
@@ -178,7 +193,11 @@ export async function updateProfile(context: Context, change: ProfileChange): Pr
   if (change.email !== undefined) {
     const email = change.email === null ? null : checkEmail(change.email, 'input.email');
     const key = email && emailKey(email);
-    if (key !== null) await context.attempts.mail('VERIFY_EMAIL', key);
+    if (key !== null) {
+      // Before the address is looked up: EMAIL_TAKEN tells who has an account.
+      await context.rates.charge(context, STEP_COSTS.mailVerification);
+      await context.attempts.changeAddress(context);
+    }
     set.push(sql`
       email = ${email}, email_key = ${key}, email_verified_at = CASE WHEN email_key = ${key} THEN email_verified_at END`);
   }
@@ -188,10 +207,14 @@ export async function updateProfile(context: Context, change: ProfileChange): Pr
   if (set.length === 0) return;
   await context.database
     .transaction(async (query) => {
-      const [user] = await query<{ isUnproved: boolean }>(sql`
+      const [user] = await query<{ unproved: string | null }>(sql`
         UPDATE users SET ${join(set)}, updated_at = now() WHERE id = ${userId}::uuid
-          RETURNING email IS NOT NULL AND email_verified_at IS NULL AS "isUnproved"`);
-      if (change.email != null && user?.isUnproved) await queueMail(query, { userId, purpose: 'VERIFY_EMAIL' });
+          RETURNING CASE WHEN email_verified_at IS NULL THEN email_key END AS unproved`);
+      if (change.email != null && user?.unproved != null) {
+        // Only now is the address known to be free. Nobody can use up the mails of another user's address.
+        await context.attempts.mail('VERIFY_EMAIL', user.unproved);
+        await queueMail(query, { userId, purpose: 'VERIFY_EMAIL' });
+      }
     })
     .catch((error: unknown) => {
       // Of what changes here, only the address is unique.

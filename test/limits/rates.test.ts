@@ -2,12 +2,18 @@ import { buildSchema } from '../../src/schema.ts';
 import { describe, expect, test } from 'vitest';
 import { addressOf, networkOf } from '../../src/limits/address.ts';
 import { COSTS } from '../../src/limits/rates.ts';
-import { connect, type GraphQLResult, handshake, type Person, request, signUp } from '../support/client.ts';
+import { connect, type GraphQLResult, handshake, PASSWORD, type Person, request, signUp } from '../support/client.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
 import { MESSAGE_ADDED, SEND, send, world } from '../support/world.ts';
 
 const QUERY = '{ viewer { id } }';
+const SIGN_UP = `mutation ($name: String!, $password: String!) {
+  signUp(input: { username: $name, password: $password }) { accessToken }
+}`;
+const REFRESH = `mutation ($token: String!) {
+  refreshSession(input: { refreshToken: $token }) { accessToken refreshToken }
+}`;
 const bearer = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
 const codes = ({ errors }: GraphQLResult) => (errors ?? []).map((error) => error.extensions.code);
 
@@ -72,29 +78,59 @@ describe('each field of a mutation is charged', () => {
   });
 });
 
-test('who is signed out is counted by address, and so are attempts that are refused', async () => {
+test('signed-out clients share the points of their network, refused operations included', async () => {
   const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '640' } });
   await signUp(url, 'ann');
   await signUp(url, 'ben');
-  const third = () =>
-    request(url, `mutation { signUp(input: { username: "cem", password: "correct horse" }) { accessToken } }`);
   const socket = connect(url);
   expect(codes(await socket.ask(QUERY))).toEqual([]);
-  expect(codes(await third())).toEqual(['RATE_LIMITED']);
+  expect(codes(await request(url, SIGN_UP, { name: 'cem', password: PASSWORD }))).toEqual(['RATE_LIMITED']);
   expect(codes(await socket.ask(QUERY))).toEqual(['RATE_LIMITED']);
-  // Without a token nobody is asked for more than their address.
+  // A mutation that needs a user is charged before it is refused.
   const other = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '9' } });
   const nobody = () => request(other.url, SEND, { input: { chatroomId: 'x', body: 'x' } });
   expect(codes(await nobody())).toEqual(['UNAUTHENTICATED']);
   expect(codes(await nobody())).toEqual(['RATE_LIMITED']);
 });
 
-test('a handshake costs its address one: one too many is refused with 429, before anything is said', async () => {
+describe('a network whose signed-out points are spent', () => {
+  test('still serves its signed-in users, handshakes, refreshes and sign-outs', async () => {
+    const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '320' } });
+    const ann = await signUp(url, 'ann');
+    while (codes(await request(url, QUERY)).length === 0);
+    expect(codes(await request(url, QUERY))).toEqual(['RATE_LIMITED']);
+    await ann.ask(QUERY);
+    expect(codes(await ann.connect().ask(QUERY))).toEqual([]);
+    expect(await handshake(url)).toBe(101);
+    const refreshed = await request(url, REFRESH, { token: ann.refreshToken });
+    expect(codes(refreshed)).toEqual([]);
+    const { accessToken } = refreshed.data.refreshSession;
+    expect(codes(await request(url, 'mutation { signOut { ok } }', {}, bearer({ ...ann, accessToken })))).toEqual([]);
+  });
+
+  test('is not spent by refused input', async () => {
+    const { url } = await startTestServer({ env: { RATE_LIMITS: 'on' } });
+    const many = Array.from(
+      { length: 14 },
+      (_, i) => `a${i}: signUp(input: { username: "x", password: "x" }) { accessToken }`,
+    );
+    for (let i = 0; i < 5; i += 1)
+      expect(new Set(codes(await request(url, `mutation { ${many.join(' ')} }`)))).toEqual(new Set(['BAD_USER_INPUT']));
+    await signUp(url, 'ann');
+  });
+});
+
+test('a network has a counter of its own for handshakes, and is refused with 429', async () => {
   const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '3' } });
   for (let i = 0; i < 3; i += 1) expect(await handshake(url)).toBe(101);
   expect(await handshake(url)).toBe(429);
-  // What asks over HTTP shares the count.
-  expect(codes(await request(url, QUERY))).toEqual(['RATE_LIMITED']);
+  expect(codes(await request(url, QUERY))).toEqual([]);
+});
+
+test('a rate limiter that fails does not blame the client', async () => {
+  const { url, node } = await startTestServer();
+  node.rates.chargeCredential = () => Promise.reject(new Error('The counter is broken.'));
+  expect(await handshake(url)).toBe(503);
 });
 
 test('X-Forwarded-For counts as far as proxies are trusted, for sessions too', async () => {
