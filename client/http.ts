@@ -30,12 +30,19 @@ export type Request = (query: string, variables: object, options?: RequestOption
 
 /** The server takes at most 10 s for an operation. */
 const TIMEOUT_MS = 20_000;
+/** A lost answer to `refreshSession` must be noticed early enough to ask again while the server accepts the same token. */
+const REFRESH_TIMEOUT_MS = 4_000;
 /** What fails on the server so many times in a row will not succeed by itself. */
 const MOST_FAILURES = 5;
 
 /** Sends operations over HTTP. */
 export function createRequest({ url, session, fetch, closed }: HttpOptions): Request {
-  async function ask(body: string, token: string | null, signals: readonly AbortSignal[]): Promise<Result<unknown>> {
+  async function ask(
+    body: string,
+    token: string | null,
+    signals: readonly AbortSignal[],
+    timeoutMs = TIMEOUT_MS,
+  ): Promise<Result<unknown>> {
     const headers = {
       'content-type': 'application/json',
       accept: 'application/graphql-response+json, application/json',
@@ -43,7 +50,7 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
     };
     let status = 0;
     try {
-      const result = await within(TIMEOUT_MS, signals, async (signal): Promise<unknown> => {
+      const result = await within(timeoutMs, signals, async (signal): Promise<unknown> => {
         const response = await fetch(url, { method: 'POST', headers, body, signal });
         status = response.status;
         return response.json();
@@ -65,9 +72,10 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
   ): Promise<Result<unknown>> {
     const body = JSON.stringify({ query, variables });
     const token = await session.token();
-    const result = await ask(body, token.value, signals);
     // The refreshing itself may be done with this client: it must not wait for itself.
-    if (!isRefused(result) || /\brefreshSession\b/.test(query)) return result;
+    if (/\brefreshSession\b/.test(query)) return ask(body, token.value, signals, REFRESH_TIMEOUT_MS);
+    const result = await ask(body, token.value, signals);
+    if (!isRefused(result)) return result;
     if (!(await session.renew(token))) return result;
     return ask(body, (await session.token()).value, signals);
   }

@@ -11,6 +11,8 @@ export interface Jobs {
   clear_chatroom: { chatroomId: string };
   /** Finishes what `deleteAccount` has begun. */
   delete_account: { userId: string };
+  /** Ends sessions whose refresh token has expired; every five minutes. */
+  end_sessions: object;
   /** Clears away what is too old; each hour. */
   prune: object;
   /** Finds who is to be told of a message; queued by `send_message` itself. */
@@ -81,7 +83,7 @@ export async function startJobs(options: {
     noHandleSignals: true,
     logger: workerLogger(options.log),
     taskList,
-    crontab: '23 * * * * prune',
+    crontab: '23 * * * * prune\n*/5 * * * * end_sessions',
   });
   return async () => {
     await runner.stop();

@@ -1,6 +1,7 @@
 import { createPasswords } from './auth/passwords.ts';
 import { createOpenIdProvider } from './auth/openid.ts';
-import { authenticate, createSessionFinder, originOf, pruneTokens } from './auth/sessions.ts';
+import { endExpiredSessions, pruneSessions } from './auth/expiry.ts';
+import { authenticate, createSessionFinder, originOf } from './auth/sessions.ts';
 import { createAccessTokens } from './auth/tokens.ts';
 import { createSessionWatch } from './auth/watch.ts';
 import { createBlockers } from './blocks/blockers.ts';
@@ -87,6 +88,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       send_mail: (job) => sendMail({ database, mailer, publicUrl }, job),
       clear_chatroom: (job) => clearChatroom({ database }, job),
       delete_account: (job) => finishDeletion({ database, sweep, tails, bus }, job),
+      end_sessions: () => endExpiredSessions(database),
       prune: () => prune(database, config.LOG_DAYS),
       push_message: (job) => pushMessage({ database, presence }, job),
       push_device: (job) => pushDevice({ database, push }, job),
@@ -124,7 +126,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
 
 async function prune(database: Database, days: number): Promise<void> {
   await pruneLog(database, days);
-  await pruneTokens(database);
+  await pruneSessions(database);
 }
 
 function createPushing(config: Config): Pushing {

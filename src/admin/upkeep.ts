@@ -1,4 +1,4 @@
-import { pruneTokens } from '../auth/sessions.ts';
+import { pruneSessions } from '../auth/expiry.ts';
 import { sql } from '../database/database.ts';
 import { pruneLog } from '../realtime/log.ts';
 import type { Command } from './admin.ts';
@@ -10,11 +10,11 @@ const BATCH = 10_000;
 export const upkeepCommands: Record<string, Command> = {
   prune: {
     words: [],
-    help: 'Clears away what is too old, as a node does each hour: events of rooms older than LOG_DAYS, and tokens that have run out. Messages stay.',
+    help: 'Deletes what is too old, as a node does each hour: events of rooms older than LOG_DAYS, expired tokens, and sessions that ended 90 days ago. Messages stay.',
     async run({ open, config }) {
       const database = await open();
       await pruneLog(database, config.LOG_DAYS);
-      await pruneTokens(database);
+      await pruneSessions(database);
       return `Cleared away what is older than ${config.LOG_DAYS} days.`;
     },
   },

@@ -11,7 +11,8 @@ import {
   resetPassword,
   verifyEmail,
 } from '../users/passwords.ts';
-import { refreshSession, revokeSession, type SignedIn, signOut } from './sessions.ts';
+import { refreshSession } from './refreshing.ts';
+import { revokeSession, type SignedIn, signOut } from './sessions.ts';
 
 const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
   description: 'The tokens of a session, and whose it is.',
@@ -28,7 +29,7 @@ const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
     refreshToken: t.exposeString('refreshToken', {
       nullable: true,
       description:
-        'Good for one `refreshSession` within 30 days. Using it a second time ends the session. Null in cookie mode, where it is an HttpOnly cookie.',
+        'Valid for one `refreshSession` within 30 days. Using it again more than 10 s later ends the session. Null in cookie mode, where it is an HttpOnly cookie.',
     }),
   }),
 });
@@ -89,7 +90,8 @@ builder.mutationFields((t) => ({
   refreshSession: t.field({
     type: AuthPayload,
     nullable: true,
-    description: 'Trades a refresh token for new tokens. Fails with `UNAUTHENTICATED` where it is not good any more.',
+    description:
+      'Exchanges a refresh token for new tokens of the same session. For 10 s the token just replaced is accepted again, in case the answer was lost; later it ends the session. Fails with `UNAUTHENTICATED` if the token is not valid any more.',
     args: { input: t.arg({ type: RefreshSessionInput, required: true, description: 'The refresh token.' }) },
     resolve: (_, { input }, context) => refreshSession(context, input.refreshToken ?? null),
   }),

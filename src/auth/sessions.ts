@@ -1,11 +1,10 @@
 import type { Context, Origin, ServerNode } from '../context.ts';
 import { requireViewer } from '../context.ts';
 import { type Database, type Sql, sql } from '../database/database.ts';
-import type { Session } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { createTogether } from '../together.ts';
 import { findService, isServiceToken } from './services.ts';
-import { type AccessClaims, bearerToken, createRefreshToken, hashToken } from './tokens.ts';
+import { type AccessClaims, bearerToken, createRefreshToken } from './tokens.ts';
 
 /** What a client gets when it signs in, and each time it refreshes. */
 export interface SignedIn {
@@ -77,14 +76,20 @@ export interface Account {
 export async function startSession(context: Context, user: Account, cookie = false): Promise<SignedIn> {
   const { userAgent, ipAddress } = context.origin;
   if (cookie) requireCookies(context);
-  const [session] = await context.database.query<Pick<Session, 'id' | 'userId'>>(sql`
-    INSERT INTO sessions (user_id, user_agent, ip_address)
-      SELECT id, ${userAgent}, ${ipAddress} FROM users
-        WHERE id = ${user.id}::uuid AND password_hash IS NOT DISTINCT FROM ${user.passwordHash} AND suspended_at IS NULL
-        FOR SHARE
-      RETURNING id, user_id AS "userId"`);
+  const { token, hash, expiresAt } = createRefreshToken();
+  const [session] = await context.database.query<StoredSession>(sql`
+    WITH session AS (
+      INSERT INTO sessions (user_id, user_agent, ip_address)
+        SELECT id, ${userAgent}, ${ipAddress} FROM users
+          WHERE id = ${user.id}::uuid AND password_hash IS NOT DISTINCT FROM ${user.passwordHash} AND suspended_at IS NULL
+          FOR SHARE
+        RETURNING id, user_id
+    ), token AS (
+      INSERT INTO refresh_tokens (hash, session_id, expires_at) SELECT ${hash}, id, ${expiresAt}::timestamptz FROM session
+    )
+    SELECT id, user_id AS "userId", flushed_snapshot()::text AS floor FROM session`);
   if (!session) throw await whyNot(context.database, user.id);
-  return issueTokens(context, session, cookie);
+  return issueTokens(context, session, token, cookie);
 }
 
 /** Told only to who has shown that the account is theirs. */
@@ -102,35 +107,6 @@ export function requireCookies(context: Context): NonNullable<Context['cookies']
   if (!context.cookies.mayKeep)
     throw badInput('input.cookie', 'Cookies are set for pages of this server or of ALLOWED_ORIGINS, which send JSON.');
   return context.cookies;
-}
-
-/**
- * Trades a refresh token for new tokens.
- *
- * @param given null for the one in the cookie
- * @throws ChatError `UNAUTHENTICATED` for a token that is unknown, too old, or of an ended session. A token
- *   that comes a second time has been stolen from one of the two who sent it: the session ends for both.
- */
-export async function refreshSession(context: Context, given: string | null): Promise<SignedIn> {
-  const refreshToken = given ?? context.cookies?.refreshToken;
-  if (!refreshToken) throw badInput('input.refreshToken', 'Send the refresh token of the session, or its cookie.');
-  const hash = hashToken(refreshToken);
-  const { database, log } = context;
-  const [session] = await database.query<Session>(sql`
-    WITH used AS (
-      UPDATE refresh_tokens SET used_at = now()
-        WHERE hash = ${hash} AND used_at IS NULL AND expires_at > now() RETURNING session_id
-    )
-    UPDATE sessions SET last_seen_at = now() FROM used
-      WHERE id = used.session_id AND ended_at IS NULL RETURNING id, user_id AS "userId"`);
-  if (session) return issueTokens(context, session, given === null);
-
-  const [ended] = await database.query<{ id: string }>(sql`
-    UPDATE sessions SET ended_at = now() FROM refresh_tokens t
-      WHERE t.hash = ${hash} AND t.used_at IS NOT NULL AND id = t.session_id AND ended_at IS NULL RETURNING id`);
-  if (ended) context.sweep.announce();
-  if (ended) log.warn({ sessionId: ended.id }, 'A refresh token was used twice; its session has ended.');
-  throw new ChatError('UNAUTHENTICATED', 'This refresh token is not good any more. Sign in again.');
 }
 
 /** Ends the session of this operation's token, with its sockets and streams. */
@@ -160,35 +136,33 @@ export async function endSessions(query: Database['query'], condition: Sql): Pro
   await query(sql`UPDATE sessions SET ended_at = now() WHERE ended_at IS NULL AND ${condition}`);
 }
 
-/** Clears away tokens that have run out: they prove nothing any more, not even theft. */
-export async function pruneTokens({ query }: Pick<Database, 'query'>): Promise<void> {
-  await query(sql`DELETE FROM refresh_tokens WHERE expires_at < now()`);
-  await query(sql`DELETE FROM mail_tokens WHERE expires_at < now()`);
-}
-
 /** Where a request comes from, cut to what is worth keeping. */
 export function originOf(ipAddress: string | undefined, userAgent: string | null | undefined): Origin {
   return { ipAddress: ipAddress ?? null, userAgent: userAgent?.slice(0, 300) ?? null };
 }
 
-async function issueTokens(
+/** A session as it was just stored. */
+export interface StoredSession {
+  id: string;
+  userId: string;
+  /** The snapshot of the statement that stored it; see `RoomCursor.floor`. */
+  floor: string;
+}
+
+/** Signs an access token for a session whose refresh token is stored, and makes its user the viewer of this operation. */
+export async function issueTokens(
   context: Context,
-  session: Pick<Session, 'id' | 'userId'>,
+  session: StoredSession,
+  refreshToken: string,
   cookie: boolean,
 ): Promise<SignedIn> {
-  const { token: refreshToken, hash, expiresAt } = createRefreshToken();
-  const [access, [stored]] = await Promise.all([
-    context.accessTokens.sign(session.userId, session.id),
-    context.database.query<{ floor: string }>(sql`
-      INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (${hash}, ${session.id}::uuid, ${expiresAt})
-        RETURNING flushed_snapshot()::text AS floor`),
-  ]);
-  // What follows in this operation is asked by the user who has just signed in, and remembers nothing of before.
+  const access = await context.accessTokens.sign(session.userId, session.id);
+  // The rest of this operation runs as the user who has just signed in, without what was cached for anybody before.
   Object.assign(context, {
     viewer: { userId: session.userId, sessionId: session.id, expiresAt: access.expiresAt },
     service: null,
     rejected: null,
-    floor: stored?.floor,
+    floor: session.floor,
     cache: {},
   } satisfies Partial<Context>);
   if (cookie) requireCookies(context).keep(access.token, refreshToken);

@@ -1,3 +1,4 @@
+import { isActive } from '../auth/expiry.ts';
 import { hashToken } from '../auth/tokens.ts';
 import { type Context, requireViewer, type ServerNode } from '../context.ts';
 import { type Database, sql } from '../database/database.ts';
@@ -122,7 +123,7 @@ export async function pushMessage(
   const devices = await database.query<{ id: string; userId: string }>(sql`
     SELECT d.id, d.user_id AS "userId"
       FROM messages m JOIN members v ON v.chatroom_id = m.chatroom_id JOIN push_devices d ON d.user_id = v.user_id
-        JOIN sessions s ON s.id = d.session_id AND s.ended_at IS NULL
+        JOIN sessions s ON s.id = d.session_id AND ${isActive(sql`s`)}
       WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ${number} AND ${concerns}`);
   const online = await presence.online([...new Set(devices.map((device) => device.userId))]);
   const away = devices.filter((device) => !online.has(device.userId));
@@ -164,7 +165,7 @@ async function findNews(database: Database, { deviceId, chatroomId, number }: Jo
     body: string;
   }>(sql`
     SELECT d.user_id AS "userId", d.platform, d.token, c.name, s.nickname, left(m.body, ${MOST_SHOWN}::int) AS body
-      FROM push_devices d JOIN sessions live ON live.id = d.session_id AND live.ended_at IS NULL
+      FROM push_devices d JOIN sessions live ON live.id = d.session_id AND ${isActive(sql`live`)}
       JOIN members v ON v.user_id = d.user_id
       JOIN messages m ON m.chatroom_id = v.chatroom_id JOIN chatrooms c ON c.id = m.chatroom_id
       LEFT JOIN users s ON s.id = m.sender_id

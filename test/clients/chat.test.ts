@@ -7,6 +7,7 @@ import { CREATE_CHATROOM, send, world } from '../support/world.ts';
 import { bodies, chatOf, sendAll } from './chatOf.ts';
 import { ANYWHERE, CURSOR, EVENTS, MESSAGE_ADDED } from './documents.ts';
 import { expiring, REFRESH } from './expiring.ts';
+import { startLosing } from './losing.ts';
 import { startRestarting } from './restarting.ts';
 
 const SIGN_OUT = 'mutation { signOut { ok } }';
@@ -248,6 +249,41 @@ describe('the session of the chat client', () => {
     expect(names.map(({ viewer }) => viewer.user.username)).toEqual(Array.from({ length: 5 }, () => 'ben'));
     expect(refreshed).toBe(2);
   });
+
+  test.for(['reset', 'silence'] as const)(
+    'survives a lost answer to refreshSession (%s)',
+    { timeout: 60_000 },
+    async (fate) => {
+      const server = await startTestServer();
+      const { ann, ben, room } = await world(server);
+      const network = await startLosing(server.url, /refreshSession/, fate);
+      const { seen, onState } = states();
+      let { refreshToken } = ben;
+      let accessToken = await expiring(ben, 2);
+      const chat = chatOf(ben.at(network.url), {
+        getAccessToken: () => accessToken,
+        onState,
+        async refresh() {
+          const { refreshSession } = await chat.execute(REFRESH, { input: { refreshToken } });
+          ({ accessToken, refreshToken } = refreshSession);
+          return accessToken;
+        },
+      });
+      const stream = chat.subscribe(MESSAGE_ADDED, { room });
+      await expect.poll(() => server.node.open.streams).toBe(1);
+      await expect.poll(() => network.lost(), { timeout: 30_000 }).toBe(1);
+      await send(ann, room, 'one');
+      expect((await stream.next()).value.messageAdded.message.body).toBe('one');
+      expect(seen.map(([state]) => state)).not.toContain('signed-out');
+      expect((await ben.on({ accessToken, refreshToken }).ask('{ viewer { user { username } } }')).viewer.user).toEqual(
+        {
+          username: 'ben',
+        },
+      );
+      const rest = await request(server.url, REFRESH, { input: { refreshToken } });
+      expect(rest.errors).toBeUndefined();
+    },
+  );
 
   test('a session that has ended ends the stream, and the state says signed-out', async () => {
     const server = await startTestServer();
