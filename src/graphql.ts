@@ -27,6 +27,7 @@ import type { Tally } from './counts.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import { createUuid } from './ids.ts';
 import { addressOf } from './limits/address.ts';
+import { createDocumentCache } from './limits/documentCache.ts';
 import { chargeReading, endInTime, limitBodies, refuseForms, trustDocuments } from './limits/plugins.ts';
 import { limitQueries } from './limits/queries.ts';
 import { within } from './limits/time.ts';
@@ -61,6 +62,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
   const { isOpen, mask } = openness(config, node);
   const trust = config.PERSISTED_ONLY === undefined ? null : readTrustedDocuments(config.PERSISTED_ONLY, schema);
   const ms = config.EXECUTION_SECONDS * 1_000;
+  const documents = createDocumentCache();
   const yoga = createYoga<Transport, Operation>({
     schema,
     graphqlEndpoint: PATH,
@@ -74,6 +76,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
     extraParamNames: trust ? ['documentId'] : [],
     graphiql: isOpen(config.GRAPHIQL) ? () => graphiqlOptions(node) : false,
     renderGraphiQL,
+    parserAndValidationCache: documents.options,
     maskedErrors: { maskError: mask },
     context: (transport) => createOperation(node, arrivalOf(config, transport)),
     plugins: [
@@ -82,6 +85,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
       refuseForms,
       limitBodies(config.MAX_BODY_KB * 1_024),
       ...(trust ? [trustDocuments(trust)] : []),
+      documents.plugin,
       limitQueries(config, isOpen(config.INTROSPECTION)),
       chargeReading(mask),
       rereadQueries,

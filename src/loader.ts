@@ -5,6 +5,9 @@ import type { Context } from './context.ts';
  * Makes a function that finds one thing by its key, and asks for all that are wanted at the same moment in
  * one statement. What was found is remembered for one operation, until it writes.
  *
+ * Each context has its own loader, also where two share a cache: a context that notes reads of its viewer must not be
+ * given what `load` read through the one that does not note them, see `observeViewer`.
+ *
  * @param load answers what exists of the keys and the viewer may see, in any order
  * @param keyOf the key of what was loaded
  */
@@ -12,15 +15,17 @@ export function createLoader<Value>(
   load: (context: Context, keys: readonly string[]) => Promise<Value[]>,
   keyOf: (value: Value) => string,
 ): (context: Context, key: string) => Promise<Value | null> {
-  const loaders = new WeakMap<object, DataLoader<string, Value | null>>();
+  const caches = new WeakMap<object, WeakMap<Context, DataLoader<string, Value | null>>>();
   return (context, key) => {
-    let loader = loaders.get(context.cache);
+    let loaders = caches.get(context.cache);
+    if (!loaders) caches.set(context.cache, (loaders = new WeakMap()));
+    let loader = loaders.get(context);
     if (!loader) {
       loader = new DataLoader(async (keys: readonly string[]) => {
         const found = new Map((await load(context, keys)).map((value) => [keyOf(value), value]));
         return keys.map((wanted) => found.get(wanted) ?? null);
       });
-      loaders.set(context.cache, loader);
+      loaders.set(context, loader);
     }
     return loader.load(key);
   };

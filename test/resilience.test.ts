@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 import { pino } from 'pino';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import WebSocket from 'ws';
 import { requireMembership } from '../src/chatrooms/chatrooms.ts';
 import { type Sql, sql } from '../src/database/database.ts';
@@ -132,6 +132,38 @@ describe('what goes wrong at one end of a connection', () => {
     await expect.poll(() => send(ann, room, 'still there').catch(() => null)).not.toBeNull();
     expect((await stream.next()).message.body).toBe('still there');
     expect(crashes).toEqual([]);
+  });
+
+  test.each([
+    ['viewerEvents', 'subscription { viewerEvents { __typename } }'],
+    ['presenceChanged', 'subscription { presenceChanged { user { id } } }'],
+    ['typingChanged', 'subscription ($room: ID!) { typingChanged(chatroomId: $room) { typing } }'],
+    ['messageSeen', 'subscription ($room: ID) { messageSeen(chatroomId: $room) { message { id } } }'],
+  ])('%s whose sources fail while it starts leaves no mailbox', async (_, query) => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    server.node.bus.listen = () => Promise.reject(new Error('planted'));
+    const stream = ann.connect().subscribe(query, { room });
+    expect(await stream.ended).toMatchObject([{ extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
+    expect([server.node.open.mailboxes, server.node.open.followers, server.node.open.streams]).toEqual([0, 0, 0]);
+  });
+
+  test('a listener of the sweep that fails does not hide the sweep from the others', async () => {
+    const lines: string[] = [];
+    const server = await startTestServer({ log: pino({ level: 'error' }, { write: (line) => lines.push(line) }) });
+    const { ann } = await world(server);
+    const { sessionId } = await server.node.accessTokens.verify(ann.accessToken);
+    const failed = vi.fn(() => {
+      throw new Error('planted');
+    });
+    onTestFinished(server.node.sweep.listen(failed));
+    let heard = false;
+    onTestFinished(server.node.sweep.listen(({ ended }) => (heard ||= ended.includes(sessionId))));
+    await ann.ask('mutation { signOut { ok } }');
+    await expect.poll(() => heard).toBe(true);
+    expect(failed).toHaveBeenCalled();
+    expect(lines.join()).toContain('planted');
+    expect(lines.join()).not.toContain('database');
   });
 
   test('who deletes their account while a list with them is read is not in it, and the list is told', async () => {

@@ -1,4 +1,7 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { observeViewer } from '../src/context.ts';
+import { createLoader } from '../src/loader.ts';
+import { createContext } from '../src/node.ts';
 import { createSharing } from '../src/realtime/sharing.ts';
 import { signUp } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
@@ -131,5 +134,47 @@ describe('sharing of executions', () => {
     expect(await streams[1]?.ended).toMatchObject([{ extensions: { code: 'NOT_FOUND' } }]);
     expect((await streams[0]?.take(2))?.map((event) => event.message.body)).toEqual([null, 'not for ben']);
     expect(streams[1]?.received.map((event) => event.message.body)).not.toContain('not for ben');
+  });
+
+  test('the variables of ended subscriptions are released', async () => {
+    const server = await startTestServer({ env: { SHARED_EXECUTION: 'on' } });
+    const { ann } = await world(server);
+    const { sharing } = server.node;
+    const query = `subscription ($text: String!) { messageAdded { message { chatroom {
+      searchMessages(query: $text) { nodes { id } } } } } }`;
+    const connection = ann.connect();
+    const kept = connection.subscribe(query, { text: 'kept' });
+    await kept.taken();
+    for (let i = 0; i < 20; i += 1) {
+      const stream = connection.subscribe(query, { text: `${i} ${'x'.repeat(30_000)}` });
+      await stream.taken();
+      expect(sharing.size()).toBe(2);
+      stream.stop();
+      await expect.poll(() => sharing.size()).toBe(1);
+    }
+    const twin = connection.subscribe(query, { text: 'kept' });
+    await twin.taken();
+    expect(sharing.size()).toBe(1);
+    kept.stop();
+    await kept.ended;
+    await expect.poll(() => server.node.open.streams).toBe(1);
+    expect(sharing.size()).toBe(1);
+    twin.stop();
+    await expect.poll(() => sharing.size()).toBe(0);
+  });
+
+  test('a loader first used without the viewer still notes a later read of the viewer', async () => {
+    const server = await startTestServer();
+    const { ann } = await world(server);
+    const viewerName = createLoader(
+      (context, keys) => Promise.resolve(keys.map((key) => ({ key, viewerId: context.viewer?.userId }))),
+      ({ key }) => key,
+    );
+    const context = await createContext(server.node, { authorization: `Bearer ${ann.accessToken}` });
+    const { context: observed, wasPersonal } = observeViewer(context);
+    const { viewerId } = (await viewerName(observed.impersonally?.context ?? context, 'a')) ?? {};
+    expect(wasPersonal()).toBe(false);
+    expect((await viewerName(observed, 'a'))?.viewerId).toBe(viewerId);
+    expect(wasPersonal()).toBe(true);
   });
 });

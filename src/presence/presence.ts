@@ -156,10 +156,11 @@ export async function followPresence(
   }
 
   const mailbox = createMailbox(context.open, read);
-  mailbox.onReturn(
-    await hear(context.bus, viewerId, (what) => {
-      if (what.kind === 'PRESENCE' && (!named || named.has(what.userId))) mailbox.put(what.userId, what.userId);
-    }),
-  );
-  return mailbox;
+  return mailbox.connect(async () => {
+    mailbox.onReturn(
+      await hear(context.bus, viewerId, (what) => {
+        if (what.kind === 'PRESENCE' && (!named || named.has(what.userId))) mailbox.put(what.userId, what.userId);
+      }),
+    );
+  });
 }

@@ -144,12 +144,13 @@ export async function followSeen(
   }
 
   const mailbox = createMailbox(context.open, read);
-  mailbox.onReturn(
-    await hear(context.bus, userId, (what) => {
-      if (what.kind !== 'SEEN' || (room && what.chatroomId !== room.id)) return;
-      mailbox.put(what.chatroomId, messageKey(what.chatroomId, what.number));
-    }),
-  );
-  if (room) mailbox.onReturn(watchMembership(context, room, mailbox.fail));
-  return mailbox;
+  return mailbox.connect(async () => {
+    mailbox.onReturn(
+      await hear(context.bus, userId, (what) => {
+        if (what.kind !== 'SEEN' || (room && what.chatroomId !== room.id)) return;
+        mailbox.put(what.chatroomId, messageKey(what.chatroomId, what.number));
+      }),
+    );
+    if (room) mailbox.onReturn(watchMembership(context, room, mailbox.fail));
+  });
 }

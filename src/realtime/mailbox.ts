@@ -7,8 +7,13 @@ export interface Mailbox<Item, Event> extends AsyncIterableIterator<Event, undef
   put(key: string, item: Item): void;
   /** Ends the stream with an error, once what waits has been read. */
   fail: (error: unknown) => void;
-  /** Calls a function once, when the subscriber has gone or the stream has failed. */
+  /** Calls a function once, when the subscriber has gone or the stream has failed; at once if that has happened. */
   onReturn(release: () => void): void;
+  /**
+   * Runs what connects the mailbox to its sources, and returns the mailbox. If that fails, the mailbox ends and releases
+   * the sources connected so far, because no subscriber will ever end it.
+   */
+  connect(sources: () => Promise<void>): Promise<Mailbox<Item, Event>>;
 }
 
 /**
@@ -48,7 +53,17 @@ export function createMailbox<Item, Event>(
       wake();
     },
     onReturn(release) {
-      releases.push(release);
+      if (ended) release();
+      else releases.push(release);
+    },
+    async connect(sources) {
+      try {
+        await sources();
+      } catch (error) {
+        end();
+        throw error;
+      }
+      return mailbox;
     },
     async next() {
       while (!ended) {

@@ -1,11 +1,13 @@
+import { createHash } from 'node:crypto';
 import { type DocumentNode, type ExecutionArgs, Kind, visit } from 'graphql';
-
 import type { MaybePromise } from './pull.ts';
 
 /** What some subscribers ask alike of each event. */
 export interface Question {
   /** The answer has been seen to depend on who asks. */
   personal: boolean;
+  /** Number of open subscriptions that ask it. */
+  subscribers: number;
 }
 
 /** Does once what many subscribers would each do for the same event. */
@@ -35,8 +37,14 @@ export interface Sharing {
   ): Value | null;
   /** Resolves when what is being loaded about events is there, or has failed; null where nothing of the first one is. */
   underWay(events: readonly object[]): Promise<unknown> | null;
-  /** What an operation asks of each event; null where nothing is shared. */
-  questionOf(args: ExecutionArgs): Question | null;
+  /**
+   * What a subscription asks of each event; null where nothing is shared.
+   *
+   * @returns the question, and a function to call once, when the subscription has ended
+   */
+  questionOf(args: ExecutionArgs): { question: Question; release: () => void } | null;
+  /** Number of questions that are remembered. */
+  size(): number;
 }
 
 /** What is loaded about an event, or has been. */
@@ -50,13 +58,12 @@ interface Loaded {
 
 /** For so long the answer of one moment is as good as another: what changed since is an event that follows. */
 const SHARED_MS = 500;
-/** Of one document, how many questions with other variables are told apart. */
-const MOST_QUESTIONS = 1_000;
 
 /** The sharing of one node. Nothing is shared where `on` is false; the answers are the same. */
 export function createSharing({ on }: { on: boolean }): Sharing {
   const moments = new WeakMap<object, Map<unknown, Loaded>>();
   const documents = new WeakMap<DocumentNode, { variables: readonly string[]; questions: Map<string, Question> }>();
+  let size = 0;
 
   function momentsOf(event: object): Map<unknown, Loaded> {
     let all = moments.get(event);
@@ -122,14 +129,24 @@ export function createSharing({ on }: { on: boolean }): Sharing {
       }
       const { variables, questions } = document;
       const given = variables.map((name) => args.variableValues?.[name]);
-      const asked = JSON.stringify([args.operationName, ...given]);
-      let question = questions.get(asked);
-      if (!question) {
-        if (questions.size === MOST_QUESTIONS) questions.clear();
-        questions.set(asked, (question = { personal: false }));
+      const key = digest(JSON.stringify([args.operationName, ...given]));
+      const question = questions.get(key) ?? { personal: false, subscribers: 0 };
+      if (question.subscribers === 0) {
+        questions.set(key, question);
+        size += 1;
       }
-      return question;
+      question.subscribers += 1;
+      return {
+        question,
+        release() {
+          question.subscribers -= 1;
+          if (question.subscribers > 0) return;
+          questions.delete(key);
+          size -= 1;
+        },
+      };
     },
+    size: () => size,
   };
 }
 
@@ -151,4 +168,9 @@ function variablesBelowRoot(document: DocumentNode): string[] {
     }
   }
   return [...names].sort();
+}
+
+/** Variables may be as long as a message of the client, and this key lives as long as the subscription. */
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('base64');
 }

@@ -72,7 +72,8 @@ export async function subscribe<Context>(
     ? source
     : asSource(source[Symbol.asyncIterator]() as AsyncIterator<object, undefined>);
   const { hasMore } = events;
-  const question = stream.sharing.questionOf(args);
+  const asking = stream.sharing.questionOf(args);
+  const question = asking?.question ?? null;
   const context = args.contextValue as Context;
   const tally = stream.tally(context);
 
@@ -122,6 +123,7 @@ export async function subscribe<Context>(
     over = true;
     held = null;
     stopWatching();
+    asking?.release();
     events.end();
   }
   /** The reason is said once; whoever asks on after a failure is told that it was the last. */

@@ -55,9 +55,20 @@ export async function startSweep(options: { database: Database; bus: Bus; log: L
             WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))) AS ended`);
       if (!swept) return;
       snapshot = swept.snapshot;
-      for (const listener of listeners) listener(swept);
+      tell(swept);
     } catch (error) {
       log.warn({ error }, 'The database cannot be asked what has changed; trying again in a second.');
+    }
+  }
+
+  /** A failing listener must not hide the changes from the others: the next look does not report them again. */
+  function tell(swept: Swept): void {
+    for (const listener of [...listeners]) {
+      try {
+        listener(swept);
+      } catch (error) {
+        log.error({ err: error }, 'A listener of the sweep failed. It has missed this sweep.');
+      }
     }
   }
 

@@ -83,14 +83,15 @@ export async function followTyping(
     for (const timer of typing.values()) clearTimeout(timer);
     typing.clear();
   });
-  mailbox.onReturn(
-    await context.bus.listen(topic(room.id), (what) => {
-      const { data } = saidSchema.safeParse(what);
-      if (data && data.userId !== viewerId) tell(data);
-    }),
-  );
-  mailbox.onReturn(watchMembership(context, room, mailbox.fail));
-  return mailbox;
+  return mailbox.connect(async () => {
+    mailbox.onReturn(
+      await context.bus.listen(topic(room.id), (what) => {
+        const { data } = saidSchema.safeParse(what);
+        if (data && data.userId !== viewerId) tell(data);
+      }),
+    );
+    mailbox.onReturn(watchMembership(context, room, mailbox.fail));
+  });
 }
 
 function topic(chatroomId: string): string {

@@ -86,17 +86,18 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
   };
 
   const mailbox = createMailbox(context.open, read);
-  const rooms = await followAllRooms(context, null);
-  mailbox.onReturn(() => void rooms.return?.());
-  mailbox.onReturn(await hear(context.bus, userId, onHint));
-  const watch = async () => {
-    for await (const { event } of rooms) {
-      const cue = await cueOf(event);
-      if (cue) tell(cue);
-    }
-  };
-  watch().catch(mailbox.fail);
-  return mailbox;
+  return mailbox.connect(async () => {
+    const rooms = await followAllRooms(context, null);
+    mailbox.onReturn(() => void rooms.return?.());
+    mailbox.onReturn(await hear(context.bus, userId, onHint));
+    const watch = async () => {
+      for await (const { event } of rooms) {
+        const cue = await cueOf(event);
+        if (cue) tell(cue);
+      }
+    };
+    watch().catch(mailbox.fail);
+  });
 }
 
 /**
