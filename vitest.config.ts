@@ -10,6 +10,7 @@ const STREAMS = [
 // Vite would take graphql's ES modules and Node its CommonJS: two copies do not know one another's schema.
 const resolve = { alias: [{ find: /^graphql$/, replacement: createRequire(import.meta.url).resolve('graphql') }] };
 const limits = {
+  setupFiles: ['test/support/seed.ts'],
   testTimeout: 30_000,
   hookTimeout: 60_000,
   // What is awaited comes within milliseconds; on a machine that is busy, later.
