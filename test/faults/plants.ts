@@ -8,8 +8,8 @@ export interface Plant {
   name: string;
   /** One of these kinds must be among the findings. */
   kinds: Finding['kind'][];
-  /** About how many messages are sent, where it takes more than usually. */
-  messages?: number;
+  /** How many nodes run: three unless given. */
+  nodes?: number;
   /** What the sources say instead. */
   replacements?: Replacement[];
   /** What the database is told, once the rooms are there. */
@@ -42,10 +42,11 @@ export const PLANTS: Plant[] = [
     ],
   },
   {
-    // A number that is taken before the lock is not given back where nothing is sent: at a failure, or as it was sent already.
+    // A sequence does not take back the number of a send that is rolled back. Whether a send fails after it has taken its
+    // number would be chance, so every tenth number is followed by an error of the kind that a node retries.
     name: 'numbers out of a sequence',
     kinds: ['holed'],
-    messages: 200,
+    nodes: 1,
     database: async (query: Query) => {
       const rooms = await query(`SELECT id, last_number + 1 AS next FROM chatrooms`);
       for (const { id, next } of rooms) await query(`CREATE SEQUENCE "numbers ${String(id)}" START ${Number(next)}`);
@@ -56,7 +57,10 @@ export const PLANTS: Plant[] = [
         replaceOnce(
           String(found?.['text']),
           lock,
-          `taken := ${number};\n${lock}\nroom.last_number := taken - 1;`,
+          `taken := ${number};
+           IF taken % 10 = 0 THEN RAISE serialization_failure; END IF;
+           ${lock}
+           room.last_number := taken - 1;`,
           'send_message',
         ),
         'DECLARE',
@@ -67,9 +71,11 @@ export const PLANTS: Plant[] = [
     },
   },
   {
-    // What is one viewer's own is told to others who ask the same.
+    // One viewer's result is sent to all who run the same operation. Three members select their own membership in one
+    // room; with one node they always share its executions, with three only while two happen to be on the same node.
     name: 'everything is shared',
     kinds: ['mistaken'],
+    nodes: 1,
     replacements: [
       { file: 'realtime/subscribe.ts', from: 'asked.personal ||= observed.wasPersonal();', to: '' },
       { file: 'realtime/subscribe.ts', from: 'personal: observed.wasPersonal() || result', to: 'personal: result' },
@@ -98,8 +104,8 @@ export const PLANTS: Plant[] = [
 
 /** Runs a server in which something is broken. */
 export function runPlanted(plant: Plant, say?: (text: string) => void): Promise<Outcome> {
-  const { replacements = [], messages = PLANTED_OPTIONS.messages, database } = plant;
+  const { replacements = [], nodes, database } = plant;
   return withProgram(replacements, (program) =>
-    runSeed(PLANTED_SEED, { ...PLANTED_OPTIONS, messages, program, plant: database, say }),
+    runSeed(PLANTED_SEED, { ...PLANTED_OPTIONS, nodes, program, plant: database, say }),
   );
 }

@@ -18,6 +18,8 @@ export type Query = (text: string) => Promise<Record<string, unknown>[]>;
 export interface SeedOptions {
   faults: number;
   messages: number;
+  /** Number of nodes (3). */
+  nodes?: number | undefined;
   /** No faults but of these kinds. */
   kinds?: readonly FaultKind[] | undefined;
   /** The program that the nodes run. */
@@ -49,14 +51,14 @@ const MOST_PER_SECOND = 60;
 
 /** Runs a cluster through the schedule of one seed, and holds what its clients saw against what must never happen. */
 export async function runSeed(seed: number, options: SeedOptions): Promise<Outcome> {
-  const { say = () => undefined } = options;
-  const schedule = makeSchedule(mulberry32(seed), { faults: options.faults, nodes: NODES, kinds: options.kinds });
+  const { say = () => undefined, nodes: size = NODES } = options;
+  const schedule = makeSchedule(mulberry32(seed), { faults: options.faults, nodes: size, kinds: options.kinds });
   const random = mulberry32(seed ^ 0x5eed);
   const history = createHistory();
   const stopWatch = watchLateness(history);
-  say(`starting PostgreSQL, Redis and ${NODES} nodes`);
+  say(`starting PostgreSQL, Redis and ${size} ${size === 1 ? 'node' : 'nodes'}`);
   const cluster = await startCluster({
-    size: NODES,
+    size,
     killsPostgres: schedule.some((fault) => fault.kind === 'database killed'),
     program: options.program,
     onCrash: (node, output) => {
