@@ -1,4 +1,4 @@
-import { createPasswords } from './auth/passwords.ts';
+import { createPasswords, type HashCost } from './auth/passwords.ts';
 import { createOpenIdProvider } from './auth/openid.ts';
 import { endExpiredSessions, pruneSessions } from './auth/expiry.ts';
 import { authenticate, createSessionFinder, originOf } from './auth/sessions.ts';
@@ -43,6 +43,8 @@ export interface NodeOptions {
   tracing?: Tracing | null;
   /** How long presence takes to notice; the usual times unless given. */
   presenceTimes?: LeaseTimes | undefined;
+  /** Cost of a password hash. The default is the only cost for production. */
+  hashCost?: HashCost | undefined;
 }
 
 /** Connects one node to a database that is migrated already, and to the others through Redis if there is one. */
@@ -107,7 +109,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     findSession: createSessionFinder(database),
     sending: createSending(database),
     announceSeen: createSeen({ database, bus, log }),
-    passwords: await createPasswords(),
+    passwords: await createPasswords(options.hashCost),
     databaseMark: loading.databaseMark,
     async close() {
       sessions.close();

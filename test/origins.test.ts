@@ -333,7 +333,7 @@ describe('what the origins do', () => {
     // Without a redis-server the nodes find what the others did in the database they share.
     const redisUrl = hasRedis() ? (await startRedis()).url : undefined;
     const databaseUrl = await createTestDatabase();
-    const here = await startTestServer({ databaseUrl, redisUrl, env: openId.env });
+    const here = await startTestServer({ databaseUrl, redisUrl, env: openId.env, hashCost: undefined });
     const there = await startTestServer({ databaseUrl, redisUrl, env: openId.env });
     const { ann, room } = await world(here);
     const hashes = await here.node.database.query<{ hash: string }>(sql`SELECT password_hash AS hash FROM users`);

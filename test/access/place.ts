@@ -6,7 +6,7 @@ import { encodeId } from '../../src/ids.ts';
 import { storeChatroom, storeMessages } from '../../src/import/store.ts';
 import { connect, request } from '../support/client.ts';
 import { subscribeBrowser } from '../support/providers.ts';
-import { PASSWORD_HASH, type Premises, PUSH_ORIGIN } from './premises.ts';
+import { type Premises, PUSH_ORIGIN } from './premises.ts';
 import type { Role } from './table.ts';
 
 /** Somebody with an account. */
@@ -82,14 +82,14 @@ export async function makePlace(premises: Premises, role: Role): Promise<Place> 
   return { premises, room, me, owner, admin, member, blocked, newcomer };
 }
 
-/** Six people with one session each, in one statement: signing up would hash six passwords for each cell. */
-async function makePeople({ server: { node } }: Premises) {
+/** Six people with one session each, in one statement, because six sign-ups for each cell would take longer than the cell. */
+async function makePeople({ server: { node }, passwordHash }: Premises) {
   const keys = Array.from({ length: 6 }, () => randomUUID());
   const sessionKeys = keys.map(() => randomUUID());
   await node.database.query(sql`
     WITH made AS (
       INSERT INTO users (id, username, username_key, nickname, nickname_key, email, email_key, password_hash)
-        SELECT id, n, n, n, n, n || '@example.org', n || '@example.org', ${PASSWORD_HASH}
+        SELECT id, n, n, n, n, n || '@example.org', n || '@example.org', ${passwordHash}
           FROM (SELECT id::uuid, left('u' || replace(id, '-', ''), 32) AS n FROM unnest(${keys}::text[]) id) named
         RETURNING id
     )

@@ -4,18 +4,17 @@ import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import webPush from 'web-push';
 import { createServiceToken } from '../../src/auth/services.ts';
-import { createPasswords } from '../../src/auth/passwords.ts';
 import { PASSWORD } from '../support/client.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
-/** Hashed once for all. */
-export const PASSWORD_HASH = await (await createPasswords()).hash(PASSWORD);
 export const PUSH_ORIGIN = 'https://push.example.org';
 const AUDIENCE = 'parley of the tests';
 
 /** A server that can do all that Parley can, for all tests of a file. */
 export interface Premises {
   server: TestServer;
+  /** Hash of PASSWORD, for accounts that are written straight into the database. */
+  passwordHash: string;
   serviceToken: string;
   /** A token of the OpenID provider for somebody who was never here. */
   idToken(): Promise<string>;
@@ -46,6 +45,7 @@ export async function openPremises(): Promise<Premises> {
   let subjects = 0;
   return {
     server,
+    passwordHash: await server.node.passwords.hash(PASSWORD),
     serviceToken: await createServiceToken(server.node.database, 'billing'),
     idToken: () =>
       new SignJWT({ preferred_username: `subject${(subjects += 1)}` })

@@ -1,6 +1,7 @@
 import { type Logger, pino } from 'pino';
 import pg from 'pg';
 import { inject, onTestFinished } from 'vitest';
+import type { HashCost } from '../../src/auth/passwords.ts';
 import { parseConfig } from '../../src/config.ts';
 import type { ServerNode } from '../../src/context.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
@@ -10,6 +11,9 @@ export const AUTH_SECRET = 'a secret of the tests, which guards nothing';
 
 /** Limits under which a document may ask for so much that its answers fill a socket. */
 export const WIDE = { MAX_ALIASES: '2000', MAX_TOKENS: '10000', MAX_COMPLEXITY: '1000000' };
+
+/** The least that argon2 allows. The default parameters are pinned in origins.test.ts. */
+const CHEAP_HASH = { memoryCost: 8, timeCost: 1, parallelism: 1 };
 
 /** The nodes that run in this process, by their address. */
 export const nodes = new Map<string, ServerNode>();
@@ -47,6 +51,8 @@ export async function startTestServer(
     databaseUrl?: string;
     redisUrl?: string;
     env?: Record<string, string>;
+    /** Cost of password hashes: cheap unless given, and `undefined` for the default of a node. */
+    hashCost?: HashCost | undefined;
     presenceTimes?: { leaseMs: number; graceMs: number };
     log?: Logger;
     tracing?: Tracing;
@@ -73,6 +79,7 @@ export async function startTestServer(
     log: options.log ?? pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
     presenceTimes: options.presenceTimes,
     tracing: options.tracing ?? null,
+    hashCost: 'hashCost' in options ? options.hashCost : CHEAP_HASH,
     onStatement: (text) => statements.push(text),
   });
   nodes.set(server.url, server.node);

@@ -26,8 +26,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const postgres = await startEmbeddedPostgres({
     dataDir,
     log: () => undefined,
-    // Nothing here outlives the tests. Those of durability start a server of their own.
-    settings: { fsync: 'off', max_connections: '300' },
+    // Nothing here outlives the tests. Tests of durability start a server of their own.
+    settings: { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', max_connections: '300' },
   });
   const client = new pg.Client({ connectionString: postgres.url });
   await client.connect();
