@@ -160,6 +160,7 @@ test('what has the shape of a secret is left out of any line', () => {
   }
   for (const value of Object.values(secrets)) expect(lines.join('')).not.toContain(value);
   expect(withoutSecrets('postgresql://user:hidden@db/parley')).toBe('postgresql://user:[password]@db/parley');
+  expect(withoutSecrets('postgresql://user:p@ss@db/parley')).toBe('postgresql://user:[password]@db/parley');
   const harmless = '{"requestId":"0b9c6a3e-95a5-4f0e-8f0e-0d3b9b1d2c11","msg":"Failed task 1 (prune, 3.20ms)"}';
   expect(withoutSecrets(harmless)).toBe(harmless);
 });
@@ -175,4 +176,44 @@ test('an error in the log says what it is and where, without the rows and argume
   expect(err).toMatchObject({ type: 'Error', message: 'Nothing was found', code: '23514', table: 'messages' });
   expect(err.stack).toMatch(/^ +at .*logs\.test/);
   expect(lines[0]).not.toContain('told nobody');
+});
+
+test('a text in the log is cut to 1,000 characters', () => {
+  const lines: string[] = [];
+  const log = createLog({ LOG_LEVEL: 'info' }, { write: (line: string) => lines.push(line) });
+  const long = 'x '.repeat(50_000);
+  log.error({ err: new Error(long, { cause: new Error(long) }), path: ['viewer', long], note: long }, 'It failed');
+  const { err, path, note } = JSON.parse(lines[0] ?? '');
+  for (const text of [err.message, err.cause.message, path[1], note]) expect(text).toHaveLength(1_001);
+});
+
+test('a request id in the shape of a token stays readable', () => {
+  const requestId = 'k3Vq8sJwZr1mPd7XyB4nLf0tGh6CuEa9oR2iQwTzMxN';
+  expect(withoutSecrets(`{"requestId":"${requestId}","token":"${requestId}"}`)).toBe(
+    `{"requestId":"${requestId}","token":"[token]"}`,
+  );
+});
+
+test.each([
+  ['a long word', 'a'],
+  ['beginnings of JWTs', 'eyJ'],
+  ['JWTs without an end', '.eyJa'],
+  ['addresses without a host', 'a@'],
+  ['hosts without an end', 'a@a.'],
+  ['URLs with half a password', 'a://a:a'],
+  ['service tokens', 'parley-service-'],
+  ['local parts of 64 characters', `${'x'.repeat(64)}@`],
+])('redaction takes linear time for %s', (_, unit) => {
+  const timeOf = (length: number) => {
+    const text = unit.repeat(length / unit.length);
+    const times = Array.from({ length: 3 }, () => {
+      const began = performance.now();
+      withoutSecrets(text);
+      return performance.now() - began;
+    });
+    return Math.min(...times);
+  };
+  timeOf(10_000);
+  // Quadratic time would be 100 times as long.
+  expect(timeOf(100_000)).toBeLessThan(40 * Math.max(timeOf(10_000), 1));
 });
