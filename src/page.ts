@@ -56,6 +56,9 @@ const SAFETY = {
   'x-content-type-options': 'nosniff',
 };
 
+/** Key of the first page that offers the demo users. No request has this path, because the server decides who gets it. */
+const DEMO_INDEX = '/ demo';
+
 const NOT_BUILT = `<!doctype html>
 <html lang="en">
   <head><meta charset="utf-8" /><title>Parley</title></head>
@@ -71,10 +74,15 @@ export function createPage(folder = BUILT): Page {
   let reading: Promise<Map<string, PageFile>> | undefined;
   return {
     async answer({ pathname, acceptEncoding, ifNoneMatch, demo }) {
-      const files = await (reading ??= readFiles(folder));
+      // A failed read, such as one without a free file descriptor, is tried again by the next request.
+      reading ??= readFiles(folder).catch((error: unknown) => {
+        reading = undefined;
+        throw error;
+      });
+      const files = await reading;
       if (pathname === '/' && !files.has('/index.html'))
         return { status: 503, headers: { ...SAFETY, 'content-type': 'text/html; charset=utf-8' }, body: NOT_BUILT };
-      const file = files.get(pathname === '/' ? (demo ? '/demo.html' : '/index.html') : pathname);
+      const file = files.get(pathname === '/' ? (demo ? DEMO_INDEX : '/index.html') : pathname);
       if (!file) return null;
       const headers = {
         ...SAFETY,
@@ -105,7 +113,7 @@ async function readFiles(folder: string): Promise<Map<string, PageFile>> {
   const index = files.get('/index.html');
   if (index) {
     const html = index.body.toString().replace('<html lang="en">', '<html lang="en" data-demo>');
-    files.set('/demo.html', await prepare(index.type, Buffer.from(html), false));
+    files.set(DEMO_INDEX, await prepare(index.type, Buffer.from(html), false));
   }
   return files;
 }

@@ -25,6 +25,8 @@ import {
 
 const BLOCK = 'mutation ($id: ID!) { blockUser(input: { userId: $id }) { user { id } } }';
 const UNBLOCK = 'mutation ($id: ID!) { unblockUser(input: { userId: $id }) { user { id } } }';
+const ADD_MEMBERS =
+  'mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { chatroomId: $id, userIds: $users }) { chatroom { id } } }';
 const SIGN_OUT = 'mutation { signOut { ok } }';
 const REVOKE_ALL =
   'mutation ($new: String!) { changePassword(input: { currentPassword: "correct horse", newPassword: $new }) { ok } }';
@@ -70,6 +72,17 @@ describe('the page’s files', () => {
       page.answer({ pathname, acceptEncoding: undefined, ifNoneMatch: undefined, demo: false }),
     );
     expect(await Promise.all(answers)).toEqual([null, null, null, null, null]);
+  });
+
+  test('do not offer the demo users unless the server says so', async () => {
+    const page = createPage();
+    const request = { acceptEncoding: undefined, ifNoneMatch: undefined };
+    const bodyOf = async (pathname: string, demo: boolean) =>
+      (await page.answer({ ...request, pathname, demo }))?.body.toString();
+    expect(await bodyOf('/', true)).toContain('data-demo');
+    expect(await bodyOf('/', false)).not.toContain('data-demo');
+    for (const pathname of ['/demo.html', '/demo', 'demo'])
+      expect(await page.answer({ ...request, pathname, demo: false })).toBeNull();
   });
 
   test('that were not built are explained', async () => {
@@ -292,6 +305,36 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     await page.getByText('This room is not there, or you are not a member of it.').waitFor();
     await annAccount.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', name: 'A second room', memberIds: [ben.id] } });
     await page.getByRole('link', { name: /A second room/ }).waitFor();
+  });
+
+  test('a name leaves the words around it in order', async () => {
+    const server = await startTestServer();
+    const { ann, eve, room } = await world(server);
+    await ann.ask(ADD_MEMBERS, { id: room, users: [eve.id] });
+    // New names cannot have direction controls; rows from before that rule, and imported ones, may.
+    const names = ['Eve\u202e', '\u202enimdA', '\u2067Mallory', 'נועה'];
+    const page = await openPage(await openBrowser(), server.url);
+    await enter(page, 'ann');
+    await openRoom(page, /A room/);
+    for (const name of names) {
+      await server.node.database.query(sql`UPDATE users SET nickname = ${name} WHERE username = 'eve'`);
+      await page.reload();
+      const row = page.locator('.system', { hasText: 'joined' }).last();
+      await row.waitFor();
+      expect(await row.locator('bdi').textContent()).toBe(name);
+      const [nameBox, wordBox] = await row.locator('span').evaluate((span) => {
+        const boxOf = (node: Node) => {
+          const range = document.createRange();
+          range.selectNodeContents(node);
+          const { left, right } = range.getBoundingClientRect();
+          return { left, right };
+        };
+        return [...span.childNodes].map(boxOf);
+      });
+      expect(wordBox?.left, `"joined" stands right of ${JSON.stringify(name)}`).toBeGreaterThanOrEqual(
+        nameBox!.right - 1,
+      );
+    }
   });
 
   test('a reload finds the session again; its end elsewhere ends it here', async () => {

@@ -1,4 +1,4 @@
-import type { Friend, Message, Person, Room } from './types.ts';
+import type { Friend, Person, Room } from './types.ts';
 
 /** How the page words what the server only names. English; another language is another file like this. */
 
@@ -20,43 +20,11 @@ export function wordMembers(count: number): string {
   return count === 1 ? '1 member' : `${count.toLocaleString('en')} members`;
 }
 
-export function wordSystem({ systemEvent, subject, body }: Pick<Message, 'systemEvent' | 'subject' | 'body'>): string {
-  switch (systemEvent) {
-    case 'MEMBER_JOINED':
-      return `${nameOf(subject)} joined`;
-    case 'MEMBER_LEFT':
-      return `${nameOf(subject)} left`;
-    case 'RENAMED':
-      return `${nameOf(subject)} renamed the room`;
-    case 'NOTICE':
-      return body ?? '';
-    default:
-      // A server that is newer than this page.
-      return 'Something happened here';
-  }
-}
-
-/** What a list shows of a room's last message: who said it, if anyone, and what. Each may run in its own direction. */
-export function preview(message: Room['lastMessage'], viewerId: string): { who: string | null; what: string } {
-  if (!message) return { who: null, what: 'No messages yet' };
-  if (message.kind === 'SYSTEM') return { who: null, what: wordSystem(message) };
-  const who = message.sender?.id === viewerId ? 'You' : nameOf(message.sender);
-  const [line = ''] = (message.body ?? '').trim().split('\n', 1);
-  return { who, what: message.deletedAt ? 'message deleted' : line };
-}
-
 export function wordPresence({ presence, isBot }: Pick<Friend, 'presence' | 'isBot'>, now = new Date()): string {
   if (isBot) return 'Bot';
   if (!presence) return '';
   if (presence.status === 'ONLINE') return 'Online';
   return presence.lastSeenAt ? `Last seen ${wordWhen(presence.lastSeenAt, now)}` : 'Offline';
-}
-
-export function wordTyping(people: readonly Person[]): string {
-  const [first, second] = people;
-  if (!first) return '';
-  if (!second) return `${nameOf(first)} is typing…`;
-  return people.length === 2 ? `${nameOf(first)} and ${nameOf(second)} are typing…` : 'Several people are typing…';
 }
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });

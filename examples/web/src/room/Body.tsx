@@ -1,17 +1,17 @@
-const LINK = /https?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]]/g;
+import { findLinks } from './links.ts';
 
-/** A text as it was written, its direction found out for itself, with the addresses in it to click. */
+/** A message's text as it was sent, in its own direction, with its addresses as links. */
 export function Body({ text }: { text: string }) {
   const parts = [];
   let end = 0;
-  for (const { 0: href, index } of text.matchAll(LINK)) {
+  for (const { index, lastIndex, raw, url } of findLinks(text)) {
     parts.push(text.slice(end, index));
     parts.push(
-      <a key={index} href={href} target="_blank" rel="noreferrer noopener">
-        {href}
+      <a key={index} href={url} target="_blank" rel="noreferrer noopener">
+        {raw}
       </a>,
     );
-    end = index + href.length;
+    end = lastIndex;
   }
   return (
     <p className="body" dir="auto">

@@ -1,7 +1,8 @@
 import { memo } from 'react';
 import { Avatar } from '../parts/Avatar.tsx';
+import { systemSentence } from '../parts/sentences.tsx';
 import type { Message } from '../types.ts';
-import { nameOf, wordSystem, wordTime } from '../words.ts';
+import { nameOf, wordTime } from '../words.ts';
 import { Body } from './Body.tsx';
 import { MessageActions } from './MessageActions.tsx';
 import { Quote } from './Quote.tsx';
@@ -25,8 +26,7 @@ export const MessageRow = memo(function MessageRow({ message, own, follows, seen
   if (message.kind === 'SYSTEM')
     return (
       <li className="system" id={`message-${message.number}`}>
-        <span dir="auto">{wordSystem(message)}</span>{' '}
-        <time dateTime={message.createdAt}>{wordTime(message.createdAt)}</time>
+        <span>{systemSentence(message)}</span> <time dateTime={message.createdAt}>{wordTime(message.createdAt)}</time>
       </li>
     );
   const name = nameOf(message.sender);

@@ -1,9 +1,10 @@
 import { useState } from 'react';
 import { Avatar } from '../parts/Avatar.tsx';
 import { Icon } from '../parts/Icon.tsx';
+import { typingSentence } from '../parts/sentences.tsx';
 import { HOME } from '../route.ts';
 import type { Person, Room } from '../types.ts';
-import { titleOf, wordMembers, wordPresence, wordTyping } from '../words.ts';
+import { titleOf, wordMembers, wordPresence } from '../words.ts';
 import { RoomDialog } from './RoomDialog.tsx';
 import { SearchDialog } from './SearchDialog.tsx';
 
@@ -11,9 +12,19 @@ export function RoomHead({ room, typing }: { room: Room; typing: readonly Person
   const [dialog, setDialog] = useState<'search' | 'about' | null>(null);
   const { opponent } = room;
   const title = titleOf(room);
-  const about = opponent
-    ? wordPresence(opponent)
-    : [wordMembers(room.memberCount), room.topic].filter(Boolean).join(' · ');
+  const about = opponent ? (
+    wordPresence(opponent)
+  ) : (
+    <>
+      {wordMembers(room.memberCount)}
+      {room.topic && (
+        <>
+          {' · '}
+          <bdi>{room.topic}</bdi>
+        </>
+      )}
+    </>
+  );
   return (
     <header className="room-head">
       <a className="icon-button to-rooms" href={HOME} aria-label="All rooms">
@@ -24,8 +35,8 @@ export function RoomHead({ room, typing }: { room: Room; typing: readonly Person
         <h1>
           <bdi>{title}</bdi>
         </h1>
-        <p className="quiet" aria-live="polite" dir="auto">
-          {wordTyping(typing) || about}
+        <p className="quiet" aria-live="polite">
+          {typingSentence(typing) ?? about}
         </p>
       </div>
       <button

@@ -1,13 +1,13 @@
 import { Avatar } from '../parts/Avatar.tsx';
+import { systemSentence } from '../parts/sentences.tsx';
 import { hrefOf } from '../route.ts';
 import type { Room } from '../types.ts';
-import { preview, titleOf, wordWhen } from '../words.ts';
+import { nameOf, titleOf, wordWhen } from '../words.ts';
 
 /** A room in the list: what was said last, and how much was not read. */
 export function RoomLink({ room, viewerId, open }: { room: Room; viewerId: string; open: boolean }) {
   const { lastMessage, lastMessageAt, unreadCount, opponent } = room;
   const title = titleOf(room);
-  const { who, what } = preview(lastMessage, viewerId);
   const online = opponent?.presence?.status === 'ONLINE';
   return (
     <a className="room-link" href={hrefOf(room.id)} aria-current={open ? 'page' : undefined}>
@@ -22,12 +22,7 @@ export function RoomLink({ room, viewerId, open }: { room: Room; viewerId: strin
         </time>
       )}
       <span className="room-last">
-        {who !== null && (
-          <>
-            <bdi>{who}</bdi>:{' '}
-          </>
-        )}
-        <bdi>{what}</bdi>
+        <Preview message={lastMessage} viewerId={viewerId} />
       </span>
       {unreadCount > 0 && (
         <span className="badge">
@@ -36,5 +31,18 @@ export function RoomLink({ room, viewerId, open }: { room: Room; viewerId: strin
         </span>
       )}
     </a>
+  );
+}
+
+/** What the list shows of a room's last message: who sent it, if anyone, and its first line. */
+function Preview({ message, viewerId }: { message: Room['lastMessage']; viewerId: string }) {
+  if (!message) return 'No messages yet';
+  if (message.kind === 'SYSTEM') return systemSentence(message);
+  const [line = ''] = (message.body ?? '').trim().split('\n', 1);
+  return (
+    <>
+      <bdi>{message.sender?.id === viewerId ? 'You' : nameOf(message.sender)}</bdi>:{' '}
+      <bdi>{message.deletedAt ? 'message deleted' : line}</bdi>
+    </>
   );
 }
