@@ -82,6 +82,25 @@ describe('viewerEvents', () => {
     expect(await events.nextOf('UnreadChanged')).toMatchObject({ unreadCount: 0, totalUnreadCount: 0 });
   });
 
+  test('tells the blocker of unread counts that a block changes, and of nothing else', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    const other = await ann.ask(CREATE_CHATROOM, {
+      input: { kind: 'GROUP', name: 'Without ben', memberIds: [eve.id] },
+    });
+    await send(eve, other.createChatroom.chatroom.id, 'not by ben');
+    await send(ben, room, 'one');
+    await send(ben, room, 'two');
+    const [events, bensEvents] = [await listen(ann), await listen(ben)];
+    await ann.ask(call('blockUser'), { id: ben.id });
+    expect(await events.next()).toMatchObject({ chatroom: { id: room }, unreadCount: 0, totalUnreadCount: 1 });
+    await ann.ask(call('unblockUser'), { id: ben.id });
+    expect(await events.next()).toMatchObject({ chatroom: { id: room }, unreadCount: 2, totalUnreadCount: 3 });
+    // The blocked user learns nothing: the next event that reaches them is about something else.
+    await makeRoom(ann, { kind: 'GROUP', memberIds: [ben.id] });
+    expect((await bensEvents.next()).__typename).toBe('ChatroomAppeared');
+  });
+
   test('says to both what becomes of a friendship; a block between strangers is said to nobody', async () => {
     const server = await startTestServer();
     const { ann, ben, eve } = await world(server);

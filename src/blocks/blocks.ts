@@ -4,6 +4,7 @@ import { sql, type Sql } from '../database/database.ts';
 import type { User } from '../database/generated/client.ts';
 import { badInput, ChatError } from '../errors.ts';
 import { endFriendship, forgetRequests, lockPair, tellBoth } from '../friends/pair.ts';
+import { hint } from '../hints.ts';
 import { createLoader } from '../loader.ts';
 import { connectUsers, requireUser } from '../users/users.ts';
 
@@ -40,6 +41,7 @@ export async function blockUser(context: Context, blockedId: string | null): Pro
     return wereFriends || hadAsked;
   });
   context.sweep.announce();
+  await hintUnread(context, userId, user.id);
   // To the other it looks like the end of a friendship, which it is. Strangers are told nothing: it would say who blocks.
   if (ended) tellBoth(context, user.id, null);
   return user;
@@ -53,9 +55,25 @@ export async function blockUser(context: Context, blockedId: string | null): Pro
 export async function unblockUser(context: Context, blockedId: string | null): Promise<User> {
   const { userId } = requireViewer(context);
   const user = await requireUser(context, blockedId);
-  await context.database.prisma.block.deleteMany({ where: { blockerId: userId, blockedId: user.id } });
+  const { count } = await context.database.prisma.block.deleteMany({
+    where: { blockerId: userId, blockedId: user.id },
+  });
   context.sweep.announce();
+  if (count > 0) await hintUnread(context, userId, user.id);
   return user;
+}
+
+/**
+ * Tells the blocker's devices which unread counts have changed: those of rooms with unread messages by the blocked user. Looks
+ * at the latest 1,000 messages of each room, which bounds the cost; an older backlog is beyond what a badge shows.
+ */
+async function hintUnread({ database, bus }: Context, blockerId: string, blockedId: string): Promise<void> {
+  const rooms = await database.query<{ chatroomId: string }>(sql`
+    SELECT v.chatroom_id AS "chatroomId" FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
+      WHERE v.user_id = ${blockerId}::uuid AND EXISTS (
+        SELECT FROM messages m WHERE m.chatroom_id = v.chatroom_id AND m.sender_id = ${blockedId}::uuid
+          AND m.number > greatest(v.last_read_number, c.last_number - 1000))`);
+  for (const { chatroomId } of rooms) hint(bus, blockerId, { kind: 'UNREAD', chatroomId });
 }
 
 /** What stands between the viewer and a user. */
