@@ -5,14 +5,19 @@ import { DEMO_ROOM, signInDemo } from './demo/seed.ts';
 import { encodeId } from './ids.ts';
 
 /**
- * What GraphiQL opens with: tabs that a newcomer runs from left to right.
+ * Settings of the GraphiQL page: its tabs, which a newcomer runs from left to right, and its credentials.
  *
- * Where the demo's people are, the page is signed in as one of them by each load, so that nothing has to be copied;
- * their password is public anyway. `connectionParams` is not in Yoga's types, but what its page gives to graphql-ws.
- * Elsewhere the tabs' own headers have to carry a token, which only SSE passes on.
+ * With demo data, each load of the page is signed in as a demo user whose password is public, so that nothing has to be
+ * copied. Otherwise the tabs' own headers carry the token, which GraphiQL sends with SSE only. `connectionParams` is
+ * missing from Yoga's types; its page passes the value on to graphql-ws.
+ *
+ * @param demo whether the page may sign in a demo user; never in production
  */
-export async function graphiqlOptions(node: ServerNode): Promise<GraphiQLOptions & { connectionParams?: object }> {
-  const demo = await signInDemo(node);
+export async function graphiqlOptions(
+  node: ServerNode,
+  { demo: mayUseDemo }: { demo: boolean },
+): Promise<GraphiQLOptions & { connectionParams?: object }> {
+  const demo = mayUseDemo ? await signInDemo(node) : null;
   const room = encodeId('Chatroom', DEMO_ROOM);
   const credentials = demo && { authorization: `Bearer ${demo.accessToken}` };
   return {

@@ -69,12 +69,12 @@ export function createGraphQL(config: Config, node: ServerNode) {
     landingPage: false,
     batching: false,
     logging: false,
-    cors: config.ALLOWED_ORIGINS.length > 0 ? { origin: config.ALLOWED_ORIGINS, credentials: true } : false,
+    cors: (request) => allowCrossOrigin(config, request),
     multipart: false,
     // See limitBodies.
     maxRequestBodySize: false,
     extraParamNames: trust ? ['documentId'] : [],
-    graphiql: isOpen(config.GRAPHIQL) ? () => graphiqlOptions(node) : false,
+    graphiql: isOpen(config.GRAPHIQL) ? () => graphiqlOptions(node, { demo: config.NODE_ENV !== 'production' }) : false,
     renderGraphiQL,
     parserAndValidationCache: documents.options,
     maskedErrors: { maskError: mask },
@@ -153,10 +153,27 @@ function isOwn(config: Config, { headers, method }: IncomingMessage): boolean {
   return method === 'GET' || (headers['content-type']?.startsWith('application/json') ?? false);
 }
 
+/**
+ * Whether pages of this origin may use cookies and open WebSockets: those of this server and of `ALLOWED_ORIGINS`.
+ *
+ * If `PUBLIC_URL` is set, this server's own origin is exactly that, scheme included: a page over plain http that a man in
+ * the middle has forged is another origin. Without it, the origin has to name the host that the request was sent to.
+ */
 export function allowsOrigin(config: Config, origin: string, host: string | undefined): boolean {
-  if (origin.endsWith(`//${host ?? ''}`) || config.ALLOWED_ORIGINS.includes(origin)) return true;
-  // A proxy may call this server by another name than its pages do.
-  return config.PUBLIC_URL !== undefined && origin === new URL(config.PUBLIC_URL).origin;
+  if (config.ALLOWED_ORIGINS.includes(origin)) return true;
+  if (config.PUBLIC_URL !== undefined && origin === new URL(config.PUBLIC_URL).origin) return true;
+  const isPinned = config.NODE_ENV === 'production' && config.PUBLIC_URL !== undefined;
+  return !isPinned && host !== undefined && (origin === `http://${host}` || origin === `https://${host}`);
+}
+
+/**
+ * CORS headers for pages of `ALLOWED_ORIGINS`; none for other pages. Yoga would answer those with the origin `null`, which
+ * is what a sandboxed frame sends.
+ */
+function allowCrossOrigin(config: Config, request: Request) {
+  const origin = request.headers.get('origin');
+  if (origin === null || !config.ALLOWED_ORIGINS.includes(origin)) return false;
+  return { origin, credentials: true };
 }
 
 /** Executes an operation in a context. The first of the plugins: what they wrap around it is executed with the operation. */

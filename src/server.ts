@@ -10,11 +10,17 @@ import { hasDemo } from './demo/seed.ts';
 import { ChatError } from './errors.ts';
 import { allowsOrigin, arrivalOf, createGraphQL, type GraphQL, PATH, whereFrom } from './graphql.ts';
 import { encodeId } from './ids.ts';
+import { refusedHost } from './limits/hosts.ts';
 import { answerScrape } from './metrics.ts';
 import { createNode, type NodeOptions } from './node.ts';
 import { createPage, type Page } from './page.ts';
 import { listOnlineFriends } from './presence/presence.ts';
 import { serveWebSockets, type WebSocketServing } from './realtime/websocket.ts';
+
+const API_HEADERS = new Map([
+  ['cache-control', 'no-store'],
+  ['x-content-type-options', 'nosniff'],
+]);
 
 /** Not 4409, which the protocol uses for something else, and at which its client gives up. */
 const TOO_MANY_SOCKETS = 4420;
@@ -43,10 +49,22 @@ export async function startServer(config: Config, options: NodeOptions): Promise
     void finished.finally(() => inFlight.delete(finished));
     // Not by `new URL`, which throws at some paths that a client can send.
     const [pathname = '/'] = (request.url ?? '/').split('?', 1);
+    const refused = refusedHost(config, request.headers.host);
+    if (refused !== null && (pathname === PATH || pathname === '/metrics')) {
+      response.writeHead(400, { 'content-type': 'text/plain' }).end(`${refused}\n`);
+      return;
+    }
     const answer = () => void yoga(request, response, { incoming: request, response });
+    // Answers belong to one viewer: no cache keeps them, and no browser takes them for a page or a script.
+    if (pathname === PATH) response.setHeaders(API_HEADERS);
     if (pathname === PATH && node.tracing) node.tracing.serve(request, response, answer);
     else if (pathname === PATH) answer();
-    else void answerOther(config, node, page, pathname, request, response);
+    else
+      answerOther(config, node, page, pathname, request, response).catch((error: unknown) => {
+        node.log.error({ err: error, pathname }, 'A request outside the API failed');
+        if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
+        response.end('Something went wrong on our side. Try again.\n');
+      });
   });
   const webSockets = serveWebSockets({ server, path: PATH, ...webSocketServing(config, node, graphql) });
 
@@ -85,6 +103,7 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
     open: node.open,
     async refusal(incoming) {
       const { origin, host } = incoming.headers;
+      if (refusedHost(config, host) !== null) return '400 Bad Request';
       // Programs that are no browsers send none.
       if (origin && !allowsOrigin(config, origin, host)) return '403 Forbidden';
       // The user is known only after `connection_init`, so the network is charged.

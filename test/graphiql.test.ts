@@ -3,6 +3,8 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { expect, onTestFinished, test } from 'vitest';
 import { seedDemo } from '../src/demo/seed.ts';
 import { createProgress } from '../src/progress.ts';
+import { PRODUCTION } from './support/config.ts';
+import { hasRedis, startRedis } from './support/redis.ts';
 import { startTestServer } from './support/server.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
@@ -96,3 +98,23 @@ test.skipIf(!hasChromium)(
     expect(elsewhere).toEqual([]);
   },
 );
+
+test('GraphiQL signs nobody in once the demo password was changed', async () => {
+  const server = await startTestServer();
+  const { database, passwords } = server.node;
+  await seedDemo({ database, passwords, progress: createProgress({ isTTY: false, write: () => true }) });
+  const html = async () => (await fetch(`${server.url}/graphql`, { headers: { accept: 'text/html' } })).text();
+  expect(await html()).toContain('Bearer ey');
+  await database.prisma.$executeRaw`UPDATE users SET password_hash = ${await passwords.hash('a password of my own')}`;
+  expect(await html()).not.toContain('Bearer ey');
+});
+
+test.skipIf(!hasRedis())('GraphiQL signs nobody in in production', async () => {
+  const { url: redisUrl } = await startRedis();
+    const server = await startTestServer({ redisUrl, env: { ...PRODUCTION, REDIS_URL: redisUrl, GRAPHIQL: 'on' } });
+  const { database, passwords } = server.node;
+  await seedDemo({ database, passwords, progress: createProgress({ isTTY: false, write: () => true }) });
+  const page = await fetch(`${server.url}/graphql`, { headers: { accept: 'text/html' } });
+  expect(await page.text()).not.toContain('Bearer ey');
+  expect(await database.prisma.session.count()).toBe(0);
+});

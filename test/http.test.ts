@@ -81,7 +81,31 @@ describe('GraphQL over HTTP', () => {
         })
       ).headers.get('access-control-allow-origin');
     expect(await allowed('https://chat.example.org')).toBe('https://chat.example.org');
-    expect(await allowed('https://evil.example.org')).not.toBe('https://evil.example.org');
+    expect(await allowed('https://evil.example.org')).toBeNull();
+    // A sandboxed frame has the origin `null`.
+    expect(await allowed('null')).toBeNull();
+  });
+
+  test('a foreign page gets no CORS headers if several origins are allowed', async () => {
+    const env = { ALLOWED_ORIGINS: 'https://chat.example.org,https://app.example.org' };
+    const { url } = await startTestServer({ env });
+    const corsHeaders = async (origin: string) => {
+      const { headers } = await fetch(`${url}/graphql?query={__typename}`, { headers: { origin } });
+      return [...headers].filter(([name]) => name.startsWith('access-control-'));
+    };
+    expect(Object.fromEntries(await corsHeaders('https://app.example.org'))).toMatchObject({
+      'access-control-allow-origin': 'https://app.example.org',
+      'access-control-allow-credentials': 'true',
+    });
+    for (const origin of ['null', 'https://evil.example.org', 'https://chat.example.org.evil.org'])
+      expect(await corsHeaders(origin)).toEqual([]);
+  });
+
+  test('answers are neither cached nor taken for another type', async () => {
+    const { url } = await startTestServer();
+    const { headers } = await fetch(`${url}/graphql?query={__typename}`);
+    expect(headers.get('cache-control')).toBe('no-store');
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
   });
 });
 

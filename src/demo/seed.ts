@@ -87,14 +87,17 @@ export async function hasDemo({ database }: Pick<ServerNode, 'database'>): Promi
   return found.length > 0;
 }
 
-/** Signs in the first of the demo's people, for a terminal or a page to use; null where they are not. */
+/**
+ * Signs in the first demo user, for a terminal or a page to use. Null if there is none, or if the password is no longer the
+ * public one: then the account belongs to somebody.
+ */
 export async function signInDemo(
   node: ServerNode,
 ): Promise<{ username: string; password: string; accessToken: string } | null> {
   const [{ username }] = DEMO_PEOPLE;
   const [user] = await node.database.query<Account>(sql`
     SELECT id, password_hash AS "passwordHash" FROM users WHERE id = ${userId(username)}::uuid`);
-  if (!user) return null;
+  if (!user || !(await node.passwords.fits(DEMO_PASSWORD, user.passwordHash))) return null;
   const { accessToken } = await startSession(await createContext(node, { authorization: undefined }), user);
   return { username, password: DEMO_PASSWORD, accessToken };
 }
