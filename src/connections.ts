@@ -83,11 +83,19 @@ export function encodeKeyset(list: string, sortKeys: readonly string[]): string 
 
 /** What a sort key in a cursor may be: a cursor comes from a client, and PostgreSQL fails at what does not fit. */
 export const keys = {
-  moment: (text: string) => /^\d{4}-\d\d-\d\dT[\d:.]{12}Z$/.test(text) && !Number.isNaN(Date.parse(text)),
+  // Date.parse reads 30 February as 1 or 2 March. PostgreSQL refuses such dates, the year 0 and 24:00.
+  moment: (text: string) =>
+    /^(?!0000)\d{4}-\d\d-\d\dT[\d:.]{12}Z$/.test(text) &&
+    !Number.isNaN(Date.parse(text)) &&
+    new Date(text).toISOString() === text,
   uuid: (text: string) => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text),
   number: (text: string) => /^\d{1,9}$/.test(text),
-  name: (text: string) => text.length <= 200 && isStorable(text),
+  // A name of 100 characters, in lower case and composed.
+  name: (text: string) => text.length <= 1_000 && isStorable(text),
 } satisfies Record<string, (text: string) => boolean>;
+
+/** Longest cursor that is decoded, in UTF-16 units. Those of the lists are shorter. */
+const MAX_CURSOR_LENGTH = 10_000;
 
 /** @throws ChatError `BAD_USER_INPUT` for what is no cursor of this list */
 export function decodeKeyset(
@@ -97,6 +105,7 @@ export function decodeKeyset(
   path: string,
 ): string[] {
   try {
+    if (cursor.length > MAX_CURSOR_LENGTH) throw new RangeError('too long');
     const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
     if (Array.isArray(parts) && parts[0] === list && parts.length === shape.length + 1) {
       const found = parts.slice(1).map(String);

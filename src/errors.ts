@@ -8,7 +8,7 @@ export const errorCodes = {
   FORBIDDEN: 'You can see it, but your role does not let you do this.',
   NOT_FOUND: 'It does not exist, or not for you: the two look the same.',
   CONFLICT: 'It contradicts something stored before, such as the same clientMessageId with another body.',
-  USERNAME_TAKEN: 'Someone has this username, perhaps in other letter case. Choose another.',
+  USERNAME_TAKEN: 'Someone has this username, perhaps in other letter case, or one that looks like it. Choose another.',
   EMAIL_TAKEN: 'An account has this e-mail address. Sign in to it, or use another.',
   BLOCKED: 'One of the two has blocked the other.',
   RECIPIENT_OFFLINE: 'The user is not online, and nothing keeps the message for later.',

@@ -25,6 +25,7 @@ import { clearChatroom } from './chatrooms/managing.ts';
 import { createBus } from './realtime/bus.ts';
 import { databaseMark } from './realtime/cursor.ts';
 import { pruneLog } from './realtime/log.ts';
+import { fillSkeletons } from './users/skeletons.ts';
 import type { LeaseTimes } from './realtime/leases.ts';
 import { connectHastily } from './realtime/redis.ts';
 import { createSharing } from './realtime/sharing.ts';
@@ -129,6 +130,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
 async function prune(database: Database, days: number): Promise<void> {
   await pruneLog(database, days);
   await pruneSessions(database);
+  await fillSkeletons(database);
 }
 
 function createPushing(config: Config): Pushing {

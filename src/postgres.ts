@@ -1,7 +1,9 @@
 import { ConfigError, type Config } from './config.ts';
 import { startEmbeddedPostgres } from './database/embedded.ts';
+import { openDatabase } from './database/database.ts';
 import { applyMigrations, compareMigrations } from './database/migrations.ts';
 import { migrateJobs } from './jobs.ts';
+import { fillSkeletons } from './users/skeletons.ts';
 
 /** The PostgreSQL that a command works on. */
 export interface Postgres {
@@ -30,6 +32,12 @@ export async function openPostgres(config: Config, say: (line: string) => void, 
 export async function migrate(databaseUrl: string): Promise<string[]> {
   const applied = await applyMigrations(databaseUrl);
   await migrateJobs(databaseUrl);
+  const database = await openDatabase(databaseUrl, { poolSize: 1 });
+  try {
+    await fillSkeletons(database);
+  } finally {
+    await database.close();
+  }
   return applied;
 }
 

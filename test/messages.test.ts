@@ -52,7 +52,7 @@ describe('sendMessage', () => {
       '家族 👩‍👩‍👧‍👦 e\u0301',
       'שלום',
       "'; DROP TABLE messages; --",
-      '\u202e',
+      '\u202eturned round',
       '𝔞'.repeat(10_000),
     ]) {
       expect((await send(ann, room, body)).body).toBe(body);

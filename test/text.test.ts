@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { emailKey, isEmail } from '../src/text/email.ts';
+import { qualifyEmoji } from '../src/text/emoji.ts';
+import { checkBody, checkClientMessageId } from '../src/text/messages.ts';
+import { checkBio, checkNickname, checkRoomName, checkTopic, checkUsername, nameKey } from '../src/text/names.ts';
+import { skeletonOf } from '../src/text/skeleton.ts';
 import { countCharacters, cut } from '../src/text/text.ts';
 
 describe('countCharacters', () => {
@@ -88,5 +92,221 @@ describe('e-mail addresses', () => {
     '',
   ])('cannot be %j', (address) => {
     expect(isEmail(address)).toBe(false);
+  });
+});
+
+describe('a username', () => {
+  it.each([
+    ...['ann', 'Ann_1', 'a.b-c', '_ann', '123', 'José', 'Björk', 'łukasz', 'Ağça', 'Nguyễn', 'Đặng'],
+    ...[
+      '山田太郎',
+      'さくら',
+      'サクラ',
+      '山田さくらAnn',
+      'ー々ア',
+      '김민준',
+      '민준Kim',
+      '王小明',
+      '王小明Wang',
+      'ㄅㄆㄇ漢字',
+    ],
+    ...['Анна', 'Наташа_99', 'їжак', 'משה', 'נועה', 'محمد', 'فاطمة', 'राहुल', 'प्रिया', 'สมชาย', 'พิมพ์ใจ', 'Γιώργος'],
+    ...['Ὀδυσσεύς', 'ஆனந்த்', 'ಕನ್ನಡ', 'Ձոն_Հայ', 'გიორგი', 'ኢትዮጵያ', '𞤀𞤁𞤂', 'မြို့သား', 'བསྒྲུབས', 'ស្ត្រី'],
+  ])('can be %s, composed or not', (name) => {
+    expect(checkUsername(name, 'input.username')).toBe(name.normalize('NFKC'));
+    expect(checkUsername(name.normalize('NFD'), 'input.username')).toBe(name.normalize('NFKC'));
+  });
+
+  it.each([
+    // Draws like another name.
+    ...['sup\u034fport', 'support\ufe0f', 'sup\ufe00port', 'support\u{e0100}', 'support\u3164', 'support\u115f'],
+    ...['support\uffa0', 'support\u180b', 'support\u17b4', 'ann\u200b', 'a\u00adnn', 'ann\u202e', 'ann\u{13441}'],
+    // Draws nothing, or only signs.
+    ...['\u3164\u3164\u3164', '\u034f\u034f\u034f', '\ufe0f\ufe0f\ufe0f', '\u2800\u2800\u2800', '...', '_-_', ''],
+    // Marks.
+    ...[
+      '\u0300\u0301\u0302',
+      `a${'\u0300'.repeat(31)}`,
+      '\u0300ann',
+      '_\u0301ab',
+      'ก่่่',
+      'a\u20ddnn',
+      'มม\u0e48\u0e48\u0e48',
+    ],
+    // Scripts.
+    ...['suppоrt', 'suppοrt', 'Аnn', '山田Анна', 'יוסיAnn', 'ann৪'],
+    // The rest.
+    ...[
+      'ab',
+      'x'.repeat(33),
+      'a b c',
+      'ann@x',
+      'ann\0',
+      'ann\ud800',
+      'ann\n',
+      'ann👍',
+      `a${'\u0315\u0316'.repeat(24_500)}`,
+    ],
+  ])('cannot be %j', (name) => {
+    expect(() => checkUsername(name, 'input.username')).toThrow(expect.objectContaining({ code: 'BAD_USER_INPUT' }));
+  });
+
+  it.each([
+    ['paypaI', 'paypal'],
+    ['supp0rt', 'support'],
+    ['rnary', 'mary'],
+    ['аре', 'ape'],
+    ['АРЕ', 'ape'],
+    ['bob1', 'bobl'],
+    ['ΑΝΝ', 'ANN'],
+    ['محـمد', 'محمد'],
+    ['二ニ二', '二二二'],
+  ])('%s looks like %s', (one, other) => {
+    expect(nameKey(one)).not.toBe(nameKey(other));
+    expect(skeletonOf(one)).toBe(skeletonOf(other));
+  });
+
+  it.each([
+    ['ann', 'anna'],
+    ['café', 'cafe'],
+    ['ian', 'lan'],
+    ['straße', 'strasse'],
+  ])('%s does not look like %s', (one, other) => {
+    expect(skeletonOf(one)).not.toBe(skeletonOf(other));
+  });
+
+  it('has no key if the text is longer than any name', () => {
+    const bomb = `a${'\u0315\u0316'.repeat(500_000)}`;
+    const started = performance.now();
+    expect(nameKey(bomb)).toBeNull();
+    expect(emailKey(bomb)).toBeNull();
+    expect(performance.now() - started).toBeLessThan(50);
+  });
+});
+
+const refusals: [string, (text: string, path: string) => unknown][] = [
+  ['a nickname', checkNickname],
+  ['the name of a chatroom', checkRoomName],
+  ['a topic', checkTopic],
+  ['a body', checkBody],
+];
+
+describe.each(refusals)('%s', (_, check) => {
+  it.each([
+    '\u200b',
+    '\u2800',
+    '\u3164',
+    '\u2060',
+    '\u202e',
+    '\u00ad',
+    '\u034f\ufe0f',
+    ' \u200d ',
+    '\u{e0001}',
+    '\u0085',
+    ' ',
+  ])('cannot be %j, which shows nothing', (text) => {
+    expect(() => check(text, 'input.body')).toThrow(
+      expect.objectContaining({ code: 'BAD_USER_INPUT', details: { path: ['input', 'body'] } }),
+    );
+  });
+
+  it.each(['a', '❤️', '1️⃣', '🏴󠁧󠁢󠁥󠁮󠁧󠁿', '👩‍👩‍👧‍👦', 'می‌خواهم', 'नमस्ते', '\ue000'])('can be %s', (text) => {
+    expect(() => check(text, 'input.body')).not.toThrow();
+  });
+
+  it.each(['a\0', 'a\ud800', '\udc00a'])('cannot be %j, which PostgreSQL refuses', (text) => {
+    expect(() => check(text, 'input.body')).toThrow(expect.objectContaining({ code: 'BAD_USER_INPUT' }));
+  });
+});
+
+describe('nicknames and names of chatrooms', () => {
+  it.each(
+    [
+      'Ann\nB',
+      'A\u0007B',
+      'Ann\u2028B',
+      'Ann\u2029B',
+      'A\tB',
+      '\u001b[31mA',
+      'A\u0085B',
+      'A\u009bB',
+      ...'\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c',
+    ].map((text) => (text.length === 1 ? `Eve${text}` : text)),
+  )('cannot be %j', (text) => {
+    for (const check of [checkNickname, checkRoomName]) {
+      expect(() => check(text, 'input.name')).toThrow(expect.objectContaining({ code: 'BAD_USER_INPUT' }));
+    }
+  });
+
+  it('count code points after trimming', () => {
+    expect(checkNickname(` ${'👍'.repeat(64)}\n`, 'input.nickname')).toBe('👍'.repeat(64));
+    expect(() => checkNickname('👍'.repeat(65), 'input.nickname')).toThrow();
+    expect(checkRoomName('👍'.repeat(100), 'input.name')).toBe('👍'.repeat(100));
+  });
+});
+
+describe('topics and bios', () => {
+  it('may have line breaks, direction marks and isolates', () => {
+    const text = 'one\r\n\ttwo \u200fשלום\u200f \u2067שלום\u2069';
+    expect(checkTopic(text, 'input.topic')).toBe(text);
+    expect(checkBio(text, 'input.bio')).toBe(text);
+    expect(checkBio('', 'input.bio')).toBe('');
+  });
+
+  it.each(['a\u202eb', 'a\u202ab', 'a\u0007b', 'a\u001b[31mb', 'a\u0085b'])('cannot be %j', (text) => {
+    expect(() => checkTopic(text, 'input.topic')).toThrow(expect.objectContaining({ code: 'BAD_USER_INPUT' }));
+    expect(() => checkBio(text, 'input.bio')).toThrow(expect.objectContaining({ code: 'BAD_USER_INPUT' }));
+  });
+});
+
+describe('bodies and clientMessageIds', () => {
+  it('count code points', () => {
+    expect(() => {
+      checkBody(`  ${'👍'.repeat(10_000)}\n`, 'input.body');
+    }).not.toThrow();
+    expect(() => {
+      checkBody('👍'.repeat(10_001), 'input.body');
+    }).toThrow();
+    expect(() => {
+      checkClientMessageId('👍'.repeat(100), 'input.clientMessageId');
+    }).not.toThrow();
+    expect(() => {
+      checkClientMessageId('👍'.repeat(101), 'input.clientMessageId');
+    }).toThrow();
+  });
+});
+
+describe('an emoji', () => {
+  it.each([
+    ['👍\ufe0f', '👍'],
+    ['👍🏽\ufe0f', '👍🏽'],
+    ['❤', '❤️'],
+    ['☺', '☺️'],
+    ['1⃣', '1️⃣'],
+    ['⛹🏽‍♀', '⛹🏽‍♀️'],
+    ['⛹‍♀', '⛹️‍♀️'],
+    ['👁‍🗨', '👁️‍🗨️'],
+    ['🏳‍🌈', '🏳️‍🌈'],
+    ['👩‍❤‍💋‍👨', '👩‍❤️‍💋‍👨'],
+    ['🇩🇪', '🇩🇪'],
+    ['🏴󠁧󠁢󠁥󠁮󠁧󠁿', '🏴󠁧󠁢󠁥󠁮󠁧󠁿'],
+  ])('%s is %s', (text, qualified) => {
+    expect(qualifyEmoji(text)).toBe(qualified);
+    expect(qualifyEmoji(qualified)).toBe(qualified);
+  });
+
+  it.each(['a', '1', '', '👍👍', '❤\ufe0e', ' 👍', '\ufe0f', '👍'.repeat(100_000)])('is not %j', (text) => {
+    expect(qualifyEmoji(text)).toBeNull();
+  });
+
+  it('of one character has one form, with and without U+FE0F', () => {
+    const isEmoji = new RegExp('^\\p{RGI_Emoji}$', 'v');
+    const single = Array.from({ length: 0x1_ff_ff }, (_, code) => String.fromCodePoint(code)).flatMap((character) =>
+      [character, `${character}\ufe0f`].filter((text) => isEmoji.test(text)),
+    );
+    expect(single.length).toBeGreaterThan(1_000);
+    expect(
+      single.filter((text) => qualifyEmoji(text) !== text || qualifyEmoji(text.replace('\ufe0f', '')) !== text),
+    ).toEqual([]);
   });
 });

@@ -14,7 +14,7 @@ export type ErrorCode =
   | 'NOT_FOUND'
   /** It contradicts something stored before, such as the same clientMessageId with another body. */
   | 'CONFLICT'
-  /** Someone has this username, perhaps in other letter case. Choose another. */
+  /** Someone has this username, perhaps in other letter case, or one that looks like it. Choose another. */
   | 'USERNAME_TAKEN'
   /** An account has this e-mail address. Sign in to it, or use another. */
   | 'EMAIL_TAKEN'

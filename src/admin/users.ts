@@ -4,7 +4,8 @@ import { endSessions } from '../auth/sessions.ts';
 import { type Database, sql } from '../database/database.ts';
 import { encodeId, keyOf } from '../ids.ts';
 import { closeAccount } from '../users/deletion.ts';
-import { makeAccount, nameKey } from '../users/users.ts';
+import { foldName } from '../text/names.ts';
+import { makeAccount } from '../users/users.ts';
 import type { Command } from './admin.ts';
 
 /** What is done to accounts. Nodes hear of sessions that end within a second, from the database. */
@@ -108,7 +109,7 @@ export const userCommands: Record<string, Command> = {
 };
 
 async function findUser(database: Database, username: string): Promise<{ id: string }> {
-  const user = await database.prisma.user.findUnique({ where: { usernameKey: nameKey(username) } });
+  const user = await database.prisma.user.findUnique({ where: { usernameKey: foldName(username) } });
   if (!user) throw new Error(`There is no user "${username}".`);
   return user;
 }

@@ -41,11 +41,14 @@ const SignUpInput = builder.inputType('SignUpInput', {
   fields: (t) => ({
     username: t.string({
       required: true,
-      description: '3 to 32 letters, digits, or any of _ . -; unique without regard to letter case.',
+      description:
+        '3 to 32 letters of one script, digits, or any of _ . -; unique regardless of letter case, and among names that look alike.',
     }),
     password: t.string({ required: true, description: '8 to 128 characters.' }),
     email: t.string({ description: 'An address to sign in by, unique over all accounts.' }),
-    nickname: t.string({ description: '1 to 64 characters; without it, the username.' }),
+    nickname: t.string({
+      description: '1 to 64 characters in one line, at least one of them visible; without it, the username.',
+    }),
     cookie: t.boolean({ required: true, defaultValue: false, description: COOKIE }),
   }),
 });

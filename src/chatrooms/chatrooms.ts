@@ -6,7 +6,7 @@ import type { Chatroom, ChatroomKind, Member, User } from '../database/generated
 import { badInput, notFound } from '../errors.ts';
 import { pairKey } from '../friends/pair.ts';
 import { createLoader } from '../loader.ts';
-import { countCharacters, isStorable } from '../text/text.ts';
+import { checkRoomName, checkTopic } from '../text/names.ts';
 
 /** A chatroom as the viewer sees it. */
 export interface VisibleChatroom extends Chatroom {
@@ -204,19 +204,10 @@ function checkPair(input: NewChatroom, memberIds: (string | null)[], userId: str
 }
 
 function checkShared(input: NewChatroom): { kind: ChatroomKind; name: string | null; topic: string | null } {
-  const name = checkText(input.name, 'input.name', 100);
+  const name = checkRoomName(input.name, 'input.name');
   if (input.kind === 'OPEN' && name === null)
     throw badInput('input.name', 'An OPEN chatroom needs a name to be found by.');
-  return { kind: input.kind, name, topic: checkText(input.topic, 'input.topic', 500) };
-}
-
-export function checkText(text: string | null | undefined, path: string, most: number): string | null {
-  if (text == null) return null;
-  const trimmed = text.trim();
-  if (trimmed === '' || countCharacters(trimmed, most) > most || !isStorable(trimmed)) {
-    throw badInput(path, `It has 1 to ${most} characters; leave it out for none.`);
-  }
-  return trimmed;
+  return { kind: input.kind, name, topic: checkTopic(input.topic, 'input.topic') };
 }
 
 /** The viewer's DIRECT room with a user, if there is one. */

@@ -5,7 +5,8 @@ import { badInput, ChatError, notFound } from '../errors.ts';
 import { hint } from '../hints.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Change } from '../realtime/log.ts';
-import { checkText, requireMembership, type VisibleChatroom } from './chatrooms.ts';
+import { checkRoomName, checkTopic } from '../text/names.ts';
+import { requireMembership, type VisibleChatroom } from './chatrooms.ts';
 
 /**
  * Gives a room another name or topic: an absent one stays, null clears it. For owners and admins.
@@ -17,8 +18,8 @@ export async function updateChatroom(
   chatroomId: string | null,
   { name, topic }: { name?: string | null | undefined; topic?: string | null | undefined },
 ): Promise<VisibleChatroom> {
-  const newName = checkText(name, 'input.name', 100);
-  const newTopic = checkText(topic, 'input.topic', 500);
+  const newName = checkRoomName(name, 'input.name');
+  const newTopic = checkTopic(topic, 'input.topic');
   const room = await requireMembership(context, chatroomId);
   const seq = await manage(
     context,

@@ -1,8 +1,7 @@
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
 import { empty, sql } from '../database/database.ts';
-import { badInput } from '../errors.ts';
-import { isStorable } from '../text/text.ts';
+import { checkNameSearch } from '../text/names.ts';
 import { type VisibleChatroom, visibleColumns } from './chatrooms.ts';
 
 /** OPEN rooms by name, or those whose name begins with `search`, without regard to letter case. */
@@ -12,9 +11,7 @@ export async function listOpenChatrooms(
   args: ConnectionArgs,
 ): Promise<Connection<VisibleChatroom>> {
   const { userId } = requireViewer(context);
-  if (search != null && (search.length > 100 || !isStorable(search))) {
-    throw badInput('search', 'Search for at most 100 characters.');
-  }
+  if (search != null) checkNameSearch(search, 'search');
   const name = sql`lower(c.name) COLLATE "C"`;
   return connect<VisibleChatroom, string[]>(args, {
     encode: (room) => encodeKeyset('open', [room.name?.toLowerCase() ?? '', room.id]),

@@ -159,8 +159,11 @@ const CreateChatroomInput = builder.inputType('CreateChatroomInput', {
   description: 'A new chatroom.',
   fields: (t) => ({
     kind: t.field({ type: ChatroomKind, required: true, description: 'Who can be in it.' }),
-    name: t.string({ description: '1 to 100 characters. An OPEN chatroom needs one, a DIRECT one has none.' }),
-    topic: t.string({ description: '1 to 500 characters. A DIRECT chatroom has none.' }),
+    name: t.string({
+      description:
+        '1 to 100 characters in one line, at least one of them visible. An OPEN chatroom needs one, a DIRECT one has none.',
+    }),
+    topic: t.string({ description: '1 to 500 characters, with line breaks. A DIRECT chatroom has none.' }),
     memberIds: t.idList({
       required: true,
       defaultValue: [],
@@ -209,8 +212,10 @@ const UpdateChatroomInput = builder.inputType('UpdateChatroomInput', {
   description: 'What to change: an absent field stays, null clears it.',
   fields: (t) => ({
     chatroomId: t.id({ required: true, description: 'Which.' }),
-    name: t.string({ description: '1 to 100 characters; an OPEN chatroom keeps one.' }),
-    topic: t.string({ description: '1 to 500 characters.' }),
+    name: t.string({
+      description: '1 to 100 characters in one line, at least one of them visible; an OPEN chatroom keeps one.',
+    }),
+    topic: t.string({ description: '1 to 500 characters, with line breaks.' }),
   }),
 });
 

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { type Database, sql, type Sql } from '../database/database.ts';
 import { decodeId } from '../ids.ts';
 import type { Progress } from '../progress.ts';
-import { nameKey } from '../users/users.ts';
+import { foldName } from '../text/names.ts';
 import type { ExportedChatroom, ExportedMessage, ExportedUser } from './format.ts';
 
 /** What an export works with. */
@@ -46,7 +46,7 @@ export async function exportUser(exporting: Exporting, username: string, file: s
   return atOneMoment(exporting.database, async (query) => {
     const [user] = await query<{ id: string; total: number }>(sql`
       SELECT u.id, (SELECT count(*)::int FROM messages m WHERE m.sender_id = u.id) AS total
-        FROM users u WHERE u.username_key = ${nameKey(username)}`);
+        FROM users u WHERE u.username_key = ${foldName(username)}`);
     if (!user) throw new Error(`There is no user "${username}".`);
     const [head] = await query<Omit<ExportedUser, 'messages'>>(userHead(user.id));
     const { progress } = exporting;

@@ -4,7 +4,7 @@ import type { Passwords } from '../auth/passwords.ts';
 import type { Database } from '../database/database.ts';
 import { DEMO_USERNAMES } from '../demo/people.ts';
 import type { Progress } from '../progress.ts';
-import { nameKey } from '../users/users.ts';
+import { foldName } from '../text/names.ts';
 import { importIrc } from './irc.ts';
 import { importKuroi, isKuroi } from './kuroi.ts';
 import { importMyMessenger, isMyMessenger } from './myMessenger.ts';
@@ -78,10 +78,10 @@ async function findLogs(path: string): Promise<string[]> {
 }
 
 async function findMembers(database: Database, named: readonly string[]): Promise<string[]> {
-  const keys = [...DEMO_USERNAMES, ...named].map(nameKey);
+  const keys = [...DEMO_USERNAMES, ...named].map(foldName);
   const found = await database.prisma.user.findMany({ where: { usernameKey: { in: keys } } });
   for (const name of named) {
-    if (!found.some((user) => user.usernameKey === nameKey(name)))
+    if (!found.some((user) => user.usernameKey === foldName(name)))
       throw new Error(`There is no user "${name}" to make a member.`);
   }
   return found.map((user) => user.id);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { nameKey } from '../users/users.ts';
+import { foldName } from '../text/names.ts';
 import type { Importing, ImportSummary } from './import.ts';
 import { derivedId, markAllRead, storeChatroom, storeMessages, type StoredMessage, storeUsers } from './store.ts';
 
@@ -56,7 +56,7 @@ export async function importIrc(
 }
 
 function nickId(nick: string): string {
-  return derivedId(SOURCE, nameKey(nick));
+  return derivedId(SOURCE, foldName(nick));
 }
 
 function toMessage({ nick, text, at, id }: Line): StoredMessage {

@@ -4,8 +4,9 @@ import type { ChatroomKind } from '../database/generated/enums.ts';
 import { pairKey } from '../friends/pair.ts';
 import { toVector } from '../search/words.ts';
 import { emailKey } from '../text/email.ts';
+import { fitUsername, foldName, hasUsernameShape, MAX_NICKNAME, MAX_USERNAME } from '../text/names.ts';
 import { cut } from '../text/text.ts';
-import { checkUsername, MOST_USERNAME_CHARACTERS, nameKey } from '../users/users.ts';
+import { fillSkeletons } from '../users/skeletons.ts';
 
 /**
  * Writes whole chats at once. Everything has an id that follows from where it comes from, so that writing
@@ -42,17 +43,17 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
     .filter((user) => !ids.has(user.id))
     .map((user) => {
       const username = freeName(user, names);
-      names.add(nameKey(username));
-      const nickname = cut(clean(user.nickname ?? user.name).trim(), 64) || username;
+      names.add(foldName(username));
+      const nickname = cut(clean(user.nickname ?? user.name).trim(), MAX_NICKNAME) || username;
       const key = user.email ? emailKey(user.email) : null;
       const freeKey = key === null || emails.has(key) ? null : key;
       if (freeKey !== null) emails.add(freeKey);
       return {
         id: user.id,
         username,
-        usernameKey: nameKey(username),
+        usernameKey: foldName(username),
         nickname,
-        nicknameKey: nameKey(nickname),
+        nicknameKey: foldName(nickname),
         email: freeKey === null ? null : (user.email ?? null),
         emailKey: freeKey,
         bio: user.bio ?? null,
@@ -60,6 +61,7 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
       };
     });
   const { count } = await database.prisma.user.createMany({ data, skipDuplicates: true });
+  await fillSkeletons(database);
   const withPassword = users.filter((user) => user.passwordHash);
   await database.query(sql`
     UPDATE users u SET password_hash = p.hash
@@ -70,24 +72,11 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
 
 /** A username out of any name: other characters become '-', and a number is added while it is taken. */
 function freeName(user: StoredUser, taken: ReadonlySet<string>): string {
-  const letters = clean(user.name)
-    .normalize('NFKC')
-    .replace(/[^\p{L}\p{M}\p{Nd}_.-]+/gu, '-')
-    .replace(/^-+|-+$/g, '');
-  const begins = (most: number) => Array.from(letters).slice(0, most).join('');
   for (let i = 0; ; i += 1) {
     const tail = i === 0 ? '' : `${user.suffix}${i === 1 ? '' : i}`;
-    const base = begins(i === 0 ? MOST_USERNAME_CHARACTERS : MOST_USERNAME_CHARACTERS - 1 - tail.length);
+    const base = fitUsername(clean(user.name), i === 0 ? MAX_USERNAME : MAX_USERNAME - 1 - tail.length, '-');
     const name = base && tail ? `${base}.${tail}` : base || tail;
-    if (fits(name) && !taken.has(nameKey(name))) return name;
-  }
-}
-
-function fits(name: string): boolean {
-  try {
-    return checkUsername(name, 'username') === name;
-  } catch {
-    return false;
+    if (hasUsernameShape(name) && !taken.has(foldName(name))) return name;
   }
 }
 

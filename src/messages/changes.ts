@@ -4,7 +4,8 @@ import type { Message } from '../database/generated/client.ts';
 import { ChatError, notFound } from '../errors.ts';
 import type { Change } from '../realtime/log.ts';
 import { toVector } from '../search/words.ts';
-import { checkBody, messageByKey } from './messages.ts';
+import { checkBody } from '../text/messages.ts';
+import { messageByKey } from './messages.ts';
 
 /**
  * Gives a message of the viewer's another text.

@@ -4,10 +4,10 @@ import { connect, type Connection, type ConnectionArgs } from '../connections.ts
 import { type Context, requireViewer } from '../context.ts';
 import { columnsOf, type Database, empty, join, rowOf, sql, type Sql } from '../database/database.ts';
 import { type Message, Prisma, type User } from '../database/generated/client.ts';
-import { badInput, ChatError, notFound } from '../errors.ts';
+import { ChatError, notFound } from '../errors.ts';
 import { createLoader } from '../loader.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../realtime/cursor.ts';
-import { countCharacters, isStorable } from '../text/text.ts';
+import { checkBody, checkClientMessageId } from '../text/messages.ts';
 import { userFields } from '../users/users.ts';
 
 /** What is told of a message: all but the digest of what was first sent, by which a repeated sending is known. */
@@ -157,23 +157,6 @@ export async function sendMessage(
   }
   if (seenAfter !== null) context.announceSeen(chatroomId, userId, seenAfter);
   return { message, deduplicated: outcome === 'REPEATED' };
-}
-
-/** How long a body may be, in characters (Unicode code points), without white space around it. */
-export const MOST_BODY_CHARACTERS = 10_000;
-
-/** @throws ChatError `BAD_USER_INPUT` */
-export function checkBody(body: string, path: string): void {
-  const length = countCharacters(body.trim(), MOST_BODY_CHARACTERS);
-  if (length < 1 || length > MOST_BODY_CHARACTERS)
-    throw badInput(path, `A message has 1 to ${MOST_BODY_CHARACTERS.toLocaleString('en')} characters.`);
-  if (!isStorable(body))
-    throw badInput(path, 'A message is Unicode text without U+0000 and without half of a surrogate pair.');
-}
-
-function checkClientMessageId(id: string | null | undefined, path: string): void {
-  if (id != null && (id === '' || id.length > 100 || !isStorable(id)))
-    throw badInput(path, 'A clientMessageId has 1 to 100 characters.');
 }
 
 function replyNumber(chatroomId: string, key: string | null | undefined): number | null {

@@ -125,7 +125,10 @@ const SendMessageInput = builder.inputType('SendMessageInput', {
   description: 'A message to send.',
   fields: (t) => ({
     chatroomId: t.id({ required: true, description: 'Where to.' }),
-    body: t.string({ required: true, description: '1 to 10,000 characters after trimming; stored exactly as sent.' }),
+    body: t.string({
+      required: true,
+      description: '1 to 10,000 characters after trimming, at least one of them visible; stored exactly as sent.',
+    }),
     clientMessageId: t.string({
       description:
         'Chosen by the client, unique per sender and room for ever: sending it again returns the first message. 1 to 100 characters.',
@@ -183,7 +186,10 @@ const EditMessageInput = builder.inputType('EditMessageInput', {
   description: 'Another text for a message.',
   fields: (t) => ({
     messageId: t.id({ required: true, description: 'A message of the viewer’s.' }),
-    body: t.string({ required: true, description: '1 to 10,000 characters after trimming; stored exactly as sent.' }),
+    body: t.string({
+      required: true,
+      description: '1 to 10,000 characters after trimming, at least one of them visible; stored exactly as sent.',
+    }),
   }),
 });
 

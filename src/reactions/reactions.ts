@@ -7,6 +7,7 @@ import { createLoader } from '../loader.ts';
 import { requireReadable, settle } from '../messages/changes.ts';
 import { messageKey } from '../messages/messages.ts';
 import type { Change } from '../realtime/log.ts';
+import { qualifyEmoji } from '../text/emoji.ts';
 
 /** One emoji on one message, and who put it there. */
 export interface ReactionGroup {
@@ -23,19 +24,19 @@ export interface ReactionGroup {
  *   `BLOCKED` in a DIRECT room across a block
  */
 export async function react(context: Context, key: string | null, emoji: string, present: boolean): Promise<Message> {
-  checkEmoji(emoji);
+  const qualified = checkEmoji(emoji);
   const { chatroomId, number } = await requireReadable(context, key);
   const { userId } = requireViewer(context);
   const [change] = await context.database.query<Change>(sql`
-    SELECT outcome, seq FROM react(${chatroomId}::uuid, ${number}::int, ${userId}::uuid, ${emoji}, ${present})`);
+    SELECT outcome, seq FROM react(${chatroomId}::uuid, ${number}::int, ${userId}::uuid, ${qualified}, ${present})`);
   return settle(context, key, change);
 }
 
-/** The emoji that Unicode recommends for interchange, sequences included. */
-const EMOJI = new RegExp('^\\p{RGI_Emoji}$', 'v');
-
-function checkEmoji(emoji: string): void {
-  if (!EMOJI.test(emoji)) throw badInput('input.emoji', 'A reaction is one emoji, such as 👍.');
+/** Returns the form in which an emoji is stored, so that ❤ and ❤️ are the same reaction. */
+function checkEmoji(emoji: string): string {
+  const qualified = qualifyEmoji(emoji);
+  if (qualified === null) throw badInput('input.emoji', 'A reaction is one emoji, such as 👍.');
+  return qualified;
 }
 
 /** What a loader of many messages' reactions answers for one of them. */

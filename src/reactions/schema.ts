@@ -26,7 +26,11 @@ const ReactionInput = builder.inputType('ReactionInput', {
   description: 'An emoji and the message that it is put on.',
   fields: (t) => ({
     messageId: t.id({ required: true, description: 'The message.' }),
-    emoji: t.string({ required: true, description: 'One emoji, such as 👍, of those that Unicode recommends.' }),
+    emoji: t.string({
+      required: true,
+      description:
+        'One emoji, such as 👍, of those that Unicode recommends, with or without U+FE0F: all forms are the same reaction.',
+    }),
   }),
 });
 

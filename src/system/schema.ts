@@ -86,7 +86,10 @@ const SendSystemMessageInput = builder.inputType('SendSystemMessageInput', {
     userId: t.id({ description: 'To one user, who has to be online.' }),
     username: t.string({ description: 'To one user by name, who has to be online.' }),
     chatroomId: t.id({ description: 'Into a chatroom, which keeps it as a SYSTEM message.' }),
-    body: t.string({ required: true, description: '1 to 10,000 characters after trimming.' }),
+    body: t.string({
+      required: true,
+      description: '1 to 10,000 characters after trimming, at least one of them visible.',
+    }),
   }),
 });
 

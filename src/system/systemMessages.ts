@@ -3,7 +3,8 @@ import { sql } from '../database/database.ts';
 import type { Message } from '../database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
 import { hint } from '../hints.ts';
-import { checkBody, messageColumns } from '../messages/messages.ts';
+import { messageColumns } from '../messages/messages.ts';
+import { checkBody } from '../text/messages.ts';
 import { findUserByName, requireUser } from '../users/users.ts';
 
 /** Exactly one of the three; null for an id that names nothing. */

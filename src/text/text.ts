@@ -29,3 +29,9 @@ export function cut(text: string, limit: number): string {
 export function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0');
 }
+
+/**
+ * Characters that fonts draw as nothing: the ignorable ones, the fillers of Hangul, the blanks of Braille, musical and
+ * Egyptian signs. A pattern for a regular expression with the flag u.
+ */
+export const BLANK = String.raw`[\p{Default_Ignorable_Code_Point}\u2800\u{1D159}\u{13441}\u{13442}]`;

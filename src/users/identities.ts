@@ -4,7 +4,9 @@ import type { Context } from '../context.ts';
 import { type Database, sql } from '../database/database.ts';
 import { ChatError } from '../errors.ts';
 import { emailKey, isEmail } from '../text/email.ts';
-import { checkUsername, nameKey } from './users.ts';
+import { checkUsername, fitUsername, foldName, isUsername } from '../text/names.ts';
+import { skeletonOf } from '../text/skeleton.ts';
+import { findTakenUsername } from './users.ts';
 
 /** What is looked for when the wanted names are taken: ann, ann2, ann3 … */
 const MOST_SUFFIXES = 1_000;
@@ -49,7 +51,10 @@ async function makeAccount(query: Database['query'], claims: OpenIdClaims, wante
       INSERT INTO identities (issuer, subject, user_id) VALUES (${claims.issuer}, ${claims.subject}, ${made.id}::uuid)`);
     return made;
   }
-  throw new ChatError('USERNAME_TAKEN', 'Someone has this username. Choose another.');
+  throw (
+    (await findTakenUsername(query, wanted ?? '')) ??
+    new ChatError('USERNAME_TAKEN', 'Someone has this username. Choose another.')
+  );
 }
 
 /** Undefined where the name is taken, or somebody else takes the address meanwhile. An address that is taken is left out. */
@@ -62,8 +67,8 @@ async function insertAccount(
   const key = email && emailKey(email);
   const [made] = await query<Account>(sql`
     WITH address AS (SELECT ${key}::text AS key WHERE NOT EXISTS (SELECT FROM users WHERE email_key = ${key}))
-    INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, email_verified_at)
-      SELECT ${username}, ${nameKey(username)}, ${username}, ${nameKey(username)},
+    INSERT INTO users (username, username_key, username_skeleton, nickname, nickname_key, email, email_key, email_verified_at)
+      SELECT ${username}, ${foldName(username)}, ${skeletonOf(username)}, ${username}, ${foldName(username)},
              CASE WHEN address.key IS NOT NULL THEN ${email}::text END, address.key,
              CASE WHEN address.key IS NOT NULL THEN now() END
         FROM (SELECT (SELECT key FROM address) AS key) address
@@ -73,13 +78,7 @@ async function insertAccount(
 
 /** What a new account may be called, after what the provider says: made to fit, and numbered until it is free. */
 function* candidates(names: readonly string[]): Generator<string> {
-  const fitting = names
-    .map((name) =>
-      Array.from(name.normalize('NFKC').replace(/[^\p{L}\p{M}\p{Nd}_.-]+/gu, ''))
-        .slice(0, 24)
-        .join(''),
-    )
-    .filter((name) => Array.from(name).length >= 3);
+  const fitting = names.map((name) => fitUsername(name, 24, '')).filter(isUsername);
   yield* fitting;
   const base = fitting[0] ?? 'user';
   for (let i = 2; i <= MOST_SUFFIXES; i += 1) yield `${base}${i}`;

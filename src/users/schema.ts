@@ -140,8 +140,10 @@ export function viewerField<Payload extends object>(t: ObjectFieldBuilder<Types,
 const UpdateProfileInput = builder.inputType('UpdateProfileInput', {
   description: 'What to change: an absent field stays, null clears it.',
   fields: (t) => ({
-    nickname: t.string({ description: '1 to 64 characters; null for the username.' }),
-    bio: t.string({ description: 'At most 500 characters.' }),
+    nickname: t.string({
+      description: '1 to 64 characters in one line, at least one of them visible; null for the username.',
+    }),
+    bio: t.string({ description: 'At most 500 characters. Line breaks are allowed, direction overrides are not.' }),
     email: t.string({ description: 'An address to sign in by, unique over all accounts; another one is unverified.' }),
     friendPolicy: t.field({ type: FriendPolicy, description: 'What it takes to become a friend; null for OPEN.' }),
   }),

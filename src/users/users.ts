@@ -2,15 +2,17 @@ import { type Account, requireCookies, startSession, type SignedIn } from '../au
 import { checkPassword } from '../auth/passwords.ts';
 import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
-import { columnsOf, empty, join, sql, type Sql } from '../database/database.ts';
+import { columnsOf, type Database, empty, join, sql, type Sql } from '../database/database.ts';
 import { Prisma, type Session, type User } from '../database/generated/client.ts';
 import type { FriendPolicy } from '../database/generated/enums.ts';
-import { badInput, ChatError, notFound } from '../errors.ts';
+import { ChatError, notFound } from '../errors.ts';
 import { queueMail } from '../jobs.ts';
 import { STEP_COSTS } from '../limits/rates.ts';
 import { createLoader } from '../loader.ts';
 import { checkEmail, emailKey } from '../text/email.ts';
-import { countCharacters, isStorable } from '../text/text.ts';
+import { checkBio, checkNameSearch, checkNickname, checkUsername, foldName, nameKey } from '../text/names.ts';
+import { skeletonOf } from '../text/skeleton.ts';
+import { isStorable } from '../text/text.ts';
 
 export interface SignUp {
   username: string;
@@ -53,13 +55,13 @@ export async function makeAccount(
 
   await limits?.beforeHash();
   const passwordHash = await passwords.hash(input.password);
-  const usernameKey = nameKey(username);
+  const usernameKey = foldName(username);
   const key = email && emailKey(email);
   const user = await database.transaction(async (query) => {
-    // ON CONFLICT finds what a twin committed meanwhile; which of the two keys was taken is asked afterwards.
+    // ON CONFLICT finds what a twin committed meanwhile. Which of the keys was taken is asked afterwards.
     const [made] = await query<Account>(sql`
-      INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, password_hash)
-        VALUES (${username}, ${usernameKey}, ${nickname}, ${nameKey(nickname)}, ${email}, ${key}, ${passwordHash})
+      INSERT INTO users (username, username_key, username_skeleton, nickname, nickname_key, email, email_key, password_hash)
+        VALUES (${username}, ${usernameKey}, ${skeletonOf(username)}, ${nickname}, ${foldName(nickname)}, ${email}, ${key}, ${passwordHash})
         ON CONFLICT DO NOTHING RETURNING id, password_hash AS "passwordHash"`);
     if (made && key !== null) {
       await limits?.beforeMail(key);
@@ -68,10 +70,24 @@ export async function makeAccount(
     return made;
   });
   if (user) return user;
-  if (await database.prisma.user.findUnique({ where: { usernameKey } })) {
-    throw new ChatError('USERNAME_TAKEN', 'Someone has this username. Choose another.');
-  }
+  const taken = await findTakenUsername(database.query, username);
+  if (taken) throw taken;
   throw new ChatError('EMAIL_TAKEN', 'An account has this e-mail address. Sign in to it, or use another.');
+}
+
+/** Returns the error for a username that another user has, or one that looks like it; undefined if it is free. */
+export async function findTakenUsername(query: Database['query'], username: string): Promise<ChatError | undefined> {
+  const key = foldName(username);
+  const [taken] = await query<{ same: boolean }>(sql`
+    SELECT username_key = ${key} AS same FROM users
+      WHERE username_key = ${key} OR username_skeleton = ${skeletonOf(username)} ORDER BY same DESC LIMIT 1`);
+  if (!taken) return undefined;
+  return new ChatError(
+    'USERNAME_TAKEN',
+    taken.same
+      ? 'Someone has this username. Choose another.'
+      : 'This username looks like that of another user. Choose another.',
+  );
 }
 
 /**
@@ -84,12 +100,17 @@ export async function signIn(
   context: Context,
   { usernameOrEmail, password, cookie }: { usernameOrEmail: string; password: string; cookie: boolean },
 ): Promise<SignedIn> {
-  const key = nameKey(usernameOrEmail.trim());
+  const key = signInKey(usernameOrEmail.trim());
   await context.rates.charge(context, STEP_COSTS.hashPassword);
   const user = await context.attempts.guard(`account:${key}`, context.origin, () =>
     findByPassword(context, key, password),
   );
   return startSession(context, user, cookie);
+}
+
+/** What an account is found by. '' for a text that is neither a username nor an e-mail address: nobody has it. */
+function signInKey(usernameOrEmail: string): string {
+  return emailKey(usernameOrEmail) ?? nameKey(usernameOrEmail) ?? '';
 }
 
 async function findByPassword(context: Context, key: string, password: string): Promise<Account> {
@@ -126,7 +147,8 @@ export async function requireUser(context: Context, id: string | null): Promise<
 /** A user by name, without regard to letter case. */
 export async function findUserByName(context: Context, username: string): Promise<User | null> {
   const usernameKey = nameKey(username);
-  return isStorable(usernameKey) ? context.database.prisma.user.findUnique({ where: { usernameKey } }) : null;
+  if (usernameKey === null || !isStorable(usernameKey)) return null;
+  return context.database.prisma.user.findUnique({ where: { usernameKey } });
 }
 
 /** All users by name, or those whose username or nickname begins with `search`. */
@@ -135,7 +157,7 @@ export async function listUsers(
   search: string | null | undefined,
   args: ConnectionArgs,
 ): Promise<Connection<User>> {
-  const prefix = search == null ? null : checkSearch(search);
+  const prefix = search == null ? null : foldName(checkNameSearch(search, 'search'));
   const begins = prefix === null ? sql`true` : sql`(u.username_key ^@ ${prefix} OR u.nickname_key ^@ ${prefix})`;
   return connectUsers(context, 'users', sql`users u WHERE ${begins}`, args);
 }
@@ -171,9 +193,6 @@ export interface ProfileChange {
   friendPolicy?: FriendPolicy | null | undefined;
 }
 
-/** How long a bio may be, in characters. */
-const MOST_BIO_CHARACTERS = 500;
-
 /**
  * Changes the viewer's profile: an absent field stays, null clears it. Another address is unverified, and sent a mail.
  *
@@ -187,9 +206,9 @@ export async function updateProfile(context: Context, change: ProfileChange): Pr
       change.nickname === null
         ? (await requireUser(context, userId)).username
         : checkNickname(change.nickname, 'input.nickname');
-    set.push(sql`nickname = ${nickname}, nickname_key = ${nameKey(nickname)}`);
+    set.push(sql`nickname = ${nickname}, nickname_key = ${foldName(nickname)}`);
   }
-  if (change.bio !== undefined) set.push(sql`bio = ${change.bio === null ? null : checkBio(change.bio)}`);
+  if (change.bio !== undefined) set.push(sql`bio = ${change.bio === null ? null : checkBio(change.bio, 'input.bio')}`);
   if (change.email !== undefined) {
     const email = change.email === null ? null : checkEmail(change.email, 'input.email');
     const key = email && emailKey(email);
@@ -221,13 +240,6 @@ export async function updateProfile(context: Context, change: ProfileChange): Pr
       if ((error as { code?: string }).code !== '23505') throw error;
       throw new ChatError('EMAIL_TAKEN', 'An account has this e-mail address. Use another.');
     });
-}
-
-function checkBio(bio: string): string {
-  if (countCharacters(bio, MOST_BIO_CHARACTERS) > MOST_BIO_CHARACTERS || !isStorable(bio)) {
-    throw badInput('input.bio', `A bio has at most ${MOST_BIO_CHARACTERS} characters.`);
-  }
-  return bio;
 }
 
 /** The viewer's sessions, newest first, those that have ended too. */
@@ -264,37 +276,3 @@ export const userFields = Object.values(Prisma.UserScalarFieldEnum);
 
 /** A user's row as `User`; `u` names the table. */
 const userColumns = columnsOf('u', userFields);
-
-/**
- * What names are compared by: equal without regard to letter case, width and composition (NFKC). Upper
- * case first, so that ß meets SS and a final sigma the other one.
- */
-export function nameKey(name: string): string {
-  return name.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC');
-}
-
-/** How long a username may be. */
-export const MOST_USERNAME_CHARACTERS = 32;
-
-/** @throws ChatError `BAD_USER_INPUT` */
-export function checkUsername(username: string, path: string): string {
-  const name = username.normalize('NFKC');
-  const length = countCharacters(name, MOST_USERNAME_CHARACTERS);
-  if (length < 3 || length > MOST_USERNAME_CHARACTERS || !/^[\p{L}\p{M}\p{Nd}_.-]+$/u.test(name)) {
-    throw badInput(path, 'A username has 3 to 32 letters, digits, or any of _ . -');
-  }
-  return name;
-}
-
-/** @throws ChatError `BAD_USER_INPUT` */
-export function checkNickname(nickname: string, path: string): string {
-  const length = countCharacters(nickname.trim(), 64);
-  if (length < 1 || length > 64 || !isStorable(nickname)) throw badInput(path, 'A nickname has 1 to 64 characters.');
-  return nickname.trim();
-}
-
-function checkSearch(search: string): string {
-  const prefix = nameKey(search);
-  if (prefix.length > 100 || !isStorable(prefix)) throw badInput('search', 'Search for at most 100 characters.');
-  return prefix;
-}
