@@ -730,7 +730,7 @@ describe('faults of the origins that Parley does not share', () => {
       await arrive(eve);
       // A lease that nobody renews is all that a node that was killed leaves behind.
       const user = await server.node.database.prisma.user.findUniqueOrThrow({ where: { usernameKey: 'ben' } });
-      await redis.command('ZADD', 'parley:{presence}:leases', String(Date.now() + 1_500), `${user.id} dead`);
+      await redis.command('ZADD', 'parley:{presence}:leases', String(Date.now() + 5_000), `${user.id} dead`);
       await redis.command('HINCRBY', 'parley:{presence}:counts', user.id, '1');
       expect([await presence(ann, ben), await presence(ann, eve)]).toEqual(['ONLINE', 'ONLINE']);
       await expect.poll(() => presence(ann, ben)).toBe('OFFLINE');

@@ -141,7 +141,7 @@ test.skipIf(!hasRedis())(
     await redis.command(
       'ZADD',
       'parley:{presence}:leases',
-      String(Date.now() + 1_500),
+      String(Date.now() + 5_000),
       `${await userIdOf(here, eve)} dead`,
     );
     await redis.command('HINCRBY', 'parley:{presence}:counts', await userIdOf(here, eve), '1');

@@ -431,15 +431,16 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
     expect(await redis.command('ZCARD', 'parley:{presence}:leases')).toBe(1);
   });
 
-  test('presence is right again within two seconds after it was emptied, however long leases last', async () => {
-    const { redis, there, ann, ben } = await twoNodes({ leaseMs: 60_000, graceMs: 300 });
+  test('presence is right again soon after it was emptied, however long leases last', async () => {
+    // Leases are renewed after a third of this time, so it is not the renewal that is waited for.
+    const { redis, there, ann, ben } = await twoNodes({ leaseMs: 600_000, graceMs: 300 });
     const presence = async () =>
       (await ann.at(there.url).ask(PRESENCE, { name: 'ben' })).user.presence.status as string;
     const socket = ben.connect();
     await socket.ask('{ viewer { id } }');
     expect(await presence()).toBe('ONLINE');
     await redis.command('FLUSHALL');
-    await expect.poll(presence, { timeout: 2_000 }).toBe('ONLINE');
+    await expect.poll(presence).toBe('ONLINE');
   });
 
   test('whatever others publish on the topics of open streams ends neither these nor the process', async () => {

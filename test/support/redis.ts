@@ -19,24 +19,36 @@ export interface TestRedis {
 
 /** A redis-server of this test alone, on a free port; it keeps nothing on disk. */
 export async function startRedis(): Promise<TestRedis> {
-  const port = await freePort();
+  for (let attempt = 1; ; attempt += 1) {
+    const redis = await tryStart(await freePort());
+    if (redis) return redis;
+    if (attempt === 5) throw new Error('redis-server does not start.');
+  }
+}
+
+/** Null if the server has ended, which it does if another program has taken the port. */
+async function tryStart(port: number): Promise<TestRedis | null> {
   const server = spawn(
     inject('redisServer'),
     ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
     { stdio: 'ignore' },
   );
+  const exited = once(server, 'exit');
   onTestFinished(async () => {
-    if (server.exitCode !== null || server.signalCode !== null) return;
-    const exited = once(server, 'exit');
     server.kill('SIGKILL');
     await exited;
   });
   const url = `redis://127.0.0.1:${port}`;
   const client = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null });
   client.on('error', () => undefined);
-  await client.ping();
   onTestFinished(() => {
     client.disconnect();
   });
+  // A server of another test may answer on the port.
+  const info = await Promise.race([client.info('server'), exited.then(() => '')]);
+  if (!info.includes(`process_id:${server.pid}\r\n`)) {
+    client.disconnect();
+    return null;
+  }
   return { url, signal: (signal) => server.kill(signal), command: (name, ...args) => client.call(name, ...args) };
 }
