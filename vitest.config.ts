@@ -1,20 +1,37 @@
 import { createRequire } from 'node:module';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** What streams are told must not depend on whether executions are shared: these files are run both ways. */
-const STREAMS = [
-  ...['allRooms', 'blocks', 'changes', 'managing', 'membership', 'messageAdded', 'origins', 'presence', 'resilience'],
-  ...['resume', 'rules', 'seen', 'sessions', 'systemMessages', 'typing', 'viewerEvents'],
-];
+/** Suites that mostly wait for processes to start, to die or to time out. `npm run test:slow` runs them, the longest first. */
+const SLOW = [
+  ...['faults/short', 'faults/presence', 'clients/restarts', 'process', 'embedded', 'operations/restore', 'crash'],
+  ...['bench', 'faults/soak', 'operations/nginx'],
+].map((name) => `test/${name}.test.ts`);
+
+/** What subscribers receive must not depend on whether executions are shared: these files also run without sharing. */
+const UNSHARED = ['allRooms', 'blocks', 'messageAdded', 'viewerEvents'].map((name) => `test/${name}.test.ts`);
+
+/** A long file that starts last makes everything wait for it. Other files are sorted by how long they took, or by size. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => {
+      const index = SLOW.findIndex((name) => moduleId.endsWith(`/${name}`));
+      return index < 0 ? SLOW.length : index;
+    };
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b));
+  }
+}
 
 // Vite would take graphql's ES modules and Node its CommonJS: two copies do not know one another's schema.
 const resolve = { alias: [{ find: /^graphql$/, replacement: createRequire(import.meta.url).resolve('graphql') }] };
-const limits = {
+const settings = {
+  // Modules of the program and of the tests keep no state, so files share one module graph. Loading it takes 3 s of CPU.
+  isolate: false,
   setupFiles: ['test/support/seed.ts'],
-  testTimeout: 30_000,
+  // What is awaited comes within milliseconds, on a busy machine within seconds. Only a test that fails waits this long.
+  testTimeout: 60_000,
   hookTimeout: 60_000,
-  // What is awaited comes within milliseconds; on a machine that is busy, later.
-  expect: { poll: { timeout: 15_000 } },
+  expect: { poll: { timeout: 30_000 } },
 };
 
 export default defineConfig({
@@ -23,17 +40,11 @@ export default defineConfig({
     globalSetup: 'test/support/setup.ts',
     // Real servers on two cores: more at once only makes each slower.
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     projects: [
-      { resolve, test: { ...limits, name: 'parley', include: ['test/**/*.test.ts'] } },
-      {
-        resolve,
-        test: {
-          ...limits,
-          name: 'without sharing',
-          include: STREAMS.map((name) => `test/${name}.test.ts`),
-          env: { SHARED_EXECUTION: 'off' },
-        },
-      },
+      { resolve, test: { ...settings, name: 'parley', include: ['test/**/*.test.ts'], exclude: SLOW } },
+      { resolve, test: { ...settings, name: 'slow', include: SLOW } },
+      { resolve, test: { ...settings, name: 'unshared', include: UNSHARED, env: { SHARED_EXECUTION: 'off' } } },
     ],
   },
 });
