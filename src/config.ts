@@ -88,20 +88,26 @@ export const variables = {
     .min(1)
     .optional()
     .describe('A JSON file of documents by their ids, such as persisted-documents.json; then no others are executed.'),
-  MAX_DEPTH: count(10, 1, 100).describe('How many levels deep an operation may go, 1 to 100.'),
-  MAX_TOKENS: count(1_000, 10, 100_000).describe('How many words and signs a document may have, 10 to 100000.'),
+  MAX_DEPTH: count(12, 1, 100).describe('How many levels deep an operation may go, 1 to 100.'),
+  MAX_TOKENS: count(2_000, 10, 100_000).describe('How many words and signs a document may have, 10 to 100000.'),
   MAX_ALIASES: count(15, 0, 10_000).describe('How many aliases an operation may have, 0 to 10000.'),
   MAX_DIRECTIVES: count(5, 0, 1_000).describe('How many directives an operation may have, 0 to 1000.'),
   MAX_COMPLEXITY: count(5_000, 1, 1_000_000).describe(
     'How many fields an operation may ask for, with all items of its lists, 1 to 1000000.',
   ),
-  MAX_BODY_KB: count(100, 1, 10_000).describe('How large a request may be, in KB, 1 to 10000; a larger one gets 413.'),
+  MAX_BODY_KB: count(256, 1, 10_000).describe('How large a request may be, in KB, 1 to 10000; a larger one gets 413.'),
+  MAX_OPERATIONS_PER_USER: count(8, 1, 1_000).describe(
+    'Maximum operations of a user that a node executes at once, 1 to 1000; further ones wait, at most 50 of them.',
+  ),
+  MAX_OPERATIONS_PER_ADDRESS: count(32, 1, 10_000).describe(
+    'The same for all signed-out clients of one IPv4 address or IPv6 /64, and for a service, 1 to 10000.',
+  ),
   EXECUTION_SECONDS: count(10, 1, 60).describe('How long one execution may take, in seconds, 1 to 60.'),
   RATE_LIMITS: onOff
     .default('on')
     .describe('Whether it is limited how much anybody does, and how fast passwords are tried: on or off.'),
   RATE_PER_USER: count(1_200, 1, 1_000_000).describe(
-    'Maximum points of a signed-in user per minute, 1 to 1000000: a query is one, a message five.',
+    'Maximum points of a signed-in user per minute, 1 to 1000000: a query costs 1 and 1 per 500 of its complexity, a message 5, a search 20.',
   ),
   RATE_PER_ADDRESS: count(6_000, 1, 10_000_000).describe(
     'Maximum points of all signed-out clients of one IPv4 address or IPv6 /64 per minute, 1 to 10000000; signing up is 300. Handshakes, sign-ins and refreshes have counters of their own, of this size.',

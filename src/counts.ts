@@ -12,6 +12,9 @@ export interface Open {
   /** What reads the logs of rooms for them, and what keeps hints for them. */
   followers: number;
   mailboxes: number;
+  /** Operations in progress, and those that wait for one of their client's to end. Open subscriptions are not counted. */
+  operations: number;
+  operationsWaiting: number;
 }
 
 /** What has been sent to the subscribers of one transport, and how often an event was executed for that. */
@@ -37,7 +40,10 @@ export interface Counts {
 }
 
 export function createOpen(): Open {
-  return { ready: true, sockets: 0, streams: 0, sse: 0, waiting: 0, followers: 0, mailboxes: 0 };
+  return {
+    ...{ ready: true, sockets: 0, streams: 0, sse: 0, waiting: 0, followers: 0, mailboxes: 0 },
+    ...{ operations: 0, operationsWaiting: 0 },
+  };
 }
 
 export function createCounts(): Counts {

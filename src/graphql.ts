@@ -11,7 +11,7 @@ import {
 import type { SubscribePayload } from 'graphql-ws';
 import { createYoga, type Plugin } from 'graphql-yoga';
 import { openCookieJar } from './auth/cookies.ts';
-import { originOf } from './auth/sessions.ts';
+import { originOf, payerOf } from './auth/sessions.ts';
 import type { Config } from './config.ts';
 import {
   type Context,
@@ -28,8 +28,10 @@ import { graphiqlOptions } from './graphiql.ts';
 import { createUuid } from './ids.ts';
 import { addressOf } from './limits/address.ts';
 import { createDocumentCache } from './limits/documentCache.ts';
-import { chargeReading, endInTime, limitBodies, refuseForms, trustDocuments } from './limits/plugins.ts';
+import { limitBodies, limitExecution, refuseForms, trustDocuments } from './limits/plugins.ts';
 import { limitQueries } from './limits/queries.ts';
+import type { Payer } from './limits/rates.ts';
+import { OperationSlots } from './limits/slots.ts';
 import { within } from './limits/time.ts';
 import { readTrustedDocuments } from './limits/trusted.ts';
 import { createErrorMask, isRequestId } from './mask.ts';
@@ -61,8 +63,9 @@ export function createGraphQL(config: Config, node: ServerNode) {
   const schema = buildSchema();
   const { isOpen, mask } = openness(config, node);
   const trust = config.PERSISTED_ONLY === undefined ? null : readTrustedDocuments(config.PERSISTED_ONLY, schema);
-  const ms = config.EXECUTION_SECONDS * 1_000;
   const documents = createDocumentCache();
+  const findPayer = (transport: Transport): Promise<Payer> =>
+    payerOf(node.accessTokens, credentialOf(config, transport).authorization, whereFrom(config, transport.incoming));
   const yoga = createYoga<Transport, Operation>({
     schema,
     graphqlEndpoint: PATH,
@@ -86,16 +89,19 @@ export function createGraphQL(config: Config, node: ServerNode) {
       limitBodies(config.MAX_BODY_KB * 1_024),
       ...(trust ? [trustDocuments(trust)] : []),
       documents.plugin,
-      limitQueries(config, isOpen(config.INTROSPECTION)),
-      chargeReading(mask),
+      identifyPayers(findPayer),
+      limitQueries(config, isOpen(config.INTROSPECTION), node.rates, mask),
       rereadQueries,
-      endInTime(ms, mask),
-      freshContexts(ms),
+      freshContexts(config.EXECUTION_SECONDS * 1_000),
+      limitExecution(config, new OperationSlots(node.open), mask),
       ...(node.tracing ? [traceOperations(node.tracing)] : []),
       maskValidation(mask),
     ],
   });
-  const prepare: Prepare = (transport, params) => prepareOperation(yoga, transport, trust ? trust(params) : params);
+  const prepare: Prepare = async (transport, params) => {
+    const payer = await findPayer(transport);
+    return prepareOperation(yoga, { ...transport, payer }, trust ? trust(params) : params);
+  };
   return { yoga, prepare, maskOnSocket: (error: unknown) => withoutStatus(mask(error)) };
 }
 
@@ -115,21 +121,28 @@ function openness(config: Config, { log }: ServerNode) {
   return { isOpen, mask: createErrorMask(log, isOpen(config.INTROSPECTION)) };
 }
 
-/** Who asks: by the header or, where no other site's page can have sent them, by the cookies. */
-export function arrivalOf(config: Config, { incoming, response, authorization }: Transport): Arrival {
+/** Returns the credential of a request: its header or, if no page of another site can have sent them, its cookies. */
+function credentialOf(config: Config, { incoming, response, authorization }: Transport) {
   const { headers } = incoming;
   const secure = config.PUBLIC_URL?.startsWith('https:') ?? false;
   const jar = openCookieJar(headers.cookie, { path: PATH, secure }, (cookie) => {
     response?.appendHeader('set-cookie', cookie);
   });
   const trusted = isOwn(config, incoming);
+  const cookieToken = trusted && jar.accessToken !== null ? `Bearer ${jar.accessToken}` : undefined;
+  return { authorization: authorization ?? headers.authorization ?? cookieToken, jar, trusted };
+}
+
+/** Returns the credential of an operation and where it comes from. */
+export function arrivalOf(config: Config, transport: Transport): Arrival {
+  const { incoming, response } = transport;
+  const { authorization, jar, trusted } = credentialOf(config, transport);
   // A proxy may have named the request already: it is found by the same name in both logs.
-  const given = headers['x-request-id'];
+  const given = incoming.headers['x-request-id'];
   const requestId = isRequestId(given) ? given : createUuid();
   response?.setHeader('x-request-id', requestId);
-  const cookieToken = trusted && jar.accessToken !== null ? `Bearer ${jar.accessToken}` : undefined;
   return {
-    authorization: authorization ?? headers.authorization ?? cookieToken,
+    authorization,
     origin: whereFrom(config, incoming),
     // Over WebSocket, many operations come with one request.
     requestId: response ? requestId : undefined,
@@ -174,6 +187,15 @@ function allowCrossOrigin(config: Config, request: Request) {
   const origin = request.headers.get('origin');
   if (origin === null || !config.ALLOWED_ORIGINS.includes(origin)) return false;
   return { origin, credentials: true };
+}
+
+/** Notes who pays for a request over HTTP before its document is parsed. */
+function identifyPayers(findPayer: (transport: Transport) => Promise<Payer>): Plugin {
+  return {
+    async onParams({ context }) {
+      Object.assign(context, { payer: await findPayer(context as Transport) });
+    },
+  };
 }
 
 /** Executes an operation in a context. The first of the plugins: what they wrap around it is executed with the operation. */
@@ -299,7 +321,7 @@ interface Pipeline {
 
 async function prepareOperation(
   yoga: GraphQL['yoga'],
-  transport: Transport,
+  transport: Transport & { payer: Payer },
   params: SubscribePayload,
 ): Promise<Prepared | readonly GraphQLError[]> {
   const pipeline = yoga.getEnveloped({ ...transport, params } as never) as Pipeline;

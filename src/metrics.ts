@@ -175,6 +175,12 @@ function exposeNode(registry: Registry, node: Watched): void {
   );
   gauge('parley_followers', 'What reads the logs of rooms for subscriptions.', () => open.followers);
   gauge('parley_mailboxes', 'What keeps hints for subscriptions.', () => open.mailboxes);
+  gauge('parley_operations', 'Operations in progress, without open subscriptions.', () => open.operations);
+  gauge(
+    'parley_operations_waiting',
+    'Operations that wait for another one of the same client to end.',
+    () => open.operationsWaiting,
+  );
   gauge('parley_tails', 'Rooms that are watched on this node.', () => tails.size());
   gauge('parley_tail_readers', 'How many hold those rooms’ tails.', () => tails.readers());
   gauge('parley_session_watches', 'Sockets and streams that end with their session.', () => sessions.size());

@@ -2,9 +2,10 @@ import type { Context, Origin, ServerNode } from '../context.ts';
 import { requireViewer } from '../context.ts';
 import { type Database, type Sql, sql } from '../database/database.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
+import type { Payer } from '../limits/rates.ts';
 import { createTogether } from '../together.ts';
 import { findService, isServiceToken } from './services.ts';
-import { type AccessClaims, bearerToken, createRefreshToken } from './tokens.ts';
+import { type AccessClaims, type AccessTokens, bearerToken, createRefreshToken } from './tokens.ts';
 
 /** What a client gets when it signs in, and each time it refreshes. */
 export interface SignedIn {
@@ -35,6 +36,22 @@ export async function authenticate(node: ServerNode, header: unknown): Promise<A
     return { ...NOBODY, viewer, floor: session.floor };
   } catch (error) {
     if (error instanceof ChatError) return { ...NOBODY, rejected: error };
+    throw error;
+  }
+}
+
+/**
+ * Returns who pays for a request that is refused before its session is looked up: the user whose access token it has, or else
+ * its network. The database is not asked, so the session may have ended, and a service token is not known to be valid.
+ */
+export async function payerOf(tokens: AccessTokens, header: unknown, origin: Origin): Promise<Payer> {
+  const nobody = { viewer: null, service: null, origin };
+  try {
+    const token = bearerToken(header);
+    if (token === null || isServiceToken(token)) return nobody;
+    return { ...nobody, viewer: await tokens.verify(token) };
+  } catch (error) {
+    if (error instanceof ChatError) return nobody;
     throw error;
   }
 }

@@ -63,8 +63,11 @@ export async function take(counter: RateLimiterAbstract, key: string, points: nu
     await counter.consume(key, points, options);
   } catch (error) {
     if (!(error instanceof RateLimiterRes)) throw error;
-    const retryAfterMs = Math.max(Math.ceil(error.msBeforeNext), 1);
-    const seconds = Math.ceil(retryAfterMs / 1_000);
-    throw new ChatError('RATE_LIMITED', `That was too much at once. Try again in ${seconds} s.`, { retryAfterMs });
+    throw rateLimited(Math.max(Math.ceil(error.msBeforeNext), 1));
   }
+}
+
+export function rateLimited(retryAfterMs: number): ChatError {
+  const seconds = Math.ceil(retryAfterMs / 1_000);
+  return new ChatError('RATE_LIMITED', `That was too much at once. Try again in ${seconds} s.`, { retryAfterMs });
 }

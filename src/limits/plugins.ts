@@ -1,8 +1,11 @@
 import { type ExecutionArgs, getOperationAST, GraphQLError, OperationTypeNode } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import type { Config } from '../config.ts';
 import type { Operation } from '../context.ts';
 import type { ErrorMask } from '../mask.ts';
-import { READING } from './rates.ts';
+import { networkOf } from './address.ts';
+import type { Payer } from './rates.ts';
+import type { OperationSlots } from './slots.ts';
 import { within } from './time.ts';
 import type { TrustDocuments } from './trusted.ts';
 
@@ -59,43 +62,60 @@ export function trustDocuments(trust: TrustDocuments): Plugin {
   };
 }
 
-/** Queries and the beginnings of subscriptions are charged as one; mutations by each of their fields, in schema.ts. */
-export function chargeReading(mask: ErrorMask): Plugin<Operation> {
-  async function refusal(operation: Operation): Promise<{ errors: GraphQLError[] } | null> {
-    return operation.node.rates.charge(operation, READING).then(
-      () => null,
-      (error: unknown) => ({ errors: [mask(error)] }),
-    );
-  }
-  return {
-    async onExecute({ args, setResultAndStopExecution }) {
-      if (!isQuery(args)) return;
-      const refused = await refusal(args.contextValue);
-      if (refused) setResultAndStopExecution(refused);
-    },
-    async onSubscribe({ args, setResultAndStopExecution }) {
-      const refused = await refusal(args.contextValue);
-      if (refused) setResultAndStopExecution(refused);
-    },
-  };
-}
-
 /** Whether what is executed only reads. */
 export function isQuery({ document, operationName }: ExecutionArgs): boolean {
   return getOperationAST(document, operationName)?.operation === OperationTypeNode.QUERY;
 }
 
-/** Ends an execution that takes too long, with an error like any other. */
-export function endInTime(ms: number, mask: ErrorMask): Plugin {
+export function isMutation({ document, operationName }: ExecutionArgs): boolean {
+  return getOperationAST(document, operationName)?.operation === OperationTypeNode.MUTATION;
+}
+
+/**
+ * Runs the operations of one client at most so many at once, and ends one that takes too long with an error like any other.
+ * Waiting counts towards that time. Of a subscription only the start takes a slot.
+ */
+export function limitExecution(config: Config, slots: OperationSlots, mask: ErrorMask): Plugin {
+  const ms = config.EXECUTION_SECONDS * 1_000;
+
+  function acquire(args: ExecutionArgs): Promise<() => void> {
+    const operation = args.contextValue as Operation & { incoming: { socket: { destroyed: boolean } } };
+    // An operation that has waited for its turn still has time to be executed.
+    const maxWaitMs = ms / 2;
+    return slots.acquire({ ...slotsOf(operation, config), maxWaitMs, isGone: () => operation.incoming.socket.destroyed });
+  }
+
   return {
     onExecute({ executeFn, setExecuteFn }) {
+      const execute = executeFn as (args: ExecutionArgs) => Promise<object>;
       setExecuteFn(async (args: ExecutionArgs) => {
+        const deadline = performance.now() + ms;
         try {
-          return await within<object>(ms, Promise.resolve(executeFn(args)));
+          const release = await acquire(args);
+          const result = execute(args);
+          // An operation that is given up keeps its slot while its statements run.
+          result.then(release, release);
+          return await within(deadline - performance.now(), result);
         } catch (error) {
           return { errors: [mask(error, (args.contextValue as Operation).requestId)] };
         }
       });
     },
+    onSubscribe({ subscribeFn, setSubscribeFn }) {
+      const subscribe = subscribeFn as (args: ExecutionArgs) => Promise<object>;
+      setSubscribeFn(async (args: ExecutionArgs) => {
+        const release = await acquire(args).catch((error: unknown) => mask(error));
+        if (release instanceof GraphQLError) return { errors: [release] };
+        return subscribe(args).finally(release);
+      });
+    },
   };
+}
+
+/** Whose slots an operation takes, and how many there are. Services work for many users, and have as many as a network. */
+function slotsOf({ viewer, service, origin }: Payer, config: Config): { key: string; max: number } {
+  if (config.RATE_LIMITS === 'off') return { key: '', max: Infinity };
+  if (viewer) return { key: `user ${viewer.userId}`, max: config.MAX_OPERATIONS_PER_USER };
+  const key = service ? `service ${service.name}` : `network ${networkOf(origin.ipAddress)}`;
+  return { key, max: config.MAX_OPERATIONS_PER_ADDRESS };
 }

@@ -1,8 +1,9 @@
 import type { Config } from '../config.ts';
 import type { Context } from '../context.ts';
+import { ChatError } from '../errors.ts';
 import type { HastyRedis } from '../realtime/redis.ts';
 import { networkOf } from './address.ts';
-import { openCounter, take } from './counters.ts';
+import { openCounter, rateLimited, take } from './counters.ts';
 
 /** The part of a context that says who pays. */
 export type Payer = Pick<Context, 'viewer' | 'service' | 'origin'>;
@@ -24,10 +25,21 @@ export interface Rates {
    * @throws ChatError `RATE_LIMITED`
    */
   chargeCredential(payer: Payer, kind: string): Promise<void>;
+  /**
+   * Charges a document that the node had to parse. Signed-out clients pay from a counter of its own per network: what they
+   * read and write does not keep a client of the same network from sending the document that signs it in.
+   *
+   * @throws ChatError `RATE_LIMITED`
+   */
+  chargeDocument(payer: Payer, points: number): Promise<void>;
+  /** Returns the error with which the next document of a payer without points will be refused. Asks no other node. */
+  refusalOf(payer: Payer): ChatError | null;
 }
 
-/** Points of a query and of the start of a subscription. Complexity limits their size. */
+/** Points of a query and of the start of a subscription, which cost more by their complexity. */
 export const READING = 1;
+/** Points of a search, which looks through the texts of many messages. */
+export const SEARCHING = 20;
 /** Points of a mutation: it writes one or two rows and notifies streams. */
 const WRITING = 5;
 
@@ -75,16 +87,24 @@ export function chargeMutation(context: Context, mutation: string): Promise<void
 /** The rates of one node. Counts nothing if RATE_LIMITS is off. */
 export function createRates(config: Config, redis: HastyRedis | null): Rates {
   if (config.RATE_LIMITS === 'off')
-    return { charge: () => Promise.resolve(), chargeCredential: () => Promise.resolve() };
+    return {
+      charge: () => Promise.resolve(),
+      chargeCredential: () => Promise.resolve(),
+      chargeDocument: () => Promise.resolve(),
+      refusalOf: () => null,
+    };
   const minute = { seconds: 60, rememberRefusals: true };
   const perUser = openCounter(redis, { ...minute, name: 'user', points: config.RATE_PER_USER });
   const perNetwork = openCounter(redis, { ...minute, name: 'network', points: config.RATE_PER_ADDRESS });
   const credentials = openCounter(redis, { ...minute, name: 'credential', points: config.RATE_PER_ADDRESS });
 
+  const documents = openCounter(redis, { ...minute, name: 'document', points: config.RATE_PER_ADDRESS });
+  const refusals = createRefusals();
+
   async function charge({ viewer, service, origin }: Payer, points: number): Promise<void> {
     // Service tokens are issued by the operator.
     if (service) return;
-    if (viewer) await take(perUser, viewer.userId, points);
+    if (viewer) await refusals.noting(viewer.userId, take(perUser, viewer.userId, points));
     else await take(perNetwork, networkOf(origin.ipAddress), points);
   }
 
@@ -93,6 +113,48 @@ export function createRates(config: Config, redis: HastyRedis | null): Rates {
     async chargeCredential(payer, kind) {
       if (payer.viewer || payer.service) await charge(payer, WRITING);
       else await take(credentials, `${kind} ${networkOf(payer.origin.ipAddress)}`, 1);
+    },
+    async chargeDocument(payer, points) {
+      const network = networkOf(payer.origin.ipAddress);
+      if (payer.viewer || payer.service) await charge(payer, points);
+      else await refusals.noting(network, take(documents, network, points));
+    },
+    refusalOf: ({ viewer, origin }) => refusals.of(viewer?.userId ?? networkOf(origin.ipAddress)),
+  };
+}
+
+/** Maximum number of users and networks without points that a node remembers. */
+const MAX_REFUSALS = 10_000;
+
+/** Remembers until when a user or a network has no points left, so that nothing needs to be asked to refuse them. */
+function createRefusals() {
+  const refusedUntil = new Map<string, number>();
+
+  function note(key: string, error: unknown): void {
+    if (!(error instanceof ChatError)) return;
+    refusedUntil.delete(key);
+    const [oldest] = refusedUntil.keys();
+    if (refusedUntil.size >= MAX_REFUSALS && oldest !== undefined) refusedUntil.delete(oldest);
+    refusedUntil.set(key, Date.now() + Number(error.details['retryAfterMs']));
+  }
+
+  return {
+    /** Waits for a charge, and remembers its refusal. */
+    async noting(key: string, charged: Promise<void>): Promise<void> {
+      try {
+        await charged;
+      } catch (error) {
+        note(key, error);
+        throw error;
+      }
+    },
+    of(key: string): ChatError | null {
+      const until = refusedUntil.get(key);
+      if (until === undefined) return null;
+      const retryAfterMs = until - Date.now();
+      if (retryAfterMs > 0) return rateLimited(retryAfterMs);
+      refusedUntil.delete(key);
+      return null;
     },
   };
 }

@@ -1,5 +1,6 @@
 import { builder, connectionArgs } from '../builder.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
+import { SEARCHING } from '../limits/rates.ts';
 import { MessageConnection } from '../messages/schema.ts';
 import { Viewer } from '../users/schema.ts';
 import { searchMessages } from './search.ts';
@@ -15,7 +16,7 @@ builder.objectField(Chatroom, 'searchMessages', (t) =>
       'Messages of this room by their words, newest first. Its cursors only page. Null unless the viewer is a member.',
     args: { query: t.arg.string({ required: true, description: query }), ...connectionArgs(t.arg) },
     resolve: (chatroom, { query: words, ...args }, context) =>
-      chatroom.viewerRole === null ? null : searchMessages(context, words, args, chatroom.id),
+      chatroom.viewerRole === null ? null : searchCharged(context, words, args, chatroom.id),
   }),
 );
 
@@ -24,6 +25,13 @@ builder.objectField(Viewer, 'searchMessages', (t) =>
     type: MessageConnection,
     description: 'Messages of all the viewer’s rooms by their words, newest first. Its cursors only page.',
     args: { query: t.arg.string({ required: true, description: query }), ...connectionArgs(t.arg) },
-    resolve: (_, { query: words, ...args }, context) => searchMessages(context, words, args),
+    resolve: (_, { query: words, ...args }, context) => searchCharged(context, words, args),
   }),
 );
+
+/** Charges each search of an operation, then searches. */
+async function searchCharged(...args: Parameters<typeof searchMessages>): ReturnType<typeof searchMessages> {
+  const [context] = args;
+  await context.rates.charge(context, SEARCHING);
+  return searchMessages(...args);
+}

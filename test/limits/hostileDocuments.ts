@@ -1,6 +1,6 @@
 /** Documents made to cost far more work than their length. Each takes most of the tokens that a document may have. */
 
-interface Hostile {
+export interface Hostile {
   name: string;
   query: string;
   operationName?: string;
@@ -64,4 +64,45 @@ export function doublingDocuments(tokens: number): Hostile[] {
       operationName: 'B',
     },
   ];
+}
+
+/** Documents that are expensive to parse, to validate or to refuse. */
+export function costlyDocuments(tokens: number): Hostile[] {
+  const fragments = Math.floor(tokens / 11);
+  const queries: Record<string, string> = {
+    'one field two thousand times': `{ ${repeat(tokens, () => '__typename')} }`,
+    'one object many times': `{ ${repeat(tokens / 4, () => 'viewer { id }')} }`,
+    'one deep object many times': `{ ${repeat(tokens / 17, () => 'viewer { chatrooms { nodes { lastMessage { chatroom { id } } } } }')} }`,
+    'one object with arguments many times': `{ ${repeat(tokens / 9, () => 'node(id: "x") { id }')} }`,
+    'objects that conflict': `{ ${repeat(tokens / 9, (i) => `node(id: "${i}") { id }`)} }`,
+    'unknown fields': `{ ${repeat(tokens, (i) => `x${i}`)} }`,
+    'fields that are nearly known': `{ viewer { ${repeat(tokens - 10, (i) => `searchMessagesOf${i}`)} } }`,
+    'long unknown fields': `{ ${repeat(10, (i) => `x${i}`.repeat(5_000))} }`,
+    'many fragments in one selection': `{ ${repeat(tokens / 11, (i) => `...F${i}`)} } ${repeat(fragments, (i) => `fragment F${i} on Query { __typename __typename }`)}`,
+    'fragments in a circle': `{ ...F0 } ${repeat(fragments, (i) => `fragment F${i} on Query { ...F${(i + 1) % fragments} ...F${(i + 2) % fragments} }`)}`,
+    'fragments that all spread one another': `{ ...F0 } ${repeat(30, (i) => `fragment F${i} on Query { ${repeat(30, (j) => `...F${j}`)} }`)}`,
+    'fragments that each spread all that follow': `{ ...F0 } ${repeat(40, (i) => `fragment F${i} on Query { __typename ${repeat(39 - i, (j) => `...F${i + j + 1}`)} }`)}`,
+    'unused variables': `query (${repeat(tokens / 4, (i) => `$v${i}: Int`)}) { __typename }`,
+    'undefined variables': `{ nodes(ids: [${repeat(tokens / 3, (i) => `$v${i}`)}]) { id } }`,
+    'many operations': repeat(tokens / 5, (i) => `query A${i} { __typename }`),
+    'many operations of one fragment': `${repeat(tokens / 10, (i) => `query A${i} { ...F }`)} fragment F on Query { ${repeat(200, () => '__typename')} }`,
+    'deep inline fragments': `{ ${'... { '.repeat(tokens / 4)}__typename${' }'.repeat(tokens / 4)} }`,
+    'inline fragments of other types': `{ node(id: "x") { ${repeat(tokens / 7, (i) => `... on ${i % 2 ? 'User' : 'Message'} { id }`)} } }`,
+    'a long list': `{ nodes(ids: [${repeat(tokens - 12, () => '"x"')}]) { id } }`,
+    'a deep list': `{ nodes(ids: ${'['.repeat(tokens / 2 - 8)}${']'.repeat(tokens / 2 - 8)}) { id } }`,
+    'a deep object': `mutation { sendMessage(input: ${'{a: '.repeat(tokens / 4 - 4)}1${'}'.repeat(tokens / 4 - 4)}) { deduplicated } }`,
+    'an object of unknown fields': `mutation { sendMessage(input: {${repeat(tokens / 3 - 6, (i) => `a${i}: 1`)}}) { deduplicated } }`,
+    'unknown arguments': `{ node(${repeat(tokens / 3 - 6, (i) => `ids${i}: 1`)}) { id } }`,
+    'definitions of types': repeat(tokens / 7, (i) => `type A${i} { a: Int }`),
+    'too many tokens': `{ ${'a '.repeat(60_000)} }`,
+    'brackets that never close': '{a'.repeat(60_000),
+    'a long text': `{ user(username: "${'x'.repeat(120_000)}") { id } }`,
+    'a long block text': `{ user(username: """${'\n x'.repeat(40_000)}""") { id } }`,
+    'a text of escapes': `{ user(username: "${'\\u{1F600}'.repeat(12_000)}") { id } }`,
+    'a long number': `{ viewer { chatrooms(first: ${'9'.repeat(100_000)}) { nodes { id } } } }`,
+    'a long comment': `#${'x'.repeat(120_000)}\n{ __typename }`,
+    'many comments': `${'#\n'.repeat(60_000)}{ __typename }`,
+    'only commas': `${','.repeat(120_000)}{ __typename }`,
+  };
+  return Object.entries(queries).map(([name, query]) => ({ name, query }));
 }

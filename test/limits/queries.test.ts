@@ -31,25 +31,25 @@ describe.each(transports)('over %s', (_, open) => {
     const { url } = await startTestServer();
     const ask = open(url);
     const just = [
-      deep(10),
+      deep(12),
       `{ ${repeat(15, (i) => `a${i}: __typename`)} }`,
       `{ viewer ${'@include(if: true) '.repeat(1)}{ ${repeat(4, () => 'id @skip(if: false)')} } }`,
-      `{ nodes(ids: [${repeat(987, () => '"x"')}]) { id } }`,
+      `{ nodes(ids: [${repeat(1_987, () => '"x"')}]) { id } }`,
     ];
     for (const query of just)
       expect(codes(await ask(query)) ?? [], query.slice(0, 80)).not.toContain('QUERY_TOO_COMPLEX');
     const over: [string, RegExp][] = [
-      [deep(12), /at most 10 levels/],
+      [deep(14), /at most 12 levels/],
       // However it is put together.
       [
-        `{ viewer { ...A } } fragment A on Viewer { chatrooms { ...B } } fragment B on ChatroomConnection { nodes { ... on Chatroom { lastMessage { chatroom { lastMessage { chatroom { lastMessage { chatroom { lastMessage { id } } } } } } } } } }`,
-        /at most 10 levels/,
+        `{ viewer { ...A } } fragment A on Viewer { chatrooms { ...B } } fragment B on ChatroomConnection { nodes { ... on Chatroom { lastMessage { chatroom { lastMessage { chatroom { lastMessage { chatroom { lastMessage { chatroom { lastMessage { id } } } } } } } } } } } }`,
+        /at most 12 levels/,
       ],
       [`{ ${repeat(16, (i) => `a${i}: __typename`)} }`, /at most 15 aliases/],
       [`{ ...F ...F } fragment F on Query { ${repeat(8, (i) => `a${i}: __typename`)} }`, /at most 15 aliases/],
       [`{ ${repeat(6, () => '__typename @skip(if: false)')} }`, /at most 5 directives/],
       [`{ __typename ${'@nonsense'.repeat(10)} }`, /at most 5 directives/],
-      [`{ nodes(ids: [${repeat(990, () => '"x"')}]) { id } }`, /at most 1000 words/],
+      [`{ nodes(ids: [${repeat(1_990, () => '"x"')}]) { id } }`, /at most 2000 words/],
     ];
     for (const [query, sentence] of over) {
       const result = await ask(query);
@@ -159,7 +159,7 @@ describe.each(transports)('over %s', (_, open) => {
 });
 
 describe('over HTTP alone', () => {
-  test('a body of 100 KB is read, a larger one is answered with 413, however it is sent', async () => {
+  test('a body of 256 KB is read, a larger one is answered with 413, however it is sent', async () => {
     const { url } = await startTestServer();
     const post = (bytes: number, stream: boolean) => {
       const head = '{"query":"{ viewer { id } }","variables":{"x":"';
@@ -172,8 +172,8 @@ describe('over HTTP alone', () => {
       } as RequestInit);
     };
     for (const stream of [false, true]) {
-      expect((await post(102_400, stream)).status).toBe(200);
-      const refused = await post(102_401, stream);
+      expect((await post(262_144, stream)).status).toBe(200);
+      const refused = await post(262_145, stream);
       expect(refused.status).toBe(413);
       expect(await refused.json()).toMatchObject({ errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
     }

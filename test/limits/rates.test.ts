@@ -41,7 +41,8 @@ test('every mutation that has a price of its own is in the schema', () => {
 
 describe('each field of a mutation is charged', () => {
   test.each(['HTTP', 'WebSocket'])('over %s: of ten messages in one operation, six are paid for', async (transport) => {
-    const { ann, ben, room, server, free } = await limitedWorld({ RATE_PER_USER: '30' });
+    // 230 tokens that the server does not know cost 4.
+    const { ann, ben, room, server, free } = await limitedWorld({ RATE_PER_USER: '34' });
     const there = ann.at(server.url);
     const connection = there.connect();
     const ask = (query: string, variables?: object): Promise<GraphQLResult> =>
@@ -187,4 +188,29 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
       if (signal === 'SIGSTOP') redis.signal('SIGCONT');
     },
   );
+});
+
+describe('a query costs by its complexity', () => {
+  const ROOMS = '{ viewer { chatrooms(first: 100) { nodes { id name topic kind cursor memberCount unreadCount } } } }';
+  const SEARCH = '{ viewer { searchMessages(query: "hello", first: 1) { nodes { id } } } }';
+  /** How many of a query a user has for so many points. */
+  async function countAnswered(query: string, points: number): Promise<number> {
+    const { ann, server } = await limitedWorld({ RATE_PER_USER: `${points}` });
+    for (let i = 0; ; i += 1) {
+      const result = await request(server.url, query, {}, bearer(ann));
+      if (result.errors) {
+        expect(codes(result)).toEqual(['RATE_LIMITED']);
+        return i;
+      }
+    }
+  }
+
+  test('1, and 1 for each 500', async () => {
+    // Its complexity is 702.
+    expect(await countAnswered(ROOMS, 11)).toBe(5);
+  });
+
+  test('a search costs 20', async () => {
+    expect(await countAnswered(SEARCH, 65)).toBe(3);
+  });
 });

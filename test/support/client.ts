@@ -47,6 +47,11 @@ export interface Person {
   connect(): Connection;
 }
 
+/** The headers with which a person's client sends its token. */
+export const bearer = ({ accessToken }: Pick<Person, 'accessToken'>) => ({ authorization: `Bearer ${accessToken}` });
+/** The codes of a result's errors. */
+export const codesOf = ({ errors = [] }: GraphQLResult) => errors.map(({ extensions }) => extensions.code);
+
 const SIGN_UP = `mutation ($input: SignUpInput!) {
   signUp(input: $input) { accessToken refreshToken viewer { user { id username } } }
 }`;
