@@ -43,7 +43,7 @@ export const PLANTS: Plant[] = [
   },
   {
     // A sequence does not take back the number of a send that is rolled back. Whether a send fails after it has taken its
-    // number would be chance, so every tenth number is followed by an error of the kind that a node retries.
+    // number would be chance, so every fifth number is followed by an error of the kind that a node retries.
     name: 'numbers out of a sequence',
     kinds: ['holed'],
     nodes: 1,
@@ -58,7 +58,7 @@ export const PLANTS: Plant[] = [
           String(found?.['text']),
           lock,
           `taken := ${number};
-           IF taken % 10 = 0 THEN RAISE serialization_failure; END IF;
+           IF taken % 5 = 0 THEN RAISE serialization_failure; END IF;
            ${lock}
            room.last_number := taken - 1;`,
           'send_message',

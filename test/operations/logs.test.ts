@@ -6,6 +6,7 @@ import { PRODUCTION } from '../support/config.ts';
 import { startProgram } from '../support/process.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
 import { createTestDatabase } from '../support/server.ts';
+import { runStatement } from '../support/statement.ts';
 import { MESSAGE_ADDED, SEND, world } from '../support/world.ts';
 
 const SIGN_UP = `mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken refreshToken } }`;
@@ -84,7 +85,8 @@ describe.skipIf(!hasRedis())('the log of a busy server in production', { timeout
     await stream.next();
     const refreshed = (await ann.ask(REFRESH, { token: ann.refreshToken })).refreshSession;
     note('refreshed', refreshed);
-    // A second use ends the session, which is worth a warning.
+    // A late second use ends the session, which is worth a warning.
+    await runStatement(databaseUrl, `UPDATE refresh_tokens SET used_at = used_at - interval '11 seconds'`);
     expect(await ben.refused(REFRESH, { token: ann.refreshToken })).toBe('UNAUTHENTICATED');
     await request(url, RESET, { token: secret('mail token'), new: secret('new password') });
     await request(url, PUSH, { token: secret('push token') }, headers);
