@@ -24,7 +24,8 @@ COPY --from=build /app/dist ./dist
 COPY prisma/migrations ./prisma/migrations
 USER node
 EXPOSE 4000
-HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
+# A start waits up to 60 s for PostgreSQL, and as long for Redis.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=150s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # Applies the migrations, then serves.
 CMD ["node", "--enable-source-maps", "dist/main.js"]

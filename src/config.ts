@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { type ServiceAccount, serviceAccount } from './auth/serviceAccount.ts';
+import { parseDatabaseUrl, UrlFileError } from './database/connections.ts';
 import { refusedInProduction } from './production.ts';
+import { adviseOnUrl, findUrlFault } from './urls.ts';
 
 const onOff = z.enum(['on', 'off']);
 
@@ -28,10 +30,11 @@ export const variables = {
     .default('info')
     .describe('How much is logged: fatal, error, warn, info, debug, trace or silent.'),
   DATABASE_URL: z
-    .url({ protocol: /^postgres(ql)?$/ })
+    .string()
+    .refine(isDatabaseUrl)
     .optional()
     .describe(
-      'A PostgreSQL 14 or newer, such as postgresql://user:password@host:5432/parley; without it an embedded one is started.',
+      'A PostgreSQL 14 or newer, such as postgresql://user:password@host:5432/parley; ?schema=NAME uses another schema than the search_path. Without it an embedded one is started.',
     ),
   DATABASE_POOL_SIZE: count(10, 1, 200).describe('How many database connections this node may hold, 1 to 200.'),
   MIGRATE_ON_START: onOff
@@ -41,6 +44,7 @@ export const variables = {
     ),
   REDIS_URL: z
     .url({ protocol: /^rediss?$/ })
+    .refine((url) => findUrlFault(url) === null)
     .optional()
     .describe('A Redis 6.2 or newer, such as redis://host:6379; without it this node is the only one.'),
   DATA_DIR: z
@@ -120,6 +124,7 @@ export const variables = {
   ),
   SMTP_URL: z
     .url({ protocol: /^smtps?$/ })
+    .refine((url) => findUrlFault(url) === null)
     .optional()
     .describe(
       'The mail server, such as smtp://user:password@mail.example.org:587; without it, mails are printed to the log.',
@@ -173,16 +178,30 @@ export const variables = {
     .describe(
       'An OpenTelemetry collector that takes traces over HTTP, such as http://localhost:4318; without it none are made.',
     ),
-  OTEL_TRACES_SAMPLER_ARG: z.coerce
-    .number()
-    .min(0)
-    .max(1)
+  OTEL_TRACES_SAMPLER_ARG: decimal(/^\d*\.?\d+$/)
+    .pipe(z.number().min(0).max(1))
     .default(1)
     .describe('How many of the traces that begin here are made, 0 to 1, such as 0.01 for one in a hundred.'),
 } satisfies Record<string, z.ZodType>;
 
 function count(usual: number, least: number, most: number) {
-  return z.coerce.number().int().min(least).max(most).default(usual);
+  return decimal(/^\d+$/).pipe(z.number().int().min(least).max(most)).default(usual);
+}
+
+/** A number in decimal digits. `Number` alone also takes 0x10, 1e3 and spaces. */
+function decimal(form: RegExp) {
+  return z.string().regex(form).transform(Number);
+}
+
+/** Whether the driver can read the URL, which takes more than `new URL`: `postgresql://user@/db?host=/folder/of/the/socket`. */
+function isDatabaseUrl(url: string): boolean {
+  try {
+    if (!/^postgres(ql)?:\/\//.test(url) || findUrlFault(url) !== null) return false;
+    return (parseDatabaseUrl(url).options.port ?? 5432) > 0;
+  } catch (error) {
+    if (error instanceof UrlFileError) throw error;
+    return false;
+  }
 }
 
 /** Origins divided by commas. */
@@ -226,7 +245,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   // All that is wrong is said at once: what does fit is looked at, whatever else does not.
   const config = schema.partial().parse(Object.fromEntries(Object.entries(given).filter(([name]) => !unfit.has(name))));
   const problems = [
-    ...[...unfit].map((name) => `${name} cannot be ${shown(name, given[name])}. ${describe(name)}`),
+    ...[...unfit].map(
+      (name) => `${name} cannot be ${shown(name, given[name])}. ${describe(name)}${adviceOn(name, given[name] ?? '')}`,
+    ),
     ...refusedInProduction(config, (name) => name in given),
     ...missingHalves((name) => name in given),
   ];
@@ -239,6 +260,11 @@ function shown(name: string, value: string | undefined): string {
   return /SECRET|TOKEN|PRIVATE|ACCOUNT|_URL$/.test(name) && name !== 'PUBLIC_URL'
     ? 'what it is'
     : JSON.stringify(value);
+}
+
+/** A raw `@` or `/` in a password is the usual fault of these three. */
+function adviceOn(name: string, value: string): string {
+  return ['DATABASE_URL', 'REDIS_URL', 'SMTP_URL'].includes(name) ? adviseOnUrl(value) : '';
 }
 
 /** Settings that mean nothing without one another. */

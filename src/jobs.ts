@@ -1,6 +1,6 @@
 import { Logger as WorkerLogger, run, runMigrations, type Task } from 'graphile-worker';
-import pg from 'pg';
 import type { Logger } from 'pino';
+import { createPool } from './database/connections.ts';
 import { type Database, sql } from './database/database.ts';
 
 /** What can be queued, and what each job has to know. */
@@ -45,7 +45,12 @@ export async function queueMail(query: Database['query'], mail: Jobs['send_mail'
 
 /** Makes the queue's own tables; at the same time as the migrations. */
 export async function migrateJobs(databaseUrl: string, log?: Logger): Promise<void> {
-  await runMigrations({ connectionString: databaseUrl, logger: workerLogger(log) });
+  const pool = createPool(databaseUrl, { max: 1, application_name: 'parley migrations' });
+  try {
+    await runMigrations({ pgPool: pool, logger: workerLogger(log) });
+  } finally {
+    await pool.end();
+  }
 }
 
 /** Runs what is queued, on this node beside others. Answers a function that finishes what is under way and stops. */
@@ -70,13 +75,13 @@ export async function startJobs(options: {
       },
     ]),
   );
-  const pool = new pg.Pool({ connectionString: options.databaseUrl, max: 3, application_name: 'parley jobs' });
-  // Whatever is lost is made anew; an error that nobody hears would end the process.
-  const onError = (error: Error) => {
-    options.log.debug({ err: error }, 'A database connection of the queue broke.');
-  };
-  pool.on('error', onError);
-  pool.on('connect', (client) => client.on('error', onError));
+  const pool = createPool(options.databaseUrl, {
+    max: 3,
+    application_name: 'parley jobs',
+    onError: (error) => {
+      options.log.debug({ err: error }, 'A database connection of the queue broke.');
+    },
+  });
   const runner = await run({
     pgPool: pool,
     concurrency: 2,

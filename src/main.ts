@@ -11,8 +11,9 @@ import { isEmpty, seedDemo, signInDemo } from './demo/seed.ts';
 import { exportChatroom, exportUser } from './export/export.ts';
 import { importPath, type ImportSummary, printSummary } from './import/import.ts';
 import { createLog } from './log.ts';
-import { migrate, openPostgres, type Postgres, requireMigrated } from './postgres.ts';
+import { migrate, openPostgres, type Postgres, requireMigrated, requireUsable } from './postgres.ts';
 import { createProgress } from './progress.ts';
+import { waitForRedis } from './realtime/redisRequirements.ts';
 import { type RunningServer, startServer } from './server.ts';
 import { version } from './system/version.ts';
 
@@ -41,8 +42,12 @@ async function main(): Promise<void> {
 async function start(config: Config): Promise<void> {
   const began = performance.now();
   const log = createLog(config);
-  const postgres = await openMigrated(config, { share: false, migrates: config.MIGRATE_ON_START === 'on' });
+  const postgres = await openMigrated(config, {
+    share: false,
+    migrates: config.MIGRATE_ON_START === 'on',
+  });
   if (config.MIGRATE_ON_START === 'off') await requireMigrated(postgres.url);
+  if (config.REDIS_URL !== undefined) for (const doubt of await waitForRedis(config.REDIS_URL, say)) log.warn(doubt);
   const server = await startOn(postgres, config, log).catch(async (error: unknown) => {
     await postgres.stop();
     throw error;
@@ -132,7 +137,9 @@ async function exportFile(config: Config, [what = '', which, file]: string[]): P
 /** What only those who run the server may do: `admin --help` lists it. */
 async function administerWith(config: Config, words: string[]): Promise<void> {
   const tools = { config, nodeVersion: process.versions.node, readInput: () => text(process.stdin) };
-  const answer = await administer(words, tools, () => openMigrated(config, { share: true, migrates: false }));
+  const answer = await administer(words, tools, () =>
+    openMigrated(config, { share: true, migrates: false, checks: false }),
+  );
   say(answer.text);
   if (answer.failed) process.exitCode = 1;
 }
@@ -144,10 +151,16 @@ async function migrateOnly(config: Config): Promise<void> {
   say('The database has everything that this version needs.');
 }
 
-/** The PostgreSQL to work on. The embedded one is always migrated: nobody else would do it. */
-async function openMigrated(config: Config, { share, migrates }: { share: boolean; migrates: boolean }) {
+/**
+ * Opens the PostgreSQL to work on. The embedded one is always migrated, because nobody else would do it.
+ *
+ * @param options.checks whether to wait for a configured database and check it; `doctor` does its own checks
+ */
+async function openMigrated(config: Config, options: { share: boolean; migrates: boolean; checks?: boolean }) {
+  const { share, migrates, checks = true } = options;
   const postgres = await openPostgres(config, say, share);
   try {
+    if (checks && postgres.embedded === undefined) await requireUsable(postgres.url, { migrates, say });
     if (migrates || postgres.embedded !== undefined) {
       const applied = await migrate(postgres.url);
       if (postgres.embedded === undefined) for (const name of applied) say(`Applied the migration ${name}.`);

@@ -9,6 +9,8 @@ import type { Config } from './config.ts';
 import { createCounts, createOpen } from './counts.ts';
 import { contextOf, type Context, type Origin, type ServerNode, type Operation } from './context.ts';
 import { type Database, openDatabase, type StatementListener } from './database/database.ts';
+import { explainDatabaseFailure } from './database/failures.ts';
+import { createFailureLog } from './failureLog.ts';
 import { createUuid } from './ids.ts';
 import { startJobs } from './jobs.ts';
 import { createAttempts } from './limits/attempts.ts';
@@ -27,7 +29,7 @@ import { databaseMark } from './realtime/cursor.ts';
 import { pruneLog } from './realtime/log.ts';
 import { fillSkeletons } from './users/skeletons.ts';
 import type { LeaseTimes } from './realtime/leases.ts';
-import { connectHastily } from './realtime/redis.ts';
+import { connectRedis } from './realtime/redis.ts';
 import { createSharing } from './realtime/sharing.ts';
 import { startSweep } from './realtime/sweep.ts';
 import { createTails } from './realtime/tails.ts';
@@ -52,17 +54,22 @@ export interface NodeOptions {
 export async function createNode(config: Config, options: NodeOptions): Promise<ServerNode> {
   const { log, databaseUrl, tracing = null } = options;
   const [open, counts, metrics] = [createOpen(), createCounts(), createMetrics()];
+  // The poll each second ends an outage in the log.
+  const databaseFailures = createFailureLog(log, {
+    explain: (error) => `The database fails: ${explainDatabaseFailure(error)}`,
+    recovered: 'The database works again.',
+  });
   const database = await openDatabase(databaseUrl, {
     poolSize: config.DATABASE_POOL_SIZE,
     onStatement: options.onStatement,
     trace: tracing?.statement,
     onError: (error) => {
-      log.warn({ err: error }, 'A database connection broke; the pool makes another.');
+      databaseFailures.failed('polling', error);
     },
   });
-  const redisUrl = config.REDIS_URL;
-  const bus = createBus({ redisUrl, log });
-  const sweep = await startSweep({ database, bus, log });
+  const redis = config.REDIS_URL === undefined ? null : connectRedis(config.REDIS_URL, log);
+  const bus = createBus({ redis, log });
+  const sweep = await startSweep({ database, bus, log, failures: databaseFailures });
   const sharing = createSharing({ on: config.SHARED_EXECUTION === 'on' });
   const loading = { database, databaseMark: databaseMark(database.identity), sharing };
   const tails = createTails({
@@ -71,9 +78,13 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     readEvents: (chatroomId, after) => readSeen(loading, chatroomId, after),
   });
   const sessions = createSessionWatch(sweep);
-  const presence = openPresenceBook({ database, bus, redisUrl, times: options.presenceTimes, log });
+  const presence = openPresenceBook({
+    ...{ database, bus, log },
+    redis: redis?.commands ?? null,
+    times: options.presenceTimes,
+  });
   const blockers = createBlockers({ database, sweep });
-  const counting = redisUrl === undefined || config.RATE_LIMITS === 'off' ? null : connectHastily(redisUrl, log);
+  const counting = config.RATE_LIMITS === 'off' ? null : (redis?.commands ?? null);
   const [rates, attempts] = [createRates(config, counting), createAttempts(config, counting)];
   const mailer = createMailer({
     smtpUrl: config.SMTP_URL,
@@ -120,8 +131,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       await presence.close();
       await stopJobs();
       mailer.close();
-      counting?.close();
-      bus.close();
+      redis?.close();
       await database.close();
     },
   };

@@ -2,6 +2,8 @@ import { ConfigError, type Config } from './config.ts';
 import { startEmbeddedPostgres } from './database/embedded.ts';
 import { openDatabase } from './database/database.ts';
 import { applyMigrations, compareMigrations } from './database/migrations.ts';
+import { examineRequirements } from './database/requirements.ts';
+import { waitForDatabase } from './database/waiting.ts';
 import { migrateJobs } from './jobs.ts';
 import { fillSkeletons } from './users/skeletons.ts';
 
@@ -26,6 +28,26 @@ export async function openPostgres(config: Config, say: (line: string) => void, 
     embedded: `${postgres.version}, embedded; data in ${postgres.folder}`,
     stop: () => postgres.stop(),
   };
+}
+
+/**
+ * Waits for a database that is not up yet, and refuses one that no node can work on.
+ *
+ * @param migrates whether migrations will be applied, which takes more rights
+ * @throws ConfigError a sentence for each fault: what is wrong and what to do
+ */
+export async function requireUsable(
+  databaseUrl: string,
+  { migrates, say }: { migrates: boolean; say: (line: string) => void },
+): Promise<void> {
+  const client = await waitForDatabase(databaseUrl, say);
+  try {
+    const findings = await examineRequirements(client, databaseUrl, { migrates });
+    const faults = findings.filter(({ level }) => level === 'fault').map(({ text }) => text);
+    if (faults.length > 0) throw new ConfigError(faults.join('\n'));
+  } finally {
+    await client.end();
+  }
 }
 
 /** Brings a database up to this version, with the queue's own tables. Answers the migrations that it lacked. */

@@ -5,7 +5,6 @@ import { CloseCode } from 'graphql-ws';
 import { authenticate } from './auth/sessions.ts';
 import type { Config } from './config.ts';
 import type { ServerNode } from './context.ts';
-import { sql } from './database/database.ts';
 import { hasDemo } from './demo/seed.ts';
 import { ChatError } from './errors.ts';
 import { allowsOrigin, arrivalOf, createGraphQL, type GraphQL, PATH, whereFrom } from './graphql.ts';
@@ -14,6 +13,7 @@ import { refusedHost } from './limits/hosts.ts';
 import { answerScrape } from './metrics.ts';
 import { createNode, type NodeOptions } from './node.ts';
 import { createPage, type Page } from './page.ts';
+import { createReadiness } from './readiness.ts';
 import { listOnlineFriends } from './presence/presence.ts';
 import { serveWebSockets, type WebSocketServing } from './realtime/websocket.ts';
 
@@ -42,6 +42,7 @@ export async function startServer(config: Config, options: NodeOptions): Promise
   const graphql = createGraphQL(config, node);
   const { yoga } = graphql;
   const page = createPage();
+  const readWriteFault = createReadiness(node.database);
   const inFlight = new Set<Promise<unknown>>();
   const server = createServer((request, response) => {
     const finished = once(response, 'close');
@@ -60,7 +61,7 @@ export async function startServer(config: Config, options: NodeOptions): Promise
     if (pathname === PATH && node.tracing) node.tracing.serve(request, response, answer);
     else if (pathname === PATH) answer();
     else
-      answerOther(config, node, page, pathname, request, response).catch((error: unknown) => {
+      answerOther({ config, node, page, readWriteFault }, pathname, request, response).catch((error: unknown) => {
         node.log.error({ err: error, pathname }, 'A request outside the API failed');
         if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
         response.end('Something went wrong on our side. Try again.\n');
@@ -156,9 +157,12 @@ function closeCodeOf(reason: ChatError): number {
 
 /** What is not GraphQL: the page to chat in, and whether the node lives and can serve, for those who run it. */
 async function answerOther(
-  config: Config,
-  node: ServerNode,
-  page: Page,
+  {
+    config,
+    node,
+    page,
+    readWriteFault,
+  }: { config: Config; node: ServerNode; page: Page; readWriteFault: () => Promise<string | null> },
   pathname: string,
   request: IncomingMessage,
   response: ServerResponse,
@@ -168,11 +172,8 @@ async function answerOther(
       response.writeHead(200, { 'content-type': 'text/plain' }).end('alive\n');
       return;
     case '/health/ready': {
-      const answers = await node.database.query(sql`SELECT 1`).then(
-        () => true,
-        () => false,
-      );
-      const reason = !node.open.ready ? 'It is stopping.' : answers ? null : 'The database does not answer.';
+      const fault = await readWriteFault();
+      const reason = node.open.ready ? fault : 'It is stopping.';
       response.writeHead(reason === null ? 200 : 503, { 'content-type': 'text/plain' }).end(`${reason ?? 'ready'}\n`);
       return;
     }

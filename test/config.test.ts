@@ -14,6 +14,12 @@ test('no setting is needed', () => {
 test.each([
   ['PORT', 'x'],
   ['PORT', '70000'],
+  ['PORT', '0x10'],
+  ['PORT', '1e3'],
+  ['PORT', ' 80'],
+  ['PORT', '-1'],
+  ['DATABASE_POOL_SIZE', '0b11'],
+  ['OTEL_TRACES_SAMPLER_ARG', '0x1'],
   ['NODE_ENV', 'staging'],
   ['LOG_LEVEL', 'loud'],
 ])('%s=%s is refused with its name and what it may be', (name, value) => {
@@ -34,4 +40,39 @@ test.each([
 
 test('all that is wrong is said at once, a line each', () => {
   expect(() => parseConfig({ PORT: 'x', LOG_LEVEL: 'loud' })).toThrow(/^PORT .*\nLOG_LEVEL .*$/);
+});
+
+test.each([
+  'postgresql://parley:p%40ss%2Fw@host:5432/parley',
+  'postgresql://parley:p@ss@host/parley',
+  'postgres://parley@/parley?host=/run/postgresql',
+  'postgresql:///parley?host=/run/postgresql&user=parley',
+  'postgresql://%2Frun%2Fpostgresql/parley',
+  'postgresql://parley@[::1]:5432/parley?application_name=a@b',
+  'postgresql://host/parley?user=parley&password=p@ss',
+  'postgresql://host/parley?schema=chat&sslmode=require',
+])('the DATABASE_URL %s is accepted', (url) => {
+  expect(parseConfig({ DATABASE_URL: url }).DATABASE_URL).toBe(url);
+});
+
+test.each([
+  ['DATABASE_URL', 'postgresql://parley:hidden@ss/w:o#rd@host/parley'],
+  ['DATABASE_URL', 'postgresql://parley:hidden/word@host/parley'],
+  ['DATABASE_URL', 'postgresql://parley:1hidden/word@host/parley'],
+  ['DATABASE_URL', 'postgresql://parley:5/hidden@host/parley'],
+  ['DATABASE_URL', 'postgresql://parley:5?hidden@host/parley'],
+  ['DATABASE_URL', 'postgresql://parley:5#hidden@host/parley'],
+  ['DATABASE_URL', 'postgresql://parley:100%hidden@host/parley'],
+  ['REDIS_URL', 'redis://:5/hidden@host:6379'],
+  ['REDIS_URL', 'redis://:5#hidden@host:6379'],
+  ['SMTP_URL', 'smtp://parley:5?hidden@host'],
+])('a raw special character in %s=%s is refused with the advice to encode it', (name, value) => {
+  const message = refusal({ [name]: value });
+  expect(message).toMatch(new RegExp(`^${name} cannot be what it is\\. .+Percent-encode .+@ as %40`));
+  expect(message).not.toContain('hidden');
+});
+
+test('a certificate that cannot be read is named', () => {
+  const url = 'postgresql://host/parley?sslmode=verify-full&sslrootcert=/nowhere/ca.pem';
+  expect(() => parseConfig({ DATABASE_URL: url })).toThrow('DATABASE_URL names /nowhere/ca.pem, which cannot be read');
 });

@@ -14,6 +14,7 @@ import { type Sql, sql } from '../src/database/database.ts';
 import { followChatroom } from '../src/events/events.ts';
 import { keyOf } from '../src/ids.ts';
 import { createContext } from '../src/node.ts';
+import { connectRedis } from '../src/realtime/redis.ts';
 import { createRedisLeases } from '../src/realtime/redisLeases.ts';
 import { type Person, request } from './support/client.ts';
 import { createDataDir, startProcess } from './support/process.ts';
@@ -382,7 +383,10 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
     const program = `
       import { pino } from 'pino';
       import { createBus } from './src/realtime/bus.ts';
-      const bus = createBus({ redisUrl: '${redis.url}', log: pino({ level: 'silent' }) });
+      import { connectRedis } from './src/realtime/redis.ts';
+      const log = pino({ level: 'silent' });
+      const redis = connectRedis('${redis.url}', log);
+      const bus = createBus({ redis, log });
       await bus.listen('early', () => {});
       console.log('ready');
       process.stdin.once('data', () => {
@@ -390,7 +394,7 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
         bus.subscribe('c', () => {}, () => {});
         void bus.listen('d', () => {});
         bus.publish('c', {});
-        bus.close();
+        redis.close();
         process.stdin.unref();
       });`;
     const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program]);
@@ -413,8 +417,12 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
       onLeft: (userId: string) => left.push(userId),
       onGone: () => undefined,
     };
-    const leases = createRedisLeases(redis.url, listener, { leaseMs: 6_000, graceMs: 1_000 }, log);
-    onTestFinished(() => leases.close());
+    const connections = connectRedis(redis.url, log);
+    const leases = createRedisLeases(connections.commands, listener, { leaseMs: 6_000, graceMs: 1_000 }, log);
+    onTestFinished(async () => {
+      await leases.close();
+      connections.close();
+    });
     const users = Array.from({ length: 2_000 }, (_, i) => `user${i}`);
     const runsOut = (user?: string) => redis.command('ZSCORE', 'parley:{presence}:leases', `${user} socket`);
     // The first look at an empty Redis gives all leases another term, as a renewal does.

@@ -2,16 +2,8 @@ import { readFile } from 'node:fs/promises';
 import type { Command, Tools } from './admin.ts';
 import { examineDatabase } from './doctorDatabase.ts';
 import { examineRedis } from './doctorRedis.ts';
-
-/** What was looked at, how it stands, and what is to be done about it. */
-export interface Finding {
-  level: 'ok' | 'warning' | 'fault';
-  text: string;
-}
-
-export const ok = (text: string): Finding => ({ level: 'ok', text });
-export const warning = (text: string): Finding => ({ level: 'warning', text });
-export const fault = (text: string): Finding => ({ level: 'fault', text });
+import { fault, type Finding, ok, warning } from '../findings.ts';
+import { parseDatabaseUrl } from '../database/connections.ts';
 
 const LEAST_NODE = [20, 19] as const;
 const LEAST_FILES = 4_096;
@@ -47,11 +39,7 @@ async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[
     [config.SMTP_URL === undefined, 'SMTP_URL is not set: nobody can reset a forgotten password.'],
     [config.METRICS_TOKEN === undefined, 'METRICS_TOKEN is not set: production serves no metrics.'],
     [
-      isPlainAndFar(config.DATABASE_URL, /sslmode=(require|verify-\w+)/),
-      'DATABASE_URL goes to another machine without TLS. Add ?sslmode=verify-full, unless the network between is yours alone.',
-    ],
-    [
-      isPlainAndFar(config.REDIS_URL, /^rediss:/),
+      isPlainRedis(config.REDIS_URL),
       'REDIS_URL goes to another machine without TLS. Use rediss://, unless the network between is yours alone.',
     ],
   ];
@@ -59,6 +47,7 @@ async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[
   return [
     isOld ? fault(`Node is ${nodeVersion}. Install ${LEAST_NODE.join('.')} or newer.`) : ok(`Node is ${nodeVersion}.`),
     ...doubts.flatMap(([isSo, text]) => (isSo ? [warning(text)] : [])),
+    ...examineDatabaseTls(config.DATABASE_URL),
     ...(files === null
       ? []
       : files < LEAST_FILES
@@ -67,9 +56,40 @@ async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[
   ];
 }
 
-function isPlainAndFar(url: string | undefined, safe: RegExp): boolean {
-  if (url === undefined || safe.test(url)) return false;
-  return !/^(localhost|127\.\d+\.\d+\.\d+|\[::1\]|)$/.test(new URL(url).hostname);
+/** Judges TLS by what the driver does with the URL: the meaning of `sslmode` differs from libpq's. */
+function examineDatabaseTls(url: string | undefined): Finding[] {
+  if (url === undefined) return [];
+  const { host, ssl } = parseDatabaseUrl(url).options;
+  if (isNear(host ?? '')) return [];
+  const [, mode] = /[?&]sslmode=([\w-]+)/.exec(url) ?? [];
+  if (!ssl)
+    return [
+      warning(
+        'DATABASE_URL goes to another machine without TLS. Add ?sslmode=verify-full, unless the network between is yours alone.',
+      ),
+    ];
+  if (typeof ssl === 'object' && (ssl.rejectUnauthorized === false || ssl.checkServerIdentity !== undefined))
+    return [
+      warning(
+        `DATABASE_URL uses TLS without verifying the server (${mode ?? 'ssl'}): somebody in between could pose as it. Use sslmode=verify-full, with sslrootcert=FILE for a CA of your own.`,
+      ),
+    ];
+  return [
+    ok(
+      mode === undefined || mode === 'verify-full'
+        ? 'DATABASE_URL uses TLS and verifies the server.'
+        : `DATABASE_URL uses TLS and verifies the server: here sslmode=${mode} means verify-full, unlike in libpq. Write verify-full.`,
+    ),
+  ];
+}
+
+function isPlainRedis(url: string | undefined): boolean {
+  return url !== undefined && !url.startsWith('rediss:') && !isNear(new URL(url).hostname);
+}
+
+/** Whether a host is this machine; an absolute path is a Unix socket. */
+function isNear(host: string): boolean {
+  return /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?|\/.*|)$/.test(host);
 }
 
 /** Null where the system does not say. */

@@ -1,7 +1,11 @@
-import pg from 'pg';
+import type pg from 'pg';
 import type { Config } from '../config.ts';
 import { compareMigrations } from '../database/migrations.ts';
-import { examineClock, fault, type Finding, measure, ok, warning } from './doctor.ts';
+import { connectClient } from '../database/connections.ts';
+import { explainConnectionFailure } from '../database/failures.ts';
+import { examineRequirements } from '../database/requirements.ts';
+import { fault, type Finding, ok, warning } from '../findings.ts';
+import { examineClock, measure } from './doctor.ts';
 
 const SLOW_MS = 10;
 /** Beside its pool, a node has three connections for jobs. */
@@ -9,20 +13,18 @@ const OTHER_CONNECTIONS = 3;
 
 /** Looks at a database without changing it, and without taking for granted that anything in it is as it should be. */
 export async function examineDatabase(databaseUrl: string, config: Config): Promise<Finding[]> {
-  const client = new pg.Client({
-    connectionString: databaseUrl,
-    connectionTimeoutMillis: 5_000,
-    query_timeout: 10_000,
-  });
-  client.on('error', () => undefined);
+  let client: pg.Client;
   try {
-    await client.connect();
+    client = await connectClient(databaseUrl, {
+      ...{ connectionTimeoutMillis: 5_000, query_timeout: 10_000, acceptStandby: true },
+    });
   } catch (error) {
-    return [fault(`The database does not answer: ${(error as Error).message}. Look at DATABASE_URL and at its log.`)];
+    return [fault(explainConnectionFailure(error, databaseUrl))];
   }
   try {
     return [
       ...(await examineServer(client, config)),
+      ...(await examineRequirements(client, databaseUrl, { migrates: config.MIGRATE_ON_START === 'on' })),
       ...(await examineConnection(client)),
       ...(await examineMigrations(databaseUrl)),
       ...(await examineContents(client)),
@@ -34,7 +36,7 @@ export async function examineDatabase(databaseUrl: string, config: Config): Prom
 
 async function examineServer(client: pg.Client, config: Config): Promise<Finding[]> {
   const names = ['server_version_num', 'server_version', 'fsync', 'full_page_writes', 'synchronous_commit'];
-  const more = ['server_encoding', 'max_connections', 'superuser_reserved_connections', 'autovacuum'];
+  const more = ['max_connections', 'superuser_reserved_connections', 'autovacuum'];
   const { rows } = await client.query<{ name: string; setting: string }>(
     'SELECT name, setting FROM pg_settings WHERE name = ANY($1)',
     [[...names, ...more]],
@@ -58,9 +60,6 @@ async function examineServer(client: pg.Client, config: Config): Promise<Finding
     commit === 'off'
       ? fault('synchronous_commit is off: a message that was acknowledged may be lost in a crash. Turn it on.')
       : ok(`synchronous_commit is ${commit}: what is acknowledged has been committed.`),
-    settings['server_encoding'] === 'UTF8'
-      ? ok('The encoding is UTF8.')
-      : fault(`The encoding is ${settings['server_encoding']}. Make the database anew with ENCODING 'UTF8'.`),
     nodes < 2
       ? warning(
           `It takes ${connections} connections, and a node ${perNode}. Raise max_connections, or lower DATABASE_POOL_SIZE.`,
@@ -72,13 +71,9 @@ async function examineServer(client: pg.Client, config: Config): Promise<Finding
 
 async function examineConnection(client: pg.Client): Promise<Finding[]> {
   const { ms, answer, at } = await measure(async () => {
-    const { rows } = await client.query<{ now: string; pid: number }>(
-      'SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now, pg_backend_pid() AS pid',
-    );
+    const { rows } = await client.query<{ now: string }>('SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now');
     return rows[0];
   });
-  // A pooler gives each client a number of its own making.
-  const isPooled = answer?.pid !== (client as unknown as { processID: number }).processID;
   return [
     ms > SLOW_MS
       ? warning(
@@ -86,18 +81,14 @@ async function examineConnection(client: pg.Client): Promise<Finding[]> {
         )
       : ok(`A statement takes ${ms.toFixed(1)} ms there and back.`),
     examineClock('the database', Number(answer?.now), at, ms / 2),
-    ...(isPooled
-      ? [
-          warning(
-            'A pooler such as PgBouncer stands between: it must pool by session. docs/operations.md says what breaks.',
-          ),
-        ]
-      : []),
   ];
 }
 
 async function examineMigrations(databaseUrl: string): Promise<Finding[]> {
-  const { pending, changed, unknown } = await compareMigrations(databaseUrl);
+  const difference = await compareMigrations(databaseUrl).catch((error: unknown) => error as Error);
+  if (difference instanceof Error)
+    return [fault(`The applied migrations cannot be read: ${difference.message}. Grant SELECT on _prisma_migrations.`)];
+  const { pending, changed, unknown } = difference;
   return [
     ...(pending.length > 0 ? [fault(`The database lacks ${pending.join(', ')}. Run: npm run migrate`)] : []),
     ...(changed.length > 0

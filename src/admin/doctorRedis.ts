@@ -1,24 +1,26 @@
-import { pino } from 'pino';
-import { connectHastily, type HastyRedis } from '../realtime/redis.ts';
-import { examineClock, fault, type Finding, measure, ok, warning } from './doctor.ts';
+import { type HastyRedis, openRedis } from '../realtime/redis.ts';
+import { explainRedisFailure } from '../realtime/redisFailures.ts';
+import { examineRedisAccess } from '../realtime/redisRequirements.ts';
+import { fault, type Finding, ok, warning } from '../findings.ts';
+import { examineClock, measure } from './doctor.ts';
 
 const SLOW_MS = 5;
 const LEAST_VERSION = [6, 2] as const;
-const LONGEST_CONNECT_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 5_000;
 
 /** Looks at Redis, where there is one. */
 export async function examineRedis(url: string | undefined): Promise<Finding[]> {
   if (url === undefined) return [warning('REDIS_URL is not set: a node knows of no other. One node needs none.')];
-  const redis = connectHastily(url, pino({ level: 'silent' }));
+  let redis: HastyRedis;
   try {
-    await becomeReady(redis);
-    return await examine(redis);
+    redis = await openRedis(url, CONNECT_TIMEOUT_MS);
   } catch (error) {
-    return [
-      fault(
-        `Redis does not answer: ${(error as Error).message}. Look at REDIS_URL. Until then presence stands still, and messages arrive up to a second later.`,
-      ),
-    ];
+    return [fault(explainRedisFailure(error))];
+  }
+  try {
+    return [...(await examine(redis)), ...(await examineRedisAccess(redis))];
+  } catch (error) {
+    return [fault(explainRedisFailure(error))];
   } finally {
     redis.close();
   }
@@ -48,16 +50,4 @@ async function examine(redis: HastyRedis): Promise<Finding[]> {
       : ok(`Redis takes ${ms.toFixed(1)} ms there and back.`),
     examineClock('Redis', seconds * 1_000 + microseconds / 1_000, at, ms / 2),
   ];
-}
-
-async function becomeReady(redis: HastyRedis): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new Error(`nothing came back for ${LONGEST_CONNECT_MS / 1_000} s`));
-    }, LONGEST_CONNECT_MS);
-    redis.onReady(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

@@ -1,5 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg';
-import pg from 'pg';
+import type pg from 'pg';
+import { createPool } from './connections.ts';
+import { explainConnectionFailure, mayPass } from './failures.ts';
 import { Prisma, PrismaClient } from './generated/client.ts';
 
 /** SQL with its parameters: `` sql`SELECT … ${value}` ``; fragments may stand inside one another. */
@@ -76,24 +78,19 @@ export async function openDatabase(
     onError?: (error: Error) => void;
   } = {},
 ): Promise<Database> {
-  const pool = new pg.Pool({
-    connectionString: url,
+  const pool = createPool(url, {
     max: options.poolSize ?? 10,
     connectionTimeoutMillis: 5_000,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    // A server that hangs cannot enforce its own time-out: this one is the client's.
+    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+    // The client's own timeout, because a server that hangs cannot enforce its timeout.
     query_timeout: STATEMENT_TIMEOUT_MS + 1_000,
     application_name: 'parley',
+    ...(options.onError ? { onError: options.onError } : {}),
   });
-  // A connection that breaks is replaced by the pool; an error that nobody hears, idle or in use, would end the process.
-  const onError = options.onError ?? (() => undefined);
-  pool.on('error', onError);
-  pool.on('connect', (client) => client.on('error', onError));
   if (options.onStatement) listen(pool, options.onStatement);
   const trace: StatementTracer = options.trace ?? ((_text, run) => run());
   if (options.trace) tracePool(pool, trace);
 
-  const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: false }) });
   const query: Database['query'] = async <Row extends object>(statement: Sql) =>
     (await pool.query<Row>(toPg(statement))).rows;
   const preparations = new Map<string, { name: string; text: string }>();
@@ -104,12 +101,20 @@ export async function openDatabase(
     return preparation;
   }
 
-  const [found] = await query<{ identity: string }>(sql`
-    SELECT concat_ws('-', s.system_identifier, c.timeline_id, d.oid,
+  const [found] = await query<{ identity: string; schema: string | null }>(sql`
+    SELECT current_schema() AS schema, concat_ws('-', s.system_identifier, c.timeline_id, d.oid,
         (SELECT id FROM restorations ORDER BY restored_at DESC, id LIMIT 1)) AS identity
       FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d
-      WHERE d.datname = current_database()`);
-  if (!found) throw new Error('PostgreSQL did not say which database this is.');
+      WHERE d.datname = current_database()`).catch((error: unknown) => {
+    throw mayPass(error) ? new Error(explainConnectionFailure(error, url), { cause: error }) : error;
+  });
+  if (!found) throw new Error('PostgreSQL did not return the identity of the database.');
+  // Prisma Client names a schema in each query, `public` by default, whereas all other SQL follows the search_path.
+  const adapter = new PrismaPg(pool, {
+    disposeExternalPool: false,
+    ...(found.schema === null ? {} : { schema: found.schema }),
+  });
+  const prisma = new PrismaClient({ adapter });
 
   return {
     prisma,

@@ -2,7 +2,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
+import { connectClient } from './connections.ts';
 
 /** The same from src/ and from dist/. */
 const FOLDER = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));
@@ -23,8 +24,7 @@ const LEAST_VERSION = 140_000;
  * @throws Error a sentence that names the migration and says what PostgreSQL said
  */
 export async function applyMigrations(databaseUrl: string, folder = FOLDER): Promise<string[]> {
-  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
-  await client.connect();
+  const client = await connectClient(databaseUrl);
   try {
     await requireVersion(client);
     await client.query(`SET lock_timeout = '${LOCK_WAIT}'`);
@@ -71,8 +71,7 @@ export interface Difference {
 
 /** Compares without changing anything. */
 export async function compareMigrations(databaseUrl: string, folder = FOLDER): Promise<Difference> {
-  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
-  await client.connect();
+  const client = await connectClient(databaseUrl, { acceptStandby: true });
   try {
     const { pending, ...rest } = await compare(client, folder);
     return { ...rest, pending: pending.map(({ name }) => name) };
@@ -82,7 +81,10 @@ export async function compareMigrations(databaseUrl: string, folder = FOLDER): P
 }
 
 async function compare(client: pg.Client, folder: string) {
-  const { rows: tables } = await client.query(`SELECT FROM pg_tables WHERE tablename = '_prisma_migrations'`);
+  const { rows: tables } = await client.query(
+    // A table of this name in another schema of the search_path belongs to another program.
+    `SELECT FROM pg_tables WHERE tablename = '_prisma_migrations' AND schemaname = current_schema()`,
+  );
   const { rows } =
     tables.length === 0
       ? { rows: [] }

@@ -9,6 +9,7 @@ import { createLoader } from '../loader.ts';
 import type { Bus } from '../realtime/bus.ts';
 import { createMemoryLeases, type LeaseListener, type Leases, type LeaseTimes } from '../realtime/leases.ts';
 import { createMailbox } from '../realtime/mailbox.ts';
+import type { HastyRedis } from '../realtime/redis.ts';
 import { createRedisLeases } from '../realtime/redisLeases.ts';
 import { userById } from '../users/users.ts';
 
@@ -45,11 +46,11 @@ export interface PresenceBook {
 export function openPresenceBook(options: {
   database: Database;
   bus: Bus;
-  redisUrl: string | undefined;
+  redis: HastyRedis | null;
   times?: LeaseTimes | undefined;
   log: Logger;
 }): PresenceBook {
-  const { database, bus, redisUrl, log } = options;
+  const { database, bus, redis, log } = options;
   const times = options.times ?? TIMES;
 
   async function tellFriends(userId: string): Promise<void> {
@@ -76,7 +77,7 @@ export function openPresenceBook(options: {
     },
   };
   const leases: Leases =
-    redisUrl === undefined ? createMemoryLeases(listener, times) : createRedisLeases(redisUrl, listener, times, log);
+    redis === null ? createMemoryLeases(listener, times) : createRedisLeases(redis, listener, times, log);
 
   return {
     async enter(userId, most) {

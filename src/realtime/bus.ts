@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { connectHastily, connectPatiently } from './redis.ts';
+import type { RedisConnections } from './redis.ts';
 
 /**
  * Carries hints between the nodes, "room R has reached event n". What is said may be lost, repeated or
@@ -21,7 +21,6 @@ export interface Bus {
   listen(topic: string, onMessage: (payload: unknown) => void): Promise<() => void>;
   /** How many topics are heard on this node. */
   topics(): number;
-  close(): void;
 }
 
 /** Who hears a topic on this node, and whether Redis sends it here. */
@@ -32,16 +31,14 @@ interface Channel {
 
 /** What waits for Redis no longer than this goes on without it. */
 const LONGEST_WAIT_MS = 1_000;
+/** Pause before a refused subscription is tried again. */
+const RESUBSCRIBE_MS = 5_000;
 /** Redis may be shared with others. */
 const PREFIX = 'parley:';
 
 /** The bus of one node alone, or with a Redis the bus of all nodes that share it. */
-export function createBus({ redisUrl, log }: { redisUrl?: string | undefined; log: Logger }): Bus {
+export function createBus({ redis, log }: { redis: RedisConnections | null; log: Logger }): Bus {
   const channels = new Map<string, Channel>();
-  const redis =
-    redisUrl === undefined
-      ? null
-      : { publisher: connectHastily(redisUrl, log), subscriber: connectPatiently(redisUrl, log) };
   // What this node says comes back to it over Redis: it has heard it already.
   const self = randomUUID();
 
@@ -70,25 +67,36 @@ export function createBus({ redisUrl, log }: { redisUrl?: string | undefined; lo
     for (const channel of channels.values()) if (channel.ready) becomeReady(channel);
   });
 
-  function open(topic: string): Channel {
-    const channel: Channel = { hearers: new Set(), ready: redis === null };
-    channels.set(topic, channel);
+  /** Subscribes at Redis, and tries again if Redis refuses, because its rights may change without a reconnect. */
+  function subscribeTo(topic: string, channel: Channel): void {
     redis?.subscriber.subscribe(PREFIX + topic).then(
       () => {
+        redis.onSubscription(null);
         becomeReady(channel);
       },
       (error: unknown) => {
-        log.debug({ error, topic }, 'Hints of other nodes do not arrive; the sweep makes up for it.');
+        // The connection was closed for good.
+        if (redis.subscriber.status === 'end') return;
+        redis.onSubscription(error);
+        setTimeout(() => {
+          if (channels.get(topic) === channel) subscribeTo(topic, channel);
+        }, RESUBSCRIBE_MS).unref();
       },
     );
+  }
+
+  function open(topic: string): Channel {
+    const channel: Channel = { hearers: new Set(), ready: redis === null };
+    channels.set(topic, channel);
+    subscribeTo(topic, channel);
     return channel;
   }
 
   const bus: Bus = {
     publish(topic, payload) {
       tell(topic, payload);
-      redis?.publisher
-        .run((client) => client.publish(PREFIX + topic, JSON.stringify({ from: self, payload })))
+      redis?.commands
+        .run((client) => client.publish(PREFIX + topic, JSON.stringify({ from: self, payload })), 'publishing')
         .catch((error: unknown) => {
           log.debug({ error, topic }, 'A hint was lost; the sweep makes up for it.');
         });
@@ -116,10 +124,6 @@ export function createBus({ redisUrl, log }: { redisUrl?: string | undefined; lo
       return end;
     },
     topics: () => channels.size,
-    close() {
-      redis?.publisher.close();
-      redis?.subscriber.disconnect();
-    },
   };
   return bus;
 }

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { LeaseListener, Leases, LeaseTimes } from './leases.ts';
-import { connectHastily } from './redis.ts';
+import type { HastyRedis } from './redis.ts';
 
 /*
  * In Redis: the leases by the moment at which they run out, how many each user holds, and the users whose grace is
@@ -81,12 +81,11 @@ const MOST_REMEMBERED = 100_000;
 
 /** The leases of a node that shares a Redis with others. */
 export function createRedisLeases(
-  url: string,
+  redis: HastyRedis,
   listener: LeaseListener,
   { leaseMs, graceMs }: LeaseTimes,
   log: Logger,
 ): Leases {
-  const redis = connectHastily(url, log);
   /** The connections to this node, by user. */
   const mine = new Map<string, Set<string>>();
   const remembered = new Map<string, boolean>();
@@ -94,7 +93,7 @@ export function createRedisLeases(
   redis.onReady(() => void renew());
 
   async function run(script: string, ...args: (string | number)[]): Promise<string[]> {
-    return (await redis.run((client) => client.eval(script, KEYS.length, ...KEYS, ...args))) as string[];
+    return (await redis.run((client) => client.eval(script, KEYS.length, ...KEYS, ...args), 'presence')) as string[];
   }
 
   function tellAll(told: readonly string[]): void {
@@ -165,7 +164,7 @@ export function createRedisLeases(
     async holders(userIds) {
       if (userIds.length === 0) return new Set();
       try {
-        const counts = await redis.run((client) => client.hmget(KEYS[1] ?? '', ...userIds));
+        const counts = await redis.run((client) => client.hmget(KEYS[1] ?? '', ...userIds), 'reading presence');
         userIds.forEach((userId, i) => {
           remembered.delete(userId);
           remembered.set(userId, counts[i] !== null);
@@ -186,7 +185,6 @@ export function createRedisLeases(
       const held = batches();
       mine.clear();
       for (const batch of held) await attempt(RELEASE, graceMs, ...batch.map(toLease));
-      redis.close();
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { FailureLog } from '../failureLog.ts';
 import { type Database, sql } from '../database/database.ts';
 import type { Bus } from './bus.ts';
 
@@ -33,8 +34,13 @@ const TOPIC = 'sweep';
  * xmin: the next look begins there, and leaves out what the snapshot saw. Each thing is told once. No clock and no margin
  * is involved, and the cost follows what has changed, not what is watched.
  */
-export async function startSweep(options: { database: Database; bus: Bus; log: Logger }): Promise<Sweep> {
-  const { database, bus, log } = options;
+export async function startSweep(options: {
+  database: Database;
+  bus: Bus;
+  log: Logger;
+  failures: FailureLog;
+}): Promise<Sweep> {
+  const { database, bus, log, failures } = options;
   const listeners = new Set<(swept: Swept) => void>();
   // Before anything is watched: what is committed from here on, the first look sees.
   let snapshot = await currentSnapshot(database);
@@ -53,11 +59,12 @@ export async function startSweep(options: { database: Database; bus: Bus; log: L
               GROUP BY chatroom_id) room) AS rooms,
           (SELECT coalesce(json_agg(id), '[]') FROM endings
             WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))) AS ended`);
+      failures.worked('polling');
       if (!swept) return;
       snapshot = swept.snapshot;
       tell(swept);
     } catch (error) {
-      log.warn({ error }, 'The database cannot be asked what has changed; trying again in a second.');
+      failures.failed('polling', error);
     }
   }
 

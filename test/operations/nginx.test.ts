@@ -1,6 +1,7 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +25,7 @@ function find(program: string): string | null {
 }
 
 /** The example's own text, with the addresses of two nodes and of this test in place of those that it shows. */
-async function startNginx(nodes: string[]): Promise<number> {
+async function startNginx(nodes: string[]): Promise<{ port: number; plainPort: number }> {
   const folder = await mkdtemp(join(tmpdir(), 'parley-nginx-'));
   await chmod(folder, 0o755);
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
@@ -38,8 +39,8 @@ async function startNginx(nodes: string[]): Promise<number> {
   const example = (await readFile(new URL('../../deploy/nginx.conf', import.meta.url), 'utf8'))
     .replace('127.0.0.1:4000', one)
     .replace('127.0.0.1:4001', two)
-    .replace('listen 443 ssl', `listen 127.0.0.1:${port} ssl`)
-    .replace('listen 80;', `listen 127.0.0.1:${plainPort};`)
+    .replaceAll('listen 443 ssl', `listen 127.0.0.1:${port} ssl`)
+    .replaceAll('listen 80', `listen 127.0.0.1:${plainPort}`)
     .replace(/\/etc\/letsencrypt\S+fullchain\.pem/, certificate)
     .replace(/\/etc\/letsencrypt\S+privkey\.pem/, key);
   const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
@@ -65,13 +66,14 @@ async function startNginx(nodes: string[]): Promise<number> {
       ),
     )
     .toBe(true);
-  return port;
+  return { port, plainPort };
 }
 
 /** Asks as a client out there does; the certificate is the test's own. */
 async function ask(port: number, body: object, headers: Record<string, string> = {}) {
   const request = httpsRequest({
     ...{ host: '127.0.0.1', port, path: '/graphql', method: 'POST', rejectUnauthorized: false, agent: false },
+    servername: 'chat.example.org',
     headers: { 'content-type': 'application/json', host: 'chat.example.org', ...headers },
   });
   request.end(JSON.stringify(body));
@@ -85,7 +87,7 @@ describe.skipIf(!nginx || !find('openssl'))('behind nginx, as deploy/nginx.conf 
     const env = { TRUSTED_PROXIES: '1', PUBLIC_URL: 'https://chat.example.org' };
     const one = await startTestServer({ databaseUrl, env });
     const two = await startTestServer({ databaseUrl, env });
-    const port = await startNginx([one.url, two.url]);
+    const { port, plainPort } = await startNginx([one.url, two.url]);
     const { ann, ben, room } = await world(one);
 
     const client = createClient({
@@ -93,7 +95,11 @@ describe.skipIf(!nginx || !find('openssl'))('behind nginx, as deploy/nginx.conf 
       connectionParams: { authorization: `Bearer ${ben.accessToken}` },
       webSocketImpl: class extends WebSocket {
         constructor(url: string, protocol: string) {
-          super(url, protocol, { rejectUnauthorized: false, headers: { origin: 'https://chat.example.org' } });
+          super(url, protocol, {
+            // The types of ws lack `servername`.
+            ...{ rejectUnauthorized: false, servername: 'chat.example.org' },
+            headers: { host: 'chat.example.org', origin: 'https://chat.example.org' },
+          });
         }
       },
     });
@@ -123,5 +129,22 @@ describe.skipIf(!nginx || !find('openssl'))('behind nginx, as deploy/nginx.conf 
       { authorization: `Bearer ${answer.data.signUp.accessToken}` },
     );
     expect(sessions.answer.data.viewer.sessions.nodes).toEqual([{ ipAddress: '127.0.0.1' }]);
+
+    expect(mine.headers['strict-transport-security']).toBe('max-age=31536000');
+    const plain = (host: string) =>
+      new Promise<string | undefined>((resolve, reject) => {
+        httpRequest({ host: '127.0.0.1', port: plainPort, path: '/x', headers: { host } }, (response) => {
+          response.resume();
+          resolve(response.headers.location);
+        })
+          .on('error', reject)
+          .end();
+      });
+    expect(await plain('chat.example.org')).toBe('https://chat.example.org/x');
+    await expect(plain('evil.example')).rejects.toThrow('socket hang up');
+    const strange = httpsRequest({
+      ...{ host: '127.0.0.1', port, rejectUnauthorized: false, agent: false, servername: 'evil.example' },
+    });
+    await expect(once(strange.end(), 'response')).rejects.toThrow(/unrecognized name/i);
   });
 });

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { tmpdir } from 'node:os';
 import { Redis } from 'ioredis';
 import { inject, onTestFinished } from 'vitest';
 import { freePort } from './ports.ts';
@@ -30,7 +31,11 @@ export async function startRedis(): Promise<TestRedis> {
 async function tryStart(port: number): Promise<TestRedis | null> {
   const server = spawn(
     inject('redisServer'),
-    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+    // A replica would write what it loads to the working directory.
+    [
+      ...['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+      ...['--repl-diskless-load', 'swapdb', '--dir', tmpdir()],
+    ],
     { stdio: 'ignore' },
   );
   const exited = once(server, 'exit');
