@@ -27,7 +27,7 @@ import { clearChatroom } from './chatrooms/managing.ts';
 import { createBus } from './realtime/bus.ts';
 import { databaseMark } from './realtime/cursor.ts';
 import { pruneLog } from './realtime/log.ts';
-import { fillSkeletons } from './users/skeletons.ts';
+import { fillSkeletons } from './users/keys.ts';
 import type { LeaseTimes } from './realtime/leases.ts';
 import { connectRedis } from './realtime/redis.ts';
 import { createSharing } from './realtime/sharing.ts';

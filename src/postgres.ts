@@ -5,7 +5,7 @@ import { applyMigrations, compareMigrations } from './database/migrations.ts';
 import { examineRequirements } from './database/requirements.ts';
 import { waitForDatabase } from './database/waiting.ts';
 import { migrateJobs } from './jobs.ts';
-import { fillSkeletons } from './users/skeletons.ts';
+import { fillSkeletons, renewEmailKeys } from './users/keys.ts';
 
 /** The PostgreSQL that a command works on. */
 export interface Postgres {
@@ -57,6 +57,7 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
   const database = await openDatabase(databaseUrl, { poolSize: 1 });
   try {
     await fillSkeletons(database);
+    await renewEmailKeys(database);
   } finally {
     await database.close();
   }

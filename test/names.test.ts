@@ -1,7 +1,7 @@
 import { hash } from '@node-rs/argon2';
 import { expect, test } from 'vitest';
 import { sql } from '../src/database/database.ts';
-import { fillSkeletons } from '../src/users/skeletons.ts';
+import { fillSkeletons, renewEmailKeys } from '../src/users/keys.ts';
 import { PASSWORD, request, signUp } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
 import { send, world } from './support/world.ts';
@@ -158,4 +158,28 @@ test('a forged cursor of a list by name is BAD_USER_INPUT', async () => {
       }),
     ).toBe('BAD_USER_INPUT');
   }
+});
+
+test('an address of an earlier release that is not ASCII still signs in', async () => {
+  const server = await startTestServer();
+  const { database } = server.node;
+  const passwordHash = await hash(PASSWORD);
+  for (const [name, email, oldKey] of [
+    ['ann', 'x@straße.example', 'x@strasse.example'],
+    ['ben', 'ben@bücher.example', 'ben@bücher.example'],
+  ] as const) {
+    await database.query(sql`
+      INSERT INTO users (username, username_key, nickname, nickname_key, password_hash, email, email_key, email_verified_at)
+        VALUES (${name}, ${name}, ${name}, ${name}, ${passwordHash}, ${email}, ${oldKey}, now())`);
+  }
+  await renewEmailKeys(database);
+  for (const [typed, name] of [
+    ['X@Straße.example', 'ann'],
+    ['ben@xn--bcher-kva.example', 'ben'],
+  ] as const) {
+    const { data } = await request(server.url, SIGN_IN, { name: typed, password: PASSWORD });
+    expect(data.signIn.viewer.user.username).toBe(name);
+  }
+  const other = await request(server.url, SIGN_IN, { name: 'x@strasse.example', password: PASSWORD });
+  expect(other.errors?.[0]?.extensions.code).toBe('INVALID_CREDENTIALS');
 });

@@ -6,7 +6,7 @@ import { toVector } from '../search/words.ts';
 import { emailKey } from '../text/email.ts';
 import { fitUsername, foldName, hasUsernameShape, MAX_NICKNAME, MAX_USERNAME } from '../text/names.ts';
 import { cut } from '../text/text.ts';
-import { fillSkeletons } from '../users/skeletons.ts';
+import { fillSkeletons } from '../users/keys.ts';
 
 /**
  * Writes whole chats at once. Everything has an id that follows from where it comes from, so that writing

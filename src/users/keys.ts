@@ -1,4 +1,5 @@
 import { type Database, sql } from '../database/database.ts';
+import { emailKey } from '../text/email.ts';
 import { skeletonOf } from '../text/skeleton.ts';
 
 /** Users of one statement. */
@@ -29,5 +30,22 @@ export async function fillSkeletons(database: Database): Promise<void> {
       // Somebody signed up under such a name at this moment. The same batch runs again and sees them.
       if ((error as { code?: string }).code !== '23505') throw error;
     }
+  }
+}
+
+/**
+ * Renews the keys of e-mail addresses that are not ASCII: earlier releases compared them by NFKC, under which
+ * `x@straße.example` was `x@strasse.example`. An address whose new key is taken keeps its old one.
+ */
+export async function renewEmailKeys(database: Database): Promise<void> {
+  const users = await database.query<{ id: string; email: string; oldKey: string }>(sql`
+    SELECT id, email, email_key AS "oldKey" FROM users WHERE octet_length(email) <> char_length(email)`);
+  for (const { id, email, oldKey } of users) {
+    const key = emailKey(email);
+    if (key === null || key === oldKey) continue;
+    await database.query(sql`
+      UPDATE users SET email_key = ${key}
+        WHERE id = ${id}::uuid AND email_key = ${oldKey}
+          AND NOT EXISTS (SELECT FROM users other WHERE other.email_key = ${key})`);
   }
 }
