@@ -117,7 +117,7 @@ export const variables = {
     'Maximum points of all signed-out clients of one IPv4 address or IPv6 /64 per minute, 1 to 10000000; signing up is 300. Handshakes, sign-ins and refreshes have counters of their own, of this size.',
   ),
   TRUSTED_PROXIES: count(0, 0, 10).describe(
-    'How many proxies of yours each request has passed, 0 to 10: as many addresses of X-Forwarded-For are believed.',
+    'Number of your proxies that each request has passed, 0 to 10. With 0 behind a proxy, all clients share its address and its limits; with more than there are, clients choose their address.',
   ),
   LOG_DAYS: count(30, 1, 3650).describe(
     'How many days back clients can resume, 1 to 3650; older events are cleared away, messages are not.',

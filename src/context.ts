@@ -4,6 +4,7 @@ import type { OpenIdProvider } from './auth/openid.ts';
 import type { Passwords } from './auth/passwords.ts';
 import type { Service } from './auth/services.ts';
 import type { SessionFinder } from './auth/sessions.ts';
+import type { DeviceTokens } from './auth/devices.ts';
 import type { AccessClaims, AccessTokens } from './auth/tokens.ts';
 import type { SessionWatch } from './auth/watch.ts';
 import type { Blockers } from './blocks/blockers.ts';
@@ -46,6 +47,7 @@ export interface ServerNode {
   /** Where people reach the server, without a slash at the end. */
   publicUrl: string;
   accessTokens: AccessTokens;
+  deviceTokens: DeviceTokens;
   findSession: SessionFinder;
   /** Stores messages. */
   sending: Sending;

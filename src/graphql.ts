@@ -147,7 +147,7 @@ export function arrivalOf(config: Config, transport: Transport): Arrival {
     // Over WebSocket, many operations come with one request.
     requestId: response ? requestId : undefined,
     onGone: response && ((listener) => onClose(response, listener)),
-    cookies: response && (trusted ? jar : { ...jar, refreshToken: null, mayKeep: false }),
+    cookies: response && (trusted ? jar : { ...jar, refreshToken: null, deviceToken: null, mayKeep: false }),
   };
 }
 

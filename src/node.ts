@@ -1,5 +1,6 @@
 import { createPasswords, type HashCost } from './auth/passwords.ts';
 import { createOpenIdProvider } from './auth/openid.ts';
+import { createDeviceTokens } from './auth/devices.ts';
 import { endExpiredSessions, pruneSessions } from './auth/expiry.ts';
 import { authenticate, createSessionFinder, originOf } from './auth/sessions.ts';
 import { createAccessTokens } from './auth/tokens.ts';
@@ -118,6 +119,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
         ? null
         : createOpenIdProvider({ issuer: config.OIDC_ISSUER, audience: config.OIDC_AUDIENCE ?? '' }),
     accessTokens: createAccessTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
+    deviceTokens: createDeviceTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     findSession: createSessionFinder(database),
     sending: createSending(database),
     announceSeen: createSeen({ database, bus, log }),

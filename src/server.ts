@@ -9,6 +9,7 @@ import { hasDemo } from './demo/seed.ts';
 import { ChatError } from './errors.ts';
 import { allowsOrigin, arrivalOf, createGraphQL, type GraphQL, PATH, whereFrom } from './graphql.ts';
 import { encodeId } from './ids.ts';
+import { createProxyWarning } from './limits/address.ts';
 import { refusedHost } from './limits/hosts.ts';
 import { answerScrape } from './metrics.ts';
 import { createNode, type NodeOptions } from './node.ts';
@@ -44,7 +45,9 @@ export async function startServer(config: Config, options: NodeOptions): Promise
   const page = createPage();
   const readWriteFault = createReadiness(node.database);
   const inFlight = new Set<Promise<unknown>>();
+  const warnOfProxies = createProxyWarning(config.TRUSTED_PROXIES, node.log);
   const server = createServer((request, response) => {
+    warnOfProxies(request.headers);
     const finished = once(response, 'close');
     inFlight.add(finished);
     void finished.finally(() => inFlight.delete(finished));
@@ -66,6 +69,9 @@ export async function startServer(config: Config, options: NodeOptions): Promise
         if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
         response.end('Something went wrong on our side. Try again.\n');
       });
+  });
+  server.on('upgrade', ({ headers }) => {
+    warnOfProxies(headers);
   });
   const webSockets = serveWebSockets({ server, path: PATH, ...webSocketServing(config, node, graphql) });
 

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Command, Tools } from './admin.ts';
+import type { Config } from '../config.ts';
 import { examineDatabase } from './doctorDatabase.ts';
 import { examineRedis } from './doctorRedis.ts';
 import { fault, type Finding, ok, warning } from '../findings.ts';
@@ -37,6 +38,10 @@ async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[
       'AUTH_SECRETS_ACCEPTED is set. Take it out 15 minutes after all nodes have the new AUTH_SECRET.',
     ],
     [config.SMTP_URL === undefined, 'SMTP_URL is not set: nobody can reset a forgotten password.'],
+    [
+      config.TRUSTED_PROXIES === 0 && isBehindProxy(config),
+      'TRUSTED_PROXIES is 0, but this node seems to be behind a proxy. All clients then share its address and its rate limits. Set TRUSTED_PROXIES to the number of your proxies.',
+    ],
     [config.METRICS_TOKEN === undefined, 'METRICS_TOKEN is not set: production serves no metrics.'],
     [
       isPlainRedis(config.REDIS_URL),
@@ -54,6 +59,11 @@ async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[
         ? [warning(`A process may open ${files} files, and each socket is one. Raise LimitNOFILE or ulimit -n.`)]
         : [ok(`A process may open ${files} files, and each socket is one.`)]),
   ];
+}
+
+/** A node serves plain HTTP itself, so something else serves https, or reaches a node that listens on loopback only. */
+function isBehindProxy({ NODE_ENV, PUBLIC_URL, HOST }: Config): boolean {
+  return PUBLIC_URL?.startsWith('https:') === true || (NODE_ENV === 'production' && isNear(HOST));
 }
 
 /** Judges TLS by what the driver does with the URL: the meaning of `sslmode` differs from libpq's. */

@@ -1,19 +1,25 @@
+import { DEVICE_TOKEN_DAYS } from './devices.ts';
 import { REFRESH_TOKEN_DAYS } from './tokens.ts';
 
 /** The tokens of a browser that keeps them in cookies, which its scripts cannot read. */
 export interface CookieJar {
   accessToken: string | null;
   refreshToken: string | null;
+  /** Proves that the browser signed in to an account before; see `DeviceTokens`. */
+  deviceToken: string | null;
   /** Whether a page asks that may sign people in: another site's must not, or they would write to rooms of its choosing. */
   mayKeep: boolean;
   /** Puts new tokens into the browser. */
   keep(accessToken: string, refreshToken: string): void;
-  /** Takes the tokens out of the browser. */
+  /** Puts a device token into the browser. It stays there after signing out. */
+  keepDevice(deviceToken: string): void;
+  /** Takes the tokens of the session out of the browser. */
   clear(): void;
 }
 
 const ACCESS = 'parley_access';
 const REFRESH = 'parley_refresh';
+const DEVICE = 'parley_device';
 
 /**
  * Reads the cookies of a request and writes those of its answer.
@@ -33,10 +39,14 @@ export function openCookieJar(
   return {
     accessToken: find(header, ACCESS),
     refreshToken: find(header, REFRESH),
+    deviceToken: find(header, DEVICE),
     mayKeep: true,
     keep(accessToken, refreshToken) {
       set(`${ACCESS}=${accessToken}; Max-Age=${seconds}; ${attributes}`);
       set(`${REFRESH}=${refreshToken}; Max-Age=${seconds}; ${attributes}`);
+    },
+    keepDevice(deviceToken) {
+      set(`${DEVICE}=${deviceToken}; Max-Age=${DEVICE_TOKEN_DAYS * 86_400}; ${attributes}`);
     },
     clear() {
       for (const name of [ACCESS, REFRESH]) set(`${name}=; Max-Age=0; ${attributes}`);

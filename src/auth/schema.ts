@@ -1,7 +1,8 @@
 import { builder } from '../builder.ts';
 import { keyOf } from '../ids.ts';
 import { viewerField } from '../users/schema.ts';
-import { signIn, signUp } from '../users/users.ts';
+import { signIn } from '../users/signIn.ts';
+import { signUp } from '../users/users.ts';
 import { deleteAccount } from '../users/deletion.ts';
 import { signInWithIdToken } from '../users/identities.ts';
 import {
@@ -31,6 +32,11 @@ const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
       description:
         'Valid for one `refreshSession` within 30 days. Using it again more than 10 s later ends the session. Null in cookie mode, where it is an HttpOnly cookie.',
     }),
+    deviceToken: t.exposeString('deviceToken', {
+      nullable: true,
+      description:
+        'Proves to a later `signIn` that this device signed in before. Store it, also after signing out. Valid for 400 days. Null for `refreshSession`, and in cookie mode, where it is an HttpOnly cookie.',
+    }),
   }),
 });
 
@@ -58,6 +64,10 @@ const SignInInput = builder.inputType('SignInInput', {
   fields: (t) => ({
     usernameOrEmail: t.string({ required: true, description: 'Without regard to letter case.' }),
     password: t.string({ required: true, description: 'The password of the account.' }),
+    deviceToken: t.string({
+      description:
+        'The `deviceToken` of the last sign-in on this device; without it, that of the cookie. With it, failed sign-ins elsewhere never delay this one.',
+    }),
     cookie: t.boolean({ required: true, defaultValue: false, description: COOKIE }),
   }),
 });
@@ -86,7 +96,7 @@ builder.mutationFields((t) => ({
     type: AuthPayload,
     nullable: true,
     description:
-      'Begins a session. Fails with `INVALID_CREDENTIALS`, alike for a wrong name and a wrong password; `FORBIDDEN` for a suspended account.',
+      'Begins a session. Fails with `INVALID_CREDENTIALS`, alike for a wrong name and a wrong password; `RATE_LIMITED` after 5 failures of a device or network, or 100 of all others; `FORBIDDEN` for a suspended account.',
     args: { input: t.arg({ type: SignInInput, required: true, description: 'The account and its password.' }) },
     resolve: (_, { input }, context) => signIn(context, input),
   }),

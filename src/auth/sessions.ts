@@ -13,6 +13,8 @@ export interface SignedIn {
   accessTokenExpiresAt: Date;
   /** Null where it is in a cookie. */
   refreshToken: string | null;
+  /** Null after a refresh, and where it is in a cookie. */
+  deviceToken: string | null;
 }
 
 type Authentication = Pick<Context, 'viewer' | 'service' | 'rejected' | 'floor'>;
@@ -106,7 +108,11 @@ export async function startSession(context: Context, user: Account, cookie = fal
     )
     SELECT id, user_id AS "userId", flushed_snapshot()::text AS floor FROM session`);
   if (!session) throw await whyNot(context.database, user.id);
-  return issueTokens(context, session, token, cookie);
+  const signedIn = await issueTokens(context, session, token, cookie);
+  // Not for a refresh: a stolen session could collect tokens, each of which allows a few guesses at the password.
+  const deviceToken = await context.deviceTokens.sign(user.id);
+  if (cookie) requireCookies(context).keepDevice(deviceToken);
+  return { ...signedIn, deviceToken: cookie ? null : deviceToken };
 }
 
 /** Told only to who has shown that the account is theirs. */
@@ -187,5 +193,6 @@ export async function issueTokens(
     accessToken: access.token,
     accessTokenExpiresAt: access.expiresAt,
     refreshToken: cookie ? null : refreshToken,
+    deviceToken: null,
   };
 }

@@ -20,7 +20,7 @@ export interface AccessClaims {
 
 // All four are pinned: a token made for something else, or with another algorithm, is none of ours.
 const PINNED = { issuer: 'parley', audience: 'parley', typ: 'at+jwt' } as const;
-const ALGORITHM = 'HS256';
+export const ALGORITHM = 'HS256';
 
 /** Signs access tokens with one secret, and verifies those of some. */
 export interface AccessTokens {
@@ -38,7 +38,7 @@ export interface AccessTokens {
  */
 export function createAccessTokens(secret: string, accepted: readonly string[] = []): AccessTokens {
   const keyId = keyIdOf(secret);
-  const keys = new Map([secret, ...accepted].map((each) => [keyIdOf(each), new TextEncoder().encode(each)]));
+  const keys = keysOf([secret, ...accepted]);
 
   function keyOf(kid = keyId): Uint8Array {
     const key = keys.get(kid);
@@ -96,8 +96,13 @@ export function createAccessTokens(secret: string, accepted: readonly string[] =
 }
 
 /** Names a key in the tokens that it signs. It tells of the secret what the signature beside it tells: nothing. */
-function keyIdOf(secret: string): string {
+export function keyIdOf(secret: string): string {
   return createHmac('sha256', secret).update('parley key id').digest('base64url').slice(0, 8);
+}
+
+/** The keys of some secrets, by the id that stands in the tokens that they sign. */
+export function keysOf(secrets: readonly string[]): ReadonlyMap<string, Uint8Array> {
+  return new Map(secrets.map((secret) => [keyIdOf(secret), new TextEncoder().encode(secret)]));
 }
 
 /**

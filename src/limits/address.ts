@@ -1,31 +1,72 @@
 import { isIPv4, isIPv6 } from 'node:net';
+import type { Logger } from 'pino';
 
 /**
- * Where a request comes from. Each proxy adds to `X-Forwarded-For` the address that it was called from: with two proxies of
- * ours, the last but one was written by ours, and what stands before it by whoever called.
+ * Returns where a request comes from. Each proxy appends the address that called it to `X-Forwarded-For`. With two proxies
+ * of the operator, the last entry but one was written by a trusted proxy, and those before it by the client.
  *
- * @param trusted how many proxies of ours a request has passed
+ * @param trusted number of the operator's proxies that a request has passed
  */
 export function addressOf(
   remote: string | undefined,
   forwarded: string | undefined,
   trusted: number,
 ): string | undefined {
-  const named = trusted > 0 ? forwarded?.split(',').at(-trusted)?.trim() : undefined;
-  return plain(named !== undefined && (isIPv4(named) || isIPv6(named)) ? named : remote);
+  const entry = trusted > 0 ? forwarded?.split(',').at(-trusted) : undefined;
+  return parseAddress(entry) ?? parseAddress(remote);
 }
 
-/** Who is taken for one: an address, or the network of an IPv6 address, of which anyone has 2^64. */
+/**
+ * Returns the canonical form of an IP address, or undefined for anything else. Reads what proxies write: a port after the
+ * address, brackets around IPv6, and zone ids. IPv4 mapped into IPv6 (`::ffff:192.0.2.1`, `::ffff:c000:201`) is IPv4.
+ */
+function parseAddress(text = ''): string | undefined {
+  const [, inBrackets, beforePort] = /^\[([^\]]*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text.trim()) ?? [];
+  const bare = (inBrackets ?? beforePort ?? text.trim()).replace(/%.*$/, '');
+  if (isIPv4(bare)) return bare;
+  if (!isIPv6(bare)) return undefined;
+  // WHATWG URLs have one spelling for each address (RFC 5952): lower case, hexadecimal, the longest zeros left out.
+  const canonical = new URL(`http://[${bare}]`).hostname.slice(1, -1);
+  const [, high, low] = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(canonical) ?? [];
+  if (high === undefined || low === undefined) return canonical;
+  const [a, b] = [parseInt(high, 16), parseInt(low, 16)];
+  return [a >> 8, a & 255, b >> 8, b & 255].join('.');
+}
+
+/**
+ * Returns what counts as one client: an IPv4 address, or the /64 of an IPv6 address, because each subscriber has at least
+ * 2^64 of those.
+ */
 export function networkOf(address: string | null): string {
-  if (address === null || !isIPv6(address)) return address ?? 'unknown';
-  const [head = '', tail] = address.split('::');
-  const before = head === '' ? [] : head.split(':');
-  const after = tail ? tail.split(':') : [];
-  const zeros = tail === undefined ? [] : Array<string>(Math.max(8 - before.length - after.length, 0)).fill('0');
-  return [...before, ...zeros, ...after].slice(0, 4).join(':');
+  const canonical = parseAddress(address ?? '');
+  if (canonical === undefined) return 'unknown';
+  if (isIPv4(canonical)) return canonical;
+  const [before = [], after = []] = canonical.split('::').map((part) => part.split(':').filter(Boolean));
+  const zeros = Array<string>(8 - before.length - after.length).fill('0');
+  return `${[...before, ...zeros, ...after].slice(0, 4).join(':')}::/64`;
 }
 
-/** IPv4 in the clothes of IPv6, as a socket that takes both shows it. */
-function plain(address: string | undefined): string | undefined {
-  return address?.replace(/^::ffff:(?=\d+\.)/, '');
+export function isLoopback(address: string | null): boolean {
+  return address === '::1' || /^127\./.test(address ?? '');
+}
+
+/** Headers in which proxies name the client. */
+const PROXY_HEADERS = ['x-forwarded-for', 'forwarded', 'x-real-ip'];
+
+/**
+ * Returns a function that looks at the headers of requests, and warns once if they passed a proxy while none is trusted.
+ * All clients of that proxy then share its address, and one of them can use up the limits of all.
+ */
+export function createProxyWarning(trusted: number, log: Logger): (headers: Readonly<Record<string, unknown>>) => void {
+  let isDone = trusted > 0;
+  return (headers) => {
+    if (isDone) return;
+    const header = PROXY_HEADERS.find((name) => headers[name] !== undefined);
+    if (header === undefined) return;
+    isDone = true;
+    log.warn(
+      { header },
+      'Requests come through a proxy, but TRUSTED_PROXIES is 0: all clients share its address and its rate limits. Set TRUSTED_PROXIES to the number of your proxies.',
+    );
+  };
 }

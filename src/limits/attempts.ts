@@ -1,22 +1,33 @@
 import { createHash } from 'node:crypto';
 import type { Config } from '../config.ts';
-import type { Context, Origin } from '../context.ts';
+import type { Context } from '../context.ts';
 import { ChatError } from '../errors.ts';
 import type { HastyRedis } from '../realtime/redis.ts';
 import { networkOf } from './address.ts';
 import { openCounter, take } from './counters.ts';
 
-/** Slows down those who guess passwords, and bounds what is mailed to an address. */
+/** A try to sign in, or to confirm a password. */
+export interface Attempt {
+  /** Whose password is tried. Starts with its namespace, such as `account:`, so that no typed name is another's key. */
+  account: string;
+  /** Where the attempt comes from: a network, a device or a session. */
+  client: string;
+  /** Whether the account has signed in from this client before. Others cannot keep out a known client. */
+  isKnown: boolean;
+}
+
+/** Slows down password guessing, and limits mails. The reasons are in docs/decisions/0014-sign-in-throttling.md. */
 export interface Attempts {
   /**
-   * Tries a secret. From the fifth failure on, the next try has to wait for a second, then two, four and so on; the same
-   * for the address that the tries come from. Success forgets what was before.
+   * Runs a check of a password. From the fifth failure of an account and client on, the next attempt waits for 1 s, then
+   * 2 s, 4 s and so on. An account refuses clients that it does not know after 100 failures within 15 minutes.
    *
-   * @param account what was typed or whose secret it is: whether there is such an account makes no difference
-   * @param work fails with `INVALID_CREDENTIALS` where the secret is wrong; other failures do not count
-   * @throws ChatError `RATE_LIMITED`
+   * @param work fails with `INVALID_CREDENTIALS` if the password is wrong; no other failure is counted
+   * @throws ChatError `RATE_LIMITED`, alike for an account that does not exist
    */
-  guard<Result>(account: string, origin: Origin, work: () => Promise<Result>): Promise<Result>;
+  guard<Result>(attempt: Attempt, work: () => Promise<Result>): Promise<Result>;
+  /** Forgets the failures of an account and client, because the client has proved otherwise whose account it is. */
+  forget(attempt: Attempt): Promise<void>;
   /**
    * Counts a change of a user's e-mail address, before the address is known to be free.
    *
@@ -24,101 +35,87 @@ export interface Attempts {
    */
   changeAddress(context: Pick<Context, 'viewer' | 'origin'>): Promise<void>;
   /**
-   * Counts a mail to an address, whoever has it or not.
+   * Counts a mail to an address, whether or not an account has it.
    *
-   * @throws ChatError `RATE_LIMITED` where it had its share of such mails
+   * @throws ChatError `RATE_LIMITED` after 3 of this purpose within an hour
    */
   mail(purpose: string, address: string): Promise<void>;
 }
 
-/** So many failures cost nothing but the last of them. */
-const FREE = 5;
-/** Failures are forgotten after a quarter of an hour: nobody is kept out of their account for longer by others. */
-const REMEMBERED_SECONDS = 15 * 60;
+/** The failure of an account and client from which on the next attempt is delayed. People mistype. */
+const DELAYED_FAILURE = 5;
+/** Failures of an account and client are forgotten an hour after the first one. */
+const BACKOFF_SECONDS = 60 * 60;
+const MAX_DELAY_SECONDS = 15 * 60;
+/** Far more than a person types. Only attackers with many networks get here. */
+const ACCOUNT_FAILURES = { points: 100, seconds: 15 * 60 };
+
+const HOUR = 60 * 60;
 const MAILS_PER_HOUR = 3;
 /** Each change may mail a stranger. */
 const ADDRESS_CHANGES_PER_HOUR = { user: 5, network: 20 };
 
-/** The attempts of one node; nothing is counted where RATE_LIMITS is off. */
+/** The attempts of one node. Counts nothing if RATE_LIMITS is off. */
 export function createAttempts(config: Config, redis: HastyRedis | null): Attempts {
+  const uncounted = () => Promise.resolve();
   if (config.RATE_LIMITS === 'off')
-    return {
-      guard: (_account, _origin, work) => work(),
-      changeAddress: () => Promise.resolve(),
-      mail: () => Promise.resolve(),
-    };
-  const account = createBrake(redis, 'account', { longestSeconds: 60, ahead: 1 });
-  // Many people may share an address: that they try at once is no failure yet. RATE_PER_ADDRESS bounds what they try.
-  const address = createBrake(redis, 'address', { longestSeconds: 30, ahead: 0 });
-  const mails = openCounter(redis, { name: 'mails', points: MAILS_PER_HOUR, seconds: 3_600 });
-  const hour = { seconds: 3_600 };
-  const userChanges = openCounter(redis, { ...hour, name: 'changes:user', points: ADDRESS_CHANGES_PER_HOUR.user });
-  const networkChanges = openCounter(redis, {
-    ...{ ...hour, name: 'changes:network' },
-    points: ADDRESS_CHANGES_PER_HOUR.network,
-  });
+    return { guard: (_attempt, work) => work(), forget: uncounted, changeAddress: uncounted, mail: uncounted };
+  const backoff = createBackoff(redis);
+  const failures = openCounter(redis, { name: 'account', ...ACCOUNT_FAILURES });
+  const mails = openCounter(redis, { name: 'mails', points: MAILS_PER_HOUR, seconds: HOUR });
+  const { user, network } = ADDRESS_CHANGES_PER_HOUR;
+  const userChanges = openCounter(redis, { name: 'changes:user', points: user, seconds: HOUR });
+  const networkChanges = openCounter(redis, { name: 'changes:network', points: network, seconds: HOUR });
 
   return {
-    async guard(name, origin, work) {
-      const [accountKey, addressKey] = [digest(name), networkOf(origin.ipAddress)];
-      await address.begin(addressKey);
+    async guard(attempt, work) {
+      const { account, isKnown } = attempt;
+      await backoff.begin(keyOf(attempt));
       try {
-        await account.begin(accountKey);
+        // Counted before it has failed, or all attempts of one moment would be let through.
+        if (!isKnown) await take(failures, account, 1, { message: TOO_MANY_FAILURES });
         const result = await work();
-        await Promise.all([account.forget(accountKey), address.end(addressKey)]);
+        // The counter of the account goes on: a success of the owner must not give an attacker another 100 attempts.
+        await Promise.all([backoff.forget(keyOf(attempt)), isKnown || failures.reward(account)]);
         return result;
       } catch (error) {
-        const code = error instanceof ChatError ? error.code : null;
-        if (code === 'INVALID_CREDENTIALS') {
-          await address.fail(addressKey);
-        } else {
-          // Nothing was learnt by it; where the account had to wait, its try has not begun.
-          await address.end(addressKey);
-          if (code !== 'RATE_LIMITED') await account.end(accountKey);
-        }
+        const isFailure = error instanceof ChatError && error.code === 'INVALID_CREDENTIALS';
+        if (!isFailure) await Promise.all([backoff.undo(keyOf(attempt)), isKnown || failures.reward(account)]);
         throw error;
       }
     },
+    forget: (attempt) => backoff.forget(keyOf(attempt)),
     async changeAddress({ viewer, origin }) {
       if (viewer) await take(userChanges, viewer.userId, 1);
       await take(networkChanges, networkOf(origin.ipAddress), 1);
     },
-    mail: (purpose, to) => take(mails, digest(`${purpose} ${to}`), 1),
+    mail: (purpose, address) => take(mails, digest(`${purpose} ${address}`), 1),
   };
 }
 
-/**
- * Counts the failures of a key. From the fifth on there is one turn at a time, and the next comes after the delay.
- *
- * @param ahead 1 where a try counts as failed until it has ended, so that many at once are not all let through before the
- *   first has failed; else 0
- */
-function createBrake(
-  redis: HastyRedis | null,
-  name: string,
-  { longestSeconds, ahead }: { longestSeconds: number; ahead: 0 | 1 },
-) {
-  const failures = openCounter(redis, { name: `failures:${name}`, points: FREE, seconds: REMEMBERED_SECONDS });
-  const turns = openCounter(redis, { name: `turns:${name}`, points: 1, seconds: 1 });
+const TOO_MANY_FAILURES =
+  'Too many sign-ins to this account have failed. Sign in from a device or network that you used before, or reset the password.';
+
+/** Counts the failures of a key. From the fifth on, one attempt at a time is let through, and then none for the delay. */
+function createBackoff(redis: HastyRedis | null) {
+  const failures = openCounter(redis, { name: 'failures', points: DELAYED_FAILURE, seconds: BACKOFF_SECONDS });
+  const turns = openCounter(redis, { name: 'turns', points: 1, seconds: 1 });
   return {
     async begin(key: string): Promise<void> {
-      const { consumedPoints } = await failures.penalty(key, ahead);
-      const failed = consumedPoints - ahead + 1;
-      if (failed < FREE) return;
-      const customDuration = Math.min(2 ** (failed - FREE), longestSeconds);
+      // Counted before it has failed, for the same reason.
+      const { consumedPoints } = await failures.penalty(key);
+      if (consumedPoints < DELAYED_FAILURE) return;
+      const customDuration = Math.min(2 ** (consumedPoints - DELAYED_FAILURE), MAX_DELAY_SECONDS);
       try {
         await take(turns, key, 1, { customDuration });
       } catch (error) {
-        await failures.reward(key, ahead);
+        await failures.reward(key);
         throw error;
       }
     },
-    async end(key: string): Promise<void> {
-      await Promise.all([failures.reward(key, ahead), turns.delete(key)]);
-    },
-    /** Where it was not counted ahead. */
-    async fail(key: string): Promise<void> {
-      await failures.penalty(key);
+    /** Takes an attempt back that tried no password. */
+    async undo(key: string): Promise<void> {
+      await Promise.all([failures.reward(key), turns.delete(key)]);
     },
     async forget(key: string): Promise<void> {
       await Promise.all([failures.delete(key), turns.delete(key)]);
@@ -126,7 +123,11 @@ function createBrake(
   };
 }
 
-/** What was typed may be long, and somebody's. */
-function digest(text: string): string {
+function keyOf({ account, client }: Attempt): string {
+  return `${account} ${client}`;
+}
+
+/** A typed name may be long, and is personal. */
+export function digest(text: string): string {
   return createHash('sha256').update(text).digest('base64url');
 }

@@ -41,7 +41,7 @@ export function openCounter(
         within(
           LONGEST_WAIT_MS,
           redis.run((client) => client.eval(ADD, 1, key, add, life)),
-        ),
+        ).then(requireCount),
       del: (key: string) =>
         within(
           LONGEST_WAIT_MS,
@@ -53,21 +53,34 @@ export function openCounter(
   });
 }
 
+/** Refuses an answer that is no count, so that the node counts for itself. */
+function requireCount(answer: unknown): unknown {
+  if (Array.isArray(answer) && answer.length === 2 && answer.every(Number.isSafeInteger)) return answer;
+  throw new Error('Redis did not return a count.');
+}
+
 /**
  * Takes points of a key.
  *
- * @throws ChatError `RATE_LIMITED`, with when to come back
+ * @param options.customDuration seconds that a new count lives, in place of those of the counter
+ * @param options.message what is wrong, and what to do besides waiting
+ * @throws ChatError `RATE_LIMITED`, with the time to wait
  */
-export async function take(counter: RateLimiterAbstract, key: string, points: number, options = {}): Promise<void> {
+export async function take(
+  counter: RateLimiterAbstract,
+  key: string,
+  points: number,
+  { message, ...options }: { customDuration?: number; message?: string } = {},
+): Promise<void> {
   try {
     await counter.consume(key, points, options);
   } catch (error) {
     if (!(error instanceof RateLimiterRes)) throw error;
-    throw rateLimited(Math.max(Math.ceil(error.msBeforeNext), 1));
+    throw rateLimited(Math.max(Math.ceil(error.msBeforeNext), 1), message);
   }
 }
 
-export function rateLimited(retryAfterMs: number): ChatError {
+export function rateLimited(retryAfterMs: number, message = 'That was too much at once.'): ChatError {
   const seconds = Math.ceil(retryAfterMs / 1_000);
-  return new ChatError('RATE_LIMITED', `That was too much at once. Try again in ${seconds} s.`, { retryAfterMs });
+  return new ChatError('RATE_LIMITED', `${message} Try again in ${seconds} s.`, { retryAfterMs });
 }

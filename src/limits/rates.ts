@@ -2,7 +2,7 @@ import type { Config } from '../config.ts';
 import type { Context } from '../context.ts';
 import { ChatError } from '../errors.ts';
 import type { HastyRedis } from '../realtime/redis.ts';
-import { networkOf } from './address.ts';
+import { isLoopback, networkOf } from './address.ts';
 import { openCounter, rateLimited, take } from './counters.ts';
 
 /** The part of a context that says who pays. */
@@ -34,6 +34,14 @@ export interface Rates {
   chargeDocument(payer: Payer, points: number): Promise<void>;
   /** Returns the error with which the next document of a payer without points will be refused. Asks no other node. */
   refusalOf(payer: Payer): ChatError | null;
+  /**
+   * Charges the check of a password to the signed-in user, to a client that the account knows, or to the network, in this
+   * order. In development, requests of the same machine are free.
+   *
+   * @param knownClient key of an account and a client that it knows; null for a client that it does not know
+   * @throws ChatError `RATE_LIMITED`
+   */
+  chargePassword(payer: Payer, knownClient: string | null): Promise<void>;
 }
 
 /** Points of a query and of the start of a subscription, which cost more by their complexity. */
@@ -70,6 +78,12 @@ export const STEP_COSTS = {
   mailVerification: 100,
 } as const;
 
+/**
+ * Checking whether a credential is valid costs hardly more than refusing it. The limit is therefore wide: it must not be easy
+ * for one client to keep the others of its network from signing in.
+ */
+const CREDENTIALS_FACTOR = 10;
+
 /** Mutations that present a credential. They are charged by `chargeCredential`. */
 const CREDENTIAL_MUTATIONS = new Set(['signIn', 'signInWithIdToken', 'refreshSession', 'verifyEmail', 'resetPassword']);
 
@@ -86,17 +100,18 @@ export function chargeMutation(context: Context, mutation: string): Promise<void
 
 /** The rates of one node. Counts nothing if RATE_LIMITS is off. */
 export function createRates(config: Config, redis: HastyRedis | null): Rates {
+  const free = () => Promise.resolve();
   if (config.RATE_LIMITS === 'off')
-    return {
-      charge: () => Promise.resolve(),
-      chargeCredential: () => Promise.resolve(),
-      chargeDocument: () => Promise.resolve(),
-      refusalOf: () => null,
-    };
+    return { charge: free, chargeCredential: free, chargePassword: free, chargeDocument: free, refusalOf: () => null };
   const minute = { seconds: 60, rememberRefusals: true };
   const perUser = openCounter(redis, { ...minute, name: 'user', points: config.RATE_PER_USER });
   const perNetwork = openCounter(redis, { ...minute, name: 'network', points: config.RATE_PER_ADDRESS });
-  const credentials = openCounter(redis, { ...minute, name: 'credential', points: config.RATE_PER_ADDRESS });
+  const credentials = openCounter(redis, {
+    ...{ ...minute, name: 'credential' },
+    points: config.RATE_PER_ADDRESS * CREDENTIALS_FACTOR,
+  });
+  const passwords = openCounter(redis, { ...minute, name: 'password', points: config.RATE_PER_ADDRESS });
+  const isDeveloper = ({ origin }: Payer) => config.NODE_ENV === 'development' && isLoopback(origin.ipAddress);
 
   const documents = openCounter(redis, { ...minute, name: 'document', points: config.RATE_PER_ADDRESS });
   const refusals = createRefusals();
@@ -113,6 +128,11 @@ export function createRates(config: Config, redis: HastyRedis | null): Rates {
     async chargeCredential(payer, kind) {
       if (payer.viewer || payer.service) await charge(payer, WRITING);
       else await take(credentials, `${kind} ${networkOf(payer.origin.ipAddress)}`, 1);
+    },
+    async chargePassword(payer, knownClient) {
+      if (isDeveloper(payer)) return;
+      if (payer.viewer || payer.service) await charge(payer, STEP_COSTS.hashPassword);
+      else await take(passwords, knownClient ?? networkOf(payer.origin.ipAddress), STEP_COSTS.hashPassword);
     },
     async chargeDocument(payer, points) {
       const network = networkOf(payer.origin.ipAddress);

@@ -5,7 +5,9 @@ import { type Context, requireViewer, type ServerNode } from '../context.ts';
 import { type Database, sql } from '../database/database.ts';
 import type { MailPurpose } from '../database/generated/enums.ts';
 import { badInput, ChatError } from '../errors.ts';
+import { createUuid } from '../ids.ts';
 import { type Jobs, queueMail } from '../jobs.ts';
+import { networkOf } from '../limits/address.ts';
 import { STEP_COSTS } from '../limits/rates.ts';
 import { emailKey } from '../text/email.ts';
 import { requireUser } from './users.ts';
@@ -42,12 +44,14 @@ export async function changePassword(context: Context, current: string | null, p
  * @throws ChatError `INVALID_CREDENTIALS` unless it fits, or there is none and none is given
  */
 export async function requirePassword(context: Context, password: string | null): Promise<string | null> {
-  const { userId } = requireViewer(context);
+  const { userId, sessionId } = requireViewer(context);
   const [account] = await context.database.query<{ passwordHash: string | null }>(sql`
     SELECT password_hash AS "passwordHash" FROM users WHERE id = ${userId}::uuid`);
   const passwordHash = account?.passwordHash ?? null;
-  await context.rates.charge(context, STEP_COSTS.hashPassword);
-  await context.attempts.guard(`viewer:${userId}`, context.origin, async () => {
+  // By session: whoever has stolen one cannot keep the others of the user from confirming their password.
+  const attempt = { account: `viewer:${userId}`, client: `session:${sessionId}`, isKnown: true };
+  await context.attempts.guard(attempt, async () => {
+    if (passwordHash !== null) await context.rates.charge(context, STEP_COSTS.hashPassword);
     const fits = passwordHash === null ? password === null : await context.passwords.fits(password ?? '', passwordHash);
     if (!fits) throw wrongPassword();
   });
@@ -97,7 +101,8 @@ export async function requestPasswordReset(context: Context, email: string): Pro
   // Before the lookup, so that an unknown address is counted alike.
   await context.attempts.mail('RESET_PASSWORD', key);
   const user = await context.database.prisma.user.findUnique({ where: { emailKey: key }, select: { id: true } });
-  if (user) await queueMail(context.database.query, { userId: user.id, purpose: 'RESET_PASSWORD' });
+  // A job for nobody mails nothing. Without it, the time of the answer would tell who has an account.
+  await queueMail(context.database.query, { userId: user?.id ?? createUuid(), purpose: 'RESET_PASSWORD' });
 }
 
 /**
@@ -110,16 +115,25 @@ export async function resetPassword(context: Context, token: string, password: s
   // A token of 256 bits cannot be guessed, and each of the few mailed ones is good for one hash.
   await requireToken(context.database, token, 'RESET_PASSWORD');
   const passwordHash = await context.passwords.hash(password);
-  await context.database.transaction(async (query) => {
-    const { userId, emailKey } = await useToken(query, token, 'RESET_PASSWORD');
+  const userId = await context.database.transaction(async (query) => {
+    const { userId: id, emailKey } = await useToken(query, token, 'RESET_PASSWORD');
     const changed = await query(sql`
       UPDATE users SET password_hash = ${passwordHash}, email_verified_at = coalesce(email_verified_at, now())
-        WHERE id = ${userId}::uuid AND email_key = ${emailKey} RETURNING id`);
+        WHERE id = ${id}::uuid AND email_key = ${emailKey} RETURNING id`);
     if (changed.length === 0) throw usedToken();
-    await endSessions(query, sql`user_id = ${userId}::uuid`);
-    await query(sql`DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid AND purpose = 'RESET_PASSWORD'`);
+    await endSessions(query, sql`user_id = ${id}::uuid`);
+    await query(sql`DELETE FROM mail_tokens WHERE user_id = ${id}::uuid AND purpose = 'RESET_PASSWORD'`);
+    return id;
   });
   context.sweep.announce();
+  await welcome(context, userId);
+}
+
+/** Lets the client of a new password sign in at once, whatever others have tried meanwhile. */
+async function welcome(context: Context, userId: string): Promise<void> {
+  const client = `network:${networkOf(context.origin.ipAddress)}`;
+  await context.attempts.forget({ account: `account:${userId}`, client, isKnown: false });
+  if (context.cookies?.mayKeep) context.cookies.keepDevice(await context.deviceTokens.sign(userId));
 }
 
 /** @throws ChatError `BAD_USER_INPUT` for a token that is used or too old */

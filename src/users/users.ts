@@ -90,42 +90,6 @@ export async function findTakenUsername(query: Database['query'], username: stri
   );
 }
 
-/**
- * Signs in by name or e-mail address.
- *
- * @throws ChatError `INVALID_CREDENTIALS`, alike and after the same time for a wrong name and a wrong password;
- *   `RATE_LIMITED` after too many of them, alike too
- */
-export async function signIn(
-  context: Context,
-  { usernameOrEmail, password, cookie }: { usernameOrEmail: string; password: string; cookie: boolean },
-): Promise<SignedIn> {
-  const key = signInKey(usernameOrEmail.trim());
-  await context.rates.charge(context, STEP_COSTS.hashPassword);
-  const user = await context.attempts.guard(`account:${key}`, context.origin, () =>
-    findByPassword(context, key, password),
-  );
-  return startSession(context, user, cookie);
-}
-
-/** What an account is found by. '' for a text that is neither a username nor an e-mail address: nobody has it. */
-function signInKey(usernameOrEmail: string): string {
-  return emailKey(usernameOrEmail) ?? nameKey(usernameOrEmail) ?? '';
-}
-
-async function findByPassword(context: Context, key: string, password: string): Promise<Account> {
-  // No username has an '@', so that a name can never be someone else's address.
-  const [user] = isStorable(key)
-    ? await context.database.query<Account>(sql`
-        SELECT id, password_hash AS "passwordHash" FROM users
-          WHERE ${key.includes('@') ? sql`email_key` : sql`username_key`} = ${key}`)
-    : [];
-  if (!(await context.passwords.fits(password, user?.passwordHash)) || !user) {
-    throw new ChatError('INVALID_CREDENTIALS', 'The name or the password is wrong.');
-  }
-  return user;
-}
-
 /** A user by key. Everyone who is signed in may see every user. */
 export const userById = createLoader<User>(
   (context, ids) =>

@@ -1,127 +1,341 @@
-import { describe, expect, test } from 'vitest';
-import { connect, type GraphQLResult, PASSWORD, request, signUp } from '../support/client.ts';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { connect, type GraphQLResult, PASSWORD, type Person, request, signUp } from '../support/client.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
-import { startTestServer } from '../support/server.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
 
-const SIGN_IN = `mutation ($name: String!, $password: String!) {
-  signIn(input: { usernameOrEmail: $name, password: $password }) { accessToken }
+const SIGN_IN = `mutation ($name: String!, $password: String!, $deviceToken: String, $cookie: Boolean! = false) {
+  signIn(input: { usernameOrEmail: $name, password: $password, deviceToken: $deviceToken, cookie: $cookie }) {
+    accessToken
+    deviceToken
+  }
+}`;
+const SIGN_UP = `mutation ($name: String!, $email: String) {
+  signUp(input: { username: $name, password: "${PASSWORD}", email: $email }) { deviceToken }
 }`;
 const RESET = 'mutation ($email: String!) { requestPasswordReset(input: { email: $email }) { ok } }';
+const CHANGE_ADDRESS = 'mutation ($email: String!) { updateProfile(input: { email: $email }) { viewer { id } } }';
+const DELETE_ACCOUNT = 'mutation { deleteAccount(input: { password: "wrong wrong" }) { ok } }';
 
 const ON = { RATE_LIMITS: 'on', TRUSTED_PROXIES: '1' };
+const WRONG = 'not the password';
 const outcome = ({ errors }: GraphQLResult) => errors?.[0]?.extensions.code ?? 'done';
 const retryAfter = ({ errors }: GraphQLResult) => errors?.[0]?.extensions['retryAfterMs'] as number;
+const bearer = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
+const times = <Item>(count: number, make: (i: number) => Item) => Array.from({ length: count }, (_, i) => make(i));
 
-/** Tries a password, from an address of its own unless one is given. */
-let lastAddress = 0;
-const attempt = (
+/** A network that nothing else of the tests comes from. */
+let lastNetwork = 0;
+const anyAddress = () => `2001:db8:0:${(lastNetwork += 1).toString(16)}::1`;
+
+/** Tries a password. */
+const signIn = (
   url: string,
   name: string,
-  password = 'not the password',
-  address = `2001:db8:0:${(lastAddress += 1).toString(16)}::1`,
-) => request(url, SIGN_IN, { name, password }, { 'x-forwarded-for': address });
+  password = WRONG,
+  { from = anyAddress(), ...more }: { from?: string; deviceToken?: string } = {},
+) => request(url, SIGN_IN, { name, password, ...more }, { 'x-forwarded-for': from });
 
-describe('from the fifth failure on', () => {
+/**
+ * Fails until the next attempt is refused. Five failures are free. On a slow machine, the
+ * delays of 1, 2 and 4 s after them may be over before the next attempt.
+ */
+async function failUntilLimited(attempt: () => Promise<GraphQLResult>): Promise<void> {
+  let failures = 0;
+  for (let next = await attempt(); outcome(next) !== 'RATE_LIMITED'; next = await attempt()) {
+    expect(outcome(next)).toBe('INVALID_CREDENTIALS');
+    failures += 1;
+  }
+  expect(failures).toBeGreaterThanOrEqual(5);
+  expect(failures).toBeLessThanOrEqual(8);
+}
+
+/** Makes time pass for the counters without waiting for it. */
+function simulateTime() {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() });
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  return (ms: number) => vi.setSystemTime(Date.now() + ms);
+}
+
+describe('an account and client', () => {
   test.each(['ann', 'nobody', 'nobody@example.org'])(
-    'the next try for %s has to wait, wherever it comes from, and each time for longer',
+    'wait after the fifth failure for %s, each time for longer',
     async (name) => {
       const { url } = await startTestServer({ env: ON });
       await signUp(url, 'ann');
-      for (let i = 0; i < 5; i += 1) expect(outcome(await attempt(url, name))).toBe('INVALID_CREDENTIALS');
-      const refused = await attempt(url, name);
-      expect(outcome(refused)).toBe('RATE_LIMITED');
-      expect(retryAfter(refused)).toBeGreaterThan(0);
-      expect(retryAfter(refused)).toBeLessThanOrEqual(1_000);
-      // Not the right password either.
-      expect(outcome(await attempt(url, name, PASSWORD))).toBe('RATE_LIMITED');
-      // Others are not in its way.
-      expect(outcome(await attempt(url, 'ben'))).toBe('INVALID_CREDENTIALS');
-      await expect.poll(async () => outcome(await attempt(url, name)), { interval: 200 }).toBe('INVALID_CREDENTIALS');
-      const later = await attempt(url, name);
-      expect(outcome(later)).toBe('RATE_LIMITED');
-      expect(retryAfter(later)).toBeGreaterThan(1_000);
+      const pass = simulateTime();
+      const from = anyAddress();
+      for (let i = 0; i < 5; i += 1)
+        expect(outcome(await signIn(url, name, WRONG, { from }))).toBe('INVALID_CREDENTIALS');
+      for (const seconds of [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]) {
+        // A slow machine may need longer than the first delays for one attempt.
+        if (seconds >= 16) {
+          const refused = await signIn(url, name, PASSWORD, { from });
+          expect(outcome(refused)).toBe('RATE_LIMITED');
+          expect(retryAfter(refused)).toBe(seconds * 1_000);
+        }
+        // Other accounts and other clients are not in the way.
+        expect(outcome(await signIn(url, 'ben', WRONG))).toBe('INVALID_CREDENTIALS');
+        pass(seconds * 1_000);
+        expect(outcome(await signIn(url, name, WRONG, { from }))).toBe('INVALID_CREDENTIALS');
+      }
     },
   );
 
-  test('an address has to wait, whatever names it tries; other addresses do not', async () => {
+  test('start anew after a success', async () => {
     const { url } = await startTestServer({ env: ON });
     await signUp(url, 'ann');
-    const names = ['ann', 'ben', 'cem', 'dora', 'eve'];
-    for (const name of names)
-      expect(outcome(await attempt(url, name, undefined, '203.0.113.7'))).toBe('INVALID_CREDENTIALS');
-    expect(outcome(await attempt(url, 'ann', PASSWORD, '203.0.113.7'))).toBe('RATE_LIMITED');
-    expect(outcome(await attempt(url, 'ann', PASSWORD, '203.0.113.8'))).toBe('done');
-  });
-
-  test('success forgets the failures of an account', async () => {
-    const { url } = await startTestServer({ env: ON });
-    await signUp(url, 'ann');
+    const from = anyAddress();
     for (let round = 0; round < 3; round += 1) {
-      for (let i = 0; i < 4; i += 1) expect(outcome(await attempt(url, 'ANN'))).toBe('INVALID_CREDENTIALS');
-      expect(outcome(await attempt(url, 'ann', PASSWORD))).toBe('done');
+      for (let i = 0; i < 4; i += 1)
+        expect(outcome(await signIn(url, 'ANN', WRONG, { from }))).toBe('INVALID_CREDENTIALS');
+      expect(outcome(await signIn(url, 'ann', PASSWORD, { from }))).toBe('done');
     }
   });
 
-  test('many tries at once are not all let through', async () => {
+  test('check a few of many parallel attempts, by name and by e-mail address together', async () => {
+    const { url } = await startTestServer({ env: ON });
+    await request(url, SIGN_UP, { name: 'ann', email: 'ann@example.org' });
+    const from = anyAddress();
+    const tries = times(40, async (i) =>
+      outcome(await signIn(url, i % 2 ? 'ann' : 'ann@example.org', WRONG, { from })),
+    );
+    const outcomes = await Promise.all(tries);
+    const checked = outcomes.filter((each) => each === 'INVALID_CREDENTIALS').length;
+    // On a slow machine, the delays of 1, 2 and 4 s are over before the last attempt.
+    expect(checked).toBeGreaterThanOrEqual(5);
+    expect(checked).toBeLessThanOrEqual(8);
+    expect(outcomes.filter((each) => each === 'RATE_LIMITED')).toHaveLength(40 - checked);
+  });
+
+  test('are the same over WebSocket', async () => {
     const { url } = await startTestServer({ env: ON });
     await signUp(url, 'ann');
-    const outcomes = await Promise.all(Array.from({ length: 40 }, async () => outcome(await attempt(url, 'ann'))));
-    expect(outcomes.filter((each) => each === 'INVALID_CREDENTIALS').length).toBeLessThanOrEqual(7);
-    expect(new Set(outcomes)).toEqual(new Set(['INVALID_CREDENTIALS', 'RATE_LIMITED']));
+    const socket = connect(url);
+    await failUntilLimited(() => socket.ask(SIGN_IN, { name: 'ben', password: WRONG }));
   });
 
-  test('many people who sign in at once from one address need not wait', async () => {
-    const { url } = await startTestServer({ env: ON });
-    const names = Array.from({ length: 12 }, (_, i) => `person${i}`);
-    await Promise.all(names.map((name) => signUp(url, name)));
-    const signIn = (name: string) => attempt(url, name, PASSWORD, '203.0.113.7');
-    expect((await Promise.all(names.map(signIn))).map(outcome)).toEqual(names.map(() => 'done'));
-  });
-
-  test('over WebSocket it is the same, and so it is for the password that changes or deletes', async () => {
+  test('have another counter for the password of a signed-in user, per session', async () => {
     const { url } = await startTestServer({ env: ON });
     const ann = await signUp(url, 'ann');
-    const socket = connect(url);
-    for (let i = 0; i < 5; i += 1)
-      expect(outcome(await socket.ask(SIGN_IN, { name: 'ben', password: 'wrong wrong' }))).toBe('INVALID_CREDENTIALS');
-    expect(outcome(await socket.ask(SIGN_IN, { name: 'ben', password: 'wrong wrong' }))).toBe('RATE_LIMITED');
-    const other = (i: number) => ({
-      authorization: `Bearer ${ann.accessToken}`,
-      'x-forwarded-for': `2001:db8:9:${i}::1`,
-    });
-    const guess = async (i: number) =>
-      outcome(
-        await request(url, 'mutation { deleteAccount(input: { password: "wrong wrong" }) { ok } }', {}, other(i)),
-      );
-    for (let i = 0; i < 5; i += 1) expect(await guess(i)).toBe('INVALID_CREDENTIALS');
-    expect(await guess(5)).toBe('RATE_LIMITED');
+    const claims = Buffer.from(ann.accessToken.split('.')[1] ?? '', 'base64url').toString();
+    const { sub, sid } = JSON.parse(claims) as { sub: string; sid: string };
+    for (const name of [`viewer:${sub}`, `viewer ${sub}`, `account:${sub}`, `session:${sid}`])
+      for (let i = 0; i < 6; i += 1) await signIn(url, name, WRONG, { from: '203.0.113.7' });
+    const guess = (person: Person) => request(url, DELETE_ACCOUNT, {}, bearer(person));
+    await failUntilLimited(() => guess(ann));
+    const { data } = await signIn(url, 'ann', PASSWORD);
+    expect(outcome(await guess(ann.on(data.signIn)))).toBe('INVALID_CREDENTIALS');
   });
 });
 
-test('an address is sent three mails an hour, whether anyone has it or not', async () => {
-  const { url } = await startTestServer({ env: ON });
-  const input = { username: 'ann', password: PASSWORD, email: 'ann@example.org' };
-  await request(url, 'mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken } }', { input });
-  for (const email of ['ann@example.org', 'nobody@example.org']) {
-    for (let i = 0; i < 3; i += 1) expect(outcome(await request(url, RESET, { email }))).toBe('done');
-    const refused = await request(url, RESET, { email: email.toUpperCase() });
+describe('nobody is kept out', () => {
+  test('of an account by an attacker elsewhere who tries all the time', async () => {
+    const { url } = await startTestServer({ env: ON });
+    await signUp(url, 'erin');
+    const pass = simulateTime();
+    const outcomes = new Map<string, number>();
+    for (let i = 0; i < 200; i += 1) {
+      const tried = outcome(await signIn(url, 'erin', WRONG, { from: '198.51.100.1' }));
+      outcomes.set(tried, (outcomes.get(tried) ?? 0) + 1);
+      if (i % 20 === 0) expect(outcome(await signIn(url, 'erin', PASSWORD))).toBe('done');
+      pass(650);
+    }
+    // 5 at once, then after 1, 2, 4, 8, 16, 32 and 64 s.
+    expect(outcomes.get('INVALID_CREDENTIALS')).toBeLessThanOrEqual(12);
+    expect(outcomes.get('RATE_LIMITED')).toBeGreaterThanOrEqual(188);
+  });
+
+  test('by a colleague of the same network who fails made-up names', async () => {
+    const { url } = await startTestServer({ env: ON });
+    await signUp(url, 'ben');
+    await signUp(url, 'cem');
+    const pass = simulateTime();
+    const from = '203.0.113.7';
+    for (let i = 0; i < 40; i += 1) {
+      expect(outcome(await signIn(url, `made-up-${i}`, WRONG, { from }))).toBe('INVALID_CREDENTIALS');
+      if (i % 10 === 9) expect(outcome(await signIn(url, i < 20 ? 'ben' : 'cem', PASSWORD, { from }))).toBe('done');
+      pass(900);
+    }
+  });
+
+  test('by many people who sign in at once from one network', async () => {
+    const { url } = await startTestServer({ env: ON });
+    const names = times(12, (i) => `person${i}`);
+    await Promise.all(names.map((name) => signUp(url, name)));
+    const tries = names.map(async (name) => outcome(await signIn(url, name, PASSWORD, { from: '203.0.113.7' })));
+    expect(await Promise.all(tries)).toEqual(names.map(() => 'done'));
+  });
+
+  test('who signed in from a network before whose password checks are used up', async () => {
+    const { url } = await startTestServer({ env: { ...ON, RATE_PER_ADDRESS: '400' } });
+    const from = '203.0.113.7';
+    await request(url, SIGN_UP, { name: 'ann' }, { 'x-forwarded-for': from });
+    const { data } = await request(url, SIGN_UP, { name: 'ben' }, { 'x-forwarded-for': anyAddress() });
+    await request(url, SIGN_UP, { name: 'cem' }, { 'x-forwarded-for': anyAddress() });
+    for (let i = 0; i < 6; i += 1)
+      expect(outcome(await signIn(url, `made-up-${i}`, WRONG, { from }))).toBe('INVALID_CREDENTIALS');
+    expect(outcome(await signIn(url, 'cem', PASSWORD, { from }))).toBe('RATE_LIMITED');
+    expect(outcome(await signIn(url, 'ann', PASSWORD, { from }))).toBe('done');
+    const { deviceToken } = data.signUp;
+    expect(outcome(await signIn(url, 'ben', PASSWORD, { from, deviceToken }))).toBe('done');
+  });
+});
+
+describe('an account that is attacked from many networks', () => {
+  const HOME = '203.0.113.7';
+  let url: string;
+  let deviceToken: string;
+  const outcomes: string[] = [];
+
+  // Checking 100 passwords takes seconds, so that the tests share one attack.
+  beforeAll(async () => {
+    ({ url } = await startTestServer({ env: ON, atEnd: afterAll }));
+    const { data } = await request(
+      url,
+      SIGN_UP,
+      { name: 'ann', email: 'ann@example.org' },
+      { 'x-forwarded-for': HOME },
+    );
+    ({ deviceToken } = data.signUp as { deviceToken: string });
+    for (let round = 0; round < 5; round += 1) {
+      const tries = times(30, async (i) => outcome(await signIn(url, i % 2 ? 'ann' : 'ann@example.org')));
+      outcomes.push(...(await Promise.all(tries)));
+    }
+  }, 120_000);
+
+  test('has 100 passwords checked, of parallel attempts by name and e-mail address', async () => {
+    expect(outcomes.filter((each) => each === 'INVALID_CREDENTIALS')).toHaveLength(100);
+    expect(outcomes.filter((each) => each === 'RATE_LIMITED')).toHaveLength(50);
+    const refused = await signIn(url, 'ann', PASSWORD);
     expect(outcome(refused)).toBe('RATE_LIMITED');
-    expect(retryAfter(refused)).toBeGreaterThan(60_000);
+    expect(refused.errors?.[0]?.message).toMatch(/Sign in from a device or network that you used before/);
+    expect(retryAfter(refused)).toBeLessThanOrEqual(15 * 60_000);
+  });
+
+  test('still admits its known devices and networks, and no others', async () => {
+    const { data } = await request(url, SIGN_UP, { name: 'mallory' }, { 'x-forwarded-for': anyAddress() });
+    const foreign = data.signUp.deviceToken as string;
+    for (const token of [foreign, `${deviceToken}x`, deviceToken.slice(0, -4), 'x', 'x'.repeat(50_000), '\u0000'])
+      expect(outcome(await signIn(url, 'ann', PASSWORD, { deviceToken: token }))).toBe('RATE_LIMITED');
+    expect(outcome(await signIn(url, 'ann', PASSWORD, { deviceToken }))).toBe('done');
+    expect(outcome(await signIn(url, 'ann@example.org', PASSWORD, { deviceToken }))).toBe('done');
+    expect(outcome(await signIn(url, 'ann', PASSWORD, { from: HOME }))).toBe('done');
+    // The success of the owner gives attackers no further attempts.
+    expect(outcome(await signIn(url, 'ann', WRONG))).toBe('RATE_LIMITED');
+    // Who has the device still cannot guess freely.
+    await failUntilLimited(() => signIn(url, 'ann', WRONG, { deviceToken }));
+  });
+
+  test('admits a browser that has the cookie of an earlier sign-in', async () => {
+    const browse = async (headers: Record<string, string>) => {
+      const response = await fetch(`${url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify({ query: SIGN_IN, variables: { name: 'ann', password: PASSWORD, cookie: true } }),
+      });
+      const cookies = response.headers.getSetCookie();
+      return { outcome: outcome((await response.json()) as GraphQLResult), cookies };
+    };
+    const { cookies } = await browse({ 'x-forwarded-for': HOME });
+    const device = cookies.find((cookie) => cookie.startsWith('parley_device=')) ?? '';
+    expect(device).toMatch(/; HttpOnly; SameSite=Strict/);
+    const [cookie = ''] = device.split(';');
+    const elsewhere = { 'x-forwarded-for': anyAddress() };
+    expect((await browse(elsewhere)).outcome).toBe('RATE_LIMITED');
+    expect((await browse({ ...elsewhere, cookie })).outcome).toBe('done');
+    // Pages of other sites cannot use it.
+    expect((await browse({ ...elsewhere, cookie, origin: 'https://evil.example.org' })).outcome).toBe('BAD_USER_INPUT');
+  });
+
+  test('admits every client again after a quarter of an hour', async () => {
+    simulateTime()(15 * 60_000 + 1_000);
+    expect(outcome(await signIn(url, 'ann', PASSWORD))).toBe('done');
+  });
+});
+
+describe('mails', () => {
+  const signUpWith = async ({ url }: TestServer, name: string, email: string) => {
+    await signUp(url, name).then((person) => person.ask(CHANGE_ADDRESS, { email }));
+  };
+
+  test('of one kind to one address are three an hour, whether or not an account has it', async () => {
+    const { url } = await startTestServer({ env: ON });
+    await request(url, SIGN_UP, { name: 'ann', email: 'ann@example.org' });
+    for (const email of ['ann@example.org', 'nobody@example.org']) {
+      for (let i = 0; i < 3; i += 1) expect(outcome(await request(url, RESET, { email }))).toBe('done');
+      const refused = await request(url, RESET, { email: email.toUpperCase() });
+      expect(outcome(refused)).toBe('RATE_LIMITED');
+      expect(retryAfter(refused)).toBeGreaterThan(60_000);
+    }
+  });
+
+  test('are asked for by the same statements, whether or not an account has the address', async () => {
+    const server = await startTestServer();
+    await request(server.url, SIGN_UP, { name: 'ann', email: 'ann@example.org' });
+    const ask = async (email: string) => {
+      server.statements();
+      expect(outcome(await request(server.url, RESET, { email }))).toBe('done');
+      // Jobs and sweeps run meanwhile.
+      return server.statements().filter((text) => /add_job|"email_key" =/.test(text));
+    };
+    const known = await ask('ann@example.org');
+    expect(known).toHaveLength(2);
+    expect(await ask('nobody@example.org')).toEqual(known);
+  });
+
+  test('of an address are not used up by who tries to take it', async () => {
+    const server = await startTestServer({ env: ON });
+    await signUpWith(server, 'dave', 'dave@corp.example');
+    const ben = await signUp(server.url, 'ben');
+    for (let i = 0; i < 4; i += 1)
+      expect(await ben.refused(CHANGE_ADDRESS, { email: 'dave@corp.example' })).toBe('EMAIL_TAKEN');
+    for (let i = 0; i < 4; i += 1)
+      expect(outcome(await request(server.url, SIGN_UP, { name: `x${i}x`, email: 'dave@corp.example' }))).toBe(
+        'EMAIL_TAKEN',
+      );
+    const { data } = await signIn(server.url, 'dave', PASSWORD);
+    const dave = { authorization: `Bearer ${data.signIn.accessToken as string}` };
+    expect(outcome(await request(server.url, 'mutation { requestEmailVerification { ok } }', {}, dave))).toBe('done');
+  });
+
+  test('are sent for at most five changes of address of a user an hour', async () => {
+    const { url } = await startTestServer({ env: ON });
+    const ann = await signUp(url, 'ann');
+    for (let i = 0; i < 5; i += 1) await ann.ask(CHANGE_ADDRESS, { email: `stranger${i}@example.org` });
+    expect(await ann.refused(CHANGE_ADDRESS, { email: 'stranger5@example.org' })).toBe('RATE_LIMITED');
+    const ben = await signUp(url, 'ben');
+    await ben.ask(CHANGE_ADDRESS, { email: 'stranger6@example.org' });
+  });
+});
+
+test('a developer signs in as often as they like, and is slowed down nowhere else', async () => {
+  for (const [env, last] of [
+    ['development', 'done'],
+    ['test', 'RATE_LIMITED'],
+  ] as const) {
+    const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', NODE_ENV: env, RATE_PER_ADDRESS: '600' } });
+    await signUp(url, 'ann');
+    let result: GraphQLResult = {};
+    for (let i = 0; i < 12; i += 1) result = await request(url, SIGN_IN, { name: 'ann', password: PASSWORD });
+    expect(outcome(result)).toBe(last);
   }
 });
 
 describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', () => {
-  test('failures on one node slow down tries on another, and a dead Redis keeps nobody out', async () => {
+  test('failures on one node slow down attempts on another, and a dead Redis keeps nobody out', async () => {
     const redis = await startRedis();
     const one = await startTestServer({ redisUrl: redis.url, env: ON });
     const two = await startTestServer({ redisUrl: redis.url, databaseUrl: one.databaseUrl, env: ON });
     await signUp(one.url, 'ann');
-    for (let i = 0; i < 5; i += 1) expect(outcome(await attempt(one.url, 'ann'))).toBe('INVALID_CREDENTIALS');
-    expect(outcome(await attempt(two.url, 'ann', PASSWORD))).toBe('RATE_LIMITED');
+    const from = anyAddress();
+    let last = 0;
+    // Each node sees half of the attempts.
+    await failUntilLimited(() => signIn((last += 1) % 2 ? one.url : two.url, 'ann', WRONG, { from }));
     redis.signal('SIGKILL');
-    await expect.poll(async () => outcome(await attempt(two.url, 'ann', PASSWORD))).toBe('done');
-    // Each node slows down by itself what it sees.
-    for (let i = 0; i < 5; i += 1) expect(outcome(await attempt(two.url, 'ben'))).toBe('INVALID_CREDENTIALS');
-    expect(outcome(await attempt(two.url, 'ben'))).toBe('RATE_LIMITED');
+    await expect.poll(async () => outcome(await signIn(two.url, 'ann', PASSWORD, { from }))).toBe('done');
+    // Each node slows down what it sees itself.
+    await failUntilLimited(() => signIn(two.url, 'ben', WRONG, { from }));
   });
 });

@@ -1,4 +1,5 @@
 import { buildSchema } from '../../src/schema.ts';
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { addressOf, networkOf } from '../../src/limits/address.ts';
 import { COSTS } from '../../src/limits/rates.ts';
@@ -14,6 +15,11 @@ const SIGN_UP = `mutation ($name: String!, $password: String!) {
 const REFRESH = `mutation ($token: String!) {
   refreshSession(input: { refreshToken: $token }) { accessToken refreshToken }
 }`;
+/** A log, and the lines that are written to it. */
+function logLines() {
+  const lines: string[] = [];
+  return { log: pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) }), lines };
+}
 const bearer = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
 const codes = ({ errors }: GraphQLResult) => (errors ?? []).map((error) => error.extensions.code);
 
@@ -122,8 +128,8 @@ describe('a network whose signed-out points are spent', () => {
 });
 
 test('a network has a counter of its own for handshakes, and is refused with 429', async () => {
-  const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '3' } });
-  for (let i = 0; i < 3; i += 1) expect(await handshake(url)).toBe(101);
+  const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '1' } });
+  for (let i = 0; i < 10; i += 1) expect(await handshake(url)).toBe(101);
   expect(await handshake(url)).toBe(429);
   expect(codes(await request(url, QUERY))).toEqual([]);
 });
@@ -151,15 +157,107 @@ test('X-Forwarded-For counts as far as proxies are trusted, for sessions too', a
   expect(addressIn(await from(behind.url, 'cem', 'unknown'))).toBe('127.0.0.1');
 });
 
-test('an IPv6 address counts by its network, and IPv4 as what it is', () => {
-  expect(networkOf('2001:db8:1:2:3:4:5:6')).toBe('2001:db8:1:2');
-  expect(networkOf('2001:db8:1:2::1')).toBe('2001:db8:1:2');
-  expect(networkOf('2001:db8::1')).toBe('2001:db8:0:0');
-  expect(networkOf('::1')).toBe('0:0:0:0');
-  expect(networkOf('203.0.113.7')).toBe('203.0.113.7');
+test.each<[entry: string, address: string]>([
+  // Proxies write ports, brackets and zones, and IPv4 in the form of IPv6.
+  ['203.0.113.7:41234', '203.0.113.7'],
+  ['[2001:db8::1]:41234', '2001:db8::1'],
+  ['[2001:db8::1]', '2001:db8::1'],
+  ['fe80::1%eth0', 'fe80::1'],
+  ['[fe80::1%25eth0]:80', 'fe80::1'],
+  ['::ffff:192.0.2.33', '192.0.2.33'],
+  ['::ffff:c000:221', '192.0.2.33'],
+  ['0:0:0:0:0:FFFF:C000:0221', '192.0.2.33'],
+  ['[::ffff:c000:221]:443', '192.0.2.33'],
+  ['2001:0DB8:0:0:0:0:0:0001', '2001:db8::1'],
+  // The proxy's own address counts in place of anything else.
+  ...[
+    'unknown',
+    '',
+    '_hidden',
+    '203.0.113',
+    '203.0.113.256',
+    '0x7f.1',
+    '[203.0.113.7',
+    '2001:db8::1]:80',
+    '::1::2',
+    ':80',
+    '%',
+  ].map((garbage) => [garbage, '10.0.0.1'] as [string, string]),
+])('an X-Forwarded-For of "%s" is understood as %s', (entry, address) => {
+  expect(addressOf('10.0.0.1', `9.9.9.9, ${entry}`, 1)).toBe(address);
+});
+
+test('proxies are counted from the right, and the socket has the address without them', () => {
   expect(addressOf('::ffff:203.0.113.7', undefined, 0)).toBe('203.0.113.7');
+  expect(addressOf('::ffff:203.0.113.7', '1.1.1.1', 0)).toBe('203.0.113.7');
   expect(addressOf('10.0.0.1', '1.1.1.1, 2.2.2.2, 3.3.3.3', 2)).toBe('2.2.2.2');
   expect(addressOf('10.0.0.1', '1.1.1.1', 2)).toBe('10.0.0.1');
+  expect(addressOf(undefined, undefined, 1)).toBeUndefined();
+});
+
+test.each<[address: string | null, network: string]>([
+  ['203.0.113.7', '203.0.113.7'],
+  ['::ffff:203.0.113.7', '203.0.113.7'],
+  ['::ffff:cb00:7107', '203.0.113.7'],
+  ...[
+    '2001:db8:1:2:3:4:5:6',
+    '2001:db8:1:2::1',
+    '2001:0DB8:0001:0002::',
+    '2001:db8:1:2:0:0:0:1%3',
+    '[2001:db8:1:2::9]:80',
+  ].map((spelling) => [spelling, '2001:db8:1:2::/64'] as [string, string]),
+  ['2001:db8::1', '2001:db8:0:0::/64'],
+  ['1::3:4:5:6:7', '1:0:0:3::/64'],
+  ['::1', '0:0:0:0::/64'],
+  [null, 'unknown'],
+  ['nonsense', 'unknown'],
+])('%s belongs to the network %s', (address, network) => {
+  expect(networkOf(address)).toBe(network);
+});
+
+test('every spelling of an IPv6 address has one network', () => {
+  // Hexadecimal digits of a fixed linear congruential generator.
+  let state = 15;
+  const group = () => ((state = (state * 1_103_515_245 + 12_345) % 2 ** 31) % 3 === 0 ? 0 : state % 65_536);
+  for (let i = 0; i < 500; i += 1) {
+    const groups = Array.from({ length: 8 }, group);
+    const plain = groups.map((each) => each.toString(16)).join(':');
+    const padded = groups.map((each) => each.toString(16).padStart(4, '0').toUpperCase()).join(':');
+    const dotted = `${groups
+      .slice(0, 6)
+      .map((each) => each.toString(16))
+      .join(':')}:${[6, 7].flatMap((at) => [(groups[at] ?? 0) >> 8, (groups[at] ?? 0) & 255]).join('.')}`;
+    const short = plain.replace(/(?:^|:)0(?::0)+(?::|$)/, '::');
+    const expected = `${groups
+      .slice(0, 4)
+      .map((each) => each.toString(16))
+      .join(':')}::/64`;
+    for (const spelling of [plain, padded, dotted, short]) expect(networkOf(spelling), spelling).toBe(expected);
+  }
+});
+
+test.each(['x-forwarded-for', 'forwarded', 'x-real-ip'])(
+  'a node that trusts no proxy warns once of %s',
+  async (header) => {
+    const { log, lines } = logLines();
+    const untrusting = await startTestServer({ log });
+    for (let i = 0; i < 3; i += 1) await request(untrusting.url, QUERY, {}, { [header]: '203.0.113.7' });
+    await handshake(untrusting.url, { [header]: '203.0.113.7' });
+    const warnings = () => lines.filter((line) => line.includes('TRUSTED_PROXIES'));
+    expect(warnings()).toHaveLength(1);
+    expect(warnings()[0]).toContain('Set TRUSTED_PROXIES to the number of your proxies.');
+    const trusting = await startTestServer({ log, env: { TRUSTED_PROXIES: '1' } });
+    await request(trusting.url, QUERY, {}, { [header]: '203.0.113.7' });
+    expect(warnings()).toHaveLength(1);
+  },
+);
+
+test('clients whose proxy writes their port have a counter each', async () => {
+  const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', TRUSTED_PROXIES: '1', RATE_PER_ADDRESS: '2' } });
+  const from = (forwarded: string) => request(url, QUERY, {}, { 'x-forwarded-for': forwarded });
+  for (let i = 0; i < 20; i += 1) expect(codes(await from(`203.0.113.${i}:41234`))).toEqual([]);
+  for (const port of [1, 2]) expect(codes(await from(`203.0.113.30:${port}`))).toEqual([]);
+  expect(codes(await from('203.0.113.30:3'))).toEqual(['RATE_LIMITED']);
 });
 
 describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', () => {
