@@ -93,12 +93,13 @@ export async function fillHistories(machine: Machine, params: Params): Promise<v
         FROM jsonb_array_elements('${given}'::jsonb) WITH ORDINALITY AS g (t, ordinality);
     CREATE UNIQUE INDEX ON texts (id);
     ANALYZE texts;
-    DROP INDEX messages_search_idx;
+    DROP INDEX messages_search_idx, messages_room_search_idx;
     INSERT INTO messages (chatroom_id, number, seq, sender_id, body, search, created_at)
       SELECT ${uuidOf('room', 'room')}, n, n, ${uuidOf('user', '1 + n % 5')}, body, search,
              now() - interval '30 days' + n * interval '1 second'
         FROM ${said} JOIN texts ON texts.id = (n * 7919::bigint) % ${TEXTS};
     CREATE INDEX messages_search_idx ON messages USING gin (search);
+    CREATE INDEX messages_room_search_idx ON messages USING gin (words_in_room(chatroom_id, search)) WITH (fastupdate = off);
     INSERT INTO events (chatroom_id, seq, kind, number, created_at)
       SELECT chatroom_id, seq, 'MESSAGE_ADDED', number, created_at FROM messages
         WHERE chatroom_id IN (${histories.map(({ room }) => uuidOf('room', String(room))).join()});

@@ -63,6 +63,8 @@ export interface ServerNode {
   tracing: Tracing | null;
   /** Names the database in cursors. */
   databaseMark: string;
+  /** Days for which rooms' logs are kept. An older cursor is refused. */
+  logDays: number;
   /** Gives back connections and timers. */
   close(): Promise<void>;
 }

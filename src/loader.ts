@@ -1,4 +1,5 @@
 import DataLoader from 'dataloader';
+import type { Page } from './connections.ts';
 import type { Context } from './context.ts';
 
 /**
@@ -28,5 +29,29 @@ export function createLoader<Value>(
       loaders.set(context, loader);
     }
     return loader.load(key);
+  };
+}
+
+/**
+ * Makes a function that loads one page of a list that each of many things has, such as the readers of each message. All
+ * things whose same page is asked for at the same moment share one statement.
+ *
+ * @param load returns what exists of the keys, each with its page, in any order
+ * @param keyOf the key of what was loaded
+ */
+export function createPageLoader<Value, Position>(
+  load: (context: Context, keys: readonly string[], page: Page<Position>) => Promise<Value[]>,
+  keyOf: (value: Value) => string,
+): (context: Context, key: string, page: Page<Position>) => Promise<Value | null> {
+  const pages = new WeakMap<object, Map<string, (context: Context, key: string) => Promise<Value | null>>>();
+  return (context, key, page) => {
+    const ofContext =
+      pages.get(context.cache) ?? new Map<string, (context: Context, key: string) => Promise<Value | null>>();
+    pages.set(context.cache, ofContext);
+    const { after, before, reverse, limit } = page;
+    const name = JSON.stringify([after, before, reverse, limit.text]);
+    const loader = ofContext.get(name) ?? createLoader<Value>((asker, keys) => load(asker, keys, page), keyOf);
+    ofContext.set(name, loader);
+    return loader(context, key);
   };
 }

@@ -136,7 +136,12 @@ async function exportFile(config: Config, [what = '', which, file]: string[]): P
 
 /** What only those who run the server may do: `admin --help` lists it. */
 async function administerWith(config: Config, words: string[]): Promise<void> {
-  const tools = { config, nodeVersion: process.versions.node, readInput: () => text(process.stdin) };
+  const tools = {
+    config,
+    nodeVersion: process.versions.node,
+    readInput: () => text(process.stdin),
+    progress: createProgress(process.stderr),
+  };
   const answer = await administer(words, tools, () =>
     openMigrated(config, { share: true, migrates: false, checks: false }),
   );

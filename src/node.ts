@@ -125,6 +125,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     announceSeen: createSeen({ database, bus, log }),
     passwords: await createPasswords(options.hashCost),
     databaseMark: loading.databaseMark,
+    logDays: config.LOG_DAYS,
     async close() {
       sessions.close();
       tails.close();

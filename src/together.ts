@@ -5,12 +5,12 @@ import DataLoader from 'dataloader';
  * Makes a function that does together what is asked while earlier asks are under way. Nobody waits for others to come: what
  * finds room goes at once, alone. Under load many share a statement, and for a write a commit (a group commit).
  *
- * @param run answers each, in order
+ * @param run answers each, in order; an error rejects its ask alone
  * @param options.atOnce how many runs there are at a time
  * @param options.most how many are asked in one run
  */
 export function createTogether<Ask, Answer>(
-  run: (asks: readonly Ask[]) => Promise<readonly Answer[]>,
+  run: (asks: readonly Ask[]) => Promise<readonly (Answer | Error)[]>,
   { atOnce, most }: { atOnce: number; most: number },
 ): (ask: Ask) => Promise<Answer> {
   const waiting: (() => void)[] = [];

@@ -228,12 +228,12 @@ describe('the cursor over all rooms', () => {
     }
   });
 
-  test('fails with RESYNC_REQUIRED where it is more than 100,000 events behind in a room, and not a little less', async () => {
+  test('fails with RESYNC_REQUIRED where it is more than 50,000 events behind, and not a little less', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     await send(ann, room, 'known');
     const { viewer: old } = await ben.ask(CURSORS, { id: room });
-    await happen(server, room, 99_990);
+    await happen(server, room, 49_990);
     const { viewer: newer } = await ben.ask(CURSORS, { id: room });
     const resumed = ben.connect().subscribe(ALL, { after: old.cursor });
     await send(ann, room, 'reached');

@@ -1,13 +1,14 @@
 import { access, readdir, readFile } from 'node:fs/promises';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sql } from '../src/database/database.ts';
 import { importPath } from '../src/import/import.ts';
 import { storeMessages } from '../src/import/store.ts';
 import { createProgress } from '../src/progress.ts';
-import { toQuery } from '../src/search/words.ts';
+import { keyOf } from '../src/ids.ts';
+import { toQuery, toVector, wordsOf } from '../src/search/words.ts';
 import { type Person, signUp } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
-import { CREATE_CHATROOM, send, world } from './support/world.ts';
+import { CREATE_CHATROOM, send, world, type World } from './support/world.ts';
 
 const DATA = new URL('../../shared/data/', import.meta.url).pathname;
 const hasData = await access(DATA).then(
@@ -21,6 +22,16 @@ const everywhere = async (person: Person, args: object): Promise<string[]> =>
   (await person.ask(EVERYWHERE, args)).viewer.searchMessages.nodes.map((message: any) => message.body);
 
 describe('searching', () => {
+  /** A room in which all of `SAID` was sent. */
+  let said: World;
+  const endings: (() => Promise<void>)[] = [];
+  beforeAll(async () => {
+    said = await world(await startTestServer({ atEnd: (end) => endings.unshift(end) }));
+    for (const body of SAID) await send(said.ann, said.room, body);
+  }, 60_000);
+  afterAll(async () => {
+    for (const end of endings) await end();
+  }, 60_000);
   const SAID = [
     '昨日、東京で写真を撮りました。',
     '東京タワーは高い',
@@ -32,6 +43,14 @@ describe('searching', () => {
     'Café at noon? The Straße is closed.',
     'HELLO, world-wide web',
     'ｆｕｌｌ ｗｉｄｔｈ',
+    '❤️thanks a lot',
+    '☀️morning',
+    '⚠️Wartung 👩‍💻',
+    '👍🏽 great',
+    '🇩🇪🇫🇷 1️⃣',
+    'می‌خواهم کتاب',
+    'co­operate q ΟΔΟΣΚΑ',
+    'ひか゚き',
   ];
 
   test.each([
@@ -61,10 +80,29 @@ describe('searching', () => {
     ['one word too many', 'web hello moon', []],
     ['full width', 'full', [9]],
     ['signs between words', 'world, wide!', [8]],
+    ['a word right after an emoji', 'thanks', [10]],
+    ['an emoji with U+FE0F', '❤️', [10]],
+    ['an emoji without U+FE0F', '❤', [10]],
+    ['one emoji and not another', '☀', [11]],
+    ['a word after a sign', 'wartung', [12]],
+    ['a person out of a joined emoji', '👩', [12]],
+    ['a joined emoji', '👩‍💻', [12]],
+    ['emoji in another order', '💻👩', []],
+    ['any skin tone by none', '👍', [13]],
+    ['any skin tone by another', '👍🏿', [13]],
+    ['a flag', '🇩🇪', [14]],
+    ['not a flag by letters of two', '🇪🇫', []],
+    ['a keycap', '1️⃣', [14]],
+    ['a word with ZWNJ by the word without', 'میخواهم', [15]],
+    ['a word without tatweel by the word with', 'کتـــاب', [15]],
+    ['a soft hyphen', 'cooperate', [16]],
+    ['one letter as a whole word', 'q', [16]],
+    ['no word by one letter', 'c', []],
+    ['a name by one Hangul syllable', '김', [4]],
+    ['a prefix that ends with a sigma', 'οδοσ', [16]],
+    ['a voiced mark that no letter has', 'か゚き', [17]],
   ])('finds %s (%s)', async (_, query, expected) => {
-    const server = await startTestServer();
-    const { ann, room } = await world(server);
-    for (const body of SAID) await send(ann, room, body);
+    const { ann, room } = said;
     const { chatroom } = await ann.ask(IN_ROOM, { id: room, query });
     expect(chatroom.searchMessages.nodes.map((message: any) => message.number - 1)).toEqual(expected);
   });
@@ -96,7 +134,18 @@ describe('searching', () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     for (let i = 1; i <= 7; i += 1) await send(ann, room, `word ${i}`);
-    for (const query of ['', ' ', '?!', 'x'.repeat(101), `'`, '\\', '&|:*'])
+    for (const query of [
+      '',
+      ' ',
+      '?!',
+      'x'.repeat(101),
+      `'`,
+      '\\',
+      '&|:*',
+      '\u0301',
+      '\u200b\ufe0f',
+      'a b c d e f g h i',
+    ])
       expect(await ann.refused(EVERYWHERE, { query }), query).toBe('BAD_USER_INPUT');
     const page = async (args: object) => (await ann.ask(EVERYWHERE, { query: 'word', ...args })).viewer.searchMessages;
     const first = await page({ first: 3 });
@@ -110,6 +159,86 @@ describe('searching', () => {
     expect(await ann.refused(IN_ROOM, { id: room, query: 'word', after: first.pageInfo.endCursor })).toBe(
       'BAD_USER_INPUT',
     );
+  });
+
+  test('every emoji is found by itself, and so is the word behind it', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const EMOJI = ['©️', '™️', '‼️', 'ℹ️', 'Ⓜ️', '㊗️', '🈁', '🏴󠁧󠁢󠁥󠁮󠁧󠁿', '🧑🏽‍❤️‍💋‍🧑🏿', '🏳️‍🌈', '#️⃣', '🏽', '❤️‍🔥', '🇺🇳'];
+    for (const emoji of EMOJI) await send(ann, room, `${emoji}thanks`);
+    for (const emoji of EMOJI)
+      for (const query of [emoji, emoji.replaceAll('\ufe0f', ''), `${emoji} thank`])
+        expect(await everywhere(ann, { query, first: 100 }), query).toContain(`${emoji}thanks`);
+    expect(await everywhere(ann, { query: 'thanks', first: 100 })).toHaveLength(EMOJI.length);
+  });
+
+  test('a word is cut between characters and stays valid text', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const adlam = '\u{1e900}';
+    const bodies = [
+      `a${adlam.repeat(64)}`,
+      `${'x'.repeat(63)}${adlam}`,
+      `${'x'.repeat(63)}कि`,
+      `क${'\u0901\u093c'.repeat(4_999)}`,
+    ];
+    for (const body of bodies) {
+      expect(toVector(body).isWellFormed()).toBe(true);
+      await send(ann, room, body);
+      expect(await everywhere(ann, { query: Array.from(body).slice(0, 100).join('') })).toContain(body);
+    }
+    // The vowel sign is not parted from its letter.
+    expect(wordsOf(bodies[2] ?? '')).toEqual([{ text: 'x'.repeat(63), place: 0 }]);
+  });
+
+  test('no text of 10,000 characters takes long to cut', () => {
+    const TEXTS = [
+      '\ufdfa',
+      '\u0316\u0301\u0323\u0334',
+      'a\u034f\u0301',
+      '漢',
+      '👩‍💻',
+      '\u{1d165}\u0301\u0316',
+      '1\u20e3',
+      'ab ',
+    ];
+    for (const text of TEXTS) {
+      const began = performance.now();
+      toVector(text.repeat(10_000 / Array.from(text).length));
+      expect(performance.now() - began, text).toBeLessThan(250);
+    }
+  });
+
+  test('a search reads only messages of rooms that the viewer is in', async () => {
+    // One connection, whose statistics are complete as soon as it is asked for them.
+    const server = await startTestServer({ env: { DATABASE_POOL_SIZE: '1' } });
+    const { ann, ben, eve, room } = await world(server);
+    const { database } = server.node;
+    const said = Array.from({ length: 5_000 }, (_, i) => ({
+      senderId: keyOf('User', ann.id) ?? '',
+      body: `the word ${i}`,
+      createdAt: new Date(i * 1000),
+      clientMessageId: `${i}`,
+    }));
+    await storeMessages(database, keyOf('Chatroom', room) ?? '', said);
+    await database.query(sql`ANALYZE messages`);
+    const countRead = async () => {
+      await database.query(sql`SELECT pg_stat_force_next_flush()`);
+      const [read] = await database.query<{ rows: number }>(sql`
+        SELECT (seq_tup_read + idx_tup_fetch)::int AS rows FROM pg_stat_user_tables WHERE relname = 'messages'`);
+      return read?.rows ?? 0;
+    };
+    const readBy = async (person: Person, query: string) => {
+      const before = await countRead();
+      const found = await everywhere(person, { query });
+      return { found: found.length, rows: (await countRead()) - before };
+    };
+    expect(await readBy(eve, 'the')).toEqual({ found: 0, rows: 0 });
+    const own = (await eve.ask(CREATE_CHATROOM, { input: { kind: 'GROUP' } })).createChatroom.chatroom.id;
+    await send(eve, own, 'the only one');
+    expect(await readBy(eve, 'the')).toEqual({ found: 1, rows: 2 });
+    expect(await readBy(eve, 'word')).toEqual({ found: 0, rows: 0 });
+    expect((await readBy(ben, '4999')).rows).toBe(2);
   });
 
   test.skipIf(!hasData)(
@@ -184,9 +313,9 @@ describe('searching', () => {
       await database.query(sql`ANALYZE messages`);
       for (const query of ['kernel', '機器', 'ロボット']) {
         const plan = await database.query<{ 'QUERY PLAN': string }>(
-          sql`EXPLAIN SELECT * FROM messages m WHERE m.search @@ ${toQuery(query)}::tsquery`,
+          sql`EXPLAIN SELECT * FROM messages m WHERE words_in_room(m.chatroom_id, m.search) @@ ${toQuery(query)?.replaceAll('<->', '&')}::tsquery`,
         );
-        expect(plan.map((line) => line['QUERY PLAN']).join('\n')).toContain('messages_search_idx');
+        expect(plan.map((line) => line['QUERY PLAN']).join('\n')).toContain('messages_room_search_idx');
       }
     },
   );

@@ -62,6 +62,24 @@ describe('messages that are sent at once', () => {
     expect(outcomes).toEqual(['SENT', 'REPEATED', 'CONFLICT', 'SENT']);
   });
 
+  test('one send that the database refuses costs the others few statements', async () => {
+    const server = await startTestServer();
+    const { ann } = await world(server);
+    const rooms = await Promise.all(upTo(5).map(() => makeRoom(ann)));
+    const sending = createSending(server.node.database);
+    server.statements();
+    const results = await Promise.allSettled(
+      upTo(50).map((i) => {
+        const ask = asSend(ann, rooms[i % 5] ?? '', `word ${i}`);
+        // No message has such a number; ids are checked before they come here.
+        return sending(i === 7 ? { ...ask, replyToNumber: 2 ** 40 } : ask);
+      }),
+    );
+    expect(results.flatMap(({ status }, i) => (status === 'fulfilled' ? [] : [i]))).toEqual([7]);
+    // 1 + 2 · log₂ 50.
+    expect(server.statements().length).toBeLessThanOrEqual(13);
+  });
+
   test('what the database refuses of one fails alone', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);

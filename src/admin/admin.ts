@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { type Config, ConfigError } from '../config.ts';
 import { type Database, openDatabase } from '../database/database.ts';
 import { requireMigrated } from '../postgres.ts';
+import type { Progress } from '../progress.ts';
 import { doctorCommands } from './doctor.ts';
 import { roomCommands } from './rooms.ts';
 import { serviceCommands } from './services.ts';
@@ -16,6 +17,8 @@ export interface Tools {
   open: () => Promise<Database>;
   /** What is piped into the program. */
   readInput: () => Promise<string>;
+  /** Shows how far a long command has come. */
+  progress: Progress;
   /** The version of Node that runs this. */
   nodeVersion: string;
 }

@@ -1,6 +1,7 @@
 import { pruneSessions } from '../auth/expiry.ts';
 import { sql } from '../database/database.ts';
 import { pruneLog } from '../realtime/log.ts';
+import { reindex } from '../search/reindex.ts';
 import type { Command } from './admin.ts';
 
 /** How much of the log goes at once. */
@@ -16,6 +17,14 @@ export const upkeepCommands: Record<string, Command> = {
       await pruneLog(database, config.LOG_DAYS);
       await pruneSessions(database);
       return `Cleared away what is older than ${config.LOG_DAYS} days.`;
+    },
+  },
+  reindex: {
+    words: [],
+    help: 'Cuts the texts of all messages into words for the search again, after an upgrade whose notes ask for it. Nodes may run meanwhile; if it is interrupted, run it again.',
+    async run({ open, progress }) {
+      const changed = await reindex(await open(), progress);
+      return `Stored other words for ${changed.toLocaleString('en')} messages.`;
     },
   },
   restored: {

@@ -10,7 +10,6 @@ import { checkRoomName, checkTopic } from '../text/names.ts';
 
 /** A chatroom as the viewer sees it. */
 export interface VisibleChatroom extends Chatroom {
-  memberCount: number;
   /** The viewer's own membership, or null: an OPEN room that they have not joined. */
   viewerRole: Member['role'] | null;
   /** The other member of a DIRECT room. */
@@ -32,10 +31,9 @@ export function isMember(chatroomId: Sql, user: Sql): Sql {
 
 /** A room's row as `VisibleChatroom`; `c` names the table. */
 export const visibleColumns = (userId: string): Sql => sql`
-  c.id, c.kind, c.name, c.topic, c.owner_id AS "ownerId", c.direct_key AS "directKey",
+  c.id, c.kind, c.name, c.name_key AS "nameKey", c.topic, c.owner_id AS "ownerId", c.direct_key AS "directKey",
   c.created_at AS "createdAt", c.updated_at AS "updatedAt", c.last_number AS "lastNumber", c.last_seq AS "lastSeq",
   c.last_message_at AS "lastMessageAt", c.active_at AS "activeAt",
-  (SELECT count(*)::int FROM members m WHERE m.chatroom_id = c.id) AS "memberCount",
   (SELECT role FROM members m WHERE m.chatroom_id = c.id AND m.user_id = ${userId}::uuid) AS "viewerRole",
   EXISTS (SELECT FROM members m
     WHERE m.chatroom_id = c.id AND m.user_id = ${userId}::uuid AND m.hidden_at_number >= c.last_number) AS "isHidden",
@@ -116,6 +114,19 @@ export async function listChatrooms(context: Context, args: ConnectionArgs): Pro
             ${before === null ? empty : sql`AND (c.active_at, c.id) > (${before[0]}::timestamptz, ${before[1]}::uuid)`}
           ORDER BY c.active_at ${reverse ? empty : sql`DESC`}, c.id ${reverse ? empty : sql`DESC`} LIMIT ${limit}`),
   });
+}
+
+const memberCountByChatroom = createLoader<{ chatroomId: string; count: number }>(
+  (context, chatroomIds) =>
+    context.database.query(sql`
+      SELECT chatroom_id AS "chatroomId", count(*)::int AS count FROM members
+        WHERE chatroom_id = ANY(${chatroomIds}::uuid[]) GROUP BY chatroom_id`),
+  ({ chatroomId }) => chatroomId,
+);
+
+/** Counts the members of a room, which its viewer may see: one statement for all rooms that are asked for together. */
+export async function countMembers(context: Context, chatroomId: string): Promise<number> {
+  return (await memberCountByChatroom(context, chatroomId))?.count ?? 0;
 }
 
 /** A room's members, the longest-standing first. */

@@ -10,6 +10,7 @@ import { deleteChatroom, updateChatroom } from './managing.ts';
 import { listOpenChatrooms } from './openChatrooms.ts';
 import {
   chatroomById,
+  countMembers,
   createChatroom,
   findDirectChatroom,
   listChatrooms,
@@ -85,7 +86,10 @@ builder.node(Chatroom, {
       resolve: (chatroom, _args, context) =>
         chatroom.opponentId === null ? null : userById(context, chatroom.opponentId),
     }),
-    memberCount: t.exposeInt('memberCount', { description: 'How many members it has.' }),
+    memberCount: t.int({
+      description: 'How many members it has.',
+      resolve: (chatroom, _args, context) => countMembers(context, chatroom.id),
+    }),
     members: t.field({
       type: ChatroomMemberConnection,
       nullable: true,

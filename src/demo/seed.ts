@@ -54,7 +54,7 @@ export async function seedDemo(importing: Importing): Promise<ImportSummary> {
     others.map((other) => [ann ?? '', other] as const),
   );
 
-  const summary: ImportSummary = { users, chatrooms: 0, messages: 0, skipped: {} };
+  const summary: ImportSummary = { users, chatrooms: 0, messages: 0, skipped: {}, changed: {} };
   progress.start('Demo rooms', ROOMS.length);
   for (const { key, kind, name, members, said } of ROOMS) {
     const messages = said.map(([who, body], i) => ({

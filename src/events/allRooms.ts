@@ -6,7 +6,7 @@ import { decodeAllRoomsCursor, encodeAllRoomsCursor } from '../realtime/cursor.t
 import { type Followed, follow } from '../realtime/follow.ts';
 import { asStream, type MaybePromise, proceed, type Pulled, skip, type Stream } from '../realtime/pull.ts';
 import { createReach, type Reach } from '../realtime/reach.ts';
-import type { Swept } from '../realtime/sweep.ts';
+import type { Join, Swept } from '../realtime/sweep.ts';
 import { isLoss, see } from './events.ts';
 import type { ChatroomEvent } from './loading.ts';
 import { findPlaces, findPlacesSince, findSteps } from './places.ts';
@@ -52,17 +52,9 @@ export async function followAllRooms(
     else early.push(swept);
   });
   let reach: Reach | null = null;
-  function take({ snapshot, rooms }: Swept, reach: Reach): void {
-    for (const { chatroomId, joined } of rooms) {
-      const known = lost.get(chatroomId) ?? 0;
-      const joins = joined?.filter((join) => join.userId === userId && join.seq > known).map(({ seq }) => seq) ?? [];
-      // From the first on: who left and came back in between was a member of what lies before.
-      if (joins.length > 0) events.add(chatroomId, Math.min(...joins) - 1);
-    }
-    reach.owe(
-      snapshot,
-      rooms.map(({ chatroomId, seq }) => [chatroomId, seq]),
-    );
+  function take({ snapshot, rooms, joins }: Swept, reach: Reach): void {
+    for (const [chatroomId, seq] of firstJoins(joins.get(userId) ?? [], lost)) events.add(chatroomId, seq - 1);
+    reach.owe(snapshot, [...changedAmong(rooms, events.rooms), ...changedAmong(rooms, asked)]);
   }
 
   try {
@@ -120,6 +112,33 @@ export async function followAllRooms(
   }
 
   return asStream({ pull, onReady: events.onReady, end });
+}
+
+/**
+ * The first joining of each room after the viewer lost it. Not the last one: a user who left and came back in between was a
+ * member of what lies before.
+ */
+function firstJoins(joins: readonly Join[], lost: ReadonlyMap<string, number>): Map<string, number> {
+  const first = new Map<string, number>();
+  for (const { chatroomId, seq } of joins) {
+    if (seq > (lost.get(chatroomId) ?? 0)) first.set(chatroomId, Math.min(seq, first.get(chatroomId) ?? seq));
+  }
+  return first;
+}
+
+/**
+ * What has changed among some rooms. Each all-rooms stream asks once a second, so the smaller side is walked: a user's rooms
+ * are few where the changed rooms of the whole server are many.
+ */
+export function* changedAmong(
+  changed: ReadonlyMap<string, number>,
+  rooms: Pick<ReadonlySet<string>, 'size' | 'has' | 'keys'>,
+): Generator<readonly [chatroomId: string, seq: number]> {
+  const smaller = rooms.size < changed.size ? rooms : changed;
+  for (const chatroomId of smaller.keys()) {
+    const seq = changed.get(chatroomId);
+    if (seq !== undefined && rooms.has(chatroomId)) yield [chatroomId, seq];
+  }
 }
 
 /** The messages of all the viewer's rooms, as they may see them. */

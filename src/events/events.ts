@@ -48,7 +48,7 @@ export async function followChatroom(
   const start =
     after == null
       ? { seq: lastSeq, number: 0 }
-      : await resumePosition(context.database, decodeRoomCursor(context.databaseMark, id, after, 'after'), lastSeq);
+      : await resumePosition(context, decodeRoomCursor(context.databaseMark, id, after, 'after'), lastSeq);
   const events = followRoom(context, id, start.seq);
   // What was in the log when the stream began has been missed; without a cursor nothing has.
   const missedUpTo = { seq: lastSeq, number: lastNumber };

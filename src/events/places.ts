@@ -2,8 +2,8 @@ import { type Context, requireViewer } from '../context.ts';
 import { type Database, sql } from '../database/database.ts';
 import { resyncRequired } from '../realtime/cursor.ts';
 
-/** How far a stream over all rooms can be behind in one of them. */
-const MOST_MISSED = 100_000;
+/** Events that a stream over all rooms can be behind, in all of them together. Their places are sorted when it resumes. */
+const MAX_MISSED = 50_000;
 /** After how many missed events a stream can say how far it has come, and how many such steps there are at most. */
 const STEP = 1_000;
 const MOST_STEPS = 100;
@@ -40,50 +40,70 @@ export async function findPlaces(context: Context): Promise<Places> {
   return found;
 }
 
+/** Where a room stood in a snapshot, as the database tells it. */
+interface PlaceSince {
+  chatroomId: string;
+  lastSeq: number;
+  /** The last event that the snapshot saw; null if it saw none that the log still holds. */
+  seen: number | null;
+  /** The event of the viewer's joining, if the log says after `seen` first that they joined: they were no member before. */
+  joined: number | null;
+  /** The first event that follows, and whether it is not older than LOG_DAYS; null if there is none. */
+  next: number | null;
+  recent: boolean | null;
+}
+
 /**
- * Where each of the viewer's rooms stood in the snapshot `since`. Who has joined a room since begins with that.
+ * Where each of the viewer's rooms stood in the snapshot `since`. In a room that the viewer has joined since, that is the
+ * event before the joining.
  *
- * Within a room commits follow `seq`, so that a snapshot has seen all up to some event and nothing after it.
+ * Within a room commits follow `seq`, so that a snapshot has seen all up to some event and nothing after it. The snapshot
+ * comes from a client and may be forged: each room is looked at by a few index lookups, and the total that follows is checked
+ * before any of it is read.
  *
- * @throws ChatError `RESYNC_REQUIRED` where the log no longer holds what followed, or never did
+ * @throws ChatError `RESYNC_REQUIRED` if what followed is older than LOG_DAYS, has been cleared away or is too much, or if the
+ *   log never held it
  */
 export async function findPlacesSince(context: Context, since: string): Promise<Places> {
   const { userId } = requireViewer(context);
-  const [found] = await context.database.query<{
-    snapshot: string;
-    known: boolean;
-    rooms: (Omit<Place, 'seq'> & { seen: number | null; next: number | null; joined: number | null })[];
-  }>(sql`
+  const [found] = await context.database.query<{ snapshot: string; known: boolean; rooms: PlaceSince[] }>(sql`
     SELECT flushed_snapshot()::text AS snapshot,
       pg_snapshot_xmax(${since}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
       (SELECT coalesce(json_agg(place), '[]') FROM (
-        SELECT c.id AS "chatroomId", c.last_seq AS "lastSeq", seen.seq AS seen,
-          (SELECT min(e.seq) FROM events e WHERE e.chatroom_id = c.id AND e.seq > coalesce(seen.seq, 0)) AS next,
-          -- The first that is said of the viewer: if it is that they joined, they were no member before.
-          (SELECT CASE e.kind WHEN 'MEMBER_JOINED' THEN e.seq END FROM events e
-            WHERE e.chatroom_id = c.id AND e.seq > coalesce(seen.seq, c.last_seq - ${MOST_MISSED})
-              AND e.kind IN ('MEMBER_JOINED', 'MEMBER_LEFT') AND e.user_id = v.user_id ORDER BY e.seq LIMIT 1) AS joined
+        SELECT c.id AS "chatroomId", c.last_seq AS "lastSeq", s.seen, j.joined, n.seq AS next, n.recent
           FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
+          CROSS JOIN LATERAL (
+            SELECT last_seen_seq(c.id, ${since}::pg_snapshot, c.last_seq) AS seen OFFSET 0
+          ) s
+          CROSS JOIN LATERAL (
+            SELECT (SELECT CASE e.kind WHEN 'MEMBER_JOINED' THEN e.seq END FROM events e
+              WHERE e.user_id = v.user_id AND e.chatroom_id = c.id AND e.seq > coalesce(s.seen, 0)
+                AND e.kind IN ('MEMBER_JOINED', 'MEMBER_LEFT') ORDER BY e.seq LIMIT 1) AS joined OFFSET 0
+          ) j
           LEFT JOIN LATERAL (
-            SELECT e.seq FROM events e
-              WHERE e.chatroom_id = c.id AND e.seq > c.last_seq - ${MOST_MISSED}
-                AND pg_visible_in_snapshot(e.xid, ${since}::pg_snapshot)
-              ORDER BY e.seq DESC LIMIT 1
-          ) seen ON true
+            SELECT e.seq, e.created_at >= now() - make_interval(days => ${context.logDays}) AS recent FROM events e
+              WHERE e.chatroom_id = c.id AND e.seq > coalesce(j.joined - 1, s.seen, 0) ORDER BY e.seq LIMIT 1
+          ) n ON true
           WHERE v.user_id = ${userId}::uuid
       ) place) AS rooms`);
   if (!found) throw new Error('PostgreSQL gave no snapshot.');
   if (!found.known) throw resyncRequired('This database is older than the cursor.');
-  const rooms = found.rooms.map(({ chatroomId, seen, next, joined, lastSeq }) => {
-    if (seen === null && joined === null && lastSeq > MOST_MISSED) throw resyncRequired('Too much has happened since.');
-    const seq = joined === null ? (seen ?? (next === null ? lastSeq : 0)) : joined - 1;
-    // The log goes on right after what the cursor has seen, or its beginning has been cleared away.
-    if (joined === null && next !== null && next !== seq + 1) {
-      throw resyncRequired('What followed this cursor has been cleared away.');
-    }
-    return { chatroomId, seq, lastSeq };
-  });
+  const rooms = found.rooms.map(placeOf);
+  if (countMissed(rooms) > MAX_MISSED) throw resyncRequired('Too much has happened since.');
   return { snapshot: found.snapshot, rooms };
+}
+
+function placeOf({ chatroomId, lastSeq, seen, joined, next, recent }: PlaceSince): Place {
+  const seq = joined === null ? (seen ?? (next === null ? lastSeq : 0)) : joined - 1;
+  // The log continues right after what the cursor has seen, or its beginning has been cleared away or is about to be.
+  if (next !== null && (next !== seq + 1 || recent === false)) {
+    throw resyncRequired('What followed this cursor has been cleared away.');
+  }
+  return { chatroomId, seq, lastSeq };
+}
+
+function countMissed(rooms: readonly Place[]): number {
+  return rooms.reduce((sum, { seq, lastSeq }) => sum + lastSeq - seq, 0);
 }
 
 /**
@@ -94,7 +114,7 @@ export async function findPlacesSince(context: Context, since: string): Promise<
  * two sent at once, the one with the higher number may have come first.
  */
 export async function findSteps(database: Database, { snapshot, rooms }: Places, step = STEP): Promise<Step[]> {
-  const missed = rooms.reduce((sum, { seq, lastSeq }) => sum + lastSeq - seq, 0);
+  const missed = countMissed(rooms);
   if (missed <= step) return [];
   const size = Math.max(step, Math.ceil(missed / MOST_STEPS));
   const parts = await database.query<Part>(sql`

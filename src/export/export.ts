@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Database, sql, type Sql } from '../database/database.ts';
+import { type Database, empty, sql, type Sql } from '../database/database.ts';
 import { decodeId } from '../ids.ts';
 import type { Progress } from '../progress.ts';
 import { foldName } from '../text/names.ts';
@@ -31,7 +31,9 @@ export async function exportChatroom(exporting: Exporting, chatroomId: string, f
     if (!room) throw new Error(`There is no chatroom ${chatroomId}.`);
     const { lastNumber, ...head } = room;
     const { progress } = exporting;
-    const messages = readInBatches<ExportedMessage>(query, progress, lastNumber, (after) => messagesAfter(id, after));
+    const messages = readInBatches<ExportedMessage>(query, progress, lastNumber, (last) =>
+      messagesAfter(id, last?.number ?? 0),
+    );
     return writeWithMessages(file, head, messages);
   });
 }
@@ -50,8 +52,8 @@ export async function exportUser(exporting: Exporting, username: string, file: s
     if (!user) throw new Error(`There is no user "${username}".`);
     const [head] = await query<Omit<ExportedUser, 'messages'>>(userHead(user.id));
     const { progress } = exporting;
-    const messages = readInBatches<ExportedUser['messages'][number]>(query, progress, user.total, (_, count) =>
-      messagesOf(user.id, count),
+    const messages = readInBatches<ExportedUser['messages'][number]>(query, progress, user.total, (last) =>
+      messagesOf(user.id, last),
     );
     return writeWithMessages(file, head ?? {}, messages);
   });
@@ -83,22 +85,20 @@ async function writeWithMessages(file: string, head: object, messages: AsyncIter
   return count;
 }
 
-/** Reads by the number of the last one and by how many there were, whichever the statement goes by. */
-async function* readInBatches<Row extends { number: number }>(
+/** Reads batch after batch. Each statement continues after the last row of the batch before. */
+async function* readInBatches<Row extends object>(
   query: Database['query'],
   progress: Progress,
   total: number,
-  statement: (after: number, count: number) => Sql,
+  statement: (last: Row | undefined) => Sql,
 ): AsyncGenerator<Row> {
   progress.start('Messages', total);
-  let after = 0;
-  let count = 0;
+  let last: Row | undefined;
   for (;;) {
-    const rows = await query<Row>(statement(after, count));
+    const rows = await query<Row>(statement(last));
     yield* rows;
     progress.advance(rows.length);
-    after = rows.at(-1)?.number ?? after;
-    count += rows.length;
+    last = rows.at(-1);
     if (rows.length < BATCH) break;
   }
   progress.done();
@@ -141,11 +141,13 @@ const messagesAfter = (chatroomId: string, after: number): Sql => sql`
     FROM messages m WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number > ${after}
     ORDER BY m.number LIMIT ${BATCH}`;
 
-const messagesOf = (userId: string, count: number): Sql => sql`
+/** In the order of the index `messages_sender_id_chatroom_id_number_idx`: each batch costs the same. */
+const messagesOf = (userId: string, last: { chatroomId: string; number: number } | undefined): Sql => sql`
   SELECT m.chatroom_id AS "chatroomId", m.number, m.body, m.client_message_id AS "clientMessageId",
     ${at(sql`m.created_at`)} AS "createdAt", ${at(sql`m.edited_at`)} AS "editedAt", ${at(sql`m.deleted_at`)} AS "deletedAt"
     FROM messages m WHERE m.sender_id = ${userId}::uuid
-    ORDER BY m.created_at, m.chatroom_id, m.number OFFSET ${count} LIMIT ${BATCH}`;
+      ${last ? sql`AND (m.chatroom_id, m.number) > (${last.chatroomId}::uuid, ${last.number}::int)` : empty}
+    ORDER BY m.chatroom_id, m.number LIMIT ${BATCH}`;
 
 const userHead = (id: string): Sql => sql`
   SELECT 'user' AS parley, 1 AS version,

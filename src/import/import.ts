@@ -17,13 +17,15 @@ export interface Importing {
   progress: Progress;
 }
 
-/** What an import added, and what it left out and why. */
+/** What an import added, what it left out and why, and what it changed. */
 export interface ImportSummary {
   users: number;
   chatrooms: number;
   messages: number;
   /** Reasons, and how many lines or records each has. */
   skipped: Record<string, number>;
+  /** What was not taken over as it was, and how often. */
+  changed: Record<string, number>;
 }
 
 /**
@@ -94,6 +96,7 @@ export function printSummary({
   messages,
   seconds,
   skipped,
+  changed,
 }: ImportSummary & { seconds: number }): string {
   const rows: [string, string][] = [
     ['users', users.toLocaleString('en')],
@@ -102,6 +105,10 @@ export function printSummary({
     ['seconds', seconds.toFixed(1)],
     ...Object.entries(skipped).map(([reason, count]): [string, string] => [
       `left out: ${reason}`,
+      count.toLocaleString('en'),
+    ]),
+    ...Object.entries(changed).map(([what, count]): [string, string] => [
+      `changed: ${what}`,
       count.toLocaleString('en'),
     ]),
   ];

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { foldName } from '../text/names.ts';
 import type { Importing, ImportSummary } from './import.ts';
+import { createDating } from './records.ts';
 import { derivedId, markAllRead, storeChatroom, storeMessages, type StoredMessage, storeUsers } from './store.ts';
 
 const SOURCE = 'irc:#ubuntu';
@@ -29,7 +30,11 @@ export async function importIrc(
 ): Promise<ImportSummary> {
   const { database, progress } = importing;
   const skipped: Record<string, number> = {};
-  const lines = (await Promise.all([...files].sort().map((file) => readLog(file, skipped)))).flat();
+  const changed: Record<string, number> = {};
+  const dated = createDating(changed);
+  const lines = (await Promise.all([...files].sort().map((file) => readLog(file, skipped))))
+    .flat()
+    .map((line) => ({ ...line, at: dated(line.at) }));
 
   const users = new Map(
     // Reversed, so that of several spellings of one nick the first is kept.
@@ -52,7 +57,7 @@ export async function importIrc(
   });
   progress.done();
   await markAllRead(database, room.id);
-  return { users: usersAdded, chatrooms: Number(room.added), messages, skipped };
+  return { users: usersAdded, chatrooms: Number(room.added), messages, skipped, changed };
 }
 
 function nickId(nick: string): string {

@@ -63,7 +63,7 @@ export async function importKuroi(importing: Importing, data: z.infer<typeof Kur
       messages: data.groups_messages.filter((message) => message.group_id === group.id),
     })),
   ];
-  const summary: ImportSummary = { users, chatrooms: 0, messages: 0, skipped };
+  const summary: ImportSummary = { users, chatrooms: 0, messages: 0, skipped, changed: {} };
   importing.progress.start('Chatrooms', conversations.length);
   for (const { key, messages, ...room } of conversations) {
     const sent = messages.map(({ sender_id, datetime, message }, i) => ({

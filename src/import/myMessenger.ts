@@ -42,7 +42,7 @@ export async function importMyMessenger(
       })),
     ),
   );
-  const summary: ImportSummary = { users, chatrooms: 0, messages: 0, skipped };
+  const summary: ImportSummary = { users, chatrooms: 0, messages: 0, skipped, changed: {} };
   importing.progress.start('Chatrooms', data.chats.length);
   for (const chat of data.chats) {
     const group = data.groups.find(({ chat_id }) => chat_id === chat.id);

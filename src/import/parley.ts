@@ -9,7 +9,7 @@ import {
 import { pairKey } from '../friends/pair.ts';
 import { toVector } from '../search/words.ts';
 import type { Importing, ImportSummary } from './import.ts';
-import { skip } from './records.ts';
+import { createDating, skip } from './records.ts';
 import { BATCH, storeFriendships, storeUsers } from './store.ts';
 
 /** A room that Parley has exported, as read from a file; null for anything else. */
@@ -28,8 +28,8 @@ export function readExportedUser(data: unknown): ExportedUser | null {
  */
 export async function importChatroom(importing: Importing, exported: ExportedChatroom): Promise<ImportSummary> {
   const { database, progress } = importing;
-  const { chatroom, members, people, messages } = exported;
-  const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {} };
+  const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {}, changed: {} };
+  const { chatroom, members, people, messages } = withoutFuture(exported, summary.changed);
   summary.users = await storeUsers(
     database,
     people.map(({ id, username, nickname }) => ({ id, name: username, nickname, suffix: 'import' })),
@@ -62,6 +62,26 @@ export async function importChatroom(importing: Importing, exported: ExportedCha
   });
   progress.done();
   return { ...summary, chatrooms: 1, messages: messages.length };
+}
+
+/** The room without dates of the future. */
+function withoutFuture(exported: ExportedChatroom, changed: Record<string, number>): ExportedChatroom {
+  const dated = createDating(changed);
+  const moment = (text: string) => dated(new Date(text)).toISOString();
+  const optional = (text: string | null) => (text === null ? null : moment(text));
+  const { chatroom, members, messages } = exported;
+  return {
+    ...exported,
+    chatroom: { ...chatroom, createdAt: moment(chatroom.createdAt), updatedAt: moment(chatroom.updatedAt) },
+    members: members.map((member) => ({ ...member, joinedAt: moment(member.joinedAt) })),
+    messages: messages.map((message) => ({
+      ...message,
+      createdAt: moment(message.createdAt),
+      editedAt: optional(message.editedAt),
+      deletedAt: optional(message.deletedAt),
+      reactions: message.reactions.map((reaction) => ({ ...reaction, createdAt: moment(reaction.createdAt) })),
+    })),
+  };
 }
 
 /** The same room, or another one that the two have made here. */
@@ -111,7 +131,7 @@ async function storeBatch(
 /** Brings a user back, with friends and blocks as far as those are here; rooms are exported by themselves. */
 export async function importUser({ database }: Importing, exported: ExportedUser): Promise<ImportSummary> {
   const { user, friends, blockedUsers } = exported;
-  const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {} };
+  const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {}, changed: {} };
   const { id, username, nickname, email, bio, isBot } = user;
   summary.users = await storeUsers(database, [
     { id, name: username, nickname, suffix: 'import', email, isBot, ...(bio === null ? {} : { bio }) },

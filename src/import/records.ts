@@ -33,7 +33,10 @@ export async function storeConversation(
   /** Who has read what; without it, everyone has read everything. */
   seen?: readonly { userId: string; clientMessageId: string }[],
 ): Promise<void> {
-  const sent = messages.toSorted((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
+  const dated = createDating(summary.changed);
+  const sent = messages
+    .toSorted((a, b) => a.createdAt.getTime() - b.createdAt.getTime())
+    .map((message) => ({ ...message, createdAt: dated(message.createdAt) }));
   progress.advance(1);
   if (room.memberIds.length === 0) {
     skip(summary.skipped, 'a chatroom without members');
@@ -46,7 +49,20 @@ export async function storeConversation(
   else if (added) await markAllRead(database, id);
 }
 
-/** Counts what is left out, and why. */
+/**
+ * Makes a function that sets a date of the future to now, and counts it. The server's clock dates messages: one from the
+ * future would stay the newest in lists and searches until then.
+ */
+export function createDating(changed: Record<string, number>): (date: Date) => Date {
+  const now = new Date();
+  return (date) => {
+    if (date <= now) return date;
+    skip(changed, 'a date in the future: set to now');
+    return now;
+  };
+}
+
+/** Counts what is left out or changed, and why. */
 export function skip(skipped: Record<string, number>, reason: string): void {
   skipped[reason] = (skipped[reason] ?? 0) + 1;
 }

@@ -34,8 +34,9 @@ const FOR_AS_LONG_AS_IT_TAKES = '0';
 /**
  * The sending of one node. Those that arrive while others are under way share a statement and a commit.
  *
- * If that fails, none of them is stored. Those to one room are then tried with one another, a statement at a time: a room that
- * is locked for long takes one connection, and holds up nobody but its own. What fails again is sent by itself.
+ * If the statement fails, it stores none of them. If PostgreSQL refused the data of one send, the halves are tried again until
+ * that one fails alone. After any other failure, the sends to one room share a statement, one at a time: a room that is locked
+ * for long occupies one connection and delays only its own sends. What fails again is sent by itself.
  */
 export function createSending(database: Database): Sending {
   const sendTogether = createTogether<Send, Sent | null>((sends) => tryAll(database, sends, PATIENCE), {
@@ -68,14 +69,26 @@ export function createSending(database: Database): Sending {
     (await sendAlone(database, send));
 }
 
-/** Answers nothing for any of them where none was stored. */
-async function tryAll(database: Database, sends: readonly Send[], patience: string): Promise<(Sent | null)[]> {
+/** Stores sends with one statement. Returns null for each if nothing was stored, and an error for a send that cannot be. */
+async function tryAll(database: Database, sends: readonly Send[], patience: string): Promise<(Sent | Error | null)[]> {
   try {
     return await sendAll(database, sends, patience);
   } catch (error) {
+    if (isRefused(error)) {
+      if (sends.length === 1) return [error];
+      // Fifty sends take at most 13 statements: the sends of strangers are neither lost nor sent one by one.
+      const middle = Math.ceil(sends.length / 2);
+      const first = await tryAll(database, sends.slice(0, middle), patience);
+      return [...first, ...(await tryAll(database, sends.slice(middle), patience))];
+    }
     if (isUndone(error)) return sends.map(() => null);
     throw error;
   }
+}
+
+/** Whether PostgreSQL refused data that it was given: another attempt with the same data cannot succeed. */
+function isRefused(error: unknown): error is pg.DatabaseError {
+  return error instanceof pg.DatabaseError && /^(22|54)/.test(error.code ?? '');
 }
 
 /**

@@ -3,6 +3,7 @@ import { type Context, requireViewer } from '../context.ts';
 import { join, sql } from '../database/database.ts';
 import type { Message } from '../database/generated/client.ts';
 import { badInput } from '../errors.ts';
+import { groupBy } from '../groupBy.ts';
 import { createLoader } from '../loader.ts';
 import { requireReadable, settle } from '../messages/changes.ts';
 import { messageKey } from '../messages/messages.ts';
@@ -17,11 +18,12 @@ export interface ReactionGroup {
 }
 
 /**
- * Puts an emoji on a message, or takes it back: one of each for each user. Doing it again changes nothing.
+ * Puts an emoji on a message, or takes it back: one of each for each user. Doing it again changes nothing. A message has at
+ * most 20 emoji of one user and 50 kinds of emoji; the database counts them under the room's lock.
  *
  * @param key `chatroomId:number`; null for an id that names no message
- * @throws ChatError `BAD_USER_INPUT` for what is not one emoji; `NOT_FOUND`, also for a deleted message;
- *   `BLOCKED` in a DIRECT room across a block
+ * @throws ChatError `BAD_USER_INPUT` for what is not one emoji, and for one emoji too many; `NOT_FOUND`, also for a deleted
+ *   message; `BLOCKED` in a DIRECT room across a block
  */
 export async function react(context: Context, key: string | null, emoji: string, present: boolean): Promise<Message> {
   const qualified = checkEmoji(emoji);
@@ -29,6 +31,10 @@ export async function react(context: Context, key: string | null, emoji: string,
   const { userId } = requireViewer(context);
   const [change] = await context.database.query<Change>(sql`
     SELECT outcome, seq FROM react(${chatroomId}::uuid, ${number}::int, ${userId}::uuid, ${qualified}, ${present})`);
+  if (change?.outcome === 'TOO_MANY_OF_USER')
+    throw badInput('input.emoji', 'You have put 20 emoji on this message. Take one back first.');
+  if (change?.outcome === 'TOO_MANY_KINDS')
+    throw badInput('input.emoji', 'This message has 50 different emoji. Use one of them.');
   return settle(context, key, change);
 }
 
@@ -60,12 +66,8 @@ const reactionsByKey = createLoader<MessageReactions>(
           AND NOT (c.kind <> 'DIRECT' AND ${hasBlocked(sql`${userId}::uuid`, sql`r.user_id`)})
         GROUP BY r.chatroom_id, r.number, r.emoji
         ORDER BY min(r.created_at), r.emoji`);
-    return keys.map((key) => ({
-      key,
-      groups: rows
-        .filter((row) => messageKey(row.chatroomId, row.number) === key)
-        .map(({ emoji, count, viewerHasReacted }) => ({ emoji, count, viewerHasReacted })),
-    }));
+    const groups = groupBy(rows, ({ chatroomId, number }) => messageKey(chatroomId, number));
+    return [...groups].map(([key, ofMessage]) => ({ key, groups: ofMessage }));
   },
   ({ key }) => key,
 );

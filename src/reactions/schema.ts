@@ -39,7 +39,7 @@ builder.mutationFields((t) => ({
     type: MessagePayload,
     nullable: true,
     description:
-      'Puts an emoji on a message, one of each for each user. Fails with `BAD_USER_INPUT`, `NOT_FOUND`, or `BLOCKED` in a DIRECT chatroom.',
+      'Puts an emoji on a message, one of each for each user: at most 20 of one user, and 50 kinds on a message. Fails with `BAD_USER_INPUT`, `NOT_FOUND`, or `BLOCKED` in a DIRECT chatroom.',
     args: { input: t.arg({ type: ReactionInput, required: true, description: 'The reaction.' }) },
     resolve: async (_, { input }, context) => ({
       message: await react(context, keyOf('Message', input.messageId), input.emoji, true),

@@ -1,16 +1,16 @@
-import { blockBetween } from '../blocks/blocks.ts';
 import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
-import type { Connection, ConnectionArgs } from '../connections.ts';
+import type { Connection, ConnectionArgs, Page } from '../connections.ts';
 import { type Context, freshContext, requireViewer } from '../context.ts';
-import { type Database, join, sql, type Sql } from '../database/database.ts';
+import { type Database, empty, join, sql, type Sql } from '../database/database.ts';
 import type { Message, User } from '../database/generated/client.ts';
 import { hear, hint } from '../hints.ts';
-import { createLoader } from '../loader.ts';
+import { groupBy } from '../groupBy.ts';
+import { createLoader, createPageLoader } from '../loader.ts';
 import { requireReadable } from '../messages/changes.ts';
 import { watchMembership } from '../events/events.ts';
 import { isReadable, messageByKey, messageKey } from '../messages/messages.ts';
 import { createMailbox } from '../realtime/mailbox.ts';
-import { connectUsers } from '../users/users.ts';
+import { connectUsers, userColumns } from '../users/users.ts';
 
 /** Unread messages are counted up to here; the count stays there beyond, and its cost with it. */
 export const MOST_UNREAD = 1_000;
@@ -77,46 +77,99 @@ export async function countUnreadOf(database: Database, userId: string): Promise
   return counted?.unread ?? 0;
 }
 
-/**
- * Whose reading of a message (`m`) counts for the viewer: the members (`r`) beside its sender, but nobody across a
- * block, in either direction.
- */
-const countsFor = (userId: string): Sql => sql`(
-  r.chatroom_id = m.chatroom_id AND r.user_id IS DISTINCT FROM m.sender_id
-    AND NOT ${blockBetween(sql`${userId}::uuid`, sql`r.user_id`)})`;
+/** Users (`id`) across a block with the viewer, in either direction. Their reading counts for nobody on the other side. */
+const acrossBlock = (userId: string): Sql => sql`
+  SELECT blocked_id AS id FROM blocks WHERE blocker_id = ${userId}::uuid
+  UNION SELECT blocker_id FROM blocks WHERE blocked_id = ${userId}::uuid`;
 
+/** The messages with these keys, as a list of `(chatroom_id, number)`. */
+function keyPairs(keys: readonly string[]): Sql {
+  const pairs = keys.map((key) => {
+    const [chatroomId, number] = key.split(':');
+    return sql`(${chatroomId}::uuid, ${number}::int)`;
+  });
+  return join(pairs);
+}
+
+/**
+ * Whether every other member has read a message, for many messages at once.
+ *
+ * The two lowest read marks of a room decide for all of its messages: one of the two belongs to somebody other than the
+ * sender. A room's members are read once, however many of its messages are asked for.
+ */
 const seenByAllByKey = createLoader<{ key: string; seen: boolean }>(
   async (context, keys) => {
     const { userId } = requireViewer(context);
-    const pairs = keys.map((key) => {
-      const [chatroomId, number] = key.split(':');
-      return sql`(${chatroomId}::uuid, ${number}::int)`;
-    });
     const rows = await context.database.query<{ chatroomId: string; number: number; seen: boolean }>(sql`
-      SELECT m.chatroom_id AS "chatroomId", m.number,
-             coalesce((SELECT bool_and(r.last_read_number >= m.number) FROM members r WHERE ${countsFor(userId)}), false) AS seen
-        FROM messages m WHERE (m.chatroom_id, m.number) IN (${join(pairs)})`);
+      WITH asked AS MATERIALIZED (
+        SELECT chatroom_id, number, sender_id FROM messages WHERE (chatroom_id, number) IN (${keyPairs(keys)})
+      ), lowest AS MATERIALIZED (
+        SELECT r.* FROM (SELECT DISTINCT chatroom_id FROM asked) room CROSS JOIN LATERAL (
+          SELECT chatroom_id, user_id, last_read_number FROM members
+            WHERE chatroom_id = room.chatroom_id AND user_id NOT IN (${acrossBlock(userId)})
+            ORDER BY last_read_number LIMIT 2
+        ) r
+      )
+      SELECT a.chatroom_id AS "chatroomId", a.number, coalesce((
+          SELECT min(l.last_read_number) FROM lowest l
+            WHERE l.chatroom_id = a.chatroom_id AND l.user_id IS DISTINCT FROM a.sender_id) >= a.number, false) AS seen
+        FROM asked a`);
     return rows.map(({ chatroomId, number, seen }) => ({ key: messageKey(chatroomId, number), seen }));
   },
   ({ key }) => key,
 );
 
-/** Whether every other member has read a message; false where nobody else counts. */
+/** Whether every other member has read a message; false if nobody else counts. */
 export async function isSeenByAll(context: Context, message: Message): Promise<boolean> {
   return (await seenByAllByKey(context, messageKey(message.chatroomId, message.number)))?.seen ?? false;
 }
 
-/** Who has read a message, by name. */
+/** Lists who has read a message, by name: the members other than its sender and those across a block with the viewer. */
 export async function listSeenBy(context: Context, message: Message, args: ConnectionArgs): Promise<Connection<User>> {
-  const { userId } = requireViewer(context);
-  return connectUsers(
-    context,
-    'seenBy',
-    sql`messages m JOIN members r ON ${countsFor(userId)} JOIN users u ON u.id = r.user_id
-      WHERE m.chatroom_id = ${message.chatroomId}::uuid AND m.number = ${message.number}
-        AND r.last_read_number >= m.number`,
-    args,
-  );
+  requireViewer(context);
+  const key = messageKey(message.chatroomId, message.number);
+  return connectUsers(context, 'seenBy', (page) => readersOf(context, key, page), args);
+}
+
+interface Readers {
+  key: string;
+  users: User[];
+}
+
+/** One page of the readers of many messages, in one statement for each page that is asked for. */
+const readersByPage = createPageLoader<Readers, string>(
+  async (context, keys, { after, before, reverse, limit }) => {
+    const { userId } = requireViewer(context);
+    const direction = reverse ? sql`DESC` : empty;
+    // Names are looked up once for all messages: the readers of one message are a subset of those of an earlier one.
+    const rows = await context.database.query<User & { ofRoom: string; ofNumber: number }>(sql`
+      WITH asked AS MATERIALIZED (
+        SELECT chatroom_id, number, sender_id FROM messages WHERE (chatroom_id, number) IN (${keyPairs(keys)})
+      ), readers AS MATERIALIZED (
+        SELECT r.chatroom_id, r.user_id, r.last_read_number, n.username_key
+          FROM (SELECT chatroom_id, min(number) AS first FROM asked GROUP BY chatroom_id) room
+          JOIN members r ON r.chatroom_id = room.chatroom_id AND r.last_read_number >= room.first
+          JOIN users n ON n.id = r.user_id
+          WHERE r.user_id NOT IN (${acrossBlock(userId)})
+            ${after === null ? empty : sql`AND n.username_key > ${after}`}
+            ${before === null ? empty : sql`AND n.username_key < ${before}`}
+      )
+      SELECT a.chatroom_id AS "ofRoom", a.number AS "ofNumber", ${userColumns}
+        FROM asked a CROSS JOIN LATERAL (
+          SELECT r.user_id FROM readers r
+            WHERE r.chatroom_id = a.chatroom_id AND r.last_read_number >= a.number
+              AND r.user_id IS DISTINCT FROM a.sender_id
+            ORDER BY r.username_key ${direction} LIMIT ${limit}
+        ) r JOIN users u ON u.id = r.user_id
+        ORDER BY u.username_key ${direction}`);
+    const readers = groupBy(rows, ({ ofRoom, ofNumber }) => messageKey(ofRoom, ofNumber));
+    return [...readers].map(([key, users]) => ({ key, users }));
+  },
+  ({ key }) => key,
+);
+
+async function readersOf(context: Context, key: string, page: Page<string>): Promise<User[]> {
+  return (await readersByPage(context, key, page))?.users ?? [];
 }
 
 /**

@@ -136,6 +136,8 @@ export interface Follower extends Source<Followed> {
   add(chatroomId: string, seq: number): void;
   /** Follows a room no longer. */
   drop(chatroomId: string): void;
+  /** The rooms that are followed. */
+  rooms: Pick<ReadonlySet<string>, 'size' | 'has' | 'keys'>;
   /** The last event of a room that was handed on; undefined for a room that is not followed. */
   position(chatroomId: string): number | undefined;
   /** Where the log of a room says that a user has left, which may be further on than what was handed on. */
@@ -202,6 +204,7 @@ export function follow({ tails, open }: Logs): Follower {
     end,
     add,
     drop,
+    rooms,
     position: (chatroomId) => rooms.get(chatroomId)?.position(),
     leftAt: (chatroomId, userId) => rooms.get(chatroomId)?.leftAt(userId),
   };

@@ -44,43 +44,47 @@ export async function readEvents(database: Database, chatroomId: string, seq: nu
     SELECT ${eventColumns} FROM ${pageAfter(chatroomId, seq)} e ORDER BY e.seq`);
 }
 
-/** An operation may last 10 s and a room takes some 1,000 events a second: further back no floor reaches. */
-const FLOOR_REACH = 10_000;
+/** Events between a cursor and its floor: an operation lasts at most 10 s, and a room takes about 1,000 events a second. */
+const MAX_FLOOR_REACH = 10_000;
 
 /**
- * Where a stream that resumes from `cursor` has to begin: at what follows `seq`, but without the adding of
- * messages up to `number`.
+ * Returns where a stream that resumes from `cursor` begins: after the event `seq`, without added messages up to `number`.
  *
- * Whether the log still holds what followed is seen by whoever reads it, which is done once for all who come back.
+ * A cursor comes from a client and may be forged. Its age is checked with two index lookups before the log is read.
  *
  * @param lastSeq the room's last event now
- * @throws ChatError `RESYNC_REQUIRED` if the log never held it: the database was restored from a backup that is older than
- *   the cursor
+ * @throws ChatError `RESYNC_REQUIRED` if the event after the cursor has been cleared away or is older than LOG_DAYS, or if the
+ *   log never held the cursor's event: the database was restored from a backup that is older than the cursor
  */
 export async function resumePosition(
-  database: Database,
+  { database, logDays }: { database: Database; logDays: number },
   cursor: RoomCursor,
   lastSeq: number,
 ): Promise<{ seq: number; number: number }> {
   if (cursor.seq > lastSeq) throw resyncRequired('This database is older than the cursor.');
   const seq = cursor.floor === undefined ? cursor.seq : await lastSeenBy(database, cursor, cursor.floor);
+  if (seq < lastSeq) await requireRecent(database, cursor.chatroomId, seq + 1, logDays);
   return { seq, number: cursor.kind === 'message' ? cursor.number : 0 };
 }
 
 /** The last event up to the cursor that the cursor's snapshot saw: within a room, it saw all before that. */
 async function lastSeenBy(database: Database, cursor: RoomCursor, floor: string): Promise<number> {
-  const [found] = await database.query<{ first: number | null; unseen: number; known: boolean }>(sql`
-    SELECT min(seq) AS first, count(*)::int AS unseen,
-           pg_snapshot_xmax(${floor}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known
-      FROM (
-        SELECT seq, xid FROM events
-          WHERE chatroom_id = ${cursor.chatroomId}::uuid AND seq <= ${cursor.seq}
-          ORDER BY seq DESC LIMIT ${FLOOR_REACH}
-      ) latest
-      WHERE NOT pg_visible_in_snapshot(xid, ${floor}::pg_snapshot)`);
+  const [found] = await database.query<{ unseen: number | null; known: boolean }>(sql`
+    SELECT pg_snapshot_xmax(${floor}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
+      (SELECT seq FROM events WHERE chatroom_id = ${cursor.chatroomId}::uuid AND seq <= ${cursor.seq}
+          AND seq > coalesce(last_seen_seq(${cursor.chatroomId}::uuid, ${floor}::pg_snapshot, ${cursor.seq}::int), 0)
+        ORDER BY seq LIMIT 1) AS unseen`);
   if (!found?.known) throw resyncRequired('This database is older than the cursor.');
-  if (found.unseen === FLOOR_REACH) throw resyncRequired('Too much has happened since.');
-  return found.first === null ? cursor.seq : found.first - 1;
+  if (found.unseen === null) return cursor.seq;
+  if (cursor.seq - found.unseen >= MAX_FLOOR_REACH) throw resyncRequired('Too much has happened since.');
+  return found.unseen - 1;
+}
+
+async function requireRecent(database: Database, chatroomId: string, seq: number, days: number): Promise<void> {
+  const [next] = await database.prepared<{ recent: boolean }>(sql`
+    SELECT created_at >= now() - make_interval(days => ${days}::int) AS recent FROM events
+      WHERE chatroom_id = ${chatroomId}::uuid AND seq = ${seq}::int`);
+  if (!next?.recent) throw resyncRequired('What followed this cursor has been cleared away.');
 }
 
 /** How many events are cleared away at once. */

@@ -1,16 +1,26 @@
 import type { Logger } from 'pino';
 import type { FailureLog } from '../failureLog.ts';
 import { type Database, sql } from '../database/database.ts';
+import { groupBy } from '../groupBy.ts';
 import type { Bus } from './bus.ts';
 
 /** What one look at the database found that those before it had not. */
 export interface Swept {
   /** The `pg_snapshot` that was looked at: whatever it sees, this sweep or one before has told. */
   snapshot: string;
-  /** The rooms in which something has happened, how far their logs reach, and who has joined them at which place. */
-  rooms: { chatroomId: string; seq: number; joined: { userId: string; seq: number }[] | null }[];
+  /** The rooms in which something has happened, and how far their logs reach. */
+  rooms: ReadonlyMap<string, number>;
+  /** The rooms that each user has joined, and at which places of their logs. */
+  joins: ReadonlyMap<string, readonly Join[]>;
   /** The sessions and rooms that are no more. */
   ended: string[];
+}
+
+/** The joining of a room. */
+export interface Join {
+  userId: string;
+  chatroomId: string;
+  seq: number;
 }
 
 /** Asks the database once a second what has changed, for whatever lost its nudge. */
@@ -48,7 +58,7 @@ export async function startSweep(options: {
 
   async function look(): Promise<void> {
     try {
-      const [swept] = await database.query<Swept>(sql`
+      const [swept] = await database.query<{ snapshot: string; rooms: SweptRoom[]; ended: string[] }>(sql`
         WITH since AS (SELECT pg_snapshot_xmin(${snapshot}::pg_snapshot) AS xid, ${snapshot}::pg_snapshot AS snapshot)
         SELECT flushed_snapshot()::text AS snapshot,
           (SELECT coalesce(json_agg(room), '[]') FROM (
@@ -62,7 +72,10 @@ export async function startSweep(options: {
       failures.worked('polling');
       if (!swept) return;
       snapshot = swept.snapshot;
-      tell(swept);
+      // Once for all listeners, of which there may be thousands.
+      const rooms = new Map(swept.rooms.map(({ chatroomId, seq }) => [chatroomId, seq]));
+      const joins = groupBy(swept.rooms.flatMap(joinsOf), ({ userId }) => userId);
+      tell({ snapshot, rooms, joins, ended: swept.ended });
     } catch (error) {
       failures.failed('polling', error);
     }
@@ -115,6 +128,16 @@ export async function startSweep(options: {
       unsubscribe();
     },
   };
+}
+
+interface SweptRoom {
+  chatroomId: string;
+  seq: number;
+  joined: { userId: string; seq: number }[] | null;
+}
+
+function joinsOf({ chatroomId, joined }: SweptRoom): Join[] {
+  return joined?.map((join) => ({ ...join, chatroomId })) ?? [];
 }
 
 async function currentSnapshot(database: Database): Promise<string> {

@@ -186,7 +186,7 @@ export function createTails(options: {
   }
 
   const stopListening = options.sweep.listen(({ rooms, ended }) => {
-    for (const { chatroomId, seq } of rooms) {
+    for (const [chatroomId, seq] of rooms) {
       const tail = tails.get(chatroomId);
       if (!tail) continue;
       counts.healed += Math.max(seq - tail.known, 0);

@@ -6,7 +6,7 @@ import { Viewer } from '../users/schema.ts';
 import { searchMessages } from './search.ts';
 
 const query =
-  'Words, or how they begin; case, accents and width do not matter. Messages that have all of them are found.';
+  'At most 8 words, or how they begin, from two letters on; case, accents and width do not matter. Emoji are words, whatever their skin tone. Finds messages that have all of them. A search that takes longer than 2 s is `BAD_USER_INPUT`.';
 
 builder.objectField(Chatroom, 'searchMessages', (t) =>
   t.field({

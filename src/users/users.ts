@@ -1,6 +1,13 @@
 import { type Account, requireCookies, startSession, type SignedIn } from '../auth/sessions.ts';
 import { checkPassword } from '../auth/passwords.ts';
-import { connect, type Connection, type ConnectionArgs, decodeKeyset, encodeKeyset } from '../connections.ts';
+import {
+  connect,
+  type Connection,
+  type ConnectionArgs,
+  decodeKeyset,
+  encodeKeyset,
+  type Page,
+} from '../connections.ts';
 import { type Context, requireViewer } from '../context.ts';
 import { columnsOf, type Database, empty, join, sql, type Sql } from '../database/database.ts';
 import { Prisma, type Session, type User } from '../database/generated/client.ts';
@@ -129,24 +136,27 @@ export async function listUsers(
 /**
  * A list of users, by name.
  *
- * @param list what its cursors belong to
- * @param from what follows FROM: a table `u` of users, and a WHERE
+ * @param list the name that its cursors carry
+ * @param from what follows FROM: a table `u` of users, and a WHERE; or a function that loads a page by `usernameKey`
  */
 export async function connectUsers(
   context: Context,
   list: string,
-  from: Sql,
+  from: Sql | ((page: Page<string>) => Promise<User[]>),
   args: ConnectionArgs,
 ): Promise<Connection<User>> {
   return connect<User, string>(args, {
     encode: (user) => encodeKeyset(list, [user.usernameKey]),
     decode: (cursor, path) => decodeKeyset(list, ['name'], cursor, path)[0] ?? '',
-    load: ({ after, before, reverse, limit }) =>
-      context.database.query<User>(sql`
+    load: (page) => {
+      if (typeof from === 'function') return from(page);
+      const { after, before, reverse, limit } = page;
+      return context.database.query<User>(sql`
         SELECT ${userColumns} FROM ${from}
             ${after === null ? empty : sql`AND u.username_key > ${after}`}
             ${before === null ? empty : sql`AND u.username_key < ${before}`}
-          ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
+          ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`);
+    },
   });
 }
 
@@ -239,4 +249,4 @@ export const sessionById = createLoader<Session>(
 export const userFields = Object.values(Prisma.UserScalarFieldEnum);
 
 /** A user's row as `User`; `u` names the table. */
-const userColumns = columnsOf('u', userFields);
+export const userColumns = columnsOf('u', userFields);

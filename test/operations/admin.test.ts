@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { administer } from '../../src/admin/admin.ts';
 import { parseConfig } from '../../src/config.ts';
+import { createProgress } from '../../src/progress.ts';
 import { connect, PASSWORD, request, signUp } from '../support/client.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
 import { MESSAGE_ADDED, send, world } from '../support/world.ts';
@@ -20,6 +21,7 @@ function adminOf(databaseUrl: string, input = '') {
         config: parseConfig({ NODE_ENV: 'test' }),
         nodeVersion: process.versions.node,
         readInput: () => Promise.resolve(input),
+        progress: createProgress({ isTTY: false, write: () => true }),
       },
       () => Promise.resolve({ url: databaseUrl, stop: () => Promise.resolve() }),
     );

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
 import { administer } from '../../src/admin/admin.ts';
 import { parseConfig } from '../../src/config.ts';
+import { createProgress } from '../../src/progress.ts';
 import { createTestDatabase } from '../support/server.ts';
 import { PRODUCTION } from '../support/config.ts';
 import { runProgram } from '../support/process.ts';
@@ -9,7 +10,12 @@ import { hasRedis, startRedis } from '../support/redis.ts';
 
 /** What the doctor says of a database and a Redis: its lines, and whether it failed. */
 async function examine(databaseUrl: string, env: Record<string, string> = {}) {
-  const tools = { config: parseConfig(env), nodeVersion: process.versions.node, readInput: () => Promise.resolve('') };
+  const tools = {
+    config: parseConfig(env),
+    nodeVersion: process.versions.node,
+    readInput: () => Promise.resolve(''),
+    progress: createProgress({ isTTY: false, write: () => true }),
+  };
   const { text, failed } = await administer(['doctor'], tools, () =>
     Promise.resolve({ url: databaseUrl, stop: () => Promise.resolve() }),
   );

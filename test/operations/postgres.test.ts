@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { administer as runAdmin } from '../../src/admin/admin.ts';
+import { createProgress } from '../../src/progress.ts';
 import { parseConfig } from '../../src/config.ts';
 import { connectClient } from '../../src/database/connections.ts';
 import { waitForDatabase } from '../../src/database/waiting.ts';
@@ -77,7 +78,12 @@ async function refusals(url: string, migrates = true): Promise<{ start: string; 
     (error: unknown) => (error as Error).message,
   );
   const config = parseConfig({ MIGRATE_ON_START: migrates ? 'on' : 'off' });
-  const tools = { config, nodeVersion: process.versions.node, readInput: () => Promise.resolve('') };
+  const tools = {
+    config,
+    nodeVersion: process.versions.node,
+    readInput: () => Promise.resolve(''),
+    progress: createProgress({ isTTY: false, write: () => true }),
+  };
   const database = { url, stop: () => Promise.resolve() };
   const { text } = await runAdmin(['doctor'], tools, () => Promise.resolve(database));
   return { start, doctor: text };

@@ -9,6 +9,7 @@ import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { administer } from '../../src/admin/admin.ts';
 import { parseConfig } from '../../src/config.ts';
+import { createProgress } from '../../src/progress.ts';
 import { migrate } from '../../src/postgres.ts';
 import type { Person } from '../support/client.ts';
 import { startTestServer } from '../support/server.ts';
@@ -99,6 +100,7 @@ function adminOf(url: string) {
     config: parseConfig({ NODE_ENV: 'test' }),
     nodeVersion: process.versions.node,
     readInput: () => Promise.resolve(''),
+    progress: createProgress({ isTTY: false, write: () => true }),
   };
   return (...words: string[]) =>
     administer(words, tools, () => Promise.resolve({ url, stop: () => Promise.resolve() }));
