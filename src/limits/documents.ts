@@ -4,10 +4,12 @@ import { maxDirectivesRule } from '@escape.tech/graphql-armor-max-directives';
 import {
   type DocumentNode,
   GraphQLError,
+  Kind,
   Lexer,
   NoFragmentCyclesRule,
   parse,
   type ParseOptions,
+  type SelectionSetNode,
   Source,
   TokenKind,
   type ValidationRule,
@@ -65,8 +67,32 @@ export function limitRules(config: Config, introspection: boolean): ValidationRu
       n: config.MAX_DIRECTIVES,
       onReject: [refuse(`An operation has at most ${config.MAX_DIRECTIVES} directives. Leave some out.`)],
     }),
+    maxRepetitionsRule,
     ...(introspection ? [] : [noIntrospection]),
   ];
+}
+
+/** Maximum number of times that one selection may have the same field. Validation compares each two of them. */
+const MAX_REPETITIONS = 50;
+
+const maxRepetitionsRule: ValidationRule = () => {
+  const check = ({ selectionSet }: { selectionSet?: SelectionSetNode | undefined }) => {
+    if (selectionSet) countFields(selectionSet, new Map());
+  };
+  return { OperationDefinition: check, FragmentDefinition: check, Field: check };
+};
+
+/** Counts the fields of a selection and of the inline fragments in it. */
+function countFields({ selections }: SelectionSetNode, counts: Map<string, number>): void {
+  for (const selection of selections) {
+    if (selection.kind === Kind.INLINE_FRAGMENT) countFields(selection.selectionSet, counts);
+    if (selection.kind !== Kind.FIELD) continue;
+    const name = (selection.alias ?? selection.name).value;
+    const count = (counts.get(name) ?? 0) + 1;
+    if (count > MAX_REPETITIONS)
+      throw tooComplex(`A selection has a field at most ${MAX_REPETITIONS} times. Ask for it once.`);
+    counts.set(name, count);
+  }
 }
 
 const noIntrospection: ValidationRule = () => ({

@@ -33,13 +33,10 @@ export function doublingDocuments(tokens: number): Hostile[] {
       `subscription { ...F0 } ${chain('Subscription', levels, 'messageAdded { cursor }')}`,
     ),
     doubling('below a field', `{ viewer { ...F0 } } ${chain('Viewer', levels, 'id')}`),
-    doubling(
-      'below a field of a subscription',
-      `${messageAdded('...F0')} ${chain('MessageAddedEvent', levels, 'cursor')}`,
-    ),
+    doubling('below a field of a subscription', `${messageAdded('...F0')} ${chain('MessageAdded', levels, 'cursor')}`),
     doubling(
       'below a field of a mutation',
-      `mutation { signOut { ...F0 } } ${chain('SignOutPayload', levels, '__typename')}`,
+      `mutation { signOut { ...F0 } } ${chain('OkPayload', levels, '__typename')}`,
     ),
     doubling(
       'with a field at each level',

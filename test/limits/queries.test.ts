@@ -33,6 +33,7 @@ describe.each(transports)('over %s', (_, open) => {
     const just = [
       deep(12),
       `{ ${repeat(15, (i) => `a${i}: __typename`)} }`,
+      `{ ${repeat(30, () => '__typename')} ... { ${repeat(20, () => '__typename')} } }`,
       `{ viewer ${'@include(if: true) '.repeat(1)}{ ${repeat(4, () => 'id @skip(if: false)')} } }`,
       `{ nodes(ids: [${repeat(1_987, () => '"x"')}]) { id } }`,
     ];
@@ -48,6 +49,7 @@ describe.each(transports)('over %s', (_, open) => {
       [`{ ${repeat(16, (i) => `a${i}: __typename`)} }`, /at most 15 aliases/],
       [`{ ...F ...F } fragment F on Query { ${repeat(8, (i) => `a${i}: __typename`)} }`, /at most 15 aliases/],
       [`{ ${repeat(6, () => '__typename @skip(if: false)')} }`, /at most 5 directives/],
+      [`{ ${repeat(30, () => '__typename')} ... { ${repeat(21, () => '__typename')} } }`, /at most 50 times/],
       [`{ __typename ${'@nonsense'.repeat(10)} }`, /at most 5 directives/],
       [`{ nodes(ids: [${repeat(1_990, () => '"x"')}]) { id } }`, /at most 2000 words/],
     ];

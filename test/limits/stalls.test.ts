@@ -6,7 +6,8 @@ import { costlyDocuments, doublingDocuments } from './hostileDocuments.ts';
 
 /** Just within MAX_TOKENS. */
 const TOKENS = 1_980;
-const documents = [...doublingDocuments(TOKENS), ...costlyDocuments(TOKENS)];
+const doubling = doublingDocuments(TOKENS);
+const documents = [...doubling, ...costlyDocuments(TOKENS)];
 
 /** Posts a document, and returns the codes of its errors. Fails if it is not answered within ten seconds. */
 async function post(url: string, body: object, accept = 'application/json'): Promise<string> {
@@ -39,12 +40,17 @@ async function subscribe(socket: WebSocket, payload: object): Promise<string> {
   return answer.toString();
 }
 
-describe('a hostile document keeps no other client waiting', { timeout: 180_000 }, () => {
-  test.each(['HTTP', 'SSE', 'WebSocket'])('over %s', async (transport) => {
+describe('a hostile document keeps no other client waiting', { timeout: 300_000 }, () => {
+  // All of them are refused or executed by the same code; what differs is how a subscription begins.
+  test.each([
+    ['HTTP', documents],
+    ['SSE', doubling.filter(({ name }) => name.includes('subscription'))],
+    ['WebSocket', doubling],
+  ])('over %s', async (transport, asked) => {
     const server = await startMeteredServer();
     const socket = await openSocket(server.url);
-    expect(documents.length).toBeGreaterThan(40);
-    for (const { name, ...body } of documents) {
+    expect(asked.length).toBeGreaterThan(1);
+    for (const { name, ...body } of asked) {
       const ask = () => {
         if (transport === 'WebSocket') return subscribe(socket, body);
         return post(server.url, body, transport === 'SSE' ? 'text/event-stream' : undefined);
@@ -62,5 +68,5 @@ test('the meter sees a stall, as another client and in the event loop', async ()
   const { probeMs, loopMs } = await server.measure(() => server.block(400));
   expect(probeMs).toBeGreaterThan(MAX_STALL_MS);
   expect(loopMs).toBeGreaterThan(MAX_STALL_MS);
-  await expect(server.expectNoStall('a block of 300 ms', () => server.block(300))).rejects.toThrow(/another client/);
+  await expect(server.expectNoStall('a block of 300 ms', () => server.block(300))).rejects.toThrow(/held up/);
 });

@@ -5,12 +5,21 @@ const RESOLUTION_MS = 5;
 const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 delay.enable();
 
+let began = process.cpuUsage();
+
 process.on('message', (message) => {
-  if (message === 'reset') delay.reset();
+  if (message === 'reset') {
+    delay.reset();
+    began = process.cpuUsage();
+  }
   // A stall to test the meter with.
-  for (const until = performance.now() + (message.blockMs ?? 0); performance.now() < until;);
+  const before = process.cpuUsage().user;
+  while (process.cpuUsage().user - before < (message.blockMs ?? 0) * 1e3);
   // A delay is recorded by the timer that it held up, which runs after this message: the timers are let run first.
-  setTimeout(() => process.send?.(Math.max(delay.max / 1e6 - RESOLUTION_MS, 0)), 2 * RESOLUTION_MS);
+  setTimeout(() => {
+    const { user, system } = process.cpuUsage(began);
+    process.send?.({ loopMs: Math.max(delay.max / 1e6 - RESOLUTION_MS, 0), cpuMs: (user + system) / 1e3 });
+  }, 2 * RESOLUTION_MS);
 });
 
 // The test has ended without ending this process.
