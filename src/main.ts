@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Logger } from 'pino';
 import { administer } from './admin/admin.ts';
 import { createPasswords } from './auth/passwords.ts';
 import { type Config, ConfigError, parseConfig } from './config.ts';
+import { openDataDir } from './dataDir.ts';
 import { type Database, openDatabase } from './database/database.ts';
 import { isEmpty, seedDemo, signInDemo } from './demo/seed.ts';
 import { exportChatroom, exportUser } from './export/export.ts';
@@ -202,8 +203,7 @@ async function seedWith(database: Database): Promise<ImportSummary> {
 
 /** A secret of this folder, made on first use, for a start without settings. */
 async function keptSecret(dataDir: string): Promise<string> {
-  await mkdir(dataDir, { recursive: true });
-  const file = join(dataDir, 'auth-secret');
+  const file = join(await openDataDir(dataDir), 'auth-secret');
   const made = randomBytes(48).toString('base64url');
   // wx: of two that start at once, one makes it, and both read that.
   await writeFile(file, made, { mode: 0o600, flag: 'wx' }).catch((error: unknown) => {
@@ -216,8 +216,11 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-main().catch((error: unknown) => {
+/** Prints why the process ends, and ends it. */
+function fail(error: unknown): never {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  process.stderr.write(`${process.env['LOG_LEVEL'] === 'debug' ? stack : message}\n`);
+  process.stderr.write(`${process.env['LOG_LEVEL'] === 'debug' ? stack : message || String(stack)}\n`);
   process.exit(1);
-});
+}
+
+main().catch(fail);

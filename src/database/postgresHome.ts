@@ -15,9 +15,10 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join, parse, resolve } from 'node:path';
+import { dirname, join, parse } from 'node:path';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { openDataDir } from '../dataDir.ts';
 
 /** Where the embedded PostgreSQL lives, and as whom it runs. */
 export interface PostgresHome {
@@ -41,8 +42,7 @@ const ROOTS_PLACE = '/var/lib/parley';
  * `/var/lib/parley`, named after the path of the data folder so that the next start finds it again.
  */
 export async function preparePostgresHome(dataDir: string, log: (line: string) => void): Promise<PostgresHome> {
-  const wanted = resolve(dataDir);
-  await mkdir(wanted, { recursive: true });
+  const wanted = await openDataDir(dataDir);
   const native = findPrograms();
   if (process.getuid?.() !== 0) {
     return {

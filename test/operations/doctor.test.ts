@@ -30,7 +30,10 @@ async function run(url: string, ...statements: string[]): Promise<pg.Client> {
 }
 
 test('a database that is as it should be has no fault, and each thing is named that was looked at', async () => {
-  const { text } = await examine(await createTestDatabase());
+  const url = await createTestDatabase();
+  const client = await run(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET synchronous_commit = on`);
+  await client.end();
+  const { text } = await examine(url);
   expect(text).toMatch(/ok {6}Node is \d/);
   expect(text).toMatch(/ok {6}PostgreSQL is 1\d/);
   expect(text).toMatch(/ok {6}synchronous_commit is on/);
@@ -108,6 +111,33 @@ describe.skipIf(!hasRedis())('Redis', () => {
     expect(gone.text).toContain('fault   Redis does not answer');
     expect(gone.failed).toBe(true);
   });
+});
+
+describe.skipIf(!hasRedis())('Redis that nodes cannot work with is a fault:', () => {
+  test('a replica, and a user without channels or keys', async () => {
+    const [primary, replica] = [await startRedis(), await startRedis()];
+    await replica.command('REPLICAOF', '127.0.0.1', new URL(primary.url).port);
+    const url = await createTestDatabase();
+    expect((await examine(url, { REDIS_URL: replica.url })).text).toContain('fault   This Redis takes no writes');
+    await primary.command('ACL', 'SETUSER', 'chat', 'on', '>hidden', '+@all', 'resetchannels');
+    const { text } = await examine(url, { REDIS_URL: primary.url.replace('//', '//chat:hidden@') });
+    expect(text).toContain('fault   The user of REDIS_URL may not use the channels parley:*');
+    expect(text).toContain('fault   The user of REDIS_URL may not use the keys parley:*');
+    const wrong = await examine(url, { REDIS_URL: primary.url.replace('//', '//chat:wrong@') });
+    expect(wrong.text).toContain('fault   Redis refuses the user or password of REDIS_URL');
+  });
+});
+
+test.each([
+  ['', 'warning DATABASE_URL goes to another machine without TLS'],
+  ['?sslmode=disable', 'warning DATABASE_URL goes to another machine without TLS'],
+  ['?sslmode=no-verify', 'warning DATABASE_URL uses TLS without verifying the server (no-verify)'],
+  ['?uselibpqcompat=true&sslmode=require', 'warning DATABASE_URL uses TLS without verifying the server (require)'],
+  ['?sslmode=require', 'ok      DATABASE_URL uses TLS and verifies the server: here sslmode=require means verify-full'],
+  ['?sslmode=verify-full', 'ok      DATABASE_URL uses TLS and verifies the server.'],
+])('the TLS of DATABASE_URL%s is judged by what the driver does', async (query, line) => {
+  const env = { DATABASE_URL: `postgresql://parley@db.example.org/parley${query}` };
+  expect((await examine('postgresql://127.0.0.1:1/nowhere', env)).text).toContain(line);
 });
 
 test('settings that are let pass but are doubtful are named', async () => {

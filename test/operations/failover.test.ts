@@ -218,8 +218,10 @@ describe.skipIf(!hasRedis())('a Redis failover', () => {
       const newcomer = await startNode();
       await expectAlive(here, newcomer);
       await expectAlive(newcomer, there);
-      expect(lines.filter((line) => line.startsWith('This Redis takes no writes'))).toHaveLength(2);
-      await expect.poll(() => lines.filter((line) => line === 'Redis works again.')).toHaveLength(2);
+      expect(lines.some((line) => line.startsWith('This Redis takes no writes'))).toBe(true);
+      await expect.poll(() => lines.filter((line) => line === 'Redis works again.').length).toBeGreaterThanOrEqual(2);
+      // Once for each outage. A busy machine has more of them, because a command has half a second.
+      expect(lines.filter((line) => line.startsWith('This Redis')).length).toBeLessThan(10);
     },
   );
 });

@@ -5,6 +5,7 @@ import { administer as runAdmin } from '../../src/admin/admin.ts';
 import { createProgress } from '../../src/progress.ts';
 import { parseConfig } from '../../src/config.ts';
 import { connectClient } from '../../src/database/connections.ts';
+import { openDataDir } from '../../src/dataDir.ts';
 import { waitForDatabase } from '../../src/database/waiting.ts';
 import { migrate, requireUsable } from '../../src/postgres.ts';
 import { request } from '../support/client.ts';
@@ -175,6 +176,14 @@ describe('a start and `doctor` refuse', () => {
     const url = await createTestDatabase();
     await runSql(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET default_transaction_read_only = on`);
     expect((await refusals(url)).start).toMatch(/^The database is read-only: default_transaction_read_only is on/);
+  });
+});
+
+describe('DATA_DIR', () => {
+  test.each(['/dev/null/data', '/sys/data'])('%s is refused with a sentence', async (folder) => {
+    await expect(openDataDir(folder)).rejects.toThrow(
+      new RegExp(`^Nothing can be written to DATA_DIR, which is ${folder} \\(E[A-Z]+\\)\\. Name a folder`),
+    );
   });
 });
 
