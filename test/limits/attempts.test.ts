@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createToken } from '../../src/auth/tokens.ts';
+import { sql } from '../../src/database/database.ts';
 import { connect, type GraphQLResult, PASSWORD, type Person, request, signUp } from '../support/client.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
@@ -12,12 +14,16 @@ const SIGN_IN = `mutation ($name: String!, $password: String!, $deviceToken: Str
 const SIGN_UP = `mutation ($name: String!, $email: String) {
   signUp(input: { username: $name, password: "${PASSWORD}", email: $email }) { deviceToken }
 }`;
+const SET_PASSWORD = `mutation ($token: String!) {
+  resetPassword(input: { token: $token, newPassword: "battery staple" }) { ok }
+}`;
 const RESET = 'mutation ($email: String!) { requestPasswordReset(input: { email: $email }) { ok } }';
 const CHANGE_ADDRESS = 'mutation ($email: String!) { updateProfile(input: { email: $email }) { viewer { id } } }';
 const DELETE_ACCOUNT = 'mutation { deleteAccount(input: { password: "wrong wrong" }) { ok } }';
 
 const ON = { RATE_LIMITS: 'on', TRUSTED_PROXIES: '1' };
 const WRONG = 'not the password';
+const NEW_PASSWORD = 'battery staple';
 const outcome = ({ errors }: GraphQLResult) => errors?.[0]?.extensions.code ?? 'done';
 const retryAfter = ({ errors }: GraphQLResult) => errors?.[0]?.extensions['retryAfterMs'] as number;
 const bearer = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
@@ -181,6 +187,30 @@ describe('nobody is kept out', () => {
     const { deviceToken } = data.signUp;
     expect(outcome(await signIn(url, 'ben', PASSWORD, { from, deviceToken }))).toBe('done');
   });
+});
+
+test('a new password set by mail makes its client known, and is accepted at once', async () => {
+  const { url, node } = await startTestServer({ env: ON });
+  await request(url, SIGN_UP, { name: 'ann', email: 'ann@example.org' });
+  const { token, hash } = createToken();
+  await node.database.query(sql`UPDATE users SET email_verified_at = now()`);
+  await node.database.query(sql`
+    INSERT INTO mail_tokens (hash, user_id, purpose, email_key, expires_at)
+      SELECT ${hash}, id, 'RESET_PASSWORD', email_key, now() + interval '1 hour' FROM users`);
+  const from = anyAddress();
+  await failUntilLimited(() => signIn(url, 'ann', WRONG, { from }));
+  const response = await fetch(`${url}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-forwarded-for': from },
+    body: JSON.stringify({ query: SET_PASSWORD, variables: { token } }),
+  });
+  expect(await response.json()).toEqual({ data: { resetPassword: { ok: true } } });
+  const [cookie = ''] = response.headers.getSetCookie();
+  expect(outcome(await signIn(url, 'ann', NEW_PASSWORD, { from }))).toBe('done');
+  // In its browser, it stays known wherever it goes, and whatever others try there.
+  await failUntilLimited(() => signIn(url, 'ann', WRONG, { from: '198.51.100.1' }));
+  const headers = { 'x-forwarded-for': '198.51.100.1', cookie: cookie.split(';')[0] ?? '' };
+  expect(outcome(await request(url, SIGN_IN, { name: 'ann', password: NEW_PASSWORD }, headers))).toBe('done');
 });
 
 describe('an account that is attacked from many networks', () => {

@@ -157,3 +157,17 @@ test('the program prints it and ends with 1 where there is a fault', { timeout: 
   expect(output).toMatch(/\d faults?, \d+ warnings?\.\n$/);
   expect(code).toBe(1);
 });
+
+test.each<[why: string, env: Record<string, string>, warns: boolean]>([
+  ['people reach it by https', { PUBLIC_URL: 'https://chat.example.org' }, true],
+  [
+    'a node in production listens on loopback',
+    { ...PRODUCTION, PUBLIC_URL: 'http://chat.local', PLAIN_HTTP: 'on', HOST: '127.0.0.1' },
+    true,
+  ],
+  ['a proxy is trusted', { PUBLIC_URL: 'https://chat.example.org', TRUSTED_PROXIES: '1' }, false],
+  ['a developer runs it', { HOST: '127.0.0.1' }, false],
+])('an untrusted proxy is warned of if there must be one: %s', async (_why, env, warns) => {
+  const { text } = await examine(await createTestDatabase(), env);
+  expect(text.includes('warning TRUSTED_PROXIES is 0, but this node seems to be behind a proxy.')).toBe(warns);
+});
