@@ -63,7 +63,7 @@ describe('a hostile document keeps no other client waiting', { timeout: 300_000 
   });
 });
 
-test('the meter sees a stall, as another client and in the event loop', async () => {
+test('the meter sees a stall, as another client and in the event loop', { timeout: 120_000 }, async () => {
   const server = await startMeteredServer();
   const { probeMs, loopMs } = await server.measure(() => server.block(400));
   expect(probeMs).toBeGreaterThan(MAX_STALL_MS);

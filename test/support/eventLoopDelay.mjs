@@ -5,20 +5,25 @@ const RESOLUTION_MS = 5;
 const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 delay.enable();
 
-let began = process.cpuUsage();
+/** How long the process has computed since it started, in milliseconds. */
+function computedMs() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e3;
+}
+
+let began = computedMs();
 
 process.on('message', (message) => {
   if (message === 'reset') {
     delay.reset();
-    began = process.cpuUsage();
+    began = computedMs();
   }
   // A stall to test the meter with.
-  const before = process.cpuUsage().user;
-  while (process.cpuUsage().user - before < (message.blockMs ?? 0) * 1e3);
+  const until = computedMs() + (message.blockMs ?? 0);
+  while (computedMs() < until);
   // A delay is recorded by the timer that it held up, which runs after this message: the timers are let run first.
   setTimeout(() => {
-    const { user, system } = process.cpuUsage(began);
-    process.send?.({ loopMs: Math.max(delay.max / 1e6 - RESOLUTION_MS, 0), cpuMs: (user + system) / 1e3 });
+    process.send?.({ loopMs: Math.max(delay.max / 1e6 - RESOLUTION_MS, 0), cpuMs: computedMs() - began });
   }, 2 * RESOLUTION_MS);
 });
 
