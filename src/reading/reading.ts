@@ -141,18 +141,24 @@ const readersByPage = createPageLoader<Readers, string>(
   async (context, keys, { after, before, reverse, limit }) => {
     const { userId } = requireViewer(context);
     const direction = reverse ? sql`DESC` : empty;
-    // Names are looked up once for all messages: the readers of one message are a subset of those of an earlier one.
+    // Readers whose marks lie between the same two messages have read the same of them. Of each such group, only the first by
+    // name can be on a page, and one more, since the sender is left out.
     const rows = await context.database.query<User & { ofRoom: string; ofNumber: number }>(sql`
       WITH asked AS MATERIALIZED (
         SELECT chatroom_id, number, sender_id FROM messages WHERE (chatroom_id, number) IN (${keyPairs(keys)})
-      ), readers AS MATERIALIZED (
-        SELECT r.chatroom_id, r.user_id, r.last_read_number, n.username_key
-          FROM (SELECT chatroom_id, min(number) AS first FROM asked GROUP BY chatroom_id) room
-          JOIN members r ON r.chatroom_id = room.chatroom_id AND r.last_read_number >= room.first
+      ), room AS MATERIALIZED (
+        SELECT chatroom_id, array_agg(number ORDER BY number) AS numbers FROM asked GROUP BY chatroom_id
+      ), ranked AS (
+        SELECT r.chatroom_id, r.user_id, r.last_read_number, n.username_key, row_number() OVER (
+            PARTITION BY r.chatroom_id, width_bucket(r.last_read_number, room.numbers)
+            ORDER BY n.username_key ${direction}) AS rank
+          FROM room JOIN members r ON r.chatroom_id = room.chatroom_id AND r.last_read_number >= room.numbers[1]
           JOIN users n ON n.id = r.user_id
           WHERE r.user_id NOT IN (${acrossBlock(userId)})
             ${after === null ? empty : sql`AND n.username_key > ${after}`}
             ${before === null ? empty : sql`AND n.username_key < ${before}`}
+      ), readers AS MATERIALIZED (
+        SELECT chatroom_id, user_id, last_read_number, username_key FROM ranked WHERE rank <= ${limit} + 1
       )
       SELECT a.chatroom_id AS "ofRoom", a.number AS "ofNumber", ${userColumns}
         FROM asked a CROSS JOIN LATERAL (
