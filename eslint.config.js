@@ -117,7 +117,7 @@ export default defineConfig(
   imports(['src/database/embedded.ts'], { open: ['process', 'net'], closed: [foundation.database] }),
   imports(['src/realtime/**/*.ts'], { open: ['graphql'], closed: [foundation.realtime] }),
   imports(['src/realtime/redis.ts'], { open: ['redis'], closed: [foundation.realtime] }),
-  imports(['src/realtime/{websocket,writing}.ts'], {
+  imports(['src/realtime/{intake,keepAlive,outlet,websocket,writing}.ts'], {
     open: ['graphql', 'sockets', 'net'],
     closed: [foundation.realtime],
   }),
@@ -125,7 +125,7 @@ export default defineConfig(
   // It takes requests, and opens no socket of its own.
   imports(['src/tracing.ts'], { open: ['sockets'] }),
   imports(['src/{builder,graphiql,mask,requests,reread,schema}.ts'], { open: ['graphql', 'schema'] }),
-  imports(['src/graphql.ts', 'src/server.ts'], { open: ['graphql', 'schema', 'sockets', 'net'] }),
+  imports(['src/graphql.ts', 'src/pipelining.ts', 'src/server.ts'], { open: ['graphql', 'schema', 'sockets', 'net'] }),
   imports(['src/limits/{complexity,documentCache,documents,plugins,queries,trusted}.ts'], { open: ['graphql'] }),
   imports(['src/limits/address.ts', 'src/limits/hosts.ts'], { open: ['net'] }),
   imports(['src/limits/counters.ts'], { open: ['rates'] }),

@@ -63,6 +63,7 @@ export async function startStack(
           LOG_LEVEL: 'warn',
           RATE_LIMITS: 'off',
           MAX_SOCKETS_PER_USER: '1000',
+          MAX_STREAMS_PER_USER: '100000',
           // What it costs to do without: SHARED_EXECUTION=off npm run bench -- fanout --stack parley --no-write
           SHARED_EXECUTION: process.env['SHARED_EXECUTION'] ?? 'on',
         },

@@ -78,6 +78,18 @@ export const variables = {
   MAX_SOCKETS_PER_USER: count(10, 1, 1_000).describe(
     'How many WebSockets a user may have open, 1 to 1000; one more is closed with 4420.',
   ),
+  MAX_SUBSCRIPTIONS_PER_SOCKET: count(128, 1, 10_000).describe(
+    'Subscriptions that a WebSocket may have open, 1 to 10000; one more fails with RATE_LIMITED.',
+  ),
+  MAX_STREAMS_PER_USER: count(200, 1, 100_000).describe(
+    'Subscriptions that a user may have open on a node, over WebSocket and SSE together, 1 to 100000; one more fails with RATE_LIMITED.',
+  ),
+  MAX_SIGNED_OUT_SOCKETS: count(20, 1, 10_000).describe(
+    'WebSockets that one network may have open on a node without signing in, 1 to 10000; one more is closed with 1013.',
+  ),
+  SIGNED_OUT_SECONDS: count(60, 1, 3_600).describe(
+    'How long a WebSocket may stay open without a token, in seconds, 1 to 3600; then it is closed with 4401.',
+  ),
   SHARED_EXECUTION: onOff
     .default('on')
     .describe('Whether an event is executed once for all subscribers who ask the same of it: on or off.'),
@@ -100,6 +112,9 @@ export const variables = {
     'How many fields an operation may ask for, with all items of its lists, 1 to 1000000.',
   ),
   MAX_BODY_KB: count(256, 1, 10_000).describe('How large a request may be, in KB, 1 to 10000; a larger one gets 413.'),
+  MAX_MESSAGE_KB: count(256, 1, 10_000).describe(
+    'How large a message over a WebSocket may be, in KB, 1 to 10000; a larger one closes the socket with 1009.',
+  ),
   MAX_OPERATIONS_PER_USER: count(8, 1, 1_000).describe(
     'Maximum operations of a user that a node executes at once, 1 to 1000; further ones wait, at most 50 of them.',
   ),

@@ -33,6 +33,7 @@ import { limitQueries } from './limits/queries.ts';
 import type { Payer } from './limits/rates.ts';
 import { OperationSlots } from './limits/slots.ts';
 import { within } from './limits/time.ts';
+import { createStreamLimit } from './limits/sockets.ts';
 import { readTrustedDocuments } from './limits/trusted.ts';
 import { createErrorMask, isRequestId } from './mask.ts';
 import { type Arrival, createOperation } from './node.ts';
@@ -92,7 +93,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
       identifyPayers(findPayer),
       limitQueries(config, isOpen(config.INTROSPECTION), node.rates, mask),
       rereadQueries,
-      freshContexts(config.EXECUTION_SECONDS * 1_000),
+      freshContexts(config.EXECUTION_SECONDS * 1_000, createStreamLimit(config.MAX_STREAMS_PER_USER), mask),
       limitExecution(config, new OperationSlots(node.open), mask),
       ...(node.tracing ? [traceOperations(node.tracing)] : []),
       maskValidation(mask),
@@ -210,17 +211,33 @@ const inContexts: Plugin = {
  * Executes each event of a subscription in a context of its own. A stream over HTTP ends with the session whose it is; over
  * WebSocket the socket does, with a code that tells the client what to do.
  */
-const freshContexts = (ms: number): Plugin => ({
+const freshContexts = (
+  ms: number,
+  streams: ReturnType<typeof createStreamLimit>,
+  mask: (error: unknown) => GraphQLError,
+): Plugin => ({
   onSubscribe({ setSubscribeFn }) {
     setSubscribeFn(async (args: ExecutionArgs) => {
       const context = keptContext(args.contextValue as Operation);
-      const { sharing, tracing } = context;
+      const { sharing, tracing, viewer } = context;
+      let leave = () => {};
+      try {
+        if (viewer) leave = streams.enter(viewer.userId);
+      } catch (error) {
+        return { errors: [mask(error)] };
+      }
       const results = await subscribe<Context>(
         { ...args, rootValue: undefined, contextValue: context },
         {
           fresh: freshContext,
           observe: observeViewer,
-          watch: watchStream,
+          watch(watched, onEnd) {
+            const stopWatching = watchStream(watched, onEnd);
+            return () => {
+              stopWatching();
+              leave();
+            };
+          },
           tally: tallyOf,
           sharing,
           execute(event) {
@@ -231,7 +248,11 @@ const freshContexts = (ms: number): Plugin => ({
             return tracing ? deliver(tracing, event, run) : run();
           },
         },
-      );
+      ).catch((error: unknown) => {
+        leave();
+        throw error;
+      });
+      if (!isSource(results)) leave();
       // What was looked up to begin with is kept by no stream.
       context.cache = {};
       // What the other plugins make of it waits for a promise of each result, which over WebSocket nobody needs.

@@ -9,14 +9,22 @@ import { hasDemo } from './demo/seed.ts';
 import { ChatError } from './errors.ts';
 import { allowsOrigin, arrivalOf, createGraphQL, type GraphQL, PATH, whereFrom } from './graphql.ts';
 import { encodeId } from './ids.ts';
-import { createProxyWarning } from './limits/address.ts';
+import { createProxyWarning, networkOf } from './limits/address.ts';
 import { refusedHost } from './limits/hosts.ts';
+import type { Payer } from './limits/rates.ts';
+import { createSignedOutSockets, type Seat, tooManyStreams } from './limits/sockets.ts';
 import { answerScrape } from './metrics.ts';
 import { createNode, type NodeOptions } from './node.ts';
 import { createPage, type Page } from './page.ts';
+import { createPipelining } from './pipelining.ts';
 import { createReadiness } from './readiness.ts';
 import { listOnlineFriends } from './presence/presence.ts';
-import { serveWebSockets, type WebSocketServing } from './realtime/websocket.ts';
+import { type Admission, serveWebSockets, TRY_AGAIN_LATER, type WebSocketServing } from './realtime/websocket.ts';
+
+/** How long a request may take to arrive, in milliseconds: its head, and all of it. */
+const TIMES = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 5_000 };
+/** A connection on which nothing moves for 30 s is closed. Streams over SSE write every 12 s, unless nobody reads. */
+const MAX_STALL_MS = 30_000;
 
 const API_HEADERS = new Map([
   ['cache-control', 'no-store'],
@@ -46,7 +54,7 @@ export async function startServer(config: Config, options: NodeOptions): Promise
   const readWriteFault = createReadiness(node.database);
   const inFlight = new Set<Promise<unknown>>();
   const warnOfProxies = createProxyWarning(config.TRUSTED_PROXIES, node.log);
-  const server = createServer((request, response) => {
+  const handle = (request: IncomingMessage, response: ServerResponse) => {
     warnOfProxies(request.headers);
     const finished = once(response, 'close');
     inFlight.add(finished);
@@ -69,7 +77,9 @@ export async function startServer(config: Config, options: NodeOptions): Promise
         if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
         response.end('Something went wrong on our side. Try again.\n');
       });
-  });
+  };
+  const server = createServer(TIMES, createPipelining(handle));
+  server.timeout = MAX_STALL_MS;
   server.on('upgrade', ({ headers }) => {
     warnOfProxies(headers);
   });
@@ -106,6 +116,34 @@ export async function startServer(config: Config, options: NodeOptions): Promise
 
 /** Operations over WebSocket go through the same pipeline as over HTTP. */
 function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): WebSocketServing {
+  const signedOut = createSignedOutSockets(config.MAX_SIGNED_OUT_SOCKETS);
+  const seats = new WeakMap<IncomingMessage, Seat>();
+  /** Who pays for the messages of a socket: its network, until it has signed in. */
+  const payers = new WeakMap<IncomingMessage, Payer>();
+  const strangerOf = (incoming: IncomingMessage): Payer => ({
+    ...{ viewer: null, service: null, origin: whereFrom(config, incoming) },
+  });
+
+  function admitSignedOut(incoming: IncomingMessage): Admission {
+    if (!seats.get(incoming)?.stay())
+      return {
+        ...{ admitted: false, code: TRY_AGAIN_LATER },
+        reason: 'Your network has too many signed-out sockets. Sign in over HTTP, or try again.',
+      };
+    return {
+      admitted: true,
+      ack: {},
+      watch(close) {
+        const timer = setTimeout(() => {
+          close(CloseCode.Unauthorized, 'Sign in, and open a socket with the access token.');
+        }, config.SIGNED_OUT_SECONDS * 1_000);
+        return () => {
+          clearTimeout(timer);
+        };
+      },
+    };
+  }
+
   return {
     open: node.open,
     async refusal(incoming) {
@@ -114,15 +152,28 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
       // Programs that are no browsers send none.
       if (origin && !allowsOrigin(config, origin, host)) return '403 Forbidden';
       // The user is known only after `connection_init`, so the network is charged.
-      return node.rates
-        .chargeCredential({ viewer: null, service: null, origin: whereFrom(config, incoming) }, 'handshake')
-        .then(() => null, statusOf);
+      return node.rates.chargeCredential(strangerOf(incoming), 'handshake').then(() => null, statusOf);
     },
+    enter(incoming, cut) {
+      const seat = signedOut.enter(networkOf(whereFrom(config, incoming).ipAddress), cut);
+      seats.set(incoming, seat);
+      return () => {
+        seat.leave();
+      };
+    },
+    charge: (incoming, points) => node.rates.charge(payers.get(incoming) ?? strangerOf(incoming), points),
+    maxSubscriptions: config.MAX_SUBSCRIPTIONS_PER_SOCKET,
+    tooManySubscriptions: () =>
+      tooManyStreams(`A socket has at most ${config.MAX_SUBSCRIPTIONS_PER_SOCKET} subscriptions.`),
+    maxMessageBytes: config.MAX_MESSAGE_KB * 1_024,
     mask: graphql.maskOnSocket,
     async admit(authorization, incoming) {
       const arrival = arrivalOf(config, { authorization, incoming, response: null });
-      const { viewer, rejected } = await authenticate(node, arrival.authorization);
+      const { viewer, service, rejected } = await authenticate(node, arrival.authorization);
       if (rejected) return { admitted: false, code: closeCodeOf(rejected), reason: rejected.message };
+      if (!viewer && !service) return admitSignedOut(incoming);
+      seats.get(incoming)?.leave();
+      payers.set(incoming, { viewer, service, origin: whereFrom(config, incoming) });
       if (!viewer) return { admitted: true, ack: {}, watch: () => () => undefined };
       const leave = await node.presence.enter(viewer.userId, config.MAX_SOCKETS_PER_USER);
       if (!leave) return { admitted: false, code: TOO_MANY_SOCKETS, reason: 'You have too many connections open.' };

@@ -2,9 +2,13 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { ExecutionArgs, GraphQLError } from 'graphql';
-import { handleProtocols, makeServer, type ServerOptions, type SubscribePayload } from 'graphql-ws';
+import { type ExecutionArgs, getOperationAST, type GraphQLError, OperationTypeNode } from 'graphql';
+import { CloseCode, handleProtocols, makeServer, type ServerOptions, type SubscribePayload } from 'graphql-ws';
+import pLimit, { type LimitFunction } from 'p-limit';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { createIntake, type Intake } from './intake.ts';
+import { keepAlive } from './keepAlive.ts';
+import { createOutlet, type Outlet } from './outlet.ts';
 import type { Source } from './pull.ts';
 import { toBytes, writeStraight } from './writing.ts';
 
@@ -29,6 +33,13 @@ export interface WebSocketServing {
   open: { sockets: number; waiting: number };
   /** The status, such as `403 Forbidden`, at which a handshake is refused; null for one that may connect. */
   refusal: (request: IncomingMessage) => Promise<string | null>;
+  /**
+   * Counts a socket whose client is not known yet.
+   *
+   * @param cut cuts the connection
+   * @returns a function to call when the socket has closed
+   */
+  enter: (request: IncomingMessage, cut: () => void) => () => void;
   /** Decides on `connectionParams.authorization`, or on the request's cookies. */
   admit: (authorization: unknown, request: IncomingMessage) => Promise<Admission>;
   /**
@@ -41,6 +52,18 @@ export interface WebSocketServing {
     request: IncomingMessage,
     payload: SubscribePayload,
   ) => Promise<Prepared | readonly GraphQLError[]>;
+  /**
+   * Charges a client for its messages.
+   *
+   * @throws an error for a client that sends too many
+   */
+  charge: (request: IncomingMessage, points: number) => Promise<void>;
+  /** Subscriptions that a socket may have open. */
+  maxSubscriptions: number;
+  /** The error of one subscription more. */
+  tooManySubscriptions: () => unknown;
+  /** Size of the largest message that a client may send, in bytes. A larger one closes the socket with 1009. */
+  maxMessageBytes: number;
   /** Told of each result of a subscription that is written. */
   onWritten?: ((result: object) => void) | undefined;
   /** The shape in which clients see a failure. */
@@ -51,18 +74,36 @@ export interface WebSocketServing {
 export type Prepared = ExecutionArgs & { rootValue: { execute: Run; subscribe: Run; stream?: Source<object> } };
 /** The same, and in `rootValue` where its results go. */
 type SocketOperation = ExecutionArgs & {
-  rootValue: Prepared['rootValue'] & { socket: WebSocket; connection: Socket; id: string };
+  rootValue: Prepared['rootValue'] & { connected: Connected; id: string };
 };
+/** One socket, and how much goes through it. */
+interface Connected {
+  socket: WebSocket;
+  request: IncomingMessage;
+  /** What the socket reads from and writes to. */
+  connection: Socket;
+  outlet: Outlet;
+  intake: Intake | null;
+  /** Executes queries and mutations. */
+  execute: LimitFunction;
+  /** Subscriptions that are open or being set up. */
+  subscriptions: number;
+}
 type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execute']>>;
 
-/** The largest frame that a client may send, in bytes. */
-const MAX_PAYLOAD = 64 * 1024;
+/** Fragments and network reads of which a message may consist; each costs some hundred bytes until it is complete. */
+const MAX_PARTS = 4_096;
+/** How long a client may take to answer that its socket is being closed. */
+const CLOSE_TIMEOUT_MS = 5_000;
+/** Queries and mutations of one socket that are executed at once; each result waits in memory until it is written. */
+const MAX_EXECUTING = 8;
+/** Size of the largest payload that a ping may have, in bytes, because it is sent back. */
+const MAX_PING_PAYLOAD = 1_024;
 /** Clients take 1012 as "come back": the server restarts. */
 const SERVICE_RESTART = 1012;
 const RESTARTS = 'The server restarts. Come back.';
 /** And 1013 as "come back later". */
-const TRY_AGAIN_LATER = 1013;
-const PING_MS = 12_000;
+export const TRY_AGAIN_LATER = 1013;
 /** How long what a socket has asked may take before the socket is closed for good reason. */
 const LONGEST_ANSWER_MS = 500;
 /** How long a socket may take to answer that it is being closed. */
@@ -74,8 +115,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   close(spreadMs: number): Promise<void>;
 } {
   const sockets = new WebSocketServer({
-    ...{ noServer: true, handleProtocols },
-    ...{ maxPayload: MAX_PAYLOAD, perMessageDeflate: false },
+    ...{ noServer: true, handleProtocols, perMessageDeflate: false, maxPayload: options.maxMessageBytes },
+    ...{ maxFragments: MAX_PARTS, maxBufferedChunks: MAX_PARTS, closeTimeout: CLOSE_TIMEOUT_MS },
   });
 
   options.server.on('upgrade', (request, socket, head) => {
@@ -103,10 +144,17 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   /** What is being answered on each socket. */
   const answering = new WeakMap<WebSocket, Set<Promise<unknown>>>();
   async function answer(args: SocketOperation): Promise<Awaited<ReturnType<Run>>> {
-    const { execute, socket } = args.rootValue;
+    const { execute, connected } = args.rootValue;
+    const { socket, outlet } = connected;
     const under = answering.get(socket) ?? new Set<Promise<unknown>>();
     answering.set(socket, under);
-    const result = Promise.resolve(execute(args));
+    const result = connected.execute(async () => {
+      await writable(outlet);
+      const answered = await execute(args);
+      // It is made a text once the ones before it are written.
+      await writable(outlet);
+      return answered;
+    });
     under.add(result);
     return result.finally(() => under.delete(result));
   }
@@ -117,15 +165,33 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     socket.close(code, reason);
   }
 
-  const graphql = makeServer<Record<string, unknown>, { socket: WebSocket; request: IncomingMessage }>({
+  const graphql = makeServer<Record<string, unknown>, Connected>({
     execute: (args) => answer(args as SocketOperation),
     async subscribe(args) {
       const { rootValue } = args as SocketOperation;
-      const results = await rootValue.subscribe(args);
-      if (!rootValue.stream) return results;
-      // The library keeps its arguments for as long as the stream goes on, which needs nothing of them.
-      Object.assign(args, { contextValue: null, rootValue: null });
-      return writeStraight(rootValue.stream, rootValue, writing);
+      const { connected, id } = rootValue;
+      const forget = once(() => (connected.subscriptions -= 1));
+      try {
+        const results = await rootValue.subscribe(args);
+        if (!rootValue.stream) {
+          forget();
+          return results;
+        }
+        // The library keeps its arguments for as long as the stream goes on, which needs nothing of them.
+        Object.assign(args, { contextValue: null, rootValue: null });
+        return writeStraight(
+          rootValue.stream,
+          { ...connected, id },
+          { ...writing, onStart: (ended) => connected.intake?.exclude(ended), onEnd: forget },
+        );
+      } catch (error) {
+        forget();
+        throw error;
+      }
+    },
+    onPing({ extra: { socket } }, payload) {
+      if (payload && Buffer.byteLength(JSON.stringify(payload)) > MAX_PING_PAYLOAD)
+        socket.close(CloseCode.BadRequest, 'The payload of a ping has at most 1 KB.');
     },
     jsonMessageReviver: refuseServersMessages,
     async onConnect({ connectionParams, extra }) {
@@ -151,17 +217,31 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       try {
         const operation = await options.prepare(connectionParams?.['authorization'], extra.request, payload);
         if (!('document' in operation)) return operation;
-        const { socket, request } = extra;
-        Object.assign(operation.rootValue, { socket, connection: request.socket, id });
+        if (
+          getOperationAST(operation.document, operation.operationName)?.operation === OperationTypeNode.SUBSCRIPTION
+        ) {
+          if (extra.subscriptions >= options.maxSubscriptions) throw options.tooManySubscriptions();
+          extra.subscriptions += 1;
+        }
+        Object.assign(operation.rootValue, { connected: extra, id });
         return operation;
       } catch (error) {
         return [options.mask(error)];
       }
     },
-    onError: (_context, _id, _payload, errors) => errors.map((error) => options.mask(error).toJSON()),
+    async onError({ extra }, _id, _payload, errors) {
+      await writable(extra.outlet);
+      return errors.map((error) => options.mask(error).toJSON());
+    },
   });
 
   sockets.on('connection', (socket, request) => {
+    const connection = request.socket;
+    const outlet = createOutlet(connection);
+    const connected: Connected = {
+      ...{ socket, request, connection, outlet },
+      ...{ intake: null, execute: pLimit(MAX_EXECUTING), subscriptions: 0 },
+    };
     const closed = graphql.opened(
       {
         protocol: socket.protocol,
@@ -177,21 +257,27 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
           socket.close(code, reason);
         },
         onMessage(take) {
-          socket.on('message', (data) => {
-            take((data as Buffer).toString()).catch((error: unknown) => {
+          connected.intake = createIntake(connected, {
+            take: refuseUntilInit(socket, take),
+            charge: (points) => options.charge(request, points),
+            refuse(error) {
               socket.close(TRY_AGAIN_LATER, options.mask(error).message);
-            });
+            },
           });
         },
       },
-      { socket, request },
+      connected,
     );
-    keepAlive(socket);
+    keepAlive(socket, connection, () => socket.isPaused);
+    const leave = options.enter(request, () => {
+      socket.terminate();
+    });
     options.open.sockets += 1;
     // At a broken frame the socket is closed with the protocol's code.
     socket.on('error', () => undefined);
     socket.once('close', (code, reason) => {
       options.open.sockets -= 1;
+      leave();
       void closed(code, reason.toString());
     });
   });
@@ -215,33 +301,41 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   };
 }
 
-/**
- * Pings a socket, and cuts it off when nothing has come back by the next ping.
- *
- * A ping that the socket has not taken yet is followed by no other: of a client that reads nothing, and sends pongs unasked,
- * they would be kept for as long as it likes.
- */
-function keepAlive(socket: WebSocket): void {
-  let isAlive = true;
-  let isTaken = true;
-  const timer = setInterval(() => {
-    if (!isAlive) {
-      socket.terminate();
+/** Resolves when the socket has room for an answer, or has closed. */
+function writable(outlet: Outlet): Promise<void> {
+  return new Promise((resolve) => {
+    outlet.whenWritable(resolve);
+  });
+}
+
+/** Closes a socket whose first message is not `connection_init`; the library would answer a ping before it. */
+function refuseUntilInit(socket: WebSocket, take: (text: string) => Promise<void>): (text: string) => Promise<void> {
+  let isFirst = true;
+  return async (text) => {
+    if (isFirst && typeOf(text) !== 'connection_init') {
+      socket.close(CloseCode.Unauthorized, 'Send connection_init first.');
       return;
     }
-    isAlive = false;
-    if (!isTaken) return;
-    isTaken = false;
-    socket.ping('', false, () => {
-      isTaken = true;
-    });
-  }, PING_MS);
-  socket.on('pong', () => {
-    isAlive = true;
-  });
-  socket.once('close', () => {
-    clearInterval(timer);
-  });
+    isFirst = false;
+    return take(text);
+  };
+}
+
+/** The type of a message; `connection_init` for text that is no message, which the library refuses with 4400. */
+function typeOf(text: string): unknown {
+  try {
+    return (JSON.parse(text) as { type?: unknown } | null)?.type;
+  } catch {
+    return 'connection_init';
+  }
+}
+
+function once(run: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) run();
+    done = true;
+  };
 }
 
 /**

@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
+import type { Outlet } from './outlet.ts';
 import { done, type MaybePromise, type Pulled, type Source } from './pull.ts';
 
-/** From here on, in bytes, a socket has to be drained before it gets more. */
-const MOST_BUFFERED = 64 * 1024;
+/** Bytes of events that are written in one piece. */
+const MAX_PIECE = 64 * 1024;
 
 /** A text's bytes in UTF-8 as a string of as many characters: what Node hands to the system without another copy. */
 export function toBytes(text: string): string {
@@ -32,6 +33,7 @@ export function writeStraight(
     socket: WebSocket;
     /** What the socket writes to. */
     connection: Socket;
+    outlet: Outlet;
     /** The subscription's, among those of the socket. */
     id: string;
   },
@@ -42,9 +44,13 @@ export function writeStraight(
     onWritten?: ((result: object) => void) | undefined;
     /** The bytes of a result. */
     serialize: (result: object) => string;
+    /** Called when the stream is opened, with a promise that settles if it ends by itself. */
+    onStart: (ended: Promise<unknown>) => void;
+    /** Called when the subscription has ended, perhaps twice. */
+    onEnd: () => void;
   },
 ): AsyncIterableIterator<never> {
-  const { socket, connection, id } = to;
+  const { socket, connection, outlet, id } = to;
   const { open, onWritten, serialize } = options;
   const head = toBytes(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
   let over = false;
@@ -59,11 +65,17 @@ export function writeStraight(
       reject(error);
     };
   });
+  ended.then(options.onEnd, options.onEnd);
 
   /** Writes what comes next; a call into the system is the dearest part of it, and so all that is there goes out with one. */
   function goOn(first?: Pulled<object>): void {
     busy = true;
     let frames = '';
+    // Of the many subscriptions of a socket that is not read, none makes another text.
+    if (outlet.isFull()) {
+      waitForRoom(first);
+      return;
+    }
     try {
       for (let pulled: MaybePromise<Pulled<object>> = first ?? results.pull(); ; pulled = results.pull()) {
         if (pulled instanceof Promise) {
@@ -79,8 +91,9 @@ export function writeStraight(
           return;
         }
         frames += frameOf(pulled.value);
-        if (connection.writableLength + frames.length >= MOST_BUFFERED) {
-          writeAndWait(frames);
+        if (connection.writableLength + frames.length >= MAX_PIECE) {
+          write(frames);
+          waitForRoom();
           return;
         }
         if (results.hasMore?.() === false) break;
@@ -103,11 +116,11 @@ export function writeStraight(
     if (frames !== '') connection.write(frames, 'latin1');
   }
 
-  function writeAndWait(frames: string): void {
+  function waitForRoom(first?: Pulled<object>): void {
     open.waiting += 1;
-    connection.write(frames, 'latin1', () => {
+    outlet.whenWritable(() => {
       open.waiting -= 1;
-      goOn();
+      goOn(first);
     });
   }
 
@@ -117,12 +130,14 @@ export function writeStraight(
   const iterator: AsyncIterableIterator<never> = {
     [Symbol.asyncIterator]: () => iterator,
     next() {
+      options.onStart(ended);
       goOn();
       return ended;
     },
     return() {
       over = true;
       results.end();
+      options.onEnd();
       return Promise.resolve(done);
     },
   };

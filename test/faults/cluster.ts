@@ -175,6 +175,7 @@ async function createNode(
       AUTH_SECRET: 'a secret of the tests, which guards nothing',
       ...{ PORT: '0', HOST: '127.0.0.1', NODE_ENV: 'test', LOG_LEVEL: 'warn', RATE_LIMITS: 'off' },
       MAX_SOCKETS_PER_USER: '1000',
+      MAX_STREAMS_PER_USER: '100000',
     };
     const started = launch(process.execPath, [options.program], env);
     const output = collect(started);

@@ -7,6 +7,7 @@ import { onTestFinished } from 'vitest';
 
 export interface ServerProcess {
   url: string;
+  pid: number;
   /** What it has printed so far. */
   output: () => string;
   /** Sends a signal and waits until the process has ended; answers its exit code. */
@@ -84,6 +85,7 @@ export async function untilReady(child: ChildProcess): Promise<ServerProcess> {
   });
   return {
     url,
+    pid: child.pid ?? 0,
     output,
     async end(signal) {
       child.kill(signal);

@@ -68,6 +68,8 @@ export async function startTestServer(
     NODE_ENV: 'test',
     // One person of a test is many clients; the limit has a test of its own.
     MAX_SOCKETS_PER_USER: '1000',
+    MAX_STREAMS_PER_USER: '10000',
+    MAX_SIGNED_OUT_SOCKETS: '1000',
     RATE_LIMITS: 'off',
     ...(process.env['SHARED_EXECUTION'] ? { SHARED_EXECUTION: process.env['SHARED_EXECUTION'] } : {}),
     ...(options.redisUrl ? { REDIS_URL: options.redisUrl } : {}),

@@ -45,7 +45,11 @@ export async function startPlace(program: string, settings: Record<string, strin
   const node = launch(process.execPath, ['--expose-gc', '--import', GC_ON_SIGNAL, program], {
     ...{ PATH, DATABASE_URL: postgres.url, REDIS_URL: redisUrl },
     ...{ PORT: '0', HOST: '127.0.0.1', NODE_ENV: 'test', LOG_LEVEL: 'warn', RATE_LIMITS: 'off' },
-    ...{ AUTH_SECRET: 'a secret of the tests, which guards nothing', MAX_SOCKETS_PER_USER: '1000' },
+    ...{
+      AUTH_SECRET: 'a secret of the tests, which guards nothing',
+      MAX_SOCKETS_PER_USER: '1000',
+      MAX_STREAMS_PER_USER: '100000',
+    },
     ...settings,
   });
   const output = collect(node);

@@ -1,0 +1,167 @@
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { connect, handshake, type Person, signUp } from './support/client.ts';
+import { openDeaf, openRaw, textFrame } from './support/rawSocket.ts';
+import { startTestServer } from './support/server.ts';
+import { send, world } from './support/world.ts';
+
+const ADDED = 'subscription { messageAdded { message { body } } }';
+const LIMITED = [{ extensions: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) } }];
+const SIGN_IN = `mutation { signIn(input: { usernameOrEmail: "ann", password: "correct horse" }) { accessToken } }`;
+
+/** A subscription over SSE; resolves when its answer has begun. */
+function openSse({ url, accessToken }: Person): Promise<Response> {
+  const hangUp = new AbortController();
+  onTestFinished(() => {
+    hangUp.abort();
+  });
+  const headers = { 'content-type': 'application/json', accept: 'text/event-stream' };
+  return fetch(`${url}/graphql`, {
+    method: 'POST',
+    headers: { ...headers, authorization: `Bearer ${accessToken}` },
+    body: JSON.stringify({ query: ADDED }),
+    signal: hangUp.signal,
+  });
+}
+
+test('a socket has so many subscriptions; one more fails alone, and its place is free after another ends', async () => {
+  const { url } = await startTestServer({ env: { MAX_SUBSCRIPTIONS_PER_SOCKET: '3' } });
+  const { ann } = await world({ url });
+  const device = ann.connect();
+  const streams = [1, 2, 3].map(() => device.subscribe(ADDED));
+  await streams[0]?.taken();
+  expect(await device.subscribe(ADDED).ended).toMatchObject(LIMITED);
+  expect(await device.ask('{ viewer { id } }')).not.toHaveProperty('errors');
+  streams[0]?.stop();
+  await streams[0]?.ended;
+  const late = device.subscribe(ADDED);
+  await late.taken();
+  expect(late.received).toEqual([]);
+});
+
+test('a user has so many subscriptions over WebSocket and SSE together', async () => {
+  const server = await startTestServer({ env: { MAX_STREAMS_PER_USER: '3' } });
+  const { ann, ben } = await world(server);
+  const [first] = [ann.connect(), ann.connect()].map((device) => device.subscribe(ADDED));
+  await first?.taken();
+  const sse = await openSse(ann);
+  await expect.poll(() => server.node.open.streams).toBe(3);
+  expect(await ann.connect().subscribe(ADDED).ended).toMatchObject(LIMITED);
+  expect(await (await openSse(ann)).text()).toContain('RATE_LIMITED');
+  await ben.connect().subscribe(ADDED).taken();
+  await sse.body?.cancel();
+  await expect.poll(() => server.node.open.sse).toBe(0);
+  await openSse(ann);
+  await expect.poll(() => server.node.open.sse).toBe(1);
+  expect((await ann.connect().subscribe(ADDED).ended) as object).toMatchObject(LIMITED);
+});
+
+test('a network has so many signed-out sockets, half-open ones included; signed-in users are not refused', async () => {
+  const server = await startTestServer({ env: { MAX_SIGNED_OUT_SOCKETS: '2' } });
+  const ann = await signUp(server.url, 'ann');
+  const first = connect(server.url);
+  expect(await first.ask('{ viewer { id } }')).toEqual({ data: { viewer: null } });
+  const { connection } = await openRaw(server.url);
+  expect(await connect(server.url).closed).toBe(1013);
+  expect(await ann.connect().ask('{ viewer { id } }')).not.toHaveProperty('errors');
+  connection.destroy();
+  await expect.poll(() => server.node.open.sockets).toBe(2);
+  expect(await connect(server.url).ask('{ viewer { id } }')).toEqual({ data: { viewer: null } });
+  // Half-open sockets take one another's places.
+  const raw = await Promise.all(Array.from({ length: 30 }, () => openRaw(server.url)));
+  await expect.poll(() => raw.filter((socket) => !socket.connection.closed).length).toBe(20);
+  expect(await ann.connect().ask('{ viewer { id } }')).not.toHaveProperty('errors');
+});
+
+test('a signed-out socket signs in within its time, and is closed with 4401 after it', async () => {
+  const { url } = await startTestServer({ env: { SIGNED_OUT_SECONDS: '3' } });
+  await signUp(url, 'ann');
+  const socket = connect(url);
+  const { data } = await socket.ask(SIGN_IN);
+  const signedIn = connect(url, data.signIn.accessToken);
+  expect(await socket.closed).toBe(4401);
+  expect(await signedIn.ask('{ viewer { user { username } } }')).toEqual({
+    data: { viewer: { user: { username: 'ann' } } },
+  });
+});
+
+test('a socket that never sends connection_init is closed, and one that sends something else at once', async () => {
+  const { url } = await startTestServer();
+  const { connection, write } = await openRaw(url);
+  connection.resume();
+  await once(connection, 'close');
+  const early = await openRaw(url);
+  await early.write(textFrame({ type: 'ping' }));
+  let goodbye = Buffer.alloc(0);
+  early.connection.on('data', (data: Buffer) => (goodbye = Buffer.concat([goodbye, data])));
+  await expect.poll(() => goodbye.length).toBeGreaterThan(4);
+  expect([goodbye[0], goodbye.readUInt16BE(2)]).toEqual([0x88, 4401]);
+  expect(await write(Buffer.alloc(0))).toBe(false);
+});
+
+test('a message may have MAX_MESSAGE_KB, and 10,000 emoji in escapes fit', async () => {
+  const { url } = await startTestServer();
+  const { ann, room } = await world({ url });
+  const body = '😀'.repeat(10_000);
+  const variables = { input: { chatroomId: room, body } };
+  const query = 'mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { body } } }';
+  const text = JSON.stringify({ id: '1', type: 'subscribe', payload: { query, variables } });
+  const escaped = text.replace(/[\ud800-\udfff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16)}`);
+  expect(escaped.length).toBeGreaterThan(120_000);
+  const messages = (await ann.connect().ask(query, variables)).data.sendMessage.message.body as string;
+  expect(messages).toBe(body);
+});
+
+test('a client is charged for its messages, whatever they are', async () => {
+  const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '620', RATE_PER_USER: '10' } });
+  const ann = await signUp(url, 'ann');
+  for (const token of [ann.accessToken, undefined]) {
+    const { connection, write } = await openDeaf(url, token);
+    let goodbye = Buffer.alloc(0);
+    connection.on('data', (data: Buffer) => (goodbye = Buffer.concat([goodbye, data])));
+    connection.resume();
+    await write(Buffer.concat(Array.from({ length: 8_000 }, () => textFrame({ type: 'pong' }))));
+    await expect.poll(() => goodbye.length, { timeout: 10_000 }).toBeGreaterThan(4);
+    expect(goodbye.readUInt16BE(2)).toBe(1013);
+  }
+});
+
+test('a client that reads 1 KB each 50 ms receives all of an answer', { timeout: 120_000 }, async () => {
+  const { url } = await startTestServer();
+  const { ann, room } = await world({ url });
+  for (let i = 0; i < 60; i += 1) await send(ann, room, `${i} ${'x'.repeat(9_000)}`);
+  const { connection, write } = await openDeaf(url, ann.accessToken);
+  const query = `{ chatroom(id: "${room}") { messages(first: 100) { nodes { body } } } }`;
+  await write(textFrame({ id: '1', type: 'subscribe', payload: { query } }));
+  const chunks: Buffer[] = [];
+  await new Promise<void>((resolve, reject) => {
+    const timer = setInterval(() => {
+      const chunk = connection.read(1_024) as Buffer | null;
+      if (chunk) chunks.push(chunk);
+      if (connection.destroyed) reject(new Error('closed'));
+      if (chunks.at(-1)?.includes('"complete"')) resolve();
+    }, 50);
+    onTestFinished(() => {
+      clearInterval(timer);
+    });
+  });
+  expect(Buffer.concat(chunks).toString('latin1')).toContain(`59 ${'x'.repeat(9_000)}`);
+});
+
+test('requests sent ahead wait for the answers before them, and too many of them cut the connection', async () => {
+  const { url } = await startTestServer();
+  expect(await handshake(url)).toBe(101);
+  const { port } = new URL(url);
+  const ask = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const honest = createConnection(Number(port), '127.0.0.1');
+  honest.write(ask('/health/live') + ask('/health/ready') + ask('/health/live'));
+  let text = '';
+  honest.on('data', (data) => (text += String(data)));
+  await expect.poll(() => text.match(/^(alive|ready)$/gm)).toEqual(['alive', 'ready', 'alive']);
+  honest.destroy();
+  const hasty = createConnection(Number(port), '127.0.0.1');
+  hasty.on('error', () => undefined);
+  hasty.write(ask('/').repeat(1_000));
+  await once(hasty.resume(), 'close');
+});
