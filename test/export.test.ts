@@ -371,7 +371,9 @@ describe('a user', () => {
       new Set([room, talk].map((id) => keyOf('Chatroom', id))),
     );
     expect(exported.reactions.map(({ emoji }) => emoji).sort()).toEqual(['👍', '🎉'].sort());
-    expect(exported.messages.map(({ body, clientMessageId }) => [body, clientMessageId])).toEqual([
+    // By room and number in the file; here by time.
+    const said = exported.messages.toSorted((one, other) => one.createdAt.localeCompare(other.createdAt));
+    expect(said.map(({ body, clientMessageId }) => [body, clientMessageId])).toEqual([
       ['Who comes on Friday?', 'a 1'],
       ['secret of ann', 'a 2'],
       ['later words of ann', null],
