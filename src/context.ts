@@ -40,7 +40,8 @@ export interface ServerNode {
   /** How much anybody may do, and how fast passwords may be tried. */
   rates: Rates;
   attempts: Attempts;
-  mailer: Mailer;
+  /** Null on a node that can neither send nor print mails. */
+  mailer: Mailer | null;
   push: Pushing;
   /** Null where no OpenID provider is configured. */
   openId: OpenIdProvider | null;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Logger } from 'pino';
 import { administer } from './admin/admin.ts';
+import { printableLines } from './admin/printable.ts';
 import { createPasswords } from './auth/passwords.ts';
 import { type Config, ConfigError, parseConfig } from './config.ts';
 import { openDataDir } from './dataDir.ts';
@@ -213,13 +214,14 @@ async function keptSecret(dataDir: string): Promise<string> {
 }
 
 function say(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${printableLines(text)}\n`);
 }
 
 /** Prints why the process ends, and ends it. */
 function fail(error: unknown): never {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  process.stderr.write(`${process.env['LOG_LEVEL'] === 'debug' ? stack : message || String(stack)}\n`);
+  const shown = process.env['LOG_LEVEL'] === 'debug' ? stack : message || stack;
+  process.stderr.write(`${printableLines(String(shown))}\n`);
   process.exit(1);
 }
 

@@ -13,7 +13,7 @@ import { type Database, openDatabase, type StatementListener } from './database/
 import { explainDatabaseFailure } from './database/failures.ts';
 import { createFailureLog } from './failureLog.ts';
 import { createUuid } from './ids.ts';
-import { startJobs } from './jobs.ts';
+import { pruneMails, startJobs } from './jobs.ts';
 import { createAttempts } from './limits/attempts.ts';
 import { readSeen } from './events/loading.ts';
 import { createRates } from './limits/rates.ts';
@@ -35,7 +35,7 @@ import { createSharing } from './realtime/sharing.ts';
 import { startSweep } from './realtime/sweep.ts';
 import { createTails } from './realtime/tails.ts';
 import { finishDeletion } from './users/deletion.ts';
-import { sendMail } from './users/passwords.ts';
+import { sendMail } from './users/mailTokens.ts';
 import type { Tracing } from './tracing.ts';
 import type { Logger } from 'pino';
 
@@ -100,7 +100,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     log,
     onRun: metrics.ran,
     tasks: {
-      send_mail: (job) => sendMail({ database, mailer, publicUrl }, job),
+      ...(mailer ? { send_mail: (job) => sendMail({ database, mailer, publicUrl }, job) } : {}),
       clear_chatroom: (job) => clearChatroom({ database }, job),
       delete_account: (job) => finishDeletion({ database, sweep, tails, bus }, job),
       end_sessions: () => endExpiredSessions(database),
@@ -133,7 +133,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       sweep.stop();
       await presence.close();
       await stopJobs();
-      mailer.close();
+      mailer?.close();
       redis?.close();
       await database.close();
     },
@@ -144,6 +144,7 @@ async function prune(database: Database, days: number): Promise<void> {
   await pruneLog(database, days);
   await pruneSessions(database);
   await fillSkeletons(database);
+  await pruneMails(database);
 }
 
 function createPushing(config: Config): Pushing {

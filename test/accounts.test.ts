@@ -35,22 +35,14 @@ describe('signing up', () => {
     expect(again.data.signIn.viewer.user.username).toBe(first.normalize('NFKC'));
   });
 
-  test('a name or an address that twenty people want at once goes to one', async () => {
+  test('a username that twenty people want at once goes to one', async () => {
     const { url } = await startTestServer();
     const tries = Array.from({ length: 20 }, (_, i) =>
-      request(url, SIGN_UP, {
-        input: { username: i % 2 ? 'ann' : `ann${i}`, email: 'a@example.org', password: PASSWORD },
-      }),
+      request(url, SIGN_UP, { input: { username: i % 2 ? 'ann' : 'ANN', password: PASSWORD } }),
     );
     const results = await Promise.all(tries);
     expect(results.filter(({ errors }) => !errors)).toHaveLength(1);
-    expect(new Set(results.flatMap((result) => codes(result) ?? []))).toEqual(
-      new Set(
-        results
-          .flatMap((result) => codes(result) ?? [])
-          .filter((code) => ['USERNAME_TAKEN', 'EMAIL_TAKEN'].includes(code)),
-      ),
-    );
+    expect(new Set(results.flatMap((result) => codes(result) ?? []))).toEqual(new Set(['USERNAME_TAKEN']));
   });
 
   test.each([

@@ -323,7 +323,7 @@ describe('a user', () => {
     const { database } = server.node;
     for (const person of [ann, ben])
       await person.ask(PROFILE, {
-        input: { email: `${person.username}@example.org`, bio: `I am ${person.username}.` },
+        input: { email: `${person.username}@example.org`, currentPassword: PASSWORD, bio: `I am ${person.username}.` },
       });
     await ben.ask(PROFILE, { input: { friendPolicy: 'APPROVAL' } });
     await ann.ask(FRIEND, { id: cem.id });
@@ -447,7 +447,7 @@ describe('a user', () => {
     const { server, ann } = await livelyUser();
     const there = await startTestServer();
     const other = await signUp(there.url, 'ANN');
-    await other.ask(PROFILE, { input: { email: 'ann@example.org' } });
+    await other.ask(PROFILE, { input: { email: 'ann@example.org', currentPassword: PASSWORD } });
     const file = join(await makeFolder(), 'ann.json');
     await exportUser(working(server), 'ann', file);
     expect(await importPath(working(there), file, [])).toMatchObject({ users: 1 });

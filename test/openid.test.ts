@@ -1,21 +1,9 @@
-import { createServer } from 'node:http';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import {
-  type CryptoKey,
-  exportJWK,
-  exportSPKI,
-  generateKeyPair,
-  type JWK,
-  type JWTHeaderParameters,
-  type JWTPayload,
-  SignJWT,
-  UnsecuredJWT,
-} from 'jose';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { exportSPKI, SignJWT, UnsecuredJWT } from 'jose';
+import { describe, expect, test } from 'vitest';
 import { ConfigError, parseConfig } from '../src/config.ts';
 import { sql } from '../src/database/database.ts';
 import { connect, type GraphQLResult, PASSWORD, request, signUp } from './support/client.ts';
+import { AUDIENCE, claims, generateKey, type Provider, startProvider, startWithProvider } from './support/openid.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 
 const SIGN_IN_WITH = `mutation ($input: SignInWithIdTokenInput!) {
@@ -29,75 +17,7 @@ const CHANGE_PASSWORD = `mutation ($input: ChangePasswordInput!) { changePasswor
 const DELETE_ACCOUNT = `mutation ($input: DeleteAccountInput!) { deleteAccount(input: $input) { ok } }`;
 const ME = `{ viewer { user { id username } } }`;
 
-const AUDIENCE = 'parley of the tests';
-
 const codes = ({ errors }: GraphQLResult) => errors?.map((error) => error.extensions.code);
-
-interface Key {
-  kid: string;
-  privateKey: CryptoKey;
-  publicKey: CryptoKey;
-  jwk: JWK;
-}
-
-interface Provider {
-  issuer: string;
-  key: Key;
-  /** What it publishes. */
-  published: JWK[];
-  /** With what it answers when it is asked for its keys. */
-  status: number;
-  /** An ID token, valid but for what is said of it. */
-  token(claims?: JWTPayload, header?: Partial<JWTHeaderParameters>, key?: Key): Promise<string>;
-}
-
-async function generateKey(kid: string, alg = 'RS256'): Promise<Key> {
-  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
-  return { kid, privateKey, publicKey, jwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } };
-}
-
-/** An OpenID provider of this test alone. */
-async function startProvider(): Promise<Provider> {
-  const key = await generateKey('first');
-  const server = createServer((incoming, response) => {
-    const json = (status: number, body: object) =>
-      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-    if (incoming.url === '/.well-known/openid-configuration')
-      json(200, { issuer: provider.issuer, jwks_uri: `${provider.issuer}/keys` });
-    else if (incoming.url === '/keys') json(provider.status, { keys: provider.published });
-    else json(404, {});
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(async () => {
-    server.close();
-    server.closeAllConnections();
-    await once(server, 'close');
-  });
-  const provider: Provider = {
-    issuer: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    key,
-    published: [key.jwk],
-    status: 200,
-    token: (said = {}, header = {}, { kid, privateKey } = key) =>
-      new SignJWT(claims(provider, said)).setProtectedHeader({ alg: 'RS256', kid, ...header }).sign(privateKey),
-  };
-  return provider;
-}
-
-/** What an ID token says of ann, and when. */
-function claims({ issuer }: { issuer: string }, said: JWTPayload = {}): JWTPayload {
-  const now = Math.floor(Date.now() / 1000);
-  const usual = { iss: issuer, aud: AUDIENCE, sub: 'subject 1', iat: now, exp: now + 300, preferred_username: 'ann' };
-  return { ...usual, ...said };
-}
-
-/** A node, and the provider whose tokens it takes. */
-async function startWithProvider(): Promise<{ server: TestServer; url: string; provider: Provider }> {
-  const provider = await startProvider();
-  const server = await startTestServer({ env: { OIDC_ISSUER: provider.issuer, OIDC_AUDIENCE: AUDIENCE } });
-  return { server, url: server.url, provider };
-}
 
 const signInWith = (url: string, idToken: string, more: object = {}) =>
   request(url, SIGN_IN_WITH, { input: { idToken, ...more } });
@@ -227,13 +147,14 @@ describe('the address of a new account', () => {
     expect(await signedIn(url, idToken)).toMatchObject({ email: null, emailVerified: false });
   });
 
-  test('is none where another account has it, and the account is another', async () => {
+  test('is none where another account has verified it, and the account is another', async () => {
     const { server, url, provider } = await startWithProvider();
     const { data } = await request(url, SIGN_UP, {
       input: { username: 'ann', password: PASSWORD, email: 'ANN@example.org' },
     });
     const headers = { authorization: `Bearer ${data.signUp.accessToken}` };
     const ann = (await request(url, ME, {}, headers)).data.viewer.user;
+    await server.node.database.query(sql`UPDATE users SET email_verified_at = now()`);
     const other = await signedIn(url, await provider.token({ email: 'ann@example.org', email_verified: true }));
     expect(other).toMatchObject({ email: null, emailVerified: false, user: { username: 'ann2' } });
     expect(other.user.id).not.toBe(ann.id);
@@ -244,11 +165,11 @@ describe('the address of a new account', () => {
     const { server, url, provider } = await startWithProvider();
     const { database } = server.node;
     const idToken = await provider.token({ email: 'ann@example.org', email_verified: true });
-    // Somebody signs up by the address, and has not committed yet when the identity comes with it.
+    // Somebody verifies the address, and has not committed yet when the identity comes with it.
     const signingIn = await database.transaction(async (query) => {
       await query(sql`
-        INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key)
-          VALUES ('ben', 'ben', 'ben', 'ben', 'ann@example.org', 'ann@example.org')`);
+        INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, email_verified_at)
+          VALUES ('ben', 'ben', 'ben', 'ben', 'ann@example.org', 'ann@example.org', now())`);
       const answer = signInWith(url, idToken, { username: 'Ann' });
       const waiting = sql`
         SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
@@ -270,6 +191,14 @@ describe('what is no token of the provider for this server', () => {
     ['a token of another issuer', (provider) => provider.token({ iss: 'https://accounts.example.org' })],
     ['a token of the issuer with a slash more', (provider) => provider.token({ iss: `${provider.issuer}/` })],
     ['a token for another audience', (provider) => provider.token({ aud: 'another' })],
+    [
+      'a token for several audiences that another requested',
+      (p) => p.token({ aud: ['another', AUDIENCE], azp: 'another' }),
+    ],
+    ['a token for several audiences that nobody requested', (p) => p.token({ aud: ['another', AUDIENCE] })],
+    ['a logout token', (p) => p.token({ events: {} }, { typ: 'logout+jwt' })],
+    ['an access token of the provider', (p) => p.token({}, { typ: 'at+jwt' })],
+    ['a token of a type with a prefix', (p) => p.token({}, { typ: 'application/at+jwt' })],
     ['a token for no audience', (provider) => provider.token({ aud: undefined })],
     ['a token that has run out', (provider) => provider.token({ iat: now() - HOUR, exp: now() - 1 })],
     ['a token that never runs out', (provider) => provider.token({ exp: undefined })],

@@ -235,6 +235,23 @@ describe('Who is pushed', () => {
     await expect.poll(() => fcmTokens(fcm)).toEqual(['ben', 'eve']);
   });
 
+  test('is signed in: no push goes to a session whose refresh token has expired', async () => {
+    const fcm = await startFcm();
+    const server = await startTestServer({ env: fcm.env });
+    const { ann, ben, eve, room } = await world(server);
+    const other = await group(ann, eve);
+    await register(ben, 'ben');
+    await register(eve, 'eve');
+    await server.node.database.query(sql`
+      UPDATE refresh_tokens t SET expires_at = now() FROM sessions s
+        WHERE s.id = t.session_id AND s.user_id = ${keyOf('User', ben.id)}::uuid`);
+    await send(ann, room, 'Not for the phone');
+    await send(ann, other, 'For the phone');
+    await expect.poll(() => fcmTokens(fcm)).toEqual(['eve']);
+    await settled(server);
+    expect(fcmTokens(fcm)).toEqual(['eve']);
+  });
+
   test('is every other member with each of their devices, but not the sender and not a stranger', async () => {
     const fcm = await startFcm();
     const service = await startPushService();

@@ -1008,7 +1008,9 @@ describe('accounts', () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
     await ann.ask(FRIEND, { id: ben.id });
-    await ann.ask('mutation { updateProfile(input: { email: "ann@example.org" }) { viewer { id } } }');
+    await ann.ask(
+      `mutation { updateProfile(input: { email: "ann@example.org", currentPassword: "${PASSWORD}" }) { viewer { id } } }`,
+    );
     const { viewer } = await ann.ask('{ viewer { id email sessions { nodes { id } } } }');
     expect(viewer.email).toBe('ann@example.org');
     const ids = [viewer.id, viewer.sessions.nodes[0].id];

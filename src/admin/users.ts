@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto';
+import { isActive } from '../auth/expiry.ts';
 import { createPasswords } from '../auth/passwords.ts';
 import { endSessions } from '../auth/sessions.ts';
 import { type Database, sql } from '../database/database.ts';
+import type { Session } from '../database/generated/client.ts';
 import { encodeId, keyOf } from '../ids.ts';
 import { closeAccount } from '../users/deletion.ts';
 import { foldName } from '../text/names.ts';
 import { makeAccount } from '../users/users.ts';
 import type { Command } from './admin.ts';
+import { printable } from './printable.ts';
 
 /** What is done to accounts. Nodes hear of sessions that end within a second, from the database. */
 export const userCommands: Record<string, Command> = {
@@ -70,15 +73,14 @@ export const userCommands: Record<string, Command> = {
     async run({ open }, [username = '']) {
       const database = await open();
       const { id } = await findUser(database, username);
-      const sessions = await database.prisma.session.findMany({
-        where: { userId: id, endedAt: null },
-        orderBy: { createdAt: 'desc' },
-      });
+      const sessions = await database.query<Session>(sql`
+        SELECT id, created_at AS "createdAt", last_seen_at AS "lastSeenAt", ip_address AS "ipAddress", user_agent AS "userAgent"
+          FROM sessions s WHERE user_id = ${id}::uuid AND ${isActive(sql`s`)} ORDER BY created_at DESC`);
       const lines = sessions.map((session) =>
         [
           encodeId('Session', session.id),
           ...[session.createdAt.toISOString(), session.lastSeenAt.toISOString()],
-          ...[session.ipAddress ?? '-', session.userAgent ?? '-'],
+          ...[session.ipAddress ?? '-', printable(session.userAgent ?? '-')],
         ].join('  '),
       );
       return lines.join('\n') || 'There are none.';

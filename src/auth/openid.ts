@@ -7,6 +7,8 @@ import { isStorable } from '../text/text.ts';
 export interface OpenIdClaims {
   issuer: string;
   subject: string;
+  /** When the token was issued, in seconds since 1970. */
+  issuedAt: number;
   /** An address that the provider has verified. */
   email: string | null;
   /** What they may like to be called, the likeliest first. */
@@ -26,6 +28,7 @@ const TIMEOUT_MS = 5_000;
 const discovery = z.object({ issuer: z.string(), jwks_uri: z.url() });
 const claims = z.object({
   iss: z.string(),
+  iat: z.number(),
   sub: z.string().min(1).max(255).refine(isStorable),
   email: z.string().optional(),
   email_verified: z.union([z.boolean(), z.literal('true')]).optional(),
@@ -60,14 +63,18 @@ export function createOpenIdProvider({ issuer, audience }: { issuer: string; aud
           algorithms: ALGORITHMS,
           requiredClaims: ['sub', 'exp', 'iat'],
         });
-        // An access token is made for other ears (RFC 9068), though the same keys have signed it.
-        if (protectedHeader.typ?.toLowerCase().endsWith('at+jwt'))
-          throw new errors.JWTInvalid('It is an access token.');
+        // The same keys sign access tokens (RFC 9068) and logout tokens, which say so in `typ` (RFC 8725, section 3.11).
+        if (protectedHeader.typ !== undefined && protectedHeader.typ.toUpperCase() !== 'JWT')
+          throw new errors.JWTInvalid('The token is not an ID token.');
+        // A token for several audiences was requested by one of them (OpenID Connect Core 1.0, section 3.1.3.7).
+        if (Array.isArray(payload.aud) && payload.aud.length > 1 && payload['azp'] !== audience)
+          throw new errors.JWTInvalid('The token was issued to another client.');
         const said = claims.parse(payload);
         const names = [said.preferred_username, said.nickname, said.email?.split('@')[0], said.name];
         return {
           issuer,
           subject: said.sub,
+          issuedAt: said.iat,
           email: said.email_verified && said.email ? said.email : null,
           names: names.filter((name) => name !== undefined),
         };

@@ -5,13 +5,8 @@ import { signIn } from '../users/signIn.ts';
 import { signUp } from '../users/users.ts';
 import { deleteAccount } from '../users/deletion.ts';
 import { signInWithIdToken } from '../users/identities.ts';
-import {
-  changePassword,
-  requestEmailVerification,
-  requestPasswordReset,
-  resetPassword,
-  verifyEmail,
-} from '../users/passwords.ts';
+import { requestEmailVerification, verifyEmail } from '../users/emails.ts';
+import { changePassword, requestPasswordReset, resetPassword } from '../users/passwords.ts';
 import { refreshSession } from './refreshing.ts';
 import { revokeSession, type SignedIn, signOut } from './sessions.ts';
 
@@ -51,7 +46,9 @@ const SignUpInput = builder.inputType('SignUpInput', {
         '3 to 32 letters of one script, digits, or any of _ . -; unique regardless of letter case, and among names that look alike.',
     }),
     password: t.string({ required: true, description: '8 to 128 characters.' }),
-    email: t.string({ description: 'An address to sign in by, unique over all accounts.' }),
+    email: t.string({
+      description: 'An address to sign in by. It is unverified until the token of the mail sent to it is used.',
+    }),
     nickname: t.string({
       description: '1 to 64 characters in one line, at least one of them visible; without it, the username.',
     }),
@@ -207,7 +204,8 @@ builder.mutationFields((t) => ({
   verifyEmail: t.field({
     type: OkPayload,
     nullable: true,
-    description: 'Proves an address by the token of the mail, signed in or not. Fails with `BAD_USER_INPUT`.',
+    description:
+      'Proves an address by the token of the mail, signed in or not. Ask the user first whether the account that the mail names is theirs. The token that a replaced address is sent restores that address within 7 days: all sessions of the account end, and a link to set a new password is mailed. Fails with `BAD_USER_INPUT`, or `EMAIL_TAKEN` if another account has verified the address.',
     args: { input: t.arg({ type: VerifyEmailInput, required: true, description: 'The token.' }) },
     resolve: (_, { input }, context) => done(verifyEmail(context, input.token)),
   }),
@@ -222,7 +220,7 @@ builder.mutationFields((t) => ({
     type: OkPayload,
     nullable: true,
     description:
-      'Sets a new password by the token of the mail. All sessions of the account end. Fails with `BAD_USER_INPUT`.',
+      'Sets a new password by the token of the mail, which also verifies the address. All sessions of the account end. If the address was not verified before, its OpenID identities and push devices are removed. Fails with `BAD_USER_INPUT`, or `EMAIL_TAKEN` if another account has verified the address.',
     args: { input: t.arg({ type: ResetPasswordInput, required: true, description: 'Token and password.' }) },
     resolve: (_, { input }, context) => done(resetPassword(context, input.token, input.newPassword)),
   }),

@@ -152,7 +152,7 @@ const messagesOf = (userId: string, last: { chatroomId: string; number: number }
 const userHead = (id: string): Sql => sql`
   SELECT 'user' AS parley, 1 AS version,
     json_build_object('id', u.id, 'username', u.username, 'nickname', u.nickname, 'bio', u.bio, 'email', u.email,
-      'emailVerified', u.email_verified_at IS NOT NULL, 'friendPolicy', u.friend_policy, 'isBot', u.is_bot,
+      'emailVerified', u.email_verified_at IS NOT NULL, 'pendingEmail', u.pending_email, 'friendPolicy', u.friend_policy, 'isBot', u.is_bot,
       'createdAt', ${at(sql`u.created_at`)}, 'updatedAt', ${at(sql`u.updated_at`)},
       'lastSeenAt', ${at(sql`u.last_seen_at`)}) AS user,
     (SELECT coalesce(json_agg(json_build_object('id', o.id, 'username', o.username, 'nickname', o.nickname)

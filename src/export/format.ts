@@ -60,6 +60,8 @@ export const exportedUser = z.object({
     bio: z.string().nullable(),
     email: z.string().nullable(),
     emailVerified: z.boolean(),
+    /** The address that replaces `email` once it is verified. Absent in exports of 0.1.0. */
+    pendingEmail: z.string().nullable().optional(),
     friendPolicy: z.enum(['OPEN', 'APPROVAL']),
     isBot: z.boolean(),
     createdAt: moment,

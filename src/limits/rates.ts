@@ -85,7 +85,10 @@ export const STEP_COSTS = {
 const CREDENTIALS_FACTOR = 10;
 
 /** Mutations that present a credential. They are charged by `chargeCredential`. */
-const CREDENTIAL_MUTATIONS = new Set(['signIn', 'signInWithIdToken', 'refreshSession', 'verifyEmail', 'resetPassword']);
+const CREDENTIAL_MUTATIONS = new Set([
+  ...['signIn', 'signInWithIdToken', 'refreshSession'],
+  ...['verifyEmail', 'resetPassword'],
+]);
 
 /**
  * Charges the base cost of one root field of a mutation, before its input is looked at.

@@ -38,7 +38,9 @@ export async function deleteAccount(context: Context, password: string | null): 
  */
 export async function closeAccount(query: Database['query'], userId: string, delaySeconds = 60): Promise<void> {
   await query(sql`
-    UPDATE users SET password_hash = NULL, email = NULL, email_key = NULL, bio = NULL WHERE id = ${userId}::uuid`);
+    UPDATE users SET password_hash = NULL, email = NULL, email_key = NULL, pending_email = NULL, pending_email_key = NULL,
+        bio = NULL
+      WHERE id = ${userId}::uuid`);
   await query(sql`DELETE FROM identities WHERE user_id = ${userId}::uuid`);
   await query(sql`DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid`);
   await endSessions(query, sql`user_id = ${userId}::uuid`);

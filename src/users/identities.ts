@@ -66,7 +66,8 @@ async function insertAccount(
   const email = claims.email !== null && isEmail(claims.email) ? claims.email : null;
   const key = email && emailKey(email);
   const [made] = await query<Account>(sql`
-    WITH address AS (SELECT ${key}::text AS key WHERE NOT EXISTS (SELECT FROM users WHERE email_key = ${key}))
+    WITH address AS (SELECT ${key}::text AS key WHERE NOT EXISTS (
+      SELECT FROM users WHERE email_key = ${key} AND email_verified_at IS NOT NULL))
     INSERT INTO users (username, username_key, username_skeleton, nickname, nickname_key, email, email_key, email_verified_at)
       SELECT ${username}, ${foldName(username)}, ${skeletonOf(username)}, ${username}, ${foldName(username)},
              CASE WHEN address.key IS NOT NULL THEN ${email}::text END, address.key,

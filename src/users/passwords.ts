@@ -1,19 +1,15 @@
 import { checkPassword } from '../auth/passwords.ts';
 import { endSessions } from '../auth/sessions.ts';
-import { createToken, hashToken } from '../auth/tokens.ts';
-import { type Context, requireViewer, type ServerNode } from '../context.ts';
+import { type Context, requireViewer } from '../context.ts';
 import { type Database, sql } from '../database/database.ts';
-import type { MailPurpose } from '../database/generated/enums.ts';
-import { badInput, ChatError } from '../errors.ts';
+import { ChatError } from '../errors.ts';
 import { createUuid } from '../ids.ts';
-import { type Jobs, queueMail } from '../jobs.ts';
+import { queueMail } from '../jobs.ts';
 import { networkOf } from '../limits/address.ts';
 import { STEP_COSTS } from '../limits/rates.ts';
 import { emailKey } from '../text/email.ts';
-import { requireUser } from './users.ts';
-
-/** How long what was mailed can be used. */
-const MAIL_TOKEN_HOURS: Record<MailPurpose, number> = { VERIFY_EMAIL: 48, RESET_PASSWORD: 1 };
+import { isOwner, refuseTaken } from './emails.ts';
+import { dropTokens, requireToken, usedToken, useToken } from './mailTokens.ts';
 
 /**
  * Gives the viewer another password. Their other sessions end, with their sockets and streams.
@@ -33,7 +29,8 @@ export async function changePassword(context: Context, current: string | null, p
         WHERE id = ${userId}::uuid AND password_hash IS NOT DISTINCT FROM ${passwordHash} RETURNING id`);
     if (changed.length === 0) throw wrongPassword();
     await endSessions(query, sql`user_id = ${userId}::uuid AND id <> ${sessionId}::uuid`);
-    await query(sql`DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid AND purpose = 'RESET_PASSWORD'`);
+    await dropTokens(query, userId, ['RESET_PASSWORD']);
+    await queueMail(query, { userId, purpose: 'PASSWORD_CHANGED' });
   });
   context.sweep.announce();
 }
@@ -59,37 +56,7 @@ export async function requirePassword(context: Context, password: string | null)
 }
 
 function wrongPassword(): ChatError {
-  return new ChatError('INVALID_CREDENTIALS', 'The current password is another.');
-}
-
-/**
- * Mails the viewer a token that proves their address.
- *
- * @throws ChatError `BAD_USER_INPUT` where they have none, `CONFLICT` where it is verified already
- */
-export async function requestEmailVerification(context: Context): Promise<void> {
-  const { userId } = requireViewer(context);
-  const { emailKey, emailVerifiedAt } = await requireUser(context, userId);
-  if (emailKey === null) throw badInput('input.email', 'There is no address to verify. Set one with updateProfile.');
-  if (emailVerifiedAt) throw new ChatError('CONFLICT', 'The address is verified already.');
-  await context.rates.charge(context, STEP_COSTS.mailVerification);
-  await context.attempts.mail('VERIFY_EMAIL', emailKey);
-  await queueMail(context.database.query, { userId, purpose: 'VERIFY_EMAIL' });
-}
-
-/**
- * Marks the address as verified to which the token was sent.
- *
- * @throws ChatError `BAD_USER_INPUT` for a token that is used, too old, or of another address than the user has now
- */
-export async function verifyEmail(context: Context, token: string): Promise<void> {
-  await context.database.transaction(async (query) => {
-    const { userId, emailKey } = await useToken(query, token, 'VERIFY_EMAIL');
-    const verified = await query(sql`
-      UPDATE users SET email_verified_at = now()
-        WHERE id = ${userId}::uuid AND email_key = ${emailKey} RETURNING id`);
-    if (verified.length === 0) throw usedToken();
-  });
+  return new ChatError('INVALID_CREDENTIALS', 'The current password is wrong.');
 }
 
 /** Mails a token by which a new password can be set. Whether anyone has the address is told to nobody but its reader. */
@@ -100,31 +67,43 @@ export async function requestPasswordReset(context: Context, email: string): Pro
   await context.rates.charge(context, STEP_COSTS.mailPasswordReset);
   // Before the lookup, so that an unknown address is counted alike.
   await context.attempts.mail('RESET_PASSWORD', key);
-  const user = await context.database.prisma.user.findUnique({ where: { emailKey: key }, select: { id: true } });
+  const [user] = await context.database.query<{ id: string }>(
+    sql`SELECT id FROM users u WHERE ${isOwner(sql`u`, key)}`,
+  );
   // A job for nobody mails nothing. Without it, the time of the answer would tell who has an account.
   await queueMail(context.database.query, { userId: user?.id ?? createUuid(), purpose: 'RESET_PASSWORD' });
 }
 
 /**
- * Sets a new password by the token of a mail, which also proves the address. All sessions of the account end.
+ * Sets a new password by the token of a mail, which also proves the address. All sessions of the account end, and a change of
+ * the address that is not verified yet is dropped. If the address was not verified before, identities and devices go too.
  *
- * @throws ChatError `BAD_USER_INPUT`, also for a token that is used or too old
+ * @throws ChatError `BAD_USER_INPUT`, also for a token that was used or has expired; `EMAIL_TAKEN` if another account has
+ *   verified the address
  */
 export async function resetPassword(context: Context, token: string, password: string): Promise<void> {
   checkPassword(password, 'input.newPassword');
   // A token of 256 bits cannot be guessed, and each of the few mailed ones is good for one hash.
   await requireToken(context.database, token, 'RESET_PASSWORD');
   const passwordHash = await context.passwords.hash(password);
-  const userId = await context.database.transaction(async (query) => {
-    const { userId: id, emailKey } = await useToken(query, token, 'RESET_PASSWORD');
-    const changed = await query(sql`
-      UPDATE users SET password_hash = ${passwordHash}, email_verified_at = coalesce(email_verified_at, now())
-        WHERE id = ${id}::uuid AND email_key = ${emailKey} RETURNING id`);
-    if (changed.length === 0) throw usedToken();
-    await endSessions(query, sql`user_id = ${id}::uuid`);
-    await query(sql`DELETE FROM mail_tokens WHERE user_id = ${id}::uuid AND purpose = 'RESET_PASSWORD'`);
-    return id;
-  });
+  const userId = await context.database
+    .transaction(async (query) => {
+      const { userId: id, emailKey: key } = await useToken(query, token, ['RESET_PASSWORD']);
+      const [before] = await query<{ isVerified: boolean }>(sql`
+        SELECT email_verified_at IS NOT NULL AS "isVerified" FROM users
+          WHERE id = ${id}::uuid AND email_key = ${key} FOR NO KEY UPDATE`);
+      if (!before) throw usedToken();
+      await query(sql`
+        UPDATE users SET password_hash = ${passwordHash}, email_verified_at = coalesce(email_verified_at, now()),
+            pending_email = NULL, pending_email_key = NULL
+          WHERE id = ${id}::uuid`);
+      if (!before.isVerified) await expelStrangers(query, id);
+      await endSessions(query, sql`user_id = ${id}::uuid`);
+      await dropTokens(query, id, ['RESET_PASSWORD', 'VERIFY_EMAIL']);
+      await queueMail(query, { userId: id, purpose: 'PASSWORD_CHANGED' });
+      return id;
+    })
+    .catch(refuseTaken);
   context.sweep.announce();
   await welcome(context, userId);
 }
@@ -136,67 +115,12 @@ async function welcome(context: Context, userId: string): Promise<void> {
   if (context.cookies?.mayKeep) context.cookies.keepDevice(await context.deviceTokens.sign(userId));
 }
 
-/** @throws ChatError `BAD_USER_INPUT` for a token that is used or too old */
-async function requireToken({ query }: Database, token: string, purpose: MailPurpose): Promise<void> {
-  const found = await query(sql`
-    SELECT FROM mail_tokens
-      WHERE hash = ${hashToken(token.trim())} AND purpose = ${purpose}::"MailPurpose" AND expires_at > now()`);
-  if (found.length === 0) throw usedToken();
-}
-
-async function useToken(
-  query: Database['query'],
-  token: string,
-  purpose: MailPurpose,
-): Promise<{ userId: string; emailKey: string }> {
-  const [found] = await query<{ userId: string; emailKey: string }>(sql`
-    DELETE FROM mail_tokens
-      WHERE hash = ${hashToken(token.trim())} AND purpose = ${purpose}::"MailPurpose" AND expires_at > now()
-      RETURNING user_id AS "userId", email_key AS "emailKey"`);
-  if (!found) throw usedToken();
-  return found;
-}
-
-function usedToken(): ChatError {
-  return badInput('input.token', 'This token was used, or is too old. Ask for another mail.');
-}
-
 /**
- * The job that mails a new token. The token is made here, so that it stands nowhere but in the mail; a mail that is sent
- * again has another.
+ * Removes every other way into an account whose address was not verified: whoever made it may have prepared it for the owner
+ * of the address, who now takes it over.
  */
-export async function sendMail(
-  { database, mailer, publicUrl }: Pick<ServerNode, 'database' | 'mailer' | 'publicUrl'>,
-  { userId, purpose }: Jobs['send_mail'],
-): Promise<void> {
-  const user = await database.prisma.user.findUnique({ where: { id: userId } });
-  if (!user?.email || !user.emailKey) return;
-  const { token, hash } = createToken();
-  const expiresAt = new Date(Date.now() + MAIL_TOKEN_HOURS[purpose] * 3_600_000);
-  await database.query(sql`
-    INSERT INTO mail_tokens (hash, user_id, purpose, email_key, expires_at)
-      VALUES (${hash}, ${userId}::uuid, ${purpose}::"MailPurpose", ${user.emailKey}, ${expiresAt})`);
-  await mailer.send({ to: user.email, ...wordMail(purpose, user.nickname, token, publicUrl) });
-}
-
-function wordMail(purpose: MailPurpose, nickname: string, token: string, publicUrl: string) {
-  const hours = MAIL_TOKEN_HOURS[purpose];
-  const { subject, param, what } = {
-    VERIFY_EMAIL: { subject: 'Confirm your e-mail address', param: 'verifyEmail', what: 'confirm this address' },
-    RESET_PASSWORD: { subject: 'Set a new password', param: 'resetPassword', what: 'set a new password' },
-  }[purpose];
-  return {
-    subject,
-    text: [
-      `Hello ${nickname},`,
-      '',
-      `to ${what}, open this page within ${hours === 1 ? 'an hour' : `${hours} hours`}:`,
-      '',
-      `${publicUrl}/?${param}=${token}`,
-      '',
-      `or enter this code: ${token}`,
-      '',
-      'If you did not ask for it, do nothing: without it nothing changes.',
-    ].join('\n'),
-  };
+async function expelStrangers(query: Database['query'], userId: string): Promise<void> {
+  await query(sql`DELETE FROM identities WHERE user_id = ${userId}::uuid`);
+  await query(sql`DELETE FROM push_devices WHERE user_id = ${userId}::uuid`);
+  await dropTokens(query, userId, ['UNDO_EMAIL_CHANGE']);
 }

@@ -72,12 +72,19 @@ builder.node(Viewer, {
     }),
     email: t.string({
       nullable: true,
-      description: 'The address given on signing up.',
-      resolve: async (viewer, _args, context) => (await requireUser(context, viewer.userId)).email,
+      description:
+        'The address that was set last. Until it is verified, a verified address that it replaces stays in use for signing in and password resets.',
+      resolve: async (viewer, _args, context) => {
+        const { email, pendingEmail } = await requireUser(context, viewer.userId);
+        return pendingEmail ?? email;
+      },
     }),
     emailVerified: t.boolean({
       description: 'Whether the address has been shown to be the viewer’s.',
-      resolve: async (viewer, _args, context) => (await requireUser(context, viewer.userId)).emailVerifiedAt !== null,
+      resolve: async (viewer, _args, context) => {
+        const { emailVerifiedAt, pendingEmail } = await requireUser(context, viewer.userId);
+        return emailVerifiedAt !== null && pendingEmail === null;
+      },
     }),
     friendPolicy: t.field({
       type: FriendPolicy,
@@ -144,7 +151,15 @@ const UpdateProfileInput = builder.inputType('UpdateProfileInput', {
       description: '1 to 64 characters in one line, at least one of them visible; null for the username.',
     }),
     bio: t.string({ description: 'At most 500 characters. Line breaks are allowed, direction overrides are not.' }),
-    email: t.string({ description: 'An address to sign in by, unique over all accounts; another one is unverified.' }),
+    email: t.string({
+      description:
+        'An address to sign in by. A new one is unverified until the token of the mail sent to it is used; changing or clearing it takes `currentPassword` or `idToken`. At most 5 changes an hour.',
+    }),
+    currentPassword: t.string({ description: 'The current password, to change the e-mail address.' }),
+    idToken: t.string({
+      description:
+        'Instead of the password, to change the e-mail address: an ID token of the configured OpenID provider, at most 5 minutes old.',
+    }),
     friendPolicy: t.field({ type: FriendPolicy, description: 'What it takes to become a friend; null for OPEN.' }),
   }),
 });
@@ -160,7 +175,8 @@ builder.mutationField('updateProfile', (t) =>
   t.field({
     type: ViewerPayload,
     nullable: true,
-    description: 'Changes the viewer’s profile. Fails with `BAD_USER_INPUT` or `EMAIL_TAKEN`.',
+    description:
+      'Changes the viewer’s profile. A verified address that is replaced is sent a link that undoes the change. Fails with `BAD_USER_INPUT`, or `INVALID_CREDENTIALS` for a wrong password.',
     args: { input: t.arg({ type: UpdateProfileInput, required: true, description: 'What to change.' }) },
     resolve: async (_, { input }, context) => {
       await updateProfile(context, input);

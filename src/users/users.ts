@@ -20,6 +20,7 @@ import { checkEmail, emailKey } from '../text/email.ts';
 import { checkBio, checkNameSearch, checkNickname, checkUsername, foldName, nameKey } from '../text/names.ts';
 import { skeletonOf } from '../text/skeleton.ts';
 import { isStorable } from '../text/text.ts';
+import { isVerified, prepareEmailChange } from './emails.ts';
 
 export interface SignUp {
   username: string;
@@ -60,15 +61,16 @@ export async function makeAccount(
   const email = input.email == null ? null : checkEmail(input.email, 'input.email');
   checkPassword(input.password, 'input.password');
 
-  await limits?.beforeHash();
-  const passwordHash = await passwords.hash(input.password);
-  const usernameKey = foldName(username);
   const key = email && emailKey(email);
+  await limits?.beforeHash();
+  if (key !== null && (await isVerified(database, key)))
+    throw new ChatError('EMAIL_TAKEN', 'An account has this e-mail address. Sign in to it, or use another.');
+  const passwordHash = await passwords.hash(input.password);
   const user = await database.transaction(async (query) => {
     // ON CONFLICT finds what a twin committed meanwhile. Which of the keys was taken is asked afterwards.
     const [made] = await query<Account>(sql`
       INSERT INTO users (username, username_key, username_skeleton, nickname, nickname_key, email, email_key, password_hash)
-        VALUES (${username}, ${usernameKey}, ${skeletonOf(username)}, ${nickname}, ${foldName(nickname)}, ${email}, ${key}, ${passwordHash})
+        VALUES (${username}, ${foldName(username)}, ${skeletonOf(username)}, ${nickname}, ${foldName(nickname)}, ${email}, ${key}, ${passwordHash})
         ON CONFLICT DO NOTHING RETURNING id, password_hash AS "passwordHash"`);
     if (made && key !== null) {
       await limits?.beforeMail(key);
@@ -77,9 +79,10 @@ export async function makeAccount(
     return made;
   });
   if (user) return user;
-  const taken = await findTakenUsername(database.query, username);
-  if (taken) throw taken;
-  throw new ChatError('EMAIL_TAKEN', 'An account has this e-mail address. Sign in to it, or use another.');
+  throw (
+    (await findTakenUsername(database.query, username)) ??
+    new ChatError('USERNAME_TAKEN', 'Someone has this username. Choose another.')
+  );
 }
 
 /** Returns the error for a username that another user has, or one that looks like it; undefined if it is free. */
@@ -164,13 +167,16 @@ export interface ProfileChange {
   nickname?: string | null | undefined;
   bio?: string | null | undefined;
   email?: string | null | undefined;
+  /** Proves that the viewer changes the address, not somebody with their access token. */
+  currentPassword?: string | null | undefined;
+  idToken?: string | null | undefined;
   friendPolicy?: FriendPolicy | null | undefined;
 }
 
 /**
  * Changes the viewer's profile: an absent field stays, null clears it. Another address is unverified, and sent a mail.
  *
- * @throws ChatError `BAD_USER_INPUT`, `EMAIL_TAKEN`
+ * @throws ChatError `BAD_USER_INPUT`, and `INVALID_CREDENTIALS` for a wrong proof that the viewer changes the address
  */
 export async function updateProfile(context: Context, change: ProfileChange): Promise<void> {
   const { userId } = requireViewer(context);
@@ -183,37 +189,17 @@ export async function updateProfile(context: Context, change: ProfileChange): Pr
     set.push(sql`nickname = ${nickname}, nickname_key = ${foldName(nickname)}`);
   }
   if (change.bio !== undefined) set.push(sql`bio = ${change.bio === null ? null : checkBio(change.bio, 'input.bio')}`);
-  if (change.email !== undefined) {
-    const email = change.email === null ? null : checkEmail(change.email, 'input.email');
-    const key = email && emailKey(email);
-    if (key !== null) {
-      // Before the address is looked up: EMAIL_TAKEN tells who has an account.
-      await context.rates.charge(context, STEP_COSTS.mailVerification);
-      await context.attempts.changeAddress(context);
-    }
-    set.push(sql`
-      email = ${email}, email_key = ${key}, email_verified_at = CASE WHEN email_key = ${key} THEN email_verified_at END`);
-  }
+  const { email } = change;
+  const storeEmail = email === undefined ? null : await prepareEmailChange(context, { ...change, email });
   if (change.friendPolicy !== undefined) {
     set.push(sql`friend_policy = ${change.friendPolicy ?? 'OPEN'}::"FriendPolicy"`);
   }
-  if (set.length === 0) return;
-  await context.database
-    .transaction(async (query) => {
-      const [user] = await query<{ unproved: string | null }>(sql`
-        UPDATE users SET ${join(set)}, updated_at = now() WHERE id = ${userId}::uuid
-          RETURNING CASE WHEN email_verified_at IS NULL THEN email_key END AS unproved`);
-      if (change.email != null && user?.unproved != null) {
-        // Only now is the address known to be free. Nobody can use up the mails of another user's address.
-        await context.attempts.mail('VERIFY_EMAIL', user.unproved);
-        await queueMail(query, { userId, purpose: 'VERIFY_EMAIL' });
-      }
-    })
-    .catch((error: unknown) => {
-      // Of what changes here, only the address is unique.
-      if ((error as { code?: string }).code !== '23505') throw error;
-      throw new ChatError('EMAIL_TAKEN', 'An account has this e-mail address. Use another.');
-    });
+  if (set.length === 0 && storeEmail === null) return;
+  set.push(sql`updated_at = now()`);
+  await context.database.transaction(async (query) => {
+    await query(sql`UPDATE users SET ${join(set)} WHERE id = ${userId}::uuid`);
+    await storeEmail?.(query);
+  });
 }
 
 /** The viewer's sessions, newest first, those that have ended too. */

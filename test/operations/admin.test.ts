@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { administer } from '../../src/admin/admin.ts';
 import { parseConfig } from '../../src/config.ts';
+import { sql } from '../../src/database/database.ts';
 import { createProgress } from '../../src/progress.ts';
 import { connect, PASSWORD, request, signUp } from '../support/client.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
@@ -136,6 +137,20 @@ test('sessions are listed, and ended one by one or all at once', async () => {
   expect(await socket.closed).toBe(4401);
   expect((await admin('list-sessions', 'ann')).text).toBe('There are none.');
   await expect(admin('end-session', 'nonsense')).rejects.toThrow('There is no such session.');
+});
+
+test('list-sessions escapes control characters and leaves out expired sessions', async () => {
+  const server = await startTestServer();
+  const admin = adminOf(server.databaseUrl);
+  await world(server);
+  const { database } = server.node;
+  const agent = 'CSI\u009b2J NEL\u0085 ESC\u001b[31m DEL\u007f RLO\u202e PS\u2029 end';
+  await database.query(sql`UPDATE sessions SET user_agent = ${agent}`);
+  const { text } = await admin('list-sessions', 'ann');
+  expect(text).toContain(String.raw`CSI\u{009b}2J NEL\u{0085} ESC\u{001b}[31m DEL\u{007f} RLO\u{202e} PS\u{2029} end`);
+  expect(text).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
+  await database.query(sql`UPDATE refresh_tokens SET expires_at = now()`);
+  expect((await admin('list-sessions', 'ann')).text).toBe('There are none.');
 });
 
 test('a message is deleted, whosever it is, and its room is told', async () => {

@@ -185,6 +185,7 @@ const LEFT_OUT: Record<string, string> = {
   username_key: 'the name, made comparable',
   nickname_key: 'the same',
   email_key: 'the same',
+  pending_email_key: 'the same',
   password_hash: 'opens the account to whoever can guess it',
   token: 'of a device: worth something to its service alone, and it opens nothing to her',
   token_hash: 'the same',

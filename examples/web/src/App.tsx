@@ -33,7 +33,8 @@ export function App() {
   };
   return (
     <>
-      {link.verifyEmail && <VerifyEmail token={link.verifyEmail} />}
+      {link.verifyEmail && <VerifyEmail token={link.verifyEmail} kind="confirm" />}
+      {link.restoreEmail && <VerifyEmail token={link.restoreEmail} kind="restore" />}
       {resetToken ? (
         <ResetPassword token={resetToken} onDone={() => setResetToken(null)} />
       ) : session === 'asking' ? (
@@ -53,9 +54,13 @@ export function App() {
   );
 }
 
-function takeLink(): { verifyEmail: string | null; resetPassword: string | null } {
+function takeLink(): Record<'verifyEmail' | 'restoreEmail' | 'resetPassword', string | null> {
   const params = new URLSearchParams(location.search);
-  const found = { verifyEmail: params.get('verifyEmail'), resetPassword: params.get('resetPassword') };
+  const found = {
+    verifyEmail: params.get('verifyEmail'),
+    restoreEmail: params.get('restoreEmail'),
+    resetPassword: params.get('resetPassword'),
+  };
   if (location.search) history.replaceState(null, '', location.pathname + location.hash);
   return found;
 }

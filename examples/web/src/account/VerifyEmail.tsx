@@ -1,24 +1,45 @@
-import { useEffect, useState } from 'react';
+import { useState } from 'react';
 import { VerifyEmailDocument } from '../../generated/graphql.ts';
-import { wordError } from '../errors.ts';
+import { Problem } from '../parts/Problem.tsx';
+import { useAction } from '../parts/useAction.ts';
 import { ask } from '../session.ts';
 
-/** Uses the link of a mail that proves an address, signed in or not. */
-export function VerifyEmail({ token }: { token: string }) {
-  const [answer, setAnswer] = useState<string | null>('Confirming your e-mail address…');
-  useEffect(() => {
-    ask(VerifyEmailDocument, { token }).then(
-      () => setAnswer('Your e-mail address is confirmed.'),
-      (error: unknown) => setAnswer(wordError(error)),
-    );
-  }, [token]);
-  if (answer === null) return null;
+const WORDS = {
+  confirm: {
+    // Anybody may have given their account this address: opening the link alone must not confirm it for them.
+    question: 'Confirm your e-mail address? Only do so if the account that the mail names is yours.',
+    yes: 'Confirm it',
+    done: 'Your e-mail address is confirmed.',
+  },
+  restore: {
+    question:
+      'Restore your former e-mail address, end all sessions of your account, and get a mail to set a new password?',
+    yes: 'Restore it',
+    done: 'Your address is restored. A mail with a link to set a new password is on its way to it.',
+  },
+};
+
+/** Asks before it uses the link of a mail that confirms an address, or restores a former one, signed in or not. */
+export function VerifyEmail({ token, kind }: { token: string; kind: keyof typeof WORDS }) {
+  const [state, setState] = useState<'asking' | 'done' | 'closed'>('asking');
+  const { run, busy, problem } = useAction(async () => {
+    await ask(VerifyEmailDocument, { token });
+    setState('done');
+  });
+  if (state === 'closed') return null;
+  const words = WORDS[kind];
   return (
-    <p className="notice" role="status">
-      {answer}
-      <button type="button" className="link" onClick={() => setAnswer(null)}>
-        Dismiss
+    <div className="notice" role="status">
+      {state === 'done' ? words.done : words.question}
+      <Problem text={problem} />
+      {state === 'asking' && (
+        <button type="button" className="primary" disabled={busy} onClick={() => void run()}>
+          {words.yes}
+        </button>
+      )}
+      <button type="button" className="link" onClick={() => setState('closed')}>
+        {state === 'done' ? 'Dismiss' : 'Not now'}
       </button>
-    </p>
+    </div>
   );
 }

@@ -27,16 +27,18 @@ export function ProfileDialog({ viewer, onClose }: { viewer: Viewer; onClose: ()
 
 function Profile({ viewer, onDone }: { viewer: Viewer; onDone: () => void }) {
   const apollo = useApolloClient();
+  const [email, setEmail] = useState(viewer.email ?? '');
+  const isNewEmail = email.trim() !== (viewer.email ?? '');
   const save = useAction(async (form: FormData) => {
-    const email = optionalTextOf(form, 'email');
     await apollo.mutate({
       mutation: UpdateProfileDocument,
       variables: {
         input: {
           nickname: textOf(form, 'nickname'),
           bio: optionalTextOf(form, 'bio'),
-          // The same address again would have to be proven again.
-          ...(email === (viewer.email ?? null) ? {} : { email }),
+          ...(isNewEmail
+            ? { email: optionalTextOf(form, 'email'), currentPassword: textOf(form, 'currentPassword') || null }
+            : {}),
           friendPolicy: form.get('approval') ? 'APPROVAL' : 'OPEN',
         },
       },
@@ -57,9 +59,18 @@ function Profile({ viewer, onDone }: { viewer: Viewer; onDone: () => void }) {
         label="E-mail address"
         name="email"
         type="email"
-        defaultValue={viewer.email ?? ''}
+        value={email}
+        onChange={(event) => setEmail(event.currentTarget.value)}
         hint={viewer.email && !viewer.emailVerified ? 'Not confirmed yet: open the link in the mail.' : undefined}
       />
+      {isNewEmail && (
+        <Field
+          label="Current password, to change the address"
+          name="currentPassword"
+          type="password"
+          autoComplete="current-password"
+        />
+      )}
       <label className="check">
         <input type="checkbox" name="approval" defaultChecked={viewer.friendPolicy === 'APPROVAL'} /> Ask me before
         someone becomes my friend

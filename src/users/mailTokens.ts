@@ -1,0 +1,169 @@
+import { createToken, hashToken } from '../auth/tokens.ts';
+import type { ServerNode } from '../context.ts';
+import { type Database, sql } from '../database/database.ts';
+import type { MailPurpose } from '../database/generated/enums.ts';
+import { badInput, type ChatError } from '../errors.ts';
+import type { Jobs } from '../jobs.ts';
+import type { Mailer } from '../mail/mailer.ts';
+
+/** How long a mailed token is valid, in hours. */
+const MAIL_TOKEN_HOURS: Record<MailPurpose, number> = {
+  VERIFY_EMAIL: 48,
+  RESET_PASSWORD: 1,
+  UNDO_EMAIL_CHANGE: 7 * 24,
+};
+
+/** The row of a mailed token. */
+export interface MailToken {
+  userId: string;
+  purpose: MailPurpose;
+  /** The address that it was sent to. */
+  emailKey: string;
+  /** The same address in its own spelling, if the token restores it. */
+  email: string | null;
+  expiresAt: Date;
+}
+
+/** @throws ChatError `BAD_USER_INPUT` for a token that was used or has expired */
+export async function requireToken({ query }: Database, token: string, purpose: MailPurpose): Promise<void> {
+  const found = await query(sql`
+    SELECT FROM mail_tokens
+      WHERE hash = ${hashToken(token.trim())} AND purpose = ${purpose}::"MailPurpose" AND expires_at > now()`);
+  if (found.length === 0) throw usedToken();
+}
+
+/**
+ * Deletes a token and returns its row, so that of several concurrent uses one succeeds.
+ *
+ * @throws ChatError `BAD_USER_INPUT` for a token that was used or has expired
+ */
+export async function useToken(
+  query: Database['query'],
+  token: string,
+  purposes: readonly MailPurpose[],
+): Promise<MailToken> {
+  const [found] = await query<MailToken>(sql`
+    DELETE FROM mail_tokens
+      WHERE hash = ${hashToken(token.trim())} AND purpose = ANY (${[...purposes]}::"MailPurpose"[]) AND expires_at > now()
+      RETURNING user_id AS "userId", purpose, email_key AS "emailKey", email, expires_at AS "expiresAt"`);
+  if (!found) throw usedToken();
+  return found;
+}
+
+export function usedToken(): ChatError {
+  return badInput('input.token', 'This token was used, or has expired. Ask for another mail.');
+}
+
+/** Deletes the tokens of a user that no longer fit: their address or password has changed. */
+export async function dropTokens(
+  query: Database['query'],
+  userId: string,
+  purposes: readonly MailPurpose[],
+): Promise<void> {
+  await query(sql`
+    DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid AND purpose = ANY (${[...purposes]}::"MailPurpose"[])`);
+}
+
+interface Recipient {
+  username: string;
+  email: string | null;
+  emailKey: string | null;
+  isVerified: boolean;
+  pendingEmail: string | null;
+  pendingEmailKey: string | null;
+}
+
+/**
+ * The job that sends a mail about an account. Its token is made here, so that it exists in the mail only; a mail that is sent
+ * again has another token.
+ */
+export async function sendMail(
+  { database, mailer, publicUrl }: Pick<ServerNode, 'database' | 'publicUrl'> & { mailer: Mailer },
+  job: Jobs['send_mail'],
+): Promise<void> {
+  const [user] = await database.query<Recipient>(sql`
+    SELECT username, email, email_key AS "emailKey", email_verified_at IS NOT NULL AS "isVerified",
+           pending_email AS "pendingEmail", pending_email_key AS "pendingEmailKey"
+      FROM users WHERE id = ${job.userId}::uuid`);
+  const to = user && addressOf(user, job);
+  if (!to) return;
+  if (job.purpose === 'PASSWORD_CHANGED') {
+    await mailer.send({ to: to.email, ...wordNotice(user.username, publicUrl) });
+    return;
+  }
+  const { token, hash } = createToken();
+  const expiresAt = new Date(Date.now() + MAIL_TOKEN_HOURS[job.purpose] * 3_600_000);
+  await database.query(sql`
+    INSERT INTO mail_tokens (hash, user_id, purpose, email_key, email, expires_at)
+      VALUES (${hash}, ${job.userId}::uuid, ${job.purpose}::"MailPurpose", ${to.key},
+              ${job.purpose === 'UNDO_EMAIL_CHANGE' ? to.email : null}, ${expiresAt})`);
+  await mailer.send({ to: to.email, ...wordMail(job.purpose, user.username, token, publicUrl) });
+}
+
+/** Which address a mail goes to; null if the mail has no reason any more. */
+function addressOf(user: Recipient, { purpose, former }: Jobs['send_mail']): { email: string; key: string } | null {
+  const address = (email: string | null, key: string | null) =>
+    email === null || key === null ? null : { email, key };
+  switch (purpose) {
+    case 'VERIFY_EMAIL':
+      if (user.pendingEmail !== null) return address(user.pendingEmail, user.pendingEmailKey);
+      return user.isVerified ? null : address(user.email, user.emailKey);
+    case 'RESET_PASSWORD':
+      return address(user.email, user.emailKey);
+    case 'UNDO_EMAIL_CHANGE':
+      return former ?? null;
+    case 'PASSWORD_CHANGED':
+      return user.isVerified ? address(user.email, user.emailKey) : null;
+  }
+}
+
+/**
+ * The words of a mail with a token. Anybody may have typed the address, so the only word of a stranger in the mail is the
+ * username, whose characters are limited.
+ */
+function wordMail(purpose: MailPurpose, username: string, token: string, publicUrl: string) {
+  const { subject, param, lines, otherwise } = {
+    VERIFY_EMAIL: {
+      subject: 'Confirm your e-mail address',
+      param: 'verifyEmail',
+      lines: [
+        `the account "${username}" was given this e-mail address. If the account is yours, open this page`,
+        'within 48 hours to confirm the address:',
+      ],
+      otherwise: 'If the account is not yours, do not open the page: it would give the account your address.',
+    },
+    RESET_PASSWORD: {
+      subject: 'Set a new password',
+      param: 'resetPassword',
+      lines: [`to set a new password for the account "${username}", open this page within an hour:`],
+      otherwise: 'If you did not ask for it, do nothing: the password stays as it is.',
+    },
+    UNDO_EMAIL_CHANGE: {
+      subject: 'Your e-mail address was changed',
+      param: 'restoreEmail',
+      lines: [
+        `the account "${username}" had this e-mail address, and was given another. If you did not change it, open`,
+        'this page within 7 days. It restores this address, ends all sessions, and mails you a link to set a new password:',
+      ],
+      otherwise: 'If you changed the address yourself, do nothing.',
+    },
+  }[purpose];
+  return {
+    subject,
+    text: [
+      ...[`Hello ${username},`, '', ...lines, ''],
+      ...[`${publicUrl}/?${param}=${token}`, '', `or enter this code: ${token}`, '', otherwise],
+    ].join('\n'),
+  };
+}
+
+function wordNotice(username: string, publicUrl: string) {
+  return {
+    subject: 'Your password was changed',
+    text: [
+      ...[`Hello ${username},`, '', `the password of the account "${username}" was changed.`, ''],
+      'If you did not change it, set a new one with this e-mail address:',
+      ...['', `${publicUrl}/`],
+    ].join('\n'),
+  };
+}

@@ -1,0 +1,84 @@
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import {
+  type CryptoKey,
+  exportJWK,
+  generateKeyPair,
+  type JWK,
+  type JWTHeaderParameters,
+  type JWTPayload,
+  SignJWT,
+} from 'jose';
+import { onTestFinished } from 'vitest';
+import { startTestServer, type TestServer } from './server.ts';
+
+export const AUDIENCE = 'parley of the tests';
+
+export interface Key {
+  kid: string;
+  privateKey: CryptoKey;
+  publicKey: CryptoKey;
+  jwk: JWK;
+}
+
+export interface Provider {
+  issuer: string;
+  key: Key;
+  /** What it publishes. */
+  published: JWK[];
+  /** With what it answers when it is asked for its keys. */
+  status: number;
+  /** An ID token, valid but for what is said of it. */
+  token(claims?: JWTPayload, header?: Partial<JWTHeaderParameters>, key?: Key): Promise<string>;
+}
+
+export async function generateKey(kid: string, alg = 'RS256'): Promise<Key> {
+  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
+  return { kid, privateKey, publicKey, jwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } };
+}
+
+/** An OpenID provider of this test alone. */
+export async function startProvider(): Promise<Provider> {
+  const key = await generateKey('first');
+  const server = createServer((incoming, response) => {
+    const json = (status: number, body: object) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    if (incoming.url === '/.well-known/openid-configuration')
+      json(200, { issuer: provider.issuer, jwks_uri: `${provider.issuer}/keys` });
+    else if (incoming.url === '/keys') json(provider.status, { keys: provider.published });
+    else json(404, {});
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(async () => {
+    server.close();
+    server.closeAllConnections();
+    await once(server, 'close');
+  });
+  const provider: Provider = {
+    issuer: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    key,
+    published: [key.jwk],
+    status: 200,
+    token: (said = {}, header = {}, { kid, privateKey } = key) =>
+      new SignJWT(claims(provider, said)).setProtectedHeader({ alg: 'RS256', kid, ...header }).sign(privateKey),
+  };
+  return provider;
+}
+
+/** What an ID token says of ann, and when. */
+export function claims({ issuer }: { issuer: string }, said: JWTPayload = {}): JWTPayload {
+  const now = Math.floor(Date.now() / 1000);
+  const usual = { iss: issuer, aud: AUDIENCE, sub: 'subject 1', iat: now, exp: now + 300, preferred_username: 'ann' };
+  return { ...usual, ...said };
+}
+
+/** A node, and the provider whose tokens it takes. */
+export async function startWithProvider(
+  more: Record<string, string> = {},
+): Promise<{ server: TestServer; url: string; provider: Provider }> {
+  const provider = await startProvider();
+  const server = await startTestServer({ env: { OIDC_ISSUER: provider.issuer, OIDC_AUDIENCE: AUDIENCE, ...more } });
+  return { server, url: server.url, provider };
+}
