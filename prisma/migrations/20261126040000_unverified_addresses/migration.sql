@@ -7,8 +7,3 @@ CREATE INDEX users_email_key_idx ON users (email_key);
 -- The address that replaces a verified one once it is verified itself. Until then the verified one stays in use.
 ALTER TABLE users ADD COLUMN pending_email text;
 ALTER TABLE users ADD COLUMN pending_email_key text COLLATE "C";
-
--- Undoes a change of the e-mail address: mailed to the former verified address, which is restored by it.
-ALTER TYPE "MailPurpose" ADD VALUE 'UNDO_EMAIL_CHANGE';
--- The address that the token was sent to, in its own spelling. Only tokens that restore it have one.
-ALTER TABLE mail_tokens ADD COLUMN email text;
