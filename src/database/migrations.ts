@@ -11,6 +11,9 @@ const FOLDER = fileURLToPath(new URL('../../prisma/migrations', import.meta.url)
 /** Held while migrations are applied, so that nodes that start together wait for one another. */
 const MIGRATION_LOCK = 72_707_369;
 const LOCK_WAIT = '60s';
+/** How often a migration is tried that deadlocks with the nodes that are serving; PostgreSQL ends either side of a deadlock. */
+const MAX_ATTEMPTS = 5;
+const DEADLOCK = '40P01';
 const LEAST_VERSION = 140_000;
 
 /**
@@ -55,7 +58,7 @@ async function applyMissing(client: pg.Client, folder: string): Promise<string[]
       `The migration ${altered} has changed since it was applied. Restore its file, and put the change into a new one.`,
     );
   }
-  for (const { name, text, checksum } of pending) await applyOne(client, name, text, checksum);
+  for (const { name, text, checksum } of pending) await applyOne(client, name, text, checksum, MAX_ATTEMPTS);
   return pending.map(({ name }) => name);
 }
 
@@ -109,7 +112,13 @@ async function compare(client: pg.Client, folder: string) {
   };
 }
 
-async function applyOne(client: pg.Client, name: string, text: string, checksum: string): Promise<void> {
+async function applyOne(
+  client: pg.Client,
+  name: string,
+  text: string,
+  checksum: string,
+  attemptsLeft: number,
+): Promise<void> {
   try {
     await client.query('BEGIN');
     await client.query(text);
@@ -121,6 +130,10 @@ async function applyOne(client: pg.Client, name: string, text: string, checksum:
     await client.query('COMMIT');
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined);
+    if ((error as { code?: string }).code === DEADLOCK && attemptsLeft > 1) {
+      await applyOne(client, name, text, checksum, attemptsLeft - 1);
+      return;
+    }
     throw new Error(`The migration ${name} failed, and nothing of it was kept: ${(error as Error).message}`, {
       cause: error,
     });

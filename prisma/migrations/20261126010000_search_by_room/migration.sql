@@ -1,4 +1,5 @@
--- Locks one table only: a migration that locked several could deadlock with the nodes that are serving.
+-- The migrations of this release lock one table each, and each lock once: a transaction that locked several tables, or raised
+-- a lock, could deadlock with the nodes that are serving.
 
 -- Search looks only into the viewer's rooms: each word of the index begins with a key of its room. A search costs what the
 -- viewer's own rooms hold, and its duration says nothing about rooms that the viewer is not in.
