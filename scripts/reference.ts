@@ -122,7 +122,7 @@ Over WebSocket the socket itself may be closed:
 | 1009 | A message of more than \`MAX_MESSAGE_KB\`. |
 | 1012 | This node stops. Connect again, which reaches another one, and resume. |
 | 1013 | Nobody can be admitted at the moment, the network has too many signed-out sockets, or the client sent too many messages. Connect again a little later, and resume. |
-| 4400 | A frame that is not of the protocol. |
+| 4400 | A frame that is not of the protocol, or a ping whose payload has more than 1 KB. |
 | 4401 | The session has ended, the token is none of ours, something was sent before \`connection_init\`, or a signed-out socket was open for \`SIGNED_OUT_SECONDS\`. Sign in again. |
 | 4403 | The access token has run out. Refresh it, connect again, and resume. |
 | 4408 | No \`connection_init\` came within 3 s. |

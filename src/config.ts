@@ -129,7 +129,7 @@ export const variables = {
     'Maximum points of a signed-in user per minute, 1 to 1000000: a query costs 1 and 1 per 500 of its complexity, a message 5, a search 20.',
   ),
   RATE_PER_ADDRESS: count(6_000, 1, 10_000_000).describe(
-    'Maximum points of all signed-out clients of one IPv4 address or IPv6 /64 per minute, 1 to 10000000; signing up is 300. Handshakes, sign-ins and refreshes have counters of their own, of this size.',
+    'Maximum points of all signed-out clients of one IPv4 address or IPv6 /64 per minute, 1 to 10000000; signing up is 300. Handshakes, sign-ins and refreshes have counters of their own, ten times as large.',
   ),
   TRUSTED_PROXIES: count(0, 0, 10).describe(
     'Number of your proxies that each request has passed, 0 to 10. With 0 behind a proxy, all clients share its address and its limits; with more than there are, clients choose their address.',
@@ -142,7 +142,7 @@ export const variables = {
     .refine((url) => findUrlFault(url) === null)
     .optional()
     .describe(
-      'The mail server, such as smtp://user:password@mail.example.org:587; without it, mails are printed to the log.',
+      'The mail server, such as smtp://user:password@mail.example.org:587; without it, development prints mails to the log, and production leaves them to other nodes.',
     ),
   MAIL_FROM: z
     .email()

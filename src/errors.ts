@@ -9,7 +9,7 @@ export const errorCodes = {
   NOT_FOUND: 'It does not exist, or not for you: the two look the same.',
   CONFLICT: 'It contradicts something stored before, such as the same clientMessageId with another body.',
   USERNAME_TAKEN: 'Someone has this username, perhaps in other letter case, or one that looks like it. Choose another.',
-  EMAIL_TAKEN: 'An account has this e-mail address. Sign in to it, or use another.',
+  EMAIL_TAKEN: 'Another account has verified this e-mail address. Sign in to it, or use another.',
   BLOCKED: 'One of the two has blocked the other.',
   RECIPIENT_OFFLINE: 'The user is not online, and nothing keeps the message for later.',
   RATE_LIMITED: 'Too many requests. Wait for `extensions.retryAfterMs` milliseconds.',

@@ -16,7 +16,7 @@ export type ErrorCode =
   | 'CONFLICT'
   /** Someone has this username, perhaps in other letter case, or one that looks like it. Choose another. */
   | 'USERNAME_TAKEN'
-  /** An account has this e-mail address. Sign in to it, or use another. */
+  /** Another account has verified this e-mail address. Sign in to it, or use another. */
   | 'EMAIL_TAKEN'
   /** One of the two has blocked the other. */
   | 'BLOCKED'

@@ -8,8 +8,8 @@ import { fault, type Finding, ok, warning } from '../findings.ts';
 import { examineClock, measure } from './doctor.ts';
 
 const SLOW_MS = 10;
-/** Beside its pool, a node has three connections for jobs. */
-const OTHER_CONNECTIONS = 3;
+/** Beside its pool, a node has at most five connections for jobs. */
+const OTHER_CONNECTIONS = 5;
 
 /** Looks at a database without changing it, and without taking for granted that anything in it is as it should be. */
 export async function examineDatabase(databaseUrl: string, config: Config): Promise<Finding[]> {
