@@ -2,8 +2,12 @@ import { createRequire } from 'node:module';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Suites that mostly wait for processes to start, to die or to time out. `npm run test:slow` runs them, the longest first. */
+/**
+ * Suites that mostly wait for processes to start, to die or to time out, or that try thousands of inputs. `npm run test:slow`
+ * runs them, the longest first.
+ */
 const SLOW = [
+  ...['limits/texts', 'deafSockets', 'limits/stalls', 'sockets'],
   ...['faults/short', 'faults/presence', 'clients/restarts', 'process', 'embedded', 'operations/restore', 'crash'],
   ...['bench', 'faults/soak', 'operations/nginx'],
 ].map((name) => `test/${name}.test.ts`);

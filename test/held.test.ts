@@ -119,7 +119,7 @@ test('the links of mails ignore the Host header', async () => {
   const sending = requestHttp(`${server.url}/graphql`, {
     method: 'POST',
     headers: {
-      ...{ 'content-type': 'application/json', host: 'evil.example', 'x-forwarded-host': 'evil.example' },
+      ...{ 'content-type': 'application/json', host: '203.0.113.9', 'x-forwarded-host': 'evil.example' },
       'x-forwarded-proto': 'https',
     },
   });
@@ -128,5 +128,5 @@ test('the links of mails ignore the Host header', async () => {
   expect(await answered).toContain('accessToken');
   // Without SMTP_URL, the mail is printed to the log.
   await expect.poll(() => log).toMatch(/http:\/\/localhost:\d+\/\?verifyEmail=/);
-  expect(log).not.toContain('evil.example');
+  expect(log).not.toMatch(/evil\.example|203\.0\.113\.9/);
 });

@@ -52,6 +52,8 @@ const SILENT = new Set([
   'newPassword',
   'currentPassword',
   'token',
+  'idToken',
+  'deviceToken',
   'query',
   'search',
   'email',
