@@ -64,7 +64,10 @@ export async function makeAccount(
   const key = email && emailKey(email);
   await limits?.beforeHash();
   if (key !== null && (await isVerified(database, key)))
-    throw new ChatError('EMAIL_TAKEN', 'Another account has verified this e-mail address. Sign in to it, or use another.');
+    throw new ChatError(
+      'EMAIL_TAKEN',
+      'Another account has verified this e-mail address. Sign in to it, or use another.',
+    );
   const passwordHash = await passwords.hash(input.password);
   const user = await database.transaction(async (query) => {
     // ON CONFLICT finds what a twin committed meanwhile. Which of the keys was taken is asked afterwards.
