@@ -28,7 +28,7 @@ import { graphiqlOptions } from './graphiql.ts';
 import { createUuid } from './ids.ts';
 import { addressOf } from './limits/address.ts';
 import { createDocumentCache } from './limits/documentCache.ts';
-import { limitBodies, limitExecution, refuseForms, trustDocuments } from './limits/plugins.ts';
+import { checkBodies, limitExecution, refuseForms, trustDocuments } from './limits/plugins.ts';
 import { limitQueries } from './limits/queries.ts';
 import type { Payer } from './limits/rates.ts';
 import { OperationSlots } from './limits/slots.ts';
@@ -75,7 +75,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
     logging: false,
     cors: (request) => allowCrossOrigin(config, request),
     multipart: false,
-    // See limitBodies.
+    // See checkBodies.
     maxRequestBodySize: false,
     extraParamNames: trust ? ['documentId'] : [],
     graphiql: isOpen(config.GRAPHIQL) ? () => graphiqlOptions(node, { demo: config.NODE_ENV !== 'production' }) : false,
@@ -87,7 +87,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
       inContexts,
       measureRequests(node, mask),
       refuseForms,
-      limitBodies(config.MAX_BODY_KB * 1_024),
+      checkBodies(config.MAX_BODY_KB * 1_024),
       ...(trust ? [trustDocuments(trust)] : []),
       documents.plugin,
       identifyPayers(findPayer),

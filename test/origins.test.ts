@@ -742,7 +742,12 @@ describe('faults of the origins that Parley does not share', () => {
   test.each([
     ['that is no JSON', '{"type": "ping"', 4400],
     ['of an unknown kind', '{"type":"nonsense"}', 4400],
-    ['that is no text of the protocol', Buffer.from([0xff, 0x00, 0xfe]), 4400],
+    ['that is binary and no text of the protocol', Buffer.from([0x00, 0x7f]), 4400],
+    [
+      'that is binary and no UTF-8',
+      Buffer.concat([Buffer.from('{"type":"ping","payload":{"a":"'), Buffer.from([0xfc]), Buffer.from('"}}')]),
+      1007,
+    ],
     ['that is no UTF-8', null, 1007],
     ['that is too long', 'x'.repeat(300_000), 1009],
   ])('one broken frame (%s) closes its socket with a code and deafens no other', async (_, frame, code) => {

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { type ExecutionArgs, getOperationAST, GraphQLError, OperationTypeNode } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { Config } from '../config.ts';
@@ -19,23 +20,27 @@ export const refuseForms: Plugin = {
 };
 
 /**
- * Refuses bodies of more than so many bytes, with 413. Node reads no more of one than its length says, so that only those
- * that come without a length are counted; Yoga's own limit has all of them go through a stream more.
+ * Refuses bodies of more than `most` bytes with 413, and bodies that are not UTF-8 with 400: a decoder would replace what it
+ * cannot read by U+FFFD, and the text would not be stored as it was sent. Node reads no more of a body than its length says,
+ * so that only the bytes of bodies without a length are counted.
  */
-export function limitBodies(most: number): Plugin {
+export function checkBodies(most: number): Plugin {
   return {
     onRequestParse({ request, requestParser, setRequestParser, fetchAPI }) {
       const length = request.headers.get('content-length');
       if (Number(length) > most) throw tooLarge();
-      if (length !== null || !requestParser || !request.body) return;
-      setRequestParser(async ({ url, method, headers, body }) =>
-        requestParser(new fetchAPI.Request(url, { method, headers, body: body && (await readAll(body, most)) })),
-      );
+      if (!requestParser || !request.body) return;
+      setRequestParser(async (whole) => {
+        const { url, method, headers } = whole;
+        const bytes = length === null && whole.body ? await readAll(whole.body, most) : await whole.bytes();
+        if (!isUtf8(bytes)) throw notUtf8();
+        return requestParser(new fetchAPI.Request(url, { method, headers, body: bytes }));
+      });
     },
   };
 }
 
-async function readAll(body: ReadableStream<Uint8Array>, most: number): Promise<string> {
+async function readAll(body: ReadableStream<Uint8Array>, most: number): Promise<Buffer<ArrayBuffer>> {
   // Not by a loop over the body, which would hang up on whoever sends too much, in place of the answer.
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];
@@ -45,7 +50,12 @@ async function readAll(body: ReadableStream<Uint8Array>, most: number): Promise<
     if (bytes > most) throw tooLarge();
     chunks.push(read.value);
   }
-  return Buffer.concat(chunks).toString();
+  return Buffer.concat(chunks);
+}
+
+function notUtf8(): GraphQLError {
+  const extensions = { code: 'BAD_USER_INPUT', http: { status: 400 } };
+  return new GraphQLError('The body of the request is not UTF-8. Encode it as UTF-8.', { extensions });
 }
 
 function tooLarge(): GraphQLError {
@@ -82,7 +92,11 @@ export function limitExecution(config: Config, slots: OperationSlots, mask: Erro
     const operation = args.contextValue as Operation & { incoming: { socket: { destroyed: boolean } } };
     // An operation that has waited for its turn still has time to be executed.
     const maxWaitMs = ms / 2;
-    return slots.acquire({ ...slotsOf(operation, config), maxWaitMs, isGone: () => operation.incoming.socket.destroyed });
+    return slots.acquire({
+      ...slotsOf(operation, config),
+      maxWaitMs,
+      isGone: () => operation.incoming.socket.destroyed,
+    });
   }
 
   return {

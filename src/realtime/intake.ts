@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Outlet } from './outlet.ts';
@@ -8,6 +9,9 @@ const MAX_UNREAD = 1024 * 1024;
 const MAX_IN_PROGRESS = 100;
 /** Messages and control frames that one point pays for: an honest client sends some in a minute. */
 const MESSAGES_PER_POINT = 20;
+
+/** Close code for a message whose bytes do not fit its type (RFC 6455). */
+const NOT_UTF8 = 1007;
 
 /** The reading side of one socket. */
 export interface Intake {
@@ -95,10 +99,15 @@ export function createIntake(
       });
   }
 
-  socket.on('message', (data) => {
+  socket.on('message', (data, isBinary) => {
     if (!isOpen()) {
       late += 1;
       if (late > MAX_IN_PROGRESS) socket.terminate();
+      return;
+    }
+    // ws checks text messages itself. Other bytes would be stored as U+FFFD.
+    if (isBinary && !isUtf8(data as Buffer)) {
+      socket.close(NOT_UTF8, 'Send messages in UTF-8.');
       return;
     }
     queue.push(data as Buffer);

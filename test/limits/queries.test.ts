@@ -180,4 +180,35 @@ describe('over HTTP alone', () => {
       expect(await refused.json()).toMatchObject({ errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
     }
   });
+
+  test('a body that is not UTF-8 is refused with 400, however it is sent', async () => {
+    const { url } = await startTestServer();
+    const post = async (bytes: Buffer, stream: boolean) => {
+      const response = await fetch(`${url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: stream ? new Blob([new Uint8Array(bytes)]).stream() : new Uint8Array(bytes),
+        duplex: 'half',
+      } as RequestInit);
+      return { status: response.status, result: (await response.json()) as GraphQLResult };
+    };
+    const bodyOf = (...bytes: number[]) =>
+      Buffer.concat([
+        Buffer.from('{"query":"{ __typename }","variables":{"x":"'),
+        Buffer.from(bytes),
+        Buffer.from('"}}'),
+      ]);
+    // U+FFFD itself is a character like any other.
+    for (const text of ['ü', '😀', '\ufffd', '']) {
+      for (const stream of [false, true]) expect((await post(bodyOf(...Buffer.from(text)), stream)).status).toBe(200);
+    }
+    // Latin-1, a character without its end, an overlong slash, half of a surrogate pair, above U+10FFFF.
+    const broken = [[0xfc], [0xf0, 0x9f, 0x98], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80]];
+    for (const bytes of broken) {
+      for (const stream of [false, true]) {
+        const { status, result } = await post(bodyOf(...bytes), stream);
+        expect([status, result.errors?.[0]?.extensions.code], bytes.join()).toEqual([400, 'BAD_USER_INPUT']);
+      }
+    }
+  });
 });
