@@ -18,7 +18,8 @@ export function addressOf(
 
 /**
  * Returns the canonical form of an IP address, or undefined for anything else. Reads what proxies write: a port after the
- * address, brackets around IPv6, and zone ids. IPv4 mapped into IPv6 (`::ffff:192.0.2.1`, `::ffff:c000:201`) is IPv4.
+ * address, brackets around IPv6, and zone ids. IPv4 mapped into IPv6 (`::ffff:192.0.2.1`, `::ffff:c000:201`) is IPv4, and so
+ * is IPv4 translated to IPv6 (`64:ff9b::c000:201`, RFC 6052): otherwise all clients of IPv4 would be one network.
  */
 function parseAddress(text = ''): string | undefined {
   const [, inBrackets, beforePort] = /^\[([^\]]*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text.trim()) ?? [];
@@ -27,7 +28,7 @@ function parseAddress(text = ''): string | undefined {
   if (!isIPv6(bare)) return undefined;
   // WHATWG URLs have one spelling for each address (RFC 5952): lower case, hexadecimal, the longest zeros left out.
   const canonical = new URL(`http://[${bare}]`).hostname.slice(1, -1);
-  const [, high, low] = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(canonical) ?? [];
+  const [, high, low] = /^(?:::ffff:|64:ff9b::)([\da-f]+):([\da-f]+)$/.exec(canonical) ?? [];
   if (high === undefined || low === undefined) return canonical;
   const [a, b] = [parseInt(high, 16), parseInt(low, 16)];
   return [a >> 8, a & 255, b >> 8, b & 255].join('.');

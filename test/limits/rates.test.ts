@@ -168,6 +168,7 @@ test.each<[entry: string, address: string]>([
   ['::ffff:c000:221', '192.0.2.33'],
   ['0:0:0:0:0:FFFF:C000:0221', '192.0.2.33'],
   ['[::ffff:c000:221]:443', '192.0.2.33'],
+  ['64:ff9b::c000:221', '192.0.2.33'],
   ['2001:0DB8:0:0:0:0:0:0001', '2001:db8::1'],
   // The proxy's own address counts in place of anything else.
   ...[
