@@ -195,6 +195,8 @@ describe.each(refusals)('%s', (_, check) => {
   it.each([
     '\u200b',
     '\u2800',
+    '\ufffc',
+    '\u{16fe4}\u{16fe4}',
     '\u3164',
     '\u2060',
     '\u202e',

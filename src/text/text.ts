@@ -31,7 +31,8 @@ export function isStorable(text: string): boolean {
 }
 
 /**
- * Characters that fonts draw as nothing: the ignorable ones, the fillers of Hangul, the blanks of Braille, musical and
- * Egyptian signs. A pattern for a regular expression with the flag u.
+ * Characters that fonts draw as nothing: the ignorable ones, the fillers of Hangul and Khitan, the blanks of Braille,
+ * musical and Egyptian signs, and the place of an object that is not text (U+FFFC). A pattern for a regular expression with
+ * the flag u.
  */
-export const BLANK = String.raw`[\p{Default_Ignorable_Code_Point}\u2800\u{1D159}\u{13441}\u{13442}]`;
+export const BLANK = String.raw`[\p{Default_Ignorable_Code_Point}\u2800\uFFFC\u{16FE4}\u{1D159}\u{13441}\u{13442}]`;
