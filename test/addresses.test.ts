@@ -111,24 +111,51 @@ describe('an unverified address', () => {
     );
   });
 
-  test('signs in the only account that has it, and none of several', async () => {
+  test('signs in the oldest account that has it, until another verifies it', async () => {
     const { url, mails } = await startWithMail();
     await signUp(url, 'ann', 'ann@example.org');
     const { token } = await mails.next();
     expect((await signIn(url, 'ANN@example.org')).errors).toBeUndefined();
     await signUp(url, 'mallory', 'ann@example.org');
-    expect(codeOf(await signIn(url, 'ann@example.org'))).toBe('INVALID_CREDENTIALS');
-    await done(request(url, VERIFY, { token }));
+    const { token: ofMallory } = await mails.next();
     expect((await signIn(url, 'ann@example.org')).data.signIn.viewer.user.username).toBe('ann');
+    await done(request(url, VERIFY, { token: ofMallory }));
+    expect((await signIn(url, 'ann@example.org')).data.signIn.viewer.user.username).toBe('mallory');
+    expect(codeOf(await request(url, VERIFY, { token }))).toBe('EMAIL_TAKEN');
   });
 
-  test('that several accounts have is sent no link to set a password', async () => {
+  test('that several accounts have is sent a link for each, and the first reset owns it', async () => {
     const { server, url, mails } = await startWithMail();
-    for (const name of ['ann', 'mallory']) await signUp(url, name, 'ann@example.org');
+    for (const name of ['mallory', 'ann']) await signUp(url, name, 'ann@example.org');
     await take(mails, 2);
     await done(request(url, ASK_TO_RESET, { email: 'ann@example.org' }));
+    const links = [await mails.next(), await mails.next()];
+    const tokenOf = (name: string) => links.find(({ text }) => text.includes(`the account "${name}"`))?.token;
+
+    await done(request(url, RESET, { token: tokenOf('ann'), password: ANOTHER_PASSWORD }));
+    const { data } = await signIn(url, 'ann@example.org', ANOTHER_PASSWORD);
+    expect(data.signIn.viewer).toEqual({ emailVerified: true, user: { username: 'ann' } });
+    const late = await request(url, RESET, { token: tokenOf('mallory'), password: ANOTHER_PASSWORD });
+    expect(codeOf(late)).toBe('EMAIL_TAKEN');
+
+    // The address is verified now, so that the other account is sent nothing more.
+    await done(request(url, ASK_TO_RESET, { email: 'ann@example.org' }));
     await untilNothingIsQueued(server);
-    expect(mails.received).toHaveLength(2);
+    expect(mails.received.filter(({ subject }) => subject === 'Set a new password')).toHaveLength(3);
+  });
+
+  test('of many accounts is sent at most ten links, to the oldest accounts', async () => {
+    const { server, url, mails } = await startWithMail();
+    for (const name of ['ann', 'ben']) await signUp(url, name);
+    await server.node.database.query(sql`
+      INSERT INTO users (id, username, username_key, nickname, nickname_key, created_at)
+        SELECT gen_random_uuid(), 'other' || i, 'other' || i, 'other', 'other', now() + i * interval '1 second'
+          FROM generate_series(1, 20) i`);
+    await server.node.database.query(sql`UPDATE users SET email = 'ann@example.org', email_key = 'ann@example.org'`);
+    await done(request(url, ASK_TO_RESET, { email: 'ann@example.org' }));
+    await untilNothingIsQueued(server);
+    expect(mails.received).toHaveLength(10);
+    expect(mails.received.map(({ text }) => text).join('\n')).toContain('the account "ann"');
   });
 
   test('tells a change of address nothing about who has it', async () => {
@@ -262,6 +289,8 @@ describe('changing the address', () => {
     expect(codeOf(await request(url, ME, {}, thief))).toBe('UNAUTHENTICATED');
     const reset = await mails.next();
     expect(reset).toMatchObject({ to: ['Old@example.org'], subject: 'Set a new password' });
+    // The thief knew the password. It is void before the owner opens the second link.
+    expect(codeOf(await signIn(url, 'ann'))).toBe('INVALID_CREDENTIALS');
     for (const { token } of [notice, ...later.values()].map((mail) => mail ?? { token: '' }))
       expect(codeOf(await request(url, VERIFY, { token }))).toBe('BAD_USER_INPUT');
     await done(request(url, RESET, { token: reset.token, password: ANOTHER_PASSWORD }));

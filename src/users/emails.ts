@@ -12,14 +12,14 @@ import { requirePassword } from './passwords.ts';
 const FRESH_SECONDS = 5 * 60;
 
 /**
- * Whether an account is the one that an e-mail address leads to: the one that has verified it, or else the only one that was
- * given it. An address that several accounts were given, and none has verified, belongs to nobody.
+ * Whether an e-mail address leads to an account: to the one that has verified it, or else to each that was given it. Read the
+ * oldest account first, because a stranger can give the same address to another account at any later time.
  *
  * @param user the alias of its table
  */
-export function isOwner(user: Sql, key: string): Sql {
+export function hasAddress(user: Sql, key: string): Sql {
   return sql`(${user}.email_key = ${key} AND (${user}.email_verified_at IS NOT NULL
-    OR NOT EXISTS (SELECT FROM users other WHERE other.email_key = ${user}.email_key AND other.id <> ${user}.id)))`;
+    OR NOT EXISTS (SELECT FROM users other WHERE other.email_key = ${key} AND other.email_verified_at IS NOT NULL)))`;
 }
 
 /** Whether an account has verified an address. */
@@ -187,14 +187,15 @@ async function confirmEmail(query: Database['query'], { userId, emailKey: key }:
 }
 
 /**
- * Restores an address after somebody else changed it. All sessions of the account end, and a link to set a new password is
- * mailed to the address, because whoever made the change knew the password.
+ * Restores an address after somebody else changed it. All sessions of the account end. Whoever made the change knew the
+ * password, and would use it before the owner sets another. It is removed, and a link to set a new one is mailed to the address.
  */
 async function restoreEmail(query: Database['query'], { userId, email, emailKey: key, expiresAt }: MailToken) {
   const [user] = await query<{ hasPassword: boolean }>(sql`
-    UPDATE users SET email = ${email}, email_key = ${key}, email_verified_at = now(),
-        pending_email = NULL, pending_email_key = NULL
-      WHERE id = ${userId}::uuid RETURNING password_hash IS NOT NULL AS "hasPassword"`);
+    UPDATE users u SET email = ${email}, email_key = ${key}, email_verified_at = now(),
+        pending_email = NULL, pending_email_key = NULL, password_hash = NULL
+      FROM (SELECT id, password_hash FROM users WHERE id = ${userId}::uuid FOR NO KEY UPDATE) before
+      WHERE u.id = before.id RETURNING before.password_hash IS NOT NULL AS "hasPassword"`);
   if (!user) throw usedToken();
   await endSessions(query, sql`user_id = ${userId}::uuid`);
   await dropTokens(query, userId, ['VERIFY_EMAIL', 'RESET_PASSWORD']);

@@ -136,7 +136,7 @@ function wordMail(purpose: MailPurpose, username: string, token: string, publicU
       subject: 'Set a new password',
       param: 'resetPassword',
       lines: [`to set a new password for the account "${username}", open this page within an hour:`],
-      otherwise: 'If you did not ask for it, do nothing: the password stays as it is.',
+      otherwise: 'If you did not ask for it, or the account is not yours, do nothing: the password stays as it is.',
     },
     UNDO_EMAIL_CHANGE: {
       subject: 'Your e-mail address was changed',

@@ -8,7 +8,7 @@ import { queueMail } from '../jobs.ts';
 import { networkOf } from '../limits/address.ts';
 import { STEP_COSTS } from '../limits/rates.ts';
 import { emailKey } from '../text/email.ts';
-import { isOwner, refuseTaken } from './emails.ts';
+import { hasAddress, refuseTaken } from './emails.ts';
 import { dropTokens, requireToken, usedToken, useToken } from './mailTokens.ts';
 
 /**
@@ -59,7 +59,14 @@ function wrongPassword(): ChatError {
   return new ChatError('INVALID_CREDENTIALS', 'The current password is wrong.');
 }
 
-/** Mails a token by which a new password can be set. Whether anyone has the address is told to nobody but its reader. */
+/** Accounts with the same unverified address that are sent a mail for one request. */
+const MAX_RESET_MAILS = 10;
+
+/**
+ * Mails a token by which a new password can be set. Only the reader of the address learns whether an account has it. If several
+ * accounts have it and none has verified it, each is sent a mail that names the account. Otherwise a stranger who gives an
+ * account the same address would keep its owner from resetting the password.
+ */
 export async function requestPasswordReset(context: Context, email: string): Promise<void> {
   const key = emailKey(email.trim());
   // Nobody has such an address, which every client can see for itself.
@@ -67,11 +74,11 @@ export async function requestPasswordReset(context: Context, email: string): Pro
   await context.rates.charge(context, STEP_COSTS.mailPasswordReset);
   // Before the lookup, so that an unknown address is counted alike.
   await context.attempts.mail('RESET_PASSWORD', key);
-  const [user] = await context.database.query<{ id: string }>(
-    sql`SELECT id FROM users u WHERE ${isOwner(sql`u`, key)}`,
-  );
+  const users = await context.database.query<{ id: string }>(sql`
+    SELECT id FROM users u WHERE ${hasAddress(sql`u`, key)} ORDER BY created_at, id LIMIT ${MAX_RESET_MAILS}`);
   // A job for nobody mails nothing. Without it, the time of the answer would tell who has an account.
-  await queueMail(context.database.query, { userId: user?.id ?? createUuid(), purpose: 'RESET_PASSWORD' });
+  const userIds = users.length === 0 ? [createUuid()] : users.map(({ id }) => id);
+  for (const userId of userIds) await queueMail(context.database.query, { userId, purpose: 'RESET_PASSWORD' });
 }
 
 /**

@@ -7,7 +7,7 @@ import { type Attempt, digest } from '../limits/attempts.ts';
 import { emailKey } from '../text/email.ts';
 import { nameKey } from '../text/names.ts';
 import { isStorable } from '../text/text.ts';
-import { isOwner } from './emails.ts';
+import { hasAddress } from './emails.ts';
 
 /** How far back a sign-in makes its network known to the account. */
 const KNOWN_NETWORK_DAYS = 30;
@@ -58,7 +58,8 @@ async function findCredentials(
             WHERE user_id = u.id AND created_at > now() - make_interval(days => ${KNOWN_NETWORK_DAYS}::int)
             ORDER BY created_at DESC LIMIT ${MAX_KNOWN_SESSIONS}) s
           WHERE s.ip_address IS NOT NULL) AS addresses
-      FROM users u WHERE ${isEmail ? isOwner(sql`u`, key) : sql`u.username_key = ${key}`}`);
+      FROM users u WHERE ${isEmail ? hasAddress(sql`u`, key) : sql`u.username_key = ${key}`}
+      ORDER BY u.created_at, u.id LIMIT 1`);
   return { key, user };
 }
 
