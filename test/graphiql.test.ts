@@ -111,7 +111,7 @@ test('GraphiQL signs nobody in once the demo password was changed', async () => 
 
 test.skipIf(!hasRedis())('GraphiQL signs nobody in in production', async () => {
   const { url: redisUrl } = await startRedis();
-    const server = await startTestServer({ redisUrl, env: { ...PRODUCTION, REDIS_URL: redisUrl, GRAPHIQL: 'on' } });
+  const server = await startTestServer({ redisUrl, env: { ...PRODUCTION, REDIS_URL: redisUrl, GRAPHIQL: 'on' } });
   const { database, passwords } = server.node;
   await seedDemo({ database, passwords, progress: createProgress({ isTTY: false, write: () => true }) });
   const page = await fetch(`${server.url}/graphql`, { headers: { accept: 'text/html' } });
