@@ -35,11 +35,11 @@ export interface Attempts {
    */
   changeAddress(context: Pick<Context, 'viewer' | 'origin'>): Promise<void>;
   /**
-   * Counts a mail to an address, whether or not an account has it.
+   * Counts a mail to an address, whether or not an account has it. A network alone cannot use up the mails of an address.
    *
-   * @throws ChatError `RATE_LIMITED` after 3 of this purpose within an hour
+   * @throws ChatError `RATE_LIMITED` after 3 of this purpose asked for by one network within an hour, or 12 by all
    */
-  mail(purpose: string, address: string): Promise<void>;
+  mail(context: Pick<Context, 'origin'>, purpose: string, address: string): Promise<void>;
 }
 
 /** The failure of an account and client from which on the next attempt is delayed. People mistype. */
@@ -51,7 +51,8 @@ const MAX_DELAY_SECONDS = 15 * 60;
 const ACCOUNT_FAILURES = { points: 100, seconds: 15 * 60 };
 
 const HOUR = 60 * 60;
-const MAILS_PER_HOUR = 3;
+/** To one address. All networks together may ask for more, or a stranger would keep its owner from signing up. */
+const MAILS_PER_HOUR = { network: 3, address: 12 };
 /** Each change may mail a stranger. */
 const ADDRESS_CHANGES_PER_HOUR = { user: 5, network: 20 };
 
@@ -62,7 +63,8 @@ export function createAttempts(config: Config, redis: HastyRedis | null): Attemp
     return { guard: (_attempt, work) => work(), forget: uncounted, changeAddress: uncounted, mail: uncounted };
   const backoff = createBackoff(redis);
   const failures = openCounter(redis, { name: 'account', ...ACCOUNT_FAILURES });
-  const mails = openCounter(redis, { name: 'mails', points: MAILS_PER_HOUR, seconds: HOUR });
+  const networkMails = openCounter(redis, { name: 'mails:network', points: MAILS_PER_HOUR.network, seconds: HOUR });
+  const mails = openCounter(redis, { name: 'mails', points: MAILS_PER_HOUR.address, seconds: HOUR });
   const { user, network } = ADDRESS_CHANGES_PER_HOUR;
   const userChanges = openCounter(redis, { name: 'changes:user', points: user, seconds: HOUR });
   const networkChanges = openCounter(redis, { name: 'changes:network', points: network, seconds: HOUR });
@@ -89,7 +91,10 @@ export function createAttempts(config: Config, redis: HastyRedis | null): Attemp
       if (viewer) await take(userChanges, viewer.userId, 1);
       await take(networkChanges, networkOf(origin.ipAddress), 1);
     },
-    mail: (purpose, address) => take(mails, digest(`${purpose} ${address}`), 1),
+    async mail({ origin }, purpose, address) {
+      await take(networkMails, digest(`${networkOf(origin.ipAddress)} ${purpose} ${address}`), 1);
+      await take(mails, digest(`${purpose} ${address}`), 1);
+    },
   };
 }
 

@@ -62,7 +62,7 @@ export async function prepareEmailChange(
   if (key !== null) {
     await context.rates.charge(context, STEP_COSTS.mailVerification);
     await context.attempts.changeAddress(context);
-    await context.attempts.mail('VERIFY_EMAIL', key);
+    await context.attempts.mail(context, 'VERIFY_EMAIL', key);
   }
   return (query) => storeEmailChange(query, userId, email, key);
 }
@@ -156,7 +156,7 @@ export async function requestEmailVerification(context: Context): Promise<void> 
   if (isProved && pendingEmail === null) throw new ChatError('CONFLICT', 'The address is verified already.');
   await context.rates.charge(context, STEP_COSTS.mailVerification);
   // By user: strangers who give their accounts the same address must not use up the mails of its owner.
-  await context.attempts.mail(`VERIFY_EMAIL ${userId}`, key);
+  await context.attempts.mail(context, `VERIFY_EMAIL ${userId}`, key);
   await queueMail(context.database.query, { userId, purpose: 'VERIFY_EMAIL' });
 }
 

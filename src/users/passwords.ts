@@ -73,7 +73,7 @@ export async function requestPasswordReset(context: Context, email: string): Pro
   if (key === null) return;
   await context.rates.charge(context, STEP_COSTS.mailPasswordReset);
   // Before the lookup, so that an unknown address is counted alike.
-  await context.attempts.mail('RESET_PASSWORD', key);
+  await context.attempts.mail(context, 'RESET_PASSWORD', key);
   const users = await context.database.query<{ id: string }>(sql`
     SELECT id FROM users u WHERE ${hasAddress(sql`u`, key)} ORDER BY created_at, id LIMIT ${MAX_RESET_MAILS}`);
   // A job for nobody mails nothing. Without it, the time of the answer would tell who has an account.

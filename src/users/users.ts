@@ -39,7 +39,7 @@ export async function signUp(context: Context, input: SignUp): Promise<SignedIn>
   if (input.cookie) requireCookies(context);
   const account = await makeAccount(context, input, {
     beforeHash: () => context.rates.charge(context, STEP_COSTS.createAccount),
-    beforeMail: (key) => context.attempts.mail('VERIFY_EMAIL', key),
+    beforeMail: (key) => context.attempts.mail(context, 'VERIFY_EMAIL', key),
   });
   return startSession(context, account, input.cookie);
 }

@@ -292,7 +292,7 @@ describe('mails', () => {
     await signUp(url, name).then((person) => person.ask(CHANGE_ADDRESS, { email }));
   };
 
-  test('of one kind to one address are three an hour, whether or not an account has it', async () => {
+  test('of one kind to one address are three an hour of a network, whether or not an account has it', async () => {
     const { url } = await startTestServer({ env: ON });
     await request(url, SIGN_UP, { name: 'ann', email: 'ann@example.org' });
     for (const email of ['ann@example.org', 'nobody@example.org']) {
@@ -301,6 +301,19 @@ describe('mails', () => {
       expect(outcome(refused)).toBe('RATE_LIMITED');
       expect(retryAfter(refused)).toBeGreaterThan(60_000);
     }
+  });
+
+  test('of an address are not used up by one network, and end after twelve of all', async () => {
+    const { url } = await startTestServer({ env: ON });
+    const ask = async (from: string) =>
+      outcome(await request(url, RESET, { email: 'ann@example.org' }, { 'x-forwarded-for': from }));
+    const networks = times(4, anyAddress);
+    for (const from of networks) {
+      for (let i = 0; i < 3; i += 1) expect(await ask(from)).toBe('done');
+      expect(await ask(from)).toBe('RATE_LIMITED');
+    }
+    // Refused attempts of a network took none of the twelve, or the last networks would have had fewer than three.
+    expect(await ask(anyAddress())).toBe('RATE_LIMITED');
   });
 
   test('are asked for by the same statements, whether or not an account has the address', async () => {
