@@ -3,6 +3,9 @@ import { GraphQLError, type GraphQLErrorExtensions } from 'graphql';
 import type { Logger } from 'pino';
 import { ChatError, type ErrorCode, errorCodes } from './errors.ts';
 
+/** Longest message of an error, in characters. GraphQL repeats values of the client, once for each error. */
+const MAX_MESSAGE_LENGTH = 1_000;
+
 /** @param requestId under which the log has the request already; without one, the failure gets its own */
 export type ErrorMask = (error: unknown, requestId?: string) => GraphQLError;
 
@@ -29,7 +32,7 @@ export function createErrorMask(log: Logger, suggestions = true): ErrorMask {
       const { nodes, source, positions, path } = cause;
       // What could have been meant tells the schema to whoever guesses.
       const message = suggestions ? cause.message : cause.message.replace(/ ?Did you mean [^]*$/, '');
-      return new GraphQLError(message, {
+      return new GraphQLError(cutMessage(message), {
         ...{ nodes, source, positions, path },
         extensions: { code: isKnown(code) ? code : 'BAD_USER_INPUT', ...(http ? { http: statusOf(http, code) } : {}) },
       });
@@ -42,6 +45,10 @@ export function createErrorMask(log: Logger, suggestions = true): ErrorMask {
       extensions: { code: 'INTERNAL_SERVER_ERROR', requestId },
     });
   };
+}
+
+function cutMessage(message: string): string {
+  return message.length > MAX_MESSAGE_LENGTH ? `${message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed()}…` : message;
 }
 
 /** Whether a text may stand in the log, and in an answer, as the name of a request. */

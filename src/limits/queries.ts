@@ -10,7 +10,7 @@ import type { Plugin } from 'graphql-yoga';
 import type { Config } from '../config.ts';
 import type { ErrorMask } from '../mask.ts';
 import { memoizeComplexity } from './complexity.ts';
-import { collectErrors, countTokens, documentPoints, limitRules, parseWithin, tooComplex } from './documents.ts';
+import { collectErrors, documentPoints, limitRules, measureDocument, parseWithin, tooComplex } from './documents.ts';
 import { isMutation } from './plugins.ts';
 import { type Payer, type Rates, READING } from './rates.ts';
 
@@ -52,13 +52,13 @@ export function limitQueries(config: Config, introspection: boolean, rates: Rate
   function parseNew(sender: Sender, text: string, options?: ParseOptions): DocumentNode {
     const refusal = rates.refusalOf(sender.payer);
     if (refusal) throw mask(refusal);
-    const tokens = countTokens(text, config.MAX_TOKENS);
+    const size = measureDocument(text, config.MAX_TOKENS);
     try {
-      const document = parseWithin(config.MAX_TOKENS, text, tokens, options);
-      unpaid.set(document, documentPoints(tokens));
+      const document = parseWithin(config.MAX_TOKENS, text, size, options);
+      unpaid.set(document, documentPoints(size.tokens));
       return document;
     } catch (error) {
-      chargeRefused(sender, documentPoints(tokens));
+      chargeRefused(sender, documentPoints(size.tokens));
       throw error;
     }
   }
@@ -81,7 +81,7 @@ export function limitQueries(config: Config, introspection: boolean, rates: Rate
     } catch (error) {
       return [mask(error)];
     }
-    return errors;
+    return errors.map((error) => mask(error));
   }
 
   return {

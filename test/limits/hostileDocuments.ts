@@ -1,9 +1,10 @@
-/** Documents made to cost far more work than their length. Each takes most of the tokens that a document may have. */
+/** Documents and variables made to cost far more work than their length. Each takes most of the tokens that a document may have. */
 
 export interface Hostile {
   name: string;
   query: string;
   operationName?: string;
+  variables?: Record<string, unknown>;
 }
 
 const repeat = (count: number, text: (i: number) => string) =>
@@ -99,7 +100,35 @@ export function costlyDocuments(tokens: number): Hostile[] {
     'a long number': `{ viewer { chatrooms(first: ${'9'.repeat(100_000)}) { nodes { id } } } }`,
     'a long comment': `#${'x'.repeat(120_000)}\n{ __typename }`,
     'many comments': `${'#\n'.repeat(60_000)}{ __typename }`,
+    'a long operation name in a hundred errors': `query ${'x'.repeat(200_000)} { nodes(ids: [${repeat(120, (i) => `$v${i}`)}]) { id } }`,
+    'a long alias': `{ ${'x'.repeat(200_000)}: __typename }`,
+    'a hundred errors below many lines': `{ ${'\n'.repeat(100_000)} ${repeat(100, (i) => `x${i}`)} }`,
+    'a hundred errors below many carriage returns': `{ ${'\r'.repeat(1_990)} ${repeat(100, (i) => `x${i}`)} }`,
+    'the schema by fourteen aliases': `{ ${repeat(14, (i) => `a${i}: __schema { types { name fields { name args { name type { name } } type { name } } } }`)} }`,
+    'the types by fourteen aliases': `{ __schema { ${repeat(14, (i) => `a${i}: types { name fields { name args { name type { name } } type { name } } }`)} } }`,
     'only commas': `${','.repeat(120_000)}{ __typename }`,
   };
   return Object.entries(queries).map(([name, query]) => ({ name, query }));
+}
+
+/** Variables with thousands of errors, each of which prints what the client sent. A body of 256 KB has room for them. */
+export function costlyVariables(): Hostile[] {
+  const nodes = 'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }';
+  const send = 'mutation ($input: SendMessageInput!) { sendMessage(input: $input) { deduplicated } }';
+  const list = (value: unknown, count: number) => ({ ids: Array.from({ length: count }, () => value) });
+  const fields = (count: number, name: (i: number) => string) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [name(i), 1]));
+  return [
+    { name: 'a list of wrong ids', query: nodes, variables: list({}, 80_000) },
+    { name: 'a list of nulls', query: nodes, variables: list(null, 50_000) },
+    { name: 'a list of long wrong ids', query: nodes, variables: list({ a: 'x'.repeat(1_000) }, 240) },
+    { name: 'unknown fields of an input', query: send, variables: { input: fields(16_000, (i) => `b${i}`) } },
+    { name: 'nearly known fields of an input', query: send, variables: { input: fields(12_000, (i) => `body${i}`) } },
+    {
+      name: 'long unknown fields of an input',
+      query: send,
+      variables: { input: fields(120, (i) => `${i}`.repeat(500)) },
+    },
+    { name: 'variables that nobody asks for', query: nodes, variables: fields(16_000, (i) => `v${i}`) },
+  ];
 }

@@ -3,7 +3,7 @@ import { Kind, parse } from 'graphql';
 import { expect, test } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
 import { memoizeComplexity } from '../../src/limits/complexity.ts';
-import { countTokens } from '../../src/limits/documents.ts';
+import { measureDocument } from '../../src/limits/documents.ts';
 import { buildSchema } from '../../src/schema.ts';
 
 const folder = new URL('../../examples/web/src/documents/', import.meta.url);
@@ -37,7 +37,7 @@ test('the operations of the page are within MAX_COMPLEXITY, with 100 messages of
 test('the page reads 2,000 messages in a minute with a third of its points', () => {
   const page = 1 + Math.floor(complexity('History') / 500);
   // A node that knows none of its documents charges for all of them, once.
-  const documents = texts.reduce((sum, text) => sum + countTokens(text, MAX_TOKENS) / 50, 0);
+  const documents = texts.reduce((sum, text) => sum + measureDocument(text, MAX_TOKENS).tokens / 50, 0);
   const start = names.reduce((sum, name) => sum + 1 + Math.floor(complexity(name) / 500), 0);
   expect(20 * page + documents + start).toBeLessThan(RATE_PER_USER / 3);
 });
