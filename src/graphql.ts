@@ -28,7 +28,13 @@ import { graphiqlOptions } from './graphiql.ts';
 import { createUuid } from './ids.ts';
 import { addressOf } from './limits/address.ts';
 import { createDocumentCache } from './limits/documentCache.ts';
-import { checkBodies, limitExecution, refuseForms, trustDocuments } from './limits/plugins.ts';
+import {
+  checkBodies,
+  limitExecution,
+  refuseForms,
+  refuseMalformedParameters,
+  trustDocuments,
+} from './limits/plugins.ts';
 import { limitQueries } from './limits/queries.ts';
 import type { Payer } from './limits/rates.ts';
 import { OperationSlots } from './limits/slots.ts';
@@ -87,6 +93,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
       inContexts,
       measureRequests(node, mask),
       refuseForms,
+      refuseMalformedParameters,
       checkBodies(config.MAX_BODY_KB * 1_024),
       ...(trust ? [trustDocuments(trust)] : []),
       documents.plugin,

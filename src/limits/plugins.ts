@@ -19,6 +19,29 @@ export const refuseForms: Plugin = {
   },
 };
 
+/** Refuses a GET whose parameters are not JSON. Yoga parses them unguarded, and its SyntaxError counted as our failure. */
+export const refuseMalformedParameters: Plugin = {
+  onRequestParse({ request, url }) {
+    if (request.method !== 'GET') return;
+    for (const name of ['variables', 'extensions']) {
+      const text = url.searchParams.get(name);
+      if (text && !isJson(text)) {
+        const extensions = { code: 'BAD_USER_INPUT', http: { status: 400 } };
+        throw new GraphQLError(`The parameter "${name}" is not JSON. Send an object.`, { extensions });
+      }
+    }
+  },
+};
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Refuses bodies of more than `most` bytes with 413, and bodies that are not UTF-8 with 400: a decoder would replace what it
  * cannot read by U+FFFD, and the text would not be stored as it was sent. Node reads no more of a body than its length says,

@@ -94,6 +94,15 @@ describe('by HTTP alone', () => {
     expect(await right.json()).toEqual({ data: { __typename: 'Query' } });
   });
 
+  test.each(['variables', 'extensions'])('a GET whose %s are not JSON is a bad request', async (name) => {
+    ({ url } = await startTestServer({ env: ENV }));
+    const response = await fetch(
+      `${url}/graphql?${new URLSearchParams({ query: '{ __typename }', [name]: '[[[' }).toString()}`,
+    );
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
+  });
+
   test('a query by GET is answered to who sends a token, and to another site as to nobody', async () => {
     ({ url } = await startTestServer({ env: ENV }));
     const SIGN_UP = `mutation { signUp(input: { username: "ann", password: "${PASSWORD}", cookie: true }) { accessToken } }`;
