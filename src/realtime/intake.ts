@@ -35,7 +35,7 @@ export function createIntake(
     refuse: (error: unknown) => void;
   },
 ): Intake {
-  /** Messages that came with the last chunk after reading was paused: at most one chunk of 64 KB. */
+  /** Messages that came with one chunk of 64 KB, after the first of them. Nothing is read until they are taken. */
   const queue: Buffer[] = [];
   let inProgress = 0;
   let unpaid = 0;
@@ -43,31 +43,39 @@ export function createIntake(
   let late = 0;
   let charging = false;
   let waitsForDrain = false;
+  let waitsForTurn = false;
 
   const isOpen = () => socket.readyState === socket.OPEN;
   const isBusy = () =>
     charging || waitsForDrain || inProgress >= MAX_IN_PROGRESS || connection.writableLength > MAX_UNREAD;
 
   function run(): void {
-    while (isOpen() && !isBusy()) {
-      const data = queue.shift();
-      if (!data) break;
-      inProgress += 1;
-      options
-        .take(data.toString())
-        .catch(options.refuse)
-        .finally(() => {
-          inProgress -= 1;
-          run();
-        });
-    }
+    const data = isOpen() && !isBusy() && !waitsForTurn ? queue.shift() : undefined;
+    if (data) takeNext(data);
     if (!isOpen()) queue.length = 0;
     pauseOrResume();
   }
 
+  /** Takes one message in each turn of the event loop. A chunk has room for 60 documents that take 20 ms each. */
+  function takeNext(data: Buffer): void {
+    inProgress += 1;
+    options
+      .take(data.toString())
+      .catch(options.refuse)
+      .finally(() => {
+        inProgress -= 1;
+        run();
+      });
+    waitsForTurn = true;
+    setImmediate(() => {
+      waitsForTurn = false;
+      run();
+    });
+  }
+
   function pauseOrResume(): void {
     // A socket that is closing is read, so that its peer's goodbye is seen. What else it says is dropped.
-    const paused = isOpen() && isBusy();
+    const paused = isOpen() && (isBusy() || queue.length > 0);
     if (paused && connection.writableLength > MAX_UNREAD) waitForDrain();
     if (paused === socket.isPaused) return;
     if (paused) socket.pause();

@@ -68,6 +68,21 @@ describe('a hostile document keeps no other client waiting', { timeout: 300_000 
   });
 });
 
+test('many documents in one chunk of a socket keep no other client waiting', { timeout: 120_000 }, async () => {
+  const server = await startMeteredServer();
+  const socket = await openSocket(server.url);
+  const count = 60;
+  let answers = 0;
+  socket.on('message', () => (answers += 1));
+  const query = (i: number) => `{ ${Array.from({ length: 120 }, (_, j) => `u${j}x${i}`).join(' ')} }`;
+  await server.expectNoStall('a chunk of documents', async () => {
+    answers = 0;
+    for (let i = 0; i < count; i += 1)
+      socket.send(JSON.stringify({ type: 'subscribe', id: crypto.randomUUID(), payload: { query: query(i) } }));
+    await expect.poll(() => answers, { timeout: 30_000 }).toBe(count);
+  });
+});
+
 test('the meter sees a stall, as another client and in the event loop', { timeout: 120_000 }, async () => {
   const server = await startMeteredServer();
   const { probeMs, loopMs } = await server.measure(() => server.block(400));
