@@ -472,7 +472,7 @@ describe('A device', () => {
       .filter(({ type }) => isLeafType(getNamedType(type)))
       .map(({ name }) => name)
       .filter((name) => /token|endpoint|subscription|p256dh/i.test(name));
-    expect(new Set(shown)).toEqual(new Set(['accessToken', 'accessTokenExpiresAt', 'refreshToken']));
+    expect(new Set(shown)).toEqual(new Set(['accessToken', 'accessTokenExpiresAt', 'deviceToken', 'refreshToken']));
   });
 });
 
