@@ -13,7 +13,8 @@ const MAX_STACK_FRAMES = 20;
  * bounded quantifiers.
  */
 const SECRETS: readonly (readonly [RegExp, string])[] = [
-  [/(?<![\w-])eyJ[\w-]{1,2000}\.[\w-]{1,4000}\.[\w-]{0,1000}/g, '[token]'],
+  // Also one that is cut off within its claims.
+  [/(?<![\w-])eyJ[\w-]{1,2000}\.[\w-]{1,4000}(?:\.[\w-]{0,1000})?/g, '[token]'],
   [/(parley-service-)[\w-]+/g, '$1[token]'],
   // 256 bits in base64url or hexadecimal: refresh tokens, tokens in mails, keys. A proxy may name requests in this shape.
   [/(?<![\w-]|"requestId":")(?:[\w-]{43}|[0-9a-f]{64})(?![\w-])/g, '[token]'],
@@ -56,8 +57,11 @@ function shortenValue(value: unknown): unknown {
   return value;
 }
 
+/** Redacts before it cuts: what is left of a cut token has no shape by which it would be recognised. */
 function cutText(text: string): string {
-  return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT).toWellFormed()}…` : text;
+  if (text.length <= MAX_TEXT) return text;
+  const beginning = withoutSecrets(text.slice(0, 2 * MAX_TEXT).toWellFormed());
+  return `${beginning.slice(0, MAX_TEXT).toWellFormed()}…`;
 }
 
 /**

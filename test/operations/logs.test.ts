@@ -189,6 +189,17 @@ test('a text in the log is cut to 1,000 characters', () => {
   for (const text of [err.message, err.cause.message, path[1], note]) expect(text).toHaveLength(1_001);
 });
 
+test('a secret at the cut of a text is not left in part', () => {
+  const lines: string[] = [];
+  const log = createLog({ LOG_LEVEL: 'info' }, { write: (line: string) => lines.push(line) });
+  const token = 'k3Vq8sJwZr1mPd7XyB4nLf0tGh6CuEa9oR2iQwTzMxN';
+  const jwt = `eyJhbGciOiJIUzI1NiJ9.${'c'.repeat(60)}.c2lnbmF0dXJl`;
+  for (const secret of [token, jwt])
+    for (const visible of [10, 30, 42])
+      log.info({ note: `${'x '.repeat(500).slice(visible)}${secret} ${'x '.repeat(900)}` }, 'Long');
+  for (const line of lines) expect(line).not.toMatch(/k3Vq8sJw|eyJhbGci/);
+});
+
 test('a request id in the shape of a token stays readable', () => {
   const requestId = 'k3Vq8sJwZr1mPd7XyB4nLf0tGh6CuEa9oR2iQwTzMxN';
   expect(withoutSecrets(`{"requestId":"${requestId}","token":"${requestId}"}`)).toBe(
