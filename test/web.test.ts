@@ -135,6 +135,8 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     await act(ben, 'Tea at four?', 'Reply');
     await write(ben, 'With pleasure');
     expect(await messageOf(ann, 'With pleasure').locator('.quote').innerText()).toContain('Tea at four?');
+    // Only a message that the history has can be edited, and the page of ann may have it first.
+    await expect.poll(() => ben.getByText('sending…').count()).toBe(0);
     await box(ben).press('ArrowUp');
     await expect.poll(() => box(ben).inputValue()).toBe('With pleasure');
     await write(ben, 'With great pleasure');
