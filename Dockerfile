@@ -2,8 +2,9 @@
 FROM node:20-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
+COPY client/package.json ./client/
 RUN npm ci --ignore-scripts
-COPY tsconfig.json tsconfig.build.json tsconfig.client.json prisma.config.ts codegen.ts schema.graphql ./
+COPY tsconfig.json tsconfig.build.json prisma.config.ts codegen.ts schema.graphql ./
 COPY prisma ./prisma
 COPY src ./src
 COPY client ./client
@@ -14,6 +15,7 @@ FROM node:20-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=4000
 WORKDIR /app
 COPY package.json package-lock.json ./
+COPY client/package.json ./client/
 # Without the embedded PostgreSQL, which is optional, and so without argon2's binary, which is optional too: that is
 # brought back from the build.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force \

@@ -67,7 +67,7 @@ const processIsMains = { name: 'process', message: walls.process.message };
 
 export default defineConfig(
   globalIgnores([
-    'dist/',
+    '**/dist/',
     'coverage/',
     '.data/',
     'src/database/generated/',

@@ -1,5 +1,5 @@
 // node examples/follow.mjs TOKEN CHATROOM_ID: prints what is said, whatever the network and the server do meanwhile.
-import { createChatClient } from 'parley/client';
+import { createChatClient } from '@parley/client';
 import WebSocket from 'ws';
 
 const [token, room] = process.argv.slice(2);

@@ -7,9 +7,9 @@ for (const entry of ['index', 'apollo', 'urql']) {
     entryPoints: [`client/${entry}.ts`],
     ...{ bundle: true, minify: true, write: false, format: 'esm', platform: 'browser', target: 'es2022' },
     // What an application has anyway.
-    external: ['graphql', '@apollo/client', '@apollo/client/*', '@urql/*'],
+    external: ['graphql', '@apollo/client', '@apollo/client/*', '@urql/*', 'react'],
   });
   const code = outputFiles[0]?.contents ?? new Uint8Array();
-  const name = `parley/client${entry === 'index' ? '' : `/${entry}`}`;
+  const name = `@parley/client${entry === 'index' ? '' : `/${entry}`}`;
   console.log(`${name}: ${code.length} bytes minified, ${gzipSync(code, { level: 9 }).length} compressed`);
 }

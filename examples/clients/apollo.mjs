@@ -1,7 +1,7 @@
 // node examples/clients/apollo.mjs TOKEN CHATROOM_ID: the history as one list in Apollo's cache, kept up to date.
 import { ApolloClient, gql, InMemoryCache } from '@apollo/client';
-import { createChatClient } from 'parley/client';
-import { addMessage, cachePolicies, createChatLink } from 'parley/client/apollo';
+import { createChatClient } from '@parley/client';
+import { addMessage, cachePolicies, createChatLink } from '@parley/client/apollo';
 import WebSocket from 'ws';
 
 const [token, room] = process.argv.slice(2);

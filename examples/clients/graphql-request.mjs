@@ -1,6 +1,6 @@
 // node examples/clients/graphql-request.mjs TOKEN CHATROOM_ID: sends a message and prints the last ones.
 import { GraphQLClient } from 'graphql-request';
-import { isChatError } from 'parley/client';
+import { isChatError } from '@parley/client';
 
 const [token, room] = process.argv.slice(2);
 const url = process.env.PARLEY_URL ?? 'http://localhost:4000/graphql';

@@ -1,8 +1,8 @@
 // node examples/clients/urql.mjs TOKEN CHATROOM_ID: the history as one list in urql's graphcache, kept up to date.
 import { Client, gql } from '@urql/core';
 import { cacheExchange } from '@urql/exchange-graphcache';
-import { createChatClient } from 'parley/client';
-import { cacheOptions, chatExchange } from 'parley/client/urql';
+import { createChatClient } from '@parley/client';
+import { cacheOptions, chatExchange } from '@parley/client/urql';
 import WebSocket from 'ws';
 
 const [token, room] = process.argv.slice(2);

@@ -2,7 +2,7 @@
 // comes when it is back, and what is written meanwhile is sent then, once.
 // PARLEY_URL, PARLEY_USERNAME and PARLEY_PASSWORD say where and who; without them, the demo's ann on this machine.
 import { createInterface } from 'node:readline/promises';
-import { createChatClient, errorOf } from 'parley/client';
+import { createChatClient, errorOf } from '@parley/client';
 import WebSocket from 'ws';
 
 const url = process.env.PARLEY_URL ?? 'http://localhost:4000/graphql';

@@ -2,18 +2,18 @@ import { fileURLToPath } from 'node:url';
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
 
+const sourceOf = (path: string) => `${fileURLToPath(new URL('../../client/', import.meta.url))}${path}`;
+
 /** `npm run build` writes the page to where the server looks for it; `vite dev examples/web` works beside `npm start`. */
 export default defineConfig({
   root: import.meta.dirname,
   plugins: [react()],
   resolve: {
-    // The client as a package of its own would be found under these names.
+    // The sources of the client, so that `vite dev` shows a change of them at once.
     alias: [
-      { find: /^parley\/client$/, replacement: fileURLToPath(new URL('../../client/index.ts', import.meta.url)) },
-      {
-        find: /^parley\/client\/apollo$/,
-        replacement: fileURLToPath(new URL('../../client/apollo.ts', import.meta.url)),
-      },
+      { find: /^@parley\/client$/, replacement: sourceOf('index.ts') },
+      { find: /^@parley\/client\/(apollo|urql)$/, replacement: sourceOf('$1.ts') },
+      { find: /^@parley\/client\/react$/, replacement: sourceOf('react/index.ts') },
     ],
   },
   build: {

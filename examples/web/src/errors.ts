@@ -1,4 +1,4 @@
-import { errorOf } from 'parley/client';
+import { errorOf } from '@parley/client';
 
 /** A failure in words for people: the server's own, or that it was not reached. Never a stack, never an object. */
 export function wordError(error: unknown): string {

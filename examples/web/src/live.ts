@@ -1,5 +1,5 @@
 import type { OperationVariables, TypedDocumentNode } from '@apollo/client';
-import type { StreamOptions } from 'parley/client';
+import type { StreamOptions } from '@parley/client';
 import type { Session } from './session.ts';
 
 /** Asks until there is an answer, puts it into the cache, and answers it. */

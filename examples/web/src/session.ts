@@ -1,6 +1,6 @@
 import { ApolloClient, InMemoryCache } from '@apollo/client';
-import { type ChatClient, createChatClient, isChatError } from 'parley/client';
-import { cachePolicies, createChatLink } from 'parley/client/apollo';
+import { type ChatClient, createChatClient, isChatError } from '@parley/client';
+import { cachePolicies, createChatLink } from '@parley/client/apollo';
 import { createContext, use } from 'react';
 import { RefreshDocument, SignOutDocument, WhoAmIDocument } from '../generated/graphql.ts';
 import { createOutbox, type Outbox } from './room/outbox.ts';

@@ -1,4 +1,4 @@
-import type { ChatState } from 'parley/client';
+import type { ChatState } from '@parley/client';
 import { useEffect, useState } from 'react';
 import { useSession } from '../session.ts';
 

@@ -1,4 +1,4 @@
-import type { ChatClient } from 'parley/client';
+import type { ChatClient } from '@parley/client';
 import { useSyncExternalStore } from 'react';
 import { wordError } from '../errors.ts';
 import { useSession } from '../session.ts';

@@ -1,5 +1,5 @@
-import { isChatError } from 'parley/client';
-import { addMessage } from 'parley/client/apollo';
+import { isChatError } from '@parley/client';
+import { addMessage } from '@parley/client/apollo';
 import { useEffect, useState } from 'react';
 import {
   HistoryDocument,
