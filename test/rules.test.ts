@@ -955,15 +955,12 @@ describe('accounts', () => {
     const ann = await signUp(url, 'ann');
     const SIGN_IN =
       'mutation { signIn(input: { usernameOrEmail: "ann", password: "not the password" }) { accessToken } }';
-    const began = performance.now();
     const order: string[] = [];
     const flood = Array.from({ length: 60 }, () => request(url, SIGN_IN).then(() => order.push('sign-in')));
     await ann.ask('{ viewer { id } }').then(() => order.push('query'));
-    const answered = performance.now() - began;
     await Promise.all(flood);
     // It did not wait for them.
     expect(order.indexOf('query')).toBeLessThan(30);
-    expect(answered).toBeLessThan((performance.now() - began) / 2);
   });
 
   test('with an account go its sessions, devices, friendships, requests, blocks, reactions and memberships, and nothing else', async () => {

@@ -5,6 +5,7 @@ import { checkBody, checkClientMessageId } from '../src/text/messages.ts';
 import { checkBio, checkNickname, checkRoomName, checkTopic, checkUsername, nameKey } from '../src/text/names.ts';
 import { skeletonOf } from '../src/text/skeleton.ts';
 import { countCharacters, cut } from '../src/text/text.ts';
+import { cpuMs } from './support/cpu.ts';
 
 describe('countCharacters', () => {
   it('counts code points, and stops above the limit', () => {
@@ -41,10 +42,10 @@ describe('cut', () => {
 
   it('costs no more for a long text than for a short one', () => {
     const long = '👍'.repeat(500_000);
-    cut(long, 64);
-    const started = performance.now();
-    for (let i = 0; i < 1_000; i += 1) cut(long, 64);
-    expect(performance.now() - started).toBeLessThan(1_000);
+    const cutOften = () => {
+      for (let i = 0; i < 1_000; i += 1) cut(long, 64);
+    };
+    expect(cpuMs(cutOften)).toBeLessThan(1_000);
   });
 });
 
@@ -177,10 +178,9 @@ describe('a username', () => {
 
   it('has no key if the text is longer than any name', () => {
     const bomb = `a${'\u0315\u0316'.repeat(500_000)}`;
-    const started = performance.now();
     expect(nameKey(bomb)).toBeNull();
     expect(emailKey(bomb)).toBeNull();
-    expect(performance.now() - started).toBeLessThan(50);
+    expect(cpuMs(() => [nameKey(bomb), emailKey(bomb)])).toBeLessThan(50);
   });
 });
 
