@@ -1,5 +1,6 @@
 const PATHS = {
   back: 'M15 5l-7 7 7 7',
+  check: 'M5 12.5l5 5L19 7',
   close: 'M6 6l12 12M18 6L6 18',
   edit: 'M4 20l1-4L16 5l3 3L8 19zM14 7l3 3',
   find: 'M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14zM16 16l4.5 4.5',

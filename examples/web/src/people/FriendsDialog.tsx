@@ -23,7 +23,7 @@ export function FriendsDialog({ onClose }: { onClose: () => void }) {
   return (
     <Dialog title="Friends" onClose={onClose}>
       <Field
-        label="Find someone"
+        label="Search people by name"
         role="searchbox"
         enterKeyHint="search"
         value={text}
@@ -34,7 +34,7 @@ export function FriendsDialog({ onClose }: { onClose: () => void }) {
         <People
           heading="Found"
           people={people(found.data?.users?.edges).filter(({ id }) => id !== viewerId)}
-          nobody={found.loading ? 'Searching…' : 'Nobody’s name begins with that.'}
+          nobody={found.loading ? 'Searching…' : 'Nobody has a name that begins with this text.'}
           onClose={onClose}
         />
       ) : (
@@ -43,7 +43,7 @@ export function FriendsDialog({ onClose }: { onClose: () => void }) {
           <People
             heading="Friends"
             people={people(viewer?.friends.edges)}
-            nobody={viewer ? 'None yet. Find someone by name.' : 'Loading…'}
+            nobody={viewer ? 'No friends yet. Search for people by name.' : 'Loading…'}
             onClose={onClose}
           />
           <People heading="Blocked" people={people(viewer?.blockedUsers.edges)} onClose={onClose} />

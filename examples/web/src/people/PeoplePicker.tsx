@@ -26,7 +26,7 @@ export function PeoplePicker({ label, chosen, onChange }: Props) {
     <fieldset className="picker">
       <legend>{label}</legend>
       <Field
-        label="Name begins with"
+        label="Search people by name"
         role="searchbox"
         enterKeyHint="search"
         value={text}

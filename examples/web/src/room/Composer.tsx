@@ -7,8 +7,9 @@ import { useAction } from '../parts/useAction.ts';
 import { useSession } from '../session.ts';
 import type { Message, Room } from '../types.ts';
 import { titleOf } from '../words.ts';
+import { ComposerBar } from './ComposerBar.tsx';
+import { wordLength } from './length.ts';
 import type { Doing } from './MessageRow.tsx';
-import { Quote } from './Quote.tsx';
 import { useTyping } from './useTyping.ts';
 
 /** What the text is for, if not just to be sent. */
@@ -30,6 +31,8 @@ export function Composer({ room, draft, onDraft, onEditLast }: Props) {
   const editing = draft?.doing === 'edit';
   const [text, setText] = useState('');
   const typing = useTyping(room.id);
+  const length = wordLength(text);
+  const sendable = text.trim() !== '' && length.problem === null;
   const edit = useAction(async (id: string, body: string) => {
     await apollo.mutate({ mutation: EditMessageDocument, variables: { id, body } });
     leaveDraft();
@@ -47,7 +50,7 @@ export function Composer({ room, draft, onDraft, onEditLast }: Props) {
   };
 
   const submit = () => {
-    if (text.trim() === '') return;
+    if (!sendable) return;
     typing.stop();
     if (editing) {
       void edit.run(draft.message.id, text);
@@ -78,22 +81,13 @@ export function Composer({ room, draft, onDraft, onEditLast }: Props) {
         submit();
       }}
     >
-      {draft && (
-        <div className="draft">
-          <span className="hidden">{editing ? 'Editing' : 'Replying to'}</span>
-          <Quote message={draft.message} />
-          <button type="button" className="icon-button" aria-label="Cancel" onClick={leaveDraft}>
-            <Icon name="close" />
-          </button>
-        </div>
-      )}
-      <Problem text={edit.problem} />
+      {draft && <ComposerBar draft={draft} onCancel={leaveDraft} />}
+      <Problem text={length.problem ?? edit.problem} />
       <div className="composer-line">
         <textarea
           ref={box}
           dir="auto"
           rows={1}
-          maxLength={10_000}
           aria-label={`Message to ${titleOf(room)}`}
           placeholder="Message"
           value={text}
@@ -105,12 +99,13 @@ export function Composer({ room, draft, onDraft, onEditLast }: Props) {
         />
         <button
           className="icon-button send"
-          aria-label={editing ? 'Save' : 'Send'}
-          disabled={text.trim() === '' || edit.busy}
+          aria-label={editing ? 'Save edit' : 'Send'}
+          disabled={!sendable || edit.busy}
         >
-          <Icon name="send" />
+          <Icon name={editing ? 'check' : 'send'} />
         </button>
       </div>
+      {length.count && <p className="count quiet">{length.count}</p>}
     </form>
   );
 }

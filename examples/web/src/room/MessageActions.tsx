@@ -2,6 +2,7 @@ import { useApolloClient } from '@apollo/client/react';
 import { type FocusEvent, useRef, useState } from 'react';
 import { DeleteMessageDocument } from '../../generated/graphql.ts';
 import { Icon } from '../parts/Icon.tsx';
+import { Menu } from '../parts/Menu.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { Problem } from '../parts/Problem.tsx';
 import type { Message } from '../types.ts';
@@ -34,13 +35,7 @@ export function MessageActions({ message, own, mayDelete, onDo }: Props) {
     opener.current?.focus();
   };
   return (
-    <div
-      className="actions"
-      onBlur={leave}
-      onKeyDown={(event) => {
-        if (event.key === 'Escape' && open) close();
-      }}
-    >
+    <div className="actions" onBlur={leave}>
       <button
         ref={opener}
         type="button"
@@ -52,7 +47,7 @@ export function MessageActions({ message, own, mayDelete, onDo }: Props) {
         <Icon name="more" />
       </button>
       {open && (
-        <div className="action-menu" role="group" aria-label="Actions">
+        <Menu opener={opener.current} label="Actions" onClose={() => setOpen(false)}>
           <div className="emojis">
             {EMOJIS.map((emoji) => (
               <button
@@ -82,7 +77,7 @@ export function MessageActions({ message, own, mayDelete, onDo }: Props) {
             </button>
           )}
           <Problem text={remove.problem} />
-        </div>
+        </Menu>
       )}
     </div>
   );

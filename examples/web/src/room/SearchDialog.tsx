@@ -28,7 +28,8 @@ export function SearchDialog({ roomId, onClose }: { roomId?: string; onClose: ()
   return (
     <Dialog title={roomId === undefined ? 'Search all rooms' : 'Search this room'} onClose={onClose}>
       <Field
-        label="Words, or how they begin"
+        label="Search messages"
+        hint="Finds words by their beginning, such as “tom” in “tomatoes”."
         role="searchbox"
         enterKeyHint="search"
         value={text}

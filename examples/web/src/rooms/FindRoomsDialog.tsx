@@ -34,7 +34,7 @@ export function FindRoomsDialog({ onClose }: { onClose: () => void }) {
   return (
     <Dialog title="Find rooms" onClose={onClose}>
       <Field
-        label="Name begins with"
+        label="Search rooms by name"
         role="searchbox"
         enterKeyHint="search"
         value={text}
@@ -57,7 +57,7 @@ export function FindRoomsDialog({ onClose }: { onClose: () => void }) {
           </li>
         ))}
       </ul>
-      {rooms.length === 0 && !loading && <p className="quiet">No open room begins with that.</p>}
+      {rooms.length === 0 && !loading && <p className="quiet">No open room has a name that begins with this text.</p>}
     </Dialog>
   );
 }

@@ -1,0 +1,54 @@
+import { type ReactNode, useEffect, useLayoutEffect, useRef } from 'react';
+
+/** Distance from the edges of the window, in pixels. */
+const MARGIN = 8;
+
+/**
+ * A menu beside the button that opened it. It lies in the top layer, so no scroll container clips it, and is moved
+ * until it fits the window.
+ *
+ * @param onClose called when the user clicks elsewhere, presses Escape or scrolls
+ */
+export function Menu({
+  opener,
+  label,
+  onClose,
+  children,
+}: {
+  opener: HTMLElement | null;
+  label: string;
+  onClose: () => void;
+  children: ReactNode;
+}) {
+  const ref = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const menu = ref.current;
+    if (!menu || !opener) return;
+    // With its source, a click on the opener is no click elsewhere.
+    menu.showPopover({ source: opener });
+    const { width, height } = menu.getBoundingClientRect();
+    const { top, bottom, right } = opener.getBoundingClientRect();
+    const fits = top - height >= MARGIN;
+    const highest = Math.max(MARGIN, innerHeight - height - MARGIN);
+    menu.style.left = `${Math.max(MARGIN, Math.min(right - width, innerWidth - width - MARGIN))}px`;
+    menu.style.top = `${fits ? top - height : Math.min(bottom, highest)}px`;
+  }, [opener]);
+  useEffect(() => {
+    addEventListener('scroll', onClose, { capture: true, once: true, passive: true });
+    return () => removeEventListener('scroll', onClose, { capture: true });
+  }, []);
+  return (
+    <div
+      ref={ref}
+      popover="auto"
+      className="menu"
+      role="group"
+      aria-label={label}
+      onToggle={(event) => {
+        if (event.newState === 'closed') onClose();
+      }}
+    >
+      {children}
+    </div>
+  );
+}
