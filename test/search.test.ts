@@ -205,7 +205,10 @@ describe('searching', () => {
     ];
     for (const text of TEXTS) {
       const long = text.repeat(10_000 / Array.from(text).length);
-      expect(cpuMs(() => toVector(long)), text).toBeLessThan(250);
+      expect(
+        cpuMs(() => toVector(long)),
+        text,
+      ).toBeLessThan(250);
     }
   });
 
