@@ -40,6 +40,7 @@ export const builder = new SchemaBuilder<SchemaTypes>({
 
 builder.scalarType('DateTime', {
   description: 'A moment in UTC, to the millisecond, as ISO 8601 writes it: 2026-01-31T23:59:59.999Z.',
+  specifiedByURL: 'https://scalars.graphql.org/andimarek/date-time.html',
   serialize: (date) => date.toISOString(),
   parseValue(value) {
     const date = new Date(String(value));

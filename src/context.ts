@@ -108,15 +108,12 @@ export interface Context extends ServerNode, Operation {
 /**
  * The signed-in user.
  *
- * @throws ChatError `UNAUTHENTICATED` or `TOKEN_EXPIRED`
+ * @throws ChatError `UNAUTHENTICATED` or `TOKEN_EXPIRED`; `FORBIDDEN` for a service
  */
 export function requireViewer(context: Context): AccessClaims {
   if (context.viewer) return context.viewer;
   if (context.service) {
-    throw new ChatError(
-      'UNAUTHENTICATED',
-      'A service token sends system messages and nothing else. Sign in as a user.',
-    );
+    throw new ChatError('FORBIDDEN', 'A service token sends system messages and nothing else. Sign in as a user.');
   }
   throw (
     context.rejected ??

@@ -5,7 +5,7 @@ export const errorCodes = {
   UNAUTHENTICATED: 'Nobody is signed in, or the token is not one of ours. Sign in and send it again.',
   TOKEN_EXPIRED: 'The access token has run out. Call refreshSession and send it again.',
   INVALID_CREDENTIALS: 'No account has this name and this password.',
-  FORBIDDEN: 'You can see it, but your role does not let you do this.',
+  FORBIDDEN: 'Your role, or the kind of your token, does not allow this.',
   NOT_FOUND: 'It does not exist, or not for you: the two look the same.',
   CONFLICT: 'It contradicts something stored before, such as the same clientMessageId with another body.',
   USERNAME_TAKEN: 'Someone has this username, perhaps in other letter case, or one that looks like it. Choose another.',

@@ -256,6 +256,28 @@ const checks: Record<string, (world: World) => Promise<void>> = {
     // Told twice perhaps, if the first look came late; but never of what b has said.
     expect(heard[0]?.every((event) => event.unreadCount <= 1)).toBe(true);
   },
+  'who changed a group': async (w) => {
+    const update = `mutation ($id: ID!, $topic: String) { updateChatroom(input: { chatroomId: $id, topic: $topic }) { chatroom { id } } }`;
+    const rank = `mutation ($id: ID!, $user: ID!) { setMemberRole(input: { chatroomId: $id, userId: $user, role: ADMIN }) { chatroom { id } } }`;
+    await w.a.ask(rank, { id: w.group, user: w.b.id });
+    const heard = await hear(
+      w,
+      `subscription ($id: ID!) { chatroomEvents(chatroomId: $id) {
+        ... on ChatroomUpdated { actor { username } } ... on MessageAdded { message { body } } } }`,
+      { id: w.group },
+      async () => {
+        await w.b.ask(update, { id: w.group, topic: 'by b' });
+        await w.a.ask(update, { id: w.group, topic: 'by a' });
+        await send(w.c, w.group, 'last');
+      },
+      (event) => event.message?.body === 'last',
+    );
+    const updates = heard.map((events) => events.filter((event) => 'actor' in event));
+    expect(updates.map((events) => events.map(({ actor }) => actor?.username ?? null))).toEqual([
+      [null, 'ann'],
+      ['ben', 'ann'],
+    ]);
+  },
   'being seen by all': async (w) => {
     const seen = async (person: Person) => {
       const stream = person.connect().subscribe('subscription { messageSeen { message { body seenByAll } } }');

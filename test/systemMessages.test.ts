@@ -90,7 +90,7 @@ describe('system messages', () => {
       `{ chatroom(id: "${room}") { id } }`,
       `{ node(id: "${ann.id}") { id } }`,
     ])
-      expect((await billing.ask(query)).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
+      expect((await billing.ask(query)).errors?.[0]?.extensions.code).toBe('FORBIDDEN');
     expect((await billing.ask('{ viewer { id } }')).data).toEqual({ viewer: null });
     const socket = connect(server.url, billing.token);
     expect((await socket.ask(SEND, { input })).data.sendSystemMessage.message.number).toBe(1);

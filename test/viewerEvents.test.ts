@@ -7,14 +7,15 @@ import { CREATE_CHATROOM, send, world } from './support/world.ts';
 const EVENTS = `subscription { viewerEvents {
   __typename
   ... on ChatroomAppeared { chatroom { id kind unreadCount } }
-  ... on ChatroomVanished { chatroomId }
+  ... on ChatroomVanished { chatroomId reason }
   ... on FriendshipChanged { userId user { username } status }
-  ... on UnreadChanged { chatroom { id } unreadCount totalUnreadCount }
+  ... on UnreadChanged { chatroom { id } unreadCount totalUnreadCount viewer { unreadCount } }
 } }`;
 const call = (name: string, more = '{ viewer { id } }') =>
   `mutation ($id: ID!) { ${name}(input: { userId: $id }) ${more} }`;
 const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { chatroomId: $id, userIds: $users }) { chatroom { id } } }`;
 const REMOVE = `mutation ($id: ID!, $user: ID!) { removeChatroomMember(input: { chatroomId: $id, userId: $user }) { chatroom { id } } }`;
+const LEAVE = `mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) { chatroomId } }`;
 const DELETE = `mutation ($id: ID!) { deleteChatroom(input: { chatroomId: $id }) { deletedChatroomId } }`;
 const READ = `mutation ($id: ID!) { markRead(input: { messageId: $id }) { viewer { unreadCount } } }`;
 const DELETE_MESSAGE = `mutation ($id: ID!) { deleteMessage(input: { messageId: $id }) { message { id } } }`;
@@ -45,11 +46,15 @@ describe('viewerEvents', () => {
     await ann.ask(ADD, { id: room, users: [eve.id] });
     expect(await events.nextOf('ChatroomAppeared')).toMatchObject({ chatroom: { id: room, unreadCount: 0 } });
     await ann.ask(REMOVE, { id: room, user: eve.id });
-    expect(await events.nextOf('ChatroomVanished')).toMatchObject({ chatroomId: room });
+    expect(await events.nextOf('ChatroomVanished')).toMatchObject({ chatroomId: room, reason: 'REMOVED' });
     const made = await makeRoom(ben, { kind: 'GROUP', memberIds: [eve.id] });
     expect(await events.nextOf('ChatroomAppeared')).toMatchObject({ chatroom: { id: made } });
     await ben.ask(DELETE, { id: made });
-    expect(await events.nextOf('ChatroomVanished')).toMatchObject({ chatroomId: made });
+    expect(await events.nextOf('ChatroomVanished')).toMatchObject({ chatroomId: made, reason: 'DELETED' });
+    await ann.ask(ADD, { id: room, users: [eve.id] });
+    await events.nextOf('ChatroomAppeared');
+    await eve.ask(LEAVE, { id: room });
+    expect(await events.nextOf('ChatroomVanished')).toMatchObject({ chatroomId: room, reason: 'LEFT' });
   });
 
   test('says of a DIRECT room when a message opens it, when one hides it, and when a message opens it again', async () => {
@@ -63,7 +68,7 @@ describe('viewerEvents', () => {
     await send(ann, direct, 'hello');
     expect(await events.nextOf('ChatroomAppeared')).toMatchObject({ chatroom: { id: direct, unreadCount: 1 } });
     await ben.ask(DELETE, { id: direct });
-    expect(await events.nextOf('ChatroomVanished')).toMatchObject({ chatroomId: direct });
+    expect(await events.nextOf('ChatroomVanished')).toMatchObject({ chatroomId: direct, reason: 'HIDDEN' });
     await send(ann, direct, 'again');
     expect(await events.nextOf('ChatroomAppeared')).toMatchObject({ chatroom: { id: direct, unreadCount: 1 } });
   });
@@ -73,7 +78,9 @@ describe('viewerEvents', () => {
     const { ann, ben, room } = await world(server);
     const events = await listen(ben);
     const first = await send(ann, room, 'one');
-    expect(await events.nextOf('UnreadChanged')).toMatchObject({ unreadCount: 1, totalUnreadCount: 1 });
+    expect(await events.nextOf('UnreadChanged')).toMatchObject({
+      ...{ unreadCount: 1, totalUnreadCount: 1, viewer: { unreadCount: 1 } },
+    });
     const second = await send(ann, room, 'two');
     expect(await events.nextOf('UnreadChanged')).toMatchObject({ unreadCount: 2 });
     await ben.ask(READ, { id: first.id });

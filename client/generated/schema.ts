@@ -8,7 +8,7 @@ export type ErrorCode =
   | 'TOKEN_EXPIRED'
   /** No account has this name and this password. */
   | 'INVALID_CREDENTIALS'
-  /** You can see it, but your role does not let you do this. */
+  /** Your role, or the kind of your token, does not allow this. */
   | 'FORBIDDEN'
   /** It does not exist, or not for you: the two look the same. */
   | 'NOT_FOUND'

@@ -182,9 +182,9 @@ const placed = new WeakMap<ChatroomEvent, ChatroomEvent>();
 function placeAt(seen: ChatroomEvent, cursor: string): ChatroomEvent {
   const known = placed.get(seen);
   if (known?.cursor === cursor) return known;
-  const { kind, chatroomId, message, userId, origin } = seen;
+  const { kind, chatroomId, message, userId, actorId, origin } = seen;
   const isLost = async (context: Context) => !(await isMemberNow(context, chatroomId, requireViewer(context).userId));
-  const event = { kind, chatroomId, cursor, message, userId, origin, isLost };
+  const event = { kind, chatroomId, cursor, message, userId, actorId, origin, isLost };
   placed.set(seen, event);
   return event;
 }

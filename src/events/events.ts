@@ -1,12 +1,13 @@
 import { blockStateOf } from '../blocks/blocks.ts';
 import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { type Context, freshContext, requireViewer } from '../context.ts';
-import type { Chatroom } from '../database/generated/client.ts';
+import type { Chatroom, User } from '../database/generated/client.ts';
 import { notFound } from '../errors.ts';
 import { decodeRoomCursor } from '../realtime/cursor.ts';
 import { type Followed, followRoom } from '../realtime/follow.ts';
 import { type LogEvent, resumePosition } from '../realtime/log.ts';
 import { asStream, type MaybePromise, proceed, type Pulled, skip, type Stream } from '../realtime/pull.ts';
+import { userById } from '../users/users.ts';
 import { type ChatroomEvent, cursorAt, knownSeen, loadSeen } from './loading.ts';
 
 /**
@@ -114,7 +115,8 @@ export function see(
 function isHidden(context: Context, ofUser: string | null | undefined): MaybePromise<boolean> {
   if (ofUser == null) return false;
   return proceed(context.blockers.of(ofUser), (blockers) =>
-    blockers.has(requireViewer(context).userId) ? isBlocked(context, ofUser) : false,
+    // Without reading the viewer if nobody has blocked the user: the execution stays shared.
+    blockers.size > 0 && blockers.has(requireViewer(context).userId) ? isBlocked(context, ofUser) : false,
   );
 }
 
@@ -123,7 +125,12 @@ async function isBlocked(context: Context, user: string): Promise<boolean> {
   return (await blockStateOf(freshContext(context), user))?.viewerHasBlocked !== false;
 }
 
+/** The user who caused an event. Null if unknown, if the account is gone, and if the viewer has blocked the user. */
+export async function actorOf(context: Context, { actorId }: ChatroomEvent): Promise<User | null> {
+  return actorId === null || (await isHidden(context, actorId)) ? null : userById(context, actorId);
+}
+
 function caughtUp(context: Context, chatroomId: string, at: { seq: number; number: number }): ChatroomEvent {
   const cursor = cursorAt(context, chatroomId, at);
-  return { kind: 'CAUGHT_UP', chatroomId, cursor, message: null, userId: null, origin: null };
+  return { kind: 'CAUGHT_UP', chatroomId, cursor, message: null, userId: null, actorId: null, origin: null };
 }

@@ -16,6 +16,8 @@ export interface ChatroomEvent {
   message: MessageWithSender | null;
   /** The user that it is about. */
   userId: string | null;
+  /** The user who caused it. Null for the operator, and for events of earlier releases. */
+  actorId: string | null;
   /** The same for all who are handed the event; null for what one subscriber alone is told. */
   origin: object | null;
   /** In a stream over all rooms, which goes on without a room that is lost: whether the viewer has lost this one. */
@@ -79,12 +81,12 @@ function share(node: Loading, event: LogEvent, messages: MaybePromise<Messages>)
 
 /** Null where its message or its room is no more. */
 function seenOf(node: Loading, event: Followed, messages: Messages): ChatroomEvent | null {
-  const { kind, chatroomId, number, seq, userId } = event;
+  const { kind, chatroomId, number, seq, userId, actorId } = event;
   if (kind === 'CHATROOM_DELETED') return null;
   const message = number === null ? null : (messages.get(number) ?? null);
   if (number !== null && message === null) return null;
   const cursor = cursorAt(node, chatroomId, { seq, number: number ?? 0 });
-  return { kind, chatroomId, cursor, message, userId, origin: event };
+  return { kind, chatroomId, cursor, message, userId, actorId, origin: event };
 }
 
 /** The cursor of what comes after an event. */

@@ -1,4 +1,5 @@
-import { builder } from '../builder.ts';
+import type { ObjectFieldBuilder } from '@pothos/core';
+import { builder, type Types } from '../builder.ts';
 import { memberByKey, memberKey, requireRoomOf } from '../chatrooms/chatrooms.ts';
 import { Chatroom, ChatroomMember } from '../chatrooms/schema.ts';
 import { encodeId, keyOf } from '../ids.ts';
@@ -7,7 +8,7 @@ import { encodeAllRoomsCursor } from '../realtime/cursor.ts';
 import { User, Viewer } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
 import { followAllMessages } from './allRooms.ts';
-import { followChatroom } from './events.ts';
+import { actorOf, followChatroom } from './events.ts';
 import type { ChatroomEvent as Event } from './loading.ts';
 
 /** The type by which clients know each kind of event. */
@@ -38,17 +39,37 @@ const ChatroomEvent = builder.interfaceRef<Event>('ChatroomEvent').implement({
 
 type MessageEvent = Event & { message: NonNullable<Event['message']> };
 
+function messageField(t: ObjectFieldBuilder<Types, MessageEvent>) {
+  return t.expose('message', { type: Message, description: 'The message, as it is now.' });
+}
+
+function actorField<E extends Event>(t: ObjectFieldBuilder<Types, E>, description: string) {
+  return t.field({
+    type: User,
+    nullable: true,
+    description: `${description} Null if the viewer has blocked this user, if the account is gone, if the operator did it, and for events stored by earlier releases.`,
+    resolve: (event, _args, context) => actorOf(context, event),
+  });
+}
+
 function defineMessageEvent(name: string, description: string) {
   return builder.objectRef<MessageEvent>(name).implement({
     description,
     interfaces: [ChatroomEvent],
-    fields: (t) => ({ message: t.expose('message', { type: Message, description: 'The message, as it is now.' }) }),
+    fields: (t) => ({ message: messageField(t) }),
   });
 }
 
 const MessageAdded = defineMessageEvent('MessageAdded', 'A message was sent.');
 defineMessageEvent('MessageEdited', 'A message has another text.');
-defineMessageEvent('MessageDeleted', 'A message was deleted: its number stays.');
+builder.objectRef<MessageEvent>('MessageDeleted').implement({
+  description: 'A message was deleted: its number stays.',
+  interfaces: [ChatroomEvent],
+  fields: (t) => ({
+    message: messageField(t),
+    actor: actorField(t, 'The user who deleted the message: its sender, the owner or an admin.'),
+  }),
+});
 defineMessageEvent('ReactionsChanged', 'Somebody reacted to a message, or took it back.');
 
 type MemberEvent = Event & { userId: string };
@@ -81,6 +102,12 @@ builder.objectRef<MemberEvent>('MemberUpdated').implement({
   interfaces: [ChatroomEvent],
   fields: (t) => ({
     userId: t.id({ description: 'Who it was.', resolve: userIdOf }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'The user whose role changed. Null if the account is gone.',
+      resolve: (event, _args, context) => userById(context, event.userId),
+    }),
     member: t.field({
       type: ChatroomMember,
       nullable: true,
@@ -107,6 +134,9 @@ builder.objectRef<MemberEvent>('MemberLeft').implement({
 builder.objectRef<Event>('ChatroomUpdated').implement({
   description: 'The room has another name, topic or owner.',
   interfaces: [ChatroomEvent],
+  fields: (t) => ({
+    actor: actorField(t, 'The user who changed the chatroom, or whose leaving gave it another owner.'),
+  }),
 });
 
 builder.objectRef<Event>('CaughtUp').implement({

@@ -60,7 +60,7 @@ function readRoom(tails: Tails, chatroomId: string, seq: number, onReady: () => 
     place = 0;
     if (page.length > 0) return take();
     if (!deleted) return null;
-    return { chatroomId, seq: position, kind: 'CHATROOM_DELETED', number: null, userId: null };
+    return { chatroomId, seq: position, kind: 'CHATROOM_DELETED', number: null, userId: null, actorId: null };
   }
 
   function take(): LogEvent {

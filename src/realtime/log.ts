@@ -11,9 +11,18 @@ export interface LogEvent {
   number: number | null;
   /** The user that it is about. */
   userId: string | null;
+  /** The user who caused it. Null for the operator, and for events of earlier releases. */
+  actorId: string | null;
 }
 
-export const eventFields = ['chatroomId', 'seq', 'kind', 'number', 'userId'] as const satisfies (keyof LogEvent)[];
+export const eventFields = [
+  'chatroomId',
+  'seq',
+  'kind',
+  'number',
+  'userId',
+  'actorId',
+] as const satisfies (keyof LogEvent)[];
 const eventColumns = columnsOf('e', eventFields);
 
 /** What the database's functions answer that change a room or a message. */
@@ -104,8 +113,12 @@ export async function pruneLog(database: Database, days: number): Promise<void> 
   while ((await database.query(prune)).length > 0);
   // The last event of a room stays, but not the id of somebody who is gone: it says no more than that something was changed.
   await database.query(sql`
-    UPDATE events e SET kind = 'CHATROOM_UPDATED', user_id = NULL
+    UPDATE events e SET kind = 'CHATROOM_UPDATED', user_id = NULL, actor_id = NULL
       WHERE e.created_at < now() - make_interval(days => ${days}) AND e.user_id IS NOT NULL
         AND NOT EXISTS (SELECT FROM users u WHERE u.id = e.user_id)`);
+  await database.query(sql`
+    UPDATE events e SET actor_id = NULL
+      WHERE e.created_at < now() - make_interval(days => ${days}) AND e.actor_id IS NOT NULL
+        AND NOT EXISTS (SELECT FROM users u WHERE u.id = e.actor_id)`);
   await database.query(sql`DELETE FROM endings WHERE ended_at < now() - interval '1 day'`);
 }

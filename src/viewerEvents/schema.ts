@@ -14,10 +14,25 @@ const ChatroomAppeared = builder.objectRef<EventOf<'ChatroomAppeared'>>('Chatroo
   fields: (t) => ({ chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room.' }) }),
 });
 
+const ChatroomVanishedReason = builder.enumType('ChatroomVanishedReason', {
+  description: 'Why the viewer has lost a chatroom.',
+  values: {
+    LEFT: { description: 'The viewer left it, on whichever device.' },
+    REMOVED: { description: 'The owner or an admin removed the viewer.' },
+    DELETED: { description: 'It was deleted, or its last member left.' },
+    HIDDEN: { description: 'The viewer deleted a DIRECT chatroom, which hides it until the next message.' },
+  } as const,
+});
+
 const ChatroomVanished = builder.objectRef<EventOf<'ChatroomVanished'>>('ChatroomVanished').implement({
   description: 'The viewer has left a room, was removed from it, or has hidden it; or it was deleted.',
   fields: (t) => ({
     chatroomId: t.id({ description: 'Its id.', resolve: (event) => encodeId('Chatroom', event.chatroomId) }),
+    reason: t.expose('reason', {
+      type: ChatroomVanishedReason,
+      nullable: true,
+      description: 'Why. Null if unknown, because an earlier release stored the event.',
+    }),
   }),
 });
 
@@ -52,6 +67,7 @@ const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged
       description: 'In all rooms: Viewer.unreadCount.',
       resolve: (_, _args, context) => countAllUnread(context),
     }),
+    viewer: viewerField(t),
   }),
 });
 

@@ -11,14 +11,19 @@ import { createMailbox } from '../realtime/mailbox.ts';
 /** Something that concerns the viewer, whichever room or page they look at. */
 export type ViewerEvent =
   | { kind: 'ChatroomAppeared'; chatroom: VisibleChatroom }
-  | { kind: 'ChatroomVanished'; chatroomId: string }
+  | { kind: 'ChatroomVanished'; chatroomId: string; reason: VanishedReason | null }
   | { kind: 'FriendshipChanged'; userId: string; status: 'PENDING' | 'ACCEPTED' | null }
   | { kind: 'UnreadChanged'; chatroom: VisibleChatroom }
   | { kind: 'SystemNotice'; body: string; sentAt: Date };
 
+/** Why the viewer has lost a room. */
+export type VanishedReason = 'LEFT' | 'REMOVED' | 'DELETED' | 'HIDDEN';
+
 /** What to look at when the subscriber takes the next event. */
 type Cue =
-  { kind: 'APPEARED' | 'VANISHED' | 'UNREAD'; chatroomId: string } | Extract<Hint, { kind: 'FRIENDSHIP' | 'NOTICE' }>;
+  | { kind: 'APPEARED' | 'UNREAD'; chatroomId: string }
+  | { kind: 'VANISHED'; chatroomId: string; reason: VanishedReason | null }
+  | Extract<Hint, { kind: 'FRIENDSHIP' | 'NOTICE' }>;
 
 /** How many notices wait for one subscriber. */
 const MOST_NOTICES = 100;
@@ -33,7 +38,7 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
 
   async function cueOf(event: Followed): Promise<Cue | null> {
     const { kind, chatroomId, number } = event;
-    if (isLoss(event, userId)) return { kind: 'VANISHED', chatroomId };
+    if (isLoss(event, userId)) return { kind: 'VANISHED', chatroomId, reason: reasonOf(event) };
     if (kind === 'MEMBER_JOINED' && event.userId === userId) return { kind: 'APPEARED', chatroomId };
     if ((kind !== 'MESSAGE_ADDED' && kind !== 'MESSAGE_DELETED') || number === null) return null;
     const message = await readMessage(context, chatroomId, number);
@@ -72,7 +77,7 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
         return cue.kind === 'APPEARED' ? { kind: 'ChatroomAppeared', chatroom } : { kind: 'UnreadChanged', chatroom };
       }
       case 'VANISHED':
-        return { kind: 'ChatroomVanished', chatroomId: cue.chatroomId };
+        return { kind: 'ChatroomVanished', chatroomId: cue.chatroomId, reason: cue.reason };
       case 'FRIENDSHIP':
         return { kind: 'FriendshipChanged', userId: cue.userId, status: cue.status };
       case 'NOTICE':
@@ -81,7 +86,7 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
   }
 
   const onHint = (hint: Hint) => {
-    if (hint.kind === 'HIDDEN') tell({ kind: 'VANISHED', chatroomId: hint.chatroomId });
+    if (hint.kind === 'HIDDEN') tell({ kind: 'VANISHED', chatroomId: hint.chatroomId, reason: 'HIDDEN' });
     else if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') tell(hint);
   };
 
@@ -98,6 +103,13 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
     };
     watch().catch(mailbox.fail);
   });
+}
+
+/** Why an event ends what its user may see of the room. Null for an event of an earlier release, which stored no actor. */
+function reasonOf({ kind, userId, actorId }: Followed): VanishedReason | null {
+  if (kind === 'CHATROOM_DELETED') return 'DELETED';
+  if (actorId === null) return null;
+  return actorId === userId ? 'LEFT' : 'REMOVED';
 }
 
 /**

@@ -155,6 +155,7 @@ test(
     expect(before).toContain('public.users.email: email');
     expect(before).toContain('public.messages.sender_id: id');
     expect(before).toContain('public.events.user_id: id');
+    expect(before).toContain('public.events.actor_id: id');
 
     await forgetAddresses(w.server, w.id);
     await w.gerda.ask('mutation ($password: String!) { deleteAccount(input: { password: $password }) { ok } }', {
