@@ -1,4 +1,5 @@
 import { failed, type GraphQLFailure, isChatError, unreachable } from './errors.ts';
+import { refusedOrigin } from './origin.ts';
 import type { Session } from './session.ts';
 import { backoff, wait, within } from './wait.ts';
 
@@ -37,6 +38,9 @@ const MOST_FAILURES = 5;
 
 /** Sends operations over HTTP. */
 export function createRequest({ url, session, fetch, closed }: HttpOptions): Request {
+  /** Whether the server has answered this page, so that its origin is allowed. */
+  let isAllowed = false;
+
   async function ask(
     body: string,
     token: string | null,
@@ -53,15 +57,25 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
       const result = await within(timeoutMs, signals, async (signal): Promise<unknown> => {
         const response = await fetch(url, { method: 'POST', headers, body, signal });
         status = response.status;
+        isAllowed = true;
         return response.json();
       });
       if (isResult(result)) return result;
     } catch (error) {
+      const message = await explainSilence(error, signals);
       for (const signal of signals) signal.throwIfAborted();
-      if (status === 0) throw unreachable('The server cannot be reached. Check the connection and try again.', error);
+      if (status === 0) throw unreachable(message, error);
     }
     // A proxy has answered in its place.
     throw unreachable(`The server cannot be reached (HTTP ${status}). Try again in a moment.`);
+  }
+
+  /** Returns the error text for a request without an answer. */
+  async function explainSilence(error: unknown, signals: readonly AbortSignal[]): Promise<string> {
+    const origin = isAllowed || !(error instanceof TypeError) ? null : await refusedOrigin(url, signals);
+    return origin === null
+      ? 'The server cannot be reached. Check the connection and try again.'
+      : `The server runs, but may not allow pages of ${origin}. Add this origin to ALLOWED_ORIGINS of the server.`;
   }
 
   /** Asks with the token, and once more with a new one if it is refused. */
