@@ -1,4 +1,4 @@
-import { type DocumentNode, print } from 'graphql';
+import { type DocumentNode, parse, print, type ValueNode, valueFromASTUntyped, visit } from 'graphql';
 
 /** An operation: its text, or a document, typed where codegen has typed it. */
 export type Document<Data, Variables> =
@@ -35,4 +35,38 @@ export function resumptionOf(text: string): Resumption | null {
   if (!room && args.includes('chatroomId'))
     throw new TypeError(`Pass the room as a variable: ${field}(chatroomId: $chatroomId, after: $after).`);
   return { field, after, room };
+}
+
+/** A message that an operation sends. */
+export interface SendTarget {
+  chatroomId: string;
+  /** Whether the message has a `clientMessageId`, so that it may be sent again. */
+  isNamed: boolean;
+}
+
+/** The messages that an operation sends; empty for other operations, and for a document that cannot be read. */
+export function sendTargetsOf(text: string, variables: Record<string, unknown>): SendTarget[] {
+  if (!text.includes('sendMessage')) return [];
+  let document: DocumentNode;
+  try {
+    document = parse(text, { noLocation: true });
+  } catch {
+    // The server says what is wrong.
+    return [];
+  }
+  const values = { ...variables };
+  const inputs: ValueNode[] = [];
+  visit(document, {
+    VariableDefinition({ variable, defaultValue }) {
+      if (defaultValue) values[variable.name.value] ??= valueFromASTUntyped(defaultValue);
+    },
+    Field({ name, arguments: args }) {
+      const input = name.value === 'sendMessage' && args?.find((arg) => arg.name.value === 'input');
+      if (input) inputs.push(input.value);
+    },
+  });
+  return inputs.flatMap((input) => {
+    const { chatroomId, clientMessageId } = (valueFromASTUntyped(input, values) ?? {}) as Record<string, unknown>;
+    return typeof chatroomId === 'string' ? [{ chatroomId, isNamed: typeof clientMessageId === 'string' }] : [];
+  });
 }

@@ -2,7 +2,7 @@ import { createClient, type ClientOptions } from 'graphql-ws';
 import { ChatError, errorOf, failed, type GraphQLFailure, unreachable } from './errors.ts';
 import type { Result } from './http.ts';
 import type { Session, Token } from './session.ts';
-import { backoff, wait } from './wait.ts';
+import { backoff, onOnline, wait } from './wait.ts';
 
 /**
  * How things stand:
@@ -185,10 +185,8 @@ export function createSocket({ url, session, webSocketImpl, onState, closed }: S
   const wake = () => {
     nap.abort();
   };
-  const page = globalThis as Partial<Pick<EventTarget, 'addEventListener' | 'removeEventListener'>>;
-  page.addEventListener?.('online', wake);
+  onOnline(closed, wake);
   closed.addEventListener('abort', () => {
-    page.removeEventListener?.('online', wake);
     clearTimeout(patience);
     wake();
     // Ends one that is being opened, too.

@@ -3,6 +3,21 @@ export function backoff(failures: number): number {
   return (0.5 + Math.random() / 2) * Math.min(5_000, 200 * 2 ** failures);
 }
 
+/** Does something that may never end. Rejects if it takes longer. */
+export async function deadline<Value>(ms: number, work: () => Value | Promise<Value>): Promise<Value> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new DOMException('It takes too long.', 'TimeoutError'));
+    }, ms);
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Waits, or less long if a signal fires meanwhile. */
 export async function wait(ms: number, ...signals: AbortSignal[]): Promise<void> {
   await within(
@@ -38,4 +53,13 @@ export async function within<Value>(
     clearTimeout(timer);
     for (const signal of signals) signal.removeEventListener('abort', abort);
   }
+}
+
+/** Calls the listener when the browser has a network again, until the signal fires. */
+export function onOnline(closed: AbortSignal, listener: () => void): void {
+  const page = globalThis as Partial<Pick<EventTarget, 'addEventListener' | 'removeEventListener'>>;
+  page.addEventListener?.('online', listener);
+  closed.addEventListener('abort', () => {
+    page.removeEventListener?.('online', listener);
+  });
 }

@@ -1,0 +1,288 @@
+import { errorOf, failed, type Failure, isChatError } from './errors.ts';
+import type { Request, RequestOptions, Result } from './http.ts';
+import type { OutboxStore } from './outboxStore.ts';
+import { SEND_MESSAGE, type SendInput, type SentMessage } from './send.ts';
+import type { SendQueue } from './sendQueue.ts';
+import { deadline } from './wait.ts';
+
+/** A message that is not stored on the server yet. */
+export interface OutboxEntry {
+  readonly clientMessageId: string;
+  readonly chatroomId: string;
+  readonly body: string;
+  readonly replyToId?: string;
+  /** When the message was given to the outbox. ISO 8601, later than that of every earlier entry. */
+  readonly createdAt: string;
+  /** `waiting` for earlier messages or for the server, `sending`, or `failed` because the server rejected it. */
+  readonly state: 'waiting' | 'sending' | 'failed';
+  /** Why the message was rejected, if its state is `failed`. */
+  readonly error: Failure | null;
+}
+
+/** Messages on their way to the server: in order within a room, each until it is stored or discarded. */
+export interface Outbox {
+  /** Entries of a room, or of all rooms, in the order of sending. Returns the same array until an entry changes. */
+  entries(chatroomId?: string): readonly OutboxEntry[];
+  /** Calls the listener after each change. Returns a function that ends this. */
+  subscribe(listener: () => void): () => void;
+  /**
+   * Sends a message after the earlier ones of its room, and again until there is an answer. Rejects with a `ChatError` if
+   * the server rejects the message. The entry then stays until it is retried or discarded.
+   */
+  send(input: SendInput, options?: Pick<RequestOptions, 'signal'>): Promise<SentMessage>;
+  /** Sends a failed message again, under the same `clientMessageId`, after the other messages of its room. */
+  retry(clientMessageId: string): void;
+  /** Removes an entry. A message that is being sent may be stored nevertheless. */
+  discard(clientMessageId: string): void;
+}
+
+export interface OutboxOptions {
+  queue: SendQueue;
+  request: Request;
+  store: OutboxStore | undefined;
+  /** Fires when the client is closed. */
+  closed: AbortSignal;
+}
+
+interface Item {
+  entry: OutboxEntry;
+  /** Whether the entry came out of the store, so that another tab may send it too. */
+  isLoaded: boolean;
+  isQueued: boolean;
+  /** Fires when the entry is discarded. */
+  discarded: AbortController;
+  sent: Promise<SentMessage>;
+  resolve: (message: SentMessage) => void;
+  reject: (error: unknown) => void;
+}
+
+interface Locks {
+  request<Value>(name: string, options: { signal: AbortSignal }, work: () => Promise<Value>): Promise<Value>;
+}
+
+/** A store that takes longer is not used any more, so that it holds up no message. Some browsers never open an IndexedDB. */
+const STORE_TIMEOUT_MS = 3_000;
+
+/** An outbox in memory, and in a store if there is one. */
+export class StoredOutbox implements Outbox {
+  readonly #options: Omit<OutboxOptions, 'store'>;
+  #store: OutboxStore | undefined;
+  readonly #listeners = new Set<() => void>();
+  /** Results of `entries` since the last change. */
+  readonly #lists = new Map<string | undefined, readonly OutboxEntry[]>();
+  #items = new Set<Item>();
+  /** Entries of the store are being loaded. They come before what is sent meanwhile. */
+  #isLoading = false;
+  /** Accesses to the store, one after the other. */
+  #storing: Promise<unknown> = Promise.resolve();
+  /** When the newest entry was created, in milliseconds. */
+  #latest = 0;
+
+  constructor({ store, ...options }: OutboxOptions) {
+    this.#options = options;
+    this.#store = store;
+    this.adopt();
+  }
+
+  entries(chatroomId?: string): readonly OutboxEntry[] {
+    const known = this.#lists.get(chatroomId);
+    if (known) return known;
+    const all = [...this.#items].map(({ entry }) => entry);
+    const found = chatroomId === undefined ? all : all.filter((entry) => entry.chatroomId === chatroomId);
+    this.#lists.set(chatroomId, found);
+    return found;
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async send(input: SendInput, { signal }: Pick<RequestOptions, 'signal'> = {}): Promise<SentMessage> {
+    const { closed } = this.#options;
+    closed.throwIfAborted();
+    signal?.throwIfAborted();
+    const item = this.#find(input) ?? this.#add(input);
+    const abort = () => {
+      this.#discard(item, signal?.reason);
+    };
+    signal?.addEventListener('abort', abort);
+    try {
+      return await item.sent;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  retry(clientMessageId: string): void {
+    for (const item of [...this.#items]) {
+      if (item.entry.clientMessageId !== clientMessageId || item.entry.state !== 'failed') continue;
+      this.#items.delete(item);
+      this.#insert(createItem({ ...item.entry, state: 'waiting', error: null }));
+    }
+  }
+
+  discard(clientMessageId: string): void {
+    for (const item of this.#items)
+      if (item.entry.clientMessageId === clientMessageId)
+        this.#discard(item, new DOMException('The message was discarded.', 'AbortError'));
+  }
+
+  /** Takes over entries that were left in the store by another client, such as one of a tab that was closed. */
+  adopt(): void {
+    const store = this.#store;
+    const { closed } = this.#options;
+    if (!store || this.#isLoading || closed.aborted) return;
+    this.#isLoading = true;
+    const earlier = [...this.#items];
+    void this.#access(() => store.load()).then((loaded = []) => {
+      const known = new Set([...this.#items].map(({ entry }) => idOf(entry)));
+      const items = loaded
+        .filter((entry) => !known.has(idOf(entry)))
+        .map((entry) => createItem(entry.state === 'failed' ? entry : { ...entry, state: 'waiting' }, true))
+        .toSorted((a, b) => (a.entry.createdAt < b.entry.createdAt ? -1 : 1));
+      const meanwhile = [...this.#items].filter((item) => !earlier.includes(item));
+      this.#items = new Set([...earlier.filter((item) => this.#items.has(item)), ...items, ...meanwhile]);
+      this.#latest = Math.max(this.#latest, ...items.map(({ entry }) => Date.parse(entry.createdAt)));
+      this.#isLoading = false;
+      if (items.length > 0) this.#changed();
+      for (const item of this.#items) void this.#enqueue(item);
+    });
+  }
+
+  /** The entry of a message that is on its way already, so that a repeated call does not add it again. */
+  #find({ clientMessageId, chatroomId, body, replyToId }: SendInput): Item | undefined {
+    return [...this.#items].find(
+      ({ entry }) =>
+        entry.state !== 'failed' &&
+        entry.clientMessageId === clientMessageId &&
+        entry.chatroomId === chatroomId &&
+        entry.body === body &&
+        entry.replyToId === (replyToId ?? undefined),
+    );
+  }
+
+  #add({ clientMessageId = crypto.randomUUID(), chatroomId, body, replyToId }: SendInput): Item {
+    this.#latest = Math.max(Date.now(), this.#latest + 1);
+    const createdAt = new Date(this.#latest).toISOString();
+    const item = createItem({
+      ...{ clientMessageId, chatroomId, body, createdAt, state: 'waiting', error: null },
+      ...(replyToId == null ? {} : { replyToId }),
+    });
+    // The same message again, after it failed.
+    for (const other of this.#items) if (idOf(other.entry) === idOf(item.entry)) this.#items.delete(other);
+    this.#insert(item);
+    return item;
+  }
+
+  #insert(item: Item): void {
+    this.#items.add(item);
+    this.#save(item);
+    this.#changed();
+    void this.#enqueue(item);
+  }
+
+  async #enqueue(item: Item): Promise<void> {
+    if (this.#isLoading || item.isQueued || item.entry.state === 'failed') return;
+    item.isQueued = true;
+    const { queue, closed } = this.#options;
+    try {
+      const attempt = (signal: AbortSignal) => this.#attempt(item, signal);
+      const options = { retry: true, signal: item.discarded.signal };
+      const { data, errors } = await queue.add([item.entry.chatroomId], attempt, options);
+      if (errors?.length || !data) throw failed(errors ?? []);
+      item.resolve((data as { sendMessage: { message: SentMessage } }).sendMessage.message);
+    } catch (error) {
+      item.reject(error);
+      // A closed client leaves its messages in the store, for the next one.
+      if (closed.aborted || !this.#items.has(item)) return;
+      this.#set(item, 'failed', errorOf(error) ?? { code: 'INTERNAL_SERVER_ERROR', message: String(error) });
+      // A message that was written before the session ended is sent when the user has signed in again.
+      if (!isChatError(error, 'UNAUTHENTICATED') && !isChatError(error, 'TOKEN_EXPIRED')) this.#save(item);
+    }
+  }
+
+  async #attempt(item: Item, signal: AbortSignal): Promise<Result<unknown>> {
+    const { request } = this.#options;
+    return this.#alone(item, signal, async () => {
+      const store = this.#store;
+      if (item.isLoaded && store && (await this.#access(() => store.has(item.entry))) === false) {
+        // Another tab has sent it.
+        this.#discard(item, new DOMException('The message was sent by another tab.', 'AbortError'));
+        return {};
+      }
+      this.#set(item, 'sending');
+      const { clientMessageId, chatroomId, body, replyToId } = item.entry;
+      const input = { clientMessageId, chatroomId, body, replyToId };
+      try {
+        const result = await request(SEND_MESSAGE, { input }, { signal });
+        if (!result.errors?.length) await this.#remove(item);
+        return result;
+      } finally {
+        if (this.#items.has(item)) this.#set(item, 'waiting');
+      }
+    });
+  }
+
+  /** Runs while no other tab sends a stored message to the same room. */
+  async #alone<Value>({ entry }: Item, signal: AbortSignal, work: () => Promise<Value>): Promise<Value> {
+    const store = this.#store;
+    const { locks } = (globalThis as { navigator?: { locks?: Locks } }).navigator ?? {};
+    if (!store || !locks) return work();
+    return locks.request(`parley outbox ${store.name} ${entry.chatroomId}`, { signal }, work);
+  }
+
+  #discard(item: Item, reason: unknown): void {
+    void this.#remove(item);
+    item.discarded.abort(reason);
+    item.reject(reason);
+  }
+
+  async #remove(item: Item): Promise<void> {
+    const store = this.#store;
+    if (this.#items.delete(item)) this.#changed();
+    if (store) await this.#access(() => store.delete(item.entry));
+  }
+
+  #save({ entry }: Item): void {
+    const store = this.#store;
+    if (store) void this.#access(() => store.put(entry));
+  }
+
+  /** Accesses the store after earlier accesses. Returns undefined if that fails: the message is in memory, and is sent. */
+  #access<Value>(work: () => Value | Promise<Value>): Promise<Value | undefined> {
+    const result = this.#storing
+      .then(() => deadline(STORE_TIMEOUT_MS, work))
+      .catch((error: unknown) => {
+        if ((error as { name?: unknown } | null)?.name === 'TimeoutError') this.#store = undefined;
+        return undefined;
+      });
+    this.#storing = result;
+    return result;
+  }
+
+  #set(item: Item, state: OutboxEntry['state'], error: Failure | null = null): void {
+    item.entry = { ...item.entry, state, error };
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#lists.clear();
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Unique among the messages of a user. */
+const idOf = ({ chatroomId, clientMessageId }: OutboxEntry) => `${chatroomId} ${clientMessageId}`;
+
+function createItem(entry: OutboxEntry, isLoaded = false): Item {
+  let resolve: Item['resolve'] = () => undefined;
+  let reject: Item['reject'] = () => undefined;
+  const sent = new Promise<SentMessage>((onSent, onFailed) => {
+    resolve = onSent;
+    reject = onFailed;
+  });
+  // Nobody waits for an entry that was loaded or is sent again.
+  sent.catch(() => undefined);
+  return { entry, isLoaded, isQueued: false, discarded: new AbortController(), sent, resolve, reject };
+}

@@ -1,0 +1,182 @@
+import { type ChatError, failed, type GraphQLFailure, isChatError, unreachable } from './errors.ts';
+import type { Result } from './http.ts';
+import type { ChatState } from './socket.ts';
+import { backoff } from './wait.ts';
+
+/** One request to the server, without a retry. */
+export type Attempt = (signal: AbortSignal) => Promise<Result<unknown>>;
+
+export interface JobOptions {
+  /** Whether the request may be repeated when there is no answer. */
+  retry: boolean;
+  /** Removes the job when it fires. */
+  signal?: AbortSignal | undefined;
+}
+
+interface Job {
+  rooms: readonly string[];
+  attempt: Attempt;
+  retry: boolean;
+  /** Attempts without an answer. */
+  failures: number;
+  /** Answers with `INTERNAL_SERVER_ERROR`. */
+  crashes: number;
+  running: { controller: AbortController; since: number } | null;
+  resolve: (result: Result<unknown>) => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * - `open`: the last request got an answer; requests for several rooms run at once
+ * - `probing`: nothing is known; one request at a time
+ * - `paused`: the last request got no answer; the next one starts when the backoff ends
+ */
+type QueueState = 'open' | 'probing' | 'paused';
+
+/** Requests that run at once, each for another room. Browsers open at most 6 connections to a server over HTTP/1.1. */
+const MAX_RUNNING = 6;
+/** Shortest pause after a request without an answer, so that an unreachable server gets at most 3 requests a second. */
+const MIN_PAUSE_MS = 500;
+/** A request that has run for so long when the server can be reached again was probably lost with the network. */
+const LOST_AFTER_MS = 2_000;
+/** A request that the server fails to execute so often is rejected. */
+const MAX_CRASHES = 5;
+
+/** Requests that send messages: one at a time in each room, in order, with one backoff for all of them. */
+export class SendQueue {
+  readonly #jobs = new Set<Job>();
+  readonly #closed: AbortSignal;
+  #state: QueueState = 'probing';
+  #failures = 0;
+  #running = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(closed: AbortSignal) {
+    this.#closed = closed;
+    closed.addEventListener('abort', () => {
+      clearTimeout(this.#timer);
+      for (const job of this.#jobs) this.#remove(job, closed.reason);
+    });
+  }
+
+  /** Adds a request for these rooms. It starts when no earlier request for one of them is left. */
+  add(rooms: readonly string[], attempt: Attempt, { retry, signal }: JobOptions): Promise<Result<unknown>> {
+    this.#closed.throwIfAborted();
+    signal?.throwIfAborted();
+    return new Promise<Result<unknown>>((resolve, reject) => {
+      const job: Job = { rooms, attempt, retry, failures: 0, crashes: 0, running: null, resolve, reject };
+      const abort = () => {
+        this.#remove(job, signal?.reason);
+      };
+      const settle = <Value>(how: (value: Value) => void) => {
+        return (value: Value) => {
+          signal?.removeEventListener('abort', abort);
+          how(value);
+        };
+      };
+      job.resolve = settle(resolve);
+      job.reject = settle(reject);
+      signal?.addEventListener('abort', abort);
+      this.#jobs.add(job);
+      this.#start();
+    });
+  }
+
+  /** Follows the state of the socket: a socket that opens again ends the pause. */
+  onState(state: ChatState): void {
+    if (state === 'live' || state === 'catching-up') this.wake();
+    else if ((state === 'connecting' || state === 'offline') && this.#state === 'open') this.#state = 'probing';
+  }
+
+  /** The server can probably be reached again: ends the pause, and repeats requests that were probably lost. */
+  wake(): void {
+    clearTimeout(this.#timer);
+    this.#failures = 0;
+    if (this.#state === 'paused') this.#state = 'probing';
+    for (const { retry, running } of this.#jobs)
+      if (retry && running && performance.now() - running.since > LOST_AFTER_MS) running.controller.abort(LOST);
+    this.#start();
+  }
+
+  #start(): void {
+    if (this.#state === 'paused' || this.#closed.aborted) return;
+    const waiting = this.#startable();
+    if (this.#state === 'open') for (const job of waiting.slice(0, MAX_RUNNING - this.#running)) void this.#run(job);
+    else if (this.#running === 0 && waiting[0]) {
+      // One message that the server cannot store must not be the only one that is tried.
+      const probe = waiting.reduce((best, job) => (job.failures < best.failures ? job : best));
+      void this.#run(probe);
+    }
+  }
+
+  /** Jobs that are the first of each of their rooms and are not running. */
+  #startable(): Job[] {
+    const taken = new Set<string>();
+    const found: Job[] = [];
+    for (const job of this.#jobs) {
+      if (!job.running && !job.rooms.some((room) => taken.has(room))) found.push(job);
+      for (const room of job.rooms) taken.add(room);
+    }
+    return found;
+  }
+
+  async #run(job: Job): Promise<void> {
+    const controller = new AbortController();
+    job.running = { controller, since: performance.now() };
+    this.#running += 1;
+    try {
+      const result = await job.attempt(controller.signal);
+      const pause = job.retry && result.errors ? pauseBeforeRetry(result.errors, job) : null;
+      if (pause === null) {
+        this.#open();
+        if (this.#jobs.delete(job)) job.resolve(result);
+      } else this.#pause(job, pause);
+    } catch (error) {
+      const isLost = isChatError(error, 'UNREACHABLE');
+      if (isLost && error !== LOST) this.#pause(job, 0);
+      if (!isLost || !job.retry) this.#remove(job, error);
+    } finally {
+      job.running = null;
+      this.#running -= 1;
+      this.#start();
+    }
+  }
+
+  #remove(job: Job, reason: unknown): void {
+    if (!this.#jobs.delete(job)) return;
+    job.running?.controller.abort(reason);
+    job.reject(reason);
+    this.#start();
+  }
+
+  #open(): void {
+    clearTimeout(this.#timer);
+    this.#failures = 0;
+    this.#state = 'open';
+  }
+
+  #pause(job: Job, ms: number): void {
+    job.failures += 1;
+    // Requests that ran at once and failed together are one failure.
+    if (this.#state === 'paused' || this.#closed.aborted) return;
+    this.#failures += 1;
+    this.#state = 'paused';
+    const end = () => {
+      this.#state = 'probing';
+      this.#start();
+    };
+    const failures = Math.max(this.#failures, job.crashes);
+    this.#timer = setTimeout(end, Math.max(ms, MIN_PAUSE_MS, backoff(failures)));
+  }
+}
+
+const LOST: ChatError = unreachable('The connection was lost. The request is repeated.');
+
+/** Milliseconds to wait at least before a retry; null if a retry would not change the answer. */
+function pauseBeforeRetry(errors: readonly GraphQLFailure[], job: Job): number | null {
+  const { code, retryAfterMs = 0 } = failed(errors);
+  if (code === 'RATE_LIMITED') return retryAfterMs;
+  if (code !== 'INTERNAL_SERVER_ERROR') return null;
+  job.crashes += 1;
+  return job.crashes < MAX_CRASHES ? 0 : null;
+}

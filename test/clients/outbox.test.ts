@@ -1,0 +1,240 @@
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { localStorageOutbox, type OutboxEntry, type OutboxStore } from '../../client/index.ts';
+import type { Person } from '../support/client.ts';
+import { startTestServer } from '../support/server.ts';
+import { world } from '../support/world.ts';
+import { bodies, chatOf } from './chatOf.ts';
+import { MESSAGE_ADDED, SEND } from './documents.ts';
+import { startRestarting } from './restarting.ts';
+
+const STORED = `query ($room: ID!) {
+  chatroom(id: $room) { messages(first: 100) { nodes { body kind } } }
+}`;
+
+/** Texts that the server has stored in a room, in its order. */
+async function storedBodies(person: Person, room: string): Promise<string[]> {
+  const { chatroom } = await person.ask(STORED, { room });
+  return chatroom.messages.nodes.filter(({ kind }: any) => kind === 'USER').map(({ body }: any) => body);
+}
+
+/** A store in memory, which outlives its clients. */
+function memoryStorage(): Storage {
+  const items = new Map<string, string>();
+  return {
+    get length() {
+      return items.size;
+    },
+    key: (index) => [...items.keys()][index] ?? null,
+    getItem: (key) => items.get(key) ?? null,
+    setItem: (key, value) => void items.set(key, value),
+    removeItem: (key) => void items.delete(key),
+    clear: () => {
+      items.clear();
+    },
+  };
+}
+
+const entry = (body: string, state: OutboxEntry['state']) => expect.objectContaining({ body, state });
+
+test('messages written offline arrive in order, with few requests meanwhile', async () => {
+  const server = await startRestarting();
+  const { ann, room } = await world(server);
+  const warnings: unknown[] = [];
+  const warn = (warning: Error) => warnings.push(warning.name);
+  process.on('warning', warn);
+  onTestFinished(() => void process.off('warning', warn));
+  const times: number[] = [];
+  const chat = chatOf(ann, {
+    fetch(...args) {
+      times.push(performance.now());
+      return fetch(...args);
+    },
+  });
+  const stream = chat.subscribe(MESSAGE_ADDED, { room });
+  await expect.poll(() => chat.state).toBe('live');
+  await server.stop();
+  await expect.poll(() => chat.state).toBe('offline');
+  const sending = bodies(30).map((body) => chat.send({ chatroomId: room, body }));
+  await expect.poll(() => times.length).toBeGreaterThanOrEqual(5);
+  const away = [...times];
+  await server.start();
+  expect((await Promise.all(sending)).map(({ body }) => body)).toEqual(bodies(30));
+  expect(await storedBodies(ann, room)).toEqual(bodies(30));
+  const perSecond = away.map((from) => away.filter((time) => time >= from && time < from + 1_000).length);
+  expect(Math.max(...perSecond)).toBeLessThanOrEqual(3);
+  expect(warnings).toEqual([]);
+  await stream.return();
+});
+
+test('a thousand waiting messages add no listeners', async () => {
+  const warnings: unknown[] = [];
+  const warn = (warning: Error) => warnings.push(warning.name);
+  process.on('warning', warn);
+  onTestFinished(() => void process.off('warning', warn));
+  const chat = chatOf({ url: 'http://127.0.0.1:9', accessToken: '' } as Person);
+  const sending = bodies(1_000).map((body) => chat.send({ chatroomId: 'room', body }));
+  expect(chat.outbox.entries()).toHaveLength(1_000);
+  chat.close();
+  const results = await Promise.allSettled(sending);
+  expect(new Set(results.map((result) => (result as PromiseRejectedResult).reason.code))).toEqual(new Set(['CLOSED']));
+  expect(warnings).toEqual([]);
+});
+
+test('a rejected message fails and holds up no other message', async () => {
+  const server = await startTestServer();
+  const { ann, eve, room } = await world(server);
+  const { createChatroom } = await eve.ask(
+    'mutation ($input: CreateChatroomInput!) { createChatroom(input: $input) { chatroom { id } } }',
+    { input: { kind: 'GROUP', name: 'Other', memberIds: [] } },
+  );
+  const { outbox } = chatOf(ann);
+  const results = await Promise.allSettled([
+    outbox.send({ chatroomId: room, body: 'one' }),
+    outbox.send({ chatroomId: room, body: 'x'.repeat(10_001), clientMessageId: 'long' }),
+    outbox.send({ chatroomId: createChatroom.chatroom.id, body: 'not a member', clientMessageId: 'stranger' }),
+    outbox.send({ chatroomId: room, body: 'two' }),
+  ]);
+  expect(results.map((result) => (result.status === 'fulfilled' ? result.value.number : result.reason.code))).toEqual([
+    ...[1, 'BAD_USER_INPUT', 'NOT_FOUND', 2],
+  ]);
+  const failed = outbox.entries();
+  expect(failed.map(({ clientMessageId, state, error }) => [clientMessageId, state, error?.code])).toEqual([
+    ['long', 'failed', 'BAD_USER_INPUT'],
+    ['stranger', 'failed', 'NOT_FOUND'],
+  ]);
+  expect(outbox.entries()).toBe(failed);
+  outbox.discard('long');
+  expect(outbox.entries(room)).toEqual([]);
+
+  await eve.ask('mutation ($input: ChatroomMembersInput!) { addChatroomMembers(input: $input) { chatroom { id } } }', {
+    input: { chatroomId: createChatroom.chatroom.id, userIds: [ann.id] },
+  });
+  outbox.retry('stranger');
+  await expect.poll(() => outbox.entries()).toEqual([]);
+  expect(await storedBodies(eve, createChatroom.chatroom.id)).toEqual(['not a member']);
+});
+
+test('waiting messages are sent in order by the next client of the store', async () => {
+  const server = await startRestarting();
+  const { ann, room } = await world(server);
+  const storage = memoryStorage();
+  const outboxStore = localStorageOutbox(`outbox ${ann.id}`, storage);
+  await server.stop();
+  const first = chatOf(ann, { outboxStore });
+  const results = bodies(30).map((body) => first.send({ chatroomId: room, body }));
+  await expect.poll(() => storage.length).toBe(30);
+  first.close();
+  for (const result of await Promise.allSettled(results)) expect(result.status).toBe('rejected');
+
+  await server.start();
+  const other = chatOf(ann, { outboxStore: localStorageOutbox('outbox of somebody else', storage) });
+  const second = chatOf(ann, { outboxStore });
+  const last = second.send({ chatroomId: room, body: '31' });
+  expect(await last).toMatchObject({ number: 31 });
+  expect(await storedBodies(ann, room)).toEqual(bodies(31));
+  expect(other.outbox.entries()).toEqual([]);
+  await expect.poll(() => storage.length).toBe(0);
+});
+
+test('clients of one store send each message once and in order', async () => {
+  const server = await startRestarting();
+  const { ann, room } = await world(server);
+  const storage = memoryStorage();
+  const open = () => chatOf(ann, { outboxStore: localStorageOutbox('outbox', storage) });
+  await server.stop();
+  const first = open();
+  const sending = bodies(20).map((body) => first.send({ chatroomId: room, body }));
+  await expect.poll(() => storage.length).toBe(20);
+  const clients = [first, open(), open()];
+  await expect.poll(() => clients.map(({ outbox }) => outbox.entries().length)).toEqual([20, 20, 20]);
+  await server.start();
+  await Promise.all(sending);
+  expect(await storedBodies(ann, room)).toEqual(bodies(20));
+  await expect.poll(() => clients.map(({ outbox }) => outbox.entries())).toEqual([[], [], []]);
+});
+
+test('a store that fails holds up no message', async () => {
+  const server = await startTestServer();
+  const { ann, room } = await world(server);
+  const full = (): never => {
+    throw new DOMException('The quota has been exceeded.', 'QuotaExceededError');
+  };
+  const hanging = () => new Promise<never>(() => undefined);
+  const stores: OutboxStore[] = [
+    { name: 'full', load: full, has: full, put: full, delete: full },
+    { name: 'hanging', load: hanging, has: hanging, put: hanging, delete: hanging },
+  ];
+  for (const outboxStore of stores) {
+    const chat = chatOf(ann, { outboxStore });
+    await Promise.all(bodies(3).map((body) => chat.send({ chatroomId: room, body: `${outboxStore.name} ${body}` })));
+  }
+  expect(await storedBodies(ann, room)).toEqual(
+    stores.flatMap(({ name }) => bodies(3).map((body) => `${name} ${body}`)),
+  );
+});
+
+test('sendMessage of any document waits for the earlier messages of its room', async () => {
+  const server = await startRestarting();
+  const { ann, room } = await world(server);
+  const chat = chatOf(ann);
+  await server.stop();
+  const named = (body: string) => ({ chatroomId: room, body, clientMessageId: `id ${body}` });
+  const sending = [
+    chat.send(named('1')),
+    chat.execute(SEND, { input: named('2') }),
+    chat.execute(
+      `mutation ($room: ID!, $id: String = "id 3") {
+        mine: sendMessage(input: { chatroomId: $room, body: "3", clientMessageId: $id }) { message { number } }
+      }`,
+      { room },
+    ),
+    chat.execute(
+      `fragment Two on Mutation {
+        four: sendMessage(input: $four) { message { number } } five: sendMessage(input: $five) { message { number } }
+      }
+      mutation ($four: SendMessageInput!, $five: SendMessageInput!) { ...Two }`,
+      { four: named('4'), five: named('5') },
+    ),
+    chat.send(named('6')),
+  ];
+  await expect(chatOf(ann).execute(SEND, { input: { chatroomId: room, body: 'nameless' } })).rejects.toMatchObject({
+    code: 'UNREACHABLE',
+  });
+  await server.start();
+  await Promise.all(sending);
+  expect(await storedBodies(ann, room)).toEqual(bodies(6));
+});
+
+test('a message that the server cannot store fails alone', async () => {
+  const answers = createServer((incoming, outgoing) => {
+    let text = '';
+    incoming.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    incoming.on('end', () => {
+      const { chatroomId, body } = JSON.parse(text).variables.input;
+      const crash = { message: 'It failed.', extensions: { code: 'INTERNAL_SERVER_ERROR', requestId: '1' } };
+      outgoing.setHeader('content-type', 'application/json');
+      outgoing.end(
+        JSON.stringify(
+          chatroomId === 'broken' && body === '1'
+            ? { data: null, errors: [crash] }
+            : { data: { sendMessage: { message: { body } } } },
+        ),
+      );
+    });
+  });
+  answers.listen(0, '127.0.0.1');
+  await once(answers, 'listening');
+  onTestFinished(() => void answers.close());
+  const { port } = answers.address() as AddressInfo;
+  const chat = chatOf({ url: `http://127.0.0.1:${port}`, accessToken: '' } as Person);
+  const broken = Promise.allSettled(bodies(2).map((body) => chat.send({ chatroomId: 'broken', body })));
+  await Promise.all(bodies(3).map((body) => chat.send({ chatroomId: 'sound', body })));
+  expect(chat.outbox.entries('broken')).toEqual([expect.anything(), entry('2', 'waiting')]);
+  const [first, second] = await broken;
+  expect(first).toMatchObject({ status: 'rejected', reason: { code: 'INTERNAL_SERVER_ERROR', requestId: '1' } });
+  expect(second).toMatchObject({ status: 'fulfilled' });
+  chat.close();
+});
