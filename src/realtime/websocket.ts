@@ -84,7 +84,7 @@ interface Connected {
   connection: Socket;
   outlet: Outlet;
   intake: Intake | null;
-  /** Executes queries and mutations. */
+  /** Executes queries and mutations, and sets up subscriptions. */
   execute: LimitFunction;
   /** Subscriptions that are open or being set up. */
   subscriptions: number;
@@ -95,7 +95,7 @@ type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execut
 const MAX_PARTS = 4_096;
 /** How long a client may take to answer that its socket is being closed. */
 const CLOSE_TIMEOUT_MS = 5_000;
-/** Queries and mutations of one socket that are executed at once; each result waits in memory until it is written. */
+/** Operations of one socket that are executed at once; each result waits in memory until it is written. */
 const MAX_EXECUTING = 8;
 /** Size of the largest payload that a ping may have, in bytes, because it is sent back. */
 const MAX_PING_PAYLOAD = 1_024;
@@ -172,7 +172,10 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       const { connected, id } = rootValue;
       const forget = once(() => (connected.subscriptions -= 1));
       try {
-        const results = await rootValue.subscribe(args);
+        const results = await connected.execute(async () => {
+          await writable(connected.outlet);
+          return rootValue.subscribe(args);
+        });
         if (!rootValue.stream) {
           forget();
           return results;
