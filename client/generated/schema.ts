@@ -88,7 +88,9 @@ export const connections = {
   },
   "Viewer": {
     "blockedUsers": [],
-    "chatrooms": [],
+    "chatrooms": [
+      "filter"
+    ],
     "friendRequests": [
       "direction"
     ],

@@ -99,23 +99,6 @@ export async function requireMembership(context: Context, chatroomId: string | n
   return chatroom;
 }
 
-/** The viewer's rooms, most recently active first; without the DIRECT ones that are hidden from them. */
-export async function listChatrooms(context: Context, args: ConnectionArgs): Promise<Connection<VisibleChatroom>> {
-  const { userId } = requireViewer(context);
-  return connect<VisibleChatroom, string[]>(args, {
-    encode: (room) => encodeKeyset('chatrooms', [room.activeAt.toISOString(), room.id]),
-    decode: (cursor, path) => decodeKeyset('chatrooms', ['moment', 'uuid'], cursor, path),
-    load: ({ after, before, reverse, limit }) =>
-      context.database.prepared<VisibleChatroom>(sql`
-        SELECT ${visibleColumns(userId)} FROM chatrooms c
-          JOIN members mine ON mine.chatroom_id = c.id AND mine.user_id = ${userId}::uuid
-          WHERE (mine.hidden_at_number IS NULL OR mine.hidden_at_number < c.last_number)
-            ${after === null ? empty : sql`AND (c.active_at, c.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`}
-            ${before === null ? empty : sql`AND (c.active_at, c.id) > (${before[0]}::timestamptz, ${before[1]}::uuid)`}
-          ORDER BY c.active_at ${reverse ? empty : sql`DESC`}, c.id ${reverse ? empty : sql`DESC`} LIMIT ${limit}`),
-  });
-}
-
 const memberCountByChatroom = createLoader<{ chatroomId: string; count: number }>(
   (context, chatroomIds) =>
     context.database.query(sql`

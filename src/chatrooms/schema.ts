@@ -7,13 +7,14 @@ import { encodeRoomCursor } from '../realtime/cursor.ts';
 import { User, Viewer, viewerField } from '../users/schema.ts';
 import { requireUser, userById } from '../users/users.ts';
 import { deleteChatroom, updateChatroom } from './managing.ts';
+import { listChatrooms } from './listing.ts';
 import { listOpenChatrooms } from './openChatrooms.ts';
+import { MAX_NAMES, titleOf } from './titles.ts';
 import {
   chatroomById,
   countMembers,
   createChatroom,
   findDirectChatroom,
-  listChatrooms,
   listMembers,
   memberByKey,
   memberKey,
@@ -70,6 +71,11 @@ builder.node(Chatroom, {
   fields: (t) => ({
     kind: t.expose('kind', { type: ChatroomKind, description: 'Who can be in it.' }),
     name: t.exposeString('name', { nullable: true, description: 'What it is called; null in a DIRECT chatroom.' }),
+    title: t.string({
+      nullable: true,
+      description: `What to show as its name, for every kind: the name; in a DIRECT chatroom the nickname of the other member; without a name the nicknames of up to ${MAX_NAMES} other members, the longest-standing first, and "…" for more. Null if there is no other member.`,
+      resolve: (chatroom, _args, context) => titleOf(context, chatroom),
+    }),
     topic: t.exposeString('topic', { nullable: true, description: 'What it is about.' }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was made.' }),
     updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'When its name or topic last changed.' }),
@@ -129,12 +135,30 @@ builder.node(Chatroom, {
 });
 const { List: ChatroomConnection } = defineConnection(Chatroom, 'Chatroom');
 
+const ChatroomFilter = builder.inputType('ChatroomFilter', {
+  description: 'Conditions on the chatrooms of a list. All of them must hold; an absent one filters nothing.',
+  fields: (t) => ({
+    kind: t.field({ type: ChatroomKind, description: 'Only chatrooms of this kind.' }),
+    unread: t.boolean({
+      description: 'If true, only chatrooms with unread messages; if false, only chatrooms without.',
+    }),
+    name: t.string({
+      description:
+        'Only chatrooms whose name contains this text, regardless of letter case and width. A chatroom without a name is found by the nicknames and usernames of the other members. At most 100 characters.',
+    }),
+  }),
+});
+
 builder.objectFields(Viewer, (t) => ({
   chatrooms: t.field({
     type: ChatroomConnection,
-    description: 'The viewer’s chatrooms, most recently active first.',
-    args: connectionArgs(t.arg),
-    resolve: (_, args, context) => listChatrooms(context, args),
+    description:
+      'The viewer’s chatrooms, most recently active first. Cursors stay valid with another filter. Fails with `BAD_USER_INPUT`.',
+    args: {
+      filter: t.arg({ type: ChatroomFilter, description: 'Which chatrooms; all of them by default.' }),
+      ...connectionArgs(t.arg),
+    },
+    resolve: (_, { filter, ...args }, context) => listChatrooms(context, args, filter ?? {}),
   }),
   chatroomWith: t.field({
     type: Chatroom,
