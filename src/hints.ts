@@ -13,7 +13,6 @@ const hintSchema = z.discriminatedUnion('kind', [
     status: z.enum(['PENDING', 'ACCEPTED']).nullable(),
   }),
   z.object({ kind: z.literal('UNREAD'), chatroomId: z.uuid() }),
-  z.object({ kind: z.literal('HIDDEN'), chatroomId: z.uuid() }),
   z.object({ kind: z.literal('SEEN'), chatroomId: z.uuid(), number: z.int32().positive() }),
   z.object({ kind: z.literal('NOTICE'), body: z.string(), sentAt: z.iso.datetime() }),
 ]);

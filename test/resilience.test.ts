@@ -468,7 +468,7 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
       sentAt: 'junk',
       status: 'junk',
     };
-    for (const kind of ['PRESENCE', 'FRIENDSHIP', 'UNREAD', 'HIDDEN', 'SEEN', 'NOTICE', 'junk'])
+    for (const kind of ['PRESENCE', 'FRIENDSHIP', 'UNREAD', 'SEEN', 'NOTICE', 'junk'])
       junk.push({ kind } as object, { kind, ...ids } as object);
     const topics = [
       ...['room', 'typing'].map((topic) => `${topic}:${keyOf('Chatroom', room)}`),

@@ -48,6 +48,7 @@ export const upkeepCommands: Record<string, Command> = {
         UPDATE events SET xid = '3' WHERE (chatroom_id, seq) IN (
           SELECT chatroom_id, seq FROM events WHERE xid > '3' LIMIT ${BATCH}) RETURNING 1`;
       for (const statement of [clear, age]) while ((await database.query(statement)).length > 0);
+      await database.query(sql`DELETE FROM membership_changes`);
       await database.query(sql`DELETE FROM endings`);
       return 'This database has a name of its own now. Start the nodes; clients load anew.';
     },

@@ -218,9 +218,10 @@ async function createDirect(context: Context, userId: string, opponentId: string
   const directKey = pairKey(userId, opponentId);
   const id = await makeRoom(context, { kind: 'DIRECT', name: null, topic: null, directKey }, [opponentId]);
   // Whoever opens a room that they had hidden wants to see it.
-  await context.database.query(sql`
+  const shown = await context.database.query(sql`
     UPDATE members SET hidden_at_number = NULL
-      WHERE chatroom_id = ${id}::uuid AND user_id = ${userId}::uuid AND hidden_at_number IS NOT NULL`);
+      WHERE chatroom_id = ${id}::uuid AND user_id = ${userId}::uuid AND hidden_at_number IS NOT NULL RETURNING 1`);
+  if (shown.length > 0) context.sweep.announce();
   return id;
 }
 

@@ -2,7 +2,6 @@ import { blocked } from '../blocks/blocks.ts';
 import { type Context, freshContext, requireViewer, type ServerNode } from '../context.ts';
 import { type Sql, sql } from '../database/database.ts';
 import { badInput, ChatError, notFound } from '../errors.ts';
-import { hint } from '../hints.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Change } from '../realtime/log.ts';
 import { checkRoomName, checkTopic } from '../text/names.ts';
@@ -36,11 +35,9 @@ export async function updateChatroom(
  * @throws ChatError `NOT_FOUND`, `FORBIDDEN`
  */
 export async function deleteChatroom(context: Context, chatroomId: string | null): Promise<void> {
-  const { userId } = requireViewer(context);
   const room = await requireMembership(context, chatroomId);
-  const seq = await manage(context, (by) => sql`delete_chatroom(${room.id}::uuid, ${by})`);
-  if (seq === null) hint(context.bus, userId, { kind: 'HIDDEN', chatroomId: room.id });
-  else context.sweep.announce();
+  await manage(context, (by) => sql`delete_chatroom(${room.id}::uuid, ${by})`);
+  context.sweep.announce();
 }
 
 /** How much of a room is cleared away at once. */

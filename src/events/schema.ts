@@ -147,7 +147,7 @@ builder.objectRef<Event>('CaughtUp').implement({
 builder.objectField(Viewer, 'cursor', (t) =>
   t.string({
     description:
-      'Where all the viewer’s rooms stand now: pass it as `after` to messageAdded without a room. Never newer than any other field of the same operation.',
+      'Where all the viewer’s rooms stand now: pass it as `after` to viewerEvents, and to messageAdded without a room. Never newer than any other field of the same operation.',
     // In an event, whose fields are read anew, the last sweep is older than them all.
     resolve: (_, _args, { databaseMark, floor, sweep }) =>
       encodeAllRoomsCursor(databaseMark, floor ?? sweep.snapshot()),

@@ -120,5 +120,6 @@ export async function pruneLog(database: Database, days: number): Promise<void> 
     UPDATE events e SET actor_id = NULL
       WHERE e.created_at < now() - make_interval(days => ${days}) AND e.actor_id IS NOT NULL
         AND NOT EXISTS (SELECT FROM users u WHERE u.id = e.actor_id)`);
+  await database.query(sql`SELECT prune_membership_changes(${days})`);
   await database.query(sql`DELETE FROM endings WHERE ended_at < now() - interval '1 day'`);
 }

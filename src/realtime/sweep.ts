@@ -12,6 +12,8 @@ export interface Swept {
   rooms: ReadonlyMap<string, number>;
   /** The rooms that each user has joined, and at which places of their logs. */
   joins: ReadonlyMap<string, readonly Join[]>;
+  /** The DIRECT rooms that each user has hidden or shown again. */
+  hidings: ReadonlyMap<string, readonly Hiding[]>;
   /** The sessions and rooms that are no more. */
   ended: string[];
 }
@@ -21,6 +23,13 @@ export interface Join {
   userId: string;
   chatroomId: string;
   seq: number;
+}
+
+/** A DIRECT room that a user has hidden, or shown again without a message. */
+export interface Hiding {
+  userId: string;
+  chatroomId: string;
+  kind: 'HIDDEN' | 'SHOWN';
 }
 
 /** Asks the database once a second what has changed, for whatever lost its nudge. */
@@ -58,7 +67,12 @@ export async function startSweep(options: {
 
   async function look(): Promise<void> {
     try {
-      const [swept] = await database.query<{ snapshot: string; rooms: SweptRoom[]; ended: string[] }>(sql`
+      const [swept] = await database.query<{
+        snapshot: string;
+        rooms: SweptRoom[];
+        hidings: Hiding[];
+        ended: string[];
+      }>(sql`
         WITH since AS (SELECT pg_snapshot_xmin(${snapshot}::pg_snapshot) AS xid, ${snapshot}::pg_snapshot AS snapshot)
         SELECT flushed_snapshot()::text AS snapshot,
           (SELECT coalesce(json_agg(room), '[]') FROM (
@@ -67,6 +81,10 @@ export async function startSweep(options: {
               FROM events
               WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))
               GROUP BY chatroom_id) room) AS rooms,
+          (SELECT coalesce(json_agg(json_build_object('userId', user_id, 'chatroomId', chatroom_id, 'kind', kind)), '[]')
+            FROM membership_changes
+            WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))
+              AND kind IN ('HIDDEN', 'SHOWN')) AS hidings,
           (SELECT coalesce(json_agg(id), '[]') FROM endings
             WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))) AS ended`);
       failures.worked('polling');
@@ -75,7 +93,8 @@ export async function startSweep(options: {
       // Once for all listeners, of which there may be thousands.
       const rooms = new Map(swept.rooms.map(({ chatroomId, seq }) => [chatroomId, seq]));
       const joins = groupBy(swept.rooms.flatMap(joinsOf), ({ userId }) => userId);
-      tell({ snapshot, rooms, joins, ended: swept.ended });
+      const hidings = groupBy(swept.hidings, ({ userId }) => userId);
+      tell({ snapshot, rooms, joins, hidings, ended: swept.ended });
     } catch (error) {
       failures.failed('polling', error);
     }

@@ -1,4 +1,5 @@
-import { builder } from '../builder.ts';
+import type { ObjectFieldBuilder } from '@pothos/core';
+import { builder, type Types } from '../builder.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
 import { FriendshipStatus } from '../friends/schema.ts';
 import { encodeId } from '../ids.ts';
@@ -9,9 +10,20 @@ import { followViewer, type ViewerEvent as Event } from './viewerEvents.ts';
 
 type EventOf<Kind extends Event['kind']> = Extract<Event, { kind: Kind }>;
 
+function cursorField<Of extends Event>(t: ObjectFieldBuilder<Types, Of>) {
+  return t.string({
+    description:
+      'An all-rooms cursor: pass it to `viewerEvents` as `after` to get the changes that followed this event.',
+    resolve: (event) => event.cursor,
+  });
+}
+
 const ChatroomAppeared = builder.objectRef<EventOf<'ChatroomAppeared'>>('ChatroomAppeared').implement({
   description: 'The viewer was added to a room, or a message opened (or reopened) a direct one.',
-  fields: (t) => ({ chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room.' }) }),
+  fields: (t) => ({
+    cursor: cursorField(t),
+    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room.' }),
+  }),
 });
 
 const ChatroomVanishedReason = builder.enumType('ChatroomVanishedReason', {
@@ -27,6 +39,7 @@ const ChatroomVanishedReason = builder.enumType('ChatroomVanishedReason', {
 const ChatroomVanished = builder.objectRef<EventOf<'ChatroomVanished'>>('ChatroomVanished').implement({
   description: 'The viewer has left a room, was removed from it, or has hidden it; or it was deleted.',
   fields: (t) => ({
+    cursor: cursorField(t),
     chatroomId: t.id({ description: 'Its id.', resolve: (event) => encodeId('Chatroom', event.chatroomId) }),
     reason: t.expose('reason', {
       type: ChatroomVanishedReason,
@@ -39,6 +52,7 @@ const ChatroomVanished = builder.objectRef<EventOf<'ChatroomVanished'>>('Chatroo
 const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('FriendshipChanged').implement({
   description: 'A friendship was made, asked for, or ended.',
   fields: (t) => ({
+    cursor: cursorField(t),
     userId: t.id({ description: 'The other.', resolve: (event) => encodeId('User', event.userId) }),
     user: t.field({
       type: User,
@@ -58,6 +72,7 @@ const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('Frien
 const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged').implement({
   description: 'A room has another number of unread messages.',
   fields: (t) => ({
+    cursor: cursorField(t),
     chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room.' }),
     unreadCount: t.int({
       description: 'In this room.',
@@ -74,6 +89,7 @@ const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged
 const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').implement({
   description: 'Another service says something to the viewer. It is told to those who listen, and kept nowhere.',
   fields: (t) => ({
+    cursor: cursorField(t),
     body: t.exposeString('body', { description: 'What it says.' }),
     sentAt: t.expose('sentAt', { type: 'DateTime', description: 'When it was sent.' }),
   }),
@@ -90,8 +106,11 @@ builder.subscriptionField('viewerEvents', (t) =>
     type: ViewerEvent,
     nullable: true,
     description:
-      'What concerns the viewer, whichever room they look at. Hints: each has a field in Query that is the truth.',
-    subscribe: (_, _args, context) => followViewer(context),
+      'Events that concern the viewer, in all rooms. They are hints: each has a field in Query that is the truth. With `after`, the stream first sends a ChatroomAppeared or ChatroomVanished for each room that appeared in `Viewer.chatrooms` or vanished from it since the cursor. An event can come twice. Fails with `BAD_USER_INPUT`, or with `RESYNC_REQUIRED` if the cursor cannot be honoured any more.',
+    args: {
+      after: t.arg.string({ description: '`Viewer.cursor`, or the cursor of an event of this stream.' }),
+    },
+    subscribe: (_, { after }, context) => followViewer(context, after),
     resolve: (event) => event,
   }),
 );

@@ -6,18 +6,20 @@ import { isLoss } from '../events/events.ts';
 import { hear, type Hint } from '../hints.ts';
 import { isReadable } from '../messages/messages.ts';
 import type { Followed } from '../realtime/follow.ts';
+import { encodeAllRoomsCursor } from '../realtime/cursor.ts';
 import { createMailbox } from '../realtime/mailbox.ts';
+import type { Swept } from '../realtime/sweep.ts';
+import { findChangesSince, type VanishedReason } from './changes.ts';
 
 /** Something that concerns the viewer, whichever room or page they look at. */
-export type ViewerEvent =
+export type ViewerEvent = { cursor: string } & Happening;
+
+type Happening =
   | { kind: 'ChatroomAppeared'; chatroom: VisibleChatroom }
   | { kind: 'ChatroomVanished'; chatroomId: string; reason: VanishedReason | null }
   | { kind: 'FriendshipChanged'; userId: string; status: 'PENDING' | 'ACCEPTED' | null }
   | { kind: 'UnreadChanged'; chatroom: VisibleChatroom }
   | { kind: 'SystemNotice'; body: string; sentAt: Date };
-
-/** Why the viewer has lost a room. */
-export type VanishedReason = 'LEFT' | 'REMOVED' | 'DELETED' | 'HIDDEN';
 
 /** What to look at when the subscriber takes the next event. */
 type Cue =
@@ -31,10 +33,22 @@ const MOST_NOTICES = 100;
 /**
  * What concerns the viewer: hints, each of which has a query field that is the truth. However much happens in a room, one
  * event of a kind waits for it.
+ *
+ * With `after`, first the rooms that appeared or vanished since that cursor. Whether a room is in the viewer's list is read
+ * when the event is sent, so that the last event of a room is true even if its changes were reported out of order.
+ *
+ * @param after a cursor over all rooms
+ * @throws ChatError as {@link findChangesSince}
  */
-export async function followViewer(context: Context): Promise<AsyncIterableIterator<ViewerEvent>> {
+export async function followViewer(
+  context: Context,
+  after: string | null | undefined,
+): Promise<AsyncIterableIterator<ViewerEvent>> {
   const { userId } = requireViewer(context);
   let notices = 0;
+  // A snapshot: every change that it has seen has been put into the mailbox. Each cue keeps the one of its time, and the mailbox
+  // gives out the oldest cue first, so that no event is newer than one that still waits.
+  let cursor = after ?? encodeAllRoomsCursor(context.databaseMark, context.sweep.snapshot());
 
   async function cueOf(event: Followed): Promise<Cue | null> {
     const { kind, chatroomId, number } = event;
@@ -47,37 +61,49 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
   }
 
   function tell(cue: Cue): void {
+    const put = (key: string, what = cue) => {
+      mailbox.put(key, { cue: what, cursor });
+    };
     switch (cue.kind) {
       case 'APPEARED':
-      case 'VANISHED':
-        // Of the two only the later is true.
-        mailbox.put(`room ${cue.chatroomId}`, cue);
+        put(`appeared ${cue.chatroomId}`);
         // A message that opens a room is also unread.
-        if (cue.kind === 'APPEARED') mailbox.put(`unread ${cue.chatroomId}`, { ...cue, kind: 'UNREAD' });
+        put(`unread ${cue.chatroomId}`, { ...cue, kind: 'UNREAD' });
+        return;
+      case 'VANISHED':
+        put(`vanished ${cue.chatroomId}`);
         return;
       case 'UNREAD':
-        mailbox.put(`unread ${cue.chatroomId}`, cue);
+        put(`unread ${cue.chatroomId}`);
         return;
       case 'FRIENDSHIP':
-        mailbox.put(`friend ${cue.userId}`, cue);
+        put(`friend ${cue.userId}`);
         return;
       case 'NOTICE':
         notices += 1;
-        mailbox.put(`notice ${notices % MOST_NOTICES}`, cue);
+        put(`notice ${notices % MOST_NOTICES}`);
     }
   }
 
-  async function read(cue: Cue): Promise<ViewerEvent | null> {
+  async function read(item: { cue: Cue; cursor: string }): Promise<ViewerEvent | null> {
+    const happening = await readCue(item.cue);
+    return happening && { ...happening, cursor: item.cursor };
+  }
+
+  async function readCue(cue: Cue): Promise<Happening | null> {
     switch (cue.kind) {
       case 'APPEARED':
-      case 'UNREAD': {
-        const chatroom = await chatroomById(freshContext(context), cue.chatroomId);
-        // Lost since; or a direct room of which nothing is to be seen before its first message.
-        if (!chatroom?.viewerRole || chatroom.isHidden) return null;
-        return cue.kind === 'APPEARED' ? { kind: 'ChatroomAppeared', chatroom } : { kind: 'UnreadChanged', chatroom };
-      }
       case 'VANISHED':
-        return { kind: 'ChatroomVanished', chatroomId: cue.chatroomId, reason: cue.reason };
+      case 'UNREAD': {
+        const { chatroomId } = cue;
+        const chatroom = await chatroomById(freshContext(context), chatroomId);
+        // A DIRECT room is hidden from its other member until its first message.
+        const listed = chatroom?.viewerRole && !chatroom.isHidden ? chatroom : null;
+        if (cue.kind === 'VANISHED')
+          return listed ? null : { kind: 'ChatroomVanished', chatroomId, reason: cue.reason };
+        if (!listed) return null;
+        return { kind: cue.kind === 'APPEARED' ? 'ChatroomAppeared' : 'UnreadChanged', chatroom: listed };
+      }
       case 'FRIENDSHIP':
         return { kind: 'FriendshipChanged', userId: cue.userId, status: cue.status };
       case 'NOTICE':
@@ -86,18 +112,29 @@ export async function followViewer(context: Context): Promise<AsyncIterableItera
   }
 
   const onHint = (hint: Hint) => {
-    if (hint.kind === 'HIDDEN') tell({ kind: 'VANISHED', chatroomId: hint.chatroomId, reason: 'HIDDEN' });
-    else if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') tell(hint);
+    if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') tell(hint);
+  };
+  const onSwept = ({ hidings }: Swept) => {
+    for (const { chatroomId, kind } of hidings.get(userId) ?? [])
+      tell(kind === 'SHOWN' ? { kind: 'APPEARED', chatroomId } : { kind: 'VANISHED', chatroomId, reason: 'HIDDEN' });
   };
 
   const mailbox = createMailbox(context.open, read);
   return mailbox.connect(async () => {
+    // First, so that what is committed after the changes since the cursor were read is reported live.
+    mailbox.onReturn(context.sweep.listen(onSwept));
     const rooms = await followAllRooms(context, null);
     mailbox.onReturn(() => void rooms.return?.());
     mailbox.onReturn(await hear(context.bus, userId, onHint));
+    if (after != null) {
+      const { appeared, vanished } = await findChangesSince(context, after);
+      for (const room of vanished) tell({ kind: 'VANISHED', ...room });
+      for (const chatroomId of appeared) tell({ kind: 'APPEARED', chatroomId });
+    }
     const watch = async () => {
-      for await (const { event } of rooms) {
+      for await (const { event, cursor: reached } of rooms) {
         const cue = await cueOf(event);
+        cursor = reached;
         if (cue) tell(cue);
       }
     };
