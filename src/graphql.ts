@@ -39,7 +39,7 @@ import { limitQueries } from './limits/queries.ts';
 import type { Payer } from './limits/rates.ts';
 import { OperationSlots } from './limits/slots.ts';
 import { within } from './limits/time.ts';
-import { createStreamLimit } from './limits/sockets.ts';
+import { checkStreamVariables, createStreamLimit } from './limits/sockets.ts';
 import { readTrustedDocuments } from './limits/trusted.ts';
 import { createErrorMask, isRequestId } from './mask.ts';
 import { type Arrival, createOperation } from './node.ts';
@@ -229,6 +229,7 @@ const freshContexts = (
       const { sharing, tracing, viewer } = context;
       let leave = () => {};
       try {
+        checkStreamVariables(args.variableValues);
         if (viewer) leave = streams.enter(viewer.userId);
       } catch (error) {
         return { errors: [mask(error)] };

@@ -113,6 +113,36 @@ test('a message may have MAX_MESSAGE_KB, and 10,000 emoji in escapes fit', async
   expect(messages).toBe(body);
 });
 
+test('an operation with an id of more than 256 characters closes the socket', async () => {
+  const { url } = await startTestServer();
+  const { ann } = await world({ url });
+  const socket = await openDeaf(url, ann.accessToken);
+  const query = '{ viewer { id } }';
+  socket.connection.resume();
+  socket.connection.write(textFrame({ id: 'x'.repeat(256), type: 'subscribe', payload: { query } }));
+  const [answer] = (await once(socket.connection, 'data')) as [Buffer];
+  expect(answer.toString()).toContain('"data":{"viewer"');
+  const chunks: Buffer[] = [];
+  socket.connection.on('data', (chunk: Buffer) => chunks.push(chunk));
+  socket.connection.write(textFrame({ id: 'x'.repeat(257), type: 'subscribe', payload: { query } }));
+  await expect.poll(() => Buffer.concat(chunks).toString()).toContain('at most 256 characters');
+});
+
+test('a subscription has at most 16,384 characters of variables', async () => {
+  const { url } = await startTestServer();
+  const { ann, room } = await world({ url });
+  const subscribe = (after: string) =>
+    ann
+      .connect()
+      .subscribe(
+        'subscription ($room: ID!, $after: String) { messageAdded(chatroomId: $room, after: $after) { cursor } }',
+        { room, after },
+      );
+  expect(await subscribe('x'.repeat(17_000)).ended).toMatchObject([
+    { message: expect.stringContaining('at most 16,384'), extensions: { code: 'BAD_USER_INPUT' } },
+  ]);
+});
+
 test('a client is charged for its messages, whatever they are', async () => {
   const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '620', RATE_PER_USER: '10' } });
   const ann = await signUp(url, 'ann');

@@ -3,6 +3,8 @@ import { ChatError } from '../errors.ts';
 /** How many handshakes of a network may wait for `connection_init`, for each signed-out socket that it may have. */
 const HALF_OPEN_FACTOR = 10;
 const RETRY_MS = 5_000;
+/** Largest variables of a subscription, in UTF-16 units of their JSON. Cursors and ids need some hundreds. */
+const MAX_STREAM_VARIABLES = 16_384;
 
 /** One socket of nobody, as far as is known. */
 export interface Seat {
@@ -78,4 +80,13 @@ export function createStreamLimit(max: number): {
 /** The error of one subscription more than a user or a socket may have. */
 export function tooManyStreams(what: string): ChatError {
   return new ChatError('RATE_LIMITED', `${what} End some of them, then try again.`, { retryAfterMs: RETRY_MS });
+}
+
+/**
+ * Refuses a subscription with large variables. A stream keeps its variables until it ends; 128 streams with 256 KB each
+ * held 60 MB.
+ */
+export function checkStreamVariables(variables: unknown): void {
+  if (JSON.stringify(variables ?? null).length > MAX_STREAM_VARIABLES)
+    throw new ChatError('BAD_USER_INPUT', 'The variables of a subscription have at most 16,384 characters.');
 }

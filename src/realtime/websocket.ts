@@ -99,6 +99,8 @@ const CLOSE_TIMEOUT_MS = 5_000;
 const MAX_EXECUTING = 8;
 /** Size of the largest payload that a ping may have, in bytes, because it is sent back. */
 const MAX_PING_PAYLOAD = 1_024;
+/** Longest id of an operation. It is repeated in each message of the operation; clients use 36 characters. */
+const MAX_ID_LENGTH = 256;
 /** Clients take 1012 as "come back": the server restarts. */
 const SERVICE_RESTART = 1012;
 const RESTARTS = 'The server restarts. Come back.';
@@ -108,6 +110,9 @@ export const TRY_AGAIN_LATER = 1013;
 const LONGEST_ANSWER_MS = 500;
 /** How long a socket may take to answer that it is being closed. */
 const LONGEST_GOODBYE_MS = 3_000;
+
+/** Answers nothing: the socket is closing, and the library would close it with its own code. */
+const never = () => new Promise<never>(() => undefined);
 
 /** Serves GraphQL over WebSocket (graphql-transport-ws) on the HTTP server's port. */
 export function serveWebSockets(options: WebSocketServing & { server: Server; path: string }): {
@@ -207,8 +212,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
         }));
       if (!admission.admitted) {
         socket.close(admission.code, admission.reason);
-        // Never answered: the socket is closing, and the library would close it with its own code.
-        return new Promise<never>(() => undefined);
+        return never();
       }
       const stopWatching = admission.watch((code, reason) => void closeAnswered(socket, code, reason));
       // Whoever hung up before they were admitted is gone already.
@@ -217,6 +221,10 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       return admission.ack;
     },
     async onSubscribe({ connectionParams, extra }, id, payload) {
+      if (id.length > MAX_ID_LENGTH) {
+        extra.socket.close(CloseCode.BadRequest, `The id of an operation has at most ${MAX_ID_LENGTH} characters.`);
+        return never();
+      }
       try {
         const operation = await options.prepare(connectionParams?.['authorization'], extra.request, payload);
         if (!('document' in operation)) return operation;
