@@ -11,7 +11,7 @@ export function textOf(document: Document<unknown, never>): string {
 
 /** How a subscription to a log says where it is. */
 export interface Resumption {
-  field: 'messageAdded' | 'chatroomEvents';
+  field: 'messageAdded' | 'chatroomEvents' | 'viewerEvents';
   /** The variable that takes the cursor. */
   after: string;
   /** The variable that takes the room; null over all rooms. */
@@ -24,10 +24,13 @@ export interface Resumption {
  * @throws TypeError for one that could resume and does not say how: what came while it was offline would be lost silently
  */
 export function resumptionOf(text: string): Resumption | null {
-  const [, field, args = ''] = /\b(messageAdded|chatroomEvents)\b\s*(?:\(([^)]*)\))?\s*\{/.exec(text) ?? [];
-  if (field !== 'messageAdded' && field !== 'chatroomEvents') return null;
+  const [, field, args = ''] =
+    /\b(messageAdded|chatroomEvents|viewerEvents)\b\s*(?:\(([^)]*)\))?\s*\{/.exec(text) ?? [];
+  if (field !== 'messageAdded' && field !== 'chatroomEvents' && field !== 'viewerEvents') return null;
   const [, after] = /\bafter\s*:\s*\$(\w+)/.exec(args) ?? [];
   const [, room = null] = /\bchatroomId\s*:\s*\$(\w+)/.exec(args) ?? [];
+  // Without a cursor the stream gives hints only, as it did before it had one.
+  if (!after && field === 'viewerEvents') return null;
   if (!after)
     throw new TypeError(
       `Declare $after: String and pass it on, ${field}(after: $after), so that the stream can resume.`,

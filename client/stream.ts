@@ -13,7 +13,7 @@ export interface StreamOptions {
   onResync?: (error: ChatError) => string | Promise<string>;
   /**
    * The stream has been taken up again after it was cut off. Those with a cursor have missed nothing; the others are hints:
-   * query what they hint at again.
+   * query what they hint at again. Of `viewerEvents`, only the rooms that appeared or vanished follow a cursor.
    */
   onResumed?: () => void;
 }
@@ -59,6 +59,11 @@ export function createStream<Data>(
   /** Takes one result; false where it is a repeat. */
   function take(result: Result<unknown>, { field, room }: Resumption): boolean {
     const [event] = Object.values(result.data ?? {}) as (Event | null)[];
+    // Event types that the document does not know come without a cursor: the one before them still holds.
+    if (field === 'viewerEvents') {
+      after = event?.cursor ?? after;
+      return true;
+    }
     if (typeof event?.cursor !== 'string')
       throw new TypeError(`Select ${field} { cursor }, so that the stream can resume.`);
     after = event.cursor;

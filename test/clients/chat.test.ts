@@ -5,7 +5,7 @@ import { request } from '../support/client.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { CREATE_CHATROOM, send, world } from '../support/world.ts';
 import { bodies, chatOf, sendAll } from './chatOf.ts';
-import { ANYWHERE, CURSOR, EVENTS, MESSAGE_ADDED } from './documents.ts';
+import { ANYWHERE, CURSOR, EVENTS, MESSAGE_ADDED, VIEWER_EVENTS } from './documents.ts';
 import { expiring, REFRESH } from './expiring.ts';
 import { startLosing } from './losing.ts';
 import { startRestarting } from './restarting.ts';
@@ -188,6 +188,30 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
       input: { chatroomId: room, typing: true },
     });
     expect((await stream.next()).value.typingChanged).toEqual({ typing: true, user: { username: 'ann' } });
+  });
+
+  test('of viewerEvents gets the rooms that appeared and vanished while it was cut off', async () => {
+    const { server, proxy, url } = await startBehindProxy();
+    const { ann, ben, room } = await world(server);
+    const make = async () =>
+      (await ann.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [ben.id] } })).createChatroom.chatroom.id;
+    const { viewer } = await ben.ask('{ viewer { cursor } }');
+    const rooms = [await make()];
+    const stream = chatOf(ben.at(url)).subscribe(VIEWER_EVENTS, { after: viewer.cursor });
+    const list = new Set([room]);
+    const apply = async () => {
+      const { viewerEvents: event } = (await stream.next()).value;
+      if (event.__typename === 'ChatroomAppeared') list.add(event.chatroom.id);
+      if (event.__typename === 'ChatroomVanished') list.delete(event.chatroomId);
+    };
+    while (list.size < 2) await apply();
+    proxy.aim(1);
+    proxy.reset();
+    rooms.push(await make());
+    await ann.ask(REMOVE, { input: { chatroomId: room, userId: ben.id } });
+    proxy.aim(Number(new URL(server.url).port));
+    while (list.size !== 2 || list.has(room)) await apply();
+    expect([...list]).toEqual(rooms);
   });
 
   test('that could not resume is refused with what it lacks', async () => {

@@ -32,3 +32,9 @@ export const EVENTS = `subscription Events($room: ID!, $after: String) {
     __typename cursor ... on MessageAdded { message { ${MESSAGE} } }
   }
 }`;
+
+export const VIEWER_EVENTS = `subscription ($after: String) { viewerEvents(after: $after) {
+  __typename
+  ... on ChatroomAppeared { cursor chatroom { id } }
+  ... on ChatroomVanished { cursor chatroomId }
+} }`;

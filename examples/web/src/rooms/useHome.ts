@@ -31,7 +31,7 @@ export function useHome() {
       const after = await loadHome(session);
       await Promise.all([
         followMessages(session, after, signal),
-        followViewer(session, signal, setNotice),
+        followViewer(session, after, signal, setNotice),
         followPresence(session, signal),
       ]);
     };
@@ -70,14 +70,20 @@ async function followMessages(session: Session, after: string, signal: AbortSign
   );
 }
 
-async function followViewer(session: Session, signal: AbortSignal, say: (notice: string) => void): Promise<void> {
+async function followViewer(
+  session: Session,
+  after: string,
+  signal: AbortSignal,
+  say: (notice: string) => void,
+): Promise<void> {
   await follow(
     session,
     ViewerEventsDocument,
-    {},
+    { after },
     {
       signal,
-      // These are hints: what was missed stands in the list of rooms.
+      onResync: () => loadHome(session),
+      // Unread counts that changed on another device are not repeated.
       onResumed: () => void loadHome(session).catch(() => undefined),
       onData({ viewerEvents: event }) {
         if (event?.__typename === 'ChatroomAppeared') listRoom(session, event.chatroom);
