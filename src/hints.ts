@@ -14,7 +14,15 @@ const hintSchema = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('UNREAD'), chatroomId: z.uuid() }),
   z.object({ kind: z.literal('SEEN'), chatroomId: z.uuid(), number: z.int32().positive() }),
-  z.object({ kind: z.literal('NOTICE'), body: z.string(), sentAt: z.iso.datetime() }),
+  z.object({
+    kind: z.literal('NOTICE'),
+    body: z.string(),
+    sentAt: z.iso.datetime(),
+    // Nodes of 0.1.0 leave these out.
+    service: z.string().nullable().default(null),
+    authorName: z.string().nullable().default(null),
+    clientMessageId: z.string().nullable().default(null),
+  }),
 ]);
 export type Hint = z.infer<typeof hintSchema>;
 

@@ -221,6 +221,7 @@ describe('what is in a room is there for its members', () => {
     id: { outside: 'the same' },
     kind: { outside: 'the same' },
     name: { outside: 'the same' },
+    title: { outside: 'the same' },
     topic: { outside: 'the same' },
     createdAt: { outside: 'the same' },
     updatedAt: { outside: 'the same' },

@@ -1,5 +1,14 @@
-import { describe, expect, test } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildClientSchema, getIntrospectionQuery, type IntrospectionQuery } from 'graphql';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { createServiceToken, listServiceTokens, revokeServiceToken } from '../src/auth/services.ts';
+import { sql } from '../src/database/database.ts';
+import { exportChatroom } from '../src/export/export.ts';
+import { keyOf } from '../src/ids.ts';
+import { importPath } from '../src/import/import.ts';
+import { createProgress } from '../src/progress.ts';
 import { connect, request } from './support/client.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { world } from './support/world.ts';
@@ -7,15 +16,26 @@ import { world } from './support/world.ts';
 const SEND = `mutation ($input: SendSystemMessageInput!) { sendSystemMessage(input: $input) {
   onlineRecipients message { id number kind systemEvent body sender { id } subject { id } createdAt cursor }
 } }`;
-const NOTICES = `subscription { viewerEvents { __typename ... on SystemNotice { body sentAt } } }`;
+const SEND_ONCE = `mutation ($input: SendSystemMessageInput!) { sendSystemMessage(input: $input) {
+  deduplicated message { id number clientMessageId noticeAuthor { service name } } } }`;
+const NOTICES = `subscription { viewerEvents { __typename
+  ... on SystemNotice { body sentAt clientMessageId author { service name } }
+  ... on UnreadChanged { unreadCount viewer { unreadCount } } } }`;
+const ROOM = `query ($id: ID!) { chatroom(id: $id) { unreadCount messages {
+  nodes { id body clientMessageId noticeAuthor { service name } } } } }`;
 
 /** Sends as another service. */
-async function service(server: TestServer) {
-  const token = await createServiceToken(server.node.database, 'billing');
+async function service(server: TestServer, name = 'billing') {
+  const token = await createServiceToken(server.node.database, name);
   const headers = { authorization: `Bearer ${token}` };
   return {
     token,
     ask: (query: string, variables?: object) => request(server.url, query, variables, headers),
+    once: async (input: object) =>
+      (await request(server.url, SEND_ONCE, { input }, headers)).data.sendSystemMessage as {
+        deduplicated: boolean;
+        message: { id: string; number: number } | null;
+      },
     code: async (input: object) =>
       (await request(server.url, SEND, { input }, headers)).errors?.[0]?.extensions.code ?? 'none',
   };
@@ -108,5 +128,118 @@ describe('system messages', () => {
     await expect(revokeServiceToken(database, 'shipping')).rejects.toThrow('There is no service "shipping"');
     expect((await listServiceTokens(database)).map((made) => made.name)).toEqual(['billing']);
     expect(JSON.stringify(await database.prisma.serviceToken.findMany())).not.toContain(token.slice(-20));
+  });
+
+  test('a retry with the same clientMessageId stores one message', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const [billing, shipping] = [await service(server), await service(server, 'shipping')];
+    const input = { chatroomId: room, body: 'Invoice 7', clientMessageId: 'invoice 7' };
+    const sent = await Promise.all(Array.from({ length: 10 }, () => billing.once(input)));
+    expect(new Set(sent.map(({ message }) => message?.id)).size).toBe(1);
+    expect(sent.filter(({ deduplicated }) => !deduplicated)).toHaveLength(1);
+    expect(await billing.code({ ...input, body: 'Invoice 8' })).toBe('CONFLICT');
+    // The id belongs to the service and the room.
+    expect((await shipping.once(input)).deduplicated).toBe(false);
+    const CREATE = 'mutation { createChatroom(input: { kind: GROUP }) { chatroom { id } } }';
+    const other = (await ann.ask(CREATE)).createChatroom.chatroom.id;
+    expect((await billing.once({ ...input, chatroomId: other })).deduplicated).toBe(false);
+    // Without an id, nothing is recognised.
+    const bare = { chatroomId: room, body: 'Invoice 7' };
+    expect([await billing.once(bare), await billing.once(bare)].some(({ deduplicated }) => deduplicated)).toBe(false);
+    expect((await ann.ask(ROOM, { id: room })).chatroom.messages.nodes).toHaveLength(4);
+    for (const clientMessageId of ['', 'x'.repeat(101), 'a\0'])
+      expect(await billing.code({ ...input, clientMessageId })).toBe('BAD_USER_INPUT');
+  });
+
+  test('a notice names its service and the author that the service gave', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const billing = await service(server);
+    await billing.ask(SEND, { input: { chatroomId: room, body: 'one' } });
+    await billing.ask(SEND, { input: { chatroomId: room, body: 'two', authorName: ' Accounts ' } });
+    // A node of the previous release stores no author.
+    await server.node.database.query(
+      sql`SELECT append_system_message(${keyOf('Chatroom', room)}::uuid, 'NOTICE', NULL, 'three')`,
+    );
+    const { nodes } = (await ann.ask(ROOM, { id: room })).chatroom.messages;
+    expect(nodes.map(({ noticeAuthor }: any) => noticeAuthor)).toEqual([
+      { service: 'billing', name: 'billing' },
+      { service: 'billing', name: 'Accounts' },
+      null,
+    ]);
+    const stream = ann.connect().subscribe(NOTICES);
+    await stream.taken();
+    await billing.ask(SEND, {
+      input: { userId: ann.id, body: 'Paid.', authorName: 'Accounts', clientMessageId: 'paid 1' },
+    });
+    expect(await stream.next()).toMatchObject({
+      ...{ body: 'Paid.', clientMessageId: 'paid 1', author: { service: 'billing', name: 'Accounts' } },
+    });
+    for (const authorName of ['', 'x'.repeat(65), 'a\nb', '\u200b'])
+      expect(await billing.code({ chatroomId: room, body: 'hi', authorName })).toBe('BAD_USER_INPUT');
+  });
+
+  test('a notice counts as unread only if the service asks for it', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const billing = await service(server);
+    const unread = async () => (await ann.ask(ROOM, { id: room })).chatroom.unreadCount;
+    await billing.once({ chatroomId: room, body: 'quiet' });
+    expect(await unread()).toBe(0);
+    const stream = ann.connect().subscribe(NOTICES);
+    await stream.taken();
+    const { message } = await billing.once({ chatroomId: room, body: 'loud', countsAsUnread: true });
+    expect(await stream.next()).toMatchObject({ unreadCount: 1, viewer: { unreadCount: 1 } });
+    expect(await unread()).toBe(1);
+    await ann.ask('mutation ($id: ID!) { markRead(input: { messageId: $id }) { chatroom { id } } }', {
+      id: message?.id,
+    });
+    expect(await unread()).toBe(0);
+  });
+
+  test('a target has exactly one field, and is named once', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const billing = await service(server);
+    ann.connect();
+    await expect.poll(() => billing.code({ target: { userId: ann.id }, body: 'hi' })).toBe('none');
+    expect(await billing.code({ target: { username: 'ann' }, body: 'hi' })).toBe('none');
+    expect((await billing.once({ target: { chatroomId: room }, body: 'hi' })).message?.number).toBe(1);
+    for (const input of [
+      { target: {}, body: 'hi' },
+      { target: { userId: null }, body: 'hi' },
+      { target: { userId: ann.id, username: 'ann' }, body: 'hi' },
+      { target: { userId: ann.id }, userId: ann.id, body: 'hi' },
+    ])
+      expect(await billing.code(input)).toBe('BAD_USER_INPUT');
+    const literal = `mutation { sendSystemMessage(input: { target: { username: "ann", userId: "x" }, body: "hi" }) { onlineRecipients } }`;
+    expect((await billing.ask(literal)).errors?.[0]?.extensions.code).toBe('BAD_USER_INPUT');
+  });
+
+  test('introspection names the one-of input to clients that ask for it', async () => {
+    const server = await startTestServer();
+    const query = '{ __type(name: "SystemMessageTarget") { isOneOf inputFields { name } } }';
+    expect((await request(server.url, query)).data.__type.isOneOf).toBe(true);
+    // The standard query, which old clients send, builds a schema.
+    const { data } = await request(server.url, getIntrospectionQuery());
+    expect(buildClientSchema(data as IntrospectionQuery).getType('SystemMessageTarget')).toBeDefined();
+  });
+
+  test('an export keeps who sent a notice and whether it counts as unread', async () => {
+    const [here, there] = [await startTestServer(), await startTestServer()];
+    const { room } = await world(here);
+    const billing = await service(here);
+    const notice = { chatroomId: room, body: 'hi', clientMessageId: '1', authorName: 'Accounts', countsAsUnread: true };
+    await billing.once(notice);
+    const folder = await mkdtemp(join(tmpdir(), 'parley-notices-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const progress = createProgress({ isTTY: false, write: () => true });
+    await exportChatroom({ database: here.node.database, progress }, room, join(folder, 'room.json'));
+    await importPath({ ...there.node, progress }, join(folder, 'room.json'), []);
+    const stored = await there.node.database.prisma.message.findFirst();
+    expect(stored).toMatchObject({
+      ...{ service: 'billing', authorName: 'Accounts', clientMessageId: '1', countsAsUnread: true },
+    });
   });
 });

@@ -132,7 +132,8 @@ async function findChatroom(
 
 const messagesAfter = (chatroomId: string, after: number): Sql => sql`
   SELECT m.number, m.kind, m.sender_id AS "senderId", m.body, m.system_event AS "systemEvent", m.subject_id AS "subjectId",
-    m.client_message_id AS "clientMessageId", m.reply_to_number AS "replyToNumber", encode(m.sent_digest, 'hex') AS "sentDigest",
+    m.client_message_id AS "clientMessageId", m.service, m.author_name AS "authorName",
+    m.counts_as_unread AS "countsAsUnread", m.reply_to_number AS "replyToNumber", encode(m.sent_digest, 'hex') AS "sentDigest",
     ${at(sql`m.created_at`)} AS "createdAt",
     ${at(sql`m.edited_at`)} AS "editedAt", ${at(sql`m.deleted_at`)} AS "deletedAt",
     (SELECT coalesce(json_agg(json_build_object('emoji', r.emoji, 'userId', r.user_id, 'createdAt', ${at(sql`r.created_at`)})

@@ -15,6 +15,10 @@ export const exportedMessage = z.object({
   systemEvent: z.enum(['MEMBER_JOINED', 'MEMBER_LEFT', 'RENAMED', 'NOTICE']).nullable(),
   subjectId: z.uuid().nullable(),
   clientMessageId: z.string().nullable(),
+  /** Of a NOTICE; absent in exports of 0.1.0. */
+  service: z.string().nullable().optional(),
+  authorName: z.string().nullable().optional(),
+  countsAsUnread: z.boolean().optional(),
   replyToNumber: z.int().positive().nullable(),
   createdAt: moment,
   editedAt: moment.nullable(),

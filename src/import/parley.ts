@@ -112,13 +112,14 @@ async function storeBatch(
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${rows}::jsonb) AS g (
         number int, kind "MessageKind", "senderId" uuid, body text, search tsvector, "systemEvent" "SystemEvent",
-        "subjectId" uuid, "clientMessageId" text, "sentDigest" text, "replyToNumber" int, "createdAt" timestamptz, "editedAt" timestamptz,
+        "subjectId" uuid, "clientMessageId" text, service text, "authorName" text, "countsAsUnread" boolean, "sentDigest" text, "replyToNumber" int, "createdAt" timestamptz, "editedAt" timestamptz,
         "deletedAt" timestamptz, reactions jsonb)
     ), stored AS (
       INSERT INTO messages (chatroom_id, number, seq, kind, sender_id, body, search, system_event, subject_id,
-                            client_message_id, sent_digest, reply_to_number, created_at, edited_at, deleted_at)
+                            client_message_id, service, author_name, counts_as_unread, sent_digest, reply_to_number,
+                            created_at, edited_at, deleted_at)
         SELECT ${chatroomId}::uuid, number, number, kind, "senderId", body, search, "systemEvent", "subjectId",
-               "clientMessageId", decode("sentDigest", 'hex'), "replyToNumber", "createdAt", "editedAt", "deletedAt" FROM given
+               "clientMessageId", service, "authorName", coalesce("countsAsUnread", false), decode("sentDigest", 'hex'), "replyToNumber", "createdAt", "editedAt", "deletedAt" FROM given
         RETURNING number
     )
     INSERT INTO events (chatroom_id, seq, kind, number) SELECT ${chatroomId}::uuid, number, 'MESSAGE_ADDED', number FROM stored`);

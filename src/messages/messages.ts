@@ -42,6 +42,9 @@ export function isReadable(user: Sql): Sql {
       AND (SELECT kind FROM chatrooms WHERE id = m.chatroom_id) <> 'DIRECT'))`;
 }
 
+/** Who sent a notice; `service` is null in other messages, and in notices of earlier releases. */
+export type NoticeSender = Pick<Message, 'service' | 'authorName'>;
+
 /** The key of a message in its id and in loaders. */
 export function messageKey(chatroomId: string, number: number): string {
   return `${chatroomId}:${number}`;

@@ -13,6 +13,7 @@ import {
   messageCursor,
   messageKey,
   type MessageWithSender,
+  type NoticeSender,
   sendMessage,
 } from './messages.ts';
 
@@ -33,6 +34,22 @@ const SystemEvent = builder.enumType('SystemEvent', {
     NOTICE: { description: 'Another service says what stands in the body.' },
   } as const,
 });
+
+/** Who sent a notice, in a message or outside of rooms. */
+export const NoticeAuthor = builder.objectRef<NoticeSender & { service: string }>('NoticeAuthor').implement({
+  description: 'The service that sent a notice, and the name to show.',
+  fields: (t) => ({
+    service: t.exposeString('service', { description: 'Name of the service, as the operator created its token.' }),
+    name: t.string({
+      description: 'Name to show: the author name that the service gave, or else its own.',
+      resolve: ({ service, authorName }) => authorName ?? service,
+    }),
+  }),
+});
+
+export function noticeAuthorOf({ service, authorName }: NoticeSender): (NoticeSender & { service: string }) | null {
+  return service === null ? null : { service, authorName };
+}
 
 export const Message = builder.objectRef<MessageWithSender>('Message');
 builder.node(Message, {
@@ -67,6 +84,12 @@ builder.node(Message, {
       nullable: true,
       description: 'What a SYSTEM message tells.',
     }),
+    noticeAuthor: t.field({
+      type: NoticeAuthor,
+      nullable: true,
+      description: 'Who sent a NOTICE. Null for other messages, and for notices stored by earlier releases.',
+      resolve: noticeAuthorOf,
+    }),
     subject: t.field({
       type: User,
       nullable: true,
@@ -82,7 +105,7 @@ builder.node(Message, {
     }),
     clientMessageId: t.exposeString('clientMessageId', {
       nullable: true,
-      description: 'What the sender’s client called it.',
+      description: 'What the sender’s client or the service called it.',
     }),
     replyTo: t.field({
       type: Message,

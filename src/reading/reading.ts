@@ -39,7 +39,7 @@ export async function markRead(context: Context, key: string | null): Promise<Vi
 
 /** Whether a message (`m`) is unread by a user whose membership is `v`: what others have said since, and they may read. */
 export function isUnread(user: Sql): Sql {
-  return sql`(m.kind = 'USER' AND m.deleted_at IS NULL AND m.number > v.last_read_number
+  return sql`((m.kind = 'USER' OR m.counts_as_unread) AND m.deleted_at IS NULL AND m.number > v.last_read_number
     AND m.sender_id IS DISTINCT FROM ${user} AND ${isReadable(user)})`;
 }
 

@@ -10,7 +10,7 @@ import { countAllUnread, countUnread, followSeen, isSeenByAll, listSeenBy, markR
 builder.objectField(Chatroom, 'unreadCount', (t) =>
   t.int({
     description:
-      'How many messages the viewer has not read: exact up to 1,000, and stays there beyond. Neither their own nor SYSTEM messages count, nor deleted ones or those of people whom they have blocked.',
+      'How many messages the viewer has not read: exact up to 1,000, and stays there beyond. Their own messages do not count, nor SYSTEM messages except notices sent with `countsAsUnread`, nor deleted ones or those of people whom they have blocked.',
     resolve: (chatroom, _args, context) => countUnread(context, chatroom.id),
   }),
 );

@@ -80,15 +80,43 @@ builder.queryField('server', (t) =>
   t.field({ type: Server, nullable: true, description: 'What this server is.', resolve: () => ({}) }),
 );
 
-const SendSystemMessageInput = builder.inputType('SendSystemMessageInput', {
-  description: 'What another service says; exactly one of the three targets.',
+const SystemMessageTarget = builder.inputType('SystemMessageTarget', {
+  description: 'Who receives a system message.',
+  isOneOf: true,
   fields: (t) => ({
-    userId: t.id({ description: 'To one user, who has to be online.' }),
-    username: t.string({ description: 'To one user by name, who has to be online.' }),
-    chatroomId: t.id({ description: 'Into a chatroom, which keeps it as a SYSTEM message.' }),
+    userId: t.id({ description: 'One user, who has to be online.' }),
+    username: t.string({ description: 'One user by name, who has to be online.' }),
+    chatroomId: t.id({ description: 'A chatroom, which stores it as a SYSTEM message.' }),
+  }),
+});
+
+const SendSystemMessageInput = builder.inputType('SendSystemMessageInput', {
+  description: 'A message of another service. Set `target`, or exactly one of `userId`, `username` and `chatroomId`.',
+  fields: (t) => ({
+    target: t.field({ type: SystemMessageTarget, description: 'Who receives it.' }),
+    userId: t.id({ description: 'To one user, who has to be online. The same as `target: { userId }`.' }),
+    username: t.string({
+      description: 'To one user by name, who has to be online. The same as `target: { username }`.',
+    }),
+    chatroomId: t.id({
+      description: 'Into a chatroom, which keeps it as a SYSTEM message. The same as `target: { chatroomId }`.',
+    }),
     body: t.string({
       required: true,
       description: '1 to 10,000 characters after trimming, at least one of them visible.',
+    }),
+    clientMessageId: t.string({
+      description:
+        'Chosen by the service, unique per service and chatroom for ever: sending it again returns the first message. 1 to 100 characters. A notice to one user is not stored, and is delivered again.',
+    }),
+    authorName: t.string({
+      description:
+        'Name to show as the author, 1 to 64 characters in one line. Without it, clients show the name of the service.',
+    }),
+    countsAsUnread: t.boolean({
+      required: true,
+      defaultValue: false,
+      description: 'Whether the message counts as unread in its chatroom.',
     }),
   }),
 });
@@ -101,6 +129,9 @@ const SystemMessagePayload = builder.objectRef<SentSystemMessage>('SystemMessage
       nullable: true,
       description: 'The message that the chatroom keeps; a service sees its own fields, not who else is there.',
     }),
+    deduplicated: t.exposeBoolean('deduplicated', {
+      description: 'True if the service had sent the same `clientMessageId` into the chatroom before.',
+    }),
     onlineRecipients: t.exposeInt('onlineRecipients', { description: 'How many of the addressed users were online.' }),
   }),
 });
@@ -110,17 +141,21 @@ builder.mutationField('sendSystemMessage', (t) =>
     type: SystemMessagePayload,
     nullable: true,
     description:
-      'For other services, with a service token; users never (`FORBIDDEN`). To a user it is a SystemNotice, or fails with `RECIPIENT_OFFLINE`; a chatroom keeps it. Fails with `BAD_USER_INPUT` or `NOT_FOUND` too.',
+      'For other services, with a service token; users never (`FORBIDDEN`). To a user it is a SystemNotice, or fails with `RECIPIENT_OFFLINE`; a chatroom keeps it. Fails with `BAD_USER_INPUT` or `NOT_FOUND` too, and with `CONFLICT` for a clientMessageId that was sent with another body.',
     args: { input: t.arg({ type: SendSystemMessageInput, required: true, description: 'What to say, and to whom.' }) },
-    resolve: (_, { input: { userId, username, chatroomId, body } }, context) =>
-      sendSystemMessage(
+    resolve: (_, { input: { target, userId, username, chatroomId, ...notice } }, context) => {
+      if (target && (userId ?? username ?? chatroomId) != null)
+        throw badInput('input.target', 'Name the target once: leave out userId, username and chatroomId.');
+      const to = { userId, username, chatroomId, ...target };
+      return sendSystemMessage(
         context,
         {
-          userId: userId == null ? undefined : keyOf('User', userId),
-          username: username ?? undefined,
-          chatroomId: chatroomId == null ? undefined : keyOf('Chatroom', chatroomId),
+          userId: to.userId == null ? undefined : keyOf('User', to.userId),
+          username: to.username ?? undefined,
+          chatroomId: to.chatroomId == null ? undefined : keyOf('Chatroom', to.chatroomId),
         },
-        body,
-      ),
+        notice,
+      );
+    },
   }),
 );

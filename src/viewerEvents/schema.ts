@@ -3,6 +3,7 @@ import { builder, type Types } from '../builder.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
 import { FriendshipStatus } from '../friends/schema.ts';
 import { encodeId } from '../ids.ts';
+import { NoticeAuthor, noticeAuthorOf } from '../messages/schema.ts';
 import { countAllUnread, countUnread } from '../reading/reading.ts';
 import { User, viewerField } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
@@ -92,6 +93,16 @@ const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').
     cursor: cursorField(t),
     body: t.exposeString('body', { description: 'What it says.' }),
     sentAt: t.expose('sentAt', { type: 'DateTime', description: 'When it was sent.' }),
+    author: t.field({
+      type: NoticeAuthor,
+      nullable: true,
+      description: 'Who sent it. Null if a node of an earlier release received it.',
+      resolve: noticeAuthorOf,
+    }),
+    clientMessageId: t.exposeString('clientMessageId', {
+      nullable: true,
+      description: 'What the service called it. A retry is delivered again, with the same value.',
+    }),
   }),
 });
 

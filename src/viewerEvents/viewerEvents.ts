@@ -4,7 +4,7 @@ import { sql } from '../database/database.ts';
 import { followAllRooms } from '../events/allRooms.ts';
 import { isLoss } from '../events/events.ts';
 import { hear, type Hint } from '../hints.ts';
-import { isReadable } from '../messages/messages.ts';
+import { isReadable, type NoticeSender } from '../messages/messages.ts';
 import type { Followed } from '../realtime/follow.ts';
 import { encodeAllRoomsCursor } from '../realtime/cursor.ts';
 import { createMailbox } from '../realtime/mailbox.ts';
@@ -19,7 +19,7 @@ type Happening =
   | { kind: 'ChatroomVanished'; chatroomId: string; reason: VanishedReason | null }
   | { kind: 'FriendshipChanged'; userId: string; status: 'PENDING' | 'ACCEPTED' | null }
   | { kind: 'UnreadChanged'; chatroom: VisibleChatroom }
-  | { kind: 'SystemNotice'; body: string; sentAt: Date };
+  | ({ kind: 'SystemNotice'; body: string; sentAt: Date; clientMessageId: string | null } & NoticeSender);
 
 /** What to look at when the subscriber takes the next event. */
 type Cue =
@@ -107,7 +107,7 @@ export async function followViewer(
       case 'FRIENDSHIP':
         return { kind: 'FriendshipChanged', userId: cue.userId, status: cue.status };
       case 'NOTICE':
-        return { kind: 'SystemNotice', body: cue.body, sentAt: new Date(cue.sentAt) };
+        return { ...cue, kind: 'SystemNotice', sentAt: new Date(cue.sentAt) };
     }
   }
 

@@ -198,6 +198,7 @@ const LEFT_OUT: Record<string, string> = {
   sender_id: 'her own id',
   kind: 'each is hers: USER',
   system_event: 'none is hers',
+  counts_as_unread: 'none is hers',
   subject_id: 'what others did is theirs',
   sent_digest: 'of a text that she took back',
   reply_to_number: 'part of the export of a room',
