@@ -68,8 +68,14 @@ export const variables = {
       'Other secrets, divided by commas, whose access tokens count too: the next and the former one while AUTH_SECRET is replaced. At least 32 characters each.',
     ),
   ALLOWED_ORIGINS: originList('').describe(
-    'Origins of other sites that may call the API from a browser, divided by commas; pages of this server always may.',
+    'Origins of other sites that may call the API from a browser, divided by commas; pages of this server always may, and in development pages of localhost, 127.0.0.1 and [::1] on any port.',
   ),
+  SIGN_UP: z
+    .enum(['open', 'off'])
+    .default('open')
+    .describe(
+      'Who may create an account: open for everyone; off for nobody, neither by signUp nor by a first OpenID sign-in. Then `npm run admin -- create-user` creates accounts.',
+    ),
   PLAIN_HTTP: onOff
     .default('off')
     .describe(

@@ -45,6 +45,8 @@ export interface ServerNode {
   push: Pushing;
   /** Null where no OpenID provider is configured. */
   openId: OpenIdProvider | null;
+  /** Whether strangers may create accounts. */
+  allowsSignUp: boolean;
   /** Where people reach the server, without a slash at the end. */
   publicUrl: string;
   accessTokens: AccessTokens;

@@ -27,6 +27,7 @@ import type { Tally } from './counts.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import { createUuid } from './ids.ts';
 import { addressOf } from './limits/address.ts';
+import { isLocalOrigin } from './limits/hosts.ts';
 import { createDocumentCache } from './limits/documentCache.ts';
 import {
   checkBodies,
@@ -175,25 +176,34 @@ function isOwn(config: Config, { headers, method }: IncomingMessage): boolean {
 }
 
 /**
- * Whether pages of this origin may use cookies and open WebSockets: those of this server and of `ALLOWED_ORIGINS`.
+ * Whether pages of another server may call the API: those of `ALLOWED_ORIGINS` and, in development, pages of localhost. A
+ * browser gives no page of another site such an origin, with DNS rebinding neither: the origin keeps the name of the site.
+ */
+function allowsForeignOrigin(config: Config, origin: string): boolean {
+  return config.ALLOWED_ORIGINS.includes(origin) || (config.NODE_ENV === 'development' && isLocalOrigin(origin));
+}
+
+/**
+ * Whether pages of this origin may use cookies and open WebSockets: those of this server and those that
+ * {@link allowsForeignOrigin} allows.
  *
  * If `PUBLIC_URL` is set, this server's own origin is exactly that, scheme included: a page over plain http that a man in
  * the middle has forged is another origin. Without it, the origin has to name the host that the request was sent to.
  */
 export function allowsOrigin(config: Config, origin: string, host: string | undefined): boolean {
-  if (config.ALLOWED_ORIGINS.includes(origin)) return true;
+  if (allowsForeignOrigin(config, origin)) return true;
   if (config.PUBLIC_URL !== undefined && origin === new URL(config.PUBLIC_URL).origin) return true;
   const isPinned = config.NODE_ENV === 'production' && config.PUBLIC_URL !== undefined;
   return !isPinned && host !== undefined && (origin === `http://${host}` || origin === `https://${host}`);
 }
 
 /**
- * CORS headers for pages of `ALLOWED_ORIGINS`; none for other pages. Yoga would answer those with the origin `null`, which
+ * CORS headers for pages of other servers that may call the API; none for other pages. Yoga would answer those with the origin `null`, which
  * is what a sandboxed frame sends.
  */
 function allowCrossOrigin(config: Config, request: Request) {
   const origin = request.headers.get('origin');
-  if (origin === null || !config.ALLOWED_ORIGINS.includes(origin)) return false;
+  if (origin === null || !allowsForeignOrigin(config, origin)) return false;
   return { origin, credentials: true };
 }
 

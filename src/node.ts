@@ -114,6 +114,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     ...{ database, bus, sweep, tails, sessions, presence, blockers, sharing, rates, attempts, mailer, push },
     ...{ publicUrl, log },
     ...{ open, counts, metrics, tracing },
+    allowsSignUp: config.SIGN_UP === 'open',
     openId:
       config.OIDC_ISSUER === undefined
         ? null

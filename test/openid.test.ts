@@ -52,6 +52,18 @@ describe('signing in by an ID token', () => {
     expect(await countUsers(server)).toBe(1);
   });
 
+  test('takes the nickname of a new account from `name`, if it is a nickname, and never changes it', async () => {
+    const { url, provider } = await startWithProvider();
+    const nicknameOf = async (sub: string, name: unknown) =>
+      (await signedIn(url, await provider.token({ sub, preferred_username: sub, name, picture: 'https://x/y.png' })))
+        .user.nickname;
+    expect(await nicknameOf('berta', ' Berta Bär ')).toBe('Berta Bär');
+    expect(await nicknameOf('berta', 'Berta Fuchs')).toBe('Berta Bär');
+    expect(await nicknameOf('carla', 'x'.repeat(100))).toBe('x'.repeat(64));
+    const refused = ['', 'two\nlines', '\u202eevil', '\u200b', 'a\0'];
+    for (const [i, name] of refused.entries()) expect(await nicknameOf(`dora${i}`, name)).toBe(`dora${i}`);
+  });
+
   test('of ten that come at once with a new identity, all find one account', async () => {
     const { server, url, provider } = await startWithProvider();
     // Again and again: the first ten wait for keys and connections, and do not meet.

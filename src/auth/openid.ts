@@ -11,8 +11,10 @@ export interface OpenIdClaims {
   issuedAt: number;
   /** An address that the provider has verified. */
   email: string | null;
-  /** What they may like to be called, the likeliest first. */
+  /** Candidates for a username, the likeliest first. */
   names: string[];
+  /** Full name to show, which becomes the nickname of a new account. */
+  name: string | null;
 }
 
 /** The OpenID provider whose tokens sign in. */
@@ -77,6 +79,7 @@ export function createOpenIdProvider({ issuer, audience }: { issuer: string; aud
           issuedAt: said.iat,
           email: said.email_verified && said.email ? said.email : null,
           names: names.filter((name) => name !== undefined),
+          name: said.name ?? null,
         };
       } catch (error) {
         if (isProvidersFault(error)) throw error;

@@ -85,7 +85,8 @@ builder.mutationFields((t) => ({
   signUp: t.field({
     type: AuthPayload,
     nullable: true,
-    description: 'Makes an account and signs it in. Fails with `BAD_USER_INPUT`, `USERNAME_TAKEN` or `EMAIL_TAKEN`.',
+    description:
+      'Makes an account and signs it in. Fails with `BAD_USER_INPUT`, `USERNAME_TAKEN` or `EMAIL_TAKEN`, and with `FORBIDDEN` if `Server.signUp` is OFF.',
     args: { input: t.arg({ type: SignUpInput, required: true, description: 'The new account.' }) },
     resolve: (_, { input }, context) => signUp(context, input),
   }),
@@ -180,7 +181,7 @@ builder.mutationFields((t) => ({
     type: AuthPayload,
     nullable: true,
     description:
-      'Signs in by a token of the configured OpenID provider. Fails with `INVALID_CREDENTIALS`; `BAD_USER_INPUT` or `USERNAME_TAKEN` for the name of a new account.',
+      'Signs in by a token of the configured OpenID provider. A new account takes its nickname from the `name` of the token. Fails with `INVALID_CREDENTIALS`; `BAD_USER_INPUT` or `USERNAME_TAKEN` for the name of a new account; `FORBIDDEN` for a new account if `Server.signUp` is OFF.',
     args: { input: t.arg({ type: SignInWithIdTokenInput, required: true, description: 'The token.' }) },
     resolve: (_, { input }, context) => signInWithIdToken(context, input),
   }),

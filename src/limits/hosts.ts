@@ -1,6 +1,11 @@
 import { isIP } from 'node:net';
 import type { Config } from '../config.ts';
 
+/** Whether an origin is a page that is served by the same machine as its browser runs on. */
+export function isLocalOrigin(origin: string): boolean {
+  return /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/.test(origin);
+}
+
 const MALFORMED = 'The Host header is malformed. Send the name of this server, such as localhost:4000.';
 const FOREIGN =
   'This server does not answer to this name in development. Use localhost or an IP address, or set PUBLIC_URL.';

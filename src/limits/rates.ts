@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import type { Context } from '../context.ts';
+import type { Context, Origin } from '../context.ts';
 import { ChatError } from '../errors.ts';
 import type { HastyRedis } from '../realtime/redis.ts';
 import { isLoopback, networkOf } from './address.ts';
@@ -12,7 +12,7 @@ export type Payer = Pick<Context, 'viewer' | 'service' | 'origin'>;
 export interface Rates {
   /**
    * Charges the signed-in user, or the network of a signed-out client. Nobody in a network can use up the points of its
-   * signed-in users. Services are not charged.
+   * signed-in users. Services are not charged, nor are signed-out requests of the same machine in development.
    *
    * @throws ChatError `RATE_LIMITED`
    */
@@ -114,7 +114,7 @@ export function createRates(config: Config, redis: HastyRedis | null): Rates {
     points: config.RATE_PER_ADDRESS * CREDENTIALS_FACTOR,
   });
   const passwords = openCounter(redis, { ...minute, name: 'password', points: config.RATE_PER_ADDRESS });
-  const isDeveloper = ({ origin }: Payer) => config.NODE_ENV === 'development' && isLoopback(origin.ipAddress);
+  const isDeveloper = ({ ipAddress }: Origin) => config.NODE_ENV === 'development' && isLoopback(ipAddress);
 
   const documents = openCounter(redis, { ...minute, name: 'document', points: config.RATE_PER_ADDRESS });
   const refusals = createRefusals();
@@ -123,7 +123,7 @@ export function createRates(config: Config, redis: HastyRedis | null): Rates {
     // Service tokens are issued by the operator.
     if (service) return;
     if (viewer) await refusals.noting(viewer.userId, take(perUser, viewer.userId, points));
-    else await take(perNetwork, networkOf(origin.ipAddress), points);
+    else if (!isDeveloper(origin)) await take(perNetwork, networkOf(origin.ipAddress), points);
   }
 
   return {
@@ -133,7 +133,7 @@ export function createRates(config: Config, redis: HastyRedis | null): Rates {
       else await take(credentials, `${kind} ${networkOf(payer.origin.ipAddress)}`, 1);
     },
     async chargePassword(payer, knownClient) {
-      if (isDeveloper(payer)) return;
+      if (isDeveloper(payer.origin)) return;
       if (payer.viewer || payer.service) await charge(payer, STEP_COSTS.hashPassword);
       else await take(passwords, knownClient ?? networkOf(payer.origin.ipAddress), STEP_COSTS.hashPassword);
     },

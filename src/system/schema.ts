@@ -48,6 +48,14 @@ const ErrorCode = builder.enumType('ErrorCode', {
   ) as Record<Code, { description: string }>,
 });
 
+const SignUpPolicy = builder.enumType('SignUpPolicy', {
+  description: 'Who may create an account.',
+  values: {
+    OPEN: { description: 'Everyone, by `signUp` or by a first OpenID sign-in.' },
+    OFF: { description: 'Nobody: the operator creates accounts.' },
+  } as const,
+});
+
 const Server = builder.objectRef<object>('Server').implement({
   description: 'What this server is, for clients of any version.',
   fields: (t) => ({
@@ -61,6 +69,11 @@ const Server = builder.objectRef<object>('Server').implement({
         ...(push.senders.FCM ? ['fcm'] : []),
         ...(push.senders.WEB_PUSH ? ['web-push'] : []),
       ],
+    }),
+    signUp: t.field({
+      type: SignUpPolicy,
+      description: 'Who may create an account. A page hides its sign-up form if it is OFF.',
+      resolve: (_, _args, { allowsSignUp }) => (allowsSignUp ? ('OPEN' as const) : ('OFF' as const)),
     }),
     webPushPublicKey: t.string({
       nullable: true,

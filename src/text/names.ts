@@ -100,6 +100,15 @@ export function checkNickname(text: string, path: string): string {
   return checkLine(text, path, 'A nickname', MAX_NICKNAME);
 }
 
+/** Returns the beginning of a name from elsewhere as a nickname. Null if the name breaks the rules of nicknames. */
+export function fitNickname(name: string): string | null {
+  try {
+    return checkNickname(cut(name.trim(), MAX_NICKNAME), 'nickname');
+  } catch {
+    return null;
+  }
+}
+
 /**
  * Returns the name of a room without white space around it; null for none.
  *

@@ -4,9 +4,9 @@ import type { Context } from '../context.ts';
 import { type Database, sql } from '../database/database.ts';
 import { ChatError } from '../errors.ts';
 import { emailKey, isEmail } from '../text/email.ts';
-import { checkUsername, fitUsername, foldName, isUsername } from '../text/names.ts';
+import { checkUsername, fitNickname, fitUsername, foldName, isUsername } from '../text/names.ts';
 import { skeletonOf } from '../text/skeleton.ts';
-import { findTakenUsername } from './users.ts';
+import { findTakenUsername, requireSignUp } from './users.ts';
 
 /** What is looked for when the wanted names are taken: ann, ann2, ann3 … */
 const MOST_SUFFIXES = 1_000;
@@ -16,7 +16,8 @@ const MOST_SUFFIXES = 1_000;
  * alone: an account with the same e-mail address is somebody else until they say otherwise.
  *
  * @param username what a new account is to be called; without it, as the provider calls them
- * @throws ChatError `INVALID_CREDENTIALS`; `BAD_USER_INPUT` and `USERNAME_TAKEN` for the username of a new account
+ * @throws ChatError `INVALID_CREDENTIALS`; `BAD_USER_INPUT` and `USERNAME_TAKEN` for the username of a new account, and
+ *   `FORBIDDEN` for a new account if sign-up is off
  */
 export async function signInWithIdToken(
   context: Context,
@@ -29,7 +30,10 @@ export async function signInWithIdToken(
     const identity = `${claims.issuer} ${claims.subject}`;
     // Two devices may bring the same new identity at once: one account is made.
     await query(sql`SELECT pg_advisory_xact_lock(hashtextextended(${identity}, 1))`);
-    return (await findAccount(query, claims)) ?? (await makeAccount(query, claims, input.username ?? null));
+    const account = await findAccount(query, claims);
+    if (account) return account;
+    requireSignUp(context);
+    return makeAccount(query, claims, input.username ?? null);
   });
   return startSession(context, user, input.cookie);
 }
@@ -63,13 +67,14 @@ async function insertAccount(
   claims: OpenIdClaims,
   username: string,
 ): Promise<Account | undefined> {
+  const nickname = (claims.name !== null && fitNickname(claims.name)) || username;
   const email = claims.email !== null && isEmail(claims.email) ? claims.email : null;
   const key = email && emailKey(email);
   const [made] = await query<Account>(sql`
     WITH address AS (SELECT ${key}::text AS key WHERE NOT EXISTS (
       SELECT FROM users WHERE email_key = ${key} AND email_verified_at IS NOT NULL))
     INSERT INTO users (username, username_key, username_skeleton, nickname, nickname_key, email, email_key, email_verified_at)
-      SELECT ${username}, ${foldName(username)}, ${skeletonOf(username)}, ${username}, ${foldName(username)},
+      SELECT ${username}, ${foldName(username)}, ${skeletonOf(username)}, ${nickname}, ${foldName(nickname)},
              CASE WHEN address.key IS NOT NULL THEN ${email}::text END, address.key,
              CASE WHEN address.key IS NOT NULL THEN now() END
         FROM (SELECT (SELECT key FROM address) AS key) address

@@ -33,15 +33,26 @@ export interface SignUp {
 /**
  * Makes an account and signs it in. An address is sent a mail that proves it.
  *
- * @throws ChatError `BAD_USER_INPUT`, `USERNAME_TAKEN`, `EMAIL_TAKEN`
+ * @throws ChatError `BAD_USER_INPUT`, `USERNAME_TAKEN`, `EMAIL_TAKEN`; `FORBIDDEN` if sign-up is off
  */
 export async function signUp(context: Context, input: SignUp): Promise<SignedIn> {
+  requireSignUp(context);
   if (input.cookie) requireCookies(context);
   const account = await makeAccount(context, input, {
     beforeHash: () => context.rates.charge(context, STEP_COSTS.createAccount),
     beforeMail: (key) => context.attempts.mail(context, 'VERIFY_EMAIL', key),
   });
   return startSession(context, account, input.cookie);
+}
+
+/**
+ * Refuses a new account of a stranger if `SIGN_UP` is off.
+ *
+ * @throws ChatError `FORBIDDEN`
+ */
+export function requireSignUp({ allowsSignUp }: Pick<Context, 'allowsSignUp'>): void {
+  if (!allowsSignUp)
+    throw new ChatError('FORBIDDEN', 'This server accepts no new accounts. Ask its operator to create one for you.');
 }
 
 /**

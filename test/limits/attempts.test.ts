@@ -370,6 +370,13 @@ test('a developer signs in as often as they like, and is slowed down nowhere els
   }
 });
 
+test('a developer signs up as often as they like', async () => {
+  const { url } = await startTestServer({ env: { ...ON, NODE_ENV: 'development', RATE_PER_ADDRESS: '600' } });
+  for (let i = 0; i < 10; i += 1) await signUp(url, `user${i}`);
+  // Wrong passwords are throttled, so that an app can be tried against it.
+  await failUntilLimited(() => request(url, SIGN_IN, { name: 'user0', password: WRONG }));
+});
+
 describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', () => {
   test('failures on one node slow down attempts on another, and a dead Redis keeps nobody out', async () => {
     const redis = await startRedis();

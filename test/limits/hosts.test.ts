@@ -1,10 +1,30 @@
 import { request } from 'node:http';
 import { describe, expect, test } from 'vitest';
+import WebSocket from 'ws';
 import { parseConfig } from '../../src/config.ts';
 import { allowsOrigin } from '../../src/graphql.ts';
 import { refusedHost } from '../../src/limits/hosts.ts';
+import { PASSWORD, signUp } from '../support/client.ts';
 import { PRODUCTION } from '../support/config.ts';
 import { startTestServer } from '../support/server.ts';
+
+const SIGN_IN = `mutation ($password: String!) {
+  signIn(input: { usernameOrEmail: "ann", password: $password, cookie: true }) { refreshToken } }`;
+
+/** The status with which the server answers the handshake of a WebSocket. */
+function handshake(url: string, origin: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/graphql`, 'graphql-transport-ws', { origin });
+    socket.on('error', reject);
+    socket.on('unexpected-response', (_, { statusCode }) => {
+      resolve(statusCode);
+    });
+    socket.on('open', () => {
+      socket.terminate();
+      resolve(101);
+    });
+  });
+}
 
 /** Sends a query with a Host header of one's choosing, which fetch() does not allow. */
 function ask(url: string, host: string, path = '/graphql?query={__typename}') {
@@ -44,6 +64,66 @@ describe('a Host header', () => {
   test('of any name passes in production, where the proxy decides', () => {
     expect(refusedHost(parseConfig(PRODUCTION), 'parley-1.internal:4000')).toBeNull();
     expect(refusedHost(parseConfig(PRODUCTION), 'x y')).toMatch(/malformed/);
+  });
+});
+
+describe('a page of localhost', () => {
+  const LOCAL = ['http://localhost:5173', 'https://localhost', 'http://127.0.0.1:8080', 'http://[::1]:3000'];
+  const FOREIGN = [
+    ...[
+      'null',
+      'http://localhost.evil.org',
+      'http://evil.localhost:5173',
+      'http://127.0.0.1.evil.org',
+      'http://127.0.0.2',
+    ],
+    ...['http://localhost:5173.evil.org', 'http://user@localhost', 'file://localhost', 'http://localhost:5173/'],
+  ];
+  const preflight = async (url: string, origin: string) =>
+    (
+      await fetch(`${url}/graphql`, {
+        method: 'OPTIONS',
+        headers: {
+          origin,
+          'access-control-request-method': 'POST',
+          'access-control-request-headers': 'authorization,content-type',
+        },
+      })
+    ).headers;
+
+  test('may call the API in development, on any port, with cookies and over WebSocket', async () => {
+    const { url } = await startTestServer({ env: { NODE_ENV: 'development' } });
+    await signUp(url, 'ann');
+    for (const origin of LOCAL) {
+      const headers = await preflight(url, origin);
+      expect(headers.get('access-control-allow-origin')).toBe(origin);
+      expect(headers.get('access-control-allow-credentials')).toBe('true');
+      expect(headers.get('access-control-allow-headers')).toContain('authorization');
+      const answer = await fetch(`${url}/graphql`, {
+        method: 'POST',
+        headers: { origin, 'content-type': 'application/json' },
+        body: JSON.stringify({ query: SIGN_IN, variables: { password: PASSWORD } }),
+      });
+      expect(await answer.json()).toEqual({ data: { signIn: { refreshToken: null } } });
+      expect(answer.headers.get('access-control-allow-origin')).toBe(origin);
+      expect(answer.headers.getSetCookie().length).toBeGreaterThan(0);
+      expect(await handshake(url, origin)).toBe(101);
+    }
+  });
+
+  test('of another site is refused in development', async () => {
+    const { url } = await startTestServer({ env: { NODE_ENV: 'development' } });
+    for (const origin of FOREIGN) {
+      expect((await preflight(url, origin)).get('access-control-allow-origin'), origin).toBeNull();
+      expect(await handshake(url, origin), origin).toBe(403);
+    }
+    // With DNS rebinding, the page keeps the origin and the Host header of its site.
+    expect((await ask(url, 'evil.example.org')).status).toBe(400);
+  });
+
+  test('is another site in production', () => {
+    const config = parseConfig(PRODUCTION);
+    for (const origin of LOCAL) expect(allowsOrigin(config, origin, 'chat.example.org')).toBe(false);
   });
 });
 
