@@ -164,6 +164,21 @@ const checks: Record<string, (world: World) => Promise<void>> = {
     const counts = async (person: Person) => (await person.ask(REACTIONS, { id })).node.reactions;
     expect(await both(w, counts)).toEqual([[{ emoji: '👍', count: 1 }], [{ emoji: '👍', count: 2 }]]);
   },
+  'who reacted in a group': async (w) => {
+    const { id } = w.messages.byC;
+    for (const person of [w.a, w.b, w.c]) await person.ask(REACT, { id });
+    const names = async (person: Person) =>
+      (
+        await person.ask(
+          'query ($id: ID!) { node(id: $id) { ... on Message { reactions { users { nodes { username } } } } } }',
+          { id },
+        )
+      ).node.reactions[0].users.nodes.map((user: any) => user.username);
+    expect(await both(w, names)).toEqual([
+      [w.a.username, w.c.username],
+      [w.a.username, w.b.username, w.c.username],
+    ]);
+  },
   'who has read': async (w) => {
     const { id } = w.messages.byC;
     const seen = async (person: Person) =>

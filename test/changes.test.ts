@@ -83,6 +83,9 @@ describe('deleting', () => {
   });
 });
 
+const REACTORS = `query ($id: ID!, $first: Int) { chatroom(id: $id) { messages { nodes { reactions {
+  emoji users(first: $first) { nodes { username } pageInfo { hasNextPage endCursor } } } } } } }`;
+
 describe('reactions', () => {
   test('are one of each emoji for each user, the first one first', async () => {
     const server = await startTestServer();
@@ -100,6 +103,46 @@ describe('reactions', () => {
     for (const emoji of ['', 'x', '👍👍', ':-)', '1'])
       expect(await ann.refused(REACT, { id, emoji }), emoji).toBe('BAD_USER_INPUT');
     expect(await eve.refused(REACT, { id, emoji: '👍' })).toBe('NOT_FOUND');
+  });
+
+  test('name their users in pages by name, with one statement for all messages', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve } = await world(server);
+    const { createChatroom } = await ann.ask(CREATE_CHATROOM, {
+      input: { kind: 'GROUP', memberIds: [ben.id, eve.id] },
+    });
+    const room = createChatroom.chatroom.id;
+    const look = async (first: number) => {
+      server.statements();
+      const { chatroom } = await ann.ask(REACTORS, { id: room, first });
+      const messages = chatroom.messages.nodes.map(({ reactions }: any) =>
+        reactions.map(({ emoji, users }: any) => [emoji, ...users.nodes.map((user: any) => user.username)]),
+      );
+      return { messages, statements: server.statements().length, chatroom };
+    };
+    const first = await send(ann, room, 'news');
+    for (const person of [eve, ann, ben]) await person.ask(REACT, { id: first.id, emoji: '🎉' });
+    await ben.ask(REACT, { id: first.id, emoji: '👍' });
+    const { statements, messages, chatroom } = await look(2);
+    expect(messages).toEqual([
+      [
+        ['🎉', 'ann', 'ben'],
+        ['👍', 'ben'],
+      ],
+    ]);
+    const { pageInfo } = chatroom.messages.nodes[0].reactions[0].users;
+    expect(pageInfo.hasNextPage).toBe(true);
+    const rest = await ann.ask(
+      `query ($id: ID!, $after: String) { node(id: $id) { ... on Message {
+        reactions { users(first: 2, after: $after) { nodes { username } } } } } }`,
+      { id: first.id, after: pageInfo.endCursor },
+    );
+    expect(rest.node.reactions[0].users.nodes).toEqual([{ username: 'eve' }]);
+    for (let i = 0; i < 5; i += 1) {
+      const { id } = await send(ann, room, `${i}`);
+      for (const emoji of ['👍', '👎']) await eve.ask(REACT, { id, emoji });
+    }
+    expect(await look(2)).toMatchObject({ statements });
   });
 
   test('of fifty messages cost one statement', async () => {

@@ -8,6 +8,12 @@ const MARK = `mutation ($id: ID!) { markRead(input: { messageId: $id }) { chatro
 const UNREAD = `query ($id: ID!) { chatroom(id: $id) { unreadCount } viewer { unreadCount } }`;
 const SEEN = `query ($id: ID!) { node(id: $id) { ... on Message { seenByAll seenBy { nodes { username } } } } }`;
 
+const MARK_UNREAD = `mutation ($id: ID!) { markUnread(input: { messageId: $id }) { chatroom { unreadCount } viewer { unreadCount } } }`;
+const MARK_ROOMS = `mutation ($ids: [ID!]!) { markRoomsRead(input: { messageIds: $ids }) { chatrooms { unreadCount } viewer { unreadCount } } }`;
+const STATE = `query ($id: ID!) { chatroom(id: $id) { unreadCount viewerMembership { lastReadNumber } } }`;
+const MEMBERS = `query ($id: ID!) { chatroom(id: $id) { members { nodes { lastReadNumber } } } }`;
+const UNREAD_CHANGED = `subscription { viewerEvents { ... on UnreadChanged { unreadCount } } }`;
+
 async function block(server: TestServer, blocker: Person, blocked: Person): Promise<void> {
   const key = ({ id }: Person) => Buffer.from(id, 'base64url').toString().split(':')[1] ?? '';
   await server.node.database.prisma.block.createMany({
@@ -52,6 +58,81 @@ describe('reading', () => {
     expect(await seen()).toEqual({ seenByAll: true, seenBy: { nodes: [{ username: 'eve' }] } });
     await block(server, ann, eve);
     expect(await seen()).toEqual({ seenByAll: false, seenBy: { nodes: [] } });
+  });
+
+  test('markUnread moves the viewer’s own mark back, and no mark that others see', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const messages = [];
+    for (const body of ['one', 'two', 'three']) messages.push(await send(ann, room, body));
+    const [one, two, three] = messages;
+    const events = ben.connect().subscribe(UNREAD_CHANGED);
+    await events.taken();
+    const stateOf = async () => {
+      const { chatroom } = await ben.ask(STATE, { id: room });
+      return [chatroom.unreadCount, chatroom.viewerMembership.lastReadNumber];
+    };
+    const seen = () => ann.ask(SEEN, { id: three.id }).then(({ node }) => node.seenByAll);
+    await ben.ask(MARK_UNREAD, { id: two.id });
+    // It is unread already.
+    expect([await stateOf(), await seen()]).toEqual([[3, 0], false]);
+    await ben.ask(MARK, { id: three.id });
+    expect(await events.next()).toEqual({ unreadCount: 0 });
+    const { markUnread } = await ben.ask(MARK_UNREAD, { id: two.id });
+    expect(markUnread).toEqual({ chatroom: { unreadCount: 2 }, viewer: { unreadCount: 2 } });
+    expect(await events.next()).toEqual({ unreadCount: 2 });
+    expect([await stateOf(), await seen()]).toEqual([[2, 1], true]);
+    const asAnnSees = await ann.ask(MEMBERS, { id: room });
+    expect(asAnnSees.chatroom.members.nodes.map((member: any) => member.lastReadNumber)).toEqual([3, 3]);
+    // Further back, forward by one, and to the end.
+    await ben.ask(MARK_UNREAD, { id: one.id });
+    expect(await stateOf()).toEqual([3, 0]);
+    await ben.ask(MARK, { id: two.id });
+    expect(await stateOf()).toEqual([1, 2]);
+    await ben.ask(MARK, { id: one.id });
+    expect(await stateOf()).toEqual([1, 2]);
+    await ben.ask(MARK, { id: three.id });
+    expect(await stateOf()).toEqual([0, 3]);
+  });
+
+  test('sending ends what markUnread did', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const { id } = await send(ann, room, 'one');
+    await ben.ask(MARK, { id });
+    await ben.ask(MARK_UNREAD, { id });
+    await send(ben, room, 'two');
+    expect((await ben.ask(UNREAD, { id: room })).chatroom.unreadCount).toBe(0);
+    await ann.ask(MARK_UNREAD, { id });
+    expect((await ann.ask(UNREAD, { id: room })).chatroom.unreadCount).toBe(1);
+  });
+
+  test('markRoomsRead marks all rooms or none, with the same statements for any number', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    const ids: string[] = [(await send(ann, room, 'one')).id];
+    for (let i = 0; i < 9; i += 1) {
+      const { createChatroom } = await ann.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [ben.id] } });
+      await send(ann, createChatroom.chatroom.id, 'read');
+      ids.push((await send(ann, createChatroom.chatroom.id, 'read too')).id);
+      await send(ann, createChatroom.chatroom.id, 'unread');
+    }
+    const other = await eve.ask(CREATE_CHATROOM, { input: { kind: 'GROUP' } });
+    const unseen = (await send(eve, other.createChatroom.chatroom.id, 'not for ben')).id;
+    expect(await ben.refused(MARK_ROOMS, { ids: [...ids, unseen] })).toBe('NOT_FOUND');
+    for (const wrong of [[], Array.from({ length: 101 }, () => ids[0])])
+      expect(await ben.refused(MARK_ROOMS, { ids: wrong })).toBe('BAD_USER_INPUT');
+    expect((await ben.ask(UNREAD, { id: room })).viewer.unreadCount).toBe(28);
+    const counted = async (marked: string[]) => {
+      server.statements();
+      const { markRoomsRead } = await ben.ask(MARK_ROOMS, { ids: marked });
+      return { ...markRoomsRead, statements: server.statements().length };
+    };
+    const first = await counted(ids.slice(0, 1));
+    const others = await counted(ids.slice(1));
+    expect(others.chatrooms.map((chatroom: any) => chatroom.unreadCount)).toEqual(Array(9).fill(1));
+    expect(others.viewer.unreadCount).toBe(9);
+    expect(others.statements).toBe(first.statements);
   });
 
   test('unread is exact up to 1,000 and stays there', async () => {

@@ -82,7 +82,7 @@ const mutationOf = (name: string) => {
 
 /** All mutations about a room or a message of it. */
 const aboutRooms = rootFields('Mutation')
-  .filter((field) => inputNames(field).some((name) => ['chatroomId', 'messageId'].includes(name)))
+  .filter((field) => inputNames(field).some((name) => ['chatroomId', 'messageId', 'messageIds'].includes(name)))
   .map((field) => field.name)
   .sort();
 
@@ -153,6 +153,8 @@ describe('no stranger, no removed member and nobody without a token can do anyth
     joinChatroom: ({ id }) => ({ chatroomId: id }),
     leaveChatroom: ({ id }) => ({ chatroomId: id }),
     markRead: ({ ofAnn }) => ({ messageId: ofAnn.id }),
+    markRoomsRead: ({ ofAnn }) => ({ messageIds: [ofAnn.id] }),
+    markUnread: ({ ofAnn }) => ({ messageId: ofAnn.id }),
     removeChatroomMember: ({ id }, { ben }) => ({ chatroomId: id, userId: ben.id }),
     removeReaction: ({ ofAnn }) => ({ messageId: ofAnn.id, emoji: '👍' }),
     sendMessage: ({ id }) => ({ chatroomId: id, body: 'hello' }),
@@ -494,6 +496,8 @@ describe('a block, for every mutation about a room or a message', () => {
     joinChatroom: { direct: 'NOT_FOUND' },
     leaveChatroom: { direct: 'BAD_USER_INPUT' },
     markRead: { direct: 'done', blocker: 'NOT_FOUND', blocked: 'done' },
+    markRoomsRead: { direct: 'done', blocker: 'NOT_FOUND', blocked: 'done' },
+    markUnread: { direct: 'done', blocker: 'NOT_FOUND', blocked: 'done' },
     removeChatroomMember: { direct: 'BAD_USER_INPUT' },
     removeReaction: { direct: 'BLOCKED', blocker: 'NOT_FOUND', blocked: 'done' },
     sendMessage: { direct: 'BLOCKED', blocker: 'done', blocked: 'done' },
@@ -523,7 +527,16 @@ describe('a block, for every mutation about a room or a message', () => {
     const inputOf = (room: string, other: Person, messageId: string | undefined): object => {
       const field = rootFields('Mutation').find((mutation) => mutation.name === name);
       const all: Record<string, unknown> = {
-        ...{ chatroomId: room, messageId, userId: other.id, userIds: [c.id], role: 'ADMIN', emoji: '👍', body: 'x' },
+        ...{
+          chatroomId: room,
+          messageId,
+          messageIds: [messageId],
+          userId: other.id,
+          userIds: [c.id],
+          role: 'ADMIN',
+          emoji: '👍',
+          body: 'x',
+        },
         ...{ typing: true, name: 'Us' },
       };
       const taken = inputNames(field as GraphQLField<unknown, unknown>).filter((key) => Object.hasOwn(all, key));
@@ -695,7 +708,14 @@ describe('signed out', () => {
 describe('ids', () => {
   /** Which type an argument names, by how it is called. */
   const typeOf: Record<string, string> = {
-    ...{ chatroomId: 'Chatroom', messageId: 'Message', replyToId: 'Message', userId: 'User', userIds: 'User' },
+    ...{
+      chatroomId: 'Chatroom',
+      messageId: 'Message',
+      messageIds: 'Message',
+      replyToId: 'Message',
+      userId: 'User',
+      userIds: 'User',
+    },
     ...{ memberIds: 'User', sessionId: 'Session', deviceId: 'PushDevice' },
   };
 
@@ -781,6 +801,8 @@ describe('connections', () => {
       `query ($room: ID!, $message: ID!) { of: node(id: $message) { id } chatroom(id: $room) { ${field} } }`,
     Message: (field) =>
       `query ($room: ID!, $message: ID!) { at: chatroom(id: $room) { id } node(id: $message) { ... on Message { ${field} } } }`,
+    ReactionGroup: (field) =>
+      `query ($room: ID!, $message: ID!) { at: chatroom(id: $room) { id } node(id: $message) { ... on Message { reactions { ${field} } } } }`,
   };
   const lists = Object.values(schema.getTypeMap()).flatMap((type) =>
     isObjectType(type) && !type.name.startsWith('__')
@@ -817,6 +839,10 @@ describe('connections', () => {
     for (let i = 0; i < 25; i += 1) await send(ann, room, `word ${i}`);
     const { id: message } = await send(ann, room, 'word for all');
     await database.query(sql`UPDATE members SET last_read_number = 1000 WHERE user_id <> ${me}::uuid`);
+    await database.query(sql`
+      INSERT INTO reactions (chatroom_id, number, user_id, emoji)
+        SELECT m.chatroom_id, c.last_number, m.user_id, '👍' FROM members m JOIN chatrooms c ON c.id = m.chatroom_id
+          WHERE c.id = ${keyOf('Chatroom', room)}::uuid AND m.user_id <> ${me}::uuid`);
     return { ann, variables: { room, message } };
   }
 
@@ -833,6 +859,7 @@ describe('connections', () => {
           'Message.seenBy',
           'Query.openChatrooms',
           'Query.users',
+          'ReactionGroup.users',
         ],
         ...[
           'Viewer.blockedUsers',
@@ -858,7 +885,11 @@ describe('connections', () => {
         };
         const ask = async (args: object) => {
           const data = await ann.ask(asking(args), variables);
-          return (data.list ?? data.viewer?.list ?? data.chatroom?.list ?? data.node?.list) as {
+          return (data.list ??
+            data.viewer?.list ??
+            data.chatroom?.list ??
+            data.node?.list ??
+            data.node?.reactions[0].list) as {
             edges: { cursor: string; node: { id: string } }[];
             nodes: { id: string }[];
             pageInfo: { startCursor: string; endCursor: string; hasNextPage: boolean; hasPreviousPage: boolean };

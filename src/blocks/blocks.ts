@@ -72,7 +72,7 @@ async function hintUnread({ database, bus }: Context, blockerId: string, blocked
     SELECT v.chatroom_id AS "chatroomId" FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
       WHERE v.user_id = ${blockerId}::uuid AND EXISTS (
         SELECT FROM messages m WHERE m.chatroom_id = v.chatroom_id AND m.sender_id = ${blockedId}::uuid
-          AND m.number > greatest(v.last_read_number, c.last_number - 1000))`);
+          AND m.number > greatest(coalesce(v.unread_after, v.last_read_number), c.last_number - 1000))`);
   for (const { chatroomId } of rooms) hint(bus, blockerId, { kind: 'UNREAD', chatroomId });
 }
 

@@ -133,7 +133,7 @@ export async function listMembers(
 
 const memberColumns = sql`
   m.chatroom_id AS "chatroomId", m.user_id AS "userId", m.role, m.joined_at AS "joinedAt",
-  m.last_read_number AS "lastReadNumber"`;
+  m.last_read_number AS "lastReadNumber", m.unread_after AS "unreadAfter"`;
 
 /** A member by `chatroomId:userId`, where the viewer is a member of that room too. */
 export const memberByKey = createLoader<Member>((context, keys) => {

@@ -1,6 +1,6 @@
 import { blockStateOf } from '../blocks/blocks.ts';
 import { builder, connectionArgs, defineConnection } from '../builder.ts';
-import { requireViewer } from '../context.ts';
+import { type Context, requireViewer } from '../context.ts';
 import type { Member } from '../database/generated/client.ts';
 import { keyOf } from '../ids.ts';
 import { encodeRoomCursor } from '../realtime/cursor.ts';
@@ -43,6 +43,11 @@ export const MemberRole = builder.enumType('MemberRole', {
 export const Chatroom = builder.objectRef<VisibleChatroom>('Chatroom');
 export const ChatroomMember = builder.objectRef<Member>('ChatroomMember');
 
+async function lastReadNumberOf(member: Member, _args: unknown, context: Context): Promise<number> {
+  if (member.userId === requireViewer(context).userId) return member.unreadAfter ?? member.lastReadNumber;
+  return (await blockStateOf(context, member.userId))?.either ? 0 : member.lastReadNumber;
+}
+
 builder.node(ChatroomMember, {
   description: 'A user in a chatroom.',
   id: { resolve: memberKey },
@@ -56,9 +61,9 @@ builder.node(ChatroomMember, {
     role: t.expose('role', { type: MemberRole, description: 'What they may do.' }),
     joinedAt: t.expose('joinedAt', { type: 'DateTime', description: 'Since when they are in the room.' }),
     lastReadNumber: t.int({
-      description: 'The number of the last message that they have read; 0 for none, and for somebody across a block.',
-      resolve: async (member, _args, context) =>
-        (await blockStateOf(context, member.userId))?.either ? 0 : member.lastReadNumber,
+      description:
+        'The number of the last message that they have read; 0 for none, and for somebody across a block. `markUnread` moves it back for the viewer’s own membership, and never for others.',
+      resolve: lastReadNumberOf,
     }),
   }),
 });

@@ -56,6 +56,8 @@ export const COSTS: Readonly<Record<string, number>> = {
   // Clients call these without the user: for each message seen, and every few seconds of typing.
   markRead: 1,
   setTyping: 1,
+  // Up to 100 rooms, each with a notification.
+  markRoomsRead: 20,
   // 5 points allow four messages a second, indefinitely.
   sendMessage: 5,
   // These reach people who have not asked for it.

@@ -1,7 +1,8 @@
-import { builder } from '../builder.ts';
+import { builder, connectionArgs } from '../builder.ts';
 import { keyOf } from '../ids.ts';
 import { Message, MessagePayload } from '../messages/schema.ts';
-import { react, type ReactionGroup as Group, reactionsOf } from './reactions.ts';
+import { UserConnection } from '../users/schema.ts';
+import { listReactors, react, type ReactionGroup as Group, reactionsOf } from './reactions.ts';
 
 const ReactionGroup = builder.objectRef<Group>('ReactionGroup').implement({
   description: 'One emoji on a message.',
@@ -9,6 +10,12 @@ const ReactionGroup = builder.objectRef<Group>('ReactionGroup').implement({
     emoji: t.exposeString('emoji', { description: 'The emoji.' }),
     count: t.exposeInt('count', {
       description: 'How many have put it there, without those whom the viewer has blocked.',
+    }),
+    users: t.field({
+      type: UserConnection,
+      description: 'Who has put it there, by name, without those whom the viewer has blocked.',
+      args: connectionArgs(t.arg),
+      resolve: (group, args, context) => listReactors(context, group, args),
     }),
     viewerHasReacted: t.exposeBoolean('viewerHasReacted', { description: 'Whether the viewer is one of them.' }),
   }),

@@ -3,6 +3,7 @@ import type { Connection, ConnectionArgs, Page } from '../connections.ts';
 import { type Context, freshContext, requireViewer } from '../context.ts';
 import { type Database, empty, join, sql, type Sql } from '../database/database.ts';
 import type { Message, User } from '../database/generated/client.ts';
+import { badInput } from '../errors.ts';
 import { hear, hint } from '../hints.ts';
 import { groupBy } from '../groupBy.ts';
 import { createLoader, createPageLoader } from '../loader.ts';
@@ -15,6 +16,9 @@ import { connectUsers, userColumns } from '../users/users.ts';
 /** Unread messages are counted up to here; the count stays there beyond, and its cost with it. */
 export const MOST_UNREAD = 1_000;
 
+/** How many rooms `markRoomsRead` takes. */
+const MAX_MARKED = 100;
+
 /**
  * Marks everything in a message's room as read up to it. The mark only ever moves forward.
  *
@@ -22,24 +26,75 @@ export const MOST_UNREAD = 1_000;
  * @throws ChatError `NOT_FOUND`
  */
 export async function markRead(context: Context, key: string | null): Promise<VisibleChatroom> {
+  const { chatroomId } = await requireReadable(context, key);
+  await moveMarks(context, [key]);
+  return requireMembership(freshContext(context), chatroomId);
+}
+
+/**
+ * Marks several rooms as read, each up to one of its messages: all of them or none. The statements do not grow with the rooms.
+ *
+ * @param keys `chatroomId:number`; null for an id that names no message
+ * @returns the rooms of the messages
+ * @throws ChatError `BAD_USER_INPUT` for no messages or too many; `NOT_FOUND` for any that the viewer may not read
+ */
+export async function markRoomsRead(context: Context, keys: readonly (string | null)[]): Promise<VisibleChatroom[]> {
+  if (keys.length < 1 || keys.length > MAX_MARKED)
+    throw badInput('input.messageIds', `Mark 1 to ${MAX_MARKED} chatrooms at once, each by one message.`);
+  const rooms = await moveMarks(context, keys);
+  const now = freshContext(context);
+  return Promise.all([...rooms].map((chatroomId) => requireMembership(now, chatroomId)));
+}
+
+/** @returns the rooms of the messages */
+async function moveMarks(context: Context, keys: readonly (string | null)[]): Promise<Set<string>> {
+  const { userId } = requireViewer(context);
+  const messages = await Promise.all(keys.map((key) => requireReadable(context, key)));
+  const targets = join(messages.map(({ chatroomId, number }) => sql`(${chatroomId}::uuid, ${number}::int)`));
+  const moved = await context.database.query<{ chatroomId: string; readBefore: number; isAhead: boolean }>(sql`
+    WITH target AS (
+      SELECT chatroom_id, max(number) AS number FROM (VALUES ${targets}) t (chatroom_id, number) GROUP BY chatroom_id
+    ), before AS (
+      -- Locked in one order, so that two devices cannot wait for each other.
+      SELECT m.chatroom_id, m.last_read_number, coalesce(m.unread_after, m.last_read_number) AS mark FROM members m
+        WHERE m.user_id = ${userId}::uuid AND m.chatroom_id IN (SELECT chatroom_id FROM target)
+        ORDER BY m.chatroom_id FOR UPDATE
+    )
+    UPDATE members m SET last_read_number = greatest(b.last_read_number, t.number),
+        unread_after = CASE WHEN t.number < b.last_read_number THEN t.number END
+      FROM before b JOIN target t ON t.chatroom_id = b.chatroom_id
+      WHERE m.chatroom_id = b.chatroom_id AND m.user_id = ${userId}::uuid AND b.mark < t.number
+      RETURNING m.chatroom_id AS "chatroomId", b.last_read_number AS "readBefore",
+        m.last_read_number > b.last_read_number AS "isAhead"`);
+  for (const { chatroomId, readBefore, isAhead } of moved) {
+    hint(context.bus, userId, { kind: 'UNREAD', chatroomId });
+    if (isAhead) context.announceSeen(chatroomId, userId, readBefore);
+  }
+  return new Set(messages.map(({ chatroomId }) => chatroomId));
+}
+
+/**
+ * Marks a message and what follows it in its room as unread, for the viewer alone: their unread count grows, and what others
+ * see of their reading stays. If the message is unread already, nothing changes. Reading on or sending ends it.
+ *
+ * @param key `chatroomId:number`; null for an id that names no message
+ * @throws ChatError `NOT_FOUND`
+ */
+export async function markUnread(context: Context, key: string | null): Promise<VisibleChatroom> {
   const { userId } = requireViewer(context);
   const { chatroomId, number } = await requireReadable(context, key);
-  const [moved] = await context.database.query<{ readBefore: number }>(sql`
-    UPDATE members m SET last_read_number = ${number}
-      FROM (SELECT last_read_number AS mark FROM members
-        WHERE chatroom_id = ${chatroomId}::uuid AND user_id = ${userId}::uuid FOR UPDATE) before
-      WHERE m.chatroom_id = ${chatroomId}::uuid AND m.user_id = ${userId}::uuid AND before.mark < ${number}
-      RETURNING before.mark AS "readBefore"`);
-  if (moved) {
-    hint(context.bus, userId, { kind: 'UNREAD', chatroomId });
-    context.announceSeen(chatroomId, userId, moved.readBefore);
-  }
+  const moved = await context.database.query(sql`
+    UPDATE members SET unread_after = ${number - 1}::int
+      WHERE chatroom_id = ${chatroomId}::uuid AND user_id = ${userId}::uuid
+        AND coalesce(unread_after, last_read_number) >= ${number}::int RETURNING 1`);
+  if (moved.length > 0) hint(context.bus, userId, { kind: 'UNREAD', chatroomId });
   return requireMembership(freshContext(context), chatroomId);
 }
 
 /** Whether a message (`m`) is unread by a user whose membership is `v`: what others have said since, and they may read. */
 export function isUnread(user: Sql): Sql {
-  return sql`((m.kind = 'USER' OR m.counts_as_unread) AND m.deleted_at IS NULL AND m.number > v.last_read_number
+  return sql`((m.kind = 'USER' OR m.counts_as_unread) AND m.deleted_at IS NULL
+    AND m.number > coalesce(v.unread_after, v.last_read_number)
     AND m.sender_id IS DISTINCT FROM ${user} AND ${isReadable(user)})`;
 }
 

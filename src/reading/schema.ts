@@ -5,7 +5,16 @@ import { Chatroom } from '../chatrooms/schema.ts';
 import { keyOf } from '../ids.ts';
 import { Message } from '../messages/schema.ts';
 import { UserConnection, Viewer, viewerField } from '../users/schema.ts';
-import { countAllUnread, countUnread, followSeen, isSeenByAll, listSeenBy, markRead } from './reading.ts';
+import {
+  countAllUnread,
+  countUnread,
+  followSeen,
+  isSeenByAll,
+  listSeenBy,
+  markRead,
+  markRoomsRead,
+  markUnread,
+} from './reading.ts';
 
 builder.objectField(Chatroom, 'unreadCount', (t) =>
   t.int({
@@ -62,6 +71,65 @@ builder.mutationField('markRead', (t) =>
     }),
   }),
 );
+
+const MarkRoomsReadInput = builder.inputType('MarkRoomsReadInput', {
+  description: 'How far the viewer has read in several rooms.',
+  fields: (t) => ({
+    messageIds: t.idList({
+      required: true,
+      description: '1 to 100 messages: everything in the room of each up to it. All or none.',
+    }),
+  }),
+});
+
+const MarkRoomsReadPayload = builder.objectRef<{ chatrooms: VisibleChatroom[] }>('MarkRoomsReadPayload').implement({
+  description: 'The rooms, and the viewer with their unread counts.',
+  fields: (t) => ({
+    chatrooms: t.expose('chatrooms', { type: [Chatroom], description: 'The rooms of the messages, each once.' }),
+    viewer: viewerField(t),
+  }),
+});
+
+const MarkUnreadInput = builder.inputType('MarkUnreadInput', {
+  description: 'Where the unread messages begin.',
+  fields: (t) => ({
+    messageId: t.id({ required: true, description: 'The first unread message of its room.' }),
+  }),
+});
+
+const MarkUnreadPayload = builder.objectRef<{ chatroom: VisibleChatroom }>('MarkUnreadPayload').implement({
+  description: 'The room, and the viewer with their unread counts.',
+  fields: (t) => ({
+    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room.' }),
+    viewer: viewerField(t),
+  }),
+});
+
+builder.mutationFields((t) => ({
+  markRoomsRead: t.field({
+    type: MarkRoomsReadPayload,
+    nullable: true,
+    description:
+      'Marks several rooms as read, each up to a message, as markRead does. All or none: fails with `NOT_FOUND` if one of the messages is not found, and with `BAD_USER_INPUT` for no messages or more than 100.',
+    args: { input: t.arg({ type: MarkRoomsReadInput, required: true, description: 'The messages.' }) },
+    resolve: async (_, { input }, context) => ({
+      chatrooms: await markRoomsRead(
+        context,
+        input.messageIds.map((id) => keyOf('Message', id)),
+      ),
+    }),
+  }),
+  markUnread: t.field({
+    type: MarkUnreadPayload,
+    nullable: true,
+    description:
+      'Marks a message and those after it as unread, for the viewer’s own counts alone: `seenBy`, `seenByAll` and what others see of the viewer’s read mark stay as they are. Does nothing if the message is unread. Ends when the viewer reads on or sends. Fails with `NOT_FOUND`.',
+    args: { input: t.arg({ type: MarkUnreadInput, required: true, description: 'Where the unread messages begin.' }) },
+    resolve: async (_, { input }, context) => ({
+      chatroom: await markUnread(context, keyOf('Message', input.messageId)),
+    }),
+  }),
+}));
 
 const MessageSeen = builder.objectRef<{ message: MessageRow }>('MessageSeen').implement({
   description: "Every other member has now read this sender's messages up to this one.",
