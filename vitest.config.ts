@@ -8,7 +8,16 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  */
 const SLOW = [
   ...['limits/texts', 'deafSockets', 'limits/stalls', 'sockets'],
-  ...['faults/short', 'faults/presence', 'clients/restarts', 'process', 'embedded', 'operations/restore', 'crash'],
+  ...[
+    'faults/short',
+    'faults/presence',
+    'clients/restarts',
+    'web/react',
+    'process',
+    'embedded',
+    'operations/restore',
+    'crash',
+  ],
   ...['bench', 'faults/soak', 'operations/nginx'],
 ].map((name) => `test/${name}.test.ts`);
 

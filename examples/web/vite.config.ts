@@ -12,7 +12,7 @@ export default defineConfig({
     // The sources of the client, so that `vite dev` shows a change of them at once.
     alias: [
       { find: /^@parley\/client$/, replacement: sourceOf('index.ts') },
-      { find: /^@parley\/client\/(apollo|urql)$/, replacement: sourceOf('$1.ts') },
+      { find: /^@parley\/client\/(apollo|urql|react\/apollo|react\/urql)$/, replacement: sourceOf('$1.ts') },
       { find: /^@parley\/client\/react$/, replacement: sourceOf('react/index.ts') },
     ],
   },

@@ -20,7 +20,11 @@ export async function buildPage(): Promise<void> {
 export async function openBrowser(): Promise<Browser> {
   const browser = await chromium.launch({
     executablePath: CHROMIUM,
-    args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-sync'],
+    args: [
+      ...['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-sync'],
+      // A page that a test fulfils has no address, so that the browser would keep it from addresses of this machine.
+      '--disable-features=LocalNetworkAccessChecks',
+    ],
   });
   onTestFinished(() => browser.close());
   return browser;
@@ -30,7 +34,11 @@ export async function openBrowser(): Promise<Browser> {
 export async function openPage(
   browser: Browser,
   url: string,
-  { offline = false, ...options }: BrowserContextOptions & { offline?: boolean } = {},
+  {
+    offline = false,
+    prepare,
+    ...options
+  }: BrowserContextOptions & { offline?: boolean; prepare?: (page: Page) => Promise<unknown> } = {},
 ): Promise<Page> {
   const context = await browser.newContext({ locale: 'en-GB', ...options });
   const page = await context.newPage();
@@ -51,6 +59,7 @@ export async function openPage(
     expect(complaints).toEqual([]);
     await context.close();
   });
+  await prepare?.(page);
   await page.goto(url);
   return page;
 }

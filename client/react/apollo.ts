@@ -1,0 +1,70 @@
+import type { ApolloClient, OperationVariables, TypedDocumentNode } from '@apollo/client';
+import { addMessage, type CachedMessage } from '../apollo.ts';
+import { createBatch } from './batch.ts';
+import type { ChatCache, TypedDocument } from './cache.ts';
+
+/** The event of a stream to which messages are added. */
+interface AddedEvent {
+  __typename?: string;
+  chatroom?: { id: string };
+  message?: Partial<CachedMessage> & { chatroom?: { id: string } };
+}
+
+/** Apollo Client's cache for the hooks. The client is one with `createChatLink` and `cachePolicies`. */
+export function apolloCache(client: ApolloClient): ChatCache {
+  return {
+    watch(query, variables, listener) {
+      return client.cache.watch({
+        query: client.cache.transformDocument(typed(query)),
+        ...{ variables, optimistic: true, immediate: true },
+        callback({ complete, result }) {
+          listener(complete ? (result as never) : null);
+        },
+      });
+    },
+    async fetch(query, variables) {
+      const { data } = await client.query({
+        ...{ query: typed(query), variables, fetchPolicy: 'network-only', context: { retry: true } },
+      });
+      return data as never;
+    },
+    async mutate(mutation, variables) {
+      const { data } = await client.mutate({ mutation: typed(mutation), variables });
+      return data as never;
+    },
+    subscribe(subscription, variables, { onEvents, onError, ...context }) {
+      const query = client.cache.transformDocument(typed(subscription));
+      // One write for events that arrive together: each write compares the results of all watched queries.
+      const batch = createBatch<object>((events) => {
+        client.cache.batch({
+          update(cache) {
+            for (const data of events) {
+              cache.writeQuery({ id: 'ROOT_SUBSCRIPTION', query, variables, data });
+              const [event] = Object.values(data) as (AddedEvent | null)[];
+              const roomId = event?.chatroom?.id ?? event?.message?.chatroom?.id;
+              // A stream over all rooms may select less than the list shows.
+              if (event?.__typename === 'MessageAdded' && event.message?.cursor && roomId)
+                addMessage(cache, roomId, event.message as CachedMessage);
+            }
+          },
+        });
+        onEvents(events as never[]);
+      });
+      const following = client.subscribe<object>({ query, variables, fetchPolicy: 'no-cache', context }).subscribe({
+        next({ data, error }) {
+          if (error) onError(error);
+          else if (data) batch.add(data);
+        },
+        error: onError,
+      });
+      return () => {
+        following.unsubscribe();
+        batch.cancel();
+      };
+    },
+  };
+}
+
+function typed<Data, Variables>(document: TypedDocument<Data, Variables>) {
+  return document as unknown as TypedDocumentNode<Data, OperationVariables>;
+}

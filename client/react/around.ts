@@ -1,0 +1,131 @@
+import type { ChatClient } from '../index.ts';
+import type { ChatCache } from './cache.ts';
+import type { Documents, MessageKey } from './documents.ts';
+
+interface Options {
+  client: ChatClient;
+  cache: ChatCache;
+  documents: Documents<any, any, any>;
+  chatroomId: string;
+  pageSize: number;
+  onChange: () => void;
+}
+
+/** Messages around one that is far from the newest. */
+export interface Around<Node> {
+  /** Whether there are any. */
+  readonly active: boolean;
+  /** Whether they reach the newest ones. */
+  readonly joined: boolean;
+  readonly hasEarlier: boolean;
+  /** Returns the messages to show: these ones, with the newest after them once the two have met. */
+  join: (newest: readonly Node[]) => readonly Node[];
+  jumpTo: (number: number) => Promise<boolean>;
+  loadEarlier: () => Promise<void>;
+  loadLater: () => Promise<void>;
+  leave: () => void;
+}
+
+interface Part<Node> {
+  nodes: readonly Node[];
+  stop: () => void;
+}
+
+/**
+ * Creates the messages around a place in the history. `Chatroom.messages` is one list in a cache, in which a page from
+ * elsewhere would leave a gap. So the ids of such a page are kept here, and the cache watches the messages by their ids.
+ */
+export function createAround<Node extends MessageKey>(options: Options): Around<Node> {
+  const { client, cache, documents, chatroomId, pageSize, onChange } = options;
+  let parts: Part<Node>[] = [];
+  let joined = false;
+  /** Cursors of the pages before and after; null at an end of the history. */
+  let earlier: string | null = null;
+  let later: string | null = null;
+  /** Changes when these messages are left, so that a late answer is recognised. */
+  let visit = 0;
+
+  async function idsOf(page: { first: number; after: string } | { last: number; before: string }) {
+    const { chatroom } = await client.execute(documents.ids, { chatroomId, ...page }, { retry: true });
+    const { nodes = [], pageInfo } = chatroom?.messages ?? {};
+    return {
+      ids: nodes.map(({ id }) => id),
+      earlier: pageInfo?.hasPreviousPage ? pageInfo.startCursor : null,
+      later: pageInfo?.hasNextPage ? pageInfo.endCursor : null,
+    };
+  }
+
+  /** Loads messages by their ids into the cache and watches them. */
+  async function watchMessages(ids: string[]): Promise<Part<Node>> {
+    const nodesOf = (data: { nodes: (object | null)[] }) => data.nodes.filter((node) => node !== null) as Node[];
+    const part: Part<Node> = { nodes: nodesOf(await cache.fetch(documents.messages, { ids })), stop: () => undefined };
+    part.stop = cache.watch(documents.messages, { ids }, (data) => {
+      if (data) part.nodes = nodesOf(data);
+      onChange();
+    });
+    return part;
+  }
+
+  /** Adds a page, unless these messages were left while it was loaded. */
+  async function extend({ ids }: { ids: string[] }, now: number): Promise<boolean> {
+    const part = ids.length > 0 ? await watchMessages(ids) : null;
+    if (now !== visit) part?.stop();
+    else if (part) parts.push(part);
+    return now === visit;
+  }
+
+  function leave(): void {
+    visit += 1;
+    for (const { stop } of parts) stop();
+    [parts, joined, earlier, later] = [[], false, null, null];
+  }
+
+  return {
+    get active() {
+      return parts.length > 0;
+    },
+    get joined() {
+      return joined;
+    },
+    get hasEarlier() {
+      return earlier !== null;
+    },
+    join(newest) {
+      if (parts.length === 0) return newest;
+      const nodes = parts.flatMap((part) => part.nodes).sort((a, b) => a.number - b.number);
+      const limit = newest[0]?.number ?? Infinity;
+      joined ||= later === null || (nodes.at(-1)?.number ?? 0) >= limit;
+      return joined ? [...nodes.filter(({ number }) => number < limit), ...newest] : nodes;
+    },
+    async jumpTo(number) {
+      const { chatroom } = await client.execute(documents.place, { chatroomId, number }, { retry: true });
+      if (!chatroom?.message) return false;
+      const { id, cursor } = chatroom.message;
+      const half = Math.ceil(pageSize / 2);
+      const [before, after] = await Promise.all([
+        idsOf({ last: half, before: cursor }),
+        idsOf({ first: half, after: cursor }),
+      ]);
+      const part = await watchMessages([...before.ids, id, ...after.ids]);
+      leave();
+      [parts, earlier, later] = [[part], before.earlier, after.later];
+      onChange();
+      return true;
+    },
+    async loadEarlier() {
+      if (earlier === null) return;
+      const now = visit;
+      const page = await idsOf({ last: pageSize, before: earlier });
+      if (await extend(page, now)) earlier = page.earlier;
+      onChange();
+    },
+    async loadLater() {
+      if (later === null || joined) return;
+      const now = visit;
+      const page = await idsOf({ first: pageSize, after: later });
+      if (await extend(page, now)) later = page.later;
+      onChange();
+    },
+    leave,
+  };
+}

@@ -1,0 +1,24 @@
+/**
+ * Collects items that arrive together, as after a time offline, so that they are handled in one go: a page would be laid out
+ * again for each of a thousand missed messages.
+ */
+export function createBatch<Item>(flush: (items: Item[]) => void): { add: (item: Item) => void; cancel: () => void } {
+  let items: Item[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  return {
+    add(item) {
+      items.push(item);
+      timer ??= setTimeout(() => {
+        const batch = items;
+        items = [];
+        timer = undefined;
+        flush(batch);
+      });
+    },
+    cancel() {
+      clearTimeout(timer);
+      timer = undefined;
+      items = [];
+    },
+  };
+}

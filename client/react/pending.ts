@@ -1,0 +1,52 @@
+import type { Outbox, OutboxEntry } from '../index.ts';
+import type { MessageKey } from './documents.ts';
+
+/** How long a message that was stored may take to arrive in the room, in milliseconds. Until then it is shown as pending. */
+const ARRIVAL_TIMEOUT_MS = 5_000;
+
+/**
+ * The entries of the outbox for a room. An entry leaves the outbox with the answer of the server, and the message arrives by
+ * the subscription a moment before or later. So that it does not vanish in between, an entry that was being sent is kept.
+ */
+export function createPending(outbox: Outbox, chatroomId: string, onChange: () => void) {
+  let entries: readonly OutboxEntry[] = [];
+  const kept = new Map<string, OutboxEntry>();
+  const timers = new Set<ReturnType<typeof setTimeout>>();
+
+  function update(): void {
+    const now = outbox.entries(chatroomId);
+    const ids = new Set(now.map(({ clientMessageId }) => clientMessageId));
+    for (const entry of entries) if (entry.state === 'sending' && !ids.has(entry.clientMessageId)) keep(entry);
+    entries = now;
+    onChange();
+  }
+
+  function keep(entry: OutboxEntry): void {
+    kept.set(entry.clientMessageId, entry);
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      if (kept.delete(entry.clientMessageId)) onChange();
+    }, ARRIVAL_TIMEOUT_MS);
+    timers.add(timer);
+  }
+
+  return {
+    start(): () => void {
+      const unsubscribe = outbox.subscribe(update);
+      update();
+      return () => {
+        unsubscribe();
+        for (const timer of timers) clearTimeout(timer);
+        timers.clear();
+        kept.clear();
+        entries = [];
+      };
+    },
+    /** Returns the entries that are not among these messages. */
+    without(messages: readonly MessageKey[]): readonly OutboxEntry[] {
+      const stored = new Set(messages.map(({ clientMessageId }) => clientMessageId));
+      for (const id of kept.keys()) if (stored.has(id)) kept.delete(id);
+      return [...kept.values(), ...entries].filter(({ clientMessageId }) => !stored.has(clientMessageId));
+    },
+  };
+}

@@ -1,0 +1,37 @@
+import { createContext, createElement, type ReactNode, useContext, useMemo } from 'react';
+import type { ChatCache } from './cache.ts';
+import type { ChatClient } from '../index.ts';
+import type { Chat } from './room.ts';
+import type { Store } from './store.ts';
+
+interface ChatValue extends Chat {
+  /** Returns the store with this key, which it creates at first. */
+  store: <S extends Store<unknown>>(key: string, create: (chat: Chat) => S) => S;
+}
+
+const ChatContext = createContext<ChatValue | null>(null);
+
+/** Gives the hooks below it a chat client, and the cache that the application reads from. One for each signed-in viewer. */
+export function ChatProvider({ client, cache, children }: Chat & { children: ReactNode }): ReactNode {
+  const value = useMemo(() => createValue(client, cache), [client, cache]);
+  return createElement(ChatContext.Provider, { value }, children);
+}
+
+function createValue(client: ChatClient, cache: ChatCache): ChatValue {
+  const stores = new Map<string, Store<unknown>>();
+  return {
+    ...{ client, cache },
+    store<S extends Store<unknown>>(key: string, create: (chat: Chat) => S): S {
+      const store = stores.get(key) ?? create({ client, cache });
+      stores.set(key, store);
+      return store as S;
+    },
+  };
+}
+
+/** The chat client and the cache of the provider above. */
+export function useChat(): ChatValue {
+  const value = useContext(ChatContext);
+  if (!value) throw new Error('Wrap this component in a <ChatProvider client={…} cache={…}>.');
+  return value;
+}

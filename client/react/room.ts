@@ -1,0 +1,296 @@
+import { ChatError, type Failure } from '../errors.ts';
+import { failureOf } from './failure.ts';
+import type { ChatClient, OutboxEntry } from '../index.ts';
+import { createBatch } from './batch.ts';
+import type { ChatCache } from './cache.ts';
+import type { Documents, HistoryData, MessageKey, RoomKey } from './documents.ts';
+import { createAround } from './around.ts';
+import { createPending } from './pending.ts';
+import { createStore, type SetState, type Store } from './store.ts';
+
+/** The chat client and the cache that a `ChatProvider` was given. */
+export interface Chat {
+  client: ChatClient;
+  cache: ChatCache;
+}
+
+export interface RoomState<Message, Room, User> {
+  room: (Room & RoomKey) | null;
+  /** Loaded messages without a gap, oldest first. */
+  messages: readonly (Message & MessageKey)[];
+  /** Messages of the viewer that are on their way, or were rejected: those of the outbox that `messages` does not have. */
+  pending: readonly OutboxEntry[];
+  /** People who type now, without the viewer. */
+  typing: readonly (User & { id: string })[];
+  /** True until the newest messages, or the reason why they cannot be shown, are there. */
+  loading: boolean;
+  /** Why the room cannot be shown, or is no longer live. `NOT_FOUND` if the viewer is not a member. */
+  error: Failure | null;
+  /** Number of the last message that the viewer had read when the room was opened. */
+  readUpTo: number;
+  hasEarlier: boolean;
+  /** True after `jumpTo`, until the messages reach the newest ones. */
+  hasLater: boolean;
+}
+
+export interface RoomStore<Message, Room, User> extends Store<RoomState<Message, Room, User>> {
+  loadEarlier: () => Promise<void>;
+  loadLater: () => Promise<void>;
+  /** Shows the message with this number among those around it. Returns false if the viewer may not see it. */
+  jumpTo: (number: number) => Promise<boolean>;
+  /** Shows the newest messages, and no more than a page of them. */
+  showNewest: () => void;
+  markRead: (message: MessageKey) => void;
+  /** Sends a message through the outbox: it is in `pending` at once. Also ends `setTyping`. */
+  send: (body: string, options?: { replyToId?: string }) => void;
+  setTyping: (typing: boolean) => void;
+  /** Calls the listener for each message that is new, in order. Returns a function that ends it. */
+  onMessage: (listener: (message: Message & MessageKey) => void) => () => void;
+}
+
+/** `setTyping` lasts 10 s on the server, so a person who keeps typing repeats it after 5 s. */
+const TYPING_INTERVAL_MS = 5_000;
+/** Time between two marks: somebody who watches a fast room sends at most one a second. */
+const MARK_INTERVAL_MS = 1_000;
+
+/** A room, kept up to date while somebody subscribes to it. */
+export function createRoom<Message, Room, User>(
+  { client, cache }: Chat,
+  documents: Documents<Message, Room, User>,
+  chatroomId: string,
+  pageSize: number,
+): RoomStore<Message, Room, User> {
+  type Node = Message & MessageKey;
+  const initial: RoomState<Message, Room, User> = {
+    ...{ room: null, messages: [], pending: [], typing: [], loading: true, error: null },
+    ...{ readUpTo: 0, hasEarlier: false, hasLater: false },
+  };
+  const listeners = new Set<(message: Node) => void>();
+  const around = createAround<Node>({
+    client,
+    cache,
+    documents,
+    chatroomId,
+    pageSize,
+    onChange: () => {
+      publish();
+    },
+  });
+  const pending = createPending(client.outbox, chatroomId, () => {
+    publish();
+  });
+  let set: SetState<RoomState<Message, Room, User>> = () => undefined;
+  let cached: HistoryData<Message, Room> | null = null;
+  let loading: Promise<void> | null = null;
+  let loaded = false;
+  /** Messages from this number on are there without a gap. The cache may have more, from another visit. */
+  let oldest = Infinity;
+  /** The cursor of the page before; null at the beginning of the room. */
+  let before: string | null = null;
+  let typingSince = 0;
+  let marked = 0;
+  let toMark: MessageKey | null = null;
+  let markTimer: ReturnType<typeof setTimeout> | undefined;
+
+  function publish(): void {
+    const room = cached?.chatroom ?? null;
+    if (!loaded || !room) return;
+    const newest = sorted(room.messages?.edges).filter(({ number }) => number >= oldest);
+    const messages = around.join(newest);
+    const hasEarlier = around.active ? around.hasEarlier : before !== null;
+    set({
+      room,
+      messages,
+      pending: pending.without(newest),
+      hasEarlier,
+      hasLater: around.active && !around.joined,
+      loading: false,
+    });
+  }
+  const publishing = createBatch<unknown>(publish);
+
+  /** Fetches the newest page, or the one before `before`. Returns the room's cursor. */
+  async function fetchPage(page: { before?: string } = {}): Promise<string> {
+    const { chatroom } = await cache.fetch(documents.history, { chatroomId, last: pageSize, ...page });
+    if (!chatroom?.messages)
+      throw new ChatError({ code: 'NOT_FOUND', message: 'This room does not exist, or you are not a member of it.' });
+    const { edges, pageInfo } = chatroom.messages;
+    // A cache may return the page as a part of its list, with pages from another visit before it.
+    const limit = page.before === undefined ? Infinity : oldest;
+    const older = sorted(edges).filter(({ number }) => number < limit);
+    const first = older.at(-pageSize) ?? older[0];
+    oldest = first?.number ?? Math.min(oldest, 1);
+    before = first && (older.length > pageSize || pageInfo.hasPreviousPage) ? first.cursor : null;
+    if (!loaded) set({ readUpTo: chatroom.viewerMembership?.lastReadNumber ?? 0 });
+    loaded = true;
+    publishing.add(null);
+    return chatroom.cursor;
+  }
+
+  function start(setState: typeof set): () => void {
+    set = setState;
+    let stopped = false;
+    const stops: (() => void)[] = [];
+    const fail = (error: unknown) => {
+      if (stopped) return;
+      set({ error: failureOf(error), loading: false });
+    };
+    const follow = (stop: () => void) => {
+      if (stopped) stop();
+      else stops.push(stop);
+    };
+    stops.push(
+      pending.start(),
+      cache.watch(documents.history, { chatroomId, last: pageSize }, (data) => {
+        if (data) cached = data;
+        publishing.add(null);
+      }),
+      client.onState((state) => {
+        // Whoever typed when the connection was lost may have stopped since.
+        if (state === 'offline') set({ typing: [] });
+      }),
+    );
+    async function live(): Promise<void> {
+      const after = await fetchPage();
+      follow(
+        cache.subscribe(
+          documents.roomEvents,
+          { chatroomId, after },
+          {
+            onResync: () => {
+              around.leave();
+              return fetchPage();
+            },
+            onEvents(events) {
+              for (const { chatroomEvents: event } of events)
+                if (event?.__typename === 'MessageAdded') for (const listener of listeners) listener(event.message);
+            },
+            onError: fail,
+          },
+        ),
+      );
+      follow(
+        cache.subscribe(
+          documents.typing,
+          { chatroomId },
+          {
+            onResumed: () => {
+              set({ typing: [] });
+            },
+            onEvents(events) {
+              for (const { typingChanged: event } of events)
+                if (event) set(({ typing }) => ({ typing: changeTyping(typing, event) }));
+            },
+            onError: fail,
+          },
+        ),
+      );
+      follow(
+        cache.subscribe(
+          documents.seen,
+          { chatroomId },
+          {
+            // A hint may have been missed.
+            onResumed: () => void cache.fetch(documents.lastSeen, { chatroomId }).catch(() => undefined),
+            onEvents: () => undefined,
+            onError: fail,
+          },
+        ),
+      );
+    }
+    live().catch(fail);
+    return () => {
+      stopped = true;
+      for (const stop of stops) stop();
+      publishing.cancel();
+      around.leave();
+      stopTyping();
+      clearTimeout(markTimer);
+      [cached, loaded, oldest, before, marked, toMark, markTimer] = [null, false, Infinity, null, 0, null, undefined];
+    };
+  }
+
+  function sendTyping(typing: boolean): void {
+    typingSince = typing ? Date.now() : 0;
+    // Only a hint: nothing is done if it fails.
+    cache.mutate(documents.setTyping, { chatroomId, typing }).catch(() => undefined);
+  }
+  function stopTyping(): void {
+    if (typingSince > 0) sendTyping(false);
+  }
+
+  function sendMark(): void {
+    markTimer = undefined;
+    if (!toMark || toMark.number <= marked) return;
+    const { id, number } = toMark;
+    const previous = marked;
+    marked = number;
+    markTimer = setTimeout(sendMark, MARK_INTERVAL_MS);
+    cache.mutate(documents.markRead, { messageId: id }).catch(() => {
+      // The next message marks this one too.
+      if (marked === number) marked = previous;
+    });
+  }
+
+  /** Runs one load at a time: a second call waits for the first. */
+  function once(load: () => Promise<unknown>): Promise<void> {
+    loading ??= load()
+      .then(() => undefined)
+      .finally(() => {
+        loading = null;
+      });
+    return loading;
+  }
+
+  return {
+    ...createStore(initial, start),
+    loadEarlier: () =>
+      once(async () => {
+        if (around.active) await around.loadEarlier();
+        else if (before !== null) await fetchPage({ before });
+      }),
+    loadLater: () => once(() => around.loadLater()),
+    async jumpTo(number) {
+      const isThere = () => cached?.chatroom?.messages?.edges.some(({ node }) => node.number === number);
+      if (!around.active && number >= oldest && isThere()) return true;
+      return around.jumpTo(number);
+    },
+    showNewest() {
+      around.leave();
+      const nodes = sorted(cached?.chatroom?.messages?.edges).filter(({ number }) => number >= oldest);
+      const first = nodes.at(-pageSize);
+      if (first && nodes.length > 2 * pageSize) [oldest, before] = [first.number, first.cursor];
+      publish();
+    },
+    markRead(message) {
+      if (message.number <= Math.max(marked, cached?.chatroom?.viewerMembership?.lastReadNumber ?? 0)) return;
+      toMark = message;
+      if (markTimer === undefined) sendMark();
+    },
+    send(body, { replyToId } = {}) {
+      stopTyping();
+      // If the server rejects the message, its entry says so.
+      client.send({ chatroomId, body, ...(replyToId === undefined ? {} : { replyToId }) }).catch(() => undefined);
+    },
+    setTyping(typing) {
+      if (!typing) stopTyping();
+      else if (Date.now() - typingSince > TYPING_INTERVAL_MS) sendTyping(true);
+    },
+    onMessage(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+function sorted<Node extends MessageKey>(edges: readonly { node: Node }[] = []): Node[] {
+  return edges.map(({ node }) => node).sort((a, b) => a.number - b.number);
+}
+
+function changeTyping<User extends { id: string }>(
+  typing: readonly User[],
+  { user, typing: types }: { user: User; typing: boolean },
+): User[] {
+  const others = typing.filter(({ id }) => id !== user.id);
+  return types ? [...others, user] : others;
+}

@@ -1,0 +1,170 @@
+import type { Failure } from '../errors.ts';
+import { failureOf } from './failure.ts';
+import { createBatch } from './batch.ts';
+import type { Documents, RoomKey, RoomsData, ViewerEvent } from './documents.ts';
+import type { Chat } from './room.ts';
+import { createStore, type SetState, type Store } from './store.ts';
+
+export interface RoomsState<Room> {
+  /** Loaded rooms, the most recently active first. */
+  rooms: readonly (Room & RoomKey)[];
+  /** Unread messages of the loaded rooms. */
+  unreadCount: number;
+  loading: boolean;
+  /** Why the list cannot be shown, or is no longer live. */
+  error: Failure | null;
+  hasMore: boolean;
+}
+
+export interface RoomsStore<Room> extends Store<RoomsState<Room>> {
+  loadMore: () => Promise<void>;
+  /** Calls the listener for each event of the viewer. Returns a function that ends it. */
+  onEvent: (listener: (event: ViewerEvent) => void) => () => void;
+}
+
+const PAGE_SIZE = 50;
+
+/** The viewer's rooms, kept up to date while somebody subscribes to them. */
+export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Room, any>): RoomsStore<Room> {
+  const initial: RoomsState<Room> = { rooms: [], unreadCount: 0, loading: true, error: null, hasMore: false };
+  const listeners = new Set<(event: ViewerEvent) => void>();
+  let set: SetState<RoomsState<Room>> = () => undefined;
+  let cached: RoomsData<Room> | null = null;
+  /** Rooms of which the viewer has learned that they are gone, until the list is loaded again. */
+  const vanished = new Set<string>();
+  let pages = 1;
+  let next: string | null = null;
+  let loading: Promise<string> | null = null;
+  let changes = 0;
+  let running = false;
+
+  const edges = () => cached?.viewer?.chatrooms.edges ?? [];
+
+  function publish(): void {
+    // While pages are loaded again, the cache has fewer of them.
+    if (!cached?.viewer || loading) return;
+    const rooms = edges()
+      .map(({ node }) => node)
+      .filter(({ id }) => !vanished.has(id))
+      .sort((a, b) => lastActive(b).localeCompare(lastActive(a)));
+    const unreadCount = rooms.reduce((sum, room) => sum + room.unreadCount, 0);
+    set({ rooms, unreadCount, loading: false, hasMore: next !== null });
+  }
+  const publishing = createBatch<unknown>(publish);
+
+  async function fetchPage(after?: string): Promise<string> {
+    const { viewer } = await cache.fetch(documents.rooms, {
+      first: PAGE_SIZE,
+      ...(after === undefined ? {} : { after }),
+    });
+    const info = viewer?.chatrooms.pageInfo;
+    next = info?.hasNextPage ? info.endCursor : null;
+    return viewer?.cursor ?? '';
+  }
+
+  /** Loads as many pages as there were, and once more if the list has changed meanwhile. Returns the all-rooms cursor. */
+  function reload(): Promise<string> {
+    changes += 1;
+    loading ??= (async () => {
+      let cursor: string;
+      let change: number;
+      do {
+        change = changes;
+        cursor = await fetchPage();
+        vanished.clear();
+        for (let page = 1; page < pages && next !== null; page += 1) await fetchPage(next);
+      } while (change !== changes && running);
+      return cursor;
+    })().finally(() => {
+      loading = null;
+      publishing.add(null);
+    });
+    return loading;
+  }
+
+  function onViewerEvent(event: ViewerEvent): void {
+    if (event.__typename === 'ChatroomVanished') vanished.add(event.chatroomId);
+    if (event.__typename === 'ChatroomAppeared' || event.__typename === 'ChatroomVanished') {
+      publishing.add(null);
+      reload().catch(() => undefined);
+    }
+    for (const listener of listeners) listener(event);
+  }
+
+  function start(setState: typeof set): () => void {
+    [set, running] = [setState, true];
+    const stops: (() => void)[] = [];
+    const fail = (error: unknown) => {
+      set({ error: failureOf(error), loading: false });
+    };
+    const follow = (stop: () => void) => {
+      if (running) stops.push(stop);
+      else stop();
+    };
+    follow(
+      cache.watch(documents.rooms, { first: PAGE_SIZE }, (data) => {
+        if (data) cached = data;
+        publishing.add(null);
+      }),
+    );
+    async function live(): Promise<void> {
+      const after = await reload();
+      if (!running) return;
+      follow(
+        cache.subscribe(
+          documents.anyMessage,
+          { after },
+          {
+            onResync: reload,
+            onEvents(events) {
+              const known = new Set(edges().map(({ node }) => node.id));
+              if (events.some(({ messageAdded }) => messageAdded && !known.has(messageAdded.chatroom.id)))
+                reload().catch(() => undefined);
+            },
+            onError: fail,
+          },
+        ),
+      );
+      follow(
+        cache.subscribe(
+          documents.viewerEvents,
+          { after },
+          {
+            onResync: reload,
+            // Unread counts that changed on another device are not repeated.
+            onResumed: () => void reload().catch(() => undefined),
+            onEvents(events) {
+              for (const { viewerEvents } of events) if (viewerEvents) onViewerEvent(viewerEvents);
+            },
+            onError: fail,
+          },
+        ),
+      );
+    }
+    live().catch(fail);
+    return () => {
+      running = false;
+      for (const stop of stops) stop();
+      publishing.cancel();
+      vanished.clear();
+      [cached, pages, next] = [null, 1, null];
+    };
+  }
+
+  return {
+    ...createStore(initial, start),
+    async loadMore() {
+      await loading;
+      if (next === null) return;
+      await fetchPage(next);
+      pages += 1;
+      publishing.add(null);
+    },
+    onEvent(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+const lastActive = ({ lastMessageAt, createdAt }: RoomKey) => lastMessageAt ?? createdAt;

@@ -1,0 +1,50 @@
+/** A value that React reads with `useSyncExternalStore`. It runs while somebody subscribes to it. */
+export interface Store<State> {
+  getSnapshot: () => State;
+  subscribe: (listener: () => void) => () => void;
+}
+
+/** Changes some properties of a store's state. */
+export type SetState<State> = (change: Partial<State> | ((before: State) => Partial<State>)) => void;
+
+/**
+ * Creates a store that calls `start` for its first subscriber, and the function that `start` returned after its last one has
+ * left. Several components share one store, and with it one set of streams.
+ */
+export function createStore<State extends object>(
+  initial: State,
+  start: (set: SetState<State>) => () => void,
+): Store<State> {
+  const listeners = new Set<() => void>();
+  let state = initial;
+  let stop: (() => void) | undefined;
+
+  return {
+    getSnapshot: () => state,
+    subscribe(listener) {
+      listeners.add(listener);
+      if (!stop) {
+        let running = true;
+        const end = start((change) => {
+          if (!running) return;
+          state = { ...state, ...(typeof change === 'function' ? change(state) : change) };
+          for (const each of listeners) each();
+        });
+        stop = () => {
+          running = false;
+          end();
+        };
+      }
+      return () => {
+        listeners.delete(listener);
+        // React in strict mode, and a route that changes, subscribe again at once.
+        setTimeout(() => {
+          if (listeners.size > 0) return;
+          stop?.();
+          stop = undefined;
+          state = initial;
+        });
+      };
+    },
+  };
+}

@@ -1,0 +1,34 @@
+/** Data of the default selections. */
+
+export interface User {
+  id: string;
+  username: string;
+  nickname: string;
+}
+
+export interface Message {
+  kind: 'USER' | 'SYSTEM';
+  body: string | null;
+  createdAt: string;
+  editedAt: string | null;
+  deletedAt: string | null;
+  seenByAll: boolean;
+  sender: User | null;
+  reactions: { emoji: string; count: number; viewerHasReacted: boolean }[];
+}
+
+export interface Room {
+  kind: 'DIRECT' | 'GROUP' | 'OPEN';
+  /** Its name, or the names of other members. */
+  title: string | null;
+  topic: string | null;
+  memberCount: number;
+  opponent: User | null;
+  lastMessage: {
+    id: string;
+    kind: 'USER' | 'SYSTEM';
+    body: string | null;
+    deletedAt: string | null;
+    sender: { id: string; nickname: string } | null;
+  } | null;
+}

@@ -1,0 +1,67 @@
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { documentsOf, type MessageKey, type Selections } from './documents.ts';
+import { useChat } from './provider.ts';
+import { createRoom, type RoomState, type RoomStore } from './room.ts';
+import type * as Default from './types.ts';
+
+export interface RoomOptions<Message, Room, User> extends Selections<Message, Room, User> {
+  /** Number of messages that are loaded at once; 40 by default, at most 100. */
+  pageSize?: number;
+  /**
+   * Whether the newest message is in view, true by default. While it is, and the page is visible, messages are marked read,
+   * at most once a second.
+   */
+  atEnd?: boolean;
+  /** Called for each message that is new, in order, and after a time offline for each that was missed. */
+  onMessage?: (message: Message & MessageKey) => void;
+}
+
+export type RoomResult<Message, Room, User> = RoomState<Message, Room, User> &
+  Pick<RoomStore<Message, Room, User>, 'loadEarlier' | 'loadLater' | 'jumpTo' | 'showNewest' | 'send' | 'setTyping'>;
+
+/**
+ * A room with its newest messages, kept up to date: messages, edits, deletions, reactions, who types, what is read. Loads the
+ * room, then follows it from the cursor that came with it, so nothing is lost in between or while the client is offline.
+ */
+export function useRoom<Message = Default.Message, Room = Default.Room, User = Default.User>(
+  chatroomId: string,
+  { pageSize = 40, atEnd = true, onMessage, ...selections }: RoomOptions<Message, Room, User> = {},
+): RoomResult<Message, Room, User> {
+  const chat = useChat();
+  const documents = documentsOf(selections);
+  const store = chat.store(`room ${chatroomId} ${pageSize} ${documents.key}`, () =>
+    createRoom(chat, documents, chatroomId, pageSize),
+  );
+  const state = useSyncExternalStore(store.subscribe, store.getSnapshot, store.getSnapshot);
+  const visible = usePageVisible();
+  const newest = state.hasLater ? undefined : state.messages.at(-1);
+  useEffect(() => {
+    if (visible && atEnd && newest) store.markRead(newest);
+  }, [store, visible, atEnd, newest]);
+
+  const latest = useRef(onMessage);
+  useEffect(() => {
+    latest.current = onMessage;
+  });
+  useEffect(() => store.onMessage((message) => latest.current?.(message)), [store]);
+
+  const { loadEarlier, loadLater, jumpTo, showNewest, send, setTyping } = store;
+  return { ...state, loadEarlier, loadLater, jumpTo, showNewest, send, setTyping };
+}
+
+/** Whether the browser shows the page; true where there is no page, as in React Native. */
+function usePageVisible(): boolean {
+  const isVisible = () => typeof document === 'undefined' || document.visibilityState === 'visible';
+  const [visible, setVisible] = useState(isVisible);
+  useEffect(() => {
+    if (typeof document === 'undefined') return undefined;
+    const look = () => {
+      setVisible(isVisible());
+    };
+    document.addEventListener('visibilitychange', look);
+    return () => {
+      document.removeEventListener('visibilitychange', look);
+    };
+  }, []);
+  return visible;
+}

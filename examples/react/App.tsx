@@ -1,0 +1,80 @@
+import { useConnection, useOutbox, usePresence, useRoom, useRooms } from '@parley/client/react';
+import { useState } from 'react';
+import { Composer } from './Composer.tsx';
+
+/** The viewer's rooms, one of which is open, and the friends who are online. */
+export function App() {
+  const { state } = useConnection();
+  const { rooms, unreadCount, loading, error, hasMore, loadMore } = useRooms();
+  const { friends } = usePresence();
+  const [open, setOpen] = useState<string | null>(null);
+  const online = friends.filter(({ presence }) => presence?.status === 'ONLINE');
+
+  if (loading) return <p>Loading your rooms…</p>;
+  return (
+    <>
+      <p role="status">{state}</p>
+      <nav>
+        <h1>Rooms ({unreadCount} unread)</h1>
+        {error && <p role="alert">{error.message}</p>}
+        <ul>
+          {rooms.map((room) => (
+            <li key={room.id}>
+              <button onClick={() => setOpen(room.id)}>{room.title ?? 'Nobody else is here'}</button>
+              {room.unreadCount > 0 && <b>{room.unreadCount}</b>} <i>{room.lastMessage?.body}</i>
+            </li>
+          ))}
+        </ul>
+        {hasMore && <button onClick={() => void loadMore()}>More rooms</button>}
+        <p>Online: {online.map(({ nickname }) => nickname).join(', ') || 'nobody'}</p>
+      </nav>
+      {open !== null && <Room key={open} id={open} />}
+    </>
+  );
+}
+
+function Room({ id }: { id: string }) {
+  const { retry, discard } = useOutbox();
+  const {
+    room,
+    messages,
+    pending,
+    typing,
+    loading,
+    error,
+    hasEarlier,
+    loadEarlier,
+    hasLater,
+    loadLater,
+    jumpTo,
+    showNewest,
+  } = useRoom(id, { pageSize: 20 });
+  if (loading) return <p>Loading the messages…</p>;
+  return (
+    <main>
+      <h2>{room?.title}</h2>
+      {hasEarlier && <button onClick={() => void loadEarlier()}>Earlier messages</button>}
+      <button onClick={() => void jumpTo(1)}>First message</button>
+      <ol>
+        {messages.map(({ id, number, body, sender, deletedAt, editedAt, reactions, seenByAll }) => (
+          <li key={id} id={`message-${number}`}>
+            <b>{sender?.nickname}</b>: <span>{deletedAt ? 'Message deleted' : body}</span>
+            {editedAt && ' (edited)'} {reactions.map(({ emoji, count }) => `${emoji} ${count}`).join(' ')}
+            {seenByAll && ' ✓'}
+          </li>
+        ))}
+        {pending.map(({ clientMessageId, body, error }) => (
+          <li key={clientMessageId}>
+            <span>{body}</span> {error?.message ?? 'sending…'}
+            {error && <button onClick={() => retry(clientMessageId)}>Try again</button>}
+            {error && <button onClick={() => discard(clientMessageId)}>Discard</button>}
+          </li>
+        ))}
+      </ol>
+      {hasLater && <button onClick={() => void loadLater()}>Later messages</button>}
+      {hasLater && <button onClick={showNewest}>Newest messages</button>}
+      <p>{typing.length > 0 && `${typing.map(({ nickname }) => nickname).join(', ')} is typing…`}</p>
+      {error ? <p role="alert">{error.message}</p> : <Composer roomId={id} />}
+    </main>
+  );
+}
