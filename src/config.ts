@@ -114,7 +114,7 @@ export const variables = {
   MAX_TOKENS: count(2_000, 10, 100_000).describe('How many words and signs a document may have, 10 to 100000.'),
   MAX_ALIASES: count(15, 0, 10_000).describe('How many aliases an operation may have, 0 to 10000.'),
   MAX_DIRECTIVES: count(5, 0, 1_000).describe('How many directives an operation may have, 0 to 1000.'),
-  MAX_COMPLEXITY: count(5_000, 1, 1_000_000).describe(
+  MAX_COMPLEXITY: count(7_500, 1, 1_000_000).describe(
     'How many fields an operation may ask for, with all items of its lists, 1 to 1000000.',
   ),
   MAX_BODY_KB: count(256, 1, 10_000).describe('How large a request may be, in KB, 1 to 10000; a larger one gets 413.'),

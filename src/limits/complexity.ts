@@ -22,12 +22,21 @@ export const fieldComplexity: FieldComplexityFunction<Context, Record<string, un
   multiplier: lengthOf(args, field),
 });
 
-function lengthOf(args: Record<string, unknown>, { name, type, args: taken }: GraphQLField<unknown, Context>): number {
+function lengthOf(args: Record<string, unknown>, field: GraphQLField<unknown, Context>): number {
+  const { name, type } = field;
+  const unsized = String(type).startsWith('[') && name !== 'edges' && name !== 'nodes' ? UNSIZED_LIST_LENGTH : 1;
+  return pageSizeOf(args, field) ?? unsized;
+}
+
+/** Maximum number of items that a list returns for these arguments. Null for a field that takes no size. */
+export function pageSizeOf(
+  args: Record<string, unknown>,
+  { args: taken }: Pick<GraphQLField<unknown, unknown>, 'args'>,
+): number | null {
   // The field itself refuses more than a page, with the argument's name.
   if (taken.some((arg) => arg.name === 'first'))
     return Math.min(Number(args['first'] ?? args['last'] ?? PAGE_SIZE.default), PAGE_SIZE.most);
-  if (Array.isArray(args['ids'])) return Math.min(args['ids'].length, PAGE_SIZE.most);
-  return String(type).startsWith('[') && name !== 'edges' && name !== 'nodes' ? UNSIZED_LIST_LENGTH : 1;
+  return Array.isArray(args['ids']) ? Math.min(args['ids'].length, PAGE_SIZE.most) : null;
 }
 
 /** Maximum number of results that are cached per document. */

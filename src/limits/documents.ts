@@ -83,7 +83,11 @@ export function limitRules(config: Config, introspection: boolean): ValidationRu
     maxAliasesRule({
       ...limits,
       n: config.MAX_ALIASES,
-      onReject: [refuse(`An operation has at most ${config.MAX_ALIASES} aliases. Ask for the rest in another one.`)],
+      onReject: [
+        refuse(
+          `An operation has at most ${config.MAX_ALIASES} aliases. Look up many things by their ids with \`nodes\`, or ask for the rest in another one.`,
+        ),
+      ],
     }),
     maxDirectivesRule({
       ...limits,

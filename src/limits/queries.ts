@@ -11,10 +11,11 @@ import type { Config } from '../config.ts';
 import type { ErrorMask } from '../mask.ts';
 import { memoizeComplexity } from './complexity.ts';
 import { collectErrors, documentPoints, limitRules, measureDocument, parseWithin, tooComplex } from './documents.ts';
+import { findLargestList } from './largestList.ts';
 import { isMutation } from './plugins.ts';
 import { type Payer, type Rates, READING } from './rates.ts';
 
-/** Complexity that costs one point, on top of `READING`. The largest operation costs 11 points. */
+/** Complexity that costs one point, on top of `READING`. The largest operation costs 16 points. */
 const COMPLEXITY_PER_POINT = 500;
 
 /** What a document is parsed with, on either transport. */
@@ -69,7 +70,7 @@ export function limitQueries(config: Config, introspection: boolean, rates: Rate
     let complexity = 0;
     const errors = collectErrors(() => {
       complexity = complexityOf(args);
-      return complexity <= config.MAX_COMPLEXITY ? [] : [exceeds(complexity, config.MAX_COMPLEXITY)];
+      return complexity <= config.MAX_COMPLEXITY ? [] : [exceeds(complexity, config.MAX_COMPLEXITY, args)];
     });
     const size = Math.floor(Math.min(complexity, config.MAX_COMPLEXITY) / COMPLEXITY_PER_POINT);
     // Fields of mutations are charged one by one when they are resolved.
@@ -113,8 +114,10 @@ export function limitQueries(config: Config, introspection: boolean, rates: Rate
   };
 }
 
-function exceeds(complexity: number, max: number): GraphQLError {
+function exceeds(complexity: number, max: number, args: ExecutionArgs): GraphQLError {
+  const list = findLargestList(args);
+  const largest = list ? ` \`${list.path}\` alone may return ${list.items} items.` : '';
   return tooComplex(
-    `This asks for up to ${complexity} fields, of ${max} at most. Ask for fewer items or fields, or page.`,
+    `This asks for up to ${complexity} fields, of ${max} at most.${largest} Ask for fewer items or fields, or for a list inside a list in an operation of its own.`,
   );
 }

@@ -77,6 +77,11 @@ describe.each(transports)('over %s', (_, open) => {
     expect(codes(await ask('{ viewer { chatrooms { nodes { messages { nodes { id } } } } } }'))).toEqual([
       'QUERY_TOO_COMPLEX',
     ]);
+    expect(
+      (await ask('{ viewer { chatrooms(first: 9) { nodes { messages { nodes { id } } } } } }')).errors?.[0]?.message,
+    ).toBe(
+      'This asks for up to 380 fields, of 200 at most. `viewer.chatrooms.messages` alone may return 180 items. Ask for fewer items or fields, or for a list inside a list in an operation of its own.',
+    );
     // What is no page at all is for the field to refuse.
     expect(codes(await ask(PAGE, { n: 'many' }))).toEqual(['BAD_USER_INPUT']);
     const ids = Array.from({ length: 100 }, () => 'x');
