@@ -36,7 +36,7 @@ import {
   refuseMalformedParameters,
   trustDocuments,
 } from './limits/plugins.ts';
-import { limitQueries } from './limits/queries.ts';
+import { createDocumentTurns, limitQueries } from './limits/queries.ts';
 import type { Payer } from './limits/rates.ts';
 import { OperationSlots } from './limits/slots.ts';
 import { within } from './limits/time.ts';
@@ -74,6 +74,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
   const documents = createDocumentCache();
   const findPayer = (transport: Transport): Promise<Payer> =>
     payerOf(node.accessTokens, credentialOf(config, transport).authorization, whereFrom(config, transport.incoming));
+  const awaitTurn = createDocumentTurns(documents.options.documentCache, node.rates);
   const yoga = createYoga<Transport, Operation>({
     schema,
     graphqlEndpoint: PATH,
@@ -98,7 +99,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
       checkBodies(config.MAX_BODY_KB * 1_024),
       ...(trust ? [trustDocuments(trust)] : []),
       documents.plugin,
-      identifyPayers(findPayer),
+      identifyPayers(findPayer, awaitTurn),
       limitQueries(config, isOpen(config.INTROSPECTION), node.rates, mask),
       rereadQueries,
       freshContexts(config.EXECUTION_SECONDS * 1_000, createStreamLimit(config.MAX_STREAMS_PER_USER), mask),
@@ -109,7 +110,9 @@ export function createGraphQL(config: Config, node: ServerNode) {
   });
   const prepare: Prepare = async (transport, params) => {
     const payer = await findPayer(transport);
-    return prepareOperation(yoga, { ...transport, payer }, trust ? trust(params) : params);
+    const trusted = trust ? trust(params) : params;
+    await awaitTurn(payer, trusted.query);
+    return prepareOperation(yoga, { ...transport, payer }, trusted);
   };
   return { yoga, prepare, maskOnSocket: (error: unknown) => withoutStatus(mask(error)) };
 }
@@ -207,11 +210,16 @@ function allowCrossOrigin(config: Config, request: Request) {
   return { origin, credentials: true };
 }
 
-/** Notes who pays for a request over HTTP before its document is parsed. */
-function identifyPayers(findPayer: (transport: Transport) => Promise<Payer>): Plugin {
+/** Notes who pays for a request over HTTP, and lets it wait until its document may be parsed. */
+function identifyPayers(
+  findPayer: (transport: Transport) => Promise<Payer>,
+  awaitTurn: ReturnType<typeof createDocumentTurns>,
+): Plugin {
   return {
-    async onParams({ context }) {
-      Object.assign(context, { payer: await findPayer(context as Transport) });
+    async onParams({ context, params }) {
+      const payer = await findPayer(context as Transport);
+      Object.assign(context, { payer });
+      await awaitTurn(payer, params.query ?? '');
     },
   };
 }

@@ -9,11 +9,13 @@ import {
 import type { Plugin } from 'graphql-yoga';
 import type { Config } from '../config.ts';
 import type { ErrorMask } from '../mask.ts';
+import { networkOf } from './address.ts';
 import { memoizeComplexity } from './complexity.ts';
 import { collectErrors, documentPoints, limitRules, measureDocument, parseWithin, tooComplex } from './documents.ts';
 import { findLargestList } from './largestList.ts';
 import { isMutation } from './plugins.ts';
 import { type Payer, type Rates, READING } from './rates.ts';
+import { createTurns } from './turns.ts';
 
 /** Complexity that costs one point, on top of `READING`. The largest operation costs 16 points. */
 const COMPLEXITY_PER_POINT = 500;
@@ -21,6 +23,26 @@ const COMPLEXITY_PER_POINT = 500;
 /** What a document is parsed with, on either transport. */
 interface Sender {
   payer: Payer;
+}
+
+/**
+ * Lets documents that the node does not know be parsed one after the other, because each takes up to 120 ms.
+ *
+ * @returns a function that resolves when the document of a sender may be parsed, and fails with `RATE_LIMITED` for a sender
+ *   without points or with too many documents that wait
+ */
+export function createDocumentTurns(
+  known: { has: (text: string) => boolean },
+  rates: Rates,
+): (sender: Payer, text: string) => Promise<void> {
+  const awaitTurn = createTurns();
+  return async (sender, text) => {
+    if (known.has(text)) return;
+    const refusal = rates.refusalOf(sender);
+    if (refusal) throw refusal;
+    const { viewer, service, origin } = sender;
+    await awaitTurn(viewer?.userId ?? service?.name ?? networkOf(origin.ipAddress));
+  };
 }
 
 /**

@@ -68,6 +68,21 @@ describe('a hostile document keeps no other client waiting', { timeout: 300_000 
   });
 });
 
+/** Variables that the documents of `costlyVariables` take. */
+const VALID = { ids: [], input: { chatroomId: 'x', body: 'x' } };
+
+test('hostile variables of an operation that was executed before stall nobody', { timeout: 300_000 }, async () => {
+  const server = await startMeteredServer();
+  for (const { name, query, variables: hostile } of variables) {
+    expect(await post(server.url, { query, variables: VALID }), name).toContain('UNAUTHENTICATED');
+    await server.expectNoStall(name, async () => {
+      const answer = await post(server.url, { query, variables: { ...VALID, ...hostile } });
+      expect(answer, name).toMatch(/BAD_USER_INPUT|UNAUTHENTICATED/);
+      expect(answer.length, name).toBeLessThan(2_000);
+    });
+  }
+});
+
 test('many documents in one chunk of a socket keep no other client waiting', { timeout: 120_000 }, async () => {
   const server = await startMeteredServer();
   const socket = await openSocket(server.url);
