@@ -1,4 +1,11 @@
-import { type ApolloCache, ApolloLink, type InMemoryCacheConfig, Observable, type Reference } from '@apollo/client';
+import {
+  type ApolloCache,
+  ApolloLink,
+  type FieldFunctionOptions,
+  type InMemoryCacheConfig,
+  Observable,
+  type Reference,
+} from '@apollo/client';
 import { OperationTypeNode } from 'graphql';
 import { relayStylePagination } from '@apollo/client/utilities';
 import { connections, possibleTypes } from './generated/schema.ts';
@@ -47,7 +54,7 @@ export function createChatLink(client: ChatClient): ApolloLink {
 /**
  * How an `InMemoryCache` keeps what Parley answers: `new InMemoryCache(cachePolicies)`.
  *
- * Lists are one list, however many pages were read: ask for `edges { cursor node }` and `pageInfo`.
+ * Lists are one list, however many pages were read: ask for `edges { cursor node }` or `nodes`, and for `pageInfo`.
  */
 export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePolicies'> = {
   possibleTypes,
@@ -55,6 +62,7 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     ...Object.fromEntries(
       Object.entries(connections).map(([type, lists]) => [type, { fields: fieldPolicies(lists) }] as const),
     ),
+    Chatroom: { fields: { ...fieldPolicies(connections.Chatroom), messages: messagesPolicy() } },
     Query: {
       fields: {
         ...fieldPolicies(connections.Query),
@@ -68,13 +76,94 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     // There is one of each, also where nobody asks for its id.
     Server: { keyFields: [] },
     Viewer: { keyFields: [], fields: fieldPolicies(connections.Viewer) },
+    UnreadChanged: { fields: { totalUnreadCount: { merge: setTotalUnread } } },
   },
 };
 
 function fieldPolicies(lists: Record<string, readonly string[]>) {
   return Object.fromEntries(
-    Object.entries(lists).map(([field, args]) => [field, relayStylePagination(args.length > 0 ? [...args] : false)]),
+    Object.entries(lists).map(([field, args]) => [field, listPolicy(args.length > 0 ? [...args] : false)]),
   );
+}
+
+interface CachedEdge {
+  __typename?: string;
+  cursor?: string;
+  node: Reference;
+}
+
+interface CachedList {
+  __typename?: string;
+  edges: CachedEdge[];
+  pageInfo?: { hasNextPage?: boolean; endCursor?: string | null };
+}
+
+type IncomingList = Omit<CachedList, 'edges'> & { edges?: CachedEdge[]; nodes?: Reference[] };
+
+interface ListPolicy {
+  keyArgs: string[] | false;
+  read: (
+    list: CachedList | undefined,
+    options: FieldFunctionOptions,
+  ) => (CachedList & { nodes: Reference[] }) | undefined;
+  merge: (list: CachedList | undefined, page: IncomingList | null, options: FieldFunctionOptions) => CachedList | null;
+}
+
+/** One list of all pages. It is kept as edges; lists of nodes are made of them. */
+function listPolicy(keyArgs: string[] | false): ListPolicy {
+  const policy = relayStylePagination(keyArgs);
+  const { read, merge } = policy as unknown as Pick<ListPolicy, 'read' | 'merge'>;
+  return {
+    keyArgs,
+    read(known, options) {
+      const list = read(known, options);
+      return list && { ...list, nodes: list.edges.map(({ node }) => node) };
+    },
+    merge: (known, page, options) => merge(known, page && withEdges(page, options), options),
+  };
+}
+
+function withEdges({ nodes, ...page }: IncomingList, { readField }: FieldFunctionOptions): IncomingList {
+  if (page.edges || !nodes) return page;
+  const type = page.__typename?.replace(/Connection$/, 'Edge');
+  const edges = nodes.map((node): CachedEdge => {
+    const cursor = readField<string>('cursor', node);
+    return { ...(type ? { __typename: type } : {}), ...(cursor === undefined ? {} : { cursor }), node };
+  });
+  return { ...page, edges };
+}
+
+/** `Chatroom.messages`: a page that is read again does not remove messages that came while it was read. */
+function messagesPolicy(): ListPolicy {
+  const list = listPolicy(false);
+  return {
+    ...list,
+    merge(known, page, options) {
+      const { args, readField } = options;
+      const isEnd = args?.['last'] != null && args['before'] == null;
+      const complete = isEnd && page ? { ...page, pageInfo: { hasNextPage: false, ...page.pageInfo } } : page;
+      const merged = list.merge(known, complete, options);
+      if (!known || !merged || !isEnd) return merged;
+      const last = merged.edges.at(-1);
+      const after = last ? (readField<number>('number', last.node) ?? Infinity) : 0;
+      const newer = known.edges.filter(
+        ({ node }) => (readField<number>('number', node) ?? 0) > after && !isHidden(node, readField),
+      );
+      return { ...merged, edges: [...merged.edges, ...newer] };
+    },
+  };
+}
+
+/** Whether the viewer has blocked the sender, whose messages then vanish from rooms. */
+function isHidden(message: Reference, readField: FieldFunctionOptions['readField']): boolean {
+  return readField('viewerHasBlocked', readField<Reference>('sender', message)) === true;
+}
+
+/** The event names the unread messages in all rooms, which are a field of the viewer. */
+function setTotalUnread(_known: unknown, total: number, { cache }: FieldFunctionOptions): number {
+  const id = cache.identify({ __typename: 'Viewer' });
+  if (id) cache.modify({ id, fields: { unreadCount: () => total } });
+  return total;
 }
 
 /** A message as `addMessage` has to know it. */
@@ -86,10 +175,8 @@ export interface CachedMessage {
   clientMessageId?: string | null;
 }
 
-interface CachedList {
-  edges: { __typename?: string; cursor: string; node: Reference }[];
-  pageInfo?: { hasNextPage?: boolean; endCursor?: string | null };
-}
+/** Numbers of stored messages are of the type Int. */
+const MAX_NUMBER = 2_147_483_647;
 
 /**
  * Puts a message into `Chatroom.messages`, where that has been read up to its end: in its place, and once, whether it comes
@@ -98,22 +185,27 @@ interface CachedList {
 export function addMessage(cache: ApolloCache, chatroomId: string, message: CachedMessage): void {
   const id = cache.identify({ __typename: 'Chatroom', id: chatroomId });
   const node: Reference = { __ref: cache.identify({ __typename: 'Message', id: message.id }) ?? '' };
-  cache.modify<{ messages: CachedList }>({
-    ...(id ? { id } : {}),
-    fields: {
-      messages(list, { readField }) {
-        const { edges, pageInfo } = list as unknown as CachedList;
-        // What lies between would be missing; the next page brings it.
-        if (pageInfo?.hasNextPage) return list;
-        if (edges.some((edge) => edge.node.__ref === node.__ref)) return list;
-        const { clientMessageId, number, cursor } = message;
-        const others = edges.filter(
-          (edge) => clientMessageId == null || readField('clientMessageId', edge.node) !== clientMessageId,
-        );
-        const before = others.findLastIndex((edge) => (readField<number>('number', edge.node) ?? 0) < number);
-        const added = others.toSpliced(before + 1, 0, { __typename: 'MessageEdge', cursor, node });
-        return { ...list, edges: added };
-      },
+  if (!id) return;
+  const add = (list: CachedList, { readField }: Pick<FieldFunctionOptions, 'readField'>): CachedList => {
+    const { edges, pageInfo } = list;
+    const { clientMessageId, number, cursor } = message;
+    const numberOf = (edge: CachedEdge) => readField<number>('number', edge.node) ?? 0;
+    // What lies between would be missing; the next page brings it.
+    if (pageInfo?.hasNextPage || edges.some((edge) => edge.node.__ref === node.__ref)) return list;
+    const isSame = (edge: CachedEdge) =>
+      clientMessageId != null && readField('clientMessageId', edge.node) === clientMessageId;
+    const isOptimistic = (place: number, name: unknown) => place > MAX_NUMBER || name === clientMessageId;
+    if (isOptimistic(number, message.id) && edges.some(isSame)) return list;
+    const others = edges.filter((edge) => !isSame(edge) || !isOptimistic(numberOf(edge), readField('id', edge.node)));
+    const before = others.findLastIndex((edge) => numberOf(edge) <= number);
+    return { ...list, edges: others.toSpliced(before + 1, 0, { __typename: 'MessageEdge', cursor, node }) };
+  };
+  const fields = { messages: add as never };
+  cache.batch({
+    update() {
+      cache.modify({ id, fields });
+      // The optimistic answers to other sends have lists of their own, which hide this one.
+      cache.modify({ id, fields, optimistic: true });
     },
   });
 }

@@ -1,4 +1,4 @@
-import { errorOf, failed, type Failure, isChatError } from './errors.ts';
+import { ChatError, errorOf, failed, type Failure, isChatError } from './errors.ts';
 import type { Request, RequestOptions, Result } from './http.ts';
 import type { OutboxStore } from './outboxStore.ts';
 import { SEND_MESSAGE, type SendInput, type SentMessage } from './send.ts';
@@ -70,7 +70,8 @@ export class StoredOutbox implements Outbox {
   readonly #listeners = new Set<() => void>();
   /** Results of `entries` since the last change. */
   readonly #lists = new Map<string | undefined, readonly OutboxEntry[]>();
-  #items = new Set<Item>();
+  /** Entries by `idOf`, in the order of sending. */
+  #items = new Map<string, Item>();
   /** Entries of the store are being loaded. They come before what is sent meanwhile. */
   #isLoading = false;
   /** Accesses to the store, one after the other. */
@@ -87,7 +88,7 @@ export class StoredOutbox implements Outbox {
   entries(chatroomId?: string): readonly OutboxEntry[] {
     const known = this.#lists.get(chatroomId);
     if (known) return known;
-    const all = [...this.#items].map(({ entry }) => entry);
+    const all = [...this.#items.values()].map(({ entry }) => entry);
     const found = chatroomId === undefined ? all : all.filter((entry) => entry.chatroomId === chatroomId);
     this.#lists.set(chatroomId, found);
     return found;
@@ -115,15 +116,16 @@ export class StoredOutbox implements Outbox {
   }
 
   retry(clientMessageId: string): void {
-    for (const item of [...this.#items]) {
+    for (const [id, item] of [...this.#items]) {
       if (item.entry.clientMessageId !== clientMessageId || item.entry.state !== 'failed') continue;
-      this.#items.delete(item);
+      // Its turn is after the messages that are waiting.
+      this.#items.delete(id);
       this.#insert(createItem({ ...item.entry, state: 'waiting', error: null }));
     }
   }
 
   discard(clientMessageId: string): void {
-    for (const item of this.#items)
+    for (const item of this.#items.values())
       if (item.entry.clientMessageId === clientMessageId)
         this.#discard(item, new DOMException('The message was discarded.', 'AbortError'));
   }
@@ -136,47 +138,47 @@ export class StoredOutbox implements Outbox {
     this.#isLoading = true;
     const earlier = [...this.#items];
     void this.#access(() => store.load()).then((loaded = []) => {
-      const known = new Set([...this.#items].map(({ entry }) => idOf(entry)));
-      const items = loaded
-        .filter((entry) => !known.has(idOf(entry)))
-        .map((entry) => createItem(entry.state === 'failed' ? entry : { ...entry, state: 'waiting' }, true))
-        .toSorted((a, b) => (a.entry.createdAt < b.entry.createdAt ? -1 : 1));
-      const meanwhile = [...this.#items].filter((item) => !earlier.includes(item));
-      this.#items = new Set([...earlier.filter((item) => this.#items.has(item)), ...items, ...meanwhile]);
-      this.#latest = Math.max(this.#latest, ...items.map(({ entry }) => Date.parse(entry.createdAt)));
+      const found = loaded
+        .filter((entry) => !this.#items.has(idOf(entry)))
+        .toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1))
+        .map((entry) => createItem(entry.state === 'failed' ? entry : { ...entry, state: 'waiting' }, true));
+      const meanwhile = [...this.#items].filter(([, item]) => !earlier.some(([, each]) => each === item));
+      const all = [...earlier.filter(([, item]) => this.#has(item)), ...found.map(byId), ...meanwhile];
+      this.#items = new Map(all);
+      this.#latest = Math.max(this.#latest, ...found.map(({ entry }) => Date.parse(entry.createdAt)));
       this.#isLoading = false;
-      if (items.length > 0) this.#changed();
-      for (const item of this.#items) void this.#enqueue(item);
+      if (found.length > 0) this.#changed();
+      for (const item of this.#items.values()) void this.#enqueue(item);
     });
   }
 
   /** The entry of a message that is on its way already, so that a repeated call does not add it again. */
   #find({ clientMessageId, chatroomId, body, replyToId }: SendInput): Item | undefined {
-    return [...this.#items].find(
-      ({ entry }) =>
-        entry.state !== 'failed' &&
-        entry.clientMessageId === clientMessageId &&
-        entry.chatroomId === chatroomId &&
-        entry.body === body &&
-        entry.replyToId === (replyToId ?? undefined),
-    );
+    const item = clientMessageId === undefined ? undefined : this.#items.get(idOf({ chatroomId, clientMessageId }));
+    const isSame = item?.entry.body === body && item.entry.replyToId === (replyToId ?? undefined);
+    return isSame && item.entry.state !== 'failed' ? item : undefined;
   }
 
   #add({ clientMessageId = crypto.randomUUID(), chatroomId, body, replyToId }: SendInput): Item {
+    const other = this.#items.get(idOf({ chatroomId, clientMessageId }));
+    if (other && other.entry.state !== 'failed')
+      throw new ChatError({
+        code: 'CONFLICT',
+        message: 'A message with this clientMessageId is being sent. Use a new one for each message.',
+      });
     this.#latest = Math.max(Date.now(), this.#latest + 1);
     const createdAt = new Date(this.#latest).toISOString();
     const item = createItem({
       ...{ clientMessageId, chatroomId, body, createdAt, state: 'waiting', error: null },
       ...(replyToId == null ? {} : { replyToId }),
     });
-    // The same message again, after it failed.
-    for (const other of this.#items) if (idOf(other.entry) === idOf(item.entry)) this.#items.delete(other);
+    this.#items.delete(idOf(item.entry));
     this.#insert(item);
     return item;
   }
 
   #insert(item: Item): void {
-    this.#items.add(item);
+    this.#items.set(idOf(item.entry), item);
     this.#save(item);
     this.#changed();
     void this.#enqueue(item);
@@ -195,7 +197,7 @@ export class StoredOutbox implements Outbox {
     } catch (error) {
       item.reject(error);
       // A closed client leaves its messages in the store, for the next one.
-      if (closed.aborted || !this.#items.has(item)) return;
+      if (closed.aborted || !this.#has(item)) return;
       this.#set(item, 'failed', errorOf(error) ?? { code: 'INTERNAL_SERVER_ERROR', message: String(error) });
       // A message that was written before the session ended is sent when the user has signed in again.
       if (!isChatError(error, 'UNAUTHENTICATED') && !isChatError(error, 'TOKEN_EXPIRED')) this.#save(item);
@@ -219,7 +221,7 @@ export class StoredOutbox implements Outbox {
         if (!result.errors?.length) await this.#remove(item);
         return result;
       } finally {
-        if (this.#items.has(item)) this.#set(item, 'waiting');
+        if (this.#has(item)) this.#set(item, 'waiting');
       }
     });
   }
@@ -240,7 +242,9 @@ export class StoredOutbox implements Outbox {
 
   async #remove(item: Item): Promise<void> {
     const store = this.#store;
-    if (this.#items.delete(item)) this.#changed();
+    if (!this.#has(item)) return;
+    this.#items.delete(idOf(item.entry));
+    this.#changed();
     if (store) await this.#access(() => store.delete(item.entry));
   }
 
@@ -261,6 +265,10 @@ export class StoredOutbox implements Outbox {
     return result;
   }
 
+  #has(item: Item): boolean {
+    return this.#items.get(idOf(item.entry)) === item;
+  }
+
   #set(item: Item, state: OutboxEntry['state'], error: Failure | null = null): void {
     item.entry = { ...item.entry, state, error };
     this.#changed();
@@ -273,7 +281,9 @@ export class StoredOutbox implements Outbox {
 }
 
 /** Unique among the messages of a user. */
-const idOf = ({ chatroomId, clientMessageId }: OutboxEntry) => `${chatroomId} ${clientMessageId}`;
+const idOf = ({ chatroomId, clientMessageId }: Pick<OutboxEntry, 'chatroomId' | 'clientMessageId'>) =>
+  `${chatroomId} ${clientMessageId}`;
+const byId = (item: Item): [string, Item] => [idOf(item.entry), item];
 
 function createItem(entry: OutboxEntry, isLoaded = false): Item {
   let resolve: Item['resolve'] = () => undefined;

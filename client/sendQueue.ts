@@ -99,14 +99,11 @@ export class SendQueue {
   }
 
   #start(): void {
-    if (this.#state === 'paused' || this.#closed.aborted) return;
-    const waiting = this.#startable();
-    if (this.#state === 'open') for (const job of waiting.slice(0, MAX_RUNNING - this.#running)) void this.#run(job);
-    else if (this.#running === 0 && waiting[0]) {
-      // One message that the server cannot store must not be the only one that is tried.
-      const probe = waiting.reduce((best, job) => (job.failures < best.failures ? job : best));
-      void this.#run(probe);
-    }
+    const free = { open: MAX_RUNNING, probing: 1, paused: 0 }[this.#state] - this.#running;
+    if (free <= 0 || this.#closed.aborted) return;
+    // One message that the server cannot store must not be the only one that is tried.
+    const waiting = this.#startable().toSorted((a, b) => a.failures - b.failures);
+    for (const job of waiting.slice(0, free)) void this.#run(job);
   }
 
   /** Jobs that are the first of each of their rooms and are not running. */

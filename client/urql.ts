@@ -1,10 +1,19 @@
-import { type Exchange, gql, subscriptionExchange } from '@urql/core';
-import type { Cache, CacheExchangeOpts, UpdateResolver } from '@urql/exchange-graphcache';
+import {
+  composeExchanges,
+  type Exchange,
+  gql,
+  makeOperation,
+  mapExchange,
+  type Operation,
+  subscriptionExchange,
+} from '@urql/core';
+import { cacheExchange, type CacheExchangeOpts, type Resolver, type UpdateResolver } from '@urql/exchange-graphcache';
 import { relayPagination } from '@urql/exchange-graphcache/extras';
 import { introspection } from './generated/introspection.ts';
 import { connections, keyless } from './generated/schema.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { observe } from './observe.ts';
+import { addMessage, messages, pageWritten } from './urqlMessages.ts';
 
 /** What operations can be given as `context`. */
 export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
@@ -52,7 +61,7 @@ export function chatExchange(client: ChatClient): Exchange {
 }
 
 /**
- * How urql's graphcache keeps what Parley answers: `cacheExchange(cacheOptions)`.
+ * How urql's graphcache keeps what Parley answers: `chatCacheExchange()`, or `chatCacheExchange({ ...cacheOptions, … })`.
  *
  * Lists are one list, however many pages were read. A message that is sent or comes in by a subscription is put into
  * `Chatroom.messages` where that has been read up to its end: select `id number cursor clientMessageId chatroom { id }`.
@@ -61,66 +70,99 @@ export const cacheOptions = {
   schema: introspection,
   keys: {
     ...Object.fromEntries(keyless.map((type) => [type, () => null])),
-    // Edges of messages are made here; those of other lists are parts of their pages.
-    MessageEdge: ({ cursor }) => (typeof cursor === 'string' ? cursor : null),
     // There is one of each, also where nobody asks for its id.
     Viewer: () => 'viewer',
     Server: () => 'server',
   },
-  resolvers: Object.fromEntries(
-    Object.entries(connections).map(([type, lists]) => [
-      type,
-      Object.fromEntries(Object.keys(lists).map((field) => [field, relayPagination()])),
-    ]),
-  ),
+  resolvers: resolvers(),
   updates: {
-    Mutation: { sendMessage: added('sendMessage') },
-    Subscription: { messageAdded: added('messageAdded'), chatroomEvents: added('chatroomEvents') },
+    Chatroom: { messages: pageWritten },
+    Mutation: { sendMessage: messageAdded },
+    Subscription: { messageAdded, chatroomEvents: messageAdded, viewerEvents: unreadChanged },
   },
 } satisfies CacheExchangeOpts;
 
-const EDGE = gql`
-  fragment AddedEdge on MessageEdge {
-    cursor
-  }
-`;
-
-interface Message {
-  id: string;
-  number?: number;
-  cursor?: string;
-  clientMessageId?: string | null;
+function resolvers(): Record<string, Record<string, Resolver>> {
+  const lists = Object.entries(connections).map(
+    ([type, fields]) =>
+      [type, Object.fromEntries(Object.keys(fields).map((field) => [field, relayPagination()]))] as const,
+  );
+  const all = Object.fromEntries(lists);
+  return { ...all, Chatroom: { ...all['Chatroom'], messages } };
 }
 
-function added(field: string): UpdateResolver {
-  return (result, _args, cache) => {
-    const event = result[field] as { __typename: string; message?: Message } | null;
-    if (!event?.message || !['MessageAdded', 'SendMessagePayload'].includes(event.__typename)) return;
-    const key = cache.keyOfEntity({ __typename: 'Message', id: event.message.id });
-    const chatroom = cache.resolve(key, 'chatroom');
-    if (key && typeof chatroom === 'string') addMessage(cache, chatroom, key);
+/** Keys of operations are hashes of 32 bits. */
+const FIRST_EVENT_KEY = 2 ** 32;
+
+/**
+ * Graphcache for Parley, in the place of `cacheExchange`.
+ *
+ * Graphcache gives a subscription one layer. While another operation is pending, the results of mutations lie above that layer,
+ * and hide later events of the subscription for good. Here each event is an operation of its own, whose layer is the newest.
+ */
+export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Exchange {
+  return (input) => {
+    const subscriptions = new WeakMap<Operation, Operation>();
+    let events = 0;
+    const separate = mapExchange({
+      onResult(result) {
+        const { operation } = result;
+        if (operation.kind !== 'subscription') return result;
+        events += 1;
+        const event = makeOperation('subscription', { ...operation, key: FIRST_EVENT_KEY + events }, operation.context);
+        subscriptions.set(event, operation);
+        return { ...result, operation: event };
+      },
+    });
+    const restore = mapExchange({
+      onResult: (result) => ({ ...result, operation: subscriptions.get(result.operation) ?? result.operation }),
+    });
+    return composeExchanges([restore, cacheExchange(options), separate])(input);
   };
 }
 
-/** Puts a message into the pages of its room that go up to the end, in its place, and once. */
-function addMessage(cache: Cache, chatroom: string, message: string): void {
-  const number = Number(cache.resolve(message, 'number'));
-  const name = cache.resolve(message, 'clientMessageId');
-  const cursor = cache.resolve(message, 'cursor');
-  if (typeof cursor !== 'string') return;
-  const nodeOf = (edge: string) => cache.resolve(edge, 'node') as string;
-  for (const { fieldName, fieldKey } of cache.inspectFields(chatroom)) {
-    if (fieldName !== 'messages') continue;
-    const page = cache.resolve(chatroom, fieldKey) as string | null;
-    const edges = cache.resolve(page, 'edges') as string[] | null;
-    // What lies between would be missing; the next page brings it.
-    if (!page || !edges || cache.resolve(cache.resolve(page, 'pageInfo') as string, 'hasNextPage') !== false) continue;
-    if (edges.some((edge) => nodeOf(edge) === message)) continue;
-    const edge = cache.keyOfEntity({ __typename: 'MessageEdge', cursor });
-    const others = edges.filter((each) => name == null || cache.resolve(nodeOf(each), 'clientMessageId') !== name);
-    const before = others.findLastIndex((each) => Number(cache.resolve(nodeOf(each), 'number')) < number);
-    cache.writeFragment(EDGE, { cursor });
-    cache.link(edge, 'node', message);
-    cache.link(page, 'edges', others.toSpliced(before + 1, 0, edge as string));
+interface AddedMessage {
+  id: string;
+  chatroom?: { id?: string };
+}
+
+interface Event {
+  __typename: string;
+  message?: AddedMessage;
+  edge?: { node?: AddedMessage };
+  chatroom?: { id?: string };
+  unreadCount?: number;
+  totalUnreadCount?: number;
+}
+
+function messageAdded(...[result, args, cache, { fieldName }]: Parameters<UpdateResolver>): void {
+  const event = result[fieldName] as Event | null;
+  if (!event || !['MessageAdded', 'SendMessagePayload'].includes(event.__typename)) return;
+  const message = event.message ?? event.edge?.node;
+  const { chatroomId, input } = args as { chatroomId?: string; input?: { chatroomId?: string } };
+  const id = message?.chatroom?.id ?? event.chatroom?.id ?? chatroomId ?? input?.chatroomId;
+  const key = message && cache.keyOfEntity({ __typename: 'Message', id: message.id });
+  const chatroom = id === undefined ? null : cache.keyOfEntity({ __typename: 'Chatroom', id });
+  if (key && chatroom) addMessage(cache, chatroom, key);
+}
+
+const TOTAL_UNREAD = gql`
+  fragment TotalUnread on Viewer {
+    unreadCount
   }
+`;
+const UNREAD = gql`
+  fragment Unread on Chatroom {
+    id
+    unreadCount
+  }
+`;
+
+/** The event names the counts of a room and of the viewer. */
+function unreadChanged(...[result, , cache, { fieldName }]: Parameters<UpdateResolver>): void {
+  const { chatroom, unreadCount, totalUnreadCount } = (result[fieldName] ?? {}) as Event;
+  if (totalUnreadCount !== undefined)
+    cache.writeFragment(TOTAL_UNREAD, { __typename: 'Viewer', unreadCount: totalUnreadCount });
+  if (unreadCount !== undefined && chatroom?.id !== undefined)
+    cache.writeFragment(UNREAD, { __typename: 'Chatroom', id: chatroom.id, unreadCount });
 }

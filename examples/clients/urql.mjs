@@ -1,14 +1,13 @@
 // node examples/clients/urql.mjs TOKEN CHATROOM_ID: the history as one list in urql's graphcache, kept up to date.
 import { Client, gql } from '@urql/core';
-import { cacheExchange } from '@urql/exchange-graphcache';
 import { createChatClient } from '@parley/client';
-import { cacheOptions, chatExchange } from '@parley/client/urql';
+import { chatCacheExchange, chatExchange } from '@parley/client/urql';
 import WebSocket from 'ws';
 
 const [token, room] = process.argv.slice(2);
 const url = process.env.PARLEY_URL ?? 'http://localhost:4000/graphql';
 const chat = createChatClient({ url, getAccessToken: () => token, webSocketImpl: WebSocket });
-const client = new Client({ url, exchanges: [cacheExchange(cacheOptions), chatExchange(chat)] });
+const client = new Client({ url, exchanges: [chatCacheExchange(), chatExchange(chat)] });
 
 const MESSAGE = gql`
   fragment Row on Message {

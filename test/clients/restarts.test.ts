@@ -1,10 +1,9 @@
 import { setTimeout as pass } from 'node:timers/promises';
 import { ApolloClient, gql, InMemoryCache } from '@apollo/client';
 import { Client as UrqlClient, gql as urqlGql } from '@urql/core';
-import { cacheExchange } from '@urql/exchange-graphcache';
 import { expect, onTestFailed, onTestFinished, test } from 'vitest';
 import { addMessage, cachePolicies, createChatLink } from '../../client/apollo.ts';
-import { cacheOptions, chatExchange } from '../../client/urql.ts';
+import { chatCacheExchange, chatExchange } from '../../client/urql.ts';
 import { startProxy } from '../faults/proxy.ts';
 import type { Person } from '../support/client.ts';
 import { world } from '../support/world.ts';
@@ -134,7 +133,7 @@ async function apolloList(person: Person, room: string): Promise<Reader> {
 async function urqlList(person: Person, room: string): Promise<Reader> {
   const reader: Reader = { told: [], shown: [] };
   const url = `${person.url}/graphql`;
-  const client = new UrqlClient({ url, exchanges: [cacheExchange(cacheOptions), chatExchange(chatOf(person))] });
+  const client = new UrqlClient({ url, exchanges: [chatCacheExchange(), chatExchange(chatOf(person))] });
   const watching = client.query<any>(urqlGql(HISTORY), { room, last: 10 }).subscribe(({ data }) => {
     if (data?.chatroom) show(reader, data);
   });

@@ -1,9 +1,8 @@
 import { Client, type Exchange, fetchExchange, gql, type OperationResult } from '@urql/core';
 import { authExchange } from '@urql/exchange-auth';
-import { cacheExchange } from '@urql/exchange-graphcache';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { errorOf, isChatError } from '../../client/index.ts';
-import { cacheOptions, chatExchange } from '../../client/urql.ts';
+import { cacheOptions, chatCacheExchange, chatExchange } from '../../client/urql.ts';
 import type { Person } from '../support/client.ts';
 import { request } from '../support/client.ts';
 import { send, world } from '../support/world.ts';
@@ -19,7 +18,7 @@ const numbersOf = (shown: () => any[][]): number[] =>
     .at(-1)
     ?.map(({ number }) => number) ?? [];
 
-function urqlOf(person: Person, cache: Exchange = cacheExchange(cacheOptions)): Client {
+function urqlOf(person: Person, cache: Exchange = chatCacheExchange()): Client {
   return new Client({ url: `${person.url}/graphql`, exchanges: [cache, chatExchange(chatOf(person))] });
 }
 
@@ -96,7 +95,7 @@ describe('urql', { timeout: 150_000 }, () => {
         },
       }),
     };
-    const client = urqlOf(ben, cacheExchange({ ...cacheOptions, optimistic }));
+    const client = urqlOf(ben, chatCacheExchange({ ...cacheOptions, optimistic }));
     const shown = await watch(client, { room, last: 10 });
     listen(client, MESSAGE_ADDED, { room });
     await expect.poll(() => server.node.open.streams).toBe(1);

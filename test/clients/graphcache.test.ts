@@ -1,0 +1,206 @@
+import { Client, gql, type SubscriptionForwarder, subscriptionExchange } from '@urql/core';
+import { expect, onTestFinished, test } from 'vitest';
+import { cacheOptions, chatCacheExchange } from '../../client/urql.ts';
+import { HISTORY, MESSAGE_ADDED, SEND } from './documents.ts';
+
+type Observer = Parameters<ReturnType<SubscriptionForwarder>['subscribe']>[0];
+
+/** An urql client whose results are given by the test, in the order that shows what graphcache's layers do. */
+function scripted(options = cacheOptions) {
+  const asked: { kind: string; variables: unknown; observer: Observer }[] = [];
+  const last = subscriptionExchange({
+    enableAllOperations: true,
+    forwardSubscription: ({ variables }, { kind }) => ({
+      subscribe(observer) {
+        asked.push({ kind, variables, observer });
+        return { unsubscribe: () => undefined };
+      },
+    }),
+  });
+  const client = new Client({ url: 'http://unused.invalid', exchanges: [chatCacheExchange(options), last] });
+  return {
+    client,
+    /** Gives the latest operation with this kind and variables a result; null for an error. */
+    answer: async (kind: 'query' | 'mutation' | 'subscription', data: object | null, variables: object = {}) => {
+      const find = () => asked.findLast((each) => each.kind === kind && matches(each.variables, variables))?.observer;
+      await expect.poll(find).toBeDefined();
+      find()?.next(data ? { data: data as Record<string, unknown> } : { errors: [{ message: 'It was rejected.' }] });
+      if (kind !== 'subscription') find()?.complete();
+    },
+    /** Shows an operation until the end of the test. */
+    watch: (document: string, variables: object) => {
+      const kind = document.startsWith('subscription') ? 'subscription' : 'query';
+      const results: any[] = [];
+      const watching = client[kind](gql(document), variables).subscribe(({ data }) => results.push(data));
+      onTestFinished(() => {
+        watching.unsubscribe();
+      });
+      return results;
+    },
+  };
+}
+
+const matches = (actual: any, expected: any): boolean =>
+  Object.entries(expected).every(([key, value]) =>
+    typeof value === 'object' && value !== null ? matches(actual?.[key], value) : actual?.[key] === value,
+  );
+
+const ROOM = { room: 'room' };
+
+function message(number: number, sender = 'ann') {
+  return {
+    ...{ __typename: 'Message', id: `m${number}`, number, body: `body ${number}`, clientMessageId: `id ${number}` },
+    ...{ cursor: `cursor ${number}`, chatroom: { __typename: 'Chatroom', id: 'room' } },
+    sender: { __typename: 'User', id: sender, username: sender },
+  };
+}
+
+/** A page of the room's messages; `version` makes its cursors others, as each query of the server does. */
+function page(numbers: readonly number[], info: { hasPreviousPage: boolean; hasNextPage: boolean }, version = '') {
+  const cursor = (number: number | undefined) => (number === undefined ? null : `cursor ${number}${version}`);
+  const messages = {
+    __typename: 'MessageConnection',
+    edges: numbers.map((number) => ({ __typename: 'MessageEdge', cursor: cursor(number), node: message(number) })),
+    pageInfo: {
+      ...{ __typename: 'PageInfo', ...info },
+      ...{ startCursor: cursor(numbers[0]), endCursor: cursor(numbers.at(-1)) },
+    },
+  };
+  return { chatroom: { __typename: 'Chatroom', id: 'room', cursor: 'now', messages } };
+}
+
+const NEWEST = { hasPreviousPage: true, hasNextPage: false };
+const sent = (number: number) => ({
+  sendMessage: { __typename: 'SendMessagePayload', message: message(number, 'ben') },
+});
+const came = (number: number) => ({
+  messageAdded: { __typename: 'MessageAdded', cursor: `event ${number}`, message: message(number) },
+});
+const named = (number: number) => ({
+  input: { chatroomId: 'room', body: `body ${number}`, clientMessageId: `id ${number}` },
+});
+const shownNumbers = (results: any[]) => results.at(-1)?.chatroom?.messages?.edges.map(({ node }: any) => node.number);
+
+test('events between the answers of pending sends stay in the list', async () => {
+  const { client, answer, watch } = scripted();
+  const shown = watch(HISTORY, { ...ROOM, last: 10 });
+  watch(MESSAGE_ADDED, ROOM);
+  await answer('query', page([1], NEWEST));
+  for (const number of [6, 2, 4]) client.mutation(gql(SEND), named(number)).subscribe(() => undefined);
+  await answer('mutation', sent(2), named(2));
+  await answer('subscription', came(3));
+  await answer('mutation', sent(4), named(4));
+  await answer('subscription', came(5));
+  await expect.poll(() => shownNumbers(shown)).toEqual([1, 2, 3, 4, 5]);
+  await answer('mutation', sent(6), named(6));
+  await expect.poll(() => shownNumbers(shown)).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
+test('an event is newer than the answer that came before it, while another operation is pending', async () => {
+  const { client, answer, watch } = scripted();
+  const shown = watch(HISTORY, { ...ROOM, last: 10 });
+  watch(MESSAGE_ADDED, ROOM);
+  await answer('query', page([1], NEWEST));
+  const edited = (body: string) => ({ ...message(1), body });
+  const edit = `mutation Edit($body: String!) {
+    editMessage(input: { messageId: "m1", body: $body }) { message { id body } }
+  }`;
+  for (const number of [3, 2]) client.mutation(gql(SEND), named(number)).subscribe(() => undefined);
+  client.mutation(gql(edit), { body: 'one' }).subscribe(() => undefined);
+  await answer('mutation', sent(2), named(2));
+  await answer('subscription', came(2));
+  const payload = { __typename: 'MessagePayload', message: edited('one') };
+  await answer('mutation', { editMessage: payload }, { body: 'one' });
+  await answer('subscription', { messageAdded: { ...came(1).messageAdded, message: edited('two') } });
+  const bodies = () => shown.at(-1).chatroom.messages.edges.map(({ node }: any) => node.body);
+  await expect.poll(bodies).toEqual(['two', 'body 2']);
+  await answer('mutation', sent(3), named(3));
+  await expect.poll(bodies).toEqual(['two', 'body 2', 'body 3']);
+});
+
+test('an optimistic message is shown last until it is stored, and never twice', async () => {
+  const { client, answer, watch } = scripted({
+    ...cacheOptions,
+    optimistic: {
+      sendMessage: ({ input }: any) => ({
+        __typename: 'SendMessagePayload',
+        message: {
+          ...{ ...message(0, 'ben'), id: input.clientMessageId, clientMessageId: input.clientMessageId },
+          ...{ body: input.body, number: Number.MAX_SAFE_INTEGER },
+        },
+      }),
+    },
+  } as never);
+  const shown = watch(HISTORY, { ...ROOM, last: 10 });
+  watch(MESSAGE_ADDED, ROOM);
+  const bodies = () => shown.at(-1)?.chatroom.messages.edges.map(({ node }: any) => node.body);
+  await answer('query', page([], { hasPreviousPage: false, hasNextPage: false }));
+  for (const number of [2, 3, 4]) client.mutation(gql(SEND), named(number)).subscribe(() => undefined);
+  await expect.poll(bodies).toEqual(['body 2', 'body 3', 'body 4']);
+  await answer('subscription', came(1));
+  await answer('subscription', { messageAdded: { ...came(2).messageAdded, message: message(2, 'ben') } });
+  await expect.poll(bodies).toEqual(['body 1', 'body 2', 'body 3', 'body 4']);
+  await answer('mutation', sent(2), named(2));
+  await answer('mutation', null, named(3));
+  await answer('mutation', sent(3), named(4));
+  await expect.poll(() => shownNumbers(shown)).toEqual([1, 2, 3]);
+});
+
+test('pages make one list, and a page that does not adjoin it is left out', async () => {
+  const { client, answer, watch } = scripted();
+  const shown = watch(HISTORY, { ...ROOM, last: 2 });
+  watch(MESSAGE_ADDED, ROOM);
+  await answer('query', page([5, 6], NEWEST));
+  watch(HISTORY, { ...ROOM, last: 2, before: 'cursor 5' });
+  await answer('query', page([3, 4], { hasPreviousPage: true, hasNextPage: true }), { before: 'cursor 5' });
+  await expect.poll(() => shownNumbers(shown)).toEqual([3, 4, 5, 6]);
+  await answer('subscription', came(7));
+  // The cursors of the same messages are others in each answer.
+  client.query(gql(HISTORY), { ...ROOM, last: 2 }, { requestPolicy: 'network-only' }).subscribe(() => undefined);
+  await answer('query', page([5, 6], NEWEST, ' again'), { before: undefined });
+  await expect.poll(() => shownNumbers(shown)).toEqual([3, 4, 5, 6, 7]);
+  // After a gap, which no event has filled.
+  client.query(gql(HISTORY), { ...ROOM, last: 2 }, { requestPolicy: 'network-only' }).subscribe(() => undefined);
+  await answer('query', page([20, 21], NEWEST), { before: undefined });
+  await expect.poll(() => shownNumbers(shown)).toEqual([20, 21]);
+  await answer('subscription', came(22));
+  await expect.poll(() => shownNumbers(shown)).toEqual([20, 21, 22]);
+});
+
+test('a list of nodes is kept up to date and paged', async () => {
+  const { answer, watch } = scripted();
+  const nodes = `query Nodes($room: ID!, $last: Int, $before: String) {
+    chatroom(id: $room) {
+      id messages(last: $last, before: $before) { nodes { id number body } pageInfo { startCursor hasPreviousPage hasNextPage } }
+    }
+  }`;
+  const withNodes = (numbers: number[], hasNextPage: boolean) => {
+    const { chatroom } = page(numbers, { hasPreviousPage: true, hasNextPage });
+    const { edges, ...messages } = chatroom.messages;
+    return { chatroom: { ...chatroom, messages: { ...messages, nodes: edges.map(({ node }) => node) } } };
+  };
+  const shown = watch(nodes, { ...ROOM, last: 2 });
+  watch(MESSAGE_ADDED, ROOM);
+  await answer('query', withNodes([5, 6], false));
+  watch(nodes, { ...ROOM, last: 2, before: 'cursor 5' });
+  await answer('query', withNodes([3, 4], true), { before: 'cursor 5' });
+  await answer('subscription', came(7));
+  await expect
+    .poll(() => shown.at(-1)?.chatroom.messages.nodes.map(({ number }: any) => number))
+    .toEqual([3, 4, 5, 6, 7]);
+});
+
+test('an event with unread counts updates the room and the viewer', async () => {
+  const { answer, watch } = scripted();
+  const shown = watch('query { viewer { unreadCount } chatroom(id: "room") { id unreadCount } }', {});
+  watch('subscription { viewerEvents { ... on UnreadChanged { totalUnreadCount unreadCount chatroom { id } } } }', {});
+  await answer('query', {
+    viewer: { __typename: 'Viewer', unreadCount: 0 },
+    chatroom: { __typename: 'Chatroom', id: 'room', unreadCount: 0 },
+  });
+  const chatroom = { __typename: 'Chatroom', id: 'room' };
+  await answer('subscription', {
+    viewerEvents: { __typename: 'UnreadChanged', totalUnreadCount: 5, unreadCount: 3, chatroom },
+  });
+  await expect.poll(() => shown.at(-1)).toMatchObject({ viewer: { unreadCount: 5 }, chatroom: { unreadCount: 3 } });
+});
