@@ -12,6 +12,12 @@ const config: CodegenConfig = {
       presetConfig: { fragmentMasking: false },
       config: { enumsAsTypes: true, useTypeImports: true, strictScalars: true, scalars: { DateTime: 'string' } },
     },
+    'examples/app/src/generated/': {
+      documents: 'examples/app/src/*.graphql',
+      preset: 'client',
+      presetConfig: { fragmentMasking: false },
+      config: { enumsAsTypes: true, useTypeImports: true, strictScalars: true, scalars: { DateTime: 'string' } },
+    },
     'test/generated/': {
       documents: 'test/documents/*.graphql',
       preset: 'client',

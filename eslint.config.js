@@ -73,6 +73,7 @@ export default defineConfig(
     'src/database/generated/',
     'test/generated/',
     'examples/web/generated/',
+    'examples/app/src/generated/',
     // Installed by itself, with types of its own.
     'bench/rivals/',
   ]),
@@ -160,7 +161,7 @@ export default defineConfig(
   },
 
   {
-    files: ['examples/web/**/*.{ts,tsx}'],
+    files: ['examples/web/**/*.{ts,tsx}', 'examples/app/src/**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked],
     rules: {
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],

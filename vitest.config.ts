@@ -8,17 +8,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  */
 const SLOW = [
   ...['limits/texts', 'deafSockets', 'limits/stalls', 'sockets'],
-  ...[
-    'faults/short',
-    'faults/presence',
-    'clients/restarts',
-    'web/react',
-    'process',
-    'embedded',
-    'operations/restore',
-    'crash',
-  ],
-  ...['bench', 'faults/soak', 'operations/nginx'],
+  ...['faults/short', 'faults/presence', 'clients/restarts', 'package', 'web/react', 'process', 'embedded'],
+  ...['operations/restore', 'crash', 'bench', 'faults/soak', 'operations/nginx'],
 ].map((name) => `test/${name}.test.ts`);
 
 /** What subscribers receive must not depend on whether executions are shared: these files also run without sharing. */
@@ -36,7 +27,14 @@ class LongestFirst extends BaseSequencer {
 }
 
 // Vite would take graphql's ES modules and Node its CommonJS: two copies do not know one another's schema.
-const resolve = { alias: [{ find: /^graphql$/, replacement: createRequire(import.meta.url).resolve('graphql') }] };
+const alias = [
+  { find: /^graphql$/, replacement: createRequire(import.meta.url).resolve('graphql') },
+  // The sources of the client, not what was built last.
+  { find: /^@parley\/client$/, replacement: `${import.meta.dirname}/client/index.ts` },
+  { find: /^@parley\/client\/(apollo|urql)$/, replacement: `${import.meta.dirname}/client/$1.ts` },
+  { find: /^@parley\/client\/react$/, replacement: `${import.meta.dirname}/client/react/index.ts` },
+];
+const resolve = { alias };
 const settings = {
   // Modules of the program and of the tests keep no state, so files share one module graph. Loading it takes 3 s of CPU.
   isolate: false,

@@ -39,7 +39,7 @@ async function openForeignPage(): Promise<Page> {
 
 /** What the page gets for a query: data, or the text of an error. */
 const ask = (page: Page, url: string) =>
-  page.evaluate(async (address) => {
+  page.evaluate((address) => {
     const client = (globalThis as any).parley.createChatClient({
       url: `${address}/graphql`,
       getAccessToken: () => null,

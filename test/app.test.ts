@@ -1,0 +1,138 @@
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import WebSocket from 'ws';
+import { expiring } from './clients/expiring.ts';
+import { startRestarting } from './clients/restarting.ts';
+import { PASSWORD, type Person } from './support/client.ts';
+import { startTestServer } from './support/server.ts';
+import { send, world } from './support/world.ts';
+
+// The files of docs/apollo.md and docs/urql.md. They have types of their own, those of a browser.
+const load = (name: string): Promise<any> => import(`../examples/app/src/${name}.ts`);
+const { resumeSession, signIn, signOut } = await load('session');
+const [apollo, urql] = await Promise.all([load('apollo'), load('urql')]);
+
+/** What a browser has and Node 20 does not. */
+beforeEach(() => {
+  const items = new Map<string, string>();
+  const storage = {
+    getItem: (key: string) => items.get(key) ?? null,
+    setItem: (key: string, value: string) => void items.set(key, value),
+    removeItem: (key: string) => void items.delete(key),
+  };
+  const before = { WebSocket: globalThis.WebSocket, localStorage: globalThis.localStorage };
+  Object.assign(globalThis, { WebSocket, localStorage: storage });
+  return () => Object.assign(globalThis, before);
+});
+
+interface App {
+  send(body: string): Promise<void>;
+  /** Lists that the room has shown, of `number body`. */
+  shown: string[][];
+  loadOlder(): Promise<void>;
+}
+
+interface Adapter {
+  name: string;
+  open(session: any, url: string, room: string): Promise<App>;
+}
+
+const lineOf = ({ number, body }: { number: number; body: string }) => `${number > 1e15 ? '?' : number} ${body}`;
+
+const adapters: Adapter[] = [
+  {
+    name: 'Apollo Client',
+    async open(session, _, room) {
+      const client = apollo.createApolloClient(session);
+      const stop = await apollo.followMessages(client);
+      const shown: string[][] = [];
+      const { unsubscribe, loadOlder } = apollo.watchHistory(client, room, (messages: any[]) =>
+        shown.push(messages.map(lineOf)),
+      );
+      onTestFinished(() => {
+        unsubscribe();
+        stop();
+        client.stop();
+      });
+      return { shown, loadOlder, send: (body) => apollo.sendMessage(client, session, room, body) };
+    },
+  },
+  {
+    name: 'urql',
+    async open(session, url, room) {
+      const client = urql.createUrqlClient(url, session);
+      const stop = await urql.followMessages(client);
+      const shown: string[][] = [];
+      const { unsubscribe, loadOlder } = urql.watchHistory(client, room, (messages: any[]) =>
+        shown.push(messages.map(lineOf)),
+      );
+      onTestFinished(() => {
+        unsubscribe();
+        stop();
+      });
+      return { shown, loadOlder, send: (body) => urql.sendMessage(client, room, body) };
+    },
+  },
+];
+
+/** Signs in with the application's own functions, and opens a room. */
+async function start(adapter: Adapter, person: Person, room: string) {
+  const url = `${person.url}/graphql`;
+  const session = await signIn(url, person.username, PASSWORD);
+  onTestFinished(() => session.chat.close());
+  const app = await adapter.open(session, url, room);
+  await expect.poll(() => app.shown.length).toBeGreaterThan(0);
+  return { session, url, app };
+}
+
+describe.each(adapters)('the application of examples/app with $name', (adapter) => {
+  test('shows the history, its older pages and what others send', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    for (let i = 1; i <= 55; i += 1) await send(ann, room, 'old');
+    const { app } = await start(adapter, ben, room);
+    await expect.poll(() => app.shown.at(-1)).toHaveLength(50);
+    await app.loadOlder();
+    await expect.poll(() => app.shown.at(-1)).toHaveLength(55);
+    await send(ann, room, 'new');
+    await expect.poll(() => app.shown.at(-1)?.at(-1)).toBe('56 new');
+    expect(app.shown.at(-1)).toHaveLength(56);
+  });
+
+  test('shows own messages at once and each once, over a restart', async () => {
+    const server = await startRestarting();
+    const { ann, ben, room } = await world(server);
+    await send(ann, room, 'before');
+    const { app } = await start(adapter, ben, room);
+    await expect.poll(() => app.shown.at(-1)).toEqual(['1 before']);
+    await server.stop();
+    const sending = ['one', 'two', 'three'].map((body) => app.send(body));
+    await expect.poll(() => app.shown.at(-1)).toEqual(['1 before', '? one', '? two', '? three']);
+    await server.start();
+    await Promise.all(sending);
+    await send(ann, room, 'after');
+    const end = ['1 before', '2 one', '3 two', '4 three', '5 after'];
+    await expect.poll(() => app.shown.at(-1)).toEqual(end);
+    for (const list of app.shown) {
+      const texts = list.map((line) => line.replace(/^\S+ /, ''));
+      expect(new Set(texts).size).toBe(texts.length);
+    }
+  });
+
+  test('resumes a session whose access token has expired, and signs out', async () => {
+    const server = await startTestServer();
+    const { ben, room } = await world(server);
+    const { session, url } = await start(adapter, ben, room);
+    session.chat.close();
+    const key = 'parley tokens';
+    const tokens = JSON.parse(localStorage.getItem(key) ?? '{}');
+    localStorage.setItem(key, JSON.stringify({ ...tokens, accessToken: await expiring(ben, -5) }));
+    const resumed = resumeSession(url);
+    onTestFinished(() => resumed.chat.close());
+    const app = await adapter.open(resumed, url, room);
+    await app.send('hello');
+    await expect.poll(() => app.shown.at(-1)).toEqual(['1 hello']);
+    expect(JSON.parse(localStorage.getItem(key) ?? '{}').refreshToken).not.toBe(tokens.refreshToken);
+    await signOut(resumed);
+    expect(resumeSession(url)).toBeNull();
+  });
+});

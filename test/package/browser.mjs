@@ -1,0 +1,10 @@
+// What a browser has and Node 20 does not.
+import WebSocket from 'ws';
+
+const items = new Map();
+globalThis.WebSocket ??= WebSocket;
+globalThis.localStorage = {
+  getItem: (key) => items.get(key) ?? null,
+  setItem: (key, value) => void items.set(key, value),
+  removeItem: (key) => void items.delete(key),
+};
