@@ -2,6 +2,8 @@ import { type ExecutionArgs, getOperationAST, getVariableValues, GraphQLError } 
 
 /** Maximum number of fields of an object in the variables. No input type has a quarter of it. */
 const MAX_FIELDS = 50;
+/** Maximum depth of a value in the variables. Input types have a third of it; 100,000 brackets would overflow the stack. */
+const MAX_DEPTH = 10;
 
 /**
  * Checks the variables of an operation, each time that it is asked. The execution of graphql-js collects 50 errors of them,
@@ -17,10 +19,11 @@ export function checkVariables({ schema, document, operationName, variableValues
   if (errors?.[0]) throw errors[0];
 }
 
-function checkFields(value: unknown): void {
+function checkFields(value: unknown, depth = 1): void {
   if (typeof value !== 'object' || value === null) return;
+  if (depth > MAX_DEPTH) throw new GraphQLError(`A value in the variables has at most ${MAX_DEPTH} levels.`);
   const fields: unknown[] = Array.isArray(value) ? value : Object.values(value);
   if (!Array.isArray(value) && fields.length > MAX_FIELDS)
     throw new GraphQLError(`An object in the variables has at most ${MAX_FIELDS} fields. Send those of its type.`);
-  for (const field of fields) checkFields(field);
+  for (const field of fields) checkFields(field, depth + 1);
 }

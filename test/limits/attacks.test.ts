@@ -103,6 +103,14 @@ describe('by HTTP alone', () => {
     expect(await response.json()).toMatchObject({ errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
   });
 
+  test.each(['[', '{"a":'])('variables of 40,000 levels of %s are BAD_USER_INPUT', async (open) => {
+    ({ url } = await startTestServer({ env: ENV }));
+    const value = `${open.repeat(40_000)}1${(open === '[' ? ']' : '}').repeat(40_000)}`;
+    const query = 'mutation ($input: SendMessageInput!) { sendMessage(input: $input) { deduplicated } }';
+    const response = await post(`{"query":"${query}","variables":{"input":${value}}}`, 'application/json');
+    expect(await response.json()).toMatchObject({ errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
+  });
+
   test('a query by GET is answered to who sends a token, and to another site as to nobody', async () => {
     ({ url } = await startTestServer({ env: ENV }));
     const SIGN_UP = `mutation { signUp(input: { username: "ann", password: "${PASSWORD}", cookie: true }) { accessToken } }`;
