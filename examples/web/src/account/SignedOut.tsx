@@ -1,6 +1,6 @@
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { DEMO_PASSWORD, DEMO_PEOPLE } from '../../../../src/demo/people.ts';
-import { SignInDocument } from '../../generated/graphql.ts';
+import { SignInDocument, SignUpPolicyDocument } from '../../generated/graphql.ts';
 import { Avatar } from '../parts/Avatar.tsx';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
@@ -16,6 +16,7 @@ const FORMS = { signIn: 'Sign in', signUp: 'Sign up', forgot: 'Set a new passwor
 
 export function SignedOut({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
   const [form, setForm] = useState<keyof typeof FORMS>('signIn');
+  const allowsSignUp = useAllowsSignUp();
   return (
     <main className="account">
       <h1>Parley</h1>
@@ -27,7 +28,7 @@ export function SignedOut({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
         {form === 'forgot' && <ForgotPassword />}
         <p className="account-ways">
           {(Object.keys(FORMS) as (keyof typeof FORMS)[])
-            .filter((other) => other !== form)
+            .filter((other) => other !== form && (other !== 'signUp' || allowsSignUp))
             .map((other) => (
               <button key={other} type="button" className="link" onClick={() => setForm(other)}>
                 {FORMS[other]}
@@ -37,6 +38,19 @@ export function SignedOut({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
       </section>
     </main>
   );
+}
+
+/** Whether the server creates accounts for strangers. True until it has answered, as most servers do. */
+function useAllowsSignUp(): boolean {
+  const [isAllowed, setAllowed] = useState(true);
+  useEffect(() => {
+    ask(SignUpPolicyDocument, {}).then(
+      ({ server }) => setAllowed(server?.signUp !== 'OFF'),
+      // The form that the user sends reports why the server does not answer.
+      () => undefined,
+    );
+  }, []);
+  return isAllowed;
 }
 
 function DemoPeople({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
