@@ -1,9 +1,11 @@
 import { ApolloProvider } from '@apollo/client/react';
+import { ChatProvider } from '@parley/client/react';
 import { useEffect, useState } from 'react';
 import { ResetPassword } from './account/ResetPassword.tsx';
 import { SignedOut } from './account/SignedOut.tsx';
 import { VerifyEmail } from './account/VerifyEmail.tsx';
 import { Chat } from './Chat.tsx';
+import { ToastProvider } from './parts/Toast.tsx';
 import { announceSession, findSession, onOtherSession, openSession, type Session, SessionContext } from './session.ts';
 
 /** What a mail's link asks for; taken out of the address, so that neither history nor a copied link keeps the token. */
@@ -46,7 +48,11 @@ export function App() {
       ) : (
         <SessionContext value={session}>
           <ApolloProvider client={session.apollo}>
-            <Chat />
+            <ChatProvider client={session.chat} cache={session.cache}>
+              <ToastProvider>
+                <Chat />
+              </ToastProvider>
+            </ChatProvider>
           </ApolloProvider>
         </SessionContext>
       )}

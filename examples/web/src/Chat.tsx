@@ -1,48 +1,60 @@
+import { useApolloClient, useQuery } from '@apollo/client/react';
+import { usePresence, useRooms } from '@parley/client/react';
 import { useState } from 'react';
+import { FriendsDocument, ViewerDocument } from '../generated/graphql.ts';
+import { friendSelection, roomSelection } from './chat.ts';
+import { wordError, wordFailure } from './errors.ts';
 import { FriendsDialog } from './people/FriendsDialog.tsx';
 import { ProfileDialog } from './people/ProfileDialog.tsx';
 import { ConnectionBar } from './parts/ConnectionBar.tsx';
+import { useToasts } from './parts/Toast.tsx';
 import { Room } from './room/Room.tsx';
 import { SearchDialog } from './room/SearchDialog.tsx';
 import { FindRoomsDialog } from './rooms/FindRoomsDialog.tsx';
 import { NewRoomDialog } from './rooms/NewRoomDialog.tsx';
 import { RoomList } from './rooms/RoomList.tsx';
-import { useHome } from './rooms/useHome.ts';
-import { useOpenRoom } from './route.ts';
+import { usePlace } from './route.ts';
+import { useNotifications, useUnreadTitle } from './useAttention.ts';
 
 export type DialogName = 'friends' | 'new' | 'find' | 'search' | 'profile';
 
 /** The rooms beside the one that is open; on a narrow screen, one or the other. */
 export function Chat() {
-  const { viewer, problem, notice, dismiss } = useHome();
-  const open = useOpenRoom();
+  const apollo = useApolloClient();
+  const { report } = useToasts();
+  const { data, error } = useQuery(ViewerDocument, { fetchPolicy: 'cache-and-network' });
+  const list = useRooms({
+    ...roomSelection,
+    onEvent(event) {
+      if (event.__typename === 'FriendshipChanged') void apollo.refetchQueries({ include: [FriendsDocument] });
+      if (event.__typename === 'SystemNotice') report(event.body);
+    },
+  });
+  usePresence(friendSelection);
+  const place = usePlace();
   const [dialog, setDialog] = useState<DialogName | null>(null);
   const close = () => setDialog(null);
-  if (!viewer)
+  const viewer = data?.viewer;
+  useUnreadTitle(list.unreadCount);
+  useNotifications(list.rooms, viewer?.user.id ?? '');
+  const problem = list.error ? wordFailure(list.error) : error && wordError(error);
+  if (!viewer || list.loading)
     return (
       <p className="waiting" role="status">
         {problem ?? 'Loading your rooms…'}
       </p>
     );
   return (
-    <div className="chat" data-open={open !== null || undefined}>
+    <div className="chat" data-open={place !== null || undefined}>
       <ConnectionBar />
-      <RoomList viewer={viewer} open={open} onDialog={setDialog} />
+      <RoomList viewer={viewer} list={list} open={place?.roomId ?? null} onDialog={setDialog} />
       <main className="room">
-        {open === null ? (
+        {place === null ? (
           <p className="waiting">Choose a room, or begin a new one.</p>
         ) : (
-          <Room key={open} roomId={open} />
+          <Room key={place.roomId} place={place} />
         )}
       </main>
-      {notice && (
-        <p className="notice floating" role="alert">
-          <span dir="auto">{notice}</span>
-          <button type="button" className="link" onClick={dismiss}>
-            Dismiss
-          </button>
-        </p>
-      )}
       {dialog === 'friends' && <FriendsDialog onClose={close} />}
       {dialog === 'new' && <NewRoomDialog onClose={close} />}
       {dialog === 'find' && <FindRoomsDialog onClose={close} />}

@@ -1,10 +1,17 @@
-import { useSyncExternalStore } from 'react';
+import { useMemo, useSyncExternalStore } from 'react';
 
-/** Which room is open stands in the address, so that back, reload and links work: `#/room/ID`. */
-export const hrefOf = (roomId: string) => `#/room/${encodeURIComponent(roomId)}`;
+/** The open room, and the message to show, stand in the address, so that back, reload and links work: `#/room/ID/NUMBER`. */
+export const hrefOf = (roomId: string, number?: number) =>
+  `#/room/${encodeURIComponent(roomId)}${number === undefined ? '' : `/${number}`}`;
 export const HOME = '#/';
 
-export function useOpenRoom(): string | null {
+export interface Place {
+  roomId: string;
+  /** Number of the message to show; null for the newest ones. */
+  number: number | null;
+}
+
+export function usePlace(): Place | null {
   const hash = useSyncExternalStore(
     (listener) => {
       addEventListener('hashchange', listener);
@@ -12,8 +19,12 @@ export function useOpenRoom(): string | null {
     },
     () => location.hash,
   );
-  const [, id] = /^#\/room\/(.+)$/.exec(hash) ?? [];
-  return id === undefined ? null : decodeURIComponent(id);
+  return useMemo(() => {
+    const [, id, number] = /^#\/room\/([^/]+)(?:\/(\d+))?$/.exec(hash) ?? [];
+    return id === undefined
+      ? null
+      : { roomId: decodeURIComponent(id), number: number === undefined ? null : Number(number) };
+  }, [hash]);
 }
 
 export function openRoom(roomId: string): void {

@@ -1,9 +1,11 @@
 import { ApolloClient, InMemoryCache } from '@apollo/client';
-import { type ChatClient, createChatClient, isChatError } from '@parley/client';
+import { type ChatClient, createChatClient, isChatError, localStorageOutbox } from '@parley/client';
 import { cachePolicies, createChatLink } from '@parley/client/apollo';
+import type { ChatCache } from '@parley/client/react';
+import { apolloCache } from '@parley/client/react/apollo';
 import { createContext, use } from 'react';
 import { RefreshDocument, SignOutDocument, WhoAmIDocument } from '../generated/graphql.ts';
-import { createOutbox, type Outbox } from './room/outbox.ts';
+import { forgetDrafts } from './room/drafts.ts';
 
 /**
  * Who is signed in, and how the page talks to the server.
@@ -15,7 +17,7 @@ export interface Session {
   viewerId: string;
   chat: ChatClient;
   apollo: ApolloClient;
-  outbox: Outbox;
+  cache: ChatCache;
   /** Ends the session on the server, and so in all tabs. */
   signOut: () => Promise<void>;
   close: () => void;
@@ -62,6 +64,7 @@ export function openSession(viewerId: string, onEnd: () => void): Session {
     url,
     getAccessToken: () => null,
     refresh,
+    outboxStore: localStorageOutbox(`parley outbox ${viewerId}`),
     onState: (state) => {
       if (state === 'signed-out') onEnd();
     },
@@ -71,9 +74,10 @@ export function openSession(viewerId: string, onEnd: () => void): Session {
     viewerId,
     chat,
     apollo,
-    outbox: createOutbox(chat),
+    cache: apolloCache(apollo),
     async signOut() {
       await chat.execute(SignOutDocument, {});
+      forgetDrafts(viewerId);
       announceSession();
       onEnd();
     },

@@ -1,8 +1,11 @@
+import type { OutboxEntry } from '@parley/client';
+import type { RoomResult } from '@parley/client/react';
 import type {
   FriendFieldsFragment,
   MessageFieldsFragment,
   PersonFieldsFragment,
   RoomFieldsFragment,
+  ViewerQuery,
 } from '../generated/graphql.ts';
 
 /** What the page knows of each thing, as its fragments ask for it. */
@@ -10,3 +13,6 @@ export type Person = PersonFieldsFragment;
 export type Friend = FriendFieldsFragment;
 export type Message = MessageFieldsFragment;
 export type Room = RoomFieldsFragment;
+export type Viewer = NonNullable<ViewerQuery['viewer']>;
+export type Pending = OutboxEntry;
+export type OpenRoom = RoomResult<Message, Room, Person>;

@@ -1,6 +1,5 @@
 import type { ChatState } from '@parley/client';
-import { useEffect, useState } from 'react';
-import { useSession } from '../session.ts';
+import { useConnection } from '@parley/client/react';
 
 const WORDS: Record<ChatState, string> = {
   idle: 'Connecting…',
@@ -11,19 +10,11 @@ const WORDS: Record<ChatState, string> = {
   'signed-out': 'Signed out',
 };
 
-/** How things stand with the server. While all is well it is only a dot, and says so to those who cannot see it. */
+/** How things stand with the server. While all is well it is only said, to those who cannot see that. */
 export function ConnectionBar() {
-  const { chat } = useSession();
-  const [{ state, reason }, set] = useState<{ state: ChatState; reason: string | null }>({
-    state: chat.state,
-    reason: null,
-  });
-  useEffect(() => {
-    set({ state: chat.state, reason: null });
-    return chat.onState((now, error) => set({ state: now, reason: error?.message ?? null }));
-  }, [chat]);
+  const { state, reason } = useConnection();
   return (
-    <p className="connection" role="status" data-state={state} title={reason ?? undefined}>
+    <p className="connection" role="status" data-state={state} title={reason?.message}>
       {WORDS[state]}
     </p>
   );

@@ -5,7 +5,6 @@ import { Avatar } from '../parts/Avatar.tsx';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { openRoom } from '../route.ts';
-import { listRoom } from '../rooms/roomCache.ts';
 import { useSession } from '../session.ts';
 import type { Friend } from '../types.ts';
 import { nameOf, wordPresence } from '../words.ts';
@@ -30,7 +29,6 @@ export function PersonRow({ person, note, onOpened, children }: Props) {
       variables: { input: { kind: 'DIRECT', memberIds: [person.id] } },
     });
     if (!data?.createChatroom) return;
-    listRoom(session, data.createChatroom.chatroom);
     openRoom(data.createChatroom.chatroom.id);
     onOpened();
   });

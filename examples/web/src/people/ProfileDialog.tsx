@@ -6,8 +6,8 @@ import { Field } from '../parts/Field.tsx';
 import { optionalTextOf, textOf } from '../parts/form.ts';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
-import type { Viewer } from '../rooms/useHome.ts';
 import { useSession } from '../session.ts';
+import type { Viewer } from '../types.ts';
 
 /** Who one is to others, one's password, and the way out. */
 export function ProfileDialog({ viewer, onClose }: { viewer: Viewer; onClose: () => void }) {
@@ -16,6 +16,7 @@ export function ProfileDialog({ viewer, onClose }: { viewer: Viewer; onClose: ()
   return (
     <Dialog title="Your profile" onClose={onClose}>
       <Profile viewer={viewer} onDone={onClose} />
+      <Notifications />
       <Password username={viewer.user.username} />
       <Problem text={leave.problem} />
       <button type="button" disabled={leave.busy} onClick={() => void leave.run()}>
@@ -80,6 +81,20 @@ function Profile({ viewer, onDone }: { viewer: Viewer; onDone: () => void }) {
         Save
       </button>
     </form>
+  );
+}
+
+/** Notifications come while the page is open and hidden. The browser asks once whether they may. */
+function Notifications() {
+  const [permission, setPermission] = useState('Notification' in window ? Notification.permission : 'denied');
+  if (permission === 'granted')
+    return <p className="quiet">This browser notifies you of new messages while the page is hidden.</p>;
+  if (permission === 'denied')
+    return <p className="quiet">Notifications are turned off for this page in the settings of your browser.</p>;
+  return (
+    <button type="button" onClick={() => void Notification.requestPermission().then(setPermission)}>
+      Notify me of new messages
+    </button>
   );
 }
 

@@ -4,19 +4,19 @@ import { EditMessageDocument } from '../../generated/graphql.ts';
 import { Icon } from '../parts/Icon.tsx';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
-import { useSession } from '../session.ts';
-import type { Message, Room } from '../types.ts';
+import type { Message, OpenRoom, Room } from '../types.ts';
 import { titleOf } from '../words.ts';
 import { ComposerBar } from './ComposerBar.tsx';
+import { useDraft } from './drafts.ts';
 import { wordLength } from './length.ts';
 import type { Doing } from './MessageRow.tsx';
-import { useTyping } from './useTyping.ts';
 
 /** What the text is for, if not just to be sent. */
 export type Draft = { doing: Doing; message: Message } | null;
 
 interface Props {
   room: Room;
+  chatroom: Pick<OpenRoom, 'send' | 'setTyping'>;
   draft: Draft;
   onDraft: (draft: Draft) => void;
   /** Arrow up in an empty box. */
@@ -24,13 +24,15 @@ interface Props {
 }
 
 /** Enter sends, Shift+Enter breaks the line, Escape gives up a reply or an edit. */
-export function Composer({ room, draft, onDraft, onEditLast }: Props) {
-  const { outbox } = useSession();
+export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, onEditLast }: Props) {
   const apollo = useApolloClient();
   const box = useRef<HTMLTextAreaElement>(null);
   const editing = draft?.doing === 'edit';
-  const [text, setText] = useState('');
-  const typing = useTyping(room.id);
+  const [written, setWritten] = useDraft(room.id);
+  // What one was writing is there again after an edit.
+  const [edited, setEdited] = useState('');
+  const text = editing ? edited : written;
+  const setText = editing ? setEdited : setWritten;
   const length = wordLength(text);
   const sendable = text.trim() !== '' && length.problem === null;
   const edit = useAction(async (id: string, body: string) => {
@@ -41,21 +43,17 @@ export function Composer({ room, draft, onDraft, onEditLast }: Props) {
   useEffect(() => {
     // On a touch screen the keyboard would cover the room that one has just opened.
     if (draft || matchMedia('(pointer: fine)').matches) box.current?.focus();
-    if (draft?.doing === 'edit') setText(draft.message.body ?? '');
+    if (draft?.doing === 'edit') setEdited(draft.message.body ?? '');
   }, [draft]);
 
-  const leaveDraft = () => {
-    if (editing) setText('');
-    onDraft(null);
-  };
+  const leaveDraft = () => onDraft(null);
 
   const submit = () => {
     if (!sendable) return;
-    typing.stop();
     if (editing) {
       void edit.run(draft.message.id, text);
     } else {
-      outbox.send(room.id, text, draft?.message ?? null);
+      send(text, draft ? { replyToId: draft.message.id } : {});
       setText('');
       onDraft(null);
     }
@@ -93,7 +91,7 @@ export function Composer({ room, draft, onDraft, onEditLast }: Props) {
           value={text}
           onChange={(event) => {
             setText(event.target.value);
-            if (!editing) typing.say(event.target.value !== '');
+            if (!editing) setTyping(event.target.value !== '');
           }}
           onKeyDown={onKeyDown}
         />

@@ -1,9 +1,8 @@
-import { Fragment, useEffect, useRef } from 'react';
+import { Fragment, type RefObject, useEffect, useRef } from 'react';
 import { Icon } from '../parts/Icon.tsx';
-import type { Message } from '../types.ts';
+import type { Message, OpenRoom } from '../types.ts';
 import { wordDay } from '../words.ts';
 import { type Doing, MessageRow } from './MessageRow.tsx';
-import type { Pending } from './outbox.ts';
 import { PendingRow } from './PendingRow.tsx';
 import { useEnd } from './useEnd.ts';
 
@@ -16,13 +15,12 @@ export interface Arrival {
 }
 
 interface Props {
-  messages: readonly Message[];
-  pending: readonly Pending[];
+  chatroom: OpenRoom;
   viewerId: string;
   arrival: Arrival;
+  /** Number of a message to show; null for the newest ones. */
+  target: number | null;
   mayManage: boolean;
-  hasEarlier: boolean;
-  onEarlier: () => Promise<unknown>;
   /** The newest message is in sight, or no longer. */
   onEnd: (atEnd: boolean) => void;
   onDo: (doing: Doing, message: Message) => void;
@@ -31,14 +29,29 @@ interface Props {
 /**
  * What was said. The box is laid out from its end: it opens there, and what is put in above moves nothing that one sees.
  */
-export function History({ messages, pending, viewerId, arrival, mayManage, hasEarlier, ...on }: Props) {
+export function History({ chatroom, viewerId, arrival, target, mayManage, ...on }: Props) {
+  const { messages, pending, hasEarlier, hasLater, loadEarlier, loadLater, showNewest } = chatroom;
   const box = useRef<HTMLDivElement>(null);
-  const { atEnd, goToEnd } = useEnd(box, on.onEnd);
+  const { atEnd, goToEnd } = useEnd(box, (now) => {
+    on.onEnd(now);
+    if (now && !hasLater) showNewest();
+  });
+  const newest = () => {
+    showNewest();
+    goToEnd();
+  };
   const sent = pending.length;
   // Whoever sends wants to see it.
   useEffect(() => {
-    if (sent > 0) goToEnd();
+    if (sent > 0) newest();
   }, [sent]);
+  // The focus follows, so that a screen reader reads the message.
+  useEffect(() => {
+    if (target === null) return;
+    const row = document.getElementById(`message-${target}`);
+    row?.scrollIntoView({ block: 'center' });
+    row?.focus({ preventScroll: true });
+  }, [target]);
 
   const seenNumber = Math.max(...messages.filter((m) => m.seenByAll && m.sender?.id === viewerId).map((m) => m.number));
   const firstNew = messages.find((m) => m.number > arrival.read && m.sender?.id !== viewerId && m.kind === 'USER');
@@ -46,7 +59,7 @@ export function History({ messages, pending, viewerId, arrival, mayManage, hasEa
   return (
     <div className="history" ref={box} tabIndex={0} role="group" aria-label="Messages">
       <ol>
-        {hasEarlier && <Earlier key={messages[0]?.number} box={box} onEarlier={on.onEarlier} />}
+        {hasEarlier && <Page key={messages[0]?.number} box={box} label="Earlier messages" onLoad={loadEarlier} />}
         {messages.map((message, i) => {
           const before = messages[i - 1];
           const newDay = !before || wordDay(before.createdAt) !== wordDay(message.createdAt);
@@ -61,18 +74,25 @@ export function History({ messages, pending, viewerId, arrival, mayManage, hasEa
                 own={own}
                 follows={!newDay && !unread && isContinued(before, message)}
                 seen={message.number === seenNumber}
+                target={message.number === target}
                 mayDelete={own || mayManage}
                 onDo={on.onDo}
               />
             </Fragment>
           );
         })}
-        {pending.map((entry) => (
-          <PendingRow key={entry.clientMessageId} entry={entry} />
-        ))}
+        {hasLater && <Page key={messages.at(-1)?.number} box={box} label="Later messages" onLoad={loadLater} />}
+        {!hasLater &&
+          pending.map((entry) => (
+            <PendingRow
+              key={entry.clientMessageId}
+              entry={entry}
+              replyTo={messages.find(({ id }) => id === entry.replyToId)}
+            />
+          ))}
       </ol>
-      {!atEnd && (
-        <button type="button" className="to-end" onClick={goToEnd}>
+      {(!atEnd || hasLater) && (
+        <button type="button" className="to-end" onClick={newest}>
           <Icon name="down" /> Newest
         </button>
       )}
@@ -89,13 +109,20 @@ function isContinued(before: Message, message: Message): boolean {
   );
 }
 
-/** Loads what is above when it comes near; a button for who does not scroll. */
-function Earlier({ box, onEarlier }: { box: React.RefObject<HTMLDivElement | null>; onEarlier: Props['onEarlier'] }) {
+interface PageProps {
+  box: RefObject<HTMLDivElement | null>;
+  label: string;
+  onLoad: () => Promise<void>;
+}
+
+/** Loads the page before or after when it comes near; a button for who does not scroll. */
+function Page({ box, label, onLoad }: PageProps) {
   const row = useRef<HTMLLIElement>(null);
+  const load = () => void onLoad().catch(() => undefined);
   useEffect(() => {
     const observer = new IntersectionObserver(
       ([entry]) => {
-        if (entry?.isIntersecting) void onEarlier();
+        if (entry?.isIntersecting) load();
       },
       { root: box.current, rootMargin: '600px 0px 0px' },
     );
@@ -104,8 +131,8 @@ function Earlier({ box, onEarlier }: { box: React.RefObject<HTMLDivElement | nul
   }, []);
   return (
     <li ref={row} className="earlier">
-      <button type="button" className="link" onClick={() => void onEarlier()}>
-        Earlier messages
+      <button type="button" className="link" onClick={load}>
+        {label}
       </button>
     </li>
   );

@@ -3,8 +3,7 @@ import { type FocusEvent, useRef, useState } from 'react';
 import { DeleteMessageDocument } from '../../generated/graphql.ts';
 import { Icon } from '../parts/Icon.tsx';
 import { Menu } from '../parts/Menu.tsx';
-import { useAction } from '../parts/useAction.ts';
-import { Problem } from '../parts/Problem.tsx';
+import { useToasts } from '../parts/Toast.tsx';
 import type { Message } from '../types.ts';
 import { nameOf } from '../words.ts';
 import type { Doing } from './MessageRow.tsx';
@@ -25,7 +24,14 @@ export function MessageActions({ message, own, mayDelete, onDo }: Props) {
   const opener = useRef<HTMLButtonElement>(null);
   const apollo = useApolloClient();
   const react = useReact(message.id);
-  const remove = useAction(() => apollo.mutate({ mutation: DeleteMessageDocument, variables: { id: message.id } }));
+  const toasts = useToasts();
+  const remove = () => {
+    // The button goes with the message: the focus stays in the list.
+    opener.current?.closest<HTMLElement>('.history')?.focus();
+    toasts.remove(message.id, 'Message deleted.', () =>
+      apollo.mutate({ mutation: DeleteMessageDocument, variables: { id: message.id } }),
+    );
+  };
 
   const leave = (event: FocusEvent) => {
     if (!event.currentTarget.contains(event.relatedTarget)) setOpen(false);
@@ -72,11 +78,10 @@ export function MessageActions({ message, own, mayDelete, onDo }: Props) {
             </button>
           )}
           {mayDelete && (
-            <button type="button" className="danger" disabled={remove.busy} onClick={() => void remove.run()}>
+            <button type="button" className="danger" onClick={remove}>
               <Icon name="trash" /> Delete
             </button>
           )}
-          <Problem text={remove.problem} />
         </Menu>
       )}
     </div>

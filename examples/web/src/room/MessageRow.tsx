@@ -1,6 +1,7 @@
 import { memo } from 'react';
 import { Avatar } from '../parts/Avatar.tsx';
 import { systemSentence } from '../parts/sentences.tsx';
+import { useToasts } from '../parts/Toast.tsx';
 import type { Message } from '../types.ts';
 import { nameOf, wordTime } from '../words.ts';
 import { Body } from './Body.tsx';
@@ -18,14 +19,18 @@ interface Props {
   follows: boolean;
   /** The newest of the viewer's that everyone has read. */
   seen: boolean;
+  /** A link leads to this message. */
+  target: boolean;
   mayDelete: boolean;
   onDo: (doing: Doing, message: Message) => void;
 }
 
-export const MessageRow = memo(function MessageRow({ message, own, follows, seen, mayDelete, onDo }: Props) {
+export const MessageRow = memo(function MessageRow({ message, own, follows, seen, target, mayDelete, onDo }: Props) {
+  const { removed } = useToasts();
+  const deleted = message.deletedAt !== null || removed.has(message.id);
   if (message.kind === 'SYSTEM')
     return (
-      <li className="system" id={`message-${message.number}`}>
+      <li className="system" id={`message-${message.number}`} tabIndex={-1} data-target={target || undefined}>
         <span>{systemSentence(message)}</span> <time dateTime={message.createdAt}>{wordTime(message.createdAt)}</time>
       </li>
     );
@@ -34,6 +39,8 @@ export const MessageRow = memo(function MessageRow({ message, own, follows, seen
     <li
       className="message"
       id={`message-${message.number}`}
+      tabIndex={-1}
+      data-target={target || undefined}
       data-own={own || undefined}
       data-follows={follows || undefined}
     >
@@ -43,16 +50,16 @@ export const MessageRow = memo(function MessageRow({ message, own, follows, seen
           <span className={own || follows ? 'hidden' : 'sender'}>
             <bdi>{own ? 'You' : name}</bdi>
           </span>
-          {message.replyTo && !message.deletedAt && <Quote message={message.replyTo} />}
-          {message.deletedAt ? <p className="body deleted">Message deleted</p> : <Body text={message.body ?? ''} />}
+          {message.replyTo && !deleted && <Quote message={message.replyTo} />}
+          {deleted ? <p className="body deleted">Message deleted</p> : <Body text={message.body ?? ''} />}
           <span className="stamp">
-            {message.editedAt && !message.deletedAt && 'edited '}
+            {message.editedAt && !deleted && 'edited '}
             <time dateTime={message.createdAt}>{wordTime(message.createdAt)}</time>
           </span>
         </div>
-        {!message.deletedAt && <MessageActions {...{ message, own, mayDelete, onDo }} />}
+        {!deleted && <MessageActions {...{ message, own, mayDelete, onDo }} />}
       </div>
-      <Reactions message={message} />
+      {!deleted && <Reactions message={message} />}
       {seen && <span className="seen">Seen</span>}
     </li>
   );

@@ -1,28 +1,30 @@
-import { useSession } from '../session.ts';
+import { useOutbox } from '@parley/client/react';
+import { wordFailure } from '../errors.ts';
+import type { Message, Pending } from '../types.ts';
 import { Body } from './Body.tsx';
-import type { Pending } from './outbox.ts';
 import { Quote } from './Quote.tsx';
 
 /** A message on its way, or one that the server did not take. */
-export function PendingRow({ entry }: { entry: Pending }) {
-  const { outbox } = useSession();
+export function PendingRow({ entry, replyTo }: { entry: Pending; replyTo: Message | undefined }) {
+  const { retry, discard } = useOutbox();
+  const { error } = entry;
   return (
-    <li className="message" data-own data-pending={entry.problem === null || undefined}>
+    <li className="message" data-own data-pending={error === null || undefined}>
       <div className="bubble-line">
         <div className="bubble">
           <span className="hidden">You</span>
-          {entry.replyTo && <Quote message={entry.replyTo} />}
+          {replyTo && <Quote message={replyTo} />}
           <Body text={entry.body} />
-          <span className="stamp">{entry.problem === null ? 'sending…' : 'not sent'}</span>
+          <span className="stamp">{error === null ? 'sending…' : 'not sent'}</span>
         </div>
       </div>
-      {entry.problem !== null && (
+      {error !== null && (
         <p className="not-sent" role="alert">
-          {entry.problem}{' '}
-          <button type="button" className="link" onClick={() => outbox.retry(entry)}>
+          {wordFailure(error)}{' '}
+          <button type="button" className="link" onClick={() => retry(entry.clientMessageId)}>
             Try again
           </button>{' '}
-          <button type="button" className="link" onClick={() => outbox.discard(entry.clientMessageId)}>
+          <button type="button" className="link" onClick={() => discard(entry.clientMessageId)}>
             Discard
           </button>
         </p>

@@ -1,5 +1,7 @@
 import { useMutation } from '@apollo/client/react';
 import { AddReactionDocument, RemoveReactionDocument } from '../../generated/graphql.ts';
+import { wordError } from '../errors.ts';
+import { useToasts } from '../parts/Toast.tsx';
 import type { Message } from '../types.ts';
 
 /** How many have reacted with what; pressed where the viewer has. */
@@ -24,9 +26,11 @@ export function Reactions({ message: { id, reactions } }: { message: Message }) 
   );
 }
 
-/** Gives or takes back a reaction. One that is refused simply does not appear. */
+/** Gives or takes back a reaction. If it is refused, such as the 21st on a message, a toast says why. */
 export function useReact(id: string): (emoji: string, add: boolean) => void {
-  const [addReaction] = useMutation(AddReactionDocument, { onError: () => undefined });
-  const [removeReaction] = useMutation(RemoveReactionDocument, { onError: () => undefined });
+  const { report } = useToasts();
+  const onError = (error: unknown) => report(wordError(error));
+  const [addReaction] = useMutation(AddReactionDocument, { onError });
+  const [removeReaction] = useMutation(RemoveReactionDocument, { onError });
   return (emoji, add) => void (add ? addReaction : removeReaction)({ variables: { id, emoji } });
 }

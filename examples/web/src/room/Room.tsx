@@ -1,64 +1,63 @@
-import { useApolloClient, useQuery } from '@apollo/client/react';
-import { useRef, useState } from 'react';
-import { HistoryDocument } from '../../generated/graphql.ts';
+import { useRoom } from '@parley/client/react';
+import { useEffect, useRef, useState } from 'react';
+import { messageSelections } from '../chat.ts';
+import { wordError, wordFailure } from '../errors.ts';
+import { useToasts } from '../parts/Toast.tsx';
+import type { Place } from '../route.ts';
 import { useSession } from '../session.ts';
-import type { Message } from '../types.ts';
 import { nameOf } from '../words.ts';
 import { Blocked } from './Blocked.tsx';
 import { Composer, type Draft } from './Composer.tsx';
 import { type Arrival, History } from './History.tsx';
-import { loadEarlier, PAGE, trimHistory } from './history.ts';
-import { usePending } from './outbox.ts';
 import { RoomHead } from './RoomHead.tsx';
-import { useMarkRead } from './useMarkRead.ts';
-import { useRoom } from './useRoom.ts';
 
 const NOTHING_NEW: Arrival = { read: 0, last: 0 };
 
 /** One room: what was said, what is said, and what one says. */
-export function Room({ roomId }: { roomId: string }) {
+export function Room({ place: { roomId, number } }: { place: Place }) {
   const { viewerId } = useSession();
-  const apollo = useApolloClient();
+  const { report } = useToasts();
   const [draft, setDraft] = useState<Draft>(null);
   const [atEnd, setAtEnd] = useState(true);
   const [heard, setHeard] = useState('');
+  const [target, setTarget] = useState<number | null>(null);
   const arrival = useRef<Arrival | null>(null);
-  const { loaded, problem, typing } = useRoom(roomId, (message) => {
-    if (message.kind === 'USER' && message.sender?.id !== viewerId)
-      setHeard(`${nameOf(message.sender)}: ${message.body ?? ''}`);
+  const chatroom = useRoom(roomId, {
+    ...messageSelections,
+    atEnd,
+    onMessage(message) {
+      if (message.kind === 'USER' && message.sender?.id !== viewerId)
+        setHeard(`${nameOf(message.sender)}: ${message.body ?? ''}`);
+    },
   });
-  const { data } = useQuery(HistoryDocument, { variables: { id: roomId, last: PAGE }, fetchPolicy: 'cache-only' });
-  const room = data?.chatroom;
-  const messages: readonly Message[] = room?.messages?.edges.map(({ node }) => node) ?? [];
-  const known = new Set(messages.map(({ clientMessageId }) => clientMessageId));
-  const pending = usePending().filter((entry) => entry.roomId === roomId && !known.has(entry.clientMessageId));
+  const { room, messages, loading, error, jumpTo } = chatroom;
+
+  // A link to a message, such as one out of the search.
+  useEffect(() => {
+    if (loading || number === null) return;
+    setTarget(null);
+    jumpTo(number)
+      .then((found) => (found ? setTarget(number) : report('This message is not there, or you may not see it.')))
+      .catch((failure: unknown) => report(wordError(failure)));
+  }, [loading, number]);
+
+  if (room && !loading) arrival.current ??= { read: chatroom.readUpTo, last: messages.at(-1)?.number ?? 0 };
+  const problem =
+    error &&
+    (error.code === 'NOT_FOUND' ? 'This room is not there, or you are not a member of it.' : wordFailure(error));
+  if (!room || loading) return <Nothing text={problem ?? 'Loading…'} />;
+  const role = room.viewerMembership?.role;
   const lastOwn = messages.findLast((message) => message.sender?.id === viewerId && !message.deletedAt);
-  const role = room?.viewerMembership?.role;
-
-  useMarkRead(room ?? null, loaded && atEnd ? messages.at(-1) : undefined);
-  if (loaded && room?.viewerMembership)
-    arrival.current ??= { read: room.viewerMembership.lastReadNumber, last: messages.at(-1)?.number ?? 0 };
-
-  if (problem !== null && !loaded) return <Nothing text={problem} />;
-  if (!room || !loaded) return <Nothing text="Loading…" />;
-  const startCursor = room.messages?.pageInfo.startCursor;
   return (
     <>
-      <RoomHead room={room} typing={typing} />
+      <RoomHead room={room} typing={chatroom.typing} />
       <History
-        messages={messages}
-        pending={pending}
+        chatroom={chatroom}
         viewerId={viewerId}
         arrival={arrival.current ?? NOTHING_NEW}
+        target={target}
         mayManage={role === 'OWNER' || role === 'ADMIN'}
-        hasEarlier={room.messages?.pageInfo.hasPreviousPage ?? false}
-        onEarlier={async () => {
-          if (startCursor) await loadEarlier(apollo, roomId, startCursor).catch(() => undefined);
-        }}
-        onEnd={(nowAtEnd) => {
-          setAtEnd(nowAtEnd);
-          if (nowAtEnd) trimHistory(apollo, roomId);
-        }}
+        onEnd={setAtEnd}
         onDo={(doing, message) => setDraft({ doing, message })}
       />
       <p className="hidden" aria-live="polite">
@@ -73,6 +72,7 @@ export function Room({ roomId }: { roomId: string }) {
       ) : (
         <Composer
           room={room}
+          chatroom={chatroom}
           draft={draft}
           onDraft={setDraft}
           onEditLast={() => lastOwn && setDraft({ doing: 'edit', message: lastOwn })}

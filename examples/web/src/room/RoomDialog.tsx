@@ -11,11 +11,10 @@ import { Dialog } from '../parts/Dialog.tsx';
 import { Field } from '../parts/Field.tsx';
 import { optionalTextOf } from '../parts/form.ts';
 import { Problem } from '../parts/Problem.tsx';
+import { useToasts } from '../parts/Toast.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { PeoplePicker } from '../people/PeoplePicker.tsx';
-import { forgetRoom } from '../rooms/roomCache.ts';
 import { goHome } from '../route.ts';
-import { useSession } from '../session.ts';
 import type { Friend, Room } from '../types.ts';
 import { titleOf } from '../words.ts';
 import { Members } from './Members.tsx';
@@ -83,45 +82,55 @@ function Rename({ room }: { room: Room }) {
 }
 
 function WaysOut({ room, onClose }: { room: Room; onClose: () => void }) {
-  const session = useSession();
   const apollo = useApolloClient();
-  const gone = () => {
-    forgetRoom(session, room.id);
+  const { remove } = useToasts();
+  const variables = { id: room.id };
+  const title = titleOf(room);
+  const goAway = () => {
     goHome();
     onClose();
   };
-  const variables = { id: room.id };
-  const leave = useAction(async () => {
-    await apollo.mutate({ mutation: LeaveRoomDocument, variables });
-    gone();
-  });
-  const remove = useAction(async () => {
+  const leave = () => {
+    remove(room.id, `You have left ${title}.`, () => apollo.mutate({ mutation: LeaveRoomDocument, variables }));
+    goAway();
+  };
+  const hide = () => {
+    remove(room.id, `Hidden until the next message: ${title}.`, () =>
+      apollo.mutate({ mutation: DeleteRoomDocument, variables }),
+    );
+    goAway();
+  };
+  // What a room loses cannot be shown again while it waits, so this one is asked for instead.
+  const destroy = useAction(async () => {
     await apollo.mutate({ mutation: DeleteRoomDocument, variables });
-    gone();
+    goAway();
   });
-  const direct = room.kind === 'DIRECT';
-  const what = direct ? 'Hide this conversation' : 'Delete this room for everyone';
+  if (room.kind === 'DIRECT')
+    return (
+      <div className="ways-out">
+        <button type="button" onClick={hide}>
+          Hide this conversation
+        </button>
+      </div>
+    );
   return (
     <div className="ways-out">
-      {!direct && (
-        <button type="button" disabled={leave.busy} onClick={() => void leave.run()}>
-          Leave
-        </button>
-      )}
-      {(direct || room.viewerMembership?.role === 'OWNER') && (
+      <button type="button" onClick={leave}>
+        Leave
+      </button>
+      {room.viewerMembership?.role === 'OWNER' && (
         <button
           type="button"
           className="danger"
-          disabled={remove.busy}
+          disabled={destroy.busy}
           onClick={() => {
-            // What is hidden comes back with the next message; what is deleted does not.
-            if (direct || confirm(`${what}? All that was said in it goes.`)) void remove.run();
+            if (confirm('Delete this room for everyone? All that was said in it goes.')) void destroy.run();
           }}
         >
-          {what}
+          Delete this room for everyone
         </button>
       )}
-      <Problem text={leave.problem ?? remove.problem} />
+      <Problem text={destroy.problem} />
     </div>
   );
 }

@@ -46,24 +46,22 @@ export function SearchDialog({ roomId, onClose }: { roomId?: string; onClose: ()
               : `${found.length} found`}
       </p>
       <ul className="people found">
-        {found.map(({ id, body, createdAt, sender, chatroom }) => (
+        {found.map(({ id, number, body, createdAt, sender, chatroom }) => (
           <li key={id}>
             <Avatar name={nameOf(sender)} seed={sender?.username ?? ''} />
-            <span className="person">
+            <a className="person" href={hrefOf(chatroom?.id ?? roomId ?? '', number)} onClick={onClose}>
               <small className="quiet">
                 <bdi>{nameOf(sender)}</bdi>
                 {chatroom && (
                   <>
                     {' in '}
-                    <a href={hrefOf(chatroom.id)} onClick={onClose}>
-                      <bdi>{titleOf(chatroom)}</bdi>
-                    </a>
+                    <bdi>{titleOf(chatroom)}</bdi>
                   </>
                 )}
                 {`, ${wordDay(createdAt)} ${wordTime(createdAt)}`}
               </small>
               <span dir="auto">{body}</span>
-            </span>
+            </a>
           </li>
         ))}
       </ul>

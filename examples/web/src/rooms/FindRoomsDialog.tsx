@@ -8,13 +8,10 @@ import { Field } from '../parts/Field.tsx';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { openRoom } from '../route.ts';
-import { useSession } from '../session.ts';
 import { wordMembers } from '../words.ts';
-import { listRoom } from './roomCache.ts';
 
 /** The open rooms, to look into or to join. */
 export function FindRoomsDialog({ onClose }: { onClose: () => void }) {
-  const session = useSession();
   const apollo = useApolloClient();
   const [text, setText] = useState('');
   const search = useDeferredValue(text.trim());
@@ -23,10 +20,7 @@ export function FindRoomsDialog({ onClose }: { onClose: () => void }) {
     fetchPolicy: 'network-only',
   });
   const enter = useAction(async (id: string, member: boolean) => {
-    if (!member) {
-      const answer = await apollo.mutate({ mutation: JoinRoomDocument, variables: { id } });
-      if (answer.data?.joinChatroom) listRoom(session, answer.data.joinChatroom.chatroom);
-    }
+    if (!member) await apollo.mutate({ mutation: JoinRoomDocument, variables: { id } });
     openRoom(id);
     onClose();
   });

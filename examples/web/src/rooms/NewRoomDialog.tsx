@@ -8,13 +8,10 @@ import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { PeoplePicker } from '../people/PeoplePicker.tsx';
 import { openRoom } from '../route.ts';
-import { useSession } from '../session.ts';
 import type { Friend } from '../types.ts';
-import { listRoom } from './roomCache.ts';
 
 /** Begins a group, or an open room that anyone may find. A direct room begins with a person, among the friends. */
 export function NewRoomDialog({ onClose }: { onClose: () => void }) {
-  const session = useSession();
   const apollo = useApolloClient();
   const [chosen, setChosen] = useState<readonly Friend[]>([]);
   const create = useAction(async (form: FormData) => {
@@ -30,7 +27,6 @@ export function NewRoomDialog({ onClose }: { onClose: () => void }) {
       },
     });
     if (!data?.createChatroom) return;
-    listRoom(session, data.createChatroom.chatroom);
     openRoom(data.createChatroom.chatroom.id);
     onClose();
   });

@@ -1,15 +1,16 @@
-import { useApolloClient } from '@apollo/client/react';
-import { MoreRoomsDocument } from '../../generated/graphql.ts';
+import type { RoomsResult } from '@parley/client/react';
 import type { DialogName } from '../Chat.tsx';
 import { Avatar } from '../parts/Avatar.tsx';
 import { Icon } from '../parts/Icon.tsx';
 import { useAction } from '../parts/useAction.ts';
+import { useToasts } from '../parts/Toast.tsx';
+import type { Room, Viewer } from '../types.ts';
 import { nameOf } from '../words.ts';
 import { RoomLink } from './RoomLink.tsx';
-import type { Viewer } from './useHome.ts';
 
 interface Props {
   viewer: Viewer;
+  list: RoomsResult<Room>;
   open: string | null;
   onDialog: (name: DialogName) => void;
 }
@@ -22,15 +23,10 @@ const BUTTONS = [
 ] as const;
 
 /** All rooms, most recently active first. */
-export function RoomList({ viewer, open, onDialog }: Props) {
-  const apollo = useApolloClient();
-  const { edges, pageInfo } = viewer.chatrooms;
-  const rooms = edges
-    .map(({ node }) => node)
-    .toSorted((a, b) => (b.lastMessageAt ?? b.createdAt).localeCompare(a.lastMessageAt ?? a.createdAt));
-  const more = useAction(async (after: string) => {
-    await apollo.query({ query: MoreRoomsDocument, variables: { after }, fetchPolicy: 'network-only' });
-  });
+export function RoomList({ viewer, list, open, onDialog }: Props) {
+  const { removed } = useToasts();
+  const rooms = list.rooms.filter(({ id }) => !removed.has(id));
+  const more = useAction(list.loadMore);
   return (
     <nav className="rooms" aria-label="Rooms">
       <header className="rooms-head">
@@ -62,13 +58,8 @@ export function RoomList({ viewer, open, onDialog }: Props) {
         ))}
       </ul>
       {rooms.length === 0 && <p className="quiet empty">You are in no room yet. Find one, or begin one.</p>}
-      {pageInfo.hasNextPage && pageInfo.endCursor && (
-        <button
-          type="button"
-          className="link"
-          disabled={more.busy}
-          onClick={() => void more.run(pageInfo.endCursor ?? '')}
-        >
+      {list.hasMore && (
+        <button type="button" className="link" disabled={more.busy} onClick={() => void more.run()}>
           More rooms
         </button>
       )}
