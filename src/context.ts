@@ -18,6 +18,7 @@ import type { Sending } from './messages/sending.ts';
 import type { Metrics } from './metrics.ts';
 import type { PresenceBook } from './presence/presence.ts';
 import type { Pushing } from './push/push.ts';
+import type { ReadMarkFeed } from './reading/readMarks.ts';
 import type { AnnounceSeen } from './reading/seen.ts';
 import type { Bus } from './realtime/bus.ts';
 import type { Sharing } from './realtime/sharing.ts';
@@ -56,6 +57,8 @@ export interface ServerNode {
   sending: Sending;
   /** Tells senders that all have read. */
   announceSeen: AnnounceSeen;
+  /** Reports members' read marks to this node's subscribers. */
+  readMarks: ReadMarkFeed;
   passwords: Passwords;
   log: Logger;
   /** How it stands with this node, for those who watch over it: what is open, what was done, what Prometheus is told. */

@@ -21,6 +21,7 @@ import { createMailer } from './mail/mailer.ts';
 import { createSending } from './messages/sending.ts';
 import { createMetrics } from './metrics.ts';
 import { openPresenceBook } from './presence/presence.ts';
+import { createReadMarkFeed } from './reading/readMarks.ts';
 import { createSeen } from './reading/seen.ts';
 import { pushDevice, type Pushing, pushMessage } from './push/push.ts';
 import { createFcmSender, createWebPushSender } from './push/senders.ts';
@@ -124,6 +125,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     findSession: createSessionFinder(database),
     sending: createSending(database),
     announceSeen: createSeen({ database, bus, log }),
+    readMarks: createReadMarkFeed({ database, bus, log }),
     passwords: await createPasswords(options.hashCost),
     databaseMark: loading.databaseMark,
     logDays: config.LOG_DAYS,

@@ -237,6 +237,28 @@ const checks: Record<string, (world: World) => Promise<void>> = {
     );
     expect(heard).toEqual([[{ user: { username: 'eve' } }], [{ user: { username: 'eve' } }]]);
   },
+  'live read marks': async (w) => {
+    const read = (person: Person, id: string) =>
+      person.ask('mutation ($id: ID!) { markRead(input: { messageId: $id }) { viewer { id } } }', { id });
+    const ofC = await send(w.c, w.group, 'live of c');
+    const heard = await hear(
+      w,
+      'subscription ($id: ID!) { readMarksChanged(chatroomId: $id) { members { user { username } } } }',
+      { id: w.group },
+      async () => {
+        for (const person of [w.a, w.b]) await read(person, ofC.id);
+        await read(w.c, (await send(w.a, w.group, 'live of a')).id);
+      },
+      (event) => event.members.some(({ user }: any) => user.username === 'eve'),
+    );
+    const names = heard.map((events) =>
+      events.flatMap(({ members }) => members.map(({ user }: any) => user.username)).sort(),
+    );
+    expect(names).toEqual([
+      ['ann', 'eve'],
+      ['ben', 'eve'],
+    ]);
+  },
   'messages over all rooms': async (w) => {
     const heard = await hear(
       w,

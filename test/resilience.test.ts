@@ -140,6 +140,7 @@ describe('what goes wrong at one end of a connection', () => {
     ['viewerEvents', 'subscription { viewerEvents { __typename } }'],
     ['presenceChanged', 'subscription { presenceChanged { user { id } } }'],
     ['typingChanged', 'subscription ($room: ID!) { typingChanged(chatroomId: $room) { typing } }'],
+    ['readMarksChanged', 'subscription ($room: ID!) { readMarksChanged(chatroomId: $room) { members { id } } }'],
     ['messageSeen', 'subscription ($room: ID) { messageSeen(chatroomId: $room) { message { id } } }'],
   ])('%s whose sources fail while it starts leaves no mailbox', async (_, query) => {
     const server = await startTestServer();

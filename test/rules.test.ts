@@ -379,6 +379,12 @@ describe('streams of a room are for its members', () => {
         await ann.ask(READ, await send(ben, lost.id, 'live'));
       },
     },
+    readMarksChanged: {
+      ask: 'members { id }',
+      async cause({ ann, ben, lost }) {
+        await ann.ask(READ, await send(ben, lost.id, 'live'));
+      },
+    },
     typingChanged: { ask: 'typing', cause: ({ ann, lost }) => ann.ask(TYPE, lost) },
   };
   const all = rootFields('Subscription')

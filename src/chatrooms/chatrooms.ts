@@ -131,7 +131,14 @@ export async function listMembers(
   });
 }
 
-const memberColumns = sql`
+/** A member whose read mark is shown. */
+export interface ShownMember extends Member {
+  /** No block stands between the member and those who get this row, so that their read mark needs no further check. */
+  isShownToAll?: boolean;
+}
+
+/** A member's row as `Member`; `m` names the table. */
+export const memberColumns = sql`
   m.chatroom_id AS "chatroomId", m.user_id AS "userId", m.role, m.joined_at AS "joinedAt",
   m.last_read_number AS "lastReadNumber", m.unread_after AS "unreadAfter"`;
 

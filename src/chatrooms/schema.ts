@@ -1,7 +1,6 @@
 import { blockStateOf } from '../blocks/blocks.ts';
 import { builder, connectionArgs, defineConnection } from '../builder.ts';
 import { type Context, requireViewer } from '../context.ts';
-import type { Member } from '../database/generated/client.ts';
 import { keyOf } from '../ids.ts';
 import { encodeRoomCursor } from '../realtime/cursor.ts';
 import { User, Viewer, viewerField } from '../users/schema.ts';
@@ -18,6 +17,7 @@ import {
   listMembers,
   memberByKey,
   memberKey,
+  type ShownMember,
   type VisibleChatroom,
 } from './chatrooms.ts';
 
@@ -41,9 +41,11 @@ export const MemberRole = builder.enumType('MemberRole', {
 
 /** A chatroom; other features add fields to it. */
 export const Chatroom = builder.objectRef<VisibleChatroom>('Chatroom');
-export const ChatroomMember = builder.objectRef<Member>('ChatroomMember');
+export const ChatroomMember = builder.objectRef<ShownMember>('ChatroomMember');
 
-async function lastReadNumberOf(member: Member, _args: unknown, context: Context): Promise<number> {
+async function lastReadNumberOf(member: ShownMember, _args: unknown, context: Context): Promise<number> {
+  // The viewer is not read, so that equal subscribers share the result.
+  if (member.isShownToAll && member.unreadAfter === null) return member.lastReadNumber;
   if (member.userId === requireViewer(context).userId) return member.unreadAfter ?? member.lastReadNumber;
   return (await blockStateOf(context, member.userId))?.either ? 0 : member.lastReadNumber;
 }

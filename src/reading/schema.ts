@@ -1,7 +1,7 @@
 import { builder, connectionArgs } from '../builder.ts';
 import type { Message as MessageRow } from '../database/generated/client.ts';
-import type { VisibleChatroom } from '../chatrooms/chatrooms.ts';
-import { Chatroom } from '../chatrooms/schema.ts';
+import { requireRoomOf, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
+import { Chatroom, ChatroomMember } from '../chatrooms/schema.ts';
 import { keyOf } from '../ids.ts';
 import { Message } from '../messages/schema.ts';
 import { UserConnection, Viewer, viewerField } from '../users/schema.ts';
@@ -15,6 +15,7 @@ import {
   markRoomsRead,
   markUnread,
 } from './reading.ts';
+import { followReadMarks, type ReadMarks } from './readMarks.ts';
 
 builder.objectField(Chatroom, 'unreadCount', (t) =>
   t.int({
@@ -146,5 +147,32 @@ builder.subscriptionField('messageSeen', (t) =>
     subscribe: (_, { chatroomId }, context) =>
       followSeen(context, chatroomId == null ? undefined : keyOf('Chatroom', chatroomId)),
     resolve: (message) => ({ message }),
+  }),
+);
+
+const ReadMarksChanged = builder.objectRef<ReadMarks>('ReadMarksChanged').implement({
+  description: 'Members have read on in a room.',
+  fields: (t) => ({
+    chatroom: t.field({
+      type: Chatroom,
+      description: 'The room.',
+      resolve: (marks, _args, context) => requireRoomOf(context, marks.chatroomId),
+    }),
+    members: t.expose('members', {
+      type: [ChatroomMember],
+      description: 'The members, each once, with the `lastReadNumber` that they have now. Nobody across a block.',
+    }),
+  }),
+});
+
+builder.subscriptionField('readMarksChanged', (t) =>
+  t.field({
+    type: ReadMarksChanged,
+    nullable: true,
+    description:
+      'Read marks of a room’s members, at most ten events a second: with `Chatroom.members` they tell how many have read a message. The viewer’s own is among them. Rooms of more than 100 members send none. A hint, of which `ChatroomMember.lastReadNumber` is the truth. Fails with `NOT_FOUND`, and ends with it when the viewer loses the room.',
+    args: { chatroomId: t.arg.id({ required: true, description: 'The room.' }) },
+    subscribe: (_, { chatroomId }, context) => followReadMarks(context, keyOf('Chatroom', chatroomId)),
+    resolve: (marks) => marks,
   }),
 );

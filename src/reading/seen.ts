@@ -3,6 +3,7 @@ import { blockBetween } from '../blocks/blocks.ts';
 import { type Database, sql } from '../database/database.ts';
 import { hint } from '../hints.ts';
 import type { Bus } from '../realtime/bus.ts';
+import { publishReadMarks } from './readMarks.ts';
 
 /** How many of the messages that were read at once are looked at. */
 const MOST_LOOKED_AT = 1_000;
@@ -36,6 +37,7 @@ export function createSeen(node: { database: Database; bus: Bus; log: Logger }):
     rooms.set(chatroomId, readers);
     setTimeout(() => {
       rooms.delete(chatroomId);
+      publishReadMarks(node.bus, chatroomId, [...readers.keys()]);
       void tell(chatroomId, readers);
     }, GATHERED_MS).unref();
     return readers;

@@ -59,6 +59,8 @@ export const subscriptions: Row[] = [
   row('401 ok  ok  ok  ok  ok  ok  403', 'messageSeen', () => ({}), 'of all rooms'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'presenceChanged'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'presenceChanged', (p) => ({ userIds: [p.owner.id] }), 'of the owner, who is no friend'),
+  row('401 404 404 ok  ok  ok  ok  403', 'readMarksChanged', inRoom),
+  row('401 404 404 404 404 404 ok  403', 'readMarksChanged', inOpenRoom, 'of an OPEN room of the owner’s'),
   row('401 404 404 ok  ok  ok  ok  403', 'typingChanged', inRoom),
   row('401 404 404 404 404 404 ok  403', 'typingChanged', inOpenRoom, 'of an OPEN room of the owner’s'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'viewerEvents'),

@@ -1,0 +1,184 @@
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { memberColumns, requireMembership, type ShownMember } from '../chatrooms/chatrooms.ts';
+import { type Context, requireViewer } from '../context.ts';
+import { type Database, sql } from '../database/database.ts';
+import { watchMembership } from '../events/events.ts';
+import type { Bus } from '../realtime/bus.ts';
+import { createMailbox } from '../realtime/mailbox.ts';
+
+/** Members of a room up to which read marks are reported: each mark goes to each member. */
+const MAX_MEMBERS = 100;
+
+/** Members of a room whose read marks have moved. The same object for all subscribers to whom nothing of it is hidden. */
+export interface ReadMarks {
+  chatroomId: string;
+  members: ShownMember[];
+  /** Lets equal subscribers share an execution. */
+  origin: object;
+}
+
+interface Follower {
+  viewerId: string;
+  onMoved: (marks: ReadMarks) => void;
+}
+
+/** Reports moved read marks to the subscribers of one node. */
+export interface ReadMarkFeed {
+  /**
+   * Calls a function for the moved marks of a room, from when the promise resolves.
+   *
+   * @returns a function that ends it
+   */
+  follow(chatroomId: string, follower: Follower): Promise<() => void>;
+}
+
+/** A row of moved marks, and the subscribers across a block with the member. */
+type MovedMark = ShownMember & { hiddenFrom: string[] };
+
+/** Tells all nodes, after the commit, whose read marks have moved. Without subscribers nobody reads them. */
+export function publishReadMarks(bus: Bus, chatroomId: string, userIds: readonly string[]): void {
+  if (userIds.length <= MAX_MEMBERS) bus.publish(topic(chatroomId), { userIds });
+}
+
+const movedSchema = z.object({ userIds: z.array(z.uuid()).max(MAX_MEMBERS) });
+
+/** Loads the marks of a room with one statement, however many members have read and however many subscribers there are. */
+export function createReadMarkFeed({
+  database,
+  bus,
+  log,
+}: {
+  database: Database;
+  bus: Bus;
+  log: Logger;
+}): ReadMarkFeed {
+  const rooms = new Map<string, RoomMarks>();
+  return {
+    async follow(chatroomId, follower) {
+      const room = rooms.get(chatroomId) ?? new RoomMarks(chatroomId, database, log);
+      rooms.set(chatroomId, room);
+      room.followers.add(follower);
+      room.stop ??= bus.listen(topic(chatroomId), (payload) => {
+        // Redis may be shared with others.
+        const { data } = movedSchema.safeParse(payload);
+        if (data) void room.report(data.userIds);
+      });
+      const { stop } = room;
+      const leave = () => {
+        if (room.followers.delete(follower) && room.followers.size === 0) rooms.delete(chatroomId);
+        return room.followers.size;
+      };
+      try {
+        const end = await stop;
+        return () => {
+          if (leave() === 0) end();
+        };
+      } catch (error) {
+        leave();
+        throw error;
+      }
+    },
+  };
+}
+
+/** The subscribers of one room on this node. Loads one batch at a time, so that marks are reported in the order they moved. */
+class RoomMarks {
+  readonly followers = new Set<Follower>();
+  stop: Promise<() => void> | undefined;
+  readonly #chatroomId: string;
+  readonly #database: Database;
+  readonly #log: Logger;
+  readonly #waiting = new Set<string>();
+  #isLoading = false;
+
+  constructor(chatroomId: string, database: Database, log: Logger) {
+    this.#chatroomId = chatroomId;
+    this.#database = database;
+    this.#log = log;
+  }
+
+  async report(userIds: readonly string[]): Promise<void> {
+    for (const userId of userIds) this.#waiting.add(userId);
+    if (this.#isLoading) return;
+    this.#isLoading = true;
+    try {
+      while (this.#waiting.size > 0 && this.followers.size > 0) {
+        const moved = [...this.#waiting];
+        this.#waiting.clear();
+        this.#distribute(await this.#load(moved));
+      }
+    } catch (error) {
+      this.#log.debug({ error, chatroomId: this.#chatroomId }, 'Read marks were not reported.');
+    } finally {
+      this.#isLoading = false;
+    }
+  }
+
+  #load(userIds: readonly string[]): Promise<MovedMark[]> {
+    const viewers = sql`${[...new Set([...this.followers].map(({ viewerId }) => viewerId))]}::uuid[]`;
+    const room = sql`${this.#chatroomId}::uuid`;
+    return this.#database.prepared<MovedMark>(sql`
+      SELECT ${memberColumns}, true AS "isShownToAll", ARRAY(
+          SELECT b.blocked_id FROM blocks b WHERE b.blocker_id = m.user_id AND b.blocked_id = ANY (${viewers})
+          UNION SELECT b.blocker_id FROM blocks b WHERE b.blocked_id = m.user_id AND b.blocker_id = ANY (${viewers})
+        ) AS "hiddenFrom"
+        FROM members m
+        WHERE m.chatroom_id = ${room} AND m.user_id = ANY (${userIds}::uuid[])
+          AND (SELECT count(*) FROM (SELECT FROM members WHERE chatroom_id = ${room} LIMIT ${MAX_MEMBERS + 1}::int) n)
+            <= ${MAX_MEMBERS}::int`);
+  }
+
+  #distribute(moved: readonly MovedMark[]): void {
+    if (moved.length === 0) return;
+    const chatroomId = this.#chatroomId;
+    const all: ReadMarks = { chatroomId, members: [...moved], origin: {} };
+    for (const { viewerId, onMoved } of this.followers) {
+      const members = moved.filter(({ hiddenFrom }) => !hiddenFrom.includes(viewerId));
+      if (members.length === moved.length) onMoved(all);
+      else if (members.length > 0) onMoved({ chatroomId, members, origin: {} });
+    }
+  }
+}
+
+/**
+ * Read marks of a room's members as they move, the viewer's own among them, without members across a block. A hint:
+ * `ChatroomMember.lastReadNumber` is the truth. A subscriber that does not read keeps the latest mark of each member. Ends with
+ * `NOT_FOUND` when the viewer loses the room.
+ *
+ * @throws ChatError `NOT_FOUND` for who is no member
+ */
+export async function followReadMarks(
+  context: Context,
+  chatroomId: string | null,
+): Promise<AsyncIterableIterator<ReadMarks>> {
+  const room = await requireMembership(context, chatroomId);
+  const { userId: viewerId } = requireViewer(context);
+  let waiting: ReadMarks | null = null;
+
+  const mailbox = createMailbox(context.open, () => {
+    const marks = waiting;
+    waiting = null;
+    return Promise.resolve(marks);
+  });
+  return mailbox.connect(async () => {
+    const follower: Follower = {
+      viewerId,
+      onMoved(marks) {
+        waiting = waiting ? merge(waiting, marks) : marks;
+        mailbox.put('marks', null);
+      },
+    };
+    mailbox.onReturn(await context.readMarks.follow(room.id, follower));
+    mailbox.onReturn(watchMembership(context, room, mailbox.fail));
+  });
+}
+
+function merge({ chatroomId, members }: ReadMarks, later: ReadMarks): ReadMarks {
+  const latest = new Map([...members, ...later.members].map((member) => [member.userId, member]));
+  return { chatroomId, members: [...latest.values()], origin: {} };
+}
+
+function topic(chatroomId: string): string {
+  return `readMarks:${chatroomId}`;
+}
