@@ -8,6 +8,7 @@ import { send, world } from './support/world.ts';
 
 // The files of docs/apollo.md and docs/urql.md. They have types of their own, those of a browser.
 const load = (name: string): Promise<any> => import(`../examples/app/src/${name}.ts`);
+const { pendingMessages } = await load('outbox');
 const { resumeSession, signIn, signOut } = await load('session');
 const [apollo, urql] = await Promise.all([load('apollo'), load('urql')]);
 
@@ -15,6 +16,10 @@ const [apollo, urql] = await Promise.all([load('apollo'), load('urql')]);
 beforeEach(() => {
   const items = new Map<string, string>();
   const storage = {
+    get length() {
+      return items.size;
+    },
+    key: (index: number) => [...items.keys()][index] ?? null,
     getItem: (key: string) => items.get(key) ?? null,
     setItem: (key: string, value: string) => void items.set(key, value),
     removeItem: (key: string) => void items.delete(key),
@@ -116,6 +121,28 @@ describe.each(adapters)('the application of examples/app with $name', (adapter) 
       const texts = list.map((line) => line.replace(/^\S+ /, ''));
       expect(new Set(texts).size).toBe(texts.length);
     }
+  });
+
+  test('sends what was written offline after a reload, once', async () => {
+    const server = await startRestarting();
+    const { ben, room } = await world(server);
+    const { session, url, app } = await start(adapter, ben, room);
+    await expect.poll(() => session.chat.state).toBe('live');
+    await server.stop();
+    const pending = (chat: any) => pendingMessages(chat, room, []).map(({ body }: { body: string }) => body);
+    for (const body of ['one', 'two']) session.chat.send({ chatroomId: room, body }).catch(() => undefined);
+    expect(pending(session.chat)).toEqual(['one', 'two']);
+    const stored = () => Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i));
+    await expect.poll(() => stored().filter((key) => key?.includes('outbox'))).toHaveLength(2);
+    session.chat.close();
+    const resumed = resumeSession(url);
+    onTestFinished(() => resumed.chat.close());
+    await expect.poll(() => pending(resumed.chat)).toEqual(['one', 'two']);
+    await server.start();
+    const again = await adapter.open(resumed, url, room);
+    await expect.poll(() => again.shown.at(-1)).toEqual(['1 one', '2 two']);
+    await expect.poll(() => pending(resumed.chat)).toEqual([]);
+    expect(app.shown.at(-1)).toEqual([]);
   });
 
   test('resumes a session whose access token has expired, and signs out', async () => {

@@ -42,6 +42,19 @@ test.each(programs)('the programs in $name are those of examples/', ({ code }) =
   expect(examples.map(([, text]) => text)).toContain(code);
 });
 
+const app = await Promise.all(
+  (await readdir(new URL('examples/app/', root), { recursive: true }))
+    .filter((name) => /\.(ts|graphql)$/.test(name) && !/generated|node_modules/.test(name))
+    .map((name) => read(`examples/app/${name}`)),
+);
+
+test.each(['docs/apollo.md', 'docs/urql.md'])('the files in %s are those of examples/app', (name) => {
+  const text = pages.find((page) => page.name === name)?.text ?? '';
+  const files = ['ts', 'graphql'].flatMap((language) => blocks(text, language));
+  expect(files.length).toBeGreaterThan(4);
+  expect(files.filter((code) => !app.includes(code))).toEqual([]);
+});
+
 describe.each(examples.filter(([name]) => /^follow|^listen|^clients/.test(name)))('examples/%s', (name) => {
   test('prints what is said in a chatroom', async () => {
     const server = await startTestServer();

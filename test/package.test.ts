@@ -33,6 +33,10 @@ const applications = [
   },
 ];
 
+const { exports } = JSON.parse(await readFile(join(root, 'client/package.json'), 'utf8')) as {
+  exports: Record<string, Record<string, string>>;
+};
+
 /** Outside the checkout, so that no package of it is found. */
 let temp: string;
 let tarball: string;
@@ -78,6 +82,8 @@ test('the package has its build, types, schema, license and README, and no sourc
     files.filter((path) => !/^(dist\/.*\.(js|js\.map|d\.ts|graphql)|LICENSE|README\.md|package\.json)$/.test(path)),
   ).toEqual([]);
   expect(files.filter((path) => /test/.test(path))).toEqual([]);
+  const targets = Object.values(exports).flatMap((entry) => Object.values(entry).map((path) => path.slice(2)));
+  expect(targets.filter((path) => !files.includes(path))).toEqual([]);
 });
 
 describe.each(applications)('an application with $name', ({ name, packages, bundled, maxKb }) => {
@@ -88,10 +94,15 @@ describe.each(applications)('an application with $name', ({ name, packages, bund
     await cp(join(root, 'test/package'), folder, { recursive: true });
     await cp(join(root, 'examples/app/codegen.ts'), join(folder, 'codegen.ts'));
     await cp(join(root, 'examples/app/tsconfig.json'), join(folder, 'tsconfig.json'));
-    for (const file of ['documents.graphql', 'session.ts', ...(name === 'plain' ? [] : [`${name}.ts`])])
+    for (const file of [
+      'documents.graphql',
+      'session.ts',
+      'outbox.ts',
+      ...(name === 'plain' ? [] : [`${name}.ts`, `${name}Page.ts`]),
+    ])
       await cp(join(root, 'examples/app/src', file), join(folder, 'src', file));
-    const exports = name === 'plain' ? ['session'] : ['session', name];
-    await writeFile(join(folder, 'src/main.ts'), exports.map((file) => `export * from './${file}.ts';\n`).join(''));
+    const modules = name === 'plain' ? ['session'] : ['session', name];
+    await writeFile(join(folder, 'src/main.ts'), modules.map((file) => `export * from './${file}.ts';\n`).join(''));
     await writeFile(join(folder, 'package.json'), JSON.stringify({ name, private: true, type: 'module' }));
     // The types of documents come with codegen.
     const installed = [

@@ -52,9 +52,6 @@ export function watchHistory(client: ApolloClient, room: string, listener: (mess
   };
 }
 
-/** Places optimistic messages after all stored ones, in the order in which they were written. */
-let optimisticNumber = 1e15;
-
 /** Sends a message and shows it at once. */
 export async function sendMessage(client: ApolloClient, { user }: Session, room: string, body: string): Promise<void> {
   const clientMessageId = crypto.randomUUID();
@@ -68,10 +65,10 @@ export async function sendMessage(client: ApolloClient, { user }: Session, room:
         __typename: 'SendMessagePayload',
         message: {
           __typename: 'Message',
-          // Until the message is stored: an id and a cursor that no other message has.
+          // Until the message is stored, its clientMessageId stands for its id and cursor, and the number places it last.
           id: clientMessageId,
           cursor: clientMessageId,
-          number: (optimisticNumber += 1),
+          number: Number.MAX_SAFE_INTEGER,
           clientMessageId,
           body,
           createdAt: new Date().toISOString(),

@@ -1,4 +1,4 @@
-import { type ChatClient, createChatClient } from '@parley/client';
+import { type ChatClient, createChatClient, localStorageOutbox } from '@parley/client';
 import { RefreshSessionDocument, SignInDocument, SignOutDocument } from './generated/graphql.ts';
 
 /** All tabs share the tokens: a refresh in one tab replaces those of the others. */
@@ -48,6 +48,8 @@ function open(url: string, user: Session['user']): Session {
   const chat: ChatClient = createChatClient({
     url,
     getAccessToken: () => read()?.accessToken ?? null,
+    // Messages of `chat.send` that are not stored yet survive a reload.
+    outboxStore: localStorageOutbox(`parley outbox ${user.id}`),
     // Called when the access token has expired, in one tab at a time. If it throws UNAUTHENTICATED, the session has ended.
     async refresh() {
       const tokens = read();

@@ -1,6 +1,5 @@
 import { Client } from '@urql/core';
-import { cacheExchange } from '@urql/exchange-graphcache';
-import { cacheOptions, chatExchange } from '@parley/client/urql';
+import { cacheOptions, chatCacheExchange, chatExchange } from '@parley/client/urql';
 import {
   HistoryDocument,
   MessageAddedDocument,
@@ -13,7 +12,7 @@ import type { Session } from './session.ts';
 
 /** A client for one user. Drop it when the user signs out. */
 export function createUrqlClient(url: string, session: Session): Client {
-  const cache = cacheExchange({
+  const cache = chatCacheExchange({
     ...cacheOptions,
     optimistic: { sendMessage: (variables) => optimisticAnswer(session, variables as SendMessageMutationVariables) },
   });
@@ -63,19 +62,16 @@ export async function sendMessage(client: Client, room: string, body: string): P
   if (error) throw error;
 }
 
-/** Places optimistic messages after all stored ones, in the order in which they were written. */
-let optimisticNumber = 1e15;
-
 function optimisticAnswer({ user }: Session, { input }: SendMessageMutationVariables) {
   const { chatroomId, clientMessageId, body } = input;
   return {
     __typename: 'SendMessagePayload',
     message: {
       __typename: 'Message',
-      // Until the message is stored: an id and a cursor that no other message has.
+      // Until the message is stored, its clientMessageId stands for its id and cursor, and the number places it last.
       id: clientMessageId,
       cursor: clientMessageId,
-      number: (optimisticNumber += 1),
+      number: Number.MAX_SAFE_INTEGER,
       clientMessageId,
       body,
       createdAt: new Date().toISOString(),
