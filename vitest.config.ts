@@ -8,7 +8,17 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  */
 const SLOW = [
   ...['limits/texts', 'deafSockets', 'limits/stalls', 'sockets'],
-  ...['faults/short', 'faults/presence', 'clients/restarts', 'package', 'web/react', 'process', 'embedded'],
+  ...[
+    'faults/short',
+    'faults/presence',
+    'clients/restarts',
+    'clients/screens',
+    'web/outbox',
+    'package',
+    'web/react',
+    'process',
+    'embedded',
+  ],
   ...['operations/restore', 'crash', 'bench', 'faults/soak', 'operations/nginx'],
 ].map((name) => `test/${name}.test.ts`);
 

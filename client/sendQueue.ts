@@ -35,8 +35,8 @@ type QueueState = 'open' | 'probing' | 'paused';
 
 /** Requests that run at once, each for another room. Browsers open at most 6 connections to a server over HTTP/1.1. */
 const MAX_RUNNING = 6;
-/** Shortest pause after a request without an answer, so that an unreachable server gets at most 3 requests a second. */
-const MIN_PAUSE_MS = 500;
+/** Shortest pause after a request without an answer, so that an unreachable server gets at most 2 requests a second. */
+const MIN_PAUSE_MS = 700;
 /** A request that has run for so long when the server can be reached again was probably lost with the network. */
 const LOST_AFTER_MS = 2_000;
 /** A request that the server fails to execute so often is rejected. */

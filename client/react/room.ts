@@ -274,7 +274,8 @@ export function createRoom<Message, Room, User>(
     },
     setTyping(typing) {
       if (!typing) stopTyping();
-      else if (Date.now() - typingSince > TYPING_INTERVAL_MS) sendTyping(true);
+      // A hint that arrives after the connection is back would be wrong.
+      else if (client.state === 'live' && Date.now() - typingSince > TYPING_INTERVAL_MS) sendTyping(true);
     },
     onMessage(listener) {
       listeners.add(listener);
