@@ -83,7 +83,7 @@ async function shoot(browser: Browser, url: string): Promise<void> {
   await night.getByRole('link', { name: /The garden/ }).click();
   await night.getByRole('textbox', { name: /^Message to/ }).waitFor();
   await night.getByRole('button', { name: 'Search this room' }).click();
-  await night.getByLabel('Search messages').fill('toad');
+  await night.getByRole('searchbox').fill('toad');
   await night.getByText(/found$/).waitFor();
   await save(night, 'search-dark');
 }

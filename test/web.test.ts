@@ -377,7 +377,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     await ann.getByRole('navigation', { name: 'Rooms' }).waitFor();
   });
 
-  test.each(['light', 'dark'] as const)('axe finds no serious violation (%s)', async (colorScheme) => {
+  test.each(['light', 'dark'] as const)('axe finds nothing on any screen (%s)', async (colorScheme) => {
     const server = await startTestServer();
     await seed(server);
     const ann = await openPage(await openBrowser(), server.url, { colorScheme });

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Page } from 'playwright-core';
 import { sendAll, chatOf, bodies } from '../clients/chatOf.ts';
@@ -24,6 +25,11 @@ async function openRoom(page: Page, name = 'A room'): Promise<void> {
   await page.getByRole('button', { name }).click();
   await page.locator('main').waitFor();
 }
+
+test.each(['apollo', 'urql', 'App', 'Composer'])('docs/react.md shows examples/react/%s.tsx as it is', async (name) => {
+  const file = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
+  expect(await file('docs/react.md')).toContain(await file(`examples/react/${name}.tsx`));
+});
 
 describe.skipIf(!hasChromium).each(CACHES)(
   'the hooks over %s (skipped without chromium)',
