@@ -127,7 +127,7 @@ export default defineConfig(
   imports(['src/tracing.ts'], { open: ['sockets'] }),
   imports(['src/{builder,graphiql,mask,requests,reread,schema}.ts'], { open: ['graphql', 'schema'] }),
   imports(['src/graphql.ts', 'src/pipelining.ts', 'src/server.ts'], { open: ['graphql', 'schema', 'sockets', 'net'] }),
-  imports(['src/limits/{complexity,documentCache,documents,largestList,plugins,queries,trusted}.ts'], {
+  imports(['src/limits/{complexity,documentCache,documents,largestList,plugins,queries,trusted,variables}.ts'], {
     open: ['graphql'],
   }),
   imports(['src/limits/address.ts', 'src/limits/hosts.ts'], { open: ['net'] }),

@@ -55,7 +55,10 @@ export function checkBodies(most: number): Plugin {
       if (!requestParser || !request.body) return;
       setRequestParser(async (whole) => {
         const { url, method, headers } = whole;
-        const bytes = length === null && whole.body ? await readAll(whole.body, most) : await whole.bytes();
+        const reading = length === null && whole.body ? readAll(whole.body, most) : whole.bytes();
+        const bytes = await reading.catch((error: unknown) => {
+          throw error instanceof GraphQLError ? error : incomplete();
+        });
         if (!isUtf8(bytes)) throw notUtf8();
         return requestParser(new fetchAPI.Request(url, { method, headers, body: bytes }));
       });
@@ -74,6 +77,12 @@ async function readAll(body: ReadableStream<Uint8Array>, most: number): Promise<
     chunks.push(read.value);
   }
   return Buffer.concat(chunks);
+}
+
+/** The client has gone, or was cut off because it took too long. Neither is our failure, and any client can do it. */
+function incomplete(): GraphQLError {
+  const extensions = { code: 'BAD_USER_INPUT', http: { status: 400 } };
+  return new GraphQLError('The request ended before its body did. Send it again.', { extensions });
 }
 
 function notUtf8(): GraphQLError {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { gzipSync } from 'node:zlib';
+import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import WebSocket from 'ws';
 import { PASSWORD, request, signUp } from '../support/client.ts';
@@ -40,6 +41,24 @@ describe('over HTTP', () => {
     const head = ['POST /graphql HTTP/1.1', 'Host: localhost', 'Content-Type: application/json', ...headers];
     expect(await statusLine(`${head.join('\r\n')}\r\n\r\n${QUERY}`)).toBe('HTTP/1.1 400 Bad Request');
   });
+
+  test.each(['Content-Length: 100', 'Transfer-Encoding: chunked'])(
+    'a body cut off after "%s" is not logged as a failure of the server',
+    async (header) => {
+      const lines: string[] = [];
+      const server = await startTestServer({
+        log: pino({ level: 'info' }, { write: (line) => void lines.push(line) }),
+      });
+      const socket = connectTcp(Number(new URL(server.url).port), '127.0.0.1');
+      const head = ['POST /graphql HTTP/1.1', 'Host: localhost', 'Content-Type: application/json', header];
+      socket.end(`${head.join('\r\n')}\r\n\r\n1\r\n{\r\n`).resume();
+      await once(socket, 'close');
+      // Its line follows those of the request before it.
+      await request(server.url, '{ __typename }');
+      await expect.poll(() => lines.join('')).toContain('Answered');
+      expect(lines.join('')).not.toContain('Unforeseen failure');
+    },
+  );
 
   test('a compressed body is not decompressed', async () => {
     const response = await post(gzipSync(QUERY), { 'content-encoding': 'gzip' });
