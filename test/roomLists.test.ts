@@ -270,6 +270,16 @@ describe('viewerEvents after a cursor', () => {
     expect((await stream.next()).__typename).toBe('UnreadChanged');
   });
 
+  test('nothing remains of a deleted user', async () => {
+    const server = await startTestServer();
+    const { ann, ben } = await world(server);
+    const { database } = server.node;
+    await database.query(sql`DELETE FROM users WHERE id = ${userKey(ben)}::uuid`);
+    const users = await database.query(sql`
+      SELECT DISTINCT user_id FROM membership_changes WHERE user_id IS NOT NULL`);
+    expect(users).toEqual([{ user_id: userKey(ann) }]);
+  });
+
   test('one statement finds the changes of all rooms', async () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
