@@ -1,3 +1,4 @@
+import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import type { GraphiQLOptions } from 'graphql-yoga';
 import type { ServerNode } from './context.ts';
 import { DEMO_PASSWORD } from './demo/people.ts';
@@ -35,6 +36,15 @@ export async function graphiqlOptions(
       errorText,
     ].map((query) => ({ query })),
   };
+}
+
+/**
+ * Renders the GraphiQL page. GraphiQL moves a tab by a transform as soon as the tab has the focus. A press gave it the focus,
+ * the tab moved away from the pointer, and the release was no click: the first click on a tab was ignored.
+ */
+export function renderGraphiqlPage(options?: GraphiQLOptions): string {
+  const style = '<style>.graphiql-tab { transform: none !important; }</style>';
+  return renderGraphiQL(options).replace('</head>', `${style}</head>`);
 }
 
 const signInText = (name: string, password: string) => `# 1. Sign in. Ctrl-Enter runs a tab.

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import {
   type DocumentNode,
   execute,
@@ -24,7 +23,7 @@ import {
   type ServerNode,
 } from './context.ts';
 import type { Tally } from './counts.ts';
-import { graphiqlOptions } from './graphiql.ts';
+import { graphiqlOptions, renderGraphiqlPage } from './graphiql.ts';
 import { createUuid } from './ids.ts';
 import { addressOf } from './limits/address.ts';
 import { isLocalOrigin } from './limits/hosts.ts';
@@ -87,7 +86,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
     maxRequestBodySize: false,
     extraParamNames: trust ? ['documentId'] : [],
     graphiql: isOpen(config.GRAPHIQL) ? () => graphiqlOptions(node, { demo: config.NODE_ENV !== 'production' }) : false,
-    renderGraphiQL,
+    renderGraphiQL: renderGraphiqlPage,
     parserAndValidationCache: documents.options,
     maskedErrors: { maskError: mask },
     context: (transport) => createOperation(node, arrivalOf(config, transport)),
