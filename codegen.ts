@@ -16,7 +16,14 @@ const config: CodegenConfig = {
       documents: 'examples/app/src/*.graphql',
       preset: 'client',
       presetConfig: { fragmentMasking: false },
-      config: { enumsAsTypes: true, useTypeImports: true, strictScalars: true, scalars: { DateTime: 'string' } },
+      config: {
+        enumsAsTypes: true,
+        useTypeImports: true,
+        nonOptionalTypename: true,
+        skipTypeNameForRoot: true,
+        strictScalars: true,
+        scalars: { DateTime: 'string' },
+      },
     },
     'test/generated/': {
       documents: 'test/documents/*.graphql',

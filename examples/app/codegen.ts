@@ -12,6 +12,9 @@ const config: CodegenConfig = {
       presetConfig: { fragmentMasking: false },
       config: {
         enumsAsTypes: true,
+        // Optimistic answers need the names of types.
+        nonOptionalTypename: true,
+        skipTypeNameForRoot: true,
         useTypeImports: true,
         // A scalar that is not listed here is an error, not `unknown`.
         strictScalars: true,
