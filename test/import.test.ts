@@ -5,6 +5,8 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { importPath, printSummary } from '../src/import/import.ts';
 import { seedDemo } from '../src/demo/seed.ts';
 import { createProgress } from '../src/progress.ts';
+import { checkBody } from '../src/text/messages.ts';
+import { checkNickname, checkRoomName, checkUsername } from '../src/text/names.ts';
 import { request, signUp } from './support/client.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { MESSAGE_ADDED, send } from './support/world.ts';
@@ -224,4 +226,45 @@ describe('importing demo data', () => {
     expect(await history(here)).toEqual(await history(there));
     expect((await history(here)).some(({ body }) => /[{}]/.test(body ?? ''))).toBe(false);
   });
+});
+
+test('hostile names, texts and dates are stored as the API would take them', async () => {
+  const server = await startTestServer();
+  const names = [
+    ...['evil\u001b[31m', '\u202enimdA', '\u3164\u3164\u3164', '\ud800x', 'a\u0000b', 'x'.repeat(5_000)],
+    ...[`a${'\u0315'.repeat(24_000)}`, '', 'same', 'SAME', '__proto__', '😀'.repeat(64), 'e\u0301'.repeat(40)],
+  ];
+  const dates = ['9999-12-31T00:00:00Z', '-000001-01-01T00:00:00Z', 'nonsense'];
+  const users = names.map((name, i) => ({ id: `u${i}`, name, email: 'a,b\n@evil', password: 'p' }));
+  const texts = [...names, 'y'.repeat(24_000)];
+  const chats = names.map((name, i) => ({ id: `c${i}`, name, type: 1 }));
+  const folder = await folderOf({
+    'chat.json': JSON.stringify({
+      ...{ users, chats, message_seen_status: [] },
+      chat_members: chats.map(({ id }) => ({ user_id: 'u0', chat_id: id })),
+      groups: [],
+      messages: texts.map((text, i) => ({
+        ...{ id: i === 1 ? `${'m'.repeat(5_000)}\u0000` : `m${i}`, sender_id: 'u0', chat_id: 'c0', text },
+        timestamp: dates[i] ?? '2026-01-01T00:00:00Z',
+      })),
+    }),
+  });
+  const path = join(folder, 'chat.json');
+  const { changed, ...summary } = await importPath(importing(server), path, []);
+  expect(summary).toMatchObject({ users: names.length, chatrooms: names.length, messages: texts.length });
+  expect(changed).toEqual({
+    'a date in the future: set to now': 1,
+    'a date that cannot be read: set to 1970': 2,
+  });
+  const { prisma } = server.node.database;
+  for (const { username, nickname, email } of await prisma.user.findMany()) {
+    expect(checkUsername(username, '')).toBe(username);
+    expect(checkNickname(nickname, '')).toBe(nickname);
+    expect(email).toBeNull();
+  }
+  for (const { name } of await prisma.chatroom.findMany()) expect(checkRoomName(name, '')).toBe(name);
+  const messages = await prisma.message.findMany();
+  for (const { body } of messages) if (body !== null) checkBody(body, '');
+  expect(messages.filter(({ body }) => body === null)).toHaveLength(2);
+  expect(await importPath(importing(server), path, [])).toMatchObject({ users: 0, chatrooms: 0, messages: 0 });
 });

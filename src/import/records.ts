@@ -35,8 +35,8 @@ export async function storeConversation(
 ): Promise<void> {
   const dated = createDating(summary.changed);
   const sent = messages
-    .toSorted((a, b) => a.createdAt.getTime() - b.createdAt.getTime())
-    .map((message) => ({ ...message, createdAt: dated(message.createdAt) }));
+    .map((message) => ({ ...message, createdAt: dated(message.createdAt) }))
+    .toSorted((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
   progress.advance(1);
   if (room.memberIds.length === 0) {
     skip(summary.skipped, 'a chatroom without members');
@@ -49,13 +49,20 @@ export async function storeConversation(
   else if (added) await markAllRead(database, id);
 }
 
+/** Dates of sources that cannot be read or that the API could not print, such as those of the year -1. */
+const EPOCH = new Date(0);
+
 /**
- * Makes a function that sets a date of the future to now, and counts it. The server's clock dates messages: one from the
- * future would stay the newest in lists and searches until then.
+ * Returns a function that sets a date of the future to now and one that cannot be read to 1970, and counts both. The server's
+ * clock dates messages: one from the future would stay the newest in lists and searches until then.
  */
 export function createDating(changed: Record<string, number>): (date: Date) => Date {
   const now = new Date();
   return (date) => {
+    if (!(date.getUTCFullYear() > 0)) {
+      skip(changed, 'a date that cannot be read: set to 1970');
+      return EPOCH;
+    }
     if (date <= now) return date;
     skip(changed, 'a date in the future: set to now');
     return now;

@@ -4,8 +4,16 @@ import type { ChatroomKind } from '../database/generated/enums.ts';
 import { pairKey } from '../friends/pair.ts';
 import { toVector } from '../search/words.ts';
 import { emailKey } from '../text/email.ts';
-import { fitUsername, foldName, hasUsernameShape, MAX_NICKNAME, MAX_USERNAME } from '../text/names.ts';
-import { cut } from '../text/text.ts';
+import { fitBody } from '../text/messages.ts';
+import {
+  fitNickname,
+  fitRoomName,
+  fitTopic,
+  fitUsername,
+  foldName,
+  hasUsernameShape,
+  MAX_USERNAME,
+} from '../text/names.ts';
 import { fillSkeletons } from '../users/keys.ts';
 
 /**
@@ -44,7 +52,7 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
     .map((user) => {
       const username = freeName(user, names);
       names.add(foldName(username));
-      const nickname = cut(clean(user.nickname ?? user.name).trim(), MAX_NICKNAME) || username;
+      const nickname = fitNickname(clean(user.nickname ?? user.name)) ?? username;
       const key = user.email ? emailKey(user.email) : null;
       const freeKey = key === null || emails.has(key) ? null : key;
       if (freeKey !== null) emails.add(freeKey);
@@ -112,8 +120,9 @@ export async function storeChatroom(database: Database, room: StoredChatroom): P
     data: {
       id: room.id,
       kind,
-      name: room.name ?? null,
-      topic: room.topic ?? null,
+      // What breaks the rules of names is left out: the page then shows the members.
+      name: room.name ? fitRoomName(clean(room.name)) : null,
+      topic: room.topic ? fitTopic(clean(room.topic)) : null,
       ownerId,
       directKey,
       createdAt,
@@ -139,7 +148,7 @@ export async function storeChatroom(database: Database, room: StoredChatroom): P
 
 export interface StoredMessage {
   senderId: string;
-  /** Null for one that has no text: it is stored as deleted, so that the numbers match the source. */
+  /** Null for one that has no text: it is stored as deleted, so that the numbers match the source. A longer one is cut. */
   body: string | null;
   createdAt: Date;
   /** What it is recognised by: unique in its room. */
@@ -172,14 +181,20 @@ export async function storeMessages(
 
 async function storeBatch(database: Database, chatroomId: string, batch: readonly StoredMessage[]): Promise<number> {
   const rows = JSON.stringify(
-    batch.map(({ senderId, body, createdAt, clientMessageId }, place) => ({
-      place,
-      sender_id: senderId,
-      body: body === null ? null : clean(body),
-      search: body === null ? null : toVector(clean(body)),
-      created_at: createdAt,
-      client_message_id: clientMessageId,
-    })),
+    batch.map((message, place) => {
+      const body = message.body === null ? null : fitBody(message.body);
+      return {
+        place,
+        sender_id: message.senderId,
+        body,
+        search: body === null ? null : toVector(body),
+        created_at: message.createdAt,
+        client_message_id:
+          message.clientMessageId.length > 100
+            ? derivedId('message', message.clientMessageId)
+            : clean(message.clientMessageId),
+      };
+    }),
   );
   return database.transaction(async (query) => {
     await query(sql`SELECT FROM chatrooms WHERE id = ${chatroomId}::uuid FOR NO KEY UPDATE`);

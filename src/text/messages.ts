@@ -1,6 +1,6 @@
 import { badInput } from '../errors.ts';
 import { isVisible } from './names.ts';
-import { countCharacters, isStorable } from './text.ts';
+import { countCharacters, cut, isStorable } from './text.ts';
 
 /** Maximum characters of a body, without the white space around it. */
 export const MAX_BODY = 10_000;
@@ -21,6 +21,12 @@ export function checkBody(body: string, path: string): void {
     throw badInput(path, 'A message is Unicode text without U+0000 and without half of a surrogate pair.');
   }
   if (!isVisible(body)) throw badInput(path, 'A message shows something. This text is invisible.');
+}
+
+/** Returns the beginning of a text from elsewhere as a body. Null if the text shows nothing. */
+export function fitBody(text: string): string | null {
+  const body = cut(text.toWellFormed().replaceAll('\0', ''), MAX_BODY);
+  return isVisible(body) ? body : null;
 }
 
 /** @throws ChatError `BAD_USER_INPUT` */

@@ -41,6 +41,11 @@ const STACKED_MARKS = new RegExp(
   'v',
 );
 
+const MARKS_TOO_MANY = new RegExp(
+  String.raw`([\p{M}--[\p{sc=Myanmar}\p{sc=Tibetan}\p{sc=Khmer}\p{sc=Tai_Tham}]]{2}|\p{M}{4})\p{M}+`,
+  'gv',
+);
+
 /**
  * Returns a username in NFKC, as it is stored.
  *
@@ -84,6 +89,7 @@ export function fitUsername(name: string, limit: number, replacement: '' | '-'):
   const letters = cut(name, 4 * limit)
     .normalize('NFKC')
     .replace(NOT_IN_USERNAME, replacement)
+    .replace(MARKS_TOO_MANY, '$1')
     .replace(/^[\-\p{M}]+|-+$/gu, '');
   return cut(letters, limit);
 }
@@ -102,8 +108,22 @@ export function checkNickname(text: string, path: string): string {
 
 /** Returns the beginning of a name from elsewhere as a nickname. Null if the name breaks the rules of nicknames. */
 export function fitNickname(name: string): string | null {
+  return fitLine(name, MAX_NICKNAME, checkNickname);
+}
+
+/** Returns the beginning of a name from elsewhere as the name of a room. Null if the name breaks the rules of such names. */
+export function fitRoomName(name: string): string | null {
+  return fitLine(name, MAX_ROOM_NAME, checkRoomName);
+}
+
+/** Returns the beginning of a text from elsewhere as a topic. Null if the text breaks the rules of topics. */
+export function fitTopic(text: string): string | null {
+  return fitLine(text, MAX_TOPIC, checkTopic);
+}
+
+function fitLine(text: string, limit: number, check: (text: string, path: string) => string | null): string | null {
   try {
-    return checkNickname(cut(name.trim(), MAX_NICKNAME), 'nickname');
+    return check(cut(text.trim(), limit), '');
   } catch {
     return null;
   }
