@@ -36,7 +36,7 @@ import {
   trustDocuments,
 } from './limits/plugins.ts';
 import { createDocumentTurns, limitQueries } from './limits/queries.ts';
-import type { Payer } from './limits/rates.ts';
+import { BYTES_PER_POINT, type Payer, type Rates } from './limits/rates.ts';
 import { OperationSlots } from './limits/slots.ts';
 import { within } from './limits/time.ts';
 import { checkStreamVariables, createStreamLimit } from './limits/sockets.ts';
@@ -98,7 +98,7 @@ export function createGraphQL(config: Config, node: ServerNode) {
       checkBodies(config.MAX_BODY_KB * 1_024),
       ...(trust ? [trustDocuments(trust)] : []),
       documents.plugin,
-      identifyPayers(findPayer, awaitTurn),
+      identifyPayers(findPayer, node.rates, awaitTurn),
       limitQueries(config, isOpen(config.INTROSPECTION), node.rates, mask),
       rereadQueries,
       freshContexts(config.EXECUTION_SECONDS * 1_000, createStreamLimit(config.MAX_STREAMS_PER_USER), mask),
@@ -209,15 +209,19 @@ function allowCrossOrigin(config: Config, request: Request) {
   return { origin, credentials: true };
 }
 
-/** Notes who pays for a request over HTTP, and lets it wait until its document may be parsed. */
+/** Notes who pays for a request over HTTP, charges for its bytes, and lets it wait until its document may be parsed. */
 function identifyPayers(
   findPayer: (transport: Transport) => Promise<Payer>,
+  rates: Rates,
   awaitTurn: ReturnType<typeof createDocumentTurns>,
 ): Plugin {
   return {
     async onParams({ context, params }) {
-      const payer = await findPayer(context as Transport);
+      const transport = context as Transport & { bodyBytes?: number };
+      const payer = await findPayer(transport);
       Object.assign(context, { payer });
+      const points = Math.floor((transport.bodyBytes ?? 0) / BYTES_PER_POINT);
+      if (points > 0) await rates.charge(payer, points);
       await awaitTurn(payer, params.query ?? '');
     },
   };

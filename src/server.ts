@@ -11,7 +11,7 @@ import { allowsOrigin, arrivalOf, createGraphQL, type GraphQL, PATH, whereFrom }
 import { encodeId } from './ids.ts';
 import { createProxyWarning, networkOf } from './limits/address.ts';
 import { refusedHost } from './limits/hosts.ts';
-import type { Payer } from './limits/rates.ts';
+import { BYTES_PER_POINT, type Payer } from './limits/rates.ts';
 import { createSignedOutSockets, type Seat, tooManyStreams } from './limits/sockets.ts';
 import { answerScrape } from './metrics.ts';
 import { createNode, type NodeOptions } from './node.ts';
@@ -162,6 +162,7 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
       };
     },
     charge: (incoming, points) => node.rates.charge(payers.get(incoming) ?? strangerOf(incoming), points),
+    bytesPerPoint: BYTES_PER_POINT,
     maxSubscriptions: config.MAX_SUBSCRIPTIONS_PER_SOCKET,
     tooManySubscriptions: () =>
       tooManyStreams(`A socket has at most ${config.MAX_SUBSCRIPTIONS_PER_SOCKET} subscriptions.`),

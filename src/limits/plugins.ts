@@ -45,11 +45,11 @@ function isJson(text: string): boolean {
 /**
  * Refuses bodies of more than `most` bytes with 413, and bodies that are not UTF-8 with 400: a decoder would replace what it
  * cannot read by U+FFFD, and the text would not be stored as it was sent. Node reads no more of a body than its length says,
- * so that only the bytes of bodies without a length are counted.
+ * so that only the bytes of bodies without a length are counted. Notes the size of the body as `bodyBytes`.
  */
 export function checkBodies(most: number): Plugin {
   return {
-    onRequestParse({ request, requestParser, setRequestParser, fetchAPI }) {
+    onRequestParse({ request, requestParser, setRequestParser, serverContext, fetchAPI }) {
       const length = request.headers.get('content-length');
       if (Number(length) > most) throw tooLarge();
       if (!requestParser || !request.body) return;
@@ -60,6 +60,7 @@ export function checkBodies(most: number): Plugin {
           throw error instanceof GraphQLError ? error : incomplete();
         });
         if (!isUtf8(bytes)) throw notUtf8();
+        Object.assign(serverContext, { bodyBytes: bytes.length });
         return requestParser(new fetchAPI.Request(url, { method, headers, body: bytes }));
       });
     },

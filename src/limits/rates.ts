@@ -9,6 +9,9 @@ import { openCounter, rateLimited, take } from './counters.ts';
 export type Payer = Pick<Context, 'viewer' | 'service' | 'origin'>;
 
 /** Limits how many points a client may use in a minute. */
+/** Bytes of a request or message that one point pays for. To parse 165 KB of JSON takes 14 ms of a core. */
+export const BYTES_PER_POINT = 16 * 1_024;
+
 export interface Rates {
   /**
    * Charges the signed-in user, or the network of a signed-out client. Nobody in a network can use up the points of its

@@ -24,6 +24,7 @@ export interface Intake {
  * either; its messages wait in its own memory, by TCP's flow control.
  *
  * @param options.take handles one message; resolves when its answer is written
+ * @param options.bytesPerPoint bytes that cost a client one point
  * @param options.charge charges the client for its messages; rejects if the client has none left
  * @param options.refuse closes the socket of a client that has no points left, or whose message failed
  */
@@ -31,6 +32,7 @@ export function createIntake(
   { socket, connection, outlet }: { socket: WebSocket; connection: Socket; outlet: Outlet },
   options: {
     take: (text: string) => Promise<void>;
+    bytesPerPoint: number;
     charge: (points: number) => Promise<void>;
     refuse: (error: unknown) => void;
   },
@@ -119,7 +121,7 @@ export function createIntake(
       return;
     }
     queue.push(data as Buffer);
-    unpaid += 1;
+    unpaid += 1 + (MESSAGES_PER_POINT * (data as Buffer).length) / options.bytesPerPoint;
     charge();
     run();
   });

@@ -58,6 +58,8 @@ export interface WebSocketServing {
    * @throws an error for a client that sends too many
    */
   charge: (request: IncomingMessage, points: number) => Promise<void>;
+  /** Bytes of messages that cost a client one point. */
+  bytesPerPoint: number;
   /** Subscriptions that a socket may have open. */
   maxSubscriptions: number;
   /** The error of one subscription more. */
@@ -270,6 +272,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
         onMessage(take) {
           connected.intake = createIntake(connected, {
             take: refuseUntilInit(socket, take),
+            bytesPerPoint: options.bytesPerPoint,
             charge: (points) => options.charge(request, points),
             refuse(error) {
               socket.close(TRY_AGAIN_LATER, options.mask(error).message);

@@ -127,6 +127,25 @@ describe('a network whose signed-out points are spent', () => {
   });
 });
 
+test.each(['HTTP', 'WebSocket'])('over %s each 16 KB of a request cost a point', async (transport) => {
+  const { ann, server } = await limitedWorld({ RATE_PER_USER: '40' });
+  const there = ann.at(server.url);
+  const socket = there.connect();
+  const ask = (): Promise<GraphQLResult> => {
+    const variables = { unused: 'x'.repeat(200_000) };
+    return transport === 'HTTP'
+      ? request(server.url, '{ __typename }', variables, bearer(ann))
+      : socket.ask('{ __typename }', variables);
+  };
+  // 12 points for the bytes and one for the query, three times.
+  for (let i = 0; i < 3; i += 1) expect(codes(await ask())).toEqual([]);
+  if (transport === 'HTTP') expect(codes(await ask())).toEqual(['RATE_LIMITED']);
+  else {
+    ask().catch(() => undefined);
+    expect(await socket.closed).toBe(1013);
+  }
+});
+
 test('a network has a counter of its own for handshakes, and is refused with 429', async () => {
   const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '1' } });
   for (let i = 0; i < 10; i += 1) expect(await handshake(url)).toBe(101);
