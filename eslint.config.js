@@ -201,7 +201,7 @@ export default defineConfig(
         {
           exceptions: {
             suffixes: ['Connection', 'Edge', 'Payload', ...events],
-            types: ['PageInfo', 'Presence', 'ReactionGroup', 'Server'],
+            types: ['NoticeAuthor', 'PageInfo', 'Presence', 'ReactionGroup', 'Server'],
           },
         },
       ],

@@ -45,7 +45,7 @@ function shown(rooms: ReadonlySet<string>, streams: Stream[]): string[] {
 
 async function expectTrue(ann: Person, rooms: ReadonlySet<string>, streams: Stream[]): Promise<void> {
   await expect
-    .poll(async () => shown(rooms, streams), { timeout: 10_000 })
+    .poll(() => shown(rooms, streams), { timeout: 10_000 })
     .toEqual([...(await load(ann)).rooms].sort());
 }
 

@@ -4,7 +4,7 @@ export const MAX_BODY_LENGTH = 10_000;
 /** The count is shown from here on. */
 const COUNT_FROM = 9_000;
 
-export const bodyLength = (text: string) => [...text.trim()].length;
+export const bodyLength = (text: string) => Array.from(text.trim()).length;
 
 /** Returns how long a text is if that matters, and why it cannot be sent if it is too long. */
 export function wordLength(text: string): { count: string | null; problem: string | null } {
