@@ -76,6 +76,8 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     // There is one of each, also where nobody asks for its id.
     Server: { keyFields: [] },
     Viewer: { keyFields: [], fields: fieldPolicies(connections.Viewer) },
+    // Events follow each other, and are no parts of one object.
+    Subscription: { fields: { chatroomEvents: { merge: false }, viewerEvents: { merge: false } } },
     UnreadChanged: { fields: { totalUnreadCount: { merge: setTotalUnread } } },
   },
 };

@@ -101,7 +101,7 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
     async request(document, variables, requestOptions) {
       const text = textOf(document);
       const { signal, retry } = requestOptions ?? {};
-      const targets = sendTargetsOf(text, variables as Record<string, unknown>);
+      const targets = sendTargetsOf(document, variables as Record<string, unknown>);
       if (targets.length === 0) return (await request(text, variables as object, requestOptions)) as Result<never>;
       const attempt: Attempt = (attemptSignal) => request(text, variables as object, { signal: attemptSignal });
       const rooms = targets.map(({ chatroomId }) => chatroomId);

@@ -5,10 +5,12 @@ import {
   makeOperation,
   mapExchange,
   type Operation,
+  type OperationResult,
   subscriptionExchange,
 } from '@urql/core';
 import { cacheExchange, type CacheExchangeOpts, type Resolver, type UpdateResolver } from '@urql/exchange-graphcache';
 import { relayPagination } from '@urql/exchange-graphcache/extras';
+import { fromArray, mergeMap, pipe } from 'wonka';
 import { introspection } from './generated/introspection.ts';
 import { connections, keyless } from './generated/schema.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
@@ -22,7 +24,7 @@ export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
 export function chatExchange(client: ChatClient): Exchange {
   return subscriptionExchange({
     enableAllOperations: true,
-    forwardSubscription: ({ query = '', variables }, { kind, context }) => ({
+    forwardSubscription: ({ variables }, { kind, context, query }) => ({
       subscribe(observer) {
         const { retry, onResync, onResumed } = context as ChatContext;
         if (kind === 'subscription') {
@@ -92,33 +94,59 @@ function resolvers(): Record<string, Record<string, Resolver>> {
 }
 
 /** Keys of operations are hashes of 32 bits. */
-const FIRST_EVENT_KEY = 2 ** 32;
+const FIRST_KEY = 2 ** 32;
 
 /**
- * Graphcache for Parley, in the place of `cacheExchange`.
+ * Graphcache for Parley, in the place of `cacheExchange`. It writes what arrives in the order of arrival.
  *
  * Graphcache gives a subscription one layer. While another operation is pending, the results of mutations lie above that layer,
  * and hide later events of the subscription for good. Here each event is an operation of its own, whose layer is the newest.
+ *
+ * Graphcache writes the answers to optimistic mutations when all of them are there, over the events that came meanwhile. Here an
+ * answer is written at once, and what is written later are only the keys of its entities.
  */
 export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Exchange {
   return (input) => {
     const subscriptions = new WeakMap<Operation, Operation>();
-    let events = 0;
-    const separate = mapExchange({
-      onResult(result) {
-        const { operation } = result;
-        if (operation.kind !== 'subscription') return result;
-        events += 1;
-        const event = makeOperation('subscription', { ...operation, key: FIRST_EVENT_KEY + events }, operation.context);
-        subscriptions.set(event, operation);
-        return { ...result, operation: event };
-      },
-    });
+    let count = 0;
+    const asOwnOperation = ({ operation, ...result }: OperationResult): OperationResult => {
+      count += 1;
+      const own = makeOperation(operation.kind, { ...operation, key: FIRST_KEY + count }, operation.context);
+      return { ...result, operation: own };
+    };
+    const inOrder = (result: OperationResult): OperationResult[] => {
+      const { operation, error } = result;
+      const data: unknown = result.data;
+      if (operation.kind === 'subscription') {
+        const event = asOwnOperation(result);
+        subscriptions.set(event.operation, operation);
+        return [event];
+      }
+      const isHeld = operation.kind === 'mutation' && operation.context['optimistic'] === true;
+      if (!isHeld || !data || error) return [result];
+      return [asOwnOperation(result), { ...result, data: keysOf(data) }];
+    };
+    const separate: Exchange =
+      ({ forward }) =>
+      (operations) =>
+        pipe(
+          forward(operations),
+          mergeMap((result) => fromArray(inOrder(result))),
+        );
     const restore = mapExchange({
       onResult: (result) => ({ ...result, operation: subscriptions.get(result.operation) ?? result.operation }),
     });
     return composeExchanges([restore, cacheExchange(options), separate])(input);
   };
+}
+
+/** The same data with nothing but the keys of its entities, which graphcache completes out of the cache. */
+function keysOf(data: unknown): unknown {
+  if (Array.isArray(data)) return data.map(keysOf);
+  if (typeof data !== 'object' || data === null) return data;
+  const { __typename, id } = data as { __typename?: unknown; id?: unknown };
+  if (__typename !== undefined && id !== undefined) return { __typename, id };
+  return Object.fromEntries(Object.entries(data).map(([field, value]) => [field, keysOf(value)]));
 }
 
 interface AddedMessage {

@@ -118,19 +118,21 @@ test('an event is newer than the answer that came before it, while another opera
   await expect.poll(bodies).toEqual(['two', 'body 2', 'body 3']);
 });
 
+const OPTIMISTIC = {
+  ...cacheOptions,
+  optimistic: {
+    sendMessage: ({ input }: any) => ({
+      __typename: 'SendMessagePayload',
+      message: {
+        ...{ ...message(0, 'ben'), id: input.clientMessageId, clientMessageId: input.clientMessageId },
+        ...{ body: input.body, number: Number.MAX_SAFE_INTEGER },
+      },
+    }),
+  },
+} as never;
+
 test('an optimistic message is shown last until it is stored, and never twice', async () => {
-  const { client, answer, watch } = scripted({
-    ...cacheOptions,
-    optimistic: {
-      sendMessage: ({ input }: any) => ({
-        __typename: 'SendMessagePayload',
-        message: {
-          ...{ ...message(0, 'ben'), id: input.clientMessageId, clientMessageId: input.clientMessageId },
-          ...{ body: input.body, number: Number.MAX_SAFE_INTEGER },
-        },
-      }),
-    },
-  } as never);
+  const { client, answer, watch } = scripted(OPTIMISTIC);
   const shown = watch(HISTORY, { ...ROOM, last: 10 });
   watch(MESSAGE_ADDED, ROOM);
   const bodies = () => shown.at(-1)?.chatroom.messages.edges.map(({ node }: any) => node.body);
@@ -144,6 +146,27 @@ test('an optimistic message is shown last until it is stored, and never twice', 
   await answer('mutation', null, named(3));
   await answer('mutation', sent(3), named(4));
   await expect.poll(() => shownNumbers(shown)).toEqual([1, 2, 3]);
+});
+
+test('an edit is newer than the answer to an optimistic send, while another send waits', async () => {
+  const { client, answer, watch } = scripted(OPTIMISTIC);
+  const shown = watch(HISTORY, { ...ROOM, last: 10 });
+  watch(MESSAGE_ADDED, ROOM);
+  await answer('query', page([], { hasPreviousPage: false, hasNextPage: false }));
+  const answers: any[] = [];
+  for (const number of [1, 2])
+    client
+      .mutation<any>(gql(SEND), named(number))
+      .subscribe(({ data }) => answers.push(data.sendMessage.message.number));
+  await answer('mutation', sent(1), named(1));
+  const edited = { ...message(1, 'ben'), body: 'edited' };
+  await answer('subscription', { messageAdded: { ...came(1).messageAdded, message: edited } });
+  const bodies = () => shown.at(-1)?.chatroom.messages.edges.map(({ node }: any) => node.body);
+  await expect.poll(bodies).toEqual(['edited', 'body 2']);
+  await answer('mutation', sent(2), named(2));
+  await expect.poll(() => answers).toEqual([1, 2]);
+  expect(bodies()).toEqual(['edited', 'body 2']);
+  expect(shownNumbers(shown)).toEqual([1, 2]);
 });
 
 test('pages make one list, and a page that does not adjoin it is left out', async () => {

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { gql } from '@urql/core';
 import { expect, onTestFinished, test } from 'vitest';
 import { localStorageOutbox, type OutboxEntry, type OutboxStore } from '../../client/index.ts';
 import type { Person } from '../support/client.ts';
@@ -186,16 +187,35 @@ test('sendMessage of any document waits for the earlier messages of its room', a
     chat.send(named('1')),
     chat.execute(SEND, { input: named('2') }),
     chat.execute(
-      `mutation ($room: ID!, $id: String = "id 3") {
-        mine: sendMessage(input: { chatroomId: $room, body: "3", clientMessageId: $id }) { message { number } }
-      }`,
+      gql`
+        mutation ($room: ID!, $id: String = "id 3") {
+          mine: sendMessage(input: { chatroomId: $room, body: "3", clientMessageId: $id }) {
+            message {
+              number
+            }
+          }
+        }
+      `,
       { room },
     ),
     chat.execute(
-      `fragment Two on Mutation {
-        four: sendMessage(input: $four) { message { number } } five: sendMessage(input: $five) { message { number } }
-      }
-      mutation ($four: SendMessageInput!, $five: SendMessageInput!) { ...Two }`,
+      gql`
+        fragment Two on Mutation {
+          four: sendMessage(input: $four) {
+            message {
+              number
+            }
+          }
+          five: sendMessage(input: $five) {
+            message {
+              number
+            }
+          }
+        }
+        mutation ($four: SendMessageInput!, $five: SendMessageInput!) {
+          ...Two
+        }
+      `,
       { four: named('4'), five: named('5') },
     ),
     chat.send(named('6')),

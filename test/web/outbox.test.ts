@@ -27,7 +27,7 @@ async function openPageBehindProxy() {
   await openRoom(page, /A room/);
   return {
     ...{ page, url },
-    async leave() {
+    leave: async () => {
       proxy.aim(NOWHERE);
       proxy.reset();
       await page.locator('.connection[data-state=offline]').waitFor();
@@ -35,7 +35,7 @@ async function openPageBehindProxy() {
     comeBack: () => {
       proxy.aim(port);
     },
-    async stored(): Promise<string[]> {
+    stored: async (): Promise<string[]> => {
       const { chatroom } = await ann.ask(STORED, { room });
       return chatroom.messages.nodes.filter(({ kind }: any) => kind === 'USER').map(({ body }: any) => body);
     },
