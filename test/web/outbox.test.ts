@@ -1,3 +1,4 @@
+import { build } from 'esbuild';
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { bodies as texts } from '../clients/chatOf.ts';
@@ -80,5 +81,30 @@ describe.skipIf(!hasChromium)('the outbox of the page (skipped without chromium)
     await expect.poll(() => bodies(page)).toEqual(texts(30));
     await expect.poll(() => page.getByText('sending…').count()).toBe(0);
     expect(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes('outbox')))).toEqual([]);
+  });
+
+  test('an IndexedDB store keeps, replaces and deletes entries', async () => {
+    const server = await startTestServer();
+    const page = await openPage(await openBrowser(), server.url);
+    const { outputFiles } = await build({
+      entryPoints: [new URL('../../client/outboxStore.ts', import.meta.url).pathname],
+      ...{ bundle: true, write: false, format: 'iife', globalName: 'stores' },
+    });
+    const found = await page.evaluate(`(async () => {
+      ${outputFiles[0]?.text ?? ''}
+      const entry = (clientMessageId, state) => ({ chatroomId: 'room', clientMessageId, body: clientMessageId, state });
+      const store = stores.indexedDbOutbox('outbox of ann');
+      for (const each of [entry('a', 'waiting'), entry('b', 'waiting'), entry('b', 'failed')]) await store.put(each);
+      await store.delete(entry('a'));
+      const again = stores.indexedDbOutbox('outbox of ann');
+      const others = await stores.indexedDbOutbox('outbox of ben').load();
+      return [await again.load(), await again.has(entry('a')), await again.has(entry('b')), others];
+    })()`);
+    expect(found).toEqual([
+      [{ chatroomId: 'room', clientMessageId: 'b', body: 'b', state: 'failed' }],
+      false,
+      true,
+      [],
+    ]);
   });
 });
