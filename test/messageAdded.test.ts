@@ -359,13 +359,15 @@ test('a frame is as long as it says, at each border between the ways to say so, 
   say({ type: 'connection_init', payload: { authorization: `Bearer ${ann.accessToken}` } });
   await expect.poll(() => frames.length).toBe(1);
 
-  const query = 'subscription ($room: ID!) { messageAdded(chatroomId: $room) { message { body } } }';
+  // A body has at most 10,000 characters, so that it is selected four times to fill 64 KB.
+  const query =
+    'subscription ($room: ID!) { messageAdded(chatroomId: $room) { message { body b: body c: body d: body } } }';
   const around = Buffer.byteLength(
-    '{"id":"","type":"next","payload":{"data":{"messageAdded":{"message":{"body":""}}}}}',
+    '{"id":"","type":"next","payload":{"data":{"messageAdded":{"message":{"body":"","b":"","c":"","d":""}}}}}',
   );
-  const long = '長い話 '.repeat(1_600);
-  // The id makes up what is missing to the length.
-  const idFor = (length: number, body: string) => 'é' + 'x'.repeat(length - around - Buffer.byteLength(body) - 2);
+  const long = '長い話 '.repeat(1_630);
+  // The id makes up what is missing to the length: at most 256 characters.
+  const idFor = (length: number, body: string) => 'é' + 'x'.repeat(length - around - 4 * Buffer.byteLength(body) - 2);
   const wanted = [
     ...[124, 125, 126, 127].map((length) => ({ length, body: '話' })),
     ...[65_534, 65_535, 65_536, 65_537].map((length) => ({ length, body: long })),

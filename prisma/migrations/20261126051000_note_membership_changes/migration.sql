@@ -31,4 +31,4 @@ CREATE TRIGGER room_hidden AFTER UPDATE OF hidden_at_number ON members
   FOR EACH ROW WHEN (OLD.hidden_at_number IS DISTINCT FROM NEW.hidden_at_number) EXECUTE FUNCTION note_hiding();
 
 -- What changed before the triggers existed is not in the table. A cursor from before is refused, as if that had been pruned.
-INSERT INTO membership_changes (kind, created_at) VALUES ('JOINED', '-infinity');
+INSERT INTO membership_changes (kind, created_at) VALUES ('JOINED', 'epoch');
