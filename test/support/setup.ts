@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync } from 'node:fs';
+import { chmodSync, mkdtempSync, statfsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,9 +18,13 @@ declare module 'vitest' {
   }
 }
 
+const MEMORY = '/dev/shm';
+/** Bytes of some hundred databases and of the write-ahead log. */
+const ROOM = 3 * 1_024 ** 3;
+
 /** One PostgreSQL for all test files; each makes clones of its template. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'parley-test-'));
+  const dataDir = mkdtempSync(join(findFolder(), 'parley-test-'));
   // Where root runs the tests, the database's user must be able to enter.
   chmodSync(dataDir, 0o755);
   const postgres = await startEmbeddedPostgres({
@@ -46,6 +50,19 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await postgres.stop();
     await rm(dataDir, { recursive: true, force: true });
   };
+}
+
+/**
+ * Returns where to put the databases: in memory if it has room. Each clone has 300 files, and ext4 spends a third of the
+ * machine's time on inodes that were deleted a moment ago.
+ */
+function findFolder(): string {
+  try {
+    const { bavail, bsize } = statfsSync(MEMORY);
+    return bavail * bsize > ROOM ? MEMORY : tmpdir();
+  } catch {
+    return tmpdir();
+  }
 }
 
 function findRedis(): string {
