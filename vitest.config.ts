@@ -7,7 +7,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * runs them, the longest first.
  */
 const SLOW = [
-  ...['limits/texts', 'deafSockets', 'limits/stalls', 'sockets'],
+  ...['limits/texts', 'deafSockets', 'limits/stalls', 'sockets', 'web', 'resilience', 'export', 'openidKeys'],
   ...[
     'faults/short',
     'faults/presence',

@@ -2,33 +2,26 @@ import { exportSPKI, SignJWT, UnsecuredJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
 import { ConfigError, parseConfig } from '../src/config.ts';
 import { sql } from '../src/database/database.ts';
-import { connect, type GraphQLResult, PASSWORD, request, signUp } from './support/client.ts';
-import { AUDIENCE, claims, generateKey, type Provider, startProvider, startWithProvider } from './support/openid.ts';
+import { connect, PASSWORD, request, signUp } from './support/client.ts';
+import {
+  AUDIENCE,
+  claims,
+  codes,
+  generateKey,
+  type Provider,
+  SIGN_IN_WITH,
+  signedIn,
+  signInWith,
+  startProvider,
+  startWithProvider,
+} from './support/openid.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 
-const SIGN_IN_WITH = `mutation ($input: SignInWithIdTokenInput!) {
-  signInWithIdToken(input: $input) {
-    accessToken refreshToken viewer { email emailVerified user { id username nickname } }
-  }
-}`;
 const SIGN_UP = `mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken } }`;
 const SIGN_IN = `mutation ($input: SignInInput!) { signIn(input: $input) { viewer { user { id } } } }`;
 const CHANGE_PASSWORD = `mutation ($input: ChangePasswordInput!) { changePassword(input: $input) { ok } }`;
 const DELETE_ACCOUNT = `mutation ($input: DeleteAccountInput!) { deleteAccount(input: $input) { ok } }`;
 const ME = `{ viewer { user { id username } } }`;
-
-const codes = ({ errors }: GraphQLResult) => errors?.map((error) => error.extensions.code);
-
-const signInWith = (url: string, idToken: string, more: object = {}) =>
-  request(url, SIGN_IN_WITH, { input: { idToken, ...more } });
-
-/** Signs in, which has to succeed; answers the viewer and the header that they are signed in by. */
-async function signedIn(url: string, idToken: string, more: object = {}) {
-  const { data, errors } = await signInWith(url, idToken, more);
-  if (!data?.signInWithIdToken) throw new Error(JSON.stringify(errors));
-  const { viewer, accessToken } = data.signInWithIdToken;
-  return { ...viewer, headers: { authorization: `Bearer ${accessToken}` } };
-}
 
 async function countUsers({ node }: TestServer): Promise<number> {
   return node.database.prisma.user.count();
@@ -293,23 +286,6 @@ describe("the provider's keys", () => {
     provider.published.push(second.jwk);
     const { user } = await signedIn(url, await provider.token());
     expect((await signedIn(url, await provider.token({}, { alg: 'ES256' }, second))).user).toEqual(user);
-  });
-
-  test('may change while the server runs', { timeout: 90_000 }, async () => {
-    const { url, provider } = await startWithProvider();
-    const old = await provider.token();
-    const { user } = await signedIn(url, old);
-    const second = await generateKey('second');
-    provider.published = [second.jwk];
-    const fresh = await provider.token({}, {}, second);
-    // The keys are not fetched anew within half a minute, so that made-up tokens are no way to flood the provider.
-    await expect
-      .poll(async () => (await signInWith(url, fresh)).data?.signInWithIdToken?.viewer.user, {
-        timeout: 60_000,
-        interval: 500,
-      })
-      .toEqual(user);
-    expect(codes(await signInWith(url, old))).toEqual(['INVALID_CREDENTIALS']);
   });
 
   test('that cannot be had at the moment are no reason to call a token bad', async () => {

@@ -303,9 +303,9 @@ describe('an emoji', () => {
 
   it('of one character has one form, with and without U+FE0F', () => {
     const isEmoji = new RegExp('^\\p{RGI_Emoji}$', 'v');
-    const single = Array.from({ length: 0x1_ff_ff }, (_, code) => String.fromCodePoint(code)).flatMap((character) =>
-      [character, `${character}\ufe0f`].filter((text) => isEmoji.test(text)),
-    );
+    const single = Array.from({ length: 0x1_ff_ff }, (_, code) => String.fromCodePoint(code))
+      .filter((character) => /\p{Emoji}/u.test(character))
+      .flatMap((character) => [character, `${character}\ufe0f`].filter((text) => isEmoji.test(text)));
     expect(single.length).toBeGreaterThan(1_000);
     expect(
       single.filter((text) => qualifyEmoji(text) !== text || qualifyEmoji(text.replace('\ufe0f', '')) !== text),

@@ -11,6 +11,7 @@ import {
   SignJWT,
 } from 'jose';
 import { onTestFinished } from 'vitest';
+import { type GraphQLResult, request } from './client.ts';
 import { startTestServer, type TestServer } from './server.ts';
 
 export const AUDIENCE = 'parley of the tests';
@@ -81,4 +82,23 @@ export async function startWithProvider(
   const provider = await startProvider();
   const server = await startTestServer({ env: { OIDC_ISSUER: provider.issuer, OIDC_AUDIENCE: AUDIENCE, ...more } });
   return { server, url: server.url, provider };
+}
+
+export const SIGN_IN_WITH = `mutation ($input: SignInWithIdTokenInput!) {
+  signInWithIdToken(input: $input) {
+    accessToken refreshToken viewer { email emailVerified user { id username nickname } }
+  }
+}`;
+
+export const codes = ({ errors }: GraphQLResult) => errors?.map((error) => error.extensions.code);
+
+export const signInWith = (url: string, idToken: string, more: object = {}) =>
+  request(url, SIGN_IN_WITH, { input: { idToken, ...more } });
+
+/** Signs in, which has to succeed; answers the viewer and the header that they are signed in by. */
+export async function signedIn(url: string, idToken: string, more: object = {}) {
+  const { data, errors } = await signInWith(url, idToken, more);
+  if (!data?.signInWithIdToken) throw new Error(JSON.stringify(errors));
+  const { viewer, accessToken } = data.signInWithIdToken;
+  return { ...viewer, headers: { authorization: `Bearer ${accessToken}` } };
 }
