@@ -146,7 +146,7 @@ describe('sharing of executions', () => {
     const kept = connection.subscribe(query, { text: 'kept' });
     await kept.taken();
     for (let i = 0; i < 20; i += 1) {
-      const stream = connection.subscribe(query, { text: `${i} ${'x'.repeat(30_000)}` });
+      const stream = connection.subscribe(query, { text: `${i} ${'x'.repeat(16_000)}` });
       await stream.taken();
       expect(sharing.size()).toBe(2);
       stream.stop();
