@@ -121,7 +121,7 @@ export function createIntake(
       return;
     }
     queue.push(data as Buffer);
-    unpaid += 1 + (MESSAGES_PER_POINT * (data as Buffer).length) / options.bytesPerPoint;
+    unpaid += 1 + MESSAGES_PER_POINT * Math.floor((data as Buffer).length / options.bytesPerPoint);
     charge();
     run();
   });
