@@ -250,7 +250,6 @@ const freshContexts = (
       const { sharing, tracing, viewer } = context;
       let leave = () => {};
       try {
-        checkStreamVariables(args.variableValues);
         if (viewer) leave = streams.enter(viewer.userId);
       } catch (error) {
         return { errors: [mask(error)] };
@@ -281,11 +280,21 @@ const freshContexts = (
         leave();
         throw error;
       });
-      if (!isSource(results)) leave();
+      if (!isSource(results)) {
+        leave();
+        return results;
+      }
+      try {
+        // After the arguments were checked, whose errors name the argument.
+        checkStreamVariables(args.variableValues);
+      } catch (error) {
+        results.end();
+        return { errors: [mask(error)] };
+      }
       // What was looked up to begin with is kept by no stream.
       context.cache = {};
       // What the other plugins make of it waits for a promise of each result, which over WebSocket nobody needs.
-      if (isSource(results)) Object.assign(args.rootValue ?? {}, { stream: results });
+      Object.assign(args.rootValue ?? {}, { stream: results });
       return results;
     });
   },

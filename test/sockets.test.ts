@@ -130,15 +130,12 @@ test('an operation with an id of more than 256 characters closes the socket', as
 
 test('a subscription has at most 16,384 characters of variables', async () => {
   const { url } = await startTestServer();
-  const { ann, room } = await world({ url });
-  const subscribe = (after: string) =>
-    ann
-      .connect()
-      .subscribe(
-        'subscription ($room: ID!, $after: String) { messageAdded(chatroomId: $room, after: $after) { cursor } }',
-        { room, after },
-      );
-  expect(await subscribe('x'.repeat(17_000)).ended).toMatchObject([
+  const { ann } = await world({ url });
+  const query = `subscription ($text: String!) { messageAdded { message { chatroom {
+    searchMessages(query: $text) { nodes { id } } } } } }`;
+  const device = ann.connect();
+  await device.subscribe(query, { text: 'x'.repeat(16_000) }).taken();
+  expect(await device.subscribe(query, { text: 'x'.repeat(17_000) }).ended).toMatchObject([
     { message: expect.stringContaining('at most 16,384'), extensions: { code: 'BAD_USER_INPUT' } },
   ]);
 });
