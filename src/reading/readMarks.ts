@@ -106,7 +106,9 @@ class RoomMarks {
       while (this.#waiting.size > 0 && this.followers.size > 0) {
         const moved = [...this.#waiting];
         this.#waiting.clear();
-        this.#distribute(await this.#load(moved));
+        // Those who come while marks are loaded must not get them: the statement did not ask what a block hides from them.
+        const followers = [...this.followers];
+        this.#distribute(await this.#load(moved, followers), followers);
       }
     } catch (error) {
       this.#log.debug({ error, chatroomId: this.#chatroomId }, 'Read marks were not reported.');
@@ -115,8 +117,8 @@ class RoomMarks {
     }
   }
 
-  #load(userIds: readonly string[]): Promise<MovedMark[]> {
-    const viewers = sql`${[...new Set([...this.followers].map(({ viewerId }) => viewerId))]}::uuid[]`;
+  #load(userIds: readonly string[], followers: readonly Follower[]): Promise<MovedMark[]> {
+    const viewers = sql`${[...new Set(followers.map(({ viewerId }) => viewerId))]}::uuid[]`;
     const room = sql`${this.#chatroomId}::uuid`;
     return this.#database.prepared<MovedMark>(sql`
       SELECT ${memberColumns}, true AS "isShownToAll", ARRAY(
@@ -129,11 +131,13 @@ class RoomMarks {
             <= ${MAX_MEMBERS}::int`);
   }
 
-  #distribute(moved: readonly MovedMark[]): void {
+  #distribute(moved: readonly MovedMark[], followers: readonly Follower[]): void {
     if (moved.length === 0) return;
     const chatroomId = this.#chatroomId;
     const all: ReadMarks = { chatroomId, members: [...moved], origin: {} };
-    for (const { viewerId, onMoved } of this.followers) {
+    for (const follower of followers) {
+      if (!this.followers.has(follower)) continue;
+      const { viewerId, onMoved } = follower;
       const members = moved.filter(({ hiddenFrom }) => !hiddenFrom.includes(viewerId));
       if (members.length === moved.length) onMoved(all);
       else if (members.length > 0) onMoved({ chatroomId, members, origin: {} });
