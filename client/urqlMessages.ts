@@ -54,12 +54,13 @@ export const messages: Resolver = (_parent, args, cache, info) => {
   if (!own && stored !== undefined) return stored;
   const start = own ?? placeOf(cache, chatroom, args);
   if (!start) return undefined;
-  const { low, high } = grow(start, pages);
+  const everAdded = addedTo(cache, chatroom);
+  const { low, high } = grow(start, pages, new Set(everAdded.map(({ number }) => number)));
   const parts = pages.filter((page) => page.low <= high && page.high >= low);
   if (parts.length === 0) return undefined;
   // Shows what is there while the page is loaded.
   if (!own) info.partial = true;
-  const added = addedTo(cache, chatroom).filter(({ number }) => number >= low && number <= high);
+  const added = everAdded.filter(({ number }) => number >= low && number <= high);
   const read = parts.flatMap((page) => page.rows);
   // A page says of all numbers up to its last one what the viewer may see.
   const unread = added.filter(
@@ -133,15 +134,24 @@ function placeOf(cache: Cache, chatroom: string, args: NonNullable<FieldArgs>): 
   return args['last'] != null ? { low: Infinity, high: Infinity } : { low: 0, high: 0 };
 }
 
-/** What all pages cover together that adjoin a place. */
-function grow({ low, high }: Pick<Page, 'low' | 'high'>, pages: readonly Page[]): Pick<Page, 'low' | 'high'> {
-  for (let count = -1; count !== 0;) {
+/**
+ * What all pages and added messages cover together that adjoin a place. Graphcache may query a page again, such as the newest one
+ * after it found an incomplete message in it: what came before is then covered by the added messages only.
+ */
+function grow(
+  { low, high }: Pick<Page, 'low' | 'high'>,
+  pages: readonly Page[],
+  added: ReadonlySet<number>,
+): Pick<Page, 'low' | 'high'> {
+  for (;;) {
     const wider = pages.filter((page) => page.low <= high && page.high >= low && (page.low < low || page.high > high));
-    count = wider.length;
-    low = Math.min(low, ...wider.map((page) => page.low));
-    high = Math.max(high, ...wider.map((page) => page.high));
+    if (wider.length > 0) {
+      low = Math.min(low, ...wider.map((page) => page.low));
+      high = Math.max(high, ...wider.map((page) => page.high));
+    } else if (added.has(low - 1)) low -= 1;
+    // The first message of a room has the number 1.
+    else return { low: low === 1 ? 0 : low, high };
   }
-  return { low, high };
 }
 
 /** Messages that were added to a room. Graphcache lists the latest pending ones first. */

@@ -73,16 +73,12 @@ test.skipIf(process.platform !== 'linux')(
     const server = await startProgram({
       ...{ ...env, ...WIDE, DATABASE_URL: await createTestDatabase(), LOG_LEVEL: 'fatal' },
       ...{ MAX_SIGNED_OUT_SOCKETS: '100', MAX_SOCKETS_PER_USER: '100' },
+      // With room to grow, V8 leaves up to 62 MB of garbage uncollected, as it does for clients that read. In a small heap, only
+      // what clients hold counts, and a node that kept more would die.
+      NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size=150',
     });
     const { ann, ben, room } = await world(server);
     for (let i = 0; i < 100; i += 1) await send(ann, room, 'x'.repeat(10_000));
-    // V8 enlarges its heap with the load, and does not give it back. A client that reads everything has the same effect.
-    for (const make of Object.values(KINDS)) {
-      const reader = await openDeaf(server.url, ann.accessToken);
-      reader.connection.resume();
-      await flood(reader, server.pid, (i) => make(i, room));
-      reader.connection.destroy();
-    }
     const grown: Record<string, number> = {};
     const before = await residentMb(server.pid);
     const sockets = [await openDeaf(server.url, ben.accessToken)];
