@@ -171,7 +171,7 @@ function messageAdded(...[result, args, cache, { fieldName }]: Parameters<Update
   const id = message?.chatroom?.id ?? event.chatroom?.id ?? chatroomId ?? input?.chatroomId;
   const key = message && cache.keyOfEntity({ __typename: 'Message', id: message.id });
   const chatroom = id === undefined ? null : cache.keyOfEntity({ __typename: 'Chatroom', id });
-  if (key && chatroom) addMessage(cache, chatroom, key);
+  if (key && chatroom) addMessage(cache, chatroom, key, fieldName === 'messageAdded' && chatroomId == null);
 }
 
 const TOTAL_UNREAD = gql`

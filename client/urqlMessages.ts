@@ -28,9 +28,13 @@ const AT_CURSOR = 'messagesAtCursors';
 /** Numbers of stored messages are of the type Int. */
 const MAX_NUMBER = 2_147_483_647;
 
-/** Adds a message to the lists of its room. */
-export function addMessage(cache: Cache, chatroom: string, message: string): void {
+/** Links from a chatroom to those of them that did not come by a stream over all rooms, which selects a preview. */
+const COMPLETE = 'completeMessages';
+
+/** Adds a message to the lists of its room. A preview has not all fields of the list. */
+export function addMessage(cache: Cache, chatroom: string, message: string, isPreview: boolean): void {
   cache.link(chatroom, ADDED, { message }, message);
+  if (!isPreview) cache.link(chatroom, COMPLETE, { message }, message);
 }
 
 /** Remembers the message at the cursor where a page begins, because cursors of a message differ between queries. */
@@ -54,13 +58,13 @@ export const messages: Resolver = (_parent, args, cache, info) => {
   if (!own && stored !== undefined) return stored;
   const start = own ?? placeOf(cache, chatroom, args);
   if (!start) return undefined;
-  const everAdded = addedTo(cache, chatroom);
-  const { low, high } = grow(start, pages, new Set(everAdded.map(({ number }) => number)));
+  const complete = addedTo(cache, chatroom, COMPLETE).map(({ number }) => number);
+  const { low, high } = grow(start, pages, new Set(complete));
   const parts = pages.filter((page) => page.low <= high && page.high >= low);
   if (parts.length === 0) return undefined;
   // Shows what is there while the page is loaded.
   if (!own) info.partial = true;
-  const added = everAdded.filter(({ number }) => number >= low && number <= high);
+  const added = addedTo(cache, chatroom).filter(({ number }) => number >= low && number <= high);
   const read = parts.flatMap((page) => page.rows);
   // A page says of all numbers up to its last one what the viewer may see.
   const unread = added.filter(
@@ -155,8 +159,8 @@ function grow(
 }
 
 /** Messages that were added to a room. Graphcache lists the latest pending ones first. */
-function addedTo(cache: Cache, chatroom: string): Row[] {
-  const links = cache.inspectFields(chatroom).filter(({ fieldName }) => fieldName === ADDED);
+function addedTo(cache: Cache, chatroom: string, field = ADDED): Row[] {
+  const links = cache.inspectFields(chatroom).filter(({ fieldName }) => fieldName === field);
   return links.toReversed().flatMap(({ fieldKey }) => {
     const node = cache.resolve(chatroom, fieldKey);
     const row = typeof node === 'string' ? rowOf(cache, node) : null;
