@@ -4,6 +4,8 @@ import { promisify } from 'node:util';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { expect, onTestFinished } from 'vitest';
 import { PASSWORD } from '../support/client.ts';
+import { startTestServer } from '../support/server.ts';
+import { world } from '../support/world.ts';
 
 export const CHROMIUM = '/usr/bin/chromium';
 export const hasChromium = await access(CHROMIUM).then(
@@ -98,4 +100,14 @@ export async function act(page: Page, text: string, action: string): Promise<voi
   await message.hover();
   await message.getByRole('button', { name: /^Actions for message/ }).click();
   await message.getByRole('button', { name: action }).click();
+}
+
+/** Ann's page on a server of its own, with the room open that she shares with ben. */
+export async function openPageOfAnn(options: BrowserContextOptions) {
+  const server = await startTestServer();
+  const people = await world(server);
+  const page = await openPage(await openBrowser(), server.url, options);
+  await enter(page, 'ann');
+  await openRoom(page, /A room/);
+  return { ...people, server, page };
 }

@@ -1,33 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startTestServer } from '../support/server.ts';
-import { send, world } from '../support/world.ts';
-import {
-  act,
-  bodies,
-  box,
-  buildPage,
-  enter,
-  hasChromium,
-  messageOf,
-  openBrowser,
-  openPage,
-  openRoom,
-  write,
-} from './browser.ts';
+import { send } from '../support/world.ts';
+import { act, bodies, box, buildPage, hasChromium, messageOf, openPageOfAnn, write } from './browser.ts';
 
 beforeAll(buildPage, 120_000);
 
 const TOO_LONG = 'x'.repeat(10_003);
 
-/** Ann's page with the room open that she shares with ben. */
-async function annsRoom() {
-  const server = await startTestServer();
-  const people = await world(server);
-  const page = await openPage(await openBrowser(), server.url, { viewport: { width: 1000, height: 740 } });
-  await enter(page, 'ann');
-  await openRoom(page, /A room/);
-  return { ...people, server, page };
-}
+const annsRoom = () => openPageOfAnn({ viewport: { width: 1000, height: 740 } });
 
 describe.skipIf(!hasChromium)('composing in a browser (skipped without chromium)', { timeout: 120_000 }, () => {
   test('the menu of any message lies on screens of 320 to 768 px', async () => {

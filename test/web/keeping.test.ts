@@ -1,36 +1,18 @@
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startTestServer } from '../support/server.ts';
-import { CREATE_CHATROOM, send, world } from '../support/world.ts';
+import { CREATE_CHATROOM, send } from '../support/world.ts';
 import { chatOf, sendAll } from '../clients/chatOf.ts';
 import { tabTo, violations } from './access.ts';
-import {
-  act,
-  bodies,
-  box,
-  buildPage,
-  enter,
-  hasChromium,
-  messageOf,
-  openBrowser,
-  openPage,
-  openRoom,
-  write,
-} from './browser.ts';
+import { act, bodies, box, buildPage, hasChromium, messageOf, openPageOfAnn, openRoom, write } from './browser.ts';
 
 beforeAll(buildPage, 120_000);
 
 const STORED = 'query ($id: ID!) { chatroom(id: $id) { messages(last: 9) { nodes { body deletedAt } } } }';
 
-/** Ann's page, with the room open that she shares with ben. */
 async function annsRoom() {
-  const server = await startTestServer();
-  const people = await world(server);
-  const page = await openPage(await openBrowser(), server.url, { permissions: ['notifications'] });
-  await enter(page, 'ann');
-  await openRoom(page, /A room/);
+  const people = await openPageOfAnn({ permissions: ['notifications'] });
   const stored = async () => (await people.ben.ask(STORED, { id: people.room })).chatroom?.messages?.nodes as any[];
-  return { ...people, server, page, stored };
+  return { ...people, stored };
 }
 
 const undo = (page: Page) => page.getByRole('button', { name: 'Undo' });
