@@ -28,10 +28,10 @@ const AT_CURSOR = 'messagesAtCursors';
 /** Numbers of stored messages are of the type Int. */
 const MAX_NUMBER = 2_147_483_647;
 
-/** Links from a chatroom to those of them that did not come by a stream over all rooms, which selects a preview. */
+/** Links from a chatroom to added messages with all fields. A stream over all rooms selects a preview of each message. */
 const COMPLETE = 'completeMessages';
 
-/** Adds a message to the lists of its room. A preview has not all fields of the list. */
+/** Adds a message to the lists of its room. A preview lacks fields of the list. */
 export function addMessage(cache: Cache, chatroom: string, message: string, isPreview: boolean): void {
   cache.link(chatroom, ADDED, { message }, message);
   if (!isPreview) cache.link(chatroom, COMPLETE, { message }, message);

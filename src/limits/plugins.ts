@@ -25,10 +25,7 @@ export const refuseMalformedParameters: Plugin = {
     if (request.method !== 'GET') return;
     for (const name of ['variables', 'extensions']) {
       const text = url.searchParams.get(name);
-      if (text && !isJson(text)) {
-        const extensions = { code: 'BAD_USER_INPUT', http: { status: 400 } };
-        throw new GraphQLError(`The parameter "${name}" is not JSON. Send an object.`, { extensions });
-      }
+      if (text && !isJson(text)) throw badRequest(400, `The parameter "${name}" is not JSON. Send an object.`);
     }
   },
 };
@@ -81,19 +78,14 @@ async function readAll(body: ReadableStream<Uint8Array>, most: number): Promise<
 }
 
 /** The client has gone, or was cut off because it took too long. Neither is our failure, and any client can do it. */
-function incomplete(): GraphQLError {
-  const extensions = { code: 'BAD_USER_INPUT', http: { status: 400 } };
-  return new GraphQLError('The request ended before its body did. Send it again.', { extensions });
-}
+const incomplete = () => badRequest(400, 'The request ended before its body did. Send it again.');
 
-function notUtf8(): GraphQLError {
-  const extensions = { code: 'BAD_USER_INPUT', http: { status: 400 } };
-  return new GraphQLError('The body of the request is not UTF-8. Encode it as UTF-8.', { extensions });
-}
+const notUtf8 = () => badRequest(400, 'The body of the request is not UTF-8. Encode it as UTF-8.');
 
-function tooLarge(): GraphQLError {
-  const extensions = { code: 'BAD_USER_INPUT', http: { status: 413 } };
-  return new GraphQLError('This is more than a request may have. Ask for less at once.', { extensions });
+const tooLarge = () => badRequest(413, 'This is more than a request may have. Ask for less at once.');
+
+function badRequest(status: number, message: string): GraphQLError {
+  return new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT', http: { status } } });
 }
 
 /** Has operations over HTTP asked by their ids; those over WebSocket take the same way before they are prepared. */
