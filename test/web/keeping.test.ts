@@ -70,7 +70,7 @@ describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 
     await expect.poll(() => box(page).inputValue()).toBe('half a thou');
     await box(page).press('Enter');
     await expect.poll(() => bodies(page)).toEqual(['said', 'half a thou']);
-    expect(await page.evaluate(() => JSON.stringify(localStorage))).not.toContain('thou');
+    await expect.poll(() => page.evaluate(() => JSON.stringify(localStorage))).not.toContain('thou');
   });
 
   test('a search hit opens the message among those around it', async () => {

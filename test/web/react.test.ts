@@ -50,6 +50,8 @@ describe.skipIf(!hasChromium).each(CACHES)(
       await annPage!.getByLabel('Message').fill('one');
       await benPage!.getByText('ann is typing…').waitFor();
       await annPage!.getByLabel('Message').press('Enter');
+      // Stored: what others send now comes after it.
+      await annPage!.locator('#message-1', { hasText: '✓' }).waitFor();
       const two = await send(ben, room, 'two');
       const three = await send(ann, room, 'three');
       await expect.poll(() => textsOf(annPage!)).toEqual(['one', 'two', 'three']);
