@@ -3,23 +3,15 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
- * Suites that mostly wait for processes to start, to die or to time out, or that try thousands of inputs. `npm run test:slow`
- * runs them, the longest first.
+ * Suites that wait for processes, browsers and timeouts, or that try thousands of inputs: `npm run test:slow`, the longest
+ * first.
  */
 const SLOW = [
-  ...['limits/texts', 'deafSockets', 'limits/stalls', 'sockets', 'web', 'resilience', 'export', 'openidKeys'],
-  ...[
-    'faults/short',
-    'faults/presence',
-    'clients/restarts',
-    'clients/screens',
-    'web/outbox',
-    'package',
-    'web/react',
-    'process',
-    'embedded',
-  ],
-  ...['operations/restore', 'crash', 'bench', 'faults/soak', 'operations/nginx'],
+  ...['faults/short', 'package', 'web/react', 'sockets', 'process', 'faults/presence', 'web', 'clients/chat'],
+  ...['limits/texts', 'export', 'push', 'resilience', 'web/keeping', 'clients/screens', 'deafSockets', 'limits/stalls'],
+  ...['web/outbox', 'embedded', 'addresses', 'import', 'openidKeys', 'operations/failover', 'web/composing'],
+  ...['limits/fuzz', 'clients/restarts', 'clients/outbox', 'operations/restore', 'web/signUp', 'web/cors'],
+  ...['crash', 'bench', 'faults/soak', 'operations/nginx'],
 ].map((name) => `test/${name}.test.ts`);
 
 /** What subscribers receive must not depend on whether executions are shared: these files also run without sharing. */
