@@ -9,7 +9,7 @@ import { importPath } from '../src/import/import.ts';
 import { createProgress } from '../src/progress.ts';
 import { reindex } from '../src/search/reindex.ts';
 import { signUp } from './support/client.ts';
-import { startTestServer } from './support/server.ts';
+import { startTestServer, swept } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
 const progress = createProgress({ isTTY: false, write: () => true });
@@ -194,6 +194,8 @@ test('a forged all-rooms cursor is refused before anything is read', async () =>
       SELECT (seq_tup_read + idx_tup_fetch)::int AS rows FROM pg_stat_user_tables WHERE relname = 'events'`);
     return read?.rows ?? 0;
   };
+  // The sweep reads what has just been written.
+  await swept(server);
   const before = await countRead();
   const stream = ann
     .connect()

@@ -90,6 +90,18 @@ describe.each(transports)('over %s', (_, open) => {
     ]);
   });
 
+  test('the readers of a message cost more than its other fields', async () => {
+    const server = await startTestServer({ env: { MAX_COMPLEXITY: '30' } });
+    const { ann, ben, room } = await world(server);
+    const { id } = await send(ann, room, 'hello');
+    await ben.ask('mutation ($id: ID!) { markRead(input: { messageId: $id }) { chatroom { id } } }', { id });
+    const query =
+      'query ($id: ID!, $last: Int!) { chatroom(id: $id) { messages(last: $last) { nodes { seenBy(first: 1) { nodes { username } } } } } }';
+    const { chatroom } = await ann.ask(query, { id: room, last: 1 });
+    expect(chatroom.messages.nodes).toEqual([{ seenBy: { nodes: [{ username: 'ben' }] } }]);
+    expect(await ann.refused(query, { id: room, last: 2 })).toBe('QUERY_TOO_COMPLEX');
+  });
+
   test('a subscription is refused when it begins, not at each event', async () => {
     const server = await startTestServer({ env: { MAX_COMPLEXITY: '30' } });
     const { ann, room } = await world(server);
