@@ -183,8 +183,17 @@ const MAX_NUMBER = 2_147_483_647;
 /**
  * Puts a message into `Chatroom.messages`, where that has been read up to its end: in its place, and once, whether it comes
  * by the subscription, as the answer to `sendMessage`, or as the optimistic answer that stands in for it.
+ *
+ * @throws TypeError if the message lacks a field, because queries of the list would then find nothing in the cache
  */
 export function addMessage(cache: ApolloCache, chatroomId: string, message: CachedMessage): void {
+  const missing = (['id', 'number', 'cursor'] as const).filter(
+    (field) => (message as Partial<CachedMessage>)[field] == null,
+  );
+  if (missing.length > 0)
+    throw new TypeError(
+      `addMessage needs ${missing.join(', ')} of the message. Select it where the message comes from.`,
+    );
   const id = cache.identify({ __typename: 'Chatroom', id: chatroomId });
   const node: Reference = { __ref: cache.identify({ __typename: 'Message', id: message.id }) ?? '' };
   if (!id) return;

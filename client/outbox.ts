@@ -74,8 +74,8 @@ export class StoredOutbox implements Outbox {
   #items = new Map<string, Item>();
   /** Entries of the store are being loaded. They come before what is sent meanwhile. */
   #isLoading = false;
-  /** Accesses to the store, one after the other. */
-  #storing: Promise<unknown> = Promise.resolve();
+  /** The latest access to the store for each entry, by `idOf`, until it ends. */
+  readonly #accesses = new Map<string, Promise<unknown>>();
   /** When the newest entry was created, in milliseconds. */
   #latest = 0;
 
@@ -137,7 +137,7 @@ export class StoredOutbox implements Outbox {
     if (!store || this.#isLoading || closed.aborted) return;
     this.#isLoading = true;
     const earlier = [...this.#items];
-    void this.#access(() => store.load()).then((loaded = []) => {
+    void this.#try(() => store.load()).then((loaded = []) => {
       const found = loaded
         .filter((entry) => !this.#items.has(idOf(entry)))
         .toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1))
@@ -208,7 +208,7 @@ export class StoredOutbox implements Outbox {
     const { request } = this.#options;
     return this.#alone(item, signal, async () => {
       const store = this.#store;
-      if (item.isLoaded && store && (await this.#access(() => store.has(item.entry))) === false) {
+      if (item.isLoaded && store && (await this.#access(item, () => store.has(item.entry))) === false) {
         // Another tab has sent it.
         this.#discard(item, new DOMException('The message was sent by another tab.', 'AbortError'));
         return {};
@@ -245,24 +245,37 @@ export class StoredOutbox implements Outbox {
     if (!this.#has(item)) return;
     this.#items.delete(idOf(item.entry));
     this.#changed();
-    if (store) await this.#access(() => store.delete(item.entry));
+    if (store) await this.#access(item, () => store.delete(item.entry));
   }
 
-  #save({ entry }: Item): void {
+  #save(item: Item): void {
     const store = this.#store;
-    if (store) void this.#access(() => store.put(entry));
+    const { entry } = item;
+    if (store) void this.#access(item, () => store.put(entry));
   }
 
-  /** Accesses the store after earlier accesses. Returns undefined if that fails: the message is in memory, and is sent. */
-  #access<Value>(work: () => Value | Promise<Value>): Promise<Value | undefined> {
-    const result = this.#storing
-      .then(() => deadline(STORE_TIMEOUT_MS, work))
-      .catch((error: unknown) => {
-        if ((error as { name?: unknown } | null)?.name === 'TimeoutError') this.#store = undefined;
-        return undefined;
-      });
-    this.#storing = result;
+  /**
+   * Accesses the store after earlier accesses for the same entry. Accesses for other entries run at once, because a page that is
+   * closed has no time for one after the other.
+   */
+  async #access<Value>({ entry }: Item, work: () => Value | Promise<Value>): Promise<Value | undefined> {
+    const id = idOf(entry);
+    const earlier = this.#accesses.get(id);
+    const access = earlier ? earlier.then(() => this.#try(work)) : this.#try(work);
+    this.#accesses.set(id, access);
+    const result = await access;
+    if (this.#accesses.get(id) === access) this.#accesses.delete(id);
     return result;
+  }
+
+  /** Accesses the store. Returns undefined if that fails: the message is in memory, and is sent. */
+  async #try<Value>(work: () => Value | Promise<Value>): Promise<Value | undefined> {
+    try {
+      return await deadline(STORE_TIMEOUT_MS, work);
+    } catch (error) {
+      if ((error as { name?: unknown } | null)?.name === 'TimeoutError') this.#store = undefined;
+      return undefined;
+    }
   }
 
   #has(item: Item): boolean {

@@ -21,20 +21,18 @@ interface Row {
   cursor: unknown;
 }
 
-/** Links from a chatroom to messages that were sent or came by a subscription. */
+/** Links from a chatroom to messages that were sent or came by a subscription, with all fields of the list. */
 const ADDED = 'addedMessages';
+/** The same for messages of a stream over all rooms, which selects a preview of each message. */
+const PREVIEWED = 'previewedMessages';
 /** Links from a chatroom to the messages at the cursors where pages begin. */
 const AT_CURSOR = 'messagesAtCursors';
 /** Numbers of stored messages are of the type Int. */
 const MAX_NUMBER = 2_147_483_647;
 
-/** Links from a chatroom to added messages with all fields. A stream over all rooms selects a preview of each message. */
-const COMPLETE = 'completeMessages';
-
 /** Adds a message to the lists of its room. A preview lacks fields of the list. */
 export function addMessage(cache: Cache, chatroom: string, message: string, isPreview: boolean): void {
-  cache.link(chatroom, ADDED, { message }, message);
-  if (!isPreview) cache.link(chatroom, COMPLETE, { message }, message);
+  cache.link(chatroom, isPreview ? PREVIEWED : ADDED, { message }, message);
 }
 
 /** Remembers the message at the cursor where a page begins, because cursors of a message differ between queries. */
@@ -42,7 +40,7 @@ export const pageWritten: UpdateResolver = (_result, args, cache, { parentKey })
   const cursor = args['before'] ?? args['after'];
   if (typeof cursor !== 'string') return;
   const pages = pagesOf(cache, parentKey);
-  const row = [...pages.flatMap(({ rows }) => rows), ...addedTo(cache, parentKey)].find(
+  const row = [...pages.flatMap(({ rows }) => rows), ...addedTo(cache, parentKey, PREVIEWED, ADDED)].find(
     (each) => each.cursor === cursor,
   );
   if (row) cache.link(parentKey, AT_CURSOR, { cursor }, row.node);
@@ -58,13 +56,13 @@ export const messages: Resolver = (_parent, args, cache, info) => {
   if (!own && stored !== undefined) return stored;
   const start = own ?? placeOf(cache, chatroom, args);
   if (!start) return undefined;
-  const complete = addedTo(cache, chatroom, COMPLETE).map(({ number }) => number);
+  const complete = addedTo(cache, chatroom, ADDED).map(({ number }) => number);
   const { low, high } = grow(start, pages, new Set(complete));
   const parts = pages.filter((page) => page.low <= high && page.high >= low);
   if (parts.length === 0) return undefined;
   // Shows what is there while the page is loaded.
   if (!own) info.partial = true;
-  const added = addedTo(cache, chatroom).filter(({ number }) => number >= low && number <= high);
+  const added = addedTo(cache, chatroom, PREVIEWED, ADDED).filter(({ number }) => number >= low && number <= high);
   const read = parts.flatMap((page) => page.rows);
   // A page says of all numbers up to its last one what the viewer may see.
   const unread = added.filter(
@@ -159,8 +157,8 @@ function grow(
 }
 
 /** Messages that were added to a room. Graphcache lists the latest pending ones first. */
-function addedTo(cache: Cache, chatroom: string, field = ADDED): Row[] {
-  const links = cache.inspectFields(chatroom).filter(({ fieldName }) => fieldName === field);
+function addedTo(cache: Cache, chatroom: string, ...fields: string[]): Row[] {
+  const links = cache.inspectFields(chatroom).filter(({ fieldName }) => fields.includes(fieldName));
   return links.toReversed().flatMap(({ fieldKey }) => {
     const node = cache.resolve(chatroom, fieldKey);
     const row = typeof node === 'string' ? rowOf(cache, node) : null;

@@ -100,6 +100,8 @@ export interface Operation {
   cookies: CookieJar | null;
   /** Calls a function when an HTTP client has gone, and answers one that ends it; null over WebSocket. */
   onGone: ((listener: () => void) => () => void) | null;
+  /** An operation that ends its own session sets `isExpected` first. Its socket closes after the answer, not before. */
+  sessionEnd: { isExpected: boolean };
   /** What the loaders remember belongs to this; another object forgets it. */
   cache: object;
 }
@@ -136,8 +138,9 @@ export function contextOf(operation: Operation): Context {
 
 /** The same operation with nothing remembered, and nothing of its request but what is named here: what a subscription keeps. */
 export function keptContext(operation: Operation): Context {
-  const { node, viewer, service, rejected, floor, origin, requestId, cookies, onGone } = operation;
-  return contextOf({ node, viewer, service, rejected, floor, origin, requestId, cookies, onGone, cache: {} });
+  const { node, viewer, service, rejected, floor, origin, requestId, cookies, onGone, sessionEnd } = operation;
+  const kept = { node, viewer, service, rejected, floor, origin, requestId, cookies, onGone, sessionEnd };
+  return contextOf({ ...kept, cache: {} });
 }
 
 /** The same without a snapshot: what one event of a subscription is executed in. */

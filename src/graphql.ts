@@ -387,12 +387,17 @@ async function prepareOperation(
   const document = pipeline.parse(params.query);
   const errors = pipeline.validate(pipeline.schema, document);
   if (errors.length > 0) return errors;
+  const contextValue = await pipeline.contextFactory();
   return {
     schema: pipeline.schema,
     document,
     operationName: params.operationName,
     variableValues: params.variables,
-    contextValue: await pipeline.contextFactory(),
-    rootValue: { execute: pipeline.execute, subscribe: pipeline.subscribe },
+    contextValue,
+    rootValue: {
+      execute: pipeline.execute,
+      subscribe: pipeline.subscribe,
+      endsSession: () => contextValue.sessionEnd.isExpected,
+    },
   };
 }

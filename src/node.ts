@@ -185,7 +185,8 @@ export async function createOperation(node: ServerNode, arrival: Arrival): Promi
   const { authorization, origin = originOf(undefined, null), cookies = null, onGone = null } = arrival;
   const { requestId = createUuid() } = arrival;
   const { viewer, service, rejected, floor } = await authenticate(node, authorization);
-  return { node, viewer, service, rejected, floor, origin, requestId, cookies, onGone, cache: {} };
+  const sessionEnd = { isExpected: false };
+  return { node, viewer, service, rejected, floor, origin, requestId, cookies, onGone, sessionEnd, cache: {} };
 }
 
 /** What it runs in, where GraphQL has no part in it. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { keyOf } from '../src/ids.ts';
 import { PASSWORD, type Person, request } from './support/client.ts';
-import { startTestServer } from './support/server.ts';
+import { holdTransaction, startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, send, world } from './support/world.ts';
 
 const DELETE = `mutation ($password: String) { deleteAccount(input: { password: $password }) { ok } }`;
@@ -80,6 +81,26 @@ describe('deleteAccount', () => {
       `mutation { signUp(input: { username: "ann", password: "another password" }) { viewer { chatrooms { nodes { id } } } } }`,
     );
     expect(again.data.signUp.viewer.chatrooms.nodes).toEqual([]);
+  });
+
+  test('a deletion that takes long is answered before its own socket closes', async () => {
+    const { server, ann, room: locked } = await leavingWorld();
+    const [own, other] = [ann.connect(), ann.connect()];
+    for (const socket of [own, other]) await socket.ask('{ viewer { id } }');
+    const id = keyOf('Chatroom', locked) ?? '';
+    const release = await holdTransaction(server, 'SELECT FROM chatrooms WHERE id = $1 FOR UPDATE', id);
+    let isClosed = false;
+    void own.closed.then(() => (isClosed = true));
+    const answer = own.ask(DELETE, { password: PASSWORD });
+    expect(await other.closed).toBe(4401);
+    // The sweep reads the database once a second: longer than other answers are waited for.
+    let sweeps = 0;
+    server.node.sweep.listen(() => (sweeps += 1));
+    await expect.poll(() => sweeps).toBeGreaterThanOrEqual(2);
+    expect(isClosed).toBe(false);
+    await release();
+    expect(await answer).toEqual({ data: { deleteAccount: { ok: true } } });
+    expect(await own.closed).toBe(4401);
   });
 
   test('the friends are told, and the streams of the room say who left', async () => {

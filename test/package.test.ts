@@ -93,7 +93,6 @@ describe.each(applications)('an application with $name', ({ name, packages, bund
     folder = join(temp, name);
     await cp(join(root, 'test/package'), folder, { recursive: true });
     await cp(join(root, 'examples/app/codegen.ts'), join(folder, 'codegen.ts'));
-    await cp(join(root, 'examples/app/tsconfig.json'), join(folder, 'tsconfig.json'));
     for (const file of [
       'documents.graphql',
       'session.ts',

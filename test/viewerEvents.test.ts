@@ -98,11 +98,15 @@ describe('viewerEvents', () => {
     await send(eve, other.createChatroom.chatroom.id, 'not by ben');
     await send(ben, room, 'one');
     await send(ben, room, 'two');
+    // A block hides nothing of a DIRECT room, so that its count stays.
+    await send(ben, await makeRoom(ben, { kind: 'DIRECT', memberIds: [ann.id] }), 'between us');
     const [events, bensEvents] = [await listen(ann), await listen(ben)];
     await ann.ask(call('blockUser'), { id: ben.id });
-    expect(await events.next()).toMatchObject({ chatroom: { id: room }, unreadCount: 0, totalUnreadCount: 1 });
+    expect(await events.next()).toMatchObject({ chatroom: { id: room }, unreadCount: 0, totalUnreadCount: 2 });
     await ann.ask(call('unblockUser'), { id: ben.id });
-    expect(await events.next()).toMatchObject({ chatroom: { id: room }, unreadCount: 2, totalUnreadCount: 3 });
+    expect(await events.next()).toMatchObject({ chatroom: { id: room }, unreadCount: 2, totalUnreadCount: 4 });
+    await send(eve, other.createChatroom.chatroom.id, 'after all of these');
+    expect(await events.next()).toMatchObject({ chatroom: { id: other.createChatroom.chatroom.id }, unreadCount: 2 });
     // The blocked user learns nothing: the next event that reaches them is about something else.
     await makeRoom(ann, { kind: 'GROUP', memberIds: [ben.id] });
     expect((await bensEvents.next()).__typename).toBe('ChatroomAppeared');

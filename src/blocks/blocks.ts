@@ -64,13 +64,14 @@ export async function unblockUser(context: Context, blockedId: string | null): P
 }
 
 /**
- * Tells the blocker's devices which unread counts have changed: those of rooms with unread messages by the blocked user. Looks
- * at the latest 1,000 messages of each room, which bounds the cost; an older backlog is beyond what a badge shows.
+ * Tells the blocker's devices which unread counts have changed: those of rooms with unread messages by the blocked user. A block
+ * hides no messages of a DIRECT room. Looks at the latest 1,000 messages of each room, which bounds the cost; an older backlog is
+ * beyond what a badge shows.
  */
 async function hintUnread({ database, bus }: Context, blockerId: string, blockedId: string): Promise<void> {
   const rooms = await database.query<{ chatroomId: string }>(sql`
     SELECT v.chatroom_id AS "chatroomId" FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
-      WHERE v.user_id = ${blockerId}::uuid AND EXISTS (
+      WHERE v.user_id = ${blockerId}::uuid AND c.kind <> 'DIRECT' AND EXISTS (
         SELECT FROM messages m WHERE m.chatroom_id = v.chatroom_id AND m.sender_id = ${blockedId}::uuid
           AND m.number > greatest(coalesce(v.unread_after, v.last_read_number), c.last_number - 1000))`);
   for (const { chatroomId } of rooms) hint(bus, blockerId, { kind: 'UNREAD', chatroomId });

@@ -73,7 +73,15 @@ export interface WebSocketServing {
 }
 
 /** An operation, and in `rootValue` how to run it; a subscription leaves its stream there, whatever it answers. */
-export type Prepared = ExecutionArgs & { rootValue: { execute: Run; subscribe: Run; stream?: Source<object> } };
+export type Prepared = ExecutionArgs & {
+  rootValue: {
+    execute: Run;
+    subscribe: Run;
+    /** Whether the operation ends its own session. */
+    endsSession: () => boolean;
+    stream?: Source<object>;
+  };
+};
 /** The same, and in `rootValue` where its results go. */
 type SocketOperation = ExecutionArgs & {
   rootValue: Prepared['rootValue'] & { connected: Connected; id: string };
@@ -110,6 +118,8 @@ const RESTARTS = 'The server restarts. Come back.';
 export const TRY_AGAIN_LATER = 1013;
 /** How long what a socket has asked may take before the socket is closed for good reason. */
 const LONGEST_ANSWER_MS = 500;
+/** The same for the operation that ended the session of the socket. `deleteAccount` takes up to 5 s and one statement more. */
+const LONGEST_LAST_ANSWER_MS = 10_000;
 /** How long a socket may take to answer that it is being closed. */
 const LONGEST_GOODBYE_MS = 3_000;
 
@@ -148,13 +158,13 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
 
   const writing = { open: options.open, onWritten: options.onWritten, serialize };
 
-  /** What is being answered on each socket. */
-  const answering = new WeakMap<WebSocket, Set<Promise<unknown>>>();
+  /** Operations without an answer yet, of each socket. */
+  const answering = new WeakMap<WebSocket, Set<{ answered: Promise<unknown>; endsSession: () => boolean }>>();
   async function answer(args: SocketOperation): Promise<Awaited<ReturnType<Run>>> {
-    const { execute, connected } = args.rootValue;
+    const { execute, endsSession, connected } = args.rootValue;
     const { socket, outlet } = connected;
-    const under = answering.get(socket) ?? new Set<Promise<unknown>>();
-    answering.set(socket, under);
+    const pending = answering.get(socket) ?? new Set();
+    answering.set(socket, pending);
     const result = connected.execute(async () => {
       await writable(outlet);
       const answered = await execute(args);
@@ -162,13 +172,17 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       await writable(outlet);
       return answered;
     });
-    under.add(result);
-    return result.finally(() => under.delete(result));
+    const operation = { answered: result, endsSession };
+    pending.add(operation);
+    return result.finally(() => pending.delete(operation));
   }
-  /** Whoever ends their own session over a socket is told that it was done before the socket goes. */
+  /** Closes a socket after the answers to its operations, so that a user who ends their own session over it sees that it worked. */
   async function closeAnswered(socket: WebSocket, code: number, reason: string): Promise<void> {
-    const answered = Promise.allSettled([...(answering.get(socket) ?? [])]).then(() => setImmediate());
-    await Promise.race([answered, setTimeout(LONGEST_ANSWER_MS, undefined, { ref: false })]);
+    const pending = [...(answering.get(socket) ?? [])];
+    const isLast = pending.some(({ endsSession }) => endsSession());
+    const answered = Promise.allSettled(pending.map((each) => each.answered)).then(() => setImmediate());
+    const ms = isLast ? LONGEST_LAST_ANSWER_MS : LONGEST_ANSWER_MS;
+    await Promise.race([answered, setTimeout(ms, undefined, { ref: false })]);
     socket.close(code, reason);
   }
 

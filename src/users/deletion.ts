@@ -25,6 +25,7 @@ const PATIENCE_MS = 5_000;
 export async function deleteAccount(context: Context, password: string | null): Promise<void> {
   const { userId } = requireViewer(context);
   await requirePassword(context, password);
+  context.sessionEnd.isExpected = true;
   await context.database.transaction((query) => closeAccount(query, userId));
   context.sweep.announce();
   context.cookies?.clear();

@@ -124,6 +124,16 @@ test('a page that is read again keeps what came meanwhile, except messages of bl
   expect(bodies()).toEqual(['body 20', 'body 21']);
 });
 
+test('a message without a cursor is refused, and the list stays complete', () => {
+  const { cache, bodies } = openRoom();
+  const incomplete = message(7);
+  Reflect.deleteProperty(incomplete, 'cursor');
+  expect(() => {
+    addMessage(cache, 'room', incomplete);
+  }).toThrow('addMessage needs cursor of the message.');
+  expect(bodies()).toEqual(['body 5', 'body 6']);
+});
+
 test('equal client ids of two users are two messages', () => {
   const { cache, bodies } = openRoom();
   add(cache, message(7, { clientMessageId: 'same' }));

@@ -140,6 +140,30 @@ test('waiting messages are sent in order by the next client of the store', async
   await expect.poll(() => storage.length).toBe(0);
 });
 
+test('messages sent in the turn that closes the client are all stored', () => {
+  const storage = memoryStorage();
+  const slow: string[] = [];
+  const never = () => new Promise<never>(() => undefined);
+  const stores: OutboxStore[] = [
+    localStorageOutbox('outbox', storage),
+    {
+      ...{ name: 'slow', load: () => Promise.resolve([]), has: () => Promise.resolve(true), delete: never },
+      put({ body }) {
+        slow.push(body);
+        return never();
+      },
+    },
+  ];
+  for (const outboxStore of stores) {
+    const chat = chatOf({ url: 'http://127.0.0.1:9', accessToken: '' } as Person, { outboxStore });
+    for (const body of bodies(3)) chat.send({ chatroomId: 'room', body }).catch(() => undefined);
+    chat.close();
+  }
+  // Nothing is awaited: a page may end here.
+  expect(storage.length).toBe(3);
+  expect(slow).toEqual(bodies(3));
+});
+
 test('clients of one store send each message once and in order', async () => {
   const server = await startRestarting();
   const { ann, room } = await world(server);
