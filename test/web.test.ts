@@ -46,8 +46,8 @@ async function talk(server: TestServer) {
   const ben = await openPage(browser, server.url);
   await Promise.all([enter(ann, 'ann'), enter(ben, 'ben')]);
   await Promise.all([openRoom(ann, /A room/), openRoom(ben, /A room/)]);
-  // Three streams for all rooms and three for this one, each: who types is told to those who listen by then.
-  await expect.poll(() => server.node.open.streams).toBe(12);
+  // Three streams for all rooms and four for this one, each: who types is told to those who listen by then.
+  await expect.poll(() => server.node.open.streams).toBe(14);
   return { people, ann, ben };
 }
 
@@ -121,7 +121,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
         .locator('.body')
         .evaluate((body) => getComputedStyle(body).direction),
     ).toBe('ltr');
-    await messageOf(ann, 'שלום Ben').getByText('Seen').waitFor();
+    await messageOf(ann, 'שלום Ben').getByText('Read by everyone').waitFor();
     expect(await bodies(ann)).toEqual(['Hello Ann', 'שלום Ben']);
     expect(await bodies(ben)).toEqual(['Hello Ann', 'שלום Ben']);
   });
@@ -304,7 +304,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
       'mutation ($id: ID!, $userId: ID!) { removeChatroomMember(input: { chatroomId: $id, userId: $userId }) { chatroom { id } } }',
       ids,
     );
-    await page.getByText('This room is not there, or you are not a member of it.').waitFor();
+    await page.getByText('You were removed from this room.').waitFor();
     await annAccount.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', name: 'A second room', memberIds: [ben.id] } });
     await page.getByRole('link', { name: /A second room/ }).waitFor();
   });

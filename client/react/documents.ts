@@ -79,8 +79,11 @@ export interface Documents<Message, Room, User> {
   >;
   seen: TypedDocument<{ messageSeen: object | null }, { chatroomId: string }>;
   lastSeen: TypedDocument<{ chatroom: object | null }, { chatroomId: string }>;
+  readMarks: TypedDocument<ReadMarksData<User>, { chatroomId: string }>;
+  readMarksChanged: TypedDocument<{ readMarksChanged: object | null }, { chatroomId: string }>;
   setTyping: TypedDocument<object, { chatroomId: string; typing: boolean }>;
   markRead: TypedDocument<object, { messageId: string }>;
+  markUnread: TypedDocument<object, { messageId: string }>;
   rooms: TypedDocument<RoomsData<Room>, { first: number; after?: string }>;
   anyMessage: TypedDocument<
     { messageAdded: { chatroom: { id: string }; message: MessageKey } | null },
@@ -93,6 +96,18 @@ export interface Documents<Message, Room, User> {
 
 export interface RoomsData<Room> {
   viewer: { cursor: string; chatrooms: Page<Room & RoomKey> } | null;
+}
+
+export interface ReadMarksData<User> {
+  chatroom: {
+    memberCount: number;
+    viewerMembership: { id: string } | null;
+    members: Page<{
+      id: string;
+      lastReadNumber: number;
+      user: User & { id: string; viewerHasBlocked: boolean };
+    }> | null;
+  } | null;
 }
 
 export interface Presence {
@@ -182,10 +197,10 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
           ... on MessageEdited { message { ${MESSAGE_FIELDS} } }
           ... on MessageDeleted { message { ${MESSAGE_FIELDS} } }
           ... on ReactionsChanged { message { ${MESSAGE_FIELDS} } }
-          ... on MemberJoined { chatroom { id memberCount } }
+          ... on MemberJoined { chatroom { id memberCount title } }
           ... on MemberUpdated { chatroom { id memberCount } }
-          ... on MemberLeft { chatroom { id memberCount } }
-          ... on ChatroomUpdated { chatroom { id name topic } }
+          ... on MemberLeft { chatroom { id memberCount title } }
+          ... on ChatroomUpdated { chatroom { id name topic title } }
         }
       }`,
       message,
@@ -200,11 +215,28 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
     lastSeen: document(
       'query ParleyLastSeen($chatroomId: ID!) { chatroom(id: $chatroomId) { id lastMessage { id seenByAll } } }',
     ),
+    readMarks: document(
+      `query ParleyReadMarks($chatroomId: ID!) {
+        chatroom(id: $chatroomId) {
+          id memberCount viewerMembership { id }
+          members(first: 100) {
+            edges { cursor node { id role lastReadNumber user { viewerHasBlocked ${USER_FIELDS} } } } ${PAGE_INFO}
+          }
+        }
+      }`,
+      user,
+    ),
+    readMarksChanged: document(
+      'subscription ParleyReadMarksChanged($chatroomId: ID!) { readMarksChanged(chatroomId: $chatroomId) { members { id lastReadNumber } } }',
+    ),
     setTyping: document(
       'mutation ParleySetTyping($chatroomId: ID!, $typing: Boolean!) { setTyping(input: { chatroomId: $chatroomId, typing: $typing }) { ok } }',
     ),
     markRead: document(`mutation ParleyMarkRead($messageId: ID!) {
       markRead(input: { messageId: $messageId }) { chatroom { id unreadCount viewerMembership { id lastReadNumber } } }
+    }`),
+    markUnread: document(`mutation ParleyMarkUnread($messageId: ID!) {
+      markUnread(input: { messageId: $messageId }) { chatroom { id unreadCount viewerMembership { id lastReadNumber } } }
     }`),
     rooms: document(
       `query ParleyRooms($first: Int!, $after: String) {

@@ -8,5 +8,6 @@ export type { Message, Room, User } from './types.ts';
 export { type Connection, useConnection } from './useConnection.ts';
 export { type OutboxResult, useOutbox } from './useOutbox.ts';
 export { type PresenceState, usePresence } from './usePresence.ts';
+export { type ReadMark, type ReadMarksResult, type ReadMarksState, useReadMarks } from './useReadMarks.ts';
 export { type RoomOptions, type RoomResult, useRoom } from './useRoom.ts';
 export { type RoomsOptions, type RoomsResult, useRooms } from './useRooms.ts';

@@ -26,7 +26,7 @@ export interface RoomState<Message, Room, User> {
   loading: boolean;
   /** Why the room cannot be shown, or is no longer live. `NOT_FOUND` if the viewer is not a member. */
   error: Failure | null;
-  /** Number of the last message that the viewer had read when the room was opened. */
+  /** Number of the last message that the viewer had read when the room was opened, or when `markUnread` was called. */
   readUpTo: number;
   hasEarlier: boolean;
   /** True after `jumpTo`, until the messages reach the newest ones. */
@@ -41,6 +41,11 @@ export interface RoomStore<Message, Room, User> extends Store<RoomState<Message,
   /** Shows the newest messages, and no more than a page of them. */
   showNewest: () => void;
   markRead: (message: MessageKey) => void;
+  /**
+   * Marks a message and those after it as unread. They stay unread until the room is opened again, or the viewer sends a message
+   * to it.
+   */
+  markUnread: (message: MessageKey) => Promise<void>;
   /** Sends a message through the outbox: it is in `pending` at once. Also ends `setTyping`. */
   send: (body: string, options?: { replyToId?: string }) => void;
   setTyping: (typing: boolean) => void;
@@ -89,8 +94,11 @@ export function createRoom<Message, Room, User>(
   let before: string | null = null;
   let typingSince = 0;
   let marked = 0;
+  /** Whether the viewer has marked messages as unread, which looking at them must not undo. */
+  let isKeptUnread = false;
   let toMark: MessageKey | null = null;
   let markTimer: ReturnType<typeof setTimeout> | undefined;
+  let marking: Promise<unknown> = Promise.resolve();
 
   function publish(): void {
     const room = cached?.chatroom ?? null;
@@ -207,6 +215,7 @@ export function createRoom<Message, Room, User>(
       stopTyping();
       clearTimeout(markTimer);
       [cached, loaded, oldest, before, marked, toMark, markTimer] = [null, false, Infinity, null, 0, null, undefined];
+      isKeptUnread = false;
     };
   }
 
@@ -226,7 +235,7 @@ export function createRoom<Message, Room, User>(
     const previous = marked;
     marked = number;
     markTimer = setTimeout(sendMark, MARK_INTERVAL_MS);
-    cache.mutate(documents.markRead, { messageId: id }).catch(() => {
+    marking = cache.mutate(documents.markRead, { messageId: id }).catch(() => {
       // The next message marks this one too.
       if (marked === number) marked = previous;
     });
@@ -263,12 +272,22 @@ export function createRoom<Message, Room, User>(
       publish();
     },
     markRead(message) {
+      if (isKeptUnread) return;
       if (message.number <= Math.max(marked, cached?.chatroom?.viewerMembership?.lastReadNumber ?? 0)) return;
       toMark = message;
       if (markTimer === undefined) sendMark();
     },
+    async markUnread({ id, number }) {
+      clearTimeout(markTimer);
+      [isKeptUnread, toMark, markTimer, marked] = [true, null, undefined, 0];
+      set({ readUpTo: number - 1 });
+      // A mark that arrives later would undo this one.
+      await marking;
+      await cache.mutate(documents.markUnread, { messageId: id });
+    },
     send(body, { replyToId } = {}) {
       stopTyping();
+      isKeptUnread = false;
       // If the server rejects the message, its entry says so.
       client.send({ chatroomId, body, ...(replyToId === undefined ? {} : { replyToId }) }).catch(() => undefined);
     },

@@ -17,7 +17,10 @@ export interface RoomOptions<Message, Room, User> extends Selections<Message, Ro
 }
 
 export type RoomResult<Message, Room, User> = RoomState<Message, Room, User> &
-  Pick<RoomStore<Message, Room, User>, 'loadEarlier' | 'loadLater' | 'jumpTo' | 'showNewest' | 'send' | 'setTyping'>;
+  Pick<
+    RoomStore<Message, Room, User>,
+    'loadEarlier' | 'loadLater' | 'jumpTo' | 'showNewest' | 'markUnread' | 'send' | 'setTyping'
+  >;
 
 /**
  * A room with its newest messages, kept up to date: messages, edits, deletions, reactions, who types, what is read. Loads the
@@ -45,8 +48,8 @@ export function useRoom<Message = Default.Message, Room = Default.Room, User = D
   });
   useEffect(() => store.onMessage((message) => latest.current?.(message)), [store]);
 
-  const { loadEarlier, loadLater, jumpTo, showNewest, send, setTyping } = store;
-  return { ...state, loadEarlier, loadLater, jumpTo, showNewest, send, setTyping };
+  const { loadEarlier, loadLater, jumpTo, showNewest, markUnread, send, setTyping } = store;
+  return { ...state, loadEarlier, loadLater, jumpTo, showNewest, markUnread, send, setTyping };
 }
 
 /** Whether the browser shows the page; true where there is no page, as in React Native. */

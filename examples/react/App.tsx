@@ -1,4 +1,4 @@
-import { useConnection, useOutbox, usePresence, useRoom, useRooms } from '@parley/client/react';
+import { useConnection, useOutbox, usePresence, useReadMarks, useRoom, useRooms } from '@parley/client/react';
 import { useState } from 'react';
 import { Composer } from './Composer.tsx';
 
@@ -48,7 +48,9 @@ function Room({ id }: { id: string }) {
     loadLater,
     jumpTo,
     showNewest,
+    markUnread,
   } = useRoom(id, { pageSize: 20 });
+  const { marks, readersOf } = useReadMarks(id);
   if (loading) return <p>Loading the messages…</p>;
   return (
     <main>
@@ -56,11 +58,21 @@ function Room({ id }: { id: string }) {
       {hasEarlier && <button onClick={() => void loadEarlier()}>Earlier messages</button>}
       <button onClick={() => void jumpTo(1)}>First message</button>
       <ol>
-        {messages.map(({ id, number, body, sender, deletedAt, editedAt, reactions, seenByAll }) => (
-          <li key={id} id={`message-${number}`}>
-            <b>{sender?.nickname}</b>: <span>{deletedAt ? 'Message deleted' : body}</span>
-            {editedAt && ' (edited)'} {reactions.map(({ emoji, count }) => `${emoji} ${count}`).join(' ')}
-            {seenByAll && ' ✓'}
+        {messages.map((message) => (
+          <li key={message.id} id={`message-${message.number}`}>
+            <b>{message.sender?.nickname}</b>: <span>{message.deletedAt ? 'Message deleted' : message.body}</span>
+            {message.editedAt && ' (edited)'}{' '}
+            {message.reactions.map(({ emoji, count }) => `${emoji} ${count}`).join(' ')}
+            {message.seenByAll && ' ✓'}
+            <small
+              title={readersOf(message.number)
+                .map(({ nickname }) => nickname)
+                .join(', ')}
+            >
+              {' '}
+              read by {readersOf(message.number).length} of {marks.length}
+            </small>
+            <button onClick={() => void markUnread(message)}>Mark as unread</button>
           </li>
         ))}
         {pending.map(({ clientMessageId, body, error }) => (

@@ -33,16 +33,17 @@ function selectionOf(name: string): DocumentNode {
   return { kind: Kind.DOCUMENT, definitions: [first, ...fragments.filter((fragment) => fragment !== first)] };
 }
 
+const hooks = documentsOf({
+  message: selectionOf('MessageFields'),
+  room: selectionOf('RoomFields'),
+  user: selectionOf('PersonFields'),
+});
+const { friends, presence } = documentsOf({ user: selectionOf('FriendFields') });
+
 /** The documents of the page itself, and those of the hooks with what the page selects (examples/web/src/chat.ts). */
 const documents: DocumentNode[] = [
   pageDocument,
-  ...Object.values(
-    documentsOf({
-      message: selectionOf('MessageFields'),
-      room: selectionOf('RoomFields'),
-      user: selectionOf('FriendFields'),
-    }),
-  ).filter((value): value is never => typeof value === 'object'),
+  ...Object.values({ ...hooks, friends, presence }).filter((value): value is never => typeof value === 'object'),
 ];
 const operations = documents.flatMap((document) =>
   document.definitions.flatMap((definition) =>

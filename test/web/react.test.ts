@@ -17,6 +17,9 @@ const LEAVE = 'mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) {
 const BEFRIEND = 'mutation ($id: ID!) { addFriend(input: { userId: $id }) { status } }';
 const BLOCK = 'mutation ($id: ID!) { blockUser(input: { userId: $id }) { user { id } } }';
 const UNBLOCK = 'mutation ($id: ID!) { unblockUser(input: { userId: $id }) { user { id } } }';
+const MARK_READ = 'mutation ($id: ID!) { markRead(input: { messageId: $id }) { chatroom { id } } }';
+const ADD_MEMBER =
+  'mutation ($id: ID!, $userId: ID!) { addChatroomMembers(input: { chatroomId: $id, userIds: [$userId] }) { chatroom { id } } }';
 const READ = 'query ($id: ID!) { chatroom(id: $id) { unreadCount viewerMembership { lastReadNumber } } }';
 
 const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, i) => first + i);
@@ -156,6 +159,48 @@ describe.skipIf(!hasChromium).each(CACHES)(
         Reflect.deleteProperty(document, 'visibilityState');
         document.dispatchEvent(new Event('visibilitychange'));
       });
+      await page.getByText('Rooms (0 unread)').waitFor();
+    });
+
+    test('a message shows who has read it, while members read, join and leave', async () => {
+      const server = await startTestServer();
+      const { ann, ben, eve, room } = await world(server);
+      const page = await openExample(await openBrowser(), await bundle, ann);
+      await openRoom(page);
+      const { id } = await send(ann, room, 'one');
+      const readers = page.locator('#message-1 small');
+      const shown = async () => (await readers.innerText()).trim();
+      await expect.poll(shown).toBe('read by 0 of 1');
+      // Later marks come by the stream alone.
+      await expect.poll(() => server.node.open.streams).toBe(7);
+      await ben.ask(MARK_READ, { id });
+      await expect.poll(shown).toBe('read by 1 of 1');
+      expect(await readers.getAttribute('title')).toBe('ben');
+      await ann.ask(ADD_MEMBER, { id: room, userId: eve.id });
+      // Who joins has read what was there.
+      await expect.poll(shown).toBe('read by 2 of 2');
+      await eve.ask(LEAVE, { id: room });
+      await expect.poll(shown).toBe('read by 1 of 1');
+      await ann.ask(BLOCK, { id: ben.id });
+      await page.reload();
+      await openRoom(page);
+      await expect.poll(shown).toBe('read by 0 of 0');
+    });
+
+    test('messages marked as unread stay unread until the room is opened again', async () => {
+      const server = await startTestServer();
+      const { ann, ben, room } = await world(server);
+      await ann.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', name: 'Elsewhere', memberIds: [ben.id] } });
+      for (const body of ['one', 'two', 'three']) await send(ben, room, body);
+      const page = await openExample(await openBrowser(), await bundle, ann);
+      await openRoom(page);
+      await page.getByText('Rooms (0 unread)').waitFor();
+      await page.locator('#message-2').getByRole('button', { name: 'Mark as unread' }).click();
+      await page.getByText('Rooms (2 unread)').waitFor();
+      await send(ben, room, 'four');
+      await page.getByText('Rooms (3 unread)').waitFor();
+      await openRoom(page, 'Elsewhere');
+      await openRoom(page);
       await page.getByText('Rooms (0 unread)').waitFor();
     });
 

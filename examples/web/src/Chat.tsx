@@ -8,11 +8,13 @@ import { FriendsDialog } from './people/FriendsDialog.tsx';
 import { ProfileDialog } from './people/ProfileDialog.tsx';
 import { ConnectionBar } from './parts/ConnectionBar.tsx';
 import { useToasts } from './parts/Toast.tsx';
-import { Room } from './room/Room.tsx';
+import { Nothing, Room } from './room/Room.tsx';
 import { SearchDialog } from './room/SearchDialog.tsx';
 import { FindRoomsDialog } from './rooms/FindRoomsDialog.tsx';
 import { NewRoomDialog } from './rooms/NewRoomDialog.tsx';
 import { RoomList } from './rooms/RoomList.tsx';
+import { useVanished } from './rooms/useVanished.ts';
+import { wordVanished } from './words.ts';
 import { usePlace } from './route.ts';
 import { useNotifications, useUnreadTitle } from './useAttention.ts';
 
@@ -23,11 +25,13 @@ export function Chat() {
   const apollo = useApolloClient();
   const { report } = useToasts();
   const { data, error } = useQuery(ViewerDocument, { fetchPolicy: 'cache-and-network' });
+  const vanished = useVanished();
   const list = useRooms({
     ...roomSelection,
     onEvent(event) {
       if (event.__typename === 'FriendshipChanged') void apollo.refetchQueries({ include: [FriendsDocument] });
       if (event.__typename === 'SystemNotice') report(event.body);
+      vanished.onEvent(event);
     },
   });
   usePresence(friendSelection);
@@ -51,6 +55,8 @@ export function Chat() {
       <main className="room">
         {place === null ? (
           <p className="waiting">Choose a room, or begin a new one.</p>
+        ) : vanished.reasons.has(place.roomId) ? (
+          <Nothing text={wordVanished(vanished.reasons.get(place.roomId) ?? null)} />
         ) : (
           <Room key={place.roomId} place={place} />
         )}

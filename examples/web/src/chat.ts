@@ -12,4 +12,5 @@ export const messageSelections = {
   user: PersonFieldsFragmentDoc,
 };
 export const roomSelection = { room: RoomFieldsFragmentDoc };
+export const personSelection = { user: PersonFieldsFragmentDoc };
 export const friendSelection = { user: FriendFieldsFragmentDoc };

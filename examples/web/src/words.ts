@@ -8,12 +8,24 @@ export function nameOf(person: Pick<Person, 'nickname'> | null | undefined): str
   return person?.nickname ?? DELETED_ACCOUNT;
 }
 
-export function titleOf(room: {
-  kind: Room['kind'];
-  name?: string | null;
-  opponent?: Pick<Person, 'nickname'> | null;
-}) {
-  return room.kind === 'DIRECT' ? nameOf(room.opponent) : (room.name ?? 'A group without a name');
+export function titleOf({ kind, title }: Pick<Room, 'kind' | 'title'>): string {
+  return title ?? (kind === 'DIRECT' ? DELETED_ACCOUNT : 'Nobody else is here');
+}
+
+/** Why a room is no longer there. */
+export function wordVanished(reason: string | null): string {
+  switch (reason) {
+    case 'REMOVED':
+      return 'You were removed from this room.';
+    case 'LEFT':
+      return 'You have left this room.';
+    case 'DELETED':
+      return 'This room was deleted.';
+    case 'HIDDEN':
+      return 'This conversation is hidden until the next message.';
+    default:
+      return 'This room is not there, or you are not a member of it.';
+  }
 }
 
 export function wordMembers(count: number): string {

@@ -1,7 +1,5 @@
 import { type ReactNode, useEffect, useLayoutEffect, useRef } from 'react';
-
-/** Distance from the edges of the window, in pixels. */
-const MARGIN = 8;
+import { place } from './place.ts';
 
 /**
  * A menu beside the button that opened it. It lies in the top layer, so no scroll container clips it, and is moved
@@ -26,12 +24,7 @@ export function Menu({
     if (!menu || !opener) return;
     // With its source, a click on the opener is no click elsewhere.
     menu.showPopover({ source: opener });
-    const { width, height } = menu.getBoundingClientRect();
-    const { top, bottom, right } = opener.getBoundingClientRect();
-    const fits = top - height >= MARGIN;
-    const highest = Math.max(MARGIN, innerHeight - height - MARGIN);
-    menu.style.left = `${Math.max(MARGIN, Math.min(right - width, innerWidth - width - MARGIN))}px`;
-    menu.style.top = `${fits ? top - height : Math.min(bottom, highest)}px`;
+    place(menu, opener, 'right');
   }, [opener]);
   useEffect(() => {
     addEventListener('scroll', onClose, { capture: true, once: true, passive: true });

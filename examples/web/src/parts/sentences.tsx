@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react';
+import { Fragment, type ReactNode } from 'react';
 import type { Message, Person } from '../types.ts';
 import { nameOf } from '../words.ts';
 
@@ -6,6 +6,9 @@ import { nameOf } from '../words.ts';
  * Sentences with names of people in them. Each name is isolated (`<bdi>`), so that its direction does not reorder the words
  * around it (Unicode Bidirectional Algorithm, UAX #9).
  */
+
+/** A tip with more names would hide what it is about. */
+const MAX_NAMES = 20;
 
 function Name({ person }: { person: Pick<Person, 'nickname'> | null | undefined }) {
   return <bdi>{nameOf(person)}</bdi>;
@@ -31,6 +34,23 @@ export function systemSentence({
       // A server that is newer than this page.
       return 'Something happened here';
   }
+}
+
+/** Names of people, with the number of those who are not named. */
+export function nameList(people: readonly Pick<Person, 'id' | 'nickname'>[], total = people.length): ReactNode {
+  const named = people.slice(0, MAX_NAMES);
+  const others = total - named.length;
+  return (
+    <>
+      {named.map((person, i) => (
+        <Fragment key={person.id}>
+          {i > 0 && (i === named.length - 1 && others === 0 ? ' and ' : ', ')}
+          <Name person={person} />
+        </Fragment>
+      ))}
+      {others > 0 && ` and ${others.toLocaleString('en')} ${others === 1 ? 'other' : 'others'}`}
+    </>
+  );
 }
 
 /** Who is typing; null for nobody. */

@@ -12,7 +12,7 @@ import { wordLength } from './length.ts';
 import type { Doing } from './MessageRow.tsx';
 
 /** What the text is for, if not just to be sent. */
-export type Draft = { doing: Doing; message: Message } | null;
+export type Draft = { doing: Exclude<Doing, 'unread'>; message: Message } | null;
 
 interface Props {
   room: Room;

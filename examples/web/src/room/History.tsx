@@ -1,23 +1,22 @@
+import { useReadMarks } from '@parley/client/react';
 import { Fragment, type RefObject, useEffect, useRef } from 'react';
+import { personSelection } from '../chat.ts';
 import { Icon } from '../parts/Icon.tsx';
-import type { Message, OpenRoom } from '../types.ts';
+import type { Message, OpenRoom, Room } from '../types.ts';
 import { wordDay } from '../words.ts';
 import { type Doing, MessageRow } from './MessageRow.tsx';
 import { PendingRow } from './PendingRow.tsx';
+import { readingOf } from './readingOf.ts';
 import { useEnd } from './useEnd.ts';
 
 const SOON_MS = 5 * 60_000;
 
-/** How things stood when the viewer came: up to where they had read, and the newest message. */
-export interface Arrival {
-  read: number;
-  last: number;
-}
-
 interface Props {
+  room: Room;
   chatroom: OpenRoom;
   viewerId: string;
-  arrival: Arrival;
+  /** Number of the newest message when the viewer came, or marked messages as unread. Later ones are no news. */
+  newestThen: number;
   /** Number of a message to show; null for the newest ones. */
   target: number | null;
   mayManage: boolean;
@@ -29,8 +28,8 @@ interface Props {
 /**
  * What was said. The box is laid out from its end: it opens there, and what is put in above moves nothing that one sees.
  */
-export function History({ chatroom, viewerId, arrival, target, mayManage, ...on }: Props) {
-  const { messages, pending, hasEarlier, hasLater, loadEarlier, loadLater, showNewest } = chatroom;
+export function History({ room, chatroom, viewerId, newestThen, target, mayManage, ...on }: Props) {
+  const { messages, pending, readUpTo, hasEarlier, hasLater, loadEarlier, loadLater, showNewest } = chatroom;
   const box = useRef<HTMLDivElement>(null);
   const { atEnd, goToEnd } = useEnd(box, (now) => {
     on.onEnd(now);
@@ -53,9 +52,10 @@ export function History({ chatroom, viewerId, arrival, target, mayManage, ...on 
     row?.focus({ preventScroll: true });
   }, [target]);
 
-  const seenNumber = Math.max(...messages.filter((m) => m.seenByAll && m.sender?.id === viewerId).map((m) => m.number));
-  const firstNew = messages.find((m) => m.number > arrival.read && m.sender?.id !== viewerId && m.kind === 'USER');
-  const newLine = firstNew && firstNew.number <= arrival.last ? firstNew : null;
+  const marks = useReadMarks(room.id, personSelection);
+  const read = readingOf(messages, room, viewerId, marks);
+  const firstNew = messages.find((m) => m.number > readUpTo && m.sender?.id !== viewerId && m.kind === 'USER');
+  const newLine = firstNew && firstNew.number <= newestThen ? firstNew : null;
   return (
     <div className="history" ref={box} tabIndex={0} role="group" aria-label="Messages">
       <ol>
@@ -73,7 +73,7 @@ export function History({ chatroom, viewerId, arrival, target, mayManage, ...on 
                 message={message}
                 own={own}
                 follows={!newDay && !unread && isContinued(before, message)}
-                seen={message.number === seenNumber}
+                reading={message === read?.message ? read.reading : null}
                 target={message.number === target}
                 mayDelete={own || mayManage}
                 onDo={on.onDo}

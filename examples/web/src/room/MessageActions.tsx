@@ -72,6 +72,17 @@ export function MessageActions({ message, own, mayDelete, onDo }: Props) {
           <button type="button" onClick={() => onDo('reply', message)}>
             <Icon name="reply" /> Reply
           </button>
+          {!own && (
+            <button
+              type="button"
+              onClick={() => {
+                onDo('unread', message);
+                close();
+              }}
+            >
+              <Icon name="unread" /> Mark as unread
+            </button>
+          )}
           {own && (
             <button type="button" onClick={() => onDo('edit', message)}>
               <Icon name="edit" /> Edit

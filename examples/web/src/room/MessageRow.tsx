@@ -7,9 +7,11 @@ import { nameOf, wordTime } from '../words.ts';
 import { Body } from './Body.tsx';
 import { MessageActions } from './MessageActions.tsx';
 import { Quote } from './Quote.tsx';
+import { ReadBy, type Reading } from './ReadBy.tsx';
 import { Reactions } from './Reactions.tsx';
 
-export type Doing = 'reply' | 'edit';
+/** What the menu of a message begins. */
+export type Doing = 'reply' | 'edit' | 'unread';
 
 interface Props {
   message: Message;
@@ -17,15 +19,15 @@ interface Props {
   own: boolean;
   /** By the same as the message above, soon after: the name need not stand there again. */
   follows: boolean;
-  /** The newest of the viewer's that everyone has read. */
-  seen: boolean;
+  /** Who has read it, for the newest of the viewer's that others have read. */
+  reading: Reading | null;
   /** A link leads to this message. */
   target: boolean;
   mayDelete: boolean;
   onDo: (doing: Doing, message: Message) => void;
 }
 
-export const MessageRow = memo(function MessageRow({ message, own, follows, seen, target, mayDelete, onDo }: Props) {
+export const MessageRow = memo(function MessageRow({ message, own, follows, reading, target, mayDelete, onDo }: Props) {
   const { removed } = useToasts();
   const deleted = message.deletedAt !== null || removed.has(message.id);
   if (message.kind === 'SYSTEM')
@@ -60,7 +62,7 @@ export const MessageRow = memo(function MessageRow({ message, own, follows, seen
         {!deleted && <MessageActions {...{ message, own, mayDelete, onDo }} />}
       </div>
       {!deleted && <Reactions message={message} />}
-      {seen && <span className="seen">Seen</span>}
+      {reading && <ReadBy reading={reading} />}
     </li>
   );
 });

@@ -1,6 +1,8 @@
-import { useMutation } from '@apollo/client/react';
-import { AddReactionDocument, RemoveReactionDocument } from '../../generated/graphql.ts';
+import { useMutation, useQuery } from '@apollo/client/react';
+import { AddReactionDocument, ReactorsDocument, RemoveReactionDocument } from '../../generated/graphql.ts';
 import { wordError } from '../errors.ts';
+import { nameList } from '../parts/sentences.tsx';
+import { Tip } from '../parts/Tip.tsx';
 import { useToasts } from '../parts/Toast.tsx';
 import type { Message } from '../types.ts';
 
@@ -12,17 +14,35 @@ export function Reactions({ message: { id, reactions } }: { message: Message }) 
     <ul className="reactions" aria-label="Reactions">
       {reactions.map(({ emoji, count, viewerHasReacted }) => (
         <li key={emoji}>
-          <button
-            type="button"
-            aria-pressed={viewerHasReacted}
-            aria-label={`${emoji}, ${count}`}
-            onClick={() => react(emoji, !viewerHasReacted)}
-          >
-            {emoji} {count}
-          </button>
+          <Tip content={() => <Reactors key={count} id={id} emoji={emoji} />}>
+            {(tipId) => (
+              <button
+                type="button"
+                aria-pressed={viewerHasReacted}
+                aria-label={`${emoji}, ${count}`}
+                aria-describedby={tipId}
+                onClick={() => react(emoji, !viewerHasReacted)}
+              >
+                {emoji} {count}
+              </button>
+            )}
+          </Tip>
         </li>
       ))}
     </ul>
+  );
+}
+
+/** Who has reacted. They are asked for when they are to be shown, so that no message costs a query. */
+function Reactors({ id, emoji }: { id: string; emoji: string }) {
+  // The list of reactions in the cache has other fields.
+  const { data, error } = useQuery(ReactorsDocument, { variables: { id }, fetchPolicy: 'no-cache' });
+  const reactions = data?.node?.__typename === 'Message' ? data.node.reactions : [];
+  const group = reactions.find((each) => each.emoji === emoji);
+  return (
+    <span aria-live="polite">
+      {group ? nameList(group.users.nodes, group.count) : error ? wordError(error) : 'Loading…'}
+    </span>
   );
 }
 

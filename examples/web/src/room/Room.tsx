@@ -1,17 +1,17 @@
 import { useRoom } from '@parley/client/react';
-import { useEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { messageSelections } from '../chat.ts';
 import { wordError, wordFailure } from '../errors.ts';
 import { useToasts } from '../parts/Toast.tsx';
 import type { Place } from '../route.ts';
 import { useSession } from '../session.ts';
-import { nameOf } from '../words.ts';
+import type { Message } from '../types.ts';
+import { nameOf, wordVanished } from '../words.ts';
 import { Blocked } from './Blocked.tsx';
 import { Composer, type Draft } from './Composer.tsx';
-import { type Arrival, History } from './History.tsx';
+import { History } from './History.tsx';
+import type { Doing } from './MessageRow.tsx';
 import { RoomHead } from './RoomHead.tsx';
-
-const NOTHING_NEW: Arrival = { read: 0, last: 0 };
 
 /** One room: what was said, what is said, and what one says. */
 export function Room({ place: { roomId, number } }: { place: Place }) {
@@ -21,7 +21,7 @@ export function Room({ place: { roomId, number } }: { place: Place }) {
   const [atEnd, setAtEnd] = useState(true);
   const [heard, setHeard] = useState('');
   const [target, setTarget] = useState<number | null>(null);
-  const arrival = useRef<Arrival | null>(null);
+  const newestThen = useRef<number | null>(null);
   const chatroom = useRoom(roomId, {
     ...messageSelections,
     atEnd,
@@ -30,7 +30,7 @@ export function Room({ place: { roomId, number } }: { place: Place }) {
         setHeard(`${nameOf(message.sender)}: ${message.body ?? ''}`);
     },
   });
-  const { room, messages, loading, error, jumpTo } = chatroom;
+  const { room, messages, loading, error, jumpTo, markUnread } = chatroom;
 
   // A link to a message, such as one out of the search.
   useEffect(() => {
@@ -41,10 +41,18 @@ export function Room({ place: { roomId, number } }: { place: Place }) {
       .catch((failure: unknown) => report(wordError(failure)));
   }, [loading, number]);
 
-  if (room && !loading) arrival.current ??= { read: chatroom.readUpTo, last: messages.at(-1)?.number ?? 0 };
-  const problem =
-    error &&
-    (error.code === 'NOT_FOUND' ? 'This room is not there, or you are not a member of it.' : wordFailure(error));
+  if (room && !loading) newestThen.current ??= messages.at(-1)?.number ?? 0;
+  const onDo = useCallback((doing: Doing, message: Message) => {
+    if (doing !== 'unread') {
+      setDraft({ doing, message });
+      return;
+    }
+    newestThen.current = Infinity;
+    markUnread(message)
+      .then(() => setHeard('Marked as unread.'))
+      .catch((failure: unknown) => report(wordError(failure)));
+  }, []);
+  const problem = error && (error.code === 'NOT_FOUND' ? wordVanished(null) : wordFailure(error));
   if (!room || loading) return <Nothing text={problem ?? 'Loading…'} />;
   const role = room.viewerMembership?.role;
   const lastOwn = messages.findLast((message) => message.sender?.id === viewerId && !message.deletedAt);
@@ -52,13 +60,14 @@ export function Room({ place: { roomId, number } }: { place: Place }) {
     <>
       <RoomHead room={room} typing={chatroom.typing} />
       <History
+        room={room}
         chatroom={chatroom}
         viewerId={viewerId}
-        arrival={arrival.current ?? NOTHING_NEW}
+        newestThen={newestThen.current ?? 0}
         target={target}
         mayManage={role === 'OWNER' || role === 'ADMIN'}
         onEnd={setAtEnd}
-        onDo={(doing, message) => setDraft({ doing, message })}
+        onDo={onDo}
       />
       <p className="hidden" aria-live="polite">
         {heard}
@@ -82,7 +91,8 @@ export function Room({ place: { roomId, number } }: { place: Place }) {
   );
 }
 
-function Nothing({ text }: { text: string }) {
+/** Stands where a room would be. */
+export function Nothing({ text }: { text: string }) {
   return (
     <p className="waiting" role="status">
       {text} <a href="#/">All rooms</a>

@@ -1,0 +1,27 @@
+import { nameList } from '../parts/sentences.tsx';
+import { Tip } from '../parts/Tip.tsx';
+import type { Person } from '../types.ts';
+
+export interface Reading {
+  readers: readonly Person[];
+  /** Number of members who could have read it; 0 if there are too many to follow. */
+  others: number;
+  byAll: boolean;
+  direct: boolean;
+}
+
+/** Who has read a message of the viewer. Their names show at the pointer and the focus. */
+export function ReadBy({ reading: { readers, others, byAll, direct } }: { reading: Reading }) {
+  if (direct) return <span className="seen">Read</span>;
+  const sentence = byAll || readers.length === others ? 'Read by everyone' : `Read by ${readers.length} of ${others}`;
+  if (readers.length === 0) return <span className="seen">{sentence}</span>;
+  return (
+    <Tip content={() => nameList(readers)}>
+      {(tipId) => (
+        <button type="button" className="seen" aria-describedby={tipId}>
+          {sentence}
+        </button>
+      )}
+    </Tip>
+  );
+}

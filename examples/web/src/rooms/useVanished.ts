@@ -1,0 +1,16 @@
+import type { ViewerEvent } from '@parley/client/react';
+import { useState } from 'react';
+
+/** Rooms that the viewer has lost, and why: null if nobody knows. */
+export function useVanished() {
+  const [reasons, setReasons] = useState<ReadonlyMap<string, string | null>>(new Map());
+  return {
+    reasons,
+    onEvent(event: ViewerEvent) {
+      if (event.__typename === 'ChatroomVanished')
+        setReasons((before) => new Map(before).set(event.chatroomId, event.reason));
+      if (event.__typename === 'ChatroomAppeared')
+        setReasons((before) => new Map([...before].filter(([id]) => id !== event.chatroom.id)));
+    },
+  };
+}
