@@ -4,7 +4,7 @@ import { expiring } from './clients/expiring.ts';
 import { startRestarting } from './clients/restarting.ts';
 import { PASSWORD, type Person } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
-import { send, world } from './support/world.ts';
+import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
 // The files of docs/apollo.md and docs/urql.md. They have types of their own, those of a browser.
 const load = (name: string): Promise<any> => import(`../examples/app/src/${name}.ts`);
@@ -33,6 +33,8 @@ interface App {
   send(body: string): Promise<void>;
   /** Lists that the room has shown, of `number body`. */
   shown: string[][];
+  /** Titles of the rooms. */
+  rooms: () => string[];
   loadOlder(): Promise<void>;
 }
 
@@ -48,33 +50,35 @@ const adapters: Adapter[] = [
     name: 'Apollo Client',
     async open(session, _, room) {
       const client = apollo.createApolloClient(session);
-      const stop = await apollo.followMessages(client);
+      let titles: string[] = [];
+      const stop = await apollo.followRooms(client, (rooms: any[]) => (titles = rooms.map(({ title }) => title)));
       const shown: string[][] = [];
-      const { unsubscribe, loadOlder } = apollo.watchHistory(client, room, (messages: any[]) =>
+      const { close, loadOlder } = await apollo.openRoom(client, room, (messages: any[]) =>
         shown.push(messages.map(lineOf)),
       );
       onTestFinished(() => {
-        unsubscribe();
+        close();
         stop();
         client.stop();
       });
-      return { shown, loadOlder, send: (body) => apollo.sendMessage(client, session, room, body) };
+      return { shown, rooms: () => titles, loadOlder, send: (body) => apollo.sendMessage(client, session, room, body) };
     },
   },
   {
     name: 'urql',
     async open(session, url, room) {
       const client = urql.createUrqlClient(url, session);
-      const stop = await urql.followMessages(client);
+      let titles: string[] = [];
+      const stop = await urql.followRooms(client, (rooms: any[]) => (titles = rooms.map(({ title }) => title)));
       const shown: string[][] = [];
-      const { unsubscribe, loadOlder } = urql.watchHistory(client, room, (messages: any[]) =>
+      const { close, loadOlder } = await urql.openRoom(client, room, (messages: any[]) =>
         shown.push(messages.map(lineOf)),
       );
       onTestFinished(() => {
-        unsubscribe();
+        close();
         stop();
       });
-      return { shown, loadOlder, send: (body) => urql.sendMessage(client, room, body) };
+      return { shown, rooms: () => titles, loadOlder, send: (body) => urql.sendMessage(client, room, body) };
     },
   },
 ];
@@ -101,6 +105,22 @@ describe.each(adapters)('the application of examples/app with $name', (adapter) 
     await send(ann, room, 'new');
     await expect.poll(() => app.shown.at(-1)?.at(-1)).toBe('56 new');
     expect(app.shown.at(-1)).toHaveLength(56);
+  });
+
+  test('shows rooms that appear, and drops those that vanish', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const { app } = await start(adapter, ben, room);
+    await expect.poll(app.rooms).toEqual(['A room']);
+    const input = { kind: 'GROUP', name: 'Another', memberIds: [ben.id] };
+    const { createChatroom } = await ann.ask(CREATE_CHATROOM, { input });
+    await expect.poll(app.rooms).toEqual(['Another', 'A room']);
+    await send(ann, room, 'hello');
+    await expect.poll(app.rooms).toEqual(['A room', 'Another']);
+    await ben.ask('mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) { chatroomId } }', {
+      id: createChatroom.chatroom.id,
+    });
+    await expect.poll(app.rooms).toEqual(['A room']);
   });
 
   test('shows own messages at once and each once, over a restart', async () => {

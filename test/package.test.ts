@@ -33,6 +33,8 @@ const applications = [
   },
 ];
 
+const REACT = ['react', 'react-dom', '@types/react', '@types/react-dom'];
+
 const { exports } = JSON.parse(await readFile(join(root, 'client/package.json'), 'utf8')) as {
   exports: Record<string, Record<string, string>>;
 };
@@ -74,6 +76,32 @@ async function run(command: string, args: string[], cwd: string): Promise<string
   }
 }
 
+/** Installs the package, other packages, and some in the version that the checkout has. */
+async function install(folder: string, others: string[], own: string[]): Promise<void> {
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
+  const packages = [...others, ...own.map((each) => `${each}@${versions[each]}`)];
+  await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball, ...packages], folder);
+}
+
+// Types of a dependency of Apollo Client are written for bundlers. The check with `bundler` reads the types of all packages.
+const NODENEXT = ['--module', 'nodenext', '--moduleResolution', 'nodenext', '--skipLibCheck'];
+const typeCheck = (folder: string, ...options: string[]) =>
+  run(process.execPath, [resolve('typescript/bin/tsc'), '-p', '.', ...options], folder);
+
+/** Builds the application with Vite. Returns the packages in its bundle, of which none is there twice, and its size. */
+async function bundleOf(folder: string): Promise<{ packages: string[]; kilobytes: number }> {
+  await run(process.execPath, [join(root, 'node_modules/vite/bin/vite.js'), 'build'], folder);
+  const modules = JSON.parse(await readFile(join(folder, 'bundle/modules.json'), 'utf8')) as string[];
+  const copies = new Map<string, Set<string>>();
+  for (const path of modules) {
+    const [, place, name = ''] = /^(.*\/node_modules)\/((?:@[^/]+\/)?[^/]+)\//.exec(path) ?? [];
+    if (place) copies.set(name, (copies.get(name) ?? new Set()).add(place));
+  }
+  expect([...copies].filter(([, places]) => places.size > 1)).toEqual([]);
+  const code = await readFile(join(folder, 'bundle/main.js'));
+  return { packages: [...copies.keys()], kilobytes: gzipSync(code).length / 1024 };
+}
+
 test('the package has its build, types, schema, license and README, and no sources or tests', () => {
   expect(files).toEqual(
     expect.arrayContaining(['LICENSE', 'README.md', 'dist/schema.graphql', 'dist/index.js', 'dist/index.d.ts']),
@@ -97,20 +125,13 @@ describe.each(applications)('an application with $name', ({ name, packages, bund
       'documents.graphql',
       'session.ts',
       'outbox.ts',
-      ...(name === 'plain' ? [] : [`${name}.ts`, `${name}Page.ts`]),
+      ...(name === 'plain' ? [] : ['view.ts', `${name}.ts`, `${name}Page.ts`]),
     ])
       await cp(join(root, 'examples/app/src', file), join(folder, 'src', file));
     const modules = name === 'plain' ? ['session'] : ['session', name];
     await writeFile(join(folder, 'src/main.ts'), modules.map((file) => `export * from './${file}.ts';\n`).join(''));
-    await writeFile(join(folder, 'package.json'), JSON.stringify({ name, private: true, type: 'module' }));
     // The types of documents come with codegen.
-    const installed = [
-      'graphql@16',
-      'ws@8',
-      '@graphql-typed-document-node/core@3',
-      ...packages.map((each) => `${each}@${versions[each]}`),
-    ];
-    await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball, ...installed], folder);
+    await install(folder, ['graphql@16', 'ws@8', '@graphql-typed-document-node/core@3'], packages);
     // A tool of the checkout, as if it were installed.
     await symlink(join(root, 'node_modules/@graphql-codegen'), join(folder, 'node_modules/@graphql-codegen'));
     await run(process.execPath, [join(root, 'node_modules/@graphql-codegen/cli/esm/bin.js'), '--silent'], folder);
@@ -128,36 +149,57 @@ describe.each(applications)('an application with $name', ({ name, packages, bund
   const expected = name === 'plain' ? ['hello'] : ['1 before', '2 hello'];
 
   test('type-checks with moduleResolution bundler', { timeout: 120_000 }, async () => {
-    await run(process.execPath, [resolve('typescript/bin/tsc'), '-p', '.', '--strict'], folder);
+    await typeCheck(folder);
   });
 
   test('type-checks with moduleResolution nodenext, and runs in Node', { timeout: 240_000 }, async () => {
-    const options = ['--module', 'nodenext', '--moduleResolution', 'nodenext', '--noEmit', 'false', '--rootDir', 'src'];
     const emit = [
+      ...['--noEmit', 'false', '--rootDir', 'src'],
       '--outDir',
       'out',
       '--allowImportingTsExtensions',
       'false',
       '--rewriteRelativeImportExtensions',
-      '--skipLibCheck',
     ];
-    await run(process.execPath, [resolve('typescript/bin/tsc'), '-p', '.', ...options, ...emit], folder);
+    await typeCheck(folder, ...NODENEXT, ...emit);
     expect(await drive('./out/main.js')).toEqual(expected);
   });
 
   test('is bundled with one copy of each package, and runs', { timeout: 240_000 }, async () => {
-    await run(process.execPath, [join(root, 'node_modules/vite/bin/vite.js'), 'build'], folder);
-    const modules = JSON.parse(await readFile(join(folder, 'bundle/modules.json'), 'utf8')) as string[];
-    const copies = new Map<string, Set<string>>();
-    for (const path of modules) {
-      const [, place, packageName = ''] = /^(.*\/node_modules)\/((?:@[^/]+\/)?[^/]+)\//.exec(path) ?? [];
-      if (place) copies.set(packageName, (copies.get(packageName) ?? new Set()).add(place));
-    }
-    expect([...copies.keys()]).toEqual(expect.arrayContaining(bundled));
-    expect([...copies].filter(([, places]) => places.size > 1)).toEqual([]);
-    expect([...copies.keys()]).not.toContain('react');
-    const code = await readFile(join(folder, 'bundle/main.js'));
-    expect(gzipSync(code).length / 1024).toBeLessThan(maxKb);
+    const { packages: found, kilobytes } = await bundleOf(folder);
+    expect(found).toEqual(expect.arrayContaining(bundled));
+    expect(found).not.toContain('react');
+    expect(kilobytes).toBeLessThan(maxKb);
     expect(await drive('./bundle/main.js')).toEqual(expected);
+  });
+});
+
+describe.each(applications.slice(1))('a React application with $name', ({ name, packages, bundled, maxKb }) => {
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = join(temp, `react-${name}`);
+    await mkdir(join(folder, 'src'), { recursive: true });
+    for (const file of ['tsconfig.json', 'vite.config.mjs'])
+      await cp(join(root, 'test/package', file), join(folder, file));
+    for (const file of ['App.tsx', 'Composer.tsx', 'session.ts', `${name}.tsx`])
+      await cp(join(root, 'examples/react', file), join(folder, 'src', file));
+    await writeFile(join(folder, 'src/main.ts'), `import './${name}.tsx';\n`);
+    await install(folder, ['graphql@16'], [...REACT, ...packages]);
+  }, 300_000);
+
+  test.each([
+    ['bundler', []],
+    ['nodenext', NODENEXT],
+  ])('type-checks with moduleResolution %s', { timeout: 120_000 }, async (_, options) => {
+    await typeCheck(folder, ...options);
+  });
+
+  test('is bundled with one copy of each package', { timeout: 240_000 }, async () => {
+    const { packages: found, kilobytes } = await bundleOf(folder);
+    expect(found).toEqual(expect.arrayContaining([...bundled, 'react', 'react-dom']));
+    expect(found).not.toContain(name === 'apollo' ? '@urql/core' : '@apollo/client');
+    // React itself has 60 KB.
+    expect(kilobytes).toBeLessThan(maxKb + 75);
   });
 });

@@ -1,12 +1,12 @@
 import './browser.mjs';
 
 const [program, url, password, room] = process.argv.slice(2);
-const { createUrqlClient, followMessages, sendMessage, signIn, signOut, watchHistory } = await import(program);
+const { createUrqlClient, followRooms, sendMessage, signIn, signOut, openRoom } = await import(program);
 const session = await signIn(url, 'ben', password);
 const client = createUrqlClient(url, session);
-const stop = await followMessages(client);
+const stop = await followRooms(client, () => {});
 const shown = new Promise((resolve) => {
-  watchHistory(client, room, (messages) => {
+  void openRoom(client, room, (messages) => {
     const numbers = messages.map(({ number, body }) => `${number} ${body}`);
     if (numbers.includes('2 hello')) resolve(numbers);
   });

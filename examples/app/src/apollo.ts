@@ -2,10 +2,14 @@ import { ApolloClient, InMemoryCache } from '@apollo/client';
 import { addMessage, cachePolicies, createChatLink } from '@parley/client/apollo';
 import {
   HistoryDocument,
+  MarkReadDocument,
   MessageAddedDocument,
   type MessageRowFragment,
+  RoomEventsDocument,
+  type RoomRowFragment,
   RoomsDocument,
   SendMessageDocument,
+  ViewerEventsDocument,
 } from './generated/graphql.ts';
 import type { Session } from './session.ts';
 
@@ -15,41 +19,97 @@ export function createApolloClient({ chat }: Session): ApolloClient {
 }
 
 /**
- * Loads the rooms, then puts each new message into the cache: query first, then subscribe after the cursor of the answer, so
- * that no message is missed between the two. Returns a function that ends the subscription.
+ * Loads the rooms, then follows what happens in any of them: query first, then subscribe after the cursor of the answer, so that
+ * nothing is missed between the two. Calls the listener with the rooms and the number of unread messages, again after each
+ * change. Returns a function that ends it.
  */
-export async function followMessages(client: ApolloClient): Promise<() => void> {
-  const { data } = await client.query({ query: RoomsDocument, context: { retry: true } });
-  const after = data?.viewer?.cursor ?? null;
-  const subscription = client.subscribe({ query: MessageAddedDocument, variables: { after } }).subscribe({
-    next({ data: event }) {
-      if (!event?.messageAdded) return;
-      const { chatroom, message } = event.messageAdded;
-      addMessage(client.cache, chatroom.id, message);
-    },
-    error: console.error,
-  });
+export async function followRooms(
+  client: ApolloClient,
+  listener: (rooms: RoomRowFragment[], unreadCount: number) => void,
+): Promise<() => void> {
+  const load = async () => {
+    const { data } = await client.query({
+      ...{ query: RoomsDocument, fetchPolicy: 'network-only', context: { retry: true } },
+    });
+    return data?.viewer?.cursor ?? '';
+  };
+  const reload = () => void load().catch(console.error);
+  const variables = { after: await load() };
+  const subscriptions = [
+    client.watchQuery({ query: RoomsDocument }).subscribe(({ data, dataState }) => {
+      if (dataState !== 'complete' || !data.viewer) return;
+      const rooms = data.viewer.chatrooms.edges.map(({ node }) => node);
+      listener(rooms.sort(byActivity), data.viewer.unreadCount);
+    }),
+    client.subscribe({ query: MessageAddedDocument, variables, context: { onResync: load } }).subscribe({
+      next({ data }) {
+        if (data?.messageAdded) addMessage(client.cache, data.messageAdded.chatroom.id, data.messageAdded.message);
+      },
+      error: console.error,
+    }),
+    // Rooms that come and go are repeated after a cut. Unread counts are not, so they are loaded again.
+    client
+      .subscribe({ query: ViewerEventsDocument, variables, context: { onResync: load, onResumed: reload } })
+      .subscribe({
+        next({ data }) {
+          const type = data?.viewerEvents?.__typename;
+          if (type === 'ChatroomAppeared' || type === 'ChatroomVanished') reload();
+        },
+        error: console.error,
+      }),
+  ];
   return () => {
-    subscription.unsubscribe();
+    for (const subscription of subscriptions) subscription.unsubscribe();
   };
 }
 
-/** Calls the listener with the messages of a room, oldest first, again after each change. `loadOlder` adds the page before. */
-export function watchHistory(client: ApolloClient, room: string, listener: (messages: MessageRowFragment[]) => void) {
+const lastActive = ({ lastMessageAt, createdAt }: RoomRowFragment) => lastMessageAt ?? createdAt;
+const byActivity = (a: RoomRowFragment, b: RoomRowFragment) => (lastActive(a) < lastActive(b) ? 1 : -1);
+
+/**
+ * Loads the newest messages of a room and follows what happens in it: new messages, edits, deletions, reactions. Calls the
+ * listener with the messages, oldest first, again after each change. `loadOlder` adds the page before.
+ */
+export async function openRoom(
+  client: ApolloClient,
+  room: string,
+  listener: (messages: MessageRowFragment[]) => void,
+): Promise<{ close: () => void; loadOlder: () => Promise<void> }> {
+  const load = async () => {
+    const { data } = await client.query({
+      ...{ query: HistoryDocument, variables: { room }, fetchPolicy: 'network-only', context: { retry: true } },
+    });
+    return data?.chatroom?.cursor ?? '';
+  };
+  const variables = { room, after: await load() };
   const query = client.watchQuery({ query: HistoryDocument, variables: { room }, context: { retry: true } });
-  const subscription = query.subscribe(({ data, dataState, error }) => {
-    if (error) console.error(error);
-    if (dataState === 'complete') listener(data.chatroom?.messages?.edges.map(({ node }) => node) ?? []);
-  });
+  const subscriptions = [
+    query.subscribe(({ data, dataState }) => {
+      if (dataState === 'complete') listener(data.chatroom?.messages?.edges.map(({ node }) => node) ?? []);
+    }),
+    client.subscribe({ query: RoomEventsDocument, variables, context: { onResync: load } }).subscribe({
+      next({ data }) {
+        // The cache takes changes of messages by itself. A new message needs its place in the list.
+        const event = data?.chatroomEvents;
+        if (event?.__typename === 'MessageAdded') addMessage(client.cache, room, event.message);
+      },
+      error: console.error,
+    }),
+  ];
   return {
-    unsubscribe: () => {
-      subscription.unsubscribe();
+    close: () => {
+      for (const subscription of subscriptions) subscription.unsubscribe();
     },
     async loadOlder() {
       const { startCursor, hasPreviousPage } = query.getCurrentResult().data?.chatroom?.messages?.pageInfo ?? {};
       if (hasPreviousPage) await query.fetchMore({ variables: { before: startCursor } });
     },
   };
+}
+
+/** Marks everything up to a message as read. Call it with the newest message while the user sees it. */
+export async function markRead(client: ApolloClient, message: string): Promise<void> {
+  await client.mutate({ mutation: MarkReadDocument, variables: { message }, context: { retry: true } });
 }
 
 /** Sends a message and shows it at once. */
@@ -72,8 +132,11 @@ export async function sendMessage(client: ApolloClient, { user }: Session, room:
           clientMessageId,
           body,
           createdAt: new Date().toISOString(),
+          editedAt: null,
+          deletedAt: null,
           chatroom: { __typename: 'Chatroom', id: room },
           sender: { __typename: 'User', ...user },
+          reactions: [],
         },
       },
     },

@@ -1,33 +1,44 @@
-import { createApolloClient, followMessages, sendMessage, watchHistory } from './apollo.ts';
-import { RoomsDocument } from './generated/graphql.ts';
+import { createApolloClient, followRooms, markRead, openRoom, sendMessage } from './apollo.ts';
 import { resumeSession, signIn } from './session.ts';
+import { createView, isStored } from './view.ts';
 
 const url = 'http://localhost:4000/graphql';
 // A user of the demo. An application asks for the name and the password.
 const session = resumeSession(url) ?? (await signIn(url, 'ann', 'parley-demo'));
 const client = createApolloClient(session);
-await followMessages(client);
+const report = (error: unknown) => {
+  alert(error instanceof Error ? error.message : String(error));
+};
 
-const { data } = await client.query({ query: RoomsDocument });
-const room = data?.viewer?.chatrooms.edges[0]?.node;
-if (!room) throw new Error('The user is in no room.');
+let room: { id: string; close: () => void } | null = null;
+let marked: string | null = null;
 
-const list = document.createElement('ol');
-const input = document.createElement('input');
-input.placeholder = `Message to ${room.name ?? 'the room'}`;
-document.body.append(list, input);
+const view = createView(open, (body) => {
+  if (room) sendMessage(client, session, room.id, body).catch(report);
+});
+await followRooms(client, (rooms, unreadCount) => {
+  view.showRooms(rooms, unreadCount);
+});
 
-watchHistory(client, room.id, (messages) => {
-  const items = messages.map(({ sender, body }) => {
-    const item = document.createElement('li');
-    item.textContent = `${sender?.username ?? ''}: ${body}`;
-    return item;
+function open(id: string): void {
+  room?.close();
+  let isOpen = true;
+  const opening = openRoom(client, id, (messages) => {
+    if (!isOpen) return;
+    view.showMessages(messages);
+    const newest = messages.findLast(isStored);
+    if (!newest || newest.id === marked) return;
+    marked = newest.id;
+    markRead(client, newest.id).catch(report);
   });
-  list.replaceChildren(...items);
-});
-
-input.addEventListener('change', () => {
-  const body = input.value.trim();
-  input.value = '';
-  if (body) sendMessage(client, session, room.id, body).catch((error: unknown) => alert(String(error)));
-});
+  room = {
+    id,
+    close() {
+      isOpen = false;
+      void opening.then(({ close }) => {
+        close();
+      });
+    },
+  };
+  opening.catch(report);
+}

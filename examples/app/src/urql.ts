@@ -2,11 +2,15 @@ import { Client } from '@urql/core';
 import { cacheOptions, chatCacheExchange, chatExchange } from '@parley/client/urql';
 import {
   HistoryDocument,
+  MarkReadDocument,
   MessageAddedDocument,
   type MessageRowFragment,
+  RoomEventsDocument,
+  type RoomRowFragment,
   RoomsDocument,
   SendMessageDocument,
   type SendMessageMutationVariables,
+  ViewerEventsDocument,
 } from './generated/graphql.ts';
 import type { Session } from './session.ts';
 
@@ -20,38 +24,94 @@ export function createUrqlClient(url: string, session: Session): Client {
 }
 
 /**
- * Loads the rooms, then subscribes to new messages after the cursor of the answer, so that no message is missed between the
- * two. `cacheOptions` puts each into its room. Returns a function that ends the subscription.
+ * Loads the rooms, then follows what happens in any of them: query first, then subscribe after the cursor of the answer, so that
+ * nothing is missed between the two. Calls the listener with the rooms and the number of unread messages, again after each
+ * change. Returns a function that ends it.
  */
-export async function followMessages(client: Client): Promise<() => void> {
-  const { data, error } = await client.query(RoomsDocument, {}, { retry: true });
-  if (error) throw error;
-  const after = data?.viewer?.cursor ?? null;
-  const subscription = client.subscription(MessageAddedDocument, { after }).subscribe(({ error }) => {
-    if (error) console.error(error);
-  });
+export async function followRooms(
+  client: Client,
+  listener: (rooms: RoomRowFragment[], unreadCount: number) => void,
+): Promise<() => void> {
+  const load = async () => {
+    const { data, error } = await client.query(RoomsDocument, {}, { requestPolicy: 'network-only', retry: true });
+    if (error) throw error;
+    return data?.viewer?.cursor ?? '';
+  };
+  const reload = () => void load().catch(console.error);
+  const variables = { after: await load() };
+  const subscriptions = [
+    client.query(RoomsDocument, {}).subscribe(({ data }) => {
+      if (!data?.viewer) return;
+      const rooms = data.viewer.chatrooms.edges.map(({ node }) => node);
+      listener(rooms.sort(byActivity), data.viewer.unreadCount);
+    }),
+    // The cache puts each new message into its room.
+    client.subscription(MessageAddedDocument, variables, { onResync: load }).subscribe(({ error }) => {
+      if (error) console.error(error);
+    }),
+    // Rooms that come and go are repeated after a cut. Unread counts are not, so they are loaded again.
+    client
+      .subscription(ViewerEventsDocument, variables, { onResync: load, onResumed: reload })
+      .subscribe(({ data, error }) => {
+        if (error) console.error(error);
+        const type = data?.viewerEvents?.__typename;
+        if (type === 'ChatroomAppeared' || type === 'ChatroomVanished') reload();
+      }),
+  ];
   return () => {
-    subscription.unsubscribe();
+    for (const subscription of subscriptions) subscription.unsubscribe();
   };
 }
 
-/** Calls the listener with the messages of a room, oldest first, again after each change. `loadOlder` adds the page before. */
-export function watchHistory(client: Client, room: string, listener: (messages: MessageRowFragment[]) => void) {
+const lastActive = ({ lastMessageAt, createdAt }: RoomRowFragment) => lastMessageAt ?? createdAt;
+const byActivity = (a: RoomRowFragment, b: RoomRowFragment) => (lastActive(a) < lastActive(b) ? 1 : -1);
+
+/**
+ * Loads the newest messages of a room and follows what happens in it: new messages, edits, deletions, reactions. Calls the
+ * listener with the messages, oldest first, again after each change. `loadOlder` adds the page before.
+ */
+export async function openRoom(
+  client: Client,
+  room: string,
+  listener: (messages: MessageRowFragment[]) => void,
+): Promise<{ close: () => void; loadOlder: () => Promise<void> }> {
+  const load = async () => {
+    const { data, error } = await client.query(
+      HistoryDocument,
+      { room },
+      { requestPolicy: 'network-only', retry: true },
+    );
+    if (error) throw error;
+    return data?.chatroom?.cursor ?? '';
+  };
+  const variables = { room, after: await load() };
   let older: string | null = null;
-  const subscription = client.query(HistoryDocument, { room }, { retry: true }).subscribe(({ data, error }) => {
-    if (error) console.error(error);
-    const { edges, pageInfo } = data?.chatroom?.messages ?? {};
-    older = (pageInfo?.hasPreviousPage && pageInfo.startCursor) || null;
-    if (edges) listener(edges.map(({ node }) => node));
-  });
+  const subscriptions = [
+    client.query(HistoryDocument, { room }, { retry: true }).subscribe(({ data, error }) => {
+      if (error) console.error(error);
+      const { edges, pageInfo } = data?.chatroom?.messages ?? {};
+      older = (pageInfo?.hasPreviousPage && pageInfo.startCursor) || null;
+      if (edges) listener(edges.map(({ node }) => node));
+    }),
+    // The cache takes new messages and changes of messages by itself.
+    client.subscription(RoomEventsDocument, variables, { onResync: load }).subscribe(({ error }) => {
+      if (error) console.error(error);
+    }),
+  ];
   return {
-    unsubscribe: () => {
-      subscription.unsubscribe();
+    close: () => {
+      for (const subscription of subscriptions) subscription.unsubscribe();
     },
     async loadOlder() {
       if (older !== null) await client.query(HistoryDocument, { room, before: older }, { retry: true });
     },
   };
+}
+
+/** Marks everything up to a message as read. Call it with the newest message while the user sees it. */
+export async function markRead(client: Client, message: string): Promise<void> {
+  const { error } = await client.mutation(MarkReadDocument, { message }, { retry: true });
+  if (error) throw error;
 }
 
 /** Sends a message and shows it at once. */
@@ -75,8 +135,11 @@ function optimisticAnswer({ user }: Session, { input }: SendMessageMutationVaria
       clientMessageId,
       body,
       createdAt: new Date().toISOString(),
+      editedAt: null,
+      deletedAt: null,
       chatroom: { __typename: 'Chatroom', id: chatroomId },
       sender: { __typename: 'User', ...user },
+      reactions: [],
     },
   };
 }

@@ -1,0 +1,49 @@
+import type { MessageRowFragment, RoomRowFragment } from './generated/graphql.ts';
+
+/** The rooms, the messages of the open room, and a box to write in. */
+export function createView(open: (room: string) => void, write: (body: string) => void) {
+  const [title, rooms, messages, input] = [
+    document.createElement('h1'),
+    document.createElement('nav'),
+    document.createElement('ol'),
+    document.createElement('input'),
+  ];
+  input.placeholder = 'Message';
+  input.addEventListener('change', () => {
+    const body = input.value.trim();
+    input.value = '';
+    if (body) write(body);
+  });
+  document.body.append(title, rooms, messages, input);
+  return {
+    showRooms(list: RoomRowFragment[], unreadCount: number) {
+      title.textContent = `Rooms (${unreadCount} unread)`;
+      const buttons = list.map((room) => {
+        const button = document.createElement('button');
+        button.textContent = `${room.title ?? 'Nobody else is here'} ${room.unreadCount || ''}`.trim();
+        button.addEventListener('click', () => {
+          open(room.id);
+        });
+        return button;
+      });
+      rooms.replaceChildren(...buttons);
+    },
+    showMessages(list: MessageRowFragment[]) {
+      const items = list.map((message) => {
+        const item = document.createElement('li');
+        item.textContent = lineOf(message);
+        return item;
+      });
+      messages.replaceChildren(...items);
+    },
+  };
+}
+
+function lineOf({ sender, body, editedAt, deletedAt, reactions }: MessageRowFragment): string {
+  const text = deletedAt ? 'Message deleted' : (body ?? '');
+  const marks = [editedAt && !deletedAt ? '(edited)' : '', ...reactions.map(({ emoji, count }) => `${emoji} ${count}`)];
+  return [`${sender?.username ?? ''}: ${text}`, ...marks.filter(Boolean)].join(' ');
+}
+
+/** Whether a message is stored, so that it can be marked as read. */
+export const isStored = ({ id, clientMessageId }: MessageRowFragment) => id !== clientMessageId;
