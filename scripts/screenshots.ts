@@ -1,23 +1,26 @@
 /**
- * Takes the pictures in docs/images of the page to chat in: `npm run build`, then `npm run screenshots`. It wants a chromium,
- * and fonts for the languages and emoji of the demo.
+ * Takes pictures of the page to chat in: `npm run build`, then `npm run screenshots`. Wants a chromium, and fonts for the
+ * languages and emoji of the demo.
+ *
+ * Without an argument, it writes those in docs/images that documents show. With a folder as argument, it writes every screen
+ * there at four widths, light and dark.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { DEMO_PASSWORD } from '../src/demo/people.ts';
 
 const IMAGES = new URL('../docs/images/', import.meta.url).pathname;
 const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-/** They are shown on a page that loads all of them. */
-const MOST_BYTES = 150_000;
+/** Documents load the pictures that they show. */
+const MAX_BYTES = 150_000;
 
-const WIDE: BrowserContextOptions = { viewport: { width: 1200, height: 760 } };
-const NARROW: BrowserContextOptions = { viewport: { width: 390, height: 760 } };
-const DARK: BrowserContextOptions = { colorScheme: 'dark' };
+const HEIGHT = 760;
+const WIDTHS = [320, 390, 768, 1280];
+const SCHEMES = ['light', 'dark'] as const;
 
 const TALK = [
   ['chloe', 'Who brings what on Friday? I bake, as always.'],
@@ -31,6 +34,7 @@ const SIGN_IN = 'mutation ($input: SignInInput!) { signIn(input: $input) { acces
 const SEND = 'mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { id } } }';
 const REACT = 'mutation ($input: ReactionInput!) { addReaction(input: $input) { message { id } } }';
 
+const folder = process.argv[2];
 const dataDir = await mkdtemp(join(tmpdir(), 'parley-screenshots-'));
 await chmod(dataDir, 0o755);
 const server = spawn(process.execPath, ['dist/main.js'], {
@@ -39,10 +43,9 @@ const server = spawn(process.execPath, ['dist/main.js'], {
 });
 try {
   const url = await listening();
-  await mkdir(IMAGES, { recursive: true });
   await prepare(url);
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
-  await shoot(browser, url);
+  await (folder === undefined ? shootDocuments(browser, url) : shootEverything(browser, url, resolve(folder)));
   await browser.close();
 } finally {
   server.kill('SIGTERM');
@@ -50,68 +53,157 @@ try {
   await rm(dataDir, { recursive: true, force: true });
 }
 
-async function shoot(browser: Browser, url: string): Promise<void> {
-  const visitor = await open(browser, url, WIDE);
-  await visitor.getByRole('button', { name: 'Ann', exact: true }).waitFor();
-  await save(visitor, 'sign-in');
-
+/** The pictures that documents show. */
+async function shootDocuments(browser: Browser, url: string): Promise<void> {
+  const save = async (page: Page, name: string) => {
+    const path = `${IMAGES}${name}.png`;
+    await page.screenshot({ path, caret: 'hide' });
+    const { size } = await stat(path);
+    console.log(`${name}.png, ${Math.round(size / 1024)} KB`);
+    if (size > MAX_BYTES) throw new Error(`${name}.png is too large. Show less in it.`);
+  };
+  const wide: BrowserContextOptions = { viewport: { width: 1200, height: HEIGHT } };
   // Somebody has to be online.
-  const chloe = await open(browser, url, WIDE, 'Chloé');
-  await chloe.getByRole('link', { name: /Friday kitchen/ }).click();
-
-  const ann = await open(browser, url, WIDE, 'Ann');
-  await ann.getByRole('link', { name: /Friday kitchen/ }).click();
-  await chloe.getByRole('textbox', { name: /^Message to/ }).fill('And who brings');
+  const chloe = await openAs(browser, url, wide, 'Chloé');
+  await openRoom(chloe, /Friday kitchen/);
+  const ann = await openAs(browser, url, wide, 'Ann');
+  await openRoom(ann, /Friday kitchen/);
+  await chloe.getByRole('textbox', { name: /^Message to/ }).pressSequentially('And who brings');
   await ann.getByText('Chloé is typing…').waitFor();
   await save(ann, 'room');
 
-  const phone = await open(browser, url, { ...NARROW, ...DARK }, 'Ann');
-  await phone.getByRole('link', { name: /Friday kitchen/ }).waitFor();
-  await save(phone, 'rooms-narrow-dark');
-  await phone.getByRole('link', { name: /The garden/ }).click();
-  await phone.getByRole('textbox', { name: /^Message to/ }).waitFor();
+  const phone = await openAs(
+    browser,
+    url,
+    { viewport: { width: 390, height: HEIGHT }, colorScheme: 'dark', hasTouch: true, isMobile: true },
+    'Ann',
+  );
+  await openRoom(phone, /Friday kitchen/);
   await save(phone, 'room-narrow-dark');
-
-  await ann.context().setOffline(true);
-  await ann.locator('.connection[data-state=offline]').waitFor({ timeout: 60_000 });
-  await ann.getByRole('textbox', { name: /^Message to/ }).fill('I am in the shed, where there is no signal.');
-  await ann.keyboard.press('Enter');
-  await ann.getByText('sending…').waitFor();
-  await save(ann, 'offline');
-
-  const night = await open(browser, url, { ...WIDE, ...DARK }, 'Ann');
-  await night.getByRole('link', { name: /The garden/ }).click();
-  await night.getByRole('textbox', { name: /^Message to/ }).waitFor();
-  await night.getByRole('button', { name: 'Search this room' }).click();
-  await night.getByRole('searchbox').fill('toad');
-  await night.getByText(/found$/).waitFor();
-  await save(night, 'search-dark');
 }
 
-/** A window; with a name, one in which one of the demo's people is signed in. */
-async function open(browser: Browser, url: string, options: BrowserContextOptions, name?: string): Promise<Page> {
+/** Every screen, at every width, light and dark. */
+async function shootEverything(browser: Browser, url: string, into: string): Promise<void> {
+  await mkdir(into, { recursive: true });
+  const chloe = await openAs(browser, url, {}, 'Chloé');
+  await openRoom(chloe, /Friday kitchen/);
+  for (const colorScheme of SCHEMES) {
+    for (const width of WIDTHS) {
+      const options: BrowserContextOptions = { viewport: { width, height: HEIGHT }, colorScheme };
+      const save = async (page: Page, name: string) => {
+        await page.screenshot({ path: join(into, `${name}-${width}-${colorScheme}.png`), caret: 'hide' });
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (overflow > 0) console.error(`${name} is ${overflow} px too wide at ${width} px.`);
+      };
+      await shootSignedOut(browser, url, options, save);
+      await shootSignedIn(browser, url, options, save);
+      console.log(`${width} px, ${colorScheme}`);
+    }
+  }
+}
+
+type Save = (page: Page, name: string) => Promise<void>;
+
+async function shootSignedOut(browser: Browser, url: string, options: BrowserContextOptions, save: Save) {
+  const page = await open(browser, url, options);
+  await page.getByRole('button', { name: 'Ann', exact: true }).waitFor();
+  await save(page, 'sign-in');
+  await page.getByRole('button', { name: 'Sign up' }).click();
+  await page.getByLabel('Username').fill('ann');
+  await page.getByLabel('Password').fill(DEMO_PASSWORD);
+  await page.getByRole('button', { name: 'Sign up' }).click();
+  await page.getByRole('alert').filter({ hasText: /./ }).waitFor();
+  await save(page, 'sign-up-refused');
+  await page.getByRole('button', { name: 'Set a new password' }).click();
+  await save(page, 'forgot-password');
+  await page.goto(`${url}/?verifyEmail=none`);
+  await page.getByRole('button', { name: 'Confirm it' }).click();
+  await page.getByRole('alert').filter({ hasText: /./ }).waitFor();
+  await save(page, 'verify-email');
+  await page.goto(`${url}/?resetPassword=none`);
+  await page.getByRole('textbox', { name: 'New password' }).waitFor();
+  await save(page, 'reset-password');
+  await page.context().close();
+}
+
+async function shootSignedIn(browser: Browser, url: string, options: BrowserContextOptions, save: Save) {
+  const page = await openAs(browser, url, options, 'Ann');
+  await save(page, 'rooms');
+  for (const name of ['Your profile: Ann', 'Friends', 'New room', 'Find rooms', 'Search messages']) {
+    await page.getByRole('button', { name }).click();
+    await page.getByRole('dialog').waitFor();
+    await waitForLists(page);
+    const slug = name.toLowerCase().replaceAll(/[^a-z]+/g, '-');
+    if (name === 'Search messages') {
+      await page.getByRole('searchbox').fill('tom');
+      await page.getByText(/found$/).waitFor();
+    }
+    await save(page, slug);
+    if (name === 'Your profile: Ann') {
+      await page.getByText('Where you are signed in').click();
+      await page.getByText('This browser').waitFor();
+      await page.getByRole('button', { name: 'Sign out', exact: true }).last().scrollIntoViewIfNeeded();
+      await save(page, `${slug}-sessions`);
+    }
+    await page.keyboard.press('Escape');
+  }
+  await openRoom(page, /Friday kitchen/);
+  await page.getByRole('button', { name: /^Read by/ }).waitFor();
+  await save(page, 'room');
+  await page.getByRole('button', { name: /^Read by/ }).hover();
+  await page.getByRole('tooltip').waitFor();
+  await save(page, 'room-read-by');
+  const message = page.locator('.message', { hasText: 'Then I make a tart' }).first();
+  await message.hover();
+  await message.getByRole('button', { name: /^Actions for/ }).click();
+  await page.locator('.menu').waitFor();
+  await save(page, 'room-menu');
+  await page.getByRole('button', { name: 'Reply' }).click();
+  await save(page, 'room-reply');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'About this room' }).click();
+  await page.getByRole('dialog').getByText('Chloé').waitFor();
+  await save(page, 'about-room');
+  await page.keyboard.press('Escape');
+  await page.context().setOffline(true);
+  await page.locator('.connection[data-state=offline]').waitFor({ timeout: 60_000 });
+  await page.getByRole('textbox', { name: /^Message to/ }).fill('I am in the shed, where there is no signal.');
+  await page.keyboard.press('Enter');
+  await page.getByText('sending…').waitFor();
+  await save(page, 'offline');
+  await page.context().close();
+}
+
+/** Lists are loaded when a dialog opens. */
+async function waitForLists(page: Page): Promise<void> {
+  await page.getByText('Loading…').waitFor({ state: 'detached' });
+  await page.waitForLoadState('networkidle');
+}
+
+async function open(browser: Browser, url: string, options: BrowserContextOptions): Promise<Page> {
   const context = await browser.newContext({ ...options, locale: 'en-GB' });
   const page = await context.newPage();
   await page.goto(url);
-  if (name !== undefined) {
-    await page.getByRole('button', { name, exact: true }).click();
-    await page.locator('.connection[data-state=live]').waitFor({ state: 'attached' });
-  }
   return page;
 }
 
-async function save(page: Page, name: string): Promise<void> {
-  const path = `${IMAGES}${name}.png`;
-  await page.screenshot({ path, caret: 'hide' });
-  const { size } = await stat(path);
-  console.log(`${name}.png, ${Math.round(size / 1024)} KB`);
-  if (size > MOST_BYTES) throw new Error(`${name}.png is too large. Show less in it.`);
+/** A window in which one of the demo's people is signed in. */
+async function openAs(browser: Browser, url: string, options: BrowserContextOptions, name: string): Promise<Page> {
+  const page = await open(browser, url, options);
+  await page.getByRole('button', { name, exact: true }).click();
+  await page.locator('.connection[data-state=live]').waitFor({ state: 'attached' });
+  return page;
 }
 
-/** Something is said today. */
+async function openRoom(page: Page, name: RegExp): Promise<void> {
+  await page.getByRole('link', { name }).click();
+  await page.getByRole('textbox', { name: /^Message to/ }).waitFor();
+}
+
+/** Sends today's messages. */
 async function prepare(url: string): Promise<void> {
   const tokens = new Map<string, string>();
-  for (const [username] of TALK) {
+  for (const username of new Set(TALK.map(([name]) => name))) {
     const { signIn } = await ask(url, null, SIGN_IN, { input: { usernameOrEmail: username, password: DEMO_PASSWORD } });
     tokens.set(username, signIn.accessToken);
   }
@@ -127,7 +219,6 @@ async function prepare(url: string): Promise<void> {
     await ask(url, token(username), REACT, { input: { messageId: ids[3], emoji: '🎉' } });
   await ask(url, token('noa'), SEND, { input: { chatroomId: room.id, body: 'כן!', replyToId: ids[4] } });
 }
-
 async function ask(url: string, token: string | null, query: string, variables: object = {}): Promise<any> {
   const response = await fetch(`${url}/graphql`, {
     method: 'POST',

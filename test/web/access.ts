@@ -3,10 +3,11 @@ import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
 import type { Page } from 'playwright-core';
 
-/** How what has the focus is called. */
+/** The name of the element that has the focus; empty if none has. */
 export const focused = (page: Page) =>
   page.evaluate(() => {
     const { activeElement: element } = document;
+    if (element === document.body) return '';
     const label = element instanceof HTMLInputElement ? element.labels?.[0]?.textContent : null;
     return element?.getAttribute('aria-label') ?? label ?? element?.textContent ?? '';
   });

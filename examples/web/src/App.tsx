@@ -6,6 +6,7 @@ import { SignedOut } from './account/SignedOut.tsx';
 import { VerifyEmail } from './account/VerifyEmail.tsx';
 import { Chat } from './Chat.tsx';
 import { ToastProvider } from './parts/Toast.tsx';
+import { Waiting } from './parts/Waiting.tsx';
 import { announceSession, findSession, onOtherSession, openSession, type Session, SessionContext } from './session.ts';
 
 /** What a mail's link asks for; taken out of the address, so that neither history nor a copied link keeps the token. */
@@ -40,9 +41,9 @@ export function App() {
       {resetToken ? (
         <ResetPassword token={resetToken} onDone={() => setResetToken(null)} />
       ) : session === 'asking' ? (
-        <p className="waiting" role="status">
-          One moment…
-        </p>
+        <main>
+          <Waiting>One moment…</Waiting>
+        </main>
       ) : session === null ? (
         <SignedOut onSignedIn={changed} />
       ) : (

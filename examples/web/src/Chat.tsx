@@ -7,6 +7,8 @@ import { wordError, wordFailure } from './errors.ts';
 import { FriendsDialog } from './people/FriendsDialog.tsx';
 import { ProfileDialog } from './people/ProfileDialog.tsx';
 import { ConnectionBar } from './parts/ConnectionBar.tsx';
+import { Waiting } from './parts/Waiting.tsx';
+import { Mark } from './parts/Mark.tsx';
 import { useToasts } from './parts/Toast.tsx';
 import { Nothing, Room } from './room/Room.tsx';
 import { SearchDialog } from './room/SearchDialog.tsx';
@@ -44,9 +46,9 @@ export function Chat() {
   const problem = list.error ? wordFailure(list.error) : error && wordError(error);
   if (!viewer || list.loading)
     return (
-      <p className="waiting" role="status">
-        {problem ?? 'Loading your rooms…'}
-      </p>
+      <main>
+        <Waiting>{problem ?? 'Loading your rooms…'}</Waiting>
+      </main>
     );
   return (
     <div className="chat" data-open={place !== null || undefined}>
@@ -54,7 +56,10 @@ export function Chat() {
       <RoomList viewer={viewer} list={list} open={place?.roomId ?? null} onDialog={setDialog} />
       <main className="room">
         {place === null ? (
-          <p className="waiting">Choose a room, or begin a new one.</p>
+          <div className="waiting">
+            <Mark />
+            <p>Choose a room, or begin a new one.</p>
+          </div>
         ) : vanished.reasons.has(place.roomId) ? (
           <Nothing text={wordVanished(vanished.reasons.get(place.roomId) ?? null)} />
         ) : (

@@ -11,20 +11,32 @@ export interface Place {
   number: number | null;
 }
 
+/** Counts what was opened, because a link to where one is shows the message again. */
+let visits = 0;
+addEventListener('hashchange', () => {
+  visits += 1;
+});
+
+/** Opens a place again if it is in the address already. Browsers report only changes. */
+export function reopen(href: string): void {
+  if (location.hash === href) dispatchEvent(new HashChangeEvent('hashchange'));
+}
+
+/** The open place: another object for each visit. */
 export function usePlace(): Place | null {
-  const hash = useSyncExternalStore(
+  const visit = useSyncExternalStore(
     (listener) => {
       addEventListener('hashchange', listener);
       return () => removeEventListener('hashchange', listener);
     },
-    () => location.hash,
+    () => visits,
   );
   return useMemo(() => {
-    const [, id, number] = /^#\/room\/([^/]+)(?:\/(\d+))?$/.exec(hash) ?? [];
+    const [, id, number] = /^#\/room\/([^/]+)(?:\/(\d+))?$/.exec(location.hash) ?? [];
     return id === undefined
       ? null
       : { roomId: decodeURIComponent(id), number: number === undefined ? null : Number(number) };
-  }, [hash]);
+  }, [visit]);
 }
 
 export function openRoom(roomId: string): void {

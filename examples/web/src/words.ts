@@ -39,6 +39,31 @@ export function wordPresence({ presence, isBot }: Pick<Friend, 'presence' | 'isB
   return presence.lastSeenAt ? `Last seen ${wordWhen(presence.lastSeenAt, now)}` : 'Offline';
 }
 
+/** Browsers name others too: the first match counts. */
+const BROWSERS = [
+  ['Edg', 'Edge'],
+  ['OPR', 'Opera'],
+  ['Firefox', 'Firefox'],
+  ['Chrome', 'Chrome'],
+  ['Safari', 'Safari'],
+] as const;
+const SYSTEMS = [
+  ['Android', 'Android'],
+  ['iPhone', 'an iPhone'],
+  ['iPad', 'an iPad'],
+  ['Windows', 'Windows'],
+  ['Mac OS X', 'a Mac'],
+  ['Linux', 'Linux'],
+] as const;
+
+/** The device of a session, by what its browser calls itself. */
+export function wordDevice(userAgent: string | null | undefined): string {
+  const find = (words: typeof BROWSERS | typeof SYSTEMS) => words.find(([word]) => userAgent?.includes(word))?.[1];
+  const [browser, system] = [find(BROWSERS), find(SYSTEMS)];
+  if (!browser) return 'Another device';
+  return system ? `${browser} on ${system}` : browser;
+}
+
 const clock = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
 const shortDay = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short' });
 const longDay = new Intl.DateTimeFormat('en', { weekday: 'long', day: 'numeric', month: 'long' });

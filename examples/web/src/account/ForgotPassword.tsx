@@ -22,7 +22,7 @@ export function ForgotPassword() {
     >
       <Field label="E-mail address of your account" name="email" type="email" autoComplete="email" required />
       <Problem text={problem} />
-      <button className="primary" disabled={busy}>
+      <button className="primary" aria-disabled={busy}>
         Send me a link
       </button>
     </form>

@@ -1,6 +1,7 @@
 import { useState } from 'react';
 import { ResetPasswordDocument } from '../../generated/graphql.ts';
 import { textOf } from '../parts/form.ts';
+import { Mark } from '../parts/Mark.tsx';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { ask } from '../session.ts';
@@ -15,7 +16,10 @@ export function ResetPassword({ token, onDone }: { token: string; onDone: () => 
   });
   return (
     <main className="account">
-      <h1>Parley</h1>
+      <h1>
+        <Mark />
+        Parley
+      </h1>
       <section className="card" aria-labelledby="form-heading">
         <h2 id="form-heading">Set a new password</h2>
         {done ? (
@@ -29,7 +33,7 @@ export function ResetPassword({ token, onDone }: { token: string; onDone: () => 
           >
             <NewPassword label="New password" />
             <Problem text={problem} />
-            <button className="primary" disabled={busy}>
+            <button className="primary" aria-disabled={busy}>
               Set it
             </button>
           </form>

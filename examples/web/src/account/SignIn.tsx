@@ -22,7 +22,7 @@ export function SignIn({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
       <Field label="Username or e-mail address" name="name" autoComplete="username" autoCapitalize="none" required />
       <Field label="Password" name="password" type="password" autoComplete="current-password" required />
       <Problem text={problem} />
-      <button className="primary" disabled={busy}>
+      <button className="primary" aria-disabled={busy}>
         Sign in
       </button>
     </form>

@@ -44,7 +44,7 @@ export function SignUp({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
       />
       <NewPassword label="Password" />
       <Problem text={problem} />
-      <button className="primary" disabled={busy}>
+      <button className="primary" aria-disabled={busy}>
         Sign up
       </button>
     </form>

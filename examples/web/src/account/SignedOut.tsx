@@ -1,7 +1,8 @@
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { DEMO_PASSWORD, DEMO_PEOPLE } from '../../../../src/demo/people.ts';
 import { SignInDocument, SignUpPolicyDocument } from '../../generated/graphql.ts';
 import { Avatar } from '../parts/Avatar.tsx';
+import { Mark } from '../parts/Mark.tsx';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { ask } from '../session.ts';
@@ -16,12 +17,22 @@ const FORMS = { signIn: 'Sign in', signUp: 'Sign up', forgot: 'Set a new passwor
 
 export function SignedOut({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
   const [form, setForm] = useState<keyof typeof FORMS>('signIn');
+  const card = useRef<HTMLElement>(null);
+  const isFirst = useRef(true);
   const allowsSignUp = useAllowsSignUp();
+  // The button that was pressed is gone with the form before.
+  useEffect(() => {
+    if (!isFirst.current) card.current?.querySelector('input')?.focus();
+    isFirst.current = false;
+  }, [form]);
   return (
     <main className="account">
-      <h1>Parley</h1>
+      <h1>
+        <Mark />
+        Parley
+      </h1>
       {hasDemo && form === 'signIn' && <DemoPeople onSignedIn={onSignedIn} />}
-      <section className="card" aria-labelledby="form-heading">
+      <section ref={card} className="card" aria-labelledby="form-heading">
         <h2 id="form-heading">{FORMS[form]}</h2>
         {form === 'signIn' && <SignIn onSignedIn={onSignedIn} />}
         {form === 'signUp' && <SignUp onSignedIn={onSignedIn} />}
@@ -64,7 +75,7 @@ function DemoPeople({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
       <ul className="demo-people">
         {DEMO_PEOPLE.filter((person) => !('isBot' in person)).map(({ username, nickname }) => (
           <li key={username}>
-            <button type="button" disabled={busy} onClick={() => void run(username)}>
+            <button type="button" aria-disabled={busy} onClick={() => void run(username)}>
               <Avatar name={nickname} seed={username} />
               <bdi>{nickname}</bdi>
             </button>

@@ -29,11 +29,11 @@ export function VerifyEmail({ token, kind }: { token: string; kind: keyof typeof
   if (state === 'closed') return null;
   const words = WORDS[kind];
   return (
-    <div className="notice" role="status">
-      {state === 'done' ? words.done : words.question}
+    <div className="notice question">
+      <p role="status">{state === 'done' ? words.done : words.question}</p>
       <Problem text={problem} />
       {state === 'asking' && (
-        <button type="button" className="primary" disabled={busy} onClick={() => void run()}>
+        <button type="button" className="primary" aria-disabled={busy} onClick={() => void run()}>
           {words.yes}
         </button>
       )}

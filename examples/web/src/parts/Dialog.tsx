@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useId, useRef } from 'react';
+import { type ReactNode, useId, useLayoutEffect, useRef } from 'react';
 import { Icon } from './Icon.tsx';
 
 /**
@@ -9,12 +9,12 @@ import { Icon } from './Icon.tsx';
 export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ReactNode }) {
   const ref = useRef<HTMLDialogElement>(null);
   const heading = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
     // Rather than the button that closes it; on a touch screen the keyboard would cover half of it.
     if (matchMedia('(pointer: fine)').matches) dialog?.querySelector<HTMLElement>('.dialog-body input')?.focus();
-    // Taken out of the page without being closed, it would not give the focus back.
+    // Taken out of the page without being closed, it would not give the focus back. A layout effect ends before that.
     return () => dialog?.close();
   }, []);
   return (

@@ -29,10 +29,10 @@ export function FriendRequests({ requests }: { requests: readonly { id: string; 
               </strong>
             </span>
             <span className="person-actions" role="group" aria-label={nameOf(from)}>
-              <button type="button" disabled={answer.busy} onClick={() => void answer.run(from.id, true)}>
+              <button type="button" aria-disabled={answer.busy} onClick={() => void answer.run(from.id, true)}>
                 Accept
               </button>
-              <button type="button" disabled={answer.busy} onClick={() => void answer.run(from.id, false)}>
+              <button type="button" aria-disabled={answer.busy} onClick={() => void answer.run(from.id, false)}>
                 Decline
               </button>
             </span>

@@ -42,7 +42,7 @@ export function PeoplePicker({ label, chosen, onChange }: Props) {
                 onChange(event.target.checked ? [...chosen, person] : chosen.filter(({ id }) => id !== person.id))
               }
             />
-            <bdi>{nameOf(person)}</bdi> <span className="quiet">{person.username}</span>
+            <bdi>{nameOf(person)}</bdi> <span className="quiet">@{person.username}</span>
           </label>
         ))}
       </div>

@@ -47,21 +47,34 @@ export function PersonRow({ person, note, onOpened, children }: Props) {
         <span className="person-actions" role="group" aria-label={nameOf(person)}>
           {children}
           {!blocked && (
-            <button type="button" disabled={talk.busy} onClick={() => void talk.run()}>
+            <button type="button" aria-disabled={talk.busy} onClick={() => void talk.run()}>
               Message
             </button>
           )}
           {!blocked && (
-            <button type="button" onClick={() => void relations.run(friend ? 'unfriend' : 'befriend')}>
+            <button
+              type="button"
+              className={friend ? 'subtle' : undefined}
+              onClick={() => void relations.run(friend ? 'unfriend' : 'befriend')}
+            >
               {friend ? 'Unfriend' : 'Add friend'}
             </button>
           )}
-          <button type="button" onClick={() => void relations.run(blocked ? 'unblock' : 'block')}>
+          <button
+            type="button"
+            className={blocked ? undefined : 'subtle'}
+            onClick={() => void relations.run(blocked ? 'unblock' : 'block')}
+          >
             {blocked ? 'Unblock' : 'Block'}
           </button>
         </span>
       )}
-      <Problem text={talk.problem ?? relations.problem ?? relations.note} />
+      {relations.note && (
+        <p className="quiet" role="status">
+          {relations.note}
+        </p>
+      )}
+      <Problem text={talk.problem ?? relations.problem} />
     </li>
   );
 }

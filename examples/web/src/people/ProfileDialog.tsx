@@ -8,8 +8,9 @@ import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { useSession } from '../session.ts';
 import type { Viewer } from '../types.ts';
+import { Sessions } from './Sessions.tsx';
 
-/** Who one is to others, one's password, and the way out. */
+/** Who one is to others, one's password and sessions, and the way out. */
 export function ProfileDialog({ viewer, onClose }: { viewer: Viewer; onClose: () => void }) {
   const { signOut } = useSession();
   const leave = useAction(signOut);
@@ -18,8 +19,9 @@ export function ProfileDialog({ viewer, onClose }: { viewer: Viewer; onClose: ()
       <Profile viewer={viewer} onDone={onClose} />
       <Notifications />
       <Password username={viewer.user.username} />
+      <Sessions />
       <Problem text={leave.problem} />
-      <button type="button" disabled={leave.busy} onClick={() => void leave.run()}>
+      <button type="button" aria-disabled={leave.busy} onClick={() => void leave.run()}>
         Sign out
       </button>
     </Dialog>
@@ -53,7 +55,7 @@ function Profile({ viewer, onDone }: { viewer: Viewer; onDone: () => void }) {
         void save.run(new FormData(event.currentTarget));
       }}
     >
-      <p className="quiet">Your username is {viewer.user.username}.</p>
+      <p className="quiet username">Your username is {viewer.user.username}.</p>
       <Field label="Name to show" name="nickname" defaultValue={viewer.user.nickname} dir="auto" required />
       <Field label="About you" name="bio" defaultValue={viewer.user.bio ?? ''} dir="auto" />
       <Field
@@ -77,7 +79,7 @@ function Profile({ viewer, onDone }: { viewer: Viewer; onDone: () => void }) {
         someone becomes my friend
       </label>
       <Problem text={save.problem} />
-      <button className="primary" disabled={save.busy}>
+      <button className="primary" aria-disabled={save.busy}>
         Save
       </button>
     </form>
@@ -125,7 +127,7 @@ function Password({ username }: { username: string }) {
           <Field label="Current password" name="current" type="password" autoComplete="current-password" />
           <Field label="New password" name="new" type="password" autoComplete="new-password" minLength={8} required />
           <Problem text={change.problem} />
-          <button disabled={change.busy}>Change it</button>
+          <button aria-disabled={change.busy}>Change it</button>
         </form>
       )}
     </details>

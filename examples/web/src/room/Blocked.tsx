@@ -12,7 +12,7 @@ export function Blocked({ person }: { person: Person }) {
   return (
     <div className="notice">
       You have blocked <bdi>{nameOf(person)}</bdi>.
-      <button type="button" className="link" disabled={unblock.busy} onClick={() => void unblock.run()}>
+      <button type="button" className="link" aria-disabled={unblock.busy} onClick={() => void unblock.run()}>
         Unblock
       </button>
       <Problem text={unblock.problem} />

@@ -50,6 +50,8 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
 
   const submit = () => {
     if (!sendable) return;
+    // The button is disabled once the box is empty.
+    box.current?.focus();
     if (editing) {
       void edit.run(draft.message.id, text);
     } else {

@@ -1,5 +1,5 @@
 import { useReadMarks } from '@parley/client/react';
-import { Fragment, type RefObject, useEffect, useRef } from 'react';
+import { Fragment, type RefObject, useEffect, useLayoutEffect, useRef } from 'react';
 import { personSelection } from '../chat.ts';
 import { Icon } from '../parts/Icon.tsx';
 import type { Message, OpenRoom, Room } from '../types.ts';
@@ -58,8 +58,22 @@ export function History({ room, chatroom, viewerId, newestThen, target, mayManag
   const newLine = firstNew && firstNew.number <= newestThen ? firstNew : null;
   return (
     <div className="history" ref={box} tabIndex={0} role="group" aria-label="Messages">
+      {/* Before the messages, so that the keyboard need not pass them. */}
+      {(!atEnd || hasLater) && (
+        <button
+          type="button"
+          className="to-end"
+          onClick={() => {
+            newest();
+            // The button goes.
+            box.current?.focus({ preventScroll: true });
+          }}
+        >
+          <Icon name="down" /> Newest
+        </button>
+      )}
       <ol>
-        {hasEarlier && <Page key={messages[0]?.number} box={box} label="Earlier messages" onLoad={loadEarlier} />}
+        {hasEarlier && <Page edge={messages[0]?.number} box={box} label="Earlier messages" onLoad={loadEarlier} />}
         {messages.map((message, i) => {
           const before = messages[i - 1];
           const newDay = !before || wordDay(before.createdAt) !== wordDay(message.createdAt);
@@ -81,7 +95,7 @@ export function History({ room, chatroom, viewerId, newestThen, target, mayManag
             </Fragment>
           );
         })}
-        {hasLater && <Page key={messages.at(-1)?.number} box={box} label="Later messages" onLoad={loadLater} />}
+        {hasLater && <Page edge={messages.at(-1)?.number} box={box} label="Later messages" onLoad={loadLater} />}
         {!hasLater &&
           pending.map((entry) => (
             <PendingRow
@@ -91,11 +105,6 @@ export function History({ room, chatroom, viewerId, newestThen, target, mayManag
             />
           ))}
       </ol>
-      {(!atEnd || hasLater) && (
-        <button type="button" className="to-end" onClick={newest}>
-          <Icon name="down" /> Newest
-        </button>
-      )}
     </div>
   );
 }
@@ -110,13 +119,15 @@ function isContinued(before: Message, message: Message): boolean {
 }
 
 interface PageProps {
+  /** Number of the message beside it, which changes when a page has been loaded. */
+  edge: number | undefined;
   box: RefObject<HTMLDivElement | null>;
   label: string;
   onLoad: () => Promise<void>;
 }
 
 /** Loads the page before or after when it comes near; a button for who does not scroll. */
-function Page({ box, label, onLoad }: PageProps) {
+function Page({ edge, box, label, onLoad }: PageProps) {
   const row = useRef<HTMLLIElement>(null);
   const load = () => void onLoad().catch(() => undefined);
   useEffect(() => {
@@ -128,6 +139,13 @@ function Page({ box, label, onLoad }: PageProps) {
     );
     if (row.current) observer.observe(row.current);
     return () => observer.disconnect();
+  }, [edge]);
+  // The focus stays in the list when the last page is there.
+  useLayoutEffect(() => {
+    const item = row.current;
+    return () => {
+      if (item?.contains(document.activeElement)) box.current?.focus({ preventScroll: true });
+    };
   }, []);
   return (
     <li ref={row} className="earlier">

@@ -3,7 +3,8 @@ import { useCallback, useEffect, useRef, useState } from 'react';
 import { messageSelections } from '../chat.ts';
 import { wordError, wordFailure } from '../errors.ts';
 import { useToasts } from '../parts/Toast.tsx';
-import type { Place } from '../route.ts';
+import { Waiting } from '../parts/Waiting.tsx';
+import { HOME, type Place } from '../route.ts';
 import { useSession } from '../session.ts';
 import type { Message } from '../types.ts';
 import { nameOf, wordVanished } from '../words.ts';
@@ -14,7 +15,8 @@ import type { Doing } from './MessageRow.tsx';
 import { RoomHead } from './RoomHead.tsx';
 
 /** One room: what was said, what is said, and what one says. */
-export function Room({ place: { roomId, number } }: { place: Place }) {
+export function Room({ place }: { place: Place }) {
+  const { roomId, number } = place;
   const { viewerId } = useSession();
   const { report } = useToasts();
   const [draft, setDraft] = useState<Draft>(null);
@@ -39,7 +41,7 @@ export function Room({ place: { roomId, number } }: { place: Place }) {
     jumpTo(number)
       .then((found) => (found ? setTarget(number) : report('This message is not there, or you may not see it.')))
       .catch((failure: unknown) => report(wordError(failure)));
-  }, [loading, number]);
+  }, [loading, place]);
 
   if (room && !loading) newestThen.current ??= messages.at(-1)?.number ?? 0;
   const onDo = useCallback((doing: Doing, message: Message) => {
@@ -94,8 +96,8 @@ export function Room({ place: { roomId, number } }: { place: Place }) {
 /** Stands where a room would be. */
 export function Nothing({ text }: { text: string }) {
   return (
-    <p className="waiting" role="status">
-      {text} <a href="#/">All rooms</a>
-    </p>
+    <Waiting>
+      {text} <a href={HOME}>All rooms</a>
+    </Waiting>
   );
 }

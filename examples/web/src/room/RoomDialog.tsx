@@ -1,5 +1,5 @@
 import { useApolloClient } from '@apollo/client/react';
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import {
   AddMembersDocument,
   DeleteRoomDocument,
@@ -50,7 +50,11 @@ function AddMembers({ roomId }: { roomId: string }) {
       <summary>Add people</summary>
       <PeoplePicker label="People to add" chosen={chosen} onChange={setChosen} />
       <Problem text={add.problem} />
-      <button type="button" disabled={add.busy || chosen.length === 0} onClick={() => void add.run()}>
+      <button
+        type="button"
+        aria-disabled={add.busy || chosen.length === 0}
+        onClick={() => void (chosen.length > 0 && add.run())}
+      >
         Add them
       </button>
     </details>
@@ -75,7 +79,7 @@ function Rename({ room }: { room: Room }) {
         <Field label="Name" name="name" maxLength={100} defaultValue={room.name ?? ''} dir="auto" />
         <Field label="Topic" name="topic" maxLength={500} defaultValue={room.topic ?? ''} dir="auto" />
         <Problem text={save.problem} />
-        <button disabled={save.busy}>Save</button>
+        <button aria-disabled={save.busy}>Save</button>
       </form>
     </details>
   );
@@ -100,11 +104,6 @@ function WaysOut({ room, onClose }: { room: Room; onClose: () => void }) {
     );
     goAway();
   };
-  // What a room loses cannot be shown again while it waits, so this one is asked for instead.
-  const destroy = useAction(async () => {
-    await apollo.mutate({ mutation: DeleteRoomDocument, variables });
-    goAway();
-  });
   if (room.kind === 'DIRECT')
     return (
       <div className="ways-out">
@@ -118,19 +117,44 @@ function WaysOut({ room, onClose }: { room: Room; onClose: () => void }) {
       <button type="button" onClick={leave}>
         Leave
       </button>
-      {room.viewerMembership?.role === 'OWNER' && (
-        <button
-          type="button"
-          className="danger"
-          disabled={destroy.busy}
-          onClick={() => {
-            if (confirm('Delete this room for everyone? All that was said in it goes.')) void destroy.run();
-          }}
-        >
-          Delete this room for everyone
-        </button>
-      )}
-      <Problem text={destroy.problem} />
+      {room.viewerMembership?.role === 'OWNER' && <DeleteForEveryone roomId={room.id} onDone={goAway} />}
     </div>
+  );
+}
+
+/** Deletes a room after a question, because a deleted room cannot be restored. */
+function DeleteForEveryone({ roomId, onDone }: { roomId: string; onDone: () => void }) {
+  const apollo = useApolloClient();
+  const [asking, setAsking] = useState(false);
+  const opener = useRef<HTMLButtonElement>(null);
+  const destroy = useAction(async () => {
+    await apollo.mutate({ mutation: DeleteRoomDocument, variables: { id: roomId } });
+    onDone();
+  });
+  return (
+    <>
+      <button ref={opener} type="button" className="danger" aria-expanded={asking} onClick={() => setAsking(!asking)}>
+        Delete this room for everyone
+      </button>
+      {asking && (
+        <div className="question" role="group" aria-labelledby="delete-question">
+          <p id="delete-question">All of its messages are deleted too. This cannot be undone.</p>
+          <button type="button" className="danger" aria-disabled={destroy.busy} onClick={() => void destroy.run()}>
+            Delete it
+          </button>
+          <button
+            type="button"
+            autoFocus
+            onClick={() => {
+              setAsking(false);
+              opener.current?.focus();
+            }}
+          >
+            Keep it
+          </button>
+          <Problem text={destroy.problem} />
+        </div>
+      )}
+    </>
   );
 }

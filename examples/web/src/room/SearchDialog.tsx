@@ -6,7 +6,7 @@ import { Avatar } from '../parts/Avatar.tsx';
 import { Dialog } from '../parts/Dialog.tsx';
 import { Field } from '../parts/Field.tsx';
 import { Problem } from '../parts/Problem.tsx';
-import { hrefOf } from '../route.ts';
+import { hrefOf, reopen } from '../route.ts';
 import { nameOf, titleOf, wordDay, wordTime } from '../words.ts';
 
 /** Looks for words in one room, or in all of the viewer's. */
@@ -49,7 +49,14 @@ export function SearchDialog({ roomId, onClose }: { roomId?: string; onClose: ()
         {found.map(({ id, number, body, createdAt, sender, chatroom }) => (
           <li key={id}>
             <Avatar name={nameOf(sender)} seed={sender?.username ?? ''} />
-            <a className="person" href={hrefOf(chatroom?.id ?? roomId ?? '', number)} onClick={onClose}>
+            <a
+              className="person"
+              href={hrefOf(chatroom?.id ?? roomId ?? '', number)}
+              onClick={({ currentTarget }) => {
+                onClose();
+                reopen(currentTarget.hash);
+              }}
+            >
               <small className="quiet">
                 <bdi>{nameOf(sender)}</bdi>
                 {chatroom && (
@@ -58,7 +65,7 @@ export function SearchDialog({ roomId, onClose }: { roomId?: string; onClose: ()
                     <bdi>{titleOf(chatroom)}</bdi>
                   </>
                 )}
-                {`, ${wordDay(createdAt)} ${wordTime(createdAt)}`}
+                {`, ${wordDay(createdAt)}, ${wordTime(createdAt)}`}
               </small>
               <span dir="auto">{body}</span>
             </a>

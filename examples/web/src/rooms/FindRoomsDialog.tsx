@@ -45,7 +45,11 @@ export function FindRoomsDialog({ onClose }: { onClose: () => void }) {
                 {topic ?? wordMembers(memberCount)}
               </small>
             </span>
-            <button type="button" disabled={enter.busy} onClick={() => void enter.run(id, viewerMembership != null)}>
+            <button
+              type="button"
+              aria-disabled={enter.busy}
+              onClick={() => void enter.run(id, viewerMembership != null)}
+            >
               {viewerMembership ? 'Open' : 'Join'}
             </button>
           </li>

@@ -47,7 +47,7 @@ export function NewRoomDialog({ onClose }: { onClose: () => void }) {
       </form>
       <PeoplePicker label="Add people" chosen={chosen} onChange={setChosen} />
       <Problem text={create.problem} />
-      <button className="primary" form="new-room" disabled={create.busy}>
+      <button className="primary" form="new-room" aria-disabled={create.busy}>
         Create
       </button>
     </Dialog>

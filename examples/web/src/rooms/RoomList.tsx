@@ -29,6 +29,7 @@ export function RoomList({ viewer, list, open, onDialog }: Props) {
   const more = useAction(list.loadMore);
   return (
     <nav className="rooms" aria-label="Rooms">
+      {open === null && <h1 className="hidden">Parley</h1>}
       <header className="rooms-head">
         <button type="button" className="me" onClick={() => onDialog('profile')}>
           <span className="hidden">Your profile: </span>
@@ -59,7 +60,7 @@ export function RoomList({ viewer, list, open, onDialog }: Props) {
       </ul>
       {rooms.length === 0 && <p className="quiet empty">You are in no room yet. Find one, or begin one.</p>}
       {list.hasMore && (
-        <button type="button" className="link" disabled={more.busy} onClick={() => void more.run()}>
+        <button type="button" className="link" aria-disabled={more.busy} onClick={() => void more.run()}>
           More rooms
         </button>
       )}

@@ -1,0 +1,477 @@
+import { readdir, readFile } from 'node:fs/promises';
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { sql } from '../../src/database/database.ts';
+import { keyOf } from '../../src/ids.ts';
+import { seedDemo } from '../../src/demo/seed.ts';
+import { createProgress } from '../../src/progress.ts';
+import { chatOf, sendAll } from '../clients/chatOf.ts';
+import { PASSWORD } from '../support/client.ts';
+import { startMailServer } from '../support/mail.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { CREATE_CHATROOM, send, world } from '../support/world.ts';
+import { focused, tabTo, violations } from './access.ts';
+import { bodies, box, buildPage, hasChromium, messageOf, openBrowser, openPage } from './browser.ts';
+
+/** Every control of the page by the file that has it: its name, as the steps below use it. */
+const CONTROLS: Record<string, RegExp[]> = {
+  'account/ForgotPassword.tsx': [/^E-mail address of your account/, /^Send me a link/],
+  'account/NewPassword.tsx': [/^New password/],
+  'account/ResetPassword.tsx': [/^New password/, /^Set it/, /^Leave it as it is/],
+  'account/SignIn.tsx': [/^Username or e-mail address/, /^Password/, /^Sign in/],
+  'account/SignUp.tsx': [/^Username/, /^Name to show/, /^E-mail address/, /^Password/, /^Sign up/],
+  'account/SignedOut.tsx': [/^Set a new password/, /Ann$/],
+  'account/VerifyEmail.tsx': [/^Confirm it/, /^Not now/],
+  'parts/Dialog.tsx': [/^Close/],
+  'parts/Toast.tsx': [/^Undo/, /^Dismiss/],
+  'people/FriendRequests.tsx': [/^Accept/, /^Decline/],
+  'people/FriendsDialog.tsx': [/^Search people/],
+  'people/PeoplePicker.tsx': [/^Search people/, /^ben/],
+  'people/PersonRow.tsx': [/^Message$/, /^Add friend|^Unfriend/, /^Block|^Unblock/],
+  'people/ProfileDialog.tsx': [
+    ...[/^Sign out/, /^Name to show/, /^About you/, /^E-mail address/, /^Current password, to/, /^\s*Ask me/],
+    ...[/^Save/, /^Notify me/, /^Change your password/, /^Current password/, /^New password/, /^Change it/],
+  ],
+  'people/Sessions.tsx': [/^Where you are/, /^Sign out /],
+  'room/Blocked.tsx': [/^Unblock/],
+  'room/Body.tsx': [/^https:/],
+  'room/Composer.tsx': [/^Message to/, /^Send$/],
+  'room/ComposerBar.tsx': [/^Cancel reply/],
+  'room/History.tsx': [/^Messages$/, /^Newest/, /^Earlier messages/],
+  'room/Members.tsx': [/^Make admin/, /^Remove/, /^More members/],
+  'room/MessageActions.tsx': [/^Actions for/, /^React with/, /^Reply/, /^Mark as unread/, /^Edit/, /^Delete/],
+  'room/PendingRow.tsx': [/^Try again/, /^Discard/],
+  'room/ReadBy.tsx': [/^Read by/],
+  'room/Reactions.tsx': [/^👍, /],
+  'room/Room.tsx': [/^All rooms/],
+  'room/RoomDialog.tsx': [
+    ...[/^Add people/, /^Add them/, /^Name and topic/, /^Name$/, /^Topic/, /^Save/, /^Hide this/, /^Leave/],
+    ...[/^Delete this room/, /^Delete it/, /^Keep it/],
+  ],
+  'room/RoomHead.tsx': [/^All rooms/, /^Search this room/, /^About this room/],
+  'room/SearchDialog.tsx': [/^Search messages/, /needle/],
+  'rooms/FindRoomsDialog.tsx': [/^Search rooms/, /^Join|^Open/],
+  'rooms/NewRoomDialog.tsx': [/^Name$/, /^What it is about/, /^\s*Anyone may/, /^Create/],
+  'rooms/RoomLink.tsx': [/A room/],
+  'rooms/RoomList.tsx': [/^Your profile/, /^Friends|^New room|^Find rooms|^Search messages/, /^More rooms/],
+};
+/** A button, link or field in the source. `Field` and `NewPassword` are counted where a form has them. */
+const CONTROL = /<(?:button|a|textarea|summary|Field|input(?! hidden)|NewPassword)[\s>]|tabIndex=\{0\}/g;
+
+/** Names of the controls that the steps have used. */
+const used = new Set<string>();
+
+/** Presses a key on the control with this name, which Tab or Shift+Tab leads to. */
+async function press(page: Page, name: string | RegExp, { key = 'Enter', back = false } = {}): Promise<void> {
+  await tabTo(page, typeof name === 'string' ? new RegExp(`^\\s*${name}`) : name, back ? 'Shift+Tab' : 'Tab');
+  used.add((await focused(page)).trim());
+  await page.keyboard.press(key);
+}
+
+/** Writes into the field with this label, in the place of what it has. */
+async function type(page: Page, label: string, text: string): Promise<void> {
+  await press(page, label, { key: 'ControlOrMeta+a' });
+  await page.keyboard.type(text);
+}
+
+/** Goes to the controls of one person, and presses the one with this name. */
+async function pressOf(page: Page, person: string, name: string): Promise<void> {
+  const group = page.getByRole('group', { name: person, exact: true });
+  await group.waitFor();
+  for (let presses = 0; presses < 60; presses += 1) {
+    const isThere = await group.evaluate((element) => element.contains(document.activeElement));
+    if (isThere && (await focused(page)) === name) {
+      used.add(name);
+      await page.keyboard.press('Enter');
+      return;
+    }
+    await page.keyboard.press('Tab');
+  }
+  throw new Error(`Tab does not lead to ${name} of ${person}.`);
+}
+
+async function signIn(page: Page, username: string, password = PASSWORD): Promise<void> {
+  await type(page, 'Username or e-mail', username);
+  await type(page, 'Password', password);
+  await page.keyboard.press('Enter');
+}
+
+/** Ann's page, in which she has signed in, with a room that she shares with ben. */
+async function openAnns(server?: TestServer, options = {}) {
+  const running = server ?? (await startTestServer());
+  const people = await world(running);
+  const page = await openPage(await openBrowser(), running.url, options);
+  await signIn(page, 'ann');
+  await page.getByRole('navigation', { name: 'Rooms' }).waitFor();
+  return { ...people, server: running, page };
+}
+
+async function openMenu(page: Page, text: string): Promise<void> {
+  const label = await messageOf(page, text)
+    .getByRole('button', { name: /^Actions for/ })
+    .first()
+    .getAttribute('aria-label');
+  await press(page, label ?? '', { back: true });
+  await page.locator('.menu').waitFor();
+}
+
+beforeAll(buildPage, 120_000);
+
+describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { timeout: 120_000 }, () => {
+  test('an account is made, left, lost and found', async () => {
+    const mails = await startMailServer();
+    const { url } = await startTestServer({ env: { SMTP_URL: mails.smtpUrl } });
+    const page = await openPage(await openBrowser(), url, { offline: true });
+    await signIn(page, 'nobody', 'a wrong password');
+    await page.getByRole('alert').filter({ hasText: /./ }).waitFor();
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'Sign up');
+    expect(await focused(page)).toBe('Username');
+    await type(page, 'Username', 'x');
+    await type(page, 'Name to show', 'Dora');
+    await type(page, 'E-mail address', 'dora@example.org');
+    await type(page, 'Password', PASSWORD);
+    await press(page, 'Sign up');
+    await page.getByRole('alert').filter({ hasText: /./ }).waitFor();
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'Username', { back: true, key: 'ControlOrMeta+a' });
+    await page.keyboard.type('dora');
+    await page.keyboard.press('Enter');
+    await page.getByText('You are in no room yet').waitFor();
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'Your profile');
+    await press(page, 'Sign out');
+    await page.getByRole('button', { name: 'Sign in' }).waitFor();
+
+    const confirm = (await mails.next()).token;
+    for (const answer of ['Not now', 'Confirm it']) {
+      await page.goto(`${url}/?verifyEmail=${confirm}`);
+      await page.getByText('Confirm your e-mail address?').waitFor();
+      expect(await violations(page)).toEqual([]);
+      await press(page, answer);
+    }
+    await page.getByText('Your e-mail address is confirmed.').waitFor();
+    await press(page, 'Dismiss');
+    await press(page, 'Set a new password');
+    await type(page, 'E-mail address of your account', 'dora@example.org');
+    await press(page, 'Send me a link');
+    await page.getByText('If an account has this address').waitFor();
+    expect(await violations(page)).toEqual([]);
+    const reset = (await mails.next()).token;
+    await page.goto(`${url}/?resetPassword=${reset}`);
+    await press(page, 'Leave it as it is');
+    await page.getByLabel('Username or e-mail address').waitFor();
+    await page.goto(`${url}/?resetPassword=${reset}`);
+    await type(page, 'New password', 'another password');
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'Set it');
+    await page.getByText('Your password is set.').waitFor();
+    await press(page, 'Sign in');
+    await signIn(page, 'dora', 'another password');
+    await page.getByText('You are in no room yet').waitFor();
+  });
+
+  test('rooms of each kind are made, found and opened', async () => {
+    const { page, ben } = await openAnns();
+    const open = (name: string) =>
+      ben.ask(CREATE_CHATROOM, { input: { kind: 'OPEN', name, memberIds: [], topic: null } });
+    await open('An open room');
+    await press(page, 'New room');
+    await type(page, 'Name', 'A group');
+    await type(page, 'What it is about', 'This and that');
+    await type(page, 'Search people by name', 'ben');
+    await page.getByRole('checkbox', { name: /^ben/ }).waitFor();
+    await press(page, 'ben', { key: 'Space' });
+    await press(page, 'Create', { back: false });
+    await page.getByRole('heading', { name: 'A group' }).waitFor();
+    await expect.poll(() => focused(page)).toMatch(/^Message to/);
+    await press(page, 'New room');
+    await type(page, 'Name', 'A place');
+    await press(page, 'Anyone may find it', { key: 'Space' });
+    await press(page, 'Create');
+    await page.getByRole('heading', { name: 'A place' }).waitFor();
+    await press(page, 'Find rooms');
+    await type(page, 'Search rooms by name', 'An open');
+    await page.getByRole('button', { name: 'Join' }).waitFor();
+    await press(page, 'Join');
+    await page.getByRole('heading', { name: 'An open room' }).waitFor();
+    await press(page, 'Find rooms');
+    await type(page, 'Search rooms by name', 'A pla');
+    await press(page, 'Open');
+    await page.getByRole('heading', { name: 'A place' }).waitFor();
+    await press(page, 'Friends');
+    await type(page, 'Search people by name', 'eve');
+    await pressOf(page, 'eve', 'Message');
+    await page.getByRole('heading', { name: 'eve' }).waitFor();
+  });
+
+  test('a message is written, edited, deleted, answered, reacted to and marked as unread', async () => {
+    const { page, ann, ben, room } = await openAnns();
+    await send(ben, room, 'see https://example.org/tea');
+    await press(page, /^AA room/);
+    await expect.poll(() => focused(page)).toMatch(/^Message to/);
+    await type(page, 'Message to', 'one');
+    await press(page, 'Send');
+    await messageOf(page, 'one').locator('time').waitFor();
+    expect(await focused(page)).toMatch(/^Message to/);
+    await press(page, 'https://', { back: true, key: 'Shift' });
+    await openMenu(page, 'one');
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'Edit');
+    await expect.poll(() => focused(page)).toMatch(/^Message to/);
+    await page.keyboard.press('ControlOrMeta+a');
+    await page.keyboard.type('two');
+    await page.keyboard.press('Enter');
+    await messageOf(page, 'two').getByText('edited').waitFor();
+    await openMenu(page, 'two');
+    await press(page, 'Delete');
+    await page.getByText('Message deleted.').waitFor();
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'Undo');
+    await messageOf(page, 'two').waitFor();
+    await openMenu(page, 'see https');
+    await press(page, 'React with 👍');
+    await press(page, '👍, 1');
+    await expect.poll(() => page.getByRole('button', { name: '👍, 1' }).count()).toBe(0);
+    await openMenu(page, 'see https');
+    await press(page, 'Reply');
+    await press(page, 'Cancel reply', { back: true });
+    await expect.poll(() => focused(page)).toMatch(/^Message to/);
+    await openMenu(page, 'see https');
+    await press(page, 'Reply');
+    await page.keyboard.type('lovely');
+    await page.keyboard.press('Enter');
+    await messageOf(page, 'lovely').locator('.quote', { hasText: 'see https' }).waitFor();
+    await openMenu(page, 'see https');
+    await page.keyboard.press('Escape');
+    await expect.poll(() => page.locator('.menu').count()).toBe(0);
+    expect(await focused(page)).toMatch(/^Actions for message/);
+    await openMenu(page, 'see https');
+    await press(page, 'Mark as unread');
+    await page.getByRole('link', { name: /A room.*1 unread/ }).waitFor();
+    expect(await focused(page)).toMatch(/^Actions for message/);
+    const last = await send(ann, room, 'last');
+    await ben.ask('mutation ($id: ID!) { markRead(input: { messageId: $id }) { chatroom { id } } }', { id: last.id });
+    await press(page, 'Read by everyone', { key: 'Escape' });
+  });
+
+  test('a long history is paged, searched and left', async () => {
+    const { page, ben, room } = await openAnns();
+    await send(ben, room, 'a needle');
+    await sendAll(chatOf(ben), room, 100);
+    await press(page, /^AA room/);
+    await expect.poll(async () => (await bodies(page)).at(-1)).toBe('100');
+    await press(page, 'Messages', { key: 'PageUp' });
+    await press(page, 'Earlier messages');
+    await expect.poll(async () => (await bodies(page)).length).toBeGreaterThan(60);
+    // The button goes once all of them are there.
+    expect(['Earlier messages', 'Messages']).toContain(await focused(page));
+    await press(page, 'Newest', { back: (await focused(page)) !== 'Messages' });
+    await expect.poll(() => page.getByRole('button', { name: 'Newest' }).count()).toBe(0);
+    expect(await focused(page)).toBe('Messages');
+    for (const opener of ['Search this room', 'Search messages']) {
+      await press(page, opener, { back: true });
+      await type(page, 'Search messages', 'needle');
+      await page.getByText('1 found').waitFor();
+      expect(await violations(page)).toEqual([]);
+      await press(page, /needle/);
+      await expect.poll(() => focused(page)).toContain('a needle');
+      await press(page, 'Newest', { back: true });
+    }
+    await page.setViewportSize({ width: 390, height: 740 });
+    await press(page, 'All rooms', { back: true });
+    await page.getByRole('navigation', { name: 'Rooms' }).waitFor();
+  });
+
+  test('a room is managed, left and deleted', async () => {
+    const { page, server, ben, eve, room } = await openAnns();
+    await server.node.database.query(sql`
+      WITH crowd AS (
+        INSERT INTO users (username, username_key, nickname, nickname_key)
+          SELECT 'crowd' || n, 'crowd' || n, 'crowd' || n, 'crowd' || n FROM generate_series(1, 55) n RETURNING id
+      )
+      INSERT INTO members (chatroom_id, user_id) SELECT ${keyOf('Chatroom', room) ?? ''}::uuid, id FROM crowd`);
+    await press(page, /^AA room/);
+    await box(page).waitFor();
+    await press(page, 'About this room', { back: true });
+    await pressOf(page, 'ben', 'Make admin');
+    await page.getByRole('button', { name: 'Make member' }).waitFor();
+    await press(page, 'More members', { back: true });
+    await expect.poll(() => page.getByRole('dialog').getByRole('listitem').count()).toBe(57);
+    await press(page, 'Add people');
+    await type(page, 'Search people by name', 'eve');
+    await page.getByRole('checkbox', { name: /^eve/ }).waitFor();
+    await press(page, 'eve', { key: 'Space' });
+    await press(page, 'Add them');
+    await expect
+      .poll(async () => (await eve.ask('{ viewer { chatrooms { nodes { name } } } }')).viewer.chatrooms.nodes)
+      .toEqual([{ name: 'A room' }]);
+    await press(page, 'Name and topic');
+    await type(page, 'Name$', 'A garden');
+    await type(page, 'Topic', 'Tomatoes');
+    await press(page, 'Save');
+    await page.locator('.room-head h1', { hasText: 'A garden' }).waitFor();
+    await page.keyboard.press('Escape');
+    await press(page, 'About this room');
+    await pressOf(page, 'ben', 'Remove');
+    await expect
+      .poll(async () => (await ben.ask('{ viewer { chatrooms { nodes { id } } } }')).viewer.chatrooms.nodes)
+      .toEqual([]);
+    await press(page, 'Leave', { back: true });
+    await page.getByText('You have left A garden.').waitFor();
+    await press(page, 'Undo');
+    await press(page, /^AA garden/);
+    await box(page).waitFor();
+    await press(page, 'About this room', { back: true });
+    await press(page, 'Delete this room', { back: true });
+    expect(await focused(page)).toBe('Keep it');
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'Keep it');
+    expect(await focused(page)).toBe('Delete this room for everyone');
+    await press(page, 'Delete this room');
+    await press(page, 'Delete it', { back: true });
+    await page.getByText('Choose a room').waitFor();
+    await expect.poll(() => page.getByRole('link', { name: /A garden/ }).count()).toBe(0);
+  });
+
+  test('people become friends, are blocked and unblocked', async () => {
+    const { page, ann, ben, eve } = await openAnns();
+    await ann.ask('mutation { updateProfile(input: { friendPolicy: APPROVAL }) { viewer { id } } }');
+    for (const person of [ben, eve])
+      await person.ask('mutation ($id: ID!) { addFriend(input: { userId: $id }) { status } }', { id: ann.id });
+    await press(page, 'Friends');
+    await pressOf(page, 'ben', 'Accept');
+    await pressOf(page, 'eve', 'Decline');
+    await expect.poll(() => page.getByRole('button', { name: 'Accept' }).count()).toBe(0);
+    await pressOf(page, 'ben', 'Unfriend');
+    await page.getByText('No friends yet.').waitFor();
+    await type(page, 'Search people by name', 'ben');
+    await pressOf(page, 'ben', 'Add friend');
+    await pressOf(page, 'ben', 'Message');
+    await box(page).waitFor();
+    await press(page, 'Friends');
+    await pressOf(page, 'ben', 'Block');
+    await page.getByRole('heading', { name: 'Blocked' }).waitFor();
+    expect(await violations(page)).toEqual([]);
+    await pressOf(page, 'ben', 'Unblock');
+    await expect.poll(() => page.getByRole('heading', { name: 'Blocked' }).count()).toBe(0);
+    await type(page, 'Search people by name', 'ben');
+    await pressOf(page, 'ben', 'Block');
+    await page.keyboard.press('Escape');
+    await page.getByText('You have blocked').waitFor();
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'Unblock');
+    await box(page).waitFor();
+    // What the server refuses can be sent again or given up.
+    await ben.ask('mutation ($id: ID!) { blockUser(input: { userId: $id }) { user { id } } }', { id: ann.id });
+    await type(page, 'Message to', 'Are you there?');
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Try again' }).waitFor();
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'Try again', { back: true });
+    await page.getByRole('button', { name: 'Discard' }).waitFor();
+    await press(page, 'Discard', { back: true });
+    await expect.poll(() => bodies(page)).toEqual([]);
+    await press(page, 'About this room', { back: true });
+    await press(page, 'Hide this conversation');
+    await page.getByText('Hidden until the next message').waitFor();
+    await page.goto(page.url().replace(/#.*/, '#/room/nothing'));
+    await page.getByText('This room is not there').waitFor();
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'All rooms');
+  });
+
+  test('the profile, the password and the sessions are changed', async () => {
+    const { page, server, ann } = await openAnns();
+    await openPage(await openBrowser(), server.url).then((other) => signIn(other, 'ann'));
+    await press(page, 'Your profile');
+    await type(page, 'Name to show', 'Ann of the hill');
+    await type(page, 'About you', 'Waters tomatoes');
+    await type(page, 'E-mail address', 'ann@example.org');
+    await type(page, 'Current password, to', PASSWORD);
+    await press(page, 'Ask me before', { key: 'Space' });
+    await press(page, 'Save');
+    await expect.poll(() => page.getByRole('dialog').count()).toBe(0);
+    await expect.poll(() => focused(page)).toMatch(/^Your profile/);
+    expect((await ann.ask('{ viewer { email friendPolicy user { nickname bio } } }')).viewer).toEqual({
+      email: 'ann@example.org',
+      friendPolicy: 'APPROVAL',
+      user: { nickname: 'Ann of the hill', bio: 'Waters tomatoes' },
+    });
+    await page.keyboard.press('Enter');
+    await press(page, 'Notify me');
+    await press(page, 'Where you are signed in');
+    await page.getByText('This browser').waitFor();
+    const others = page.getByRole('button', { name: /^Sign out / });
+    const count = await others.count();
+    expect(count).toBeGreaterThan(0);
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'Sign out Chrome');
+    await expect.poll(() => others.count()).toBe(count - 1);
+    await press(page, 'Change your password', { back: true });
+    await type(page, 'Current password', PASSWORD);
+    await type(page, 'New password', 'another password');
+    await press(page, 'Change it');
+    await page.getByText('It is changed.').waitFor();
+    expect(await violations(page)).toEqual([]);
+  });
+
+  test('each dialog closes with Escape and by its button, and the focus returns', async () => {
+    const { page } = await openAnns();
+    await press(page, /^AA room/);
+    await expect.poll(() => focused(page)).toMatch(/^Message to/);
+    const openers = [/^Your profile/, /^Search messages/, /^Friends/, /^Find rooms/, /^New room/];
+    for (const opener of [...openers, /^Search this room/, /^About this room/])
+      for (const leave of [() => page.keyboard.press('Escape'), () => press(page, 'Close', { back: true })]) {
+        await press(page, opener);
+        await page.getByRole('dialog').waitFor();
+        await leave();
+        await expect.poll(() => page.getByRole('dialog').count()).toBe(0);
+        await expect.poll(() => focused(page)).toMatch(opener);
+      }
+  });
+
+  test('more rooms are loaded, and a notice is dismissed', async () => {
+    const { page, server, ann } = await openAnns(await startTestServer({ env: { RATE_PER_USER: '100000' } }));
+    for (let i = 0; i < 51; i += 1)
+      await ann.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', name: `Room ${i}`, memberIds: [] } });
+    await page.reload();
+    const rooms = page.getByRole('navigation', { name: 'Rooms' }).getByRole('listitem');
+    await expect.poll(() => rooms.count()).toBe(50);
+    await press(page, 'More rooms', { back: true });
+    await expect.poll(() => rooms.count()).toBe(52);
+    await page.goto(
+      `${server.url}/#/room/${(await rooms.first().getByRole('link').getAttribute('href'))?.slice(7)}/99`,
+    );
+    await page.getByText('This message is not there').waitFor();
+    expect(await violations(page)).toEqual([]);
+    await press(page, 'Dismiss');
+  });
+
+  test('the people of the demo sign in', async () => {
+    const server = await startTestServer();
+    const { database, passwords } = server.node;
+    await seedDemo({ database, passwords, progress: createProgress({ isTTY: false, write: () => true }) });
+    const page = await openPage(await openBrowser(), server.url);
+    await page.getByText('Look around as').waitFor();
+    await press(page, /Ann$/);
+    await page.getByRole('navigation', { name: 'Rooms' }).waitFor();
+  });
+
+  test('the tests above use every control of the page', async () => {
+    const folder = new URL('../../examples/web/src/', import.meta.url);
+    const files = (await readdir(folder, { recursive: true })).filter(
+      (name) => name.endsWith('.tsx') && name !== 'parts/Field.tsx',
+    );
+    for (const file of files) {
+      const found = (await readFile(new URL(file, folder), 'utf8')).match(CONTROL) ?? [];
+      const names = CONTROLS[file] ?? [];
+      expect(names, `${file} has ${found.length} controls`).toHaveLength(found.length);
+      for (const name of names)
+        expect(
+          [...used].some((each) => name.test(each)),
+          `${file}: ${name}`,
+        ).toBe(true);
+    }
+  });
+});
