@@ -3,7 +3,7 @@ import { type Resumption, resumptionOf } from './document.ts';
 import type { Result } from './http.ts';
 import { createQueue } from './queue.ts';
 import type { Ending, Socket } from './socket.ts';
-import { backoff, wait } from './wait.ts';
+import { backoff, onAbort, wait } from './wait.ts';
 
 export interface StreamOptions {
   /**
@@ -196,7 +196,7 @@ export function createStream<Data>(
     },
   };
   const stop = () => void stream.return();
-  closed.addEventListener('abort', stop);
+  const forget = onAbort(closed, stop);
   const leave = socket.enter(stream);
   void run()
     .then(
@@ -208,7 +208,7 @@ export function createStream<Data>(
       },
     )
     .finally(() => {
-      closed.removeEventListener('abort', stop);
+      forget();
       leave();
     });
   return stream;

@@ -9,12 +9,12 @@ import {
   subscriptionExchange,
 } from '@urql/core';
 import { cacheExchange, type CacheExchangeOpts, type Resolver, type UpdateResolver } from '@urql/exchange-graphcache';
-import { relayPagination } from '@urql/exchange-graphcache/extras';
 import { fromArray, mergeMap, pipe } from 'wonka';
 import { introspection } from './generated/introspection.ts';
 import { connections, keyless } from './generated/schema.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { observe } from './observe.ts';
+import { list } from './urqlLists.ts';
 import { addMessage, messages, pageWritten } from './urqlMessages.ts';
 
 /** What operations can be given as `context`. */
@@ -63,9 +63,10 @@ export function chatExchange(client: ChatClient): Exchange {
 }
 
 /**
- * How urql's graphcache keeps what Parley answers: `chatCacheExchange()`, or `chatCacheExchange({ ...cacheOptions, … })`.
+ * How urql's graphcache keeps what Parley answers: `chatCacheExchange()`, or `chatCacheExchange({ ...cacheOptions, … })`. With
+ * graphcache's own `cacheExchange`, events that come while a mutation is pending can be hidden.
  *
- * Lists are one list, however many pages were read. A message that is sent or comes in by a subscription is put into
+ * Lists are one list of all pages that adjoin each other. A message that is sent or comes in by a subscription is put into
  * `Chatroom.messages` where that has been read up to its end: select `id number cursor clientMessageId chatroom { id }`.
  */
 export const cacheOptions = {
@@ -86,8 +87,7 @@ export const cacheOptions = {
 
 function resolvers(): Record<string, Record<string, Resolver>> {
   const lists = Object.entries(connections).map(
-    ([type, fields]) =>
-      [type, Object.fromEntries(Object.keys(fields).map((field) => [field, relayPagination()]))] as const,
+    ([type, fields]) => [type, Object.fromEntries(Object.keys(fields).map((field) => [field, list]))] as const,
   );
   const all = Object.fromEntries(lists);
   return { ...all, Chatroom: { ...all['Chatroom'], messages } };

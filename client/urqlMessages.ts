@@ -54,7 +54,9 @@ export const messages: Resolver = (_parent, args, cache, info) => {
   const stored = cache.resolve(chatroom, parentFieldKey) as string | null | undefined;
   // Null for those who are no members, or a page without what is needed to join it to others.
   if (!own && stored !== undefined) return stored;
-  const start = own ?? placeOf(cache, chatroom, args);
+  // A query of another page size may have read newer messages since.
+  const isOld = own !== undefined && isEnd(args) && own.high < Infinity;
+  const start = isOld ? END : (own ?? placeOf(cache, chatroom, args));
   if (!start) return undefined;
   const complete = addedTo(cache, chatroom, ADDED).map(({ number }) => number);
   const { low, high } = grow(start, pages, new Set(complete));
@@ -87,8 +89,18 @@ export const messages: Resolver = (_parent, args, cache, info) => {
 /** Pages of a room whose messages have numbers. */
 function pagesOf(cache: Cache, chatroom: string): Page[] {
   const fields = cache.inspectFields(chatroom).filter(({ fieldName }) => fieldName === 'messages');
-  return fields.flatMap(({ fieldKey, arguments: args }) => pageOf(cache, chatroom, fieldKey, args ?? {}) ?? []);
+  const pages = fields.flatMap(({ fieldKey, arguments: args }) => pageOf(cache, chatroom, fieldKey, args ?? {}) ?? []);
+  const lastOf = ({ rows }: Page) => rows.at(-1)?.number ?? 0;
+  const newest = Math.max(...pages.filter(({ high }) => high === Infinity).map(lastOf));
+  // A page that reached the end when it was read says nothing of what has come since.
+  return pages.map((page) =>
+    page.high === Infinity && lastOf(page) < newest ? { ...page, high: lastOf(page) } : page,
+  );
 }
+
+/** Whether these arguments select the newest messages. */
+const isEnd = (args: NonNullable<FieldArgs>) => args['last'] != null && args['before'] == null;
+const END = { low: Infinity, high: Infinity };
 
 function pageOf(cache: Cache, chatroom: string, fieldKey: string, args: NonNullable<FieldArgs>): Page | null {
   const key = cache.resolve(chatroom, fieldKey);
@@ -133,7 +145,7 @@ function placeOf(cache: Cache, chatroom: string, args: NonNullable<FieldArgs>): 
     const number = typeof message === 'string' ? Number(cache.resolve(message, 'number')) : NaN;
     return Number.isNaN(number) ? null : { low: number, high: number };
   }
-  return args['last'] != null ? { low: Infinity, high: Infinity } : { low: 0, high: 0 };
+  return args['last'] != null ? END : { low: 0, high: 0 };
 }
 
 /**
@@ -146,11 +158,14 @@ function grow(
   added: ReadonlySet<number>,
 ): Pick<Page, 'low' | 'high'> {
   for (;;) {
-    const wider = pages.filter((page) => page.low <= high && page.high >= low && (page.low < low || page.high > high));
+    const wider = pages.filter(
+      (page) => page.low <= high + 1 && page.high >= low - 1 && (page.low < low || page.high > high),
+    );
     if (wider.length > 0) {
       low = Math.min(low, ...wider.map((page) => page.low));
       high = Math.max(high, ...wider.map((page) => page.high));
     } else if (added.has(low - 1)) low -= 1;
+    else if (added.has(high + 1)) high += 1;
     // The first message of a room has the number 1.
     else return { low: low === 1 ? 0 : low, high };
   }

@@ -45,14 +45,33 @@ export async function within<Value>(
     controller.abort();
   };
   const timer = setTimeout(abort, ms);
-  for (const signal of signals) signal.addEventListener('abort', abort);
+  const ends = signals.map((signal) => onAbort(signal, abort));
   if (signals.some(({ aborted }) => aborted)) abort();
   try {
     return await work(controller.signal);
   } finally {
     clearTimeout(timer);
-    for (const signal of signals) signal.removeEventListener('abort', abort);
+    for (const end of ends) end();
   }
+}
+
+const listenersOf = new WeakMap<AbortSignal, Set<() => void>>();
+
+/**
+ * Calls the listener when the signal fires. Returns a function that ends this. All listeners share one of the signal, because Node
+ * warns of a leak at the eleventh.
+ */
+export function onAbort(signal: AbortSignal, listener: () => void): () => void {
+  let listeners = listenersOf.get(signal);
+  if (!listeners) {
+    const added = (listeners = new Set<() => void>());
+    listenersOf.set(signal, added);
+    signal.addEventListener('abort', () => {
+      for (const each of [...added]) each();
+    });
+  }
+  listeners.add(listener);
+  return () => listeners.delete(listener);
 }
 
 /** Calls the listener when the browser has a network again, until the signal fires. */

@@ -219,6 +219,8 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     const { ann, room } = await world(server);
     const chat = chatOf(ann);
     const refusal = async (query: string) => {
+      // The stream of the refusal before may not have ended yet.
+      await expect.poll(() => server.node.open.streams).toBe(0);
       const stream = chat.subscribe(query, { room });
       const next = stream.next().then(
         () => 'taken',

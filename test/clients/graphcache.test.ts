@@ -190,6 +190,61 @@ test('pages make one list, and a page that does not adjoin it is left out', asyn
   await expect.poll(() => shownNumbers(shown)).toEqual([20, 21, 22]);
 });
 
+test('a list follows what a query of another page size has read, without a gap', async () => {
+  const { client, answer, watch } = scripted();
+  const shown = watch(HISTORY, { ...ROOM, last: 3 });
+  watch(MESSAGE_ADDED, ROOM);
+  await answer('query', page([4, 5, 6], NEWEST), { last: 3 });
+  // After a resync, which no event fills.
+  client.query(gql(HISTORY), { ...ROOM, last: 2 }, { requestPolicy: 'network-only' }).subscribe(() => undefined);
+  await answer('query', page([9, 10], NEWEST), { last: 2 });
+  await expect.poll(() => shownNumbers(shown)).toEqual([9, 10]);
+  expect(shown.at(-1).chatroom.messages.pageInfo).toMatchObject({ hasPreviousPage: true, startCursor: 'cursor 9' });
+  for (const number of [7, 8]) await answer('subscription', came(number));
+  await expect.poll(() => shownNumbers(shown)).toEqual([4, 5, 6, 7, 8, 9, 10]);
+});
+
+const ROOMS = `query Rooms($after: String) {
+  viewer { chatrooms(first: 2, after: $after) {
+    edges { cursor node { id } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+  } }
+}`;
+
+test('a page of rooms that adjoins the others no longer is left out', async () => {
+  const { client, answer, watch } = scripted();
+  const rooms = (ids: string[], hasNextPage: boolean) => ({
+    viewer: {
+      __typename: 'Viewer',
+      chatrooms: {
+        __typename: 'ChatroomConnection',
+        edges: ids.map((id) => ({
+          __typename: 'ChatroomEdge',
+          cursor: `at ${id}`,
+          node: { __typename: 'Chatroom', id },
+        })),
+        pageInfo: {
+          ...{ __typename: 'PageInfo', hasNextPage, hasPreviousPage: false },
+          ...{ startCursor: `at ${ids[0]}`, endCursor: `at ${ids.at(-1)}` },
+        },
+      },
+    },
+  });
+  const shown = watch(ROOMS, {});
+  const ids = () => shown.at(-1)?.viewer.chatrooms.edges.map(({ node }: any) => node.id);
+  await answer('query', rooms(['a', 'b'], true));
+  watch(ROOMS, { after: 'at b' });
+  await answer('query', rooms(['c', 'd'], false), { after: 'at b' });
+  await expect.poll(ids).toEqual(['a', 'b', 'c', 'd']);
+  // Two rooms have come before the others.
+  client.query(gql(ROOMS), {}, { requestPolicy: 'network-only' }).subscribe(() => undefined);
+  await answer('query', rooms(['e', 'a'], true), { after: undefined });
+  await expect.poll(ids).toEqual(['e', 'a']);
+  expect(shown.at(-1).viewer.chatrooms.pageInfo.hasNextPage).toBe(true);
+  watch(ROOMS, { after: 'at a' });
+  await answer('query', rooms(['b', 'c'], true), { after: 'at a' });
+  await expect.poll(ids).toEqual(['e', 'a', 'b', 'c']);
+});
+
 test('a list of nodes is kept up to date and paged', async () => {
   const { answer, watch } = scripted();
   const nodes = `query Nodes($room: ID!, $last: Int, $before: String) {

@@ -70,13 +70,17 @@ test('messages written offline arrive in order, with few requests meanwhile', as
   await stream.return();
 });
 
-test('a thousand waiting messages add no listeners', async () => {
+test('waiting messages, requests and streams add no listeners', async () => {
   const warnings: unknown[] = [];
   const warn = (warning: Error) => warnings.push(warning.name);
   process.on('warning', warn);
   onTestFinished(() => void process.off('warning', warn));
   const chat = chatOf({ url: 'http://127.0.0.1:9', accessToken: '' } as Person);
-  const sending = bodies(1_000).map((body) => chat.send({ chatroomId: 'room', body }));
+  const sending: Promise<unknown>[] = bodies(1_000).map((body) => chat.send({ chatroomId: 'room', body }));
+  for (const room of bodies(20)) {
+    sending.push(chat.execute('{ server { version } }', {}, { retry: true }));
+    chat.subscribe(MESSAGE_ADDED, { room });
+  }
   expect(chat.outbox.entries()).toHaveLength(1_000);
   chat.close();
   const results = await Promise.allSettled(sending);
