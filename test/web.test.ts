@@ -266,7 +266,9 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     await ann.keyboard.type('second line');
     await ann.keyboard.press('Enter');
     await expect.poll(() => bodies(ann)).toEqual(['Hello from Ben', 'First line\nsecond line']);
-    await tabTo(ann, /^Actions for message 1 by ben/, 'Shift+Tab');
+    await tabTo(ann, /^Actions for message 2 by you/, 'Shift+Tab');
+    await ann.keyboard.press('ArrowUp');
+    await tabTo(ann, /^Actions for message 1 by ben/);
     await ann.keyboard.press('Enter');
     await tabTo(ann, 'Reply');
     await ann.keyboard.press('Enter');

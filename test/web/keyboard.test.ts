@@ -106,12 +106,15 @@ async function openAnns(server?: TestServer, options = {}) {
   return { ...people, server: running, page };
 }
 
+/** Opens the menu of a message: arrow keys lead to the message, and Tab to its menu. */
 async function openMenu(page: Page, text: string): Promise<void> {
-  const label = await messageOf(page, text)
-    .getByRole('button', { name: /^Actions for/ })
-    .first()
-    .getAttribute('aria-label');
-  await press(page, label ?? '', { back: true });
+  const id = (await messageOf(page, text).first().getAttribute('id')) ?? '';
+  const row = () => page.evaluate(() => document.activeElement?.closest('li[id]')?.id);
+  const numberOf = (name = '') => Number(name.slice('message-'.length));
+  await tabTo(page, /^Actions for/, 'Shift+Tab');
+  for (let at = await row(); at !== id; at = await row())
+    await page.keyboard.press(numberOf(at) > numberOf(id) ? 'ArrowUp' : 'ArrowDown');
+  await press(page, 'Actions for');
   await page.locator('.menu').waitFor();
 }
 

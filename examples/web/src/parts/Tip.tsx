@@ -3,6 +3,8 @@ import { place } from './place.ts';
 
 /** How long the pointer rests on the opener before the tip shows, in milliseconds. A pointer that passes by opens nothing. */
 const HOVER_MS = 250;
+/** How long the pointer may be on its way from the opener to the tip, in milliseconds. */
+const LEAVE_MS = 120;
 
 interface Props {
   /** Called when the tip shows. */
@@ -18,7 +20,7 @@ export function Tip({ content, children }: Props) {
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const wait = (next: boolean) => {
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => setOpen(next), HOVER_MS);
+    timer.current = setTimeout(() => setOpen(next), next ? HOVER_MS : LEAVE_MS);
   };
   const turn = (next: boolean) => {
     clearTimeout(timer.current);

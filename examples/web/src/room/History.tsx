@@ -1,5 +1,5 @@
 import { useReadMarks } from '@parley/client/react';
-import { Fragment, type RefObject, useEffect, useLayoutEffect, useRef } from 'react';
+import { Fragment, type RefObject, useEffect, useId, useLayoutEffect, useRef } from 'react';
 import { personSelection } from '../chat.ts';
 import { Icon } from '../parts/Icon.tsx';
 import type { Message, OpenRoom, Room } from '../types.ts';
@@ -7,6 +7,7 @@ import { wordDay } from '../words.ts';
 import { type Doing, MessageRow } from './MessageRow.tsx';
 import { PendingRow } from './PendingRow.tsx';
 import { readingOf } from './readingOf.ts';
+import { useArrows } from './useArrows.ts';
 import { useEnd } from './useEnd.ts';
 
 const SOON_MS = 5 * 60_000;
@@ -52,12 +53,26 @@ export function History({ room, chatroom, viewerId, newestThen, target, mayManag
     row?.focus({ preventScroll: true });
   }, [target]);
 
+  const helpId = useId();
+  const { current, onFocus, onKeyDown } = useArrows(messages);
   const marks = useReadMarks(room.id, personSelection);
   const read = readingOf(messages, room, viewerId, marks);
   const firstNew = messages.find((m) => m.number > readUpTo && m.sender?.id !== viewerId && m.kind === 'USER');
   const newLine = firstNew && firstNew.number <= newestThen ? firstNew : null;
   return (
-    <div className="history" ref={box} tabIndex={0} role="group" aria-label="Messages">
+    <div
+      className="history"
+      ref={box}
+      tabIndex={0}
+      role="group"
+      aria-label="Messages"
+      aria-describedby={helpId}
+      onFocus={onFocus}
+      onKeyDown={onKeyDown}
+    >
+      <p id={helpId} hidden>
+        The arrow keys move from message to message.
+      </p>
       {/* Before the messages, so that the keyboard need not pass them. */}
       {(!atEnd || hasLater) && (
         <button
@@ -88,6 +103,7 @@ export function History({ room, chatroom, viewerId, newestThen, target, mayManag
                 own={own}
                 follows={!newDay && !unread && isContinued(before, message)}
                 reading={message === read?.message ? read.reading : null}
+                current={message.number === current}
                 target={message.number === target}
                 mayDelete={own || mayManage}
                 onDo={on.onDo}

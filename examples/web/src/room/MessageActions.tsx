@@ -14,12 +14,13 @@ const EMOJIS = ['👍', '❤️', '😂', '🎉', '😮', '🌱'];
 interface Props {
   message: Message;
   own: boolean;
+  current: boolean;
   mayDelete: boolean;
   onDo: (doing: Doing, message: Message) => void;
 }
 
 /** A button beside the message that opens what can be done with it. Escape, or going elsewhere, closes it. */
-export function MessageActions({ message, own, mayDelete, onDo }: Props) {
+export function MessageActions({ message, own, current, mayDelete, onDo }: Props) {
   const [open, setOpen] = useState(false);
   const opener = useRef<HTMLButtonElement>(null);
   const apollo = useApolloClient();
@@ -46,6 +47,7 @@ export function MessageActions({ message, own, mayDelete, onDo }: Props) {
         ref={opener}
         type="button"
         className="icon-button"
+        tabIndex={current ? 0 : -1}
         aria-expanded={open}
         aria-label={`Actions for message ${message.number} by ${own ? 'you' : nameOf(message.sender)}`}
         onClick={() => setOpen(!open)}

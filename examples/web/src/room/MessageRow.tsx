@@ -21,13 +21,24 @@ interface Props {
   follows: boolean;
   /** Who has read it, for the newest of the viewer's that others have read. */
   reading: Reading | null;
+  /** Tab stops at its menu. */
+  current: boolean;
   /** A link leads to this message. */
   target: boolean;
   mayDelete: boolean;
   onDo: (doing: Doing, message: Message) => void;
 }
 
-export const MessageRow = memo(function MessageRow({ message, own, follows, reading, target, mayDelete, onDo }: Props) {
+export const MessageRow = memo(function MessageRow({
+  message,
+  own,
+  follows,
+  reading,
+  current,
+  target,
+  mayDelete,
+  onDo,
+}: Props) {
   const { removed } = useToasts();
   const deleted = message.deletedAt !== null || removed.has(message.id);
   if (message.kind === 'SYSTEM')
@@ -59,7 +70,7 @@ export const MessageRow = memo(function MessageRow({ message, own, follows, read
             <time dateTime={message.createdAt}>{wordTime(message.createdAt)}</time>
           </span>
         </div>
-        {!deleted && <MessageActions {...{ message, own, mayDelete, onDo }} />}
+        {!deleted && <MessageActions {...{ message, own, current, mayDelete, onDo }} />}
       </div>
       {!deleted && <Reactions message={message} />}
       {reading && <ReadBy reading={reading} />}
