@@ -92,6 +92,8 @@ export function createRoom<Message, Room, User>(
   let oldest = Infinity;
   /** The cursor of the page before; null at the beginning of the room. */
   let before: string | null = null;
+  /** Counts how often old messages were let go, so that a page that arrives late is recognised. */
+  let trims = 0;
   let typingSince = 0;
   let marked = 0;
   /** Whether the viewer has marked messages as unread, which looking at them must not undo. */
@@ -119,9 +121,11 @@ export function createRoom<Message, Room, User>(
 
   /** Fetches the newest page, or the one before `before`. Returns the room's cursor. */
   async function fetchPage(page: { before?: string } = {}): Promise<string> {
+    const trim = trims;
     const { chatroom } = await cache.fetch(documents.history, { chatroomId, last: pageSize, ...page });
     if (!chatroom?.messages)
       throw new ChatError({ code: 'NOT_FOUND', message: 'This room does not exist, or you are not a member of it.' });
+    if (page.before !== undefined && trim !== trims) return chatroom.cursor;
     const { edges, pageInfo } = chatroom.messages;
     // A cache may return the page as a part of its list, with pages from another visit before it.
     const limit = page.before === undefined ? Infinity : oldest;
@@ -268,7 +272,7 @@ export function createRoom<Message, Room, User>(
       around.leave();
       const nodes = sorted(cached?.chatroom?.messages?.edges).filter(({ number }) => number >= oldest);
       const first = nodes.at(-pageSize);
-      if (first && nodes.length > 2 * pageSize) [oldest, before] = [first.number, first.cursor];
+      if (first && nodes.length > 2 * pageSize) [oldest, before, trims] = [first.number, first.cursor, trims + 1];
       publish();
     },
     markRead(message) {
