@@ -1,4 +1,6 @@
 import { createApolloClient, followRooms, markRead, openRoom, sendMessage } from './apollo.ts';
+import type { MessageRowFragment } from './generated/graphql.ts';
+import { pendingMessages } from './outbox.ts';
 import { resumeSession, signIn } from './session.ts';
 import { createView, isStored } from './view.ts';
 
@@ -11,6 +13,7 @@ const report = (error: unknown) => {
 };
 
 let room: { id: string; close: () => void } | null = null;
+let history: MessageRowFragment[] = [];
 let marked: string | null = null;
 
 const view = createView(open, (body) => {
@@ -20,12 +23,19 @@ await followRooms(client, (rooms, unreadCount) => {
   view.showRooms(rooms, unreadCount);
 });
 
+function render(): void {
+  if (room) view.showMessages(history, pendingMessages(session.chat, room.id, history));
+}
+session.chat.outbox.subscribe(render);
+
 function open(id: string): void {
   room?.close();
+  history = [];
   let isOpen = true;
   const opening = openRoom(client, id, (messages) => {
     if (!isOpen) return;
-    view.showMessages(messages);
+    history = messages;
+    render();
     const newest = messages.findLast(isStored);
     if (!newest || newest.id === marked) return;
     marked = newest.id;

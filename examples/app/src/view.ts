@@ -1,3 +1,4 @@
+import type { OutboxEntry } from '@parley/client';
 import type { MessageRowFragment, RoomRowFragment } from './generated/graphql.ts';
 
 /** The rooms, the messages of the open room, and a box to write in. */
@@ -28,10 +29,14 @@ export function createView(open: (room: string) => void, write: (body: string) =
       });
       rooms.replaceChildren(...buttons);
     },
-    showMessages(list: MessageRowFragment[]) {
-      const items = list.map((message) => {
+    showMessages(list: MessageRowFragment[], pending: OutboxEntry[]) {
+      const lines = [
+        ...list.map(lineOf),
+        ...pending.map(({ body, error }) => `${body} (${error?.message ?? 'sending'})`),
+      ];
+      const items = lines.map((line) => {
         const item = document.createElement('li');
-        item.textContent = lineOf(message);
+        item.textContent = line;
         return item;
       });
       messages.replaceChildren(...items);
