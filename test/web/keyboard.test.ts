@@ -106,6 +106,15 @@ async function openAnns(server?: TestServer, options = {}) {
   return { ...people, server: running, page };
 }
 
+/** Axe finds nothing on the screen as it is, light or dark. */
+async function checkScreen(page: Page): Promise<void> {
+  for (const colorScheme of ['dark', 'light'] as const) {
+    // A colour on its way to another one would be measured.
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    expect(await violations(page), colorScheme).toEqual([]);
+  }
+}
+
 /** Opens the menu of a message: arrow keys lead to the message, and Tab to its menu. */
 async function openMenu(page: Page, text: string): Promise<void> {
   const id = (await messageOf(page, text).first().getAttribute('id')) ?? '';
@@ -127,7 +136,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     const page = await openPage(await openBrowser(), url, { offline: true });
     await signIn(page, 'nobody', 'a wrong password');
     await page.getByRole('alert').filter({ hasText: /./ }).waitFor();
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'Sign up');
     expect(await focused(page)).toBe('Username');
     await type(page, 'Username', 'x');
@@ -136,12 +145,12 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await type(page, 'Password', PASSWORD);
     await press(page, 'Sign up');
     await page.getByRole('alert').filter({ hasText: /./ }).waitFor();
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'Username', { back: true, key: 'ControlOrMeta+a' });
     await page.keyboard.type('dora');
     await page.keyboard.press('Enter');
     await page.getByText('You are in no room yet').waitFor();
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'Your profile');
     await press(page, 'Sign out');
     await page.getByRole('button', { name: 'Sign in' }).waitFor();
@@ -150,7 +159,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     for (const answer of ['Not now', 'Confirm it']) {
       await page.goto(`${url}/?verifyEmail=${confirm}`);
       await page.getByText('Confirm your e-mail address?').waitFor();
-      expect(await violations(page)).toEqual([]);
+      await checkScreen(page);
       await press(page, answer);
     }
     await page.getByText('Your e-mail address is confirmed.').waitFor();
@@ -159,14 +168,14 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await type(page, 'E-mail address of your account', 'dora@example.org');
     await press(page, 'Send me a link');
     await page.getByText('If an account has this address').waitFor();
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     const reset = (await mails.next()).token;
     await page.goto(`${url}/?resetPassword=${reset}`);
     await press(page, 'Leave it as it is');
     await page.getByLabel('Username or e-mail address').waitFor();
     await page.goto(`${url}/?resetPassword=${reset}`);
     await type(page, 'New password', 'another password');
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'Set it');
     await page.getByText('Your password is set.').waitFor();
     await press(page, 'Sign in');
@@ -219,7 +228,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     expect(await focused(page)).toMatch(/^Message to/);
     await press(page, 'https://', { back: true, key: 'Shift' });
     await openMenu(page, 'one');
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'Edit');
     await expect.poll(() => focused(page)).toMatch(/^Message to/);
     await page.keyboard.press('ControlOrMeta+a');
@@ -229,7 +238,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await openMenu(page, 'two');
     await press(page, 'Delete');
     await page.getByText('Message deleted.').waitFor();
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'Undo');
     await messageOf(page, 'two').waitFor();
     await openMenu(page, 'see https');
@@ -276,7 +285,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
       await press(page, opener, { back: true });
       await type(page, 'Search messages', 'needle');
       await page.getByText('1 found').waitFor();
-      expect(await violations(page)).toEqual([]);
+      await checkScreen(page);
       await press(page, /needle/);
       await expect.poll(() => focused(page)).toContain('a needle');
       await press(page, 'Newest', { back: true });
@@ -328,7 +337,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await press(page, 'About this room', { back: true });
     await press(page, 'Delete this room', { back: true });
     expect(await focused(page)).toBe('Keep it');
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'Keep it');
     expect(await focused(page)).toBe('Delete this room for everyone');
     await press(page, 'Delete this room');
@@ -355,14 +364,14 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await press(page, 'Friends');
     await pressOf(page, 'ben', 'Block');
     await page.getByRole('heading', { name: 'Blocked' }).waitFor();
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await pressOf(page, 'ben', 'Unblock');
     await expect.poll(() => page.getByRole('heading', { name: 'Blocked' }).count()).toBe(0);
     await type(page, 'Search people by name', 'ben');
     await pressOf(page, 'ben', 'Block');
     await page.keyboard.press('Escape');
     await page.getByText('You have blocked').waitFor();
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'Unblock');
     await box(page).waitFor();
     // What the server refuses can be sent again or given up.
@@ -370,7 +379,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await type(page, 'Message to', 'Are you there?');
     await page.keyboard.press('Enter');
     await page.getByRole('button', { name: 'Try again' }).waitFor();
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'Try again', { back: true });
     await page.getByRole('button', { name: 'Discard' }).waitFor();
     await press(page, 'Discard', { back: true });
@@ -380,7 +389,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await page.getByText('Hidden until the next message').waitFor();
     await page.goto(page.url().replace(/#.*/, '#/room/nothing'));
     await page.getByText('This room is not there').waitFor();
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'All rooms');
   });
 
@@ -408,7 +417,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     const others = page.getByRole('button', { name: /^Sign out / });
     const count = await others.count();
     expect(count).toBeGreaterThan(0);
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'Sign out Chrome');
     await expect.poll(() => others.count()).toBe(count - 1);
     await press(page, 'Change your password', { back: true });
@@ -416,7 +425,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await type(page, 'New password', 'another password');
     await press(page, 'Change it');
     await page.getByText('It is changed.').waitFor();
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
   });
 
   test('each dialog closes with Escape and by its button, and the focus returns', async () => {
@@ -428,6 +437,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
       for (const leave of [() => page.keyboard.press('Escape'), () => press(page, 'Close', { back: true })]) {
         await press(page, opener);
         await page.getByRole('dialog').waitFor();
+        await checkScreen(page);
         await leave();
         await expect.poll(() => page.getByRole('dialog').count()).toBe(0);
         await expect.poll(() => focused(page)).toMatch(opener);
@@ -447,7 +457,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
       `${server.url}/#/room/${(await rooms.first().getByRole('link').getAttribute('href'))?.slice(7)}/99`,
     );
     await page.getByText('This message is not there').waitFor();
-    expect(await violations(page)).toEqual([]);
+    await checkScreen(page);
     await press(page, 'Dismiss');
   });
 
