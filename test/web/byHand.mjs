@@ -96,6 +96,20 @@ function showMessages() {
   );
 }
 
+let newest = null;
+let marking = null;
+
+/** Marks the newest message, one request at a time. */
+async function markRead(id) {
+  newest = id;
+  if (marking !== null) return;
+  while (marking !== newest) {
+    marking = newest;
+    await ask('mutation ($id: ID!) { markRead(input: { messageId: $id }) { viewer { id } } }', { id: marking });
+  }
+  marking = null;
+}
+
 async function openRoom(id) {
   open = id;
   messages = new Map();
@@ -118,8 +132,7 @@ async function openRoom(id) {
     if (!message) return;
     messages.set(message.id, message);
     showMessages();
-    if (__typename === 'MessageAdded')
-      void ask('mutation ($id: ID!) { markRead(input: { messageId: $id }) { viewer { id } } }', { id: message.id });
+    if (__typename === 'MessageAdded') markRead(message.id);
   });
 }
 

@@ -2,7 +2,7 @@ import { createUrqlClient, followRooms, markRead, openRoom, sendMessage } from '
 import type { MessageRowFragment } from './generated/graphql.ts';
 import { pendingMessages } from './outbox.ts';
 import { resumeSession, signIn } from './session.ts';
-import { createView, isStored } from './view.ts';
+import { createReadMarker, createView } from './view.ts';
 
 const url = 'http://localhost:4000/graphql';
 // A user of the demo. An application asks for the name and the password.
@@ -14,7 +14,6 @@ const report = (error: unknown) => {
 
 let room: { id: string; close: () => void } | null = null;
 let history: MessageRowFragment[] = [];
-let marked: string | null = null;
 
 const view = createView(open, (body) => {
   if (room) sendMessage(client, room.id, body).catch(report);
@@ -22,6 +21,8 @@ const view = createView(open, (body) => {
 await followRooms(client, (rooms, unreadCount) => {
   view.showRooms(rooms, unreadCount);
 });
+
+const showedNewest = createReadMarker((message) => markRead(client, message));
 
 function render(): void {
   if (room) view.showMessages(history, pendingMessages(session.chat, room.id, history));
@@ -36,10 +37,7 @@ function open(id: string): void {
     if (!isOpen) return;
     history = messages;
     render();
-    const newest = messages.findLast(isStored);
-    if (!newest || newest.id === marked) return;
-    marked = newest.id;
-    markRead(client, newest.id).catch(report);
+    showedNewest(messages);
   });
   room = {
     id,

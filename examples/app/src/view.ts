@@ -50,5 +50,26 @@ function lineOf({ sender, body, editedAt, deletedAt, reactions }: MessageRowFrag
   return [`${sender?.username ?? ''}: ${text}`, ...marks.filter(Boolean)].join(' ');
 }
 
-/** Whether a message is stored, so that it can be marked as read. */
-export const isStored = ({ id, clientMessageId }: MessageRowFragment) => id !== clientMessageId;
+/**
+ * Marks the newest stored message as read: one request at a time, for the message that is the newest then. A request for each
+ * message would hold up the sends.
+ */
+export function createReadMarker(mark: (message: string) => Promise<void>) {
+  let newest: string | undefined;
+  let marking: string | undefined;
+  async function run(): Promise<void> {
+    while (newest !== undefined && newest !== marking) {
+      marking = newest;
+      await mark(marking);
+    }
+  }
+  let running: Promise<void> | null = null;
+  return (messages: readonly MessageRowFragment[]) => {
+    newest = messages.findLast(({ id, clientMessageId }) => id !== clientMessageId)?.id ?? newest;
+    running ??= run()
+      .catch(console.error)
+      .finally(() => {
+        running = null;
+      });
+  };
+}
