@@ -1,5 +1,5 @@
 import { build } from 'esbuild';
-import type { Page } from 'playwright-core';
+import type { Page, Request } from 'playwright-core';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { bodies as texts } from '../clients/chatOf.ts';
 import { startProxy } from '../faults/proxy.ts';
@@ -23,9 +23,21 @@ async function openPageBehindProxy() {
     proxy.close();
   });
   const url = `http://127.0.0.1:${proxy.port}`;
-  const page = await openPage(await openBrowser(), url, { offline: true });
+  const underWay = new Set<Request>();
+  const page = await openPage(await openBrowser(), url, {
+    offline: true,
+    prepare: (opened) => {
+      opened.on('request', (request) => underWay.add(request));
+      for (const end of ['requestfinished', 'requestfailed'] as const)
+        opened.on(end as 'requestfinished', (request) => underWay.delete(request));
+      return Promise.resolve();
+    },
+  });
   await enter(page, 'ann');
   await openRoom(page, /A room/);
+  // A query that is cut off is repeated too, besides the messages.
+  await expect.poll(() => server.node.open.streams).toBe(7);
+  await expect.poll(() => underWay.size).toBe(0);
   return {
     ...{ page, url },
     leave: async () => {
