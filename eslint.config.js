@@ -2,49 +2,32 @@ import graphql from '@graphql-eslint/eslint-plugin';
 import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
-// Imports run one way: main → server → schema → */schema.ts → */<noun>.ts → realtime, auth, database, errors, config.
-// Each wall is closed everywhere in src, and opened below for the few files behind it.
-const walls = {
-  main: { regex: '(^|/)main\\.ts$', message: 'main.ts is the process: nothing imports it.' },
-  server: { regex: '(^|/)server\\.ts$', message: 'Only main.ts starts servers.' },
-  schema: {
-    regex: '(^|/)(schema|builder)\\.ts$',
-    message: 'How GraphQL sees a feature is known to schema.ts files alone.',
-  },
+// Libraries that only a few files may use. Each is closed everywhere in src and opened below for those files. Layers, the
+// order of features and cycles are checked by dependency-cruiser, see .dependency-cruiser.js.
+const libraries = {
   graphql: {
     regex: '^(graphql|graphql-yoga|@graphql-yoga|@pothos)(/|$)',
-    message: 'Features know no GraphQL; their schema.ts does.',
+    message: 'What a feature does knows no GraphQL. Its schema file does.',
   },
-  redis: {
-    regex: '^ioredis(/|$)',
-    message: 'Only realtime/redis.ts knows ioredis.',
-  },
+  redis: { regex: '^ioredis(/|$)', message: 'Only clients.ts and redisPubSub.ts of platform/redis know ioredis.' },
   secrets: { regex: '^(jose|@node-rs/argon2)(/|$)', message: 'Only auth/ knows tokens and password hashes.' },
   sockets: {
     regex: '^(ws|graphql-ws|(node:)?https?)(/|$)',
-    message: 'Only server.ts, realtime/websocket.ts and realtime/writing.ts know sockets.',
+    message: 'Only server/, graphql/yoga.ts and the tracing know sockets and HTTP.',
   },
-  mail: { regex: '^nodemailer(/|$)', message: 'Only mail/ knows how mail is sent.' },
-  push: { regex: '^web-push(/|$)', message: 'Only push/senders.ts knows the providers.' },
-  queue: { regex: '^graphile-worker(/|$)', message: 'Only jobs.ts knows the queue.' },
-  metrics: { regex: '^prom-client(/|$)', message: 'Only metrics.ts knows Prometheus.' },
-  rates: { regex: '^rate-limiter-flexible(/|$)', message: 'Only limits/counters.ts knows how is counted.' },
-  net: {
-    regex: '^(node:)?net$',
-    message: 'Only server.ts, realtime/websocket.ts and database/embedded.ts know sockets.',
-  },
+  mail: { regex: '^nodemailer(/|$)', message: 'Only platform/mailer.ts knows nodemailer.' },
+  push: { regex: '^web-push(/|$)', message: 'Only features/push/providers.ts knows the providers.' },
+  queue: { regex: '^graphile-worker(/|$)', message: 'Only platform/jobQueue.ts knows the queue.' },
+  metrics: { regex: '^prom-client(/|$)', message: 'Only platform/observability/metrics.ts knows Prometheus.' },
+  rates: { regex: '^rate-limiter-flexible(/|$)', message: 'Only platform/rateLimits/counters.ts counts.' },
+  net: { regex: '^(node:)?net$', message: 'Only server/, client addresses and the embedded database know sockets.' },
   process: { regex: '^(node:)?process$', message: 'Only main.ts and the embedded database touch the process.' },
 };
 
-const foundation = {
-  realtime: { regex: '^\\.\\./(?!database/)[^./]+/', message: 'realtime/ knows nothing of chat features.' },
-  database: { regex: '^\\.\\./[^./]+/', message: 'database/ knows nothing of what is kept in it.' },
-};
-
-/** Closes all walls to some files but those that are named. A later call outdoes an earlier one. */
-function imports(files, { open = [], closed = [] } = {}) {
-  const patterns = Object.entries(walls).flatMap(([name, wall]) => (open.includes(name) ? [] : [wall]));
-  return { files, rules: { 'no-restricted-imports': ['error', { patterns: [...patterns, ...closed] }] } };
+/** Closes all libraries to some files but those that are named. A later call replaces an earlier one. */
+function opens(files, ...open) {
+  const patterns = Object.entries(libraries).flatMap(([name, library]) => (open.includes(name) ? [] : [library]));
+  return { files, rules: { 'no-restricted-imports': ['error', { patterns }] } };
 }
 
 /** How the names of events end. */
@@ -63,14 +46,14 @@ const events = [
   'Vanished',
 ];
 
-const processIsMains = { name: 'process', message: walls.process.message };
+const processIsMains = { name: 'process', message: libraries.process.message };
 
 export default defineConfig(
   globalIgnores([
     '**/dist/',
     'coverage/',
     '.data/',
-    'src/database/generated/',
+    'src/platform/database/generated/',
     'test/generated/',
     'examples/web/generated/',
     'examples/app/src/generated/',
@@ -90,7 +73,7 @@ export default defineConfig(
       'no-restricted-globals': ['error', processIsMains],
       'no-restricted-properties': [
         'error',
-        { object: 'globalThis', property: 'process', message: walls.process.message },
+        { object: 'globalThis', property: 'process', message: libraries.process.message },
       ],
       'no-restricted-syntax': [
         'error',
@@ -106,35 +89,26 @@ export default defineConfig(
       ],
     },
   },
-  imports(['src/**/*.ts']),
-  imports(['src/*/schema.ts'], { open: ['graphql', 'schema'] }),
-  imports(['src/auth/**/*.ts'], { open: ['secrets'] }),
-  imports(['src/mail/**/*.ts'], { open: ['mail'] }),
-  imports(['src/push/senders.ts'], { open: ['push'] }),
-  imports(['src/jobs.ts'], { open: ['queue'] }),
-  imports(['src/auth/schema.ts'], { open: ['graphql', 'schema'] }),
-  imports(['src/database/**/*.ts'], { closed: [foundation.database] }),
-  imports(['src/database/postgresHome.ts'], { open: ['process'], closed: [foundation.database] }),
-  imports(['src/database/embedded.ts'], { open: ['process', 'net'], closed: [foundation.database] }),
-  imports(['src/realtime/**/*.ts'], { open: ['graphql'], closed: [foundation.realtime] }),
-  imports(['src/realtime/redis.ts'], { open: ['redis'], closed: [foundation.realtime] }),
-  imports(['src/realtime/{intake,keepAlive,outlet,websocket,writing}.ts'], {
-    open: ['graphql', 'sockets', 'net'],
-    closed: [foundation.realtime],
-  }),
-  imports(['src/metrics.ts'], { open: ['metrics'] }),
-  // It takes requests, and opens no socket of its own.
-  imports(['src/tracing.ts'], { open: ['sockets'] }),
-  imports(['src/{builder,graphiql,mask,requests,reread,schema}.ts'], { open: ['graphql', 'schema'] }),
-  imports(['src/graphql.ts', 'src/pipelining.ts', 'src/server.ts'], { open: ['graphql', 'schema', 'sockets', 'net'] }),
-  imports(['src/limits/{complexity,documentCache,documents,largestList,plugins,queries,trusted,variables}.ts'], {
-    open: ['graphql'],
-  }),
-  imports(['src/limits/address.ts', 'src/limits/hosts.ts'], { open: ['net'] }),
-  imports(['src/limits/counters.ts'], { open: ['rates'] }),
-  imports(['src/main.ts'], { open: ['server', 'process'] }),
+  opens(['src/**/*.ts']),
+  opens(['src/features/**/*chema.ts'], 'graphql'),
+  opens(['src/auth/**/*.ts', 'src/core/config/googleServiceAccount.ts'], 'secrets'),
+  opens(['src/platform/mailer.ts'], 'mail'),
+  opens(['src/features/push/providers.ts'], 'push'),
+  opens(['src/platform/jobQueue.ts'], 'queue'),
+  opens(['src/platform/database/postgresHome.ts'], 'process'),
+  opens(['src/platform/database/embedded.ts'], 'process', 'net'),
+  opens(['src/platform/redis/{clients,redisPubSub}.ts'], 'redis'),
+  opens(['src/platform/observability/metrics.ts'], 'metrics'),
+  // It reads requests and opens no socket of its own.
+  opens(['src/platform/observability/tracing.ts'], 'sockets'),
+  opens(['src/platform/rateLimits/counters.ts'], 'rates'),
+  opens(['src/graphql/**/*.ts'], 'graphql'),
+  opens(['src/graphql/yoga.ts'], 'graphql', 'sockets'),
+  opens(['src/server/**/*.ts'], 'graphql', 'sockets', 'net'),
+  opens(['src/core/clientAddress.ts', 'src/core/hosts.ts'], 'net'),
+  opens(['src/main.ts'], 'process'),
   {
-    files: ['src/main.ts', 'src/database/embedded.ts', 'src/database/postgresHome.ts'],
+    files: ['src/main.ts', 'src/platform/database/embedded.ts', 'src/platform/database/postgresHome.ts'],
     rules: { 'no-restricted-globals': 'off', 'no-restricted-properties': 'off' },
   },
 

@@ -7,8 +7,19 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * first.
  */
 const SLOW = [
+  'web/keyboard',
   ...['faults/short', 'package', 'web/react', 'sockets', 'process', 'faults/presence', 'web', 'clients/chat'],
-  ...['limits/texts', 'export', 'push', 'resilience', 'web/keeping', 'clients/screens', 'deafSockets', 'limits/stalls'],
+  ...[
+    'limits/texts',
+    'export',
+    'push',
+    'resilience',
+    'web/keeping',
+    'web/reading',
+    'clients/screens',
+    'deafSockets',
+    'limits/stalls',
+  ],
   ...['web/outbox', 'embedded', 'addresses', 'import', 'openidKeys', 'operations/failover', 'web/composing'],
   ...['limits/fuzz', 'clients/restarts', 'clients/outbox', 'operations/restore', 'web/signUp', 'web/cors'],
   ...['crash', 'bench', 'faults/soak', 'operations/nginx'],

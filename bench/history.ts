@@ -1,4 +1,4 @@
-import { toVector } from '../src/search/words.ts';
+import { toVector } from '../src/features/messages/tokenizer.ts';
 import type { Params } from './benchmarks/benchmark.ts';
 import type { Machine } from './machine.ts';
 import { historiesOf, uuidOf } from './world.ts';

@@ -1,5 +1,5 @@
-import { encodeId } from '../src/ids.ts';
-import { createAccessTokens } from '../src/auth/tokens.ts';
+import { encodeId } from '../src/core/globalIds.ts';
+import { createAccessTokens } from '../src/auth/accessTokens.ts';
 
 /**
  * Who is in which room, the same for Parley and for all rivals. Users and rooms are known by numbers; Parley's UUIDs hold

@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { buildSchema as parseSchema } from 'graphql';
-import { buildSchema } from '../src/schema.ts';
+import { buildSchema } from '../src/features/schema.ts';
 import { findBreaks, lastRelease, unreleasedNotes } from './compatibility.ts';
 
 const read = (path: string) => readFile(new URL(`../${path}`, import.meta.url), 'utf8');

@@ -1,5 +1,5 @@
 /** Says whether the schema keeps what surface.graphql promises; with --verbose, what is absent yet. */
-import { buildSchema } from '../src/schema.ts';
+import { buildSchema } from '../src/features/schema.ts';
 import { compareWithSurface } from './surface.ts';
 
 const comparison = await compareWithSurface(buildSchema());

@@ -1,6 +1,6 @@
 import { getIntrospectedSchema, minifyIntrospectionQuery } from '@urql/introspection';
 import { getNamedType, type GraphQLSchema, isAbstractType, isObjectType } from 'graphql';
-import { errorCodes } from '../src/errors.ts';
+import { errorCodes } from '../src/core/errors.ts';
 
 /** What client/ has to know of the schema. */
 export function clientFiles(schema: GraphQLSchema) {

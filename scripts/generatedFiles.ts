@@ -1,6 +1,6 @@
 import { lexicographicSortSchema, printSchema } from 'graphql';
-import { envExample } from '../src/config.ts';
-import { buildSchema } from '../src/schema.ts';
+import { envExample } from '../src/core/config/config.ts';
+import { buildSchema } from '../src/features/schema.ts';
 import { clientFiles } from './clientFiles.ts';
 import { errorReference, schemaReference } from './reference.ts';
 

@@ -15,7 +15,7 @@ import {
   isSpecifiedScalarType,
   isUnionType,
 } from 'graphql';
-import { errorCodes } from '../src/errors.ts';
+import { errorCodes } from '../src/core/errors.ts';
 
 const NOTE = '<!-- Written by `npm run schema`. -->\n';
 

@@ -11,7 +11,7 @@ import { chmod, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
-import { DEMO_PASSWORD } from '../src/demo/people.ts';
+import { DEMO_PASSWORD } from '../src/server/demo/people.ts';
 
 const IMAGES = new URL('../docs/images/', import.meta.url).pathname;
 const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';

@@ -15,7 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
-import { startEmbeddedPostgres } from '../src/database/embedded.ts';
+import { startEmbeddedPostgres } from '../src/platform/database/embedded.ts';
 import { freePort } from '../test/support/ports.ts';
 
 const here = fileURLToPath(new URL('..', import.meta.url));

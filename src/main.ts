@@ -3,26 +3,29 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Logger } from 'pino';
-import { administer } from './admin/admin.ts';
-import { printableLines } from './admin/printable.ts';
-import { createPasswords } from './auth/passwords.ts';
-import { type Config, ConfigError, parseConfig } from './config.ts';
-import { openDataDir } from './dataDir.ts';
-import { type Database, openDatabase } from './database/database.ts';
-import { isEmpty, seedDemo, signInDemo } from './demo/seed.ts';
-import { exportChatroom, exportUser } from './export/export.ts';
-import { importPath, type ImportSummary, printSummary } from './import/import.ts';
-import { createLog } from './log.ts';
-import { migrate, openPostgres, type Postgres, requireMigrated, requireUsable } from './postgres.ts';
-import { createProgress } from './progress.ts';
-import { waitForRedis } from './realtime/redisRequirements.ts';
-import { type RunningServer, startServer } from './server.ts';
-import { version } from './system/version.ts';
+import { administer } from './cli/admin/admin.ts';
+import { printableLines } from './cli/admin/printable.ts';
+import { createPasswords } from './auth/passwordHashing.ts';
+import { ConfigError, parseConfig } from './core/config/config.ts';
+import type { Config } from './core/config/settings.ts';
+import { openDataDir } from './platform/dataDir.ts';
+import { type Database, openDatabase } from './platform/database/database.ts';
+import { isEmpty, seedDemo } from './cli/demo/seedDemo.ts';
+import { signInDemo } from './server/demo/demoSignIn.ts';
+import { exportChatroom, exportUser } from './cli/export/export.ts';
+import type { ImportSummary } from './cli/import/importing.ts';
+import { importPath, printSummary } from './cli/import/importPath.ts';
+import { createLog } from './platform/observability/log.ts';
+import { migrate, openPostgres, type Postgres, requireMigrated, requireUsable } from './server/postgres.ts';
+import { createProgress } from './cli/progressBar.ts';
+import { waitForRedis } from './platform/redis/requirements.ts';
+import { type RunningServer, startServer } from './server/httpServer.ts';
+import { version } from './core/version.ts';
 
-/** How long a shutdown may take before the process ends anyway. */
-const SHUTDOWN_MS = 30_000;
-/** Over how long its sockets are closed, so that not all of its clients come to the other nodes at once. */
-const SPREAD_MS = 3_000;
+/** Timeout of a shutdown, in milliseconds. Then the process exits with code 1. */
+const SHUTDOWN_TIMEOUT_MS = 30_000;
+/** Time over which a shutdown closes the sockets, in milliseconds. Clients then do not reconnect to other nodes all at once. */
+const CLOSE_SPREAD_MS = 3_000;
 
 const [command = 'start', ...args] = process.argv.slice(2);
 const commands: Record<string, (config: Config, args: string[]) => Promise<void>> = {
@@ -36,11 +39,11 @@ const commands: Record<string, (config: Config, args: string[]) => Promise<void>
 
 async function main(): Promise<void> {
   const run = commands[command];
-  if (!run) throw new ConfigError(`There is no command "${command}". There are: ${Object.keys(commands).join(', ')}.`);
+  if (!run) throw new ConfigError(`There is no command "${command}". Use one of: ${Object.keys(commands).join(', ')}.`);
   await run(parseConfig(process.env), args);
 }
 
-/** Runs a node until it is told to stop. */
+/** Runs a node until SIGINT or SIGTERM. */
 async function start(config: Config): Promise<void> {
   const began = performance.now();
   const log = createLog(config);
@@ -56,9 +59,9 @@ async function start(config: Config): Promise<void> {
   });
 
   const stop = async (signal: string) => {
-    say(`\n${signal}: closing sockets and finishing what is under way.`);
-    setTimeout(() => process.exit(1), SHUTDOWN_MS).unref();
-    await server.stop(SPREAD_MS);
+    say(`\n${signal}: closing sockets and finishing requests in progress.`);
+    setTimeout(() => process.exit(1), SHUTDOWN_TIMEOUT_MS).unref();
+    await server.stop(CLOSE_SPREAD_MS);
     await server.node.tracing?.stop();
     await postgres.stop();
     process.exit(0);
@@ -81,11 +84,11 @@ async function start(config: Config): Promise<void> {
     `  HTTP, SSE   ${url}/graphql`,
     `  WebSocket   ${url.replace(/^http/, 'ws')}/graphql`,
     `  PostgreSQL  ${postgres.embedded ?? 'DATABASE_URL'}`,
-    `  Bus         ${config.REDIS_URL === undefined ? 'in memory, for this node alone' : 'REDIS_URL'}`,
+    `  Bus         ${config.REDIS_URL === undefined ? 'in memory, for a single node' : 'REDIS_URL'}`,
     ...(demo
       ? [
           '',
-          `  Demo user   ${demo.username} (password: ${demo.password}); its token, good for 15 minutes:`,
+          `  Demo user   ${demo.username} (password: ${demo.password}); access token, valid for 15 minutes:`,
           `  ${demo.accessToken}`,
         ]
       : []),
@@ -95,7 +98,7 @@ async function start(config: Config): Promise<void> {
 }
 
 async function startOn(postgres: Postgres, config: Config, log: Logger): Promise<RunningServer> {
-  const authSecret = config.AUTH_SECRET ?? (await keptSecret(config.DATA_DIR));
+  const authSecret = config.AUTH_SECRET ?? (await readOrCreateSecret(config.DATA_DIR));
   if (postgres.embedded) {
     await withDatabase(postgres.url, async (database) => {
       if (await isEmpty(database)) await seedWith(database);
@@ -103,19 +106,22 @@ async function startOn(postgres: Postgres, config: Config, log: Logger): Promise
   }
   const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_TRACES_SAMPLER_ARG: ratio } = config;
   const tracing =
-    endpoint === undefined ? null : await (await import('./tracing.ts')).startTracing({ endpoint, ratio, version });
+    endpoint === undefined
+      ? null
+      : await (await import('./platform/observability/tracing.ts')).startTracing({ endpoint, ratio, version });
   return startServer(config, { databaseUrl: postgres.url, authSecret, log, tracing });
 }
 
-/** Adds the demo users, rooms and history; what is there already stays. */
+/** Adds the demo users, rooms and history. Existing data stays unchanged. */
 async function seed(config: Config): Promise<void> {
   const summary = await onDatabase(config, seedWith);
   say(`Added ${summary.users} users, ${summary.chatrooms} chatrooms and ${summary.messages} messages.`);
 }
 
-/** Imports chats: `import PATH [--member USERNAME]…`. */
+/** Imports chats from a file or folder: `import PATH [--member USERNAME]…`. */
 async function importFiles(config: Config, [path, ...rest]: string[]): Promise<void> {
-  if (path === undefined) throw new ConfigError('Say what to import: npm run import -- PATH [--member USERNAME]');
+  if (path === undefined)
+    throw new ConfigError('The path is missing. Usage: npm run import -- PATH [--member USERNAME]');
   const members = rest.flatMap((word, i) => (rest[i - 1] === '--member' ? [word] : []));
   const passwords = await createPasswords();
   const summary = await onDatabase(config, (database) =>
@@ -124,19 +130,21 @@ async function importFiles(config: Config, [path, ...rest]: string[]): Promise<v
   say(printSummary(summary));
 }
 
-/** Writes a user's data or a room's history: `export user USERNAME FILE`, `export chatroom ID FILE`. */
+/** Exports the data of a user or the history of a room: `export user USERNAME FILE`, `export chatroom ID FILE`. */
 async function exportFile(config: Config, [what = '', which, file]: string[]): Promise<void> {
   const write = { user: exportUser, chatroom: exportChatroom }[what];
   if (!write || which === undefined || file === undefined) {
-    throw new ConfigError('Say what to export: npm run export -- user USERNAME FILE, or chatroom ID FILE');
+    throw new ConfigError(
+      'The arguments are invalid. Usage: npm run export -- user USERNAME FILE, or chatroom ID FILE',
+    );
   }
   const count = await onDatabase(config, (database) =>
     write({ database, progress: createProgress(process.stderr) }, which, file),
   );
-  say(`Wrote ${file}, with ${count.toLocaleString('en')} messages.`);
+  say(`Wrote ${count.toLocaleString('en')} messages to ${file}.`);
 }
 
-/** What only those who run the server may do: `admin --help` lists it. */
+/** Runs a command for operators. `admin --help` lists the commands. */
 async function administerWith(config: Config, words: string[]): Promise<void> {
   const tools = {
     config,
@@ -144,23 +152,26 @@ async function administerWith(config: Config, words: string[]): Promise<void> {
     readInput: () => text(process.stdin),
     progress: createProgress(process.stderr),
   };
-  const answer = await administer(words, tools, () =>
+  const result = await administer(words, tools, () =>
     openMigrated(config, { share: true, migrates: false, checks: false }),
   );
-  say(answer.text);
-  if (answer.failed) process.exitCode = 1;
+  say(result.text);
+  if (result.failed) process.exitCode = 1;
 }
 
-/** Brings the database up to this version, and does nothing else. */
+/** Applies all pending migrations and exits. */
 async function migrateOnly(config: Config): Promise<void> {
   const postgres = await openMigrated(config, { share: true, migrates: true });
   await postgres.stop();
-  say('The database has everything that this version needs.');
+  say('The database is up to date. All migrations are applied.');
 }
 
 /**
- * Opens the PostgreSQL to work on. The embedded one is always migrated, because nobody else would do it.
+ * Opens the configured or embedded PostgreSQL, and migrates it if required. The embedded one is always migrated, because
+ * nothing else would do it.
  *
+ * @param options.share whether a running node may already use the embedded PostgreSQL
+ * @param options.migrates whether to apply migrations to a configured PostgreSQL
  * @param options.checks whether to wait for a configured database and check it; `doctor` does its own checks
  */
 async function openMigrated(config: Config, options: { share: boolean; migrates: boolean; checks?: boolean }) {
@@ -170,7 +181,7 @@ async function openMigrated(config: Config, options: { share: boolean; migrates:
     if (checks && postgres.embedded === undefined) await requireUsable(postgres.url, { migrates, say });
     if (migrates || postgres.embedded !== undefined) {
       const applied = await migrate(postgres.url);
-      if (postgres.embedded === undefined) for (const name of applied) say(`Applied the migration ${name}.`);
+      if (postgres.embedded === undefined) for (const name of applied) say(`Applied migration ${name}.`);
     }
     return postgres;
   } catch (error) {
@@ -179,7 +190,7 @@ async function openMigrated(config: Config, options: { share: boolean; migrates:
   }
 }
 
-/** Works on the database of these settings, beside a node that may run. */
+/** Runs a task on the migrated database. A node may be running on it at the same time. */
 async function onDatabase<Result>(config: Config, work: (database: Database) => Promise<Result>): Promise<Result> {
   const postgres = await openMigrated(config, { share: true, migrates: true });
   try {
@@ -202,12 +213,12 @@ async function seedWith(database: Database): Promise<ImportSummary> {
   return seedDemo({ database, passwords: await createPasswords(), progress: createProgress(process.stderr) });
 }
 
-/** A secret of this folder, made on first use, for a start without settings. */
-async function keptSecret(dataDir: string): Promise<string> {
+/** Returns the secret of a data folder, and creates it on first use. Used if AUTH_SECRET is not set. */
+async function readOrCreateSecret(dataDir: string): Promise<string> {
   const file = join(await openDataDir(dataDir), 'auth-secret');
-  const made = randomBytes(48).toString('base64url');
-  // wx: of two that start at once, one makes it, and both read that.
-  await writeFile(file, made, { mode: 0o600, flag: 'wx' }).catch((error: unknown) => {
+  const created = randomBytes(48).toString('base64url');
+  // `wx` fails if the file exists. If two processes start at once, one creates the file and both read it.
+  await writeFile(file, created, { mode: 0o600, flag: 'wx' }).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   });
   return readFile(file, 'utf8');
@@ -217,7 +228,7 @@ function say(text: string): void {
   process.stdout.write(`${printableLines(text)}\n`);
 }
 
-/** Prints why the process ends, and ends it. */
+/** Prints the error and exits with code 1. With LOG_LEVEL=debug, prints the stack. */
 function fail(error: unknown): never {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   const shown = process.env['LOG_LEVEL'] === 'debug' ? stack : message || stack;

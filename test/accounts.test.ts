@@ -11,7 +11,7 @@ const codes = ({ errors }: { errors?: { extensions: { code: string } }[] }) =>
   errors?.map((error) => error.extensions.code);
 
 describe('signing up', () => {
-  test('answers tokens and the viewer', async () => {
+  test('returns tokens and the viewer', async () => {
     const { url } = await startTestServer();
     const { data } = await request(url, SIGN_UP, {
       input: { username: 'ann', password: PASSWORD, email: 'Ann@example.org', nickname: ' Ann ' },
@@ -35,7 +35,7 @@ describe('signing up', () => {
     expect(again.data.signIn.viewer.user.username).toBe(first.normalize('NFKC'));
   });
 
-  test('a username that twenty people want at once goes to one', async () => {
+  test('parallel sign-ups with one username create one account', async () => {
     const { url } = await startTestServer();
     const tries = Array.from({ length: 20 }, (_, i) =>
       request(url, SIGN_UP, { input: { username: i % 2 ? 'ann' : 'ANN', password: PASSWORD } }),
@@ -54,7 +54,7 @@ describe('signing up', () => {
     ['password', { password: 'x'.repeat(129) }],
     ['email', { email: 'nowhere' }],
     ['nickname', { nickname: '  ' }],
-  ])('a %s that breaks the rules is refused by name', async (field, bad) => {
+  ])('an invalid %s is refused with the path of its argument', async (field, bad) => {
     const { url } = await startTestServer();
     const { errors } = await request(url, SIGN_UP, { input: { username: 'ann', password: PASSWORD, ...bad } });
     expect(errors?.[0]?.extensions).toEqual({ code: 'BAD_USER_INPUT', path: ['input', field] });
@@ -62,7 +62,7 @@ describe('signing up', () => {
 });
 
 describe('signing in', () => {
-  test('works by name and by address, and answers alike for a wrong name and a wrong password', async () => {
+  test('accepts the username or e-mail, and does not reveal unknown names', async () => {
     const { url } = await startTestServer();
     await request(url, SIGN_UP, { input: { username: 'ann', password: PASSWORD, email: 'ann@example.org' } });
     for (const usernameOrEmail of ['ANN', 'ann@EXAMPLE.org']) {
@@ -77,7 +77,7 @@ describe('signing in', () => {
     expect(wrongName).toEqual(wrongPassword);
   });
 
-  test('signing out ends this session and no other', async () => {
+  test('sign-out ends the current session only', async () => {
     const { url } = await startTestServer();
     const ann = await signUp(url, 'ann');
     const { data } = await request(url, SIGN_IN, { input: { usernameOrEmail: 'ann', password: PASSWORD } });
@@ -88,7 +88,7 @@ describe('signing in', () => {
     ]);
 
     await ann.ask('mutation { signOut { ok } }');
-    expect(await ann.refused(ME)).toBe('UNAUTHENTICATED');
+    expect(await ann.askForErrorCode(ME)).toBe('UNAUTHENTICATED');
     expect(codes(await request(url, REFRESH, { token: ann.refreshToken }))).toEqual(['UNAUTHENTICATED']);
     const { viewer } = (await request(url, ME, {}, other)).data;
     expect(viewer.sessions.nodes.map((session: { endedAt: string | null }) => session.endedAt === null)).toEqual([
@@ -98,8 +98,8 @@ describe('signing in', () => {
   });
 });
 
-describe('who asks', () => {
-  test('signed out, viewer is null, server answers, and all else is UNAUTHENTICATED', async () => {
+describe('authentication', () => {
+  test('a signed-out client may query only viewer and server', async () => {
     const { url } = await startTestServer();
     expect(await request(url, '{ viewer { id } }')).toEqual({ data: { viewer: null } });
     expect((await request(url, '{ server { version errorCodes now } }')).data.server.errorCodes).toContain('NOT_FOUND');
@@ -129,7 +129,7 @@ describe('who asks', () => {
     expect(await connect(url, authorization.slice('Bearer '.length) || '%').closed).toBe(4401);
   });
 
-  test('a token of another secret, another kind or another algorithm is none of ours', async () => {
+  test('a token with a wrong secret, type or algorithm is refused', async () => {
     const { url } = await startTestServer();
     const { SignJWT } = await import('jose');
     const ann = await signUp(url, 'ann');
@@ -154,7 +154,7 @@ describe('who asks', () => {
     ).toBeUndefined();
   });
 
-  test('an expired token says so, and does not stand in the way of refreshing', async () => {
+  test('an expired access token has its own code and allows refreshing', async () => {
     const { url } = await startTestServer();
     const ann = await signUp(url, 'ann');
     const { SignJWT } = await import('jose');
@@ -169,7 +169,7 @@ describe('who asks', () => {
     expect(await connect(url, expired).closed).toBe(4403);
   });
 
-  test('users are found by name and prefix, paged by name, and by id; sessions only by their owner', async () => {
+  test('users are found by prefix and id, sessions only by owner', async () => {
     const { url } = await startTestServer();
     const people = await Promise.all(['anna', 'Anton', 'ben', 'chloe', 'Änne'].map((name) => signUp(url, name)));
     const [anna, anton] = people;
@@ -209,6 +209,6 @@ describe('who asks', () => {
         })
       ).nodes,
     ).toEqual([null, null, null, null, null]);
-    expect(await anton.refused(NODES, { ids: Array(101).fill(anna.id) })).toBe('BAD_USER_INPUT');
+    expect(await anton.askForErrorCode(NODES, { ids: Array(101).fill(anna.id) })).toBe('BAD_USER_INPUT');
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { sql } from '../src/database/database.ts';
-import { keyOf } from '../src/ids.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { keyOf } from '../src/core/globalIds.ts';
 import type { Person } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
 import { send, world } from './support/world.ts';
@@ -21,12 +21,12 @@ const cursorOf = async (person: Person, id: string): Promise<string> =>
   (await person.ask('query ($id: ID!) { chatroom(id: $id) { cursor } }', { id })).chatroom.cursor;
 
 describe('actor', () => {
-  test('names who deleted a message, changed a room or handed it over', async () => {
+  test('is the user who deleted a message or changed a room', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const message = await send(ben, room, 'spam');
     const events = ben.connect().subscribe(EVENTS, { id: room });
-    await events.taken();
+    await events.ready();
     await ann.ask(REMOVE, { id: message.id });
     expect(await events.next()).toMatchObject({ __typename: 'MessageDeleted', actor: { username: 'ann' } });
     await ann.ask(RENAME, { id: room, topic: 'Everything' });
@@ -39,19 +39,19 @@ describe('actor', () => {
     ]);
   });
 
-  test('is null for a viewer who has blocked the actor, live and resumed', async () => {
+  test('is null for a viewer who blocked the actor, live and resumed', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     await ben.ask(BLOCK, { id: ann.id });
     const after = await cursorOf(ben, room);
     const live = ben.connect().subscribe(EVENTS, { id: room });
-    await live.taken();
+    await live.ready();
     await ann.ask(RENAME, { id: room, topic: 'Everything' });
     const resumed = ben.connect().subscribe(EVENTS, { id: room, after });
     const owner = ann.connect().subscribe(EVENTS, { id: room, after });
     for (const stream of [live, resumed])
       expect(await stream.next()).toEqual({ __typename: 'ChatroomUpdated', actor: null });
-    // The blocked user cannot tell from it that they are blocked.
+    // The event must not reveal the block to the blocked user.
     expect(await owner.next()).toEqual({ __typename: 'ChatroomUpdated', actor: { username: 'ann' } });
   });
 
@@ -60,7 +60,7 @@ describe('actor', () => {
     const { ann, room } = await world(server);
     const message = await send(ann, room, 'unlawful');
     const events = ann.connect().subscribe(EVENTS, { id: room });
-    await events.taken();
+    await events.ready();
     await server.node.database.query(
       sql`SELECT erase_message(${keyOf('Chatroom', room)}::uuid, ${message.number}::int)`,
     );

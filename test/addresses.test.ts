@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { pino } from 'pino';
-import { openDatabase, sql } from '../src/database/database.ts';
-import { pruneMails, queueJob, queueMail, startJobs } from '../src/jobs.ts';
-import { createMailer } from '../src/mail/mailer.ts';
+import { openDatabase, sql } from '../src/platform/database/database.ts';
+import { pruneMails, queueJob, queueMail, startJobs } from '../src/platform/jobQueue.ts';
+import { createMailer } from '../src/platform/mailer.ts';
 import { type GraphQLResult, PASSWORD, request } from './support/client.ts';
 import { type Mail, type MailServer, startMailServer } from './support/mail.ts';
 import { startWithProvider } from './support/openid.ts';
@@ -55,7 +55,7 @@ const signIn = (url: string, usernameOrEmail: string, password = PASSWORD) =>
 const update = (url: string, input: object, headers: Headers) => request(url, UPDATE_PROFILE, { input }, headers);
 const me = async (url: string, headers: Headers) => (await request(url, ME, {}, headers)).data?.viewer;
 
-/** Does what must succeed. */
+/** Awaits a request that must succeed. */
 async function done(result: Promise<GraphQLResult>): Promise<void> {
   expect((await result).errors).toBeUndefined();
 }
@@ -67,7 +67,7 @@ async function signUpVerified(url: string, mails: MailServer, username: string, 
   return headers;
 }
 
-/** The next mails, by their recipient. */
+/** Returns the next `count` mails, by recipient. */
 async function take(mails: MailServer, count: number): Promise<Map<string, Mail>> {
   const taken = new Map<string, Mail>();
   for (let i = 0; i < count; i += 1) {
@@ -82,7 +82,7 @@ async function untilNothingIsQueued({ node }: TestServer): Promise<void> {
 }
 
 describe('an unverified address', () => {
-  test('belongs to nobody: several accounts may have it, and the first to verify it owns it', async () => {
+  test('belongs to nobody until the first account verifies it', async () => {
     const { url, mails } = await startWithMail();
     await signUp(url, 'mallory', 'ann@example.org');
     const first = await mails.next();
@@ -99,7 +99,7 @@ describe('an unverified address', () => {
     expect(codeOf(third)).toBe('EMAIL_TAKEN');
   });
 
-  test('verified by two accounts at once goes to one', async () => {
+  test('verified by two accounts at once belongs to exactly one', async () => {
     const { server, url, mails } = await startWithMail();
     const names = ['ann', 'ben', 'carol'];
     for (const name of names) await signUp(url, name, 'shared@example.org');
@@ -111,7 +111,7 @@ describe('an unverified address', () => {
     );
   });
 
-  test('signs in the oldest account that has it, until another verifies it', async () => {
+  test('signs in the oldest account until another account verifies it', async () => {
     const { url, mails } = await startWithMail();
     await signUp(url, 'ann', 'ann@example.org');
     const { token } = await mails.next();
@@ -124,7 +124,7 @@ describe('an unverified address', () => {
     expect(codeOf(await request(url, VERIFY, { token }))).toBe('EMAIL_TAKEN');
   });
 
-  test('that several accounts have is sent a link for each, and the first reset owns it', async () => {
+  test('of several accounts receives one reset link for each account', async () => {
     const { server, url, mails } = await startWithMail();
     for (const name of ['mallory', 'ann']) await signUp(url, name, 'ann@example.org');
     await take(mails, 2);
@@ -138,13 +138,13 @@ describe('an unverified address', () => {
     const late = await request(url, RESET, { token: tokenOf('mallory'), password: ANOTHER_PASSWORD });
     expect(codeOf(late)).toBe('EMAIL_TAKEN');
 
-    // The address is verified now, so that the other account is sent nothing more.
+    // The address is now verified, so the other account no longer receives mails.
     await done(request(url, ASK_TO_RESET, { email: 'ann@example.org' }));
     await untilNothingIsQueued(server);
     expect(mails.received.filter(({ subject }) => subject === 'Set a new password')).toHaveLength(3);
   });
 
-  test('of many accounts is sent at most ten links, to the oldest accounts', async () => {
+  test('of many accounts receives at most ten links, oldest accounts first', async () => {
     const { server, url, mails } = await startWithMail();
     for (const name of ['ann', 'ben']) await signUp(url, name);
     await server.node.database.query(sql`
@@ -158,7 +158,7 @@ describe('an unverified address', () => {
     expect(mails.received.map(({ text }) => text).join('\n')).toContain('the account "ann"');
   });
 
-  test('tells a change of address nothing about who has it', async () => {
+  test('is not revealed by a change of address to it', async () => {
     const { url, mails } = await startWithMail();
     await signUpVerified(url, mails, 'dave', 'dave@example.org');
     const bob = await signUp(url, 'bob');
@@ -170,7 +170,7 @@ describe('an unverified address', () => {
     expect(answers[0]).toEqual(answers[1]);
   });
 
-  test('that a stranger prepared with OpenID is not shared with its owner', { timeout: 30_000 }, async () => {
+  test('linked by a stranger’s OpenID sign-in passes to its owner alone', { timeout: 30_000 }, async () => {
     const mails = await startMailServer();
     const { server, url, provider } = await startWithProvider({ SMTP_URL: mails.smtpUrl });
     const idToken = () => provider.token({ sub: 'attacker', preferred_username: 'att' });
@@ -178,7 +178,7 @@ describe('an unverified address', () => {
     await done(update(url, { email: 'victim@example.org', idToken: await idToken() }, attacker));
     await mails.next();
 
-    // The owner of the address takes the prepared account over, which then is theirs alone.
+    // The owner of the address takes over the prepared account and is then its only user.
     await done(request(url, ASK_TO_RESET, { email: 'victim@example.org' }));
     await done(request(url, RESET, { token: (await mails.next()).token, password: PASSWORD }));
     const victim = headersOf(await signIn(url, 'victim@example.org'));
@@ -189,7 +189,7 @@ describe('an unverified address', () => {
     expect(await server.node.database.query(sql`SELECT FROM push_devices`)).toEqual([]);
   });
 
-  test('does not keep an OpenID account from the address that its provider verified', async () => {
+  test('does not block an OpenID account whose provider verified the address', async () => {
     const { url, provider } = await startWithProvider();
     await signUp(url, 'mallory', 'ann@example.org');
     const idToken = await provider.token({ email: 'ann@example.org', email_verified: true });
@@ -199,7 +199,7 @@ describe('an unverified address', () => {
 });
 
 describe('changing the address', () => {
-  test('takes the current password', async () => {
+  test('requires the current password', async () => {
     const { url } = await startTestServer();
     const ann = await signUp(url, 'ann');
     const email = 'ann@example.org';
@@ -210,13 +210,13 @@ describe('changing the address', () => {
     expect(codeOf(await update(url, { email, currentPassword: 'wrong password' }, ann))).toBe('INVALID_CREDENTIALS');
     expect((await me(url, ann)).email).toBeNull();
     await done(update(url, { email, currentPassword: PASSWORD }, ann));
-    // The same address is no change; another spelling of it and none are.
+    // Setting the current address again is no change. Another spelling and null are changes.
     await done(update(url, { email, bio: 'Hi' }, ann));
     for (const other of ['Ann@example.org', null])
       expect(codeOf(await update(url, { email: other }, ann))).toBe('BAD_USER_INPUT');
   });
 
-  test('takes a fresh ID token of the same person in an account without a password', async () => {
+  test('requires a fresh ID token in an account without a password', async () => {
     const { url, provider } = await startWithProvider();
     const ann = headersOf(await request(url, SIGN_IN_WITH, { input: { idToken: await provider.token() } }));
     const email = 'ann@example.org';
@@ -228,7 +228,7 @@ describe('changing the address', () => {
     await done(update(url, { email, idToken: await provider.token() }, ann));
   });
 
-  test('is possible five times an hour', async () => {
+  test('is limited to five times an hour', async () => {
     const { url } = await startTestServer({ env: { RATE_LIMITS: 'on' } });
     const ann = await signUp(url, 'ann');
     const results = [];
@@ -256,7 +256,7 @@ describe('changing the address', () => {
     expect(codeOf(await signIn(url, 'old@example.org'))).toBe('INVALID_CREDENTIALS');
   });
 
-  test('is dropped by a password reset through the verified address', async () => {
+  test('is cancelled by a password reset through the verified address', async () => {
     const { url, mails } = await startWithMail();
     const ann = await signUpVerified(url, mails, 'ann', 'old@example.org');
     await done(update(url, { email: 'thief@example.org', currentPassword: PASSWORD }, ann));
@@ -272,7 +272,7 @@ describe('changing the address', () => {
     expect(await me(url, owner)).toMatchObject({ email: 'old@example.org', emailVerified: true });
   });
 
-  test('notifies the former verified address, whose link restores it and ends all sessions', async () => {
+  test('notifies the former verified address, whose link undoes the change', async () => {
     const { url, mails } = await startWithMail();
     const thief = await signUpVerified(url, mails, 'ann', 'Old@example.org');
     await done(update(url, { email: 'thief@example.org', currentPassword: PASSWORD }, thief));
@@ -281,7 +281,7 @@ describe('changing the address', () => {
     expect(notice?.subject).toBe('Your e-mail address was changed');
     expect(notice?.text).not.toContain('thief@');
     await done(request(url, VERIFY, { token: sent.get('thief@example.org')?.token ?? '' }));
-    // Once more: the address that the thief verified is sent a link of its own.
+    // The thief changes the address again. The address that the thief verified before receives its own link.
     await done(update(url, { email: 'thief2@example.org', currentPassword: PASSWORD }, thief));
     const later = await take(mails, 2);
 
@@ -289,7 +289,7 @@ describe('changing the address', () => {
     expect(codeOf(await request(url, ME, {}, thief))).toBe('UNAUTHENTICATED');
     const reset = await mails.next();
     expect(reset).toMatchObject({ to: ['Old@example.org'], subject: 'Set a new password' });
-    // The thief knew the password. It is void before the owner opens the second link.
+    // The thief knew the password, so it is void even before the owner opens the second link.
     expect(codeOf(await signIn(url, 'ann'))).toBe('INVALID_CREDENTIALS');
     for (const { token } of [notice, ...later.values()].map((mail) => mail ?? { token: '' }))
       expect(codeOf(await request(url, VERIFY, { token }))).toBe('BAD_USER_INPUT');
@@ -298,7 +298,7 @@ describe('changing the address', () => {
     expect(await me(url, owner)).toMatchObject({ email: 'Old@example.org', emailVerified: true });
   });
 
-  test('uses up the links that were mailed before, also for an address that comes back', async () => {
+  test('invalidates earlier links, also for an address that is restored', async () => {
     const { url, mails } = await startWithMail();
     const ann = await signUp(url, 'ann', 'a@example.org');
     const verify = await mails.next();
@@ -313,7 +313,7 @@ describe('changing the address', () => {
     expect(codeOf(result)).toBe('BAD_USER_INPUT');
   });
 
-  test('a changed password is notified to the verified address', async () => {
+  test('a password change is notified to the verified address', async () => {
     const { server, url, mails } = await startWithMail();
     const ann = await signUp(url, 'ann', 'ann@example.org');
     const { token } = await mails.next();
@@ -329,9 +329,9 @@ describe('changing the address', () => {
 });
 
 describe('the mail queue', () => {
-  test('of a hung mail server delays no other job', { timeout: 30_000 }, async () => {
+  test('delays no other job while the mail server hangs', { timeout: 30_000 }, async () => {
     const sockets = new Set<Socket>();
-    // Accepts connections and never says a word.
+    // Accepts connections but never sends a greeting.
     const hung = createServer((socket) => sockets.add(socket.on('error', () => undefined)));
     hung.listen(0, '127.0.0.1');
     await once(hung, 'listening');
@@ -350,7 +350,7 @@ describe('the mail queue', () => {
       node.database.query(sql`
         SELECT FROM graphile_worker.jobs WHERE task_identifier = 'send_mail' AND last_error LIKE '%reeting%'`);
     expect(await locked()).toEqual([]);
-    // A mail that gets no greeting for 10 s has failed, and is tried again later.
+    // A mail fails after 10 s without a greeting, and is retried later.
     await expect.poll(locked, { timeout: 15_000 }).not.toEqual([]);
   });
 
@@ -362,7 +362,7 @@ describe('the mail queue', () => {
         VALUES ('ann', 'ann', 'ann', 'ann', 'ann@example.org', 'ann@example.org')`);
     await server.stop();
     const log = pino({ level: 'silent' });
-    // As in production without SMTP_URL.
+    // `createMailer` returns null in production without SMTP_URL.
     expect(createMailer({ smtpUrl: undefined, from: 'parley@example.org', prints: false, log })).toBeNull();
     const ran: string[] = [];
     const idle = () => Promise.resolve();
@@ -379,7 +379,7 @@ describe('the mail queue', () => {
     await queueJob(database.query, 'prune', {});
     await expect.poll(() => ran).toEqual(['prune']);
     await stopJobs();
-    // It does not wait for ever.
+    // Only a mail that has waited for 48 hours is dropped.
     await pruneMails(database);
     const waiting = () => database.query(sql`SELECT FROM graphile_worker.jobs`);
     expect(await waiting()).toHaveLength(1);

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Person } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
 import { SEED } from './support/seed.ts';
-import { createTestDatabase, holdTransaction, startTestServer, swept } from './support/server.ts';
+import { createTestDatabase, holdTransaction, startTestServer, waitForPoll } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, send, world } from './support/world.ts';
 
 const ALL = `subscription ($after: String) { messageAdded(after: $after) { cursor chatroom { id } message { number body } } }`;
@@ -19,26 +19,26 @@ const cursorOf = async (person: Person): Promise<string> => (await person.ask(CU
 const bodies = (events: any[]) => events.map((event) => event.message.body);
 
 describe('messageAdded over all rooms', () => {
-  test('carries what is said in any of one’s rooms, to all devices, the sender’s others too', async () => {
+  test('delivers messages of all rooms to all devices, the sender’s included', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const other = await makeRoom(ben, { kind: 'GROUP', memberIds: [ann.id] });
     const devices = [ann, ann, ben].map((person) => person.connect().subscribe(ALL));
-    for (const device of devices) await device.taken();
+    for (const device of devices) await device.ready();
     await send(ann, room, 'here');
     await send(ben, other, 'there');
     for (const device of devices) expect(bodies(await device.take(2)).sort()).toEqual(['here', 'there']);
   });
 
-  test('takes in rooms that one joins while it is open, and drops those that one loses, without an end', async () => {
+  test('adds joined rooms and drops lost rooms while the stream continues', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     const stream = eve.connect().subscribe(ALL);
-    await stream.taken();
+    await stream.ready();
     await send(ann, room, 'before eve');
     await ann.ask(ADD, { id: room, users: [eve.id] });
     await send(ann, room, 'with eve');
-    // The joining itself is said in the room.
+    // The join itself produces a SYSTEM message in the room.
     expect(bodies(await stream.take(2))).toEqual([null, 'with eve']);
     const direct = await makeRoom(ben, { kind: 'DIRECT', memberIds: [eve.id] });
     await send(ben, direct, 'to eve alone');
@@ -53,36 +53,36 @@ describe('messageAdded over all rooms', () => {
     expect(bodies(stream.received)).not.toContain('without eve');
   });
 
-  test('begins a room that one is taken into again after the leaving, however often the sweep tells of an earlier joining', async () => {
+  test('adds a rejoined room although polls repeat an earlier join', async () => {
     const server = await startTestServer();
     const { ann, eve, room } = await world(server);
-    // Whatever is done while a transaction is open is found by each sweep.
+    // While a transaction is open, every poll finds all later transactions again.
     await holdTransaction(server, 'SELECT pg_current_xact_id()');
     const stream = eve.connect().subscribe(ALL);
-    await stream.taken();
+    await stream.ready();
     await ann.ask(ADD, { id: room, users: [eve.id] });
     await send(ann, room, 'with eve');
     expect(bodies(await stream.take(2))).toEqual([null, 'with eve']);
     await ann.ask(REMOVE, { id: room, user: eve.id });
-    await expect.poll(() => server.node.tails.size()).toBe(0);
-    await swept(server);
+    await expect.poll(() => server.node.roomTails.size()).toBe(0);
+    await waitForPoll(server);
     await ann.ask(ADD, { id: room, users: [eve.id] });
     await send(ann, room, 'eve again');
     expect(bodies(await stream.take(2))).toEqual([null, 'eve again']);
     expect(bodies(stream.received)).toEqual([null, 'with eve', null, 'eve again']);
   });
 
-  test('goes on when a room is lost between the taking of its message and its execution', async () => {
+  test('continues if a room is lost between event and execution', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const other = await makeRoom(ann, { kind: 'GROUP', memberIds: [ben.id] });
     const stream = ben.connect().subscribe('subscription { messageAdded { message { body chatroom { name } } } }');
-    await stream.taken();
+    await stream.ready();
     await send(ann, room, 'first');
     expect((await stream.next()).message.body).toBe('first');
     const { database } = server.node;
     const { prepared } = database;
-    // The removal comes in between, at the moment at which the message's room is looked up.
+    // The removal happens exactly when the message's room is looked up.
     let removed = false;
     database.prepared = async (statement) => {
       if (!removed && statement.text.includes('"viewerRole"')) {
@@ -97,7 +97,7 @@ describe('messageAdded over all rooms', () => {
     expect((await stream.next()).message.body).toBe('goes on');
   });
 
-  test('resumes with what was missed in every room, rooms joined meanwhile included; repeats carry the same number', async () => {
+  test('resumes with missed messages of every room, newly joined rooms included', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     const quiet = await makeRoom(ann, { kind: 'GROUP', memberIds: [ben.id] });
@@ -124,12 +124,12 @@ describe('messageAdded over all rooms', () => {
     }
     expect([...heard.values()]).not.toContain('before ben');
     expect([...heard.values()]).not.toContain('known');
-    // In each room in order.
+    // Messages of each room must arrive in order.
     const numbers = resumed.received.filter((event) => event.chatroom.id === room).map((event) => event.message.number);
     expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
   });
 
-  test('Viewer.cursor is no newer than the other fields: query, then subscribe, loses nothing, whoever sends meanwhile', async () => {
+  test('loses nothing if a client queries Viewer.cursor, then subscribes', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const rooms = [room, await makeRoom(ann, { kind: 'GROUP', memberIds: [ben.id] })];
@@ -150,7 +150,7 @@ describe('messageAdded over all rooms', () => {
       while ([...known].some(([id, number]) => (next.get(id) ?? 0) < number + 3)) {
         const { chatroom, message } = await stream.next();
         const last = next.get(chatroom.id) ?? 0;
-        // What was known may come again; nothing between it and the next is left out.
+        // A known message may be repeated, but none between it and the next may be missing.
         expect(message.number).toBeLessThanOrEqual(last + 1);
         next.set(chatroom.id, Math.max(last, message.number));
       }
@@ -160,74 +160,70 @@ describe('messageAdded over all rooms', () => {
     await Promise.all(senders);
   });
 
-  test(
-    'who disconnects at random, and resumes from the last cursor, misses nothing in any room',
-    { timeout: 90_000 },
-    async () => {
-      const server = await startTestServer();
-      const { ann, ben, room } = await world(server);
-      const rooms = [room];
-      for (let i = 0; i < 3; i += 1) rooms.push(await makeRoom(ann, { kind: 'GROUP', memberIds: [ben.id] }));
-      let after = await cursorOf(ben);
-      const heard = new Map(rooms.map((id) => [id, new Set<number>()]));
-      const sent = new Map(rooms.map((id) => [id, 0]));
-      const script = fc.sample(fc.record({ room: fc.nat(rooms.length - 1), take: fc.nat(3), wait: fc.boolean() }), {
-        numRuns: 120,
-      });
-      let connection = ben.connect();
-      let stream = connection.subscribe(ALL, { after });
-      for (const step of script) {
-        const id = rooms[step.room] ?? room;
-        await send(ann, id, 'more');
-        sent.set(id, (sent.get(id) ?? 0) + 1);
-        if (step.wait) await stream.next();
-        for (const event of stream.received) {
-          heard.get(event.chatroom.id)?.add(event.message.number);
-          after = event.cursor;
-        }
-        if (step.take > 0) continue;
-        connection.cut();
-        connection = ben.connect();
-        stream = connection.subscribe(ALL, { after });
+  test('loses nothing for a client that disconnects at random and resumes', { timeout: 90_000 }, async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const rooms = [room];
+    for (let i = 0; i < 3; i += 1) rooms.push(await makeRoom(ann, { kind: 'GROUP', memberIds: [ben.id] }));
+    let after = await cursorOf(ben);
+    const heard = new Map(rooms.map((id) => [id, new Set<number>()]));
+    const sent = new Map(rooms.map((id) => [id, 0]));
+    const script = fc.sample(fc.record({ room: fc.nat(rooms.length - 1), take: fc.nat(3), wait: fc.boolean() }), {
+      numRuns: 120,
+    });
+    let connection = ben.connect();
+    let stream = connection.subscribe(ALL, { after });
+    for (const step of script) {
+      const id = rooms[step.room] ?? room;
+      await send(ann, id, 'more');
+      sent.set(id, (sent.get(id) ?? 0) + 1);
+      if (step.wait) await stream.next();
+      for (const event of stream.received) {
+        heard.get(event.chatroom.id)?.add(event.message.number);
+        after = event.cursor;
       }
-      await expect
-        .poll(
-          () => {
-            for (const event of stream.received) heard.get(event.chatroom.id)?.add(event.message.number);
-            return rooms.map((id) => heard.get(id)?.size);
-          },
-          { message: `SEED=${SEED}` },
-        )
-        .toEqual(rooms.map((id) => sent.get(id)));
-    },
-  );
+      if (step.take > 0) continue;
+      connection.cut();
+      connection = ben.connect();
+      stream = connection.subscribe(ALL, { after });
+    }
+    await expect
+      .poll(
+        () => {
+          for (const event of stream.received) heard.get(event.chatroom.id)?.add(event.message.number);
+          return rooms.map((id) => heard.get(id)?.size);
+        },
+        { message: `SEED=${SEED}` },
+      )
+      .toEqual(rooms.map((id) => sent.get(id)));
+  });
 
-  test('without a bus between the nodes, the sweep finds messages and joinings', async () => {
+  test('receives messages and joins by polling if nodes have no bus', async () => {
     const databaseUrl = await createTestDatabase();
     const here = await startTestServer({ databaseUrl });
     const there = await startTestServer({ databaseUrl });
     const { ann, eve, room } = await world(here);
     const stream = eve.at(there.url).connect().subscribe(ALL);
-    await stream.taken();
+    await stream.ready();
     await ann.ask(ADD, { id: room, users: [eve.id] });
     await send(ann, room, 'across');
     expect(bodies(await stream.take(2))).toEqual([null, 'across']);
   });
 
-  test.skipIf(!hasRedis())('with Redis (skipped without a redis-server), it reaches all nodes', async () => {
+  test.skipIf(!hasRedis())('reaches all nodes with Redis (skipped without a redis-server)', async () => {
     const { url: redisUrl } = await startRedis();
     const databaseUrl = await createTestDatabase();
     const here = await startTestServer({ databaseUrl, redisUrl });
     const there = await startTestServer({ databaseUrl, redisUrl });
     const { ann, eve, room } = await world(here);
     const stream = eve.at(there.url).connect().subscribe(ALL);
-    await stream.taken();
+    await stream.ready();
     await ann.ask(ADD, { id: room, users: [eve.id] });
     await send(ann, room, 'across');
     expect(bodies(await stream.take(2))).toEqual([null, 'across']);
   });
 
-  test('leaves out what a block hides, and refuses cursors of a room, junk, other databases and no token', async () => {
+  test('hides blocked messages, and refuses invalid cursors and signed-out clients', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const after = await cursorOf(ann);
@@ -255,7 +251,7 @@ describe('messageAdded over all rooms', () => {
     expect(await ann.on({ accessToken: 'x' }).connect().closed).toBe(4401);
   });
 
-  test('says so, before anything is sent, where what was missed has been cleared away', async () => {
+  test('fails with RESYNC_REQUIRED before any event if events were pruned', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const old = await cursorOf(ben);
@@ -270,16 +266,16 @@ describe('messageAdded over all rooms', () => {
     expect((await ben.connect().subscribe(ALL, { after: cursor }).next()).message.body).toBe('three');
   });
 
-  test('gives back everything when the last subscriber has gone', async () => {
+  test('releases all resources when the last subscriber leaves', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     await makeRoom(ann, { kind: 'GROUP', memberIds: [] });
     const connection = ann.connect();
     const stream = connection.subscribe(ALL);
-    await expect.poll(() => server.node.tails.size()).toBe(2);
+    await expect.poll(() => server.node.roomTails.size()).toBe(2);
     await send(ann, room, 'heard');
     await stream.next();
     connection.cut();
-    await expect.poll(() => server.node.tails.size()).toBe(0);
+    await expect.poll(() => server.node.roomTails.size()).toBe(0);
   });
 });

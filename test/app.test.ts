@@ -6,13 +6,13 @@ import { PASSWORD, type Person } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
-// The files of docs/apollo.md and docs/urql.md. They have types of their own, those of a browser.
+// Files of docs/apollo.md and docs/urql.md. They are typed for a browser, so these imports are untyped.
 const load = (name: string): Promise<any> => import(`../examples/app/src/${name}.ts`);
 const { pendingMessages } = await load('outbox');
 const { resumeSession, signIn, signOut } = await load('session');
 const [apollo, urql] = await Promise.all([load('apollo'), load('urql')]);
 
-/** What a browser has and Node 20 does not. */
+/** Provides browser APIs that Node 20 lacks. */
 beforeEach(() => {
   const items = new Map<string, string>();
   const storage = {
@@ -31,7 +31,7 @@ beforeEach(() => {
 
 interface App {
   send(body: string): Promise<void>;
-  /** Lists that the room has shown, of `number body`. */
+  /** Lists that the room has displayed; each line is `number body`. */
   shown: string[][];
   /** Titles of the rooms. */
   rooms: () => string[];
@@ -83,7 +83,7 @@ const adapters: Adapter[] = [
   },
 ];
 
-/** Signs in with the application's own functions, and opens a room. */
+/** Signs in with the application's own functions and opens a room. */
 async function start(adapter: Adapter, person: Person, room: string) {
   const url = `${person.url}/graphql`;
   const session = await signIn(url, person.username, PASSWORD);
@@ -94,7 +94,7 @@ async function start(adapter: Adapter, person: Person, room: string) {
 }
 
 describe.each(adapters)('the application of examples/app with $name', (adapter) => {
-  test('shows the history, its older pages and what others send', async () => {
+  test('shows the history, older pages and other people’s messages', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     for (let i = 1; i <= 55; i += 1) await send(ann, room, 'old');
@@ -123,7 +123,7 @@ describe.each(adapters)('the application of examples/app with $name', (adapter) 
     await expect.poll(app.rooms).toEqual(['A room']);
   });
 
-  test('shows own messages at once and each once, over a restart', async () => {
+  test('shows each own message immediately and once, across a restart', async () => {
     const server = await startRestarting();
     const { ann, ben, room } = await world(server);
     await send(ann, room, 'before');
@@ -143,7 +143,7 @@ describe.each(adapters)('the application of examples/app with $name', (adapter) 
     }
   });
 
-  test('sends what was written offline after a reload, once', async () => {
+  test('sends messages written offline once, even after a reload', async () => {
     const server = await startRestarting();
     const { ben, room } = await world(server);
     const { session, url, app } = await start(adapter, ben, room);
@@ -165,7 +165,7 @@ describe.each(adapters)('the application of examples/app with $name', (adapter) 
     expect(app.shown.at(-1)).toEqual([]);
   });
 
-  test('resumes a session whose access token has expired, and signs out', async () => {
+  test('resumes a session with an expired access token, and signs out', async () => {
     const server = await startTestServer();
     const { ben, room } = await world(server);
     const { session, url } = await start(adapter, ben, room);

@@ -17,10 +17,13 @@ const missing = [
 ];
 if (missing.length > 0) process.stdout.write(`The benchmarks are not tried: ${missing.join(' and ')} are not there.\n`);
 
-/** Seconds on a quiet machine; servers and loads are processes of their own, which have limits of their own. */
+/**
+ * Timeout in milliseconds. Each benchmark takes seconds on a quiet machine; its server and load processes have shorter
+ * timeouts.
+ */
 const LONGEST_MS = 240_000;
 
-/** Each benchmark as small as it can be; what is counted is verified by the loads themselves. */
+/** Smallest parameters of each benchmark. The loads verify their own counts. */
 const small: Record<string, Params> = {
   conversation: { ms: 100 },
   fanout: { subscribers: 20, ms: 50 },
@@ -62,7 +65,7 @@ describe.skipIf(missing.length > 0)('the benchmarks', () => {
 
   const rivals = (Object.keys(titles) as StackName[]).filter((stack) => stack !== 'parley' && isInstalled(stack));
   test.each(rivals)(
-    '%s stores and delivers',
+    '%s stores and delivers messages',
     async (stack) => {
       const { rows } = await run(stack === 'insert' ? 'send' : 'conversation', stack);
       expect(rows.every(({ value }) => value > 0)).toBe(true);
@@ -71,7 +74,7 @@ describe.skipIf(missing.length > 0)('the benchmarks', () => {
   );
 
   test.each(Object.keys(benchmarks))(
-    '%s is measured',
+    '%s reports measurements',
     async (name) => {
       const result = await run(name, 'parley');
       const medians = mediansOf(result);

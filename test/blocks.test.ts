@@ -13,7 +13,7 @@ const ADD = `mutation ($id: ID!, $user: ID!) { addChatroomMembers(input: { chatr
 const TYPE = `mutation ($id: ID!) { setTyping(input: { chatroomId: $id, typing: true }) { ok } }`;
 const SEARCH = `query ($id: ID!, $query: String!) { chatroom(id: $id) { searchMessages(query: $query) { nodes { body } } } viewer { searchMessages(query: $query) { nodes { body } } } }`;
 
-/** A (ann) blocks B (ben); the three share a group in which both have spoken, before and after. */
+/** Sets up a group in which A (ann) blocks B (ben). Both wrote messages before and after the block. */
 async function blockedWorld() {
   const fcm = await startFcm();
   const server = await startTestServer({ env: fcm.env });
@@ -28,7 +28,7 @@ async function blockedWorld() {
     byA: await send(a, group.id, 'word of a'),
     byB: await send(b, group.id, 'word of b'),
   };
-  // The premise: before the block, each sees the other.
+  // Precondition: before the block, each sees the other.
   for (const person of [a, b]) expect(await bodies(person, group.id)).toEqual(['word of c', 'word of a', 'word of b']);
   await a.ask(target('blockUser'), { id: b.id });
   return {
@@ -53,7 +53,7 @@ const both = async ({ a, b }: World, check: (person: Person, other: Person) => P
   await check(b, a),
 ];
 
-/** What each row of the table says, for A and for B. */
+/** Checks of each row of the table, for A and for B. */
 const checks: Record<string, (world: World) => Promise<void>> = {
   friendship: async (w) => {
     expect(
@@ -64,7 +64,7 @@ const checks: Record<string, (world: World) => Promise<void>> = {
     ).toEqual([[], []]);
   },
   'add a friend': async (w) => {
-    expect(await both(w, (person, other) => person.refused(target('addFriend'), { id: other.id }))).toEqual([
+    expect(await both(w, (person, other) => person.askForErrorCode(target('addFriend'), { id: other.id }))).toEqual([
       'BLOCKED',
       'BLOCKED',
     ]);
@@ -72,15 +72,14 @@ const checks: Record<string, (world: World) => Promise<void>> = {
   'open a direct room': async (w) => {
     expect(
       await both(w, (person, other) =>
-        person.refused(CREATE_CHATROOM, { input: { kind: 'DIRECT', memberIds: [other.id] } }),
+        person.askForErrorCode(CREATE_CHATROOM, { input: { kind: 'DIRECT', memberIds: [other.id] } }),
       ),
     ).toEqual(['BLOCKED', 'BLOCKED']);
   },
   'write to a direct room': async (w) => {
-    expect(await both(w, (person) => person.refused(SEND, { input: { chatroomId: w.direct, body: 'hi' } }))).toEqual([
-      'BLOCKED',
-      'BLOCKED',
-    ]);
+    expect(
+      await both(w, (person) => person.askForErrorCode(SEND, { input: { chatroomId: w.direct, body: 'hi' } })),
+    ).toEqual(['BLOCKED', 'BLOCKED']);
   },
   'history of a direct room': async (w) => {
     expect(await both(w, (person) => bodies(person, w.direct))).toEqual([['word in private'], ['word in private']]);
@@ -88,7 +87,7 @@ const checks: Record<string, (world: World) => Promise<void>> = {
   'make a group with the other': async (w) => {
     expect(
       await both(w, (person, other) =>
-        person.refused(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [w.c.id, other.id] } }),
+        person.askForErrorCode(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [w.c.id, other.id] } }),
       ),
     ).toEqual(['BLOCKED', 'BLOCKED']);
   },
@@ -210,7 +209,7 @@ const checks: Record<string, (world: World) => Promise<void>> = {
   'add the other to a group': async (w) => {
     const add = async (person: Person, other: Person) => {
       const { createChatroom } = await person.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [w.c.id] } });
-      return person.refused(ADD, { id: createChatroom.chatroom.id, user: other.id });
+      return person.askForErrorCode(ADD, { id: createChatroom.chatroom.id, user: other.id });
     };
     expect(await both(w, add)).toEqual(['BLOCKED', 'BLOCKED']);
   },
@@ -252,11 +251,11 @@ const checks: Record<string, (world: World) => Promise<void>> = {
         lastNumber = last.number;
         await read(w.c, last.id);
       },
-      // Marks that moved before are reported too, with a delay of 100 ms.
+      // Earlier mark changes are reported as well, 100 ms later.
       (event) =>
         event.members.some(({ user, lastReadNumber }: any) => user.username === 'eve' && lastReadNumber === lastNumber),
     );
-    // A mark that moves twice may be one event or two.
+    // A mark that moves twice may produce one event or two.
     const names = heard.map((events) =>
       [...new Set(events.flatMap(({ members }) => members.map(({ user }: any) => user.username as string)))].sort(),
     );
@@ -287,16 +286,16 @@ const checks: Record<string, (world: World) => Promise<void>> = {
       'subscription { viewerEvents { ... on UnreadChanged { unreadCount } } }',
       {},
       async () => {
-        // Each reads what was there; then the other says something, and c.
+        // Both members read everything before the other member and c write.
         await send(w.a, w.group, 'a has read');
         await send(w.b, w.group, 'b has read');
         await send(w.c, w.group, 'news');
       },
       (event) => event.unreadCount > 0,
     );
-    // What a said may be news to b before b has read it.
+    // A message of a may count as unread for b until b has read it.
     await expect.poll(() => heard.map((events) => events.at(-1))).toEqual([{ unreadCount: 1 }, { unreadCount: 1 }]);
-    // Told twice perhaps, if the first look came late; but never of what b has said.
+    // If the first count is read late, its event may be repeated. The count never includes a message of b.
     expect(heard[0]?.every((event) => event.unreadCount <= 1)).toBe(true);
   },
   'who changed a group': async (w) => {
@@ -324,9 +323,9 @@ const checks: Record<string, (world: World) => Promise<void>> = {
   'being seen by all': async (w) => {
     const seen = async (person: Person) => {
       const stream = person.connect().subscribe('subscription { messageSeen { message { body seenByAll } } }');
-      await stream.taken();
+      await stream.ready();
       const message = await send(person, w.group, `of ${person.username}`);
-      // Only c reads it: of the other nobody waits.
+      // Only c reads the message. A member behind a block does not count, so the message is seen by all.
       await w.c.ask('mutation ($id: ID!) { markRead(input: { messageId: $id }) { viewer { id } } }', {
         id: message.id,
       });
@@ -357,7 +356,7 @@ const checks: Record<string, (world: World) => Promise<void>> = {
   },
 };
 
-/** Opens a stream of both, and answers what each has heard once `last` has come to both. */
+/** Opens a stream for A and for B. Returns the events of each, up to the first one that satisfies `isLast`. */
 async function hear(
   w: World,
   query: string,
@@ -366,7 +365,7 @@ async function hear(
   isLast: (event: any) => boolean,
 ) {
   const streams = [w.a, w.b].map((person) => person.connect().subscribe(query, variables));
-  for (const stream of streams) await stream.taken();
+  for (const stream of streams) await stream.ready();
   await act();
   return Promise.all(
     streams.map(async (stream) => {
@@ -381,7 +380,7 @@ const rows = [...table.matchAll(/^\| ([^|]+?) +\| .* \| .* \|$/gm)]
   .filter((name) => name !== 'Row' && !/^-+$/.test(name));
 
 describe('a block, row by row of the table', () => {
-  test('every row has a check, and every check a row', () => {
+  test('every row of the table has exactly one check', () => {
     expect(rows.sort()).toEqual(Object.keys(checks).sort());
   });
 
@@ -389,7 +388,7 @@ describe('a block, row by row of the table', () => {
     await checks[row]?.(await blockedWorld());
   });
 
-  test('unblocking restores sight, not friendship', async () => {
+  test('unblocking restores visibility but not friendship', async () => {
     const w = await blockedWorld();
     await w.a.ask(target('unblockUser'), { id: w.b.id });
     expect(await bodies(w.a, w.group)).toEqual(['word of c', 'word of a', 'word of b']);
@@ -397,7 +396,7 @@ describe('a block, row by row of the table', () => {
       friends: { nodes: [] },
       blockedUsers: { nodes: [] },
     });
-    expect(await w.a.refused(target('blockUser'), { id: w.a.id })).toBe('BAD_USER_INPUT');
-    expect(await w.a.refused(target('blockUser'), { id: w.group })).toBe('NOT_FOUND');
+    expect(await w.a.askForErrorCode(target('blockUser'), { id: w.a.id })).toBe('BAD_USER_INPUT');
+    expect(await w.a.askForErrorCode(target('blockUser'), { id: w.group })).toBe('NOT_FOUND');
   });
 });

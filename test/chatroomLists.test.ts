@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { sql } from '../src/database/database.ts';
-import { keyOf } from '../src/ids.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { keyOf } from '../src/core/globalIds.ts';
 import { type Person, signUp } from './support/client.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
@@ -24,7 +24,7 @@ async function titleOf(person: Person, id: string): Promise<string | null> {
 }
 
 describe('Chatroom.title', () => {
-  test('is the name, the other member of a DIRECT room, or the members of a nameless group', async () => {
+  test('is the name, the other DIRECT member, or a member list', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     await ben.ask(NICKNAME, { nickname: 'Benjamin' });
@@ -42,7 +42,7 @@ describe('Chatroom.title', () => {
     expect((await ann.ask(RENAME, { id: group, name: 'Trio' })).updateChatroom.chatroom.title).toBe('Trio');
   });
 
-  test('names five members at most, and takes one statement for all rooms', async () => {
+  test('names at most five members, with one statement for all rooms', async () => {
     const server = await startTestServer();
     const { ann } = await world(server);
     const others = await Promise.all(Array.from({ length: 7 }, (_, i) => signUp(server.url, `friend${i}`)));
@@ -76,7 +76,7 @@ describe('Viewer.chatrooms with a filter', () => {
     expect(await titles(ann, { unread: true })).toEqual([]);
   });
 
-  test('finds names regardless of letter case and width, and takes no wildcards', async () => {
+  test('ignores case and width, and treats wildcards as text', async () => {
     const { ann } = await namedRooms();
     expect(await titles(ann, { name: 'ROOM' })).toEqual(['A room']);
     expect(await titles(ann, { name: 'ｒｏｏｍ ' })).toEqual(['A room']);
@@ -87,11 +87,11 @@ describe('Viewer.chatrooms with a filter', () => {
     expect(await titles(ann, { name: '_' })).toEqual(['50% off_']);
     expect(await titles(ann, { name: '\\' })).toEqual([]);
     expect(await titles(ann, { name: '  ' })).toHaveLength(6);
-    expect(await ann.refused(LIST, { filter: { name: 'x'.repeat(101) } })).toBe('BAD_USER_INPUT');
-    expect(await ann.refused(LIST, { filter: { name: 'a\0' } })).toBe('BAD_USER_INPUT');
+    expect(await ann.askForErrorCode(LIST, { filter: { name: 'x'.repeat(101) } })).toBe('BAD_USER_INPUT');
+    expect(await ann.askForErrorCode(LIST, { filter: { name: 'a\0' } })).toBe('BAD_USER_INPUT');
   });
 
-  test('finds a renamed room by its new name, also while the room is locked', async () => {
+  test('finds a renamed room by its new name, even while locked', async () => {
     const { server, ann, room } = await namedRooms();
     expect(await titles(ann, { name: 'a room' })).toEqual(['A room']);
     await ann.ask(RENAME, { id: room, name: 'Harbour' });
@@ -119,13 +119,13 @@ describe('Viewer.chatrooms with a filter', () => {
     expect(nodes.map(({ title }: { title: string }) => title)).toEqual(['even 4', 'even 2', 'even 0']);
     const before = await list(ann, { filter, last: 3, before: pageInfo.startCursor });
     expect(before.nodes.map(({ title }: { title: string }) => title)).toEqual(['even 10', 'even 8', 'even 6']);
-    // A cursor is a place among all rooms.
+    // A cursor is a position among all rooms, whatever the filter.
     const odd = await list(ann, { filter: { name: 'odd' }, first: 2, after: before.pageInfo.endCursor });
     expect(odd.nodes.map(({ title }: { title: string }) => title)).toEqual(['odd 5', 'odd 3']);
   });
 });
 
-/** Ann in six rooms of every kind. */
+/** Creates ann with six rooms, of every kind. */
 async function namedRooms() {
   const server = await startTestServer();
   const { ann, ben, eve, room } = await world(server);

@@ -7,7 +7,7 @@ const DIRECT = `mutation ($with: ID!) { createChatroom(input: { kind: DIRECT, me
 const ROOM = `query ($id: ID!) { chatroom(id: $id) { id name memberCount cursor lastMessage { body } messages { nodes { body } } members { nodes { id role user { username } } } } }`;
 
 describe('a DIRECT chatroom', () => {
-  test('is one for each pair, whichever side asks, also when both ask at once many times', async () => {
+  test('is created once per pair, even if both users ask concurrently', async () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
     const asked = await Promise.all(
@@ -24,7 +24,7 @@ describe('a DIRECT chatroom', () => {
     expect(viewer.chatroomWith.id).toBe(rooms[0].id);
   });
 
-  test('somebody can have several, one for each other person', async () => {
+  test('exists once for each other user', async () => {
     const server = await startTestServer();
     const { ann, ben, eve } = await world(server);
     const withBen = await ann.ask(DIRECT, { with: ben.id });
@@ -32,10 +32,10 @@ describe('a DIRECT chatroom', () => {
     expect(withBen.createChatroom.chatroom.id).not.toBe(withEve.createChatroom.chatroom.id);
   });
 
-  test('is refused with oneself, with nobody, with two, with a name, and with an unknown user', async () => {
+  test('refuses invalid members and names', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
-    const make = (input: object) => ann.refused(CREATE_CHATROOM, { input: { kind: 'DIRECT', ...input } });
+    const make = (input: object) => ann.askForErrorCode(CREATE_CHATROOM, { input: { kind: 'DIRECT', ...input } });
     expect(await make({ memberIds: [ann.id] })).toBe('BAD_USER_INPUT');
     expect(await make({ memberIds: [] })).toBe('BAD_USER_INPUT');
     expect(await make({ memberIds: [ben.id, eve.id] })).toBe('BAD_USER_INPUT');
@@ -46,7 +46,7 @@ describe('a DIRECT chatroom', () => {
 });
 
 describe('a GROUP chatroom', () => {
-  test('has its maker as the owner, and those who were named; the list is taken whole or not at all', async () => {
+  test('belongs to its creator, and accepts member lists whole or not', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const { chatroom } = await ben.ask(ROOM, { id: room });
@@ -55,7 +55,7 @@ describe('a GROUP chatroom', () => {
       ['ann', 'OWNER'],
       ['ben', 'MEMBER'],
     ]);
-    expect(await ann.refused(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [ben.id, 'junk'] } })).toBe(
+    expect(await ann.askForErrorCode(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [ben.id, 'junk'] } })).toBe(
       'NOT_FOUND',
     );
     expect((await ben.ask('{ viewer { chatrooms { nodes { id } } } }')).viewer.chatrooms.nodes).toHaveLength(1);
@@ -80,7 +80,7 @@ describe('a GROUP chatroom', () => {
   });
 });
 
-test('an OPEN chatroom is found by everyone, but read by members alone', async () => {
+test('an OPEN chatroom is found by everyone but readable by members only', async () => {
   const server = await startTestServer();
   const { ann, eve } = await world(server);
   const { createChatroom } = await ann.ask(CREATE_CHATROOM, { input: { kind: 'OPEN', name: 'Square' } });
@@ -95,10 +95,10 @@ test('an OPEN chatroom is found by everyone, but read by members alone', async (
     messages: null,
     members: null,
   });
-  expect(await ann.refused(CREATE_CHATROOM, { input: { kind: 'OPEN' } })).toBe('BAD_USER_INPUT');
+  expect(await ann.askForErrorCode(CREATE_CHATROOM, { input: { kind: 'OPEN' } })).toBe('BAD_USER_INPUT');
 });
 
-test('the list of chatrooms is by activity, paged, and costs a constant number of statements', async () => {
+test('chatrooms are paged by activity with a constant number of statements', async () => {
   const server = await startTestServer();
   const ann = await signUp(server.url, 'ann');
   const ids: string[] = [];
@@ -123,10 +123,10 @@ test('the list of chatrooms is by activity, paged, and costs a constant number o
   expect(second.pageInfo).toMatchObject({ hasNextPage: false, hasPreviousPage: true });
   const back = await list({ last: 10, before: second.pageInfo.startCursor });
   expect(back.nodes.map((room: any) => room.id)).toEqual(first.nodes.map((room: any) => room.id));
-  expect(await ann.refused(LIST, { first: 101 })).toBe('BAD_USER_INPUT');
-  expect(await ann.refused(LIST, { first: 0 })).toBe('BAD_USER_INPUT');
-  expect(await ann.refused(LIST, { first: 1, last: 1 })).toBe('BAD_USER_INPUT');
-  expect(await ann.refused(LIST, { after: 'junk' })).toBe('BAD_USER_INPUT');
+  expect(await ann.askForErrorCode(LIST, { first: 101 })).toBe('BAD_USER_INPUT');
+  expect(await ann.askForErrorCode(LIST, { first: 0 })).toBe('BAD_USER_INPUT');
+  expect(await ann.askForErrorCode(LIST, { first: 1, last: 1 })).toBe('BAD_USER_INPUT');
+  expect(await ann.askForErrorCode(LIST, { after: 'junk' })).toBe('BAD_USER_INPUT');
   const forged = (...parts: string[]) => Buffer.from(JSON.stringify(['chatrooms', ...parts])).toString('base64url');
   const [uuid] = /[0-9a-f-]{36}/.exec(Buffer.from(ids[0] ?? '', 'base64url').toString()) ?? [];
   for (const after of [
@@ -134,6 +134,6 @@ test('the list of chatrooms is by activity, paged, and costs a constant number o
     forged('2026-01-01T00:00:00.000Z', '-'.repeat(36)),
     forged(),
   ]) {
-    expect(await ann.refused(LIST, { after })).toBe('BAD_USER_INPUT');
+    expect(await ann.askForErrorCode(LIST, { after })).toBe('BAD_USER_INPUT');
   }
 });

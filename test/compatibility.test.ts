@@ -17,20 +17,20 @@ describe('a change since the last release', () => {
     ['a field that is gone', 'type Room { name: String kind: Kind! }', 'Room.topic'],
     ['a field that may now be null', 'type Room { name: String topic: String kind: Kind }', 'Room.kind'],
     ['another type', 'type Room { name: Int topic: String kind: Kind! }', 'Room.name'],
-  ])('that breaks clients is found: %s', async (_, room, path) => {
+  ])('%s counts as a breaking change', async (_, room, path) => {
     const current = buildSchema(`
       type Query { room(id: ID!): Room rooms(first: Int): [Room!]! } ${room} enum Kind { OPEN CLOSED }`);
     expect((await findBreaks(released, current)).map((found) => found.path)).toEqual([path]);
   });
 
-  test('that breaks clients is found: an argument that is now required', async () => {
+  test('an argument that becomes required counts as a breaking change', async () => {
     const current = buildSchema(`
       type Query { room(id: ID!, as: ID!): Room rooms(first: Int): [Room!]! }
       type Room { name: String topic: String kind: Kind! } enum Kind { OPEN CLOSED }`);
     expect((await findBreaks(released, current)).map((found) => found.path)).toEqual(['Query.room.as']);
   });
 
-  test('that only adds breaks nobody', async () => {
+  test('additions are not breaking changes', async () => {
     const current = buildSchema(`
       type Query { room(id: ID!, as: ID): Room rooms(first: Int, last: Int): [Room!]! more: String }
       type Room { name: String topic: String kind: Kind! color: String } enum Kind { OPEN CLOSED HIDDEN }`);
@@ -38,14 +38,14 @@ describe('a change since the last release', () => {
   });
 });
 
-test('the last release is the newest by number, not by letter', async () => {
+test('the last release is found by number, not by letter', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'parley-releases-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   for (const name of ['0.9.0.graphql', '0.10.0.graphql', 'notes.md']) await writeFile(join(folder, name), '');
   expect(await lastRelease(pathToFileURL(`${folder}/`))).toBe('0.10.0');
 });
 
-test('only what stands under "Unreleased" speaks for the next release', () => {
+test('only the "Unreleased" section documents changes of the next release', () => {
   const changelog = '# Changelog\n\n## Unreleased\n\n- `Room.topic` is gone.\n\n## 0.1.0\n\n- `Room.kind`\n';
   expect(unreleasedNotes(changelog)).toContain('`Room.topic`');
   expect(unreleasedNotes(changelog)).not.toContain('`Room.kind`');

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { parseConfig } from '../src/config.ts';
+import { parseConfig } from '../src/core/config/config.ts';
 import { refusal } from './support/config.ts';
 
-test('no setting is needed', () => {
+test('all settings have defaults', () => {
   expect(parseConfig({})).toMatchObject({ PORT: 4000, HOST: '127.0.0.1', DATA_DIR: '.data', NODE_ENV: 'development' });
   expect(parseConfig({ PORT: '', REDIS_URL: '' }).REDIS_URL).toBeUndefined();
   expect(parseConfig({ ALLOWED_ORIGINS: 'https://a.example, https://b.example' }).ALLOWED_ORIGINS).toEqual([
@@ -22,7 +22,7 @@ test.each([
   ['OTEL_TRACES_SAMPLER_ARG', '0x1'],
   ['NODE_ENV', 'staging'],
   ['LOG_LEVEL', 'loud'],
-])('%s=%s is refused with its name and what it may be', (name, value) => {
+])('%s=%s is refused with its name and the allowed values', (name, value) => {
   expect(() => parseConfig({ [name]: value })).toThrow(new RegExp(`^${name} cannot be "${value}"\\. .+\\.$`));
 });
 
@@ -32,13 +32,13 @@ test.each([
   ['AUTH_SECRET', 'hidden'],
   ['AUTH_SECRETS_ACCEPTED', 'hidden'],
   ['METRICS_TOKEN', 'hidden'],
-])('%s is refused with its name and what it may be, without what it was', (name, value) => {
+])('an invalid %s is refused without revealing its value', (name, value) => {
   const message = refusal({ [name]: value });
-  expect(message).toMatch(new RegExp(`^${name} cannot be what it is\\. .+\\.$`));
+  expect(message).toMatch(new RegExp(`^${name} is invalid \\(its value is not shown\\)\\. .+\\.$`));
   expect(message).not.toContain('hidden');
 });
 
-test('all that is wrong is said at once, a line each', () => {
+test('all invalid settings are reported at once, one per line', () => {
   expect(() => parseConfig({ PORT: 'x', LOG_LEVEL: 'loud' })).toThrow(/^PORT .*\nLOG_LEVEL .*$/);
 });
 
@@ -66,13 +66,15 @@ test.each([
   ['REDIS_URL', 'redis://:5/hidden@host:6379'],
   ['REDIS_URL', 'redis://:5#hidden@host:6379'],
   ['SMTP_URL', 'smtp://parley:5?hidden@host'],
-])('a raw special character in %s=%s is refused with the advice to encode it', (name, value) => {
+])('a raw special character in %s=%s is refused with encoding advice', (name, value) => {
   const message = refusal({ [name]: value });
-  expect(message).toMatch(new RegExp(`^${name} cannot be what it is\\. .+Percent-encode .+@ as %40`));
+  expect(message).toMatch(
+    new RegExp(`^${name} is invalid \\(its value is not shown\\)\\. .+Percent-encode .+@ as %40`),
+  );
   expect(message).not.toContain('hidden');
 });
 
-test('a certificate that cannot be read is named', () => {
+test('an unreadable certificate is named', () => {
   const url = 'postgresql://host/parley?sslmode=verify-full&sslrootcert=/nowhere/ca.pem';
   expect(() => parseConfig({ DATABASE_URL: url })).toThrow('DATABASE_URL names /nowhere/ca.pem, which cannot be read');
 });

@@ -1,7 +1,7 @@
 import { createClient } from 'graphql-ws';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import WebSocket from 'ws';
-import { sql } from '../src/database/database.ts';
+import { sql } from '../src/platform/database/database.ts';
 import { connect, type GraphQLResult, handshake, PASSWORD, request, signUp } from './support/client.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { MESSAGE_ADDED, send, world } from './support/world.ts';
@@ -25,7 +25,7 @@ const codes = ({ errors }: GraphQLResult) => errors?.map((error) => error.extens
 interface SetCookie {
   name: string;
   value: string;
-  /** In lower case, in alphabetical order. */
+  /** Set-Cookie attributes in lower case, in alphabetical order. */
   attributes: string[];
 }
 
@@ -40,21 +40,21 @@ async function read(response: Response): Promise<Answer> {
     const [name = '', value = ''] = pair.split('=');
     return { name, value, attributes: attributes.map((attribute) => attribute.toLowerCase()).sort() };
   });
-  // What cannot be read as an operation is answered without a body.
+  // A request that cannot be parsed as an operation has a response without a body.
   const body = await response.text();
   return { ...((body ? JSON.parse(body) : {}) as GraphQLResult), status: response.status, setCookies };
 }
 
-/** A browser, as far as this goes: it keeps the cookies that it is given, and sends them with everything. */
+/** A minimal browser. It stores the cookies that it receives, and sends them with every request. */
 interface Browser {
-  /** What it would send. */
+  /** Returns the Cookie header that the browser would send. */
   cookie(): string;
   cookies: Map<string, string>;
-  /** Sends an operation from a page of the server itself, unless the headers say otherwise. */
+  /** Sends an operation from a page of the server, unless the headers specify another origin. */
   ask(query: string, variables?: object, headers?: Record<string, string>): Promise<Answer>;
-  /** Asks by the address alone. */
+  /** Sends a query by GET, as navigation to an address does. */
   get(query: string, headers?: Record<string, string>): Promise<Answer>;
-  /** Sends any body, from no page that it would name. */
+  /** Sends any body without an Origin header. */
   post(body: string | FormData | URLSearchParams, headers?: Record<string, string>): Promise<Answer>;
 }
 
@@ -83,7 +83,7 @@ function openBrowser(url: string): Browser {
   };
 }
 
-/** A browser in which someone has made an account. */
+/** Creates an account in a new browser. */
 async function signUpInBrowser(url: string, username = 'ann'): Promise<Browser> {
   const browser = openBrowser(url);
   const { errors } = await browser.ask(SIGN_UP, { input: { username, password: PASSWORD, cookie: true } });
@@ -91,7 +91,7 @@ async function signUpInBrowser(url: string, username = 'ann'): Promise<Browser> 
   return browser;
 }
 
-/** Opens a socket as a page does: the browser adds the headers, the page cannot. */
+/** Opens a socket as a page does. The browser adds the headers because a page cannot. */
 function connectWith(url: string, headers: Record<string, string>, connectionParams: Record<string, unknown> = {}) {
   class BrowserSocket extends WebSocket {
     constructor(address: string, protocols: string | string[]) {
@@ -132,7 +132,7 @@ describe('signing in with cookies', () => {
     ['no PUBLIC_URL', {}, []],
     ['a PUBLIC_URL of http', { PUBLIC_URL: 'http://chat.example.org' }, []],
     ['a PUBLIC_URL of https', { PUBLIC_URL: 'https://chat.example.org' }, ['secure']],
-  ])('sets two that no script and no other site can use (%s)', async (_, env, secure) => {
+  ])('sets two cookies hidden from scripts and other sites (%s)', async (_, env, secure) => {
     const { url } = await startTestServer({ env });
     const attributes = ['httponly', 'max-age=2592000', 'path=/graphql', 'samesite=strict', ...secure].sort();
     const browser = openBrowser(url);
@@ -152,7 +152,7 @@ describe('signing in with cookies', () => {
     }
   });
 
-  test('is asked for: without it there is none', async () => {
+  test('requires cookie: true', async () => {
     const { url } = await startTestServer();
     const browser = openBrowser(url);
     const { data, setCookies } = await browser.ask(SIGN_UP, { input: { username: 'ann', password: PASSWORD } });
@@ -160,7 +160,7 @@ describe('signing in with cookies', () => {
     expect(setCookies).toEqual([]);
   });
 
-  test('that fails sets none', async () => {
+  test('sets no cookie if it fails', async () => {
     const { url } = await startTestServer();
     await signUp(url, 'ann');
     const browser = openBrowser(url);
@@ -170,7 +170,7 @@ describe('signing in with cookies', () => {
     expect(answer.setCookies).toEqual([]);
   });
 
-  test('over a WebSocket is BAD_USER_INPUT, and makes neither an account nor a session', async () => {
+  test('over a WebSocket is BAD_USER_INPUT and creates nothing', async () => {
     const server = await startTestServer();
     await signUp(server.url, 'ben');
     const socket = connect(server.url);
@@ -183,13 +183,13 @@ describe('signing in with cookies', () => {
     }
     expect(await server.node.database.prisma.user.count()).toBe(1);
     expect(await sessionsOf(server)).toHaveLength(1);
-    // The socket goes on, and can be signed in on without cookies.
+    // The socket stays open and still allows sign-up without cookies.
     expect((await socket.ask(SIGN_UP, { input: { username: 'ann', password: PASSWORD } })).errors).toBeUndefined();
   });
 });
 
 describe('the cookie', () => {
-  test('alone says who asks, from a page of the server and from no page at all', async () => {
+  test('authenticates pages of the server and clients without a page', async () => {
     const server = await startTestServer();
     const browser = await signUpInBrowser(server.url);
     const ann = { viewer: { user: { username: 'ann' } } };
@@ -203,7 +203,7 @@ describe('the cookie', () => {
     expect(await biosOf(server)).toEqual(['was here']);
   });
 
-  test('is found among others, and is nothing but what the server made', async () => {
+  test('is found among other cookies, and refused if altered', async () => {
     const { url } = await startTestServer();
     const browser = await signUpInBrowser(url);
     const [access = ''] = browser.cookie().split('; ');
@@ -213,12 +213,12 @@ describe('the cookie', () => {
     for (const cookie of ['', `not_${access}`, `a=${access}`, 'parley_access=', 'parley_access="a b"'])
       expect(await ask(cookie), cookie).toEqual({ data: { viewer: null } });
     expect(codes(await ask('parley_access=a.b.c'))).toEqual(['UNAUTHENTICATED']);
-    // One is not the other.
+    // The cookies are not interchangeable.
     const refresh = `parley_access=${browser.cookies.get('parley_refresh') ?? ''}`;
     expect(codes(await ask(refresh))).toEqual(['UNAUTHENTICATED']);
   });
 
-  test('opens a WebSocket, on which all goes on as with a token', async () => {
+  test('opens a WebSocket that works as with a token', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const browser = openBrowser(server.url);
@@ -238,12 +238,12 @@ describe('the cookie', () => {
       sender: { username: 'ann' },
     });
 
-    // It is of the session, and ends with it.
+    // The socket belongs to the session and ends with it.
     await browser.ask(SIGN_OUT);
     expect(await closed).toBe(4401);
   });
 
-  test('that says nothing good closes the WebSocket as a bad token does', async () => {
+  test('closes the WebSocket if it is invalid, as a token does', async () => {
     const { url } = await startTestServer();
     const browser = await signUpInBrowser(url);
     const cookie = browser.cookie();
@@ -269,7 +269,7 @@ describe('the cookie', () => {
     expect(await handshake(url, { cookie })).toBe(101);
   });
 
-  test('counts less than an Authorization header', async () => {
+  test('is overridden by an Authorization header', async () => {
     const { url } = await startTestServer();
     const browser = await signUpInBrowser(url);
     const ben = await signUp(url, 'ben');
@@ -283,7 +283,7 @@ describe('the cookie', () => {
     expect(value.data.viewer.user.username).toBe('ben');
   });
 
-  test('is taken from an origin that is allowed, which may read the answer', async () => {
+  test('is accepted from an allowed origin, which may read the response', async () => {
     const friend = 'https://friend.example.org';
     const server = await startTestServer({ env: { ALLOWED_ORIGINS: `https://other.example.org, ${friend}` } });
     const browser = await signUpInBrowser(server.url);
@@ -306,7 +306,7 @@ describe('the cookie', () => {
   });
 });
 
-describe('what another site makes a browser send', () => {
+describe('a request that another site makes a browser send', () => {
   type Body = (query: string, variables?: object) => string | FormData | URLSearchParams;
   const json: Body = (query, variables = {}) => JSON.stringify({ query, variables });
   const form: Body = (query, variables = {}) => new URLSearchParams({ query, variables: JSON.stringify(variables) });
@@ -339,7 +339,7 @@ describe('what another site makes a browser send', () => {
     expect((await browser.ask(REFRESH, { input: {} })).errors).toBeUndefined();
   }
 
-  test.each(understood)('is asked by nobody: %s', async (_, body, headers) => {
+  test.each(understood)('is unauthenticated: %s', async (_, body, headers) => {
     const server = await startTestServer();
     const browser = await signUpInBrowser(server.url);
     const authorization = `Bearer ${browser.cookies.get('parley_access') ?? ''}`;
@@ -358,7 +358,7 @@ describe('what another site makes a browser send', () => {
     await expectNothingHappened(server, browser);
   });
 
-  test.each(misunderstood)('is not understood: %s', async (_, body, headers) => {
+  test.each(misunderstood)('is rejected as malformed: %s', async (_, body, headers) => {
     const server = await startTestServer();
     const browser = await signUpInBrowser(server.url);
     for (const query of [ME, ...mutations]) {
@@ -384,7 +384,7 @@ describe('what another site makes a browser send', () => {
     expect(await sessionsOf(server)).toHaveLength(1);
   });
 
-  test('by an address changes nothing, and by a foreign one is asked by nobody', async () => {
+  test('by GET changes nothing and is unauthenticated', async () => {
     const server = await startTestServer();
     const browser = await signUpInBrowser(server.url);
     for (const query of [UPDATE_BIO, SIGN_OUT]) {
@@ -398,7 +398,7 @@ describe('what another site makes a browser send', () => {
 });
 
 describe('a session in cookies', () => {
-  test('goes on by the cookie, which is another then', async () => {
+  test('is refreshed by its cookie, which changes', async () => {
     const server = await startTestServer();
     const browser = await signUpInBrowser(server.url);
     const before = new Map(browser.cookies);
@@ -407,14 +407,14 @@ describe('a session in cookies', () => {
     expect(setCookies.map(({ name }) => name)).toEqual(NAMES);
     expect(browser.cookies.get('parley_refresh')).not.toBe(before.get('parley_refresh'));
     expect((await browser.ask(ME)).data.viewer.user.username).toBe('ann');
-    // Without the access token too: it may be gone.
+    // A refresh also works without the access cookie, which may have expired.
     browser.cookies.delete('parley_access');
     expect((await browser.ask(REFRESH, { input: { refreshToken: null } })).errors).toBeUndefined();
     expect((await browser.ask(ME)).data.viewer.user.username).toBe('ann');
     expect(await sessionsOf(server)).toEqual([{ ended: false }]);
   });
 
-  test('goes on for two tabs that refresh at once, and for one whose answer was lost', async () => {
+  test('survives two parallel refreshes of two tabs and a lost response', async () => {
     const server = await startTestServer();
     const browser = await signUpInBrowser(server.url);
     const stale = openBrowser(server.url);
@@ -425,7 +425,7 @@ describe('a session in cookies', () => {
     expect(await sessionsOf(server)).toEqual([{ ended: false }]);
   });
 
-  test('ends when a cookie comes again more than 10 s after it was replaced', async () => {
+  test('ends if a cookie is reused 10 s after its replacement', async () => {
     const server = await startTestServer();
     const browser = await signUpInBrowser(server.url);
     const thief = openBrowser(server.url);
@@ -441,13 +441,13 @@ describe('a session in cookies', () => {
     expect(codes(await browser.ask(REFRESH, { input: {} }))).toEqual(['UNAUTHENTICATED']);
   });
 
-  test('that has neither token nor cookie cannot go on', async () => {
+  test('cannot be refreshed without token and cookie', async () => {
     const { url } = await startTestServer();
     for (const input of [{}, { refreshToken: null }, { refreshToken: '' }])
       expect(codes(await openBrowser(url).ask(REFRESH, { input }))).toEqual(['BAD_USER_INPUT']);
   });
 
-  test('that goes on by a token of its own leaves the cookies alone', async () => {
+  test('keeps its cookies if a client refreshes a separate token', async () => {
     const { url } = await startTestServer();
     const browser = await signUpInBrowser(url);
     const ben = await signUp(url, 'ben');
@@ -460,7 +460,7 @@ describe('a session in cookies', () => {
   test.each([
     ['signing out', SIGN_OUT],
     ['deleting the account', `mutation { deleteAccount(input: { password: "${PASSWORD}" }) { ok } }`],
-  ])('is over with %s, which takes the cookies away', async (_, query) => {
+  ])('ends with %s, which deletes the cookies', async (_, query) => {
     const { url } = await startTestServer();
     const browser = await signUpInBrowser(url);
     const cookie = browser.cookie();
@@ -468,10 +468,10 @@ describe('a session in cookies', () => {
     expect(errors).toBeUndefined();
     const attributes = ['httponly', 'max-age=0', 'path=/graphql', 'samesite=strict'];
     expect(setCookies).toEqual(NAMES.map((name) => ({ name, value: '', attributes })));
-    // The browser still proves that it signed in before.
+    // The device cookie remains and proves the earlier sign-in.
     expect(browser.cookie()).toMatch(/^parley_device=[\w.-]+$/);
     expect(await browser.ask(ME)).toMatchObject({ data: { viewer: null } });
-    // Whoever kept them has nothing of it.
+    // A stolen copy of the cookies is worthless after sign-out.
     expect(codes(await request(url, ME, {}, { cookie, origin: url }))).toEqual(['UNAUTHENTICATED']);
     const refreshed = await request(url, REFRESH, { input: {} }, { cookie, origin: url });
     expect(codes(refreshed)).toEqual(['UNAUTHENTICATED']);

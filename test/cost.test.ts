@@ -2,14 +2,14 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { sql } from '../src/database/database.ts';
-import { changedAmong } from '../src/events/allRooms.ts';
-import { keyOf } from '../src/ids.ts';
-import { importPath } from '../src/import/import.ts';
-import { createProgress } from '../src/progress.ts';
-import { reindex } from '../src/search/reindex.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { changedAmong } from '../src/features/chatroomEvents/allRoomsStream.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { importPath } from '../src/cli/import/importPath.ts';
+import { createProgress } from '../src/cli/progressBar.ts';
+import { reindex } from '../src/features/search/reindex.ts';
 import { signUp } from './support/client.ts';
-import { startTestServer, swept } from './support/server.ts';
+import { startTestServer, waitForPoll } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
 const progress = createProgress({ isTTY: false, write: () => true });
@@ -19,8 +19,8 @@ const OPEN = `query ($search: String, $first: Int, $after: String) { openChatroo
 const emojiOf = (from: number, count: number) =>
   Array.from({ length: count }, (_, i) => String.fromCodePoint(from + i));
 
-describe('what a page costs', () => {
-  test('seenBy and seenByAll of a page take one statement each', async () => {
+describe('the cost of a page', () => {
+  test('is one statement each for seenBy and seenByAll', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     for (let i = 0; i < 10; i += 1) await send(i % 2 ? ann : ben, room, `${i}`);
@@ -34,7 +34,7 @@ describe('what a page costs', () => {
     const without = server.statements().length;
     const { chatroom } = await page('seenByAll seenBy(first: 1) { nodes { username } pageInfo { hasNextPage } }');
     expect(server.statements()).toHaveLength(without + 2);
-    // The last message is ann's, and each has read what precedes their own last one.
+    // The last message is ann's. Each member has read everything before their own last message.
     expect(chatroom.messages.nodes.map(({ seenByAll }: any) => seenByAll)).toEqual([...Array(9).fill(true), false]);
     expect(chatroom.messages.nodes.map(({ seenBy }: any) => seenBy.nodes[0]?.username)).toEqual([
       ...Array.from({ length: 9 }, (_, i) => (i % 2 ? 'ben' : 'ann')),
@@ -42,7 +42,7 @@ describe('what a page costs', () => {
     ]);
   });
 
-  test('the members of all rooms of a page are counted by one statement', async () => {
+  test('is one statement for the members of all rooms', async () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
     for (let i = 0; i < 5; i += 1)
@@ -57,7 +57,7 @@ describe('what a page costs', () => {
     expect(viewer.chatrooms.nodes.map(({ memberCount }: any) => memberCount)).toEqual([1, 2, 1, 2, 1, 2]);
   });
 
-  test('an all-rooms stream walks the smaller of its rooms and the changed rooms', () => {
+  test('an all-rooms stream walks the smaller of two room lists', () => {
     let steps = 0;
     class Counted extends Map<string, number> {
       override *keys(): ReturnType<Map<string, number>['keys']> {
@@ -80,13 +80,13 @@ describe('what a page costs', () => {
 });
 
 describe('bounds', () => {
-  test('one user puts at most 20 emoji on a message', async () => {
+  test('one user adds at most 20 emoji to a message', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const { id } = await send(ann, room, 'hello');
     const emoji = emojiOf(0x1f600, 21);
     for (const each of emoji.slice(0, 20)) await ben.ask(REACT, { id, emoji: each });
-    expect(await ben.refused(REACT, { id, emoji: emoji[20] })).toBe('BAD_USER_INPUT');
+    expect(await ben.askForErrorCode(REACT, { id, emoji: emoji[20] })).toBe('BAD_USER_INPUT');
     const { addReaction } = await ben.ask(REACT, { id, emoji: emoji[3] });
     expect(addReaction.message.reactions).toEqual(
       emoji.slice(0, 20).map((each) => ({ emoji: each, count: 1, viewerHasReacted: true })),
@@ -101,13 +101,13 @@ describe('bounds', () => {
       INSERT INTO reactions (chatroom_id, number, user_id, emoji)
         SELECT m.chatroom_id, m.number, u.id, e.emoji FROM messages m, users u, unnest(${emojiOf(0x1f600, 50)}::text[]) e (emoji)
           WHERE u.username = 'ben' AND m.body = 'hello'`);
-    expect(await ann.refused(REACT, { id, emoji: '👍' })).toBe('BAD_USER_INPUT');
+    expect(await ann.askForErrorCode(REACT, { id, emoji: '👍' })).toBe('BAD_USER_INPUT');
     await ann.ask(REACT, { id, emoji: '😀' });
   });
 });
 
 describe('open rooms', () => {
-  test('page one by one in the order of their keys, those without a key too', async () => {
+  test('are paged by their keys, rooms without a key included', async () => {
     const server = await startTestServer();
     const { ann } = await world(server);
     const names = ['ΟΔΟΣ', 'ΟΔΟΣ Α', 'İstanbul', 'ice', 'Zebra', 'ﷺ'.repeat(100), 'ß', 'SS', 'ａ', 'B'];
@@ -120,7 +120,7 @@ describe('open rooms', () => {
       after = openChatrooms.pageInfo.endCursor;
     }
     expect(found.toSorted()).toEqual(names.toSorted());
-    // As a node of the previous release renames a room: without a key.
+    // Renames a room as a node of the previous release does: without a key.
     await server.node.database.query(sql`UPDATE chatrooms SET name = 'Ωmega' WHERE name = 'Zebra'`);
     expect((await ann.ask(OPEN, { search: 'ωM' })).openChatrooms.nodes).toEqual([{ name: 'Ωmega' }]);
     expect((await ann.ask(OPEN, { search: 'zeb' })).openChatrooms.nodes).toEqual([]);
@@ -128,7 +128,7 @@ describe('open rooms', () => {
 });
 
 describe('dates', () => {
-  test('a date ahead of the clock passes on to no message that follows', async () => {
+  test('a date ahead of the clock does not affect later messages', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     await send(ann, room, 'one');
@@ -144,7 +144,7 @@ describe('dates', () => {
       expect(Date.parse(date)).toBeLessThanOrEqual(Date.now() + 1_000);
   });
 
-  test('an import sets dates of the future to now and counts them', async () => {
+  test('an import sets future dates to now and counts them', async () => {
     const server = await startTestServer();
     const folder = await mkdtemp(join(tmpdir(), 'parley-future-'));
     const year = new Date().getUTCFullYear() + 1;
@@ -161,7 +161,7 @@ describe('dates', () => {
   });
 });
 
-test('reindexing stores the words that differ and leaves the others', async () => {
+test('reindexing rewrites only entries that differ', async () => {
   const server = await startTestServer();
   const { ann, room } = await world(server);
   for (const body of ['❤️thanks', 'plain']) await send(ann, room, body);
@@ -173,8 +173,8 @@ test('reindexing stores the words that differ and leaves the others', async () =
   expect(viewer.searchMessages.nodes).toEqual([{ body: '❤️thanks' }]);
 });
 
-test('a forged all-rooms cursor is refused before anything is read', async () => {
-  // One connection, whose statistics are complete as soon as it is asked for them.
+test('a forged all-rooms cursor is refused before any read', async () => {
+  // With a single connection, the statistics are complete as soon as they are queried.
   const server = await startTestServer({ env: { DATABASE_POOL_SIZE: '1' } });
   const ann = await signUp(server.url, 'ann');
   for (let i = 0; i < 3; i += 1) {
@@ -194,8 +194,8 @@ test('a forged all-rooms cursor is refused before anything is read', async () =>
       SELECT (seq_tup_read + idx_tup_fetch)::int AS rows FROM pg_stat_user_tables WHERE relname = 'events'`);
     return read?.rows ?? 0;
   };
-  // The sweep reads what has just been written.
-  await swept(server);
+  // Lets the change poller process the writes so far.
+  await waitForPoll(server);
   const before = await countRead();
   const stream = ann
     .connect()

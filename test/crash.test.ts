@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/database/embedded.ts';
-import { applyMigrations } from '../src/database/migrations.ts';
-import { migrateJobs } from '../src/jobs.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/platform/database/embedded.ts';
+import { applyMigrations } from '../src/platform/database/migrations.ts';
+import { migrateJobs } from '../src/platform/jobQueue.ts';
 import { startTestServer } from './support/server.ts';
 import { send, world } from './support/world.ts';
 
@@ -13,7 +13,7 @@ const ALL = `subscription ($after: String) { messageAdded(after: $after) { messa
 const CURSOR = `{ viewer { cursor } }`;
 const NEXT = `SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint::int AS next`;
 
-/** A PostgreSQL that writes to the disk only when it must, which is at a commit. */
+/** Starts a PostgreSQL that writes to disk only at a commit. */
 async function startLazyPostgres() {
   const dataDir = await mkdtemp(join(tmpdir(), 'parley-crash-'));
   await chmod(dataDir, 0o755);
@@ -36,7 +36,7 @@ async function startLazyPostgres() {
   return { start, connect };
 }
 
-test('what is said after PostgreSQL has crashed is not taken for known by a cursor from before', async () => {
+test('a cursor from before a PostgreSQL crash skips no later message', async () => {
   const { start, connect } = await startLazyPostgres();
   const postgres = await start();
   await applyMigrations(postgres.url);
@@ -45,7 +45,7 @@ test('what is said after PostgreSQL has crashed is not taken for known by a curs
   const { ann, ben, room } = await world(before);
   await send(ann, room, 'before');
 
-  // Transactions that are given up, of which nothing is on the disk.
+  // Aborted transactions use up ids, but none of them reaches the disk.
   const client = await connect(postgres);
   for (let i = 0; i < 500; i += 1) await client.query('BEGIN; SELECT pg_current_xact_id(); ROLLBACK');
   const { cursor } = (await ben.ask(CURSOR)).viewer;

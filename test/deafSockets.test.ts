@@ -4,10 +4,10 @@ import { connect, signUp } from './support/client.ts';
 import { readOpen } from './support/metrics.ts';
 import { startProgram } from './support/process.ts';
 import { frame, openDeaf, type RawSocket, textFrame } from './support/rawSocket.ts';
-import { createTestDatabase, WIDE } from './support/server.ts';
+import { createTestDatabase, WIDE_LIMITS } from './support/server.ts';
 import { send, world } from './support/world.ts';
 
-/** How much a client sends of each kind, and for how long, unless the server stops reading. */
+/** Maximum bytes and milliseconds that a client sends of each kind, unless the server stops reading. */
 const MAX_SENT = 64 * 1024 * 1024;
 const MAX_MS = 3_000;
 const PIECE = 64 * 1024;
@@ -16,7 +16,7 @@ const MAX_GROWTH_MB = 50;
 const subscribe = (i: number, query: string) => textFrame({ id: `${i}`, type: 'subscribe', payload: { query } });
 const big = 'y'.repeat(60_000);
 
-/** What a client may send for ever. Those that end the socket are in it to show that they do. */
+/** Messages that a client may send indefinitely. Kinds that end the socket are included to verify that they do. */
 const KINDS: Record<string, (i: number, room: string) => Buffer> = {
   'pings of the protocol': () => textFrame({ type: 'ping' }),
   'pings with 1 KB': () => textFrame({ type: 'ping', payload: { a: 'y'.repeat(1_000) } }),
@@ -39,7 +39,7 @@ const KINDS: Record<string, (i: number, room: string) => Buffer> = {
   fragments: () => frame(0x1, 'y').map((byte, i) => (i === 0 ? 0x01 : byte)) as Buffer,
 };
 
-/** Those that a signed-out client is answered in another way than by the same refusal. */
+/** Kinds that the server treats differently for a signed-out client. All others get the same refusal. */
 const SIGNED_OUT = ['pings with 1 KB', 'WebSocket pings', 'refused operations', 'small queries'];
 
 async function residentMb(pid: number): Promise<number> {
@@ -47,7 +47,10 @@ async function residentMb(pid: number): Promise<number> {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
 }
 
-/** Sends one kind of message until it is enough, or the server reads no more. Returns the most that the server grew. */
+/**
+ * Sends one kind of message until a limit is reached or the server stops reading. Returns the largest memory growth of
+ * the server in MB.
+ */
 async function flood(socket: RawSocket, pid: number, make: (i: number) => Buffer): Promise<number> {
   const before = await residentMb(pid);
   let most = 0;
@@ -66,15 +69,15 @@ async function flood(socket: RawSocket, pid: number, make: (i: number) => Buffer
 }
 
 test.skipIf(process.platform !== 'linux')(
-  'a client that never reads costs less than 50 MB, whatever it sends, and is closed',
+  'a client that never reads costs under 50 MB and is closed',
   { timeout: 240_000 },
   async () => {
     const env = { NODE_ENV: 'test', RATE_LIMITS: 'off', AUTH_SECRET: 'a secret of the tests, which guards nothing' };
     const server = await startProgram({
-      ...{ ...env, ...WIDE, DATABASE_URL: await createTestDatabase(), LOG_LEVEL: 'fatal' },
+      ...{ ...env, ...WIDE_LIMITS, DATABASE_URL: await createTestDatabase(), LOG_LEVEL: 'fatal' },
       ...{ MAX_SIGNED_OUT_SOCKETS: '100', MAX_SOCKETS_PER_USER: '100' },
-      // With room to grow, V8 leaves up to 62 MB of garbage uncollected, as it does for clients that read. In a small heap, only
-      // what clients hold counts, and a node that kept more would die.
+      // With a larger heap, V8 leaves up to 62 MB of garbage uncollected, for clients that read as well. In a small
+      // heap, only memory held for clients counts. A node that held more would run out of memory and crash.
       NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size=150',
     });
     const { ann, ben, room } = await world(server);
@@ -99,12 +102,12 @@ test.skipIf(process.platform !== 'linux')(
         );
         if (kind.startsWith('WebSocket')) sockets.push(socket);
         else socket.connection.destroy();
-        // Another client is served meanwhile.
+        // The server must still serve other clients.
         expect((await fetch(`${server.url}/health/live`)).status).toBe(200);
       }
 
     expect(Object.entries(grown).filter(([, mb]) => mb >= MAX_GROWTH_MB)).toEqual([]);
-    // Nobody reads from these, so that the end of a connection is only seen in the server.
+    // These sockets are never read, so only the server notices that their connections ended.
     await expect.poll(async () => (await readOpen(server.url)).parley_sockets, { timeout: 60_000 }).toBe(1);
     await signUp(server.url, 'cem');
   },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { keyOf } from '../src/ids.ts';
+import { keyOf } from '../src/core/globalIds.ts';
 import { PASSWORD, type Person, request } from './support/client.ts';
 import { holdTransaction, startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, send, world } from './support/world.ts';
@@ -27,16 +27,16 @@ async function leavingWorld() {
 const room = async (person: Person, id: string) => (await person.ask(ROOM, { id })).chatroom;
 
 describe('deleteAccount', () => {
-  test('wants the password, and nobody else’s', async () => {
+  test('requires the password of the account', async () => {
     const { server, ann } = await leavingWorld();
-    expect(await ann.refused(DELETE, { password: 'not the password' })).toBe('INVALID_CREDENTIALS');
-    expect(await ann.refused(DELETE, {})).toBe('INVALID_CREDENTIALS');
+    expect(await ann.askForErrorCode(DELETE, { password: 'not the password' })).toBe('INVALID_CREDENTIALS');
+    expect(await ann.askForErrorCode(DELETE, {})).toBe('INVALID_CREDENTIALS');
     const signedOut = await request(server.url, DELETE, { password: PASSWORD });
     expect(signedOut.errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
     expect((await ann.ask('{ viewer { user { username } } }')).viewer.user.username).toBe('ann');
   });
 
-  test('messages stay without a sender, rooms are handed on, and no name survives', async () => {
+  test('keeps messages without a sender and hands rooms over', async () => {
     const w = await leavingWorld();
     await w.ann.ask(DELETE, { password: PASSWORD });
     const group = await room(w.ben, w.room);
@@ -65,17 +65,17 @@ describe('deleteAccount', () => {
     expect([viewer.friends.nodes, user, node, users.nodes, openChatrooms.nodes]).toEqual([[], null, null, [], []]);
   });
 
-  test('sockets close on every node, tokens and the password count no more, and the name is free', async () => {
+  test('closes sockets on every node and frees the name', async () => {
     const w = await leavingWorld();
     const other = await startTestServer({ databaseUrl: w.server.databaseUrl });
     const socket = w.ann.at(other.url).connect();
     const stream = socket.subscribe(MESSAGE_ADDED, { room: w.room });
-    await stream.taken();
+    await stream.ready();
     await w.ann.ask(DELETE, { password: PASSWORD });
     expect(await socket.closed).toBe(4401);
     await send(w.ben, w.room, 'ann does not hear this');
     expect(stream.received.map((event) => event.message.body)).not.toContain('ann does not hear this');
-    expect(await w.ann.refused('{ viewer { id } }')).toBe('UNAUTHENTICATED');
+    expect(await w.ann.askForErrorCode('{ viewer { id } }')).toBe('UNAUTHENTICATED');
     const again = await request(
       w.server.url,
       `mutation { signUp(input: { username: "ann", password: "another password" }) { viewer { chatrooms { nodes { id } } } } }`,
@@ -83,7 +83,7 @@ describe('deleteAccount', () => {
     expect(again.data.signUp.viewer.chatrooms.nodes).toEqual([]);
   });
 
-  test('a deletion that takes long is answered before its own socket closes', async () => {
+  test('returns its result before its own socket closes, however long it takes', async () => {
     const { server, ann, room: locked } = await leavingWorld();
     const [own, other] = [ann.connect(), ann.connect()];
     for (const socket of [own, other]) await socket.ask('{ viewer { id } }');
@@ -93,17 +93,17 @@ describe('deleteAccount', () => {
     void own.closed.then(() => (isClosed = true));
     const answer = own.ask(DELETE, { password: PASSWORD });
     expect(await other.closed).toBe(4401);
-    // The sweep reads the database once a second: longer than other answers are waited for.
-    let sweeps = 0;
-    server.node.sweep.listen(() => (sweeps += 1));
-    await expect.poll(() => sweeps).toBeGreaterThanOrEqual(2);
+    // Two polls take longer than the timeout of other results.
+    let polls = 0;
+    server.node.changePoller.listen(() => (polls += 1));
+    await expect.poll(() => polls).toBeGreaterThanOrEqual(2);
     expect(isClosed).toBe(false);
     await release();
     expect(await answer).toEqual({ data: { deleteAccount: { ok: true } } });
     expect(await own.closed).toBe(4401);
   });
 
-  test('the friends are told, and the streams of the room say who left', async () => {
+  test('notifies friends and announces the leaver in room streams', async () => {
     const w = await leavingWorld();
     const connection = w.ben.connect();
     const friends = connection.subscribe(
@@ -113,19 +113,19 @@ describe('deleteAccount', () => {
       'subscription ($id: ID!) { chatroomEvents(chatroomId: $id) { __typename ... on MemberLeft { userId user { id } } } }',
       { id: w.direct },
     );
-    await events.taken();
+    await events.ready();
     await w.ann.ask(DELETE, { password: PASSWORD });
     expect(await friends.next()).toEqual({ userId: w.ann.id, user: null, status: null });
     expect(await events.next()).toEqual({ __typename: 'MemberLeft', userId: w.ann.id, user: null });
   });
 
-  test('everyone in one room deletes their account at the same time, and nothing is left of the room', async () => {
+  test('by all members at once leaves nothing of the room', async () => {
     const w = await leavingWorld();
     const results = await Promise.all([w.ann, w.ben].map((person) => person.ask(DELETE, { password: PASSWORD })));
     expect(results.map((result) => result.deleteAccount.ok)).toEqual([true, true]);
     const { chatroom, message, event, user } = w.server.node.database.prisma;
     const left = () => Promise.all([chatroom.count(), message.count(), event.count(), user.count()]);
-    // What was said is cleared away by a job; eve alone stays.
+    // A job prunes the messages. Only eve remains.
     await expect.poll(left).toEqual([0, 0, 0, 1]);
   });
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isObjectType, parse, specifiedRules, validate } from 'graphql';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { buildSchema } from '../src/schema.ts';
+import { buildSchema } from '../src/features/schema.ts';
 import { startTestServer } from './support/server.ts';
 import { send, world } from './support/world.ts';
 
@@ -19,7 +19,7 @@ const pages = await Promise.all(
 );
 const schema = buildSchema();
 
-/** The texts of a page's blocks of code in one language. */
+/** Returns the code blocks of a page in one language. */
 function blocks(text: string, language: string): string[] {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, code = '']) => code);
 }
@@ -27,7 +27,7 @@ function blocks(text: string, language: string): string[] {
 const operations = pages.flatMap(({ name, text }) => blocks(text, 'graphql').map((code) => ({ name, code })));
 
 test.each(operations)('the operations in $name are valid', ({ code }) => {
-  // A page may show several that belong to one client; each is named.
+  // One block may show several operations of a client; each has a name.
   expect(validate(schema, parse(code), specifiedRules).map(({ message }) => message)).toEqual([]);
 });
 
@@ -38,7 +38,7 @@ const examples = await Promise.all(
 );
 const programs = pages.flatMap(({ name, text }) => blocks(text, 'js').map((code) => ({ name, code })));
 
-test.each(programs)('the programs in $name are those of examples/', ({ code }) => {
+test.each(programs)('the programs in $name match those of examples/', ({ code }) => {
   expect(examples.map(([, text]) => text)).toContain(code);
 });
 
@@ -48,7 +48,7 @@ const app = await Promise.all(
     .map((name) => read(`examples/app/${name}`)),
 );
 
-test.each(['docs/apollo.md', 'docs/urql.md'])('the files in %s are those of examples/app', (name) => {
+test.each(['docs/apollo.md', 'docs/urql.md'])('the files in %s match those of examples/app', (name) => {
   const text = pages.find((page) => page.name === name)?.text ?? '';
   const files = ['ts', 'graphql'].flatMap((language) => blocks(text, language));
   expect(files.length).toBeGreaterThan(4);
@@ -56,29 +56,29 @@ test.each(['docs/apollo.md', 'docs/urql.md'])('the files in %s are those of exam
 });
 
 describe.each(examples.filter(([name]) => /^follow|^listen|^clients/.test(name)))('examples/%s', (name) => {
-  test('prints what is said in a chatroom', async () => {
+  test('prints the messages of a chatroom', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     await send(ann, room, 'before');
     const { chatroom } = await ben.ask('query ($id: ID!) { chatroom(id: $id) { cursor } }', { id: room });
     const after = name === 'listen.mjs' ? [chatroom.cursor as string] : [];
     const output = start(process.execPath, [`examples/${name}`, ben.accessToken, room, ...after], server.url);
-    // Not before it listens: what came before is told by those alone that ask for it.
+    // Waits until the program is subscribed, because only programs with a cursor receive earlier messages.
     const isScript = name === 'clients/graphql-request.mjs';
-    if (!isScript) await expect.poll(() => server.node.open.streams).toBe(1);
+    if (!isScript) await expect.poll(() => server.node.gauges.streams).toBe(1);
     if (!isScript) await send(ann, room, 'hello');
     await expect.poll(output).toMatch(isScript ? /^2 ben: Hello/m : /^2 ann: hello/m);
   });
 });
 
-/** Runs a program until the end of the test; answers what it has printed. */
+/** Runs a program until the end of the test. Returns a function that returns its output so far. */
 function start(command: string, args: string[], url: string, cwd = fileURLToPath(root)): () => string {
   const env = {
     PATH: process.env['PATH'],
     PARLEY_URL: `${url}/graphql`,
     PARLEY_WS: `${url.replace('http', 'ws')}/graphql`,
   };
-  // A group of its own, so that what it starts ends with it.
+  // Starts a process group, so that child processes end with the program.
   const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   onTestFinished(() => {
     if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
@@ -88,7 +88,7 @@ function start(command: string, args: string[], url: string, cwd = fileURLToPath
   return () => output;
 }
 
-test('the conversation with curl goes as it is written', async () => {
+test('the conversation with curl works as written', async () => {
   const { url } = await startTestServer();
   const [signUp = '', openRoom = '', listen = '', comeBack = ''] = blocks(
     await read('docs/first-conversation.md'),
@@ -105,7 +105,7 @@ test('the conversation with curl goes as it is written', async () => {
   expect(output().match(/^\d+ cara: \w+/gm)).toEqual(['1 cara: Hello', '2 cara: one', '3 cara: two', '4 cara: three']);
 });
 
-test.each(pages)('the links of $name lead to files that are there', async ({ name, text }) => {
+test.each(pages)('the links of $name point to existing files', async ({ name, text }) => {
   const links = [...text.matchAll(/\]\((?!https?:|#|mailto:)([^)\s#]+)/g)].map(([, link = '']) => link);
   const missing: string[] = [];
   for (const link of links)
@@ -115,7 +115,7 @@ test.each(pages)('the links of $name lead to files that are there', async ({ nam
   expect(missing).toEqual([]);
 });
 
-describe('what other backends have is mapped to names that are there', () => {
+describe('the mapping from other backends only uses existing names', () => {
   const names = new Set(
     Object.values(schema.getTypeMap()).flatMap((type) => [
       type.name,

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, request as forward } from 'node:http';
 import { type AddressInfo, connect as dial } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createServiceToken } from '../src/auth/services.ts';
+import { createServiceToken } from '../src/auth/serviceTokens.ts';
 import { PASSWORD, type Person, request, signUp } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
@@ -14,7 +14,7 @@ const DELETE = `mutation ($id: ID!) { deleteMessage(input: { messageId: $id }) {
 const SYSTEM = `mutation ($id: ID!, $body: String!) { sendSystemMessage(input: { chatroomId: $id, body: $body }) { onlineRecipients } }`;
 const HISTORY = `query ($id: ID!) { chatroom(id: $id) { messages(first: 100) { nodes { kind body clientMessageId sender { username } } } } }`;
 
-/** Runs the bot; it is ended with the test. */
+/** Starts the bot, which ends with the test. */
 function runEcho(url: string, password = PASSWORD) {
   const child = spawn(process.execPath, ['examples/echo.mjs'], {
     env: {
@@ -39,14 +39,14 @@ function runEcho(url: string, password = PASSWORD) {
   };
 }
 
-/** Runs the bot, and answers when it says that it listens. */
+/** Starts the bot, and returns when it prints that it listens. */
 async function startEcho(url: string) {
   const bot = runEcho(url);
   await expect.poll(bot.output).toMatch(/^echo listens\.$/m);
   return bot;
 }
 
-/** What was said in a room, and by whom: nobody in a SYSTEM message. */
+/** Returns the messages of a room with their senders. SYSTEM messages have none. */
 async function said(person: Person, room: string): Promise<string[]> {
   const { nodes } = (await person.ask(HISTORY, { id: room })).chatroom.messages;
   return nodes.map(({ kind, sender, body }: any) => (kind === 'SYSTEM' ? `(${body})` : `${sender.username}: ${body}`));
@@ -57,14 +57,14 @@ async function direct(person: Person, other: Person): Promise<string> {
   return (await person.ask(CREATE_CHATROOM, { input })).createChatroom.chatroom.id;
 }
 
-/** Says something, and waits for it to be answered: the bot takes one message of a room after the other. */
+/** Sends a message and waits for the bot's reply. The bot processes the messages of a room one at a time. */
 async function answered(person: Person, room: string, body: string): Promise<void> {
   await send(person, room, body);
   await expect.poll(() => said(person, room)).toContain(`echo: ${body}`);
 }
 
 describe('the echo bot', () => {
-  test('answers in a direct room and in a group that it is added to, to whoever speaks, but neither itself nor SYSTEM messages', async () => {
+  test('answers users in direct rooms and groups, but not itself', async () => {
     const server = await startTestServer();
     const { ann, ben, room: group } = await world(server);
     const echo = await signUp(server.url, 'echo');
@@ -80,7 +80,8 @@ describe('the echo bot', () => {
     expect((await request(server.url, SYSTEM, { id: group, body: 'A notice' }, headers)).errors).toBeUndefined();
     await answered(ben, group, ' with spaces, 改行\nand 👍 ');
     await answered(ben, room, 'still there?');
-    // By its answer to the last of each room it has seen all that was before, its own answers too.
+    // A reply to the last message of each room proves that the bot has processed all earlier ones, its own replies
+    // included.
     expect(await said(ann, group)).toEqual([
       ...['ann: before echo', '(null)', 'ann: Welcome', 'echo: Welcome', '(null)', '(A notice)'],
       ...['ben:  with spaces, 改行\nand 👍 ', 'echo:  with spaces, 改行\nand 👍 '],
@@ -89,7 +90,7 @@ describe('the echo bot', () => {
       ...['ben: Hello, is anyone there?', 'echo: Hello, is anyone there?'],
       ...['ben: still there?', 'echo: still there?'],
     ]);
-    // In a room that it is in no more it is silent, and elsewhere it goes on.
+    // The bot is silent in a room that it has left, and continues elsewhere.
     await echo.ask('mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) { chatroomId } }', { id: group });
     await send(ann, group, 'without echo');
     await answered(ben, room, 'and now?');
@@ -97,7 +98,7 @@ describe('the echo bot', () => {
     expect(bot.isRunning()).toBe(true);
   });
 
-  test('answers exactly once what was said while its server was away', { timeout: 90_000 }, async () => {
+  test('answers messages missed during an outage exactly once', { timeout: 90_000 }, async () => {
     const first = await startTestServer();
     const elsewhere = await startTestServer({ databaseUrl: first.databaseUrl });
     const { ann, ben, eve } = await world(elsewhere);
@@ -110,7 +111,7 @@ describe('the echo bot', () => {
     await ben.ask(DELETE, await send(ben, room, 'never mind'));
     await send(ben, room, 'three');
     await send(ann, other, 'four');
-    // A room that it has not known.
+    // The bot has not seen this room before.
     const unknown = await direct(eve, echo);
     await send(eve, unknown, 'five');
     expect(await said(ben, room)).toHaveLength(5);
@@ -133,14 +134,14 @@ describe('the echo bot', () => {
     ]);
     expect(await said(ann, other)).toEqual(['ann: four', 'echo: four']);
     expect(await said(eve, unknown)).toEqual(['eve: five', 'echo: five']);
-    // By these the server tells a second answer to the same message.
+    // The server recognises a second reply to the same message by these ids.
     const { nodes } = (await ben.ask(HISTORY, { id: room })).chatroom.messages;
     expect(nodes.flatMap((message: any) => message.clientMessageId ?? [])).toEqual(
       [1, 3, 5, 8].map((number) => `echo ${number}`),
     );
   });
 
-  test('sends an answer later that could not be sent at once', { timeout: 60_000 }, async () => {
+  test('retries an answer that failed', { timeout: 60_000 }, async () => {
     const server = await startTestServer();
     const { ben } = await world(server);
     const echo = await signUp(server.url, 'echo');
@@ -157,7 +158,7 @@ describe('the echo bot', () => {
     expect(await said(ben, room)).toEqual(['one', 'two', 'three'].flatMap((body) => [`ben: ${body}`, `echo: ${body}`]));
   });
 
-  test('a wrong password ends it with the reason', async () => {
+  test('exits with the reason if the password is wrong', async () => {
     const server = await startTestServer();
     await signUp(server.url, 'echo');
     const bot = runEcho(server.url, 'not the password');
@@ -166,7 +167,7 @@ describe('the echo bot', () => {
   });
 });
 
-/** What lies between a client and a server, over which WebSockets that are open go on while requests are lost. */
+/** A network between client and server that drops requests but keeps open WebSockets working. */
 async function startNetwork(url: string) {
   const { hostname, port } = new URL(url);
   const network = { url: '', isBroken: false, dropped: 0 };

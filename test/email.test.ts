@@ -1,8 +1,8 @@
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { parseConfig } from '../src/config.ts';
-import { sql } from '../src/database/database.ts';
-import { startServer } from '../src/server.ts';
+import { parseConfig } from '../src/core/config/config.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { startServer } from '../src/server/httpServer.ts';
 import { connect, type GraphQLResult, PASSWORD, request } from './support/client.ts';
 import { type Mail, type MailServer, startMailServer } from './support/mail.ts';
 import { AUTH_SECRET, createTestDatabase, startTestServer, type TestServer } from './support/server.ts';
@@ -22,14 +22,14 @@ const ME = `{ viewer { email emailVerified } }`;
 
 const codes = ({ errors }: GraphQLResult) => errors?.map((error) => error.extensions.code);
 
-/** A node that mails, and the mail server that it mails through. */
+/** Starts a node and the mail server that it sends through. */
 async function startWithMail(): Promise<{ server: TestServer; url: string; mails: MailServer }> {
   const mails = await startMailServer();
   const server = await startTestServer({ env: { SMTP_URL: mails.smtpUrl } });
   return { server, url: server.url, mails };
 }
 
-/** Makes an account with an address; answers the header that it is signed in by. */
+/** Creates an account with an address. Returns its authorization header. */
 async function signUp(url: string, username: string, email?: string): Promise<{ authorization: string }> {
   const { data, errors } = await request(url, SIGN_UP, { input: { username, password: PASSWORD, email } });
   if (!data) throw new Error(JSON.stringify(errors));
@@ -39,7 +39,7 @@ async function signUp(url: string, username: string, email?: string): Promise<{ 
 const signIn = (url: string, usernameOrEmail: string, password: string) =>
   request(url, SIGN_IN, { input: { usernameOrEmail, password } });
 
-/** Everything that is stored, in one text: the server's tables and those of its queue. */
+/** Returns everything that is stored, as one text: the tables of the server and of its queue. */
 async function dump({ node }: TestServer): Promise<string> {
   const tables = await node.database.query<{ name: string; content: string }>(sql`
     SELECT table_name AS name, query_to_xml(format('SELECT * FROM %I.%I', table_schema, table_name), true, true, '')::text AS content
@@ -48,20 +48,20 @@ async function dump({ node }: TestServer): Promise<string> {
   return tables.map(({ content }) => content).join('\n');
 }
 
-/** How a token could stand in the dump. */
+/** Encodings in which the dump could contain a token. */
 function spellings(token: string): string[] {
   return [Buffer.from(token), Buffer.from(token, 'base64url')]
     .flatMap((bytes) => [bytes.toString('hex'), bytes.toString('base64'), bytes.toString('base64url')])
     .concat(token);
 }
 
-/** When nothing is queued any more, whatever was to be mailed has been. */
+/** Waits until the queue is empty, and therefore all mails are sent. */
 async function untilNothingIsQueued({ node }: TestServer): Promise<void> {
   await expect.poll(() => node.database.query(sql`SELECT FROM graphile_worker.jobs`)).toEqual([]);
 }
 
 describe('verifying an address', () => {
-  test('signing up with an address mails a token that proves it once', async () => {
+  test('sign-up with an address mails a token that verifies it once', async () => {
     const { url, mails } = await startWithMail();
     const ann = await signUp(url, 'ann', 'Ann@example.org');
     expect((await request(url, ME, {}, ann)).data.viewer).toEqual({ email: 'Ann@example.org', emailVerified: false });
@@ -81,7 +81,7 @@ describe('verifying an address', () => {
     expect((await request(url, ME, {}, ann)).data.viewer.emailVerified).toBe(true);
   });
 
-  test('the token counts for its address, whoever is signed in', async () => {
+  test('succeeds by token alone, regardless of the current session', async () => {
     const { url, mails } = await startWithMail();
     const ann = await signUp(url, 'ann', 'ann@example.org');
     const { token } = await mails.next();
@@ -95,7 +95,7 @@ describe('verifying an address', () => {
     expect((await request(url, ME, {}, ben)).data.viewer.emailVerified).toBe(true);
   });
 
-  test('of twenty who use a token at once, one succeeds', async () => {
+  test('with one token in parallel requests succeeds once', async () => {
     const { url, mails } = await startWithMail();
     await signUp(url, 'ann', 'ann@example.org');
     const { token } = await mails.next();
@@ -112,7 +112,7 @@ describe('verifying an address', () => {
     }
   });
 
-  test('a token of one kind is none of the other', async () => {
+  test('rejects password tokens, and resets reject verification tokens', async () => {
     const { url, mails } = await startWithMail();
     const ann = await signUp(url, 'ann', 'ann@example.org');
     const { token: verify } = await mails.next();
@@ -124,12 +124,12 @@ describe('verifying an address', () => {
     ]);
     expect((await request(url, ME, {}, ann)).data.viewer.emailVerified).toBe(false);
     expect((await signIn(url, 'ann', PASSWORD)).errors).toBeUndefined();
-    // Neither was used up.
+    // Neither refusal used up its token.
     expect((await request(url, VERIFY, { token: verify })).errors).toBeUndefined();
     expect((await request(url, RESET, { token: reset, password: 'another password' })).errors).toBeUndefined();
   });
 
-  test('another address is unverified and gets a mail; the tokens of the old one do not count for it', async () => {
+  test('applies to the address of the token, not to its successor', async () => {
     const { url, mails } = await startWithMail();
     const ann = await signUp(url, 'ann', 'old@example.org');
     const first = await mails.next();
@@ -159,7 +159,7 @@ describe('verifying an address', () => {
   });
 
   test.each(['eve,ann@example.org', 'eve<ann@example.org>', '(eve)ann@example.org', 'ann@example.org;eve.example.org'])(
-    'what a mail server reads as another address is refused (%s)',
+    'an address that mail servers would read differently is refused (%s)',
     async (email) => {
       const { url } = await startTestServer();
       const { errors } = await request(url, SIGN_UP, { input: { username: 'ann', password: PASSWORD, email } });
@@ -167,7 +167,7 @@ describe('verifying an address', () => {
     },
   );
 
-  test('a profile that changes otherwise stays verified and is sent no mail', async () => {
+  test('is unaffected by other profile changes', async () => {
     const { server, url, mails } = await startWithMail();
     const ann = await signUp(url, 'ann', 'ann@example.org');
     await request(url, VERIFY, { token: (await mails.next()).token });
@@ -179,7 +179,7 @@ describe('verifying an address', () => {
     expect(mails.received).toHaveLength(1);
   });
 
-  test('a mail can be asked for while there is an address that is not verified', async () => {
+  test('can be requested again while an address is unverified', async () => {
     const { url, mails } = await startWithMail();
     expect(codes(await request(url, ASK_TO_VERIFY))).toEqual(['UNAUTHENTICATED']);
     const ann = await signUp(url, 'ann');
@@ -198,7 +198,7 @@ describe('verifying an address', () => {
 });
 
 describe('resetting a password', () => {
-  test('the answer is the same for an address that nobody has, and mails only who has it', async () => {
+  test('responds identically for an unknown address, and mails only known ones', async () => {
     const { server, url, mails } = await startWithMail();
     await signUp(url, 'ann', 'ann@example.org');
     await mails.next();
@@ -215,7 +215,7 @@ describe('resetting a password', () => {
     expect(mails.received).toHaveLength(2);
   });
 
-  test('the token sets another password once, proves the address and ends every session', async () => {
+  test('sets the password once, verifies the address and ends every session', async () => {
     const { url, mails } = await startWithMail();
     const ann = await signUp(url, 'ann', 'ann@example.org');
     const socket = connect(url, ann.authorization.replace('Bearer ', ''));
@@ -242,7 +242,7 @@ describe('resetting a password', () => {
     expect((await signIn(url, 'ann', 'another password')).errors).toBeUndefined();
   });
 
-  test('a password that is too short does not use the token up', async () => {
+  test('does not consume the token if the password is too short', async () => {
     const { url, mails } = await startWithMail();
     await signUp(url, 'ann', 'ann@example.org');
     await mails.next();
@@ -255,7 +255,7 @@ describe('resetting a password', () => {
     expect((await signIn(url, 'ann', '12345678')).errors).toBeUndefined();
   });
 
-  test('a password that was changed meanwhile is not reset by an older mail', async () => {
+  test('is refused for a mail older than the last password change', async () => {
     const { url, mails } = await startWithMail();
     const ann = await signUp(url, 'ann', 'ann@example.org');
     await mails.next();
@@ -270,7 +270,7 @@ describe('resetting a password', () => {
 });
 
 describe('tokens', () => {
-  test('count until they run out', async () => {
+  test('expire', async () => {
     const { server, url, mails } = await startWithMail();
     const ann = await signUp(url, 'ann', 'ann@example.org');
     const { token: verify } = await mails.next();
@@ -289,14 +289,14 @@ describe('tokens', () => {
     expect((await signIn(url, 'ann', PASSWORD)).errors).toBeUndefined();
   });
 
-  test('stand nowhere but in the mail: what is stored is a hash', async () => {
+  test('are stored only as hashes', async () => {
     const { server, url, mails } = await startWithMail();
     await signUp(url, 'ann', 'ann@example.org');
     const tokens = [(await mails.next()).token];
     await request(url, ASK_TO_RESET, { email: 'ann@example.org' });
     tokens.push((await mails.next()).token);
     const stored = await dump(server);
-    // What is looked for would be found: the address is there.
+    // The dump would contain the tokens if they were stored, because it contains the address.
     expect(stored).toContain('ann@example.org');
     for (const token of tokens) {
       expect(token).toMatch(/^[\w-]{43}$/);
@@ -306,7 +306,7 @@ describe('tokens', () => {
 });
 
 describe('the mail server', () => {
-  test('that refuses a mail gets another later, and keeps no token in the queue', { timeout: 60_000 }, async () => {
+  test('is retried after a refusal, with no token in the queue', { timeout: 60_000 }, async () => {
     const refused: Mail[] = [];
     const mails = await startMailServer((mail) => {
       if (refused.push(mail) > 1) return null;
@@ -314,7 +314,7 @@ describe('the mail server', () => {
     });
     const server = await startTestServer({ env: { SMTP_URL: mails.smtpUrl } });
     const ann = await signUp(server.url, 'ann', 'ann@example.org');
-    // The queue keeps what went wrong beside the job.
+    // The queue stores the last error with the job.
     const { database } = server.node;
     await expect
       .poll(() => database.query(sql`SELECT FROM graphile_worker.jobs WHERE attempts = 1 AND last_error LIKE '%451%'`))
@@ -332,7 +332,7 @@ describe('the mail server', () => {
     expect(mails.received).toHaveLength(1);
   });
 
-  test('gets mails from the address and with the links that are configured', async () => {
+  test('receives mails with the configured sender and links', async () => {
     const mails = await startMailServer();
     const env = { SMTP_URL: mails.smtpUrl, MAIL_FROM: 'chat@example.org', PUBLIC_URL: 'https://chat.example.org/' };
     const { url } = await startTestServer({ env });
@@ -345,7 +345,7 @@ describe('the mail server', () => {
     expect(mail.text).toContain(`\nhttps://chat.example.org/?verifyEmail=${mail.token}\n`);
   });
 
-  test('is not needed: without one, mails are printed to the log', async () => {
+  test('is optional: without one, mails are printed to the log', async () => {
     const lines: { mail?: { to: string; subject: string; text: string } }[] = [];
     const log = pino({ level: 'warn' }, { write: (line: string) => lines.push(JSON.parse(line)) });
     const config = parseConfig({

@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../src/database/embedded.ts';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../src/platform/database/embedded.ts';
 import { runStatement } from './support/statement.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -28,7 +28,7 @@ const postmasterOf = async (postgres: EmbeddedPostgres) =>
   Number((await readFile(join(postgres.folder, 'postmaster.pid'), 'utf8')).split('\n')[0]);
 
 describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
-  test('keeps its data from one start to the next, and no server when it has stopped', async () => {
+  test('keeps its data between starts, and stops with the process', async () => {
     const dataDir = await newFolder();
     const first = await start(dataDir);
     await runStatement(first.url, 'CREATE TABLE t AS SELECT 42 AS answer');
@@ -39,11 +39,11 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
     expect(await runStatement(second.url, 'SHOW fsync')).toEqual([{ fsync: 'on' }]);
   });
 
-  test('after kill -9 of the process that started it, the next start takes over the same server, with all its rows', async () => {
+  test('is taken over with all rows after kill -9 of its process', async () => {
     const dataDir = await newFolder();
     const script = `
       import pg from 'pg';
-      import { startEmbeddedPostgres } from ${JSON.stringify(new URL('../src/database/embedded.ts', import.meta.url).href)};
+      import { startEmbeddedPostgres } from ${JSON.stringify(new URL('../src/platform/database/embedded.ts', import.meta.url).href)};
       const { url, folder } = await startEmbeddedPostgres({ dataDir: ${JSON.stringify(dataDir)}, log: () => {} });
       const client = new pg.Client({ connectionString: url });
       await client.connect();
@@ -69,7 +69,7 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
     await expect(postmasterOf(next)).rejects.toThrow('ENOENT');
   });
 
-  test('after kill -9 of the server itself, the next start recovers', async () => {
+  test('recovers at the next start after kill -9 of the server', async () => {
     const dataDir = await newFolder();
     const first = await start(dataDir);
     await runStatement(first.url, 'CREATE TABLE t AS SELECT generate_series(1, 1000) AS n');
@@ -79,7 +79,7 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
     expect(await runStatement(second.url, 'SELECT count(*)::int AS n FROM t')).toEqual([{ n: 1000 }]);
   });
 
-  test('of two that start at once on one folder, one runs and the other says what to do; who shares may', async () => {
+  test('refuses a second exclusive start on one folder, with advice', async () => {
     const dataDir = await newFolder();
     const results = await Promise.allSettled([start(dataDir), start(dataDir)]);
     expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
@@ -90,7 +90,7 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
     expect(await runStatement(guest.url, 'SELECT 1 AS alive')).toEqual([{ alive: 1 }]);
   });
 
-  test('a directory that was half made is made again', async () => {
+  test('recreates a directory whose creation was interrupted', async () => {
     const dataDir = await newFolder();
     await mkdir(join(dataDir, 'postgres.new-999999'));
     await writeFile(join(dataDir, 'postgres.new-999999', 'PG_VERSION'), '18');
@@ -98,14 +98,14 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
     expect(await readdir(dataDir)).not.toContain('postgres.new-999999');
   });
 
-  test('data of another major version is refused in a sentence', async () => {
+  test('refuses data of another major version in one sentence', async () => {
     const dataDir = await newFolder();
     await mkdir(join(dataDir, 'postgres'));
     await writeFile(join(dataDir, 'postgres', 'PG_VERSION'), '13\n');
-    await expect(start(dataDir)).rejects.toThrow(/is of PostgreSQL 13, the embedded one is 18/);
+    await expect(start(dataDir)).rejects.toThrow(/was written by PostgreSQL 13, but the embedded version is 18/);
   });
 
-  test('works in a long folder with spaces and letters of other scripts, and needs its password', async () => {
+  test('works in long, non-ASCII paths with spaces, and requires its password', async () => {
     const { url } = await start(await newFolder(0o755, `ein Ordner/${'データ'.repeat(20)}`));
     expect(await runStatement(url, "SELECT upper('ä') AS upper, current_database() AS name")).toEqual([
       { upper: 'Ä', name: 'parley' },
@@ -115,24 +115,21 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
     );
   });
 
-  test.skipIf(!isRoot)(
-    'root (skipped for others): a folder that only root may enter gets a place that works, and the same at the next start',
-    async () => {
-      const dataDir = await newFolder(0o700);
-      const said: string[] = [];
-      const first = await startEmbeddedPostgres({ dataDir, log: (line) => said.push(line) });
-      expect(said.join('\n')).toContain('cannot enter');
-      const place = join(first.folder, '..');
-      onTestFinished(() => rm(place, { recursive: true, force: true }));
-      await runStatement(first.url, 'CREATE TABLE t AS SELECT 1 AS one');
-      await first.stop();
-      const second = await start(dataDir);
-      expect(await runStatement(second.url, 'SELECT one FROM t')).toEqual([{ one: 1 }]);
-      await second.stop();
-    },
-  );
+  test.skipIf(!isRoot)('works for root in a private folder (skipped for others)', async () => {
+    const dataDir = await newFolder(0o700);
+    const said: string[] = [];
+    const first = await startEmbeddedPostgres({ dataDir, log: (line) => said.push(line) });
+    expect(said.join('\n')).toContain('cannot enter');
+    const place = join(first.folder, '..');
+    onTestFinished(() => rm(place, { recursive: true, force: true }));
+    await runStatement(first.url, 'CREATE TABLE t AS SELECT 1 AS one');
+    await first.stop();
+    const second = await start(dataDir);
+    expect(await runStatement(second.url, 'SELECT one FROM t')).toEqual([{ one: 1 }]);
+    await second.stop();
+  });
 
-  test.skipIf(!isRoot)('a user without rights (skipped unless root can become one) runs it as themself', async () => {
+  test.skipIf(!isRoot)('runs for an unprivileged user (skipped unless root can become one)', async () => {
     const dataDir = await newFolder(0o777);
     await chmod(dataDir, 0o777);
     const script = `

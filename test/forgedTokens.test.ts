@@ -11,7 +11,7 @@ const encode = (value: Json | Buffer) =>
   (Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value))).toString('base64url');
 const decode = (part = '') => JSON.parse(Buffer.from(part, 'base64url').toString()) as Json;
 
-/** A token with any header and claims. It is signed as the server signs, unless another key or hash is given. */
+/** Creates a token with any header and claims. Signs like the server unless another key or hash is given. */
 function forge(header: Json, claims: Json, secret = AUTH_SECRET, hash = 'sha256'): string {
   const text = `${encode(header)}.${encode(claims)}`;
   return `${text}.${createHmac(hash, secret).update(text).digest('base64url')}`;
@@ -31,7 +31,7 @@ test('a forged or altered access token signs nobody in', async () => {
     const { data, errors } = await request(url, ME, {}, { authorization: `Bearer ${token}` });
     return data?.viewer ? 'signed in' : errors?.[0]?.extensions.code;
   };
-  // The premise: what is wrong with the tokens below is what their names say.
+  // Precondition: a token with these claims signs in, so each token below fails only for the reason in its name.
   expect(await outcome(forge(header, claims))).toBe('signed in');
 
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });

@@ -15,8 +15,8 @@ const MINE = `{ viewer { friends { nodes { username } } friendRequests { nodes {
 
 const approval = { input: { friendPolicy: 'APPROVAL' } };
 
-describe('friends', () => {
-  test('with an OPEN policy adding makes both friends at once, never twice, and answers the new list', async () => {
+describe('adding a friend', () => {
+  test('creates one friendship at once under an OPEN policy', async () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
     const results = await Promise.all(
@@ -38,7 +38,7 @@ describe('friends', () => {
     expect((await ann.ask(REMOVE, { id: ben.id })).removeFriend.viewer.friends.nodes).toEqual([]);
   });
 
-  test('with APPROVAL adding asks; the other accepts, or adds in the other direction, or declines', async () => {
+  test('creates a request under APPROVAL, accepted by adding back', async () => {
     const server = await startTestServer();
     const { ann, ben, eve } = await world(server);
     await ben.ask(PROFILE, approval);
@@ -65,11 +65,11 @@ describe('friends', () => {
     await ann.ask(ADD, { id: ben.id });
     await ben.ask(DECLINE, { id: ann.id });
     expect((await ben.ask(MINE)).viewer.friendRequests.nodes).toEqual([]);
-    expect(await ben.refused(DECLINE, { id: ann.id })).toBe('NOT_FOUND');
-    expect(await ben.refused(ACCEPT, { id: ann.id })).toBe('NOT_FOUND');
+    expect(await ben.askForErrorCode(DECLINE, { id: ann.id })).toBe('NOT_FOUND');
+    expect(await ben.askForErrorCode(ACCEPT, { id: ann.id })).toBe('NOT_FOUND');
   });
 
-  test('two who both want to be asked and ask at once are friends, or one has asked', async () => {
+  test('two simultaneous requests under APPROVAL make a friendship', async () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
     await Promise.all([ann.ask(PROFILE, approval), ben.ask(PROFILE, approval)]);
@@ -84,19 +84,19 @@ describe('friends', () => {
     });
   });
 
-  test('is refused with oneself, with nobody, across a block from either side, and signed out', async () => {
+  test('refuses oneself, unknown users, blocks and signed-out clients', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
-    expect(await ann.refused(ADD, { id: ann.id })).toBe('BAD_USER_INPUT');
-    expect(await ann.refused(ADD, { id: room })).toBe('NOT_FOUND');
+    expect(await ann.askForErrorCode(ADD, { id: ann.id })).toBe('BAD_USER_INPUT');
+    expect(await ann.askForErrorCode(ADD, { id: room })).toBe('NOT_FOUND');
     await ann.ask(ADD, { id: ben.id });
     expect((await ann.ask(BLOCK, { id: ben.id })).blockUser.user).toEqual({
       viewerHasBlocked: true,
       viewerIsFriend: false,
     });
     expect((await ben.ask(MINE)).viewer.friends.nodes).toEqual([]);
-    expect(await ann.refused(ADD, { id: ben.id })).toBe('BLOCKED');
-    expect(await ben.refused(ADD, { id: ann.id })).toBe('BLOCKED');
+    expect(await ann.askForErrorCode(ADD, { id: ben.id })).toBe('BLOCKED');
+    expect(await ben.askForErrorCode(ADD, { id: ann.id })).toBe('BLOCKED');
     const { errors } = await request(server.url, ADD, { id: ben.id });
     expect(errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
   });
@@ -119,6 +119,6 @@ describe('friends', () => {
       email: null,
       user: { nickname: 'ann' },
     });
-    expect(await ben.refused(PROFILE, { input: { bio: 'x'.repeat(501) } })).toBe('BAD_USER_INPUT');
+    expect(await ben.askForErrorCode(PROFILE, { input: { bio: 'x'.repeat(501) } })).toBe('BAD_USER_INPUT');
   });
 });

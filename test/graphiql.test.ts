@@ -1,8 +1,8 @@
 import { access } from 'node:fs/promises';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { expect, onTestFinished, test } from 'vitest';
-import { seedDemo } from '../src/demo/seed.ts';
-import { createProgress } from '../src/progress.ts';
+import { seedDemo } from '../src/cli/demo/seedDemo.ts';
+import { createProgress } from '../src/cli/progressBar.ts';
 import { PRODUCTION } from './support/config.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
 import { startTestServer } from './support/server.ts';
@@ -30,22 +30,25 @@ async function openBrowser(): Promise<Browser> {
   return browser;
 }
 
-/** What GraphiQL shows as the answer. */
+/** Returns the response that GraphiQL shows. */
 const answer = async (page: Page) => (await page.locator('.graphiql-response').innerText()).replace(/\u00a0/g, ' ');
 
-/** Opens a tab by a single click of the mouse. */
+/** Opens a tab with a single click. */
 async function openTab(page: Page, name: string): Promise<void> {
   const tab = page.locator('button.graphiql-tab-button', { hasText: name });
   await tab.click();
   await page.locator('.graphiql-tab-active', { hasText: name }).waitFor({ timeout: 5_000 });
 }
 
-/** Opens one of the tabs and runs it until it shows a text: right after opening, GraphiQL still runs the one before. */
+/**
+ * Opens a tab and runs it until the response contains a text. Right after opening, GraphiQL may still run the previous
+ * tab.
+ */
 async function run(page: Page, name: string, text: string): Promise<void> {
   await openTab(page, name);
   const shown = async () => {
     await page.getByRole('button', { name: /execute/i }).click();
-    // Running it clears the answer, and the next run comes only when this one has been answered.
+    // A run clears the response, so the next run starts only after this one has a response.
     await expect.poll(() => answer(page), { timeout: 10_000 }).not.toBe('');
     return answer(page);
   };
@@ -53,7 +56,7 @@ async function run(page: Page, name: string, text: string): Promise<void> {
 }
 
 test.skipIf(!hasChromium)(
-  'GraphiQL in a browser (skipped without chromium): its tabs run from left to right, live and without the internet',
+  'GraphiQL in a browser (skipped without chromium) runs its tabs offline',
   { timeout: 120_000 },
   async () => {
     const server = await startTestServer();
@@ -76,7 +79,7 @@ test.skipIf(!hasChromium)(
     await run(page, 'Send', '"number": 200');
     await openTab(page, 'Listen');
     await page.getByText('subscription Listen').waitFor();
-    // Sent until it is heard: the page does not say when the server has taken the subscription up.
+    // Sends repeatedly until an event arrives, because the page does not show when the subscription is active.
     const [, token = ''] = /"authorization":"Bearer ([^"]+)"/.exec(await page.content()) ?? [];
     const SEND =
       'mutation ($room: ID!) { sendMessage(input: { chatroomId: $room, body: "live from elsewhere" }) { message { number } } }';
@@ -105,7 +108,7 @@ test.skipIf(!hasChromium)(
   },
 );
 
-test('GraphiQL signs nobody in once the demo password was changed', async () => {
+test('GraphiQL does not sign in after the demo password was changed', async () => {
   const server = await startTestServer();
   const { database, passwords } = server.node;
   await seedDemo({ database, passwords, progress: createProgress({ isTTY: false, write: () => true }) });
@@ -115,7 +118,7 @@ test('GraphiQL signs nobody in once the demo password was changed', async () => 
   expect(await html()).not.toContain('Bearer ey');
 });
 
-test.skipIf(!hasRedis())('GraphiQL signs nobody in in production', async () => {
+test.skipIf(!hasRedis())('GraphiQL signs nobody in if NODE_ENV is production', async () => {
   const { url: redisUrl } = await startRedis();
   const server = await startTestServer({ redisUrl, env: { ...PRODUCTION, REDIS_URL: redisUrl, GRAPHIQL: 'on' } });
   const { database, passwords } = server.node;

@@ -17,7 +17,7 @@ const SIGN_UP = `mutation ($input: SignUpInput!) { signUp(input: $input) { acces
 const SIGN_IN = `mutation ($input: SignInInput!) { signIn(input: $input) { accessToken } }`;
 
 describe('paging while messages are deleted and sent', () => {
-  /** Reads all pages; before each next page, the message at its cursor is deleted and another one is sent. */
+  /** Reads all pages. Before each next page, the message at the cursor is deleted and another message is sent. */
   async function readPages(ann: Person, room: string, page: (after: string | null) => Promise<any>): Promise<any[]> {
     const seen: any[] = [];
     for (let after: string | null = null, more = true; more;) {
@@ -38,7 +38,7 @@ describe('paging while messages are deleted and sent', () => {
     return { ann, room, numbers };
   }
 
-  test('the history returns each message once, in order', async () => {
+  test('returns each message of the history once, in order', async () => {
     const { ann, room, numbers } = await roomOfSixty();
     const PAGE = `query ($room: ID!, $after: String) { chatroom(id: $room) {
       messages(first: 7, after: $after) { nodes { id number kind } pageInfo { endCursor hasNextPage } } } }`;
@@ -49,7 +49,7 @@ describe('paging while messages are deleted and sent', () => {
     expect(seen).toEqual(expect.arrayContaining(numbers));
   });
 
-  test('a search returns each message once, newest first', async () => {
+  test('returns each message of a search once, newest first', async () => {
     const { ann, room, numbers } = await roomOfSixty();
     const PAGE = `query ($room: ID!, $after: String) { chatroom(id: $room) {
       searchMessages(query: "word", first: 7, after: $after) { nodes { id number } pageInfo { endCursor hasNextPage } } } }`;
@@ -62,33 +62,33 @@ describe('paging while messages are deleted and sent', () => {
   });
 });
 
-test('the last of twenty concurrent edits is the one that is stored', async () => {
+test('the last of twenty concurrent edits is stored', async () => {
   const { ann, ben, room } = await world(await startTestServer());
   const { id } = await send(ann, room, 'first');
   const EVENTS = `subscription ($room: ID!) { chatroomEvents(chatroomId: $room) {
     ... on MessageEdited { message { body } } } }`;
   const stream = ben.connect().subscribe(EVENTS, { room });
-  await stream.taken();
+  await stream.ready();
   const edits = Array.from({ length: 20 }, (_, i) => ann.ask(EDIT, { id, body: `version ${i}` }));
   await Promise.all(edits);
   const { node } = await ben.ask(MESSAGE, { id });
   await expect.poll(() => stream.received.at(-1)?.message?.body).toBe(node.body);
 });
 
-test('a reply to a deleted message shows its tombstone, which cannot be changed', async () => {
+test('a reply to a deleted message shows its immutable tombstone', async () => {
   const { ann, ben, room } = await world(await startTestServer());
   const first = await send(ann, room, 'hello', { clientMessageId: 'a' });
   const reply = await send(ben, room, 'hello to you', { replyToId: first.id });
   await ann.ask(DELETE, { id: first.id });
   const { node } = await ben.ask(MESSAGE, { id: reply.id });
   expect(node.replyTo).toEqual({ id: first.id, body: null, deletedAt: expect.any(String) });
-  expect(await ann.refused(EDIT, { id: first.id, body: 'again' })).toBe('NOT_FOUND');
-  expect(await ben.refused(REACT, { id: first.id })).toBe('NOT_FOUND');
+  expect(await ann.askForErrorCode(EDIT, { id: first.id, body: 'again' })).toBe('NOT_FOUND');
+  expect(await ben.askForErrorCode(REACT, { id: first.id })).toBe('NOT_FOUND');
   // A retry of the send finds the tombstone and stores nothing.
   expect(await send(ann, room, 'hello', { clientMessageId: 'a' })).toMatchObject({ id: first.id, body: null });
 });
 
-test('a password counts to its last character', async () => {
+test('every character of a password is significant', async () => {
   const { url } = await startTestServer();
   const codeOf = async (username: string, password: string) =>
     (await request(url, SIGN_IN, { input: { usernameOrEmail: username, password } })).errors?.[0]?.extensions.code;

@@ -16,7 +16,7 @@ describe('GraphQL over HTTP', () => {
     expect(results).toHaveLength(61);
   });
 
-  test('every failure has a code, whoever found it: parser, validator, coercion, field or transport', async () => {
+  test('reports every failure with a code, whatever layer fails', async () => {
     const { url } = await startTestServer();
     const codes = async (query: string, variables?: object) =>
       (await request(url, query, variables)).errors?.map((error) => error.extensions.code);
@@ -37,7 +37,7 @@ describe('GraphQL over HTTP', () => {
     }
   });
 
-  test('what nobody foresaw is INTERNAL_SERVER_ERROR with a request id and no detail', async () => {
+  test('reports an unforeseen failure as INTERNAL_SERVER_ERROR with only a request id', async () => {
     const server = await startTestServer();
     await server.node.database.query({ text: 'ALTER TABLE users RENAME TO gone', values: [] } as never);
     const { errors, data } = await request(
@@ -52,7 +52,7 @@ describe('GraphQL over HTTP', () => {
     expect(JSON.stringify(errors)).not.toMatch(/users|relation|SQL|at /);
   });
 
-  test('answers whether it lives and can serve, and shows the page to chat in', async () => {
+  test('serves the health checks and the chat page', async () => {
     const { url } = await startTestServer();
     expect(await (await fetch(`${url}/health/live`)).text()).toBe('alive\n');
     expect((await fetch(`${url}/health/ready`)).status).toBe(200);
@@ -60,7 +60,7 @@ describe('GraphQL over HTTP', () => {
     expect((await fetch(`${url}/elsewhere`)).status).toBe(404);
   });
 
-  test('a query of a signed-in user works by GET, a mutation does not', async () => {
+  test('allows queries by GET, but no mutations', async () => {
     const { url } = await startTestServer();
     const get = (query: string) =>
       fetch(`${url}/graphql?query=${encodeURIComponent(query)}`, { headers: { accept: 'application/json' } });
@@ -68,7 +68,7 @@ describe('GraphQL over HTTP', () => {
     expect((await get('mutation { signOut { ok } }')).status).toBe(405);
   });
 
-  test('pages of other origins may neither call nor connect, unless they are allowed', async () => {
+  test('refuses requests and sockets of origins that are not allowed', async () => {
     const { url } = await startTestServer({ env: { ALLOWED_ORIGINS: 'https://chat.example.org' } });
     expect(await handshake(url, { origin: 'https://chat.example.org' })).toBe(101);
     expect(await handshake(url, { origin: url })).toBe(101);
@@ -86,7 +86,7 @@ describe('GraphQL over HTTP', () => {
     expect(await allowed('null')).toBeNull();
   });
 
-  test('a foreign page gets no CORS headers if several origins are allowed', async () => {
+  test('sends a foreign page no CORS headers despite several allowed origins', async () => {
     const env = { ALLOWED_ORIGINS: 'https://chat.example.org,https://app.example.org' };
     const { url } = await startTestServer({ env });
     const corsHeaders = async (origin: string) => {
@@ -101,7 +101,7 @@ describe('GraphQL over HTTP', () => {
       expect(await corsHeaders(origin)).toEqual([]);
   });
 
-  test('answers are neither cached nor taken for another type', async () => {
+  test('responses are neither cached nor interpreted as another type', async () => {
     const { url } = await startTestServer();
     const { headers } = await fetch(`${url}/graphql?query={__typename}`);
     expect(headers.get('cache-control')).toBe('no-store');
@@ -109,7 +109,7 @@ describe('GraphQL over HTTP', () => {
   });
 });
 
-test('paths that no browser sends end no process', async () => {
+test('malformed paths do not crash the process', async () => {
   const { connect } = await import('node:net');
   const { url } = await startTestServer();
   const { hostname, port } = new URL(url);

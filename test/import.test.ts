@@ -2,16 +2,16 @@ import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { importPath, printSummary } from '../src/import/import.ts';
-import { seedDemo } from '../src/demo/seed.ts';
-import { createProgress } from '../src/progress.ts';
-import { checkBody } from '../src/text/messages.ts';
-import { checkNickname, checkRoomName, checkUsername } from '../src/text/names.ts';
+import { importPath, printSummary } from '../src/cli/import/importPath.ts';
+import { seedDemo } from '../src/cli/demo/seedDemo.ts';
+import { createProgress } from '../src/cli/progressBar.ts';
+import { checkBody } from '../src/core/text/body.ts';
+import { checkNickname, checkRoomName, checkUsername } from '../src/core/text/names.ts';
 import { request, signUp } from './support/client.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { MESSAGE_ADDED, send } from './support/world.ts';
 
-/** Real chats, beside the project where somebody has put them. */
+/** Folder of real chats beside the project, which may be absent. */
 const DATA = new URL('../../shared/data/', import.meta.url).pathname;
 const hasData = await access(DATA).then(
   () => true,
@@ -38,15 +38,15 @@ describe('importing IRC logs', () => {
     'LICENSE.md': 'not a log',
   };
 
-  test('lines become messages in order, nicks users, and midnight is noticed', async () => {
+  test('creates messages in order, users for nicks, and midnight changes', async () => {
     const server = await startTestServer();
     const ann = await signUp(server.url, 'ann');
     const summary = await importPath(importing(server), await folderOf(LOGS), ['ANN']);
     expect(summary).toMatchObject({ users: 3, chatrooms: 1, messages: 6 });
     expect(summary.skipped).toEqual({
-      'somebody joined': 1,
-      'somebody took another nick': 1,
-      'a line of another form': 1,
+      'a user joined': 1,
+      'a user changed nick': 1,
+      'a line in another format': 1,
     });
     expect(printSummary(summary)).toMatch(/messages +6\n/);
 
@@ -75,7 +75,7 @@ describe('importing IRC logs', () => {
     expect(room.messages.nodes[3].deletedAt).toBe(room.messages.nodes[3].createdAt);
   });
 
-  test('twice adds nothing, half an import is completed, and what people said since stays', async () => {
+  test('is idempotent, completes a partial import, and keeps later messages', async () => {
     const server = await startTestServer();
     const ann = await signUp(server.url, 'ann');
     const folder = await folderOf(LOGS);
@@ -89,7 +89,7 @@ describe('importing IRC logs', () => {
     expect(missed.map((event) => event.message.body)).toEqual(['back', 'clock set back']);
   });
 
-  test('refuses what is no chat, and members whom nobody knows, in a sentence', async () => {
+  test('refuses invalid files and unknown members in one sentence', async () => {
     const server = await startTestServer();
     const folder = await folderOf({ ...LOGS, 'other.json': '{"users":[]}' });
     await expect(importPath(importing(server), join(folder, 'LICENSE.md'), [])).rejects.toThrow('neither an IRC log');
@@ -98,7 +98,7 @@ describe('importing IRC logs', () => {
   });
 
   test.skipIf(!hasData)(
-    '#ubuntu (skipped without the archive): all 31,032 messages, paged back to the first, each once, at a constant cost',
+    'pages #ubuntu (skipped without the archive) back at constant cost',
     { timeout: 180_000 },
     async () => {
       const server = await startTestServer();
@@ -121,7 +121,7 @@ describe('importing IRC logs', () => {
       }
       expect(seen.map(({ number }) => number)).toEqual(Array.from({ length: 31_032 }, (_, i) => i + 1));
       expect(seen.every(({ createdAt }, i) => i === 0 || createdAt >= (seen[i - 1]?.createdAt ?? ''))).toBe(true);
-      expect([...costs]).toEqual([4]); // who asks, the room, the messages, their senders
+      expect([...costs]).toEqual([4]); // viewer, room, messages, senders
       expect(await importPath(importing(server), `${DATA}ubuntu-irc`, [])).toMatchObject({
         users: 0,
         chatrooms: 0,
@@ -151,14 +151,14 @@ describe('importing demo data', () => {
     groups_messages: [{ datetime: '2021-01-01T00:00:00', group_id: 7, sender_id: 2, message: 'ありがとう' }],
   };
 
-  test('the tutorial: users, one room for a pair whoever wrote first, messages by time, groups', async () => {
+  test('creates users, one room per pair, messages by time, and groups', async () => {
     const server = await startTestServer();
     const folder = await folderOf({ 'kuroi.json': JSON.stringify(KUROI) });
     expect(await importPath(importing(server), join(folder, 'kuroi.json'), [])).toMatchObject({
       users: 3,
       chatrooms: 2,
       messages: 3,
-      skipped: { 'a password that is too short: its user cannot sign in': 1 },
+      skipped: { 'an invalid password: its user cannot sign in': 1 },
     });
     expect(await importPath(importing(server), join(folder, 'kuroi.json'), [])).toMatchObject({
       users: 0,
@@ -191,7 +191,7 @@ describe('importing demo data', () => {
     ]);
   });
 
-  test.skipIf(!hasData)('both files of the origins (skipped where they are absent), twice', async () => {
+  test.skipIf(!hasData)('imports both files of the origins (skipped where they are absent), twice', async () => {
     const server = await startTestServer();
     expect(await importPath(importing(server), `${DATA}kuroi_demo_data.json`, [])).toMatchObject({
       users: 7,
@@ -213,7 +213,7 @@ describe('importing demo data', () => {
     }
   });
 
-  test('the seed is the same every time, and a second run adds nothing', async () => {
+  test('the seed is deterministic, and a second run adds nothing', async () => {
     const [here, there] = [await startTestServer(), await startTestServer()];
     const history = ({ node }: TestServer) =>
       node.database.prisma.message.findMany({
@@ -228,7 +228,7 @@ describe('importing demo data', () => {
   });
 });
 
-test('hostile names, texts and dates are stored as the API would take them', async () => {
+test('hostile names, texts and dates are stored as by the API', async () => {
   const server = await startTestServer();
   const names = [
     ...['evil\u001b[31m', '\u202enimdA', '\u3164\u3164\u3164', '\ud800x', 'a\u0000b', 'x'.repeat(5_000)],

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
-import { sql } from '../src/database/database.ts';
-import { pruneLog } from '../src/realtime/log.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { pruneLog } from '../src/delivery/roomLog.ts';
 import { describe, expect, test } from 'vitest';
 import type { Person } from './support/client.ts';
 import { connect } from './support/client.ts';
@@ -16,7 +16,7 @@ const numbers = (events: any[]) => events.map((event) => event.message.number);
 const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
 
 describe('messageAdded', () => {
-  test('a member receives what another sends, and who drops the socket resumes with exactly what was missed', async () => {
+  test('delivers messages, and resumes with exactly the missed ones', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const first = ben.connect();
@@ -34,7 +34,7 @@ describe('messageAdded', () => {
     expect(resumed.received).toHaveLength(4);
   });
 
-  test('the seam between missed and live neither loses nor repeats, however many resume while others send', async () => {
+  test('loses and repeats nothing between missed and live messages', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const start = await cursorOf(ben, room);
@@ -55,7 +55,7 @@ describe('messageAdded', () => {
     }
   });
 
-  test('every cursor of a room resumes: of the room, of a message, of an edge and of an event', async () => {
+  test('resumes from the cursor of a room, message, edge or event', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const before = await cursorOf(ann, room);
@@ -78,7 +78,7 @@ describe('messageAdded', () => {
     }
   });
 
-  test('a cursor is no newer than the other fields of its operation: query, then subscribe, loses nothing', async () => {
+  test('loses nothing if a client queries a cursor, then subscribes', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const BOTH = `query ($id: ID!) { a: chatroom(id: $id) { messages(last: 100) { nodes { number } } } b: node(id: $id) { ... on Chatroom { cursor } } }`;
@@ -102,7 +102,7 @@ describe('messageAdded', () => {
     }
   });
 
-  test('a transaction that had begun before the query and committed after it is not lost', async () => {
+  test('delivers a transaction that began before the query and committed later', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const { database } = server.node;
@@ -126,7 +126,7 @@ describe('messageAdded', () => {
     expect(events.map((event) => event.message.body)).toEqual(['slow', 'quick']);
   });
 
-  test('refuses strangers, cursors of another kind or room, and those of another or an older database', async () => {
+  test('refuses strangers, cursors of other rooms, and older databases', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     await send(ann, room, 'one');
@@ -187,7 +187,7 @@ describe('messageAdded', () => {
     expect(codeOf(await anonymous.ended)).toBe('UNAUTHENTICATED');
   });
 
-  test('what was pruned from the log is said, before anything is sent', async () => {
+  test('fails with RESYNC_REQUIRED before any event if events were pruned', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const old = await cursorOf(ann, room);
@@ -201,7 +201,7 @@ describe('messageAdded', () => {
     expect((await ann.connect().subscribe(MESSAGE_ADDED, { room, after: cursor }).next()).message.body).toBe('three');
   });
 
-  test('a stream over SSE resumes the same way', async () => {
+  test('resumes over SSE as well', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const after = await cursorOf(ben, room);
@@ -225,10 +225,10 @@ describe('messageAdded', () => {
     await until(/"body":"live"/);
     expect(text.match(/event: next/g)).toHaveLength(2);
     await reader?.cancel();
-    await expect.poll(() => server.node.tails.size()).toBe(0);
+    await expect.poll(() => server.node.roomTails.size()).toBe(0);
   });
 
-  test('queries and mutations run over WebSocket as over HTTP, with the same errors', async () => {
+  test('queries and mutations over WebSocket behave as over HTTP', async () => {
     const server = await startTestServer();
     const { ann, eve, room } = await world(server);
     const socket = ann.connect();
@@ -244,18 +244,18 @@ describe('messageAdded', () => {
     expect(await socket.closed).toBe(4401);
   });
 
-  test('gives back everything: no tail is left when the last subscriber has gone', async () => {
+  test('releases its room tail with the last subscriber', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const connection = ann.connect();
     const streams = [1, 2, 3].map(() => connection.subscribe(MESSAGE_ADDED, { room }));
-    await expect.poll(() => server.node.tails.size()).toBe(1);
+    await expect.poll(() => server.node.roomTails.size()).toBe(1);
     streams[0]?.stop();
     streams[1]?.stop();
     await send(ann, room, 'still heard');
     await streams[2]?.next();
     connection.cut();
-    await expect.poll(() => server.node.tails.size()).toBe(0);
+    await expect.poll(() => server.node.roomTails.size()).toBe(0);
   });
 
   test('a stopped server closes its sockets with 1012', async () => {
@@ -271,7 +271,7 @@ describe('messageAdded', () => {
 });
 
 describe('two nodes on one database', () => {
-  test('without a bus between them, the sweep finds even the only message of a quiet room', async () => {
+  test('deliver messages of a quiet room by polling without a bus', async () => {
     const databaseUrl = await createTestDatabase();
     const [here, there] = [await startTestServer({ databaseUrl }), await startTestServer({ databaseUrl })];
     const { ann, ben, room } = await world(here);
@@ -279,34 +279,31 @@ describe('two nodes on one database', () => {
       .at(there.url)
       .connect()
       .subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
-    await expect.poll(() => there.node.tails.size()).toBe(1);
+    await expect.poll(() => there.node.roomTails.size()).toBe(1);
     await send(ann, room, 'alone');
     expect((await stream.next()).message.body).toBe('alone');
   });
 
-  test.skipIf(!hasRedis())(
-    'with Redis (skipped without a redis-server), what is sent here is received there',
-    async () => {
-      const redis = await startRedis();
-      const databaseUrl = await createTestDatabase();
-      const [here, there] = [
-        await startTestServer({ databaseUrl, redisUrl: redis.url }),
-        await startTestServer({ databaseUrl, redisUrl: redis.url }),
-      ];
-      const { ann, ben, room } = await world(here);
-      const stream = ben
-        .at(there.url)
-        .connect()
-        .subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
-      for (let i = 1; i <= 50; i += 1) {
-        await send(i % 2 ? ann : ben.at(there.url), room, `${i}`);
-        expect((await stream.next()).message).toMatchObject({ number: i, body: `${i}` });
-      }
-    },
-  );
+  test.skipIf(!hasRedis())('with Redis (skipped without a redis-server) deliver each other’s messages', async () => {
+    const redis = await startRedis();
+    const databaseUrl = await createTestDatabase();
+    const [here, there] = [
+      await startTestServer({ databaseUrl, redisUrl: redis.url }),
+      await startTestServer({ databaseUrl, redisUrl: redis.url }),
+    ];
+    const { ann, ben, room } = await world(here);
+    const stream = ben
+      .at(there.url)
+      .connect()
+      .subscribe(MESSAGE_ADDED, { room, after: await cursorOf(ben, room) });
+    for (let i = 1; i <= 50; i += 1) {
+      await send(i % 2 ? ann : ben.at(there.url), room, `${i}`);
+      expect((await stream.next()).message).toMatchObject({ number: i, body: `${i}` });
+    }
+  });
 
   test.skipIf(!hasRedis()).each(['SIGKILL', 'SIGSTOP'] as const)(
-    'with Redis ended by %s (skipped without a redis-server), sends are acknowledged and messages arrive',
+    'with Redis ended by %s (skipped without a redis-server) still deliver',
     async (signal) => {
       const redis = await startRedis();
       const databaseUrl = await createTestDatabase();
@@ -325,7 +322,7 @@ describe('two nodes on one database', () => {
       await send(ann, room, 'one');
       await send(ann, room, 'two');
       expect((await stream.take(2)).map((event) => event.message.body)).toEqual(['one', 'two']);
-      // Who subscribes while Redis is away is served too.
+      // A client that subscribes while Redis is away is served as well.
       const late = ben
         .at(there.url)
         .connect()
@@ -337,7 +334,7 @@ describe('two nodes on one database', () => {
   );
 });
 
-test('a frame is as long as it says, at each border between the ways to say so, and in any script', async () => {
+test('frames have the correct length at every boundary and in any script', async () => {
   const server = await startTestServer();
   const { ann, room } = await world(server);
   const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
@@ -359,21 +356,21 @@ test('a frame is as long as it says, at each border between the ways to say so, 
   say({ type: 'connection_init', payload: { authorization: `Bearer ${ann.accessToken}` } });
   await expect.poll(() => frames.length).toBe(1);
 
-  // A body has at most 10,000 characters, so that it is selected four times to fill 64 KB.
+  // Selects the body four times to fill 64 KB, because a body has at most 10,000 characters.
   const query =
     'subscription ($room: ID!) { messageAdded(chatroomId: $room) { message { body b: body c: body d: body } } }';
   const around = Buffer.byteLength(
     '{"id":"","type":"next","payload":{"data":{"messageAdded":{"message":{"body":"","b":"","c":"","d":""}}}}}',
   );
   const long = '長い話 '.repeat(1_630);
-  // The id makes up what is missing to the length: at most 256 characters.
+  // The id pads the frame to the required length, by at most 256 characters.
   const idFor = (length: number, body: string) => 'é' + 'x'.repeat(length - around - 4 * Buffer.byteLength(body) - 2);
   const wanted = [
     ...[124, 125, 126, 127].map((length) => ({ length, body: '話' })),
     ...[65_534, 65_535, 65_536, 65_537].map((length) => ({ length, body: long })),
   ].map(({ length, body }) => ({ id: idFor(length, body), type: 'next', length, body }));
   for (const { id } of wanted) say({ id, type: 'subscribe', payload: { query, variables: { room } } });
-  await expect.poll(() => server.node.open.streams).toBe(wanted.length);
+  await expect.poll(() => server.node.gauges.streams).toBe(wanted.length);
   for (const body of ['話', long]) await send(ann, room, body);
   await expect.poll(() => frames.length).toBe(1 + 2 * wanted.length);
   for (const frame of wanted) expect(frames).toContainEqual(frame);
@@ -381,7 +378,7 @@ test('a frame is as long as it says, at each border between the ways to say so, 
   expect(await once(socket, 'close')).toMatchObject([1005, expect.anything()]);
 });
 
-test('the log is cleared away after so many days: who is too far behind is told so, who knows the last event is not', async () => {
+test('pruned logs end outdated resumes with RESYNC_REQUIRED, but no current ones', async () => {
   const server = await startTestServer();
   const { ann, ben, room } = await world(server);
   const old = await cursorOf(ann, room);
@@ -403,7 +400,7 @@ test('the log is cleared away after so many days: who is too far behind is told 
   await all.next();
 });
 
-test('a stopping server says so, finishes what it has begun, and closes its sockets one after the other', async () => {
+test('a stopping server finishes operations and closes sockets one by one', async () => {
   const server = await startTestServer();
   const { ann, room } = await world(server);
   const sockets = Array.from({ length: 4 }, () => ann.connect());

@@ -8,7 +8,7 @@ const PAGE = `query ($id: ID!, $first: Int, $after: String, $last: Int, $before:
     pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } }`;
 
 describe('sendMessage', () => {
-  test('numbers what 32 people send at once 1..n without a hole', async () => {
+  test('numbers concurrent messages of 32 users 1..n without a gap', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const sent = await Promise.all(
@@ -18,12 +18,12 @@ describe('sendMessage', () => {
         return numbers;
       }),
     );
-    // Each sender's own messages keep their order.
+    // Messages of one sender keep their order.
     for (const numbers of sent) expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
     expect(sent.flat().sort((a, b) => a - b)).toEqual(Array.from({ length: 320 }, (_, i) => i + 1));
   });
 
-  test('the same clientMessageId sent twenty times at once by two nodes is one message', async () => {
+  test('stores twenty parallel sends of one clientMessageId once', async () => {
     const server = await startTestServer();
     const other = await startTestServer({ databaseUrl: server.databaseUrl });
     const { ann, ben, room } = await world(server);
@@ -37,14 +37,14 @@ describe('sendMessage', () => {
     expect(results.filter(({ deduplicated }) => !deduplicated)).toHaveLength(1);
     expect(new Set(results.map(({ message }) => message.id)).size).toBe(1);
 
-    expect(await ann.refused(SEND, { input: { chatroomId: room, body: 'twice', clientMessageId: 'a' } })).toBe(
+    expect(await ann.askForErrorCode(SEND, { input: { chatroomId: room, body: 'twice', clientMessageId: 'a' } })).toBe(
       'CONFLICT',
     );
-    // It is unique for each sender and room, not for all.
+    // A clientMessageId is unique per sender and room, not globally.
     expect(await send(ben, room, 'once', { clientMessageId: 'a' })).toMatchObject({ number: 2 });
   });
 
-  test('returns a body exactly as it was sent', async () => {
+  test('stores a body exactly as it was sent', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     for (const body of [
@@ -68,16 +68,16 @@ describe('sendMessage', () => {
   ])('refuses %s', async (_, body) => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
-    expect(await ann.refused(SEND, { input: { chatroomId: room, body } })).toBe('BAD_USER_INPUT');
+    expect(await ann.askForErrorCode(SEND, { input: { chatroomId: room, body } })).toBe('BAD_USER_INPUT');
     expect((await send(ann, room, 'fine')).number).toBe(1);
   });
 
-  test('is NOT_FOUND for a stranger and for ids of other things, and burns no number', async () => {
+  test('is NOT_FOUND for strangers and foreign ids, and skips no number', async () => {
     const server = await startTestServer();
     const { ann, eve, room } = await world(server);
     const { id: messageId } = await send(ann, room, 'one');
     const to = (person: typeof ann, input: object) =>
-      person.refused(SEND, { input: { chatroomId: room, body: 'hi', ...input } });
+      person.askForErrorCode(SEND, { input: { chatroomId: room, body: 'hi', ...input } });
     expect(await to(eve, {})).toBe('NOT_FOUND');
     expect(await to(ann, { chatroomId: 'junk' })).toBe('NOT_FOUND');
     expect(await to(ann, { chatroomId: ann.id })).toBe('NOT_FOUND');
@@ -93,7 +93,7 @@ describe('sendMessage', () => {
     expect(await send(ann, room, 'two', { replyToId: messageId })).toMatchObject({ number: 2 });
   });
 
-  test('is one statement besides the one that authenticates', async () => {
+  test('takes one statement besides authentication', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     server.statements();
@@ -103,7 +103,7 @@ describe('sendMessage', () => {
 });
 
 describe('the messages of a room', () => {
-  test('are paged in both directions, each once, with the cursors of the specification', async () => {
+  test('are paged in both directions, each once, with Relay cursors', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     for (let i = 1; i <= 7; i += 1) await send(ann, room, `${i}`);
@@ -131,7 +131,7 @@ describe('the messages of a room', () => {
     expect(numbers(await page({ before: chatroom.cursor }))).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
-  test('refuse cursors of another kind, another room and none at all', async () => {
+  test('refuse cursors of another kind or room, and malformed ones', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const other = (
@@ -142,11 +142,11 @@ describe('the messages of a room', () => {
     ).createChatroom.chatroom;
     const rooms = await ann.ask('{ viewer { chatrooms { pageInfo { endCursor } } } }');
     for (const after of ['', 'junk', other.cursor, rooms.viewer.chatrooms.pageInfo.endCursor]) {
-      expect(await ann.refused(PAGE, { id: room, after }), after).toBe('BAD_USER_INPUT');
+      expect(await ann.askForErrorCode(PAGE, { id: room, after }), after).toBe('BAD_USER_INPUT');
     }
   });
 
-  test('cost the same number of statements whatever the page', async () => {
+  test('take the same number of statements for any page size', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     for (let i = 1; i <= 60; i += 1) await send(i % 2 ? ann : ben, room, `${i}`);
@@ -156,6 +156,6 @@ describe('the messages of a room', () => {
     const forTwo = server.statements();
     await ann.ask(WITH_SENDERS, { id: room, last: 50 });
     expect(server.statements()).toHaveLength(forTwo.length);
-    expect(forTwo).toHaveLength(4); // who asks, the room, the messages, their senders
+    expect(forTwo).toHaveLength(4); // viewer, room, messages, senders
   });
 });

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { applyMigrations } from '../src/database/migrations.ts';
+import { applyMigrations } from '../src/platform/database/migrations.ts';
 import { createTestDatabase } from './support/server.ts';
 import { runStatement } from './support/statement.ts';
 
@@ -16,7 +16,7 @@ async function migrations(files: Record<string, string>): Promise<string> {
   return folder;
 }
 
-test('migrations are applied once, in order, also by nodes that start together', async () => {
+test('migrations run once, in order, even if nodes start together', async () => {
   const url = await createTestDatabase();
   const folder = await migrations({
     '1_a': 'CREATE TABLE a (n int); INSERT INTO a VALUES (1);',
@@ -28,21 +28,21 @@ test('migrations are applied once, in order, also by nodes that start together',
   expect(await applyMigrations(url, folder)).toEqual([]);
 });
 
-test('one that fails leaves nothing behind, and says which and why', async () => {
+test('a failed migration is rolled back and named with the reason', async () => {
   const url = await createTestDatabase();
   const folder = await migrations({
     '1_a': 'CREATE TABLE a (n int);',
     '2_b': 'CREATE TABLE b (n int); SELECT nothing;',
   });
   await expect(applyMigrations(url, folder)).rejects.toThrow(
-    /^The migration 2_b failed, and nothing of it was kept: column "nothing" does not exist$/,
+    /^The migration 2_b failed and was rolled back: column "nothing" does not exist$/,
   );
   expect(
     await runStatement(url, `SELECT to_regclass('a') IS NOT NULL AS a, to_regclass('b') IS NOT NULL AS b`),
   ).toEqual([{ a: true, b: false }]);
 });
 
-test('one whose file has changed is refused; one that this version does not know is left alone', async () => {
+test('a changed migration is refused, an unknown one is ignored', async () => {
   const url = await createTestDatabase();
   await applyMigrations(
     url,
@@ -54,7 +54,7 @@ test('one whose file has changed is refused; one that this version does not know
   );
 });
 
-test("the project's own are noted as prisma migrate deploy notes them", async () => {
+test('applied migrations are recorded as by prisma migrate deploy', async () => {
   const url = await createTestDatabase();
   const [noted] = await runStatement(url, 'SELECT * FROM _prisma_migrations ORDER BY migration_name');
   expect(noted).toMatchObject({ applied_steps_count: 1, logs: null, rolled_back_at: null });

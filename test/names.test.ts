@@ -1,7 +1,7 @@
 import { hash } from '@node-rs/argon2';
 import { expect, test } from 'vitest';
-import { sql } from '../src/database/database.ts';
-import { fillSkeletons, renewEmailKeys } from '../src/users/keys.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { fillSkeletons, renewEmailKeys } from '../src/features/users/keys.ts';
 import { PASSWORD, request, signUp } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
 import { send, world } from './support/world.ts';
@@ -13,11 +13,11 @@ const SIGN_IN = `mutation ($name: String!, $password: String!) {
   signIn(input: { usernameOrEmail: $name, password: $password }) { viewer { user { username } } }
 }`;
 
-test('a name that looks like another is taken, also beside names of earlier releases', async () => {
+test('a look-alike of a name is taken, legacy names included', async () => {
   const server = await startTestServer();
   const { database } = server.node;
   await signUp(server.url, 'paypal');
-  // An earlier release allowed these, and wrote no skeletons.
+  // An earlier release allowed these names and stored no skeletons.
   const old = ['support', 'suppоrt', 'аре', 'Вася_fan'];
   const oldHash = await hash(PASSWORD);
   for (const name of old) {
@@ -44,7 +44,7 @@ test('a name that looks like another is taken, also beside names of earlier rele
   }
 });
 
-test('of two look-alikes that sign up at once, one gets the name', async () => {
+test('one of two simultaneous look-alike sign-ups succeeds', async () => {
   const { url } = await startTestServer();
   const results = await Promise.all(
     ['paypal', 'paypaI', 'paypa1'].map((username) => request(url, SIGN_UP, { username, password: PASSWORD })),
@@ -56,7 +56,7 @@ test('of two look-alikes that sign up at once, one gets the name', async () => {
   ]);
 });
 
-test('a password is the same composed, decomposed and in another width', async () => {
+test('a password matches in composed, decomposed and wide form', async () => {
   const server = await startTestServer();
   const password = 'Grüße aus Köln 1';
   await request(server.url, SIGN_UP, { username: 'ann', password: password.normalize('NFC') });
@@ -65,7 +65,7 @@ test('a password is the same composed, decomposed and in another width', async (
     expect(data.signIn.viewer.user.username).toBe('ann');
   }
 
-  // An earlier release hashed what was typed.
+  // An earlier release hashed the password without normalisation.
   const typed = password.normalize('NFD');
   const oldHash = await hash(typed);
   await server.node.database.query(sql`UPDATE users SET password_hash = ${oldHash} WHERE username = 'ann'`);
@@ -75,7 +75,7 @@ test('a password is the same composed, decomposed and in another width', async (
   expect(wrong.errors?.[0]?.extensions.code).toBe('INVALID_CREDENTIALS');
 });
 
-test('a reaction is the same with and without U+FE0F', async () => {
+test('a reaction matches with and without U+FE0F', async () => {
   const server = await startTestServer();
   const { ann, ben, room } = await world(server);
   const { id } = await send(ann, room, 'Hello');
@@ -150,17 +150,19 @@ test('a forged cursor of a list by name is BAD_USER_INPUT', async () => {
   const forge = (parts: unknown) => Buffer.from(JSON.stringify(parts)).toString('base64url');
   for (const name of ['a\0', '\ud800', 'a'.repeat(2_000), ['a', ['\0']], { toString: 1 }]) {
     expect(
-      await ann.refused(`query ($c: String) { users(after: $c) { nodes { id } } }`, { c: forge(['users', name]) }),
+      await ann.askForErrorCode(`query ($c: String) { users(after: $c) { nodes { id } } }`, {
+        c: forge(['users', name]),
+      }),
     ).toBe('BAD_USER_INPUT');
     expect(
-      await ann.refused(`query ($c: String) { openChatrooms(before: $c) { nodes { id } } }`, {
+      await ann.askForErrorCode(`query ($c: String) { openChatrooms(before: $c) { nodes { id } } }`, {
         c: forge(['open', name, '00000000-0000-4000-8000-000000000000']),
       }),
     ).toBe('BAD_USER_INPUT');
   }
 });
 
-test('an address of an earlier release that is not ASCII still signs in', async () => {
+test('a legacy non-ASCII address can still sign in', async () => {
   const server = await startTestServer();
   const { database } = server.node;
   const passwordHash = await hash(PASSWORD);

@@ -1,7 +1,7 @@
 import { exportSPKI, SignJWT, UnsecuredJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
-import { ConfigError, parseConfig } from '../src/config.ts';
-import { sql } from '../src/database/database.ts';
+import { ConfigError, parseConfig } from '../src/core/config/config.ts';
+import { sql } from '../src/platform/database/database.ts';
 import { connect, PASSWORD, request, signUp } from './support/client.ts';
 import {
   AUDIENCE,
@@ -28,7 +28,7 @@ async function countUsers({ node }: TestServer): Promise<number> {
 }
 
 describe('signing in by an ID token', () => {
-  test('makes an account at first, and finds it from then on', async () => {
+  test('creates an account once and finds it later', async () => {
     const { server, url, provider } = await startWithProvider();
     const first = await signInWith(url, await provider.token());
     expect(first.data.signInWithIdToken).toMatchObject({
@@ -38,14 +38,14 @@ describe('signing in by an ID token', () => {
     });
     const { user } = first.data.signInWithIdToken.viewer;
 
-    // Whatever else the provider says of them by then.
+    // Later changes of the provider's claims have no effect.
     const again = await signedIn(url, await provider.token({ preferred_username: 'anna' }));
     expect(again.user).toEqual(user);
     expect((await request(url, ME, {}, again.headers)).data.viewer.user.id).toBe(user.id);
     expect(await countUsers(server)).toBe(1);
   });
 
-  test('takes the nickname of a new account from `name`, if it is a nickname, and never changes it', async () => {
+  test('copies a valid `name` to the nickname of new accounts only', async () => {
     const { url, provider } = await startWithProvider();
     const nicknameOf = async (sub: string, name: unknown) =>
       (await signedIn(url, await provider.token({ sub, preferred_username: sub, name, picture: 'https://x/y.png' })))
@@ -57,9 +57,9 @@ describe('signing in by an ID token', () => {
     for (const [i, name] of refused.entries()) expect(await nicknameOf(`dora${i}`, name)).toBe(`dora${i}`);
   });
 
-  test('of ten that come at once with a new identity, all find one account', async () => {
+  test('ten times in parallel for a new identity creates one account', async () => {
     const { server, url, provider } = await startWithProvider();
-    // Again and again: the first ten wait for keys and connections, and do not meet.
+    // Repeats with several names, because the first ten requests wait for keys and connections and do not overlap.
     const names = ['ann', 'ben', 'chloe', 'dora', 'emil'];
     for (const name of names) {
       const idToken = await provider.token({ sub: name, preferred_username: name });
@@ -70,7 +70,7 @@ describe('signing in by an ID token', () => {
     expect(await countUsers(server)).toBe(names.length);
   });
 
-  test('an identity is of its provider: another one means somebody else by the same subject', async () => {
+  test('separates identities with one subject by their provider', async () => {
     const first = await startWithProvider();
     const provider = await startProvider();
     const second = await startTestServer({
@@ -82,7 +82,7 @@ describe('signing in by an ID token', () => {
     expect(other.user.id).not.toBe(ann.user.id);
   });
 
-  test('cookie: true over a WebSocket is refused and makes no account', async () => {
+  test('with cookie: true over a WebSocket creates no account', async () => {
     const { server, url, provider } = await startWithProvider();
     const input = { idToken: await provider.token(), cookie: true };
     expect(codes(await connect(url).ask(SIGN_IN_WITH, { input }))).toEqual(['BAD_USER_INPUT']);
@@ -91,7 +91,7 @@ describe('signing in by an ID token', () => {
 });
 
 describe('the name of a new account', () => {
-  test('gets a number where it is taken', async () => {
+  test('gets a number if it is taken', async () => {
     const { url, provider } = await startWithProvider();
     await signUp(url, 'ANN');
     const names = [];
@@ -100,7 +100,7 @@ describe('the name of a new account', () => {
     expect(names).toEqual(['ann2', 'ann3']);
   });
 
-  test('is another for each of ten who want it at once', async () => {
+  test('is unique for each of ten parallel sign-ins', async () => {
     const { url, provider } = await startWithProvider();
     const tokens = await Promise.all(Array.from({ length: 10 }, (_, i) => provider.token({ sub: `subject ${i}` })));
     const people = await Promise.all(tokens.map((token) => signedIn(url, token)));
@@ -116,13 +116,13 @@ describe('the name of a new account', () => {
     ['what fits of it', { preferred_username: `${'ann/'.repeat(20)}` }, 'ann'.repeat(8)],
     ['the next where one is too short', { preferred_username: 'a!', name: 'Ann' }, 'Ann'],
     ['user2 where nothing is said', {}, 'user2'],
-  ])('is made of %s', async (_, said, username) => {
+  ])('is derived from %s', async (_, said, username) => {
     const { url, provider } = await startWithProvider();
     const idToken = await provider.token({ preferred_username: undefined, ...said });
     expect((await signedIn(url, idToken)).user.username).toBe(username);
   });
 
-  test('is the one that they ask for, unless it breaks the rules or somebody has it', async () => {
+  test('is the requested name unless it is invalid or taken', async () => {
     const { server, url, provider } = await startWithProvider();
     await signUp(url, 'ben');
     const idToken = await provider.token();
@@ -133,26 +133,26 @@ describe('the name of a new account', () => {
 
     const { user } = await signedIn(url, idToken, { username: 'Chloe' });
     expect(user.username).toBe('Chloe');
-    // It names a new account and no other.
+    // The requested name only applies to a new account.
     expect((await signedIn(url, idToken, { username: 'dora' })).user).toEqual(user);
     expect((await signedIn(url, idToken, { username: 'ben' })).user).toEqual(user);
   });
 });
 
 describe('the address of a new account', () => {
-  test.each([true, 'true'])('is that of the provider and verified, if the provider verified it (%j)', async (said) => {
+  test.each([true, 'true'])('is verified if the provider verified it (%j)', async (said) => {
     const { url, provider } = await startWithProvider();
     const idToken = await provider.token({ email: 'Ann@example.org', email_verified: said });
     expect(await signedIn(url, idToken)).toMatchObject({ email: 'Ann@example.org', emailVerified: true });
   });
 
-  test.each([false, undefined])('is none if the provider did not verify it (%j)', async (said) => {
+  test.each([false, undefined])('is absent if the provider did not verify it (%j)', async (said) => {
     const { url, provider } = await startWithProvider();
     const idToken = await provider.token({ email: 'ann@example.org', email_verified: said });
     expect(await signedIn(url, idToken)).toMatchObject({ email: null, emailVerified: false });
   });
 
-  test('is none where another account has verified it, and the account is another', async () => {
+  test('is absent if another account has verified it', async () => {
     const { server, url, provider } = await startWithProvider();
     const { data } = await request(url, SIGN_UP, {
       input: { username: 'ann', password: PASSWORD, email: 'ANN@example.org' },
@@ -166,11 +166,11 @@ describe('the address of a new account', () => {
     expect(await countUsers(server)).toBe(2);
   });
 
-  test('is none where another account takes it at the same moment, and the name is the one asked for', async () => {
+  test('is absent if another account verifies it concurrently', async () => {
     const { server, url, provider } = await startWithProvider();
     const { database } = server.node;
     const idToken = await provider.token({ email: 'ann@example.org', email_verified: true });
-    // Somebody verifies the address, and has not committed yet when the identity comes with it.
+    // Another transaction has verified the address but not committed when the identity arrives with it.
     const signingIn = await database.transaction(async (query) => {
       await query(sql`
         INSERT INTO users (username, username_key, nickname, nickname_key, email, email_key, email_verified_at)
@@ -187,7 +187,7 @@ describe('the address of a new account', () => {
   });
 });
 
-describe('what is no token of the provider for this server', () => {
+describe('invalid ID tokens', () => {
   const HOUR = 3_600;
   const now = () => Math.floor(Date.now() / 1000);
   const cases: [string, (provider: Provider) => Promise<string> | string][] = [
@@ -256,13 +256,13 @@ describe('what is no token of the provider for this server', () => {
     const { server, url, provider } = await startWithProvider();
     const idToken = await make(provider);
     expect(codes(await signInWith(url, idToken))).toEqual(['INVALID_CREDENTIALS']);
-    // Nor once the keys are known.
+    // The token is also refused once the keys are cached.
     await signedIn(url, await provider.token());
     expect(codes(await signInWith(url, idToken))).toEqual(['INVALID_CREDENTIALS']);
     expect(await countUsers(server)).toBe(1);
   });
 
-  test('an access token of our own is INVALID_CREDENTIALS, and an ID token is no access token', async () => {
+  test('an access token of Parley is no ID token, and vice versa', async () => {
     const { server, url, provider } = await startWithProvider();
     const ann = await signUp(url, 'ann');
     expect(codes(await signInWith(url, ann.accessToken))).toEqual(['INVALID_CREDENTIALS']);
@@ -271,7 +271,7 @@ describe('what is no token of the provider for this server', () => {
     expect(codes(await request(url, ME, {}, headers))).toEqual(['UNAUTHENTICATED']);
   });
 
-  test('without a provider, every token is INVALID_CREDENTIALS', async () => {
+  test('every token is INVALID_CREDENTIALS without a configured provider', async () => {
     const provider = await startProvider();
     const server = await startTestServer();
     expect(codes(await signInWith(server.url, await provider.token()))).toEqual(['INVALID_CREDENTIALS']);
@@ -280,7 +280,7 @@ describe('what is no token of the provider for this server', () => {
 });
 
 describe("the provider's keys", () => {
-  test('are all that it publishes, of whichever kind', async () => {
+  test('include every published key type', async () => {
     const { url, provider } = await startWithProvider();
     const second = await generateKey('second', 'ES256');
     provider.published.push(second.jwk);
@@ -288,7 +288,7 @@ describe("the provider's keys", () => {
     expect((await signedIn(url, await provider.token({}, { alg: 'ES256' }, second))).user).toEqual(user);
   });
 
-  test('that cannot be had at the moment are no reason to call a token bad', async () => {
+  test('cause no INVALID_CREDENTIALS while they are unavailable', async () => {
     const { url, provider } = await startWithProvider();
     const idToken = await provider.token();
     provider.status = 503;
@@ -298,8 +298,8 @@ describe("the provider's keys", () => {
   });
 });
 
-describe('an account that has no password', () => {
-  test('is not signed in to by one', async () => {
+describe('an account without a password', () => {
+  test('refuses password sign-in', async () => {
     const { url, provider } = await startWithProvider();
     await signedIn(url, await provider.token());
     for (const password of ['', PASSWORD])
@@ -308,7 +308,7 @@ describe('an account that has no password', () => {
       ]);
   });
 
-  test('is given one without saying what it was, and still knows its identity', async () => {
+  test('can set a password and keeps its identity', async () => {
     const { url, provider } = await startWithProvider();
     const { user, headers } = await signedIn(url, await provider.token());
     const change = (input: object) => request(url, CHANGE_PASSWORD, { input }, headers);
@@ -318,13 +318,13 @@ describe('an account that has no password', () => {
     expect(data.signIn.viewer.user.id).toBe(user.id);
     expect((await signedIn(url, await provider.token())).user.id).toBe(user.id);
 
-    // From now on it has one.
+    // The account now has a password.
     expect(codes(await change({ newPassword: 'another password' }))).toEqual(['INVALID_CREDENTIALS']);
     const deletion = await request(url, DELETE_ACCOUNT, { input: {} }, headers);
     expect(codes(deletion)).toEqual(['INVALID_CREDENTIALS']);
   });
 
-  test('is deleted without one, and the identity is free for a new account', async () => {
+  test('can be deleted without a password, which frees its identity', async () => {
     const { server, url, provider } = await startWithProvider();
     const { user, headers } = await signedIn(url, await provider.token());
     const wrong = await request(url, DELETE_ACCOUNT, { input: { password: PASSWORD } }, headers);
@@ -338,7 +338,7 @@ describe('an account that has no password', () => {
   });
 });
 
-test('a provider without an audience is refused, and so is an audience without a provider', () => {
+test('a provider and an audience are only accepted together', () => {
   const issuer = { OIDC_ISSUER: 'https://accounts.example.org' };
   const audience = { OIDC_AUDIENCE: AUDIENCE };
   expect(() => parseConfig(issuer)).toThrow(ConfigError);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sql } from '../src/database/database.ts';
+import { sql } from '../src/platform/database/database.ts';
 import { startTestServer } from './support/server.ts';
 import { send, world } from './support/world.ts';
 
@@ -7,15 +7,15 @@ const LISTEN = 'subscription ($room: ID!) { messageAdded(chatroomId: $room) { me
 const READ = `query ($id: ID!, $after: String) {
   chatroom(id: $id) { lastMessage { body } messages(first: 5, after: $after) { nodes { cursor sender { username } } } }
   viewer { chatrooms(first: 20) { nodes { name lastMessage { body } } } } }`;
-/** PostgreSQL compares both kinds of plans after five calls. */
+/** Number of calls. PostgreSQL chooses between both kinds of plans after five. */
 const CALLS = 20;
 
-test('statements that run often are planned once', async () => {
-  // One connection, which then tells of its own.
+test('frequent statements are planned once', async () => {
+  // A single connection, so that its prepared statements are visible.
   const { node, url } = await startTestServer({ env: { DATABASE_POOL_SIZE: '1', SHARED_EXECUTION: 'on' } });
   const { ann, ben, room } = await world({ url });
   const stream = ben.connect().subscribe(LISTEN, { room });
-  await stream.taken();
+  await stream.ready();
   for (let i = 0; i < CALLS; i += 1) {
     await send(i % 2 ? ann : ben, room, `${i}`);
     expect((await stream.next()).message.body).toBe(`${i}`);

@@ -10,20 +10,20 @@ const PRESENCE = `query ($name: String!) { user(username: $name) { presence { st
 const FRIENDS = `query ($status: PresenceStatus) { viewer { friends(status: $status) { nodes { username } } } }`;
 const CHANGED = `subscription ($ids: [ID!]) { presenceChanged(userIds: $ids) { user { username } presence { status lastSeenAt } } }`;
 
-/** So that a test sees within a second what takes ten in the world. */
+/** Short times, so that a test sees within a second what takes ten seconds in production. */
 const presenceTimes = { leaseMs: 1_500, graceMs: 300 };
 
 const presence = async (person: Person, of: Person) =>
   (await person.ask(PRESENCE, { name: of.username })).user.presence?.status ?? null;
 
-/** Opens a socket as a device that is there. */
+/** Opens a socket as a device does. Returns once the user is online. */
 async function arrive(person: Person) {
   const socket = person.connect();
   await socket.ask('{ viewer { id } }');
   return socket;
 }
 
-/** Two nodes and three people, of whom ann and ben are friends. */
+/** Starts two nodes with three users. Ann and ben are friends. */
 async function friendsOnTwoNodes(redisUrl: string | undefined) {
   const databaseUrl = await createTestDatabase();
   const here = await startTestServer({ databaseUrl, redisUrl, presenceTimes });
@@ -40,14 +40,12 @@ describe.each(['memory', 'Redis'])('presence in %s', (where) => {
     return startRedis();
   };
 
-  test('friends see one another come and go, with several devices, on any node; who is soon back was never gone', async ({
-    skip,
-  }) => {
+  test('is visible to friends across devices and nodes, without flapping', async ({ skip }) => {
     const server = await redis(skip);
     const { there, ann, ben } = await friendsOnTwoNodes(server?.url);
     expect(await presence(ann, ben)).toBe('OFFLINE');
     const changes = ann.connect().subscribe(CHANGED);
-    await changes.taken();
+    await changes.ready();
     const phone = await arrive(ben);
     expect(await changes.next()).toEqual({
       user: { username: 'ben' },
@@ -56,7 +54,7 @@ describe.each(['memory', 'Redis'])('presence in %s', (where) => {
     const laptop = await arrive(ben.at(there.url));
     phone.cut();
     await phone.closed;
-    // The other device lives: nothing is said, and nothing changes.
+    // The other device is connected, so nothing is reported and the status stays.
     await expect.poll(() => presence(ann, ben)).toBe('ONLINE');
     laptop.cut();
     await laptop.closed;
@@ -70,7 +68,7 @@ describe.each(['memory', 'Redis'])('presence in %s', (where) => {
     expect(changes.received).toHaveLength(2);
   });
 
-  test('strangers, and both sides of a block, see no presence and hear of none', async ({ skip }) => {
+  test('is hidden from strangers and both sides of a block', async ({ skip }) => {
     const server = await redis(skip);
     const { ann, ben, eve } = await friendsOnTwoNodes(server?.url);
     await arrive(ben);
@@ -80,10 +78,10 @@ describe.each(['memory', 'Redis'])('presence in %s', (where) => {
       'ONLINE',
     ]);
     const streams = [ann, eve].map((person) => person.connect().subscribe(CHANGED, { ids: [ben.id, eve.id, ann.id] }));
-    for (const stream of streams) await stream.taken();
+    for (const stream of streams) await stream.ready();
     await ann.ask(BLOCK, { id: ben.id });
     expect([await presence(ann, ben), await presence(ben, ann)]).toEqual([null, null]);
-    // Ann and eve become friends: that is the first that either hears, of all that has happened.
+    // Ann and eve become friends. Both see this event first, so earlier changes were not reported.
     const more = await arrive(ben);
     more.cut();
     await ann.ask(FRIEND, { id: eve.id });
@@ -91,7 +89,7 @@ describe.each(['memory', 'Redis'])('presence in %s', (where) => {
     expect((await streams[1]?.next()).user.username).toBe('ann');
   });
 
-  test('friends are listed by whether they are there, and a new socket is told who is', async ({ skip }) => {
+  test('filters friends, and new sockets receive online friends', async ({ skip }) => {
     const server = await redis(skip);
     const { there, ann, ben, eve } = await friendsOnTwoNodes(server?.url);
     await ann.ask(FRIEND, { id: eve.id });
@@ -106,9 +104,7 @@ describe.each(['memory', 'Redis'])('presence in %s', (where) => {
     expect(await acknowledged(ben)).toMatchObject({ onlineFriends: [{ username: 'ann' }] });
   });
 
-  test('no more sockets than MAX_SOCKETS_PER_USER: one more is closed with 4420, whose place is free again after', async ({
-    skip,
-  }) => {
+  test('counts at most MAX_SOCKETS_PER_USER sockets, and closes more with 4420', async ({ skip }) => {
     const server = await redis(skip);
     const databaseUrl = await createTestDatabase();
     const env = { MAX_SOCKETS_PER_USER: '1' };
@@ -118,7 +114,7 @@ describe.each(['memory', 'Redis'])('presence in %s', (where) => {
     const { ann, ben } = await world(here);
     const first = await arrive(ann);
     expect(await ann.at(there.url).connect().closed).toBe(4420);
-    // Somebody else has places of their own, and the first goes on.
+    // Another user has a separate limit, and the first socket stays open.
     await arrive(ben);
     expect((await first.ask('{ viewer { user { username } } }')).data.viewer.user.username).toBe('ann');
     first.cut();
@@ -128,7 +124,7 @@ describe.each(['memory', 'Redis'])('presence in %s', (where) => {
 });
 
 test.skipIf(!hasRedis())(
-  'presence heals (skipped without a redis-server): after FLUSHALL the living are back, and the users of a node that died go',
+  'presence recovers (skipped without a redis-server) after FLUSHALL and node crashes',
   { timeout: 60_000 },
   async () => {
     const redis = await startRedis();
@@ -137,7 +133,7 @@ test.skipIf(!hasRedis())(
     const { ann, ben, eve } = await world(here);
     for (const friend of [ben, eve]) await ann.ask(FRIEND, { id: friend.id });
     await arrive(ben);
-    // A lease that nobody renews is what a killed node leaves behind.
+    // A killed node leaves a lease that nobody renews.
     await redis.command(
       'ZADD',
       'parley:{presence}:leases',
@@ -154,7 +150,7 @@ test.skipIf(!hasRedis())(
 );
 
 test.skipIf(!hasRedis())(
-  'while Redis stands still presence does too (skipped without a redis-server), and nobody is gone when it is back',
+  'presence does not change while Redis is frozen (skipped without a redis-server)',
   { timeout: 60_000 },
   async () => {
     const redis = await startRedis();
@@ -174,10 +170,10 @@ test.skipIf(!hasRedis())(
     await arrive(ben.at(there.url));
     expect(await presence(ann, ben)).toBe('ONLINE');
     const changes = ann.connect().subscribe(CHANGED);
-    await changes.taken();
+    await changes.ready();
     redis.signal('SIGSTOP');
     const stopped = Date.now();
-    // All leases run out meanwhile, which is no reason to lie.
+    // All leases expire during the freeze. Presence must still not report anyone as offline.
     while (Date.now() - stopped < 7_000) expect(await presence(ann, ben)).toBe('ONLINE');
     redis.signal('SIGCONT');
     const resumed = Date.now();
@@ -186,7 +182,7 @@ test.skipIf(!hasRedis())(
   },
 );
 
-/** Whether a new socket is let in, or the code with which it is closed. */
+/** Returns `open` if a new socket is accepted, else its close code. */
 async function settledCode(person: Person): Promise<number | 'open'> {
   const socket = person.connect();
   const open = socket.ask('{ viewer { id } }').then(

@@ -4,7 +4,7 @@ import { createDataDir, runCommand, startProcess } from './support/process.ts';
 import { MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
 describe('the program, on a machine with nothing else', { timeout: 120_000 }, () => {
-  test('starts, prints where it is, and its demo user can talk', async () => {
+  test('starts, prints its address, and lets the demo user chat', async () => {
     const server = await startProcess(await createDataDir());
     expect(server.output()).toMatch(/GraphiQL +http:.*\/graphql[\s\S]*PostgreSQL +18.*embedded[\s\S]*Bus +in memory/);
     const [, token] = /\n {2}(ey\S+)\n/.exec(server.output()) ?? [];
@@ -24,7 +24,7 @@ describe('the program, on a machine with nothing else', { timeout: 120_000 }, ()
     expect(await server.end('SIGTERM')).toBe(0);
   });
 
-  test('kill -9 during a stream of sends: every acknowledged message is there, once, and the cursor still resumes', async () => {
+  test('keeps acknowledged messages once after kill -9, and resumes', async () => {
     const dataDir = await createDataDir();
     const first = await startProcess(dataDir);
     const { ann, ben, room } = await world(first, '.of.the.test');
@@ -44,9 +44,9 @@ describe('the program, on a machine with nothing else', { timeout: 120_000 }, ()
     await sending;
 
     const second = await startProcess(dataDir);
-    // The tokens are still good: the secret was kept.
+    // The tokens are still valid because the secret was kept.
     const again = ann.at(second.url);
-    // Whether the last one arrived is not known: sending it again settles it.
+    // The last message may or may not have been stored. A retry with its clientMessageId stores it once.
     if (unknown) await again.ask(SEND, { input: { chatroomId: room, body: unknown, clientMessageId: unknown } });
     const stream = ben.at(second.url).connect().subscribe(MESSAGE_ADDED, { room, after: cursor });
     const expected = [...new Set([...acknowledged, ...(unknown ? [unknown] : [])])];
@@ -56,7 +56,7 @@ describe('the program, on a machine with nothing else', { timeout: 120_000 }, ()
     await second.end('SIGTERM');
   });
 
-  test('a second one on the same folder is refused in a sentence; commands work beside the first', async () => {
+  test('refuses a second instance on one folder; commands still run', async () => {
     const dataDir = await createDataDir();
     const server = await startProcess(dataDir);
     const second = await runCommand(dataDir);
@@ -79,11 +79,11 @@ describe('the program, on a machine with nothing else', { timeout: 120_000 }, ()
     expect(await server.end('SIGINT')).toBe(0);
   });
 
-  test('an unknown command, a wrong setting and a path that is none are refused in a sentence', async () => {
+  test('refuses unknown commands and invalid settings in one sentence', async () => {
     const nonsense = await runCommand('/nonexistent', 'nonsense');
     expect(nonsense).toEqual({
       code: 1,
-      output: 'There is no command "nonsense". There are: start, seed, import, export, migrate, admin.\n',
+      output: 'There is no command "nonsense". Use one of: start, seed, import, export, migrate, admin.\n',
     });
     const dataDir = await createDataDir();
     const nowhere = await runCommand(dataDir, 'import', '/nonexistent');

@@ -1,9 +1,9 @@
 import { getNamedType, isLeafType, isObjectType, printSchema } from 'graphql';
 import { importJWK, jwtVerify } from 'jose';
 import { describe, expect, test } from 'vitest';
-import { sql } from '../src/database/database.ts';
-import { keyOf } from '../src/ids.ts';
-import { buildSchema } from '../src/schema.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { buildSchema } from '../src/features/schema.ts';
 import { type Person, request, signUp } from './support/client.ts';
 import {
   type Fcm,
@@ -28,7 +28,7 @@ const MARK_READ = `mutation ($id: ID!) { markRead(input: { messageId: $id }) { c
 const DELETE = `mutation ($id: ID!) { deleteMessage(input: { messageId: $id }) { message { id } } }`;
 const REMOVE = `mutation ($room: ID!, $id: ID!) { removeChatroomMember(input: { chatroomId: $room, userId: $id }) { chatroom { id } } }`;
 
-/** What a queue that waits for its next try needs: it tries after some 3 s, and looks every 2 s. */
+/** Timeout for a retry of the queue, which retries after about 3 s and polls every 2 s. */
 const PATIENCE = { timeout: 40_000 };
 const PATIENT_TEST_MS = 60_000;
 
@@ -44,19 +44,19 @@ async function group(owner: Person, ...members: Person[]): Promise<string> {
   return (await owner.ask(CREATE_CHATROOM, { input })).createChatroom.chatroom.id;
 }
 
-/** What is queued or under way: each job stays until it has succeeded. */
+/** Returns all queued and running jobs. A job stays until it has succeeded. */
 const jobs = (server: TestServer, query = server.node.database.query) =>
   query<{ task: string; attempts: number; error: string | null }>(
     sql`SELECT task_identifier AS task, attempts, last_error AS error FROM graphile_worker.jobs ORDER BY id`,
   );
 
-/** Waits until nothing is left to be done: who has not been pushed by now will not be. */
+/** Waits until the queue is empty. No further push is sent after that. */
 const settled = (server: TestServer) => expect.poll(() => jobs(server), PATIENCE).toEqual([]);
 
 /**
- * Keeps both of the server's workers busy with pushes to somebody else, so that what is queued from now on waits.
+ * Keeps both workers of the server busy with pushes to another user, so that later jobs wait.
  *
- * @returns a function that lets them go on
+ * @returns a function that releases the workers
  */
 async function keepBusy(server: TestServer, fcm: Fcm, sender: Person): Promise<() => void> {
   const somebody = await signUp(server.url, 'somebody');
@@ -74,7 +74,7 @@ async function keepBusy(server: TestServer, fcm: Fcm, sender: Person): Promise<(
 }
 
 describe('Firebase Cloud Messaging', () => {
-  test('gets a message for a device, under a token for which the service account has signed', async () => {
+  test('receives a push per device, authorised by the service account', async () => {
     const fcm = await startFcm();
     const server = await startTestServer({ env: fcm.env });
     const { ann, ben, room } = await world(server);
@@ -91,7 +91,7 @@ describe('Firebase Cloud Messaging', () => {
     });
     expect(protectedHeader.alg).toBe('RS256');
     expect(payload['scope']).toBe('https://www.googleapis.com/auth/firebase.messaging');
-    // Google takes none that is good for longer.
+    // Google accepts at most one hour.
     expect(Number(payload.exp) - Number(payload.iat)).toBeLessThanOrEqual(3600);
 
     const [push] = fcm.pushes;
@@ -105,7 +105,7 @@ describe('Firebase Cloud Messaging', () => {
     });
   });
 
-  test('is told how much is unread in all rooms, as the receiver is shown it', async () => {
+  test('receives the unread count of all rooms, as the receiver sees it', async () => {
     const fcm = await startFcm();
     const server = await startTestServer({ env: fcm.env });
     const { ann, ben, eve, room } = await world(server);
@@ -129,7 +129,7 @@ describe('Firebase Cloud Messaging', () => {
     expect(fcm.grants).toHaveLength(1);
   });
 
-  test('is asked for another access token when it takes the first no more', { timeout: PATIENT_TEST_MS }, async () => {
+  test('issues another access token after rejecting the first', { timeout: PATIENT_TEST_MS }, async () => {
     const fcm = await startFcm();
     fcm.answer = ({ headers }) => ({ status: headers.authorization === 'Bearer access 1' ? 401 : 200 });
     const server = await startTestServer({ env: fcm.env });
@@ -141,7 +141,7 @@ describe('Firebase Cloud Messaging', () => {
     expect(fcm.pushes.map(({ headers }) => headers.authorization)).toEqual(['Bearer access 1', 'Bearer access 2']);
   });
 
-  test('shows the first 200 characters of a long message', async () => {
+  test('receives the first 200 characters of a long message', async () => {
     const fcm = await startFcm();
     const server = await startTestServer({ env: fcm.env });
     const { ann, ben, room } = await world(server);
@@ -154,7 +154,7 @@ describe('Firebase Cloud Messaging', () => {
 });
 
 describe('Web Push', () => {
-  test('reaches a browser, which alone can read it, signed with the key that it subscribed with', async () => {
+  test('delivers an encrypted, signed push that only the browser can read', async () => {
     const service = await startPushService();
     const server = await startTestServer({ env: { ...service.env, MAIL_FROM: 'parley@example.org' } });
     const { ann, ben } = await world(server);
@@ -185,7 +185,7 @@ describe('Web Push', () => {
     expect(payload.sub).toBe('mailto:parley@example.org');
   });
 
-  test('has a public key for browsers to subscribe with, unless it is not configured', async () => {
+  test('has a public key for browsers only if it is configured', async () => {
     const service = await startPushService();
     const { url } = await startTestServer({ env: service.env });
     const { url: without } = await startTestServer();
@@ -194,7 +194,7 @@ describe('Web Push', () => {
     expect(await ask(without)).toEqual({ server: { webPushPublicKey: null } });
   });
 
-  test('is not sent on to where the push service points', async () => {
+  test('does not follow redirects of the push service', async () => {
     const service = await startPushService();
     const strangers: Push[] = [];
     const elsewhere = await serve((push) => {
@@ -212,8 +212,8 @@ describe('Web Push', () => {
   });
 });
 
-describe('Who is pushed', () => {
-  test('is away: nobody with an open socket, until it has closed', async () => {
+describe('The recipient of a push', () => {
+  test('has no open socket', async () => {
     const fcm = await startFcm();
     const server = await startTestServer({ env: fcm.env });
     const { ann, ben, eve, room } = await world(server);
@@ -235,7 +235,7 @@ describe('Who is pushed', () => {
     await expect.poll(() => fcmTokens(fcm)).toEqual(['ben', 'eve']);
   });
 
-  test('is signed in: no push goes to a session whose refresh token has expired', async () => {
+  test('has a session whose refresh token has not expired', async () => {
     const fcm = await startFcm();
     const server = await startTestServer({ env: fcm.env });
     const { ann, ben, eve, room } = await world(server);
@@ -252,7 +252,7 @@ describe('Who is pushed', () => {
     expect(fcmTokens(fcm)).toEqual(['eve']);
   });
 
-  test('is every other member with each of their devices, but not the sender and not a stranger', async () => {
+  test('is every other member, on each device, but no stranger', async () => {
     const fcm = await startFcm();
     const service = await startPushService();
     const server = await startTestServer({ env: { ...fcm.env, ...service.env } });
@@ -273,7 +273,7 @@ describe('Who is pushed', () => {
     expect(service.pushes.map((push) => browser.read(push).body)).toEqual(['ann: Hello']);
   });
 
-  test('has not blocked the sender of a group', async () => {
+  test('has not blocked the sender of a group message', async () => {
     const fcm = await startFcm();
     const server = await startTestServer({ env: fcm.env });
     const { ann, ben, eve } = await world(server);
@@ -301,7 +301,7 @@ describe('Who is pushed', () => {
     ['the receiver has blocked the sender of', ({ ann, ben }) => ben.ask(BLOCK, { id: ann.id })],
     ['the receiver is back for', ({ ben }) => ben.connect().ask('{ viewer { id } }')],
     ['the receiver has forgotten the device for', ({ ben, device }) => ben.ask(UNREGISTER, { id: device.id })],
-  ])('is not told of a message that %s by the time that it would be pushed', async (_, change) => {
+  ])('gets no push for a message that %s before delivery', async (_, change) => {
     const fcm = await startFcm();
     const server = await startTestServer({ env: fcm.env });
     const { ann, ben, eve, room } = await world(server);
@@ -312,7 +312,7 @@ describe('Who is pushed', () => {
     const message = await send(ann, room, 'Old by then');
     await change({ ann, ben, room, message, device });
     await send(ann, other, 'News');
-    // The premise: neither has been looked at yet.
+    // Precondition: no worker has started either job.
     expect((await jobs(server)).slice(-2)).toEqual([
       { task: 'push_message', attempts: 0, error: null },
       { task: 'push_message', attempts: 0, error: null },
@@ -323,7 +323,7 @@ describe('Who is pushed', () => {
     expect(fcmTokens(fcm)).toEqual(['busy 1', 'busy 2', 'eve']);
   });
 
-  test('is not asked again to read what they have read since it failed', { timeout: PATIENT_TEST_MS }, async () => {
+  test('gets no retry for a message read since the failure', { timeout: PATIENT_TEST_MS }, async () => {
     const fcm = await startFcm();
     const server = await startTestServer({ env: fcm.env });
     const { ann, ben, room } = await world(server);
@@ -344,7 +344,7 @@ describe('Who is pushed', () => {
 });
 
 describe.each<Platform>(['FCM', 'WEB_PUSH'])('A provider of %s', (platform) => {
-  test('that fails is asked again, and the push arrives once', { timeout: PATIENT_TEST_MS }, async () => {
+  test('gets one retry after a failure, and the push arrives once', { timeout: PATIENT_TEST_MS }, async () => {
     const { provider, token, bodyOf } = await providers[platform]();
     const statuses = [500];
     const delivered: string[] = [];
@@ -366,7 +366,7 @@ describe.each<Platform>(['FCM', 'WEB_PUSH'])('A provider of %s', (platform) => {
     expect(provider.pushes).toHaveLength(2);
   });
 
-  test('that knows a device no more makes us forget it', async () => {
+  test('deletes a device by reporting it as unregistered', async () => {
     const { provider, token } = await providers[platform]();
     const unregistered = {
       error: {
@@ -391,7 +391,7 @@ describe.each<Platform>(['FCM', 'WEB_PUSH'])('A provider of %s', (platform) => {
 });
 
 describe('A device', () => {
-  test('that another user registers is theirs from then on', async () => {
+  test('belongs to the last user who registered it', async () => {
     const fcm = await startFcm();
     const server = await startTestServer({ env: fcm.env });
     const { ann, ben, eve, room } = await world(server);
@@ -409,7 +409,7 @@ describe('A device', () => {
     expect(fcm.pushes.map((push) => fcmMessage(push).notification.body)).toEqual(['ann: For eve']);
   });
 
-  test('is one of at most twenty: one more forgets the oldest', async () => {
+  test('is one of at most twenty; another one replaces the oldest', async () => {
     const fcm = await startFcm();
     const { url } = await startTestServer({ env: fcm.env });
     const [ann, ben] = await Promise.all([signUp(url, 'ann'), signUp(url, 'ben')]);
@@ -422,21 +422,21 @@ describe('A device', () => {
     expect(await devices(ben)).toEqual([bens]);
   });
 
-  test('can be forgotten once, and only by whose it is', async () => {
+  test('can be removed once, and only by its owner', async () => {
     const fcm = await startFcm();
     const { url } = await startTestServer({ env: fcm.env });
     const [ann, ben] = await Promise.all([signUp(url, 'ann'), signUp(url, 'ben')]);
     const { id } = await register(ann, 'the phone');
     const { id: kept } = await register(ann, 'the tablet');
-    expect(await ben.refused(UNREGISTER, { id })).toBe('NOT_FOUND');
-    expect(await ann.refused(UNREGISTER, { id: ann.id })).toBe('NOT_FOUND');
+    expect(await ben.askForErrorCode(UNREGISTER, { id })).toBe('NOT_FOUND');
+    expect(await ann.askForErrorCode(UNREGISTER, { id: ann.id })).toBe('NOT_FOUND');
     expect(await ann.ask(UNREGISTER, { id })).toEqual({
       unregisterPushDevice: { deletedDeviceId: id, viewer: { pushDevices: [{ id: kept }] } },
     });
-    expect(await ann.refused(UNREGISTER, { id })).toBe('NOT_FOUND');
+    expect(await ann.askForErrorCode(UNREGISTER, { id })).toBe('NOT_FOUND');
   });
 
-  test('is found by its id by whose it is, and by nobody else', async () => {
+  test('is found by id by its owner only', async () => {
     const fcm = await startFcm();
     const { url } = await startTestServer({ env: fcm.env });
     const [ann, ben] = await Promise.all([signUp(url, 'ann'), signUp(url, 'ben')]);
@@ -445,7 +445,7 @@ describe('A device', () => {
     expect(await ben.ask(NODE, { id })).toEqual({ node: null });
   });
 
-  test('is registered, listed and forgotten by who is signed in', async () => {
+  test('is registered, listed and removed by signed-in users only', async () => {
     const fcm = await startFcm();
     const { url } = await startTestServer({ env: fcm.env });
     const ann = await signUp(url, 'ann');
@@ -458,7 +458,7 @@ describe('A device', () => {
     expect(await devices(ann)).toEqual([id]);
   });
 
-  test('has a token that no field shows', () => {
+  test('exposes its token in no field', () => {
     const schema = buildSchema();
     const [device] = /^type PushDevice .*?^\}/ms.exec(printSchema(schema)) ?? [];
     expect([...(device ?? '').matchAll(/^ {2}(\w+).*:/gm)].map(([, field]) => field)).toEqual([
@@ -516,7 +516,7 @@ describe('A token', () => {
     expect(await refusal(ann, url, 'FCM', 'x'.repeat(4_096))).toBeUndefined();
   });
 
-  test('of Web Push is a subscription at a push service that is known', async () => {
+  test('of Web Push is a subscription at a known push service', async () => {
     const service = await startPushService();
     const origins = `${service.origin}, https://*.notify.example.com`;
     const { url } = await startTestServer({ env: { ...service.env, WEB_PUSH_ORIGINS: origins } });
@@ -558,11 +558,11 @@ describe('A token', () => {
 });
 
 describe('A push', () => {
-  test('is queued only where another member has a device', async () => {
+  test('is queued only if another member has a device', async () => {
     const fcm = await startFcm();
     const server = await startTestServer({ env: fcm.env });
     const { ann, ben, eve, room } = await world(server);
-    // Whatever were queued would stay to be seen.
+    // The workers are busy, so a queued job would stay visible.
     const letGo = await keepBusy(server, fcm, ann);
     const queued = async () => (await jobs(server)).filter(({ task }) => task === 'push_message').length;
     await send(ann, room, 'Nobody has a device');
@@ -580,7 +580,7 @@ describe('A push', () => {
     expect(fcmTokens(fcm)).toEqual(['ben', 'busy 1', 'busy 2']);
   });
 
-  test('is queued in the transaction of its message: neither is there without the other', async () => {
+  test('is queued in the transaction of its message', async () => {
     const fcm = await startFcm();
     const server = await startTestServer({ env: fcm.env });
     const { ann, ben, room } = await world(server);

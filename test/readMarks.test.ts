@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { sql } from '../src/database/database.ts';
-import { keyOf } from '../src/ids.ts';
-import { publishReadMarks } from '../src/reading/readMarks.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { publishReadMarks } from '../src/features/readReceipts/readMarks.ts';
 import { type Person, signUp } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
 import { createTestDatabase, startTestServer, type TestServer } from './support/server.ts';
@@ -12,7 +12,7 @@ const MARKS = `subscription ($id: ID!) { readMarksChanged(chatroomId: $id) {
 const READ = `mutation ($id: ID!) { markRead(input: { messageId: $id }) { viewer { id } } }`;
 const keyOfUser = ({ id }: Person) => keyOf('User', id) ?? '';
 
-/** Ann's room with so many others. */
+/** Creates a room of ann with `others` other members. */
 async function roomOf(server: TestServer, others: number) {
   const names = Array.from({ length: others }, (_, i) => `reader${i}`);
   const [ann, ...readers] = await Promise.all(['ann', ...names].map((name) => signUp(server.url, name)));
@@ -25,10 +25,10 @@ async function roomOf(server: TestServer, others: number) {
 
 async function follow(person: Person, room: string) {
   const stream = person.connect().subscribe(MARKS, { id: room });
-  await stream.taken();
+  await stream.ready();
   return {
     ...stream,
-    /** The latest mark of each member who was reported. */
+    /** Returns the latest reported mark of each member. */
     marks: () =>
       Object.fromEntries(
         stream.received.flatMap(({ members }) => members.map((m: any) => [m.user.username, m.lastReadNumber])),
@@ -37,7 +37,7 @@ async function follow(person: Person, room: string) {
 }
 
 describe('readMarksChanged', () => {
-  test('reports each member who reads on or sends, so that readers can be counted', async () => {
+  test('reports each member who reads or sends', async () => {
     const server = await startTestServer();
     const { ann, readers, room } = await roomOf(server, 3);
     const stream = await follow(ann, room);
@@ -51,7 +51,7 @@ describe('readMarksChanged', () => {
     expect(stream.received[0].chatroom).toEqual({ id: room });
   });
 
-  test('a mark that is moved back is reported to nobody', async () => {
+  test('does not report a mark that moves back', async () => {
     const server = await startTestServer();
     const { ann, readers, room } = await roomOf(server, 1);
     const [reader] = readers as [Person];
@@ -66,7 +66,7 @@ describe('readMarksChanged', () => {
       .toEqual([{ lastReadNumber: 1, user: { username: 'reader0' } }]);
   });
 
-  test('one batch takes the same statements for any number of readers and subscribers', async () => {
+  test('takes a constant number of statements per batch', async () => {
     const server = await startTestServer();
     const { ann, readers, room } = await roomOf(server, 8);
     const key = keyOf('Chatroom', room) ?? '';
@@ -78,17 +78,17 @@ describe('readMarksChanged', () => {
       await expect.poll(() => streams.map(({ received }) => received.length)).toEqual(before.map((count) => count + 1));
       return server.statements().length;
     }
-    // The first batch may meet what the start of the streams still asks.
+    // The first batch may coincide with statements of starting streams.
     await statementsOf([ann]);
     const few = await statementsOf(readers.slice(0, 1));
     for (const reader of readers) streams.push(await follow(reader, room));
     await statementsOf([ann]);
-    const executions = server.node.counts.websocket.shared;
+    const executions = server.node.counters.websocket.shared;
     expect(await statementsOf(readers)).toBe(few);
-    expect(server.node.counts.websocket.shared).toBe(executions + 1);
+    expect(server.node.counters.websocket.shared).toBe(executions + 1);
   });
 
-  test('nothing is loaded where nobody subscribes', async () => {
+  test('loads nothing without subscribers', async () => {
     const server = await startTestServer();
     const { ann, readers, room } = await roomOf(server, 1);
     const { id } = await send(ann, room, 'one');
@@ -97,13 +97,13 @@ describe('readMarksChanged', () => {
     await expect.poll(stream.marks).toMatchObject({ reader0: 1 });
     expect(server.statements().filter((text) => text.includes('hiddenFrom')).length).toBeGreaterThan(0);
     stream.stop();
-    await expect.poll(() => server.node.open.mailboxes).toBe(0);
+    await expect.poll(() => server.node.gauges.conflatedStreams).toBe(0);
     await readers[0]?.ask(READ, { id: (await send(ann, room, 'two')).id });
     publishReadMarks(server.node.bus, keyOf('Chatroom', room) ?? '', readers.map(keyOfUser));
     expect(server.statements().filter((text) => text.includes('hiddenFrom'))).toEqual([]);
   });
 
-  test('a room of more than 100 members sends none, until it is smaller', async () => {
+  test('sends nothing in a room of more than 100 members', async () => {
     const server = await startTestServer();
     const { ann, readers, room } = await roomOf(server, 1);
     const key = keyOf('Chatroom', room) ?? '';

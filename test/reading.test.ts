@@ -23,7 +23,7 @@ async function block(server: TestServer, blocker: Person, blocked: Person): Prom
 }
 
 describe('reading', () => {
-  test('the mark moves forward only, and the counts with it', async () => {
+  test('moves the mark and its counts forward only', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     const messages = [];
@@ -36,12 +36,12 @@ describe('reading', () => {
       viewer: { unreadCount: 1 },
     });
     expect((await ben.ask(MARK, { id: messages[0].id })).markRead.chatroom.viewerMembership.lastReadNumber).toBe(2);
-    expect(await eve.refused(MARK, { id: messages[0].id })).toBe('NOT_FOUND');
+    expect(await eve.askForErrorCode(MARK, { id: messages[0].id })).toBe('NOT_FOUND');
     await send(ben, room, 'sending reads');
     expect((await ben.ask(UNREAD, { id: room })).chatroom.unreadCount).toBe(0);
   });
 
-  test('seenBy and seenByAll count every other member, but nobody across a block, and are false where nobody counts', async () => {
+  test('counts every other member without a block in seenBy and seenByAll', async () => {
     const server = await startTestServer();
     const { ann, ben, eve } = await world(server);
     const { createChatroom } = await ann.ask(CREATE_CHATROOM, {
@@ -60,21 +60,21 @@ describe('reading', () => {
     expect(await seen()).toEqual({ seenByAll: false, seenBy: { nodes: [] } });
   });
 
-  test('markUnread moves the viewer’s own mark back, and no mark that others see', async () => {
+  test('can be undone by markUnread, only for the viewer', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const messages = [];
     for (const body of ['one', 'two', 'three']) messages.push(await send(ann, room, body));
     const [one, two, three] = messages;
     const events = ben.connect().subscribe(UNREAD_CHANGED);
-    await events.taken();
+    await events.ready();
     const stateOf = async () => {
       const { chatroom } = await ben.ask(STATE, { id: room });
       return [chatroom.unreadCount, chatroom.viewerMembership.lastReadNumber];
     };
     const seen = () => ann.ask(SEEN, { id: three.id }).then(({ node }) => node.seenByAll);
     await ben.ask(MARK_UNREAD, { id: two.id });
-    // It is unread already.
+    // The message is already unread.
     expect([await stateOf(), await seen()]).toEqual([[3, 0], false]);
     await ben.ask(MARK, { id: three.id });
     expect(await events.next()).toEqual({ unreadCount: 0 });
@@ -84,7 +84,7 @@ describe('reading', () => {
     expect([await stateOf(), await seen()]).toEqual([[2, 1], true]);
     const asAnnSees = await ann.ask(MEMBERS, { id: room });
     expect(asAnnSees.chatroom.members.nodes.map((member: any) => member.lastReadNumber)).toEqual([3, 3]);
-    // Further back, forward by one, and to the end.
+    // Moves the mark further back, forward by one, and to the end.
     await ben.ask(MARK_UNREAD, { id: one.id });
     expect(await stateOf()).toEqual([3, 0]);
     await ben.ask(MARK, { id: two.id });
@@ -95,7 +95,7 @@ describe('reading', () => {
     expect(await stateOf()).toEqual([0, 3]);
   });
 
-  test('sending ends what markUnread did', async () => {
+  test('is implied by sending, which overrides markUnread', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const { id } = await send(ann, room, 'one');
@@ -107,7 +107,7 @@ describe('reading', () => {
     expect((await ann.ask(UNREAD, { id: room })).chatroom.unreadCount).toBe(1);
   });
 
-  test('markRoomsRead marks all rooms or none, with the same statements for any number', async () => {
+  test('of all rooms by markRoomsRead succeeds whole or not at all', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     const ids: string[] = [(await send(ann, room, 'one')).id];
@@ -119,9 +119,9 @@ describe('reading', () => {
     }
     const other = await eve.ask(CREATE_CHATROOM, { input: { kind: 'GROUP' } });
     const unseen = (await send(eve, other.createChatroom.chatroom.id, 'not for ben')).id;
-    expect(await ben.refused(MARK_ROOMS, { ids: [...ids, unseen] })).toBe('NOT_FOUND');
+    expect(await ben.askForErrorCode(MARK_ROOMS, { ids: [...ids, unseen] })).toBe('NOT_FOUND');
     for (const wrong of [[], Array.from({ length: 101 }, () => ids[0])])
-      expect(await ben.refused(MARK_ROOMS, { ids: wrong })).toBe('BAD_USER_INPUT');
+      expect(await ben.askForErrorCode(MARK_ROOMS, { ids: wrong })).toBe('BAD_USER_INPUT');
     expect((await ben.ask(UNREAD, { id: room })).viewer.unreadCount).toBe(28);
     const counted = async (marked: string[]) => {
       server.statements();
@@ -135,7 +135,7 @@ describe('reading', () => {
     expect(others.statements).toBe(first.statements);
   });
 
-  test('unread is exact up to 1,000 and stays there', async () => {
+  test('reduces unreadCount, which is exact up to 1,000', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     await send(ann, room, 'first');
@@ -150,7 +150,7 @@ describe('reading', () => {
     });
   });
 
-  test('unread counts are those of a model, whatever people do (property)', { timeout: 120_000 }, async () => {
+  test('matches a model of unread counts (property)', { timeout: 120_000 }, async () => {
     const server = await startTestServer();
     const people = await Promise.all(['ann', 'ben', 'cem'].map((name) => signUp(server.url, name)));
     const person = (i: number) => people[i] as Person;
@@ -170,7 +170,7 @@ describe('reading', () => {
           input: { kind: 'OPEN', name: 'Square', memberIds: [person(1).id, person(2).id] },
         });
         const room = createChatroom.chatroom.id;
-        // The model: who said what (nobody: the room itself), what is gone, how far each has read, who blocks whom, who is in.
+        // The model: senders of messages (none for SYSTEM messages), deletions, read marks, blocks and memberships.
         const said: { id: string; by: number; gone: boolean }[] = [];
         const read = [0, 0, 0];
         const blocks = new Set<string>();

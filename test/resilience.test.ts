@@ -9,17 +9,23 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import WebSocket from 'ws';
-import { requireMembership } from '../src/chatrooms/chatrooms.ts';
-import { type Sql, sql } from '../src/database/database.ts';
-import { followChatroom } from '../src/events/events.ts';
-import { keyOf } from '../src/ids.ts';
-import { createContext } from '../src/node.ts';
-import { connectRedis } from '../src/realtime/redis.ts';
-import { createRedisLeases } from '../src/realtime/redisLeases.ts';
+import { requireMembership } from '../src/features/chatrooms/chatrooms.ts';
+import { type Sql, sql } from '../src/platform/database/database.ts';
+import { followChatroom } from '../src/features/chatroomEvents/chatroomStream.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { createContext } from '../src/graphql/operation.ts';
+import { connectRedis } from '../src/platform/redis/clients.ts';
+import { createRedisLeases } from '../src/platform/redis/redisLeases.ts';
 import { type Person, request } from './support/client.ts';
 import { createDataDir, startProcess } from './support/process.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
-import { createTestDatabase, holdTransaction, startTestServer, type TestServer, WIDE } from './support/server.ts';
+import {
+  createTestDatabase,
+  holdTransaction,
+  startTestServer,
+  type TestServer,
+  WIDE_LIMITS,
+} from './support/server.ts';
 import { MESSAGE_ADDED, send, world } from './support/world.ts';
 
 const FRIEND = `mutation ($id: ID!) { addFriend(input: { userId: $id }) { status } }`;
@@ -31,7 +37,7 @@ const PRESENCE = `query ($name: String!) { user(username: $name) { presence { st
 const CURSOR = 'query ($id: ID!) { chatroom(id: $id) { cursor } }';
 const log = pino({ level: 'silent' });
 
-/** The connections of the server that wait for such a lock. */
+/** Returns ids of the server's connections that wait for a lock in such a statement. */
 async function waiting({ node }: TestServer, statement: string): Promise<number[]> {
   const found = await node.database.query<{ pid: number }>(sql`
     SELECT pid FROM pg_stat_activity
@@ -52,7 +58,7 @@ function openSse({ url, accessToken }: Person, room: string, signal: AbortSignal
   }).then((response) => response.text());
 }
 
-/** The errors that would have ended the process. */
+/** Collects errors that would have crashed the process. */
 function watchForCrashes(): unknown[] {
   const crashes: unknown[] = [];
   const onCrash = (error: unknown) => crashes.push(error);
@@ -61,7 +67,7 @@ function watchForCrashes(): unknown[] {
   return crashes;
 }
 
-/** Nothing is held for any stream, once one more has come and gone. */
+/** Expects that no stream holds resources once one more stream has opened and closed. */
 async function expectNothingLeft(server: TestServer, person: Person, room: string): Promise<void> {
   const after = (await person.ask(CURSOR, { id: room })).chatroom.cursor as string;
   const last = person.connect();
@@ -69,38 +75,34 @@ async function expectNothingLeft(server: TestServer, person: Person, room: strin
   await send(person, room, 'last');
   await stream.next();
   last.cut();
-  await expect.poll(() => [server.node.open.streams, server.node.tails.size()]).toEqual([0, 0]);
+  await expect.poll(() => [server.node.gauges.streams, server.node.roomTails.size()]).toEqual([0, 0]);
 }
 
-describe('what goes wrong at one end of a connection', () => {
-  test(
-    'a refused WebSocket whose client resets the connection does not end the process',
-    { timeout: 120_000 },
-    async () => {
-      const server = await startProcess(await createDataDir());
-      const port = Number(new URL(server.url).port);
-      const refusals = ['GET /nope HTTP/1.1', 'GET /graphql HTTP/1.1\r\nOrigin: https://elsewhere.example'];
-      for (const [i, refusal] of Array.from({ length: 10 }, () => refusals)
-        .flat()
-        .entries()) {
-        const socket = createConnection(port, '127.0.0.1');
-        await once(socket, 'connect');
-        socket.write(
-          `${refusal}\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
-            'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
-        );
-        // Every other one does not even wait for the answer.
-        if (i % 4 < 2) expect(String(await once(socket, 'data'))).toMatch(/^HTTP\/1.1 40[34]/);
-        socket.resetAndDestroy();
-        await once(socket, 'close');
-        expect((await request(server.url, '{ __typename }')).data).toEqual({ __typename: 'Query' });
-      }
-      expect(server.output()).not.toContain('ECONNRESET');
-      expect(await server.end('SIGTERM')).toBe(0);
-    },
-  );
+describe('failures of one connection', () => {
+  test('a refused WebSocket that the client resets does not crash the process', { timeout: 120_000 }, async () => {
+    const server = await startProcess(await createDataDir());
+    const port = Number(new URL(server.url).port);
+    const refusals = ['GET /nope HTTP/1.1', 'GET /graphql HTTP/1.1\r\nOrigin: https://elsewhere.example'];
+    for (const [i, refusal] of Array.from({ length: 10 }, () => refusals)
+      .flat()
+      .entries()) {
+      const socket = createConnection(port, '127.0.0.1');
+      await once(socket, 'connect');
+      socket.write(
+        `${refusal}\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+          'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+      );
+      // Every other client does not even wait for the response.
+      if (i % 4 < 2) expect(String(await once(socket, 'data'))).toMatch(/^HTTP\/1.1 40[34]/);
+      socket.resetAndDestroy();
+      await once(socket, 'close');
+      expect((await request(server.url, '{ __typename }')).data).toEqual({ __typename: 'Query' });
+    }
+    expect(server.output()).not.toContain('ECONNRESET');
+    expect(await server.end('SIGTERM')).toBe(0);
+  });
 
-  test('a database connection that is lost within a transaction fails that request alone', async () => {
+  test('a database connection lost in a transaction fails only that request', async () => {
     const server = await startTestServer();
     const { ann, ben, eve } = await world(server);
     const crashes = watchForCrashes();
@@ -110,7 +112,7 @@ describe('what goes wrong at one end of a connection', () => {
       'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))',
       pair.join(':'),
     );
-    const refused = ann.refused(FRIEND, { id: ben.id });
+    const refused = ann.askForErrorCode(FRIEND, { id: ben.id });
     await expect.poll(() => waiting(server, 'pg_advisory_xact_lock')).toHaveLength(1);
     const [pid] = await waiting(server, 'pg_advisory_xact_lock');
     await server.node.database.query(sql`SELECT pg_terminate_backend(${pid}::int)`);
@@ -121,12 +123,12 @@ describe('what goes wrong at one end of a connection', () => {
     expect(crashes).toEqual([]);
   });
 
-  test('a database that drops all connections at once is connected to again, and streams go on', async () => {
+  test('dropped database connections are reopened, and streams continue', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const crashes = watchForCrashes();
     const stream = ben.connect().subscribe(MESSAGE_ADDED, { room });
-    await stream.taken();
+    await stream.ready();
     const drop = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`;
     await (
       await holdTransaction(server, drop)
@@ -142,16 +144,18 @@ describe('what goes wrong at one end of a connection', () => {
     ['typingChanged', 'subscription ($room: ID!) { typingChanged(chatroomId: $room) { typing } }'],
     ['readMarksChanged', 'subscription ($room: ID!) { readMarksChanged(chatroomId: $room) { members { id } } }'],
     ['messageSeen', 'subscription ($room: ID) { messageSeen(chatroomId: $room) { message { id } } }'],
-  ])('%s whose sources fail while it starts leaves no mailbox', async (_, query) => {
+  ])('%s whose sources fail at the start leaves no conflated stream', async (_, query) => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     server.node.bus.listen = () => Promise.reject(new Error('planted'));
     const stream = ann.connect().subscribe(query, { room });
     expect(await stream.ended).toMatchObject([{ extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
-    expect([server.node.open.mailboxes, server.node.open.followers, server.node.open.streams]).toEqual([0, 0, 0]);
+    expect([server.node.gauges.conflatedStreams, server.node.gauges.followers, server.node.gauges.streams]).toEqual([
+      0, 0, 0,
+    ]);
   });
 
-  test('a listener of the sweep that fails does not hide the sweep from the others', async () => {
+  test('a failing listener of the change poller does not affect others', async () => {
     const lines: string[] = [];
     const server = await startTestServer({ log: pino({ level: 'error' }, { write: (line) => lines.push(line) }) });
     const { ann } = await world(server);
@@ -159,9 +163,9 @@ describe('what goes wrong at one end of a connection', () => {
     const failed = vi.fn(() => {
       throw new Error('planted');
     });
-    onTestFinished(server.node.sweep.listen(failed));
+    onTestFinished(server.node.changePoller.listen(failed));
     let heard = false;
-    onTestFinished(server.node.sweep.listen(({ ended }) => (heard ||= ended.includes(sessionId))));
+    onTestFinished(server.node.changePoller.listen(({ ended }) => (heard ||= ended.includes(sessionId))));
     await ann.ask('mutation { signOut { ok } }');
     await expect.poll(() => heard).toBe(true);
     expect(failed).toHaveBeenCalled();
@@ -169,13 +173,13 @@ describe('what goes wrong at one end of a connection', () => {
     expect(lines.join()).not.toContain('database');
   });
 
-  test('who deletes their account while a list with them is read is not in it, and the list is told', async () => {
+  test('a member deleted during a list query is left out', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const { database } = server.node;
     const { query } = database;
     let members = 0;
-    // Between the statement that finds the members and the one that finds who they are.
+    // Runs between the statement that finds the members and the one that loads their users.
     database.query = async <Row extends object>(statement: Sql) => {
       const rows = await query<Row>(statement);
       if (/ORDER BY m.joined_at/.test(statement.text) && (members += 1) === 1)
@@ -188,7 +192,7 @@ describe('what goes wrong at one end of a connection', () => {
     expect(members).toBe(2);
   });
 
-  test('clients that hang up while their stream is set up, at whatever moment, leave nothing', async () => {
+  test('clients that disconnect during subscription setup leave nothing open', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const release = await holdTransaction(server, 'LOCK TABLE members IN ACCESS EXCLUSIVE MODE');
@@ -210,24 +214,24 @@ describe('what goes wrong at one end of a connection', () => {
     await expectNothingLeft(server, ann, room);
   });
 
-  test('a stream over SSE whose session ends while it is set up ends with it', async () => {
+  test('an SSE stream ends if its session ends during setup', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const { sessionId } = await server.node.accessTokens.verify(ann.accessToken);
     let told = false;
-    server.node.sweep.listen((swept) => (told = swept.ended.includes(sessionId)));
+    server.node.changePoller.listen((swept) => (told = swept.ended.includes(sessionId)));
     const first = await holdTransaction(server, 'LOCK TABLE chatrooms IN ACCESS EXCLUSIVE MODE');
     const ended = openSse(ann, room, AbortSignal.timeout(20_000));
     await expect.poll(() => waiting(server, 'chatrooms')).toHaveLength(1);
     await ann.ask('mutation { signOut { ok } }');
     await expect.poll(() => told).toBe(true);
-    // Sweeps tell it again while a transaction is under way that is older than it.
+    // Polls report the ending again while a transaction older than the ending is open.
     const second = await holdTransaction(server, 'LOCK TABLE members IN ACCESS EXCLUSIVE MODE');
     await first();
     await expect.poll(() => told).toBe(false);
     await second();
     expect(await ended).toContain('UNAUTHENTICATED');
-    await expect.poll(() => [server.node.open.streams, server.node.tails.size()]).toEqual([0, 0]);
+    await expect.poll(() => [server.node.gauges.streams, server.node.roomTails.size()]).toEqual([0, 0]);
   });
 
   test.each([
@@ -235,40 +239,37 @@ describe('what goes wrong at one end of a connection', () => {
     ['a message', 'is being cleared away', (ann: Person, room: string) => send(ann, room, 'last words')],
     ['a topic', 'is being cleared away', (ann: Person, id: string) => ann.ask(UPDATE, { id, topic: 'The end' })],
     ['a topic', 'is gone', (ann: Person, id: string) => ann.ask(UPDATE, { id, topic: 'The end' })],
-  ])(
-    'a stream of a room that is deleted while it opens, after %s, ends with NOT_FOUND while the room %s',
-    async (_, state, happen) => {
-      const server = await startTestServer();
-      const { ann, ben, room } = await world(server);
-      const context = await createContext(server.node, { authorization: `Bearer ${ben.accessToken}` });
-      const id = keyOf('Chatroom', room);
-      // The stream has found ben to be a member, and has not yet looked at the log.
-      await requireMembership(context, id);
-      await happen(ann, room);
-      const release = await holdTransaction(server, 'LOCK TABLE messages IN SHARE MODE');
-      let told = false;
-      server.node.sweep.listen((swept) => (told ||= swept.ended.includes(id ?? '')));
-      await ann.ask(DELETE, { id: room });
-      await expect.poll(() => told).toBe(true);
-      if (state === 'is gone') {
-        await release();
-        await expect.poll(() => server.node.database.query(sql`SELECT FROM chatrooms`)).toEqual([]);
-        told = false;
-        await expect.poll(() => told).toBe(true);
-      }
-      const events = await followChatroom(context, id, null, { only: 'MESSAGE_ADDED' });
-      const drain = async () => {
-        while (!(await events.next()).done);
-      };
-      await expect(drain()).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  ])('a stream opened during deletion (after %s) fails while the room %s', async (_, state, happen) => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const context = await createContext(server.node, { authorization: `Bearer ${ben.accessToken}` });
+    const id = keyOf('Chatroom', room);
+    // The stream has checked ben's membership, and has not read the log yet.
+    await requireMembership(context, id);
+    await happen(ann, room);
+    const release = await holdTransaction(server, 'LOCK TABLE messages IN SHARE MODE');
+    let told = false;
+    server.node.changePoller.listen((swept) => (told ||= swept.ended.includes(id ?? '')));
+    await ann.ask(DELETE, { id: room });
+    await expect.poll(() => told).toBe(true);
+    if (state === 'is gone') {
       await release();
-      await events.return?.();
-      expect(server.node.tails.size()).toBe(0);
-    },
-  );
+      await expect.poll(() => server.node.database.query(sql`SELECT FROM chatrooms`)).toEqual([]);
+      told = false;
+      await expect.poll(() => told).toBe(true);
+    }
+    const events = await followChatroom(context, id, null, { only: 'MESSAGE_ADDED' });
+    const drain = async () => {
+      while (!(await events.next()).done);
+    };
+    await expect(drain()).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await release();
+    await events.return?.();
+    expect(server.node.roomTails.size()).toBe(0);
+  });
 });
 
-/** Each kind of stream, with events of a megabyte so that who does not read them is soon behind. */
+/** Each kind of stream, with events of a megabyte, so that a client that does not read them falls behind soon. */
 const many = (field: string) => Array.from({ length: 2_000 }, (_, i) => `f${i}: ${field}`).join(' ');
 const KINDS = {
   'messageAdded of a room': `subscription ($room: ID!) { messageAdded(chatroomId: $room) { chatroom { ${many('topic')} } } }`,
@@ -281,7 +282,7 @@ const KINDS = {
 };
 const LONG = 'x'.repeat(500);
 
-/** Lets something happen that each kind of stream tells ann. */
+/** Causes an event for ann in each kind of stream. */
 async function happen(ann: Person, ben: Person, room: string): Promise<void> {
   const device = ben.connect();
   await device.ask('{ viewer { id } }');
@@ -292,7 +293,7 @@ async function happen(ann: Person, ben: Person, room: string): Promise<void> {
   await device.closed;
 }
 
-test('a client that does not read its goodbye does not hold up the end', { timeout: 20_000 }, async () => {
+test('a client that does not read delays no shutdown', { timeout: 20_000 }, async () => {
   const server = await startTestServer();
   const { ann } = await world(server);
   const { client } = ann.connect();
@@ -303,14 +304,14 @@ test('a client that does not read its goodbye does not hold up the end', { timeo
     }),
   );
   await server.stop();
-  expect(server.node.open.sockets).toBe(0);
+  expect(server.node.gauges.sockets).toBe(0);
 });
 
 test.each(Object.entries(KINDS))(
-  'a subscriber of %s who does not read, or is gone, gives everything back when the socket is cut',
+  'a stalled or dead subscriber of %s frees its resources when cut',
   { timeout: 60_000 },
   async (_, query) => {
-    const server = await startTestServer({ env: WIDE, presenceTimes: { leaseMs: 30_000, graceMs: 1 } });
+    const server = await startTestServer({ env: WIDE_LIMITS, presenceTimes: { leaseMs: 30_000, graceMs: 1 } });
     const { ann, ben, room } = await world(server);
     await ann.ask(FRIEND, { id: ben.id });
     await ann.ask(UPDATE, { id: room, topic: LONG });
@@ -329,32 +330,32 @@ test.each(Object.entries(KINDS))(
     );
     const [stream, , ...unread] = [reading, gone, ...slow].map((connection) => connection.subscribe(query, { room }));
     await Promise.all(paused);
-    await stream?.taken();
+    await stream?.ready();
     gone.cut();
-    await expect.poll(() => server.node.open.streams).toBe(4);
+    await expect.poll(() => server.node.gauges.streams).toBe(4);
     for (let round = 0; round < 8; round += 1) {
       await happen(ann, ben, room);
       await expect.poll(() => stream?.received.length).toBeGreaterThan(round);
     }
     expect(unread.map(({ received }) => received)).toEqual([[], [], []]);
     for (const connection of [reading, ...slow]) connection.cut();
-    await expect.poll(() => [server.node.open.streams, server.node.tails.size()]).toEqual([0, 0]);
+    await expect.poll(() => [server.node.gauges.streams, server.node.roomTails.size()]).toEqual([0, 0]);
   },
 );
 
 describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', () => {
-  /** Two nodes, and ann and ben, who are friends and share a room. */
+  /** Starts two nodes. Ann and ben are friends and share a room. */
   async function twoNodes(presenceTimes?: { leaseMs: number; graceMs: number }) {
     const redis = await startRedis();
     const databaseUrl = await createTestDatabase();
-    const here = await startTestServer({ databaseUrl, redisUrl: redis.url, presenceTimes, env: WIDE });
-    const there = await startTestServer({ databaseUrl, redisUrl: redis.url, presenceTimes, env: WIDE });
+    const here = await startTestServer({ databaseUrl, redisUrl: redis.url, presenceTimes, env: WIDE_LIMITS });
+    const there = await startTestServer({ databaseUrl, redisUrl: redis.url, presenceTimes, env: WIDE_LIMITS });
     const w = await world(here);
     await w.ann.ask(FRIEND, { id: w.ben.id });
     return { redis, here, there, ...w };
   }
 
-  test('nudges take no memory while it hangs, and work again when it does not', async () => {
+  test('notifications use bounded memory while Redis hangs, and resume later', async () => {
     const { redis, here, there, room } = await twoNodes();
     const id = keyOf('Chatroom', room) ?? '';
     const heard: number[] = [];
@@ -363,28 +364,28 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
       (nudge) => heard.push((nudge as { seq: number }).seq),
       () => undefined,
     );
-    await expect.poll(() => (here.node.tails.nudge(id, -1), heard)).toContain(-1);
+    await expect.poll(() => (here.node.roomTails.notify(id, -1), heard)).toContain(-1);
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     const heap = () => (collect(), process.memoryUsage().heapUsed / 1024 / 1024);
     const before = heap();
     redis.signal('SIGSTOP');
     for (let nudges = 0; nudges < 50_000; nudges += 1) {
-      here.node.tails.nudge(id, -2);
+      here.node.roomTails.notify(id, -2);
       if (nudges % 50 === 0) await setImmediate();
     }
-    // What waited for an answer is let go of while there is none.
+    // Notifications that wait for a response are released while Redis hangs.
     await expect.poll(() => heap() - before).toBeLessThan(20);
     redis.signal('SIGCONT');
-    await expect.poll(() => (here.node.tails.nudge(id, -3), heard)).toContain(-3);
+    await expect.poll(() => (here.node.roomTails.notify(id, -3), heard)).toContain(-3);
   });
 
-  test('a bus that is closed while a hung one keeps its subscriptions waiting leaves no rejection', async () => {
+  test('a bus closed with pending subscriptions causes no unhandled rejection', async () => {
     const redis = await startRedis();
     const program = `
       import { pino } from 'pino';
-      import { createBus } from './src/realtime/bus.ts';
-      import { connectRedis } from './src/realtime/redis.ts';
+      import { createBus } from './src/platform/redis/bus.ts';
+      import { connectRedis } from './src/platform/redis/clients.ts';
       const log = pino({ level: 'silent' });
       const redis = connectRedis('${redis.url}', log);
       const bus = createBus({ redis, log });
@@ -410,7 +411,7 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
     expect(complaints).toBe('');
   });
 
-  test('a lease that is given back while others are renewed is not taken again', { timeout: 60_000 }, async () => {
+  test('a lease released during a renewal is not taken again', { timeout: 60_000 }, async () => {
     const redis = await startRedis();
     const left: string[] = [];
     const listener = {
@@ -426,11 +427,11 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
     });
     const users = Array.from({ length: 2_000 }, (_, i) => `user${i}`);
     const runsOut = (user?: string) => redis.command('ZSCORE', 'parley:{presence}:leases', `${user} socket`);
-    // The first look at an empty Redis gives all leases another term, as a renewal does.
+    // The first poll of an empty Redis extends all leases, as a renewal does.
     await expect.poll(() => redis.command('EXISTS', 'parley:{presence}:looked')).toBe(1);
-    for (const user of users) expect(await leases.take(user, 'socket', 1)).toBe(true);
+    for (const user of users) expect(await leases.acquire(user, 'socket', 1)).toBe(true);
     const before = await runsOut(users[0]);
-    // The first are renewed, and the others about to be.
+    // The first leases are renewed, and the others are about to be.
     while ((await runsOut(users[0])) === before);
     const kept = users.pop();
     for (const user of users) leases.release(user, 'socket');
@@ -440,8 +441,8 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
     expect(await redis.command('ZCARD', 'parley:{presence}:leases')).toBe(1);
   });
 
-  test('presence is right again soon after it was emptied, however long leases last', async () => {
-    // Leases are renewed after a third of this time, so it is not the renewal that is waited for.
+  test('presence recovers soon after FLUSHALL, whatever the lease time', async () => {
+    // Leases are renewed after a third of this time, so the renewal cannot be the reason for the recovery.
     const { redis, there, ann, ben } = await twoNodes({ leaseMs: 600_000, graceMs: 300 });
     const presence = async () =>
       (await ann.at(there.url).ask(PRESENCE, { name: 'ben' })).user.presence.status as string;
@@ -452,10 +453,10 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
     await expect.poll(presence).toBe('ONLINE');
   });
 
-  test('whatever others publish on the topics of open streams ends neither these nor the process', async () => {
+  test('invalid payloads on topics of open streams have no effect', async () => {
     const { redis, here, there, ann, ben, room } = await twoNodes({ leaseMs: 30_000, graceMs: 300 });
     const streams = Object.values(KINDS).map((query) => ann.connect().subscribe(query, { room }));
-    for (const stream of streams) await stream.taken();
+    for (const stream of streams) await stream.ready();
     const crashes = watchForCrashes();
     const ended: unknown[] = [];
     for (const [i, kind] of Object.keys(KINDS).entries()) void streams[i]?.ended.then((how) => ended.push([kind, how]));
@@ -478,7 +479,7 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
     ];
     const texts = ['null', '{}', '[]', '"', ...junk.map((payload) => JSON.stringify({ from: 'x', payload }))];
     for (const topic of topics) {
-      // A stream that has been taken up does not wait for Redis to send it what other nodes say.
+      // Waits until Redis has subscribers, because an open stream does not wait for its subscription to other nodes.
       await expect.poll(() => redis.command('PUBLISH', `parley:${topic}`, 'hello')).toBeGreaterThan(0);
       for (const text of texts) await redis.command('PUBLISH', `parley:${topic}`, text);
     }
@@ -489,7 +490,7 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
       .poll(() => streams.map((stream, i) => stream.received.length > (before[i] ?? 0)))
       .toEqual(streams.map(() => true));
     expect(ended).toEqual([]);
-    expect(here.node.open.streams).toBe(streams.length);
+    expect(here.node.gauges.streams).toBe(streams.length);
     expect(crashes).toEqual([]);
   });
 });

@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Database, sql } from '../src/database/database.ts';
-import { followAllRooms } from '../src/events/allRooms.ts';
-import { findPlacesSince, findSteps } from '../src/events/places.ts';
-import { keyOf } from '../src/ids.ts';
-import { createContext } from '../src/node.ts';
-import { decodeAllRoomsCursor } from '../src/realtime/cursor.ts';
-import { createReach } from '../src/realtime/reach.ts';
+import { type Database, sql } from '../src/platform/database/database.ts';
+import { followAllRooms } from '../src/features/chatroomEvents/allRoomsStream.ts';
+import { findPositionsSince, findCheckpoints } from '../src/delivery/resumePositions.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { createContext } from '../src/graphql/operation.ts';
+import { decodeAllRoomsCursor } from '../src/delivery/cursor.ts';
+import { createSnapshotProgress } from '../src/delivery/snapshotProgress.ts';
 import type { Person } from './support/client.ts';
 import { SEED } from './support/seed.ts';
-import { startTestServer, swept, type TestServer } from './support/server.ts';
+import { startTestServer, waitForPoll, type TestServer } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, send, world } from './support/world.ts';
 
 const ALL = `subscription ($after: String) { messageAdded(after: $after) { cursor message { number body } } }`;
@@ -25,7 +25,7 @@ const REACT = `mutation ($id: ID!) { addReaction(input: { messageId: $id, emoji:
 const SET_TYPING = `mutation ($id: ID!, $typing: Boolean!) { setTyping(input: { chatroomId: $id, typing: $typing }) { ok } }`;
 const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
 
-/** Ben in ann's room, his cursors, and what he missed: he was sent away, and taken in again. */
+/** Removes ben from ann's room and adds him again. Returns his cursors and the missed messages. */
 async function sentAwayAndBack() {
   const server = await startTestServer();
   const w = await world(server);
@@ -45,7 +45,7 @@ const contextOf = ({ node }: TestServer, { accessToken }: Person) =>
 const makeRoom = async (person: Person, memberIds: string[]): Promise<string> =>
   (await person.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds } })).createChatroom.chatroom.id;
 
-/** Lets so many things happen in a room at once. */
+/** Appends `count` events to a room's log. */
 const append = (query: Database['query'], chatroomId: string, count = 1) =>
   query(sql`
     WITH room AS (
@@ -55,9 +55,9 @@ const append = (query: Database['query'], chatroomId: string, count = 1) =>
 const happen = (server: TestServer, room: string, count: number) =>
   append(server.node.database.query, keyOf('Chatroom', room) ?? '', count);
 
-/** How many events of a room a cursor over all rooms takes for known which are after `seq`. */
+/** Counts events of a room after `seq` that an all-rooms cursor would skip. */
 async function skipped({ node }: TestServer, cursor: string, chatroomId: string, seq: number): Promise<number> {
-  const snapshot = decodeAllRoomsCursor(node.databaseMark, cursor, 'after');
+  const snapshot = decodeAllRoomsCursor(node.databaseId, cursor, 'after');
   const { query }: Pick<Database, 'query'> = node.database;
   return (
     await query(sql`
@@ -66,22 +66,22 @@ async function skipped({ node }: TestServer, cursor: string, chatroomId: string,
   ).length;
 }
 
-describe('a member who was removed and added again between the cursor and the resume', () => {
+describe('a member removed and added again before the resume', () => {
   test('misses nothing of the room', async () => {
     const { ann, ben, room, here } = await sentAwayAndBack();
     const stream = ben.connect().subscribe(MESSAGE_ADDED, { room, after: here });
-    // In between the room says that they left and that they came.
+    // The SYSTEM messages of the leave and the join are in between.
     const events = await stream.take(5);
     expect(events.map((event) => event.message.body)).toEqual(['before', null, 'away', null, 'after']);
     expect(events.map((event) => event.message.number)).toEqual([2, 3, 4, 5, 6]);
     await send(ann, room, 'live');
     expect((await stream.next()).message.body).toBe('live');
-    // Losing it once more ends the stream.
+    // Another removal ends the stream.
     await ann.ask(REMOVE, { id: room, user: ben.id });
     expect(codeOf(await stream.ended)).toBe('NOT_FOUND');
   });
 
-  test('misses nothing over all rooms, then and at a second resume', async () => {
+  test('misses nothing over all rooms, after one and two resumes', async () => {
     const { ann, ben, room, everywhere } = await sentAwayAndBack();
     const first = ben.connect();
     const stream = first.subscribe(ALL, { after: everywhere });
@@ -95,7 +95,7 @@ describe('a member who was removed and added again between the cursor and the re
     while (!numbers.has(7)) numbers.add((await resumed.next()).message.number);
   });
 
-  test('holds no cursor that has run ahead of what was handed on, however slowly it is read', async () => {
+  test('receives no cursor ahead of the delivered events', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const id = keyOf('Chatroom', room) ?? '';
@@ -106,33 +106,33 @@ describe('a member who was removed and added again between the cursor and the re
     await ann.ask(ADD, { id: room, users: [ben.id] });
     const { number: last } = await send(ann, room, 'after');
     for (;;) {
-      await swept(server);
+      await waitForPoll(server);
       const { value } = await events.next();
       if (!value) throw new Error('The stream has ended.');
       expect(await skipped(server, value.cursor, id, value.event.seq), value.event.kind).toBe(0);
       if (value.event.number === last) break;
     }
     await events.return?.();
-    await expect.poll(() => server.node.tails.size()).toBe(0);
+    await expect.poll(() => server.node.roomTails.size()).toBe(0);
   });
 });
 
-test('what was missed long ago comes to its end, however much it is, though nothing is said any more', async () => {
+test('a stream finishes any backlog without new notifications', async () => {
   const server = await startTestServer();
   const { ann, ben, room } = await world(server);
   const { viewer, chatroom } = await ben.ask(CURSORS, { id: room });
   await happen(server, room, 1_000);
   await send(ann, room, 'last');
-  // Nobody tells of it any more: no nudge, and no sweep.
-  await swept(server);
+  // No notification and no poll report the events any more.
+  await waitForPoll(server);
   const here = ben.connect().subscribe(MESSAGE_ADDED, { room, after: chatroom.cursor });
   expect((await here.next()).message.body).toBe('last');
   const everywhere = ben.connect().subscribe(ALL, { after: viewer.cursor });
   expect((await everywhere.next()).message.body).toBe('last');
 });
 
-describe('the cursor over all rooms', () => {
-  test('moves on for a subscriber that is always a little behind', async () => {
+describe('an all-rooms cursor', () => {
+  test('advances for a subscriber that is always slightly behind', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const events = await followAllRooms(await contextOf(server, ben), null);
@@ -140,7 +140,7 @@ describe('the cursor over all rooms', () => {
     await send(ann, room, 'ahead');
     for (let round = 0; round < 6; round += 1) {
       await send(ann, room, 'ahead');
-      await swept(server);
+      await waitForPoll(server);
       const { value } = await events.next();
       cursors.add(value?.cursor ?? '');
     }
@@ -148,24 +148,24 @@ describe('the cursor over all rooms', () => {
     await events.return?.();
   });
 
-  test('reaches one snapshot after the other, and keeps at most two in view', () => {
+  test('moves from one snapshot to the next, with at most two pending', () => {
     const read = new Map([['a', 0]]);
-    const reach = createReach('start', (room, seq) => (read.get(room) ?? seq) < seq);
+    const reach = createSnapshotProgress('start', (room, seq) => (read.get(room) ?? seq) < seq);
     const readTo = (seq: number) => {
       read.set('a', seq);
-      reach.settle('a');
+      reach.advance('a');
       return reach.snapshot();
     };
-    reach.owe('first', [['a', 2]]);
-    reach.owe('second', [['a', 4]]);
-    reach.owe('third', [['a', 6]]);
+    reach.require('first', [['a', 2]]);
+    reach.require('second', [['a', 4]]);
+    reach.require('third', [['a', 6]]);
     expect([readTo(1), readTo(2), readTo(5), readTo(6)]).toEqual(['start', 'first', 'first', 'third']);
-    // A room that is not followed is not waited for.
-    reach.owe('fourth', [['b', 9]]);
+    // A room that is no longer followed does not delay the cursor.
+    reach.require('fourth', [['b', 9]]);
     expect(reach.snapshot()).toBe('fourth');
   });
 
-  test('moves on through a long backlog, so that who is cut off on the way need not begin anew', async () => {
+  test('advances during a long backlog, so a cut reader can resume', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const other = await makeRoom(ann, [ben.id]);
@@ -175,7 +175,7 @@ describe('the cursor over all rooms', () => {
     const context = await contextOf(server, ben);
     const heard = new Set<string>();
     let cursor: string = viewer.cursor;
-    // 3,001 events, and each time the stream is cut off after 1,500: who began anew would never come to the end.
+    // There are 3,001 events, and the stream is cut after 1,500 each time. A reader that restarted would never finish.
     while (heard.size < 3_001) {
       const events = await followAllRooms(context, cursor);
       for (let i = 0; i < 1_500 && heard.size < 3_001; i += 1) {
@@ -188,15 +188,15 @@ describe('the cursor over all rooms', () => {
     expect(heard.size).toBe(3_001);
   });
 
-  test('is never ahead of what was handed on, in whichever order transactions began and ended', async () => {
+  test('is never ahead of delivered events, for any transaction order', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const { database } = server.node;
     const rooms = [room, await makeRoom(ann, [ben.id]), await makeRoom(ann, [ben.id])];
     const keys = rooms.map((id) => keyOf('Chatroom', id) ?? '');
     const { viewer } = await ben.ask(CURSORS, { id: room });
-    const since = decodeAllRoomsCursor(server.node.databaseMark, viewer.cursor, 'after');
-    // Some have their number long before they write, and some are still under way when the places are looked up.
+    const since = decodeAllRoomsCursor(server.node.databaseId, viewer.cursor, 'after');
+    // Some transactions take their number long before they write, and some are still open when positions are read.
     const pick = fc.sample(fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 4 }), fc.boolean()), { numRuns: 160 });
     let release = () => {};
     const released = new Promise<void>((resolve) => (release = resolve));
@@ -214,21 +214,21 @@ describe('the cursor over all rooms', () => {
       } else await database.transaction((run) => write(run, Promise.resolve())());
     }
     const context = await contextOf(server, ben);
-    const places = await findPlacesSince(context, since);
+    const places = await findPositionsSince(context, since);
     release();
     await Promise.all(late);
-    const steps = await findSteps(database, places, 10);
+    const steps = await findCheckpoints(database, places, 10);
     expect(steps.length, `SEED=${SEED}`).toBeGreaterThan(5);
     const read = new Map(places.rooms.map(({ chatroomId, seq }) => [chatroomId, seq]));
     for (const step of steps) {
       for (const [chatroomId, seq] of step.rooms) read.set(chatroomId, Math.max(seq, read.get(chatroomId) ?? 0));
-      const resumed = await findPlacesSince(await contextOf(server, ben), step.snapshot);
+      const resumed = await findPositionsSince(await contextOf(server, ben), step.snapshot);
       for (const { chatroomId, seq } of resumed.rooms)
         expect(seq, `SEED=${SEED}, ${step.snapshot}`).toBeLessThanOrEqual(read.get(chatroomId) ?? 0);
     }
   });
 
-  test('fails with RESYNC_REQUIRED where it is more than 50,000 events behind, and not a little less', async () => {
+  test('fails with RESYNC_REQUIRED only if more than 50,000 events behind', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     await send(ann, room, 'known');
@@ -248,7 +248,7 @@ describe('the cursor over all rooms', () => {
   });
 });
 
-test('adding who is a member already marks nothing as read for them', async () => {
+test('adding an existing member marks nothing as read', async () => {
   const server = await startTestServer();
   const { ann, ben, eve, room } = await world(server);
   await send(ann, room, 'unread');
@@ -258,8 +258,8 @@ test('adding who is a member already marks nothing as read for them', async () =
   expect((await eve.ask(CURSORS, { id: room })).chatroom.unreadCount).toBe(0);
 });
 
-describe('of somebody whom one has blocked', () => {
-  test('neither messages nor reactions in a group are news', async () => {
+describe('activity of a blocked user', () => {
+  test('includes neither messages nor reactions in a group', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     await ann.ask(ADD, { id: room, users: [eve.id] });
@@ -267,7 +267,7 @@ describe('of somebody whom one has blocked', () => {
     await ann.ask(BLOCK, { id: ben.id });
     const unread = ann.connect().subscribe(UNREAD);
     const events = ann.connect().subscribe(EVENTS, { id: room });
-    await events.taken();
+    await events.ready();
     const expected: object[] = [];
     for (let round = 1; round <= 5; round += 1) {
       const hidden = await send(ben, room, 'of ben');
@@ -282,12 +282,12 @@ describe('of somebody whom one has blocked', () => {
     expect(unread.received).toHaveLength(5);
   });
 
-  test('it is seen that they stop to type, as it is of somebody who leaves', { timeout: 40_000 }, async () => {
+  test('still includes the end of typing, as for a leaving member', { timeout: 40_000 }, async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     await ann.ask(ADD, { id: room, users: [eve.id] });
     const stream = ann.connect().subscribe(TYPING, { id: room });
-    await stream.taken();
+    await stream.ready();
     for (const person of [ben, eve]) {
       await person.ask(SET_TYPING, { id: room, typing: true });
       expect(await stream.next()).toEqual({ user: { username: person.username }, typing: true });
@@ -297,7 +297,7 @@ describe('of somebody whom one has blocked', () => {
     await ben.ask(SET_TYPING, { id: room, typing: false });
     expect(await stream.next()).toEqual({ user: { username: 'ben' }, typing: false });
     await ben.ask(SET_TYPING, { id: room, typing: true });
-    // Who has left cannot say it any more: it runs out.
+    // A member who has left cannot report the end, so the typing state expires.
     expect(await stream.next()).toEqual({ user: { username: 'eve' }, typing: false });
     expect(stream.received).toHaveLength(4);
   });

@@ -1,10 +1,10 @@
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { keyOf } from '../src/ids.ts';
-import { sql } from '../src/database/database.ts';
-import { pruneLog } from '../src/realtime/log.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { pruneLog } from '../src/delivery/roomLog.ts';
 import type { Person, Stream } from './support/client.ts';
-import { startTestServer, swept, type TestServer } from './support/server.ts';
+import { startTestServer, waitForPoll, type TestServer } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
 const ROOMS = `query ($after: String) { viewer { cursor
@@ -20,7 +20,7 @@ const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[
 const userKey = ({ id }: Person) => keyOf('User', id) ?? '';
 const cursorOf = async (person: Person): Promise<string> => (await person.ask(ROOMS)).viewer.cursor;
 
-/** The viewer's list as the server has it, and a cursor that is not newer. */
+/** Loads the viewer's room list, and a cursor that is not newer than the list. */
 async function load(person: Person): Promise<{ rooms: Set<string>; cursor: string }> {
   const rooms = new Set<string>();
   let cursor: string | undefined;
@@ -33,7 +33,7 @@ async function load(person: Person): Promise<{ rooms: Set<string>; cursor: strin
   }
 }
 
-/** What a client shows: the list that it has loaded, changed by each event. */
+/** Returns a client's list: the loaded rooms, updated by each event. */
 function shown(rooms: ReadonlySet<string>, streams: Stream[]): string[] {
   const list = new Set(rooms);
   for (const event of streams.flatMap((stream) => stream.received)) {
@@ -47,12 +47,12 @@ async function expectTrue(ann: Person, rooms: ReadonlySet<string>, streams: Stre
   await expect.poll(() => shown(rooms, streams), { timeout: 10_000 }).toEqual([...(await load(ann)).rooms].sort());
 }
 
-/** A deed that changes whether a room is in ann's list. It is done in SQL, so that a transaction can stay open. */
+/** An action that changes whether a room is in ann's list. It is done in SQL, so that a transaction can stay open. */
 interface Deed {
   name: string;
   kind: 'GROUP' | 'OPEN' | 'DIRECT';
   isMember?: boolean;
-  /** For a DIRECT room: hidden by ann at this message number. */
+  /** For a DIRECT room: the message number at which ann hid it. */
   hiddenAt?: number;
   sql: (room: string, ann: string, ben: string) => string;
 }
@@ -79,7 +79,7 @@ const deeds: Deed[] = [
   { name: 'hide and open', kind: 'DIRECT', sql: (r, a) => `${hide(r, a)}; ${say(r)}` },
 ];
 
-/** Moments of a client's start: deeds begin at one and are committed at the same one or a later one. */
+/** Moments of a client's start. An action begins at one moment, and is committed at that moment or a later one. */
 const MOMENTS = ['before the query', 'after the query', 'while the subscription starts', 'live'] as const;
 
 async function openClient({ databaseUrl }: TestServer): Promise<pg.Client> {
@@ -89,7 +89,7 @@ async function openClient({ databaseUrl }: TestServer): Promise<pg.Client> {
   return client;
 }
 
-/** For each pair of moments a transaction with every deed, on rooms of its own. */
+/** Creates a transaction with every action for each pair of moments, each on separate rooms. */
 async function prepare(server: TestServer, ann: Person, ben: Person) {
   const setUp = await openClient(server);
   const [annKey, benKey] = [userKey(ann), userKey(ben)];
@@ -135,7 +135,7 @@ async function prepare(server: TestServer, ann: Person, ben: Person) {
     }
   }
   return {
-    /** Begins and commits what is due at a moment. */
+    /** Begins and commits the transactions that are due at a moment. */
     async reach(moment: (typeof MOMENTS)[number]): Promise<void> {
       const now = MOMENTS.indexOf(moment);
       for (const { begins, client, statements } of transactions) {
@@ -149,7 +149,7 @@ async function prepare(server: TestServer, ann: Person, ben: Person) {
 }
 
 describe('viewerEvents after a cursor', () => {
-  test('a list started at any moment equals the list of the server', { timeout: 60_000 }, async () => {
+  test('a list started at any moment matches the server’s list', { timeout: 60_000 }, async () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
     const changes = await prepare(server, ann, ben);
@@ -158,11 +158,11 @@ describe('viewerEvents after a cursor', () => {
     await changes.reach('after the query');
     const stream = ann.connect().subscribe(EVENTS, { after: cursor });
     await changes.reach('while the subscription starts');
-    await stream.taken();
+    await stream.ready();
     await changes.reach('live');
     await expectTrue(ann, rooms, [stream]);
-    // Nothing that comes later makes it untrue.
-    await swept(server);
+    // Later events must not change the result.
+    await waitForPoll(server);
     await send(
       ben,
       (await ben.ask(CREATE_CHATROOM, { input: { kind: 'DIRECT', memberIds: [ann.id] } })).createChatroom.chatroom.id,
@@ -186,19 +186,19 @@ describe('viewerEvents after a cursor', () => {
     await changes.reach('after the query');
     const resumed = ann.connect().subscribe(EVENTS, { after: stream.received.at(-1)?.cursor ?? cursor });
     await changes.reach('while the subscription starts');
-    await resumed.taken();
+    await resumed.ready();
     await changes.reach('live');
     await expectTrue(ann, rooms, [stream, resumed]);
   });
 
-  test('a DIRECT room that its other member has not written in yet does not appear', async () => {
+  test('a DIRECT room without messages does not appear for the other member', async () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
     const { cursor } = await load(ann);
     const direct = { kind: 'DIRECT', memberIds: [ann.id] };
     const { createChatroom } = await ben.ask(CREATE_CHATROOM, { input: direct });
     const stream = ann.connect().subscribe(EVENTS, { after: cursor });
-    await stream.taken();
+    await stream.ready();
     await ben.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [ann.id] } });
     expect((await stream.next()).__typename).toBe('ChatroomAppeared');
     expect(stream.received.flatMap((event) => [event.chatroom?.id, event.chatroomId])).not.toContain(
@@ -206,7 +206,7 @@ describe('viewerEvents after a cursor', () => {
     );
   });
 
-  test('a room that vanished before the start says why', async () => {
+  test('a room that vanished before the start reports why', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const make = async (kind: string) =>
@@ -239,14 +239,14 @@ describe('viewerEvents after a cursor', () => {
     const { id } = (await ann.ask(CREATE_CHATROOM, direct)).createChatroom.chatroom;
     await send(ben, id, 'hello');
     const stream = ann.connect().subscribe(EVENTS);
-    await stream.taken();
+    await stream.ready();
     await ann.ask(HIDE, { id });
     expect(await stream.next()).toMatchObject({ __typename: 'ChatroomVanished', chatroomId: id });
     await ann.ask(CREATE_CHATROOM, direct);
     expect(await stream.next()).toMatchObject({ __typename: 'ChatroomAppeared', chatroom: { id } });
   });
 
-  test('a cursor that is too old or no all-rooms cursor is refused', async () => {
+  test('an outdated cursor or one of another kind is refused', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const refusal = async (after: string) => codeOf(await ann.connect().subscribe(EVENTS, { after }).ended);
@@ -256,7 +256,7 @@ describe('viewerEvents after a cursor', () => {
     expect(await refusal('junk')).toBe('BAD_USER_INPUT');
     await ben.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [ann.id] } });
     const { database } = server.node;
-    // While an older transaction is open, in whichever database of the cluster, a cursor counts as older than the change.
+    // While an older transaction is open in any database of the cluster, a cursor counts as older than the change.
     const isSettled = () =>
       database.query(sql`
         SELECT pg_snapshot_xmin(pg_current_snapshot()) > max(xid) AS settled FROM membership_changes`);
@@ -266,9 +266,9 @@ describe('viewerEvents after a cursor', () => {
     await pruneLog(database, 30);
     expect([await refusal(old), await refusal(other)]).toEqual(['RESYNC_REQUIRED', 'RESYNC_REQUIRED']);
     expect(await database.query(sql`SELECT user_id FROM membership_changes`)).toEqual([{ user_id: null }]);
-    // Everything that was pruned had been seen by this one.
+    // This cursor is newer than everything that was pruned.
     const stream = ann.connect().subscribe(EVENTS, { after: now });
-    await stream.taken();
+    await stream.ready();
     await send(ben, room, 'hello');
     expect((await stream.next()).__typename).toBe('UnreadChanged');
   });

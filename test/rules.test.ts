@@ -10,11 +10,12 @@ import {
   isObjectType,
 } from 'graphql';
 import { describe, expect, test } from 'vitest';
-import { createServiceToken } from '../src/auth/services.ts';
-import { sql } from '../src/database/database.ts';
-import { keyOf } from '../src/ids.ts';
-import { derivedId, storeFriendships, storeUsers } from '../src/import/store.ts';
-import { buildSchema } from '../src/schema.ts';
+import { createServiceToken } from '../src/auth/serviceTokens.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { storeFriendships, storeUsers } from '../src/cli/import/bulkInsert.ts';
+import { derivedId } from '../src/core/globalIds.ts';
+import { buildSchema } from '../src/features/schema.ts';
 import { connect, PASSWORD, type Person, request, signUp } from './support/client.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { CREATE_CHATROOM, SEND, send, world } from './support/world.ts';
@@ -206,14 +207,14 @@ describe('no stranger, no removed member and nobody without a token can do anyth
     expect((await send(cem, kept.id, 'an answer', { replyToId: kept.ofAnn.id })).number).toBe(4);
     await cem.ask(RANK, { id: kept.id, user: ann.id, role: 'OWNER' });
     await ann.ask(REMOVE, { id: kept.id, user: cem.id });
-    expect(await cem.refused(SEND, { input: again })).toBe('NOT_FOUND');
-    expect(await cem.refused(SEND, { input: { ...again, replyToId: kept.ofAnn.id } })).toBe('NOT_FOUND');
+    expect(await cem.askForErrorCode(SEND, { input: again })).toBe('NOT_FOUND');
+    expect(await cem.askForErrorCode(SEND, { input: { ...again, replyToId: kept.ofAnn.id } })).toBe('NOT_FOUND');
     // Nor from a room of his own.
     const own = await makeRoom(cem, { kind: 'GROUP' });
-    expect(await cem.refused(SEND, { input: { chatroomId: own, body: 'hi', replyToId: lost.ofAnn.id } })).toBe(
+    expect(await cem.askForErrorCode(SEND, { input: { chatroomId: own, body: 'hi', replyToId: lost.ofAnn.id } })).toBe(
       'NOT_FOUND',
     );
-    expect(await cem.refused(JOIN, { id: kept.id })).toBe('NOT_FOUND');
+    expect(await cem.askForErrorCode(JOIN, { id: kept.id })).toBe('NOT_FOUND');
   });
 });
 
@@ -424,7 +425,7 @@ describe('streams of a room are for its members', () => {
       const query = streamOf(name);
       const opened = [ben, ben.at(server.url)].map((person) => person.connect().subscribe(query, lost));
       const sse = await openSse(server.url, query, lost, ben.accessToken);
-      await expect.poll(() => server.node.open.streams).toBe(3);
+      await expect.poll(() => server.node.gauges.streams).toBe(3);
       // The premise: a member gets what comes.
       await streams[name]?.cause(w);
       for (const stream of opened) await stream.next();
@@ -473,7 +474,7 @@ describe('streams of a room are for its members', () => {
       const events = connection.subscribe(
         'subscription { viewerEvents { __typename ... on ChatroomVanished { chatroomId } } }',
       );
-      await events.taken();
+      await events.ready();
       await send(ann, lost.id, 'before');
       expect(await messages.next()).toEqual({ chatroom: { id: lost.id }, message: { body: 'before' } });
       expect((await events.next()).__typename).toBe('UnreadChanged');
@@ -589,7 +590,9 @@ describe('a block, for every mutation about a room or a message', () => {
       expect((await ben.ask(ASKED)).viewer.friendRequests.nodes).toEqual([{ from: { username: 'eve' } }]);
       expect((await ann.ask(ASKED)).viewer.outgoing.nodes).toEqual([]);
       expect(
-        await ben.refused('mutation ($id: ID!) { acceptFriend(input: { userId: $id }) { status } }', { id: ann.id }),
+        await ben.askForErrorCode('mutation ($id: ID!) { acceptFriend(input: { userId: $id }) { status } }', {
+          id: ann.id,
+        }),
       ).toBe('NOT_FOUND');
       await blocker.ask('mutation ($id: ID!) { unblockUser(input: { userId: $id }) { viewer { id } } }', {
         id: blocked.id,
@@ -670,7 +673,7 @@ describe('signed out', () => {
         const own = ann.connect();
         const stream = root === 'subscription' ? own.subscribe(query, variables) : null;
         const answer = stream
-          ? Promise.race([stream.ended.then(codeOf), stream.taken()])
+          ? Promise.race([stream.ended.then(codeOf), stream.ready()])
           : outcome(own.ask(query, variables));
         expect(await answer, query).not.toBe('UNAUTHENTICATED');
       }
@@ -1029,9 +1032,9 @@ describe('accounts', () => {
         ],
       ]);
     expect(await count()).toEqual([1, 1, 2, 1, 2, 1, 2, 4, 4, 0]);
-    expect(await ben.refused('mutation { deleteAccount(input: { password: "not the password" }) { ok } }')).toBe(
-      'INVALID_CREDENTIALS',
-    );
+    expect(
+      await ben.askForErrorCode('mutation { deleteAccount(input: { password: "not the password" }) { ok } }'),
+    ).toBe('INVALID_CREDENTIALS');
     await ann.ask(`mutation { deleteAccount(input: { password: "${PASSWORD}" }) { ok } }`);
     expect(await count()).toEqual([0, 0, 0, 0, 1, 0, 1, 3, 3, 1]);
     expect((await ben.ask('{ viewer { blockedUsers { nodes { username } } } }')).viewer.blockedUsers.nodes).toEqual([
@@ -1081,8 +1084,8 @@ describe('rooms', () => {
       ['eve', 'OWNER'],
       ['cem', 'ADMIN'],
     ]);
-    expect(await ben.refused(END, { id: room })).toBe('FORBIDDEN');
-    expect(await ann.refused(LEAVE, { id: room })).toBe('NOT_FOUND');
+    expect(await ben.askForErrorCode(END, { id: room })).toBe('FORBIDDEN');
+    expect(await ann.askForErrorCode(LEAVE, { id: room })).toBe('NOT_FOUND');
   });
 
   test('what one’s role does not allow in a room that one sees is FORBIDDEN; in one that one does not see it is NOT_FOUND', async () => {
@@ -1095,15 +1098,15 @@ describe('rooms', () => {
       [ADD, { id: room, users: [eve.id] }],
       [ADD, { id: room, users: ['junk'] }],
     ] as const) {
-      expect(await ben.refused(query, variables)).toBe('FORBIDDEN');
-      expect(await eve.refused(query, variables)).toBe('NOT_FOUND');
+      expect(await ben.askForErrorCode(query, variables)).toBe('FORBIDDEN');
+      expect(await eve.askForErrorCode(query, variables)).toBe('NOT_FOUND');
     }
     const open = await makeRoom(ann, { kind: 'OPEN', name: 'Square' });
     // Who sees an OPEN room and is no member has no role in it at all.
-    expect(await eve.refused(END, { id: open })).toBe('NOT_FOUND');
-    expect(await eve.refused(SEND, { input: { chatroomId: open, body: 'hi' } })).toBe('NOT_FOUND');
+    expect(await eve.askForErrorCode(END, { id: open })).toBe('NOT_FOUND');
+    expect(await eve.askForErrorCode(SEND, { input: { chatroomId: open, body: 'hi' } })).toBe('NOT_FOUND');
     await eve.ask(JOIN, { id: open });
-    expect(await eve.refused(END, { id: open })).toBe('FORBIDDEN');
+    expect(await eve.askForErrorCode(END, { id: open })).toBe('FORBIDDEN');
     expect((await send(eve, open, 'hi')).number).toBe(2);
   });
 });

@@ -12,21 +12,21 @@ import {
 import { describe, expect, it, test } from 'vitest';
 import { generatedFiles } from '../scripts/generatedFiles.ts';
 import { compare, compareWithSurface } from '../scripts/surface.ts';
-import { buildSchema } from '../src/schema.ts';
+import { buildSchema } from '../src/features/schema.ts';
 
 describe.each(generatedFiles())('$name', ({ url, text }) => {
-  it('is current (else: npm run schema)', async () => {
+  it('is current (otherwise run npm run schema)', async () => {
     expect(await readFile(url, 'utf8')).toBe(text);
   });
 });
 
-test('Every type, field, argument, enum value and input field says what it is', () => {
+test('the schema describes every type, field, argument, enum value and input field', () => {
   expect(undescribed(buildSchema())).toEqual([]);
 });
 
 const comparison = await compareWithSurface(buildSchema());
 
-test.skipIf(comparison === null)('The schema keeps what the surface promises', () => {
+test.skipIf(comparison === null)('the schema keeps the promises of the surface', () => {
   expect(comparison?.contradictions).toEqual([]);
 });
 
@@ -37,8 +37,8 @@ const sdl = `
   input Name { first: String! last: String! = "none" }
 `;
 
-describe('The comparison with the surface', () => {
-  it('takes no offence at what is absent, or at more', async () => {
+describe('the comparison with the surface', () => {
+  it('accepts missing and additional definitions', async () => {
     const schema = parseSchema(`
       type Query { user(name: String, size: Int! = 1, after: String, last: Int! = 2): User! people(first: Int = 20): [User!]! }
       type User { id: ID! mood: Mood! age: Int }
@@ -64,13 +64,13 @@ describe('The comparison with the surface', () => {
     ['a required input field was added', 'first: String!', 'first: String! middle: String!'],
     ['an input field has another default', '= "none"', '= "some"'],
     ['an input field has another type', 'first: String!', 'first: Int!'],
-  ])('objects where %s', async (_, before, after) => {
+  ])('rejects a schema in which %s', async (_, before, after) => {
     const { contradictions } = await compare(parseSchema(sdl), parseSchema(sdl.replace(before, after)));
     expect(contradictions).toHaveLength(1);
   });
 });
 
-/** The names of all that has no description. */
+/** Returns the names of everything without a description. */
 function undescribed(schema: GraphQLSchema): string[] {
   const things: [name: string, description: string | null | undefined][] = [];
   for (const type of Object.values(schema.getTypeMap())) {

@@ -1,11 +1,11 @@
 import { access, readdir, readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { sql } from '../src/database/database.ts';
-import { importPath } from '../src/import/import.ts';
-import { storeMessages } from '../src/import/store.ts';
-import { createProgress } from '../src/progress.ts';
-import { keyOf } from '../src/ids.ts';
-import { toQuery, toVector, wordsOf } from '../src/search/words.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { importPath } from '../src/cli/import/importPath.ts';
+import { storeMessages } from '../src/cli/import/bulkInsert.ts';
+import { createProgress } from '../src/cli/progressBar.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { toQuery, toVector, wordsOf } from '../src/features/messages/tokenizer.ts';
 import { type Person, signUp } from './support/client.ts';
 import { cpuMs } from './support/cpu.ts';
 import { startTestServer } from './support/server.ts';
@@ -23,7 +23,7 @@ const everywhere = async (person: Person, args: object): Promise<string[]> =>
   (await person.ask(EVERYWHERE, args)).viewer.searchMessages.nodes.map((message: any) => message.body);
 
 describe('searching', () => {
-  /** A room in which all of `SAID` was sent. */
+  /** A room that contains all texts of `SAID`. */
   let said: World;
   const endings: (() => Promise<void>)[] = [];
   beforeAll(async () => {
@@ -108,7 +108,7 @@ describe('searching', () => {
     expect(chatroom.searchMessages.nodes.map((message: any) => message.number - 1)).toEqual(expected);
   });
 
-  test('looks where the viewer is a member, never at deleted messages, and at the text as it is now', async () => {
+  test('covers current texts in the viewer’s rooms, without deleted messages', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     const { id } = await send(ann, room, 'a secret plan');
@@ -131,7 +131,7 @@ describe('searching', () => {
     expect(await eve.ask(IN_ROOM, { id: open, query: 'hello' })).toEqual({ chatroom: { searchMessages: null } });
   });
 
-  test('refuses a query without a word, and pages by keyset in both directions', async () => {
+  test('refuses a query without a word, and pages both ways', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     for (let i = 1; i <= 7; i += 1) await send(ann, room, `word ${i}`);
@@ -147,7 +147,7 @@ describe('searching', () => {
       '\u200b\ufe0f',
       'a b c d e f g h i',
     ])
-      expect(await ann.refused(EVERYWHERE, { query }), query).toBe('BAD_USER_INPUT');
+      expect(await ann.askForErrorCode(EVERYWHERE, { query }), query).toBe('BAD_USER_INPUT');
     const page = async (args: object) => (await ann.ask(EVERYWHERE, { query: 'word', ...args })).viewer.searchMessages;
     const first = await page({ first: 3 });
     const second = await page({ first: 3, after: first.pageInfo.endCursor });
@@ -157,12 +157,12 @@ describe('searching', () => {
     expect(second.pageInfo.hasNextPage).toBe(true);
     const back = await page({ last: 3, before: second.pageInfo.startCursor });
     expect(back.nodes).toEqual(first.nodes);
-    expect(await ann.refused(IN_ROOM, { id: room, query: 'word', after: first.pageInfo.endCursor })).toBe(
+    expect(await ann.askForErrorCode(IN_ROOM, { id: room, query: 'word', after: first.pageInfo.endCursor })).toBe(
       'BAD_USER_INPUT',
     );
   });
 
-  test('every emoji is found by itself, and so is the word behind it', async () => {
+  test('finds every emoji and the word after it', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const EMOJI = ['©️', '™️', '‼️', 'ℹ️', 'Ⓜ️', '㊗️', '🈁', '🏴󠁧󠁢󠁥󠁮󠁧󠁿', '🧑🏽‍❤️‍💋‍🧑🏿', '🏳️‍🌈', '#️⃣', '🏽', '❤️‍🔥', '🇺🇳'];
@@ -173,7 +173,7 @@ describe('searching', () => {
     expect(await everywhere(ann, { query: 'thanks', first: 100 })).toHaveLength(EMOJI.length);
   });
 
-  test('a word is cut between characters and stays valid text', async () => {
+  test('words are cut between characters and remain valid text', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const adlam = '\u{1e900}';
@@ -188,11 +188,11 @@ describe('searching', () => {
       await send(ann, room, body);
       expect(await everywhere(ann, { query: Array.from(body).slice(0, 100).join('') })).toContain(body);
     }
-    // The vowel sign is not parted from its letter.
-    expect(wordsOf(bodies[2] ?? '')).toEqual([{ text: 'x'.repeat(63), place: 0 }]);
+    // A vowel sign stays with its letter.
+    expect(wordsOf(bodies[2] ?? '')).toEqual([{ text: 'x'.repeat(63), position: 0 }]);
   });
 
-  test('no text of 10,000 characters takes long to cut', () => {
+  test('no text of 10,000 characters takes long to split', () => {
     const TEXTS = [
       '\ufdfa',
       '\u0316\u0301\u0323\u0334',
@@ -212,8 +212,8 @@ describe('searching', () => {
     }
   });
 
-  test('a search reads only messages of rooms that the viewer is in', async () => {
-    // One connection, whose statistics are complete as soon as it is asked for them.
+  test('only reads messages of rooms that the viewer is in', async () => {
+    // With a single connection, the statistics are complete as soon as they are queried.
     const server = await startTestServer({ env: { DATABASE_POOL_SIZE: '1' } });
     const { ann, ben, eve, room } = await world(server);
     const { database } = server.node;
@@ -245,7 +245,7 @@ describe('searching', () => {
   });
 
   test.skipIf(!hasData)(
-    '#ubuntu and phrases in five languages (skipped without them): what a plain look through them finds, by the index',
+    '#ubuntu and multilingual phrases (skipped without them) match a full scan',
     { timeout: 120_000 },
     async () => {
       const server = await startTestServer();
@@ -274,7 +274,7 @@ describe('searching', () => {
         })),
       );
 
-      /** The slow and sure way: characters side by side, or words that begin so. */
+      /** Finds matches slowly but reliably: adjacent characters, or words with the prefix. */
       const found = (line: string, query: string) =>
         /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]/u.test(query)
           ? line.normalize('NFKC').includes(query)

@@ -11,19 +11,19 @@ const LEAVE = `mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) {
 const BLOCK = `mutation ($id: ID!) { blockUser(input: { userId: $id }) { viewer { id } } }`;
 const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
 
-/** Ann, ben and cem in a room; ann listens to what has been seen. */
+/** Creates a room of ann, ben and cem, in which ann subscribes to messageSeen. */
 async function readingRoom() {
   const server = await startTestServer();
   const w = await world(server);
   const cem = await signUp(server.url, 'cem');
   await w.ann.ask(ADD, { id: w.room, users: [cem.id] });
   const stream = w.ann.connect().subscribe(SEEN, { room: w.room });
-  await stream.taken();
+  await stream.ready();
   return { server, ...w, cem, stream };
 }
 
 describe('messageSeen', () => {
-  test('tells the sender once all others have read, and only then', async () => {
+  test('reports to the sender once all others have read', async () => {
     const { ann, ben, cem, room, stream } = await readingRoom();
     const one = await send(ann, room, 'one');
     const two = await send(ann, room, 'two');
@@ -34,7 +34,7 @@ describe('messageSeen', () => {
     expect(await stream.next()).toEqual({ message: { number: two.number, seenByAll: true } });
   });
 
-  test('who answers has read: sending tells the others', async () => {
+  test('counts a member who sends as having read', async () => {
     const { ann, ben, cem, room, stream } = await readingRoom();
     const question = await send(ann, room, 'Who comes?');
     await send(ben, room, 'I do.');
@@ -42,7 +42,7 @@ describe('messageSeen', () => {
     expect(await stream.next()).toEqual({ message: { number: question.number, seenByAll: true } });
   });
 
-  test('the one who had not read may leave, and then all have', async () => {
+  test('reports when the last unread member leaves', async () => {
     const { ann, ben, cem, room, stream } = await readingRoom();
     const one = await send(ann, room, 'one');
     await ben.ask(READ, { id: one.id });
@@ -50,20 +50,20 @@ describe('messageSeen', () => {
     expect(await stream.next()).toEqual({ message: { number: one.number, seenByAll: true } });
   });
 
-  test('nobody across a block counts, nor is told', async () => {
+  test('neither counts nor reaches users across a block', async () => {
     const { ann, ben, cem, room, stream } = await readingRoom();
     await cem.ask(BLOCK, { id: ann.id });
     const one = await send(ann, room, 'one');
     await ben.ask(READ, { id: one.id });
-    // Cem, who has blocked ann, has not read it, and does not count.
+    // Cem, who has blocked ann, has not read the message and does not count.
     expect(await stream.next()).toEqual({ message: { number: one.number, seenByAll: true } });
   });
 
-  test('over all rooms without a room; a removed member’s stream of one room ends with NOT_FOUND; strangers are refused', async () => {
+  test('covers all rooms without an id, and refuses strangers', async () => {
     const { server, ann, ben, cem, eve, room, stream } = await readingRoom();
     const everywhere = ann.connect().subscribe(SEEN);
     const ofBen = ben.connect().subscribe(SEEN, { room });
-    await ofBen.taken();
+    await ofBen.ready();
     const one = await send(ann, room, 'one');
     for (const person of [ben, cem]) await person.ask(READ, { id: one.id });
     for (const listening of [stream, everywhere]) expect((await listening.next()).message.number).toBe(one.number);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { keyOf } from '../src/ids.ts';
-import { createSending, type Send } from '../src/messages/sending.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { createSendQueue, type Send } from '../src/features/messages/sendQueue.ts';
 import type { Person } from './support/client.ts';
 import { holdTransaction, startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
@@ -9,17 +9,17 @@ const makeRoom = async (person: Person): Promise<string> =>
   (await person.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [] } })).createChatroom.chatroom.id;
 const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
 
-describe('messages that are sent at once', () => {
-  test('share statements and commits, and have each its own number and outcome', async () => {
+describe('messages sent in parallel', () => {
+  test('share statements and commits, with a number and outcome each', async () => {
     const server = await startTestServer();
     const { ann, eve, room } = await world(server);
     const rooms = [room, ...(await Promise.all(upTo(3).map(() => makeRoom(ann))))];
-    const sending = createSending(server.node.database);
+    const sending = createSendQueue(server.node.database);
     server.statements();
     const sent = await Promise.all(
       upTo(120).map((i) => sending(asSend(i % 3 === 0 ? eve : ann, rooms[i % 4] ?? room, `word ${i}`))),
     );
-    // At most fifty in each.
+    // Each statement has at most fifty messages.
     expect(server.statements()).toHaveLength(3);
     for (const [i, { outcome }] of sent.entries()) expect(outcome).toBe(i % 3 === 0 ? 'NOT_FOUND' : 'SENT');
     for (const id of rooms) {
@@ -34,7 +34,7 @@ describe('messages that are sent at once', () => {
     }
   });
 
-  test('a room that is locked holds up its own and no others’', async () => {
+  test('delay only their own room if it is locked', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const free = await makeRoom(ann);
@@ -48,10 +48,10 @@ describe('messages that are sent at once', () => {
     expect((await Promise.all(stuck)).every((message) => message.released)).toBe(true);
   });
 
-  test('twins with one clientMessageId are one message, also in one statement; others with it are in conflict', async () => {
+  test('with one clientMessageId are one message, even in one statement', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
-    const sending = createSending(server.node.database);
+    const sending = createSendQueue(server.node.database);
     const one = (body: string, person = ann, clientMessageId: string | null = 'c1') =>
       asSend(person, room, body, clientMessageId);
     server.statements();
@@ -62,30 +62,30 @@ describe('messages that are sent at once', () => {
     expect(outcomes).toEqual(['SENT', 'REPEATED', 'CONFLICT', 'SENT']);
   });
 
-  test('one send that the database refuses costs the others few statements', async () => {
+  test('take few statements if the database refuses one of them', async () => {
     const server = await startTestServer();
     const { ann } = await world(server);
     const rooms = await Promise.all(upTo(5).map(() => makeRoom(ann)));
-    const sending = createSending(server.node.database);
+    const sending = createSendQueue(server.node.database);
     server.statements();
     const results = await Promise.allSettled(
       upTo(50).map((i) => {
         const ask = asSend(ann, rooms[i % 5] ?? '', `word ${i}`);
-        // No message has such a number; ids are checked before they come here.
+        // No message has this number. Ids were validated earlier.
         return sending(i === 7 ? { ...ask, replyToNumber: 2 ** 40 } : ask);
       }),
     );
     expect(results.flatMap(({ status }, i) => (status === 'fulfilled' ? [] : [i]))).toEqual([7]);
-    // 1 + 2 · log₂ 50.
+    // The maximum is 1 + 2 · log₂ 50.
     expect(server.statements().length).toBeLessThanOrEqual(13);
   });
 
-  test('what the database refuses of one fails alone', async () => {
+  test('fail alone if the database refuses one of them', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
-    const sending = createSending(server.node.database);
+    const sending = createSendQueue(server.node.database);
     const one = (body: string) => asSend(ann, room, body);
-    // A NUL cannot be stored; it is refused before it comes here.
+    // A NUL cannot be stored. The API refuses it earlier.
     const results = await Promise.allSettled([...['good', 'b\0d', 'good too'].map((body) => sending(one(body)))]);
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
     const { chatroom } = await ann.ask(

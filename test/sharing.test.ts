@@ -1,8 +1,8 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { observeViewer } from '../src/context.ts';
-import { createLoader } from '../src/loader.ts';
-import { createContext } from '../src/node.ts';
-import { createSharing } from '../src/realtime/sharing.ts';
+import { trackViewer } from '../src/core/context.ts';
+import { createLoader } from '../src/platform/database/loader.ts';
+import { createContext } from '../src/graphql/operation.ts';
+import { createEventCache } from '../src/delivery/eventCache.ts';
 import { signUp } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
 import { send, world } from './support/world.ts';
@@ -15,16 +15,16 @@ const PERSONAL = `subscription ($room: ID!) { messageAdded(chatroomId: $room) {
 const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { chatroomId: $id, userIds: $users }) { chatroom { id } } }`;
 const FRIEND = `mutation ($id: ID!) { addFriend(input: { userId: $id }) { status } }`;
 
-describe('sharing of executions', () => {
-  test('a database that is slow is not asked again by those who come later', async () => {
+describe('shared execution', () => {
+  test('spares a slow database repeated queries of late subscribers', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'performance'] });
     onTestFinished(() => void vi.useRealTimers());
-    const sharing = createSharing({ on: true });
+    const cache = createEventCache({ isEnabled: true });
     const event = {};
     let loads = 0;
     let answer: (text: string) => void = () => undefined;
     const ask = () =>
-      sharing.once(event, 'message', () => {
+      cache.load(event, 'message', () => {
         loads += 1;
         return new Promise<string>((resolve) => (answer = resolve));
       });
@@ -42,14 +42,14 @@ describe('sharing of executions', () => {
     expect(loads).toBe(2);
   });
 
-  test('an event costs the same number of statements however many listen, and all are told the same', async () => {
+  test('takes a constant number of statements for any number of subscribers', async () => {
     const server = await startTestServer({ env: { SHARED_EXECUTION: 'on' } });
     const { ann, ben, room } = await world(server);
     const cost = async (count: number) => {
       const streams = Array.from({ length: count }, (_, i) =>
         (i % 2 ? ann : ben).connect().subscribe(USUAL, { room, after: undefined }),
       );
-      for (const stream of streams) await stream.taken();
+      for (const stream of streams) await stream.ready();
       await send(ann, room, 'warm');
       await Promise.all(streams.map((stream) => stream.next()));
       server.statements();
@@ -65,7 +65,7 @@ describe('sharing of executions', () => {
     expect(await cost(30)).toBe(one);
   });
 
-  test('what was missed is read with one statement, however much it is', async () => {
+  test('reads missed events with one statement, however many', async () => {
     const server = await startTestServer({ env: { SHARED_EXECUTION: 'on' } });
     const { ann, ben, room } = await world(server);
     const cost = async (count: number) => {
@@ -84,14 +84,14 @@ describe('sharing of executions', () => {
     expect(await cost(40)).toBe(1);
   });
 
-  test.each(['on', 'off'])('with sharing %s, what depends on the viewer is each one’s own', async (shared) => {
+  test.each(['on', 'off'])('keeps viewer-dependent results apart (SHARED_EXECUTION=%s)', async (shared) => {
     const server = await startTestServer({ env: { SHARED_EXECUTION: shared } });
     const { ann, ben, eve, room } = await world(server);
     const cem = await signUp(server.url, 'cem');
     await ann.ask(ADD, { id: room, users: [eve.id, cem.id] });
     await ben.ask(FRIEND, { id: ann.id });
     const streams = [ben, eve, cem].map((person) => person.connect().subscribe(PERSONAL, { room }));
-    for (const stream of streams) await stream.taken();
+    for (const stream of streams) await stream.ready();
     await send(eve, room, 'first');
     await send(ann, room, 'second');
     const seen = await Promise.all(streams.map((stream) => stream.take(2)));
@@ -102,12 +102,12 @@ describe('sharing of executions', () => {
       ['eve', false],
       ['cem', false],
     ]);
-    // Eve has written the first herself.
+    // Eve wrote the first message herself.
     expect(seen.map(([, event]) => event.chatroom.unreadCount)).toEqual([2, 1, 2]);
   });
 
   test.each(['on', 'off'])(
-    'with sharing %s, variables below the root are each one’s own, cursors to begin after are not asked',
+    'separates nested variables, but ignores start cursors (SHARED_EXECUTION=%s)',
     async (shared) => {
       const server = await startTestServer({ env: { SHARED_EXECUTION: shared } });
       const { ann, ben, room } = await world(server);
@@ -116,7 +116,7 @@ describe('sharing of executions', () => {
       const { chatroom } = await ann.ask('query ($id: ID!) { chatroom(id: $id) { cursor } }', { id: room });
       const long = ben.connect().subscribe(query, { room, long: true });
       const short = ben.connect().subscribe(query, { room, long: false, after: chatroom.cursor });
-      for (const stream of [long, short]) await stream.taken();
+      for (const stream of [long, short]) await stream.ready();
       await send(ann, room, 'hello');
       const message = { body: 'hello', number: 1, sender: { username: 'ann' } };
       expect((await long.next()).message).toEqual(message);
@@ -124,11 +124,11 @@ describe('sharing of executions', () => {
     },
   );
 
-  test('who asks for what they may not see fails alone', async () => {
+  test('fails only for the subscriber without access', async () => {
     const server = await startTestServer({ env: { SHARED_EXECUTION: 'on' } });
     const { ann, ben, room } = await world(server);
     const streams = [ann, ben].map((person) => person.connect().subscribe(USUAL, { room }));
-    for (const stream of streams) await stream.taken();
+    for (const stream of streams) await stream.ready();
     await ben.ask('mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) { chatroomId } }', { id: room });
     await send(ann, room, 'not for ben');
     expect(await streams[1]?.ended).toMatchObject([{ extensions: { code: 'NOT_FOUND' } }]);
@@ -136,34 +136,34 @@ describe('sharing of executions', () => {
     expect(streams[1]?.received.map((event) => event.message.body)).not.toContain('not for ben');
   });
 
-  test('the variables of ended subscriptions are released', async () => {
+  test('releases the variables of ended subscriptions', async () => {
     const server = await startTestServer({ env: { SHARED_EXECUTION: 'on' } });
     const { ann } = await world(server);
-    const { sharing } = server.node;
+    const { sharedExecution } = server.node;
     const query = `subscription ($text: String!) { messageAdded { message { chatroom {
       searchMessages(query: $text) { nodes { id } } } } } }`;
     const connection = ann.connect();
     const kept = connection.subscribe(query, { text: 'kept' });
-    await kept.taken();
+    await kept.ready();
     for (let i = 0; i < 20; i += 1) {
       const stream = connection.subscribe(query, { text: `${i} ${'x'.repeat(16_000)}` });
-      await stream.taken();
-      expect(sharing.size()).toBe(2);
+      await stream.ready();
+      expect(sharedExecution.size()).toBe(2);
       stream.stop();
-      await expect.poll(() => sharing.size()).toBe(1);
+      await expect.poll(() => sharedExecution.size()).toBe(1);
     }
     const twin = connection.subscribe(query, { text: 'kept' });
-    await twin.taken();
-    expect(sharing.size()).toBe(1);
+    await twin.ready();
+    expect(sharedExecution.size()).toBe(1);
     kept.stop();
     await kept.ended;
-    await expect.poll(() => server.node.open.streams).toBe(1);
-    expect(sharing.size()).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
+    expect(sharedExecution.size()).toBe(1);
     twin.stop();
-    await expect.poll(() => sharing.size()).toBe(0);
+    await expect.poll(() => sharedExecution.size()).toBe(0);
   });
 
-  test('a loader first used without the viewer still notes a later read of the viewer', async () => {
+  test('detects a viewer read after the loader’s first use without viewer', async () => {
     const server = await startTestServer();
     const { ann } = await world(server);
     const viewerName = createLoader(
@@ -171,8 +171,8 @@ describe('sharing of executions', () => {
       ({ key }) => key,
     );
     const context = await createContext(server.node, { authorization: `Bearer ${ann.accessToken}` });
-    const { context: observed, wasPersonal } = observeViewer(context);
-    const { viewerId } = (await viewerName(observed.impersonally?.context ?? context, 'a')) ?? {};
+    const { context: observed, viewerWasRead: wasPersonal } = trackViewer(context);
+    const { viewerId } = (await viewerName(observed.viewerTracking?.context ?? context, 'a')) ?? {};
     expect(wasPersonal()).toBe(false);
     expect((await viewerName(observed, 'a'))?.viewerId).toBe(viewerId);
     expect(wasPersonal()).toBe(true);

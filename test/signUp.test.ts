@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { administer } from '../src/admin/admin.ts';
-import { parseConfig } from '../src/config.ts';
-import { DEMO_PASSWORD } from '../src/demo/people.ts';
-import { seedDemo } from '../src/demo/seed.ts';
-import { createProgress } from '../src/progress.ts';
+import { administer } from '../src/cli/admin/admin.ts';
+import { parseConfig } from '../src/core/config/config.ts';
+import { DEMO_PASSWORD } from '../src/server/demo/people.ts';
+import { seedDemo } from '../src/cli/demo/seedDemo.ts';
+import { createProgress } from '../src/cli/progressBar.ts';
 import { PASSWORD, request } from './support/client.ts';
 import { AUDIENCE, startWithProvider } from './support/openid.ts';
 import { startTestServer } from './support/server.ts';
@@ -20,7 +20,7 @@ const signIn = (url: string, usernameOrEmail: string, password: string) =>
 const username = ({ data }: { data?: any }, field: string) => data[field].viewer.user.username;
 
 describe('SIGN_UP=off', () => {
-  test('refuses signUp in a sentence, and the server says so', async () => {
+  test('refuses signUp in one sentence, and `server` reports it', async () => {
     const [open, closed] = [await startTestServer(), await startTestServer({ env: OFF })];
     const policy = async (url: string) => (await request(url, '{ server { signUp } }')).data.server.signUp;
     expect([await policy(open.url), await policy(closed.url)]).toEqual(['OPEN', 'OFF']);
@@ -31,7 +31,7 @@ describe('SIGN_UP=off', () => {
     expect(await closed.node.database.prisma.user.count()).toBe(0);
   });
 
-  test('refuses the first OpenID sign-in of an identity, and no later one', async () => {
+  test('refuses the first OpenID sign-in of an identity, not later ones', async () => {
     const open = await startWithProvider();
     const closed = await startTestServer({
       databaseUrl: open.server.databaseUrl,
@@ -45,7 +45,7 @@ describe('SIGN_UP=off', () => {
     expect(username(await signInWith(closed.url), 'signInWithIdToken')).toBe('ann');
   });
 
-  test('leaves accounts to the operator and the demo', async () => {
+  test('leaves account creation to the operator and the demo', async () => {
     const { url, databaseUrl, node } = await startTestServer({ env: OFF });
     await administer(
       ['create-user', 'dora', '--password-stdin'],

@@ -10,7 +10,7 @@ const ADDED = 'subscription { messageAdded { message { body } } }';
 const LIMITED = [{ extensions: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) } }];
 const SIGN_IN = `mutation { signIn(input: { usernameOrEmail: "ann", password: "correct horse" }) { accessToken } }`;
 
-/** A subscription over SSE; resolves when its answer has begun. */
+/** Opens a subscription over SSE. Resolves when the response has begun. */
 function openSse({ url, accessToken }: Person): Promise<Response> {
   const hangUp = new AbortController();
   onTestFinished(() => {
@@ -25,39 +25,39 @@ function openSse({ url, accessToken }: Person): Promise<Response> {
   });
 }
 
-test('a socket has so many subscriptions; one more fails alone, and its place is free after another ends', async () => {
+test('a socket has a maximum number of subscriptions', async () => {
   const { url } = await startTestServer({ env: { MAX_SUBSCRIPTIONS_PER_SOCKET: '3' } });
   const { ann } = await world({ url });
   const device = ann.connect();
   const streams = [1, 2, 3].map(() => device.subscribe(ADDED));
-  await streams[0]?.taken();
+  await streams[0]?.ready();
   expect(await device.subscribe(ADDED).ended).toMatchObject(LIMITED);
   expect(await device.ask('{ viewer { id } }')).not.toHaveProperty('errors');
   streams[0]?.stop();
   await streams[0]?.ended;
   const late = device.subscribe(ADDED);
-  await late.taken();
+  await late.ready();
   expect(late.received).toEqual([]);
 });
 
-test('a user has so many subscriptions over WebSocket and SSE together', async () => {
+test('a user has a maximum number of WebSocket and SSE subscriptions', async () => {
   const server = await startTestServer({ env: { MAX_STREAMS_PER_USER: '3' } });
   const { ann, ben } = await world(server);
   const [first] = [ann.connect(), ann.connect()].map((device) => device.subscribe(ADDED));
-  await first?.taken();
+  await first?.ready();
   const sse = await openSse(ann);
-  await expect.poll(() => server.node.open.streams).toBe(3);
+  await expect.poll(() => server.node.gauges.streams).toBe(3);
   expect(await ann.connect().subscribe(ADDED).ended).toMatchObject(LIMITED);
   expect(await (await openSse(ann)).text()).toContain('RATE_LIMITED');
-  await ben.connect().subscribe(ADDED).taken();
+  await ben.connect().subscribe(ADDED).ready();
   await sse.body?.cancel();
-  await expect.poll(() => server.node.open.sse).toBe(0);
+  await expect.poll(() => server.node.gauges.sse).toBe(0);
   await openSse(ann);
-  await expect.poll(() => server.node.open.sse).toBe(1);
+  await expect.poll(() => server.node.gauges.sse).toBe(1);
   expect((await ann.connect().subscribe(ADDED).ended) as object).toMatchObject(LIMITED);
 });
 
-test('a network has so many signed-out sockets, half-open ones included; signed-in users are not refused', async () => {
+test('a network has a maximum number of signed-out sockets', async () => {
   const server = await startTestServer({ env: { MAX_SIGNED_OUT_SOCKETS: '2' } });
   const ann = await signUp(server.url, 'ann');
   const first = connect(server.url);
@@ -66,15 +66,15 @@ test('a network has so many signed-out sockets, half-open ones included; signed-
   expect(await connect(server.url).closed).toBe(1013);
   expect(await ann.connect().ask('{ viewer { id } }')).not.toHaveProperty('errors');
   connection.destroy();
-  await expect.poll(() => server.node.open.sockets).toBe(2);
+  await expect.poll(() => server.node.gauges.sockets).toBe(2);
   expect(await connect(server.url).ask('{ viewer { id } }')).toEqual({ data: { viewer: null } });
-  // Half-open sockets take one another's places.
+  // A new half-open socket evicts an older half-open one.
   const raw = await Promise.all(Array.from({ length: 30 }, () => openRaw(server.url)));
   await expect.poll(() => raw.filter((socket) => !socket.connection.closed).length).toBe(20);
   expect(await ann.connect().ask('{ viewer { id } }')).not.toHaveProperty('errors');
 });
 
-test('a signed-out socket signs in within its time, and is closed with 4401 after it', async () => {
+test('a signed-out socket signs in within a timeout or closes with 4401', async () => {
   const { url } = await startTestServer({ env: { SIGNED_OUT_SECONDS: '3' } });
   await signUp(url, 'ann');
   const socket = connect(url);
@@ -86,7 +86,7 @@ test('a signed-out socket signs in within its time, and is closed with 4401 afte
   });
 });
 
-test('a socket that never sends connection_init is closed, and one that sends something else at once', async () => {
+test('a socket must send connection_init first and in time', async () => {
   const { url } = await startTestServer();
   const { connection, write } = await openRaw(url);
   connection.resume();
@@ -100,7 +100,7 @@ test('a socket that never sends connection_init is closed, and one that sends so
   expect(await write(Buffer.alloc(0))).toBe(false);
 });
 
-test('a message may have MAX_MESSAGE_KB, and 10,000 emoji in escapes fit', async () => {
+test('a message of MAX_MESSAGE_KB holds 10,000 escaped emoji', async () => {
   const { url } = await startTestServer();
   const { ann, room } = await world({ url });
   const body = '😀'.repeat(10_000);
@@ -113,7 +113,7 @@ test('a message may have MAX_MESSAGE_KB, and 10,000 emoji in escapes fit', async
   expect(messages).toBe(body);
 });
 
-test('an operation with an id of more than 256 characters closes the socket', async () => {
+test('an operation id over 256 characters closes the socket', async () => {
   const { url } = await startTestServer();
   const { ann } = await world({ url });
   const socket = await openDeaf(url, ann.accessToken);
@@ -134,13 +134,13 @@ test('a subscription has at most 16,384 characters of variables', async () => {
   const query = `subscription ($text: String!) { messageAdded { message { chatroom {
     searchMessages(query: $text) { nodes { id } } } } } }`;
   const device = ann.connect();
-  await device.subscribe(query, { text: 'x'.repeat(16_000) }).taken();
+  await device.subscribe(query, { text: 'x'.repeat(16_000) }).ready();
   expect(await device.subscribe(query, { text: 'x'.repeat(17_000) }).ended).toMatchObject([
     { message: expect.stringContaining('at most 16,384'), extensions: { code: 'BAD_USER_INPUT' } },
   ]);
 });
 
-test('a client is charged for its messages, whatever they are', async () => {
+test('a client pays for its messages, whatever their type', async () => {
   const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '620', RATE_PER_USER: '10' } });
   const ann = await signUp(url, 'ann');
   for (const token of [ann.accessToken, undefined]) {
@@ -154,7 +154,7 @@ test('a client is charged for its messages, whatever they are', async () => {
   }
 });
 
-test('a client that reads 1 KB each 50 ms receives all of an answer', { timeout: 120_000 }, async () => {
+test('a client that reads 1 KB per 50 ms receives everything', { timeout: 120_000 }, async () => {
   const { url } = await startTestServer();
   const { ann, room } = await world({ url });
   for (let i = 0; i < 60; i += 1) await send(ann, room, `${i} ${'x'.repeat(9_000)}`);
@@ -176,7 +176,7 @@ test('a client that reads 1 KB each 50 ms receives all of an answer', { timeout:
   expect(Buffer.concat(chunks).toString('latin1')).toContain(`59 ${'x'.repeat(9_000)}`);
 });
 
-test('requests sent ahead wait for the answers before them, and too many of them cut the connection', async () => {
+test('pipelined requests wait for earlier responses, and too many disconnect', async () => {
   const { url } = await startTestServer();
   expect(await handshake(url)).toBe(101);
   const { port } = new URL(url);

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildClientSchema, getIntrospectionQuery, type IntrospectionQuery } from 'graphql';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createServiceToken, listServiceTokens, revokeServiceToken } from '../src/auth/services.ts';
-import { sql } from '../src/database/database.ts';
-import { exportChatroom } from '../src/export/export.ts';
-import { keyOf } from '../src/ids.ts';
-import { importPath } from '../src/import/import.ts';
-import { createProgress } from '../src/progress.ts';
+import { createServiceToken, listServiceTokens, revokeServiceToken } from '../src/auth/serviceTokens.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { exportChatroom } from '../src/cli/export/export.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { importPath } from '../src/cli/import/importPath.ts';
+import { createProgress } from '../src/cli/progressBar.ts';
 import { connect, request } from './support/client.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { world } from './support/world.ts';
@@ -24,7 +24,7 @@ const NOTICES = `subscription { viewerEvents { __typename
 const ROOM = `query ($id: ID!) { chatroom(id: $id) { unreadCount messages {
   nodes { id body clientMessageId noticeAuthor { service name } } } } }`;
 
-/** Sends as another service. */
+/** Returns functions that send with a new service token. */
 async function service(server: TestServer, name = 'billing') {
   const token = await createServiceToken(server.node.database, name);
   const headers = { authorization: `Bearer ${token}` };
@@ -42,12 +42,12 @@ async function service(server: TestServer, name = 'billing') {
 }
 
 describe('system messages', () => {
-  test('another service tells a user who is online, by id or name; one who is not is RECIPIENT_OFFLINE', async () => {
+  test('reach online users by id or name, otherwise RECIPIENT_OFFLINE', async () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
     const billing = await service(server);
     const stream = ann.connect().subscribe(NOTICES);
-    await stream.taken();
+    await stream.ready();
     const { data } = await billing.ask(SEND, { input: { userId: ann.id, body: 'Your plan ends.' } });
     expect(data.sendSystemMessage).toEqual({ onlineRecipients: 1, message: null });
     expect(await stream.next()).toMatchObject({ __typename: 'SystemNotice', body: 'Your plan ends.' });
@@ -58,7 +58,7 @@ describe('system messages', () => {
     expect(await billing.code({ userId: 'junk', body: 'hi' })).toBe('NOT_FOUND');
   });
 
-  test('a room keeps what another service says, in its order, for those who are not there too', async () => {
+  test('in a room are stored in order for offline members', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const billing = await service(server);
@@ -67,7 +67,7 @@ describe('system messages', () => {
       'subscription ($id: ID!) { messageAdded(chatroomId: $id) { message { kind systemEvent body sender { id } } } }',
       { id: room },
     );
-    await stream.taken();
+    await stream.ready();
     const { data } = await billing.ask(SEND, { input: { chatroomId: room, body: 'Maintenance at noon.' } });
     expect(data.sendSystemMessage).toMatchObject({
       onlineRecipients: 1,
@@ -80,12 +80,12 @@ describe('system messages', () => {
       'query ($id: ID!) { chatroom(id: $id) { unreadCount messages { nodes { body } } } }',
       { id: room },
     );
-    // SYSTEM messages are not counted as unread.
+    // SYSTEM messages do not count as unread.
     expect(chatroom).toEqual({ unreadCount: 0, messages: { nodes: [{ body: 'Maintenance at noon.' }] } });
     expect(await billing.code({ chatroomId: 'junk', body: 'hi' })).toBe('NOT_FOUND');
   });
 
-  test('exactly one target, and a body', async () => {
+  test('require exactly one target and a body', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const billing = await service(server);
@@ -98,12 +98,12 @@ describe('system messages', () => {
       expect(await billing.code(input)).toBe('BAD_USER_INPUT');
   });
 
-  test('users never send them; a service does nothing else; a revoked or unknown token counts nowhere', async () => {
+  test('come from services only, which may do nothing else', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const billing = await service(server);
     const input = { chatroomId: room, body: 'I am the server.' };
-    expect(await ann.refused(SEND, { input })).toBe('FORBIDDEN');
+    expect(await ann.askForErrorCode(SEND, { input })).toBe('FORBIDDEN');
     expect((await request(server.url, SEND, { input })).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
     for (const query of [
       '{ users { nodes { id } } }',
@@ -119,12 +119,12 @@ describe('system messages', () => {
     expect((await socket.ask(SEND, { input })).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
   });
 
-  test('a service has one token, which is stored hashed, and is listed by its name', async () => {
+  test('a service has one hashed token, listed by its name', async () => {
     const server = await startTestServer();
     const { database } = server.node;
     const token = await createServiceToken(database, 'billing');
     await expect(createServiceToken(database, 'billing')).rejects.toThrow('Revoke it first');
-    await expect(createServiceToken(database, 'a b')).rejects.toThrow('1 to 64 letters');
+    await expect(createServiceToken(database, 'a b')).rejects.toThrow('1 to 64 characters');
     await expect(revokeServiceToken(database, 'shipping')).rejects.toThrow('There is no service "shipping"');
     expect((await listServiceTokens(database)).map((made) => made.name)).toEqual(['billing']);
     expect(JSON.stringify(await database.prisma.serviceToken.findMany())).not.toContain(token.slice(-20));
@@ -139,12 +139,12 @@ describe('system messages', () => {
     expect(new Set(sent.map(({ message }) => message?.id)).size).toBe(1);
     expect(sent.filter(({ deduplicated }) => !deduplicated)).toHaveLength(1);
     expect(await billing.code({ ...input, body: 'Invoice 8' })).toBe('CONFLICT');
-    // The id belongs to the service and the room.
+    // A clientMessageId is unique per service and room.
     expect((await shipping.once(input)).deduplicated).toBe(false);
     const CREATE = 'mutation { createChatroom(input: { kind: GROUP }) { chatroom { id } } }';
     const other = (await ann.ask(CREATE)).createChatroom.chatroom.id;
     expect((await billing.once({ ...input, chatroomId: other })).deduplicated).toBe(false);
-    // Without an id, nothing is recognised.
+    // Without a clientMessageId, no retry is recognised.
     const bare = { chatroomId: room, body: 'Invoice 7' };
     expect([await billing.once(bare), await billing.once(bare)].some(({ deduplicated }) => deduplicated)).toBe(false);
     expect((await ann.ask(ROOM, { id: room })).chatroom.messages.nodes).toHaveLength(4);
@@ -152,7 +152,7 @@ describe('system messages', () => {
       expect(await billing.code({ ...input, clientMessageId })).toBe('BAD_USER_INPUT');
   });
 
-  test('a notice names its service and the author that the service gave', async () => {
+  test('a notice names its service and the given author', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const billing = await service(server);
@@ -169,7 +169,7 @@ describe('system messages', () => {
       null,
     ]);
     const stream = ann.connect().subscribe(NOTICES);
-    await stream.taken();
+    await stream.ready();
     await billing.ask(SEND, {
       input: { userId: ann.id, body: 'Paid.', authorName: 'Accounts', clientMessageId: 'paid 1' },
     });
@@ -180,7 +180,7 @@ describe('system messages', () => {
       expect(await billing.code({ chatroomId: room, body: 'hi', authorName })).toBe('BAD_USER_INPUT');
   });
 
-  test('a notice counts as unread only if the service asks for it', async () => {
+  test('a notice counts as unread only if the service requests it', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const billing = await service(server);
@@ -188,7 +188,7 @@ describe('system messages', () => {
     await billing.once({ chatroomId: room, body: 'quiet' });
     expect(await unread()).toBe(0);
     const stream = ann.connect().subscribe(NOTICES);
-    await stream.taken();
+    await stream.ready();
     const { message } = await billing.once({ chatroomId: room, body: 'loud', countsAsUnread: true });
     expect(await stream.next()).toMatchObject({ unreadCount: 1, viewer: { unreadCount: 1 } });
     expect(await unread()).toBe(1);
@@ -198,7 +198,7 @@ describe('system messages', () => {
     expect(await unread()).toBe(0);
   });
 
-  test('a target has exactly one field, and is named once', async () => {
+  test('a target has exactly one field and one user', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const billing = await service(server);
@@ -217,16 +217,16 @@ describe('system messages', () => {
     expect((await billing.ask(literal)).errors?.[0]?.extensions.code).toBe('BAD_USER_INPUT');
   });
 
-  test('introspection names the one-of input to clients that ask for it', async () => {
+  test('introspection includes the one-of input for clients that request it', async () => {
     const server = await startTestServer();
     const query = '{ __type(name: "SystemMessageTarget") { isOneOf inputFields { name } } }';
     expect((await request(server.url, query)).data.__type.isOneOf).toBe(true);
-    // The standard query, which old clients send, builds a schema.
+    // Old clients send the standard query, whose result must build a schema.
     const { data } = await request(server.url, getIntrospectionQuery());
     expect(buildClientSchema(data as IntrospectionQuery).getType('SystemMessageTarget')).toBeDefined();
   });
 
-  test('an export keeps who sent a notice and whether it counts as unread', async () => {
+  test('an export keeps sender and unread setting of a notice', async () => {
     const [here, there] = [await startTestServer(), await startTestServer()];
     const { room } = await world(here);
     const billing = await service(here);

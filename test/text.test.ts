@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { emailKey, isEmail } from '../src/text/email.ts';
-import { qualifyEmoji } from '../src/text/emoji.ts';
-import { checkBody, checkClientMessageId } from '../src/text/messages.ts';
-import { checkBio, checkNickname, checkRoomName, checkTopic, checkUsername, nameKey } from '../src/text/names.ts';
-import { skeletonOf } from '../src/text/skeleton.ts';
-import { countCharacters, cut } from '../src/text/text.ts';
+import { emailKey, isEmail } from '../src/core/text/email.ts';
+import { qualifyEmoji } from '../src/core/text/emoji.ts';
+import { checkBody, checkClientMessageId } from '../src/core/text/body.ts';
+import { checkBio, checkNickname, checkRoomName, checkTopic, checkUsername, nameKey } from '../src/core/text/names.ts';
+import { skeletonOf } from '../src/core/text/skeleton.ts';
+import { countCharacters, cut } from '../src/core/text/text.ts';
 import { cpuMs } from './support/cpu.ts';
 
 describe('countCharacters', () => {
@@ -35,7 +35,7 @@ describe('cut', () => {
     expect(cut('a\r\nb', 2)).toBe('a');
   });
 
-  it('cuts a first grapheme that is longer than the limit between code points', () => {
+  it('cuts an overlong first grapheme between code points', () => {
     expect(cut(family, 2)).toBe('👩\u200d');
     expect(cut(`a${'\u0301'.repeat(100)}`, 10)).toBe(`a${'\u0301'.repeat(9)}`);
   });
@@ -119,12 +119,12 @@ describe('a username', () => {
   });
 
   it.each([
-    // Draws like another name.
+    // Names with the same appearance as another name.
     ...['sup\u034fport', 'support\ufe0f', 'sup\ufe00port', 'support\u{e0100}', 'support\u3164', 'support\u115f'],
     ...['support\uffa0', 'support\u180b', 'support\u17b4', 'ann\u200b', 'a\u00adnn', 'ann\u202e', 'ann\u{13441}'],
-    // Draws nothing, or only signs.
+    // Names that show nothing, or only signs.
     ...['\u3164\u3164\u3164', '\u034f\u034f\u034f', '\ufe0f\ufe0f\ufe0f', '\u2800\u2800\u2800', '...', '_-_', ''],
-    // Marks.
+    // Combining marks.
     ...[
       '\u0300\u0301\u0302',
       `a${'\u0300'.repeat(31)}`,
@@ -134,9 +134,9 @@ describe('a username', () => {
       'a\u20ddnn',
       'มม\u0e48\u0e48\u0e48',
     ],
-    // Scripts.
+    // Mixed scripts.
     ...['suppоrt', 'suppοrt', 'Аnn', '山田Анна', 'יוסיAnn', 'ann৪'],
-    // The rest.
+    // Other violations.
     ...[
       'ab',
       'x'.repeat(33),
@@ -162,7 +162,7 @@ describe('a username', () => {
     ['ΑΝΝ', 'ANN'],
     ['محـمد', 'محمد'],
     ['二ニ二', '二二二'],
-  ])('%s looks like %s', (one, other) => {
+  ])('%s resembles %s', (one, other) => {
     expect(nameKey(one)).not.toBe(nameKey(other));
     expect(skeletonOf(one)).toBe(skeletonOf(other));
   });
@@ -172,7 +172,7 @@ describe('a username', () => {
     ['café', 'cafe'],
     ['ian', 'lan'],
     ['straße', 'strasse'],
-  ])('%s does not look like %s', (one, other) => {
+  ])('%s does not resemble %s', (one, other) => {
     expect(skeletonOf(one)).not.toBe(skeletonOf(other));
   });
 
@@ -206,7 +206,7 @@ describe.each(refusals)('%s', (_, check) => {
     '\u{e0001}',
     '\u0085',
     ' ',
-  ])('cannot be %j, which shows nothing', (text) => {
+  ])('cannot be %j, which is invisible', (text) => {
     expect(() => check(text, 'input.body')).toThrow(
       expect.objectContaining({ code: 'BAD_USER_INPUT', details: { path: ['input', 'body'] } }),
     );
@@ -248,7 +248,7 @@ describe('nicknames and names of chatrooms', () => {
 });
 
 describe('topics and bios', () => {
-  it('may have line breaks, direction marks and isolates', () => {
+  it('may contain line breaks, direction marks and isolates', () => {
     const text = 'one\r\n\ttwo \u200fשלום\u200f \u2067שלום\u2069';
     expect(checkTopic(text, 'input.topic')).toBe(text);
     expect(checkBio(text, 'input.bio')).toBe(text);

@@ -22,10 +22,10 @@ const DELETE_MESSAGE = `mutation ($id: ID!) { deleteMessage(input: { messageId: 
 
 async function listen(person: Person) {
   const stream = person.connect().subscribe(EVENTS);
-  await stream.taken();
+  await stream.ready();
   return {
     ...stream,
-    /** The next event of a type; others are let by. */
+    /** Returns the next event of a type, and skips all others. */
     async nextOf(type: string) {
       for (;;) {
         const event = await stream.next();
@@ -39,7 +39,7 @@ const makeRoom = async (person: Person, input: object): Promise<string> =>
   (await person.ask(CREATE_CHATROOM, { input })).createChatroom.chatroom.id;
 
 describe('viewerEvents', () => {
-  test('says when one is added to a room, and when one is removed from it or it is deleted', async () => {
+  test('report rooms that the viewer is added to or loses', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     const events = await listen(eve);
@@ -57,13 +57,13 @@ describe('viewerEvents', () => {
     expect(await events.nextOf('ChatroomVanished')).toMatchObject({ chatroomId: room, reason: 'LEFT' });
   });
 
-  test('says of a DIRECT room when a message opens it, when one hides it, and when a message opens it again', async () => {
+  test('report a DIRECT room when it is opened, hidden or reopened', async () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
     const events = await listen(ben);
     const direct = await makeRoom(ann, { kind: 'DIRECT', memberIds: [ben.id] });
     await ann.ask(call('addFriend', '{ status }'), { id: ben.id });
-    // The friendship came after the room was made, of which nothing was said.
+    // The friendship began after the room was created. The creation itself was not reported.
     expect((await events.next()).__typename).toBe('FriendshipChanged');
     await send(ann, direct, 'hello');
     expect(await events.nextOf('ChatroomAppeared')).toMatchObject({ chatroom: { id: direct, unreadCount: 1 } });
@@ -73,7 +73,7 @@ describe('viewerEvents', () => {
     expect(await events.nextOf('ChatroomAppeared')).toMatchObject({ chatroom: { id: direct, unreadCount: 1 } });
   });
 
-  test('says how many are unread after messages, reading on another device, and deletions', async () => {
+  test('report unread counts after messages, reading elsewhere and deletions', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const events = await listen(ben);
@@ -89,7 +89,7 @@ describe('viewerEvents', () => {
     expect(await events.nextOf('UnreadChanged')).toMatchObject({ unreadCount: 0, totalUnreadCount: 0 });
   });
 
-  test('tells the blocker of unread counts that a block changes, and of nothing else', async () => {
+  test('report changed unread counts to the blocker only', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     const other = await ann.ask(CREATE_CHATROOM, {
@@ -107,12 +107,12 @@ describe('viewerEvents', () => {
     expect(await events.next()).toMatchObject({ chatroom: { id: room }, unreadCount: 2, totalUnreadCount: 4 });
     await send(eve, other.createChatroom.chatroom.id, 'after all of these');
     expect(await events.next()).toMatchObject({ chatroom: { id: other.createChatroom.chatroom.id }, unreadCount: 2 });
-    // The blocked user learns nothing: the next event that reaches them is about something else.
+    // The blocked user learns nothing: the next event that they receive is unrelated.
     await makeRoom(ann, { kind: 'GROUP', memberIds: [ben.id] });
     expect((await bensEvents.next()).__typename).toBe('ChatroomAppeared');
   });
 
-  test('says to both what becomes of a friendship; a block between strangers is said to nobody', async () => {
+  test('report friendship changes to both sides, but no block between strangers', async () => {
     const server = await startTestServer();
     const { ann, ben, eve } = await world(server);
     await ben.ask('mutation { updateProfile(input: { friendPolicy: APPROVAL }) { viewer { id } } }');
@@ -132,15 +132,15 @@ describe('viewerEvents', () => {
     await ann.ask(call('blockUser'), { id: eve.id });
     await eve.ask(call('addFriend', '{ status }'), { id: ben.id });
     await ben.ask(call('acceptFriend'), { id: eve.id });
-    // What eve hears is of ben alone.
+    // Eve only receives events about ben.
     for (const status of ['PENDING', 'ACCEPTED'])
       expect(await ofEve.next()).toMatchObject({ user: { username: 'ben' }, status });
-    // Between friends it is what it looks like: the end of a friendship.
+    // Between friends, a block looks like the end of the friendship.
     await ben.ask(call('blockUser'), { id: eve.id });
     expect(await ofEve.next()).toMatchObject({ user: { username: 'ben' }, status: null });
   });
 
-  test('however much happens while one does not read, one event for each room waits', async () => {
+  test('conflate to one event per room while the client stalls', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const events = await listen(ben);
@@ -149,26 +149,23 @@ describe('viewerEvents', () => {
     expect(events.received.length).toBeLessThanOrEqual(50);
   });
 
-  test('nobody without a token listens', async () => {
+  test('require a token', async () => {
     const server = await startTestServer();
     const ended = await connect(server.url).subscribe(EVENTS).ended;
     expect(ended).toMatchObject([{ extensions: { code: 'UNAUTHENTICATED' } }]);
   });
 
-  test.skipIf(!hasRedis())(
-    'reaches all nodes with Redis (skipped without a redis-server), each thing once',
-    async () => {
-      const { url: redisUrl } = await startRedis();
-      const databaseUrl = await createTestDatabase();
-      const here = await startTestServer({ databaseUrl, redisUrl });
-      const there = await startTestServer({ databaseUrl, redisUrl });
-      const { ann, ben, room } = await world(here);
-      const streams = [await listen(ben), await listen(ben.at(there.url))];
-      await ann.ask(call('addFriend', '{ status }'), { id: ben.id });
-      for (const stream of streams) expect(await stream.next()).toMatchObject({ status: 'ACCEPTED' });
-      await send(ann, room, 'hello');
-      for (const stream of streams) expect(await stream.next()).toMatchObject({ unreadCount: 1 });
-      expect(streams.map((stream) => stream.received.length)).toEqual([2, 2]);
-    },
-  );
+  test.skipIf(!hasRedis())('reach all nodes with Redis (skipped without a redis-server), each once', async () => {
+    const { url: redisUrl } = await startRedis();
+    const databaseUrl = await createTestDatabase();
+    const here = await startTestServer({ databaseUrl, redisUrl });
+    const there = await startTestServer({ databaseUrl, redisUrl });
+    const { ann, ben, room } = await world(here);
+    const streams = [await listen(ben), await listen(ben.at(there.url))];
+    await ann.ask(call('addFriend', '{ status }'), { id: ben.id });
+    for (const stream of streams) expect(await stream.next()).toMatchObject({ status: 'ACCEPTED' });
+    await send(ann, room, 'hello');
+    for (const stream of streams) expect(await stream.next()).toMatchObject({ unreadCount: 1 });
+    expect(streams.map((stream) => stream.received.length)).toEqual([2, 2]);
+  });
 });

@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { createToken } from '../src/auth/tokens.ts';
-import { sql } from '../src/database/database.ts';
-import { seedDemo } from '../src/demo/seed.ts';
-import { createPage } from '../src/page.ts';
-import { createProgress } from '../src/progress.ts';
+import { createToken } from '../src/auth/accessTokens.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { seedDemo } from '../src/cli/demo/seedDemo.ts';
+import { createWebApp } from '../src/server/webApp.ts';
+import { createProgress } from '../src/cli/progressBar.ts';
 import { startProxy } from './faults/proxy.ts';
 import { PASSWORD, request } from './support/client.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
@@ -46,8 +46,8 @@ async function talk(server: TestServer) {
   const ben = await openPage(browser, server.url);
   await Promise.all([enter(ann, 'ann'), enter(ben, 'ben')]);
   await Promise.all([openRoom(ann, /A room/), openRoom(ben, /A room/)]);
-  // Three streams for all rooms and four for this one, each: who types is told to those who listen by then.
-  await expect.poll(() => server.node.open.streams).toBe(14);
+  // Three streams for all rooms and four for this one, each: typing reaches only streams that are open by then.
+  await expect.poll(() => server.node.gauges.streams).toBe(14);
   return { people, ann, ben };
 }
 
@@ -67,28 +67,28 @@ describe('the page’s files', () => {
   });
 
   test('stay inside their folder', async () => {
-    const page = createPage();
+    const page = createWebApp();
     const answers = ['/../main.js', '/assets/../../main.js', '/%2e%2e/main.js', '/assets', '/demo'].map((pathname) =>
-      page.answer({ pathname, acceptEncoding: undefined, ifNoneMatch: undefined, demo: false }),
+      page.respond({ pathname, acceptEncoding: undefined, ifNoneMatch: undefined, demo: false }),
     );
     expect(await Promise.all(answers)).toEqual([null, null, null, null, null]);
   });
 
   test('do not offer the demo users unless the server says so', async () => {
-    const page = createPage();
+    const page = createWebApp();
     const request = { acceptEncoding: undefined, ifNoneMatch: undefined };
     const bodyOf = async (pathname: string, demo: boolean) =>
-      (await page.answer({ ...request, pathname, demo }))?.body.toString();
+      (await page.respond({ ...request, pathname, demo }))?.body.toString();
     expect(await bodyOf('/', true)).toContain('data-demo');
     expect(await bodyOf('/', false)).not.toContain('data-demo');
     for (const pathname of ['/demo.html', '/demo', 'demo'])
-      expect(await page.answer({ ...request, pathname, demo: false })).toBeNull();
+      expect(await page.respond({ ...request, pathname, demo: false })).toBeNull();
   });
 
   test('that were not built are explained', async () => {
-    const page = createPage('/nowhere/');
+    const page = createWebApp('/nowhere/');
     const request = { pathname: '/', acceptEncoding: undefined, ifNoneMatch: undefined, demo: false };
-    const answer = await page.answer(request);
+    const answer = await page.respond(request);
     expect(answer?.status).toBe(503);
     expect(answer?.body).toContain('npm run build');
   });

@@ -1,34 +1,34 @@
 /** Every failure of the server has one of these codes. */
 export type ErrorCode =
-  /** An argument is not what the field takes; `extensions.path` names it. */
+  /** An argument is invalid; `extensions.path` names it. */
   | 'BAD_USER_INPUT'
-  /** Nobody is signed in, or the token is not one of ours. Sign in and send it again. */
+  /** Nobody is signed in, or the token is invalid. Sign in and send the new token. */
   | 'UNAUTHENTICATED'
-  /** The access token has run out. Call refreshSession and send it again. */
+  /** The access token has expired. Call refreshSession and send the new token. */
   | 'TOKEN_EXPIRED'
-  /** No account has this name and this password. */
+  /** The name, the password or the ID token is wrong. Correct it and try again. */
   | 'INVALID_CREDENTIALS'
-  /** Your role, or the kind of your token, does not allow this. */
+  /** Your role or the kind of your token does not allow this, or your account is suspended. */
   | 'FORBIDDEN'
-  /** It does not exist, or not for you: the two look the same. */
+  /** The object does not exist, or you may not see it. Both cases return this error. */
   | 'NOT_FOUND'
-  /** It contradicts something stored before, such as the same clientMessageId with another body. */
+  /** The request contradicts stored data, such as the same clientMessageId with another body. */
   | 'CONFLICT'
-  /** Someone has this username, perhaps in other letter case, or one that looks like it. Choose another. */
+  /** Another account has this username, perhaps in other letter case, or one that looks like it. Choose another. */
   | 'USERNAME_TAKEN'
   /** Another account has verified this e-mail address. Sign in to it, or use another. */
   | 'EMAIL_TAKEN'
-  /** One of the two has blocked the other. */
+  /** One of the two users has blocked the other. */
   | 'BLOCKED'
-  /** The user is not online, and nothing keeps the message for later. */
+  /** The user is not online, and the message is not stored for later delivery. */
   | 'RECIPIENT_OFFLINE'
   /** Too many requests. Wait for `extensions.retryAfterMs` milliseconds. */
   | 'RATE_LIMITED'
-  /** The cursor cannot be honoured any more. Query again and subscribe from the new cursor. */
+  /** The cursor is no longer valid. Query again and subscribe from the new cursor. */
   | 'RESYNC_REQUIRED'
-  /** The operation asks for too much at once. Ask for less, or page. */
+  /** The operation selects too much. Select fewer fields, or load smaller pages. */
   | 'QUERY_TOO_COMPLEX'
-  /** Our fault. The log has the details under `extensions.requestId`. */
+  /** The server failed. Its log has the details under `extensions.requestId`. */
   | 'INTERNAL_SERVER_ERROR';
 
 /** Which types an interface or union stands for. */

@@ -1,26 +1,35 @@
 import { jwtVerify, type JWTHeaderParameters, SignJWT } from 'jose';
-import { createUuid } from '../ids.ts';
-import { ALGORITHM, keyIdOf, keysOf } from './tokens.ts';
+import { createUuid } from '../core/globalIds.ts';
+import { ALGORITHM, keyIdOf, keysOf } from './accessTokens.ts';
 
-/** Longest time that browsers keep a cookie (RFC 6265bis), in days. Each sign-in issues a new device token. */
+declare module '../core/context.ts' {
+  interface ServerNode {
+    deviceTokens: DeviceTokens;
+  }
+}
+
+/**
+ * Lifetime of a device token, in days: the longest time that browsers keep a cookie (RFC 6265bis). Each sign-in issues
+ * a new device token.
+ */
 export const DEVICE_TOKEN_DAYS = 400;
-/** A longer text is no device token and is not parsed. */
+/** Maximum length of a device token. Longer texts are not parsed. */
 const MAX_LENGTH = 1_000;
 
 const PINNED = { issuer: 'parley', audience: 'parley', typ: 'device+jwt' } as const;
 
 /**
- * Device tokens prove that a device has signed in to an account before ("device cookies" of OWASP). A device with one still
- * gets in while others guess the password of its account. It needs the password all the same.
+ * Device tokens prove that a device has signed in to an account before ("device cookies" of OWASP). A device with such
+ * a token is not locked out while others guess the password of its account. It still needs the password.
  */
 export interface DeviceTokens {
   sign(userId: string): Promise<string>;
-  /** Returns the id of the device, or null for a token that is not valid for this account. */
+  /** Returns the id of the device, or null if the token is not valid for this account. */
   verify(token: string, userId: string): Promise<string | null>;
 }
 
 /**
- * @param secret signs tokens
+ * @param secret signs new tokens
  * @param accepted other secrets whose tokens are valid
  */
 export function createDeviceTokens(secret: string, accepted: readonly string[] = []): DeviceTokens {

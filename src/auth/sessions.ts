@@ -1,31 +1,37 @@
-import type { Context, Origin, ServerNode } from '../context.ts';
-import { requireViewer } from '../context.ts';
-import { type Database, type Sql, sql } from '../database/database.ts';
-import { badInput, ChatError, notFound } from '../errors.ts';
-import type { Payer } from '../limits/rates.ts';
-import { createTogether } from '../together.ts';
-import { findService, isServiceToken } from './services.ts';
-import { type AccessClaims, type AccessTokens, bearerToken, createRefreshToken } from './tokens.ts';
+import { type AccessClaims, type Context, type ClientInfo, requireViewer, type ServerNode } from '../core/context.ts';
+import { type Database, type Sql, sql } from '../platform/database/database.ts';
+import { badInput, ChatError, notFound } from '../core/errors.ts';
+import type { Payer } from '../platform/rateLimits/rateLimits.ts';
+import { createBatcher } from '../core/batcher.ts';
+import { findService, isServiceToken } from './serviceTokens.ts';
+import { type AccessTokens, bearerToken, createRefreshToken } from './accessTokens.ts';
 
-/** What a client gets when it signs in, and each time it refreshes. */
+declare module '../core/context.ts' {
+  interface ServerNode {
+    findSession: SessionFinder;
+  }
+}
+
+/** Tokens that a client receives on each sign-in and each refresh. */
 export interface SignedIn {
   accessToken: string;
   accessTokenExpiresAt: Date;
-  /** Null where it is in a cookie. */
+  /** Null if the token is in a cookie. */
   refreshToken: string | null;
-  /** Null after a refresh, and where it is in a cookie. */
+  /** Null after a refresh, and if the token is in a cookie. */
   deviceToken: string | null;
 }
 
-type Authentication = Pick<Context, 'viewer' | 'service' | 'rejected' | 'floor'>;
+type Authentication = Pick<Context, 'viewer' | 'service' | 'authError' | 'asOf'>;
 
-const NOBODY: Authentication = { viewer: null, service: null, rejected: null, floor: undefined };
+const NOBODY: Authentication = { viewer: null, service: null, authError: null, asOf: undefined };
 
 /**
- * Who sends this header. The database is asked on each operation: a session that has ended is noticed at once.
+ * Returns the viewer or service that an Authorization header belongs to. Queries the database on each operation, so
+ * that an ended session is refused immediately.
  *
- * A token that does not count is no failure yet. Fields that need a viewer fail with its reason, and
- * `refreshSession` and `signIn` still work for a client that sends its old header with everything.
+ * An invalid token is returned as `authError` and not thrown. Fields that need a viewer fail with this error.
+ * `refreshSession` and `signIn` still work for a client that sends its old header with every request.
  */
 export async function authenticate(node: ServerNode, header: unknown): Promise<Authentication> {
   try {
@@ -35,19 +41,20 @@ export async function authenticate(node: ServerNode, header: unknown): Promise<A
     const viewer = await node.accessTokens.verify(token);
     const session = await node.findSession(viewer);
     if (!session) throw new ChatError('UNAUTHENTICATED', 'This session has ended. Sign in again.');
-    return { ...NOBODY, viewer, floor: session.floor };
+    return { ...NOBODY, viewer, asOf: session.asOf };
   } catch (error) {
-    if (error instanceof ChatError) return { ...NOBODY, rejected: error };
+    if (error instanceof ChatError) return { ...NOBODY, authError: error };
     throw error;
   }
 }
 
 /**
- * Returns who pays for a request that is refused before its session is looked up: the user whose access token it has, or else
- * its network. The database is not asked, so the session may have ended, and a service token is not known to be valid.
+ * Returns the payer of a request that is refused before its session is queried: the user of its access token, or else
+ * its network. Does not query the database. The session may therefore have ended, and service tokens are not
+ * recognised.
  */
-export async function payerOf(tokens: AccessTokens, header: unknown, origin: Origin): Promise<Payer> {
-  const nobody = { viewer: null, service: null, origin };
+export async function payerOf(tokens: AccessTokens, header: unknown, client: ClientInfo): Promise<Payer> {
+  const nobody = { viewer: null, service: null, client };
   try {
     const token = bearerToken(header);
     if (token === null || isServiceToken(token)) return nobody;
@@ -58,16 +65,18 @@ export async function payerOf(tokens: AccessTokens, header: unknown, origin: Ori
   }
 }
 
-/** Whether a session goes on, and a snapshot of the database from before anything else is read. */
-export type SessionFinder = (claims: AccessClaims) => Promise<{ floor: string } | null>;
+/**
+ * Returns null if the session has ended. Otherwise returns a snapshot of the database that precedes every other read.
+ */
+export type SessionFinder = (claims: AccessClaims) => Promise<{ asOf: string } | null>;
 
-/** Finds the sessions of one node's operations, those that come at the same time with one statement. */
+/** Creates the session finder of a node. Lookups that arrive together share one statement. */
 export function createSessionFinder(database: Database): SessionFinder {
-  return createTogether<AccessClaims, { floor: string } | null>(
+  return createBatcher<AccessClaims, { asOf: string } | null>(
     async (asked) => {
       const ids = [...new Set(asked.map(({ sessionId }) => sessionId))];
-      const sessions = await database.prepared<{ id: string; userId: string; floor: string }>(sql`
-        SELECT id, user_id AS "userId", (SELECT flushed_snapshot()::text) AS floor
+      const sessions = await database.prepared<{ id: string; userId: string; asOf: string }>(sql`
+        SELECT id, user_id AS "userId", (SELECT flushed_snapshot()::text) AS "asOf"
           FROM sessions WHERE id = ANY (${ids}::uuid[]) AND ended_at IS NULL`);
       const found = new Map(sessions.map((session) => [session.id, session]));
       return asked.map(({ sessionId, userId }) => {
@@ -75,25 +84,28 @@ export function createSessionFinder(database: Database): SessionFinder {
         return session?.userId === userId ? session : null;
       });
     },
-    { atOnce: 2, most: 100 },
+    { concurrency: 2, maxBatchSize: 100 },
   );
 }
 
-/** Who can sign in, and what they have shown to know: null for an account that has no password. */
+/**
+ * User who can sign in, and the password hash that was verified. The hash is null for an account without a password.
+ */
 export interface Account {
   id: string;
   passwordHash: string | null;
 }
 
 /**
- * Begins a session for a user who has shown who they are.
+ * Starts a session for a user who has been authenticated.
  *
- * @param user with the password hash that was checked: a password that was changed meanwhile opens nothing
- * @throws ChatError `INVALID_CREDENTIALS` if it was; `FORBIDDEN` for an account that is suspended; `BAD_USER_INPUT` for
- *   cookies over a WebSocket
+ * @param user contains the password hash that was verified. The session is not created if the password has changed
+ *   since.
+ * @throws ChatError `INVALID_CREDENTIALS` if the password has changed; `FORBIDDEN` if the account is suspended;
+ *   `BAD_USER_INPUT` if cookies are requested but not available
  */
 export async function startSession(context: Context, user: Account, cookie = false): Promise<SignedIn> {
-  const { userAgent, ipAddress } = context.origin;
+  const { userAgent, ipAddress } = context.client;
   if (cookie) requireCookies(context);
   const { token, hash, expiresAt } = createRefreshToken();
   const [session] = await context.database.query<StoredSession>(sql`
@@ -106,29 +118,40 @@ export async function startSession(context: Context, user: Account, cookie = fal
     ), token AS (
       INSERT INTO refresh_tokens (hash, session_id, expires_at) SELECT ${hash}, id, ${expiresAt}::timestamptz FROM session
     )
-    SELECT id, user_id AS "userId", flushed_snapshot()::text AS floor FROM session`);
-  if (!session) throw await whyNot(context.database, user.id);
+    SELECT id, user_id AS "userId", flushed_snapshot()::text AS "asOf" FROM session`);
+  if (!session) throw await signInFailure(context.database, user.id);
   const signedIn = await issueTokens(context, session, token, cookie);
-  // Not for a refresh: a stolen session could collect tokens, each of which allows a few guesses at the password.
+  // A refresh issues no device token. Otherwise a stolen session could collect device tokens, each of which allows a
+  // few guesses at the password.
   const deviceToken = await context.deviceTokens.sign(user.id);
   if (cookie) requireCookies(context).keepDevice(deviceToken);
   return { ...signedIn, deviceToken: cookie ? null : deviceToken };
 }
 
-/** Told only to who has shown that the account is theirs. */
-async function whyNot({ query }: Database, userId: string): Promise<ChatError> {
+/** Returns the reason for a refused sign-in. Call it only for a user who has proved ownership of the account. */
+async function signInFailure({ query }: Database, userId: string): Promise<ChatError> {
   const suspended = await query(sql`SELECT FROM users WHERE id = ${userId}::uuid AND suspended_at IS NOT NULL`);
   return suspended.length > 0
-    ? new ChatError('FORBIDDEN', 'This account is suspended. Ask those who run this server.')
+    ? new ChatError('FORBIDDEN', 'This account is suspended. Contact the operator of this server.')
     : new ChatError('INVALID_CREDENTIALS', 'The password has just been changed. Use the new one.');
 }
 
-/** @throws ChatError `BAD_USER_INPUT` over WebSocket, and for the page of another site */
+/**
+ * Returns the cookie jar of the request.
+ *
+ * @throws ChatError `BAD_USER_INPUT` over WebSocket, and for a page of another site
+ */
 export function requireCookies(context: Context): NonNullable<Context['cookies']> {
   if (!context.cookies)
-    throw badInput('input.cookie', 'Cookies are set over HTTP. Sign in there; the cookie then opens the WebSocket.');
+    throw badInput(
+      'input.cookie',
+      'Cookies can only be set over HTTP. Sign in there; the cookie also authenticates the WebSocket.',
+    );
   if (!context.cookies.mayKeep)
-    throw badInput('input.cookie', 'Cookies are set for pages of this server or of ALLOWED_ORIGINS, which send JSON.');
+    throw badInput(
+      'input.cookie',
+      'Cookies are only set for pages of this server or of ALLOWED_ORIGINS. Send the request from there, as JSON.',
+    );
   return context.cookies;
 }
 
@@ -137,7 +160,7 @@ export async function signOut(context: Context): Promise<void> {
   const { sessionId, userId } = requireViewer(context);
   await endSessions(context.database.query, sql`id = ${sessionId}::uuid AND user_id = ${userId}::uuid`);
   context.cookies?.clear();
-  context.sweep.announce();
+  context.changePoller.requestPoll();
 }
 
 /**
@@ -151,28 +174,34 @@ export async function revokeSession(context: Context, sessionId: string | null):
     sessionId === null ? null : await context.database.prisma.session.findFirst({ where: { id: sessionId, userId } });
   if (!session) throw notFound('session');
   await endSessions(context.database.query, sql`id = ${session.id}::uuid`);
-  context.sweep.announce();
+  context.changePoller.requestPoll();
 }
 
-/** Ends the sessions that fit a condition. After the commit, `context.sweep.announce()` tells all nodes. */
+/**
+ * Ends the sessions that match a condition. After the commit, call `context.changePoller.requestPoll()` to notify all
+ * nodes.
+ */
 export async function endSessions(query: Database['query'], condition: Sql): Promise<void> {
   await query(sql`UPDATE sessions SET ended_at = now() WHERE ended_at IS NULL AND ${condition}`);
 }
 
-/** Where a request comes from, cut to what is worth keeping. */
-export function originOf(ipAddress: string | undefined, userAgent: string | null | undefined): Origin {
+/** Returns the client info of a request. Cuts the user agent to 300 characters, because it is stored. */
+export function clientInfo(ipAddress: string | undefined, userAgent: string | null | undefined): ClientInfo {
   return { ipAddress: ipAddress ?? null, userAgent: userAgent?.slice(0, 300) ?? null };
 }
 
-/** A session as it was just stored. */
+/** Session that has just been stored or renewed. */
 export interface StoredSession {
   id: string;
   userId: string;
-  /** The snapshot of the statement that stored it; see `RoomCursor.floor`. */
-  floor: string;
+  /** Snapshot of the statement that stored the session; see `RoomCursor.asOf`. */
+  asOf: string;
 }
 
-/** Signs an access token for a session whose refresh token is stored, and makes its user the viewer of this operation. */
+/**
+ * Signs an access token for a session whose refresh token is stored. Makes the user of the session the viewer of this
+ * operation.
+ */
 export async function issueTokens(
   context: Context,
   session: StoredSession,
@@ -180,12 +209,12 @@ export async function issueTokens(
   cookie: boolean,
 ): Promise<SignedIn> {
   const access = await context.accessTokens.sign(session.userId, session.id);
-  // The rest of this operation runs as the user who has just signed in, without what was cached for anybody before.
+  // The rest of this operation runs as the new viewer, without values that were cached for the previous one.
   Object.assign(context, {
     viewer: { userId: session.userId, sessionId: session.id, expiresAt: access.expiresAt },
     service: null,
-    rejected: null,
-    floor: session.floor,
+    authError: null,
+    asOf: session.asOf,
     cache: {},
   } satisfies Partial<Context>);
   if (cookie) requireCookies(context).keep(access.token, refreshToken);

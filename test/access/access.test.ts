@@ -7,8 +7,8 @@ import { openPremises, type Premises } from './premises.ts';
 import { nodes, queries, subscriptions } from './reading.ts';
 import { type Role, ROLES, type Row } from './table.ts';
 
-// Who may do what: each root field and each type of Node, for each role, over each transport. The tables say what was
-// promised, not what the program happens to answer.
+// Access rights: each root field and each type of Node, for each role, over each transport. The tables state the
+// specification, not the current behaviour.
 
 const named = (rows: Row[]) => [...new Set(rows.map(({ field }) => field))].sort();
 const nodeTypes = schema.getPossibleTypes(schema.getType('Node') as GraphQLInterfaceType).map(({ name }) => name);
@@ -18,7 +18,7 @@ test.each([
   ['mutation', mutations, Object.keys(fieldsOf('Mutation'))],
   ['subscription', subscriptions, Object.keys(fieldsOf('Subscription'))],
   ['type of Node', nodes, nodeTypes],
-])('every %s has a row, and no row is of anything else', (_, rows, names) => {
+])('every %s has a row, and every row exists', (_, rows, names) => {
   expect(named(rows)).toEqual([...names].sort());
 });
 
@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => premises.close());
 
-/** Where all is asked that changes nothing, by each role. */
+/** Places for all requests that change nothing, one per role. */
 const lasting = new Map<Role, Promise<Place>>();
 function lastingPlace(role: Role): Promise<Place> {
   const place = lasting.get(role) ?? makePlace(premises, role);
@@ -36,7 +36,7 @@ function lastingPlace(role: Role): Promise<Place> {
   return place;
 }
 
-/** What one cell comes to. A mutation that is to be done gets a place of its own. */
+/** Returns the outcome of one cell. A mutation that is expected to succeed gets a separate place. */
 async function outcomeOf(root: Root, row: Row, role: Role, transport: Transport): Promise<string> {
   const changes = root === 'mutation' && row.outcomes[role] === 'done';
   const place = await (changes ? makePlace(premises, role) : lastingPlace(role));
@@ -69,7 +69,7 @@ describe.each(['HTTP', 'WebSocket'] as const)('over %s', (transport) => {
   test.each(titled(mutations))('mutation %s', (_, row) => expectOutcomes('mutation', row));
 
   test.each(titled(subscriptions))('subscription %s', async (_, row) => {
-    // One after the other: that a stream is open is seen by there being one.
+    // Runs one after the other, because an open stream is detected by the number of streams.
     const outcomes: Record<string, string> = {};
     for (const role of ROLES) outcomes[role] = await outcomeOf('subscription', row, role, transport);
     expect(outcomes).toEqual(row.outcomes);

@@ -8,7 +8,7 @@ import {
   isObjectType,
 } from 'graphql';
 import { expect } from 'vitest';
-import { buildSchema } from '../../src/schema.ts';
+import { buildSchema } from '../../src/features/schema.ts';
 import { connect, type GraphQLResult, request } from '../support/client.ts';
 import type { TestServer } from '../support/server.ts';
 
@@ -18,7 +18,7 @@ export const roots = { query: 'Query', mutation: 'Mutation', subscription: 'Subs
 export type Root = keyof typeof roots;
 export type Transport = 'HTTP' | 'WebSocket';
 
-/** What is asked, and with which token; null for none. */
+/** An operation and its access token, or null for none. */
 export interface Question {
   query: string;
   variables: Record<string, unknown>;
@@ -27,7 +27,7 @@ export interface Question {
 
 export const fieldsOf = (type: string) => (schema.getType(type) as GraphQLObjectType).getFields();
 
-/** A document that asks one root field for all that its answer has, one level deep. */
+/** Returns a document that selects all fields of one root field, one level deep. */
 export function documentOf(root: Root, name: string, args: readonly string[]): string {
   const field = fieldsOf(roots[root])[name];
   if (!field) throw new Error(`There is no ${root} ${name}.`);
@@ -49,7 +49,7 @@ function selectionOf(type: GraphQLNamedType): string {
 
 const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[] | undefined)?.[0]?.extensions.code;
 
-/** What came of it: the code of the first error, `null` where nothing was found, or that it was done. */
+/** Returns the code of the first error, `null` if nothing was found, or else "done". */
 function outcomeOf({ data, errors }: GraphQLResult): string {
   const code = codeOf(errors);
   if (code !== undefined) return code;
@@ -57,7 +57,7 @@ function outcomeOf({ data, errors }: GraphQLResult): string {
   return answer === null || answer === undefined ? 'null' : 'done';
 }
 
-/** Asks a query or mutation. */
+/** Runs a query or mutation and returns its outcome. */
 export async function ask({ url }: TestServer, transport: Transport, question: Question): Promise<string> {
   const { query, variables, token } = question;
   if (transport === 'WebSocket') {
@@ -67,16 +67,16 @@ export async function ask({ url }: TestServer, transport: Transport, question: Q
   return outcomeOf(await request(url, query, variables, token === null ? {} : { authorization: `Bearer ${token}` }));
 }
 
-/** Subscribes. It is done once the server has taken it up; no other stream may be open meanwhile. */
+/** Subscribes and returns the outcome, which is "done" once the stream is open. No other stream may be open. */
 export async function listen({ url, node }: TestServer, transport: Transport, question: Question): Promise<string> {
   const stream = transport === 'HTTP' ? listenBySse(url, question) : listenBySocket(url, question);
   let refusal: string | undefined;
   void stream.refused.then((code) => (refusal = code));
-  const outcome = () => refusal ?? (node.open.streams > 0 ? 'done' : undefined);
+  const outcome = () => refusal ?? (node.gauges.streams > 0 ? 'done' : undefined);
   await expect.poll(outcome, { interval: 5 }).toBeDefined();
   const told = outcome();
   stream.stop();
-  await expect.poll(() => node.open.streams, { interval: 5 }).toBe(0);
+  await expect.poll(() => node.gauges.streams, { interval: 5 }).toBe(0);
   return told ?? '';
 }
 

@@ -1,9 +1,9 @@
-import { encodeId } from '../../src/ids.ts';
+import { encodeId } from '../../src/core/globalIds.ts';
 import { PASSWORD } from '../support/client.ts';
-import { browser, comesOnline, deviceOf, mailToken, openRoom, type Place, refreshToken, sessionOf } from './place.ts';
+import { browser, connectUser, deviceOf, mailToken, openRoom, type Place, refreshToken, sessionOf } from './place.ts';
 import { type Row, row } from './table.ts';
 
-/** People of the place beside the one who asks. */
+/** Users of the place besides the one who makes the request. */
 type Other = 'owner' | 'admin' | 'member' | 'blocked' | 'newcomer';
 
 const inRoom = (p: Place) => ({ chatroomId: p.room });
@@ -16,13 +16,13 @@ const message =
 const making = (kind: string, other: Other) => (p: Place) => ({ kind, memberIds: [p[other].id] });
 const saying = (body: string) => (p: Place) => ({ chatroomId: p.room, body });
 
-// The outcomes are what the schema says of each mutation, and docs/blocks.md. A room or message that one may not see is
-// NOT_FOUND, what one's role forbids FORBIDDEN, and what a block forbids BLOCKED; a service sends system messages and does
-// nothing else for which one has to be signed in. The columns are
+// The outcomes follow the schema's description of each mutation, and docs/blocks.md. An invisible room or message is
+// NOT_FOUND, a missing role FORBIDDEN, and a block BLOCKED. A service sends system messages, and may do nothing else
+// that requires authentication. The columns are
 //
 //     signed out · stranger · removed · blocked · member · admin · owner · service
 
-/** About a room and what is said in it. */
+/** Mutations of a room and its messages. */
 // prettier-ignore
 const inRooms: Row[] = [
   row('401 404 404 403 403 ok  ok  403', 'addChatroomMembers', (p) => ({ chatroomId: p.room, userIds: [p.newcomer.id] })),
@@ -59,7 +59,7 @@ const inRooms: Row[] = [
   row('401 403 403 403 403 403 403 ok ', 'sendSystemMessage', saying('hello'), 'into the room'),
   row('401 403 403 403 403 403 403 off', 'sendSystemMessage', (p) => ({ ...about('owner')(p), body: 'hello' }), 'to the owner, who is away'),
   row('401 403 403 403 403 403 403 ok ', 'sendSystemMessage', async (p) => {
-    await comesOnline(p, p.owner);
+    await connectUser(p, p.owner);
     return { username: p.owner.username, body: 'hello' };
   }, 'to the owner, who is there'),
   row('401 404 404 403 403 403 ok  403', 'setMemberRole', rank('member', 'ADMIN'), 'another member to ADMIN'),
@@ -70,7 +70,7 @@ const inRooms: Row[] = [
   row('401 404 404 403 403 ok  ok  403', 'updateChatroom', (p) => ({ chatroomId: p.room, name: 'Another name' })),
 ];
 
-/** Between the one who asks, whom the owner has asked to be friends before any block, and the owner. */
+/** Mutations between the viewer and the owner. The owner sent the viewer a friend request before any block. */
 // prettier-ignore
 const betweenPeople: Row[] = [
   row('401 ok  ok  404 ok  ok  404 403', 'acceptFriend', about('owner')),
@@ -81,7 +81,7 @@ const betweenPeople: Row[] = [
   row('401 ok  ok  ok  ok  ok  ok  403', 'unblockUser', about('owner')),
 ];
 
-/** One's own account. What nobody has to be signed in for, a service may ask for as well as anybody. */
+/** Mutations of the viewer's account. A service may run those that need no authentication. */
 // prettier-ignore
 const ofAccounts: Row[] = [
   row('401 ok  ok  ok  ok  ok  ok  403', 'changePassword', () => ({ currentPassword: PASSWORD, newPassword: 'another horse' })),

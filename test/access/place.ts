@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { createRefreshToken, createToken } from '../../src/auth/tokens.ts';
-import { sql } from '../../src/database/database.ts';
-import type { MailPurpose } from '../../src/database/generated/enums.ts';
-import { encodeId } from '../../src/ids.ts';
-import { storeChatroom, storeMessages } from '../../src/import/store.ts';
+import { createRefreshToken, createToken } from '../../src/auth/accessTokens.ts';
+import { sql } from '../../src/platform/database/database.ts';
+import type { MailPurpose } from '../../src/platform/database/generated/enums.ts';
+import { encodeId } from '../../src/core/globalIds.ts';
+import { storeChatroom, storeMessages } from '../../src/cli/import/bulkInsert.ts';
 import { connect, request } from '../support/client.ts';
 import { subscribeBrowser } from '../support/providers.ts';
 import { type Premises, PUSH_ORIGIN } from './premises.ts';
 import type { Role } from './table.ts';
 
-/** Somebody with an account. */
+/** A user with an account. */
 export interface Someone {
   key: string;
   sessionKey: string;
@@ -17,32 +17,32 @@ export interface Someone {
   username: string;
   email: string;
   accessToken: string;
-  /** A message of theirs in the room; the member's for who was never in it. */
+  /** A message of this user in the room; for a user who was never in the room, a message of the member. */
   said: string;
 }
 
-/** What a cell of the tables is asked in. */
+/** The setting of one cell of the tables. */
 export interface Place {
   premises: Premises;
-  /** A GROUP room of the owner's. */
+  /** A GROUP room that the owner created. */
   room: string;
-  /** Who asks. Whoever is signed out, and a service, have nothing to do with the room. */
+  /** The user who makes the request. For a signed-out client or a service, a user without access to the room. */
   me: Someone;
   owner: Someone;
-  /** An admin, never the one who asks. */
+  /** An admin other than `me`. */
   admin: Someone;
-  /** A member, never the one who asks. */
+  /** A member other than `me`. */
   member: Someone;
-  /** A member whom the owner has blocked: the one who asks, where that is their role. */
+  /** A member whom the owner has blocked. Equals `me` in the role "blocked". */
   blocked: Someone;
-  /** Never the one who asks, and in no room. */
+  /** A user other than `me`, in no room. */
   newcomer: Someone;
 }
 
 const BLOCK = `mutation ($user: ID!) { blockUser(input: { userId: $user }) { user { id } } }`;
 const REMOVE = `mutation ($room: ID!, $user: ID!) { removeChatroomMember(input: { chatroomId: $room, userId: $user }) { chatroom { id } } }`;
 
-/** Makes a room with everybody in it, and makes of one of them who is to ask. */
+/** Creates a room with everyone in it, and selects `me` by role. */
 export async function makePlace(premises: Premises, role: Role): Promise<Place> {
   const { url, node } = premises.server;
   const [owner, admin, member, blocked, newcomer, other] = await makePeople(premises);
@@ -71,7 +71,7 @@ export async function makePlace(premises: Premises, role: Role): Promise<Place> 
     data: asked.map(({ key }) => ({ fromId: owner.key, toId: key })),
   });
 
-  // What sets the roles apart is done as people do it.
+  // Creates the differences between the roles through the API.
   const room = encodeId('Chatroom', chatroomId);
   const asOwner = async (query: string, variables: object) => {
     const { errors } = await request(url, query, variables, { authorization: `Bearer ${owner.accessToken}` });
@@ -82,7 +82,7 @@ export async function makePlace(premises: Premises, role: Role): Promise<Place> 
   return { premises, room, me, owner, admin, member, blocked, newcomer };
 }
 
-/** Six people with one session each, in one statement, because six sign-ups for each cell would take longer than the cell. */
+/** Creates six users with one session each, in one statement. Six sign-ups per cell would take longer than the cell. */
 async function makePeople({ server: { node }, passwordHash }: Premises) {
   const keys = Array.from({ length: 6 }, () => randomUUID());
   const sessionKeys = keys.map(() => randomUUID());
@@ -105,20 +105,20 @@ async function makePeople({ server: { node }, passwordHash }: Premises) {
   return (await Promise.all(people)) as [Someone, Someone, Someone, Someone, Someone, Someone];
 }
 
-/** An OPEN room of the owner's, with nobody else in it. */
+/** Creates an OPEN room of the owner without other members. Returns its id. */
 export async function openRoom({ premises: { server }, owner }: Place): Promise<string> {
   const room = { id: randomUUID(), kind: 'OPEN', name: 'Square', createdAt: new Date() } as const;
   const { id } = await storeChatroom(server.node.database, { ...room, memberIds: [owner.key] });
   return encodeId('Chatroom', id);
 }
 
-/** Another session of somebody's. */
+/** Creates another session of a user. Returns its id. */
 export async function sessionOf({ premises: { server } }: Place, { key }: Someone): Promise<string> {
   const { id } = await server.node.database.prisma.session.create({ data: { userId: key } });
   return encodeId('Session', id);
 }
 
-/** A device of somebody's. */
+/** Registers a device of a user. Returns its id. */
 export async function deviceOf({ premises: { server } }: Place, { key, sessionKey }: Someone): Promise<string> {
   const { hash: tokenHash } = createToken();
   const { id } = await server.node.database.prisma.pushDevice.create({
@@ -133,18 +133,18 @@ export async function deviceOf({ premises: { server } }: Place, { key, sessionKe
   return encodeId('PushDevice', id);
 }
 
-/** What a browser that has subscribed registers. */
+/** Returns the subscription that a browser registers. */
 export const browser = () => subscribeBrowser(PUSH_ORIGIN).token;
 
-/** The membership of somebody in the room. */
+/** Returns the id of a user's membership in the room. */
 export function membershipOf({ room }: Place, { key }: Someone): string {
   return encodeId('ChatroomMember', `${Buffer.from(room, 'base64url').toString().split(':')[1] ?? ''}:${key}`);
 }
 
-/** The request of one to be another's friend. */
+/** Returns the id of the friend request between two users. */
 export const requestBetween = (from: Someone, to: Someone) => encodeId('FriendRequest', `${from.key}:${to.key}`);
 
-/** A refresh token of the session of whoever asks. */
+/** Creates a refresh token of the session of `me`. */
 export async function refreshToken({ premises: { server }, me }: Place): Promise<string> {
   const { token, hash, expiresAt } = createRefreshToken();
   await server.node.database.prisma.refreshToken.create({
@@ -153,7 +153,7 @@ export async function refreshToken({ premises: { server }, me }: Place): Promise
   return token;
 }
 
-/** What a mail to whoever asks would bring. */
+/** Creates the token that a mail to `me` would contain. */
 export async function mailToken({ premises: { server }, me }: Place, purpose: MailPurpose): Promise<string> {
   const { token, hash } = createToken();
   const expiresAt = new Date(Date.now() + 60_000);
@@ -163,7 +163,7 @@ export async function mailToken({ premises: { server }, me }: Place, purpose: Ma
   return token;
 }
 
-/** Somebody opens a socket, and is there as long as the test. */
-export async function comesOnline({ premises: { server } }: Place, { accessToken }: Someone): Promise<void> {
+/** Opens a socket of a user, which stays open until the end of the test. */
+export async function connectUser({ premises: { server } }: Place, { accessToken }: Someone): Promise<void> {
   await connect(server.url, accessToken).ask('{ __typename }');
 }

@@ -3,20 +3,20 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import webPush from 'web-push';
-import { createServiceToken } from '../../src/auth/services.ts';
+import { createServiceToken } from '../../src/auth/serviceTokens.ts';
 import { PASSWORD } from '../support/client.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 export const PUSH_ORIGIN = 'https://push.example.org';
 const AUDIENCE = 'parley of the tests';
 
-/** A server that can do all that Parley can, for all tests of a file. */
+/** A server with every optional feature, for all tests of a file. */
 export interface Premises {
   server: TestServer;
-  /** Hash of PASSWORD, for accounts that are written straight into the database. */
+  /** Hash of PASSWORD, for accounts that are inserted directly into the database. */
   passwordHash: string;
   serviceToken: string;
-  /** A token of the OpenID provider for somebody who was never here. */
+  /** Issues a token of the OpenID provider for an unknown identity. */
   idToken(): Promise<string>;
   close(): Promise<void>;
 }

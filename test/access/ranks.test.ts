@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { keyOf } from '../../src/ids.ts';
+import { keyOf } from '../../src/core/globalIds.ts';
 import { ask, documentOf } from './asking.ts';
 import { makePlace, type Place, type Someone } from './place.ts';
 import { openPremises, type Premises } from './premises.ts';
-import { type Role, spellOut } from './table.ts';
+import { type Role, parseOutcomes } from './table.ts';
 
-// What members may do to one another: admins remove members, the owner admins too, and only the owner gives ranks. In a
-// room that they share, a block changes nothing of that.
+// Rights between members: admins remove members, the owner removes admins as well, and only the owner changes roles. A
+// block does not change these rights in a shared room.
 
 let premises: Premises;
 beforeAll(async () => {
@@ -18,7 +18,7 @@ const TARGETS = ['member', 'admin', 'blocked', 'owner', 'oneself'] as const;
 type Target = (typeof TARGETS)[number];
 type Deed = 'REMOVE' | 'MEMBER' | 'ADMIN' | 'OWNER';
 
-/** Who does what, and what it comes to for another member, another admin, the blocked, the owner, and oneself. */
+/** Role, action, and its outcomes for another member, another admin, a blocked user, the owner, and oneself. */
 const table: [Role, Deed, string][] = [
   ['member', 'REMOVE', '403 403 403 403 -'],
   ['member', 'MEMBER', '403 403 403 403 403'],
@@ -38,7 +38,7 @@ const table: [Role, Deed, string][] = [
   ['owner', 'OWNER', '  ok ok ok - -'],
 ];
 
-/** Who owns the room, and the role of each member. */
+/** Returns the owner of the room, and the role of each member. */
 async function ranksIn({ room }: Place) {
   const { prisma } = premises.server.node.database;
   const chatroomId = keyOf('Chatroom', room) ?? '';
@@ -47,14 +47,14 @@ async function ranksIn({ room }: Place) {
   return { ownerId, roles: Object.fromEntries(members.map(({ userId, role }) => [userId, role as string])) };
 }
 
-/** What the ranks are once it was done. */
+/** Returns the expected roles after an action. */
 function ranksAfter(before: Awaited<ReturnType<typeof ranksIn>>, deed: Deed, { key }: Someone): typeof before {
   if (deed === 'REMOVE') {
     const others = Object.entries(before.roles).filter(([member]) => member !== key);
     return { ...before, roles: Object.fromEntries(others) };
   }
   if (deed !== 'OWNER') return { ...before, roles: { ...before.roles, [key]: deed } };
-  // Whoever hands the room over stays as an admin.
+  // The former owner stays as an admin.
   return { ownerId: key, roles: { ...before.roles, [before.ownerId ?? '']: 'ADMIN', [key]: 'OWNER' } };
 }
 
@@ -71,7 +71,7 @@ async function outcomeOf(role: Role, deed: Deed, target: Target): Promise<string
 }
 
 test.each(table)('%s: %s', async (role, deed, line) => {
-  const wanted = Object.entries(spellOut(line, TARGETS)).filter(([, outcome]) => outcome !== 'not asked');
+  const wanted = Object.entries(parseOutcomes(line, TARGETS)).filter(([, outcome]) => outcome !== 'not asked');
   const cells = wanted.map(async ([target]) => [target, await outcomeOf(role, deed, target as Target)] as const);
   expect(Object.fromEntries(await Promise.all(cells))).toEqual(Object.fromEntries(wanted));
 });

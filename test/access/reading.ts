@@ -1,9 +1,9 @@
-import { encodeId } from '../../src/ids.ts';
+import { encodeId } from '../../src/core/globalIds.ts';
 import { deviceOf, membershipOf, openRoom, type Place, requestBetween, sessionOf } from './place.ts';
 import { type Row, row } from './table.ts';
 
-// What one may not see does not exist: lookups answer null, and streams fail with NOT_FOUND. Signed out there are `server`
-// and `viewer`, and a service has nothing more. The columns are
+// Invisible data does not exist: lookups return null, and streams fail with NOT_FOUND. Signed-out clients may only
+// query `server` and `viewer`, and so may services. The columns are
 //
 //     signed out · stranger · removed · blocked · member · admin · owner · service
 
@@ -22,7 +22,7 @@ export const queries: Row[] = [
   row('nil ok  ok  ok  ok  ok  ok  nil', 'viewer'),
 ];
 
-/** What `node` finds, for each type that can be found by an id. */
+/** Results of `node`, for each type that has an id. */
 // prettier-ignore
 export const nodes: Row[] = [
   row('401 nil nil ok  ok  ok  ok  403', 'Chatroom', room),
@@ -47,7 +47,7 @@ export const nodes: Row[] = [
 const inRoom = (p: Place) => ({ chatroomId: p.room });
 const inOpenRoom = async (p: Place) => ({ chatroomId: await openRoom(p) });
 
-/** Done is what the server has taken up. */
+/** "Done" means that the stream is open. */
 // prettier-ignore
 export const subscriptions: Row[] = [
   row('401 404 404 ok  ok  ok  ok  403', 'chatroomEvents', inRoom),

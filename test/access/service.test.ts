@@ -4,7 +4,7 @@ import { ask, fieldsOf } from './asking.ts';
 import { makePlace } from './place.ts';
 import { openPremises, type Premises } from './premises.ts';
 
-// What a service reads is the message that it has sent: what it is, and neither where it stands nor who else is there.
+// A service reads the message that it sent, but neither the room nor its members.
 
 let premises: Premises;
 beforeAll(async () => {
@@ -18,12 +18,12 @@ const told = [
 ];
 const hidden = ['chatroom', 'reactions', 'seenBy', 'seenByAll'];
 
-test('every field of a message has a place here', () => {
+test('every field of a message has a row', () => {
   expect([...told, ...hidden].sort()).toEqual(Object.keys(fieldsOf('Message')).sort());
 });
 
 describe.each(['HTTP', 'WebSocket'] as const)('over %s', (transport) => {
-  test.each([...told, ...hidden])('%s of its own message', async (name) => {
+  test.each([...told, ...hidden])('reads %s of its own message', async (name) => {
     const { room } = await makePlace(premises, 'service');
     const field = fieldsOf('Message')[name];
     const composite = field && !isLeafType(getNamedType(field.type));

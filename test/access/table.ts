@@ -1,10 +1,10 @@
 import type { Place } from './place.ts';
 
-/** Who asks, towards a GROUP room and its owner, as the columns of the tables stand. */
+/** Roles towards a GROUP room and its owner, in the order of the tables' columns. */
 export const ROLES = ['signed out', 'stranger', 'removed', 'blocked', 'member', 'admin', 'owner', 'service'] as const;
 export type Role = (typeof ROLES)[number];
 
-/** What comes of it, as the tables write it. */
+/** Outcomes by their abbreviations in the tables. */
 const OUTCOMES: Record<string, string> = {
   ok: 'done',
   nil: 'null',
@@ -17,26 +17,26 @@ const OUTCOMES: Record<string, string> = {
   '-': 'not asked',
 };
 
-/** What a field is asked for with; for a mutation its input. */
+/** Returns the arguments of a field; for a mutation, its input. */
 type Ask = (place: Place) => object | Promise<object>;
 
 export interface Row {
   /** A root field, or a type of Node. */
   field: string;
   ask: Ask;
-  /** What is special about this way of asking, where there are several. */
+  /** Distinguishes several rows of one field. */
   which: string;
-  /** What it comes to for each role. */
+  /** Outcome for each role. */
   outcomes: Record<string, string>;
 }
 
-/** A line of a table: eight outcomes in the order of ROLES, and what they are the outcomes of. */
+/** Creates a row of a table from eight outcomes, in the order of ROLES. */
 export function row(outcomes: string, field: string, ask: Ask = () => ({}), which = ''): Row {
-  return { field, ask, which, outcomes: spellOut(outcomes, ROLES) };
+  return { field, ask, which, outcomes: parseOutcomes(outcomes, ROLES) };
 }
 
-/** The outcomes of a line by the names of its columns. */
-export function spellOut(line: string, columns: readonly string[]): Record<string, string> {
+/** Returns the outcomes of a line by column name. */
+export function parseOutcomes(line: string, columns: readonly string[]): Record<string, string> {
   const told = line.trim().split(/\s+/);
   if (told.length !== columns.length) throw new Error(`"${line}" does not have ${columns.length} columns.`);
   const spelt = told.map((short) => {

@@ -149,7 +149,7 @@ describe('Apollo Client', { timeout: 150_000 }, () => {
         .subscribe<any>({ query: gql(MESSAGE_ADDED), variables: { room } })
         .subscribe(({ data, error }) => (error ? resolve(error) : received.push(data)));
     });
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     await ann.ask(
       `mutation ($input: RemoveChatroomMemberInput!) { removeChatroomMember(input: $input) { chatroom { id } } }`,
       {

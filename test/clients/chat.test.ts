@@ -65,7 +65,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     const { server, proxy, url } = await startBehindProxy();
     const { ann, ben, room } = await world(server);
     const stream = chatOf(ben.at(url)).subscribe(ANYWHERE, {});
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     const { createChatroom } = await ann.ask(CREATE_CHATROOM, {
       input: { kind: 'GROUP', name: 'Other', memberIds: [ben.id] },
     });
@@ -113,7 +113,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     const { ann, ben, room } = await world(server);
     const chat = chatOf(ben.at(url));
     const stream = chat.subscribe(MESSAGE_ADDED, { room });
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     proxy.pause();
     await send(ann, room, 'one');
     await expect.poll(() => chat.state, { timeout: 40_000 }).not.toBe('live');
@@ -125,11 +125,11 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const stream = chatOf(ann).subscribe(MESSAGE_ADDED, { room });
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     const insert = `SELECT send_message(c.id, u.id, i::text, NULL, NULL, NULL)
       FROM chatrooms c, users u, generate_series(1, 1200) i WHERE u.username = 'ann' ORDER BY i`;
     await server.node.database.query({ text: insert, values: [] } as never);
-    await expect.poll(() => server.node.open.streams, { timeout: 90_000 }).toBe(0);
+    await expect.poll(() => server.node.gauges.streams, { timeout: 90_000 }).toBe(0);
     const received: string[] = [];
     for await (const { messageAdded } of stream) {
       received.push(messageAdded.message.body);
@@ -152,7 +152,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
       { room, after },
       { onResync: async () => (await chat.execute(CURSOR, { room })).chatroom.cursor },
     );
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     await send(ann, room, 'one');
     expect((await stream.next()).value.messageAdded.message.body).toBe('one');
   });
@@ -180,10 +180,10 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
       { room },
       { onResumed },
     );
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     proxy.reset();
     await expect.poll(() => resumed).toBe(true);
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     await ann.ask('mutation ($input: SetTypingInput!) { setTyping(input: $input) { ok } }', {
       input: { chatroomId: room, typing: true },
     });
@@ -220,13 +220,13 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     const chat = chatOf(ann);
     const refusal = async (query: string) => {
       // The stream of the refusal before may not have ended yet.
-      await expect.poll(() => server.node.open.streams).toBe(0);
+      await expect.poll(() => server.node.gauges.streams).toBe(0);
       const stream = chat.subscribe(query, { room });
       const next = stream.next().then(
         () => 'taken',
         (error: unknown) => (error as Error).message,
       );
-      await Promise.race([next, expect.poll(() => server.node.open.streams).toBe(1)]);
+      await Promise.race([next, expect.poll(() => server.node.gauges.streams).toBe(1)]);
       await send(ann, room, 'one');
       return next;
     };
@@ -263,7 +263,7 @@ describe('the session of the chat client', () => {
       },
     });
     const stream = chat.subscribe(MESSAGE_ADDED, { room });
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     await expect.poll(() => refreshed).toBe(1);
     await send(ann, room, 'one');
     expect((await stream.next()).value.messageAdded.message.body).toBe('one');
@@ -296,7 +296,7 @@ describe('the session of the chat client', () => {
         },
       });
       const stream = chat.subscribe(MESSAGE_ADDED, { room });
-      await expect.poll(() => server.node.open.streams).toBe(1);
+      await expect.poll(() => server.node.gauges.streams).toBe(1);
       await expect.poll(() => network.lost(), { timeout: 30_000 }).toBe(1);
       await send(ann, room, 'one');
       expect((await stream.next()).value.messageAdded.message.body).toBe('one');
@@ -317,7 +317,7 @@ describe('the session of the chat client', () => {
     const { seen, onState } = states();
     const chat = chatOf(ann, { onState });
     const stream = chat.subscribe(MESSAGE_ADDED, { room });
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     await ann.ask(SIGN_OUT);
     await expect(stream.next()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
     expect(chat.state).toBe('signed-out');
@@ -342,7 +342,7 @@ describe('the session of the chat client', () => {
     await expect(chat.subscribe(MESSAGE_ADDED, { room }).next()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
     ({ accessToken } = ann);
     const stream = chat.subscribe(MESSAGE_ADDED, { room });
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     await chat.send({ chatroomId: room, body: 'one' });
     expect((await stream.next()).value.messageAdded.message.body).toBe('one');
   });
@@ -352,14 +352,14 @@ describe('the session of the chat client', () => {
     const { ann, room } = await world(server);
     const first = chatOf(ann);
     first.subscribe(MESSAGE_ADDED, { room });
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     const { seen, onState } = states();
     const second = chatOf(ann, { onState });
     const stream = second.subscribe(MESSAGE_ADDED, { room });
     await expect.poll(() => seen.at(-1)).toEqual(['offline', 'TOO_MANY_SOCKETS']);
     first.close();
     await expect.poll(() => second.state).toBe('live');
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     await send(ann, room, 'one');
     expect((await stream.next()).value.messageAdded.message.body).toBe('one');
   });

@@ -1,7 +1,7 @@
 import { setTimeout as pass } from 'node:timers/promises';
 import { expect, onTestFailed, onTestFinished, test } from 'vitest';
 import { startProxy } from '../faults/proxy.ts';
-import { WIDE } from '../support/server.ts';
+import { WIDE_LIMITS } from '../support/server.ts';
 import { world } from '../support/world.ts';
 import { startRestarting } from './restarting.ts';
 import { apolloScreen, type OpenScreen, SCREEN, type Screen, urqlScreen } from './screens.ts';
@@ -21,7 +21,7 @@ const CLIENTS: [string, OpenScreen][] = [
 
 /** Two people whose clients show a room, and a server that can be restarted. */
 async function openScreens(open: OpenScreen) {
-  const server = await startRestarting(WIDE);
+  const server = await startRestarting(WIDE_LIMITS);
   const { ann, ben, room } = await world(server);
   const port = Number(new URL(server.url).port);
   const proxy = await startProxy(port);

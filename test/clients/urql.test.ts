@@ -98,7 +98,7 @@ describe('urql', { timeout: 150_000 }, () => {
     const client = urqlOf(ben, chatCacheExchange({ ...cacheOptions, optimistic }));
     const shown = await watch(client, { room, last: 10 });
     listen(client, MESSAGE_ADDED, { room });
-    await expect.poll(() => server.node.open.streams).toBe(1);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
     await send(ann, room, 'before');
     await expect.poll(() => shown().at(-1)).toHaveLength(1);
     for (const body of ['one', 'two', 'three']) {

@@ -8,10 +8,13 @@ const ADD = `mutation ($input: ChatroomMembersInput!) { addChatroomMembers(input
 const BLOCK = `mutation ($input: UserTargetInput!) { blockUser(input: $input) { user { id } } }`;
 const UNBLOCK = `mutation ($input: UserTargetInput!) { unblockUser(input: $input) { user { id } } }`;
 
-/** Every request ends within this time, whatever fails. */
+/** Maximum duration of any request in milliseconds, whatever fails. */
 const LONGEST_OPERATION_MS = 10_000;
 
-/** Takes members out and in again, and has readers block and unblock writers, until it is stopped; all ends as it was. */
+/**
+ * Removes and adds members, and has readers block and unblock writers, until it is stopped. Everything is restored at
+ * the end.
+ */
 export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast; history: History; random: Random }): {
   stop(): Promise<void>;
 } {
@@ -24,14 +27,14 @@ export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast
 
   async function act(person: Person, query: string, input: object, doubtful: Set<ClusterNode>): Promise<void> {
     const { code } = await insist(nodes, random, person, query, { input }, doubtful);
-    // An attempt whose answer was lost has removed them.
+    // NOT_FOUND means that an earlier attempt, whose response was lost, removed the member.
     if (code !== undefined && !(code === 'NOT_FOUND' && query === REMOVE))
       throw new Error(`${query}\n${JSON.stringify(input)}\n${code}`);
   }
 
   /**
-   * What was given up may yet be done, by a node that is frozen when it goes on, by others as long as they wait for the
-   * database: a block would be set anew after it was taken back.
+   * Waits until no abandoned request can still take effect. A frozen node may execute one when it wakes, and any node
+   * while it waits for the database. Otherwise a late block could take effect after its removal.
    */
   async function settle(doubtful: Set<ClusterNode>): Promise<void> {
     if (doubtful.size === 0) return;
@@ -72,7 +75,7 @@ export function startActors(options: { nodes: readonly ClusterNode[]; cast: Cast
   };
   const acting = Promise.all([
     ...cast.volatile.map((person, i) =>
-      // Mostly the room that they read.
+      // Mostly removes members from the room that they read.
       repeat(() => removeAndAdd(person, pick(random, [...cast.rooms, ...cast.rooms.slice(i, i + 1)]))),
     ),
     ...cast.blockers.map((person) => repeat(() => blockAndUnblock(person, pick(random, cast.writers)))),

@@ -18,7 +18,7 @@ import {
 import type { FinalState } from './history.ts';
 
 const allRooms = { stream: 2 };
-/** What must be found, and the same with nothing to find. */
+/** Histories with a fault that must be found, each with a counterpart without the fault. */
 const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [Steps, FinalState]][] = [
   [
     'a message that a member never receives',
@@ -231,11 +231,11 @@ describe('the checker', () => {
     expect(kindsFound(...clean)).toEqual([]);
   });
 
-  test('finds nothing else in what has one thing wrong', () => {
+  test('finds nothing else in a history with one fault', () => {
     expect(kindsFound([...sends(3), ...began(), ...receives([1, 3])], three)).toEqual(['lost']);
   });
 
-  test('lets a reader that had to begin anew leave out what it was told by its query, and no more', () => {
+  test('skips only messages that a resynchronised reader loaded by query', () => {
     const anew: Steps = [[250, 'began', { who: 'ben', user: 'ben', ofOneRoom: true, known: { room: 2 } }]];
     expect(kindsFound([...sends(3), ...began(), ...receives([1]), ...anew, ...receives([3], {}, 300)], three)).toEqual(
       [],

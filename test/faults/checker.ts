@@ -3,12 +3,12 @@ import { checkAuthority, findHidden, type Hidden, hides } from './hidden.ts';
 import { type Entry, type FinalState, groupBy, only } from './history.ts';
 
 /**
- * How streams may fail: a removed member, and clients whose node or whose database has gone, or who could not say hello in
- * time (4408). Nothing is cleared away, and so no cursor is too old.
+ * Codes with which streams may end. Causes are a removal, a failed node or database, or a `connection_init` that was
+ * not in time (4408). The log is not pruned during a run, so no cursor is too old.
  */
 const USUAL_ENDS = /^(NOT_FOUND|INTERNAL_SERVER_ERROR|COMPLETE|HUNG_UP|NO_PONG|NETWORK.*|CLOSED (1\d\d\d|4408|4504))$/;
 
-/** Holds what was done and seen against what must never happen. */
+/** Compares the history with everything that must never happen. Returns the findings. */
 export function check(entries: readonly Entry[], final: FinalState): Finding[] {
   const findings: Finding[] = [];
   const find = (kind: Finding['kind'], detail: string) => findings.push({ kind, detail });
@@ -63,7 +63,7 @@ function checkDatabase(entries: readonly Entry[], final: FinalState, sent: Sent,
     if (byClientId.has(clientMessageId)) find('phantom', `${clientMessageId} was refused with ${code}, and is stored`);
 }
 
-/** One id for each message, whoever sees it. */
+/** Checks that each message has the same id for every reader. */
 function checkIds(entries: readonly Entry[], find: Find): void {
   const ids = new Map<string, string>();
   for (const entry of only(entries, 'acknowledged', 'received')) {
@@ -74,13 +74,16 @@ function checkIds(entries: readonly Entry[], find: Find): void {
   }
 }
 
-/** Ascending; twice only over all rooms, after a resume, where each room begins again a little before. */
+/**
+ * Checks that numbers ascend. Repeats are allowed only over all rooms after a resume, where each room restarts slightly
+ * earlier.
+ */
 function checkOrder(reading: Reading, hidden: readonly Hidden[], find: Find): void {
   const { name, user, ofOneRoom } = reading;
   const mayLookAgain = hidden.some((each) => each.user === user);
   const rooms = new Map<string, { seen: Set<number>; stream: number; top: number; highest: number }>();
   for (const entry of reading.entries) {
-    // Who begins anew after RESYNC_REQUIRED has asked for all, and may be told some of it again.
+    // A reader that resynchronises after RESYNC_REQUIRED receives everything again, partly for the second time.
     if (entry.what === 'began') rooms.clear();
     if (entry.what !== 'received') continue;
     const { room, number, stream } = entry;
@@ -90,7 +93,7 @@ function checkOrder(reading: Reading, hidden: readonly Hidden[], find: Find): vo
     const place = `${keyOf(entry)} at ${seconds(entry.at)} on stream ${stream}`;
     if (number <= state.top)
       find(state.seen.has(number) ? 'repeated' : 'misordered', `${name}: ${place}, after ${state.top}`);
-    // What was not shown at first may be when it is passed again: a block has been taken back.
+    // A message that was hidden at first may be shown later, once a block has been removed.
     else if (!mayLookAgain && number < state.highest && !state.seen.has(number))
       find('misordered', `${name}: ${place}, passed over before ${state.highest} until a resume`);
     state.seen.add(number);
@@ -110,14 +113,17 @@ function checkContents({ name, user, received }: Reading, stored: ReadonlyMap<st
   }
 }
 
-/** Everything in the database has been received, but what was hidden at some moment until it was passed. */
+/**
+ * Checks that every message in the database was received, except those hidden at some moment before the reader passed
+ * them.
+ */
 function checkComplete(reading: Reading, final: FinalState, sent: Sent, hidden: readonly Hidden[], find: Find): void {
   const { name, user, entries } = reading;
   for (const room of Object.keys(entries.find((entry) => entry.what === 'began')?.known ?? {})) {
     const seen = new Set<number>();
-    /** The numbers that it was told of by queries. */
+    /** Ranges of numbers that the reader loaded by queries. */
     const told: [after: number, upTo: number][] = [];
-    /** When it had come so far, each further than the one before. */
+    /** Times at which the reader reached each new highest number. */
     const steps: { number: number; at: number }[] = [];
     for (const entry of entries) {
       const top = steps.at(-1)?.number ?? 0;

@@ -9,12 +9,12 @@ export interface Person {
 }
 
 export interface Room {
-  /** Its name in the history and in the database. */
+  /** Name of the room in the history and in the database. */
   name: string;
   id: string;
 }
 
-/** Who takes part. All are members of all rooms, and only those who are named volatile are ever removed. */
+/** Participants. All are members of all rooms. Only volatile members are ever removed. */
 export interface Cast {
   rooms: Room[];
   admin: Person;
@@ -31,10 +31,10 @@ export const pick = <Item>(random: Random, items: readonly Item[]): Item =>
 
 type Answer = { data: any; code?: never } | { data?: never; code: string };
 
-/** The answers after which nobody knows whether it was done. */
+/** Codes that leave unknown whether the operation took effect. */
 const uncertain = (code: string) => ['NETWORK', 'TIMEOUT', 'INTERNAL_SERVER_ERROR'].includes(code);
 
-/** Sends one operation over HTTP; it never throws. */
+/** Sends one operation over HTTP. Never throws. */
 export async function ask(
   url: string,
   token: string | null,
@@ -56,14 +56,14 @@ export async function ask(
   }
 }
 
-/** Asks one node after the other until there is an answer that says what has happened. */
+/** Tries one node after another until a response shows the outcome. */
 export async function insist(
   nodes: readonly ClusterNode[],
   random: Random,
   person: Person | null,
   query: string,
   variables: object,
-  /** Is given the nodes of which nobody knows whether they have done it, or will. */
+  /** Receives the nodes that may have executed the operation, or may still do so. */
   doubtful = new Set<ClusterNode>(),
 ): Promise<Answer> {
   for (;;) {
@@ -78,10 +78,10 @@ export async function insist(
 const SIGN_UP = `mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken viewer { user { id username } } } }`;
 const CREATE = `mutation ($input: CreateChatroomInput!) { createChatroom(input: $input) { chatroom { id } } }`;
 
-/** How long a machine that is busy may take for what is done once, and before anything goes wrong. */
+/** Timeout in milliseconds for setup requests, which run once before any fault. A busy machine may need this long. */
 const GATHER_MS = 60_000;
 
-/** Makes accounts and rooms, each with one attempt: a second one would make another, or find the name taken. */
+/** Creates accounts and rooms, with one attempt each. A retry would create another room, or find the name taken. */
 export async function gather(nodes: readonly ClusterNode[], random: Random, roomCount: number): Promise<Cast> {
   async function make(person: Person | null, query: string, input: object): Promise<any> {
     const { data, code } = await ask(pick(random, nodes).url, person?.token ?? null, query, { input }, GATHER_MS);
@@ -116,14 +116,17 @@ const SEND = `mutation ($input: SendMessageInput!) { sendMessage(input: $input) 
 
 export interface Writing {
   counts: { sent: number; acknowledged: number };
-  /** When all others are through, sends a last message to each room; who has that has come to the end. */
+  /** Sends a last message to each room after all others. A reader that has received it is complete. */
   stop(): Promise<void>;
 }
 
-/** At most so many messages are on their way: with a node that hangs, a steady rate would pile them up. */
+/** Maximum number of messages in flight. With a hanging node, a steady rate would otherwise accumulate requests. */
 const MOST_UNDER_WAY = 100;
 
-/** Sends at a steady rate, each message by somebody to some room over some node, until it is acknowledged. */
+/**
+ * Sends at a steady rate. Each message goes from a random sender to a random room over a random node, until it is
+ * acknowledged.
+ */
 export function startWriters(options: {
   nodes: readonly ClusterNode[];
   cast: Cast;
@@ -138,13 +141,13 @@ export function startWriters(options: {
 
   async function send(writer: Person, room: Room, mayGiveUp: boolean): Promise<void> {
     const clientMessageId = `${writer.username}:${(counts.sent += 1)}`;
-    // Long ones fill the buffers of a reader that does not read.
+    // Long messages fill the buffers of a stalled reader.
     const body = random() < 0.05 ? `${clientMessageId} ${'long '.repeat(1_000)}` : clientMessageId;
     const input = { chatroomId: room.id, body, clientMessageId };
     const who = writer.username;
     history.note({ who, what: 'sending', room: room.name, clientMessageId, body });
     for (let tries = 1; ; tries += 1) {
-      // An impatient client sends again while the first attempt may still be under way.
+      // An impatient client retries while the first attempt may still be running.
       const patience = random() < 0.7 ? 2_500 : 12_000;
       const { data, code } = await ask(pick(random, nodes).url, writer.token, SEND, { input }, patience);
       if (code === undefined) {
@@ -154,7 +157,7 @@ export function startWriters(options: {
         return;
       }
       if (!uncertain(code)) {
-        // One before it may have been stored nevertheless.
+        // An earlier attempt may still have stored the message.
         history.note({ who, what: tries > 1 ? 'unknown' : 'refused', clientMessageId, code });
         return;
       }

@@ -4,26 +4,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/database/embedded.ts';
-import { applyMigrations } from '../../src/database/migrations.ts';
-import { migrateJobs } from '../../src/jobs.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/platform/database/embedded.ts';
+import { applyMigrations } from '../../src/platform/database/migrations.ts';
+import { migrateJobs } from '../../src/platform/jobQueue.ts';
 import { belongings, collect, end, launch, postmasterOf, signalPid } from './processes.ts';
 import { type Proxy, startProxy } from './proxy.ts';
 import { freePort } from '../support/ports.ts';
 import { runStatement } from '../support/statement.ts';
 
-/** One node, and the three ways in and out of it that can be made to fail. */
+/** A node, and the three kinds of connections to and from it that can be made to fail. */
 export interface ClusterNode {
   index: number;
-  /** Where clients reach it, however often it is restarted. */
+  /** Address for clients, which stays the same after restarts. */
   url: string;
   front: Proxy;
   database: Proxy;
   redis: Proxy;
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
-  /** Ends it; answers the exit code, null for a signal. */
+  /** Ends the node. Returns the exit code, or null after a signal. */
   end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null>;
-  /** Starts it, again and again until it is ready: PostgreSQL may be away. */
+  /** Starts the node. Retries until it is ready, because PostgreSQL may be down. */
   start: () => Promise<void>;
 }
 
@@ -33,13 +33,13 @@ export interface Cluster {
     start: () => Promise<void>;
     kill: () => Promise<void>;
     signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
-    /** Sends a command, such as FLUSHALL; null where Redis does not answer. */
+    /** Sends a command, such as FLUSHALL. Returns null if Redis does not respond. */
     command(name: string, ...args: string[]): Promise<unknown>;
   };
   postgres: {
     kill: () => Promise<void>;
     start: () => Promise<void>;
-    /** Asks PostgreSQL itself, past the proxies. */
+    /** Queries PostgreSQL directly, not through the proxies. */
     query<Row extends object>(text: string): Promise<Row[]>;
   };
   close(): Promise<void>;
@@ -47,11 +47,11 @@ export interface Cluster {
 
 export interface ClusterOptions {
   size: number;
-  /** Whether PostgreSQL will be killed: then it writes to the disk as it does in earnest. */
+  /** True if PostgreSQL will be killed, which requires durable settings. */
   killsPostgres: boolean;
-  /** What the nodes run. */
+  /** Path of the program that the nodes run. */
   program: string;
-  /** A node has ended that nobody had told to. */
+  /** Called when a node ends without a request to do so. */
   onCrash: (node: number, output: string) => void;
 }
 
@@ -60,7 +60,7 @@ const START_MS = 90_000;
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const dataDir = await mkdtemp(join(tmpdir(), 'parley-faults-'));
   belongings.folders.add(dataDir);
-  // Where root runs this, the database's user must be able to enter.
+  // If root runs this, the database's user must be able to enter the folder.
   await chmod(dataDir, 0o755);
   const postgres = await startPostgres(dataDir, options.killsPostgres);
   const redis = await startRedis();

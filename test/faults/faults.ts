@@ -6,17 +6,20 @@ import { CALM_MS, type Fault } from './schedule.ts';
 
 export interface Stage {
   cluster: Cluster;
-  /** The ways of the readers that can be made slow. */
+  /** Proxies of the readers that can be slowed down. */
   slow: readonly Proxy[];
   history: History;
-  /** How much the readers have received. */
+  /** Returns the number of events that the readers have received. */
   progress: () => number;
 }
 
-/** What hits a cluster that stands still anyway shows nothing: it is let go on a little between two faults, but not for long. */
+/**
+ * A fault has no effect on a stalled cluster. Waits between two faults for this many events, up to a timeout in
+ * milliseconds.
+ */
 const PROGRESS = { atLeast: 20, mostMs: 3_000 };
 
-/** The part of the cluster that a fault takes for itself: two at once would undo one another. */
+/** Returns the parts of the cluster that a fault affects. Two faults of one part at once would cancel each other. */
 function partOf({ kind, node }: Fault): string[] {
   if (kind === 'nodes restarted one by one') return ['node 0', 'node 1', 'node 2'];
   if (kind.startsWith('node ')) return [`node ${node}`];
@@ -26,8 +29,8 @@ function partOf({ kind, node }: Fault): string[] {
 }
 
 /**
- * Lets things go wrong on top of one another, and puts each right again. What takes the same part of the cluster waits for
- * its turn; now and then all is put right, and it is calm.
+ * Applies the faults of a schedule, which overlap, and reverts each. A fault waits until its part of the cluster is
+ * free. Before some faults, everything is repaired and left alone for a while.
  */
 export async function runSchedule(
   stage: Stage,
@@ -56,7 +59,7 @@ export async function runSchedule(
   await calm(stage);
 }
 
-/** Nothing is the matter but, after a while, that Redis is dead: the moments in which latencies are measured. */
+/** Runs without faults, and later with Redis dead only. Latencies are measured during these periods. */
 async function calm(stage: Stage): Promise<void> {
   await sleep(CALM_MS.before + CALM_MS.healthy + CALM_MS.after);
   const fault = { node: 0, afterMs: 0, bytes: 0, calmBefore: false };
@@ -65,7 +68,7 @@ async function calm(stage: Stage): Promise<void> {
 }
 
 async function happen(stage: Stage, fault: Fault): Promise<void> {
-  // Open until it is known when it ends.
+  // `until` is Infinity until the fault has ended.
   const entry = {
     who: `node ${fault.node}`,
     what: 'fault' as const,

@@ -9,15 +9,15 @@ export interface Finding {
     | 'diverging'
     | 'holed'
     | 'unauthorised'
-    /** Somebody was told what is another's. */
+    /** A user received data of another user. */
     | 'mistaken'
-    /** A reader has not received the last messages, long after all was well again. */
+    /** A reader has not received the last messages, long after all faults were repaired. */
     | 'stuck'
-    /** Messages come as late as if nobody had told of them. */
+    /** Messages arrive as late as without notifications. */
     | 'late'
-    /** A stream failed with a code that it had no reason for. */
+    /** A stream failed with a code that nothing explains. */
     | 'refused'
-    /** A node holds something for clients who have gone. */
+    /** A node holds resources for clients that have disconnected. */
     | 'leaked'
     | 'crashed'
     | 'undrained';
@@ -28,12 +28,12 @@ export type Find = (kind: Finding['kind'], detail: string) => void;
 export type Sent = ReadonlyMap<string, EntryOf<'sending'>>;
 export type Stored = FinalState['messages'][number];
 
-/** What one reader was told. */
+/** The events that one reader received. */
 export interface Reading {
   name: string;
   user: string;
   ofOneRoom: boolean;
-  /** Where it began, or began anew, and what it received, in the order of the history. */
+  /** Starts, resynchronisations and received messages, in the order of the history. */
   entries: (EntryOf<'began'> | EntryOf<'received'>)[];
   received: EntryOf<'received'>[];
 }

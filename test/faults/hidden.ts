@@ -1,31 +1,31 @@
 import { type Entry, only } from './history.ts';
 import { type Find, keyOf, type Reading, type Sent, type Stored } from './findings.ts';
 
-/** From when to when something was hidden from a user: messages of a room, or of a sender. */
+/** A period in which data was hidden from a user: messages of a room, or of a sender. */
 export interface Hidden {
   user: string;
   room?: string;
   whom?: string;
-  /** It may have begun from here on, and had by there. */
+  /** The period began between these two times. */
   asked: number;
   done: number;
-  /** The same of its end; Infinity where it has none. */
+  /** The period ended between these two times. Infinity if it has no end. */
   undoAsked: number;
   undone: number;
 }
 
 /**
- * How long after a removal or a block something may still arrive. Where Redis fails, nobody is told at once; where the database
- * does, a sweep that was may have to look again a second later.
+ * Time in milliseconds for which events may still arrive after a removal or a block. If Redis fails, there is no
+ * notification. If the database fails, a poll may need a second attempt one second later.
  */
 const AUTHORITY_MS = { usually: 1_000, whileFailing: 2_000 };
 const FAILING = /^(redis|database|answers)/;
-/** How long a fault is felt after its end: connections are made anew. */
+/** Time in milliseconds for which a fault has effects after its end, because clients and nodes reconnect. */
 const AFTERMATH_MS = 1_000;
-/** Faults that hold back what had been said before: it is late, and nothing has been told after its time. */
+/** Faults that delay data sent before the removal. Such data arrives late, but was authorised when it was sent. */
 const HOLDING_BACK = ['node frozen', 'database slow to answer', 'database far away', 'reader does not read'];
 
-/** Nothing of a room after the removal, nor of a sender after the block, until it is taken back. */
+/** Finds messages received after a removal or a block of their sender, before it was undone. */
 export function checkAuthority(
   { name, user, received }: Reading,
   entries: readonly Entry[],
@@ -55,7 +55,7 @@ export function checkAuthority(
   }
 }
 
-/** Until when something may still arrive that was on its way. */
+/** Returns the latest time at which data in transit may arrive. */
 function deadlineOf(done: number, at: number, entries: readonly Entry[]): number {
   const faults = only(entries, 'fault');
   const failing = faults.some(
@@ -65,7 +65,7 @@ function deadlineOf(done: number, at: number, entries: readonly Entry[]): number
   for (const fault of faults)
     if (HOLDING_BACK.includes(fault.kind) && fault.at < deadline && fault.until > done)
       deadline = Math.max(deadline, fault.until + AUTHORITY_MS.usually);
-  // What this process itself was too busy to read in time.
+  // Adds the time for which this process was too busy to read.
   for (const late of only(entries, 'late')) if (late.at > done && late.at - late.ms < at) deadline += late.ms;
   return deadline;
 }

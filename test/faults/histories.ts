@@ -15,7 +15,7 @@ export const finalState = (messages: FinalState['messages'], last = messages.len
   lastNumbers: { room: last },
 });
 
-/** Ann sends 1, 2, 3 … at 100, 200, 300 …, each acknowledged 10 ms later. */
+/** Ann sends 1, 2, 3 … at 100, 200, 300 …. Each message is acknowledged 10 ms later. */
 export function sends(count: number): Steps {
   return Array.from({ length: count }, (_, i) => i + 1).flatMap((number): Steps => {
     const about = { who: 'ann', room: 'room', clientMessageId: `ann:${number}` };

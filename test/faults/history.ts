@@ -1,12 +1,12 @@
-/** What was done and seen, in the order and by the clock of this one process. */
+/** Everything that was done and observed, in order, by the clock of this process. */
 export type Entry = { at: number; who: string } & (
   | { what: 'sending'; room: string; clientMessageId: string; body: string }
-  /** The same clientMessageId once more, after a failure of which nobody knows how far it came. */
+  /** A retry with the same clientMessageId after a failure with unknown outcome. */
   | { what: 'retrying'; clientMessageId: string; code: string }
   | { what: 'acknowledged'; room: string; clientMessageId: string; number: number; id: string }
   | { what: 'refused'; clientMessageId: string; code: string }
   | { what: 'unknown'; clientMessageId: string; code: string }
-  /** A reader begins, or begins anew after RESYNC_REQUIRED: up to these numbers it knows its rooms. */
+  /** A reader starts, or resynchronises after RESYNC_REQUIRED. Its query has loaded its rooms up to these numbers. */
   | { what: 'began'; user: string; ofOneRoom: boolean; known: Record<string, number> }
   | { what: 'subscribed'; stream: number; node: number; cursor: string }
   | {
@@ -17,17 +17,17 @@ export type Entry = { at: number; who: string } & (
       id: string;
       body: string | null;
       cursor: string;
-      /** Who the reader is, as the answer says. */
+      /** Viewer of the reader, as named in the event. */
       viewer?: string | undefined;
     }
-  /** An event that could not be executed. */
+  /** An event whose execution failed. */
   | { what: 'failed'; stream: number; code: string }
   | { what: 'ended'; stream: number; code: string }
   | { what: 'removing' | 'removed' | 'adding' | 'added'; room: string; user: string; whom?: undefined }
   | { what: 'blocking' | 'blocked' | 'unblocking' | 'unblocked'; user: string; whom: string; room?: undefined }
   | { what: 'fault'; kind: string; until: number }
   | { what: 'crashed' | 'undrained' | 'leaked'; detail: string }
-  /** This process itself was busy for so long. */
+  /** Time for which this process was blocked. */
   | { what: 'late'; ms: number }
 );
 
@@ -38,7 +38,7 @@ export type EntryOf<What extends Kind> = Extract<Entry, { what: What }>;
 
 export interface History {
   entries: Entry[];
-  /** Notes something that happens now, unless a time is given. */
+  /** Adds an entry, with the current time unless one is given. */
   note(entry: Distributed<Entry>): void;
 }
 
@@ -56,7 +56,7 @@ export function only<What extends Kind>(entries: readonly Entry[], ...kinds: Wha
   return entries.filter((entry): entry is EntryOf<What> => (kinds as Kind[]).includes(entry.what));
 }
 
-/** As Map.groupBy, which Node 20 has not. */
+/** Works like Map.groupBy, which Node 20 lacks. */
 export function groupBy<Key, Item>(items: Iterable<Item>, keyOf: (item: Item) => Key): Map<Key, Item[]> {
   const groups = new Map<Key, Item[]>();
   for (const item of items) {
@@ -68,7 +68,7 @@ export function groupBy<Key, Item>(items: Iterable<Item>, keyOf: (item: Item) =>
   return groups;
 }
 
-/** What the database holds when all is over. */
+/** Content of the database at the end. */
 export interface FinalState {
   messages: {
     room: string;
@@ -77,6 +77,6 @@ export interface FinalState {
     clientMessageId: string | null;
     body: string | null;
   }[];
-  /** What each room says of itself. */
+  /** Last number of each room. */
   lastNumbers: Record<string, number>;
 }

@@ -3,20 +3,20 @@ import { type Replacement, replaceOnce, withProgram } from './program.ts';
 import type { FaultKind } from './schedule.ts';
 import { type Outcome, type Query, runSeed } from './seed.ts';
 
-/** Something that is broken on purpose, and by what it must be found out. */
+/** A deliberate defect, and the findings that must reveal it. */
 export interface Plant {
   name: string;
-  /** One of these kinds must be among the findings. */
+  /** At least one of these kinds must be found. */
   kinds: Finding['kind'][];
-  /** How many nodes run: three unless given. */
+  /** Number of nodes; three by default. */
   nodes?: number;
-  /** What the sources say instead. */
+  /** Replacements in the sources. */
   replacements?: Replacement[];
-  /** What the database is told, once the rooms are there. */
+  /** Changes the database after the rooms were created. */
   database?: (query: Query) => Promise<unknown>;
 }
 
-/** One schedule for all of them, and for the server in which nothing is broken. */
+/** Seed of the schedule for all defects, and for the server without a defect. */
 export const PLANTED_SEED = 5;
 const PLANTED_KINDS: FaultKind[] = [
   ...(['redis killed', 'redis cut off from one node', 'client sockets dropped'] as const),
@@ -30,20 +30,20 @@ export const PLANTED_OPTIONS = {
 
 export const PLANTS: Plant[] = [
   {
-    // Nudges that Redis loses are never made up for.
+    // Notifications that Redis loses are never recovered.
     name: 'no sweep',
     kinds: ['late'],
     replacements: [
       {
-        file: 'realtime/sweep.ts',
-        from: 'const timer = setInterval(() => void run(), SWEEP_MS);',
-        to: 'const timer = setInterval(() => undefined, SWEEP_MS);',
+        file: 'delivery/changePoller.ts',
+        from: 'const timer = setInterval(() => void run(), POLL_INTERVAL_MS);',
+        to: 'const timer = setInterval(() => undefined, POLL_INTERVAL_MS);',
       },
     ],
   },
   {
-    // A sequence does not take back the number of a send that is rolled back. Whether a send fails after it has taken its
-    // number would be chance, so every fifth number is followed by an error of the kind that a node retries.
+    // A send that is rolled back leaves a gap in a sequence. A failure after a number was assigned would
+    // be random, so every fifth number is followed by an error that nodes retry.
     name: 'numbers out of a sequence',
     kinds: ['holed'],
     nodes: 1,
@@ -71,38 +71,46 @@ export const PLANTS: Plant[] = [
     },
   },
   {
-    // One viewer's result is sent to all who run the same operation. Three members select their own membership in one
-    // room; with one node they always share its executions, with three only while two happen to be on the same node.
+    // One viewer's result is sent to all subscribers of an operation. Three members select their own membership in one
+    // room. With one node, they always share executions. With three nodes, they share only if two are on one node.
     name: 'everything is shared',
     kinds: ['mistaken'],
     nodes: 1,
     replacements: [
-      { file: 'realtime/subscribe.ts', from: 'asked.personal ||= observed.wasPersonal();', to: '' },
-      { file: 'realtime/subscribe.ts', from: 'personal: observed.wasPersonal() || result', to: 'personal: result' },
+      { file: 'graphql/subscription.ts', from: 'shared.viewerDependent ||= observed.viewerWasRead();', to: '' },
+      {
+        file: 'graphql/subscription.ts',
+        from: 'viewerDependent: observed.viewerWasRead() || result',
+        to: 'viewerDependent: result',
+      },
     ],
   },
   {
-    // Who hears of a message before it is there finds nothing, and asks no more. The commit takes long enough to be looked for,
-    // and the sweep, which makes up for it, comes more rarely: with nudges as they should be that delays nothing.
+    // A subscriber that is notified before the commit finds nothing and does not query again. The commit is slow enough
+    // for that, and polls are less frequent. Correct notifications make neither change noticeable.
     name: 'nudges before the commit',
     kinds: ['late'],
     replacements: [
       {
-        file: 'messages/messages.ts',
-        from: 'const stored = await context.sending(',
+        file: 'features/messages/messages.ts',
+        from: 'const stored = await context.sendQueue(',
         to: `const [room] = await context.database.query<{ next: number }>(sql\`
           SELECT last_seq + 1 AS next FROM chatrooms WHERE id = \${chatroomId}::uuid\`);
-        context.tails.nudge(chatroomId, room?.next ?? 0);
+        context.roomTails.notify(chatroomId, room?.next ?? 0);
         await context.database.query(sql\`SELECT pg_sleep(0.3)\`);
-        const stored = await context.sending(`,
+        const stored = await context.sendQueue(`,
       },
-      { file: 'messages/messages.ts', from: 'context.tails.nudge(chatroomId, message.seq);', to: '' },
-      { file: 'realtime/sweep.ts', from: 'const SWEEP_MS = 1_000;', to: 'const SWEEP_MS = 10_000;' },
+      { file: 'features/messages/messages.ts', from: 'context.roomTails.notify(chatroomId, message.seq);', to: '' },
+      {
+        file: 'delivery/changePoller.ts',
+        from: 'const POLL_INTERVAL_MS = 1_000;',
+        to: 'const POLL_INTERVAL_MS = 10_000;',
+      },
     ],
   },
 ];
 
-/** Runs a server in which something is broken. */
+/** Runs a server with a deliberate defect. */
 export function runPlanted(plant: Plant, say?: (text: string) => void): Promise<Outcome> {
   const { replacements = [], nodes, database } = plant;
   return withProgram(replacements, (program) =>

@@ -3,17 +3,17 @@ import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What must not outlive this process, however it ends: processes by their id, and folders. */
+/** Processes and folders that must be removed when this process ends, however it ends. */
 interface Belongings {
   children: Set<ChildProcess>;
-  /** Data directories of PostgreSQL, whose server is found by its postmaster.pid. */
+  /** Data directories of PostgreSQL. The server is found by its postmaster.pid. */
   postgres: Set<string>;
   folders: Set<string>;
 }
 
 export const belongings: Belongings = { children: new Set(), postgres: new Set(), folders: new Set() };
 
-/** Sees to it that nothing is left behind at Ctrl-C or a crash; a regular end has cleared up already. */
+/** Registers the cleanup after Ctrl-C or a crash. A regular end has already cleaned up. */
 export function clearUpAtExit(): void {
   process.once('exit', clearUp);
   for (const [signal, code] of [['SIGINT', 130] as const, ['SIGTERM', 143] as const, ['SIGHUP', 129] as const]) {
@@ -24,13 +24,13 @@ export function clearUpAtExit(): void {
   }
 }
 
-/** All at once and synchronous: an exiting process waits for nothing. */
+/** Removes everything synchronously, because an exiting process waits for nothing. */
 function clearUp(): void {
   for (const child of belongings.children) child.kill('SIGKILL');
   for (const data of belongings.postgres) {
     const pid = postmasterOf(data);
     if (pid === null) continue;
-    // An immediate shutdown: its children go with it.
+    // SIGQUIT is an immediate shutdown, which ends its child processes too.
     signalPid(pid, 'SIGQUIT');
     for (let tries = 0; tries < 100 && signalPid(pid, 0) && postmasterOf(data) !== null; tries += 1)
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
@@ -38,7 +38,7 @@ function clearUp(): void {
   for (const folder of belongings.folders) rmSync(folder, { recursive: true, force: true });
 }
 
-/** The server that runs on a data directory, if one does. */
+/** Returns the process id of the server on a data directory, or null. */
 export function postmasterOf(data: string): number | null {
   try {
     return Number(readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[0]) || null;
@@ -55,7 +55,7 @@ export function signalPid(pid: number, signal: NodeJS.Signals | 0): boolean {
   }
 }
 
-/** Starts a process that ends with this one. Ctrl-C in the terminal reaches it through this one alone. */
+/** Starts a process that ends with this one. A separate process group keeps Ctrl-C from reaching it directly. */
 export function launch(command: string, args: string[], env: Record<string, string | undefined>): ChildProcess {
   const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   belongings.children.add(child);
@@ -64,7 +64,7 @@ export function launch(command: string, args: string[], env: Record<string, stri
   return child;
 }
 
-/** Ends a process that was launched, and answers its exit code; null if a signal ended it. */
+/** Ends a launched process. Returns its exit code, or null if a signal ended it. */
 export async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
   const exited = once(child, 'exit');
@@ -73,7 +73,7 @@ export async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<
   return code;
 }
 
-/** The last that a process has printed. */
+/** Collects the output of a process, up to the last `most` characters. */
 export function collect(child: ChildProcess, most = 20_000): () => string {
   let text = '';
   for (const stream of [child.stdout, child.stderr])

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { belongings } from './processes.ts';
 
-/** Something that is said otherwise in the sources. */
+/** A replacement in the sources. */
 export interface Replacement {
-  /** Below src/. */
+  /** Path relative to src/. */
   file: string;
   from: string;
   to: string;
@@ -16,14 +16,14 @@ export interface Replacement {
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SOURCES = join(ROOT, 'src');
 
-/** Replaces what stands in a text exactly once; where it does not, the text has changed and so must the replacement. */
+/** Replaces a text that must occur exactly once. Otherwise the source has changed, and the replacement is outdated. */
 export function replaceOnce(text: string, from: string, to: string, where: string): string {
   const found = text.split(from).length - 1;
   if (found !== 1) throw new Error(`${where} has this ${found} times, not once:\n${from}`);
   return text.replace(from, () => to);
 }
 
-/** Makes the program from the sources as they are, and takes it away again once it has been used. */
+/** Builds the program from the current sources, and removes it after use. */
 export async function withProgram<Result>(
   replacements: readonly Replacement[],
   use: (program: string) => Promise<Result>,
@@ -42,7 +42,7 @@ async function makeProgram(folder: string, replacements: readonly Replacement[])
   await cp(join(ROOT, 'package.json'), join(folder, 'package.json'));
   await cp(join(ROOT, 'prisma'), join(folder, 'prisma'), { recursive: true });
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-  // As deep as the modules that look for the two above.
+  // The depth of the path matters, because modules look for the two links above relative to themselves.
   const program = join(folder, 'dist', 'all', 'main.js');
   const open = new Set(replacements);
   await build({

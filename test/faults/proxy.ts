@@ -1,21 +1,21 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** A TCP proxy that fails on command. What connects to it does not know that it is there. */
+/** A TCP proxy that fails on command. Both sides are unaware of it. */
 export interface Proxy {
   port: number;
-  /** Where connections go from now on; those that stand stay where they are. */
+  /** Sets the target of new connections. Existing connections stay. */
   aim(port: number, host?: string): void;
-  /** Stops reading both ways: whatever is on its way waits, and arrives after `resume`. */
+  /** Stops reading in both directions. Data in transit waits, and arrives after `resume`. */
   pause(): void;
   resume(): void;
   /** Ends all connections with a RST. */
   reset(): void;
-  /** Accepts connections and forwards nothing, on those that stand neither; `resume` then ends them. */
+  /** Accepts connections but forwards nothing, on existing ones either. `resume` then ends them. */
   blackhole(): void;
-  /** Each connection that stands is reset once so many more bytes have come from the server. */
+  /** Resets each existing connection after the given number of further bytes from the server. */
   cutAfter(bytes: number): void;
-  /** Holds everything back for so long. */
+  /** Delays all data by the given time in milliseconds. */
   delay(ms: number): void;
   close(): void;
 }
@@ -23,7 +23,7 @@ export interface Proxy {
 interface Pair {
   client: Socket;
   server: Socket | null;
-  /** How many bytes the server may still say; null for any number. */
+  /** Number of bytes that the server may still send, or null for no limit. */
   left: number | null;
 }
 
@@ -35,13 +35,13 @@ export async function startProxy(targetPort = 0, targetHost = '127.0.0.1'): Prom
 
   function kill(pair: Pair): void {
     pairs.delete(pair);
-    // A socket that is saying good-bye cannot be reset any more, and would stay open for ever.
+    // A closing socket can no longer be reset, and would stay open forever.
     for (const socket of [pair.client, pair.server])
       if (socket?.writableEnded) socket.destroy();
       else socket?.resetAndDestroy();
   }
 
-  /** What arrives goes out in its order, and no faster than the other side takes it. */
+  /** Forwards data in order, with backpressure from the receiving side. */
   function forward(pair: Pair, from: Socket, to: Socket): void {
     const waiting: { chunk: Buffer; due: number }[] = [];
     let timer: NodeJS.Timeout | null = null;
@@ -63,7 +63,7 @@ export async function startProxy(targetPort = 0, targetHost = '127.0.0.1'): Prom
       if (from === pair.server && pair.left !== null) {
         pair.left -= chunk.length;
         if (pair.left <= 0) {
-          // What may still pass must have left before the RST, which would overtake it.
+          // The remaining bytes must be flushed before the RST, which would overtake them.
           to.write(chunk.subarray(0, chunk.length + pair.left), () => {
             kill(pair);
           });
@@ -81,7 +81,7 @@ export async function startProxy(targetPort = 0, targetHost = '127.0.0.1'): Prom
     });
     from.on('close', () => {
       to.end();
-      // It is read to its end, or that would never be seen.
+      // The socket must be read to its end, or the end would go unnoticed.
       if (mode === 'open') to.resume();
       if (to.destroyed) pairs.delete(pair);
     });
@@ -108,7 +108,7 @@ export async function startProxy(targetPort = 0, targetHost = '127.0.0.1'): Prom
     const before = mode;
     mode = next;
     for (const pair of [...pairs]) {
-      // What a black hole has swallowed will never come: such a connection is of no more use.
+      // Data swallowed by a black hole never arrives, so such a connection is useless.
       if (before === 'blackhole') kill(pair);
       for (const socket of [pair.client, pair.server]) {
         if (next === 'open') socket?.resume();

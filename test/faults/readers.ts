@@ -8,12 +8,12 @@ import { type Open, overSse, overWebSocket } from './streams.ts';
 export interface Reader {
   name: string;
   user: string;
-  /** The rooms that it has to hear of. */
+  /** Rooms that the reader must receive. */
   rooms: readonly Room[];
-  /** The last number that it knows of each room. */
+  /** Last known number of each room. */
   last: Record<string, number>;
   received: number;
-  /** Changes nodes no more of its own accord. */
+  /** Stops the reader from changing nodes voluntarily. */
   settle: () => void;
   stop: () => Promise<void>;
 }
@@ -25,21 +25,21 @@ export interface ReaderOptions {
   random: Random;
 }
 
-/** What a reader reads: one room or all of them, by which field, and over what. */
+/** The room or all rooms, field and transport of a reader. */
 interface Plan {
   person: Person;
   room: Room | null;
   field?: 'chatroomEvents';
-  /** It asks for what is its own. */
+  /** Selects viewer-dependent fields. */
   personal?: boolean;
   open?: Open;
-  /** A way of its own, which can be made slow. */
+  /** A separate proxy, which can be slowed down. */
   own?: Proxy;
 }
 
 /**
- * What is asked of each message takes statements of its own, which may fail after it was found readable. Answers that are
- * the same for everybody are shared by those who ask; these are the viewer's own, and say whose.
+ * Fields of each message that need separate statements, which may fail after the message was found readable. Results
+ * that do not depend on the viewer are shared. These fields are viewer-dependent and name the viewer.
  */
 const PERSONAL = 'chatroom { name unreadCount viewerMembership { user { username } } }';
 const message = (more: string) => `message { id number kind body sender { id username } ${more} }`;
@@ -52,12 +52,13 @@ const EVENTS = `subscription ($room: ID!, $after: String) {
 }`;
 const CURSORS = `query { viewer { cursor chatrooms(first: 100) { nodes { name cursor lastMessage { number } } } } }`;
 
-/** Readers of all kinds for everybody, and slow ones, whose own proxies come with them. */
+/** Starts readers of all kinds for every user, and slow ones with separate proxies. */
 export async function startReaders(options: ReaderOptions): Promise<{ readers: Reader[]; slow: Proxy[] }> {
   const { cast } = options;
   const slow: Proxy[] = [];
   const place = (i: number) => cast.rooms[i % cast.rooms.length] ?? null;
-  // One kind for each of those who come and go, and few that ask for more: what is missed by many is much to make up for.
+  // Volatile members have one kind each. Few readers select viewer-dependent fields, because backlogs of many would be
+  // costly.
   const plans: Plan[] = [
     ...cast.steady.flatMap((person, i): Plan[] => {
       const over = i % 2 === 0 ? {} : { open: overSse };
@@ -68,7 +69,7 @@ export async function startReaders(options: ReaderOptions): Promise<{ readers: R
       ];
     }),
     ...cast.steady.slice(0, 1).map((person) => ({ person, room: place(1), open: overSse })),
-    // Those who ask the same of one room may be told the same, but for what is their own.
+    // Readers of one room may share results, except for viewer-dependent fields.
     ...[...cast.volatile, ...cast.blockers].map((person, i) => ({
       ...{ person, room: i % 2 === 0 ? place(0) : null, personal: i % 2 === 0 },
     })),
@@ -84,7 +85,7 @@ export async function startReaders(options: ReaderOptions): Promise<{ readers: R
   return { readers, slow };
 }
 
-/** Reads one room, or all rooms, and comes back with its last cursor whenever it is cut off. */
+/** Reads one room or all rooms. Reconnects with the last cursor after each disconnect. */
 async function startReader(
   { nodes, cast, history, random }: ReaderOptions,
   { person, room, field, personal, open = overWebSocket, own }: Plan,
@@ -108,7 +109,7 @@ async function startReader(
   let stream = 0;
   let hangUp: () => void = () => undefined;
 
-  /** Asks where its rooms stand, and takes that for known. False while it is no member. */
+  /** Loads the position of each room by query. Returns false while the user is not a member. */
   async function begin(): Promise<boolean> {
     const { data } = await insist(nodes, random, person, CURSORS, {});
     const found: any[] = data?.viewer.chatrooms.nodes ?? [];
@@ -121,7 +122,7 @@ async function startReader(
     return true;
   }
 
-  /** Out of the message's id, which clients do not look into: its chatroom would cost the node one more statement. */
+  /** Decodes the room from the message's id. Selecting the chatroom would cost the node another statement. */
   function roomOf(messageId: string): string {
     const [, key = ''] = decode(messageId).split(':');
     return cast.rooms.find(({ id }) => decode(id).endsWith(key))?.name ?? key;
@@ -138,7 +139,7 @@ async function startReader(
     history.note({ who: name, what: 'received', stream: now, room, number, id, body, cursor, viewer });
   }
 
-  /** One stream on a connection of its own. Answers how it ended. */
+  /** Opens one stream on a separate connection. Returns the code of its end. */
   function read(): Promise<string> {
     const node = pick(random, nodes);
     const now = (stream += 1);
@@ -179,7 +180,7 @@ async function startReader(
       const code = await read();
       clearTimeout(hop);
       if (code === 'RESYNC_REQUIRED') while (!stopped && !(await begin())) await sleep(300);
-      // At once after a cut, as the first reconnection of a client is; later where that is of no use.
+      // Reconnects at once after a disconnect, like the first attempt of a client. Waits longer if that cannot succeed.
       await sleep(code === 'HUNG_UP' ? random() * 50 : 100 + random() * 200);
     }
   }

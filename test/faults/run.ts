@@ -37,7 +37,7 @@ function describe({ count, p50, p99, most, overdue }: Latency): string {
   return count === 0 ? 'nothing' : `p50 ${p50} ms, p99 ${p99} ms, most ${most} ms of ${count}; ${overdue} overdue`;
 }
 
-/** Says how far a run has come. */
+/** Returns a function that prints progress with elapsed time. */
 function speaker(name: string): (text: string) => void {
   const began = performance.now();
   return (text) => {
@@ -63,7 +63,9 @@ async function runSeeds(first: number, count: number, options: SeedOptions): Pro
   return failed.length === 0;
 }
 
-/** What is broken must be found, by what it breaks; and the same schedule finds nothing where nothing is broken. */
+/**
+ * Runs each deliberate defect, which its findings must reveal. The same schedule must find nothing without a defect.
+ */
 async function runPlants(program: string): Promise<boolean> {
   const say = speaker('nothing planted');
   const outcome = await runSeed(PLANTED_SEED, { ...PLANTED_OPTIONS, program, say });

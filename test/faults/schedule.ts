@@ -1,6 +1,6 @@
 import { pick, type Random } from './clients.ts';
 
-/** Every fault, and how often it comes in comparison with the others. */
+/** Every fault with its relative frequency. */
 const weights = {
   'redis killed': 3,
   'redis frozen': 3,
@@ -10,7 +10,7 @@ const weights = {
   'redis cut off from one node': 2,
   'node killed': 2,
   'node frozen': 1.5,
-  // It takes half a minute.
+  // A rolling restart takes half a minute.
   'nodes restarted one by one': 0.4,
   'database connections ended': 3,
   'database killed': 1,
@@ -25,17 +25,17 @@ export type FaultKind = keyof typeof weights;
 
 export interface Fault {
   kind: FaultKind;
-  /** How long after the one before it, and how long it lasts where it does not end by itself. */
+  /** Delay after the previous fault, and duration unless the fault ends by itself, in milliseconds. */
   afterMs: number;
   lastsMs: number;
   node: number;
-  /** After how many bytes an answer is cut off. */
+  /** Number of bytes after which a response is cut off. */
   bytes: number;
-  /** All that went wrong before it is put right first, and latencies are measured: with Redis, and without it. */
+  /** If true, all faults are repaired first. Latencies are then measured with and without Redis. */
   calmBefore: boolean;
 }
 
-/** The shortest and the longest that each lasts, in seconds. */
+/** Minimum and maximum duration of each fault in seconds. */
 const seconds: Partial<Record<FaultKind, [least: number, most: number]>> = {
   'redis killed': [0.3, 2.5],
   'redis frozen': [0.5, 4],
@@ -50,15 +50,15 @@ const seconds: Partial<Record<FaultKind, [least: number, most: number]>> = {
   'reader does not read': [3, 10],
 };
 
-/** So many faults come on top of one another before all is put right. */
+/** Number of overlapping faults before everything is repaired. */
 const BURST = 66;
-/** Of so many faults, one is a node that freezes for a minute, while the others go on. */
+/** One of this many faults freezes a node for a minute, while faults of other nodes continue. */
 const LONG_FREEZE_EVERY = 200;
 const LONG_FREEZE_MS = 60_000;
-/** Until so many faults after it, the cluster is left without that node. */
+/** Number of faults that follow a long freeze while its node is left out. */
 const FAULTS_DURING_LONG_FREEZE = 42;
 
-/** The same numbers for the same seed. */
+/** Returns a generator with the same numbers for the same seed. */
 export function mulberry32(seed: number): Random {
   let state = seed | 0;
   return () => {
@@ -69,7 +69,7 @@ export function mulberry32(seed: number): Random {
   };
 }
 
-/** What goes wrong when, out of the seed alone. `kinds` limits it to some faults, to look for one thing. */
+/** Creates the schedule from the seed alone. `kinds` limits it to some faults, to investigate one problem. */
 export function makeSchedule(
   random: Random,
   options: { faults: number; nodes: number; kinds?: readonly FaultKind[] | undefined },
@@ -89,13 +89,13 @@ export function makeSchedule(
     if (frozen && i >= frozen.until) frozen = null;
     const calmBefore = sinceCalm === BURST && !frozen;
     sinceCalm = sinceCalm >= BURST ? 1 : sinceCalm + 1;
-    // What needs all nodes would wait until the frozen one wakes, and everything else behind it.
+    // A fault of all nodes would wait until the frozen node wakes, and would delay all later faults.
     const kind = draw(frozen ? chosen.filter((each) => each !== 'nodes restarted one by one') : chosen);
     const [least, most] = seconds[kind] ?? [0, 0];
     const others = Array.from({ length: options.nodes }, (_, node) => node).filter((node) => node !== frozen?.node);
     const fault: Fault = {
       kind,
-      // With one node less, the others are given time to come back.
+      // With one node missing, the others get more time to recover.
       afterMs: (200 + random() * 700) * (frozen ? 2 : 1),
       lastsMs: (least + random() * (most - least)) * 1_000,
       node: pick(random, others),
@@ -110,13 +110,15 @@ export function makeSchedule(
   return schedule;
 }
 
-/** Before and after the moments that are measured: what a fault leaves behind is over, and the next one is not yet felt. */
+/**
+ * Duration of each phase in milliseconds. `before` and `after` keep the effects of faults out of the measured phases.
+ */
 export const CALM_MS = { before: 3_500, healthy: 2_000, after: 2_000, withoutRedis: 4_500 };
 
-/** About how long a schedule takes. */
+/** Returns the approximate duration of a schedule in milliseconds. */
 export function plannedMs(schedule: readonly Fault[]): number {
   const { before, healthy, after, withoutRedis } = CALM_MS;
   const calm = before + healthy + after + withoutRedis + after;
-  // What takes the same part of the cluster waits for its turn, and at the end of a burst all wait for the last.
+  // Faults of one part of the cluster wait for each other, and the end of a burst waits for all.
   return schedule.reduce((sum, { afterMs, calmBefore }) => sum + afterMs * 1.1 + (calmBefore ? calm + 5_000 : 0), 0);
 }

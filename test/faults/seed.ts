@@ -12,7 +12,7 @@ import { type Reader, startReaders } from './readers.ts';
 import { type FaultKind, makeSchedule, mulberry32, plannedMs } from './schedule.ts';
 import { findLateness, measure, type Stats } from './stats.ts';
 
-/** Asks the database itself. */
+/** Queries the database directly. */
 export type Query = (text: string) => Promise<Record<string, unknown>[]>;
 
 export interface SeedOptions {
@@ -20,18 +20,18 @@ export interface SeedOptions {
   messages: number;
   /** Number of nodes (3). */
   nodes?: number | undefined;
-  /** No faults but of these kinds. */
+  /** Limits the faults to these kinds. */
   kinds?: readonly FaultKind[] | undefined;
-  /** The program that the nodes run. */
+  /** Path of the program that the nodes run. */
   program: string;
-  /** Where the history is written, a line for each entry; the seed follows the name. */
+  /** File for the history, one entry per line. The seed is appended to its name. */
   history?: string | undefined;
-  /** Breaks the database on purpose, once the rooms are there. */
+  /** Damages the database deliberately after the rooms were created. */
   plant?: ((query: Query) => Promise<unknown>) | undefined;
   say?: ((text: string) => void) | undefined;
 }
 
-/** What became of one schedule. */
+/** Result of one schedule. */
 export interface Outcome {
   faults: number;
   sent: number;
@@ -43,13 +43,13 @@ export interface Outcome {
 
 const NODES = 3;
 const ROOMS = 3;
-/** Before the first fault: all readers are up to date. */
+/** Time in milliseconds before the first fault, in which all readers catch up. */
 const QUIET_MS = 4_000;
 const CATCH_UP_MS = 30_000;
-/** More is not the load that this looks for, and starves what it looks at. */
+/** Maximum send rate. A higher rate is not the subject of these tests, and would starve the cluster. */
 const MOST_PER_SECOND = 60;
 
-/** Runs a cluster through the schedule of one seed, and holds what its clients saw against what must never happen. */
+/** Runs a cluster through the schedule of one seed. Checks what its clients observed. */
 export async function runSeed(seed: number, options: SeedOptions): Promise<Outcome> {
   const { say = () => undefined, nodes: size = NODES } = options;
   const schedule = makeSchedule(mulberry32(seed), { faults: options.faults, nodes: size, kinds: options.kinds });
@@ -113,7 +113,10 @@ export async function runSeed(seed: number, options: SeedOptions): Promise<Outco
   return { faults: schedule.length, ...writing.counts, received: received(), findings, stats };
 }
 
-/** Waits until each reader has the last message of its rooms; who has not when none has heard anything for long is a finding. */
+/**
+ * Waits until each reader has the last message of its rooms. A reader that is still behind when events stop is a
+ * finding.
+ */
 async function caughtUp(readers: readonly Reader[], final: FinalState, received: () => number): Promise<void> {
   const behind = () =>
     readers.filter(({ rooms, last }) => rooms.some(({ name }) => (last[name] ?? 0) < (final.lastNumbers[name] ?? 0)));
@@ -124,7 +127,7 @@ async function caughtUp(readers: readonly Reader[], final: FinalState, received:
     before = received();
     since = performance.now();
   }
-  // What comes twice comes after it.
+  // Waits for repeated events, which arrive later.
   await sleep(1_500);
 }
 
@@ -139,7 +142,7 @@ async function readFinalState({ postgres }: Cluster): Promise<FinalState> {
   return { messages, lastNumbers: Object.fromEntries(rooms.map(({ name, last }) => [name, last])) };
 }
 
-/** Notes where this process was held up, so that nobody else is blamed for it. */
+/** Records when this process was blocked, so that the delay is not attributed to the nodes. */
 function watchLateness(history: History): () => void {
   let last = performance.now();
   const timer = setInterval(() => {

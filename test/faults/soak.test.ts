@@ -2,7 +2,9 @@ import { expect, test } from 'vitest';
 import { follow, riseOf } from './soak/courses.ts';
 import { type FigureName, FIGURES, type Sample } from './soak/figures.ts';
 
-/** Twenty minutes, a look each quarter of one, at figures that differ from look to look and do not grow unless it is said. */
+/**
+ * Returns samples of twenty minutes, four per minute. Figures fluctuate but do not grow unless `grown` says otherwise.
+ */
 function looks(grown: Partial<Record<FigureName, (at: number) => number>> = {}): Sample[] {
   return Array.from({ length: 80 }, (_, i) => {
     const at = (i + 1) / 4;
@@ -20,33 +22,33 @@ const growing = (samples: Sample[]) =>
     .filter(({ isFlat }) => !isFlat)
     .map(({ name }) => name);
 
-test('figures that only differ from look to look are flat', () => {
+test('figures that fluctuate are flat', () => {
   expect(growing(looks())).toEqual([]);
 });
 
-test('what fills in the first half and stays is flat', () => {
+test('a figure that grows only in the first half is flat', () => {
   expect(growing(looks({ 'heap, MB': (at) => 50 * Math.min(1, at / 8) }))).toEqual([]);
 });
 
-test('a heap that goes on growing by 1 MB a minute is found, and nothing else is', () => {
+test('a heap that grows by 1 MB a minute is found', () => {
   expect(growing(looks({ 'heap, MB': (at) => at }))).toEqual(['heap, MB']);
 });
 
-test('files that are left open, one in half a minute, are found', () => {
+test('a file leak of one per half minute is found', () => {
   expect(growing(looks({ 'open files': (at) => 2 * at }))).toEqual(['open files']);
 });
 
-test('a node that is late because the whole machine is, is not blamed', () => {
+test('a node on a machine that slows down is not blamed', () => {
   const late = (at: number) => 20 * at;
   expect(growing(looks({ 'lag p99, ms': late }))).toEqual(['lag p99, ms']);
   expect(growing(looks({ 'lag p99, ms': late, 'own lag p99, ms': late }))).toEqual([]);
 });
 
-test('what cannot be read is not flat', () => {
+test('an unreadable figure is not flat', () => {
   expect(growing(looks({ tails: () => NaN }))).toEqual(['tails']);
 });
 
-test('a few looks that are far off do not tilt the line', () => {
+test('a few outliers do not affect the trend', () => {
   const points = Array.from({ length: 40 }, (_, x) => [x, x > 36 ? 1_000 : 5] as const);
   expect(riseOf(points)).toBe(0);
 });

@@ -25,9 +25,9 @@ const USAGE = `npm run test:soak -- [--minutes N] [--rate N] [--people N] [--roo
 `;
 
 const SAMPLE_MS = 15_000;
-/** In less, a line through the second half says more of chance than of growth. */
+/** Minimum duration in minutes. In a shorter run, the trend of the second half depends on chance. */
 const LEAST_MINUTES = 5;
-/** All limits are on, since they keep something of everybody; but nobody comes near them. */
+/** All limits are on because they store data per client, but they are too high to be reached. */
 const SETTINGS = { RATE_LIMITS: 'on', RATE_PER_USER: '1000000', RATE_PER_ADDRESS: '10000000' };
 
 interface Options extends Size {
@@ -41,7 +41,7 @@ const COLUMNS: readonly FigureName[] = [
   ...(['watches', 'Redis keys', 'lag p99, ms', 'CPU, %', 'requests/s', 'events/s'] as const),
 ];
 
-/** A look at the node, and how many of each have come by then. */
+/** A sample of the node, and the cumulative number of each kind of arrival. */
 type Look = Sample & { came: Record<string, number> };
 
 async function watch(place: Place, life: Life, living: Living, minutes: number): Promise<Look[]> {
@@ -97,19 +97,19 @@ async function run(options: Options, program: string, chart: string | undefined)
   return judge(life, courses, minutes, place);
 }
 
-/** How many of each have come in the second half. */
+/** Returns the number of arrivals of each kind in the second half. */
 function comings(samples: readonly Look[]): [what: string, count: number][] {
   const [from, to] = [samples[Math.floor(samples.length / 2)]?.came ?? {}, samples.at(-1)?.came ?? {}];
   return Object.entries(to).map(([what, count]) => [what, count - (from[what] ?? 0)]);
 }
 
-/** How little has to be kept of each for the heap to grow by more than is flat. */
+/** Returns the smallest leak per arrival that would make the heap count as growing. */
 function least(courses: readonly Course[], count: number): string {
   const megabytes = courses.find(({ name }) => name === 'heap, MB')?.most ?? NaN;
   return `${((megabytes * 1024) / count).toFixed(1)} KB`;
 }
 
-/** Says what must not have been found, and whether there is nothing of it. */
+/** Prints the findings and the growing figures. Returns true if there are none. */
 function judge({ findings }: Life, courses: readonly Course[], minutes: number, place: Place): boolean {
   const grown = courses.filter(({ isFlat }) => !isFlat).map(({ name }) => name);
   const tooShort = minutes < LEAST_MINUTES;

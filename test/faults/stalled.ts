@@ -24,27 +24,27 @@ it. As root on Linux, in a network of its own:
 `;
 
 const ROOMS = 10;
-/** It is warm when nearly all of those that stay have as much as their sockets take, and after so long in any case. */
+/** Warm-up ends when nearly all staying subscribers have full socket buffers, or after a timeout in milliseconds. */
 const WARM = { share: 0.95, mostMs: 180_000 };
 const SAMPLE_MS = 10_000;
-/** Tokens last 15 minutes, and nobody here takes new ones. */
+/** Maximum duration in minutes. Access tokens expire after 15 minutes, and no client refreshes its token here. */
 const MOST_MINUTES = 9;
-/** More than this is growth: what is left after garbage collection differs by a little from time to time. */
+/** Growth up to these bounds is ignored, because memory after garbage collection fluctuates slightly. */
 const MOST_GROWTH = { share: 0.05, megabytes: 8 };
 const CATCH_UP_MS = 60_000;
 
 interface Sample {
-  /** Minutes since it was warm. */
+  /** Minutes since the end of the warm-up. */
   at: number;
   rss: number;
   heap: number;
-  /** What is held outside of the heap. */
+  /** Memory outside the heap. */
   external: number;
   sockets: number;
   waiting: number;
-  /** Statements that wait for a connection. */
+  /** Number of statements that wait for a connection. */
   queued: number;
-  /** Since the node started: events handed on, executions of events, and seconds of CPU. */
+  /** Values since the start of the node: delivered events, executed events, and CPU seconds. */
   delivered: number;
   executed: number;
   cpu: number;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { findLateness } from './stats.ts';
 
-test('finds messages that come as late as if nobody had told of them, and says nothing of a few', () => {
+test('messages as late as without notifications are found, outliers are not', () => {
   const soon = { count: 60, p50: 12, p99: 700, most: 5_000, overdue: 1 };
   const others = { retries: 0, resyncs: 0, failed: 0, heldUp: 0.01 };
   const kinds = (healthy: object, withoutRedis: object) =>

@@ -1,13 +1,13 @@
 import type { Finding } from './findings.ts';
 import { type Entry, only } from './history.ts';
 
-/** How long it took from the acknowledgement to a reader that was connected, in milliseconds. */
+/** Latencies in milliseconds, from the acknowledgement until a connected reader received the message. */
 export interface Latency {
   count: number;
   p50: number;
   p99: number;
   most: number;
-  /** How many took longer than is promised. */
+  /** Number of messages that took longer than promised. */
   overdue: number;
 }
 
@@ -16,24 +16,24 @@ export interface Stats {
   withoutRedis: Latency;
   retries: number;
   resyncs: number;
-  /** Events that could not be executed. */
+  /** Number of events whose execution failed. */
   failed: number;
-  /** The share of the time in which this process was held up: the nodes were no less. */
+  /** Share of the time in which this process was blocked. The nodes were blocked at least as long. */
   heldUp: number;
 }
 
-/** What is promised while Redis is away; otherwise it is less by far. */
+/** Promised latency in milliseconds while Redis is away. With Redis, it is far lower. */
 const OVERDUE_MS = 1_500;
-/** How long a fault is felt after it has ended: clients come back, pools fill. */
+/** Time in milliseconds for which a fault has effects after its end, because clients reconnect and pools fill. */
 const AFTERMATH_MS = 3_000;
 const REDIS_IS_AWAY = ['redis killed', 'redis frozen'];
 
-/** What arrives so soon shows that its stream is up to date. */
+/** A message that arrives within this many milliseconds shows that its stream is up to date. */
 const LIVE_MS = 500;
 
 /**
- * Only what was sent while nothing else was the matter, to streams that were up to date: whoever is still reading what they
- * missed is behind for that reason.
+ * Measures messages sent without other faults, to streams that were up to date. A reader with a backlog is late because
+ * of the backlog.
  */
 export function measure(entries: readonly Entry[]): Stats {
   const faults = only(entries, 'fault');
@@ -52,7 +52,7 @@ export function measure(entries: readonly Entry[]): Stats {
       },
     ]),
   );
-  /** Since when each reader's stream has been up to date. */
+  /** Time since which each reader's stream has been up to date. */
   const live = new Map<string, number>();
   const healthy: number[] = [];
   const withoutRedis: number[] = [];
@@ -61,7 +61,7 @@ export function measure(entries: readonly Entry[]): Stats {
     if (entry.what !== 'received') continue;
     const sent = acknowledged.get(`${entry.room}/${entry.number}`);
     if (!sent) continue;
-    // It may arrive before its sender knows.
+    // A message may arrive before its acknowledgement.
     const took = Math.max(0, entry.at - sent.at);
     if (!withoutRedisAlone(sent.faults)) live.delete(entry.who);
     else if (sent.at < (live.get(entry.who) ?? (took < LIVE_MS ? 0 : Infinity))) continue;
@@ -78,19 +78,22 @@ export function measure(entries: readonly Entry[]): Stats {
     withoutRedis: summarise(withoutRedis),
     retries: only(entries, 'retrying').length,
     resyncs: only(entries, 'ended').filter((entry) => entry.code === 'RESYNC_REQUIRED').length,
-    // NOT_FOUND is how members who were removed are refused.
+    // NOT_FOUND is the expected refusal of removed members.
     failed: only(entries, 'failed').filter((entry) => entry.code !== 'NOT_FOUND').length,
   };
 }
 
-/** Fewer say nothing. */
+/** Minimum number of messages. Fewer are not conclusive. */
 const ENOUGH = 30;
-/** Nudges do no more what they are for where half of all messages take so long; the sweep does not where many are overdue. */
+/**
+ * Notifications are broken if the median exceeds `healthyMs`. Polls are broken if more than
+ * `overdueShare` of the messages are overdue while Redis is away.
+ */
 const LATE = { healthyMs: 250, overdueShare: 0.05 };
-/** Beyond it the machine has too much to do for anybody to be blamed. */
+/** Above this share, the machine is too busy for any conclusion. */
 const MOST_HELD_UP = 0.03;
 
-/** Whether messages come as late as they do when something is broken that nobody would otherwise notice. */
+/** Finds latencies that indicate a defect which no other check would notice. */
 export function findLateness({ healthy, withoutRedis, heldUp }: Stats): Finding[] {
   if (heldUp > MOST_HELD_UP) return [];
   const findings: Finding[] = [];

@@ -1,30 +1,32 @@
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
-/** What a stream asks, and of whom. */
+/** Operation and target of a stream. */
 export interface Asked {
-  /** Where a node listens, `http://…`. */
+  /** Address of the node, `http://…`. */
   url: string;
   token: string;
   query: string;
   variables: Record<string, unknown>;
-  /** A reader that is slow itself cannot tell a node that hangs from its own slowness. */
+  /** True for a slow reader, which cannot distinguish a hanging node from its own slowness. */
   patient: boolean;
 }
 
-/** What a stream says. `onEnd` comes once, last. */
+/** Callbacks of a stream. `onEnd` is called once, last. */
 export interface Heard {
   onOpen: () => void;
   onEvent: (data: any) => void;
-  /** An event could not be executed; clients read on. */
+  /** Called when an event could not be executed. Clients continue to read. */
   onFailure: (code: string) => void;
   onEnd: (code: string) => void;
 }
 
-/** Opens a stream; answers a function that hangs up. */
+/** Opens a stream. Returns a function that disconnects. */
 export type Open = (asked: Asked, heard: Heard) => () => void;
 
-/** A socket that is given up while it is being opened says so; without a listener that would end this process. */
+/**
+ * Handles errors of a socket that is abandoned while it connects. Without a listener, they would crash this process.
+ */
 export class PatientSocket extends WebSocket {
   constructor(url: string, protocols?: string | string[]) {
     super(url, protocols);
@@ -32,7 +34,10 @@ export class PatientSocket extends WebSocket {
   }
 }
 
-/** How long a node may be silent that was pinged over a WebSocket, or that pings itself over SSE, each 12 s. */
+/**
+ * Maximum silence in milliseconds. Over a WebSocket it counts from a ping of the client. Over SSE the node pings every
+ * 12 s.
+ */
 const PATIENCE_MS = { webSocket: 4_000, sse: 15_000 };
 
 export const overWebSocket: Open = (asked, { onOpen, onEvent, onFailure, onEnd }) => {
@@ -79,7 +84,7 @@ export const overWebSocket: Open = (asked, { onOpen, onEvent, onFailure, onEnd }
         end(codeOf(error));
       },
       complete() {
-        // What is refused is one result with errors.
+        // A refused subscription yields one result with errors, which ends the stream.
         end(failure);
       },
     },
@@ -156,7 +161,7 @@ export const overSse: Open = (asked, { onOpen, onEvent, onFailure, onEnd }) => {
   };
 };
 
-/** The code of a failure: that of GraphQL errors, or with which the socket was closed. */
+/** Returns the code of a failure: the code of GraphQL errors, or the close code of the socket. */
 export function codeOf(error: unknown): string {
   if (Array.isArray(error)) return String((error[0] as { extensions?: { code?: string } }).extensions?.code);
   const { code, message } = error as { code?: number; message?: string };

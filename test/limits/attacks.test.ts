@@ -3,7 +3,7 @@ import { connect, type GraphQLResult, PASSWORD, request } from '../support/clien
 import { PRODUCTION } from '../support/config.ts';
 import { startTestServer } from '../support/server.ts';
 
-// What the scanner graphql-cop asks of a server, asked of one as it runs in production.
+// The checks of the scanner graphql-cop, against a server with production settings.
 
 const ENV = { ...PRODUCTION, RATE_LIMITS: 'off' };
 const SUGGESTION = 'query cop { __schema { directive } }';
@@ -22,9 +22,9 @@ describe.each(['HTTP', 'WebSocket'])('over %s', (transport) => {
       transport === 'HTTP' ? request(url, query) : connect(url).ask(query);
   };
 
-  test('nothing is suggested, introspected or explained, and nothing is answered a hundred times', async () => {
+  test('suggestions, introspection and amplified queries are refused', async () => {
     const ask = await open();
-    // The premise: what is right is answered.
+    // Precondition: a valid query succeeds.
     expect((await ask('query cop { __typename }')).data).toEqual({ __typename: 'Query' });
     for (const [query, code] of [
       [SUGGESTION, 'BAD_USER_INPUT'],
@@ -37,29 +37,29 @@ describe.each(['HTTP', 'WebSocket'])('over %s', (transport) => {
       const { data, errors } = await ask(query);
       expect(data ?? null, query.slice(0, 60)).toBeNull();
       expect(errors, query.slice(0, 60)).toHaveLength(1);
-      // Neither an exception nor a status nor anything else beside the code.
+      // The error has a code and nothing else: no exception, no status.
       expect(errors?.[0]?.extensions).toEqual({ code });
       expect(JSON.stringify(errors)).not.toMatch(/did you mean|exception|stack|node_modules/i);
     }
     expect((await ask('{ users { nodes { usernam } } }')).errors?.[0]?.message).not.toMatch(/did you mean/i);
-    // A field that is asked for often is answered once, or not at all.
+    // A repeated field is executed once or refused.
     expect(JSON.stringify(await ask(DUPLICATES)).length).toBeLessThan(500);
   });
 
-  test('no answer tells how it came about', async () => {
+  test('responses contain nothing besides data', async () => {
     const result = await (await open())('query cop { __typename }');
     expect(Object.keys(result)).toEqual(['data']);
   });
 });
 
-describe('by HTTP alone', () => {
+describe('HTTP only', () => {
   let url: string;
   const get = (query: string, headers: Record<string, string> = {}) =>
     fetch(`${url}/graphql?${new URLSearchParams({ query })}`, { headers: { accept: 'application/json', ...headers } });
   const post = (body: string, type: string, headers: Record<string, string> = {}) =>
     fetch(`${url}/graphql`, { method: 'POST', headers: { 'content-type': type, ...headers }, body });
 
-  test('there is no GraphiQL, unless it is asked for', async () => {
+  test('GraphiQL is off unless it is enabled', async () => {
     ({ url } = await startTestServer({ env: ENV }));
     for (const path of ['/graphql', '/graphiql', '/playground', '/console', '/altair'])
       expect(await (await fetch(url + path, { headers: { accept: 'text/html' } })).text()).not.toMatch(
@@ -69,7 +69,7 @@ describe('by HTTP alone', () => {
     expect(await (await fetch(`${url}/graphql`, { headers: { accept: 'text/html' } })).text()).toMatch(/graphiql/i);
   });
 
-  test('a batch is not answered', async () => {
+  test('a batch is refused', async () => {
     ({ url } = await startTestServer({ env: ENV }));
     const batch = Array.from({ length: 10 }, () => ({ query: 'query cop { __typename }' }));
     const response = await post(JSON.stringify(batch), 'application/json');
@@ -77,7 +77,7 @@ describe('by HTTP alone', () => {
     expect(await response.json()).toMatchObject({ errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
   });
 
-  test('mutations come by POST and JSON alone', async () => {
+  test('mutations require POST and JSON', async () => {
     ({ url } = await startTestServer({ env: ENV }));
     expect((await get('mutation cop { __typename }')).status).toBe(405);
     const form = new URLSearchParams({ query: 'query cop { __typename }' }).toString();
@@ -111,7 +111,7 @@ describe('by HTTP alone', () => {
     expect(await response.json()).toMatchObject({ errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
   });
 
-  test('a query by GET is answered to who sends a token, and to another site as to nobody', async () => {
+  test('a GET query is authenticated by token, not across sites', async () => {
     ({ url } = await startTestServer({ env: ENV }));
     const SIGN_UP = `mutation { signUp(input: { username: "ann", password: "${PASSWORD}", cookie: true }) { accessToken } }`;
     const signedUp = await post(JSON.stringify({ query: SIGN_UP }), 'application/json');
@@ -119,7 +119,7 @@ describe('by HTTP alone', () => {
     const ME = '{ viewer { user { username } } }';
     const ann = { data: { viewer: { user: { username: 'ann' } } } };
     expect(await (await get(ME, { authorization: `Bearer ${token}` })).json()).toEqual(ann);
-    // A browser keeps such a cookie to pages of the server itself.
+    // SameSite=Strict limits the cookie to requests from pages of the server.
     const [cookie = ''] = signedUp.headers.getSetCookie();
     expect(cookie).toMatch(/SameSite=Strict/);
     const foreign = await get(ME, { cookie: cookie.split(';')[0] ?? '', origin: 'https://evil.example.org' });
@@ -127,7 +127,7 @@ describe('by HTTP alone', () => {
     expect(await foreign.json()).toEqual({ data: { viewer: null } });
   });
 
-  test('what cannot be read is answered without a word about why in the program', async () => {
+  test('malformed requests are refused without internal details', async () => {
     ({ url } = await startTestServer({ env: ENV }));
     for (const body of [
       '',

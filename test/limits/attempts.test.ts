@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { createToken } from '../../src/auth/tokens.ts';
-import { sql } from '../../src/database/database.ts';
+import { createToken } from '../../src/auth/accessTokens.ts';
+import { sql } from '../../src/platform/database/database.ts';
 import { connect, type GraphQLResult, PASSWORD, type Person, request, signUp } from '../support/client.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
@@ -31,11 +31,11 @@ const retryAfter = ({ errors }: GraphQLResult) => errors?.[0]?.extensions['retry
 const bearer = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
 const times = <Item>(count: number, make: (i: number) => Item) => Array.from({ length: count }, (_, i) => make(i));
 
-/** A network that nothing else of the tests comes from. */
+/** Returns an address in a network that no other test uses. */
 let lastNetwork = 0;
 const anyAddress = () => `2001:db8:0:${(lastNetwork += 1).toString(16)}::1`;
 
-/** Tries a password. */
+/** Attempts to sign in. */
 const signIn = (
   url: string,
   name: string,
@@ -44,8 +44,8 @@ const signIn = (
 ) => request(url, SIGN_IN, { name, password, ...more }, { 'x-forwarded-for': from });
 
 /**
- * Fails until the next attempt is refused. Five failures are free. On a slow machine, the
- * delays of 1, 2 and 4 s after them may be over before the next attempt.
+ * Repeats failing attempts until the next one is refused. Five failures are free. On a slow machine, the delays of 1, 2
+ * and 4 s after them may be over before the next attempt.
  */
 async function failUntilLimited(attempt: () => Promise<GraphQLResult>): Promise<void> {
   let failures = 0;
@@ -57,7 +57,7 @@ async function failUntilLimited(attempt: () => Promise<GraphQLResult>): Promise<
   expect(failures).toBeLessThanOrEqual(8);
 }
 
-/** Makes time pass for the counters without waiting for it. */
+/** Advances the clock of the counters without waiting. */
 function simulateTime() {
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() });
   onTestFinished(() => {
@@ -66,9 +66,9 @@ function simulateTime() {
   return (ms: number) => vi.setSystemTime(Date.now() + ms);
 }
 
-describe('an account and client', () => {
+describe('attempts on one account by one client', () => {
   test.each(['ann', 'nobody', 'nobody@example.org'])(
-    'wait after the fifth failure for %s, each time for longer',
+    'are delayed after the fifth failure for %s, exponentially',
     async (name) => {
       const { url } = await startTestServer({ env: ON });
       await signUp(url, 'ann');
@@ -77,13 +77,13 @@ describe('an account and client', () => {
       for (let i = 0; i < 5; i += 1)
         expect(outcome(await signIn(url, name, WRONG, { from }))).toBe('INVALID_CREDENTIALS');
       for (const seconds of [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]) {
-        // A slow machine may need longer than the first delays for one attempt.
+        // On a slow machine, one attempt may take longer than the first delays.
         if (seconds >= 16) {
           const refused = await signIn(url, name, PASSWORD, { from });
           expect(outcome(refused)).toBe('RATE_LIMITED');
           expect(retryAfter(refused)).toBe(seconds * 1_000);
         }
-        // Other accounts and other clients are not in the way.
+        // Other accounts and other clients are unaffected.
         expect(outcome(await signIn(url, 'ben', WRONG))).toBe('INVALID_CREDENTIALS');
         pass(seconds * 1_000);
         expect(outcome(await signIn(url, name, WRONG, { from }))).toBe('INVALID_CREDENTIALS');
@@ -91,7 +91,7 @@ describe('an account and client', () => {
     },
   );
 
-  test('start anew after a success', async () => {
+  test('have no delay again after a success', async () => {
     const { url } = await startTestServer({ env: ON });
     await signUp(url, 'ann');
     const from = anyAddress();
@@ -102,7 +102,7 @@ describe('an account and client', () => {
     }
   });
 
-  test('check a few of many parallel attempts, by name and by e-mail address together', async () => {
+  test('are limited in parallel, by name and e-mail together', async () => {
     const { url } = await startTestServer({ env: ON });
     await request(url, SIGN_UP, { name: 'ann', email: 'ann@example.org' });
     const from = anyAddress();
@@ -117,14 +117,14 @@ describe('an account and client', () => {
     expect(outcomes.filter((each) => each === 'RATE_LIMITED')).toHaveLength(40 - checked);
   });
 
-  test('are the same over WebSocket', async () => {
+  test('have the same limits over WebSocket', async () => {
     const { url } = await startTestServer({ env: ON });
     await signUp(url, 'ann');
     const socket = connect(url);
     await failUntilLimited(() => socket.ask(SIGN_IN, { name: 'ben', password: WRONG }));
   });
 
-  test('have another counter for the password of a signed-in user, per session', async () => {
+  test('on a signed-in user’s password have a counter per session', async () => {
     const { url } = await startTestServer({ env: ON });
     const ann = await signUp(url, 'ann');
     const claims = Buffer.from(ann.accessToken.split('.')[1] ?? '', 'base64url').toString();
@@ -138,8 +138,8 @@ describe('an account and client', () => {
   });
 });
 
-describe('nobody is kept out', () => {
-  test('of an account by an attacker elsewhere who tries all the time', async () => {
+describe('no user is locked out', () => {
+  test('by an attacker elsewhere who tries continuously', async () => {
     const { url } = await startTestServer({ env: ON });
     await signUp(url, 'erin');
     const pass = simulateTime();
@@ -150,12 +150,12 @@ describe('nobody is kept out', () => {
       if (i % 20 === 0) expect(outcome(await signIn(url, 'erin', PASSWORD))).toBe('done');
       pass(650);
     }
-    // 5 at once, then after 1, 2, 4, 8, 16, 32 and 64 s.
+    // Five attempts are free. The next ones follow after 1, 2, 4, 8, 16, 32 and 64 s.
     expect(outcomes.get('INVALID_CREDENTIALS')).toBeLessThanOrEqual(12);
     expect(outcomes.get('RATE_LIMITED')).toBeGreaterThanOrEqual(188);
   });
 
-  test('by a colleague of the same network who fails made-up names', async () => {
+  test('by a colleague in the same network who fails unknown names', async () => {
     const { url } = await startTestServer({ env: ON });
     await signUp(url, 'ben');
     await signUp(url, 'cem');
@@ -168,7 +168,7 @@ describe('nobody is kept out', () => {
     }
   });
 
-  test('by many people who sign in at once from one network', async () => {
+  test('by many simultaneous sign-ins from one network', async () => {
     const { url } = await startTestServer({ env: ON });
     const names = times(12, (i) => `person${i}`);
     await Promise.all(names.map((name) => signUp(url, name)));
@@ -176,7 +176,7 @@ describe('nobody is kept out', () => {
     expect(await Promise.all(tries)).toEqual(names.map(() => 'done'));
   });
 
-  test('who signed in from a network before whose password checks are used up', async () => {
+  test('by an exhausted network from which they signed in before', async () => {
     const { url } = await startTestServer({ env: { ...ON, RATE_PER_ADDRESS: '400' } });
     const from = '203.0.113.7';
     await request(url, SIGN_UP, { name: 'ann' }, { 'x-forwarded-for': from });
@@ -191,7 +191,7 @@ describe('nobody is kept out', () => {
   });
 });
 
-test('a new password set by mail makes its client known, and is accepted at once', async () => {
+test('a password reset makes its client known and succeeds at once', async () => {
   const { url, node } = await startTestServer({ env: ON });
   await request(url, SIGN_UP, { name: 'ann', email: 'ann@example.org' });
   const { token, hash } = createToken();
@@ -209,19 +209,19 @@ test('a new password set by mail makes its client known, and is accepted at once
   expect(await response.json()).toEqual({ data: { resetPassword: { ok: true } } });
   const [cookie = ''] = response.headers.getSetCookie();
   expect(outcome(await signIn(url, 'ann', NEW_PASSWORD, { from }))).toBe('done');
-  // In its browser, it stays known wherever it goes, and whatever others try there.
+  // The browser stays known in any network, despite failed attempts of others there.
   await failUntilLimited(() => signIn(url, 'ann', WRONG, { from: '198.51.100.1' }));
   const headers = { 'x-forwarded-for': '198.51.100.1', cookie: cookie.split(';')[0] ?? '' };
   expect(outcome(await request(url, SIGN_IN, { name: 'ann', password: NEW_PASSWORD }, headers))).toBe('done');
 });
 
-describe('an account that is attacked from many networks', () => {
+describe('an account attacked from many networks', () => {
   const HOME = '203.0.113.7';
   let url: string;
   let deviceToken: string;
   const outcomes: string[] = [];
 
-  // Checking 100 passwords takes seconds, so that the tests share one attack.
+  // The tests share one attack, because checking 100 passwords takes seconds.
   beforeAll(async () => {
     ({ url } = await startTestServer({ env: ON, atEnd: afterAll }));
     const { data } = await request(
@@ -237,7 +237,7 @@ describe('an account that is attacked from many networks', () => {
     }
   }, 120_000);
 
-  test('has 100 passwords checked, of parallel attempts by name and e-mail address', async () => {
+  test('gets 100 password checks for parallel attempts by both names', async () => {
     expect(outcomes.filter((each) => each === 'INVALID_CREDENTIALS')).toHaveLength(100);
     expect(outcomes.filter((each) => each === 'RATE_LIMITED')).toHaveLength(50);
     const refused = await signIn(url, 'ann', PASSWORD);
@@ -254,13 +254,13 @@ describe('an account that is attacked from many networks', () => {
     expect(outcome(await signIn(url, 'ann', PASSWORD, { deviceToken }))).toBe('done');
     expect(outcome(await signIn(url, 'ann@example.org', PASSWORD, { deviceToken }))).toBe('done');
     expect(outcome(await signIn(url, 'ann', PASSWORD, { from: HOME }))).toBe('done');
-    // The success of the owner gives attackers no further attempts.
+    // A success of the owner allows attackers no further attempts.
     expect(outcome(await signIn(url, 'ann', WRONG))).toBe('RATE_LIMITED');
-    // Who has the device still cannot guess freely.
+    // Attempts with the device cookie are limited as well.
     await failUntilLimited(() => signIn(url, 'ann', WRONG, { deviceToken }));
   });
 
-  test('admits a browser that has the cookie of an earlier sign-in', async () => {
+  test('admits a browser with the cookie of an earlier sign-in', async () => {
     const browse = async (headers: Record<string, string>) => {
       const response = await fetch(`${url}/graphql`, {
         method: 'POST',
@@ -277,7 +277,7 @@ describe('an account that is attacked from many networks', () => {
     const elsewhere = { 'x-forwarded-for': anyAddress() };
     expect((await browse(elsewhere)).outcome).toBe('RATE_LIMITED');
     expect((await browse({ ...elsewhere, cookie })).outcome).toBe('done');
-    // Pages of other sites cannot use it.
+    // Pages of other sites cannot use the cookie.
     expect((await browse({ ...elsewhere, cookie, origin: 'https://evil.example.org' })).outcome).toBe('BAD_USER_INPUT');
   });
 
@@ -292,7 +292,7 @@ describe('mails', () => {
     await signUp(url, name).then((person) => person.ask(CHANGE_ADDRESS, { email }));
   };
 
-  test('of one kind to one address are three an hour of a network, whether or not an account has it', async () => {
+  test('are limited to three per hour, network, kind and address', async () => {
     const { url } = await startTestServer({ env: ON });
     await request(url, SIGN_UP, { name: 'ann', email: 'ann@example.org' });
     for (const email of ['ann@example.org', 'nobody@example.org']) {
@@ -303,7 +303,7 @@ describe('mails', () => {
     }
   });
 
-  test('of an address are not used up by one network, and end after twelve of all', async () => {
+  test('are limited to twelve per address over all networks', async () => {
     const { url } = await startTestServer({ env: ON });
     const ask = async (from: string) =>
       outcome(await request(url, RESET, { email: 'ann@example.org' }, { 'x-forwarded-for': from }));
@@ -312,17 +312,17 @@ describe('mails', () => {
       for (let i = 0; i < 3; i += 1) expect(await ask(from)).toBe('done');
       expect(await ask(from)).toBe('RATE_LIMITED');
     }
-    // Refused attempts of a network took none of the twelve, or the last networks would have had fewer than three.
+    // Refused attempts must not count towards the twelve, or the last networks would have fewer than three.
     expect(await ask(anyAddress())).toBe('RATE_LIMITED');
   });
 
-  test('are asked for by the same statements, whether or not an account has the address', async () => {
+  test('are requested by identical statements for known and unknown addresses', async () => {
     const server = await startTestServer();
     await request(server.url, SIGN_UP, { name: 'ann', email: 'ann@example.org' });
     const ask = async (email: string) => {
       server.statements();
       expect(outcome(await request(server.url, RESET, { email }))).toBe('done');
-      // Jobs and sweeps run meanwhile.
+      // Filters out the statements of concurrent jobs and polls.
       return server.statements().filter((text) => /add_job|email_key =/.test(text));
     };
     const known = await ask('ann@example.org');
@@ -330,7 +330,7 @@ describe('mails', () => {
     expect(await ask('nobody@example.org')).toEqual(known);
   });
 
-  test('of an address are not used up by who tries to take it', async () => {
+  test('of an address are not used up by other users’ attempts', async () => {
     const server = await startTestServer({ env: ON });
     await signUpWith(server, 'dave', 'dave@corp.example');
     const ben = await signUp(server.url, 'ben');
@@ -347,17 +347,17 @@ describe('mails', () => {
     expect(outcome(await request(server.url, 'mutation { requestEmailVerification { ok } }', {}, dave))).toBe('done');
   });
 
-  test('are sent for at most five changes of address of a user an hour', async () => {
+  test('are sent for at most five address changes an hour', async () => {
     const { url } = await startTestServer({ env: ON });
     const ann = await signUp(url, 'ann');
     for (let i = 0; i < 5; i += 1) await ann.ask(CHANGE_ADDRESS, { email: `stranger${i}@example.org` });
-    expect(await ann.refused(CHANGE_ADDRESS, { email: 'stranger5@example.org' })).toBe('RATE_LIMITED');
+    expect(await ann.askForErrorCode(CHANGE_ADDRESS, { email: 'stranger5@example.org' })).toBe('RATE_LIMITED');
     const ben = await signUp(url, 'ben');
     await ben.ask(CHANGE_ADDRESS, { email: 'stranger6@example.org' });
   });
 });
 
-test('a developer signs in as often as they like, and is slowed down nowhere else', async () => {
+test('successful sign-ins are unlimited in development and limited elsewhere', async () => {
   for (const [env, last] of [
     ['development', 'done'],
     ['test', 'RATE_LIMITED'],
@@ -370,26 +370,26 @@ test('a developer signs in as often as they like, and is slowed down nowhere els
   }
 });
 
-test('a developer signs up as often as they like', async () => {
+test('sign-ups are unlimited in development', async () => {
   const { url } = await startTestServer({ env: { ...ON, NODE_ENV: 'development', RATE_PER_ADDRESS: '600' } });
   for (let i = 0; i < 10; i += 1) await signUp(url, `user${i}`);
-  // Wrong passwords are throttled, so that an app can be tried against it.
+  // Wrong passwords stay limited, so that a developer can test this case in an app.
   await failUntilLimited(() => request(url, SIGN_IN, { name: 'user0', password: WRONG }));
 });
 
 describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', () => {
-  test('failures on one node slow down attempts on another, and a dead Redis keeps nobody out', async () => {
+  test('failures count across nodes, and a dead Redis blocks nobody', async () => {
     const redis = await startRedis();
     const one = await startTestServer({ redisUrl: redis.url, env: ON });
     const two = await startTestServer({ redisUrl: redis.url, databaseUrl: one.databaseUrl, env: ON });
     await signUp(one.url, 'ann');
     const from = anyAddress();
     let last = 0;
-    // Each node sees half of the attempts.
+    // Each node receives half of the attempts.
     await failUntilLimited(() => signIn((last += 1) % 2 ? one.url : two.url, 'ann', WRONG, { from }));
     redis.signal('SIGKILL');
     await expect.poll(async () => outcome(await signIn(two.url, 'ann', PASSWORD, { from }))).toBe('done');
-    // Each node slows down what it sees itself.
+    // Without Redis, each node limits the attempts that it receives.
     await failUntilLimited(() => signIn(two.url, 'ben', WRONG, { from }));
   });
 });

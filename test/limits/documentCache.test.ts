@@ -1,10 +1,10 @@
 import { parse } from 'graphql';
 import { expect, test } from 'vitest';
-import { createDocumentCache } from '../../src/limits/documentCache.ts';
+import { createDocumentCache } from '../../src/graphql/plugins/documentCache.ts';
 
 const MB = 1024 * 1024;
 
-test('parsed documents are cached in bounded memory, however large they are', () => {
+test('the document cache has bounded memory, whatever the document size', () => {
   const { documentCache } = createDocumentCache().options;
   for (const text of [`{ a(x: "${'x'.repeat(250_000)}") }`, `{ ${'a '.repeat(1_000)} }`]) {
     for (let i = 0; i < 100; i += 1) {
@@ -15,7 +15,7 @@ test('parsed documents are cached in bounded memory, however large they are', ()
   }
 });
 
-test('a thousand usual documents stay cached', () => {
+test('a thousand typical documents stay cached', () => {
   const { documentCache } = createDocumentCache().options;
   const usual = (i: number) =>
     `query Q${i}($id: ID!) { chatroom(id: $id) { id name messages(last: 20) { nodes { id body sender { id } } } } }`;

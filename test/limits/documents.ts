@@ -15,13 +15,13 @@ import {
   isObjectType,
 } from 'graphql';
 
-/** One operation, and what it is sent with. */
+/** An operation with its variables. */
 export interface Operation {
   query: string;
   variables: Record<string, unknown>;
 }
 
-/** Texts that have broken servers before. `long` ones still pass the limits on what may be sent. */
+/** Texts that have broken other servers. The `long` texts are still within the input limits. */
 const HOSTILE = [
   ...[
     '',
@@ -51,7 +51,7 @@ const HOSTILE = [
 const INTS = [0, 1, -1, 2, 20, 100, 101, 2 ** 31 - 1, -(2 ** 31), 2 ** 31, 2 ** 53, 1e300, 0.5, '1', true];
 const base64 = (text: string) => Buffer.from(text).toString('base64url');
 
-/** Makes operations that fit a schema, with values that need not; half of them are broken afterwards. */
+/** Generates operations that fit the schema, with values that may not. Half of the documents are damaged afterwards. */
 export function operations(
   schema: GraphQLSchema,
   { leaveOut, known }: { leaveOut: readonly string[]; known: () => readonly string[] },
@@ -134,7 +134,7 @@ function write(
   return { query: `${kind} Fuzz${declared.length > 0 ? `(${declared.join(', ')})` : ''} { ${asked} }`, variables };
 }
 
-/** Breaks a document in one of the ways in which documents are broken. */
+/** Damages a document in one of several typical ways. */
 function damage(g: GeneratorValue, query: string): string {
   const at = g(fc.nat, { max: query.length });
   const to = Math.min(at + g(fc.nat, { max: 30 }), query.length);

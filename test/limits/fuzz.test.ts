@@ -4,28 +4,28 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import WebSocket from 'ws';
-import { buildSchema } from '../../src/schema.ts';
+import { buildSchema } from '../../src/features/schema.ts';
 import { connect, type Person, signUp } from '../support/client.ts';
 import { SEED } from '../support/seed.ts';
 import { startTestServer } from '../support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, send } from '../support/world.ts';
 import { operations, type Operation } from './documents.ts';
 
-// FUZZ_RUNS=10000 runs all of them. fast-check prints the seed of a failure; SEED=… repeats it.
+// FUZZ_RUNS=10000 runs all of them. fast-check prints the seed of a failure, and SEED=… repeats it.
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 1_500);
 const WHOLE = process.env['FUZZ_RUNS'] !== undefined;
 const LONGEST_MS = 40_000;
-/** After so many operations those of before have ended most of what there was. */
+/** Number of operations after which earlier operations have deleted most of the data. */
 const RENEWED_AFTER = 200;
 
-/** What only the inside of the program says. */
+/** Texts that only occur inside the program. */
 const LEAK =
   /node_modules|\bat .+:\d+:\d+|prisma|postgres|syntax error at|invalid input syntax|violates|byte sequence|relation "/i;
 
-/** A server, and what it has logged as an error. */
+/** Starts a server. Returns it with its logged errors. */
 async function startWatched() {
   const complaints: string[] = [];
-  // Libraries that do not know the log print to the console.
+  // Libraries without access to the log print to the console.
   const printing = vi.spyOn(console, 'error').mockImplementation((...printed) => void complaints.push(String(printed)));
   onTestFinished(() => {
     printing.mockRestore();
@@ -39,7 +39,7 @@ async function startWatched() {
   return { server: await startTestServer({ log: pino({ level: 'error' }, stream) }), complaints };
 }
 
-/** Somebody with a room and a message, and everything by which these can be named. */
+/** Creates a user with a room and a message. Returns every id and name that an operation can use. */
 async function newcomer(url: string, name: string): Promise<{ person: Person; known: string[] }> {
   const [person, friend] = [await signUp(url, name), await signUp(url, `${name}-friend`)];
   const { createChatroom } = await person.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [friend.id] } });
@@ -61,14 +61,14 @@ async function askOverHttp({ url, accessToken }: Person, operation: Operation): 
     body: JSON.stringify(operation),
     signal: AbortSignal.timeout(15_000),
   });
-  // A stream is not read to its end, which does not come.
+  // A stream has no end, so its body is not read.
   const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
   if (isStream) await response.body?.cancel();
   expect([200, 400, 405, 406, 413], JSON.stringify(operation)).toContain(response.status);
   return isStream ? '' : response.text();
 }
 
-/** Over a socket all operations are begun alike; one that goes on is ended when a query after it has been answered. */
+/** Runs an operation over the socket. If it is still running after a later query has succeeded, it is unsubscribed. */
 async function askOverSocket(socket: ReturnType<typeof connect>, operation: Operation): Promise<string> {
   const told: unknown[] = [];
   const { query, variables } = operation;
@@ -84,7 +84,7 @@ async function askOverSocket(socket: ReturnType<typeof connect>, operation: Oper
 }
 
 test(
-  'whatever is asked is answered or refused: nothing fails that was not foreseen, and nothing of the inside is told',
+  'random operations succeed or are refused, without internal details',
   { timeout: WHOLE ? 1_800_000 : LONGEST_MS + 60_000 },
   async () => {
     const { server, complaints } = await startWatched();
@@ -92,9 +92,9 @@ test(
     let socket = person.connect();
     const times: number[] = [];
     const codes = new Map<string, number>();
-    // It would end the session for all that follow.
+    // Signing out would end the session for all later operations.
     const leaveOut = ['signOut'];
-    // Which revokeSession may do as well, seldom.
+    // A random revokeSession may end the session as well, rarely.
     let ended = false;
     const property = fc.asyncProperty(
       operations(buildSchema(), { leaveOut, known: () => known }),
@@ -121,7 +121,7 @@ test(
       numRuns: RUNS,
       ...(WHOLE ? {} : { interruptAfterTimeLimit: LONGEST_MS, markInterruptAsFailure: false }),
     });
-    // The premise: it has come through to the fields, and has been refused in many ways.
+    // Precondition: many operations reached the fields, and there were several kinds of refusals.
     expect(codes.get('OK')).toBeGreaterThan(times.length / 50);
     expect(codes.size).toBeGreaterThan(4);
     expect((await signUp(server.url, 'after')).username).toBe('after');
@@ -134,91 +134,79 @@ test(
   },
 );
 
-test(
-  'broken frames end their own socket at most: others go on, and nothing is logged',
-  { timeout: LONGEST_MS + 60_000 },
-  async () => {
-    const { server, complaints } = await startWatched();
-    const { person, known } = await newcomer(server.url, 'ann');
-    const room = known[3] ?? '';
-    const stream = person.connect().subscribe(MESSAGE_ADDED, { room });
-    await stream.taken();
+test('broken frames close at most their own socket, unlogged', { timeout: LONGEST_MS + 60_000 }, async () => {
+  const { server, complaints } = await startWatched();
+  const { person, known } = await newcomer(server.url, 'ann');
+  const room = known[3] ?? '';
+  const stream = person.connect().subscribe(MESSAGE_ADDED, { room });
+  await stream.ready();
 
-    const init = { type: 'connection_init', payload: { authorization: `Bearer ${person.accessToken}` } };
-    const type = fc.constantFrom(
-      'subscribe',
-      'complete',
-      'ping',
-      'pong',
-      'next',
-      'error',
-      'connection_init',
-      'connection_ack',
-      '',
-      'x',
-    );
-    const payload = fc.oneof(
-      fc.record({
-        query: fc.constantFrom('{ __typename }', '{', '', '\0', '{ viewer { id } }', `{ ${'a '.repeat(2_000)} }`),
-      }),
-      fc.anything({ maxDepth: 2 }),
-    );
-    const message = fc.record(
-      {
-        type: fc.oneof(type, fc.anything({ maxDepth: 1 })),
-        id: fc.oneof(fc.constantFrom('1', '', '2'), fc.anything({ maxDepth: 1 })),
-        payload,
-      },
-      { requiredKeys: ['type'] },
-    );
-    const json = (value: unknown) =>
-      JSON.stringify(value, (_, each: unknown) => (typeof each === 'bigint' ? String(each) : each)) ?? '';
-    const frame: fc.Arbitrary<string | Uint8Array> = fc.oneof(
-      { weight: 5, arbitrary: message.map(json) },
-      { weight: 2, arbitrary: fc.string({ maxLength: 50 }) },
-      { weight: 1, arbitrary: fc.uint8Array({ maxLength: 50 }) },
-      {
-        weight: 1,
-        arbitrary: fc.constantFrom(
-          'x'.repeat(64 * 1_024 + 1),
-          '[',
-          'null',
-          '7',
-          '"ping"',
-          '\0',
-          '{"type":"subscribe"}',
-        ),
-      },
-    );
-    await fc.assert(
-      fc.asyncProperty(fc.boolean(), fc.array(frame, { minLength: 1, maxLength: 4 }), async (begins, frames) => {
-        const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
-        let text = '';
-        socket.on('message', (data: Buffer) => (text += data.toString()));
-        socket.on('error', () => undefined);
-        await once(socket, 'open');
-        if (begins) socket.send(json(init));
-        for (const each of frames) socket.send(each);
-        const closed = once(socket, 'close');
-        // It is closed, or still answers.
-        const pong = new Promise<void>((resolve) =>
-          socket.on('message', (data: Buffer) => data.toString().includes('"pong"') && resolve()),
-        );
-        socket.send('{"type":"ping"}');
-        await Promise.race([closed, pong]);
-        socket.terminate();
-        expect(text).not.toMatch(LEAK);
-        expect(text).not.toContain('INTERNAL_SERVER_ERROR');
-      }),
-      { numRuns: WHOLE ? 1_000 : 200, interruptAfterTimeLimit: LONGEST_MS, markInterruptAsFailure: false },
-    );
-    await send(person, room, 'still here');
-    expect((await stream.next()).message.body).toBe('still here');
-    expect(complaints).toEqual([]);
-  },
-);
+  const init = { type: 'connection_init', payload: { authorization: `Bearer ${person.accessToken}` } };
+  const type = fc.constantFrom(
+    'subscribe',
+    'complete',
+    'ping',
+    'pong',
+    'next',
+    'error',
+    'connection_init',
+    'connection_ack',
+    '',
+    'x',
+  );
+  const payload = fc.oneof(
+    fc.record({
+      query: fc.constantFrom('{ __typename }', '{', '', '\0', '{ viewer { id } }', `{ ${'a '.repeat(2_000)} }`),
+    }),
+    fc.anything({ maxDepth: 2 }),
+  );
+  const message = fc.record(
+    {
+      type: fc.oneof(type, fc.anything({ maxDepth: 1 })),
+      id: fc.oneof(fc.constantFrom('1', '', '2'), fc.anything({ maxDepth: 1 })),
+      payload,
+    },
+    { requiredKeys: ['type'] },
+  );
+  const json = (value: unknown) =>
+    JSON.stringify(value, (_, each: unknown) => (typeof each === 'bigint' ? String(each) : each)) ?? '';
+  const frame: fc.Arbitrary<string | Uint8Array> = fc.oneof(
+    { weight: 5, arbitrary: message.map(json) },
+    { weight: 2, arbitrary: fc.string({ maxLength: 50 }) },
+    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 50 }) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom('x'.repeat(64 * 1_024 + 1), '[', 'null', '7', '"ping"', '\0', '{"type":"subscribe"}'),
+    },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.boolean(), fc.array(frame, { minLength: 1, maxLength: 4 }), async (begins, frames) => {
+      const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
+      let text = '';
+      socket.on('message', (data: Buffer) => (text += data.toString()));
+      socket.on('error', () => undefined);
+      await once(socket, 'open');
+      if (begins) socket.send(json(init));
+      for (const each of frames) socket.send(each);
+      const closed = once(socket, 'close');
+      // The socket is closed or still responds.
+      const pong = new Promise<void>((resolve) =>
+        socket.on('message', (data: Buffer) => data.toString().includes('"pong"') && resolve()),
+      );
+      socket.send('{"type":"ping"}');
+      await Promise.race([closed, pong]);
+      socket.terminate();
+      expect(text).not.toMatch(LEAK);
+      expect(text).not.toContain('INTERNAL_SERVER_ERROR');
+    }),
+    { numRuns: WHOLE ? 1_000 : 200, interruptAfterTimeLimit: LONGEST_MS, markInterruptAsFailure: false },
+  );
+  await send(person, room, 'still here');
+  expect((await stream.next()).message.body).toBe('still here');
+  expect(complaints).toEqual([]);
+});
 
-test('a value of a megabyte is not read, over either transport, and others go on', async () => {
+test('a megabyte value is refused over both transports, harming nobody', async () => {
   const { server, complaints } = await startWatched();
   const { person } = await newcomer(server.url, 'ann');
   const query = 'query ($x: String) { users(search: $x) { nodes { id } } }';

@@ -1,4 +1,7 @@
-/** Documents and variables made to cost far more work than their length. Each takes most of the tokens that a document may have. */
+/**
+ * Documents and variables whose cost is far out of proportion to their length. Each document uses most of the allowed
+ * tokens.
+ */
 
 export interface Hostile {
   name: string;
@@ -10,7 +13,10 @@ export interface Hostile {
 const repeat = (count: number, text: (i: number) => string) =>
   Array.from({ length: Math.floor(count) }, (_, i) => text(i)).join(' ');
 
-/** `fragment F0 on Type { …F1 …F1 } …`: each fragment spreads the next one `width` times; `last` is what the last one selects. */
+/**
+ * Returns `fragment F0 on Type { …F1 …F1 } …`: each fragment spreads the next one `width` times. The last one selects
+ * `last`.
+ */
 function chain(type: string, levels: number, last: string, options: { width?: number; also?: string } = {}): string {
   const { width = 2, also = '' } = options;
   return repeat(levels, (i) =>
@@ -22,7 +28,7 @@ function chain(type: string, levels: number, last: string, options: { width?: nu
 
 const messageAdded = (selection: string) => `subscription { messageAdded { ${selection} } }`;
 
-/** Fragments that double the work with each level for a walk that does not remember them. */
+/** Fragments that double the work per level for an algorithm without memoization. */
 export function doublingDocuments(tokens: number): Hostile[] {
   const levels = tokens / 11;
   const doubling = (name: string, query: string): Hostile => ({ name: `doubling fragments ${name}`, query });
@@ -111,7 +117,7 @@ export function costlyDocuments(tokens: number): Hostile[] {
   return Object.entries(queries).map(([name, query]) => ({ name, query }));
 }
 
-/** Variables with thousands of errors, each of which prints what the client sent. A body of 256 KB has room for them. */
+/** Variables with thousands of errors, each of which quotes the client's input. They fit into a body of 256 KB. */
 export function costlyVariables(): Hostile[] {
   const nodes = 'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }';
   const send = 'mutation ($input: SendMessageInput!) { sendMessage(input: $input) { deduplicated } }';

@@ -1,9 +1,9 @@
 import { request } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import WebSocket from 'ws';
-import { parseConfig } from '../../src/config.ts';
-import { allowsOrigin } from '../../src/graphql.ts';
-import { refusedHost } from '../../src/limits/hosts.ts';
+import { parseConfig } from '../../src/core/config/config.ts';
+import { allowsOrigin } from '../../src/graphql/yoga.ts';
+import { refusedHost } from '../../src/core/hosts.ts';
 import { PASSWORD, signUp } from '../support/client.ts';
 import { PRODUCTION } from '../support/config.ts';
 import { startTestServer } from '../support/server.ts';
@@ -11,7 +11,7 @@ import { startTestServer } from '../support/server.ts';
 const SIGN_IN = `mutation ($password: String!) {
   signIn(input: { usernameOrEmail: "ann", password: $password, cookie: true }) { refreshToken } }`;
 
-/** The status with which the server answers the handshake of a WebSocket. */
+/** Returns the HTTP status of the WebSocket handshake. */
 function handshake(url: string, origin: string): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/graphql`, 'graphql-transport-ws', { origin });
@@ -26,7 +26,7 @@ function handshake(url: string, origin: string): Promise<number | undefined> {
   });
 }
 
-/** Sends a query with a Host header of one's choosing, which fetch() does not allow. */
+/** Sends a query with any Host header, which fetch() does not allow. */
 function ask(url: string, host: string, path = '/graphql?query={__typename}') {
   return new Promise<{ status: number | undefined; text: string }>((resolve, reject) => {
     const sent = request(url + path, { headers: { host } }, (response) => {
@@ -41,7 +41,7 @@ function ask(url: string, host: string, path = '/graphql?query={__typename}') {
 }
 
 describe('a Host header', () => {
-  test('that is malformed is refused without a stack trace', async () => {
+  test('is refused without a stack trace if it is malformed', async () => {
     const { url } = await startTestServer();
     const malformed = ['x y', 'a/b', 'a?b', 'a#b', '[::', 'a:b', 'a:99999', 'user@host', '<script>', '%00'];
     for (const host of [...malformed, '.'.repeat(3_000)]) {
@@ -51,7 +51,7 @@ describe('a Host header', () => {
     }
   });
 
-  test('of a foreign site is refused in development, for the API and the metrics', async () => {
+  test('of a foreign site is refused in development everywhere', async () => {
     const { url } = await startTestServer({ env: { PUBLIC_URL: 'http://chat.test:4000' } });
     for (const host of ['evil.example.org', 'localhost.evil.org', 'evil-localhost']) {
       expect(await ask(url, host)).toMatchObject({ status: 400, text: expect.stringContaining('PUBLIC_URL') });
@@ -61,7 +61,7 @@ describe('a Host header', () => {
       expect((await ask(url, host)).status).toBe(200);
   });
 
-  test('of any name passes in production, where the proxy decides', () => {
+  test('of any name is accepted in production behind a proxy', () => {
     expect(refusedHost(parseConfig(PRODUCTION), 'parley-1.internal:4000')).toBeNull();
     expect(refusedHost(parseConfig(PRODUCTION), 'x y')).toMatch(/malformed/);
   });
@@ -91,7 +91,7 @@ describe('a page of localhost', () => {
       })
     ).headers;
 
-  test('may call the API in development, on any port, with cookies and over WebSocket', async () => {
+  test('may use the API in development, from any port', async () => {
     const { url } = await startTestServer({ env: { NODE_ENV: 'development' } });
     await signUp(url, 'ann');
     for (const origin of LOCAL) {
@@ -117,21 +117,21 @@ describe('a page of localhost', () => {
       expect((await preflight(url, origin)).get('access-control-allow-origin'), origin).toBeNull();
       expect(await handshake(url, origin), origin).toBe(403);
     }
-    // With DNS rebinding, the page keeps the origin and the Host header of its site.
+    // With DNS rebinding, the page has the origin and the Host header of its own site.
     expect((await ask(url, 'evil.example.org')).status).toBe(400);
   });
 
-  test('is another site in production', () => {
+  test('is a foreign site in production', () => {
     const config = parseConfig(PRODUCTION);
     for (const origin of LOCAL) expect(allowsOrigin(config, origin, 'chat.example.org')).toBe(false);
   });
 });
 
-describe('the own origin', () => {
+describe('the server’s own origin', () => {
   test('is PUBLIC_URL with its scheme in production', () => {
     const config = parseConfig(PRODUCTION);
     expect(allowsOrigin(config, 'https://chat.example.org', 'chat.example.org')).toBe(true);
-    // A page that a man in the middle forged over plain http.
+    // A man in the middle could forge this page over plain http.
     expect(allowsOrigin(config, 'http://chat.example.org', 'chat.example.org')).toBe(false);
     expect(allowsOrigin(config, 'https://internal', 'internal')).toBe(false);
   });

@@ -15,18 +15,18 @@ import {
 } from 'graphql';
 import { describe, expect, test } from 'vitest';
 import { documentsOf } from '../../client/react/documents.ts';
-import { parseConfig } from '../../src/config.ts';
-import { memoizeComplexity } from '../../src/limits/complexity.ts';
-import { limitRules, measureDocument } from '../../src/limits/documents.ts';
-import { findLargestList } from '../../src/limits/largestList.ts';
-import { buildSchema } from '../../src/schema.ts';
+import { parseConfig } from '../../src/core/config/config.ts';
+import { memoizeComplexity } from '../../src/graphql/plugins/complexity.ts';
+import { limitRules, measureDocument } from '../../src/graphql/plugins/documents.ts';
+import { findLargestList } from '../../src/graphql/plugins/largestList.ts';
+import { buildSchema } from '../../src/features/schema.ts';
 
 const folder = new URL('../../examples/web/src/documents/', import.meta.url);
 const texts = await Promise.all((await readdir(folder)).map((name) => readFile(new URL(name, folder), 'utf8')));
 const pageDocument = parse(texts.join('\n'));
 const fragments = pageDocument.definitions.filter((definition) => definition.kind === Kind.FRAGMENT_DEFINITION);
 
-/** A fragment of the page, followed by those that it may spread. */
+/** Returns a fragment of the page, followed by the fragments that it spreads. */
 function selectionOf(name: string): DocumentNode {
   const [first] = fragments.filter((fragment) => fragment.name.value === name);
   if (!first) throw new Error(`The page has no fragment ${name}.`);
@@ -40,7 +40,7 @@ const hooks = documentsOf({
 });
 const { friends, presence } = documentsOf({ user: selectionOf('FriendFields') });
 
-/** The documents of the page itself, and those of the hooks with what the page selects (examples/web/src/chat.ts). */
+/** Documents of the page, and of the hooks with the page's selections (examples/web/src/chat.ts). */
 const documents: DocumentNode[] = [
   pageDocument,
   ...Object.values({ ...hooks, friends, presence }).filter((value): value is never => typeof value === 'object'),
@@ -57,7 +57,7 @@ const { MAX_COMPLEXITY, MAX_TOKENS, RATE_PER_USER } = config;
 const complexityOf = memoizeComplexity();
 const schema = buildSchema();
 
-/** A value that fits an input type. Page sizes are the largest. */
+/** Returns a value for an input type. Page sizes are the maximum. */
 function valueOf(type: GraphQLInputType): unknown {
   if (isNonNullType(type)) return valueOf(type.ofType);
   if (isListType(type)) return [valueOf(type.ofType)];
@@ -76,28 +76,28 @@ function complexity(operationName: string): number {
   for (const { variable, type } of operation.variables) {
     const name = variable.name.value;
     const value = valueOf(typeFromAST(schema, type as never) as GraphQLInputType);
-    // The page asks for many things by their ids as often as for a page of them.
+    // The page requests at most as many ids as items of a page.
     variableValues[name] = name === 'ids' ? Array.from({ length: 100 }, () => 'x') : value;
   }
   return complexityOf({ schema, document: operation.document, operationName, variableValues });
 }
 
-describe('the page', () => {
-  test('loads 100 items of every list at once, with a tenth of MAX_COMPLEXITY to spare', () => {
+describe('the chat page', () => {
+  test('loads 100 items per list with a tenth of MAX_COMPLEXITY left', () => {
     for (const { name } of operations) expect(complexity(name), name).toBeLessThanOrEqual(0.9 * MAX_COMPLEXITY);
     expect(complexity('ParleyHistory')).toBeGreaterThan(1_000);
   });
 
-  test('sends documents below the limits on tokens, depth, aliases and directives', () => {
+  test('stays below the limits on tokens, depth, aliases and directives', () => {
     for (const document of documents) {
       expect(measureDocument(print(document), 100_000).tokens).toBeLessThanOrEqual(MAX_TOKENS);
       expect(validate(schema, document, limitRules(config, false))).toEqual([]);
     }
   });
 
-  test('reads 2,000 messages in a minute with a third of its points', () => {
+  test('reads 2,000 messages a minute with a third of its points', () => {
     const page = 1 + Math.floor(complexity('ParleyHistory') / 500);
-    // A node that knows none of its documents charges for all of them, once.
+    // A node that knows none of the documents charges for all of them once.
     const parsing = documents.reduce((sum, each) => sum + measureDocument(print(each), MAX_TOKENS).tokens / 50, 0);
     const start = operations.reduce((sum, { name }) => sum + 1 + Math.floor(complexity(name) / 500), 0);
     expect(20 * page + parsing + start).toBeLessThan(RATE_PER_USER / 3);
@@ -113,11 +113,11 @@ describe('30 rooms with 20 messages each', () => {
     variableValues: { first: 30 },
   });
 
-  test('fit with the fields of a preview', () => {
+  test('stay within the limit with the fields of a preview', () => {
     expect(complexityOf(askFor('id number body createdAt sender { id nickname }'))).toBeLessThanOrEqual(MAX_COMPLEXITY);
   });
 
-  test('are named by the refusal of a selection that is too large', () => {
+  test('are named in the refusal of a selection that is too large', () => {
     const args = askFor(
       'id body sender { id username nickname bio } replyTo { id body sender { id nickname } } seenBy { nodes { id } }',
     );
@@ -127,7 +127,7 @@ describe('30 rooms with 20 messages each', () => {
   });
 });
 
-test('the largest list of fragments that spread one another is found in linear time', () => {
+test('the largest list of nested fragments is found in linear time', () => {
   const fragments = Array.from(
     { length: 200 },
     (_, i) =>

@@ -1,13 +1,13 @@
 import { getIntrospectionQuery } from 'graphql';
 import { describe, expect, test } from 'vitest';
-import { sql } from '../../src/database/database.ts';
+import { sql } from '../../src/platform/database/database.ts';
 import { connect, type GraphQLResult, request } from '../support/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { MESSAGE_ADDED, send, world } from '../support/world.ts';
 
 type Ask = (query: string, variables?: object) => Promise<GraphQLResult>;
 
-/** The two ways to ask, as nobody. */
+/** Both transports, signed out. */
 const transports: [string, (url: string) => Ask][] = [
   ['HTTP', (url) => (query, variables) => request(url, query, variables)],
   [
@@ -22,12 +22,12 @@ const transports: [string, (url: string) => Ask][] = [
 const codes = ({ errors }: GraphQLResult) => errors?.map((error) => error.extensions.code);
 const repeat = (count: number, text: (i: number) => string) =>
   Array.from({ length: count }, (_, i) => text(i)).join(' ');
-/** `{ viewer { user { … } } }`, so many levels deep. */
+/** `{ viewer { user { … } } }` with the given number of levels. */
 const deep = (levels: number) =>
   `{ viewer { chatrooms(first: 1) { nodes ${'{ lastMessage { chatroom '.repeat((levels - 4) / 2)}{ id } ${'} }'.repeat((levels - 4) / 2)} } } }`;
 
 describe.each(transports)('over %s', (_, open) => {
-  test('what is as large as it may be is answered, and what is larger is refused with one error that says what to do', async () => {
+  test('a query over a limit fails with one error and advice', async () => {
     const { url } = await startTestServer();
     const ask = open(url);
     const just = [
@@ -41,7 +41,7 @@ describe.each(transports)('over %s', (_, open) => {
       expect(codes(await ask(query)) ?? [], query.slice(0, 80)).not.toContain('QUERY_TOO_COMPLEX');
     const over: [string, RegExp][] = [
       [deep(14), /at most 12 levels/],
-      // However it is put together.
+      // Fragments do not hide the depth.
       [
         `{ viewer { ...A } } fragment A on Viewer { chatrooms { ...B } } fragment B on ChatroomConnection { nodes { ... on Chatroom { lastMessage { chatroom { lastMessage { chatroom { lastMessage { chatroom { lastMessage { chatroom { lastMessage { id } } } } } } } } } } } }`,
         /at most 12 levels/,
@@ -51,25 +51,25 @@ describe.each(transports)('over %s', (_, open) => {
       [`{ ${repeat(6, () => '__typename @skip(if: false)')} }`, /at most 5 directives/],
       [`{ ${repeat(30, () => '__typename')} ... { ${repeat(21, () => '__typename')} } }`, /at most 50 times/],
       [`{ __typename ${'@nonsense'.repeat(10)} }`, /at most 5 directives/],
-      [`{ nodes(ids: [${repeat(1_990, () => '"x"')}]) { id } }`, /at most 2000 words/],
+      [`{ nodes(ids: [${repeat(1_990, () => '"x"')}]) { id } }`, /at most 2000 tokens/],
     ];
     for (const [query, sentence] of over) {
       const result = await ask(query);
       expect(codes(result), query.slice(0, 80)).toEqual(['QUERY_TOO_COMPLEX']);
       expect(result.errors?.[0]?.message).toMatch(sentence);
       expect(Object.keys(result.errors?.[0]?.extensions ?? {})).toEqual(['code']);
-      // And again, when the server knows the document.
+      // The refusal is the same once the document is cached.
       expect(codes(await ask(query))).toEqual(['QUERY_TOO_COMPLEX']);
     }
   });
 
-  test('lists count by what is asked of them, in variables too and whichever operation of a document is chosen', async () => {
+  test('lists count by their size arguments, also in variables', async () => {
     const { url } = await startTestServer({ env: { MAX_COMPLEXITY: '200' } });
     const ask = open(url);
     const PAGE = 'query ($n: Int) { viewer { chatrooms(first: $n) { edges { cursor node { id } } } } }';
     expect((await ask(PAGE, { n: 40 })).errors).toBeUndefined();
     expect(codes(await ask(PAGE, { n: 70 }))).toEqual(['QUERY_TOO_COMPLEX']);
-    // By default a page has 20 items; backwards it is the same.
+    // A page has 20 items by default. `last` counts like `first`.
     expect((await ask(PAGE)).errors).toBeUndefined();
     expect(codes(await ask('{ viewer { chatrooms(last: 100) { nodes { id name topic } } } }'))).toEqual([
       'QUERY_TOO_COMPLEX',
@@ -80,9 +80,9 @@ describe.each(transports)('over %s', (_, open) => {
     expect(
       (await ask('{ viewer { chatrooms(first: 9) { nodes { messages { nodes { id } } } } } }')).errors?.[0]?.message,
     ).toBe(
-      'This asks for up to 380 fields, of 200 at most. `viewer.chatrooms.messages` alone may return 180 items. Ask for fewer items or fields, or for a list inside a list in an operation of its own.',
+      'The operation asks for up to 380 fields; the maximum is 200. `viewer.chatrooms.messages` alone may return 180 items. Ask for fewer items or fields, or request nested lists in a separate operation.',
     );
-    // What is no page at all is for the field to refuse.
+    // An invalid page size is refused by the field.
     expect(codes(await ask(PAGE, { n: 'many' }))).toEqual(['BAD_USER_INPUT']);
     const ids = Array.from({ length: 100 }, () => 'x');
     expect(codes(await ask('query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }', { ids }))).toEqual([
@@ -99,15 +99,15 @@ describe.each(transports)('over %s', (_, open) => {
       'query ($id: ID!, $last: Int!) { chatroom(id: $id) { messages(last: $last) { nodes { seenBy(first: 1) { nodes { username } } } } } }';
     const { chatroom } = await ann.ask(query, { id: room, last: 1 });
     expect(chatroom.messages.nodes).toEqual([{ seenBy: { nodes: [{ username: 'ben' }] } }]);
-    expect(await ann.refused(query, { id: room, last: 2 })).toBe('QUERY_TOO_COMPLEX');
+    expect(await ann.askForErrorCode(query, { id: room, last: 2 })).toBe('QUERY_TOO_COMPLEX');
   });
 
-  test('a subscription is refused when it begins, not at each event', async () => {
+  test('a subscription is refused at its start, not at each event', async () => {
     const server = await startTestServer({ env: { MAX_COMPLEXITY: '30' } });
     const { ann, room } = await world(server);
     const [stream, tooMuch] = [MESSAGE_ADDED, MESSAGE_ADDED.replace('body', 'body seenBy { nodes { id username } }')];
     const listening = ann.connect().subscribe(stream, { room });
-    await listening.taken();
+    await listening.ready();
     await send(ann, room, 'hello');
     expect((await listening.next()).message.body).toBe('hello');
     expect(await ann.connect().subscribe(tooMuch, { room }).ended).toMatchObject([
@@ -125,7 +125,7 @@ describe.each(transports)('over %s', (_, open) => {
     expect(await sse.text()).toContain('QUERY_TOO_COMPLEX');
   });
 
-  test('an execution ends in time, with a request id and nothing else', async () => {
+  test('an execution times out with a request id and nothing else', async () => {
     const { url, node } = await startTestServer({ env: { EXECUTION_SECONDS: '1' } });
     const lock = node.database.transaction(async (query) => {
       await query(sql`LOCK TABLE users IN ACCESS EXCLUSIVE MODE`);
@@ -143,7 +143,7 @@ describe.each(transports)('over %s', (_, open) => {
     expect(JSON.stringify(errors)).not.toMatch(/ms\.|longer|at .*\.ts/);
   });
 
-  test('the schema can be read by GraphiQL and codegen in development, and by nobody where INTROSPECTION is off', async () => {
+  test('the schema is public in development and hidden without INTROSPECTION', async () => {
     const on = open((await startTestServer()).url);
     for (const options of [{}, { inputValueDeprecation: true, schemaDescription: true, specifiedByUrl: true }]) {
       const { data, errors } = await on(getIntrospectionQuery(options));
@@ -158,7 +158,7 @@ describe.each(transports)('over %s', (_, open) => {
       '{ ...F } fragment F on Query { a: __schema { types { name } } }',
     ])
       expect(codes(await off(query)), query).toEqual(['BAD_USER_INPUT']);
-    // Nor can it be guessed.
+    // The schema cannot be guessed from suggestions either.
     for (const [query, variables] of [
       ['{ nodez { id } }'],
       ['{ user(usernam: "x") { id } }'],
@@ -177,8 +177,8 @@ describe.each(transports)('over %s', (_, open) => {
   });
 });
 
-describe('over HTTP alone', () => {
-  test('a body of 256 KB is read, a larger one is answered with 413, however it is sent', async () => {
+describe('HTTP only', () => {
+  test('a body over 256 KB is refused with 413, however sent', async () => {
     const { url } = await startTestServer();
     const post = (bytes: number, stream: boolean) => {
       const head = '{"query":"{ viewer { id } }","variables":{"x":"';
@@ -198,7 +198,7 @@ describe('over HTTP alone', () => {
     }
   });
 
-  test('a body that is not UTF-8 is refused with 400, however it is sent', async () => {
+  test('a body that is not UTF-8 is 400, chunked or not', async () => {
     const { url } = await startTestServer();
     const post = async (bytes: Buffer, stream: boolean) => {
       const response = await fetch(`${url}/graphql`, {
@@ -215,11 +215,11 @@ describe('over HTTP alone', () => {
         Buffer.from(bytes),
         Buffer.from('"}}'),
       ]);
-    // U+FFFD itself is a character like any other.
+    // U+FFFD itself is an ordinary character.
     for (const text of ['ü', '😀', '\ufffd', '']) {
       for (const stream of [false, true]) expect((await post(bodyOf(...Buffer.from(text)), stream)).status).toBe(200);
     }
-    // Latin-1, a character without its end, an overlong slash, half of a surrogate pair, above U+10FFFF.
+    // Latin-1, a truncated character, an overlong slash, half of a surrogate pair, and a code point above U+10FFFF.
     const broken = [[0xfc], [0xf0, 0x9f, 0x98], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80]];
     for (const bytes of broken) {
       for (const stream of [false, true]) {

@@ -1,8 +1,8 @@
-import { buildSchema } from '../../src/schema.ts';
+import { buildSchema } from '../../src/features/schema.ts';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { addressOf, networkOf } from '../../src/limits/address.ts';
-import { COSTS } from '../../src/limits/rates.ts';
+import { addressOf, subnetOf } from '../../src/core/clientAddress.ts';
+import { COSTS } from '../../src/platform/rateLimits/rateLimits.ts';
 import { connect, type GraphQLResult, handshake, PASSWORD, type Person, request, signUp } from '../support/client.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
@@ -15,7 +15,7 @@ const SIGN_UP = `mutation ($name: String!, $password: String!) {
 const REFRESH = `mutation ($token: String!) {
   refreshSession(input: { refreshToken: $token }) { accessToken refreshToken }
 }`;
-/** A log, and the lines that are written to it. */
+/** Returns a log and the lines written to it. */
 function logLines() {
   const lines: string[] = [];
   return { log: pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) }), lines };
@@ -23,7 +23,7 @@ function logLines() {
 const bearer = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
 const codes = ({ errors }: GraphQLResult) => (errors ?? []).map((error) => error.extensions.code);
 
-/** People and a room made where nothing is limited, and a server on the same database where it is. */
+/** Creates users and a room on a server without limits. Starts a server with limits on the same database. */
 async function limitedWorld(env: Record<string, string>, redisUrl?: string) {
   const free = await startTestServer({ databaseUrl: await createTestDatabase(), ...(redisUrl ? { redisUrl } : {}) });
   const made = await world(free);
@@ -36,18 +36,18 @@ async function limitedWorld(env: Record<string, string>, redisUrl?: string) {
   return { ...made, free, start, server: await start() };
 }
 
-/** So many messages in one operation, by aliases. */
+/** Returns one operation that sends `count` messages by aliases. */
 const sends = (count: number) =>
   `mutation ($room: ID!) { ${Array.from({ length: count }, (_, i) => `m${i}: sendMessage(input: { chatroomId: $room, body: "${i}" }) { message { number } }`).join(' ')} }`;
 
-test('every mutation that has a price of its own is in the schema', () => {
+test('every mutation with its own price exists in the schema', () => {
   const mutations = Object.keys(buildSchema().getMutationType()?.getFields() ?? {});
   expect(Object.keys(COSTS).filter((name) => !mutations.includes(name))).toEqual([]);
 });
 
-describe('each field of a mutation is charged', () => {
-  test.each(['HTTP', 'WebSocket'])('over %s: of ten messages in one operation, six are paid for', async (transport) => {
-    // 230 tokens that the server does not know cost 4.
+describe('charged operations', () => {
+  test.each(['HTTP', 'WebSocket'])('over %s each field of a mutation is charged separately', async (transport) => {
+    // The document has 230 tokens and is new to the server, which costs 4 points.
     const { ann, ben, room, server, free } = await limitedWorld({ RATE_PER_USER: '34' });
     const there = ann.at(server.url);
     const connection = there.connect();
@@ -59,33 +59,33 @@ describe('each field of a mutation is charged', () => {
     const retryAfterMs = result.errors?.[0]?.extensions['retryAfterMs'];
     expect(retryAfterMs).toBeGreaterThan(0);
     expect(retryAfterMs).toBeLessThanOrEqual(60_000);
-    expect(result.errors?.[0]?.message).toMatch(/^That was too much at once\. Try again in \d+ s\.$/);
-    // Nothing more goes, over either transport and not for reading either.
+    expect(result.errors?.[0]?.message).toMatch(/^Too many requests\. Try again in \d+ s\.$/);
+    // No further operation is accepted, over either transport, reads included.
     expect(codes(await ask(QUERY))).toEqual(['RATE_LIMITED']);
-    expect(await there.refused(QUERY)).toBe('RATE_LIMITED');
+    expect(await there.askForErrorCode(QUERY)).toBe('RATE_LIMITED');
     expect(await connection.subscribe(MESSAGE_ADDED, { room }).ended).toMatchObject([
       { extensions: { code: 'RATE_LIMITED' } },
     ]);
-    // Others go on, and what was refused has not happened.
+    // Other users continue, and the refused messages were not stored.
     expect((await send(ben.at(server.url), room, 'mine')).number).toBe(7);
     expect((await send(ann.at(free.url), room, 'elsewhere')).number).toBe(8);
   });
 
-  test('queries and the beginnings of subscriptions cost one; what a stream brings costs nothing', async () => {
+  test('queries and subscription starts cost 1, and events are free', async () => {
     const { ann, ben, room, server, free } = await limitedWorld({ RATE_PER_USER: '4' });
     const there = ann.at(server.url);
     await there.ask(QUERY);
     const stream = there.connect().subscribe(MESSAGE_ADDED, { room });
-    await stream.taken();
+    await stream.ready();
     for (let i = 0; i < 8; i += 1) await send(ben.at(free.url), room, `${i}`);
     expect(await stream.take(8)).toHaveLength(8);
     await there.ask(QUERY);
     await there.ask(QUERY);
-    expect(await there.refused(QUERY)).toBe('RATE_LIMITED');
+    expect(await there.askForErrorCode(QUERY)).toBe('RATE_LIMITED');
   });
 });
 
-test('signed-out clients share the points of their network, refused operations included', async () => {
+test('signed-out clients share their network’s points, refused operations included', async () => {
   const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '640' } });
   await signUp(url, 'ann');
   await signUp(url, 'ben');
@@ -100,7 +100,7 @@ test('signed-out clients share the points of their network, refused operations i
   expect(codes(await nobody())).toEqual(['RATE_LIMITED']);
 });
 
-describe('a network whose signed-out points are spent', () => {
+describe('a network without signed-out points', () => {
   test('still serves its signed-in users, handshakes, refreshes and sign-outs', async () => {
     const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '320' } });
     const ann = await signUp(url, 'ann');
@@ -115,7 +115,7 @@ describe('a network whose signed-out points are spent', () => {
     expect(codes(await request(url, 'mutation { signOut { ok } }', {}, bearer({ ...ann, accessToken })))).toEqual([]);
   });
 
-  test('is not spent by refused input', async () => {
+  test('is not caused by invalid input', async () => {
     const { url } = await startTestServer({ env: { RATE_LIMITS: 'on' } });
     const many = Array.from(
       { length: 14 },
@@ -137,7 +137,7 @@ test.each(['HTTP', 'WebSocket'])('over %s each 16 KB of a request cost a point',
       ? request(server.url, '{ __typename }', variables, bearer(ann))
       : socket.ask('{ __typename }', variables);
   };
-  // 12 points for the bytes and one for the query, three times.
+  // Three requests, each with 12 points for the bytes and one for the query.
   for (let i = 0; i < 3; i += 1) expect(codes(await ask())).toEqual([]);
   if (transport === 'HTTP') expect(codes(await ask())).toEqual(['RATE_LIMITED']);
   else {
@@ -146,20 +146,20 @@ test.each(['HTTP', 'WebSocket'])('over %s each 16 KB of a request cost a point',
   }
 });
 
-test('a network has a counter of its own for handshakes, and is refused with 429', async () => {
+test('handshakes have a counter per network and are refused with 429', async () => {
   const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '1' } });
   for (let i = 0; i < 10; i += 1) expect(await handshake(url)).toBe(101);
   expect(await handshake(url)).toBe(429);
   expect(codes(await request(url, QUERY))).toEqual([]);
 });
 
-test('a rate limiter that fails does not blame the client', async () => {
+test('a failing rate limiter does not refuse clients as RATE_LIMITED', async () => {
   const { url, node } = await startTestServer();
-  node.rates.chargeCredential = () => Promise.reject(new Error('The counter is broken.'));
+  node.rateLimits.chargeCredential = () => Promise.reject(new Error('The counter is broken.'));
   expect(await handshake(url)).toBe(503);
 });
 
-test('X-Forwarded-For counts as far as proxies are trusted, for sessions too', async () => {
+test('X-Forwarded-For counts behind trusted proxies, in sessions as well', async () => {
   const SIGN_UP = `mutation ($name: String!) { signUp(input: { username: $name, password: "correct horse" }) { viewer { sessions { nodes { ipAddress } } } } }`;
   const from = (url: string, name: string, forwarded: string) =>
     request(url, SIGN_UP, { name }, { 'x-forwarded-for': forwarded });
@@ -167,7 +167,7 @@ test('X-Forwarded-For counts as far as proxies are trusted, for sessions too', a
   const env = { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '500' };
   const direct = await startTestServer({ env });
   expect(addressIn(await from(direct.url, 'ann', '203.0.113.7'))).toBe('127.0.0.1');
-  // Whoever says to come from elsewhere is not believed.
+  // A client that claims another address is not believed.
   expect(codes(await from(direct.url, 'ben', '203.0.113.8'))).toEqual(['RATE_LIMITED']);
   const behind = await startTestServer({ env: { ...env, TRUSTED_PROXIES: '1' } });
   expect(addressIn(await from(behind.url, 'ann', '198.51.100.1, 203.0.113.7'))).toBe('203.0.113.7');
@@ -177,7 +177,7 @@ test('X-Forwarded-For counts as far as proxies are trusted, for sessions too', a
 });
 
 test.each<[entry: string, address: string]>([
-  // Proxies write ports, brackets and zones, and IPv4 in the form of IPv6.
+  // Proxies write ports, brackets and zones, and IPv4 addresses mapped to IPv6.
   ['203.0.113.7:41234', '203.0.113.7'],
   ['[2001:db8::1]:41234', '2001:db8::1'],
   ['[2001:db8::1]', '2001:db8::1'],
@@ -189,7 +189,7 @@ test.each<[entry: string, address: string]>([
   ['[::ffff:c000:221]:443', '192.0.2.33'],
   ['64:ff9b::c000:221', '192.0.2.33'],
   ['2001:0DB8:0:0:0:0:0:0001', '2001:db8::1'],
-  // The proxy's own address counts in place of anything else.
+  // The address of the proxy counts in place of an invalid entry.
   ...[
     'unknown',
     '',
@@ -203,11 +203,11 @@ test.each<[entry: string, address: string]>([
     ':80',
     '%',
   ].map((garbage) => [garbage, '10.0.0.1'] as [string, string]),
-])('an X-Forwarded-For of "%s" is understood as %s', (entry, address) => {
+])('an X-Forwarded-For of "%s" is parsed as %s', (entry, address) => {
   expect(addressOf('10.0.0.1', `9.9.9.9, ${entry}`, 1)).toBe(address);
 });
 
-test('proxies are counted from the right, and the socket has the address without them', () => {
+test('proxies count from the right, and the socket uses that address', () => {
   expect(addressOf('::ffff:203.0.113.7', undefined, 0)).toBe('203.0.113.7');
   expect(addressOf('::ffff:203.0.113.7', '1.1.1.1', 0)).toBe('203.0.113.7');
   expect(addressOf('10.0.0.1', '1.1.1.1, 2.2.2.2, 3.3.3.3', 2)).toBe('2.2.2.2');
@@ -232,11 +232,11 @@ test.each<[address: string | null, network: string]>([
   [null, 'unknown'],
   ['nonsense', 'unknown'],
 ])('%s belongs to the network %s', (address, network) => {
-  expect(networkOf(address)).toBe(network);
+  expect(subnetOf(address)).toBe(network);
 });
 
-test('every spelling of an IPv6 address has one network', () => {
-  // Hexadecimal digits of a fixed linear congruential generator.
+test('every spelling of an IPv6 address maps to one network', () => {
+  // Hexadecimal digits of a linear congruential generator with a fixed seed.
   let state = 15;
   const group = () => ((state = (state * 1_103_515_245 + 12_345) % 2 ** 31) % 3 === 0 ? 0 : state % 65_536);
   for (let i = 0; i < 500; i += 1) {
@@ -252,12 +252,12 @@ test('every spelling of an IPv6 address has one network', () => {
       .slice(0, 4)
       .map((each) => each.toString(16))
       .join(':')}::/64`;
-    for (const spelling of [plain, padded, dotted, short]) expect(networkOf(spelling), spelling).toBe(expected);
+    for (const spelling of [plain, padded, dotted, short]) expect(subnetOf(spelling), spelling).toBe(expected);
   }
 });
 
 test.each(['x-forwarded-for', 'forwarded', 'x-real-ip'])(
-  'a node that trusts no proxy warns once of %s',
+  'a node without trusted proxies warns once of %s',
   async (header) => {
     const { log, lines } = logLines();
     const untrusting = await startTestServer({ log });
@@ -272,7 +272,7 @@ test.each(['x-forwarded-for', 'forwarded', 'x-real-ip'])(
   },
 );
 
-test('clients whose proxy writes their port have a counter each', async () => {
+test('clients whose proxy writes their port have separate counters', async () => {
   const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', TRUSTED_PROXIES: '1', RATE_PER_ADDRESS: '2' } });
   const from = (forwarded: string) => request(url, QUERY, {}, { 'x-forwarded-for': forwarded });
   for (let i = 0; i < 20; i += 1) expect(codes(await from(`203.0.113.${i}:41234`))).toEqual([]);
@@ -286,12 +286,12 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
     const { ann, room, server, start } = await limitedWorld({ RATE_PER_USER: '22' }, redis.url);
     const [here, there] = [ann.at(server.url), ann.at((await start()).url)];
     for (const person of [here, there, here, there]) await send(person, room, 'hello');
-    expect(await there.refused(SEND, { input: { chatroomId: room, body: 'x' } })).toBe('RATE_LIMITED');
-    expect(await here.refused(QUERY)).toBe('RATE_LIMITED');
+    expect(await there.askForErrorCode(SEND, { input: { chatroomId: room, body: 'x' } })).toBe('RATE_LIMITED');
+    expect(await here.askForErrorCode(QUERY)).toBe('RATE_LIMITED');
   });
 
   test.each(['SIGKILL', 'SIGSTOP'] as const)(
-    'while Redis is away (%s) nobody is refused or kept waiting for it, and each node counts for itself',
+    'without Redis (%s) nodes count separately and respond without delay',
     async (signal) => {
       const redis = await startRedis();
       const { ann, room, server } = await limitedWorld({ RATE_PER_USER: '22' }, redis.url);
@@ -300,18 +300,19 @@ describe.skipIf(!hasRedis())('with a Redis (skipped without a redis-server)', ()
       redis.signal(signal);
       const began = performance.now();
       for (let i = 0; i < 4; i += 1) await send(there, room, 'while it is away');
-      // Two counts for each, a tenth of a second at most; with the machine's noise still far from Redis's own time-outs.
+      // Each send is counted twice, and each count waits at most 0.1 s for Redis. A slow machine needs longer, but far less
+      // than Redis's own timeouts.
       expect(performance.now() - began).toBeLessThan(5_000);
-      expect(await there.refused(SEND, { input: { chatroomId: room, body: 'x' } })).toBe('RATE_LIMITED');
+      expect(await there.askForErrorCode(SEND, { input: { chatroomId: room, body: 'x' } })).toBe('RATE_LIMITED');
       if (signal === 'SIGSTOP') redis.signal('SIGCONT');
     },
   );
 });
 
-describe('a query costs by its complexity', () => {
+describe('the price of a query', () => {
   const ROOMS = '{ viewer { chatrooms(first: 100) { nodes { id name topic kind cursor memberCount unreadCount } } } }';
   const SEARCH = '{ viewer { searchMessages(query: "hello", first: 1) { nodes { id } } } }';
-  /** How many of a query a user has for so many points. */
+  /** Counts how often a user may run a query with the given points. */
   async function countAnswered(query: string, points: number): Promise<number> {
     const { ann, server } = await limitedWorld({ RATE_PER_USER: `${points}` });
     for (let i = 0; ; i += 1) {
@@ -323,12 +324,12 @@ describe('a query costs by its complexity', () => {
     }
   }
 
-  test('1, and 1 for each 500', async () => {
-    // Its complexity is 702.
+  test('is 1, and 1 for each 500 points of complexity', async () => {
+    // The query has a complexity of 702.
     expect(await countAnswered(ROOMS, 11)).toBe(5);
   });
 
-  test('a search costs 20', async () => {
+  test('is 20 for a search', async () => {
     expect(await countAnswered(SEARCH, 65)).toBe(3);
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { bearer, codesOf, type GraphQLResult, request, signUp } from '../support/client.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
 
-/** One document of each kind that is refused. A number makes each one new to the server. */
+/** One refused document of each kind. The number makes each document new to the server. */
 const REFUSED: Record<string, (i: number) => string> = {
   'a syntax error': (i) => `{ a${i}`,
   'an unknown field': (i) => `{ nothing${i} }`,
@@ -12,12 +12,12 @@ const REFUSED: Record<string, (i: number) => string> = {
   'an operation that is too complex': (i) =>
     `query Q${i} { viewer { chatrooms(first: 100) { nodes { messages(first: 100) { nodes { id } } } } } }`,
 };
-/** Valid, and new to the server: a sender without points cannot have it validated. */
+/** A valid document that is new to the server. It is not validated for a sender without points. */
 const unknownQuery = (i: number) => `query Valid${i} { __typename }`;
 
 type Ask = (query: string) => Promise<GraphQLResult>;
 
-/** Sends refused documents until the sender has no points left, and returns how many were looked at. */
+/** Sends refused documents until the sender has no points left. Returns the number of documents that were examined. */
 async function spend(ask: Ask, document: (i: number) => string): Promise<number> {
   for (let i = 0; i < 100; i += 1) {
     const [code] = codesOf(await ask(document(i)));
@@ -28,27 +28,27 @@ async function spend(ask: Ask, document: (i: number) => string): Promise<number>
 }
 
 describe.each(['HTTP', 'WebSocket'])('over %s', (transport) => {
-  test.each(Object.entries(REFUSED))('%s is charged, and refused unseen once the points are spent', async (_, make) => {
+  test.each(Object.entries(REFUSED))('%s costs points, and is refused unparsed without any left', async (_, make) => {
     const databaseUrl = await createTestDatabase();
     const free = await startTestServer({ databaseUrl });
     const [ann, ben] = [await signUp(free.url, 'ann'), await signUp(free.url, 'ben')];
     const { url } = await startTestServer({ databaseUrl, env: { RATE_LIMITS: 'on', RATE_PER_USER: '50' } });
     const socket = ann.at(url).connect();
     const ask: Ask = (query) => (transport === 'HTTP' ? request(url, query, {}, bearer(ann)) : socket.ask(query));
-    // The document that takes the last point and more is still looked at.
+    // A document that costs more than the last point is still examined.
     expect(await spend(ask, make)).toBeLessThanOrEqual(51);
-    // Not even parsed: a syntax error would be BAD_USER_INPUT.
+    // The document is not even parsed, because a syntax error would be BAD_USER_INPUT.
     const { errors } = await ask('{ {');
     expect(errors).toMatchObject([{ extensions: { code: 'RATE_LIMITED' } }]);
     expect(errors?.[0]?.extensions['retryAfterMs']).toBeGreaterThan(0);
     expect(codesOf(await ask(unknownQuery(1)))).toEqual(['RATE_LIMITED']);
-    // Another user of the same address, and signed-out clients of it, go on.
+    // Other users and signed-out clients of the same address continue.
     expect(codesOf(await request(url, unknownQuery(2), {}, bearer(ben)))).toEqual([]);
     expect(codesOf(await request(url, unknownQuery(3)))).toEqual([]);
   });
 });
 
-test('a signed-out sender of refused documents hurts nobody who signs in or is signed in at its address', async () => {
+test('a signed-out sender of refused documents harms no other user', async () => {
   const databaseUrl = await createTestDatabase();
   const free = await startTestServer({ databaseUrl });
   const ann = await signUp(free.url, 'ann');
@@ -60,11 +60,11 @@ test('a signed-out sender of refused documents hurts nobody who signs in or is s
   expect(codesOf(await request(url, unknownQuery(1)))).toEqual(['RATE_LIMITED']);
   expect(codesOf(await request(url, unknownQuery(2), {}, bearer(ann)))).toEqual([]);
   expect(codesOf(await request(url, 'query A { nothing }', {}, bearer(ann)))).toEqual(['BAD_USER_INPUT']);
-  // A document that the server knows costs nothing to look up.
+  // A known document costs nothing to look up.
   expect(codesOf(await signIn())).toEqual([]);
 });
 
-test('a sender who reads and writes too much still has the document looked at with which they sign in', async () => {
+test('a sender without points can still have a sign-in document validated', async () => {
   const { url } = await startTestServer({ env: { RATE_LIMITS: 'on', RATE_PER_ADDRESS: '3' } });
   for (let i = 0; i < 3; i += 1) expect(codesOf(await request(url, unknownQuery(0)))).toEqual([]);
   expect(codesOf(await request(url, unknownQuery(0)))).toEqual(['RATE_LIMITED']);
@@ -75,7 +75,7 @@ test('a sender who reads and writes too much still has the document looked at wi
   ).toEqual(['BAD_USER_INPUT']);
 });
 
-test('a forged token pays from the network, not from the user whom it names', async () => {
+test('a forged token charges the network, not the named user', async () => {
   const databaseUrl = await createTestDatabase();
   const free = await startTestServer({ databaseUrl });
   const ann = await signUp(free.url, 'ann');
@@ -86,14 +86,14 @@ test('a forged token pays from the network, not from the user whom it names', as
   expect(codesOf(await request(url, unknownQuery(1), {}, bearer(ann)))).toEqual([]);
 });
 
-test('a document costs by its length the first time, and nothing when the server knows it', async () => {
+test('a document costs by its length only the first time', async () => {
   const databaseUrl = await createTestDatabase();
   const free = await startTestServer({ databaseUrl });
   const ann = await signUp(free.url, 'ann');
-  // 2,000 tokens are 40 points; each query is 1.
+  // The 2,000 tokens cost 40 points, and each query costs 1.
   const { url } = await startTestServer({ databaseUrl, env: { RATE_LIMITS: 'on', RATE_PER_USER: '45' } });
   const long = `{ nodes(ids: [${'"x" '.repeat(1_980)}]) { id } }`;
-  // The list is longer than its field takes, which is known when it is executed.
+  // The field refuses the list as too long, which only the execution detects.
   for (let i = 0; i < 6; i += 1) expect(codesOf(await request(url, long, {}, bearer(ann)))).toEqual(['BAD_USER_INPUT']);
   expect(codesOf(await request(url, long, {}, bearer(ann)))).toEqual(['RATE_LIMITED']);
 });

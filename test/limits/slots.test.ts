@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { OperationSlots } from '../../src/limits/slots.ts';
+import { OperationSlots } from '../../src/platform/rateLimits/slots.ts';
 import { bearer, codesOf, type GraphQLResult, request } from '../support/client.ts';
 import { expectAllClosed, readMetrics } from '../support/metrics.ts';
 import { createTestDatabase, holdTransaction, startTestServer } from '../support/server.ts';
@@ -21,7 +21,7 @@ describe('slots', () => {
   };
   const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-  test('are given to those who wait in the order in which they came', async () => {
+  test('are assigned to waiting operations in order of arrival', async () => {
     const { gauges, started, acquire } = create();
     const releases = await Promise.all([acquire('1'), acquire('2')]);
     const waiting = ['3', '4', '5'].map((name) => acquire(name));
@@ -29,7 +29,7 @@ describe('slots', () => {
     expect(started).toEqual(['1', '2']);
     expect(gauges).toEqual({ operations: 2, operationsWaiting: 3 });
     releases[1]?.();
-    // Giving a slot back twice frees one.
+    // Releasing a slot twice frees only one.
     releases[1]?.();
     (await waiting[0])?.();
     await settled();
@@ -40,7 +40,7 @@ describe('slots', () => {
     expect(gauges).toEqual({ operations: 0, operationsWaiting: 0 });
   });
 
-  test('of one client do not keep another one waiting', async () => {
+  test('of one client do not delay another client', async () => {
     const { acquire, started } = create();
     await Promise.all([acquire('1'), acquire('2')]);
     acquire('3').catch(() => undefined);
@@ -48,12 +48,12 @@ describe('slots', () => {
     expect(started).toEqual(['1', '2', '4']);
   });
 
-  test('are waited for by 50, and the next one is refused', async () => {
+  test('have a queue of 50 per client, and refuse more', async () => {
     const { gauges, gone, acquire } = create();
     const releases = await Promise.all([acquire('1'), acquire('2')]);
     const waiting = Array.from({ length: 50 }, (_, i) => acquire(`${i + 3}`));
     await expect(acquire('53')).rejects.toMatchObject({ code: 'RATE_LIMITED', details: { retryAfterMs: 1_000 } });
-    // A client that has gone makes room for another one.
+    // A disconnected client frees its place in the queue.
     gone.add('10');
     const late = acquire('54');
     await expect(waiting[7]).rejects.toMatchObject({ code: 'RATE_LIMITED' });
@@ -64,7 +64,7 @@ describe('slots', () => {
     expect(gauges).toEqual({ operations: 0, operationsWaiting: 0 });
   });
 
-  test('are not given to a client that has gone, nor waited for without end', async () => {
+  test('are not assigned to disconnected clients, and time out', async () => {
     const { gauges, gone, started, acquire } = create();
     const releases = await Promise.all([acquire('1'), acquire('2')]);
     await expect(acquire('3', { maxWaitMs: 1 })).rejects.toMatchObject({ code: 'RATE_LIMITED' });
@@ -80,19 +80,19 @@ describe('slots', () => {
 });
 
 const ROOMS = '{ viewer { chatrooms { nodes { id } } } }';
-/** Nothing in it reads a room. */
+/** A query that reads no room. */
 const ME = '{ viewer { id } }';
 
-/** A server with limits, and people of it who were made without any. */
+/** Creates users on a server without limits. Starts a server with limits on the same database. */
 async function limitedWorld(env: Record<string, string>) {
   const databaseUrl = await createTestDatabase();
   const free = await startTestServer({ databaseUrl });
   const people = await world(free);
   const server = await startTestServer({ databaseUrl, env: { RATE_LIMITS: 'on', EXECUTION_SECONDS: '60', ...env } });
-  /** Holds up what reads rooms, until the function that is returned is called. */
+  /** Blocks statements that read rooms. Returns a function that unblocks them. */
   const hold = () => holdTransaction(server, 'LOCK TABLE chatrooms, members IN ACCESS EXCLUSIVE MODE');
   const open = (operations: number, operationsWaiting: number) =>
-    expect.poll(() => server.node.open).toMatchObject({ operations, operationsWaiting });
+    expect.poll(() => server.node.gauges).toMatchObject({ operations, operationsWaiting });
   return { server, people, hold, open };
 }
 
@@ -109,44 +109,40 @@ async function startSse(url: string, token: string, query: string, variables: ob
   });
 }
 
-test(
-  'operations of a user share slots over HTTP, SSE and WebSocket; streams take none',
-  { timeout: 90_000 },
-  async () => {
-    const { server, people, hold, open } = await limitedWorld({ MAX_OPERATIONS_PER_USER: '2' });
-    const { room } = people;
-    const [ann, ben] = [people.ann.at(server.url), people.ben.at(server.url)];
-    const socket = ann.connect();
-    const stream = socket.subscribe(MESSAGE_ADDED, { room });
-    await stream.taken();
-    await open(0, 0);
-    const release = await hold();
-    const overHttp = ann.ask(ROOMS);
-    await open(1, 0);
-    const overSse = startSse(server.url, ann.accessToken, MESSAGE_ADDED, { room });
-    await open(2, 0);
-    const overWebSocket = socket.ask(ME);
-    const another = socket.subscribe(MESSAGE_ADDED, { room });
-    const third = ann.ask(ME);
-    await open(2, 3);
-    // Others are not kept waiting, at the same address.
-    expect((await ben.ask(ME)).viewer.id).toBeTruthy();
-    expect((await request(server.url, ME)).data).toEqual({ viewer: null });
-    await release();
-    expect((await overHttp).viewer.chatrooms.nodes).toHaveLength(1);
-    expect((await overWebSocket).data.viewer.id).toBeTruthy();
-    expect((await third).viewer.id).toBeTruthy();
-    await another.taken();
-    await (await overSse).body?.cancel();
-    await open(0, 0);
-    const metrics = await readMetrics(server.url);
-    expect([metrics.get('parley_operations'), metrics.get('parley_operations_waiting')]).toEqual([0, 0]);
-    await socket.client.dispose();
-    await expectAllClosed(server.url);
-  },
-);
+test('HTTP, SSE and WebSocket operations of a user share slots', { timeout: 90_000 }, async () => {
+  const { server, people, hold, open } = await limitedWorld({ MAX_OPERATIONS_PER_USER: '2' });
+  const { room } = people;
+  const [ann, ben] = [people.ann.at(server.url), people.ben.at(server.url)];
+  const socket = ann.connect();
+  const stream = socket.subscribe(MESSAGE_ADDED, { room });
+  await stream.ready();
+  await open(0, 0);
+  const release = await hold();
+  const overHttp = ann.ask(ROOMS);
+  await open(1, 0);
+  const overSse = startSse(server.url, ann.accessToken, MESSAGE_ADDED, { room });
+  await open(2, 0);
+  const overWebSocket = socket.ask(ME);
+  const another = socket.subscribe(MESSAGE_ADDED, { room });
+  const third = ann.ask(ME);
+  await open(2, 3);
+  // Other clients of the same address do not wait.
+  expect((await ben.ask(ME)).viewer.id).toBeTruthy();
+  expect((await request(server.url, ME)).data).toEqual({ viewer: null });
+  await release();
+  expect((await overHttp).viewer.chatrooms.nodes).toHaveLength(1);
+  expect((await overWebSocket).data.viewer.id).toBeTruthy();
+  expect((await third).viewer.id).toBeTruthy();
+  await another.ready();
+  await (await overSse).body?.cancel();
+  await open(0, 0);
+  const metrics = await readMetrics(server.url);
+  expect([metrics.get('parley_operations'), metrics.get('parley_operations_waiting')]).toEqual([0, 0]);
+  await socket.client.dispose();
+  await expectAllClosed(server.url);
+});
 
-test('50 operations wait for a slot, further ones are RATE_LIMITED', async () => {
+test('50 operations wait for a slot, and further ones are RATE_LIMITED', async () => {
   const { server, people, hold, open } = await limitedWorld({ MAX_OPERATIONS_PER_USER: '1' });
   const ann = people.ann.at(server.url);
   const release = await hold();
@@ -163,22 +159,22 @@ test('50 operations wait for a slot, further ones are RATE_LIMITED', async () =>
   await open(0, 0);
 });
 
-test('an operation that has waited for half of EXECUTION_SECONDS is RATE_LIMITED', async () => {
+test('an operation that waits half of EXECUTION_SECONDS is RATE_LIMITED', async () => {
   const { server, people, hold, open } = await limitedWorld({ MAX_OPERATIONS_PER_USER: '1', EXECUTION_SECONDS: '2' });
   const ann = people.ann.at(server.url);
   const release = await hold();
   const first = request(server.url, ROOMS, {}, bearer(ann));
   await open(1, 0);
-  expect(await ann.refused(ME)).toBe('RATE_LIMITED');
+  expect(await ann.askForErrorCode(ME)).toBe('RATE_LIMITED');
   expect(codesOf(await first)).toEqual(['INTERNAL_SERVER_ERROR']);
-  // What was given up still runs in the database, and keeps its slot.
-  expect(server.node.open.operations).toBe(1);
+  // The abandoned operation still runs in the database, so it still uses its slot.
+  expect(server.node.gauges.operations).toBe(1);
   await release();
   await open(0, 0);
   expect((await ann.ask(ME)).viewer.id).toBeTruthy();
 });
 
-test('an operation whose client has gone while it waited is not executed', async () => {
+test('a waiting operation is not executed after its client disconnects', async () => {
   const { server, people, hold, open } = await limitedWorld({ MAX_OPERATIONS_PER_USER: '1' });
   const ann = people.ann.at(server.url);
   const release = await hold();
@@ -189,7 +185,7 @@ test('an operation whose client has gone while it waited is not executed', async
   void socket.ask(SEND, { input }).catch(() => undefined);
   await open(1, 1);
   socket.cut();
-  await expect.poll(() => server.node.open.sockets).toBe(0);
+  await expect.poll(() => server.node.gauges.sockets).toBe(0);
   await release();
   await first;
   await open(0, 0);
@@ -199,7 +195,7 @@ test('an operation whose client has gone while it waited is not executed', async
   expect(chatroom.messages.nodes).toEqual([]);
 });
 
-test('a signed-out client that takes all slots of its network delays nobody who is signed in there', async () => {
+test('a signed-out client that uses all slots delays no signed-in user', async () => {
   const { server, people, open } = await limitedWorld({ MAX_OPERATIONS_PER_ADDRESS: '2' });
   const ann = people.ann.at(server.url);
   const release = await holdTransaction(server, 'LOCK TABLE users IN ACCESS EXCLUSIVE MODE');
@@ -216,7 +212,7 @@ test('a signed-out client that takes all slots of its network delays nobody who 
   await open(0, 0);
 });
 
-test('a user who sends 20 messages at once has them all sent', async () => {
+test('a user can send 20 messages at once', async () => {
   const { server, people } = await limitedWorld({});
   const ann = people.ann.at(server.url);
   const socket = ann.connect();

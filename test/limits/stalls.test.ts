@@ -4,15 +4,15 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { MAX_STALL_MS, startMeteredServer } from '../support/stall.ts';
 import { costlyDocuments, costlyVariables, doublingDocuments } from './hostileDocuments.ts';
 
-/** Just within MAX_TOKENS. */
+/** Number of tokens, slightly below MAX_TOKENS. */
 const TOKENS = 1_980;
 const doubling = doublingDocuments(TOKENS);
 const variables = costlyVariables();
 const documents = [...doubling, ...costlyDocuments(TOKENS), ...variables];
-/** Maximum length of an answer. Several errors have a hundred places each. */
+/** Maximum length of a response in bytes. Several errors contain a hundred locations each. */
 const MAX_ANSWER = 512 * 1024;
 
-/** Posts a document, and returns the codes of its errors. Fails if it is not answered within ten seconds. */
+/** Posts a document and returns its error codes. Throws if there is no response within ten seconds. */
 async function post(url: string, body: object, accept = 'application/json'): Promise<string> {
   const response = await fetch(`${url}/graphql`, {
     method: 'POST',
@@ -43,8 +43,8 @@ async function subscribe(socket: WebSocket, payload: object): Promise<string> {
   return answer.toString();
 }
 
-describe('a hostile document keeps no other client waiting', { timeout: 300_000 }, () => {
-  // All of them are refused or executed by the same code; what differs is how a subscription begins.
+describe('a hostile document delays no other client', { timeout: 300_000 }, () => {
+  // The same code refuses or executes documents over all transports. Only the start of a subscription differs.
   test.each([
     ['HTTP', documents],
     ['SSE', doubling.filter(({ name }) => name.includes('subscription'))],
@@ -68,10 +68,10 @@ describe('a hostile document keeps no other client waiting', { timeout: 300_000 
   });
 });
 
-/** Variables that the documents of `costlyVariables` take. */
+/** Valid variables for the documents of `costlyVariables`. */
 const VALID = { ids: [], input: { chatroomId: 'x', body: 'x' } };
 
-test('hostile variables of an operation that was executed before stall nobody', { timeout: 300_000 }, async () => {
+test('hostile variables of a cached operation delay no other client', { timeout: 300_000 }, async () => {
   const server = await startMeteredServer();
   for (const { name, query, variables: hostile } of variables) {
     expect(await post(server.url, { query, variables: VALID }), name).toContain('UNAUTHENTICATED');
@@ -83,7 +83,7 @@ test('hostile variables of an operation that was executed before stall nobody', 
   }
 });
 
-test('many documents in one chunk of a socket keep no other client waiting', { timeout: 120_000 }, async () => {
+test('many documents in one socket chunk delay no other client', { timeout: 120_000 }, async () => {
   const server = await startMeteredServer();
   const socket = await openSocket(server.url);
   const count = 60;
@@ -98,7 +98,7 @@ test('many documents in one chunk of a socket keep no other client waiting', { t
   });
 });
 
-test('the meter sees a stall, as another client and in the event loop', { timeout: 120_000 }, async () => {
+test('the meter detects a stall by probe and event loop', { timeout: 120_000 }, async () => {
   const server = await startMeteredServer();
   const { probeMs, loopMs } = await server.measure(() => server.block(400));
   expect(probeMs).toBeGreaterThan(MAX_STALL_MS);

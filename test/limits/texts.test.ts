@@ -1,6 +1,6 @@
 /**
- * Every text argument of the schema with hostile texts. The arguments are found by walking the schema, so that a new one is
- * covered by itself.
+ * Tests every text argument of the schema with hostile texts. The arguments are found by walking the schema, so that
+ * new arguments are included automatically.
  */
 import {
   type GraphQLField,
@@ -19,7 +19,7 @@ import {
 } from 'graphql';
 import { expect, test } from 'vitest';
 import webPush from 'web-push';
-import { buildSchema } from '../../src/schema.ts';
+import { buildSchema } from '../../src/features/schema.ts';
 import { startMeteredServer } from '../support/stall.ts';
 import { send, world } from '../support/world.ts';
 
@@ -46,7 +46,7 @@ const TEXTS = [
   ...['x'.repeat(1_000_000), 'ﬃİß', 'null'],
 ];
 
-/** Texts that nobody gets back: secrets, and what is searched for. */
+/** Arguments whose text is not returned: secrets and search terms. */
 const SILENT = new Set([
   'password',
   'newPassword',
@@ -61,111 +61,105 @@ const SILENT = new Set([
   'usernameOrEmail',
 ]);
 
-/** This mutation returns a message without the emoji. */
+/** This mutation returns the message without the emoji. */
 const TAKES_AWAY = 'removeReaction';
-/** A token of a mail that nobody sent is refused, whatever the text beside it. */
+/** An unknown mail token is refused, whatever the other text is. */
 const MADE_UP = 'input.token';
-/** Ids of nobody are ids of friends who never come online: this stream stays open. */
+/** Unknown ids count as friends who are never online, so this stream stays open. */
 const STAYS_OPEN = 'presenceChanged';
 
 interface TextArgument {
   root: 'query' | 'mutation' | 'subscription';
-  /** Fields from the root to the one with the argument. */
+  /** Fields from the root to the field with the argument. */
   fields: GraphQLField<unknown, unknown>[];
-  /** The path of the argument, as `extensions.path` has it. */
+  /** Path of the argument, as in `extensions.path`. */
   path: string[];
 }
 
 const schema = buildSchema();
 
-test(
-  'every text argument is stored exactly or refused by its path, and stalls nobody',
-  { timeout: 600_000 },
-  async () => {
-    const vapid = webPush.generateVAPIDKeys();
-    const server = await startMeteredServer({
-      MAX_BODY_KB: '100',
-      VAPID_PUBLIC_KEY: vapid.publicKey,
-      VAPID_PRIVATE_KEY: vapid.privateKey,
-    });
-    const { ann, ben, room } = await world(server);
-    const { id: message } = await send(ann, room, 'Hello');
-    const samples: Record<string, unknown> = {
-      ...{
-        chatroomId: room,
-        messageId: message,
-        userId: ben.id,
-        memberIds: [ben.id],
-        userIds: [ben.id],
-        id: room,
-        ids: [room],
-      },
-      ...{
-        body: 'Hello',
-        emoji: '👍',
-        query: 'Hello',
-        username: 'ben',
-        email: 'ann@example.org',
-        password: 'correct horse',
-      },
-      ...{ name: 'A room', nickname: 'Ann', platform: 'WEB_PUSH' },
-    };
-    const found = textArguments(schema);
-    expect(found.length).toBeGreaterThan(60);
+test('every text argument is stored exactly or refused by its path', { timeout: 600_000 }, async () => {
+  const vapid = webPush.generateVAPIDKeys();
+  const server = await startMeteredServer({
+    MAX_BODY_KB: '100',
+    VAPID_PUBLIC_KEY: vapid.publicKey,
+    VAPID_PRIVATE_KEY: vapid.privateKey,
+  });
+  const { ann, ben, room } = await world(server);
+  const { id: message } = await send(ann, room, 'Hello');
+  const samples: Record<string, unknown> = {
+    ...{
+      chatroomId: room,
+      messageId: message,
+      userId: ben.id,
+      memberIds: [ben.id],
+      userIds: [ben.id],
+      id: room,
+      ids: [room],
+    },
+    ...{
+      body: 'Hello',
+      emoji: '👍',
+      query: 'Hello',
+      username: 'ben',
+      email: 'ann@example.org',
+      password: 'correct horse',
+    },
+    ...{ name: 'A room', nickname: 'Ann', platform: 'WEB_PUSH' },
+  };
+  const found = textArguments(schema);
+  expect(found.length).toBeGreaterThan(60);
 
-    for (const argument of found) {
-      const name = `${argument.fields.map((field) => field.name).join('.')}(${argument.path.join('.')})`;
-      const last = argument.fields.at(-1);
-      await server.expectNoStall(name, async () => {
-        for (const text of TEXTS) {
-          const { document, variables } = operation(argument, text, samples);
-          const response = await fetch(`${server.url}/graphql`, {
-            method: 'POST',
-            headers: {
-              'content-type': 'application/json',
-              authorization: `Bearer ${ann.accessToken}`,
-              accept: argument.root === 'subscription' ? 'text/event-stream' : 'application/json',
-            },
-            body: JSON.stringify({ query: document, variables }),
-          });
-          if (last?.name === STAYS_OPEN && response.status === 200) {
-            await response.body?.cancel();
-            continue;
-          }
-          const said = await response.text();
-          const shown = `${name} with ${JSON.stringify(text.slice(0, 40))}: ${said.slice(0, 300)}`;
-          if (response.status === 413) continue;
-          expect(said, shown).not.toContain('INTERNAL_SERVER_ERROR');
-          expect(said, shown).not.toContain('GRAPHQL_VALIDATION_FAILED');
-          const json = (argument.root === 'subscription' ? /data: (\{.*\})/.exec(said)?.[1] : said) ?? '{}';
-          const { data, errors } = JSON.parse(json) as {
-            data?: Record<string, unknown>;
-            errors?: { extensions: { code: string; path?: string[] } }[];
-          };
-          for (const { extensions } of errors ?? []) {
-            if (extensions.code !== 'BAD_USER_INPUT') continue;
-            expect([argument.path.join('.'), MADE_UP], shown).toContain(extensions.path?.join('.'));
-          }
-          if (
-            argument.root !== 'mutation' ||
-            errors ||
-            last?.name === TAKES_AWAY ||
-            SILENT.has(argument.path.at(-1) ?? '')
-          )
-            continue;
-          // A name without white space around it, a qualified emoji: what is left of the text is all there.
-          expect(JSON.stringify(data), shown).toContain(
-            JSON.stringify(text.trim().replace(/\ufe0f$/, '')).slice(1, -1),
-          );
+  for (const argument of found) {
+    const name = `${argument.fields.map((field) => field.name).join('.')}(${argument.path.join('.')})`;
+    const last = argument.fields.at(-1);
+    await server.expectNoStall(name, async () => {
+      for (const text of TEXTS) {
+        const { document, variables } = operation(argument, text, samples);
+        const response = await fetch(`${server.url}/graphql`, {
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            authorization: `Bearer ${ann.accessToken}`,
+            accept: argument.root === 'subscription' ? 'text/event-stream' : 'application/json',
+          },
+          body: JSON.stringify({ query: document, variables }),
+        });
+        if (last?.name === STAYS_OPEN && response.status === 200) {
+          await response.body?.cancel();
+          continue;
         }
-      });
-    }
-    // Also what no client was told of.
-    expect(server.output()).not.toContain('Unforeseen failure');
-  },
-);
+        const said = await response.text();
+        const shown = `${name} with ${JSON.stringify(text.slice(0, 40))}: ${said.slice(0, 300)}`;
+        if (response.status === 413) continue;
+        expect(said, shown).not.toContain('INTERNAL_SERVER_ERROR');
+        expect(said, shown).not.toContain('GRAPHQL_VALIDATION_FAILED');
+        const json = (argument.root === 'subscription' ? /data: (\{.*\})/.exec(said)?.[1] : said) ?? '{}';
+        const { data, errors } = JSON.parse(json) as {
+          data?: Record<string, unknown>;
+          errors?: { extensions: { code: string; path?: string[] } }[];
+        };
+        for (const { extensions } of errors ?? []) {
+          if (extensions.code !== 'BAD_USER_INPUT') continue;
+          expect([argument.path.join('.'), MADE_UP], shown).toContain(extensions.path?.join('.'));
+        }
+        if (
+          argument.root !== 'mutation' ||
+          errors ||
+          last?.name === TAKES_AWAY ||
+          SILENT.has(argument.path.at(-1) ?? '')
+        )
+          continue;
+        // Names are trimmed and emoji are qualified. The rest of the text must be complete.
+        expect(JSON.stringify(data), shown).toContain(JSON.stringify(text.trim().replace(/\ufe0f$/, '')).slice(1, -1));
+      }
+    });
+  }
+  // Checks failures that were not reported to a client.
+  expect(server.output()).not.toContain('Unforeseen failure');
+});
 
-/** The text arguments of all fields, each by the shortest way to its field. */
+/** Returns the text arguments of all fields, each with the shortest path to its field. */
 function textArguments(of: GraphQLSchema): TextArgument[] {
   const found: TextArgument[] = [];
   const seen = new Set<GraphQLNamedType>();
@@ -185,7 +179,7 @@ function textArguments(of: GraphQLSchema): TextArgument[] {
       for (const arg of field.args) {
         for (const path of textPaths(arg.type, [arg.name])) found.push({ root, fields: way, path });
       }
-      // What a mutation or subscription returns is reached by a query as well.
+      // Types that mutations or subscriptions return are reachable by queries as well.
       if (root === 'query') waiting.push({ root, type: getNamedType(field.type), fields: way });
     }
   }
@@ -200,7 +194,7 @@ function textPaths(type: GraphQLInputType, path: string[]): string[][] {
   return ['String', 'ID'].includes(named.name) ? [path] : [];
 }
 
-/** An operation that sends a text as an argument, and samples for the other arguments. */
+/** Returns an operation with a text as the argument, and samples for the other arguments. */
 function operation({ root, fields, path }: TextArgument, text: string, samples: Record<string, unknown>) {
   const variables: Record<string, unknown> = {};
   const declared: string[] = [];
@@ -224,7 +218,7 @@ function operation({ root, fields, path }: TextArgument, text: string, samples: 
   return { document: `${root}${declared.length > 0 ? `(${declared.join(', ')})` : ''} { ${body} }`, variables };
 }
 
-/** @param target the rest of the path to where the text goes; null if it goes elsewhere */
+/** @param target the remaining path to the text, or null if the text is elsewhere */
 function valueOf(
   type: GraphQLInputType,
   name: string,
@@ -252,7 +246,7 @@ function valueOf(
   return named.name === 'Int' ? 1 : named.name === 'Boolean' ? true : 'sample text';
 }
 
-/** All that a type says without arguments, a few levels deep. */
+/** Selects all fields of a type without arguments, a few levels deep. */
 function selection(type: GraphQLNamedType, depth: number): string {
   if (isLeafType(type)) return '';
   if (!isObjectType(type)) return '{ __typename }';

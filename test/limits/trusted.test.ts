@@ -11,7 +11,7 @@ const SIGN_UP = `mutation SignUp($input: SignUpInput!) { signUp(input: $input) {
 const TYPING = 'subscription Typing($room: ID!) { typingChanged(chatroomId: $room) { typing } }';
 const hash = (document: string) => createHash('sha256').update(document).digest('hex');
 
-/** A file as codegen's client preset writes it with `persistedDocuments`. */
+/** Writes a file like codegen's client preset does with `persistedDocuments`. */
 async function manifest(content: unknown): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'parley-documents-'));
   onTestFinished(() => rm(folder, { recursive: true }));
@@ -33,7 +33,7 @@ async function post(url: string, body: object, headers: Record<string, string> =
   return (await (await fetch(`${url}/graphql`, init)).json()) as GraphQLResult;
 }
 
-test('over HTTP a known document is executed by its id, and nothing else is', async () => {
+test('over HTTP only known documents are executed, by id', async () => {
   const { url } = await startTestServer({ env: { PERSISTED_ONLY: await manifest(documents) } });
   const input = { username: 'ann', password: 'correct horse' };
   const { data } = await post(url, { documentId: hash(SIGN_UP), variables: { input } });
@@ -43,7 +43,7 @@ test('over HTTP a known document is executed by its id, and nothing else is', as
   expect((await post(url, { extensions: persisted(VIEWER) }, headers)).data).toEqual(ann);
   const search = new URLSearchParams({ extensions: JSON.stringify(persisted(VIEWER)) });
   expect(await (await fetch(`${url}/graphql?${search}`, { headers })).json()).toEqual({ data: ann });
-  // The id decides, whatever text is sent beside it.
+  // The id takes precedence over any text in the request.
   const other = '{ users { nodes { username } } }';
   expect((await post(url, { query: other, extensions: persisted(VIEWER) }, headers)).data).toEqual(ann);
   for (const body of [
@@ -60,7 +60,7 @@ test('over HTTP a known document is executed by its id, and nothing else is', as
   }
 });
 
-test('over WebSocket it is the same, for subscriptions too', async () => {
+test('over WebSocket only known documents run, subscriptions included', async () => {
   const server = await startTestServer();
   const ann = await signUp(server.url, 'ann');
   const { databaseUrl } = server;
@@ -78,15 +78,17 @@ test('over WebSocket it is the same, for subscriptions too', async () => {
   ];
   expect(await ask({ query: VIEWER })).toEqual(refused);
   expect(await ask({ query: TYPING, variables: { room: 'x' } })).toEqual(refused);
-  // A known one is looked at: it begins as far as its room is there.
+  // The known subscription is executed and fails at its unknown room.
   expect(await ask({ query: '', extensions: persisted(TYPING), variables: { room: 'x' } })).toMatchObject({
     errors: [{ extensions: { code: 'NOT_FOUND' } }],
   });
 });
 
-test('a file that is none, or has a document that does not fit the schema, keeps the server from starting', async () => {
+test('an invalid or mismatched document file prevents the start', async () => {
   const starting = async (content: unknown) => startTestServer({ env: { PERSISTED_ONLY: await manifest(content) } });
-  await expect(starting({ a: '{ nothing }' })).rejects.toThrow(/document a does not fit. Cannot query field "nothing"/);
+  await expect(starting({ a: '{ nothing }' })).rejects.toThrow(
+    /document a does not fit the schema\. Cannot query field "nothing"/,
+  );
   await expect(starting({ a: 1 })).rejects.toThrow(/PERSISTED_ONLY cannot be/);
   await expect(startTestServer({ env: { PERSISTED_ONLY: '/nowhere/documents.json' } })).rejects.toThrow(
     /PERSISTED_ONLY.+ENOENT/,

@@ -1,11 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { createTurns } from '../../src/limits/turns.ts';
+import { createTurns } from '../../src/graphql/plugins/turns.ts';
 import { codesOf, request } from '../support/client.ts';
 import { startTestServer } from '../support/server.ts';
 
 describe('turns', () => {
-  test('are taken one in each turn of the event loop', async () => {
+  test('start at most one task per turn of the event loop', async () => {
     const awaitTurn = createTurns();
     let inThisTurn = 0;
     const most = await Promise.all(
@@ -20,7 +20,7 @@ describe('turns', () => {
     expect(most).toEqual([1, 1, 1, 1, 1]);
   });
 
-  test('are given to each payer in turn', async () => {
+  test('alternate between payers', async () => {
     const awaitTurn = createTurns();
     const order: string[] = [];
     const take = (payer: string) => awaitTurn(payer).then(() => order.push(payer));
@@ -28,7 +28,7 @@ describe('turns', () => {
     expect(order).toEqual(['ann', 'ann', 'ben', 'cid', 'ann', 'ben', 'ann']);
   });
 
-  test('are waited for by 200 of one payer, and the next one is refused', async () => {
+  test('have a queue of 200 per payer, and refuse more', async () => {
     const awaitTurn = createTurns();
     const waiting = Array.from({ length: 201 }, () => awaitTurn('ann'));
     await expect(awaitTurn('ann')).rejects.toMatchObject({ code: 'RATE_LIMITED' });
@@ -37,7 +37,7 @@ describe('turns', () => {
   });
 });
 
-test('an operation that the server knows waits for none of the new documents sent before it', async () => {
+test('a known operation does not wait for earlier new documents', async () => {
   const { url } = await startTestServer();
   const known = '{ __typename }';
   expect(codesOf(await request(url, known))).toEqual([]);

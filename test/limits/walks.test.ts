@@ -1,10 +1,10 @@
 import { parse, type ExecutionArgs } from 'graphql';
 import { describe, expect, test } from 'vitest';
-import { createSharing } from '../../src/realtime/sharing.ts';
-import { rootFieldOf } from '../../src/requests.ts';
+import { createSharedExecution } from '../../src/graphql/sharedExecution.ts';
+import { rootFieldOf } from '../../src/graphql/plugins/requestLog.ts';
 import { doublingDocuments } from './hostileDocuments.ts';
 
-/** Far more levels than a computer could double. */
+/** Number of tokens that makes exponential work impossible. */
 const TOKENS = 5_000;
 const documents = doublingDocuments(TOKENS).map((each) => ({ ...each, document: parse(each.query) }));
 
@@ -15,7 +15,9 @@ describe.each(documents)('$name', ({ document, operationName }) => {
 
   test('the variables below the root are found', () => {
     const args = { document, operationName, variableValues: {} } as unknown as ExecutionArgs;
-    expect(createSharing({ on: true }).questionOf(args)).toMatchObject({ question: { personal: false } });
+    expect(createSharedExecution({ isEnabled: true }).register(args)).toMatchObject({
+      operation: { viewerDependent: false },
+    });
   });
 });
 

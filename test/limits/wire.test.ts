@@ -16,7 +16,7 @@ afterAll(async () => {
   for (const end of endings) await end();
 });
 
-/** Sends bytes as they are and returns the first line of the response. */
+/** Sends raw bytes and returns the first line of the response. */
 async function statusLine(text: string): Promise<string> {
   const socket = connectTcp(Number(new URL(url).port), '127.0.0.1');
   onTestFinished(() => void socket.destroy());
@@ -43,7 +43,7 @@ describe('over HTTP', () => {
   });
 
   test.each(['Content-Length: 100', 'Transfer-Encoding: chunked'])(
-    'a body cut off after "%s" is not logged as a failure of the server',
+    'a body truncated after "%s" is not logged as server failure',
     async (header) => {
       const lines: string[] = [];
       const server = await startTestServer({
@@ -53,7 +53,7 @@ describe('over HTTP', () => {
       const head = ['POST /graphql HTTP/1.1', 'Host: localhost', 'Content-Type: application/json', header];
       socket.end(`${head.join('\r\n')}\r\n\r\n1\r\n{\r\n`).resume();
       await once(socket, 'close');
-      // Its line follows those of the request before it.
+      // A log line of the truncated request would precede this one.
       await request(server.url, '{ __typename }');
       await expect.poll(() => lines.join('')).toContain('Answered');
       expect(lines.join('')).not.toContain('Unforeseen failure');
@@ -80,14 +80,14 @@ describe('over HTTP', () => {
     ['a NUL', '{"query":"{ __typename }\0"}'],
     ['a key twice', '{"query":"{ viewer { id } }","query":"{ __typename }"}'],
     ['a name of 90 KB', `{"query":"{ ${'a'.repeat(90_000)} }"}`],
-  ])('a body with %s is answered, and the server goes on', async (_, body) => {
+  ])('a body with %s gets a response, and the server continues', async (_, body) => {
     const response = await post(body);
     expect(response.status).toBeLessThan(500);
     expect(await response.text()).not.toContain('INTERNAL_SERVER_ERROR');
     expect(await request(url, '{ __typename }')).toEqual({ data: { __typename: 'Query' } });
   });
 
-  test('__proto__ is a name like any other', async () => {
+  test('__proto__ is an ordinary name', async () => {
     const ann = await signUp(url, 'ann');
     const body =
       '{"query":"query ($x: ID!) { __proto__: __typename node(id: $x) { id } }","variables":{"x":"__proto__","__proto__":{"polluted":true}}}';
@@ -97,11 +97,11 @@ describe('over HTTP', () => {
     await post(
       `{"query":"mutation ($i: SignUpInput!) { signUp(input: $i) { accessToken } }","variables":{"i":${input}}}`,
     );
-    // The server runs in this process, so it would have changed this prototype.
+    // The server runs in this process, so prototype pollution would be visible here.
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   });
 
-  test('no path leads out of the folder of the page', async () => {
+  test('no path escapes the folder of the page', async () => {
     for (const path of [
       '/../package.json',
       '/%2e%2e/package.json',
@@ -115,7 +115,7 @@ describe('over HTTP', () => {
       expect(await statusLine(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`), path).toMatch(/^HTTP\/1\.1 40[04] /);
   });
 
-  test('the page runs only its own scripts, in no frame, under the types it declares', async () => {
+  test('the page only runs its own scripts, without frames', async () => {
     const { headers } = await fetch(url);
     expect(headers.get('content-security-policy')).toMatch(/default-src 'none'.*frame-ancestors 'none'/);
     expect(headers.get('content-security-policy')).not.toContain('unsafe');
@@ -143,7 +143,7 @@ describe('over WebSocket', () => {
     return { socket, closed };
   }
 
-  /** The same, acknowledged by the server. */
+  /** Opens a socket and waits for `connection_ack`. */
   async function openAcknowledged(authorization?: string) {
     const opened = await open();
     opened.socket.send(JSON.stringify({ type: 'connection_init', payload: { authorization } }));
@@ -171,22 +171,22 @@ describe('over WebSocket', () => {
     expect(await request(url, '{ __typename }')).toEqual({ data: { __typename: 'Query' } });
   });
 
-  test('an id that is in use closes the socket with 4409', async () => {
+  test('a duplicate id closes the socket with 4409', async () => {
     const ann = await signUp(url, 'cem');
     const { socket, closed } = await openAcknowledged(`Bearer ${ann.accessToken}`);
     for (let i = 0; i < 2; i += 1) socket.send(live);
     expect(await closed).toBe(4409);
   });
 
-  test('a socket without the subprotocol is closed with 4406', async () => {
+  test('a socket without the subprotocol closes with 4406', async () => {
     expect(await (await open([])).closed).toBe(4406);
   });
 
-  test('a socket without connection_init is closed with 4408', async () => {
+  test('a socket without connection_init closes with 4408', async () => {
     expect(await (await open()).closed).toBe(4408);
   });
 
-  test('__proto__ is an id like any other', async () => {
+  test('__proto__ is an ordinary id', async () => {
     const { socket } = await openAcknowledged();
     const done = new Promise<string[]>((resolve) => {
       const received: string[] = [];

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { administer } from '../../src/admin/admin.ts';
-import { parseConfig } from '../../src/config.ts';
-import { sql } from '../../src/database/database.ts';
-import { createProgress } from '../../src/progress.ts';
+import { administer } from '../../src/cli/admin/admin.ts';
+import { parseConfig } from '../../src/core/config/config.ts';
+import { sql } from '../../src/platform/database/database.ts';
+import { createProgress } from '../../src/cli/progressBar.ts';
 import { connect, PASSWORD, request, signUp } from '../support/client.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
 import { MESSAGE_ADDED, send, world } from '../support/world.ts';
@@ -33,7 +33,7 @@ async function signIn(url: string, name: string, password = PASSWORD) {
   return errors?.[0]?.extensions.code ?? data.signIn;
 }
 
-test('a user is made with a password that is shown once, or with one that is piped in', async () => {
+test('create-user generates a password or reads a piped one', async () => {
   const { url, databaseUrl } = await startTestServer();
   const made = await adminOf(databaseUrl)(
     'create-user',
@@ -48,7 +48,7 @@ test('a user is made with a password that is shown once, or with one that is pip
     viewer: { user: { nickname: 'Dora D.' } },
   });
   const piped = await adminOf(databaseUrl, 'piped in by somebody\n')('create-user', 'egon', '--password-stdin');
-  expect(piped.text).toBe('Made "egon".');
+  expect(piped.text).toBe('Created "egon".');
   expect(await signIn(url, 'egon', 'piped in by somebody')).toHaveProperty('accessToken');
   await expect(adminOf(databaseUrl)('create-user', 'DORA')).rejects.toThrow('Someone has this username.');
   await expect(adminOf(databaseUrl)('create-user', 'x')).rejects.toThrow('A username has 3 to 32 letters');
@@ -57,52 +57,52 @@ test('a user is made with a password that is shown once, or with one that is pip
   );
 });
 
-test('who is suspended is cut off on every node and cannot come back, until they are restored', async () => {
+test('suspend-user signs a user out on every node until restore-user', async () => {
   const server = await startTestServer();
   const other = await startTestServer({ databaseUrl: server.databaseUrl });
   const admin = adminOf(server.databaseUrl);
   const { ann, ben, room } = await world(server);
   const sockets = [ann.connect(), ann.at(other.url).connect()];
   const streams = sockets.map((socket) => socket.subscribe(MESSAGE_ADDED, { room }));
-  for (const stream of streams) await stream.taken();
+  for (const stream of streams) await stream.ready();
 
   expect((await admin('suspend-user', 'ANN')).text).toBe('"ANN" is suspended.');
-  expect(await ann.refused(ME)).toBe('UNAUTHENTICATED');
+  expect(await ann.askForErrorCode(ME)).toBe('UNAUTHENTICATED');
   for (const socket of sockets) expect(await socket.closed).toBe(4401);
-  expect(await ann.refused(REFRESH, { token: ann.refreshToken })).toBe('UNAUTHENTICATED');
+  expect(await ann.askForErrorCode(REFRESH, { token: ann.refreshToken })).toBe('UNAUTHENTICATED');
   expect(await connect(server.url, ann.accessToken).closed).toBe(4401);
   await send(ben, room, 'ann does not hear this');
   for (const { received } of streams) expect(received).toEqual([]);
 
-  // Only to who knows the password it is told why.
+  // Only a client with the right password learns of the suspension.
   expect(await signIn(server.url, 'ann')).toBe('FORBIDDEN');
   expect(await signIn(server.url, 'ann', 'a wrong password')).toBe('INVALID_CREDENTIALS');
   await admin('suspend-user', 'ann');
   await admin('restore-user', 'ann');
   const { accessToken } = await signIn(server.url, 'ann');
   expect((await ann.on({ accessToken }).ask(ME)).viewer.user.username).toBe('ann');
-  // The sessions from before stay ended.
-  expect(await ann.refused(ME)).toBe('UNAUTHENTICATED');
+  // Earlier sessions stay ended.
+  expect(await ann.askForErrorCode(ME)).toBe('UNAUTHENTICATED');
 });
 
-test('whoever signs in while they are suspended is left with no session', async () => {
+test('suspend-user leaves no session of a concurrent sign-in', async () => {
   const { url, databaseUrl } = await startTestServer();
   const admin = adminOf(databaseUrl);
   const ann = await signUp(url, 'ann');
   const tries = Array.from({ length: 8 }, () => signIn(url, 'ann'));
   await admin('suspend-user', 'ann');
   for (const answer of await Promise.all(tries)) {
-    if (answer !== 'FORBIDDEN') expect(await ann.on(answer).refused(ME)).toBe('UNAUTHENTICATED');
+    if (answer !== 'FORBIDDEN') expect(await ann.on(answer).askForErrorCode(ME)).toBe('UNAUTHENTICATED');
   }
-  expect((await admin('list-sessions', 'ann')).text).toBe('There are none.');
+  expect((await admin('list-sessions', 'ann')).text).toBe('There are no active sessions.');
 });
 
-test('a deletion wants to be meant, and is finished by a node', async () => {
+test('delete-user requires confirmation, and a node completes the deletion', async () => {
   const server = await startTestServer();
   const admin = adminOf(server.databaseUrl);
   const { ann, ben, room } = await world(server);
   await send(ann, room, 'from ann');
-  await expect(admin('delete-user', 'ann')).rejects.toThrow('To delete "ann", say --yes.');
+  await expect(admin('delete-user', 'ann')).rejects.toThrow('To delete "ann", add --yes.');
   expect((await ann.ask(ME)).viewer.user.username).toBe('ann');
   const socket = ann.connect();
   await socket.ask(ME);
@@ -119,7 +119,7 @@ test('a deletion wants to be meant, and is finished by a node', async () => {
   await expect(admin('delete-user', 'ann', '--yes')).rejects.toThrow('There is no user "ann".');
 });
 
-test('sessions are listed, and ended one by one or all at once', async () => {
+test('sessions are listed, and ended one by one or together', async () => {
   const { url, databaseUrl } = await startTestServer();
   const admin = adminOf(databaseUrl);
   const ann = await signUp(url, 'ann');
@@ -135,7 +135,7 @@ test('sessions are listed, and ended one by one or all at once', async () => {
   expect((await socket.ask(ME)).data.viewer.user.username).toBe('ann');
   await admin('end-sessions', 'ann');
   expect(await socket.closed).toBe(4401);
-  expect((await admin('list-sessions', 'ann')).text).toBe('There are none.');
+  expect((await admin('list-sessions', 'ann')).text).toBe('There are no active sessions.');
   await expect(admin('end-session', 'nonsense')).rejects.toThrow('There is no such session.');
 });
 
@@ -150,10 +150,10 @@ test('list-sessions escapes control characters and leaves out expired sessions',
   expect(text).toContain(String.raw`CSI\u{009b}2J NEL\u{0085} ESC\u{001b}[31m DEL\u{007f} RLO\u{202e} PS\u{2029} end`);
   expect(text).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
   await database.query(sql`UPDATE refresh_tokens SET expires_at = now()`);
-  expect((await admin('list-sessions', 'ann')).text).toBe('There are none.');
+  expect((await admin('list-sessions', 'ann')).text).toBe('There are no active sessions.');
 });
 
-test('a message is deleted, whosever it is, and its room is told', async () => {
+test('delete-message deletes any message and notifies its room', async () => {
   const server = await startTestServer();
   const admin = adminOf(server.databaseUrl);
   const { ann, ben, room } = await world(server);
@@ -164,23 +164,23 @@ test('a message is deleted, whosever it is, and its room is told', async () => {
       'subscription ($id: ID!) { chatroomEvents(chatroomId: $id) { __typename ... on MessageDeleted { message { number body deletedAt } } } }',
       { id: room },
     );
-  await events.taken();
-  expect((await admin('delete-message', said.id)).text).toBe('It is deleted.');
+  await events.ready();
+  expect((await admin('delete-message', said.id)).text).toBe('The message has been deleted.');
   expect(await events.next()).toMatchObject({ __typename: 'MessageDeleted', message: { number: 1, body: null } });
-  expect((await admin('delete-message', said.id)).text).toBe('It had been deleted before.');
+  expect((await admin('delete-message', said.id)).text).toBe('The message was already deleted.');
   await expect(admin('delete-message', room)).rejects.toThrow('There is no such message');
   const { viewer } = await ben.ask('{ viewer { searchMessages(query: "must") { nodes { id } } } }');
   expect(viewer.searchMessages.nodes).toEqual([]);
 });
 
-test('the health of a room is shown, and what contradicts in it', async () => {
+test('room-health shows a room and its inconsistencies', async () => {
   const server = await startTestServer();
   const admin = adminOf(server.databaseUrl);
   const { ann, room } = await world(server);
   for (const body of ['one', 'two', 'three']) await send(ann, room, body);
   const healthy = await admin('room-health', room);
   expect(healthy.failed).toBe(false);
-  expect(healthy.text).toMatch(/members +2\nowners +1\nlastNumber +3\nmessages +3\n[\s\S]*Nothing contradicts\.$/);
+  expect(healthy.text).toMatch(/members +2\nowners +1\nlastNumber +3\nmessages +3\n[\s\S]*No inconsistencies\.$/);
   await server.node.database.prisma.message.deleteMany({ where: { number: 2 } });
   await server.node.database.prisma.event.deleteMany({ where: { seq: 4 } });
   const holed = await admin('room-health', room);
@@ -190,21 +190,21 @@ test('the health of a room is shown, and what contradicts in it', async () => {
   await expect(admin('room-health', 'nonsense')).rejects.toThrow('There is no such chatroom.');
 });
 
-test('what is too old is cleared away, and the room stays healthy', async () => {
+test('prune deletes old data without harming rooms', async () => {
   const server = await startTestServer();
   const admin = adminOf(server.databaseUrl);
   const { ann, room } = await world(server);
   for (const body of ['one', 'two', 'three']) await send(ann, room, body);
   await server.node.database.prisma.event.updateMany({ data: { createdAt: new Date('2020-01-01') } });
-  expect((await admin('prune')).text).toBe('Cleared away what is older than 30 days.');
-  expect((await admin('room-health', room)).text).toMatch(/events +1\n[\s\S]*Nothing contradicts\.$/);
+  expect((await admin('prune')).text).toBe('Deleted room events older than 30 days, expired tokens and old sessions.');
+  expect((await admin('room-health', room)).text).toMatch(/events +1\n[\s\S]*No inconsistencies\.$/);
   expect(
     (await ann.ask('query ($id: ID!) { chatroom(id: $id) { messages { nodes { body } } } }', { id: room })).chatroom
       .messages.nodes,
   ).toHaveLength(3);
 });
 
-test('service tokens are made, listed and taken back', async () => {
+test('service tokens are created, listed and revoked', async () => {
   const { url, databaseUrl } = await startTestServer();
   const admin = adminOf(databaseUrl);
   const [token = ''] = (await admin('create-service-token', 'billing')).text.split('\n');
@@ -217,7 +217,7 @@ test('service tokens are made, listed and taken back', async () => {
   expect(await code()).toBe('UNAUTHENTICATED');
 });
 
-test('each command tells what it does, and what it takes where it was given something else', async () => {
+test('each command prints help, and refuses invalid arguments', async () => {
   const admin = adminOf(await createTestDatabase());
   const { text } = await admin('--help');
   const names = [...text.matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name ?? '');
@@ -225,8 +225,8 @@ test('each command tells what it does, and what it takes where it was given some
   for (const name of names) expect((await admin(name, '--help')).text).toMatch(`npm run admin -- ${name}`);
   await expect(admin('nonsense')).rejects.toThrow('There is no command "nonsense".');
   await expect(admin('suspend-user')).rejects.toThrow(
-    /^This takes USERNAME\.\n\nnpm run admin -- suspend-user USERNAME/,
+    /^This command takes USERNAME\.\n\nnpm run admin -- suspend-user USERNAME/,
   );
-  await expect(admin('prune', 'it')).rejects.toThrow('This takes no words.');
+  await expect(admin('prune', 'it')).rejects.toThrow('This command takes no arguments.');
   await expect(admin('delete-user', 'ann', '--force')).rejects.toThrow("Unknown option '--force'");
 });

@@ -2,12 +2,12 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { type Database, sql, type Sql } from '../../src/database/database.ts';
-import { Prisma } from '../../src/database/generated/client.ts';
-import { exportUser } from '../../src/export/export.ts';
-import { exportedUser } from '../../src/export/format.ts';
-import { keyOf } from '../../src/ids.ts';
-import { createProgress } from '../../src/progress.ts';
+import { type Database, sql, type Sql } from '../../src/platform/database/database.ts';
+import { Prisma } from '../../src/platform/database/generated/client.ts';
+import { exportUser } from '../../src/cli/export/export.ts';
+import { exportedUser } from '../../src/cli/export/exportFormat.ts';
+import { keyOf } from '../../src/core/globalIds.ts';
+import { createProgress } from '../../src/cli/progressBar.ts';
 import { PASSWORD, type Person, request } from '../support/client.ts';
 import { startFcm } from '../support/providers.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
@@ -16,7 +16,7 @@ import { CREATE_CHATROOM, send, world } from '../support/world.ts';
 const SIGN_UP = `mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken refreshToken viewer { user { id username } } } }`;
 const AGENT = 'The browser of Gerda/7.0';
 
-/** All that is known of her, as a person would look for it. */
+/** Personal data to search for. */
 const TRACES = {
   username: 'Gerda.of.the.Traces',
   nickname: 'Gerda the Traced',
@@ -24,7 +24,7 @@ const TRACES = {
   bio: 'I keep bees in Graz',
 };
 
-/** Somebody who has done all that leaves a trace, among people who stay. */
+/** Creates a user who leaves every kind of trace, among users who stay. */
 async function tracedWorld() {
   const server = await startTestServer({ env: (await startFcm()).env });
   const { ann, ben, room } = await world(server);
@@ -93,7 +93,7 @@ async function tracedWorld() {
   return { server, gerda, ann, ben, id, sessionIds: sessions.map((session) => session.id) };
 }
 
-/** Where a text stands in the database: every column of every table, the queue's as well, whatever its type. */
+/** Finds texts in every column of every table, the queue included, whatever its type. */
 async function findTraces(database: Database, traces: Record<string, string>): Promise<string[]> {
   const columns = await database.query<{
     place: string;
@@ -133,55 +133,51 @@ const tracesOf = (w: { id: string; gerda: Person; sessionIds: string[] }): Recor
   'identity at the provider': 'gerda at the provider',
 });
 
-/** The sessions of those who stay come from the same machine. */
+/** Changes the addresses of other users' sessions, because they come from the same machine. */
 async function forgetAddresses({ node }: TestServer, id: string): Promise<void> {
   await node.database.query(sql`UPDATE sessions SET ip_address = '192.0.2.1' WHERE user_id <> ${id}::uuid`);
 }
 
-test(
-  'of who deletes their account, no trace is left anywhere in the database once the log has run out',
-  { timeout: 120_000 },
-  async () => {
-    const w = await tracedWorld();
-    const { database } = w.server.node;
-    const traces = tracesOf(w);
-    const before = await findTraces(database, traces);
-    // The search finds each of them where it stands.
-    expect([...new Set(before.map((place) => place.split(': ')[1]))].sort()).toEqual(
-      Object.keys(traces)
-        .filter((name) => name !== 'global id')
-        .sort(),
-    );
-    expect(before).toContain('public.users.email: email');
-    expect(before).toContain('public.messages.sender_id: id');
-    expect(before).toContain('public.events.user_id: id');
-    expect(before).toContain('public.events.actor_id: id');
+test('a deleted user leaves no trace once the log is pruned', { timeout: 120_000 }, async () => {
+  const w = await tracedWorld();
+  const { database } = w.server.node;
+  const traces = tracesOf(w);
+  const before = await findTraces(database, traces);
+  // Precondition: the search finds each trace.
+  expect([...new Set(before.map((place) => place.split(': ')[1]))].sort()).toEqual(
+    Object.keys(traces)
+      .filter((name) => name !== 'global id')
+      .sort(),
+  );
+  expect(before).toContain('public.users.email: email');
+  expect(before).toContain('public.messages.sender_id: id');
+  expect(before).toContain('public.events.user_id: id');
+  expect(before).toContain('public.events.actor_id: id');
 
-    await forgetAddresses(w.server, w.id);
-    await w.gerda.ask('mutation ($password: String!) { deleteAccount(input: { password: $password }) { ok } }', {
-      password: PASSWORD,
-    });
-    // The queue forgets the job when it has run; `endings` name her sessions for a day, so that each node hears of it.
-    // The log says who has left, as long as clients can resume from before it: LOG_DAYS.
-    await database.query(sql`UPDATE events SET created_at = now() - interval '31 days'`);
-    await database.query(sql`UPDATE endings SET ended_at = now() - interval '2 days'`);
-    await database.query(
-      sql`SELECT graphile_worker.reschedule_jobs(array_agg(id), run_at => now()) FROM graphile_worker.jobs`,
-    );
-    await expect
-      .poll(async () => (await database.query(sql`SELECT FROM graphile_worker.jobs`)).length, { timeout: 60_000 })
-      .toBe(0);
-    await database.query(sql`SELECT graphile_worker.add_job('prune', '{}')`);
-    await expect.poll(() => findTraces(database, traces), { timeout: 60_000 }).toEqual([]);
-    // What she said stays, as nobody's.
-    const bodies = await database.query<{ body: string }>(
-      sql`SELECT body FROM messages WHERE sender_id IS NULL AND kind = 'USER' ORDER BY body`,
-    );
-    expect(bodies.map(({ body }) => body)).toEqual(['between them', 'by her']);
-  },
-);
+  await forgetAddresses(w.server, w.id);
+  await w.gerda.ask('mutation ($password: String!) { deleteAccount(input: { password: $password }) { ok } }', {
+    password: PASSWORD,
+  });
+  // The queue deletes the job after its run. `endings` names ended sessions for a day, so that every node processes
+  // them. The log names the leaver until LOG_DAYS have passed, because clients may resume from earlier cursors.
+  await database.query(sql`UPDATE events SET created_at = now() - interval '31 days'`);
+  await database.query(sql`UPDATE endings SET ended_at = now() - interval '2 days'`);
+  await database.query(
+    sql`SELECT graphile_worker.reschedule_jobs(array_agg(id), run_at => now()) FROM graphile_worker.jobs`,
+  );
+  await expect
+    .poll(async () => (await database.query(sql`SELECT FROM graphile_worker.jobs`)).length, { timeout: 60_000 })
+    .toBe(0);
+  await database.query(sql`SELECT graphile_worker.add_job('prune', '{}')`);
+  await expect.poll(() => findTraces(database, traces), { timeout: 60_000 }).toEqual([]);
+  // Her messages stay, without a sender.
+  const bodies = await database.query<{ body: string }>(
+    sql`SELECT body FROM messages WHERE sender_id IS NULL AND kind = 'USER' ORDER BY body`,
+  );
+  expect(bodies.map(({ body }) => body)).toEqual(['between them', 'by her']);
+});
 
-/** What an export leaves out, and why. */
+/** Columns that an export leaves out, with the reason. */
 const LEFT_OUT: Record<string, string> = {
   username_key: 'the name, made comparable',
   nickname_key: 'the same',
@@ -213,7 +209,7 @@ const LEFT_OUT: Record<string, string> = {
   created_at: '',
 };
 
-test('an export has all that is kept of a user, or it is written down why not', { timeout: 120_000 }, async () => {
+test('an export contains every stored value except documented omissions', { timeout: 120_000 }, async () => {
   const w = await tracedWorld();
   const { database } = w.server.node;
   const folder = await mkdtemp(join(tmpdir(), 'parley-traces-'));
@@ -231,10 +227,10 @@ test('an export has all that is kept of a user, or it is written down why not', 
   expect(exported.pushDevices).toHaveLength(1);
   expect(exported.chatrooms.map(({ kind }) => kind).sort()).toEqual(['DIRECT', 'GROUP', 'OPEN']);
   expect(exported.reactions).toMatchObject([{ emoji: '🐝' }]);
-  // By room, in no particular order of rooms.
+  // The file is grouped by room. The order of rooms is undefined.
   expect(exported.messages.map(({ body }) => body).sort()).toEqual(['between them', 'by her']);
 
-  // Each value of each row that is hers is in the file, or its column is among what is left out.
+  // Each value of each of her rows is in the file, or its column is listed as left out.
   const tables: Record<string, string> = {
     ...{ users: 'id', sessions: 'user_id', identities: 'user_id', push_devices: 'user_id', mail_tokens: 'user_id' },
     ...{ friendships: 'user_id', blocks: 'blocker_id', friend_requests: 'from_id', members: 'user_id' },
@@ -248,7 +244,7 @@ test('an export has all that is kept of a user, or it is written down why not', 
     for (const { row } of rows) {
       for (const [column, value] of Object.entries(row)) {
         if (value === null || column in LEFT_OUT) continue;
-        // Moments stand there in another form, to the second alike.
+        // Dates have another format in the file. They are compared to the second.
         const shown =
           typeof value === 'string'
             ? value.replace(/^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d).*/, '$1')
@@ -259,7 +255,7 @@ test('an export has all that is kept of a user, or it is written down why not', 
   }
   expect(missing).toEqual([]);
 
-  // A table that comes to refer to users is to be looked at here.
+  // If another table references users, this test needs to include it.
   const referring = await database.query<{ table: string }>(sql`
     SELECT DISTINCT conrelid::regclass::text AS table FROM pg_constraint
       WHERE contype = 'f' AND confrelid = 'users'::regclass ORDER BY 1`);

@@ -1,14 +1,14 @@
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
-import { administer } from '../../src/admin/admin.ts';
-import { parseConfig } from '../../src/config.ts';
-import { createProgress } from '../../src/progress.ts';
+import { administer } from '../../src/cli/admin/admin.ts';
+import { parseConfig } from '../../src/core/config/config.ts';
+import { createProgress } from '../../src/cli/progressBar.ts';
 import { createTestDatabase } from '../support/server.ts';
 import { PRODUCTION } from '../support/config.ts';
 import { runProgram } from '../support/process.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
 
-/** What the doctor says of a database and a Redis: its lines, and whether it failed. */
+/** Returns the doctor's report on a database and a Redis, and whether it found a fault. */
 async function examine(databaseUrl: string, env: Record<string, string> = {}) {
   const tools = {
     config: parseConfig(env),
@@ -29,7 +29,7 @@ async function run(url: string, ...statements: string[]): Promise<pg.Client> {
   return client;
 }
 
-test('a database that is as it should be has no fault, and each thing is named that was looked at', async () => {
+test('a healthy database has no fault, and all checks are listed', async () => {
   const url = await createTestDatabase();
   const client = await run(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET synchronous_commit = on`);
   await client.end();
@@ -40,11 +40,11 @@ test('a database that is as it should be has no fault, and each thing is named t
   expect(text).toContain('ok      The encoding is UTF8.');
   expect(text).toContain('ok      All migrations are applied.');
   expect(text).toContain('ok      The clocks of this machine and of the database agree.');
-  // The database of the tests keeps nothing over a crash, and says so.
+  // The tests' database does not survive a crash, which the doctor reports.
   expect(text).toContain('fault   fsync or full_page_writes is off');
 });
 
-test('settings that lose what was acknowledged are faults', async () => {
+test('settings that lose acknowledged data are faults', async () => {
   const url = await createTestDatabase();
   const name = new URL(url).pathname.slice(1);
   const client = await run(url, `ALTER DATABASE ${name} SET synchronous_commit = off`);
@@ -54,7 +54,7 @@ test('settings that lose what was acknowledged are faults', async () => {
   expect(failed).toBe(true);
 });
 
-test('migrations that are pending, changed or unknown are named, and what to do', async () => {
+test('pending, changed and unknown migrations are named with advice', async () => {
   const url = await createTestDatabase();
   const client = await run(
     url,
@@ -65,21 +65,21 @@ test('migrations that are pending, changed or unknown are named, and what to do'
   await client.end();
   const { text, failed } = await examine(url);
   expect(text).toMatch(/fault {3}The database lacks .*20261121130000_suspension\. Run: npm run migrate/);
-  expect(text).toMatch(/fault {3}The database has another 20261121090000_accounts than this version/);
-  expect(text).toMatch(/warning The database has 2999_newer of a newer version/);
+  expect(text).toMatch(/fault {3}The database has a different version of 20261121090000_accounts/);
+  expect(text).toMatch(/warning The database has migrations of a newer version: 2999_newer/);
   expect(failed).toBe(true);
 });
 
-test('an empty database and one that does not answer are faults, not crashes', async () => {
+test('empty and unreachable databases are faults, not crashes', async () => {
   const url = await createTestDatabase();
   const empty = inject('postgresUrl').replace(/parley$/, 'postgres');
   expect((await examine(empty)).text).toMatch(/fault {3}The database lacks 20261121000000_first_conversation/);
   const nowhere = await examine(url.replace(/@[^/]+/, '@127.0.0.1:1'));
-  expect(nowhere.text).toMatch(/fault {3}The database does not answer: .*ECONNREFUSED/);
+  expect(nowhere.text).toMatch(/fault {3}The database does not respond: .*ECONNREFUSED/);
   expect(nowhere.failed).toBe(true);
 });
 
-test('a transaction that writes for long, jobs that failed for good, and a loaded dump are noticed', async () => {
+test('a long transaction, failed jobs and a loaded dump are reported', async () => {
   const url = await createTestDatabase();
   const client = await run(
     url,
@@ -90,35 +90,39 @@ test('a transaction that writes for long, jobs that failed for good, and a loade
   );
   await client.end();
   const { text } = await examine(url);
-  expect(text).toContain('warning 1 jobs have failed for the last time, such as with: The mail server is gone.');
-  expect(text).toMatch(/fault {3}The log has transactions that this server has yet to see: a backup was loaded/);
+  expect(text).toContain(
+    'warning 1 jobs have failed and will not be retried, for example with: The mail server is gone.',
+  );
+  expect(text).toMatch(
+    /fault {3}The log has transaction ids that this database server has not reached yet: a backup was loaded/,
+  );
 });
 
 describe.skipIf(!hasRedis())('Redis', () => {
-  test('is looked at: version, what it does when it is full, how long it takes, its clock', async () => {
+  test('is checked for version, eviction policy, latency and clock', async () => {
     const redis = await startRedis();
     const url = await createTestDatabase();
     const { text } = await examine(url, { REDIS_URL: redis.url });
     expect(text).toMatch(/ok {6}Redis is \d/);
-    expect(text).toContain('ok      Redis has no limit of memory.');
-    expect(text).toMatch(/(ok {6}|warning )Redis takes [\d.]+ ms there and back/);
+    expect(text).toContain('ok      Redis has no memory limit.');
+    expect(text).toMatch(/(ok {6}|warning )A round trip to Redis takes [\d.]+ ms/);
     expect(text).toContain('ok      The clocks of this machine and of Redis agree.');
     await redis.command('CONFIG', 'SET', 'maxmemory', '100mb');
     await redis.command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
-    expect((await examine(url, { REDIS_URL: redis.url })).text).toContain('warning Redis drops keys when it is full');
+    expect((await examine(url, { REDIS_URL: redis.url })).text).toContain('warning Redis evicts keys when it is full');
     redis.signal('SIGKILL');
     const gone = await examine(url, { REDIS_URL: redis.url });
-    expect(gone.text).toContain('fault   Redis does not answer');
+    expect(gone.text).toContain('fault   Redis does not respond');
     expect(gone.failed).toBe(true);
   });
 });
 
-describe.skipIf(!hasRedis())('Redis that nodes cannot work with is a fault:', () => {
+describe.skipIf(!hasRedis())('an unsuitable Redis is a fault:', () => {
   test('a replica, and a user without channels or keys', async () => {
     const [primary, replica] = [await startRedis(), await startRedis()];
     await replica.command('REPLICAOF', '127.0.0.1', new URL(primary.url).port);
     const url = await createTestDatabase();
-    expect((await examine(url, { REDIS_URL: replica.url })).text).toContain('fault   This Redis takes no writes');
+    expect((await examine(url, { REDIS_URL: replica.url })).text).toContain('fault   This Redis is read-only');
     await primary.command('ACL', 'SETUSER', 'chat', 'on', '>hidden', '+@all', 'resetchannels');
     const { text } = await examine(url, { REDIS_URL: primary.url.replace('//', '//chat:hidden@') });
     expect(text).toContain('fault   The user of REDIS_URL may not use the channels parley:*');
@@ -129,28 +133,31 @@ describe.skipIf(!hasRedis())('Redis that nodes cannot work with is a fault:', ()
 });
 
 test.each([
-  ['', 'warning DATABASE_URL goes to another machine without TLS'],
-  ['?sslmode=disable', 'warning DATABASE_URL goes to another machine without TLS'],
+  ['', 'warning DATABASE_URL connects to another machine without TLS'],
+  ['?sslmode=disable', 'warning DATABASE_URL connects to another machine without TLS'],
   ['?sslmode=no-verify', 'warning DATABASE_URL uses TLS without verifying the server (no-verify)'],
   ['?uselibpqcompat=true&sslmode=require', 'warning DATABASE_URL uses TLS without verifying the server (require)'],
-  ['?sslmode=require', 'ok      DATABASE_URL uses TLS and verifies the server: here sslmode=require means verify-full'],
+  [
+    '?sslmode=require',
+    'ok      DATABASE_URL uses TLS and verifies the server: Parley treats sslmode=require as verify-full',
+  ],
   ['?sslmode=verify-full', 'ok      DATABASE_URL uses TLS and verifies the server.'],
-])('the TLS of DATABASE_URL%s is judged by what the driver does', async (query, line) => {
+])('the TLS of DATABASE_URL%s is judged by the driver’s behaviour', async (query, line) => {
   const env = { DATABASE_URL: `postgresql://parley@db.example.org/parley${query}` };
   expect((await examine('postgresql://127.0.0.1:1/nowhere', env)).text).toContain(line);
 });
 
-test('settings that are let pass but are doubtful are named', async () => {
+test('accepted but doubtful settings are named', async () => {
   const { text } = await examine(await createTestDatabase(), {
     ...PRODUCTION,
     AUTH_SECRETS_ACCEPTED: PRODUCTION.AUTH_SECRET.toLowerCase(),
   });
   for (const name of ['AUTH_SECRETS_ACCEPTED is set', 'SMTP_URL is not set', 'METRICS_TOKEN is not set'])
     expect(text).toContain(`warning ${name}`);
-  expect(text).toContain('warning DATABASE_URL goes to another machine without TLS');
+  expect(text).toContain('warning DATABASE_URL connects to another machine without TLS');
 });
 
-test('the program prints it and ends with 1 where there is a fault', { timeout: 60_000 }, async () => {
+test('the program prints all checks and exits with 1 after faults', { timeout: 60_000 }, async () => {
   const url = await createTestDatabase();
   const { code, output } = await runProgram({ DATABASE_URL: url }, 'admin', 'doctor');
   expect(output).toContain('fault   fsync');
@@ -167,7 +174,7 @@ test.each<[why: string, env: Record<string, string>, warns: boolean]>([
   ],
   ['a proxy is trusted', { PUBLIC_URL: 'https://chat.example.org', TRUSTED_PROXIES: '1' }, false],
   ['a developer runs it', { HOST: '127.0.0.1' }, false],
-])('an untrusted proxy is warned of if there must be one: %s', async (_why, env, warns) => {
+])('an untrusted proxy causes a warning if there must be one: %s', async (_why, env, warns) => {
   const { text } = await examine(await createTestDatabase(), env);
   expect(text.includes('warning TRUSTED_PROXIES is 0, but this node seems to be behind a proxy.')).toBe(warns);
 });

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { ServerNode } from '../../src/context.ts';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/database/embedded.ts';
-import { migrate } from '../../src/postgres.ts';
-import { waitForRedis } from '../../src/realtime/redisRequirements.ts';
+import type { ServerNode } from '../../src/core/context.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/platform/database/embedded.ts';
+import { migrate } from '../../src/server/postgres.ts';
+import { waitForRedis } from '../../src/platform/redis/requirements.ts';
 import { startEndpoint } from '../support/endpoint.ts';
 import { freePort } from '../support/ports.ts';
 import { runSql } from '../support/postgres.ts';
@@ -22,7 +22,7 @@ const SET_TYPING = `mutation ($id: ID!) { setTyping(input: { chatroomId: $id, ty
 const TYPING = `subscription ($room: ID!) { typingChanged(chatroomId: $room) { user { username } } }`;
 const PRESENCE = `query ($name: String!) { user(username: $name) { presence { status } } }`;
 
-/** A log, and its lines as the default level prints them. */
+/** Returns a log, and its lines at the default level. */
 function collectLog() {
   const lines: string[] = [];
   const log = pino(
@@ -48,7 +48,7 @@ describe('/health/ready', () => {
         'SET default_transaction_read_only = off',
         `ALTER DATABASE ${name} SET default_transaction_read_only = ${value}`,
       );
-      // Connections keep the setting that they began with.
+      // Existing connections keep the setting that they started with.
       await runSql(
         server.databaseUrl,
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
@@ -60,7 +60,7 @@ describe('/health/ready', () => {
     await expect.poll(() => readiness(server.url)).toBe('200 ready');
   });
 
-  test('asks the database at most once a second, however many ask', async () => {
+  test('queries the database at most once a second', async () => {
     const server = await startTestServer();
     await readiness(server.url);
     server.statements();
@@ -72,7 +72,7 @@ describe('/health/ready', () => {
   });
 });
 
-/** A primary and a synchronous standby of it, which tests may promote. */
+/** Starts a primary and a synchronous standby, which tests may promote. */
 async function startPostgresPair(): Promise<{ primary: EmbeddedPostgres; standby: EmbeddedPostgres }> {
   const [first, second] = await Promise.all([createFolder('primary'), createFolder('standby')]);
   const start = (dataDir: string, settings = {}) =>
@@ -80,7 +80,7 @@ async function startPostgresPair(): Promise<{ primary: EmbeddedPostgres; standby
   const founder = await start(first);
   await migrate(founder.url);
   await founder.stop();
-  // Keeps the owner of the files, which `fs.cp` does not.
+  // `cp -a` keeps the owner of the files, unlike `fs.cp`.
   await promisify(execFile)('cp', ['-a', founder.folder, join(second, 'postgres')]);
   await writeFile(join(second, 'postgres', 'standby.signal'), '');
   const primary = await start(first);
@@ -98,137 +98,128 @@ async function startPostgresPair(): Promise<{ primary: EmbeddedPostgres; standby
 
 async function createFolder(name: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), `parley-${name}-`));
-  // Where root runs the tests, the database's user must be able to enter.
+  // If root runs the tests, the database's user must be able to enter the folder.
   await chmod(folder, 0o755);
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
-test(
-  'a node that lands on a PostgreSQL standby refuses it, and goes on when the standby is promoted',
-  { timeout: 120_000 },
-  async () => {
-    const { primary, standby } = await startPostgresPair();
-    const [primaryPort, standbyPort] = [primary, standby].map(({ url }) => Number(new URL(url).port));
-    const endpoint = await startEndpoint(primaryPort ?? 0);
-    const databaseUrl = primary.url.replace(`:${primaryPort}/`, `:${endpoint.port}/`);
-    const { lines, log } = collectLog();
-    const server = await startTestServer({ databaseUrl, log });
-    const { ann, ben, room } = await world(server);
-    const stream = ben.connect().subscribe(MESSAGE_ADDED, { room });
-    await stream.taken();
-    const acknowledged: string[] = [];
-    const say = async (body: string) => {
-      await send(ann, room, body);
-      acknowledged.push(body);
-    };
-    const STANDBY =
-      '503 The database is a standby: nothing can be written. Point DATABASE_URL at the primary, or promote it.';
-    await say('before');
+test('a node refuses a standby, and continues after its promotion', { timeout: 120_000 }, async () => {
+  const { primary, standby } = await startPostgresPair();
+  const [primaryPort, standbyPort] = [primary, standby].map(({ url }) => Number(new URL(url).port));
+  const endpoint = await startEndpoint(primaryPort ?? 0);
+  const databaseUrl = primary.url.replace(`:${primaryPort}/`, `:${endpoint.port}/`);
+  const { lines, log } = collectLog();
+  const server = await startTestServer({ databaseUrl, log });
+  const { ann, ben, room } = await world(server);
+  const stream = ben.connect().subscribe(MESSAGE_ADDED, { room });
+  await stream.ready();
+  const acknowledged: string[] = [];
+  const say = async (body: string) => {
+    await send(ann, room, body);
+    acknowledged.push(body);
+  };
+  const STANDBY = '503 The database is a read-only standby. Point DATABASE_URL at the primary, or promote the standby.';
+  await say('before');
 
-    // The address names the standby for a while, whose primary is well.
-    endpoint.moveTo(standbyPort ?? 0);
-    endpoint.cut();
-    await expect.poll(() => readiness(server.url)).toBe(STANDBY);
-    await expect(say('to a standby')).rejects.toThrow('INTERNAL_SERVER_ERROR');
-    endpoint.moveTo(primaryPort ?? 0);
-    await expect.poll(() => readiness(server.url)).toBe('200 ready');
-    for (let i = 0; i < 10; i += 1) await say(`back at the primary ${i}`);
+  // The address temporarily points to the standby while its primary is healthy.
+  endpoint.moveTo(standbyPort ?? 0);
+  endpoint.cut();
+  await expect.poll(() => readiness(server.url)).toBe(STANDBY);
+  await expect(say('to a standby')).rejects.toThrow('INTERNAL_SERVER_ERROR');
+  endpoint.moveTo(primaryPort ?? 0);
+  await expect.poll(() => readiness(server.url)).toBe('200 ready');
+  for (let i = 0; i < 10; i += 1) await say(`back at the primary ${i}`);
 
-    // A failover: the primary ends, and the standby is promoted later.
-    await primary.stop();
-    endpoint.moveTo(standbyPort ?? 0);
-    await expect.poll(() => readiness(server.url)).toBe(STANDBY);
-    await runSql(standby.url, 'SELECT pg_promote()');
-    await expect.poll(() => readiness(server.url)).toBe('200 ready');
-    for (let i = 0; i < 20; i += 1) await say(`after the failover ${i}`);
+  // A failover: the primary stops, and the standby is promoted later.
+  await primary.stop();
+  endpoint.moveTo(standbyPort ?? 0);
+  await expect.poll(() => readiness(server.url)).toBe(STANDBY);
+  await runSql(standby.url, 'SELECT pg_promote()');
+  await expect.poll(() => readiness(server.url)).toBe('200 ready');
+  for (let i = 0; i < 20; i += 1) await say(`after the failover ${i}`);
 
-    const { chatroom } = await ann.ask(HISTORY, { id: room });
-    expect(chatroom.messages.nodes.map((message: { body: string }) => message.body)).toEqual(acknowledged);
-    const events = await stream.take(acknowledged.length);
-    expect(events.map((event) => event.message.body)).toEqual(acknowledged);
-    // Each cause once for each outage, not a line a second.
-    await expect.poll(() => lines.filter((line) => line === 'The database works again.')).toHaveLength(2);
-    expect(lines.filter((line) => line.startsWith('The database fails')).length).toBeLessThan(10);
-  },
-);
+  const { chatroom } = await ann.ask(HISTORY, { id: room });
+  expect(chatroom.messages.nodes.map((message: { body: string }) => message.body)).toEqual(acknowledged);
+  const events = await stream.take(acknowledged.length);
+  expect(events.map((event) => event.message.body)).toEqual(acknowledged);
+  // Each cause is logged once per outage, not every second.
+  await expect.poll(() => lines.filter((line) => line === 'The database works again.')).toHaveLength(2);
+  expect(lines.filter((line) => line.startsWith('The database fails')).length).toBeLessThan(10);
+});
 
 describe.skipIf(!hasRedis())('a Redis failover', () => {
-  /** The connections of nodes to a Redis; those of the tests have no script or subscription. */
+  /** Counts connections of nodes to a Redis. Connections of the tests run none of these commands. */
   async function connectionsOf(redis: TestRedis): Promise<number> {
     const list = (await redis.command('CLIENT', 'LIST')) as string;
     return list.split('\n').filter((line) => /cmd=(eval|publish|subscribe|ping|hmget|info|auth)/.test(line)).length;
   }
 
-  test(
-    'moves all connections of nodes to the new primary within seconds, though the old ones stand',
-    { timeout: 90_000 },
-    async () => {
-      const [a, b] = [await startRedis(), await startRedis()];
-      const [portOfA, portOfB] = [a, b].map(({ url }) => new URL(url).port);
-      await b.command('REPLICAOF', '127.0.0.1', portOfA ?? '');
-      await expect.poll(() => b.command('INFO', 'replication')).toContain('master_link_status:up');
-      const endpoint = await startEndpoint(Number(portOfA));
-      const redisUrl = `redis://127.0.0.1:${endpoint.port}`;
-      const databaseUrl = await createTestDatabase();
-      const { lines, log } = collectLog();
-      const presenceTimes = { leaseMs: 6_000, graceMs: 300 };
-      const startNode = () =>
-        startTestServer({ databaseUrl, redisUrl, presenceTimes, log, env: { RATE_LIMITS: 'on' } });
-      const [here, there] = [await startNode(), await startNode()];
-      const { ann, ben, room } = await world(here);
-      await ann.ask(FRIEND, { id: ben.id });
+  test('moves all connections of nodes to the new primary within seconds', { timeout: 90_000 }, async () => {
+    const [a, b] = [await startRedis(), await startRedis()];
+    const [portOfA, portOfB] = [a, b].map(({ url }) => new URL(url).port);
+    await b.command('REPLICAOF', '127.0.0.1', portOfA ?? '');
+    await expect.poll(() => b.command('INFO', 'replication')).toContain('master_link_status:up');
+    const endpoint = await startEndpoint(Number(portOfA));
+    const redisUrl = `redis://127.0.0.1:${endpoint.port}`;
+    const databaseUrl = await createTestDatabase();
+    const { lines, log } = collectLog();
+    const presenceTimes = { leaseMs: 6_000, graceMs: 300 };
+    const startNode = () => startTestServer({ databaseUrl, redisUrl, presenceTimes, log, env: { RATE_LIMITS: 'on' } });
+    const [here, there] = [await startNode(), await startNode()];
+    const { ann, ben, room } = await world(here);
+    await ann.ask(FRIEND, { id: ben.id });
 
-      /** Typing, presence and notifications of messages go from one node to the other. */
-      const expectAlive = async (from: { url: string; node: ServerNode }, to: { url: string; node: ServerNode }) => {
-        const reader = ben.at(to.url).connect();
-        const typing = reader.subscribe(TYPING, { room });
-        await typing.taken();
-        // Until both nodes have left the old primary, it may be lost.
-        const typed = expect.poll(
-          async () => {
-            await ann.at(from.url).ask(SET_TYPING, { id: room });
-            return typing.received.length;
-          },
-          { timeout: 15_000, interval: 300 },
-        );
-        await typed.toBeGreaterThan(0);
-        const presence = async () =>
-          (await ann.at(from.url).ask(PRESENCE, { name: 'ben' })).user.presence.status as string;
-        await expect.poll(presence).toBe('ONLINE');
-        // A notification that arrives over Redis, not by the poll, which knows no such topic.
-        const heard: unknown[] = [];
-        await to.node.bus.listen('test', (payload) => heard.push(payload));
-        from.node.bus.publish('test', { hello: true });
-        await expect.poll(() => heard.length).toBeGreaterThan(0);
-        reader.cut();
-        await expect.poll(presence).toBe('OFFLINE');
-      };
+    /** Expects that typing, presence and message notifications travel from one node to the other. */
+    const expectAlive = async (from: { url: string; node: ServerNode }, to: { url: string; node: ServerNode }) => {
+      const reader = ben.at(to.url).connect();
+      const typing = reader.subscribe(TYPING, { room });
+      await typing.ready();
+      // A typing event may be lost until both nodes have left the old primary.
+      const typed = expect.poll(
+        async () => {
+          await ann.at(from.url).ask(SET_TYPING, { id: room });
+          return typing.received.length;
+        },
+        { timeout: 15_000, interval: 300 },
+      );
+      await typed.toBeGreaterThan(0);
+      const presence = async () =>
+        (await ann.at(from.url).ask(PRESENCE, { name: 'ben' })).user.presence.status as string;
+      await expect.poll(presence).toBe('ONLINE');
+      // This payload can only arrive over Redis, because no poll reads the topic.
+      const heard: unknown[] = [];
+      await to.node.bus.listen('test', (payload) => heard.push(payload));
+      from.node.bus.publish('test', { hello: true });
+      await expect.poll(() => heard.length).toBeGreaterThan(0);
+      reader.cut();
+      await expect.poll(presence).toBe('OFFLINE');
+    };
 
-      await expectAlive(here, there);
-      expect(await connectionsOf(b)).toBe(0);
-      await b.command('REPLICAOF', 'NO', 'ONE');
-      endpoint.moveTo(Number(portOfB));
-      await a.command('REPLICAOF', '127.0.0.1', portOfB ?? '');
-      const began = performance.now();
-      await expect.poll(() => connectionsOf(a)).toBe(0);
-      expect(performance.now() - began).toBeLessThan(10_000);
-      await expect.poll(() => connectionsOf(b)).toBe(4);
-      await expectAlive(here, there);
-      const newcomer = await startNode();
-      await expectAlive(here, newcomer);
-      await expectAlive(newcomer, there);
-      expect(lines.some((line) => line.startsWith('This Redis takes no writes'))).toBe(true);
-      await expect.poll(() => lines.filter((line) => line === 'Redis works again.').length).toBeGreaterThanOrEqual(2);
-      // Once for each outage. A busy machine has more of them, because a command has half a second.
-      expect(lines.filter((line) => line.startsWith('This Redis')).length).toBeLessThan(10);
-    },
-  );
+    await expectAlive(here, there);
+    expect(await connectionsOf(b)).toBe(0);
+    await b.command('REPLICAOF', 'NO', 'ONE');
+    endpoint.moveTo(Number(portOfB));
+    await a.command('REPLICAOF', '127.0.0.1', portOfB ?? '');
+    const began = performance.now();
+    await expect.poll(() => connectionsOf(a)).toBe(0);
+    expect(performance.now() - began).toBeLessThan(10_000);
+    await expect.poll(() => connectionsOf(b)).toBe(4);
+    await expectAlive(here, there);
+    const newcomer = await startNode();
+    await expectAlive(here, newcomer);
+    await expectAlive(newcomer, there);
+    expect(lines.some((line) => line.startsWith('This Redis is read-only'))).toBe(true);
+    await expect.poll(() => lines.filter((line) => line === 'Redis works again.').length).toBeGreaterThanOrEqual(2);
+    // Failures are logged once per outage. A busy machine has more outages, because a command times out after half a
+    // second.
+    expect(lines.filter((line) => line.startsWith('This Redis')).length).toBeLessThan(10);
+  });
 });
 
-describe.skipIf(!hasRedis())('what is wrong with Redis', () => {
+describe.skipIf(!hasRedis())('an unusable Redis', () => {
   test.each([
-    ['a password that it wants', ['CONFIG', 'SET', 'requirepass', 'hidden'], '', /^Redis wants a password/],
+    ['a password that it wants', ['CONFIG', 'SET', 'requirepass', 'hidden'], '', /^Redis requires a password/],
     ['a wrong password', ['CONFIG', 'SET', 'requirepass', 'hidden'], ':wrong@', /^Redis refuses the user or password/],
     [
       'a user without channels',
@@ -248,31 +239,35 @@ describe.skipIf(!hasRedis())('what is wrong with Redis', () => {
       'chat:hidden@',
       /may not run all commands .*Run: ACL SETUSER/,
     ],
-  ])('is said at start and by a running node once: %s', { timeout: 60_000 }, async (_what, command, user, sentence) => {
-    const redis = await startRedis();
-    const [name = '', ...words] = command;
-    await redis.command(name, ...words);
-    const url = redis.url.replace('//', `//${user}`);
-    const doubts = await waitForRedis(url, () => undefined);
-    expect(doubts.some((doubt) => sentence.test(doubt))).toBe(true);
-    const { lines, log } = collectLog();
-    const server = await startTestServer({ redisUrl: url, log, env: { RATE_LIMITS: 'on' } });
-    const { ann, ben, room } = await world(server);
-    const reader = ben.connect().subscribe(MESSAGE_ADDED, { room });
-    for (let i = 0; i < 5; i += 1) await send(ann, room, `message ${i}`);
-    expect(await reader.take(1)).toHaveLength(1);
-    await expect.poll(() => lines.filter((line) => sentence.test(line)).length).toBe(1);
-  });
+  ])(
+    'is reported at start and by a running node once: %s',
+    { timeout: 60_000 },
+    async (_what, command, user, sentence) => {
+      const redis = await startRedis();
+      const [name = '', ...words] = command;
+      await redis.command(name, ...words);
+      const url = redis.url.replace('//', `//${user}`);
+      const doubts = await waitForRedis(url, () => undefined);
+      expect(doubts.some((doubt) => sentence.test(doubt))).toBe(true);
+      const { lines, log } = collectLog();
+      const server = await startTestServer({ redisUrl: url, log, env: { RATE_LIMITS: 'on' } });
+      const { ann, ben, room } = await world(server);
+      const reader = ben.connect().subscribe(MESSAGE_ADDED, { room });
+      for (let i = 0; i < 5; i += 1) await send(ann, room, `message ${i}`);
+      expect(await reader.take(1)).toHaveLength(1);
+      await expect.poll(() => lines.filter((line) => sentence.test(line)).length).toBe(1);
+    },
+  );
 
-  test('a replica is named at start', async () => {
+  test('is named at start if it is a replica', async () => {
     const [a, b] = [await startRedis(), await startRedis()];
     await b.command('REPLICAOF', '127.0.0.1', new URL(a.url).port);
     expect(await waitForRedis(b.url, () => undefined)).toEqual([
-      expect.stringMatching(/^This Redis takes no writes: it is a replica/),
+      expect.stringMatching(/^This Redis is read-only: it is a replica/),
     ]);
   });
 
-  test('a start waits for it, and says so', async () => {
+  test('delays a start, which reports it', async () => {
     const port = await freePort();
     const lines: string[] = [];
     const waiting = waitForRedis(`redis://127.0.0.1:${port}`, (line) => lines.push(line));
@@ -282,7 +277,7 @@ describe.skipIf(!hasRedis())('what is wrong with Redis', () => {
     await startEndpoint(Number(new URL(redis.url).port), port);
     expect(await waiting).toEqual([]);
     expect(await waitForRedis('redis://127.0.0.1:1', () => undefined, 300)).toEqual([
-      expect.stringMatching(/^Redis does not answer: .*ECONNREFUSED/),
+      expect.stringMatching(/^Redis does not respond: .*ECONNREFUSED/),
     ]);
   });
 });

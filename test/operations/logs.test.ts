@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
-import { createLog, withoutSecrets } from '../../src/log.ts';
+import { createLog, withoutSecrets } from '../../src/platform/observability/log.ts';
 import { connect, type GraphQLResult, request } from '../support/client.ts';
 import { PRODUCTION } from '../support/config.ts';
 import { cpuMs } from '../support/cpu.ts';
@@ -18,14 +18,14 @@ const PUSH = `mutation ($token: String!) { registerPushDevice(input: { platform:
 
 const codeOf = ({ errors }: GraphQLResult) => errors?.[0]?.extensions.code;
 
-describe.skipIf(!hasRedis())('the log of a busy server in production', { timeout: 120_000 }, () => {
-  test('has each request and each failure, and no secret of anyone', async () => {
+describe.skipIf(!hasRedis())('the log of a busy production server', { timeout: 120_000 }, () => {
+  test('contains every request and failure, but no secret', async () => {
     const databaseUrl = await createTestDatabase();
     const server = await startProgram({
       ...PRODUCTION,
       DATABASE_URL: databaseUrl,
       REDIS_URL: (await startRedis()).url,
-      // Nobody listens there: mails fail, which is worth a line.
+      // No server listens there, so mails fail and the failure is logged.
       SMTP_URL: 'smtp://mailer:the-mailers-secret@127.0.0.1:1',
       METRICS_TOKEN: 'Jx3mQ8rVw1LzK5tYpB7nCg',
       LOG_LEVEL: 'trace',
@@ -86,9 +86,9 @@ describe.skipIf(!hasRedis())('the log of a busy server in production', { timeout
     await stream.next();
     const refreshed = (await ann.ask(REFRESH, { token: ann.refreshToken })).refreshSession;
     note('refreshed', refreshed);
-    // A late second use ends the session, which is worth a warning.
+    // A late second use ends the session, which is logged as a warning.
     await runStatement(databaseUrl, `UPDATE refresh_tokens SET used_at = used_at - interval '11 seconds'`);
-    expect(await ben.refused(REFRESH, { token: ann.refreshToken })).toBe('UNAUTHENTICATED');
+    expect(await ben.askForErrorCode(REFRESH, { token: ann.refreshToken })).toBe('UNAUTHENTICATED');
     await request(url, RESET, { token: secret('mail token'), new: secret('new password') });
     await request(url, PUSH, { token: secret('push token') }, headers);
     await request(url, `{ nothing(here: "${secret('literal')}") }`, {}, headers);
@@ -97,7 +97,7 @@ describe.skipIf(!hasRedis())('the log of a busy server in production', { timeout
     await fetch(`${url}/metrics`, { headers: { authorization: 'Bearer Jx3mQ8rVw1LzK5tYpB7nCg' } });
     expect(await connect(url, `${gerda.accessToken}x`).closed).toBe(4401);
 
-    // A failure that nobody foresaw, whose report in the database repeats the row.
+    // Causes an unforeseen failure. Its database error quotes the row.
     const client = new pg.Client({ connectionString: databaseUrl });
     await client.connect();
     await client.query(`ALTER TABLE messages ADD CHECK (body NOT LIKE '%nobody%') NOT VALID`);
@@ -138,7 +138,7 @@ describe.skipIf(!hasRedis())('the log of a busy server in production', { timeout
       expect(ms).toBeGreaterThan(0);
     }
     expect(answered.map(({ requestId: id }) => id as string)).toContain('named-by-the-proxy-1');
-    // The failure and its request stand under the id that the client was told.
+    // The failure and its request are logged with the request id that the client received.
     const ofFailure = lines().filter((line) => line['requestId'] === requestId);
     expect(ofFailure.map(({ msg }) => msg as string).sort()).toEqual(['Answered', 'Unforeseen failure']);
     expect(ofFailure.find(({ err }) => err)?.['err']).toMatchObject({ code: '23514', table: 'messages' });
@@ -148,7 +148,7 @@ describe.skipIf(!hasRedis())('the log of a busy server in production', { timeout
   });
 });
 
-test('what has the shape of a secret is left out of any line', () => {
+test('the log redacts everything in the shape of a secret', () => {
   const secrets = {
     jwt: 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl',
     service: 'parley-service-k3Vq8sJwZr1mPd7XyB4nLf0tGh6CuEa9oR2iQwTzMxN',
@@ -168,7 +168,7 @@ test('what has the shape of a secret is left out of any line', () => {
   expect(withoutSecrets(harmless)).toBe(harmless);
 });
 
-test('an error in the log says what it is and where, without the rows and arguments that it repeats', () => {
+test('an error in the log omits the rows and arguments it quotes', () => {
   const lines: string[] = [];
   const log = createLog({ LOG_LEVEL: 'info' }, { write: (line: string) => lines.push(line) });
   const error = Object.assign(new Error('Invalid invocation: { where: { body: "told nobody" } }\nNothing was found'), {
@@ -181,7 +181,7 @@ test('an error in the log says what it is and where, without the rows and argume
   expect(lines[0]).not.toContain('told nobody');
 });
 
-test('a text in the log is cut to 1,000 characters', () => {
+test('the log cuts texts to 1,000 characters', () => {
   const lines: string[] = [];
   const log = createLog({ LOG_LEVEL: 'info' }, { write: (line: string) => lines.push(line) });
   const long = 'x '.repeat(50_000);
@@ -190,7 +190,7 @@ test('a text in the log is cut to 1,000 characters', () => {
   for (const text of [err.message, err.cause.message, path[1], note]) expect(text).toHaveLength(1_001);
 });
 
-test('a secret at the cut of a text is not left in part', () => {
+test('a cut in the log leaves no part of a secret', () => {
   const lines: string[] = [];
   const log = createLog({ LOG_LEVEL: 'info' }, { write: (line: string) => lines.push(line) });
   const token = 'k3Vq8sJwZr1mPd7XyB4nLf0tGh6CuEa9oR2iQwTzMxN';

@@ -24,7 +24,7 @@ function find(program: string): string | null {
   }
 }
 
-/** The example's own text, with the addresses of two nodes and of this test in place of those that it shows. */
+/** Starts nginx with the example configuration, with the addresses of two nodes and of this test. */
 async function startNginx(nodes: string[]): Promise<{ port: number; plainPort: number }> {
   const folder = await mkdtemp(join(tmpdir(), 'parley-nginx-'));
   await chmod(folder, 0o755);
@@ -69,7 +69,7 @@ async function startNginx(nodes: string[]): Promise<{ port: number; plainPort: n
   return { port, plainPort };
 }
 
-/** Asks as a client out there does; the certificate is the test's own. */
+/** Sends a request like an external client. The certificate is self-signed by the test. */
 async function ask(port: number, body: object, headers: Record<string, string> = {}) {
   const request = httpsRequest({
     ...{ host: '127.0.0.1', port, path: '/graphql', method: 'POST', rejectUnauthorized: false, agent: false },
@@ -82,7 +82,7 @@ async function ask(port: number, body: object, headers: Record<string, string> =
 }
 
 describe.skipIf(!nginx || !find('openssl'))('behind nginx, as deploy/nginx.conf has it', { timeout: 120_000 }, () => {
-  test('HTTP and WebSocket reach the nodes, which know the client’s address and the proxy’s name of the request', async () => {
+  test('clients reach nodes, which see their address and server name', async () => {
     const databaseUrl = await createTestDatabase();
     const env = { TRUSTED_PROXIES: '1', PUBLIC_URL: 'https://chat.example.org' };
     const one = await startTestServer({ databaseUrl, env });
@@ -108,7 +108,7 @@ describe.skipIf(!nginx || !find('openssl'))('behind nginx, as deploy/nginx.conf 
     });
     const events = client.iterate<any>({ query: MESSAGE_ADDED, variables: { room } });
     const first = events.next();
-    await expect.poll(() => one.node.open.streams + two.node.open.streams).toBe(1);
+    await expect.poll(() => one.node.gauges.streams + two.node.gauges.streams).toBe(1);
     await send(ann, room, 'through the proxy');
     expect((await first).value.data.messageAdded.message.body).toBe('through the proxy');
 
@@ -121,7 +121,7 @@ describe.skipIf(!nginx || !find('openssl'))('behind nginx, as deploy/nginx.conf 
     expect(mine.headers['x-request-id']).toMatch(/^[0-9a-f]{32}$/);
     const SIGN_UP =
       'mutation { signUp(input: { username: "from.afar", password: "a long password" }) { accessToken } }';
-    // What a client claims of where it comes from is not believed: the proxy adds what it sees.
+    // A client's own X-Forwarded-For is not trusted. The proxy appends the real address.
     const { answer } = await ask(port, { query: SIGN_UP }, { 'x-forwarded-for': '192.0.2.7' });
     const sessions = await ask(
       port,

@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import { administer as runAdmin } from '../../src/admin/admin.ts';
-import { createProgress } from '../../src/progress.ts';
-import { parseConfig } from '../../src/config.ts';
-import { connectClient } from '../../src/database/connections.ts';
-import { openDataDir } from '../../src/dataDir.ts';
-import { waitForDatabase } from '../../src/database/waiting.ts';
-import { migrate, requireUsable } from '../../src/postgres.ts';
+import { administer as runAdmin } from '../../src/cli/admin/admin.ts';
+import { createProgress } from '../../src/cli/progressBar.ts';
+import { parseConfig } from '../../src/core/config/config.ts';
+import { connectClient } from '../../src/platform/database/connections.ts';
+import { openDataDir } from '../../src/platform/dataDir.ts';
+import { waitForDatabase } from '../../src/platform/database/waiting.ts';
+import { migrate, requireUsable } from '../../src/server/postgres.ts';
 import { request } from '../support/client.ts';
 import { freePort } from '../support/ports.ts';
 import { administer, createRoleAndDatabase, findProgram, runSql, startPgBouncer } from '../support/postgres.ts';
@@ -22,11 +22,11 @@ const DIRECT = `mutation ($id: ID!) { createChatroom(input: { kind: DIRECT, memb
 const BLOCK = `mutation ($id: ID!) { blockUser(input: { userId: $id }) { __typename } }`;
 const UNBLOCK = `mutation ($id: ID!) { unblockUser(input: { userId: $id }) { __typename } }`;
 
-/** Uses the API in SQL, in Prisma's queries and in the job queue. */
+/** Uses the API by SQL, Prisma queries and the job queue. */
 async function talk(server: TestServer): Promise<void> {
   const { ann, ben, eve, room } = await world(server);
   const stream = ben.connect().subscribe(MESSAGE_ADDED, { room });
-  await stream.taken();
+  await stream.ready();
   await send(ann, room, 'hello');
   expect((await stream.next()).message.body).toBe('hello');
   const taken = await request(server.url, SIGN_UP);
@@ -44,7 +44,7 @@ describe('a schema other than public', () => {
     ['the search_path of the role', 'chat', (url: string) => url],
     ['the option of the connection', 'chat', (url: string) => `${url}?options=-c%20search_path%3Dchat`],
     ['the parameter `schema`', 'chat', (url: string) => `${url}?schema=chat`],
-  ])('named by %s holds everything', { timeout: 60_000 }, async (way, name, urlOf) => {
+  ])('named by %s contains everything', { timeout: 60_000 }, async (way, name, urlOf) => {
     const { url, database, role } = await createRoleAndDatabase();
     const schema = name === 'role' ? role : name;
     await administer(
@@ -65,14 +65,14 @@ describe('a schema other than public', () => {
 });
 
 describe.skipIf(!findProgram('pgbouncer'))('behind PgBouncer', () => {
-  test('in session mode everything works', { timeout: 60_000 }, async () => {
+  test('in session mode works', { timeout: 60_000 }, async () => {
     const url = await startPgBouncer(await createTestDatabase(), 'session');
     await migrate(url);
     await talk(await startTestServer({ databaseUrl: url }));
   });
 });
 
-/** Checks a database as `start` does, then as `doctor` does. Returns what either says of its faults. */
+/** Checks a database as `start` does, then as `doctor` does. Returns the faults that each reports. */
 async function refusals(url: string, migrates = true): Promise<{ start: string; doctor: string }> {
   const start = await requireUsable(url, { migrates, say: () => undefined }).then(
     () => '',
@@ -107,11 +107,11 @@ describe.skipIf(!findProgram('pgbouncer'))('a start and `doctor` behind PgBounce
     expect(doctor).toContain(`fault   ${start}`);
   });
 
-  test('accept its session mode, and explain a parameter that it refuses', async () => {
+  test('accept its session mode, and explain a parameter it refuses', async () => {
     const url = await startPgBouncer(await createTestDatabase(), 'session');
     const { start, doctor } = await refusals(url);
     expect(start).toBe('');
-    expect(doctor).toContain('ok      A pooler such as PgBouncer stands between, and pools by session.');
+    expect(doctor).toContain('ok      Connections pass through a pooler such as PgBouncer, which pools by session.');
     const withOptions = await refusals(`${url}?options=-c%20search_path%3Dchat`);
     expect(withOptions.start).toMatch(/^PgBouncer refuses the parameter `options` of DATABASE_URL\. Use \?schema=NAME/);
   });
@@ -160,7 +160,7 @@ describe('a start and `doctor` refuse', () => {
     expect((await refusals(url, false)).start).toBe('');
   });
 
-  test('a connection that uses another schema than the one that holds the tables', async () => {
+  test('a connection with another schema than that of the tables', async () => {
     const url = await createTestDatabase();
     await runSql(url, 'CREATE SCHEMA chat');
     const { start } = await refusals(`${url}?schema=chat`);
@@ -180,15 +180,15 @@ describe('a start and `doctor` refuse', () => {
 });
 
 describe('DATA_DIR', () => {
-  test.each(['/dev/null/data', '/sys/data'])('%s is refused with a sentence', async (folder) => {
+  test.each(['/dev/null/data', '/sys/data'])('%s is refused in one sentence', async (folder) => {
     await expect(openDataDir(folder)).rejects.toThrow(
-      new RegExp(`^Nothing can be written to DATA_DIR, which is ${folder} \\(E[A-Z]+\\)\\. Name a folder`),
+      new RegExp(`^DATA_DIR, which is ${folder}, is not writable \\(E[A-Z]+\\)\\. Choose a folder`),
     );
   });
 });
 
 describe('a start waits', () => {
-  test('for a server that is not up yet, and says so', async () => {
+  test('for a server that is not up yet, and reports this', async () => {
     const url = new URL(await createTestDatabase());
     const target = Number(url.port);
     const port = await freePort();
@@ -214,7 +214,7 @@ describe('a start waits', () => {
     [
       'a server that never comes up',
       '127.0.0.1:1',
-      /^The database does not answer: .*ECONNREFUSED.* Check DATABASE_URL/,
+      /^The database does not respond: .*ECONNREFUSED.* Check DATABASE_URL/,
     ],
     ['a host that is never found', 'nowhere.invalid', /^The host "nowhere\.invalid" of DATABASE_URL is not found/],
   ])('no longer than the limit for %s', async (_what, host, sentence) => {

@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { administer } from '../../src/admin/admin.ts';
-import { parseConfig } from '../../src/config.ts';
-import { createProgress } from '../../src/progress.ts';
-import { migrate } from '../../src/postgres.ts';
+import { administer } from '../../src/cli/admin/admin.ts';
+import { parseConfig } from '../../src/core/config/config.ts';
+import { createProgress } from '../../src/cli/progressBar.ts';
+import { migrate } from '../../src/server/postgres.ts';
 import type { Person } from '../support/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { MESSAGE_ADDED, send, world } from '../support/world.ts';
@@ -18,7 +18,7 @@ import { MESSAGE_ADDED, send, world } from '../support/world.ts';
 const ALL = 'subscription ($after: String) { messageAdded(after: $after) { cursor message { number body } } }';
 const CURSORS = 'query ($id: ID!) { viewer { cursor } chatroom(id: $id) { cursor messages { nodes { body } } } }';
 
-/** The programs of this machine's PostgreSQL, whose backups are tried; the embedded one comes without them. */
+/** The programs of this machine's PostgreSQL, because the embedded one has no backup tools. */
 const programs = findPrograms();
 
 function findPrograms(): string | null {
@@ -29,7 +29,7 @@ function findPrograms(): string | null {
   }
 }
 
-/** Where root runs the tests, PostgreSQL runs as nobody. */
+/** If root runs the tests, PostgreSQL runs as nobody. */
 const asNobody = process.getuid?.() === 0 ? ['-u', 'nobody', '--'] : null;
 
 async function run(program: string, ...args: string[]): Promise<string> {
@@ -38,7 +38,7 @@ async function run(program: string, ...args: string[]): Promise<string> {
   return (await promisify(execFile)(command, words, { cwd: '/' })).stdout;
 }
 
-/** A PostgreSQL server on a folder, and its database `parley`. */
+/** Starts a PostgreSQL server on a folder, with a database `parley`. */
 async function startCluster(folder: string): Promise<{ url: string; port: number; stop(): Promise<void> }> {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
@@ -111,7 +111,7 @@ const cursorsOf = async (person: Person, room: string) => {
   return { all: viewer.cursor as string, room: chatroom.cursor as string };
 };
 
-/** None of the cursors from before is honoured, what was saved is there, and from new cursors it goes on. */
+/** Expects that old cursors are refused, that the saved data is complete, and that new cursors work. */
 async function expectNewBeginning(
   url: string,
   old: { ben: Person; room: string; cursors: { all: string; room: string }[] },
@@ -140,8 +140,8 @@ async function expectNewBeginning(
   await server.stop();
 }
 
-describe.skipIf(!programs)('a backup that is restored', { timeout: 240_000 }, () => {
-  test('of files, which keep the name of the database, and of a dump, which brings the numbers of another server', async () => {
+describe.skipIf(!programs)('a restored backup', { timeout: 240_000 }, () => {
+  test('gets a new identity, from files and from a dump', async () => {
     const folder = await makeFolder();
     const original = await makeCluster(join(folder, 'original'));
     await migrate(original.url);
@@ -157,14 +157,14 @@ describe.skipIf(!programs)('a backup that is restored', { timeout: 240_000 }, ()
     const cursors = [before, await cursorsOf(ben, room)];
 
     await expect(adminOf(original.url)('restored', '--yes')).rejects.toThrow('A node is running on this database.');
-    const mark = server.node.databaseMark;
+    const mark = server.node.databaseId;
     await server.stop();
     await original.stop();
 
     const copy = await startCluster(join(folder, 'copy'));
     const unnamed = await startTestServer({ databaseUrl: copy.url });
-    // This is the danger: by what PostgreSQL says of itself, the copy is the original.
-    expect(unnamed.node.databaseMark).toBe(mark);
+    // This is the danger: PostgreSQL's own identifiers are the same for the copy and the original.
+    expect(unnamed.node.databaseId).toBe(mark);
     await unnamed.stop();
     await expect(adminOf(copy.url)('restored')).rejects.toThrow('say --yes');
     expect((await adminOf(copy.url)('restored', '--yes')).failed).toBe(false);
@@ -173,7 +173,7 @@ describe.skipIf(!programs)('a backup that is restored', { timeout: 240_000 }, ()
 
     const fresh = await makeCluster(join(folder, 'fresh'));
     const there = ['-h', '127.0.0.1', '-p', String(fresh.port), '-U', 'nobody'];
-    // In the original, much had happened before; here the numbers of transactions are low.
+    // Transaction ids of the new server are low, unlike those of the original.
     await run('pg_restore', ...there, '-d', 'parley', '--exit-on-error', join(folder, 'dump'));
     const client = new pg.Client({ connectionString: fresh.url });
     await client.connect();

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { startTracing } from '../../src/tracing.ts';
+import { startTracing } from '../../src/platform/observability/tracing.ts';
 import { request } from '../support/client.ts';
 import { serve } from '../support/providers.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
@@ -13,11 +13,11 @@ interface Span {
   parentSpanId?: string;
   name: string;
   attributes: { key: string; value: { stringValue?: string } }[];
-  /** Which node told of it. */
+  /** Node that reported the span. */
   node: string;
 }
 
-/** A collector that takes traces as OTLP over HTTP, in JSON. */
+/** Starts a collector that receives traces as OTLP over HTTP, in JSON. */
 async function startCollector() {
   const spans: Span[] = [];
   const bodies: string[] = [];
@@ -43,7 +43,7 @@ async function startTraced(endpoint: string, version: string, options: Parameter
   return { tracing, ...(await startTestServer({ ...options, tracing })) };
 }
 
-/** The names from a span up to where its trace came from. */
+/** Returns the names of a span and its ancestors. */
 function wayOf(spans: Span[], span: Span | undefined): string[] {
   if (!span) return [];
   return [
@@ -56,15 +56,15 @@ function wayOf(spans: Span[], span: Span | undefined): string[] {
 }
 
 describe.skipIf(!hasRedis())('a trace', () => {
-  test('goes from the request over GraphQL and SQL to the frame that another node writes', async () => {
+  test('spans GraphQL, SQL and the frame written by another node', async () => {
     const { endpoint, spans, bodies } = await startCollector();
     const redisUrl = (await startRedis()).url;
     const one = await startTraced(endpoint, 'one', { redisUrl });
     const two = await startTraced(endpoint, 'two', { redisUrl, databaseUrl: one.databaseUrl });
     const { ann, ben, room } = await world(one);
     const stream = ben.at(two.url).connect().subscribe(MESSAGE_ADDED, { room });
-    await stream.taken();
-    // Until the other node hears the room over Redis, the sweep tells it, of which no trace is known.
+    await stream.ready();
+    // Until the other node has subscribed to the room in Redis, it finds the message by polling, without a trace.
     const variables = { input: { chatroomId: room, body: 'a text that no collector is told' } };
     const headers = { authorization: `Bearer ${ann.accessToken}`, traceparent: TRACEPARENT };
     await expect
@@ -87,14 +87,14 @@ describe.skipIf(!hasRedis())('a trace', () => {
       ...['write frame @two', 'deliver messageAdded @two'],
       ...['sendMessage @one', 'POST /graphql @one'],
     ]);
-    // Of what came without a trace, none was begun: the ratio is 0.
+    // Requests without a trace start none, because the ratio is 0.
     expect([...new Set(spans.map(({ traceId }) => traceId))]).toEqual([TRACE]);
     expect(bodies.join('')).not.toContain('a text that no collector is told');
     expect(bodies.join('')).not.toContain(ann.accessToken);
   });
 });
 
-test('an operation over WebSocket brings its trace in its extensions', async () => {
+test('an operation over WebSocket continues the trace of its extensions', async () => {
   const { endpoint, spans } = await startCollector();
   const server = await startTraced(endpoint, 'one');
   const { ann, room } = await world(server);
@@ -114,7 +114,7 @@ test('an operation over WebSocket brings its trace in its extensions', async () 
   ).toEqual(['SELECT @one', 'sendMessage @one']);
 });
 
-test('a collector that is away, and a header that is none, disturb nobody', async () => {
+test('an unreachable collector and an invalid header have no effect', async () => {
   const server = await startTraced('http://127.0.0.1:1', 'one');
   const { ann } = await world(server);
   for (const traceparent of ['nonsense', `00-${'0'.repeat(32)}-${'0'.repeat(16)}-01`, TRACEPARENT]) {
@@ -128,7 +128,7 @@ test('a collector that is away, and a header that is none, disturb nobody', asyn
   }
 });
 
-test('nothing of it is loaded by what a server imports; the program does so when a collector is set', async () => {
+test('tracing loads its libraries only if a collector is set', async () => {
   const folder = new URL('../../src/', import.meta.url);
   const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.ts'));
   const importing = await Promise.all(
@@ -138,5 +138,7 @@ test('nothing of it is loaded by what a server imports; the program does so when
     }),
   );
   expect(importing.flat()).toEqual([]);
-  expect(await readFile(new URL('main.ts', folder), 'utf8')).toContain("await import('./tracing.ts')");
+  expect(await readFile(new URL('main.ts', folder), 'utf8')).toContain(
+    "await import('./platform/observability/tracing.ts')",
+  );
 });

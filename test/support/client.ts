@@ -4,7 +4,7 @@ import { expect, onTestFinished } from 'vitest';
 import WebSocket from 'ws';
 import { nodes } from './server.ts';
 
-/** How many subscriptions were asked of each server and have not ended. */
+/** Number of open subscriptions per server, including those that are still being set up. */
 const asked = new Map<string, number>();
 
 export interface GraphQLResult<Data = any> {
@@ -12,7 +12,7 @@ export interface GraphQLResult<Data = any> {
   errors?: { message: string; path?: (string | number)[]; extensions: { code: string; [key: string]: unknown } }[];
 }
 
-/** Sends one operation over HTTP and answers whatever comes back. */
+/** Sends one operation over HTTP and returns the response. */
 export async function request(
   url: string,
   query: string,
@@ -27,29 +27,29 @@ export async function request(
   return (await response.json()) as GraphQLResult;
 }
 
-/** A signed-in user and how they talk to a node. */
+/** A signed-in user, and functions that call a node on the user's behalf. */
 export interface Person {
-  /** The node that they talk to. */
+  /** URL of the node. */
   url: string;
   id: string;
   username: string;
   accessToken: string;
   refreshToken: string;
-  /** Sends an operation and answers its data; an error fails the test. */
+  /** Runs an operation and returns its data. Fails the test if there is an error. */
   ask(query: string, variables?: object): Promise<any>;
-  /** Sends an operation and answers the code of its first error; none fails the test. */
-  refused(query: string, variables?: object): Promise<string>;
-  /** The same person at another node. */
+  /** Runs an operation and returns the code of its first error. Fails the test if there is none. */
+  askForErrorCode(query: string, variables?: object): Promise<string>;
+  /** Returns the same person at another node. */
   at(url: string): Person;
-  /** The same person with other tokens: another device, or another time. */
+  /** Returns the same person with other tokens: another device, or a refreshed session. */
   on(tokens: { accessToken: string; refreshToken?: string }): Person;
   /** Opens a WebSocket. */
   connect(): Connection;
 }
 
-/** The headers with which a person's client sends its token. */
+/** Returns the authorization header of a person. */
 export const bearer = ({ accessToken }: Pick<Person, 'accessToken'>) => ({ authorization: `Bearer ${accessToken}` });
-/** The codes of a result's errors. */
+/** Returns the error codes of a result. */
 export const codesOf = ({ errors = [] }: GraphQLResult) => errors.map(({ extensions }) => extensions.code);
 
 const SIGN_UP = `mutation ($input: SignUpInput!) {
@@ -58,7 +58,7 @@ const SIGN_UP = `mutation ($input: SignUpInput!) {
 
 export const PASSWORD = 'correct horse';
 
-/** Makes an account. */
+/** Creates an account. */
 export async function signUp(url: string, username: string): Promise<Person> {
   const { data, errors } = await request(url, SIGN_UP, { input: { username, password: PASSWORD } });
   if (!data) throw new Error(JSON.stringify(errors));
@@ -76,7 +76,7 @@ function person(url: string, account: Pick<Person, 'id' | 'username' | 'accessTo
       if (errors) throw new Error(`${query}\n${JSON.stringify(errors)}`);
       return data;
     },
-    async refused(query, variables) {
+    async askForErrorCode(query, variables) {
       const { errors } = await request(url, query, variables, headers);
       if (!errors?.[0]) throw new Error(`${query}\nwas not refused`);
       return errors[0].extensions.code;
@@ -87,37 +87,37 @@ function person(url: string, account: Pick<Person, 'id' | 'username' | 'accessTo
   };
 }
 
-/** What a subscription has received, and will. */
+/** Events of a subscription. */
 export interface Stream<Event = any> {
   /**
-   * Resolves when the server has taken up all subscriptions so far. A client cannot know; where nothing can be missed it
-   * has no need to.
+   * Resolves when all subscriptions so far are active on the server. Clients cannot observe this, and only need it if
+   * they could miss events.
    */
-  taken(): Promise<void>;
+  ready(): Promise<void>;
   /** All events so far. */
   received: Event[];
-  /** The next event that was not taken yet. */
+  /** Resolves with the first event that was not taken yet. */
   next(): Promise<Event>;
-  /** Takes the next so many events. */
+  /** Resolves with the next `count` events. */
   take(count: number): Promise<Event[]>;
-  /** How it ended: undefined when complete, otherwise the errors. */
+  /** Resolves at the end: undefined if the stream completed, else the errors. */
   ended: Promise<unknown>;
   stop(): void;
 }
 
 export interface Connection {
   client: WebSocketClient;
-  /** Subscribes, and answers when the server has taken it up. */
+  /** Subscribes without waiting for the server. */
   subscribe(query: string, variables?: object): Stream;
-  /** Queries and mutations over the socket. */
+  /** Runs a query or mutation over the socket. */
   ask(query: string, variables?: object): Promise<GraphQLResult>;
-  /** The code with which the server closed the socket. */
+  /** Code with which the server closed the socket. */
   closed: Promise<CloseCode | number>;
-  /** Cuts the connection without a word. */
+  /** Cuts the connection without a close frame. */
   cut(): void;
 }
 
-/** A graphql-ws client that does not come back by itself. */
+/** Connects a graphql-ws client that does not reconnect. */
 export function connect(url: string, accessToken?: string): Connection {
   let socket: WebSocket | undefined;
   let onClosed: (code: number) => void;
@@ -168,7 +168,7 @@ export function connect(url: string, accessToken?: string): Connection {
   };
 }
 
-/** The status with which the handshake of a WebSocket is refused; 101 for none. */
+/** Returns the status with which a WebSocket handshake is refused, or 101 if it succeeds. */
 export async function handshake(url: string, headers: Record<string, string> = {}): Promise<number | undefined> {
   const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/graphql`, 'graphql-transport-ws', { headers });
   onTestFinished(() => {
@@ -181,7 +181,7 @@ export async function handshake(url: string, headers: Record<string, string> = {
   ]);
 }
 
-/** What a new socket of theirs is told with `connection_ack`. */
+/** Returns the `connection_ack` payload of a new socket. */
 export function acknowledged(person: Person): Promise<unknown> {
   return new Promise((resolve) => {
     person.connect().client.on('connected', (_socket, payload) => {
@@ -227,8 +227,8 @@ function listen(client: WebSocketClient, url: string, query: string, variables?:
     return received[taken++];
   }
   return {
-    async taken() {
-      await expect.poll(() => nodes.get(url)?.open.streams).toBeGreaterThanOrEqual(asked.get(url) ?? 0);
+    async ready() {
+      await expect.poll(() => nodes.get(url)?.gauges.streams).toBeGreaterThanOrEqual(asked.get(url) ?? 0);
     },
     received,
     ended,

@@ -1,6 +1,6 @@
-import { ConfigError, parseConfig } from '../../src/config.ts';
+import { ConfigError, parseConfig } from '../../src/core/config/config.ts';
 
-/** What is said of settings that are refused; that none is fails the test. */
+/** Returns the error text of refused settings. Fails the test if they are accepted. */
 export function refusal(env: Record<string, string>): string {
   try {
     parseConfig(env);
@@ -11,7 +11,7 @@ export function refusal(env: Record<string, string>): string {
   throw new Error('These settings were not refused.');
 }
 
-/** Settings that production takes; the servers are nobody's, for tests that do not turn to them. */
+/** Valid production settings. The addresses lead nowhere, for tests that do not connect. */
 export const PRODUCTION = {
   NODE_ENV: 'production',
   DATABASE_URL: 'postgresql://elsewhere/parley',

@@ -1,6 +1,6 @@
 /**
- * Processor time of synchronous work, in milliseconds: the least of three runs. A busy machine lengthens the wait, not the
- * processor time; a collection of garbage or a compilation lengthens one run, not three.
+ * Returns the processor time of synchronous work in milliseconds, as the minimum of three runs. A busy machine
+ * lengthens the wait, not the processor time. Garbage collection or compilation lengthens one run, not all three.
  */
 export function cpuMs(work: () => unknown): number {
   const runs = [1, 2, 3].map(() => {

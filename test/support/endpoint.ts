@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 
-/** A fixed address in front of several servers, as a cloud's or a virtual IP. */
+/** A fixed address in front of several servers, like a cloud endpoint or a virtual IP. */
 export interface Endpoint {
   port: number;
-  /** Sends new connections to another port. Those that stand stay where they are. */
+  /** Sends new connections to another port. Existing connections stay. */
   moveTo(port: number): void;
   /** Closes all connections. */
   cut(): void;

@@ -1,11 +1,12 @@
-// Loaded into the server's process by startMeteredServer: measures its event loop for the test, which asks over IPC.
+// startMeteredServer loads this module into the server's process. It measures the event loop, and reports to the test
+// over IPC.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 const RESOLUTION_MS = 5;
 const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 delay.enable();
 
-/** How long the process has computed since it started, in milliseconds. */
+/** Returns the processor time since the process started, in milliseconds. */
 function computedMs() {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e3;
@@ -18,10 +19,10 @@ process.on('message', (message) => {
     delay.reset();
     began = computedMs();
   }
-  // A stall to test the meter with.
+  // Blocks the event loop, to test the meter.
   const until = computedMs() + (message.blockMs ?? 0);
   while (computedMs() < until);
-  // A delay is recorded by the timer that it held up, which runs after this message: the timers are let run first.
+  // The delayed timer records the delay, but runs after this message. So the response waits for the timers.
   setTimeout(() => {
     process.send?.({ loopMs: Math.max(delay.max / 1e6 - RESOLUTION_MS, 0), cpuMs: computedMs() - began });
   }, 2 * RESOLUTION_MS);

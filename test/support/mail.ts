@@ -15,14 +15,14 @@ export interface MailServer {
   smtpUrl: string;
   /** All mails so far. */
   received: Mail[];
-  /** The next mail that was not taken yet. */
+  /** Resolves with the first mail that was not taken yet. */
   next(): Promise<Mail>;
 }
 
 /**
- * A mail server of this test alone.
+ * Starts a mail server for the current test.
  *
- * @param refuse answers the error that a mail is refused with, if it is
+ * @param refuse returns the error with which to refuse a mail, or null to accept the mail
  */
 export async function startMailServer(refuse: (mail: Mail) => Error | null = () => null): Promise<MailServer> {
   const received: Mail[] = [];
@@ -48,7 +48,7 @@ export async function startMailServer(refuse: (mail: Mail) => Error | null = () 
       });
     },
   });
-  // A client that hangs up while it is told something is no failure of the test.
+  // A client that disconnects during a response does not fail the test.
   server.on('error', () => undefined);
   onTestFinished(() => new Promise<void>((resolve) => server.close(resolve)));
   const listening = server.listen(0, '127.0.0.1');
@@ -64,7 +64,7 @@ export async function startMailServer(refuse: (mail: Mail) => Error | null = () 
   };
 }
 
-/** What is read of a mail in plain text: its lines may be folded as quoted-printable. */
+/** Parses a plain-text mail. Its lines may be folded as quoted-printable. */
 function read(raw: string): Pick<Mail, 'subject' | 'text' | 'token'> {
   const [head = '', ...body] = raw.replace(/\r\n/g, '\n').split('\n\n');
   const quoted = /^content-transfer-encoding: quoted-printable$/im.test(head);

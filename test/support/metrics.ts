@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What a node has open for its clients: nothing of it is left when they have gone. */
+/** Gauges of resources that a node holds for clients. All must be zero after the clients have disconnected. */
 const GAUGES = [
   'parley_sockets',
   'parley_subscriptions{transport="websocket"}',
@@ -15,7 +15,7 @@ const GAUGES = [
   'parley_bus_topics',
 ];
 
-/** The values of a node's `/metrics` by their names with labels. */
+/** Returns the values of a node's `/metrics` by name with labels. */
 export async function readMetrics(url: string): Promise<Map<string, number>> {
   const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(60_000) });
   const text = await response.text();
@@ -28,17 +28,17 @@ export async function readMetrics(url: string): Promise<Map<string, number>> {
   );
 }
 
-/** What a node has open for its clients, by the names of its metrics. */
+/** Returns the gauges of a node's open resources by name. */
 export async function readOpen(url: string): Promise<Record<string, number>> {
   const metrics = await readMetrics(url);
   return Object.fromEntries(GAUGES.map((name) => [name, metrics.get(name) ?? NaN]));
 }
 
 /**
- * Waits until a node has nothing open any more, after its clients have gone. What was cut off without a word it notices by
- * its pings, within 36 s.
+ * Waits until a node has no open resources, after its clients have disconnected. A node detects connections that were
+ * cut without a close frame by its pings, within 36 s.
  *
- * @throws Error that names what is left
+ * @throws Error that names the remaining resources
  */
 export async function expectAllClosed(url: string, ms = 60_000): Promise<void> {
   const deadline = performance.now() + ms;

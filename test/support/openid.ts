@@ -26,11 +26,11 @@ export interface Key {
 export interface Provider {
   issuer: string;
   key: Key;
-  /** What it publishes. */
+  /** Published keys. */
   published: JWK[];
-  /** With what it answers when it is asked for its keys. */
+  /** Status of the response to key requests. */
   status: number;
-  /** An ID token, valid but for what is said of it. */
+  /** Issues an ID token. It is valid except for the given claims, header or key. */
   token(claims?: JWTPayload, header?: Partial<JWTHeaderParameters>, key?: Key): Promise<string>;
 }
 
@@ -39,7 +39,7 @@ export async function generateKey(kid: string, alg = 'RS256'): Promise<Key> {
   return { kid, privateKey, publicKey, jwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } };
 }
 
-/** An OpenID provider of this test alone. */
+/** Starts an OpenID provider for the current test. */
 export async function startProvider(): Promise<Provider> {
   const key = await generateKey('first');
   const server = createServer((incoming, response) => {
@@ -68,14 +68,14 @@ export async function startProvider(): Promise<Provider> {
   return provider;
 }
 
-/** What an ID token says of ann, and when. */
+/** Returns the claims of an ID token of ann. */
 export function claims({ issuer }: { issuer: string }, said: JWTPayload = {}): JWTPayload {
   const now = Math.floor(Date.now() / 1000);
   const usual = { iss: issuer, aud: AUDIENCE, sub: 'subject 1', iat: now, exp: now + 300, preferred_username: 'ann' };
   return { ...usual, ...said };
 }
 
-/** A node, and the provider whose tokens it takes. */
+/** Starts a node and the provider whose tokens it accepts. */
 export async function startWithProvider(
   more: Record<string, string> = {},
 ): Promise<{ server: TestServer; url: string; provider: Provider }> {
@@ -95,7 +95,7 @@ export const codes = ({ errors }: GraphQLResult) => errors?.map((error) => error
 export const signInWith = (url: string, idToken: string, more: object = {}) =>
   request(url, SIGN_IN_WITH, { input: { idToken, ...more } });
 
-/** Signs in, which has to succeed; answers the viewer and the header that they are signed in by. */
+/** Signs in and returns the viewer with the authorization header. Throws if the sign-in fails. */
 export async function signedIn(url: string, idToken: string, more: object = {}) {
   const { data, errors } = await signInWith(url, idToken, more);
   if (!data?.signInWithIdToken) throw new Error(JSON.stringify(errors));

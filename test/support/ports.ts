@@ -2,12 +2,12 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 
-/** Below the range from which Linux takes ports for outgoing connections and for servers that ask for any port. */
+/** Range below the ports that Linux assigns to outgoing connections and to servers without a fixed port. */
 const [LOWEST, HIGHEST] = [20_000, 32_000];
 
 /**
- * A port of 127.0.0.1 that nobody listens on, for a program that must be told one. Until the program listens, only another
- * caller of this function can take the port, which is why the port is chosen at random.
+ * Returns a port of 127.0.0.1 without a listener, for a program that needs one in its settings. Until the program
+ * listens, only another caller of this function can take the port, which is why the port is random.
  */
 export async function freePort(): Promise<number> {
   for (;;) {

@@ -39,7 +39,7 @@ export async function createRoleAndDatabase(options = ''): Promise<{ url: string
 /** Path of a program, or null if this machine lacks it. */
 export function findProgram(name: string): string | null {
   try {
-    // Debian keeps servers in a folder that is not on every user's path.
+    // Debian installs servers in a folder that is not on every user's path.
     return execFileSync('sh', ['-c', `PATH="$PATH:/usr/sbin" command -v ${name}`], { encoding: 'utf8' }).trim();
   } catch {
     return null;
@@ -65,7 +65,7 @@ export async function startPgBouncer(databaseUrl: string, mode: string, settings
     ...[`pool_mode = ${mode}`, ...settings],
   ];
   await writeFile(file, lines.join('\n'));
-  // It refuses to run as root.
+  // PgBouncer refuses to run as root.
   const user = process.getuid?.() === 0 ? await nobody() : {};
   const bouncer = spawn(findProgram('pgbouncer') ?? '', [file], { stdio: 'ignore', ...user });
   onTestFinished(async () => {
@@ -76,7 +76,7 @@ export async function startPgBouncer(databaseUrl: string, mode: string, settings
     }
     await rm(folder, { recursive: true, force: true });
   });
-  await listens(port);
+  await waitForPort(port);
   return `postgresql://${username}:${password}@127.0.0.1:${port}${pathname}`;
 }
 
@@ -86,7 +86,7 @@ async function nobody(): Promise<{ uid: number; gid: number }> {
 }
 
 /** Waits until something listens on the port. */
-export async function listens(port: number): Promise<void> {
+export async function waitForPort(port: number): Promise<void> {
   for (;;) {
     const socket = connect(port, '127.0.0.1');
     const outcome = await Promise.race([

@@ -1,11 +1,11 @@
-// A client in a thread of its own: what keeps the test busy does not delay it, and is not taken for a stall of the server.
+// A client in a separate thread, so that a busy test does not delay it and does not count as a stall of the server.
 import { Agent, request } from 'node:http';
 import { parentPort, workerData } from 'node:worker_threads';
 
 const body = JSON.stringify({ query: '{ __typename }' });
 let isOver = false;
 
-/** Asks once, and returns the time that took in milliseconds. */
+/** Sends one query. Returns its duration in milliseconds. */
 function ask(agent) {
   return new Promise((resolve, reject) => {
     const began = performance.now();
@@ -20,14 +20,14 @@ function ask(agent) {
 
 async function run() {
   isOver = false;
-  // One connection for each measurement: the server closes one that has been idle for 5 s.
+  // Each measurement opens a new connection, because the server closes a connection after 5 s without a request.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  // The first one opens the connection.
+  // The first request opens the connection and is not measured.
   await ask(agent);
   parentPort.postMessage('begun');
   let longestMs = 0;
   while (!isOver) longestMs = Math.max(longestMs, await ask(agent));
-  // One more that begins after the end: a stall that has just begun is seen too.
+  // Another request starts after the end, to measure a stall that has just begun.
   longestMs = Math.max(longestMs, await ask(agent));
   agent.destroy();
   parentPort.postMessage(longestMs);

@@ -8,19 +8,21 @@ import { onTestFinished } from 'vitest';
 export interface ServerProcess {
   url: string;
   pid: number;
-  /** What it has printed so far. */
+  /** Returns the output so far. */
   output: () => string;
-  /** Sends a signal and waits until the process has ended; answers its exit code. */
+  /** Sends a signal and waits until the process ends. Returns the exit code. */
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
 
-/** A new empty folder for the embedded database; it goes with the test, and so does a PostgreSQL left on it. */
+/**
+ * Creates an empty folder for the embedded database. The folder and a PostgreSQL left on it are removed after the test.
+ */
 export async function createDataDir(): Promise<string> {
   const dataDir = await mkdtemp(join(tmpdir(), 'parley-data-'));
-  // Where root runs the tests, the database's user must be able to enter.
+  // If root runs the tests, the database's user must be able to enter the folder.
   await chmod(dataDir, 0o755);
   onTestFinished(async () => {
-    // A start and a regular end take over and end a PostgreSQL that a killed process left.
+    // A start and a regular stop take over and stop a PostgreSQL that a killed process left.
     const server = await startProcess(dataDir);
     await server.end('SIGTERM');
     await rm(dataDir, { recursive: true, force: true });
@@ -28,7 +30,7 @@ export async function createDataDir(): Promise<string> {
   return dataDir;
 }
 
-/** Runs a command of the program, such as `seed`, and answers what it printed. */
+/** Runs a command of the program, such as `seed`. Returns its exit code and output. */
 export async function runCommand(dataDir: string, ...args: string[]): Promise<{ code: number | null; output: string }> {
   const child = launch(dataDir, args);
   const output = collect(child);
@@ -36,7 +38,7 @@ export async function runCommand(dataDir: string, ...args: string[]): Promise<{ 
   return { code, output: output() };
 }
 
-/** Runs the program with these settings and nothing else, such as a start that is refused, or a command. */
+/** Runs the program with only these settings, for example a refused start or a command. */
 export async function runProgram(
   env: Record<string, string>,
   ...args: string[]
@@ -50,12 +52,12 @@ export async function runProgram(
   return { code, output: output() };
 }
 
-/** Starts the program as `npm start` does, and answers when it says that it is ready. */
+/** Starts the program as `npm start` does. Returns when it prints that it is ready. */
 export async function startProcess(dataDir: string): Promise<ServerProcess> {
   return untilReady(launch(dataDir, []));
 }
 
-/** Starts the program with these settings and nothing else; it ends with the test. */
+/** Starts the program with only these settings. It ends with the test. */
 export async function startProgram(env: Record<string, string>): Promise<ServerProcess> {
   const server = await untilReady(
     spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
@@ -69,7 +71,7 @@ export async function startProgram(env: Record<string, string>): Promise<ServerP
   return server;
 }
 
-/** Returns when a server that was started says that it is ready. */
+/** Returns when a started server prints that it is ready. */
 export async function untilReady(child: ChildProcess): Promise<ServerProcess> {
   const output = collect(child);
   const exited = once(child, 'exit');

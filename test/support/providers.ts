@@ -8,14 +8,14 @@ import { exportPKCS8, generateKeyPair } from 'jose';
 import { onTestFinished } from 'vitest';
 import webPush from 'web-push';
 
-// It has no types.
+// The package has no types.
 const { decrypt } = createRequire(import.meta.url)('http_ece') as {
   decrypt: (body: Buffer, how: { version: string; privateKey: unknown; authSecret: string }) => Buffer;
 };
 
 export type Platform = 'FCM' | 'WEB_PUSH';
 
-/** What reached a provider. */
+/** A push that reached a provider. */
 export interface Push {
   path: string;
   headers: IncomingHttpHeaders;
@@ -27,7 +27,7 @@ export interface Answer {
   headers?: Record<string, string>;
 }
 
-/** An HTTP server of the test's own. */
+/** Starts an HTTP server for the current test. */
 export async function serve(answer: (push: Push) => Answer | Promise<Answer>): Promise<string> {
   const reply = async (incoming: IncomingMessage): Promise<Answer> =>
     answer({ path: incoming.url ?? '', headers: incoming.headers, body: await buffer(incoming) });
@@ -46,16 +46,16 @@ export async function serve(answer: (push: Push) => Answer | Promise<Answer>): P
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** A service that delivers pushes, or answers what the test wants. */
+/** A push service. It accepts pushes, or responds as the test defines. */
 export interface Provider {
   env: Record<string, string>;
-  /** All that it was asked to deliver. */
+  /** All pushes that it received. */
   pushes: Push[];
   answer: (push: Push) => Answer | Promise<Answer>;
 }
 
 export interface Fcm extends Provider {
-  /** What was sent to its token endpoint. */
+  /** Requests to the token endpoint. */
   grants: URLSearchParams[];
   account: { project_id: string; client_email: string; token_uri: string };
   publicKey: CryptoKey;
@@ -64,7 +64,7 @@ export interface Fcm extends Provider {
 export const fcmMessage = ({ body }: Push) => JSON.parse(body.toString()).message;
 export const fcmTokens = ({ pushes }: Provider) => pushes.map((push) => fcmMessage(push).token as string).sort();
 
-/** Firebase Cloud Messaging with Google's token endpoint; each access token that it gives is another one. */
+/** Starts a fake Firebase Cloud Messaging with Google's token endpoint. Each issued access token is different. */
 export async function startFcm(): Promise<Fcm> {
   const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true });
   const origin = await serve((push) => {
@@ -99,7 +99,7 @@ export interface PushService extends Provider {
   vapid: webPush.VapidKeys;
 }
 
-/** The push service of a browser. */
+/** Starts the push service of a browser. */
 export async function startPushService(): Promise<PushService> {
   const origin = await serve((push) => {
     service.pushes.push(push);
@@ -116,7 +116,7 @@ export async function startPushService(): Promise<PushService> {
   return service;
 }
 
-/** A browser that has subscribed: the JSON of its subscription, and how it reads what it is pushed. */
+/** Subscribes a fake browser. Returns the JSON of its subscription, and a function that decrypts a push. */
 export function subscribeBrowser(origin: string) {
   const keys = createECDH('prime256v1');
   const p256dh = keys.generateKeys('base64url');
@@ -130,7 +130,7 @@ export function subscribeBrowser(origin: string) {
   };
 }
 
-/** Either provider, with a device that it knows. */
+/** Both providers, each with a registered device. */
 export const providers: Record<
   Platform,
   () => Promise<{ provider: Provider; token: string; bodyOf: (push: Push) => string }>

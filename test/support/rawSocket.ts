@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 
-/** A WebSocket of a client that decides itself what is read and when. */
+/** A WebSocket client that controls when it reads. */
 export interface RawSocket {
   connection: Socket;
-  /** Writes bytes; resolves to false if the server has not read them in a second. */
+  /** Writes bytes. Resolves to false if the server does not read them within a second. */
   write: (bytes: Buffer) => Promise<boolean>;
 }
 
@@ -37,7 +37,7 @@ export async function openRaw(url: string): Promise<RawSocket> {
   };
 }
 
-/** Opens a WebSocket, signed in with a token or signed out, and reads no more from it once it is acknowledged. */
+/** Opens a WebSocket, signed in or signed out, and stops reading once it is acknowledged. */
 export async function openDeaf(url: string, accessToken?: string): Promise<RawSocket> {
   const socket = await openRaw(url);
   const payload = accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` };
@@ -47,12 +47,12 @@ export async function openDeaf(url: string, accessToken?: string): Promise<RawSo
   return socket;
 }
 
-/** A message of graphql-transport-ws as a client frames it. */
+/** Encodes a message of graphql-transport-ws as a client frame. */
 export function textFrame(message: object): Buffer {
   return frame(0x1, JSON.stringify(message));
 }
 
-/** A frame of a client, with a mask of zeros. */
+/** Encodes a client frame with a mask of zeros. */
 export function frame(opcode: number, text: string): Buffer {
   const payload = Buffer.from(text);
   const { length } = payload;

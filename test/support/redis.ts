@@ -5,20 +5,23 @@ import { Redis } from 'ioredis';
 import { inject, onTestFinished } from 'vitest';
 import { freePort } from './ports.ts';
 
-/** Whether this machine has a redis-server; suites that need one are skipped by name where it has not. */
+/**
+ * Returns whether this machine has a redis-server. Otherwise suites that need one are skipped, with a note in their
+ * names.
+ */
 export function hasRedis(): boolean {
   return inject('redisServer') !== '';
 }
 
 export interface TestRedis {
   url: string;
-  /** Ends the server's process, or freezes and wakes it. */
+  /** Kills the server's process, or freezes and wakes it. */
   signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void;
   /** Sends a command, such as FLUSHALL. */
   command(name: string, ...args: string[]): Promise<unknown>;
 }
 
-/** A redis-server of this test alone, on a free port; it keeps nothing on disk. */
+/** Starts a redis-server for the current test, on a free port, without persistence. */
 export async function startRedis(): Promise<TestRedis> {
   for (let attempt = 1; ; attempt += 1) {
     const redis = await tryStart(await freePort());
@@ -27,11 +30,11 @@ export async function startRedis(): Promise<TestRedis> {
   }
 }
 
-/** Null if the server has ended, which it does if another program has taken the port. */
+/** Returns null if the server has ended, which happens if another program has taken the port. */
 async function tryStart(port: number): Promise<TestRedis | null> {
   const server = spawn(
     inject('redisServer'),
-    // A replica would write what it loads to the working directory.
+    // A replica would write the data that it loads to the working directory.
     [
       ...['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
       ...['--repl-diskless-load', 'swapdb', '--dir', tmpdir()],
@@ -49,7 +52,7 @@ async function tryStart(port: number): Promise<TestRedis | null> {
   onTestFinished(() => {
     client.disconnect();
   });
-  // A server of another test may answer on the port.
+  // A server of another test may respond on the port.
   const info = await Promise.race([client.info('server'), exited.then(() => '')]);
   if (!info.includes(`process_id:${server.pid}\r\n`)) {
     client.disconnect();

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 
 /**
- * Seed of everything that the tests choose at random, and of each fast-check property. It is fixed, so that a failure in CI
- * can be repeated; `SEED=… npm test` runs another one.
+ * Seed of all random choices in the tests, and of each fast-check property. It is fixed, so that a failure in CI can be
+ * repeated. `SEED=… npm test` uses another one.
  */
 export const SEED = Number(process.env['SEED'] ?? 20_260_101);
 

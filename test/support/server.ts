@@ -1,37 +1,37 @@
 import { type Logger, pino } from 'pino';
 import pg from 'pg';
 import { inject, onTestFinished } from 'vitest';
-import type { HashCost } from '../../src/auth/passwords.ts';
-import { parseConfig } from '../../src/config.ts';
-import type { ServerNode } from '../../src/context.ts';
-import { type RunningServer, startServer } from '../../src/server.ts';
-import type { Tracing } from '../../src/tracing.ts';
+import type { HashCost } from '../../src/auth/passwordHashing.ts';
+import { parseConfig } from '../../src/core/config/config.ts';
+import type { ServerNode } from '../../src/core/context.ts';
+import { type RunningServer, startServer } from '../../src/server/httpServer.ts';
+import type { Tracing } from '../../src/platform/observability/tracing.ts';
 
 export const AUTH_SECRET = 'a secret of the tests, which guards nothing';
 
-/** Limits under which a document may ask for so much that its answers fill a socket. */
-export const WIDE = { MAX_ALIASES: '2000', MAX_TOKENS: '10000', MAX_COMPLEXITY: '1000000' };
+/** Limits that allow a document to select enough for its results to fill a socket. */
+export const WIDE_LIMITS = { MAX_ALIASES: '2000', MAX_TOKENS: '10000', MAX_COMPLEXITY: '1000000' };
 
-/** The least that argon2 allows. The default parameters are pinned in origins.test.ts. */
+/** Minimum cost that argon2 allows. The default parameters are pinned in origins.test.ts. */
 const CHEAP_HASH = { memoryCost: 8, timeCost: 1, parallelism: 1 };
 
-/** The nodes that run in this process, by their address. */
+/** Nodes that run in this process, by address. */
 export const nodes = new Map<string, ServerNode>();
 
 export interface TestServer extends RunningServer {
   databaseUrl: string;
-  /** The statements that were sent to the database since the last call. */
+  /** Returns the statements sent to the database since the last call. */
   statements(): string[];
 }
 
-/** Keeps something to be done at the end: of the test unless it is said otherwise. */
+/** Registers a cleanup, by default for the end of the test. */
 type AtEnd = (end: () => Promise<void>, timeoutMs: number) => unknown;
 
-/** A migrated, empty database for this test alone. */
+/** Creates a migrated, empty database for the current test. */
 export async function createTestDatabase(atEnd: AtEnd = onTestFinished): Promise<string> {
   const url = inject('postgresUrl');
   const name = `test_${process.pid}_${crypto.randomUUID().slice(0, 8)}`;
-  // To create and drop a clone takes 77 ms, and 136 ms through the log (WAL_LOG).
+  // Creating and dropping a clone takes 77 ms, compared to 136 ms through the log (WAL_LOG).
   await admin(url, `CREATE DATABASE ${name} TEMPLATE template STRATEGY FILE_COPY`);
   atEnd(() => admin(url, `DROP DATABASE ${name} WITH (FORCE)`), 60_000);
   return url.replace(/parley$/, name);
@@ -40,19 +40,19 @@ export async function createTestDatabase(atEnd: AtEnd = onTestFinished): Promise
 async function admin(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
-  // Two clones at once: the template must not be in use.
+  // The lock prevents two clones at once, because the template must not be in use.
   await client.query('SELECT pg_advisory_lock(1)');
   await client.query(statement);
   await client.end();
 }
 
-/** A node on a database of its own, or on one that it shares with others. It ends with the test. */
+/** Starts a node on a new database, or on one shared with other nodes. It ends with the test. */
 export async function startTestServer(
   options: {
     databaseUrl?: string;
     redisUrl?: string;
     env?: Record<string, string>;
-    /** Cost of password hashes: cheap unless given, and `undefined` for the default of a node. */
+    /** Cost of password hashes: cheap by default, and `undefined` for the default of a node. */
     hashCost?: HashCost | undefined;
     presenceTimes?: { leaseMs: number; graceMs: number };
     log?: Logger;
@@ -67,7 +67,7 @@ export async function startTestServer(
     PORT: '0',
     HOST: '127.0.0.1',
     NODE_ENV: 'test',
-    // One person of a test is many clients; the limit has a test of its own.
+    // One person of a test uses many clients. Other tests cover these limits.
     MAX_SOCKETS_PER_USER: '1000',
     MAX_STREAMS_PER_USER: '10000',
     MAX_SIGNED_OUT_SOCKETS: '1000',
@@ -94,7 +94,8 @@ export async function startTestServer(
     stop,
     databaseUrl,
     statements() {
-      // The sweep asks once a second, whatever else goes on; and who has been read is looked for a little later.
+      // Leaves out the statements of the change poller, which runs every second, and of checks that follow reads with a
+      // delay.
       const seen = statements.filter((text) => !/FROM endings|may_be_seen_anew/.test(text));
       statements = [];
       return seen;
@@ -102,7 +103,7 @@ export async function startTestServer(
   };
 }
 
-/** Runs a statement in a transaction of its own, which stays open until it is let go. */
+/** Runs a statement in a separate transaction. The transaction stays open until the returned function is called. */
 export async function holdTransaction(
   { databaseUrl }: TestServer,
   statement: string,
@@ -117,17 +118,17 @@ export async function holdTransaction(
   return release;
 }
 
-/** Waits for a sweep that has begun since. */
-export async function swept({ node }: TestServer): Promise<void> {
-  // One may be under way, which does not count.
+/** Waits for a poll that began after the call. */
+export async function waitForPoll({ node }: TestServer): Promise<void> {
+  // A poll may already be running, so the first report does not count.
   for (let looks = 0; looks < 2; looks += 1) {
     const look = new Promise<void>((resolve) => {
-      const stop = node.sweep.listen(() => {
+      const stop = node.changePoller.listen(() => {
         stop();
         resolve();
       });
     });
-    node.sweep.announce();
+    node.changePoller.requestPoll();
     await look;
   }
 }

@@ -5,32 +5,32 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
-import { startEmbeddedPostgres } from '../../src/database/embedded.ts';
-import { applyMigrations } from '../../src/database/migrations.ts';
-import { migrateJobs } from '../../src/jobs.ts';
+import { startEmbeddedPostgres } from '../../src/platform/database/embedded.ts';
+import { applyMigrations } from '../../src/platform/database/migrations.ts';
+import { migrateJobs } from '../../src/platform/jobQueue.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
     /** A server whose database `template` is migrated and empty. */
     postgresUrl: string;
-    /** The machine's redis-server, or nothing. */
+    /** Path of the machine's redis-server, or an empty string. */
     redisServer: string;
   }
 }
 
 const MEMORY = '/dev/shm';
-/** Bytes of some hundred databases and of the write-ahead log. */
+/** Size in bytes of several hundred databases and of the write-ahead log. */
 const ROOM = 3 * 1_024 ** 3;
 
-/** One PostgreSQL for all test files; each makes clones of its template. */
+/** Starts one PostgreSQL for all test files. Each file clones its template. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dataDir = mkdtempSync(join(findFolder(), 'parley-test-'));
-  // Where root runs the tests, the database's user must be able to enter.
+  // If root runs the tests, the database's user must be able to enter the folder.
   chmodSync(dataDir, 0o755);
   const postgres = await startEmbeddedPostgres({
     dataDir,
     log: () => undefined,
-    // Nothing here outlives the tests. Tests of durability start a server of their own.
+    // No data outlives the tests. Tests of durability start a separate server.
     settings: { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', max_connections: '300' },
   });
   const client = new pg.Client({ connectionString: postgres.url });
@@ -53,8 +53,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 /**
- * Returns where to put the databases: in memory if it has room. Each clone has 300 files, and ext4 spends a third of the
- * machine's time on inodes that were deleted a moment ago.
+ * Returns the folder for the databases: in memory if there is enough space. Each clone has 300 files, and ext4 spends a
+ * third of the machine's time on inodes that were deleted shortly before.
  */
 function findFolder(): string {
   try {

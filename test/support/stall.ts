@@ -5,37 +5,37 @@ import { expect, onTestFinished } from 'vitest';
 import { untilReady } from './process.ts';
 import { AUTH_SECRET, createTestDatabase } from './server.ts';
 
-/** How long one client's input may keep the others waiting. */
+/** Maximum time in milliseconds for which one client's input may delay other clients. */
 export const MAX_STALL_MS = 250;
-/** A busy machine delays a process now and then, a hostile input each time. */
+/** Number of attempts. A busy machine delays a process occasionally, but a hostile input does so each time. */
 const ATTEMPTS = 4;
 
-/** How long a server was held up, in milliseconds. */
+/** Delays of a server, in milliseconds. */
 export interface Stall {
-  /** The longest time for which another client, who asks `{ __typename }` again and again, waited. */
+  /** Longest response time of another client, which queries `{ __typename }` continuously. */
   probeMs: number;
-  /** The longest delay of the event loop in the server's process. */
+  /** Longest delay of the event loop in the server's process. */
   loopMs: number;
-  /** How long the server computed meanwhile. It cannot have been held up by its own work for longer. */
+  /** Processor time of the server. Its own work cannot have delayed it for longer. */
   cpuMs: number;
 }
 
 export interface MeteredServer {
   url: string;
   databaseUrl: string;
-  /** What it has printed so far. */
+  /** Returns the output so far. */
   output: () => string;
-  /** Stalls the server itself, to test the meter. */
+  /** Blocks the server itself, to test the meter. */
   block(ms: number): Promise<void>;
-  /** Measures how long the server is held up while something is done. */
+  /** Measures the delays of the server during `work`. */
   measure: (work: () => Promise<unknown>) => Promise<Stall>;
-  /** Fails if what is done holds the server up for longer than `MAX_STALL_MS`, in each of four attempts. */
+  /** Fails if `work` delays the server for longer than `MAX_STALL_MS` in each of four attempts. */
   expectNoStall(name: string, work: () => Promise<unknown>): Promise<void>;
 }
 
 /**
- * Starts a server in a process of its own, whose event loop is measured; it ends with the test. Limits on rates are off
- * unless `env` sets them.
+ * Starts a server in a separate process whose event loop is measured. It ends with the test. Rate limits are off unless
+ * `env` sets them.
  */
 export async function startMeteredServer(env: Record<string, string> = {}): Promise<MeteredServer> {
   const databaseUrl = env['DATABASE_URL'] ?? (await createTestDatabase());
@@ -88,12 +88,15 @@ export async function startMeteredServer(env: Record<string, string> = {}): Prom
   };
 }
 
-/** On a busy machine a process waits for a core, which is not its fault: time in which it computed nothing is no stall. */
+/**
+ * Returns the length of a stall. A process that waits for a core on a busy machine computes nothing, which does not
+ * count.
+ */
 function lengthOf({ probeMs, loopMs, cpuMs }: Stall): number {
   return Math.min(Math.max(probeMs, loopMs), cpuMs);
 }
 
-/** Sends a message to the server's process or to the probe, and returns what comes back. */
+/** Sends a message to the server's process or to the probe, and returns the response. */
 async function ask<Answer>(other: ChildProcess | Worker, message: unknown): Promise<Answer> {
   const answered = once(other, 'message') as Promise<[Answer]>;
   if (other instanceof Worker) other.postMessage(message);

@@ -1,9 +1,9 @@
 import pg from 'pg';
 
-/** Runs one statement over a connection of its own, and answers its rows. */
+/** Runs one statement over a separate connection. Returns its rows. */
 export async function runStatement<Row extends object = any>(url: string, text: string): Promise<Row[]> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
-  // A server that ends meanwhile would end the process.
+  // Without a listener, a server that ends during the statement would crash this process.
   client.on('error', () => undefined);
   await client.connect();
   try {

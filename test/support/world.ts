@@ -15,13 +15,13 @@ export const MESSAGE_ADDED = `subscription ($room: ID!, $after: String) {
 export interface World {
   ann: Person;
   ben: Person;
-  /** Knows neither of the two. */
+  /** A user without a relation to the others. */
   eve: Person;
   /** A GROUP room of ann and ben. */
   room: string;
 }
 
-/** Ann and ben in a room, and eve outside. Beside the demo's people they need a suffix. */
+/** Creates ann and ben with a room, and eve outside. `suffix` avoids a conflict with the names of the demo users. */
 export async function world({ url }: { url: string }, suffix = ''): Promise<World> {
   const [ann, ben, eve] = await Promise.all(['ann', 'ben', 'eve'].map((name) => signUp(url, name + suffix)));
   if (!ann || !ben || !eve) throw new Error('Not everyone signed up.');
@@ -31,7 +31,7 @@ export async function world({ url }: { url: string }, suffix = ''): Promise<Worl
   return { ann, ben, eve, room: createChatroom.chatroom.id };
 }
 
-/** Sends a message and answers it. */
+/** Sends a message and returns it. */
 export async function send(person: Person, room: string, body: string, more: object = {}): Promise<any> {
   const { sendMessage } = await person.ask(SEND, { input: { chatroomId: room, body, ...more } });
   return sendMessage.message;

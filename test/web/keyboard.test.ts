@@ -1,10 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { sql } from '../../src/database/database.ts';
-import { keyOf } from '../../src/ids.ts';
-import { seedDemo } from '../../src/demo/seed.ts';
-import { createProgress } from '../../src/progress.ts';
+import { sql } from '../../src/platform/database/database.ts';
+import { keyOf } from '../../src/core/globalIds.ts';
+import { seedDemo } from '../../src/cli/demo/seedDemo.ts';
+import { createProgress } from '../../src/cli/progressBar.ts';
 import { chatOf, sendAll } from '../clients/chatOf.ts';
 import { PASSWORD } from '../support/client.ts';
 import { startMailServer } from '../support/mail.ts';

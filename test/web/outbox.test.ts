@@ -36,7 +36,7 @@ async function openPageBehindProxy() {
   await enter(page, 'ann');
   await openRoom(page, /A room/);
   // A query that is cut off is repeated too, besides the messages.
-  await expect.poll(() => server.node.open.streams).toBe(7);
+  await expect.poll(() => server.node.gauges.streams).toBe(7);
   await expect.poll(() => underWay.size).toBe(0);
   return {
     ...{ page, url },

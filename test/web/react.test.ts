@@ -126,7 +126,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
       const { ann, ben, room } = await world(server);
       const page = await openExample(await openBrowser(), await bundle, ann);
       const rooms = () => page.locator('nav li').allInnerTexts();
-      await expect.poll(() => server.node.open.streams).toBe(3);
+      await expect.poll(() => server.node.gauges.streams).toBe(3);
       const { createChatroom } = await ben.ask(CREATE_CHATROOM, {
         input: { kind: 'GROUP', name: 'A second room', memberIds: [ann.id] },
       });
@@ -172,7 +172,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
       const shown = async () => (await readers.innerText()).trim();
       await expect.poll(shown).toBe('read by 0 of 1');
       // Later marks come by the stream alone.
-      await expect.poll(() => server.node.open.streams).toBe(7);
+      await expect.poll(() => server.node.gauges.streams).toBe(7);
       await ben.ask(MARK_READ, { id });
       await expect.poll(shown).toBe('read by 1 of 1');
       expect(await readers.getAttribute('title')).toBe('ben');

@@ -66,7 +66,7 @@ describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 
     expect(await focused(page)).toBe('🎉, 2');
     await page.keyboard.press('Tab');
     await expect.poll(() => page.getByRole('tooltip').count()).toBe(0);
-    expect(server.node.open.streams).toBe(7);
+    expect(server.node.gauges.streams).toBe(7);
   });
 
   test('a message marked as unread has the divider above it and counts in the list', async () => {

@@ -4,12 +4,15 @@ import { choose, type Life, takeTokens } from './life.ts';
 import { close, end, type Ending, lives, type Membership, part, type Person, remove, type Room } from './world.ts';
 import type { Session } from './world.ts';
 
-/** So many never go, sign in once and keep their room: tokens run out under their streams, and a history gets long. */
+/**
+ * Number of users who never leave, sign in once and keep their room. Their tokens expire during streams, and a history
+ * grows.
+ */
 const MOST_STAYING = 5;
 const MOST_SESSIONS = 2;
-/** Rooms have about so many members. */
+/** Typical number of members of a room. */
 const USUAL_MEMBERS = 6;
-/** How many of all people are blocked by somebody. */
+/** Share of users who are blocked by another user. */
 const BLOCKED_SHARE = 0.1;
 const PASSWORD = 'correct horse';
 
@@ -25,7 +28,7 @@ export async function signUp(life: Life): Promise<void> {
   life.world.people.push(person);
 }
 
-/** Somebody takes another device. */
+/** Signs a random user in on another device. */
 export async function signIn(life: Life): Promise<void> {
   const person = someMortal(life, ({ sessions }) => sessions.length < MOST_SESSIONS);
   if (!person) return;
@@ -41,7 +44,7 @@ function addSession({ counts }: Life, person: Person, given: object): void {
   person.sessions.push(session);
 }
 
-/** Somebody gives up one of several devices; the node is to end what it listens to. */
+/** Signs a user out on one of several devices. The node must end the streams of that device. */
 export async function signOut(life: Life): Promise<void> {
   const person = someMortal(life, ({ sessions }) => sessions.length > 1);
   const session = person && choose(life.random, person.sessions);
@@ -50,7 +53,7 @@ export async function signOut(life: Life): Promise<void> {
   await life.finish([session], { session, query: SIGN_OUT, stands: [person] });
 }
 
-/** A client that refreshes when it likes. The tokens of those who stay run out. */
+/** Refreshes tokens at random times. The tokens of staying users expire. */
 export async function refresh(life: Life): Promise<void> {
   const session = choose(life.random, someMortal(life)?.sessions ?? []);
   if (session) await life.keepFresh(session, Infinity);
@@ -61,21 +64,21 @@ export async function goAway(life: Life): Promise<void> {
   if (person) await deleteAccount(life, person);
 }
 
-/** Somebody ends what is theirs, and their account. */
+/** Ends everything that belongs to a user, then deletes the account. */
 export async function deleteAccount({ world, random, listening, finish }: Life, person: Person): Promise<void> {
   const session = choose(random, person.sessions);
   if (!session) return;
   remove(world.people, person);
   world.blocks = world.blocks.filter(({ by, whom }) => by !== person && whom !== person);
   end([person, ...person.sessions]);
-  // Some hang up first; of the others, the node is to end what they listen to.
+  // Half of the users disconnect first. The node must end the streams of the others.
   if (random() < 0.5) listening.hangUp([person]);
-  // All at once: while the first is ended, nobody else may choose another of them.
+  // Marks all rooms as ended at once, so that no other action chooses one of them.
   const memberships = [...person.memberships];
   const owned = memberships.filter(({ owns }) => owns).map(({ room }) => ({ room, over: close(world, room) }));
   for (const membership of memberships) {
     const { room } = membership;
-    // The other one keeps a direct room. Nobody looks at it any more.
+    // The other member keeps a direct room, but no longer reads it.
     if (room.kind === 'DIRECT') listening.hangUp(close(world, room));
     else part(membership);
   }
@@ -91,7 +94,7 @@ export async function makeRoom(life: Life): Promise<void> {
   const session = person && choose(random, person.sessions);
   if (!session || (person.stays && person.memberships.some(({ owns }) => owns))) return;
   const kind = !person.stays && random() < 0.25 ? 'DIRECT' : random() < 0.2 ? 'OPEN' : 'GROUP';
-  // A direct room is for good: whoever stays would come to have ever more of them.
+  // A direct room is permanent, so a staying user would accumulate them.
   const fits = (other: Person) => kind !== 'DIRECT' || (!other.stays && !sharesDirect(person, other));
   const others = new Set<Person>();
   for (let i = 0; i < (kind === 'DIRECT' ? 1 : USUAL_MEMBERS - 2); i += 1) {
@@ -120,14 +123,14 @@ export async function endRoom({ world, random, finish }: Life): Promise<void> {
   await finish(close(world, room), { session, query: END_ROOM, variables, stands: [session] });
 }
 
-/** Somebody comes into a room that has few members, or goes out of one that has enough. */
+/** Adds a member to a small room, or removes one from a large room. */
 export async function changeMembers(life: Life): Promise<void> {
   const { world, random, ask, finish } = life;
   const room = choose(random, world.rooms);
   const owner = room && ownerOf(room);
   if (!owner) return;
   const isIn = (person: Person) => room.memberships.some((membership) => membership.person === person);
-  // Of two changes that are under way at once, nobody knows which comes first.
+  // The order of two concurrent membership changes is unknown, so only one runs at a time.
   const changing = async (person: Person, change: Promise<any>) => {
     room.changing.add(person);
     return change.finally(() => room.changing.delete(person));
@@ -179,7 +182,7 @@ export async function unblockSomebody({ world, random, ask }: Life): Promise<voi
   if (data) world.makePeace(block);
 }
 
-/** Somebody with whom another is at peace. */
+/** Returns a user without a block to or from another user. */
 export function someFriendly(
   { world, random }: Life,
   person: Person,

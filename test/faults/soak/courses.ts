@@ -1,25 +1,25 @@
 import { type Figure, type FigureName, FIGURES, type Sample } from './figures.ts';
 
-/** What has become of one figure. */
+/** The trend of one figure. */
 export interface Course {
   name: FigureName;
-  /** Medians of the first, the middle and the last third. */
+  /** Medians of the first, second and last third. */
   thirds: number[];
-  /** By how much a straight line through the second half rises. */
+  /** Increase of the trend line over the second half. */
   rise: number;
-  /** Null where nothing is judged. */
+  /** Maximum increase, or null if the figure is not judged. */
   most: number | null;
   isFlat: boolean;
 }
 
-/** Whether each figure was flat in the second half; in the first, caches fill and code is compiled. */
+/** Returns the trend of each figure in the second half. In the first half, caches fill and code is compiled. */
 export function follow(samples: readonly Sample[]): Course[] {
   const half = samples.slice(Math.floor(samples.length / 2));
   const lineOf = (name: FigureName) => {
     const rise = riseOf(half.map(({ at, figures }) => [at, figures[name]]));
     return { rise, begin: median(half.map(({ figures }) => figures[name])) - rise / 2 };
   };
-  // A machine that has more to do by and by makes everybody late, each as they are.
+  // A machine that slows down delays all processes in proportion.
   const own = lineOf('own lag p99, ms');
   const machine = Math.max(0, own.rise / own.begin);
   return (Object.keys(FIGURES) as FigureName[]).map((name) => {
@@ -38,8 +38,8 @@ export function follow(samples: readonly Sample[]): Course[] {
 }
 
 /**
- * How far a straight line rises from the first to the last of some points: by the median of the slopes between any two of
- * them (Theil and Sen), which single ones that are off do not tilt.
+ * Returns the increase of a trend line between the first and last point. The slope is the median of all pairwise slopes
+ * (Theil–Sen), which outliers do not affect.
  */
 export function riseOf(points: readonly (readonly [x: number, y: number])[]): number {
   const slopes = points.flatMap(([x, y], i) =>
@@ -53,7 +53,7 @@ export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
-/** A table of Markdown; what cannot be judged yet is only told. */
+/** Returns a Markdown table. If `isJudged` is false, it only reports the values. */
 export function tableOf(courses: readonly Course[], isJudged: boolean): string {
   const cell = (value: number) => (Math.abs(value) < 10 ? value.toFixed(1) : value.toFixed(0));
   const rows = courses.map(({ name, thirds, rise, most, isFlat }) => {

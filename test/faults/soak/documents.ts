@@ -69,7 +69,7 @@ export const SEARCH = `query ($query: String!) {
   viewer { searchMessages(query: $query, first: 10) { nodes { ${MESSAGE} chatroom { id name } } } }
 }`;
 
-/** What can be listened to: in a room or not, and with a cursor to come back with or without. */
+/** Subscriptions, with or without a room, and with or without a cursor for a resume. */
 export const STREAMS = {
   messages: {
     ...{ inRoom: true, resumes: true },

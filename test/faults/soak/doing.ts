@@ -10,10 +10,10 @@ const WORDS =
     ' ',
   );
 const EMOJI = ['👍', '🎉', '😀', '❤️'];
-/** A device listens to no more. */
+/** Maximum number of streams per device. */
 const MOST_STREAMS = 4;
 const SSE_SHARE = 0.25;
-/** How often somebody who was cut off comes back before somebody new listens. */
+/** Probability that a disconnected stream resumes, instead of a new one starting. */
 const RESUMED_SHARE = 0.7;
 
 export async function send(life: Life): Promise<void> {
@@ -69,7 +69,7 @@ export async function tellTyping(life: Life): Promise<void> {
   });
 }
 
-/** The newest page of a room, or the one before that which was looked at last. */
+/** Loads the newest page of a room, or the page before the last loaded one. */
 export async function page(life: Life): Promise<void> {
   const at = someMember(life);
   if (!at) return;
@@ -107,7 +107,7 @@ export async function befriend(life: Life): Promise<void> {
   await life.ask({ session, query, variables: inputOf({ userId: other.id }), stands });
 }
 
-/** Somebody begins to listen, or comes back to where they were. */
+/** Starts a stream, or resumes one. */
 export async function listen(life: Life): Promise<void> {
   const { random, listening } = life;
   const overHttp = random() < SSE_SHARE;
@@ -123,9 +123,9 @@ export async function listen(life: Life): Promise<void> {
   await listening.begin(kind, session, STREAMS[kind].inRoom ? (membership ?? null) : null, overHttp);
 }
 
-/** Somebody stops to listen to one thing, hangs up, or is cut off. */
+/** Ends a stream, disconnects a client, or cuts its connection. */
 export function goSilent({ random, listening }: Life): Promise<void> {
-  // The streams of those who stay live until their tokens run out.
+  // Streams of staying users live until their tokens expire.
   const stream = choose(
     random,
     [...listening.streams].filter(({ session }) => !session.person.stays),
@@ -139,7 +139,7 @@ function someSession({ world, random }: Life): Session | undefined {
   return choose(random, choose(random, world.people)?.sessions ?? []);
 }
 
-/** Somebody in a room where they may write. */
+/** Returns a user with a room in which they may write. */
 function someMember(life: Life) {
   const session = someSession(life);
   const membership = session && choose(life.random, session.person.memberships);
@@ -150,7 +150,7 @@ function someMember(life: Life) {
   return { session, membership, room, person, stands: [session, person, ...stands] };
 }
 
-/** A message that somebody may read, of their own or of anybody's. */
+/** Returns a message that a user may read: their own, or any. */
 function someMessage(life: Life, whose: 'own' | 'any') {
   const member = someMember(life);
   if (!member) return null;
@@ -160,12 +160,12 @@ function someMessage(life: Life, whose: 'own' | 'any') {
     room.messages.filter(({ sender }) => whose === 'any' || sender === person),
   );
   if (!message) return null;
-  // What somebody has said whom one has blocked is not there.
+  // Messages of a blocked user are hidden, so the result depends on the absence of a block.
   const peace = message.sender === person ? [] : [life.world.peaceOf(person, message.sender)];
   return peace.every(lives) ? { ...member, message, stands: [...stands, ...peace] } : null;
 }
 
-/** What people say: mostly a line, sometimes a page. */
+/** Returns a text, mostly a line and sometimes a page. */
 function sentence({ random }: Life): string {
   const length = random() < 0.03 ? 500 : 3 + random() ** 3 * 60;
   return Array.from({ length }, () => choose(random, WORDS)).join(' ');

@@ -3,27 +3,27 @@ import { Redis } from 'ioredis';
 import { readMetrics } from '../../support/metrics.ts';
 import type { Place } from '../stalled/place.ts';
 
-/** What is looked at each time, and how much more of it at the end of the second half than at its beginning is still flat. */
+/** A sampled metric, and the maximum increase over the second half that still counts as flat. */
 export interface Figure {
   metric: string;
-  /** What the metric is divided by. */
+  /** Divisor of the metric. */
   unit?: number;
-  /** A share of what there is, or so much in any case, whichever is more; without it nothing is judged. */
+  /** The larger of a share of the value and a minimum. Without it, the figure is not judged. */
   most?: { share: number; least: number };
 }
 
 const MB = 1024 * 1024;
 
 /**
- * The bounds are some times what these figures differ by from one look to the next while nothing grows, so that a line
- * through forty looks does not rise as far by chance; see docs/soak.md for how small a leak that finds.
+ * The bounds are a multiple of the fluctuation between two samples without growth. A trend over forty samples therefore
+ * does not exceed them by chance. docs/soak.md lists the smallest leak that this finds.
  */
 export const FIGURES = {
   'heap, MB': { metric: 'nodejs_heap_size_used_bytes', unit: MB, most: { share: 0.03, least: 2 } },
-  // The allocator gives memory back in steps, and the hash of a password takes 19 MB for a moment.
+  // The allocator returns memory in steps, and hashing a password briefly takes 19 MB.
   'resident, MB': { metric: 'process_resident_memory_bytes', unit: MB, most: { share: 0.05, least: 8 } },
   'external, MB': { metric: 'nodejs_external_memory_bytes', unit: MB, most: { share: 0.03, least: 2 } },
-  // As many requests as happen to be under way have connections.
+  // The number of connections depends on the number of concurrent requests.
   'open files': { metric: 'process_open_fds', most: { share: 0.1, least: 10 } },
   handles: { metric: 'nodejs_active_handles_total', most: { share: 0.1, least: 10 } },
   resources: { metric: 'nodejs_active_resources_total', most: { share: 0.1, least: 10 } },
@@ -47,14 +47,14 @@ export const FIGURES = {
 export type FigureName = keyof typeof FIGURES;
 
 export interface Sample {
-  /** Minutes since everybody was there. */
+  /** Minutes since all users were created. */
   at: number;
   figures: Record<FigureName, number>;
-  /** What requests were answered with since the sample before, beside OK. */
+  /** Error codes of responses since the previous sample. */
   codes: Map<string, number>;
 }
 
-/** Looks again and again at a node, at its Redis, and at how late this process itself is. */
+/** Samples a node, its Redis, and the event loop delay of this process. */
 export function startLooking(place: Place): { look(): Promise<Sample>; restart(): void; stop(): void } {
   const redis = new Redis(place.redisUrl);
   const own = monitorEventLoopDelay();
@@ -65,7 +65,7 @@ export function startLooking(place: Place): { look(): Promise<Sample>; restart()
 
   return {
     async look() {
-      // First how late it was since the last look: the collection of garbage holds it up, and is our doing.
+      // Reads its own delay first, because the forced garbage collection blocks the node.
       const since = await readMetrics(place.url);
       const now = performance.now();
       const metrics = await place.weigh();

@@ -3,48 +3,48 @@ import { REFRESH } from './documents.ts';
 import { type Listening, startListening } from './listening.ts';
 import { createWorld, end, type Ending, lives, type Session, type World } from './world.ts';
 
-/** One operation, and what must live for it to succeed. */
+/** An operation, and everything that must exist for it to succeed. */
 export interface Asked {
-  /** Null for who is not signed in. */
+  /** Null for a signed-out client. */
   session: Session | null;
   query: string;
   variables?: object;
-  /** Where one of these ended meanwhile, a refusal is as it should be. */
+  /** If one of these has ended, a refusal is correct. */
   stands: readonly Ending[];
 }
 
-/** What has been asked, and who and what has come by it. */
+/** Numbers of operations, and of everything they created. */
 interface Counts {
   asked: number;
-  /** Among them what was refused as it had to be. */
+  /** Number of correct refusals, included in `asked`. */
   refused: number;
   people: number;
   sessions: number;
   rooms: number;
 }
 
-/** People at one node. */
+/** Users of one node. */
 export interface Life {
   world: World;
   random: Random;
   listening: Listening;
-  /** Answers the data; null where it was refused. */
+  /** Returns the data, or null if the operation was refused. */
   ask: (asked: Asked) => Promise<any>;
-  /** Trades a session's tokens for new ones, unless they last for longer than so. */
+  /** Refreshes a session's tokens unless they are valid for longer than `spareMs` milliseconds. */
   keepFresh: (session: Session, spareMs?: number) => Promise<void>;
-  /** Ends things by asking for it; what listens because of them is to be ended by the node. */
+  /** Ends things by an operation. The node must end the streams that depend on them. */
   finish: (over: readonly Ending[], asked: Asked) => Promise<void>;
   find: (what: string) => void;
-  /** What nothing called for, and how often it came. */
+  /** Unexpected results, with their number. */
   findings: ReadonlyMap<string, number>;
   counts: Counts;
 }
 
-/** What may be answered about something that has just ended. Nothing excuses INTERNAL_SERVER_ERROR. */
+/** Codes allowed for something that has just ended. INTERNAL_SERVER_ERROR is never allowed. */
 const OF_WHAT_ENDED = ['NOT_FOUND', 'UNAUTHENTICATED', 'BLOCKED'];
-/** Tokens that last no longer are traded for new ones first. */
+/** Tokens with less remaining time, in milliseconds, are refreshed first. */
 const TOKEN_SPARE_MS = 60_000;
-/** On a busy machine an answer takes its time; none at all is a finding. */
+/** Timeout in milliseconds. Responses are slow on a busy machine, but a missing response is a finding. */
 const PATIENCE_MS = 60_000;
 
 export function createLife(url: string, random: Random): Life {
@@ -56,7 +56,7 @@ export function createLife(url: string, random: Random): Life {
     findings.set(what, (findings.get(what) ?? 0) + 1);
   }
 
-  /** A refresh token counts once: who asks while it is traded waits for the new one. */
+  /** A refresh token is valid once, so concurrent callers wait for the same refresh. */
   async function refresh(session: Session): Promise<void> {
     const { refreshToken, person } = session;
     const input = { refreshToken };
@@ -77,7 +77,7 @@ export function createLife(url: string, random: Random): Life {
     if (session) await keepFresh(session);
     counts.asked += 1;
     const answer = await askNode(url, session?.accessToken ?? null, query, variables, PATIENCE_MS);
-    // What one may not see is null where it is only looked at.
+    // A lookup returns null for invisible data.
     const code = answer.code ?? (Object.values(answer.data as object).includes(null) ? 'NOT_FOUND' : undefined);
     if (code === undefined) return answer.data;
     counts.refused += 1;
@@ -90,20 +90,20 @@ export function createLife(url: string, random: Random): Life {
     ...{ world, random, listening, keepFresh, find, findings, counts, ask },
     async finish(over, asked) {
       end(over);
-      // Where it was not done, as the session ended first, what listens goes on rightly.
+      // A refused operation ended nothing on the node, so the client has to end the streams itself.
       if ((await ask(asked)) === null) listening.hangUp(over);
     },
   };
 }
 
-/** The tokens as signing up, signing in and refreshing give them. */
+/** Stores the tokens that sign-up, sign-in and refresh return. */
 export function takeTokens(session: Session, given: any): void {
   session.accessToken = given.accessToken;
   session.refreshToken = given.refreshToken;
   session.expiresAt = Date.parse(given.accessTokenExpiresAt);
 }
 
-/** One of several; undefined of none. */
+/** Returns a random item, or undefined if there is none. */
 export function choose<Item>(random: Random, items: readonly Item[]): Item | undefined {
   return items.length === 0 ? undefined : pick(random, items);
 }

@@ -9,56 +9,56 @@ export type StreamKind = keyof typeof STREAMS;
 export interface Stream {
   kind: StreamKind;
   session: Session;
-  /** Where it listens; null for what is of no room. */
+  /** The membership that the stream depends on, or null if it belongs to no room. */
   membership: Membership | null;
-  /** Where it has come to. */
+  /** The last received cursor. */
   cursor: string | null;
   number: number;
-  /** When the token runs out that it was opened with. */
+  /** Expiry of the token with which the stream was opened. */
   expiresAt: number;
   /** Null over SSE. */
   socket: Socket | null;
   hangUp: () => void;
 }
 
-/** One device's connection, which carries several streams. */
+/** The connection of one device, which carries several streams. */
 interface Socket {
   client: Client;
   expiresAt: number;
-  /** Breaks it off without a word. */
+  /** Cuts the connection without a close frame. */
   cut(): void;
 }
 
-/** All that people listen to. */
+/** All streams of all users. */
 export interface Listening {
   streams: ReadonlySet<Stream>;
   counts: {
     begun: number;
-    /** Of these, how many came back with a cursor. */
+    /** Number of streams that resumed with a cursor, included in the number of started ones. */
     resumed: number;
-    /** How many ended since their token had run out, and how many since nothing came over them. */
+    /** Number of streams that ended because their token expired, and because their connection was silent. */
     expired: number;
     silent: number;
     told: number;
   };
   begin(kind: StreamKind, session: Session, membership: Membership | null, overHttp: boolean): Promise<void>;
-  /** Has somebody who is away come back with their cursor; null where nobody is. */
+  /** Resumes the stream of a disconnected user with its cursor. Returns null if there is none. */
   comeBack(overHttp: boolean): Promise<void> | null;
   hangUpOne(stream: Stream): void;
-  /** Takes a device away, with all that it listens to over its socket. */
+  /** Disconnects a device, with all streams of its socket. */
   disconnect(session: Session, how: 'closed' | 'cut'): void;
-  /** Hangs up all that listens because of one of these. */
+  /** Ends all streams that depend on one of these. */
   hangUp(things: readonly Ending[]): void;
-  /** Finds what goes on although there is no right to it any more. */
+  /** Reports streams that continue without authorisation. */
   findOverdue(): void;
   stop(): Promise<void>;
 }
 
-/** The node promises a second. On a busy machine it may be more, but not this. */
+/** Maximum delay in milliseconds. The node promises a second, but a busy machine may need longer. */
 const OVERDUE_MS = 60_000;
 const CLOCKS_DIFFER_MS = 2_000;
 const EXPIRED = ['CLOSED 4403', 'TOKEN_EXPIRED'];
-/** More do not wait to come back. */
+/** Maximum number of streams that wait for a resume. */
 const MOST_AWAY = 100;
 
 export function startListening(options: {
@@ -86,7 +86,7 @@ export function startListening(options: {
       onEvent: (data) => {
         take(stream, Object.values(data as object)[0]);
       },
-      // The stream ends with it.
+      // The failure also ends the stream.
       onFailure: () => undefined,
       onEnd(code) {
         ended(stream, where, code);
@@ -113,7 +113,7 @@ export function startListening(options: {
   }
 
   function ended(stream: Stream, where: string, code: string): void {
-    // Otherwise it was hung up.
+    // A stream that is no longer in the set was ended by the client.
     if (!streams.delete(stream)) return;
     if (!standsOf(stream).every(lives) && code !== 'INTERNAL_SERVER_ERROR') return;
     if (EXPIRED.includes(code) && Date.now() > stream.expiresAt - CLOCKS_DIFFER_MS) counts.expired += 1;
@@ -122,7 +122,7 @@ export function startListening(options: {
     leave(stream);
   }
 
-  /** It will come back where it was. */
+  /** Queues the stream for a later resume. */
   function leave(stream: Stream): void {
     if (STREAMS[stream.kind].resumes) away.push(stream);
     if (away.length > MOST_AWAY) away.shift();
@@ -161,7 +161,7 @@ export function startListening(options: {
 
   function hangUpOne(stream: Stream): void {
     streams.delete(stream);
-    // With its last stream a socket closes: the next one gets another.
+    // A socket closes with its last stream. The next stream opens a new socket.
     const { socket } = stream;
     if (socket && ![...streams].some((other) => other.socket === socket)) forget(stream.session, socket);
     stream.hangUp();
@@ -214,7 +214,7 @@ function standsOf({ session, membership }: Stream): Ending[] {
   return [session, session.person, ...(membership ? [membership, membership.room] : [])];
 }
 
-/** Listens on a socket that carries more; answers a function that ends this alone. */
+/** Subscribes on a shared socket. Returns a function that ends only this subscription. */
 function listenOn(
   client: Client,
   { query, variables }: { query: string; variables: Record<string, unknown> },

@@ -6,7 +6,7 @@ import { befriend, deleteMessage, edit, goSilent, listen, lookAtMembers, lookAtR
 import { markRead, page, react, search, send, tellTyping } from './doing.ts';
 import type { Life } from './life.ts';
 
-/** How many of each there are at once. */
+/** Target numbers of users, rooms and streams. */
 export interface Size {
   people: number;
   rooms: number;
@@ -15,7 +15,7 @@ export interface Size {
 
 type Deed = (life: Life) => Promise<void>;
 
-/** What people do of their own accord, and how often in comparison. What goes by it is replaced at once. */
+/** Actions with their relative frequencies. Everything that they end is replaced at once. */
 const DEEDS: readonly (readonly [weight: number, deed: Deed])[] = [
   ...([
     [24, send],
@@ -50,20 +50,20 @@ const DEEDS: readonly (readonly [weight: number, deed: Deed])[] = [
 ];
 const ALL_WEIGHTS = DEEDS.reduce((sum, [weight]) => sum + weight, 0);
 
-/** At most so much is under way: with a node that hangs, a steady rate would pile it up. */
+/** Maximum number of concurrent actions. With a hanging node, a steady rate would otherwise accumulate them. */
 const MOST_UNDER_WAY = 40;
 const TURN_MS = 20;
 
 export interface Living {
-  /** Resolves when everybody and everything is there for the first time. */
+  /** Resolves when all target numbers are reached for the first time. */
   full: Promise<void>;
-  /** How many deeds were left out since then, as too many were under way. */
+  /** Number of actions skipped since then because too many were running. */
   leftOut: number;
-  /** Has everyone go, with all that they have. */
+  /** Removes all users, with everything that belongs to them. */
   end(): Promise<void>;
 }
 
-/** Lets people live at a steady rate, whatever they do. */
+/** Runs actions at a steady rate, whatever they are. */
 export function startLiving(life: Life, size: Size, perSecond: number): Living {
   const { world, random, listening } = life;
   const underWay = new Set<Promise<void>>();
@@ -83,7 +83,7 @@ export function startLiving(life: Life, size: Size, perSecond: number): Living {
     },
   };
 
-  /** Whoever or whatever has gone is replaced before anything else is done. */
+  /** Replaces missing users, rooms and streams before any other action. */
   function next(): Promise<void> {
     for (const [what, deed] of [['people', signUp] as const, ['rooms', makeRoom] as const]) {
       if (world[what].length + coming[what] >= size[what]) continue;

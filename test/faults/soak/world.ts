@@ -1,4 +1,4 @@
-/** What can come to an end. What was asked of it around that time may be refused, or end with it. */
+/** Something that can end. Operations that overlap its end may be refused, and streams may end. */
 export interface Ending {
   overAt?: number;
 }
@@ -6,18 +6,18 @@ export interface Ending {
 export interface Person extends Ending {
   id: string;
   username: string;
-  /** Never goes: whoever lives on needs new tokens. */
+  /** True for a user who never leaves, so that their tokens expire and must be refreshed. */
   stays: boolean;
   sessions: Session[];
   memberships: Membership[];
 }
 
-/** Somebody signed in on a device. */
+/** A user signed in on a device. */
 export interface Session extends Ending {
   person: Person;
   accessToken: string;
   refreshToken: string;
-  /** When the access token runs out, by the clock. */
+  /** Expiry of the access token, as a timestamp in milliseconds. */
   expiresAt: number;
   refreshing?: Promise<void> | undefined;
 }
@@ -26,9 +26,9 @@ export interface Room extends Ending {
   id: string;
   kind: 'DIRECT' | 'GROUP' | 'OPEN';
   memberships: Membership[];
-  /** Who is being taken in or out. */
+  /** Users who are being added or removed. */
   changing: Set<Person>;
-  /** The latest of them. */
+  /** The latest messages of the room. */
   messages: Message[];
 }
 
@@ -36,7 +36,7 @@ export interface Membership extends Ending {
   person: Person;
   room: Room;
   owns: boolean;
-  /** How far back its history has been paged. */
+  /** Cursor up to which the history has been paged. */
   page: string | null;
 }
 
@@ -45,38 +45,38 @@ export interface Message extends Ending {
   sender: Person;
 }
 
-/** A block; two people have peace while there is none. */
+/** A block. Two users have a peace while there is none. */
 export interface Block {
   by: Person;
   whom: Person;
   peace: Ending;
 }
 
-/** Who and what there is, as far as it has been answered; nothing of what is over. */
+/** All users and rooms whose creation is confirmed and whose end has not begun. */
 export interface World {
   people: Person[];
   rooms: Room[];
   blocks: Block[];
-  /** The peace between two people; it is over while one of them blocks the other. */
+  /** The peace between two users, which ends while one blocks the other. */
   peaceOf: (a: Person, b: Person) => Ending;
-  /** After a block was taken back. */
+  /** Called after a block was removed. */
   makePeace(block: Block): void;
   join(person: Person, room: Room, owns?: boolean): Membership;
 }
 
-/** How many messages of a room are remembered, to be answered to. */
+/** Maximum number of remembered messages per room, for replies. */
 const MOST_MESSAGES = 10;
 
 export function lives(thing: Ending): boolean {
   return thing.overAt === undefined;
 }
 
-/** Ends something, before the server is asked to: from now on nobody chooses it any more. */
+/** Marks things as ended before the request is sent, so that no other action chooses them. */
 export function end(things: readonly Ending[]): void {
   for (const thing of things) thing.overAt ??= performance.now();
 }
 
-/** A world without anybody. */
+/** Creates an empty world. */
 export function createWorld(): World {
   const peaces = new Map<string, Ending>();
   const keyOf = (a: Person, b: Person) => [a.id, b.id].sort().join();
@@ -102,7 +102,10 @@ export function createWorld(): World {
   };
 }
 
-/** What must be there for a member to do something in a room: in a direct one, peace with the other. */
+/**
+ * Returns everything that must exist for a member to act in a room. In a direct room, this includes the peace with the
+ * other.
+ */
 export function standsOf({ peaceOf }: World, membership: Membership): Ending[] {
   const { person, room } = membership;
   const others = room.kind === 'DIRECT' ? room.memberships.filter((other) => other.person !== person) : [];
@@ -114,7 +117,7 @@ export function remember({ messages }: Room, message: Message): void {
   if (messages.length > MOST_MESSAGES) messages.shift();
 }
 
-/** Ends a membership, and answers what is over by that. */
+/** Ends a membership. Returns everything that ended with it. */
 export function part(membership: Membership): Ending[] {
   end([membership]);
   remove(membership.person.memberships, membership);
@@ -122,7 +125,7 @@ export function part(membership: Membership): Ending[] {
   return [membership];
 }
 
-/** Ends a room with all its memberships, and answers what is over by that. */
+/** Ends a room with all its memberships. Returns everything that ended with it. */
 export function close(world: World, room: Room): Ending[] {
   const over = [room, ...[...room.memberships].flatMap(part)];
   end(over);

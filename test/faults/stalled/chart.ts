@@ -9,7 +9,7 @@ const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM, RIGHT] = [760, 320, 56, 44, 40, 96];
 const MOST_COLUMNS = 10;
 const LINE_HEIGHT = 15;
 
-/** An SVG of lines over minutes, readable on light and on dark ground. */
+/** Returns an SVG of lines over minutes, readable on light and dark backgrounds. */
 export function drawChart(title: string, unit: string, lines: readonly Line[]): string {
   const all = lines.flatMap(({ points }) => points);
   const lastX = Math.max(...all.map(([x]) => x), 1);
@@ -24,12 +24,12 @@ export function drawChart(title: string, unit: string, lines: readonly Line[]): 
       `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(value)}" y2="${y(value)}" stroke="#7774"/>` +
       `<text x="${LEFT - 8}" y="${y(value) + 4}" text-anchor="end" ${grey}>${value}</text>`,
   );
-  // More do not stand beside one another.
+  // Limits the number of labels to the available width.
   const every = Math.ceil(lastX / MOST_COLUMNS);
   const columns = Array.from({ length: Math.floor(lastX / every) + 1 }, (_, i) => i * every).map(
     (minute) => `<text x="${x(minute)}" y="${HEIGHT - BOTTOM + 20}" text-anchor="middle" ${grey}>${minute} min</text>`,
   );
-  // The names stand where their lines end, each below the one before it.
+  // Labels are placed at the ends of their lines, moved down if they would overlap.
   const ends = new Map<Line, number>();
   for (const line of [...lines].sort((a, b) => endOf(b) - endOf(a)))
     ends.set(line, Math.max(y(endOf(line)), ...[...ends.values()].map((above) => above + LINE_HEIGHT)));

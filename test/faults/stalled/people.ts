@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Who is signed in, and may read and write in all of the rooms. */
+/** A signed-in user, who is a member of all rooms. */
 export interface Person {
   id: string;
   token: string;
@@ -21,7 +21,7 @@ async function ask(url: string, token: string | null, query: string, variables: 
   return data;
 }
 
-/** Signs people up, and makes rooms of which all of them are members. */
+/** Signs users up, and creates rooms in which all of them are members. */
 export async function gather(url: string, names: readonly string[], roomCount: number) {
   const people: Person[] = [];
   for (const username of names) {
@@ -39,18 +39,18 @@ export async function gather(url: string, names: readonly string[], roomCount: n
 }
 
 export interface Writing {
-  /** The last number of each room. */
+  /** Last number of each room. */
   last: Map<string, number>;
   acknowledged: number;
   failed: number;
-  /** Ends when all that was sent has been answered. */
+  /** Resolves when all sent messages have a response. */
   stop(): Promise<void>;
 }
 
-/** At most so many messages are on their way: with a node that hangs, a steady rate would pile them up. */
+/** Maximum number of messages in flight. With a hanging node, a steady rate would otherwise accumulate requests. */
 const MOST_UNDER_WAY = 20;
 
-/** Sends at a steady rate. Each message begins with the moment at which it was sent. */
+/** Sends at a steady rate. Each message begins with the time at which it was sent. */
 export function startWriting(
   url: string,
   { people, rooms }: { people: readonly Person[]; rooms: readonly string[] },
@@ -69,7 +69,7 @@ export function startWriting(
   async function send(): Promise<void> {
     const room = rooms[sent % rooms.length] ?? '';
     const person = people[(sent += 1) % people.length];
-    // What people say: mostly a line, sometimes a page.
+    // Typical lengths of messages: mostly a line, sometimes a page.
     const length = Math.random() < 0.05 ? 4_000 : 20 + Math.random() ** 3 * 600;
     const body = `${performance.now()} ${'word '.repeat(length / 5)}`;
     try {

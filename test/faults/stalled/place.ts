@@ -2,20 +2,22 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startEmbeddedPostgres } from '../../../src/database/embedded.ts';
-import { applyMigrations } from '../../../src/database/migrations.ts';
-import { migrateJobs } from '../../../src/jobs.ts';
+import { startEmbeddedPostgres } from '../../../src/platform/database/embedded.ts';
+import { applyMigrations } from '../../../src/platform/database/migrations.ts';
+import { migrateJobs } from '../../../src/platform/jobQueue.ts';
 import { readMetrics } from '../../support/metrics.ts';
 import { belongings, collect, end, launch } from '../processes.ts';
 import { freePort } from '../../support/ports.ts';
 
-/** One node with a PostgreSQL and a Redis of its own. */
+/** One node with its own PostgreSQL and Redis. */
 export interface Place {
   url: string;
   redisUrl: string;
-  /** The last that the node has printed. */
+  /** Returns the latest output of the node. */
   output(): string;
-  /** Has the node collect its garbage, so that what is left is held; answers its metrics after that. */
+  /**
+   * Forces a garbage collection in the node. Returns its metrics afterwards, which then only include retained memory.
+   */
   weigh(): Promise<Map<string, number>>;
   close(): Promise<void>;
 }
@@ -26,12 +28,12 @@ const COLLECTIONS = 'nodejs_gc_duration_seconds_count{kind="major"}';
 /**
  * Starts the built program.
  *
- * @param settings of the node, beside and before those that every place has
+ * @param settings of the node; they override the defaults
  */
 export async function startPlace(program: string, settings: Record<string, string> = {}): Promise<Place> {
   const dataDir = await mkdtemp(join(tmpdir(), 'parley-place-'));
   belongings.folders.add(dataDir);
-  // Where root runs this, the database's user must be able to enter.
+  // If root runs this, the database's user must be able to enter the folder.
   await chmod(dataDir, 0o755);
   const postgres = await startEmbeddedPostgres({ dataDir, log: () => undefined, settings: { fsync: 'off' } });
   belongings.postgres.add(postgres.folder);
@@ -67,7 +69,7 @@ export async function startPlace(program: string, settings: Record<string, strin
     async weigh() {
       const before = (await readMetrics(url)).get(COLLECTIONS) ?? 0;
       for (;;) {
-        // Again and again: of collections that follow one another closely, the metrics know the first.
+        // Repeats the signal, because the metrics only count the first of several collections in quick succession.
         node.kill('SIGUSR2');
         const metrics = await readMetrics(url);
         if ((metrics.get(COLLECTIONS) ?? 0) > before) return metrics;

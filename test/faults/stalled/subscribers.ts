@@ -8,13 +8,13 @@ const QUERY = `subscription ($room: ID!, $after: String) {
     cursor message { id number body createdAt sender { id username nickname } }
   }
 }`;
-/** Longer than the node takes to find by its pings that nobody answers. */
+/** Minimum time in milliseconds until a dead subscriber reconnects. The node needs less to detect it by its pings. */
 const DEAD_MS = 40_000;
 const PONG_MS = 5_000;
-/** So many come at once: it is not how fast they come that this looks at. */
+/** Maximum number of concurrent connection attempts, because the connection rate is not the subject of this test. */
 const MOST_COMING = 16;
 
-/** A socket that has asked for a room's messages. */
+/** Opens a socket that has subscribed to a room's messages. */
 async function subscribe(url: string, person: Person, room: string, after: string | null): Promise<WebSocket> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', {
     perMessageDeflate: false,
@@ -28,7 +28,7 @@ async function subscribe(url: string, person: Person, room: string, after: strin
       say({ type: 'connection_init', payload: { authorization: `Bearer ${person.token}` } });
     });
     socket.once('message', () => {
-      // The acknowledgement: nothing else comes first.
+      // This is the acknowledgement, because no other message can come first.
       say({ id: 'one', type: 'subscribe', payload: { query: QUERY, variables: { room, after } } });
       resolve(socket);
     });
@@ -39,16 +39,16 @@ async function subscribe(url: string, person: Person, room: string, after: strin
 }
 
 export interface Stalled {
-  /** How often one of them has come back. */
+  /** Number of times that a subscriber reconnected. */
   comebacks: number;
-  /** Resolves when each of them has come once. */
+  /** Resolves when each subscriber has connected once. */
   come: Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
- * Subscribers who never read. The dead answer no ping either: the node cuts them off, and they come back. The mute answer
- * pings that they have not read, so that nobody cuts them off.
+ * Starts subscribers who never read. Dead subscribers answer no ping, so the node disconnects them and they reconnect.
+ * Mute subscribers answer pings without reading, so they stay connected.
  */
 export function startStalled(
   url: string,
@@ -98,16 +98,16 @@ export function startStalled(
   return stalled;
 }
 
-/** Somebody who reads, and comes back with the last cursor when cut off. */
+/** A client that reads, and reconnects with the last cursor after a disconnect. */
 export interface Reader {
   room: string;
-  /** The last number that was received. */
+  /** Last number that was received. */
   last: number;
   received: number;
-  /** Messages that were left out, or came twice. */
+  /** Number of missing or repeated messages. */
   wrong: number;
   cuts: number;
-  /** How long messages took since `forget` was called last, in ms. */
+  /** Latencies of messages since the last call of `forget`, in milliseconds. */
   latencies: number[];
   stop(): void;
 }
@@ -139,7 +139,7 @@ export async function startReader(url: string, person: Person, room: string): Pr
       const { type, payload } = JSON.parse(data.toString()) as { type: string; payload: any };
       if (type === 'ping') socket.send('{"type":"pong"}');
       if (type === 'next' && payload.data) take(payload.data.messageAdded);
-      // It comes back with the cursor of the last message that it has.
+      // The client reconnects with the cursor of its last message.
       if (type === 'error' || type === 'complete' || payload?.errors) socket.terminate();
     });
     socket.once('close', () => {
@@ -156,7 +156,7 @@ export async function startReader(url: string, person: Person, room: string): Pr
       try {
         return await open();
       } catch {
-        // Again.
+        // Retries.
       }
     }
   }

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'react';
-import { DEMO_PASSWORD, DEMO_PEOPLE } from '../../../../src/demo/people.ts';
+import { DEMO_PASSWORD, DEMO_PEOPLE } from '../../../../src/server/demo/people.ts';
 import { SignInDocument, SignUpPolicyDocument } from '../../generated/graphql.ts';
 import { Avatar } from '../parts/Avatar.tsx';
 import { Mark } from '../parts/Mark.tsx';

@@ -1,0 +1,144 @@
+import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { errors, jwtVerify, type JWTHeaderParameters, SignJWT } from 'jose';
+import type { AccessClaims } from '../core/context.ts';
+import { ChatError } from '../core/errors.ts';
+
+declare module '../core/context.ts' {
+  interface ServerNode {
+    accessTokens: AccessTokens;
+  }
+}
+
+/** Lifetime of an access token, in seconds. Each use also checks that its session is still active. */
+export const ACCESS_TOKEN_SECONDS = 15 * 60;
+
+/** Lifetime of an unused refresh token, in days. The session ends when the token expires. */
+export const REFRESH_TOKEN_DAYS = 30;
+
+/** Maximum number of verified tokens that a node caches. Each takes half a kilobyte. */
+const MAX_CACHED_TOKENS = 10_000;
+
+// `verify` requires all four values. Tokens made for another purpose or with another algorithm are refused.
+const PINNED = { issuer: 'parley', audience: 'parley', typ: 'at+jwt' } as const;
+export const ALGORITHM = 'HS256';
+
+/** Signs access tokens with one secret, and verifies tokens signed with any accepted secret. */
+export interface AccessTokens {
+  sign(userId: string, sessionId: string): Promise<{ token: string; expiresAt: Date }>;
+  /**
+   * Returns the claims of a token. Does not check its session.
+   *
+   * @throws ChatError `TOKEN_EXPIRED` if the token has expired or its key was retired, because the session can continue
+   *   with a new token; `UNAUTHENTICATED` for any other invalid token
+   */
+  verify(token: string): Promise<AccessClaims>;
+}
+
+/**
+ * @param secret signs new tokens
+ * @param accepted other secrets whose tokens are valid: the next and the former secret during a key rotation
+ */
+export function createAccessTokens(secret: string, accepted: readonly string[] = []): AccessTokens {
+  const keyId = keyIdOf(secret);
+  const keys = keysOf([secret, ...accepted]);
+
+  function keyOf(kid = keyId): Uint8Array {
+    const key = keys.get(kid);
+    if (!key) {
+      throw new ChatError(
+        'TOKEN_EXPIRED',
+        'The access token was signed with a retired key. Call refreshSession for a new one.',
+      );
+    }
+    return key;
+  }
+
+  /**
+   * Cache of verified tokens, because a client sends the same token with many requests. Evicts the oldest entry first.
+   */
+  const verified = new Map<string, AccessClaims>();
+  function cache(token: string, claims: AccessClaims): AccessClaims {
+    const [oldest] = verified.keys();
+    if (verified.size >= MAX_CACHED_TOKENS && oldest !== undefined) verified.delete(oldest);
+    verified.set(token, claims);
+    return claims;
+  }
+
+  return {
+    async sign(userId, sessionId) {
+      const expiresAt = new Date((Math.floor(Date.now() / 1000) + ACCESS_TOKEN_SECONDS) * 1000);
+      const token = await new SignJWT({ sid: sessionId })
+        .setProtectedHeader({ alg: ALGORITHM, typ: PINNED.typ, kid: keyId })
+        .setSubject(userId)
+        .setIssuer(PINNED.issuer)
+        .setAudience(PINNED.audience)
+        .setIssuedAt()
+        .setExpirationTime(expiresAt)
+        .sign(keyOf());
+      return { token, expiresAt };
+    },
+    async verify(token) {
+      const known = verified.get(token);
+      if (known && known.expiresAt.getTime() > Date.now()) return known;
+      try {
+        const { payload } = await jwtVerify<{ sid: string }>(token, ({ kid }: JWTHeaderParameters) => keyOf(kid), {
+          ...PINNED,
+          algorithms: [ALGORITHM],
+          requiredClaims: ['sub', 'sid', 'exp'],
+        });
+        const { sub = '', sid, exp = 0 } = payload;
+        return cache(token, { userId: sub, sessionId: sid, expiresAt: new Date(exp * 1000) });
+      } catch (error) {
+        if (error instanceof ChatError) throw error;
+        if (error instanceof errors.JWTExpired) {
+          throw new ChatError('TOKEN_EXPIRED', 'The access token has expired. Call refreshSession for a new one.');
+        }
+        throw new ChatError('UNAUTHENTICATED', 'The access token is invalid. Sign in for a new one.');
+      }
+    },
+  };
+}
+
+/**
+ * Returns the key id that tokens carry in `kid`. It is an HMAC, so it reveals no more of the secret than the token's
+ * signature does.
+ */
+export function keyIdOf(secret: string): string {
+  return createHmac('sha256', secret).update('parley key id').digest('base64url').slice(0, 8);
+}
+
+/** Returns the keys of the given secrets by key id. */
+export function keysOf(secrets: readonly string[]): ReadonlyMap<string, Uint8Array> {
+  return new Map(secrets.map((secret) => [keyIdOf(secret), new TextEncoder().encode(secret)]));
+}
+
+/**
+ * Returns the token of an Authorization header, or of the `authorization` parameter of a WebSocket.
+ *
+ * @returns null if the header is absent or empty
+ * @throws ChatError `UNAUTHENTICATED` for anything but `Bearer TOKEN`
+ */
+export function bearerToken(header: unknown): string | null {
+  if (header === undefined || header === null || header === '') return null;
+  const [, token] = (typeof header === 'string' && /^Bearer +([\w.~+/=-]+) *$/i.exec(header)) || [];
+  if (token === undefined) {
+    throw new ChatError('UNAUTHENTICATED', 'The Authorization header is malformed. Send "Bearer TOKEN".');
+  }
+  return token;
+}
+
+/** Returns a new refresh token of 256 random bits, the hash to store, and the expiry. */
+export function createRefreshToken(): { token: string; hash: Buffer; expiresAt: Date } {
+  return { ...createToken(), expiresAt: new Date(Date.now() + REFRESH_TOKEN_DAYS * 86_400_000) };
+}
+
+/** Returns a new token of 256 random bits and the hash to store. */
+export function createToken(): { token: string; hash: Buffer } {
+  const token = randomBytes(32).toString('base64url');
+  return { token, hash: hashToken(token) };
+}
+
+/** Hashes with plain SHA-256. Salt and stretching are unnecessary because 256 random bits cannot be guessed. */
+export function hashToken(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}

@@ -1,0 +1,87 @@
+import { hash, verify } from '@node-rs/argon2';
+import pLimit from 'p-limit';
+import { badInput } from '../core/errors.ts';
+import { countCharacters } from '../core/text/text.ts';
+
+declare module '../core/context.ts' {
+  interface ServerNode {
+    passwords: Passwords;
+  }
+}
+
+/** Cost parameters of one hash. `memoryCost` is in KiB. */
+export interface HashCost {
+  memoryCost: number;
+  timeCost: number;
+  parallelism: number;
+}
+
+/** OWASP's first choice of argon2id parameters: 19 MiB, two passes, one lane. argon2id is the library's default. */
+const ARGON2: HashCost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
+
+const LENGTH = { least: 8, most: 128 };
+/**
+ * Maximum length of a text that is normalised, in UTF-16 units. A valid password has at most 128 characters and stays
+ * below this length even when decomposed.
+ */
+const MAX_UNITS = 1_024;
+
+/**
+ * Checks the length of a password and that it is well-formed Unicode.
+ *
+ * @throws ChatError `BAD_USER_INPUT` for a password that is too short, too long or malformed
+ */
+export function checkPassword(password: string, path: string): void {
+  const length = countCharacters(password.length > MAX_UNITS ? password : normalise(password), LENGTH.most);
+  if (length < LENGTH.least || length > LENGTH.most || !password.isWellFormed()) {
+    throw badInput(path, `A password has ${LENGTH.least} to ${LENGTH.most} characters.`);
+  }
+}
+
+/**
+ * Returns a password in NFKC (RFC 8265 and NIST SP 800-63B). Keyboards send é as one or two code points, and digits in
+ * two widths; NFKC makes them the same password.
+ */
+function normalise(password: string): string {
+  return password.toWellFormed().normalize('NFKC');
+}
+
+export interface Passwords {
+  /** Returns the salted argon2id hash of a password in PHC form. The password must have passed `checkPassword`. */
+  hash(password: string): Promise<string>;
+  /**
+   * Returns true if the password matches the hash. Takes equally long for an account without a password and for an
+   * unknown account.
+   */
+  verify(password: string, passwordHash: string | null | undefined): Promise<boolean>;
+}
+
+/**
+ * Creates the password hashing of one node. At most two hashes run at a time, because each takes 19 MiB and a core, and
+ * a flood of sign-ins must not block other requests. Tests pass a lower cost, because a full hash takes 40 ms of CPU.
+ */
+export async function createPasswords(cost: HashCost = ARGON2): Promise<Passwords> {
+  const limit = pLimit(2);
+  const dummyHash = await hash('a password that nobody has', cost);
+  return {
+    hash: (password) => limit(() => hash(normalise(password), cost)),
+    verify: async (password, passwordHash) => {
+      for (const form of formsOf(password)) {
+        const fits = await limit(() => verify(passwordHash ?? dummyHash, form));
+        if (fits && passwordHash != null) return true;
+      }
+      return false;
+    },
+  };
+}
+
+/**
+ * Returns the forms in which a password may have been hashed, because earlier releases did not normalise. Their number
+ * depends only on the password, so the duration of a failure reveals nothing about the account.
+ */
+function formsOf(password: string): string[] {
+  if (password.length > MAX_UNITS) return [''];
+  const normalised = normalise(password);
+  const typed = password.toWellFormed();
+  return normalised === typed ? [normalised] : [normalised, typed];
+}

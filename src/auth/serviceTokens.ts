@@ -1,0 +1,62 @@
+import { type Database, sql } from '../platform/database/database.ts';
+import type { Service } from '../core/context.ts';
+import { ChatError } from '../core/errors.ts';
+import { createToken, hashToken } from './accessTokens.ts';
+
+/** Prefix that distinguishes a service token from an access token. */
+const PREFIX = 'parley-service-';
+
+export function isServiceToken(token: string): boolean {
+  return token.startsWith(PREFIX);
+}
+
+/**
+ * Returns the service of a token.
+ *
+ * @throws ChatError `UNAUTHENTICATED` for a token that is unknown or was revoked
+ */
+export async function findService(database: Database, token: string): Promise<Service> {
+  const service = await database.prisma.serviceToken.findUnique({
+    where: { hash: Uint8Array.from(hashToken(token)) },
+    select: { name: true },
+  });
+  if (!service)
+    throw new ChatError(
+      'UNAUTHENTICATED',
+      'The service token is unknown or was revoked. Create another with `npm run admin -- create-service-token NAME`.',
+    );
+  return service;
+}
+
+/**
+ * Creates the token of a service. The token is returned once and stored only as a hash.
+ *
+ * @throws Error for an invalid name or a service that already has a token; the message is for the operator
+ */
+export async function createServiceToken(database: Database, name: string): Promise<string> {
+  if (!/^[\w.-]{1,64}$/.test(name))
+    throw new Error('The name of a service has 1 to 64 characters: A to Z, a to z, digits, or any of _ . -');
+  const token = PREFIX + createToken().token;
+  const made = await database.query(sql`
+    INSERT INTO service_tokens (name, hash) VALUES (${name}, ${hashToken(token)}) ON CONFLICT DO NOTHING RETURNING name`);
+  if (made.length === 0) throw new Error(`The service "${name}" already has a token. Revoke it first.`);
+  return token;
+}
+
+/**
+ * Deletes the token of a service.
+ *
+ * @throws Error if there is no such service; the message is for the operator
+ */
+export async function revokeServiceToken(database: Database, name: string): Promise<void> {
+  const { count } = await database.prisma.serviceToken.deleteMany({ where: { name } });
+  if (count === 0) throw new Error(`There is no service "${name}". Run list-service-tokens to see their names.`);
+}
+
+/** Returns the services that have a token, sorted by name. */
+export async function listServiceTokens(database: Database): Promise<{ name: string; createdAt: Date }[]> {
+  return database.prisma.serviceToken.findMany({
+    select: { name: true, createdAt: true },
+    orderBy: { name: 'asc' },
+  });
+}

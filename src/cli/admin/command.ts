@@ -1,0 +1,34 @@
+import type { Config } from '../../core/config/settings.ts';
+import type { Progress } from '../../core/progress.ts';
+import type { Database } from '../../platform/database/database.ts';
+
+/** Environment of a command. */
+export interface Tools {
+  config: Config;
+  databaseUrl: string;
+  /**
+   * Opens the database.
+   *
+   * @throws ConfigError if a migration is missing
+   */
+  open: () => Promise<Database>;
+  /** Reads standard input. */
+  readInput: () => Promise<string>;
+  /** Displays the progress of a long command. */
+  progress: Progress;
+  /** Version of Node.js. */
+  nodeVersion: string;
+}
+
+/** A command for operators. */
+export interface Command {
+  /** Names of its arguments, as its help shows them. */
+  words: readonly string[];
+  /** Describes the command and its consequences. */
+  help: string;
+  options?: Record<string, { type: 'string' | 'boolean'; help: string }>;
+  /** Runs the command. Returns its output. If `failed` is true, the process exits with code 1. */
+  run(tools: Tools, words: string[], options: Options): Promise<string | { text: string; failed: boolean }>;
+}
+
+export type Options = Record<string, string | boolean | undefined>;

@@ -1,0 +1,125 @@
+import { readFile } from 'node:fs/promises';
+import type { Command, Tools } from './command.ts';
+import type { Config } from '../../core/config/settings.ts';
+import { examineDatabase } from './doctorDatabase.ts';
+import { examineRedis } from './doctorRedis.ts';
+import { fault, type Finding, ok, warning } from '../../core/findings.ts';
+import { parseDatabaseUrl } from '../../core/config/databaseUrl.ts';
+
+/** Minimum version of Node.js. An older one is a fault. */
+const MIN_NODE = [20, 19] as const;
+/** Minimum limit of open files per process. A lower one is a warning, because each socket is an open file. */
+const MIN_OPEN_FILES = 4_096;
+
+/** The `doctor` command. */
+export const doctorCommands: Record<string, Command> = {
+  doctor: {
+    words: [],
+    help: 'Checks the settings, the database and Redis from this machine, and says how to fix each problem. Changes nothing. Fails if messages, sessions or delivery are in danger.',
+    async run(tools) {
+      const findings = [
+        ...(await examineSettings(tools)),
+        ...(await examineDatabase(tools.databaseUrl, tools.config)),
+        ...(await examineRedis(tools.config.REDIS_URL)),
+      ];
+      const count = (level: Finding['level']) => findings.filter((finding) => finding.level === level).length;
+      const lines = findings.map(({ level, text }) => `${level.padEnd(8)}${text}`);
+      const summary = `${count('fault')} faults, ${count('warning')} warnings.`;
+      return { text: [...lines, '', summary].join('\n'), failed: count('fault') > 0 };
+    },
+  },
+};
+
+async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[]> {
+  const [major = 0, minor = 0] = nodeVersion.split('.').map(Number);
+  const isOld = major < MIN_NODE[0] || (major === MIN_NODE[0] && minor < MIN_NODE[1]);
+  const doubts: [boolean, string][] = [
+    [
+      config.NODE_ENV !== 'production',
+      `NODE_ENV is ${config.NODE_ENV}. Set it to production on a server with real users.`,
+    ],
+    [config.PLAIN_HTTP === 'on', 'PLAIN_HTTP is on: passwords and tokens can be read in transit. Serve https.'],
+    [
+      config.AUTH_SECRETS_ACCEPTED.length > 0,
+      'AUTH_SECRETS_ACCEPTED is set. Remove it 15 minutes after all nodes have the new AUTH_SECRET.',
+    ],
+    [
+      config.SMTP_URL === undefined,
+      'SMTP_URL is not set: nobody can reset a forgotten password. Set it to the URL of a mail server.',
+    ],
+    [
+      config.TRUSTED_PROXIES === 0 && isBehindProxy(config),
+      'TRUSTED_PROXIES is 0, but this node seems to be behind a proxy. All clients then share its address and its rate limits. Set TRUSTED_PROXIES to the number of your proxies.',
+    ],
+    [
+      config.METRICS_TOKEN === undefined,
+      'METRICS_TOKEN is not set: /metrics is off in production. Set it to serve metrics.',
+    ],
+    [
+      isPlainRedis(config.REDIS_URL),
+      'REDIS_URL connects to another machine without TLS. Use rediss://, unless the network in between is private.',
+    ],
+  ];
+  const files = await openFiles();
+  return [
+    isOld ? fault(`Node is ${nodeVersion}. Install ${MIN_NODE.join('.')} or newer.`) : ok(`Node is ${nodeVersion}.`),
+    ...doubts.flatMap(([isSo, text]) => (isSo ? [warning(text)] : [])),
+    ...examineDatabaseTls(config.DATABASE_URL),
+    ...(files === null
+      ? []
+      : files < MIN_OPEN_FILES
+        ? [warning(`A process may open ${files} files, and each socket uses one. Raise LimitNOFILE or ulimit -n.`)]
+        : [ok(`A process may open ${files} files, and each socket uses one.`)]),
+  ];
+}
+
+/**
+ * Returns whether a proxy is likely. A node serves plain HTTP, so a proxy must serve an https PUBLIC_URL. In production, a node
+ * that listens on loopback only must be behind a proxy too.
+ */
+function isBehindProxy({ NODE_ENV, PUBLIC_URL, HOST }: Config): boolean {
+  return PUBLIC_URL?.startsWith('https:') === true || (NODE_ENV === 'production' && isNear(HOST));
+}
+
+/** Checks TLS as the driver interprets the URL, because the driver's meaning of `sslmode` differs from libpq's. */
+function examineDatabaseTls(url: string | undefined): Finding[] {
+  if (url === undefined) return [];
+  const { host, ssl } = parseDatabaseUrl(url).options;
+  if (isNear(host ?? '')) return [];
+  const [, mode] = /[?&]sslmode=([\w-]+)/.exec(url) ?? [];
+  if (!ssl)
+    return [
+      warning(
+        'DATABASE_URL connects to another machine without TLS. Add ?sslmode=verify-full, unless the network in between is private.',
+      ),
+    ];
+  if (typeof ssl === 'object' && (ssl.rejectUnauthorized === false || ssl.checkServerIdentity !== undefined))
+    return [
+      warning(
+        `DATABASE_URL uses TLS without verifying the server (${mode ?? 'ssl'}): an attacker in between could impersonate it. Use sslmode=verify-full, with sslrootcert=FILE for a private CA.`,
+      ),
+    ];
+  return [
+    ok(
+      mode === undefined || mode === 'verify-full'
+        ? 'DATABASE_URL uses TLS and verifies the server.'
+        : `DATABASE_URL uses TLS and verifies the server: Parley treats sslmode=${mode} as verify-full, unlike libpq. Write verify-full.`,
+    ),
+  ];
+}
+
+function isPlainRedis(url: string | undefined): boolean {
+  return url !== undefined && !url.startsWith('rediss:') && !isNear(new URL(url).hostname);
+}
+
+/** Returns whether a host is this machine. An absolute path is a Unix socket. */
+function isNear(host: string): boolean {
+  return /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?|\/.*|)$/.test(host);
+}
+
+/** Returns the limit of open files per process. Null if the system has no /proc/self/limits. */
+async function openFiles(): Promise<number | null> {
+  const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '');
+  const [, soft] = /^Max open files +(\d+)/m.exec(limits) ?? [];
+  return soft === undefined ? null : Number(soft);
+}

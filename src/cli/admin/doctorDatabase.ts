@@ -1,0 +1,149 @@
+import type pg from 'pg';
+import type { Config } from '../../core/config/settings.ts';
+import { compareMigrations } from '../../platform/database/migrations.ts';
+import { connectClient } from '../../platform/database/connections.ts';
+import { explainConnectionFailure } from '../../platform/database/failures.ts';
+import { examineRequirements } from '../../platform/database/requirements.ts';
+import { fault, type Finding, ok, warning } from '../../core/findings.ts';
+import { examineClock, measure } from './measure.ts';
+
+/** Round trip to the database, in milliseconds, above which there is a warning. A message needs several. */
+const SLOW_MS = 10;
+/** Maximum number of connections that a node uses for jobs, in addition to its pool. */
+const OTHER_CONNECTIONS = 5;
+
+/** Checks a database without changing it. Assumes nothing about its contents: even the tables may be missing. */
+export async function examineDatabase(databaseUrl: string, config: Config): Promise<Finding[]> {
+  let client: pg.Client;
+  try {
+    client = await connectClient(databaseUrl, {
+      ...{ connectionTimeoutMillis: 5_000, query_timeout: 10_000, acceptStandby: true },
+    });
+  } catch (error) {
+    return [fault(explainConnectionFailure(error, databaseUrl))];
+  }
+  try {
+    return [
+      ...(await examineServer(client, config)),
+      ...(await examineRequirements(client, databaseUrl, { migrates: config.MIGRATE_ON_START === 'on' })),
+      ...(await examineConnection(client)),
+      ...(await examineMigrations(databaseUrl)),
+      ...(await examineContents(client)),
+    ];
+  } finally {
+    await client.end();
+  }
+}
+
+async function examineServer(client: pg.Client, config: Config): Promise<Finding[]> {
+  const names = ['server_version_num', 'server_version', 'fsync', 'full_page_writes', 'synchronous_commit'];
+  const more = ['max_connections', 'superuser_reserved_connections', 'autovacuum'];
+  const { rows } = await client.query<{ name: string; setting: string }>(
+    'SELECT name, setting FROM pg_settings WHERE name = ANY($1)',
+    [[...names, ...more]],
+  );
+  const settings = Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
+  const { fsync, full_page_writes: wholePages, synchronous_commit: commit = '' } = settings;
+  const connections = Number(settings['max_connections']) - Number(settings['superuser_reserved_connections']);
+  const perNode = config.DATABASE_POOL_SIZE + OTHER_CONNECTIONS;
+  const nodes = Math.floor(connections / perNode);
+  const { rows: replicas } = await client.query<{ replica: boolean }>('SELECT pg_is_in_recovery() AS replica');
+  return [
+    Number(settings['server_version_num']) < 140_000
+      ? fault(`PostgreSQL is ${settings['server_version']}. Install 14 or newer.`)
+      : ok(`PostgreSQL is ${settings['server_version']}.`),
+    ...(replicas[0]?.replica
+      ? [fault('This is a replica: nothing can be written. Point DATABASE_URL at the primary.')]
+      : []),
+    fsync === 'on' && wholePages === 'on'
+      ? ok('Commits are flushed to disk.')
+      : fault('fsync or full_page_writes is off: a crash may ruin the whole database. Turn both on.'),
+    commit === 'off'
+      ? fault('synchronous_commit is off: a message that was acknowledged may be lost in a crash. Turn it on.')
+      : ok(`synchronous_commit is ${commit}: acknowledged messages have been committed.`),
+    nodes < 2
+      ? warning(
+          `The database allows ${connections} connections, and a node uses ${perNode}. Raise max_connections, or lower DATABASE_POOL_SIZE.`,
+        )
+      : ok(`The database allows ${connections} connections, enough for ${nodes} nodes with ${perNode} each.`),
+    ...(settings['autovacuum'] === 'off' ? [warning('autovacuum is off: tables grow and slow down. Turn it on.')] : []),
+  ];
+}
+
+async function examineConnection(client: pg.Client): Promise<Finding[]> {
+  const { ms, answer, at } = await measure(async () => {
+    const { rows } = await client.query<{ now: string }>('SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now');
+    return rows[0];
+  });
+  return [
+    ms > SLOW_MS
+      ? warning(
+          `A round trip to the database takes ${ms.toFixed(1)} ms, and each message needs several. Move the nodes closer to it.`,
+        )
+      : ok(`A round trip to the database takes ${ms.toFixed(1)} ms.`),
+    examineClock('the database', Number(answer?.now), at, ms / 2),
+  ];
+}
+
+async function examineMigrations(databaseUrl: string): Promise<Finding[]> {
+  const difference = await compareMigrations(databaseUrl).catch((error: unknown) => error as Error);
+  if (difference instanceof Error)
+    return [fault(`The applied migrations cannot be read: ${difference.message}. Grant SELECT on _prisma_migrations.`)];
+  const { pending, changed, unknown } = difference;
+  return [
+    ...(pending.length > 0 ? [fault(`The database lacks ${pending.join(', ')}. Run: npm run migrate`)] : []),
+    ...(changed.length > 0
+      ? [fault(`The database has a different version of ${changed.join(', ')}. Restore the files of those migrations.`)]
+      : []),
+    ...(unknown.length > 0
+      ? [warning(`The database has migrations of a newer version: ${unknown.join(', ')}. Upgrade this node.`)]
+      : []),
+    ...(pending.length + changed.length + unknown.length === 0 ? [ok('All migrations are applied.')] : []),
+  ];
+}
+
+/** Checks the contents for signs of problems. Skips tables that do not exist. */
+async function examineContents(client: pg.Client): Promise<Finding[]> {
+  const foreign = await one<{ found: boolean }>(
+    client,
+    `SELECT EXISTS (SELECT FROM events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())) AS found`,
+  );
+  const oldest = await one<{ minutes: number; pid: number }>(
+    client,
+    `SELECT extract(epoch FROM now() - xact_start)::int / 60 AS minutes, pid FROM pg_stat_activity
+      WHERE backend_xid IS NOT NULL AND xact_start < now() - interval '5 minutes' ORDER BY xact_start LIMIT 1`,
+  );
+  const stuck = await one<{ count: number; error: string }>(
+    client,
+    `SELECT count(*)::int AS count, max(last_error) AS error FROM graphile_worker.jobs WHERE attempts >= max_attempts`,
+  );
+  return [
+    ...(foreign?.found
+      ? [
+          fault(
+            'The log has transaction ids that this database server has not reached yet: a backup was loaded. Stop the nodes and run: npm run admin -- restored',
+          ),
+        ]
+      : []),
+    ...(oldest
+      ? [
+          warning(
+            `A write transaction (pid ${oldest.pid}) has been open for ${oldest.minutes} minutes. Each poll of the nodes reads all changes since then. End it.`,
+          ),
+        ]
+      : []),
+    ...(stuck && stuck.count > 0
+      ? [
+          warning(
+            `${stuck.count} jobs have failed and will not be retried, for example with: ${stuck.error.split('\n')[0]}. See graphile_worker.jobs.`,
+          ),
+        ]
+      : []),
+  ];
+}
+
+/** Returns the first row. Undefined if there is none, or if the query fails because a table does not exist. */
+async function one<Row extends object>(client: pg.Client, text: string): Promise<Row | undefined> {
+  const { rows } = await client.query<Row>(text).catch(() => ({ rows: [] }));
+  return rows[0];
+}

@@ -1,0 +1,40 @@
+import { fault, type Finding, ok, warning } from '../../core/findings.ts';
+
+/**
+ * Measures the round trip of a request with five calls after a first one that is not counted.
+ *
+ * @returns the median in milliseconds, the last result, and this machine's time at which that result was produced
+ */
+export async function measure<Answer>(ask: () => Promise<Answer>): Promise<{ ms: number; answer: Answer; at: number }> {
+  const times: number[] = [];
+  let answer = await ask();
+  let at = Date.now();
+  for (let i = 0; i < 5; i += 1) {
+    const [began, wall] = [performance.now(), Date.now()];
+    answer = await ask();
+    times.push(performance.now() - began);
+    // The best estimate by this machine's clock is halfway through the round trip.
+    at = (wall + Date.now()) / 2;
+  }
+  return { ms: times.sort((a, b) => a - b)[2] ?? 0, answer, at };
+}
+
+/** Clock skews, in milliseconds, that are a warning and a fault. Nodes date tokens, which are valid for 15 minutes. */
+const WARNING_SKEW_MS = 1_000;
+const FAULT_SKEW_MS = 60_000;
+
+/**
+ * Compares another clock with the clock of this machine.
+ *
+ * @param whose name of the other clock, for the message
+ * @param theirs time of the other clock, in milliseconds since 1970
+ * @param ours time of this machine at the same moment
+ * @param uncertaintyMs maximum error of the comparison; only a larger difference counts as skew
+ */
+export function examineClock(whose: string, theirs: number, ours: number, uncertaintyMs: number): Finding {
+  const skew = Math.max(Math.abs(theirs - ours) - uncertaintyMs, 0);
+  const text = `The clocks of this machine and of ${whose} are ${(skew / 1_000).toFixed(1)} s apart.`;
+  if (skew >= FAULT_SKEW_MS) return fault(`${text} Tokens expire too early or too late. Run NTP on both.`);
+  if (skew >= WARNING_SKEW_MS) return warning(`${text} Run NTP on both.`);
+  return ok(`${text.replace(/ are .*/, '')} agree.`);
+}

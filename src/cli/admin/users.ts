@@ -1,0 +1,121 @@
+import { randomBytes } from 'node:crypto';
+import { isActive } from '../../auth/sessionExpiry.ts';
+import { createPasswords } from '../../auth/passwordHashing.ts';
+import { endSessions } from '../../auth/sessions.ts';
+import { type Database, sql } from '../../platform/database/database.ts';
+import type { Session } from '../../platform/database/generated/client.ts';
+import { encodeId, keyOf } from '../../core/globalIds.ts';
+import { closeAccount } from '../../features/accounts/deletion.ts';
+import { foldName } from '../../core/text/names.ts';
+import { createAccount } from '../../features/users/users.ts';
+import type { Command } from './command.ts';
+import { printable } from './printable.ts';
+
+/** Commands for accounts. Nodes detect ended sessions within a second by polling the database. */
+export const userCommands: Record<string, Command> = {
+  'create-user': {
+    words: ['USERNAME'],
+    help: 'Creates an account. Without --password-stdin, generates a password and shows it once.',
+    options: {
+      nickname: { type: 'string', help: 'display name of the user' },
+      email: { type: 'string', help: 'e-mail address for signing in; a verification mail is sent to it' },
+      'password-stdin': { type: 'boolean', help: 'reads the password from standard input' },
+    },
+    async run({ open, readInput }, [username = ''], { nickname, email, 'password-stdin': piped }) {
+      const database = await open();
+      const password = piped ? (await readInput()).replace(/\r?\n$/, '') : randomBytes(18).toString('base64url');
+      await createAccount(
+        { database, passwords: await createPasswords() },
+        { username, password, nickname: text(nickname), email: text(email) },
+      );
+      return piped ? `Created "${username}".` : `Created "${username}". The password is not shown again:\n${password}`;
+    },
+  },
+  'suspend-user': {
+    words: ['USERNAME'],
+    help: 'Suspends an account. Nobody can sign in to it, and its sessions and sockets end within a second. Its messages stay. Undo it with restore-user.',
+    async run({ open }, [username = '']) {
+      const database = await open();
+      const { id } = await findUser(database, username);
+      await database.transaction(async (query) => {
+        // A concurrent sign-in has the row locked, so its session exists before the sessions are ended below.
+        await query(sql`UPDATE users SET suspended_at = coalesce(suspended_at, now()) WHERE id = ${id}::uuid`);
+        await endSessions(query, sql`user_id = ${id}::uuid`);
+      });
+      return `"${username}" is suspended.`;
+    },
+  },
+  'restore-user': {
+    words: ['USERNAME'],
+    help: 'Ends the suspension of an account. The user must sign in again.',
+    async run({ open }, [username = '']) {
+      const database = await open();
+      const { id } = await findUser(database, username);
+      await database.query(sql`UPDATE users SET suspended_at = NULL WHERE id = ${id}::uuid`);
+      return `"${username}" can sign in again.`;
+    },
+  },
+  'delete-user': {
+    words: ['USERNAME'],
+    help: 'Deletes an account, as its user could. Its sessions end within a second. Its messages stay without a sender, and its rooms get another owner. This cannot be undone; export the data first if you need it.',
+    options: { yes: { type: 'boolean', help: 'confirms the deletion' } },
+    async run({ open }, [username = ''], { yes }) {
+      const database = await open();
+      const { id } = await findUser(database, username);
+      if (!yes) throw new Error(`This cannot be undone. To delete "${username}", add --yes.`);
+      await database.transaction((query) => closeAccount(query, id, 0));
+      return `The account of "${username}" is closed. A running node deletes its data; if none is running, the next one that starts.`;
+    },
+  },
+  'list-sessions': {
+    words: ['USERNAME'],
+    help: 'Lists the active sessions of a user: id, start, last use, address and device.',
+    async run({ open }, [username = '']) {
+      const database = await open();
+      const { id } = await findUser(database, username);
+      const sessions = await database.query<Session>(sql`
+        SELECT id, created_at AS "createdAt", last_seen_at AS "lastSeenAt", ip_address AS "ipAddress", user_agent AS "userAgent"
+          FROM sessions s WHERE user_id = ${id}::uuid AND ${isActive(sql`s`)} ORDER BY created_at DESC`);
+      const lines = sessions.map((session) =>
+        [
+          encodeId('Session', session.id),
+          ...[session.createdAt.toISOString(), session.lastSeenAt.toISOString()],
+          ...[session.ipAddress ?? '-', printable(session.userAgent ?? '-')],
+        ].join('  '),
+      );
+      return lines.join('\n') || 'There are no active sessions.';
+    },
+  },
+  'end-session': {
+    words: ['SESSION_ID'],
+    help: 'Ends one session and its sockets within a second. list-sessions shows the ids.',
+    async run({ open }, [id = '']) {
+      const database = await open();
+      const key = keyOf('Session', id);
+      const found = key === null ? null : await database.prisma.session.findUnique({ where: { id: key } });
+      if (!found) throw new Error('There is no such session. Use an id from list-sessions.');
+      await endSessions(database.query, sql`id = ${found.id}::uuid`);
+      return 'The session has ended.';
+    },
+  },
+  'end-sessions': {
+    words: ['USERNAME'],
+    help: 'Ends all sessions of a user and their sockets within a second. The user can sign in again.',
+    async run({ open }, [username = '']) {
+      const database = await open();
+      const { id } = await findUser(database, username);
+      await endSessions(database.query, sql`user_id = ${id}::uuid`);
+      return `All sessions of "${username}" have ended.`;
+    },
+  },
+};
+
+async function findUser(database: Database, username: string): Promise<{ id: string }> {
+  const user = await database.prisma.user.findUnique({ where: { usernameKey: foldName(username) } });
+  if (!user) throw new Error(`There is no user "${username}". Check the username.`);
+  return user;
+}
+
+function text(option: string | boolean | undefined): string | undefined {
+  return typeof option === 'string' ? option : undefined;
+}

@@ -1,0 +1,109 @@
+import { z } from 'zod';
+
+/** JSON format of `export` and `import`. The fields `parley` and `version` identify the kind and the format version. */
+
+const moment = z.iso.datetime();
+const person = z.object({ id: z.uuid(), username: z.string(), nickname: z.string() });
+
+/** A message of an exported room. */
+export const exportedMessage = z.object({
+  number: z.int().positive(),
+  kind: z.enum(['USER', 'SYSTEM']),
+  /** Null for a SYSTEM message, and if the account has been deleted. */
+  senderId: z.uuid().nullable(),
+  /** Null once deleted, and for a SYSTEM message other than NOTICE. */
+  body: z.string().nullable(),
+  systemEvent: z.enum(['MEMBER_JOINED', 'MEMBER_LEFT', 'RENAMED', 'NOTICE']).nullable(),
+  subjectId: z.uuid().nullable(),
+  clientMessageId: z.string().nullable(),
+  /** Set for a NOTICE. Exports of release 0.1.0 do not have these three fields. */
+  service: z.string().nullable().optional(),
+  authorName: z.string().nullable().optional(),
+  countsAsUnread: z.boolean().optional(),
+  replyToNumber: z.int().positive().nullable(),
+  createdAt: moment,
+  editedAt: moment.nullable(),
+  deletedAt: moment.nullable(),
+  /** SHA-256 of the text originally sent with the `clientMessageId`. Null if the message has not been edited. */
+  sentDigest: z.hex().nullable(),
+  reactions: z.array(z.object({ emoji: z.string(), userId: z.uuid(), createdAt: moment })),
+});
+export type ExportedMessage = z.infer<typeof exportedMessage>;
+
+/** A room with all its messages. */
+export const exportedChatroom = z.object({
+  parley: z.literal('chatroom'),
+  version: z.literal(1),
+  chatroom: z.object({
+    id: z.uuid(),
+    kind: z.enum(['DIRECT', 'GROUP', 'OPEN']),
+    name: z.string().nullable(),
+    topic: z.string().nullable(),
+    ownerId: z.uuid().nullable(),
+    createdAt: moment,
+    updatedAt: moment,
+  }),
+  members: z.array(
+    z.object({
+      userId: z.uuid(),
+      role: z.enum(['OWNER', 'ADMIN', 'MEMBER']),
+      joinedAt: moment,
+      lastReadNumber: z.int().nonnegative(),
+    }),
+  ),
+  /** All users whose id appears in the export: members, senders, users who reacted, and subjects of system messages. */
+  people: z.array(person),
+  messages: z.array(exportedMessage),
+});
+export type ExportedChatroom = z.infer<typeof exportedChatroom>;
+
+/** Data of an account that its user may have. Excludes messages and e-mail addresses of other users. */
+export const exportedUser = z.object({
+  parley: z.literal('user'),
+  version: z.literal(1),
+  user: person.extend({
+    bio: z.string().nullable(),
+    email: z.string().nullable(),
+    emailVerified: z.boolean(),
+    /** Address that replaces `email` once it is verified. Absent in exports of release 0.1.0. */
+    pendingEmail: z.string().nullable().optional(),
+    friendPolicy: z.enum(['OPEN', 'APPROVAL']),
+    isBot: z.boolean(),
+    createdAt: moment,
+    updatedAt: moment,
+    lastSeenAt: moment.nullable(),
+  }),
+  friends: z.array(person),
+  friendRequests: z.array(z.object({ fromId: z.uuid(), toId: z.uuid(), createdAt: moment })),
+  blockedUsers: z.array(person),
+  sessions: z.array(
+    z.object({
+      createdAt: moment,
+      lastSeenAt: moment,
+      endedAt: moment.nullable(),
+      userAgent: z.string().nullable(),
+      ipAddress: z.string().nullable(),
+    }),
+  ),
+  identities: z.array(z.object({ issuer: z.string(), subject: z.string(), createdAt: moment })),
+  pushDevices: z.array(z.object({ platform: z.enum(['FCM', 'WEB_PUSH']), createdAt: moment })),
+  chatrooms: z.array(
+    z.object({
+      id: z.uuid(),
+      kind: z.enum(['DIRECT', 'GROUP', 'OPEN']),
+      name: z.string().nullable(),
+      role: z.enum(['OWNER', 'ADMIN', 'MEMBER']),
+      joinedAt: moment,
+      lastReadNumber: z.int().nonnegative(),
+    }),
+  ),
+  reactions: z.array(
+    z.object({ chatroomId: z.uuid(), number: z.int().positive(), emoji: z.string(), createdAt: moment }),
+  ),
+  messages: z.array(
+    exportedMessage
+      .pick({ number: true, body: true, clientMessageId: true, createdAt: true, editedAt: true, deletedAt: true })
+      .extend({ chatroomId: z.uuid() }),
+  ),
+});
+export type ExportedUser = z.infer<typeof exportedUser>;

@@ -1,0 +1,21 @@
+import type { Passwords } from '../../auth/passwordHashing.ts';
+import type { Progress } from '../../core/progress.ts';
+import type { Database } from '../../platform/database/database.ts';
+
+/** Dependencies of an import. */
+export interface ImportContext {
+  database: Database;
+  passwords: Passwords;
+  progress: Progress;
+}
+
+/** Result of an import: what was added, skipped and changed. */
+export interface ImportSummary {
+  users: number;
+  chatrooms: number;
+  messages: number;
+  /** Number of skipped lines or records by reason. */
+  skipped: Record<string, number>;
+  /** Number of values that were changed to fit Parley, by reason. */
+  changed: Record<string, number>;
+}

@@ -1,0 +1,165 @@
+import { type Database, sql } from '../../platform/database/database.ts';
+import {
+  type ExportedChatroom,
+  exportedChatroom,
+  type ExportedMessage,
+  type ExportedUser,
+  exportedUser,
+} from '../export/exportFormat.ts';
+import { pairKey } from '../../features/relationships/pair.ts';
+import { toVector } from '../../features/messages/tokenizer.ts';
+import type { ImportContext, ImportSummary } from './importing.ts';
+import { createDateCorrection, skip } from './conversation.ts';
+import { BATCH, storeFriendships, storeUsers } from './bulkInsert.ts';
+
+/** Parses the export of a room. Returns null for anything else. */
+export function readExportedChatroom(data: unknown): ExportedChatroom | null {
+  return exportedChatroom.safeParse(data).data ?? null;
+}
+
+/** Parses the export of a user. Returns null for anything else. */
+export function readExportedUser(data: unknown): ExportedUser | null {
+  return exportedUser.safeParse(data).data ?? null;
+}
+
+/**
+ * Restores an exported room in one transaction, with its message numbers. Users without an account get one without a password,
+ * before the transaction. If the room already exists, it stays unchanged and the summary counts it as skipped.
+ */
+export async function importChatroom(importing: ImportContext, exported: ExportedChatroom): Promise<ImportSummary> {
+  const { database, progress } = importing;
+  const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {}, changed: {} };
+  const { chatroom, members, people, messages } = withoutFuture(exported, summary.changed);
+  summary.users = await storeUsers(
+    database,
+    people.map(({ id, username, nickname }) => ({ id, name: username, nickname, suffix: 'import' })),
+  );
+  const directKey = chatroom.kind === 'DIRECT' ? directKeyOf(chatroom, members) : null;
+  if (await exists(database, chatroom, directKey)) {
+    skip(summary.skipped, 'a chatroom that already exists');
+    return summary;
+  }
+  progress.start('Messages', messages.length);
+  await database.transaction(async (query) => {
+    const last = messages.at(-1);
+    await query(sql`
+      INSERT INTO chatrooms (id, kind, name, topic, owner_id, direct_key, created_at, updated_at, last_number, last_seq,
+                             last_message_at, active_at)
+        VALUES (${chatroom.id}::uuid, ${chatroom.kind}::"ChatroomKind", ${chatroom.name}, ${chatroom.topic},
+                ${chatroom.ownerId}::uuid, ${directKey}, ${chatroom.createdAt}::timestamptz, ${chatroom.updatedAt}::timestamptz,
+                ${last?.number ?? 0}, ${last?.number ?? 0}, ${last?.createdAt ?? null}::timestamptz,
+                ${last?.createdAt ?? chatroom.createdAt}::timestamptz)`);
+    await query(sql`
+      INSERT INTO members (chatroom_id, user_id, role, joined_at, last_read_number)
+        SELECT ${chatroom.id}::uuid, g."userId", g.role, g."joinedAt", g."lastReadNumber"
+          FROM jsonb_to_recordset(${JSON.stringify(members)}::jsonb)
+            AS g ("userId" uuid, role "MemberRole", "joinedAt" timestamptz, "lastReadNumber" int)`);
+    for (let start = 0; start < messages.length; start += BATCH) {
+      const batch = messages.slice(start, start + BATCH);
+      await storeBatch(query, chatroom.id, batch);
+      progress.advance(batch.length);
+    }
+  });
+  progress.done();
+  return { ...summary, chatrooms: 1, messages: messages.length };
+}
+
+/** Returns the room with corrected dates, as {@link createDateCorrection} does: future dates become now, unreadable ones 1970. */
+function withoutFuture(exported: ExportedChatroom, changed: Record<string, number>): ExportedChatroom {
+  const dated = createDateCorrection(changed);
+  const moment = (text: string) => dated(new Date(text)).toISOString();
+  const optional = (text: string | null) => (text === null ? null : moment(text));
+  const { chatroom, members, messages } = exported;
+  return {
+    ...exported,
+    chatroom: { ...chatroom, createdAt: moment(chatroom.createdAt), updatedAt: moment(chatroom.updatedAt) },
+    members: members.map((member) => ({ ...member, joinedAt: moment(member.joinedAt) })),
+    messages: messages.map((message) => ({
+      ...message,
+      createdAt: moment(message.createdAt),
+      editedAt: optional(message.editedAt),
+      deletedAt: optional(message.deletedAt),
+      reactions: message.reactions.map((reaction) => ({ ...reaction, createdAt: moment(reaction.createdAt) })),
+    })),
+  };
+}
+
+/** Returns whether the room exists, or another DIRECT room of the same pair. */
+async function exists(database: Database, { id }: { id: string }, directKey: string | null): Promise<boolean> {
+  const same = [{ id }, ...(directKey === null ? [] : [{ directKey }])];
+  return (await database.prisma.chatroom.count({ where: { OR: same } })) > 0;
+}
+
+/**
+ * Returns the unique key of a DIRECT room. A user whose opponent has been deleted is the only member. Such a room uses its own
+ * id as the key, because one user may have several of them.
+ */
+function directKeyOf({ id }: { id: string }, members: ExportedChatroom['members']): string {
+  const [a, b] = members;
+  return a && b ? pairKey(a.userId, b.userId) : id;
+}
+
+/** Stores messages, each with one log event, so that the log has no gap. */
+async function storeBatch(
+  query: Database['query'],
+  chatroomId: string,
+  batch: readonly ExportedMessage[],
+): Promise<void> {
+  const rows = JSON.stringify(
+    batch.map((message) => ({
+      ...message,
+      search: message.kind === 'USER' && message.body !== null ? toVector(message.body) : null,
+    })),
+  );
+  await query(sql`
+    WITH given AS (
+      SELECT * FROM jsonb_to_recordset(${rows}::jsonb) AS g (
+        number int, kind "MessageKind", "senderId" uuid, body text, search tsvector, "systemEvent" "SystemEvent",
+        "subjectId" uuid, "clientMessageId" text, service text, "authorName" text, "countsAsUnread" boolean, "sentDigest" text, "replyToNumber" int, "createdAt" timestamptz, "editedAt" timestamptz,
+        "deletedAt" timestamptz, reactions jsonb)
+    ), stored AS (
+      INSERT INTO messages (chatroom_id, number, seq, kind, sender_id, body, search, system_event, subject_id,
+                            client_message_id, service, author_name, counts_as_unread, sent_digest, reply_to_number,
+                            created_at, edited_at, deleted_at)
+        SELECT ${chatroomId}::uuid, number, number, kind, "senderId", body, search, "systemEvent", "subjectId",
+               "clientMessageId", service, "authorName", coalesce("countsAsUnread", false), decode("sentDigest", 'hex'), "replyToNumber", "createdAt", "editedAt", "deletedAt" FROM given
+        RETURNING number
+    )
+    INSERT INTO events (chatroom_id, seq, kind, number) SELECT ${chatroomId}::uuid, number, 'MESSAGE_ADDED', number FROM stored`);
+  await query(sql`
+    INSERT INTO reactions (chatroom_id, number, emoji, user_id, created_at)
+      SELECT ${chatroomId}::uuid, (g->>'number')::int, r->>'emoji', (r->>'userId')::uuid, (r->>'createdAt')::timestamptz
+        FROM jsonb_array_elements(${rows}::jsonb) g, jsonb_array_elements(g->'reactions') r`);
+}
+
+/**
+ * Restores an exported user without a password. Friendships and blocks are restored if the other user exists. Rooms are not
+ * included, because each has its own export. If the user already exists, nothing changes.
+ */
+export async function importUser({ database }: ImportContext, exported: ExportedUser): Promise<ImportSummary> {
+  const { user, friends, blockedUsers } = exported;
+  const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {}, changed: {} };
+  const { id, username, nickname, email, bio, isBot } = user;
+  summary.users = await storeUsers(database, [
+    { id, name: username, nickname, suffix: 'import', email, isBot, ...(bio === null ? {} : { bio }) },
+  ]);
+  if (summary.users === 0) {
+    skip(summary.skipped, 'a user who already exists');
+    return summary;
+  }
+  await database.prisma.user.update({ where: { id }, data: { friendPolicy: user.friendPolicy } });
+  const here = await database.prisma.user.findMany({
+    where: { id: { in: [...friends, ...blockedUsers].map((other) => other.id) } },
+    select: { id: true },
+  });
+  const isHere = new Set(here.map((other) => other.id));
+  await storeFriendships(
+    database,
+    friends.filter((friend) => isHere.has(friend.id)).map((friend) => [id, friend.id] as const),
+  );
+  await database.prisma.block.createMany({
+    data: blockedUsers.filter((other) => isHere.has(other.id)).map((other) => ({ blockerId: id, blockedId: other.id })),
+    skipDuplicates: true,
+  });
+  return summary;
+}

@@ -1,0 +1,70 @@
+import { refusedInProduction } from './productionChecks.ts';
+import { type Config, schema, variables } from './settings.ts';
+import { adviseOnUrl } from './urls.ts';
+
+/** Thrown for invalid settings. The message has one line for each problem and can be printed unchanged. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/**
+ * Reads the settings from an environment. An empty value counts as absent.
+ *
+ * @throws ConfigError that names each invalid variable and its allowed values
+ */
+export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(Object.keys(variables).flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
+  const parsed = schema.safeParse(given);
+  const unfit = new Set(parsed.error?.issues.map((issue) => String(issue.path[0])));
+  // All problems are reported at once: valid settings are checked further even if others are invalid.
+  const config = schema.partial().parse(Object.fromEntries(Object.entries(given).filter(([name]) => !unfit.has(name))));
+  const problems = [
+    ...[...unfit].map(
+      (name) => `${name} ${fault(name, given[name])}. ${describe(name)}${adviceOn(name, given[name] ?? '')}`,
+    ),
+    ...refusedInProduction(config, (name) => name in given),
+    ...missingHalves((name) => name in given),
+  ];
+  if (problems.length > 0) throw new ConfigError([...new Set(problems)].join('\n'));
+  return schema.parse(given);
+}
+
+/** Returns what is wrong with a value. Does not quote secrets, because many people read startup logs. */
+function fault(name: string, value: string | undefined): string {
+  return /SECRET|TOKEN|PRIVATE|ACCOUNT|_URL$/.test(name) && name !== 'PUBLIC_URL'
+    ? 'is invalid (its value is not shown)'
+    : `cannot be ${JSON.stringify(value)}`;
+}
+
+/** Returns advice on URLs, in which the usual mistake is a raw `@` or `/` in the password. */
+function adviceOn(name: string, value: string): string {
+  return ['DATABASE_URL', 'REDIS_URL', 'SMTP_URL'].includes(name) ? adviseOnUrl(value) : '';
+}
+
+/** Returns an error for each setting that needs another one which is missing. */
+function missingHalves(given: (name: keyof Config) => boolean): string[] {
+  const pairs = [
+    ['OIDC_ISSUER', 'OIDC_AUDIENCE'],
+    ['VAPID_PUBLIC_KEY', 'VAPID_PRIVATE_KEY'],
+  ] as const;
+  return pairs.flatMap((pair) => {
+    const [missing, ...more] = pair.filter((name) => !given(name));
+    return missing === undefined || more.length > 0
+      ? []
+      : [`${missing} must be set together with ${pair.find((name) => name !== missing) ?? ''}. ${describe(missing)}`];
+  });
+}
+
+function describe(name: string): string {
+  return variables[name as keyof typeof variables].description ?? '';
+}
+
+/** Returns the text of `.env.example`. */
+export function envExample(): string {
+  const defaults = schema.parse({});
+  const lines = Object.keys(variables).map((name) => {
+    const value = defaults[name as keyof Config];
+    return `# ${describe(name)}\n# ${name}=${Array.isArray(value) ? value.join(',') : typeof value === 'object' ? '' : (value ?? '')}\n`;
+  });
+  return `# Parley's settings. Each line shows its default. None is needed to start.\n\n${lines.join('\n')}`;
+}

@@ -1,0 +1,41 @@
+import type { ClientConfig } from 'pg';
+import { parse, toClientConfig } from 'pg-connection-string';
+
+/**
+ * Parses a DATABASE_URL.
+ *
+ * @returns the options for `pg`, and the schema that Prisma's `?schema=NAME` selects
+ * @throws UrlFileError
+ */
+export function parseDatabaseUrl(url: string): { options: ClientConfig; schema: string | undefined } {
+  // pg treats these modes as verify-full, and prints a warning of ten lines about its next major version. `doctor`
+  // reports them.
+  const strict = /[?&]uselibpqcompat=true/.test(url)
+    ? url
+    : url.replace(/([?&]sslmode=)(prefer|require|verify-ca)(?=&|$)/, '$1verify-full');
+  const { schema, ...parsed } = readUrl(strict);
+  return {
+    options: toClientConfig({ ...parsed, host: parsed.host, database: parsed.database }),
+    schema: typeof schema === 'string' && schema !== '' ? schema : undefined,
+  };
+}
+
+/** Thrown if a file that a DATABASE_URL names, such as a certificate, cannot be read. */
+export class UrlFileError extends Error {
+  override readonly name = 'UrlFileError';
+}
+
+function readUrl(url: string): ReturnType<typeof parse> {
+  try {
+    return parse(url);
+  } catch (error) {
+    const { code, path } = error as { code?: string; path?: string };
+    if (path === undefined) throw error;
+    throw new UrlFileError(
+      `DATABASE_URL names ${path}, which cannot be read (${code}). Correct the path or its permissions.`,
+      {
+        cause: error,
+      },
+    );
+  }
+}

@@ -1,0 +1,25 @@
+/** Advice for a URL whose user or password may contain a character that ends a part of the URL. */
+const ENCODE =
+  'Percent-encode special characters in its user and password: @ as %40, / as %2F, # as %23, ? as %3F, : as %3A, % as %25.';
+
+/**
+ * Detects a URL that a raw special character in the password splits at the wrong position. The parser would read a part
+ * of the password as the host, the path or a fragment.
+ *
+ * @returns advice without any part of the URL, or null if the URL is unambiguous
+ */
+export function findUrlFault(url: string): string | null {
+  const [, rest = ''] = /^[a-z][a-z\d+.-]*:\/\/(.*)$/is.exec(url) ?? [];
+  const [, authority = '', path = '', query = ''] = /^([^/?#]*)([^?#]*)(\?[^#]*)?/.exec(rest) ?? [];
+  const at = authority.lastIndexOf('@');
+  const user = authority.slice(0, Math.max(at, 0));
+  // The query of these URLs is a list of NAME=VALUE.
+  const isSplit = rest.includes('#') || path.includes('@') || (at < 0 && /^\?[^=&]*@/.test(query));
+  const isMalformed = /%(?![\da-f]{2})/i.test(user) || /[\s]/.test(user);
+  return isSplit || isMalformed ? ENCODE : null;
+}
+
+/** Returns the advice for a URL that cannot be parsed at all, if the URL contains an `@`. */
+export function adviseOnUrl(url: string): string {
+  return url.includes('@') ? ` ${ENCODE}` : '';
+}

@@ -1,0 +1,51 @@
+/** Error codes. Code fails by throwing a {@link ChatError}; GraphQL returns the code in `extensions.code`. */
+
+export const errorCodes = {
+  BAD_USER_INPUT: 'An argument is invalid; `extensions.path` names it.',
+  UNAUTHENTICATED: 'Nobody is signed in, or the token is invalid. Sign in and send the new token.',
+  TOKEN_EXPIRED: 'The access token has expired. Call refreshSession and send the new token.',
+  INVALID_CREDENTIALS: 'The name, the password or the ID token is wrong. Correct it and try again.',
+  FORBIDDEN: 'Your role or the kind of your token does not allow this, or your account is suspended.',
+  NOT_FOUND: 'The object does not exist, or you may not see it. Both cases return this error.',
+  CONFLICT: 'The request contradicts stored data, such as the same clientMessageId with another body.',
+  USERNAME_TAKEN:
+    'Another account has this username, perhaps in other letter case, or one that looks like it. Choose another.',
+  EMAIL_TAKEN: 'Another account has verified this e-mail address. Sign in to it, or use another.',
+  BLOCKED: 'One of the two users has blocked the other.',
+  RECIPIENT_OFFLINE: 'The user is not online, and the message is not stored for later delivery.',
+  RATE_LIMITED: 'Too many requests. Wait for `extensions.retryAfterMs` milliseconds.',
+  RESYNC_REQUIRED: 'The cursor is no longer valid. Query again and subscribe from the new cursor.',
+  QUERY_TOO_COMPLEX: 'The operation selects too much. Select fewer fields, or load smaller pages.',
+  INTERNAL_SERVER_ERROR: 'The server failed. Its log has the details under `extensions.requestId`.',
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** Failure that the caller may see. Its message says what to do next. */
+export class ChatError extends Error {
+  override readonly name = 'ChatError';
+  readonly code: ErrorCode;
+  /** Further fields of `extensions` that a client may rely on, such as `path` or `retryAfterMs`. */
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}) {
+    super(message);
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/**
+ * Returns a `BAD_USER_INPUT` error about the argument at `path`, e.g.
+ * `badInput('input.body', 'A message needs a body.')`.
+ */
+export function badInput(path: string, message: string): ChatError {
+  return new ChatError('BAD_USER_INPUT', message, { path: path.split('.') });
+}
+
+/**
+ * Returns the `NOT_FOUND` error. It is the same for an object that does not exist and one that the viewer may not see.
+ */
+export function notFound(what: string): ChatError {
+  return new ChatError('NOT_FOUND', `There is no such ${what}, or you may not see it.`);
+}

@@ -1,0 +1,39 @@
+/** Lengths, cuts and classes of characters of a client's text. A character is a Unicode code point. */
+
+/**
+ * Returns the number of characters of a text, or `limit + 1` if it has more than `limit`. Counting stops there, so that
+ * a text of a megabyte costs no more than one of `limit` characters. JavaScript's own `length` counts an emoji twice.
+ */
+export function countCharacters(text: string, limit: number): number {
+  // A character has at most two UTF-16 units.
+  if (text.length > 2 * limit) return limit + 1;
+  return Math.min(Array.from(text).length, limit + 1);
+}
+
+const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
+
+/**
+ * Returns the beginning of a text, at most `limit` characters. A grapheme (an emoji of several code points, a letter
+ * with its marks) is included whole or left out. Only if the first grapheme is longer than `limit`, it is cut between
+ * code points.
+ */
+export function cut(text: string, limit: number): string {
+  if (countCharacters(text, limit) <= limit) return text;
+  // One character past the limit shows whether a grapheme ends at the limit. The rest of the text is not processed.
+  const characters = Array.from(text.slice(0, 2 * limit + 2)).slice(0, limit + 1);
+  const end = characters.slice(0, limit).join('').length;
+  const { index } = graphemes.segment(characters.join('')).containing(end) ?? { index: end };
+  return text.slice(0, index === 0 ? end : index);
+}
+
+/** Returns true if PostgreSQL can store a text: it has no U+0000 and no lone surrogate. */
+export function isStorable(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0');
+}
+
+/**
+ * Characters that fonts render as blank. They are the ignorable ones, the fillers of Hangul and Khitan, the blanks of
+ * Braille, musical and Egyptian signs, and the object replacement character (U+FFFC). A pattern for a regular
+ * expression with the flag u.
+ */
+export const BLANK = String.raw`[\p{Default_Ignorable_Code_Point}\u2800\uFFFC\u{16FE4}\u{1D159}\u{13441}\u{13442}]`;

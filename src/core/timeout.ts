@@ -1,0 +1,18 @@
+/**
+ * Rejects if `work` has not settled after `ms` milliseconds. `work` itself continues.
+ *
+ * @throws Error if the timeout passes first
+ */
+export async function withTimeout<Result>(ms: number, work: PromiseLike<Result>): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`Timed out after ${ms} ms.`));
+    }, ms);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

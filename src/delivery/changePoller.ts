@@ -1,0 +1,177 @@
+import type { Logger } from 'pino';
+import type { FailureLog } from '../platform/observability/failureLog.ts';
+import { type Database, sql } from '../platform/database/database.ts';
+import { groupBy } from '../core/groupBy.ts';
+import type { Bus } from '../platform/redis/bus.ts';
+
+declare module '../core/context.ts' {
+  interface ServerNode {
+    changePoller: ChangePoller;
+  }
+}
+
+/** Changes that one poll found and no earlier poll had reported. */
+export interface ChangeSet {
+  /** The `pg_snapshot` of the poll. This poll or an earlier one has reported every change that the snapshot sees. */
+  snapshot: string;
+  /** Last event of each room whose log has grown. */
+  rooms: ReadonlyMap<string, number>;
+  /** Joins by user. */
+  joins: ReadonlyMap<string, readonly Join[]>;
+  /** DIRECT rooms that were hidden or shown again, by user. */
+  hidings: ReadonlyMap<string, readonly Hiding[]>;
+  /** Ids of sessions that have ended and rooms that have been deleted. */
+  ended: string[];
+}
+
+/** A user has joined a room, with event `seq`. */
+export interface Join {
+  userId: string;
+  chatroomId: string;
+  seq: number;
+}
+
+/** A DIRECT room that a user has hidden, or shown again without a message. */
+export interface Hiding {
+  userId: string;
+  chatroomId: string;
+  kind: 'HIDDEN' | 'SHOWN';
+}
+
+/** Polls the database for changes once a second, in case a notification was lost. */
+export interface ChangePoller {
+  /** Calls a function after each poll. Returns a function that removes the listener. */
+  listen(listener: (changes: ChangeSet) => void): () => void;
+  /** Returns the snapshot of the latest poll. */
+  snapshot(): string;
+  /**
+   * Makes all nodes poll at once. Called when a user has joined a room, a session has ended, or a room has been deleted. Call
+   * it after the commit, because the poll sees committed changes only.
+   */
+  requestPoll(): void;
+  /** Ends polling on this node. */
+  stop(): void;
+}
+
+/** Time between two polls, in milliseconds. A change whose notification was lost is found at most this much later. */
+const POLL_INTERVAL_MS = 1_000;
+const TOPIC = 'sweep';
+
+/**
+ * Starts the change poller of one node.
+ *
+ * A change that was not yet committed during a poll belongs to a transaction at or after the xmin of the poll's snapshot.
+ * The next poll starts at that xmin and leaves out the changes that the snapshot saw. Each change is reported once. No clock
+ * and no safety margin is involved. The cost depends on the number of changes, not on the number of subscribers.
+ */
+export async function startChangePoller(options: {
+  database: Database;
+  bus: Bus;
+  log: Logger;
+  failures: FailureLog;
+}): Promise<ChangePoller> {
+  const { database, bus, log, failures } = options;
+  const listeners = new Set<(changes: ChangeSet) => void>();
+  // Read before the first listener is added, so that the first poll finds every later commit.
+  let snapshot = await currentSnapshot(database);
+  let state: 'idle' | 'polling' | 'polling, and again' = 'idle';
+
+  async function poll(): Promise<void> {
+    try {
+      const [found] = await database.query<{
+        snapshot: string;
+        rooms: ChangedRoom[];
+        hidings: Hiding[];
+        ended: string[];
+      }>(sql`
+        WITH since AS (SELECT pg_snapshot_xmin(${snapshot}::pg_snapshot) AS xid, ${snapshot}::pg_snapshot AS snapshot)
+        SELECT flushed_snapshot()::text AS snapshot,
+          (SELECT coalesce(json_agg(room), '[]') FROM (
+            SELECT chatroom_id AS "chatroomId", max(seq) AS seq,
+                   json_agg(json_build_object('userId', user_id, 'seq', seq)) FILTER (WHERE kind = 'MEMBER_JOINED') AS joined
+              FROM events
+              WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))
+              GROUP BY chatroom_id) room) AS rooms,
+          (SELECT coalesce(json_agg(json_build_object('userId', user_id, 'chatroomId', chatroom_id, 'kind', kind)), '[]')
+            FROM membership_changes
+            WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))
+              AND kind IN ('HIDDEN', 'SHOWN')) AS hidings,
+          (SELECT coalesce(json_agg(id), '[]') FROM endings
+            WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))) AS ended`);
+      failures.worked('polling');
+      if (!found) return;
+      snapshot = found.snapshot;
+      // Indexed once for all listeners, because there may be thousands.
+      const rooms = new Map(found.rooms.map(({ chatroomId, seq }) => [chatroomId, seq]));
+      const joins = groupBy(found.rooms.flatMap(joinsOf), ({ userId }) => userId);
+      const hidings = groupBy(found.hidings, ({ userId }) => userId);
+      notifyListeners({ snapshot, rooms, joins, hidings, ended: found.ended });
+    } catch (error) {
+      failures.failed('polling', error);
+    }
+  }
+
+  /** Calls each listener. A failing one must not hide the changes from the rest, because no later poll reports them again. */
+  function notifyListeners(changes: ChangeSet): void {
+    for (const listener of [...listeners]) {
+      try {
+        listener(changes);
+      } catch (error) {
+        log.error({ err: error }, 'A listener of the change poller failed and has missed the changes of one poll.');
+      }
+    }
+  }
+
+  async function run(): Promise<void> {
+    if (state !== 'idle') {
+      // The running poll may have started before the requested change was committed.
+      state = 'polling, and again';
+      return;
+    }
+    do {
+      state = 'polling';
+      await poll();
+    } while (wasRequestedAgain());
+    state = 'idle';
+  }
+  const wasRequestedAgain = () => state === 'polling, and again';
+
+  const timer = setInterval(() => void run(), POLL_INTERVAL_MS);
+  timer.unref();
+  // The second callback runs when the bus has reconnected. Notifications sent during the outage are lost, so poll at once.
+  const unsubscribe = bus.subscribe(
+    TOPIC,
+    () => void run(),
+    () => void run(),
+  );
+  return {
+    listen(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    requestPoll() {
+      bus.publish(TOPIC, {});
+    },
+    snapshot: () => snapshot,
+    stop() {
+      clearInterval(timer);
+      unsubscribe();
+    },
+  };
+}
+
+interface ChangedRoom {
+  chatroomId: string;
+  seq: number;
+  joined: { userId: string; seq: number }[] | null;
+}
+
+function joinsOf({ chatroomId, joined }: ChangedRoom): Join[] {
+  return joined?.map((join) => ({ ...join, chatroomId })) ?? [];
+}
+
+async function currentSnapshot(database: Database): Promise<string> {
+  const [found] = await database.query<{ snapshot: string }>(sql`SELECT flushed_snapshot()::text AS snapshot`);
+  if (!found) throw new Error('PostgreSQL returned no snapshot.');
+  return found.snapshot;
+}

@@ -1,0 +1,96 @@
+/**
+ * A stream to one subscriber that buffers only the latest item of each key. While the subscriber does not read, the buffer
+ * contains at most one item per key.
+ */
+export interface ConflatedStream<Item, Event> extends AsyncIterableIterator<Event, undefined> {
+  /** Adds an item. It replaces a buffered item with the same key. */
+  set(key: string, item: Item): void;
+  /** Ends the stream with an error after the buffered items have been read. */
+  error: (error: unknown) => void;
+  /** Calls a function once, when the stream has ended or failed. Calls it at once if the stream has already ended. */
+  onClose(release: () => void): void;
+  /**
+   * Runs the function that connects the stream to its sources, and returns the stream. If the function fails, the stream
+   * ends and releases the sources connected so far, because no subscriber will ever end it.
+   */
+  connect(sources: () => Promise<void>): Promise<ConflatedStream<Item, Event>>;
+}
+
+/**
+ * Creates the conflated stream of one subscriber.
+ *
+ * @param gauges gauge of the streams that have not ended
+ * @param read creates the event of an item when the subscriber reads it, so that it is current; returns null to skip the item
+ */
+export function createConflatedStream<Item, Event>(
+  gauges: { conflatedStreams: number },
+  read: (item: Item) => Promise<Event | null>,
+): ConflatedStream<Item, Event> {
+  const items = new Map<string, Item>();
+  const releases: (() => void)[] = [];
+  let failure: { error: unknown } | null = null;
+  let ended = false;
+  let wake = () => {};
+  gauges.conflatedStreams += 1;
+
+  function end(): void {
+    if (ended) return;
+    ended = true;
+    gauges.conflatedStreams -= 1;
+    for (const release of releases) release();
+    wake();
+  }
+
+  const stream: ConflatedStream<Item, Event> = {
+    [Symbol.asyncIterator]: () => stream,
+    set(key, item) {
+      if (ended) return;
+      // Deleted first, so that the newest item is read last.
+      items.delete(key);
+      items.set(key, item);
+      wake();
+    },
+    error(error) {
+      failure = { error };
+      wake();
+    },
+    onClose(release) {
+      if (ended) release();
+      else releases.push(release);
+    },
+    async connect(sources) {
+      try {
+        await sources();
+      } catch (error) {
+        end();
+        throw error;
+      }
+      return stream;
+    },
+    async next() {
+      while (!ended) {
+        const [first] = items;
+        if (first) {
+          items.delete(first[0]);
+          const value = await read(first[1]).catch((error: unknown) => {
+            end();
+            throw error;
+          });
+          if (value === null) continue;
+          return { value, done: false };
+        }
+        if (failure) {
+          end();
+          throw failure.error;
+        }
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+      return { value: undefined, done: true };
+    },
+    return() {
+      end();
+      return Promise.resolve({ value: undefined, done: true });
+    },
+  };
+  return stream;
+}

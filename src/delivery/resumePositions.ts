@@ -1,0 +1,188 @@
+import { type Context, requireViewer } from '../core/context.ts';
+import { type Database, sql } from '../platform/database/database.ts';
+import { resyncRequired } from './cursor.ts';
+
+/** Maximum number of events, over all rooms, that an all-rooms stream may have missed. A resume sorts their positions. */
+const MAX_MISSED = 50_000;
+/** Minimum number of missed events between two checkpoints. A stream that breaks off resumes from its last checkpoint. */
+const CHECKPOINT_INTERVAL = 1_000;
+/** Maximum number of checkpoints of one resume. With more missed events the checkpoints are further apart. */
+const MAX_CHECKPOINTS = 100;
+
+/** Position of a stream in one room. */
+export interface RoomPosition {
+  chatroomId: string;
+  /** Last event that was delivered. */
+  seq: number;
+  /** Last event of the room's log. */
+  lastSeq: number;
+}
+
+/** The viewer's rooms, and the database snapshot in which they were read. */
+export interface RoomPositions {
+  snapshot: string;
+  rooms: RoomPosition[];
+}
+
+/** An intermediate snapshot of a resume. It is reached once each of these rooms has been delivered up to its `seq`. */
+export interface Checkpoint {
+  snapshot: string;
+  rooms: [chatroomId: string, seq: number][];
+}
+
+/** Returns the current positions of the viewer's rooms. */
+export async function findPositions(context: Context): Promise<RoomPositions> {
+  const { userId } = requireViewer(context);
+  const [found] = await context.database.query<RoomPositions>(sql`
+    SELECT flushed_snapshot()::text AS snapshot,
+      (SELECT coalesce(json_agg(json_build_object('chatroomId', c.id, 'seq', c.last_seq, 'lastSeq', c.last_seq)), '[]')
+        FROM members v JOIN chatrooms c ON c.id = v.chatroom_id WHERE v.user_id = ${userId}::uuid) AS rooms`);
+  if (!found) throw new Error('PostgreSQL returned no snapshot.');
+  return found;
+}
+
+/** State of a room relative to the cursor's snapshot, as the query returns it. */
+interface PositionSince {
+  chatroomId: string;
+  lastSeq: number;
+  /** Last event visible in the snapshot. Null if the log contains no such event any more. */
+  seen: number | null;
+  /**
+   * The viewer's `MEMBER_JOINED` event, if it is the first change of their membership after `seen`. The viewer was then no
+   * member in the snapshot.
+   */
+  joined: number | null;
+  /** First event to deliver. Null if there is none. */
+  next: number | null;
+  /** Whether `next` is at most LOG_DAYS old. Null if there is no `next`. */
+  recent: boolean | null;
+}
+
+/**
+ * Returns the position of each of the viewer's rooms in the snapshot `since`. For a room that the viewer joined later, the
+ * position is the event before they joined.
+ *
+ * Events of a room commit in `seq` order. A snapshot therefore sees all events of a room up to one event, and none after it.
+ * The snapshot comes from a client and may be forged. Each room costs a few index lookups, and the number of missed events is
+ * checked before any of them is read.
+ *
+ * @throws ChatError `RESYNC_REQUIRED` if a missed event is older than LOG_DAYS or has been deleted. Also if more than
+ *   {@link MAX_MISSED} events were missed, or if the database is older than the snapshot.
+ */
+export async function findPositionsSince(context: Context, since: string): Promise<RoomPositions> {
+  const { userId } = requireViewer(context);
+  const [found] = await context.database.query<{ snapshot: string; known: boolean; rooms: PositionSince[] }>(sql`
+    SELECT flushed_snapshot()::text AS snapshot,
+      pg_snapshot_xmax(${since}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
+      (SELECT coalesce(json_agg(place), '[]') FROM (
+        SELECT c.id AS "chatroomId", c.last_seq AS "lastSeq", s.seen, j.joined, n.seq AS next, n.recent
+          FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
+          CROSS JOIN LATERAL (
+            SELECT last_seen_seq(c.id, ${since}::pg_snapshot, c.last_seq) AS seen OFFSET 0
+          ) s
+          CROSS JOIN LATERAL (
+            SELECT (SELECT CASE e.kind WHEN 'MEMBER_JOINED' THEN e.seq END FROM events e
+              WHERE e.user_id = v.user_id AND e.chatroom_id = c.id AND e.seq > coalesce(s.seen, 0)
+                AND e.kind IN ('MEMBER_JOINED', 'MEMBER_LEFT') ORDER BY e.seq LIMIT 1) AS joined OFFSET 0
+          ) j
+          LEFT JOIN LATERAL (
+            SELECT e.seq, e.created_at >= now() - make_interval(days => ${context.logDays}) AS recent FROM events e
+              WHERE e.chatroom_id = c.id AND e.seq > coalesce(j.joined - 1, s.seen, 0) ORDER BY e.seq LIMIT 1
+          ) n ON true
+          WHERE v.user_id = ${userId}::uuid
+      ) place) AS rooms`);
+  if (!found) throw new Error('PostgreSQL returned no snapshot.');
+  if (!found.known) throw resyncRequired('This database is older than the cursor.');
+  const rooms = found.rooms.map(toPosition);
+  if (countMissed(rooms) > MAX_MISSED) throw resyncRequired('Too many events have been added since this cursor.');
+  return { snapshot: found.snapshot, rooms };
+}
+
+function toPosition({ chatroomId, lastSeq, seen, joined, next, recent }: PositionSince): RoomPosition {
+  const seq = joined === null ? (seen ?? (next === null ? lastSeq : 0)) : joined - 1;
+  // If the log does not continue right after the position, the missed events have been deleted. Old ones soon will be.
+  if (next !== null && (next !== seq + 1 || recent === false)) {
+    throw resyncRequired('Events after this cursor have been deleted.');
+  }
+  return { chatroomId, seq, lastSeq };
+}
+
+function countMissed(rooms: readonly RoomPosition[]): number {
+  return rooms.reduce((sum, { seq, lastSeq }) => sum + lastSeq - seq, 0);
+}
+
+/**
+ * Returns checkpoints between the positions and their snapshot. A subscriber that is disconnected during a long backlog
+ * resumes from the last checkpoint instead of the start.
+ *
+ * A checkpoint means "every transaction before X that had committed". It is usable only if it splits no room: of two
+ * concurrent sends, the one with the higher `seq` may have the lower transaction id.
+ *
+ * @param interval minimum number of missed events between two checkpoints
+ */
+export async function findCheckpoints(
+  database: Database,
+  { snapshot, rooms }: RoomPositions,
+  interval = CHECKPOINT_INTERVAL,
+): Promise<Checkpoint[]> {
+  const missed = countMissed(rooms);
+  if (missed <= interval) return [];
+  const size = Math.max(interval, Math.ceil(missed / MAX_CHECKPOINTS));
+  const parts = await database.query<Part>(sql`
+    WITH missed AS (
+      SELECT e.chatroom_id, e.seq, e.xid::text::bigint AS xid, (rank() OVER (ORDER BY e.xid) - 1) / ${size}::int AS part
+        FROM jsonb_to_recordset(${JSON.stringify(rooms)}::jsonb) AS p ("chatroomId" uuid, seq int, "lastSeq" int)
+        JOIN events e ON e.chatroom_id = p."chatroomId" AND e.seq > p.seq AND e.seq <= p."lastSeq"
+    ), parts AS (
+      SELECT part, chatroom_id, min(seq) AS first, max(seq) AS last, min(min(xid)) OVER (PARTITION BY part) AS start
+        FROM missed GROUP BY part, chatroom_id
+    )
+    SELECT part::int, chatroom_id AS "chatroomId", start::text,
+           max(last) OVER earlier AS seq, min(first) OVER later < max(last) OVER earlier AS "splitsRoom",
+           (lead(part) OVER earlier)::int AS "nextPart"
+      FROM parts
+      WINDOW earlier AS (PARTITION BY chatroom_id ORDER BY part),
+             later AS (PARTITION BY chatroom_id ORDER BY part ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+      ORDER BY part`);
+  return toCheckpoints(snapshot, parts);
+}
+
+/** Missed events of one room in one part. A part is a group of missed events with consecutive transaction ids. */
+interface Part {
+  part: number;
+  chatroomId: string;
+  /** First transaction of the part. */
+  start: string;
+  /** Last event of the room in this part and all earlier parts. */
+  seq: number;
+  /** Whether a later part contains an event of the room with a lower `seq`. Null if no later part contains the room. */
+  splitsRoom: boolean | null;
+  /** Next part with events of the room. Null if there is none. */
+  nextPart: number | null;
+}
+
+/** Returns a checkpoint for the end of each part that splits no room. */
+function toCheckpoints(snapshot: string, parts: readonly Part[]): Checkpoint[] {
+  const checkpoints: Checkpoint[] = [];
+  let due: Checkpoint['rooms'] = [];
+  /** The last part that a split room reaches into. No checkpoint may precede it. */
+  let splitUntil = 0;
+  let part = 0;
+  for (const each of parts) {
+    if (each.part > part && splitUntil < each.part) {
+      checkpoints.push({ snapshot: snapshotBefore(BigInt(each.start), snapshot), rooms: due });
+      due = [];
+    }
+    part = each.part;
+    if (each.splitsRoom) splitUntil = Math.max(splitUntil, each.nextPart ?? part);
+    due.push([each.chatroomId, each.seq]);
+  }
+  return checkpoints;
+}
+
+/** Limits a snapshot to the transactions before `transaction`. */
+function snapshotBefore(transaction: bigint, snapshot: string): string {
+  const [xmin = '', , running = ''] = snapshot.split(':');
+  const open = running.split(',').filter((xid) => xid !== '' && BigInt(xid) < transaction);
+  return `${BigInt(xmin) < transaction ? xmin : transaction}:${transaction}:${open.join(',')}`;
+}

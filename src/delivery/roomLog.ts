@@ -1,0 +1,136 @@
+import { columnsOf, type Database, raw, type Sql, sql } from '../platform/database/database.ts';
+import type { EventKind } from '../platform/database/generated/enums.ts';
+import { type RoomCursor, resyncRequired } from './cursor.ts';
+
+/** An event of a room. Its `seq` is its position in the order that all members see: 1, 2, 3 … without gaps. */
+export interface LogEvent {
+  chatroomId: string;
+  seq: number;
+  kind: EventKind;
+  /** Number of the message that the event concerns. */
+  number: number | null;
+  /** User that the event concerns. */
+  userId: string | null;
+  /** User who caused the event. Null if it was the operator, and for events of earlier releases. */
+  actorId: string | null;
+}
+
+/** Names of the fields of `LogEvent`, for SQL column lists. */
+export const eventFields = [
+  'chatroomId',
+  'seq',
+  'kind',
+  'number',
+  'userId',
+  'actorId',
+] as const satisfies (keyof LogEvent)[];
+const eventColumns = columnsOf('e', eventFields);
+
+/** Result of a database function that changes a room or a message. */
+export interface Change {
+  outcome: string;
+  /** New last event of the room's log. Null if the log has not grown. */
+  seq: number | null;
+}
+
+/** Maximum number of events that one query reads. */
+export const LOG_PAGE_SIZE = 200;
+/** A literal, because PostgreSQL plans a LIMIT parameter as a tenth of the log. */
+const limit = raw(String(LOG_PAGE_SIZE));
+
+/** Returns a subquery for the rows of `events` after `seq`, at most {@link LOG_PAGE_SIZE}. */
+export function pageAfter(chatroomId: string, seq: number): Sql {
+  return sql`(SELECT * FROM events WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}::int ORDER BY seq LIMIT ${limit})`;
+}
+
+/**
+ * Reads the events of a room after `seq`, oldest first, at most {@link LOG_PAGE_SIZE}.
+ *
+ * The page has no gaps. A transaction that writes an event has the room locked until it commits, so the committed events
+ * are always 1..n.
+ */
+export async function readEvents(database: Database, chatroomId: string, seq: number): Promise<LogEvent[]> {
+  return database.prepared<LogEvent>(sql`
+    SELECT ${eventColumns} FROM ${pageAfter(chatroomId, seq)} e ORDER BY e.seq`);
+}
+
+/**
+ * Maximum number of events between a cursor and its `asOf` snapshot. An operation lasts at most 10 s, and a room can have
+ * about 1,000 events per second. A cursor that exceeds it is refused.
+ */
+const MAX_EVENTS_SINCE_AS_OF = 10_000;
+
+/**
+ * Returns the start position of a stream that resumes from `cursor`. The stream begins after event `seq` and leaves out
+ * `MESSAGE_ADDED` events of messages up to `number`.
+ *
+ * A cursor comes from a client and may be forged. Its age is checked with two index lookups before the log is read.
+ *
+ * @param lastSeq the current last event of the room
+ * @throws ChatError `RESYNC_REQUIRED` if the event after the cursor has been deleted or is older than LOG_DAYS. Also if more
+ *   than {@link MAX_EVENTS_SINCE_AS_OF} events were added during the cursor's operation. Also if the log does not reach the
+ *   cursor, which means that the database was restored from a backup older than the cursor.
+ */
+export async function resumePosition(
+  { database, logDays }: { database: Database; logDays: number },
+  cursor: RoomCursor,
+  lastSeq: number,
+): Promise<{ seq: number; number: number }> {
+  if (cursor.seq > lastSeq) throw resyncRequired('This database is older than the cursor.');
+  const seq = cursor.asOf === undefined ? cursor.seq : await lastSeenBy(database, cursor, cursor.asOf);
+  if (seq < lastSeq) await requireRecent(database, cursor.chatroomId, seq + 1, logDays);
+  return { seq, number: cursor.kind === 'message' ? cursor.number : 0 };
+}
+
+/** Returns the last event up to the cursor that the cursor's snapshot sees. The snapshot sees all earlier events of the room. */
+async function lastSeenBy(database: Database, cursor: RoomCursor, asOf: string): Promise<number> {
+  const [found] = await database.query<{ unseen: number | null; known: boolean }>(sql`
+    SELECT pg_snapshot_xmax(${asOf}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
+      (SELECT seq FROM events WHERE chatroom_id = ${cursor.chatroomId}::uuid AND seq <= ${cursor.seq}
+          AND seq > coalesce(last_seen_seq(${cursor.chatroomId}::uuid, ${asOf}::pg_snapshot, ${cursor.seq}::int), 0)
+        ORDER BY seq LIMIT 1) AS unseen`);
+  if (!found?.known) throw resyncRequired('This database is older than the cursor.');
+  if (found.unseen === null) return cursor.seq;
+  if (cursor.seq - found.unseen >= MAX_EVENTS_SINCE_AS_OF)
+    throw resyncRequired('Too many events have been added since this cursor.');
+  return found.unseen - 1;
+}
+
+async function requireRecent(database: Database, chatroomId: string, seq: number, days: number): Promise<void> {
+  const [next] = await database.prepared<{ recent: boolean }>(sql`
+    SELECT created_at >= now() - make_interval(days => ${days}::int) AS recent FROM events
+      WHERE chatroom_id = ${chatroomId}::uuid AND seq = ${seq}::int`);
+  if (!next?.recent) throw resyncRequired('Events after this cursor have been deleted.');
+}
+
+/** Maximum number of events that one statement deletes. */
+const PRUNE_BATCH_SIZE = 10_000;
+
+/**
+ * Deletes log events, membership changes and endings that are too old to be delivered.
+ *
+ * The last event of each room stays, so that a current cursor can be distinguished from one that is too old. Events are
+ * deleted in log order, so that the rest of a room's log never has a gap.
+ *
+ * @param days age in days from which events and membership changes are deleted; endings are deleted after one day
+ */
+export async function pruneLog(database: Database, days: number): Promise<void> {
+  const prune = sql`
+    DELETE FROM events e USING (
+      SELECT o.chatroom_id, o.seq FROM events o JOIN chatrooms c ON c.id = o.chatroom_id
+        WHERE o.created_at < now() - make_interval(days => ${days}) AND o.seq < c.last_seq
+        ORDER BY o.chatroom_id, o.seq LIMIT ${PRUNE_BATCH_SIZE}
+    ) old WHERE e.chatroom_id = old.chatroom_id AND e.seq = old.seq RETURNING 1`;
+  while ((await database.query(prune)).length > 0);
+  // The remaining last event loses the ids of deleted users. Without the user, its kind becomes the neutral CHATROOM_UPDATED.
+  await database.query(sql`
+    UPDATE events e SET kind = 'CHATROOM_UPDATED', user_id = NULL, actor_id = NULL
+      WHERE e.created_at < now() - make_interval(days => ${days}) AND e.user_id IS NOT NULL
+        AND NOT EXISTS (SELECT FROM users u WHERE u.id = e.user_id)`);
+  await database.query(sql`
+    UPDATE events e SET actor_id = NULL
+      WHERE e.created_at < now() - make_interval(days => ${days}) AND e.actor_id IS NOT NULL
+        AND NOT EXISTS (SELECT FROM users u WHERE u.id = e.actor_id)`);
+  await database.query(sql`SELECT prune_membership_changes(${days})`);
+  await database.query(sql`DELETE FROM endings WHERE ended_at < now() - interval '1 day'`);
+}

@@ -1,0 +1,213 @@
+import { chatroomById } from '../chatrooms/chatrooms.ts';
+import { type Context, eventContext, requireViewer } from '../../core/context.ts';
+import { sql } from '../../platform/database/database.ts';
+import type { Chatroom } from '../../platform/database/generated/client.ts';
+import { decodeAllRoomsCursor, encodeAllRoomsCursor } from '../../delivery/cursor.ts';
+import { type FollowedEvent, createFollower } from '../../delivery/roomFollower.ts';
+import {
+  toAsyncIterator,
+  type MaybePromise,
+  andThen,
+  type Next,
+  pullPast,
+  type Stream,
+} from '../../delivery/source.ts';
+import { createSnapshotProgress, type SnapshotProgress } from '../../delivery/snapshotProgress.ts';
+import type { Join, ChangeSet } from '../../delivery/changePoller.ts';
+import { endsMembership, filterForViewer } from './chatroomStream.ts';
+import type { ChatroomEvent } from './eventLoader.ts';
+import { findPositions, findPositionsSince, findCheckpoints } from '../../delivery/resumePositions.ts';
+
+/** An event in one of the viewer's rooms, with the all-rooms cursor to resume from. */
+export interface AllRoomsEvent {
+  event: FollowedEvent;
+  /** Covers the events before this one, because this event may be lost before it reaches the client. */
+  cursor: string;
+  /** Returns true if the viewer left the room after this event, even if the stream has not yet reached the leaving. */
+  isLost: () => boolean;
+}
+
+/**
+ * Streams the events of all the viewer's rooms. Adds rooms that the viewer joins, and drops rooms that the viewer loses.
+ *
+ * The cursor is a snapshot of the database. Every event visible in that snapshot has been delivered. The cursor advances
+ * when the stream has delivered all events that a poll found, which is about once a second. While missed events are
+ * delivered, the cursor advances from checkpoint to checkpoint. A resume repeats the events since the last advance, and
+ * loses none.
+ *
+ * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED`, before any event is sent, if the
+ *   cursor can no longer be honoured
+ */
+export async function followAllRooms(
+  context: Context,
+  after: string | null | undefined,
+): Promise<Stream<AllRoomsEvent>> {
+  const { userId } = requireViewer(context);
+  const { changePoller, databaseId } = context;
+  const since = after == null ? null : decodeAllRoomsCursor(databaseId, after, 'after');
+  const events = createFollower(context);
+  /** Lost rooms for which a query checks whether the viewer is a member again. The cursor waits for the result. */
+  const asked = new Set<string>();
+  /** Sequence number at which the viewer lost each room. Joins before that number are ignored: the stream has passed them. */
+  const lost = new Map<string, number>();
+  let started = false;
+  const isDue = (chatroomId: string, seq: number) =>
+    !started || asked.has(chatroomId) || (events.position(chatroomId) ?? seq) < seq;
+
+  // Listens before the rooms are read, so that a join or an event during the read is not missed.
+  const early: ChangeSet[] = [];
+  const stopListening = changePoller.listen((changes) => {
+    if (progress) apply(changes, progress);
+    else early.push(changes);
+  });
+  let progress: SnapshotProgress | null = null;
+  function apply({ snapshot, rooms, joins }: ChangeSet, progress: SnapshotProgress): void {
+    for (const [chatroomId, seq] of firstJoins(joins.get(userId) ?? [], lost)) events.add(chatroomId, seq - 1);
+    progress.require(snapshot, [...changedAmong(rooms, events.rooms), ...changedAmong(rooms, asked)]);
+  }
+
+  try {
+    const positions = since === null ? await findPositions(context) : await findPositionsSince(context, since);
+    const checkpoints = await findCheckpoints(context.database, positions);
+    progress = createSnapshotProgress(since ?? positions.snapshot, isDue, checkpoints);
+    progress.require(
+      positions.snapshot,
+      positions.rooms.map(({ chatroomId, lastSeq }) => [chatroomId, lastSeq]),
+    );
+    for (const { chatroomId, seq } of positions.rooms) events.add(chatroomId, seq);
+    for (const changes of early) apply(changes, progress);
+    started = true;
+    progress.advance();
+  } catch (error) {
+    stopListening();
+    events.end();
+    throw error;
+  }
+  const { snapshot: reached, advance } = progress;
+
+  // Caches the encoded cursor, because every event carries it and it changes only about once a second.
+  let latest = { snapshot: '', cursor: '' };
+  function cursorOf(snapshot: string): string {
+    if (latest.snapshot !== snapshot) latest = { snapshot, cursor: encodeAllRoomsCursor(databaseId, snapshot) };
+    return latest.cursor;
+  }
+
+  function pull(): MaybePromise<Next<AllRoomsEvent>> {
+    return andThen(events.pull(), (pulled) => {
+      if (!pulled || pulled.done) return pulled;
+      const event = pulled.value;
+      const { chatroomId, seq } = event;
+      // Read before this event counts as delivered, because the event may be lost before it reaches the client.
+      const cursor = cursorOf(reached());
+      return andThen(endsMembership(event, userId) ? lose(event) : undefined, () => {
+        advance(chatroomId);
+        const isLost = () => (events.leftAt(chatroomId, userId) ?? 0) > seq;
+        return { value: { event, cursor, isLost }, done: false };
+      });
+    });
+  }
+
+  async function lose({ chatroomId, seq }: FollowedEvent): Promise<void> {
+    events.drop(chatroomId);
+    lost.set(chatroomId, seq);
+    // The viewer may have joined again already. If a poll reported that join while the room was still followed, the report
+    // had no effect.
+    asked.add(chatroomId);
+    if (await isMemberNow(context, chatroomId, userId)) events.add(chatroomId, seq);
+    asked.delete(chatroomId);
+  }
+
+  function end(): void {
+    stopListening();
+    events.end();
+  }
+
+  return toAsyncIterator({ pull, onReady: events.onReady, end });
+}
+
+/**
+ * Returns the sequence number of the first join of each room after the viewer lost it. Starting at a later join would skip
+ * events, because a user who joined, left and joined again was a member in between.
+ */
+function firstJoins(joins: readonly Join[], lost: ReadonlyMap<string, number>): Map<string, number> {
+  const first = new Map<string, number>();
+  for (const { chatroomId, seq } of joins) {
+    if (seq > (lost.get(chatroomId) ?? 0)) first.set(chatroomId, Math.min(seq, first.get(chatroomId) ?? seq));
+  }
+  return first;
+}
+
+/**
+ * Yields those of `rooms` that have changed, each with its last sequence number. Iterates over the smaller of the two
+ * collections, because every all-rooms stream calls this once a second. A user has few rooms, even if many rooms of the
+ * server have changed.
+ */
+export function* changedAmong(
+  changed: ReadonlyMap<string, number>,
+  rooms: Pick<ReadonlySet<string>, 'size' | 'has' | 'keys'>,
+): Generator<readonly [chatroomId: string, seq: number]> {
+  const smaller = rooms.size < changed.size ? rooms : changed;
+  for (const chatroomId of smaller.keys()) {
+    const seq = changed.get(chatroomId);
+    if (seq !== undefined && rooms.has(chatroomId)) yield [chatroomId, seq];
+  }
+}
+
+/**
+ * Streams the messages of all the viewer's rooms, without those that a block hides.
+ *
+ * @throws ChatError as {@link followAllRooms}
+ */
+export async function followAllMessages(
+  context: Context,
+  after: string | null | undefined,
+): Promise<Stream<ChatroomEvent>> {
+  const events = await followAllRooms(context, after);
+  const kinds = new Map<string, Pick<Chatroom, 'kind'>>();
+
+  function kindOf(chatroomId: string): MaybePromise<Pick<Chatroom, 'kind'> | null> {
+    return kinds.get(chatroomId) ?? findKind(chatroomId);
+  }
+
+  async function findKind(chatroomId: string): Promise<Pick<Chatroom, 'kind'> | null> {
+    const known = await chatroomById(eventContext(context), chatroomId);
+    // The kind of a room never changes.
+    if (known) kinds.set(chatroomId, known);
+    return known;
+  }
+
+  function pull(): MaybePromise<Next<ChatroomEvent> | undefined> {
+    return andThen(events.pull(), (pulled) => {
+      if (!pulled || pulled.done) return pulled;
+      const { event, cursor, isLost } = pulled.value;
+      if (event.kind !== 'MESSAGE_ADDED') return undefined;
+      return andThen(kindOf(event.chatroomId), (room) =>
+        andThen(room && filterForViewer(context, event, room), (seen) =>
+          seen && !isLost() ? { value: placeAt(seen, cursor), done: false } : undefined,
+        ),
+      );
+    });
+  }
+
+  return toAsyncIterator({ pull: () => pullPast(pull), onReady: events.onReady, end: events.end });
+}
+
+/** Copies of room events that carry an all-rooms cursor. Streams with the same cursor share one copy of an event. */
+const placed = new WeakMap<ChatroomEvent, ChatroomEvent>();
+
+function placeAt(seen: ChatroomEvent, cursor: string): ChatroomEvent {
+  const known = placed.get(seen);
+  if (known?.cursor === cursor) return known;
+  const { kind, chatroomId, message, userId, actorId, origin } = seen;
+  const isNoLongerMember = async (context: Context) =>
+    !(await isMemberNow(context, chatroomId, requireViewer(context).userId));
+  const event = { kind, chatroomId, cursor, message, userId, actorId, origin, isNoLongerMember };
+  placed.set(seen, event);
+  return event;
+}
+
+async function isMemberNow(context: Context, chatroomId: string, userId: string): Promise<boolean> {
+  const found = await context.database.query(sql`
+    SELECT FROM members WHERE chatroom_id = ${chatroomId}::uuid AND user_id = ${userId}::uuid`);
+  return found.length > 0;
+}

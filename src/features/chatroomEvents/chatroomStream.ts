@@ -1,0 +1,152 @@
+import { blockStateOf } from '../relationships/blocks.ts';
+import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
+import { type Context, eventContext, requireViewer } from '../../core/context.ts';
+import type { Chatroom, User } from '../../platform/database/generated/client.ts';
+import { notFound } from '../../core/errors.ts';
+import { decodeRoomCursor } from '../../delivery/cursor.ts';
+import { type FollowedEvent, followRoom } from '../../delivery/roomFollower.ts';
+import { type LogEvent, resumePosition } from '../../delivery/roomLog.ts';
+import {
+  toAsyncIterator,
+  type MaybePromise,
+  andThen,
+  type Next,
+  pullPast,
+  type Stream,
+} from '../../delivery/source.ts';
+import { userById } from '../users/users.ts';
+import { type ChatroomEvent, cursorAt, peekEvent, loadEvent } from './eventLoader.ts';
+
+/**
+ * Calls `onLost` with `NOT_FOUND` when the viewer loses a room. For streams that do not deliver the room's log themselves.
+ *
+ * @param onLost also called if the log cannot be followed any further, with that error
+ * @returns a function that stops watching
+ */
+export function watchMembership(context: Context, room: VisibleChatroom, onLost: (error: unknown) => void): () => void {
+  const { userId } = requireViewer(context);
+  const events = toAsyncIterator(followRoom(context, room.id, room.lastSeq));
+  const watch = async () => {
+    for await (const event of events) if (endsMembership(event, userId)) throw notFound('chatroom');
+  };
+  watch().catch(onLost);
+  return () => {
+    events.end();
+  };
+}
+
+/**
+ * Streams the events of one room. With `after`, the missed events come first; without it, only new events are sent.
+ *
+ * Ends with `NOT_FOUND` when the viewer loses the room. All earlier events are sent first, because the viewer's leaving is
+ * itself an event in the log.
+ *
+ * @param options.only sends only events of this kind
+ * @param options.caughtUp sends a CAUGHT_UP event after the last missed event
+ * @throws ChatError `NOT_FOUND` if the viewer is not a member; `BAD_USER_INPUT` for a cursor of another kind or room;
+ *   `RESYNC_REQUIRED`, before any event is sent, if the cursor can no longer be honoured
+ */
+export async function followChatroom(
+  context: Context,
+  chatroomId: string | null,
+  after: string | null | undefined,
+  options: { only?: LogEvent['kind']; caughtUp?: boolean } = {},
+): Promise<Stream<ChatroomEvent>> {
+  const { id, kind, lastSeq, lastNumber } = await requireMembership(context, chatroomId);
+  const room = { kind };
+  const { userId: viewerId } = requireViewer(context);
+  const start =
+    after == null
+      ? { seq: lastSeq, number: 0 }
+      : await resumePosition(context, decodeRoomCursor(context.databaseId, id, after, 'after'), lastSeq);
+  const events = followRoom(context, id, start.seq);
+  // Last event that counts as missed: the end of the log when the stream began.
+  const missedUpTo = { seq: lastSeq, number: lastNumber };
+  const isWanted = ({ kind }: FollowedEvent) => options.only === undefined || kind === options.only;
+  let position = start.seq;
+  let owesCaughtUp = options.caughtUp === true && after != null;
+
+  function pull(): MaybePromise<Next<ChatroomEvent> | undefined> {
+    if (owesCaughtUp && position >= missedUpTo.seq) {
+      owesCaughtUp = false;
+      return { value: caughtUp(context, id, { ...missedUpTo, seq: position }), done: false };
+    }
+    return andThen(events.pull(), (pulled) => {
+      if (!pulled || pulled.done) return pulled;
+      const event = pulled.value;
+      position = event.seq;
+      // The viewer was a member at `lastSeq`, so a later join has undone any leaving up to there.
+      if (endsMembership(event, viewerId, lastSeq)) throw notFound('chatroom');
+      const isKnown = event.kind === 'MESSAGE_ADDED' && event.number !== null && event.number <= start.number;
+      return andThen(
+        isWanted(event) && !isKnown ? filterForViewer(context, event, room, events.lookahead) : null,
+        (seen) => {
+          // This node may have read the log further than this stream. A viewer who has left by now receives nothing more.
+          if ((events.leftAt(viewerId) ?? 0) > lastSeq) throw notFound('chatroom');
+          return seen ? { value: seen, done: false } : undefined;
+        },
+      );
+    });
+  }
+
+  /** Returns the next events that are already loaded. */
+  function lookahead(): ChatroomEvent[] {
+    return events.lookahead().flatMap((event) => (isWanted(event) && peekEvent(context, event)) || []);
+  }
+
+  const hasMore = () => owesCaughtUp || events.hasMore();
+  return toAsyncIterator({ pull: () => pullPast(pull), onReady: events.onReady, hasMore, lookahead, end: events.end });
+}
+
+/** Returns whether an event ends the viewer's access: the room was deleted, or the viewer left it after `since`. */
+export function endsMembership({ kind, userId, seq }: FollowedEvent, viewerId: string, since = 0): boolean {
+  return kind === 'CHATROOM_DELETED' || (kind === 'MEMBER_LEFT' && userId === viewerId && seq > since);
+}
+
+/**
+ * Returns an event as the viewer may see it now; null if a block hides it. The viewer must be a member of the room.
+ *
+ * Called for each subscriber of each event, so it must be cheap. The event is loaded once for all its subscribers, and
+ * blocks are cached in memory.
+ */
+export function filterForViewer(
+  context: Context,
+  event: FollowedEvent,
+  room: Pick<Chatroom, 'kind'>,
+  lookahead?: () => readonly LogEvent[],
+): MaybePromise<ChatroomEvent | null> {
+  return andThen(loadEvent(context, event, lookahead), (seen) => {
+    if (seen === null || room.kind === 'DIRECT') return seen;
+    return andThen(isHidden(context, seen.message?.senderId), (hidden) => {
+      if (hidden || seen.kind !== 'REACTIONS_CHANGED') return hidden ? null : seen;
+      return andThen(isHidden(context, seen.userId), (byWhom) => (byWhom ? null : seen));
+    });
+  });
+}
+
+/** Returns whether the viewer has blocked a user; false for null. */
+function isHidden(context: Context, ofUser: string | null | undefined): MaybePromise<boolean> {
+  if (ofUser == null) return false;
+  return andThen(context.blockCache.of(ofUser), (blockers) =>
+    // If nobody has blocked the user, the viewer is not read, so that the execution stays shared.
+    blockers.size > 0 && blockers.has(requireViewer(context).userId) ? isBlocked(context, ofUser) : false,
+  );
+}
+
+/**
+ * Returns whether the viewer has blocked a user, read from the database because the cache may be one second old. An event
+ * shown one second too long does no harm, but an event hidden by mistake would be lost for good.
+ */
+async function isBlocked(context: Context, user: string): Promise<boolean> {
+  return (await blockStateOf(eventContext(context), user))?.viewerHasBlocked !== false;
+}
+
+/** Returns the user who caused an event. Null if unknown, if the account is gone, or if the viewer has blocked the user. */
+export async function actorOf(context: Context, { actorId }: ChatroomEvent): Promise<User | null> {
+  return actorId === null || (await isHidden(context, actorId)) ? null : userById(context, actorId);
+}
+
+function caughtUp(context: Context, chatroomId: string, at: { seq: number; number: number }): ChatroomEvent {
+  const cursor = cursorAt(context, chatroomId, at);
+  return { kind: 'CAUGHT_UP', chatroomId, cursor, message: null, userId: null, actorId: null, origin: null };
+}

@@ -1,0 +1,199 @@
+import type { ObjectFieldBuilder } from '@pothos/core';
+import { builder, type Types } from '../../graphql/builder.ts';
+import { memberByKey, memberKey, requireEventChatroom } from '../chatrooms/chatrooms.ts';
+import { Chatroom, ChatroomMember } from '../chatrooms/schema.ts';
+import { encodeId, keyOf } from '../../core/globalIds.ts';
+import { Message } from '../messages/schema.ts';
+import { encodeAllRoomsCursor } from '../../delivery/cursor.ts';
+import { User, Viewer } from '../users/schema.ts';
+import { userById } from '../users/users.ts';
+import { followAllMessages } from './allRoomsStream.ts';
+import { actorOf, followChatroom } from './chatroomStream.ts';
+import type { ChatroomEvent as Event } from './eventLoader.ts';
+
+/** GraphQL type of each kind of event. */
+const typeNames: Record<Event['kind'], string> = {
+  MESSAGE_ADDED: 'MessageAdded',
+  MESSAGE_EDITED: 'MessageEdited',
+  MESSAGE_DELETED: 'MessageDeleted',
+  REACTIONS_CHANGED: 'ReactionsChanged',
+  MEMBER_JOINED: 'MemberJoined',
+  MEMBER_UPDATED: 'MemberUpdated',
+  MEMBER_LEFT: 'MemberLeft',
+  CHATROOM_UPDATED: 'ChatroomUpdated',
+  CAUGHT_UP: 'CaughtUp',
+};
+
+const ChatroomEvent = builder.interfaceRef<Event>('ChatroomEvent').implement({
+  description:
+    'An event of a room. Clients must ignore event types that they do not know, because later versions may add some.',
+  resolveType: (event) => typeNames[event.kind],
+  fields: (t) => ({
+    cursor: t.exposeString('cursor', {
+      description:
+        'Cursor that resumes the stream after this event, passed as `after`. In `messageAdded` without a room it is an all-rooms cursor, otherwise a room cursor.',
+    }),
+    chatroom: t.field({
+      type: Chatroom,
+      description: 'The room in which the event happened.',
+      resolve: (event, _args, context) => requireEventChatroom(context, event.chatroomId),
+    }),
+  }),
+});
+
+type MessageEvent = Event & { message: NonNullable<Event['message']> };
+
+function messageField(t: ObjectFieldBuilder<Types, MessageEvent>) {
+  return t.expose('message', {
+    type: Message,
+    description: 'The message in its current state, which may be newer than the event.',
+  });
+}
+
+function actorField<E extends Event>(t: ObjectFieldBuilder<Types, E>, description: string) {
+  return t.field({
+    type: User,
+    nullable: true,
+    description: `${description} Null if the viewer has blocked this user, if the account was deleted, if the operator made the change, and for events stored by earlier releases.`,
+    resolve: (event, _args, context) => actorOf(context, event),
+  });
+}
+
+function defineMessageEvent(name: string, description: string) {
+  return builder.objectRef<MessageEvent>(name).implement({
+    description,
+    interfaces: [ChatroomEvent],
+    fields: (t) => ({ message: messageField(t) }),
+  });
+}
+
+const MessageAdded = defineMessageEvent('MessageAdded', 'A message was sent.');
+defineMessageEvent('MessageEdited', 'The text of a message was edited.');
+builder.objectRef<MessageEvent>('MessageDeleted').implement({
+  description: 'A message was deleted. It remains in the room as a tombstone with its number.',
+  interfaces: [ChatroomEvent],
+  fields: (t) => ({
+    message: messageField(t),
+    actor: actorField(t, 'The user who deleted the message: its sender, the owner or an admin.'),
+  }),
+});
+defineMessageEvent('ReactionsChanged', 'A reaction was added to a message, or removed from it.');
+
+type MemberEvent = Event & { userId: string };
+
+const userIdOf = (event: MemberEvent) => encodeId('User', event.userId);
+
+builder.objectRef<MemberEvent>('MemberJoined').implement({
+  description:
+    'A user became a member of the room. All fields show the current state, also in events that are sent again after a resume.',
+  interfaces: [ChatroomEvent],
+  fields: (t) => ({
+    userId: t.id({ description: 'Id of the user who joined.', resolve: userIdOf }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'The user who joined. Null if the account was deleted.',
+      resolve: (event, _args, context) => userById(context, event.userId),
+    }),
+    member: t.field({
+      type: ChatroomMember,
+      nullable: true,
+      description: 'The membership of this user. Null if the user has left since.',
+      resolve: (event, _args, context) => memberByKey(context, memberKey(event)),
+    }),
+  }),
+});
+
+builder.objectRef<MemberEvent>('MemberUpdated').implement({
+  description: 'The role of a member changed.',
+  interfaces: [ChatroomEvent],
+  fields: (t) => ({
+    userId: t.id({ description: 'Id of the user whose role changed.', resolve: userIdOf }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'The user whose role changed. Null if the account was deleted.',
+      resolve: (event, _args, context) => userById(context, event.userId),
+    }),
+    member: t.field({
+      type: ChatroomMember,
+      nullable: true,
+      description: 'The membership of this user, with the current role. Null if the user has left since.',
+      resolve: (event, _args, context) => memberByKey(context, memberKey(event)),
+    }),
+  }),
+});
+
+builder.objectRef<MemberEvent>('MemberLeft').implement({
+  description: 'A member left the room, or was removed from it.',
+  interfaces: [ChatroomEvent],
+  fields: (t) => ({
+    userId: t.id({ description: 'Id of the user who left or was removed.', resolve: userIdOf }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'The user who left or was removed. Null if the account was deleted.',
+      resolve: (event, _args, context) => userById(context, event.userId),
+    }),
+  }),
+});
+
+builder.objectRef<Event>('ChatroomUpdated').implement({
+  description: 'The name, topic or owner of the room changed.',
+  interfaces: [ChatroomEvent],
+  fields: (t) => ({
+    actor: actorField(
+      t,
+      'The user who changed the room, or the former owner whose leaving passed the room to another member.',
+    ),
+  }),
+});
+
+builder.objectRef<Event>('CaughtUp').implement({
+  description: 'All missed events have been sent. The events that follow are live.',
+  interfaces: [ChatroomEvent],
+});
+
+builder.objectField(Viewer, 'cursor', (t) =>
+  t.string({
+    description:
+      'All-rooms cursor of the current position in all the viewer’s rooms. Pass it as `after` to `viewerEvents`, or to `messageAdded` without a room. Never newer than any other field of the same operation.',
+    // An event has no `asOf` snapshot. Its fields are read after the last poll, so the snapshot of that poll is never newer.
+    resolve: (_, _args, { databaseId, asOf, changePoller }) =>
+      encodeAllRoomsCursor(databaseId, asOf ?? changePoller.snapshot()),
+  }),
+);
+
+builder.subscriptionFields((t) => ({
+  messageAdded: t.field({
+    type: MessageAdded,
+    nullable: true,
+    description:
+      'Streams the messages of one room or, without `chatroomId`, of all the viewer’s rooms, including rooms joined later. With `after`, first sends every message after the cursor, each once and in order, then continues live. Over all rooms, messages can repeat right after a resume. Fails with `NOT_FOUND` if the viewer is not a member, with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the cursor can no longer be honoured. A stream of one room ends with `NOT_FOUND` when the viewer loses the room.',
+    args: {
+      chatroomId: t.arg.id({ description: 'The room. Without it, all the viewer’s rooms.' }),
+      after: t.arg.string({
+        description:
+          'With `chatroomId`, a room cursor. Without it, `Viewer.cursor` or the cursor of an event of this stream.',
+      }),
+    },
+    subscribe: (_, { chatroomId, after }, context) =>
+      chatroomId == null
+        ? followAllMessages(context, after)
+        : followChatroom(context, keyOf('Chatroom', chatroomId), after, { only: 'MESSAGE_ADDED' }),
+    resolve: (event) => event as MessageEvent,
+  }),
+  chatroomEvents: t.field({
+    type: ChatroomEvent,
+    nullable: true,
+    description:
+      'Streams all events of one room in order. With `after`, first sends the missed events, then `CaughtUp`, then continues live. Fails and ends with the same errors as `messageAdded`.',
+    args: {
+      chatroomId: t.arg.id({ required: true, description: 'The room.' }),
+      after: t.arg.string({ description: 'A room cursor of this room. Without it, only new events are sent.' }),
+    },
+    subscribe: (_, { chatroomId, after }, context) =>
+      followChatroom(context, keyOf('Chatroom', chatroomId), after, { caughtUp: true }),
+    resolve: (event) => event,
+  }),
+}));

@@ -1,0 +1,32 @@
+import { builder, connectionArgs } from '../../graphql/builder.ts';
+import { ChatroomConnection, ChatroomKind } from '../chatrooms/schema.ts';
+import { Viewer } from '../users/schema.ts';
+import { listChatrooms } from './chatroomList.ts';
+
+const ChatroomFilter = builder.inputType('ChatroomFilter', {
+  description: 'Filter for a list of chatrooms. A chatroom must match every condition that is set.',
+  fields: (t) => ({
+    kind: t.field({ type: ChatroomKind, description: 'Returns only chatrooms of this kind.' }),
+    unread: t.boolean({
+      description:
+        'If true, returns only chatrooms with unread messages. If false, returns only chatrooms without unread messages.',
+    }),
+    name: t.string({
+      description:
+        'Returns only chatrooms whose name contains this text, regardless of letter case and width. Chatrooms without a name match by the nicknames and usernames of the other members. At most 100 characters.',
+    }),
+  }),
+});
+
+builder.objectField(Viewer, 'chatrooms', (t) =>
+  t.field({
+    type: ChatroomConnection,
+    description:
+      'Chatrooms of the viewer, most recently active first. Hidden DIRECT chatrooms are left out. Cursors stay valid with another filter. Fails with `BAD_USER_INPUT` if `filter.name` is too long.',
+    args: {
+      filter: t.arg({ type: ChatroomFilter, description: 'Filter for the chatrooms. By default, all are returned.' }),
+      ...connectionArgs(t.arg),
+    },
+    resolve: (_, { filter, ...args }, context) => listChatrooms(context, args, filter ?? {}),
+  }),
+);

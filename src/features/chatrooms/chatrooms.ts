@@ -1,0 +1,291 @@
+import { blocked, blockStateOf } from '../relationships/blocks.ts';
+import {
+  connect,
+  type Connection,
+  type ConnectionArgs,
+  decodeKeyset,
+  encodeKeyset,
+} from '../../platform/database/keysetPage.ts';
+import { type Context, eventContext, requireViewer } from '../../core/context.ts';
+import { empty, join, sql, type Sql } from '../../platform/database/database.ts';
+import type { Chatroom, ChatroomKind, Member, User } from '../../platform/database/generated/client.ts';
+import { badInput, notFound } from '../../core/errors.ts';
+import { pairKey } from '../relationships/pair.ts';
+import { createLoader } from '../../platform/database/loader.ts';
+import { checkRoomName, checkTopic } from '../../core/text/names.ts';
+
+/** A chatroom with the fields that depend on the viewer. */
+export interface VisibleChatroom extends Chatroom {
+  /** Role of the viewer in the room. Null in an OPEN room that the viewer has not joined. */
+  viewerRole: Member['role'] | null;
+  /** The other member of a DIRECT room; null for other kinds. */
+  opponentId: string | null;
+  /**
+   * Whether lists leave out this DIRECT room for the viewer. The viewer has hidden the room, or the other member created it
+   * and has not written yet.
+   */
+  isHidden: boolean;
+}
+
+/**
+ * Returns the SQL condition that a user may see a room (`c`). All visibility checks use this predicate.
+ *
+ * OPEN rooms are visible to everyone, other rooms to their members. Messages, members and cursor are visible to members only:
+ * see {@link isMember}.
+ */
+const visibleTo = (userId: string): Sql => sql`(c.kind = 'OPEN' OR ${isMember(sql`c.id`, sql`${userId}::uuid`)})`;
+
+/** Returns the SQL condition that a user is currently a member of a room. */
+export function isMember(chatroomId: Sql, user: Sql): Sql {
+  return sql`EXISTS (SELECT FROM members own WHERE own.chatroom_id = ${chatroomId} AND own.user_id = ${user})`;
+}
+
+/** Returns the columns of `VisibleChatroom` for a viewer; the table alias is `c`. */
+export const visibleColumns = (userId: string): Sql => sql`
+  c.id, c.kind, c.name, c.name_key AS "nameKey", c.topic, c.owner_id AS "ownerId", c.direct_key AS "directKey",
+  c.created_at AS "createdAt", c.updated_at AS "updatedAt", c.last_number AS "lastNumber", c.last_seq AS "lastSeq",
+  c.last_message_at AS "lastMessageAt", c.active_at AS "activeAt",
+  (SELECT role FROM members m WHERE m.chatroom_id = c.id AND m.user_id = ${userId}::uuid) AS "viewerRole",
+  EXISTS (SELECT FROM members m
+    WHERE m.chatroom_id = c.id AND m.user_id = ${userId}::uuid AND m.hidden_at_number >= c.last_number) AS "isHidden",
+  CASE WHEN c.kind = 'DIRECT'
+    THEN (SELECT user_id FROM members m WHERE m.chatroom_id = c.id AND m.user_id <> ${userId}::uuid)
+  END AS "opponentId"`;
+
+/** Returns a room by key; null unless the viewer may see the room. */
+export const chatroomById = createLoader<VisibleChatroom>(
+  (context, ids) => {
+    const { userId } = requireViewer(context);
+    return context.database.prepared<VisibleChatroom>(sql`
+      SELECT ${visibleColumns(userId)} FROM chatrooms c
+        WHERE c.id = ANY (${ids}::uuid[]) AND ${visibleTo(userId)}`);
+  },
+  (chatroom) => chatroom.id,
+);
+
+/**
+ * Returns a room by key.
+ *
+ * @throws ChatError `NOT_FOUND` unless the viewer may see the room
+ */
+export async function requireChatroom(context: Context, chatroomId: string): Promise<VisibleChatroom> {
+  const chatroom = await chatroomById(context, chatroomId);
+  if (!chatroom) throw notFound('chatroom');
+  return chatroom;
+}
+
+/**
+ * Returns the room of an event or message that the viewer may see.
+ *
+ * While viewer access is tracked, loading the room does not count as an access. Only reading a viewer-dependent field
+ * (`viewerRole`, `opponentId`, `isHidden`) does. Subscribers who select other fields can then share one execution.
+ *
+ * @throws ChatError `NOT_FOUND` unless the viewer may see the room
+ */
+export async function requireEventChatroom(context: Context, chatroomId: string): Promise<VisibleChatroom> {
+  if (!context.viewerTracking) return requireChatroom(context, chatroomId);
+  const { context: plain, note } = context.viewerTracking;
+  const { viewerRole, opponentId, isHidden, ...room } = await requireChatroom(plain, chatroomId);
+  const viewerDependent = { viewerRole, opponentId, isHidden };
+  const tracked = (key: keyof typeof viewerDependent): PropertyDescriptor => ({
+    get() {
+      note();
+      return viewerDependent[key];
+    },
+  });
+  return Object.defineProperties(room, {
+    viewerRole: tracked('viewerRole'),
+    opponentId: tracked('opponentId'),
+    isHidden: tracked('isHidden'),
+  }) as VisibleChatroom;
+}
+
+/**
+ * Returns a room that the viewer is a member of.
+ *
+ * @param chatroomId null for an id that names no room
+ * @throws ChatError `NOT_FOUND` unless the viewer is a member; a room that does not exist gives the same error
+ */
+export async function requireMembership(context: Context, chatroomId: string | null): Promise<VisibleChatroom> {
+  requireViewer(context);
+  const chatroom = chatroomId === null ? null : await chatroomById(context, chatroomId);
+  if (!chatroom?.viewerRole) throw notFound('chatroom');
+  return chatroom;
+}
+
+const memberCountByChatroom = createLoader<{ chatroomId: string; count: number }>(
+  (context, chatroomIds) =>
+    context.database.query(sql`
+      SELECT chatroom_id AS "chatroomId", count(*)::int AS count FROM members
+        WHERE chatroom_id = ANY(${chatroomIds}::uuid[]) GROUP BY chatroom_id`),
+  ({ chatroomId }) => chatroomId,
+);
+
+/** Returns the number of members of a room. The caller checks that the viewer may see the room. */
+export async function countMembers(context: Context, chatroomId: string): Promise<number> {
+  return (await memberCountByChatroom(context, chatroomId))?.count ?? 0;
+}
+
+/** Lists the members of a room, longest-standing first. The caller checks that the viewer is a member. */
+export async function listMembers(
+  context: Context,
+  chatroomId: string,
+  args: ConnectionArgs,
+): Promise<Connection<Member>> {
+  return connect<Member, string[]>(args, {
+    encode: (member) => encodeKeyset('members', [member.joinedAt.toISOString(), member.userId]),
+    decode: (cursor, path) => decodeKeyset('members', ['moment', 'uuid'], cursor, path),
+    load: ({ after, before, reverse, limit }) =>
+      context.database.query<Member>(sql`
+        SELECT ${memberColumns} FROM members m
+          WHERE m.chatroom_id = ${chatroomId}::uuid
+            ${after === null ? empty : sql`AND (m.joined_at, m.user_id) > (${after[0]}::timestamptz, ${after[1]}::uuid)`}
+            ${before === null ? empty : sql`AND (m.joined_at, m.user_id) < (${before[0]}::timestamptz, ${before[1]}::uuid)`}
+          ORDER BY m.joined_at ${reverse ? sql`DESC` : empty}, m.user_id ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
+  });
+}
+
+/** A member whose read mark may be shown to the viewer. */
+export interface ShownMember extends Member {
+  /** Whether no recipient of this row has a block with the member. The read mark then needs no check of blocks. */
+  isReadMarkPublic?: boolean;
+}
+
+/** Columns of `Member`; the table alias is `m`. */
+export const memberColumns = sql`
+  m.chatroom_id AS "chatroomId", m.user_id AS "userId", m.role, m.joined_at AS "joinedAt",
+  m.last_read_number AS "lastReadNumber", m.unread_after AS "unreadAfter"`;
+
+/** Returns a member by `chatroomId:userId`; null unless the viewer is a member of the same room. */
+export const memberByKey = createLoader<Member>((context, keys) => {
+  const { userId } = requireViewer(context);
+  const pairs = keys.map((key) => {
+    const [chatroomId, memberId] = key.split(':');
+    return sql`(${chatroomId}::uuid, ${memberId}::uuid)`;
+  });
+  return context.database.query<Member>(sql`
+      SELECT ${memberColumns} FROM members m
+        WHERE (m.chatroom_id, m.user_id) IN (${join(pairs)}) AND ${isMember(sql`m.chatroom_id`, sql`${userId}::uuid`)}`);
+}, memberKey);
+
+/** Returns the key of a member, used in its global id and in loaders. */
+export function memberKey(member: { chatroomId: string; userId: string }): string {
+  return `${member.chatroomId}:${member.userId}`;
+}
+
+export interface NewChatroom {
+  kind: ChatroomKind;
+  name?: string | null | undefined;
+  topic?: string | null | undefined;
+  /** Users to add besides the viewer; null for an id that names no user. */
+  memberIds: readonly (string | null)[];
+}
+
+/** Maximum number of users whom `createChatroom` adds besides the viewer. More users are `BAD_USER_INPUT`. */
+const MAX_NEW_MEMBERS = 100;
+
+/**
+ * Creates a room. Each pair of users has one DIRECT room: if it exists, it is returned. Concurrent calls of both users also
+ * return the same room.
+ *
+ * @throws ChatError `BAD_USER_INPUT`; `NOT_FOUND` if any of the users does not exist; `BLOCKED` if the viewer and any of them
+ *   have blocked each other. No room is created then.
+ */
+export async function createChatroom(context: Context, input: NewChatroom): Promise<VisibleChatroom> {
+  const { userId } = requireViewer(context);
+  const memberIds = [...new Set(input.memberIds)];
+  if (memberIds.length > MAX_NEW_MEMBERS)
+    throw badInput(
+      'input.memberIds',
+      `Create a chatroom with at most ${MAX_NEW_MEMBERS} other users, and add more later.`,
+    );
+  const id =
+    input.kind === 'DIRECT'
+      ? await createDirect(context, userId, checkPair(input, memberIds, userId))
+      : await createShared(
+          context,
+          checkShared(input),
+          memberIds.filter((memberId) => memberId !== userId),
+        );
+  return requireMembership(eventContext(context), id);
+}
+
+function checkPair(input: NewChatroom, memberIds: (string | null)[], userId: string): string {
+  const [opponentId, ...rest] = memberIds;
+  if (opponentId === undefined || rest.length > 0)
+    throw badInput('input.memberIds', 'A DIRECT chatroom has exactly one other member.');
+  if (opponentId === userId)
+    throw badInput('input.memberIds', 'You cannot create a DIRECT chatroom with yourself. Choose another user.');
+  if (input.name != null || input.topic != null)
+    throw badInput('input.name', 'A DIRECT chatroom has no name and no topic.');
+  if (opponentId === null) throw notFound('user');
+  return opponentId;
+}
+
+function checkShared(input: NewChatroom): { kind: ChatroomKind; name: string | null; topic: string | null } {
+  const name = checkRoomName(input.name, 'input.name');
+  if (input.kind === 'OPEN' && name === null)
+    throw badInput('input.name', 'An OPEN chatroom needs a name, because users find it by name.');
+  return { kind: input.kind, name, topic: checkTopic(input.topic, 'input.topic') };
+}
+
+/** Returns the viewer's DIRECT room with a user; null if there is none. */
+export async function findDirectChatroom(context: Context, opponentId: string | null): Promise<VisibleChatroom | null> {
+  const { userId } = requireViewer(context);
+  if (opponentId === null) return null;
+  const directKey = pairKey(userId, opponentId);
+  const found = await context.database.prisma.chatroom.findUnique({ where: { directKey }, select: { id: true } });
+  return found && chatroomById(context, found.id);
+}
+
+async function createDirect(context: Context, userId: string, opponentId: string): Promise<string> {
+  await requireUsers(context, [opponentId]);
+  const directKey = pairKey(userId, opponentId);
+  const id = await makeRoom(context, { kind: 'DIRECT', name: null, topic: null, directKey }, [opponentId]);
+  // Creating a DIRECT room that the viewer had hidden shows that room again.
+  const shown = await context.database.query(sql`
+    UPDATE members SET hidden_at_number = NULL
+      WHERE chatroom_id = ${id}::uuid AND user_id = ${userId}::uuid AND hidden_at_number IS NOT NULL RETURNING 1`);
+  if (shown.length > 0) context.changePoller.requestPoll();
+  return id;
+}
+
+async function createShared(
+  context: Context,
+  room: { kind: ChatroomKind; name: string | null; topic: string | null },
+  memberIds: (string | null)[],
+): Promise<string> {
+  const others = memberIds.filter((memberId) => memberId !== null);
+  if (others.length < memberIds.length) throw notFound('user');
+  await requireUsers(context, others);
+  return makeRoom(context, { ...room, directKey: null }, others);
+}
+
+async function makeRoom(
+  context: Context,
+  room: { kind: ChatroomKind; name: string | null; topic: string | null; directKey: string | null },
+  others: readonly string[],
+): Promise<string> {
+  const { userId } = requireViewer(context);
+  const { kind, name, topic, directKey } = room;
+  const [made] = await context.database.query<{ id: string }>(sql`
+    SELECT create_chatroom(${kind}::"ChatroomKind", ${name}, ${topic}, ${directKey}, ${userId}::uuid, ${others}::uuid[]) AS id`);
+  if (!made) throw new Error('create_chatroom returned no row.');
+  context.changePoller.requestPoll();
+  return made.id;
+}
+
+/**
+ * Checks that all users exist, and that none of them has a block with the viewer.
+ *
+ * @throws ChatError `NOT_FOUND`, `BLOCKED`
+ */
+async function requireUsers(context: Context, ids: readonly string[]): Promise<void> {
+  const found: Pick<User, 'id'>[] = await context.database.prisma.user.findMany({
+    where: { id: { in: [...ids] } },
+    select: { id: true },
+  });
+  if (found.length < ids.length) throw notFound('user');
+  const states = await Promise.all(ids.map((id) => blockStateOf(context, id)));
+  if (states.some((state) => state?.either)) throw blocked();
+}

@@ -1,0 +1,129 @@
+import { requireMembership, type VisibleChatroom } from './chatrooms.ts';
+import { callRoomFunction } from './changes.ts';
+import { type Context, eventContext, requireViewer } from '../../core/context.ts';
+import { sql } from '../../platform/database/database.ts';
+import type { MemberRole } from '../../platform/database/generated/enums.ts';
+import { badInput, notFound } from '../../core/errors.ts';
+
+/** Maximum number of users added by one mutation. More users are `BAD_USER_INPUT`. */
+const MAX_ADDED = 100;
+/** An id that no user has. Replaces ids that name no user. */
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * Makes the viewer a member of an OPEN room. Joining again changes nothing.
+ *
+ * @param chatroomId null for an id that names no room
+ * @throws ChatError `NOT_FOUND` for an unknown room, or a room that is not OPEN
+ */
+export async function joinChatroom(context: Context, chatroomId: string | null): Promise<VisibleChatroom> {
+  requireViewer(context);
+  if (chatroomId === null) throw notFound('chatroom');
+  const seq = await callRoomFunction(context, (by) => sql`join_chatroom(${chatroomId}::uuid, ${by})`);
+  if (seq !== null) notifyJoined(context, chatroomId, seq);
+  return requireMembership(eventContext(context), chatroomId);
+}
+
+/**
+ * Ends the viewer's membership, and their streams of the room. If the owner leaves, the longest-standing admin becomes owner,
+ * or else the longest-standing member. If the last member leaves, the room ends.
+ *
+ * @param chatroomId null for an id that names no room
+ * @throws ChatError `NOT_FOUND` if the viewer is not a member; `BAD_USER_INPUT` for a DIRECT room, whose members are permanent
+ */
+export async function leaveChatroom(context: Context, chatroomId: string | null): Promise<void> {
+  const { userId } = requireViewer(context);
+  if (chatroomId === null) throw notFound('chatroom');
+  const seq = await callRoomFunction(context, (by) => sql`leave_chatroom(${chatroomId}::uuid, ${by})`);
+  if (seq !== null) notifyLeft(context, chatroomId, userId, seq);
+}
+
+/** Notifies the streams of the room, and the all-rooms streams of the new members. Called after the commit. */
+function notifyJoined(context: Context, chatroomId: string, seq: number): void {
+  context.roomTails.notify(chatroomId, seq);
+  context.changePoller.requestPoll();
+}
+
+/**
+ * Notifies the streams of the room, and requests a poll in case the room has ended. Called after the commit.
+ *
+ * Messages that only the former member had not read are now read by all members. Their senders are notified as well.
+ */
+function notifyLeft(context: Context, chatroomId: string, userId: string, seq: number): void {
+  context.roomTails.notify(chatroomId, seq);
+  context.changePoller.requestPoll();
+  context.notifyReadByAll(chatroomId, userId, 0);
+}
+
+/**
+ * Adds users to a room: either all of them or none. Nothing changes for users who are already members. Requires the OWNER or
+ * ADMIN role.
+ *
+ * @param chatroomId null for an id that names no room
+ * @param userIds 1 to 100 users; null for an id that names no user
+ * @throws ChatError `BAD_USER_INPUT` for a wrong number of users, or a DIRECT room; `NOT_FOUND` for the room or any of the
+ *   users; `FORBIDDEN` if the viewer's role does not suffice; `BLOCKED` if the viewer has a block with any of the users
+ */
+export async function addChatroomMembers(
+  context: Context,
+  chatroomId: string | null,
+  userIds: readonly (string | null)[],
+): Promise<VisibleChatroom> {
+  const ids = [...new Set(userIds)];
+  if (ids.length < 1 || ids.length > MAX_ADDED) {
+    throw badInput('input.userIds', `Add 1 to ${MAX_ADDED} users at once.`);
+  }
+  const room = await requireMembership(context, chatroomId);
+  // Invalid ids also go to the database function, because that function checks the viewer's role before the users.
+  const users = ids.map((id) => id ?? NOBODY);
+  const seq = await callRoomFunction(context, (by) => sql`add_members(${room.id}::uuid, ${by}, ${users}::uuid[])`);
+  if (seq !== null) notifyJoined(context, room.id, seq);
+  return requireMembership(eventContext(context), room.id);
+}
+
+/**
+ * Removes a member from a room, and ends their streams of the room. Admins can remove members with the MEMBER role. The owner
+ * can also remove admins.
+ *
+ * @param chatroomId null for an id that names no room
+ * @param memberId null for an id that names no user
+ * @throws ChatError `BAD_USER_INPUT` for the viewer's own id, or a DIRECT room; `NOT_FOUND` for the room or the member;
+ *   `FORBIDDEN` if the viewer's role does not suffice
+ */
+export async function removeChatroomMember(
+  context: Context,
+  chatroomId: string | null,
+  memberId: string | null,
+): Promise<VisibleChatroom> {
+  const room = await requireMembership(context, chatroomId);
+  if (memberId === requireViewer(context).userId)
+    throw badInput('input.userId', 'You cannot remove yourself. Leave the chatroom instead.');
+  const target = memberId ?? NOBODY;
+  const seq = await callRoomFunction(context, (by) => sql`remove_member(${room.id}::uuid, ${by}, ${target}::uuid)`);
+  if (seq !== null) notifyLeft(context, room.id, target, seq);
+  return requireMembership(eventContext(context), room.id);
+}
+
+/**
+ * Changes the role of a member. Requires the OWNER role. The role OWNER transfers the room, and the previous owner becomes an
+ * admin.
+ *
+ * @param chatroomId null for an id that names no room
+ * @param memberId null for an id that names no user
+ * @throws ChatError `BAD_USER_INPUT` for the owner's own role, or a DIRECT room; `NOT_FOUND` for the room or the member;
+ *   `FORBIDDEN` if the viewer is not the owner
+ */
+export async function setMemberRole(
+  context: Context,
+  chatroomId: string | null,
+  memberId: string | null,
+  role: MemberRole,
+): Promise<VisibleChatroom> {
+  const room = await requireMembership(context, chatroomId);
+  const seq = await callRoomFunction(
+    context,
+    (by) => sql`set_member_role(${room.id}::uuid, ${by}, ${memberId ?? NOBODY}::uuid, ${role}::"MemberRole")`,
+  );
+  if (seq !== null) context.roomTails.notify(room.id, seq);
+  return requireMembership(eventContext(context), room.id);
+}

@@ -1,0 +1,118 @@
+import { builder } from '../../graphql/builder.ts';
+import { ChatroomPayload, ChatroomTargetInput, MemberRole } from './schema.ts';
+import { keyOf } from '../../core/globalIds.ts';
+import { viewerField } from '../users/schema.ts';
+import { addChatroomMembers, joinChatroom, leaveChatroom, removeChatroomMember, setMemberRole } from './members.ts';
+
+const LeaveChatroomPayload = builder.objectRef<{ chatroomId: string }>('LeaveChatroomPayload').implement({
+  description: 'Result of `leaveChatroom`.',
+  fields: (t) => ({
+    chatroomId: t.exposeID('chatroomId', { description: 'Id of the chatroom that the viewer has left.' }),
+    viewer: viewerField(t),
+  }),
+});
+
+builder.mutationFields((t) => {
+  const args = {
+    input: t.arg({ type: ChatroomTargetInput, required: true, description: 'Chatroom to join or leave.' }),
+  };
+  return {
+    joinChatroom: t.field({
+      type: ChatroomPayload,
+      nullable: true,
+      description:
+        'Makes the viewer a member of an OPEN chatroom. Joining again changes nothing. Fails with `NOT_FOUND` for any other chatroom.',
+      args,
+      resolve: async (_, { input }, context) => ({
+        chatroom: await joinChatroom(context, keyOf('Chatroom', input.chatroomId)),
+      }),
+    }),
+    leaveChatroom: t.field({
+      type: LeaveChatroomPayload,
+      nullable: true,
+      description:
+        'Ends the viewer’s membership. If the owner leaves, the longest-standing admin becomes owner, or else the longest-standing member. If the last member leaves, the chatroom ends. Fails with `NOT_FOUND` if the viewer is not a member, or `BAD_USER_INPUT` for a DIRECT chatroom.',
+      args,
+      resolve: async (_, { input }, context) => {
+        await leaveChatroom(context, keyOf('Chatroom', input.chatroomId));
+        return { chatroomId: input.chatroomId };
+      },
+    }),
+  };
+});
+
+const ChatroomMembersInput = builder.inputType('ChatroomMembersInput', {
+  description: 'Input of `addChatroomMembers`.',
+  fields: (t) => ({
+    chatroomId: t.id({ required: true, description: 'Id of the chatroom.' }),
+    userIds: t.idList({
+      required: true,
+      description: 'Ids of 1 to 100 users. If any of them cannot be added, none is added.',
+    }),
+  }),
+});
+
+const RemoveChatroomMemberInput = builder.inputType('RemoveChatroomMemberInput', {
+  description: 'Input of `removeChatroomMember`.',
+  fields: (t) => ({
+    chatroomId: t.id({ required: true, description: 'Id of the chatroom.' }),
+    userId: t.id({ required: true, description: 'Id of the user to remove.' }),
+  }),
+});
+
+const SetMemberRoleInput = builder.inputType('SetMemberRoleInput', {
+  description: 'Input of `setMemberRole`.',
+  fields: (t) => ({
+    chatroomId: t.id({ required: true, description: 'Id of the chatroom.' }),
+    userId: t.id({ required: true, description: 'Id of the member whose role changes.' }),
+    role: t.field({
+      type: MemberRole,
+      required: true,
+      description: 'New role. OWNER transfers the chatroom to the member.',
+    }),
+  }),
+});
+
+builder.mutationFields((t) => ({
+  addChatroomMembers: t.field({
+    type: ChatroomPayload,
+    nullable: true,
+    description:
+      'Adds users to a chatroom: either all of them or none. Nothing changes for users who are already members. Requires the role OWNER or ADMIN. Fails with `BAD_USER_INPUT` (also for a DIRECT chatroom), `NOT_FOUND` for the chatroom or any of the users, or `FORBIDDEN`. Fails with `BLOCKED` if there is a block between the viewer and any of the users.',
+    args: { input: t.arg({ type: ChatroomMembersInput, required: true, description: 'Chatroom and users to add.' }) },
+    resolve: async (_, { input }, context) => ({
+      chatroom: await addChatroomMembers(
+        context,
+        keyOf('Chatroom', input.chatroomId),
+        input.userIds.map((id) => keyOf('User', id)),
+      ),
+    }),
+  }),
+  removeChatroomMember: t.field({
+    type: ChatroomPayload,
+    nullable: true,
+    description:
+      'Removes a member from a chatroom and ends their subscriptions to the chatroom. Admins can remove members with the role MEMBER; the owner can also remove admins. Fails with `BAD_USER_INPUT` for the viewer’s own id or a DIRECT chatroom, `NOT_FOUND` for the chatroom or the member, or `FORBIDDEN`.',
+    args: {
+      input: t.arg({ type: RemoveChatroomMemberInput, required: true, description: 'Chatroom and member to remove.' }),
+    },
+    resolve: async (_, { input }, context) => ({
+      chatroom: await removeChatroomMember(context, keyOf('Chatroom', input.chatroomId), keyOf('User', input.userId)),
+    }),
+  }),
+  setMemberRole: t.field({
+    type: ChatroomPayload,
+    nullable: true,
+    description:
+      'Changes the role of a member. Requires the role OWNER. After transferring the chatroom to another owner, the viewer becomes an admin. Fails with `BAD_USER_INPUT` for the viewer’s own role or a DIRECT chatroom, `NOT_FOUND` for the chatroom or the member, or `FORBIDDEN`.',
+    args: { input: t.arg({ type: SetMemberRoleInput, required: true, description: 'Member and new role.' }) },
+    resolve: async (_, { input }, context) => ({
+      chatroom: await setMemberRole(
+        context,
+        keyOf('Chatroom', input.chatroomId),
+        keyOf('User', input.userId),
+        input.role,
+      ),
+    }),
+  }),
+}));

@@ -1,0 +1,284 @@
+import { blockStateOf } from '../relationships/blocks.ts';
+import { builder, connectionArgs, defineConnection } from '../../graphql/builder.ts';
+import { type Context, requireViewer } from '../../core/context.ts';
+import { keyOf } from '../../core/globalIds.ts';
+import { encodeRoomCursor } from '../../delivery/cursor.ts';
+import { User, Viewer, viewerField } from '../users/schema.ts';
+import { requireUser, userById } from '../users/users.ts';
+import { deleteChatroom, updateChatroom } from './changes.ts';
+import { listOpenChatrooms } from './publicChatrooms.ts';
+import { MAX_NAMES, titleOf } from './titles.ts';
+import {
+  chatroomById,
+  countMembers,
+  createChatroom,
+  findDirectChatroom,
+  listMembers,
+  memberByKey,
+  memberKey,
+  type ShownMember,
+  type VisibleChatroom,
+} from './chatrooms.ts';
+
+export const ChatroomKind = builder.enumType('ChatroomKind', {
+  description: 'Kind of a chatroom. Determines which users can be members.',
+  values: {
+    DIRECT: { description: 'Two users. Each pair has one DIRECT chatroom, created on first use.' },
+    GROUP: { description: 'Invited users. Members see the history from the first message on.' },
+    OPEN: { description: 'Any signed-in user may find and join the chatroom. Only members see its messages.' },
+  } as const,
+});
+
+export const MemberRole = builder.enumType('MemberRole', {
+  description: 'Role of a member in a chatroom.',
+  values: {
+    OWNER: {
+      description:
+        'Has the rights of an admin, assigns roles, and may delete the chatroom. DIRECT chatrooms have no member with this role.',
+    },
+    ADMIN: { description: 'Manages members, name and topic, and may delete messages of other members.' },
+    MEMBER: { description: 'Reads and sends messages.' },
+  } as const,
+});
+
+/** A chatroom. Other features add fields to this type. */
+export const Chatroom = builder.objectRef<VisibleChatroom>('Chatroom');
+export const ChatroomMember = builder.objectRef<ShownMember>('ChatroomMember');
+
+async function lastReadNumberOf(member: ShownMember, _args: unknown, context: Context): Promise<number> {
+  // Returns without accessing the viewer, so that all subscribers can share the execution.
+  if (member.isReadMarkPublic && member.unreadAfter === null) return member.lastReadNumber;
+  if (member.userId === requireViewer(context).userId) return member.unreadAfter ?? member.lastReadNumber;
+  return (await blockStateOf(context, member.userId))?.either ? 0 : member.lastReadNumber;
+}
+
+builder.node(ChatroomMember, {
+  description: 'Membership of a user in a chatroom.',
+  id: { resolve: memberKey },
+  loadWithoutCache: (key, context) => memberByKey(context, key),
+  fields: (t) => ({
+    user: t.field({
+      type: User,
+      description: 'User who is the member.',
+      resolve: (member, _args, context) => requireUser(context, member.userId),
+    }),
+    role: t.expose('role', { type: MemberRole, description: 'Role of the member.' }),
+    joinedAt: t.expose('joinedAt', { type: 'DateTime', description: 'Time at which the user joined the chatroom.' }),
+    lastReadNumber: t.int({
+      description:
+        'Number of the last message that the member has read. 0 if there is none, or if there is a block between the viewer and the member. `markUnread` lowers the number only in the viewer’s own view of their membership; other users do not see the change.',
+      resolve: lastReadNumberOf,
+    }),
+  }),
+});
+const { List: ChatroomMemberConnection } = defineConnection(ChatroomMember, 'ChatroomMember');
+
+builder.node(Chatroom, {
+  description:
+    'A room in which members exchange messages. A chatroom that the viewer may not see behaves as if it did not exist.',
+  id: { resolve: (chatroom) => chatroom.id },
+  loadWithoutCache: (id, context) => chatroomById(context, id),
+  fields: (t) => ({
+    kind: t.expose('kind', { type: ChatroomKind, description: 'Kind of the chatroom.' }),
+    name: t.exposeString('name', {
+      nullable: true,
+      description: 'Name of the chatroom. Always null in a DIRECT chatroom; optional in a GROUP chatroom.',
+    }),
+    title: t.string({
+      nullable: true,
+      description: `Display name for a chatroom of any kind. This is the name if there is one. Otherwise, it consists of the nicknames of up to ${MAX_NAMES} other members, longest-standing first, followed by "…" if there are more. In a DIRECT chatroom, it is the nickname of the other member. Null if there is neither a name nor another member.`,
+      resolve: (chatroom, _args, context) => titleOf(context, chatroom),
+    }),
+    topic: t.exposeString('topic', { nullable: true, description: 'Topic of the chatroom. Null if none is set.' }),
+    createdAt: t.expose('createdAt', { type: 'DateTime', description: 'Time at which the chatroom was created.' }),
+    updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'Time of the last change to name or topic.' }),
+    owner: t.field({
+      type: User,
+      nullable: true,
+      description:
+        'Owner of the chatroom. In a DIRECT chatroom, this is the user who created it. That user has no special rights there, and the field is null if the account has been deleted.',
+      resolve: (chatroom, _args, context) => (chatroom.ownerId === null ? null : userById(context, chatroom.ownerId)),
+    }),
+    opponent: t.field({
+      type: User,
+      nullable: true,
+      description:
+        'The other member of a DIRECT chatroom. Null in other chatrooms, and if the account has been deleted.',
+      resolve: (chatroom, _args, context) =>
+        chatroom.opponentId === null ? null : userById(context, chatroom.opponentId),
+    }),
+    memberCount: t.int({
+      description: 'Number of members.',
+      resolve: (chatroom, _args, context) => countMembers(context, chatroom.id),
+    }),
+    members: t.field({
+      type: ChatroomMemberConnection,
+      nullable: true,
+      description:
+        'Members, longest-standing first. Null unless the viewer is a member. The same applies to `messages`, `message` and `cursor`.',
+      args: connectionArgs(t.arg),
+      resolve: (chatroom, args, context) =>
+        chatroom.viewerRole === null ? null : listMembers(context, chatroom.id, args),
+    }),
+    lastMessageAt: t.expose('lastMessageAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'Time of the latest message, including SYSTEM messages. Null if there are no messages.',
+    }),
+    viewerMembership: t.field({
+      type: ChatroomMember,
+      nullable: true,
+      description: 'Membership of the viewer. Null if the viewer is not a member.',
+      resolve: (chatroom, _args, context) =>
+        memberByKey(context, memberKey({ chatroomId: chatroom.id, userId: requireViewer(context).userId })),
+    }),
+    cursor: t.string({
+      nullable: true,
+      description:
+        'Room cursor of the current end of the chatroom. Never newer than any other field of the same operation, so a subscription from this cursor misses no event. Null unless the viewer is a member.',
+      resolve: (chatroom, _args, { databaseId, asOf }) =>
+        chatroom.viewerRole === null
+          ? null
+          : encodeRoomCursor(databaseId, {
+              kind: 'room',
+              chatroomId: chatroom.id,
+              number: chatroom.lastNumber,
+              seq: chatroom.lastSeq,
+              asOf,
+            }),
+    }),
+  }),
+});
+export const { List: ChatroomConnection } = defineConnection(Chatroom, 'Chatroom');
+
+builder.objectFields(Viewer, (t) => ({
+  chatroomWith: t.field({
+    type: Chatroom,
+    nullable: true,
+    description: 'The viewer’s DIRECT chatroom with a user. Null if there is none.',
+    args: { userId: t.arg.id({ required: true, description: 'Id of the other user.' }) },
+    resolve: (_, { userId }, context) => findDirectChatroom(context, keyOf('User', userId)),
+  }),
+}));
+
+builder.queryField('chatroom', (t) =>
+  t.field({
+    type: Chatroom,
+    nullable: true,
+    description: 'A chatroom by id. Null if the chatroom does not exist or the viewer may not see it.',
+    args: { id: t.arg.id({ required: true, description: 'Id of the chatroom.' }) },
+    resolve: (_, { id }, context) => {
+      requireViewer(context);
+      const key = keyOf('Chatroom', id);
+      return key === null ? null : chatroomById(context, key);
+    },
+  }),
+);
+
+const CreateChatroomInput = builder.inputType('CreateChatroomInput', {
+  description: 'Properties of a new chatroom.',
+  fields: (t) => ({
+    kind: t.field({
+      type: ChatroomKind,
+      required: true,
+      description: 'Kind of the chatroom. Cannot be changed later.',
+    }),
+    name: t.string({
+      description:
+        'Name: 1 to 100 characters on one line, at least one of them visible. Required for OPEN, optional for GROUP, not allowed for DIRECT.',
+    }),
+    topic: t.string({
+      description: 'Topic: 1 to 500 characters. Line breaks are allowed. Not allowed for DIRECT.',
+    }),
+    memberIds: t.idList({
+      required: true,
+      defaultValue: [],
+      description:
+        'Ids of the users to add besides the viewer: at most 100, for DIRECT exactly one. If any of them cannot be added, no chatroom is created.',
+    }),
+  }),
+});
+
+export const ChatroomPayload = builder.objectRef<{ chatroom: VisibleChatroom }>('ChatroomPayload').implement({
+  description: 'Result of a mutation on a chatroom.',
+  fields: (t) => ({
+    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom after the change.' }),
+  }),
+});
+
+builder.mutationField('createChatroom', (t) =>
+  t.field({
+    type: ChatroomPayload,
+    nullable: true,
+    description:
+      'Creates a chatroom. For DIRECT, returns the existing chatroom of the two users if there is one. Fails with `BAD_USER_INPUT`, `NOT_FOUND` for an unknown user, or `BLOCKED` if there is a block between the viewer and any of the users.',
+    args: { input: t.arg({ type: CreateChatroomInput, required: true, description: 'Properties of the chatroom.' }) },
+    resolve: async (_, { input }, context) => ({
+      chatroom: await createChatroom(context, { ...input, memberIds: input.memberIds.map((id) => keyOf('User', id)) }),
+    }),
+  }),
+);
+
+builder.queryField('openChatrooms', (t) =>
+  t.field({
+    type: ChatroomConnection,
+    nullable: true,
+    description: 'OPEN chatrooms sorted by name: all of them, or those whose name begins with `search`.',
+    args: {
+      search: t.arg.string({
+        description: 'Beginning of a name, regardless of letter case. At most 100 characters.',
+      }),
+      ...connectionArgs(t.arg),
+    },
+    resolve: (_, { search, ...args }, context) => listOpenChatrooms(context, search, args),
+  }),
+);
+
+export const ChatroomTargetInput = builder.inputType('ChatroomTargetInput', {
+  description: 'Input of mutations on a chatroom.',
+  fields: (t) => ({ chatroomId: t.id({ required: true, description: 'Id of the chatroom.' }) }),
+});
+
+const UpdateChatroomInput = builder.inputType('UpdateChatroomInput', {
+  description: 'Changes to a chatroom. An absent field stays unchanged; null clears the field.',
+  fields: (t) => ({
+    chatroomId: t.id({ required: true, description: 'Id of the chatroom.' }),
+    name: t.string({
+      description:
+        'New name: 1 to 100 characters on one line, at least one of them visible. The name of an OPEN chatroom cannot be cleared.',
+    }),
+    topic: t.string({ description: 'New topic: 1 to 500 characters. Line breaks are allowed.' }),
+  }),
+});
+
+const DeleteChatroomPayload = builder.objectRef<{ chatroomId: string }>('DeleteChatroomPayload').implement({
+  description: 'Result of `deleteChatroom`.',
+  fields: (t) => ({
+    deletedChatroomId: t.exposeID('chatroomId', { description: 'Id of the chatroom that was deleted or hidden.' }),
+    viewer: viewerField(t),
+  }),
+});
+
+builder.mutationFields((t) => ({
+  updateChatroom: t.field({
+    type: ChatroomPayload,
+    nullable: true,
+    description:
+      'Changes the name or topic of a chatroom. Requires the role OWNER or ADMIN. Fails with `BAD_USER_INPUT` (also for a DIRECT chatroom), `NOT_FOUND` if the viewer is not a member, or `FORBIDDEN`.',
+    args: { input: t.arg({ type: UpdateChatroomInput, required: true, description: 'Changes to the chatroom.' }) },
+    resolve: async (_, { input: { chatroomId, ...change } }, context) => ({
+      chatroom: await updateChatroom(context, keyOf('Chatroom', chatroomId), change),
+    }),
+  }),
+  deleteChatroom: t.field({
+    type: DeleteChatroomPayload,
+    nullable: true,
+    description:
+      'Deletes a chatroom with all its messages. Requires the role OWNER. A DIRECT chatroom is only marked as read and hidden from the viewer until its next message. Fails with `NOT_FOUND` if the viewer is not a member, or `FORBIDDEN`.',
+    args: { input: t.arg({ type: ChatroomTargetInput, required: true, description: 'Chatroom to delete.' }) },
+    resolve: async (_, { input: { chatroomId } }, context) => {
+      await deleteChatroom(context, keyOf('Chatroom', chatroomId));
+      return { chatroomId };
+    },
+  }),
+}));

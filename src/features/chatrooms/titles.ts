@@ -1,0 +1,39 @@
+import { type Context, requireViewer } from '../../core/context.ts';
+import { raw, sql } from '../../platform/database/database.ts';
+import { createLoader } from '../../platform/database/loader.ts';
+import { isMember, type VisibleChatroom } from './chatrooms.ts';
+
+/** Maximum number of nicknames in the title of a nameless chatroom. Further members are replaced by "…". */
+export const MAX_NAMES = 5;
+
+/**
+ * One more than `MAX_NAMES`, to detect further members. Part of the statement text, because PostgreSQL assumes a large value
+ * when it plans a LIMIT with a parameter.
+ */
+const limit = raw(String(MAX_NAMES + 1));
+
+/** Returns the nicknames of the other members of a room, longest-standing first; null unless the viewer is a member. */
+const nicknamesByChatroom = createLoader<{ chatroomId: string; nicknames: string[] }>(
+  (context, chatroomIds) => {
+    const viewer = sql`${requireViewer(context).userId}::uuid`;
+    return context.database.prepared(sql`
+      SELECT room.id AS "chatroomId", ARRAY(
+          SELECT u.nickname FROM members m JOIN users u ON u.id = m.user_id
+            WHERE m.chatroom_id = room.id AND m.user_id <> ${viewer}
+            ORDER BY m.joined_at, m.user_id LIMIT ${limit}) AS nicknames
+        FROM unnest(${chatroomIds}::uuid[]) room (id) WHERE ${isMember(sql`room.id`, viewer)}`);
+  },
+  ({ chatroomId }) => chatroomId,
+);
+
+/**
+ * Returns the display name of a room: its name, or else the nicknames of the other members. Null if there are neither.
+ *
+ * Titles of many rooms are loaded with one statement. Only titles of nameless rooms depend on the viewer.
+ */
+export async function titleOf(context: Context, { id, name }: VisibleChatroom): Promise<string | null> {
+  if (name !== null) return name;
+  const { nicknames = [] } = (await nicknamesByChatroom(context, id)) ?? {};
+  if (nicknames.length === 0) return null;
+  return nicknames.length > MAX_NAMES ? `${nicknames.slice(0, MAX_NAMES).join(', ')}, …` : nicknames.join(', ');
+}

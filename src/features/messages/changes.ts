@@ -1,0 +1,80 @@
+import { type Context, eventContext, requireViewer } from '../../core/context.ts';
+import { sql } from '../../platform/database/database.ts';
+import type { Message } from '../../platform/database/generated/client.ts';
+import { ChatError, notFound } from '../../core/errors.ts';
+import type { Change } from '../../delivery/roomLog.ts';
+import { toVector } from './tokenizer.ts';
+import { checkBody } from '../../core/text/body.ts';
+import { messageByKey } from './messages.ts';
+
+/**
+ * Replaces the body of a message that the viewer has sent.
+ *
+ * @param key `chatroomId:number`; null for an id that names no message
+ * @throws ChatError `BAD_USER_INPUT` for an invalid body; `NOT_FOUND` for an unknown or deleted message; `FORBIDDEN` if the
+ *   viewer is not the sender; `BLOCKED` in a DIRECT room if either member has blocked the other
+ */
+export async function editMessage(context: Context, key: string | null, body: string): Promise<Message> {
+  checkBody(body, 'input.body');
+  return changeMessage(context, key, body);
+}
+
+/**
+ * Deletes a message. Senders may delete their own messages; owners and admins may delete messages of all users. The message
+ * remains as a tombstone with its number. Deleting it again changes nothing.
+ *
+ * @param key `chatroomId:number`; null for an id that names no message
+ * @throws ChatError `NOT_FOUND` for an unknown message, `FORBIDDEN` if the viewer may not delete it
+ */
+export async function deleteMessage(context: Context, key: string | null): Promise<Message> {
+  return changeMessage(context, key, null);
+}
+
+async function changeMessage(context: Context, key: string | null, body: string | null): Promise<Message> {
+  const { chatroomId, number } = await requireReadable(context, key);
+  const { userId } = requireViewer(context);
+  const [changed] = await context.database.query<Change>(sql`
+    SELECT outcome, seq FROM change_message(${chatroomId}::uuid, ${number}::int, ${userId}::uuid, ${body}, ${body === null ? null : toVector(body)}::tsvector)`);
+  return completeChange(context, key, changed);
+}
+
+/**
+ * Returns a message that the viewer may read.
+ *
+ * @param key `chatroomId:number`; null for an id that names no message
+ * @throws ChatError `NOT_FOUND` for a message that does not exist, or that the viewer may not read
+ */
+export async function requireReadable(context: Context, key: string | null): Promise<Message> {
+  requireViewer(context);
+  const message = key === null ? null : await messageByKey(context, key);
+  if (!message) throw notFound('message');
+  return message;
+}
+
+/**
+ * Completes a committed change of a message. Notifies the streams of the room, and returns the message as it is now.
+ *
+ * @throws ChatError `FORBIDDEN`, `BLOCKED` or `NOT_FOUND`, depending on the outcome of the change
+ */
+export async function completeChange(
+  context: Context,
+  key: string | null,
+  change: Change | undefined,
+): Promise<Message> {
+  switch (change?.outcome) {
+    case 'CHANGED': {
+      const message = await requireReadable(eventContext(context), key);
+      if (change.seq !== null) context.roomTails.notify(message.chatroomId, change.seq);
+      return message;
+    }
+    case 'FORBIDDEN':
+      throw new ChatError('FORBIDDEN', 'Only the sender may edit a message. Owners and admins may delete it.');
+    case 'BLOCKED':
+      throw new ChatError(
+        'BLOCKED',
+        'One of you has blocked the other. You cannot edit or react to messages here until the block is removed.',
+      );
+    default:
+      throw notFound('message');
+  }
+}

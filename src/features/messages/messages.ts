@@ -1,0 +1,179 @@
+import { hasBlocked } from '../relationships/blocks.ts';
+import { isMember } from '../chatrooms/chatrooms.ts';
+import { connect, type Connection, type ConnectionArgs } from '../../platform/database/keysetPage.ts';
+import { type Context, requireViewer } from '../../core/context.ts';
+import { columnsOf, type Database, empty, join, rowOf, sql, type Sql } from '../../platform/database/database.ts';
+import { type Message, Prisma, type User } from '../../platform/database/generated/client.ts';
+import { ChatError, notFound } from '../../core/errors.ts';
+import { createLoader } from '../../platform/database/loader.ts';
+import { decodeRoomCursor, encodeRoomCursor } from '../../delivery/cursor.ts';
+import { checkBody, checkClientMessageId } from '../../core/text/body.ts';
+import { userFields } from '../users/users.ts';
+
+/** Column names of a message. Leaves out `sentDigest`, which only serves to recognise a retried send. */
+export const messageFields = Object.values(Prisma.MessageScalarFieldEnum).filter((field) => field !== 'sentDigest');
+
+/** Columns of `Message`; the table alias is `m`. */
+export const messageColumns = columnsOf('m', messageFields);
+
+/** A message, with its sender if both were read by one statement. */
+export type MessageWithSender = Message & { sender?: User | null };
+
+/** Columns of a message (table alias `m`) and its sender (`u`), to be read by {@link withSender}. */
+export const columnsWithSender = join([
+  columnsOf('m', messageFields, 'message.'),
+  columnsOf('u', userFields, 'sender.'),
+]);
+
+/** Returns the message and sender of a row with `columnsWithSender`. If the row has no message, all fields are null. */
+export function withSender(row: object): MessageWithSender {
+  const message = rowOf<MessageWithSender>(row, messageFields, 'message.');
+  message.sender = message.senderId === null ? null : rowOf<User>(row, userFields, 'sender.');
+  return message;
+}
+
+/**
+ * Returns the SQL condition that a user may read a message (`m`). All access checks for messages use this predicate.
+ *
+ * Members may read the messages of their room, except messages of users whom they have blocked. DIRECT rooms have no such
+ * exception: a block prevents new messages there, and the earlier ones stay readable.
+ */
+export function isReadable(user: Sql): Sql {
+  return sql`(${isMember(sql`m.chatroom_id`, user)} AND NOT (
+    ${hasBlocked(user, sql`m.sender_id`)}
+      AND (SELECT kind FROM chatrooms WHERE id = m.chatroom_id) <> 'DIRECT'))`;
+}
+
+/** Sender of a notice. `service` is null in other messages, and in notices stored by earlier releases. */
+export type NoticeSender = Pick<Message, 'service' | 'authorName'>;
+
+/** Returns the key of a message, used in its global id and in loaders. */
+export function messageKey(chatroomId: string, number: number): string {
+  return `${chatroomId}:${number}`;
+}
+
+/** Returns the room cursor whose position is right after a message. */
+export function messageCursor(context: Context, message: Message): string {
+  const { chatroomId, number, seq } = message;
+  return encodeRoomCursor(context.databaseId, { kind: 'message', chatroomId, number, seq, asOf: context.asOf });
+}
+
+/** Returns a message by `chatroomId:number`; null unless the viewer may read the message. */
+export const messageByKey = createLoader<Message>(
+  (context, keys) => {
+    const { userId } = requireViewer(context);
+    const pairs = keys.map((key) => {
+      const [chatroomId, number] = key.split(':');
+      return sql`(${chatroomId}::uuid, ${number}::int)`;
+    });
+    return context.database.query<Message>(sql`
+      SELECT ${messageColumns} FROM messages m
+        WHERE (m.chatroom_id, m.number) IN (${join(pairs)}) AND ${isReadable(sql`${userId}::uuid`)}`);
+  },
+  (message) => messageKey(message.chatroomId, message.number),
+);
+
+/** Returns messages of a room by number, without any access check. The caller checks that the viewer may read them. */
+export async function findMessages(
+  database: Database,
+  chatroomId: string,
+  numbers: readonly number[],
+): Promise<ReadonlyMap<number, Message>> {
+  if (numbers.length === 0) return new Map();
+  const messages = await database.prepared<Message>(sql`
+    SELECT ${messageColumns} FROM messages m
+      WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ANY (${numbers}::int[])`);
+  return new Map(messages.map((message) => [message.number, message]));
+}
+
+/** Returns the newest message of a room that the viewer may read; null if there is none. */
+export const lastMessageOf = createLoader<Message>(
+  (context, chatroomIds) => {
+    const { userId } = requireViewer(context);
+    return context.database.prepared<Message>(sql`
+      SELECT m.* FROM unnest(${chatroomIds}::uuid[]) room (id) CROSS JOIN LATERAL (
+        SELECT ${messageColumns} FROM messages m
+          WHERE m.chatroom_id = room.id AND ${isReadable(sql`${userId}::uuid`)} ORDER BY m.number DESC LIMIT 1
+      ) m`);
+  },
+  (message) => message.chatroomId,
+);
+
+/**
+ * Lists the messages of a room that the viewer may read, oldest first. Pages are found by message number, so page 10,000 costs
+ * as much as page 1.
+ */
+export async function listMessages(
+  context: Context,
+  chatroomId: string,
+  args: ConnectionArgs,
+): Promise<Connection<Message>> {
+  const { userId } = requireViewer(context);
+  return connect<Message, number>(args, {
+    encode: (message) => messageCursor(context, message),
+    decode: (cursor, path) => decodeRoomCursor(context.databaseId, chatroomId, cursor, path).number,
+    load: ({ after, before, reverse, limit }) =>
+      context.database.prepared<Message>(sql`
+        SELECT ${messageColumns} FROM messages m
+          WHERE m.chatroom_id = ${chatroomId}::uuid AND ${isReadable(sql`${userId}::uuid`)}
+            ${after === null ? empty : sql`AND m.number > ${after}::int`}
+            ${before === null ? empty : sql`AND m.number < ${before}::int`}
+          ORDER BY m.number ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
+  });
+}
+
+export interface NewMessage {
+  /** Null for an id that names no room. */
+  chatroomId: string | null;
+  body: string;
+  clientMessageId?: string | null | undefined;
+  /** `chatroomId:number` of the message that this one replies to; null for an id that names no message. */
+  replyToKey?: string | null | undefined;
+}
+
+/**
+ * Stores a message, then notifies the streams of the room. The message is on disk when the promise resolves.
+ *
+ * @returns the message; `deduplicated` is true if the same `clientMessageId` had been sent before
+ * @throws ChatError `BAD_USER_INPUT` for an invalid body or `clientMessageId`; `NOT_FOUND` if the viewer is not a member, or
+ *   the message to reply to is not in the room; `BLOCKED` in a DIRECT room if either member has blocked the other;
+ *   `CONFLICT` if the `clientMessageId` was sent with another body
+ */
+export async function sendMessage(
+  context: Context,
+  input: NewMessage,
+): Promise<{ message: Message; deduplicated: boolean }> {
+  const { userId } = requireViewer(context);
+  const { chatroomId } = input;
+  checkBody(input.body, 'input.body');
+  checkClientMessageId(input.clientMessageId, 'input.clientMessageId');
+  if (chatroomId === null) throw notFound('chatroom');
+  const replyToNumber = replyNumber(chatroomId, input.replyToKey);
+
+  const { clientMessageId = null } = input;
+  const stored = await context.sendQueue({ chatroomId, userId, body: input.body, clientMessageId, replyToNumber });
+  const { outcome, seenAfter, ...message } = stored;
+  if (outcome === 'NOT_FOUND') throw notFound('chatroom');
+  if (outcome === 'BLOCKED')
+    throw new ChatError(
+      'BLOCKED',
+      'One of you has blocked the other. No message can be sent until the block is removed.',
+    );
+  if (outcome === 'REPLY_NOT_FOUND') throw notFound('message to reply to');
+  if (outcome === 'CONFLICT') {
+    throw new ChatError('CONFLICT', 'This clientMessageId was sent with another body. Use a new one for each message.');
+  }
+  if (outcome === 'SENT') {
+    context.counters.sent += 1;
+    context.roomTails.notify(chatroomId, message.seq);
+  }
+  if (seenAfter !== null) context.notifyReadByAll(chatroomId, userId, seenAfter);
+  return { message, deduplicated: outcome === 'REPEATED' };
+}
+
+function replyNumber(chatroomId: string, key: string | null | undefined): number | null {
+  if (key === undefined) return null;
+  const [room, number] = key?.split(':') ?? [];
+  if (room !== chatroomId) throw notFound('message to reply to');
+  return Number(number);
+}

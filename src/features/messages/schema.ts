@@ -1,0 +1,268 @@
+import { builder, connectionArgs, defineConnection } from '../../graphql/builder.ts';
+import { Chatroom } from '../chatrooms/schema.ts';
+import { requireEventChatroom } from '../chatrooms/chatrooms.ts';
+import type { Message as MessageRow } from '../../platform/database/generated/client.ts';
+import { keyOf } from '../../core/globalIds.ts';
+import { User } from '../users/schema.ts';
+import { userById } from '../users/users.ts';
+import { deleteMessage, editMessage } from './changes.ts';
+import {
+  lastMessageOf,
+  listMessages,
+  messageByKey,
+  messageCursor,
+  messageKey,
+  type MessageWithSender,
+  type NoticeSender,
+  sendMessage,
+} from './messages.ts';
+
+const MessageKind = builder.enumType('MessageKind', {
+  description: 'Kind of the author of a message.',
+  values: {
+    USER: { description: 'Sent by a user.' },
+    SYSTEM: {
+      description: 'Created by the server when a user joins, leaves or renames the chatroom, or sent by a service.',
+    },
+  } as const,
+});
+
+const SystemEvent = builder.enumType('SystemEvent', {
+  description: 'Event that a SYSTEM message reports. Clients display a text in the language of their user.',
+  values: {
+    MEMBER_JOINED: { description: 'The user in `subject` has become a member.' },
+    MEMBER_LEFT: { description: 'The user in `subject` has left or was removed.' },
+    RENAMED: { description: 'The user in `subject` has changed the name of the chatroom.' },
+    NOTICE: { description: 'A service has sent the text in `body`.' },
+  } as const,
+});
+
+/** Author of a notice, which is either a message in a room or an unstored notice to a user. */
+export const NoticeAuthor = builder.objectRef<NoticeSender & { service: string }>('NoticeAuthor').implement({
+  description: 'Service that sent a notice, and the name to display.',
+  fields: (t) => ({
+    service: t.exposeString('service', {
+      description: 'Name of the service. The operator sets this name when creating the service token.',
+    }),
+    name: t.string({
+      description: 'Display name: the author name sent with the notice, or else the name of the service.',
+      resolve: ({ service, authorName }) => authorName ?? service,
+    }),
+  }),
+});
+
+/** Returns the author of a notice; null for other messages. */
+export function noticeAuthorOf({ service, authorName }: NoticeSender): (NoticeSender & { service: string }) | null {
+  return service === null ? null : { service, authorName };
+}
+
+export const Message = builder.objectRef<MessageWithSender>('Message');
+builder.node(Message, {
+  description: 'A message in a chatroom. Visible only to members of the chatroom.',
+  id: { resolve: ({ chatroomId, number }) => messageKey(chatroomId, number) },
+  loadWithoutCache: (key, context) => messageByKey(context, key),
+  fields: (t) => ({
+    cursor: t.string({
+      description:
+        'Room cursor positioned right after this message. Equal to the cursor of its edge in `Chatroom.messages`.',
+      resolve: (message, _args, context) => messageCursor(context, message),
+    }),
+    chatroom: t.field({
+      type: Chatroom,
+      description: 'Chatroom that contains the message.',
+      resolve: (message, _args, context) => requireEventChatroom(context, message.chatroomId),
+    }),
+    number: t.exposeInt('number', {
+      description:
+        'Position of the message in its chatroom: 1, 2, 3 … without gaps, in the same order for all members. Messages of users whom the viewer has blocked are not shown, so a missing number does not mean a lost message.',
+    }),
+    kind: t.expose('kind', { type: MessageKind, description: 'Kind of the author.' }),
+    sender: t.field({
+      type: User,
+      nullable: true,
+      description: 'User who sent the message. Null for a SYSTEM message, and if the account has been deleted.',
+      resolve: ({ senderId, sender }, _args, context) =>
+        senderId === null ? null : (sender ?? userById(context, senderId)),
+    }),
+    body: t.exposeString('body', {
+      nullable: true,
+      description:
+        'Text of the message, exactly as sent. Null if the message has been deleted, and for a SYSTEM message that is not a NOTICE.',
+    }),
+    systemEvent: t.expose('systemEvent', {
+      type: SystemEvent,
+      nullable: true,
+      description: 'Event that a SYSTEM message reports. Null for other messages.',
+    }),
+    noticeAuthor: t.field({
+      type: NoticeAuthor,
+      nullable: true,
+      description: 'Author of a NOTICE. Null for other messages, and for notices stored by earlier releases.',
+      resolve: noticeAuthorOf,
+    }),
+    subject: t.field({
+      type: User,
+      nullable: true,
+      description: 'User whom a SYSTEM message is about. Null for other messages, and if the account has been deleted.',
+      resolve: (message, _args, context) => (message.subjectId === null ? null : userById(context, message.subjectId)),
+    }),
+    createdAt: t.expose('createdAt', {
+      type: 'DateTime',
+      description: 'Time at which the server stored the message, by the clock of the server.',
+    }),
+    editedAt: t.expose('editedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'Time of the last edit. Null if the message was never edited.',
+    }),
+    deletedAt: t.expose('deletedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description:
+        'Time at which the message was deleted. Null otherwise. A deleted message remains with its number, but without its body.',
+    }),
+    clientMessageId: t.exposeString('clientMessageId', {
+      nullable: true,
+      description: 'Id that the sender’s client or the service assigned to the message. Null if none was sent.',
+    }),
+    replyTo: t.field({
+      type: Message,
+      nullable: true,
+      description:
+        'Message of the same chatroom that this message replies to. Null if there is none or the viewer may not see that message.',
+      resolve: ({ chatroomId, replyToNumber }, _args, context) =>
+        replyToNumber === null ? null : messageByKey(context, messageKey(chatroomId, replyToNumber)),
+    }),
+  }),
+});
+export const { Edge: MessageEdge, List: MessageConnection } = defineConnection(Message, 'Message');
+
+builder.objectFields(Chatroom, (t) => ({
+  messages: t.field({
+    type: MessageConnection,
+    nullable: true,
+    description:
+      'Messages of the chatroom, oldest first. Page backwards from the end with `last` and `before`. Cursors are room cursors. Null unless the viewer is a member.',
+    args: connectionArgs(t.arg),
+    resolve: (chatroom, args, context) =>
+      chatroom.viewerRole === null ? null : listMessages(context, chatroom.id, args),
+  }),
+  message: t.field({
+    type: Message,
+    nullable: true,
+    description:
+      'Message with a given number. Null if there is no such message, the viewer may not see the message, or the viewer is not a member.',
+    args: { number: t.arg.int({ required: true, description: 'Number of the message in this chatroom, from 1.' }) },
+    resolve: (chatroom, { number }, context) =>
+      number < 1 ? null : messageByKey(context, messageKey(chatroom.id, number)),
+  }),
+  lastMessage: t.field({
+    type: Message,
+    nullable: true,
+    description: 'Newest message that the viewer may see. Null if there is none, or if the viewer is not a member.',
+    resolve: (chatroom, _args, context) => lastMessageOf(context, chatroom.id),
+  }),
+}));
+
+const SendMessageInput = builder.inputType('SendMessageInput', {
+  description: 'Message to send.',
+  fields: (t) => ({
+    chatroomId: t.id({ required: true, description: 'Id of the chatroom.' }),
+    body: t.string({
+      required: true,
+      description:
+        'Text: 1 to 10,000 characters after trimming, at least one of them visible. Stored exactly as sent, without trimming.',
+    }),
+    clientMessageId: t.string({
+      description:
+        'Id chosen by the client: 1 to 100 characters, permanently unique per sender and chatroom. Makes retries safe, because sending the same id and body again returns the first message.',
+    }),
+    replyToId: t.id({ description: 'Id of a message of the same chatroom that this message replies to.' }),
+  }),
+});
+
+const SendMessagePayload = builder
+  .objectRef<{ message: MessageRow; deduplicated: boolean }>('SendMessagePayload')
+  .implement({
+    description: 'Result of `sendMessage`. Returned only after the database has committed the message.',
+    fields: (t) => ({
+      message: t.expose('message', { type: Message, description: 'The stored message.' }),
+      edge: t.field({
+        type: MessageEdge,
+        description: 'The message as an edge of `Chatroom.messages`.',
+        resolve: ({ message }, _args, context) => ({ cursor: messageCursor(context, message), node: message }),
+      }),
+      deduplicated: t.exposeBoolean('deduplicated', {
+        description:
+          'Whether the `clientMessageId` had been sent before. If true, `message` is the message stored by the first send.',
+      }),
+    }),
+  });
+
+builder.mutationField('sendMessage', (t) =>
+  t.field({
+    type: SendMessagePayload,
+    nullable: true,
+    description:
+      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT`, or `CONFLICT` for a `clientMessageId` that was sent with another body. Fails with `NOT_FOUND` if the viewer is not a member, or the message to reply to is not in the chatroom. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other.',
+    args: { input: t.arg({ type: SendMessageInput, required: true, description: 'Message to send.' }) },
+    resolve: (_, { input }, context) =>
+      sendMessage(context, {
+        ...input,
+        chatroomId: keyOf('Chatroom', input.chatroomId),
+        replyToKey: input.replyToId == null ? undefined : keyOf('Message', input.replyToId),
+      }),
+  }),
+);
+
+export const MessagePayload = builder.objectRef<{ message: MessageRow }>('MessagePayload').implement({
+  description: 'Result of a mutation on a message.',
+  fields: (t) => ({
+    message: t.expose('message', { type: Message, description: 'The message after the change.' }),
+    edge: t.field({
+      type: MessageEdge,
+      description: 'The message as an edge of `Chatroom.messages`.',
+      resolve: ({ message }, _args, context) => ({ cursor: messageCursor(context, message), node: message }),
+    }),
+  }),
+});
+
+const EditMessageInput = builder.inputType('EditMessageInput', {
+  description: 'Input of `editMessage`.',
+  fields: (t) => ({
+    messageId: t.id({ required: true, description: 'Id of a message that the viewer has sent.' }),
+    body: t.string({
+      required: true,
+      description:
+        'New text: 1 to 10,000 characters after trimming, at least one of them visible. Stored exactly as sent, without trimming.',
+    }),
+  }),
+});
+
+const DeleteMessageInput = builder.inputType('DeleteMessageInput', {
+  description: 'Input of `deleteMessage`.',
+  fields: (t) => ({ messageId: t.id({ required: true, description: 'Id of the message.' }) }),
+});
+
+builder.mutationFields((t) => ({
+  editMessage: t.field({
+    type: MessagePayload,
+    nullable: true,
+    description:
+      'Replaces the text of a message that the viewer has sent. Fails with `BAD_USER_INPUT`, `NOT_FOUND` for an unknown or deleted message, or `FORBIDDEN` for a message of another sender. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other.',
+    args: { input: t.arg({ type: EditMessageInput, required: true, description: 'Message and new text.' }) },
+    resolve: async (_, { input }, context) => ({
+      message: await editMessage(context, keyOf('Message', input.messageId), input.body),
+    }),
+  }),
+  deleteMessage: t.field({
+    type: MessagePayload,
+    nullable: true,
+    description:
+      'Deletes a message. Senders may delete their own messages; owners and admins may delete the messages of all users. The message remains with its number, but without its body. Fails with `NOT_FOUND`, or `FORBIDDEN` if the viewer may not delete the message.',
+    args: { input: t.arg({ type: DeleteMessageInput, required: true, description: 'Message to delete.' }) },
+    resolve: async (_, { input }, context) => ({
+      message: await deleteMessage(context, keyOf('Message', input.messageId)),
+    }),
+  }),
+}));

@@ -1,0 +1,137 @@
+import pg from 'pg';
+import { type Database, sql } from '../../platform/database/database.ts';
+import type { Message } from '../../platform/database/generated/client.ts';
+import { toVector } from './tokenizer.ts';
+import { createBatcher } from '../../core/batcher.ts';
+import { messageColumns } from './messages.ts';
+
+declare module '../../core/context.ts' {
+  interface ServerNode {
+    sendQueue: SendQueue;
+  }
+}
+
+/** A message to be stored. */
+export interface Send {
+  chatroomId: string;
+  userId: string;
+  body: string;
+  clientMessageId: string | null;
+  replyToNumber: number | null;
+}
+
+/** Result of a send. The fields of the message are null unless a message is stored: see `outcome`. */
+export type Sent = Message & {
+  outcome: 'SENT' | 'REPEATED' | 'NOT_FOUND' | 'BLOCKED' | 'REPLY_NOT_FOUND' | 'CONFLICT';
+  /** The sender's previous read mark, if the send has advanced the mark in a way that other members can see. */
+  seenAfter: number | null;
+};
+
+/** Stores a message. The message is on disk when the promise resolves. */
+export type SendQueue = (send: Send) => Promise<Sent>;
+
+/** Maximum number of concurrent batches. With two, one batch executes while the commit of the other is written to disk. */
+const MAX_CONCURRENT_BATCHES = 2;
+/** Maximum number of sends in one statement. */
+const MAX_BATCH_SIZE = 50;
+/** Maximum time that a batch with sends to many rooms waits for the lock of one room, because the other sends wait as well. */
+const LOCK_TIMEOUT = '200ms';
+/** PostgreSQL's value for no lock timeout. */
+const NO_LOCK_TIMEOUT = '0';
+
+/**
+ * Creates the send queue of one node. Sends that arrive while other sends are being stored share one statement and one commit
+ * (group commit).
+ *
+ * A statement that fails stores none of its sends. The retry depends on the failure:
+ *
+ * - If PostgreSQL refused the data of a send, the batch is split in halves until that send fails alone.
+ * - After any other failure that was rolled back, sends are retried in batches per room, one batch at a time. A room that is
+ *   locked for long then occupies one connection and delays only its own sends.
+ * - Sends that fail again are retried one by one.
+ */
+export function createSendQueue(database: Database): SendQueue {
+  const sendTogether = createBatcher<Send, Sent | null>((sends) => trySendBatch(database, sends, LOCK_TIMEOUT), {
+    concurrency: MAX_CONCURRENT_BATCHES,
+    maxBatchSize: MAX_BATCH_SIZE,
+  });
+  const slowRooms = new Map<string, { sendTogether: (send: Send) => Promise<Sent | null>; count: number }>();
+
+  async function sendSerially(send: Send): Promise<Sent | null> {
+    const room = slowRooms.get(send.chatroomId) ?? {
+      sendTogether: createBatcher<Send, Sent | null>((sends) => trySendBatch(database, sends, NO_LOCK_TIMEOUT), {
+        concurrency: 1,
+        maxBatchSize: MAX_BATCH_SIZE,
+      }),
+      count: 0,
+    };
+    slowRooms.set(send.chatroomId, room);
+    room.count += 1;
+    try {
+      return await room.sendTogether(send);
+    } finally {
+      room.count -= 1;
+      if (room.count === 0) slowRooms.delete(send.chatroomId);
+    }
+  }
+
+  return async (send) =>
+    (slowRooms.has(send.chatroomId) ? null : await sendTogether(send)) ??
+    (await sendSerially(send)) ??
+    (await sendAlone(database, send));
+}
+
+/**
+ * Stores sends with one statement. Returns null for every send if the statement was rolled back and can be retried. Returns an
+ * error for a send whose data PostgreSQL refuses.
+ */
+async function trySendBatch(
+  database: Database,
+  sends: readonly Send[],
+  lockTimeout: string,
+): Promise<(Sent | Error | null)[]> {
+  try {
+    return await sendAll(database, sends, lockTimeout);
+  } catch (error) {
+    if (isRefused(error)) {
+      if (sends.length === 1) return [error];
+      // Finding one refused send among fifty takes at most 13 statements. All other sends are stored, and in large batches.
+      const middle = Math.ceil(sends.length / 2);
+      const first = await trySendBatch(database, sends.slice(0, middle), lockTimeout);
+      return [...first, ...(await trySendBatch(database, sends.slice(middle), lockTimeout))];
+    }
+    if (wasRolledBack(error)) return sends.map(() => null);
+    throw error;
+  }
+}
+
+/** Returns whether PostgreSQL refused the data of a statement. A retry with the same data cannot succeed. */
+function isRefused(error: unknown): error is pg.DatabaseError {
+  return error instanceof pg.DatabaseError && /^(22|54)/.test(error.code ?? '');
+}
+
+/**
+ * Returns whether a statement certainly stored nothing and is worth a retry. If the connection broke, the outcome is unknown,
+ * and a retry could store a message twice. Statements that exceeded their timeout are not retried either.
+ */
+function wasRolledBack(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && !/^(08|57)/.test(error.code ?? '08');
+}
+
+async function sendAll(database: Database, sends: readonly Send[], lockTimeout: string): Promise<Sent[]> {
+  const rows = sends.map((send, place) => ({ ...send, place, search: toVector(send.body) }));
+  const sent = await database.prepared<Sent & { place: number }>(sql`
+    SELECT s.place, s.outcome, s.seen_after AS "seenAfter", ${messageColumns}
+      FROM send_messages(${JSON.stringify(rows)}::json, ${lockTimeout}) s CROSS JOIN LATERAL (SELECT (s.message).*) m`);
+  const found = new Map(sent.map(({ place, ...each }) => [place, each]));
+  return sends.map((_, place) => {
+    const one = found.get(place);
+    if (!one) throw new Error('send_messages returned no row for a send.');
+    return one;
+  });
+}
+
+async function sendAlone(database: Database, send: Send): Promise<Sent> {
+  const [sent] = await sendAll(database, [send], NO_LOCK_TIMEOUT);
+  return sent as Sent;
+}

@@ -1,0 +1,144 @@
+import { hasBlocked } from '../relationships/blocks.ts';
+import type { Connection, ConnectionArgs } from '../../platform/database/keysetPage.ts';
+import { type Context, requireViewer } from '../../core/context.ts';
+import { empty, join, sql, type Sql } from '../../platform/database/database.ts';
+import type { Message, User } from '../../platform/database/generated/client.ts';
+import { badInput } from '../../core/errors.ts';
+import { groupBy } from '../../core/groupBy.ts';
+import { createLoader, createPageLoader } from '../../platform/database/loader.ts';
+import { requireReadable, completeChange } from '../messages/changes.ts';
+import { messageKey } from '../messages/messages.ts';
+import type { Change } from '../../delivery/roomLog.ts';
+import { qualifyEmoji } from '../../core/text/emoji.ts';
+import { connectUsers, userColumns } from '../users/users.ts';
+
+/** The reactions to one message with one emoji, as the viewer sees them. */
+export interface ReactionGroup {
+  chatroomId: string;
+  number: number;
+  emoji: string;
+  count: number;
+  viewerHasReacted: boolean;
+}
+
+/**
+ * Adds the viewer's reaction to a message, or removes it. Each user has at most one reaction per emoji. A repeated call changes
+ * nothing. A message has at most 20 reactions of one user and 50 different emoji. The database checks both limits under the
+ * room's lock.
+ *
+ * @param key `chatroomId:number`; null for an id that names no message
+ * @param present true to add the reaction, false to remove it
+ * @throws ChatError `BAD_USER_INPUT` if `emoji` is not exactly one emoji, or if a limit is reached; `NOT_FOUND`, also for a
+ *   deleted message; `BLOCKED` in a DIRECT room if one of the two users has blocked the other
+ */
+export async function react(context: Context, key: string | null, emoji: string, present: boolean): Promise<Message> {
+  const qualified = checkEmoji(emoji);
+  const { chatroomId, number } = await requireReadable(context, key);
+  const { userId } = requireViewer(context);
+  const [change] = await context.database.query<Change>(sql`
+    SELECT outcome, seq FROM react(${chatroomId}::uuid, ${number}::int, ${userId}::uuid, ${qualified}, ${present})`);
+  if (change?.outcome === 'TOO_MANY_OF_USER')
+    throw badInput('input.emoji', 'You have 20 reactions to this message, which is the limit. Remove one first.');
+  if (change?.outcome === 'TOO_MANY_KINDS')
+    throw badInput('input.emoji', 'This message has 50 different emoji, which is the limit. Use one of them.');
+  return completeChange(context, key, change);
+}
+
+/** Returns the form in which an emoji is stored, so that ❤ and ❤️ are the same reaction. */
+function checkEmoji(emoji: string): string {
+  const qualified = qualifyEmoji(emoji);
+  if (qualified === null) throw badInput('input.emoji', 'This is not one emoji. Send exactly one, such as 👍.');
+  return qualified;
+}
+
+/**
+ * Condition that the viewer sees a reaction (`r`) in a room (`c`). Outside DIRECT rooms, reactions of users whom the viewer has
+ * blocked are hidden.
+ */
+const isShown = (viewerId: string): Sql =>
+  sql`NOT (c.kind <> 'DIRECT' AND ${hasBlocked(sql`${viewerId}::uuid`, sql`r.user_id`)})`;
+
+/** The reactions to one message, as the loader returns them. */
+interface MessageReactions {
+  key: string;
+  groups: ReactionGroup[];
+}
+
+const reactionsByKey = createLoader<MessageReactions>(
+  async (context, keys) => {
+    const { userId } = requireViewer(context);
+    const pairs = keys.map((key) => {
+      const [chatroomId, number] = key.split(':');
+      return sql`(${chatroomId}::uuid, ${number}::int)`;
+    });
+    const rows = await context.database.query<ReactionGroup>(sql`
+      SELECT r.chatroom_id AS "chatroomId", r.number, r.emoji, count(*)::int AS count,
+             bool_or(r.user_id = ${userId}::uuid) AS "viewerHasReacted"
+        FROM reactions r JOIN chatrooms c ON c.id = r.chatroom_id
+        WHERE (r.chatroom_id, r.number) IN (${join(pairs)})
+          AND ${isShown(userId)}
+        GROUP BY r.chatroom_id, r.number, r.emoji
+        ORDER BY min(r.created_at), r.emoji`);
+    const groups = groupBy(rows, ({ chatroomId, number }) => messageKey(chatroomId, number));
+    return [...groups].map(([key, ofMessage]) => ({ key, groups: ofMessage }));
+  },
+  ({ key }) => key,
+);
+
+/**
+ * Returns the reactions to a message by emoji. The emoji that was used first comes first. Outside DIRECT rooms, leaves out
+ * users whom the viewer has blocked.
+ */
+export async function reactionsOf(context: Context, message: Message): Promise<ReactionGroup[]> {
+  const reactions = await reactionsByKey(context, messageKey(message.chatroomId, message.number));
+  return reactions?.groups ?? [];
+}
+
+interface Reactors {
+  key: string;
+  users: User[];
+}
+
+/** Loads a page of the users of many reaction groups. Uses one statement for all groups that request the same page. */
+const reactorsByPage = createPageLoader<Reactors, string>(
+  async (context, keys, { after, before, reverse, limit }) => {
+    const { userId } = requireViewer(context);
+    const direction = reverse ? sql`DESC` : empty;
+    const groups = keys.map((key) => {
+      const [chatroomId, number, emoji] = key.split(':');
+      return sql`(${chatroomId}::uuid, ${number}::int, ${emoji})`;
+    });
+    const rows = await context.database.query<User & { ofGroup: string }>(sql`
+      SELECT concat_ws(':', g.chatroom_id, g.number, g.emoji) AS "ofGroup", ${userColumns}
+        FROM (VALUES ${join(groups)}) g (chatroom_id, number, emoji)
+        JOIN chatrooms c ON c.id = g.chatroom_id
+        CROSS JOIN LATERAL (
+          SELECT n.id FROM reactions r JOIN users n ON n.id = r.user_id
+            WHERE r.chatroom_id = g.chatroom_id AND r.number = g.number AND r.emoji = g.emoji AND ${isShown(userId)}
+              ${after === null ? empty : sql`AND n.username_key > ${after}`}
+              ${before === null ? empty : sql`AND n.username_key < ${before}`}
+            ORDER BY n.username_key ${direction} LIMIT ${limit}
+        ) reactor JOIN users u ON u.id = reactor.id
+        ORDER BY u.username_key ${direction}`);
+    return [...groupBy(rows, ({ ofGroup }) => ofGroup)].map(([key, users]) => ({ key, users }));
+  },
+  ({ key }) => key,
+);
+
+/**
+ * Lists the users who reacted to a message with an emoji, sorted by username. Outside DIRECT rooms, leaves out users whom the
+ * viewer has blocked.
+ */
+export async function listReactors(
+  context: Context,
+  { chatroomId, number, emoji }: ReactionGroup,
+  args: ConnectionArgs,
+): Promise<Connection<User>> {
+  const key = `${messageKey(chatroomId, number)}:${emoji}`;
+  return connectUsers(
+    context,
+    'reactors',
+    async (page) => (await reactorsByPage(context, key, page))?.users ?? [],
+    args,
+  );
+}

@@ -1,0 +1,71 @@
+import { builder, connectionArgs } from '../../graphql/builder.ts';
+import { keyOf } from '../../core/globalIds.ts';
+import { Message, MessagePayload } from '../messages/schema.ts';
+import { UserConnection } from '../users/schema.ts';
+import { listReactors, react, type ReactionGroup as Group, reactionsOf } from './reactions.ts';
+
+const ReactionGroup = builder.objectRef<Group>('ReactionGroup').implement({
+  description: 'All reactions to a message with the same emoji.',
+  fields: (t) => ({
+    emoji: t.exposeString('emoji', {
+      description: 'The emoji, in its fully-qualified form (Unicode Technical Standard 51).',
+    }),
+    count: t.exposeInt('count', {
+      description:
+        'Number of users who reacted with this emoji. Outside DIRECT rooms, leaves out users whom the viewer has blocked.',
+    }),
+    users: t.field({
+      type: UserConnection,
+      description:
+        'Users who reacted with this emoji, sorted by username. Outside DIRECT rooms, leaves out users whom the viewer has blocked.',
+      args: connectionArgs(t.arg),
+      resolve: (group, args, context) => listReactors(context, group, args),
+    }),
+    viewerHasReacted: t.exposeBoolean('viewerHasReacted', {
+      description: 'Whether the viewer reacted with this emoji.',
+    }),
+  }),
+});
+
+builder.objectField(Message, 'reactions', (t) =>
+  t.field({
+    type: [ReactionGroup],
+    description: 'Reactions to the message, grouped by emoji. The emoji that was used first comes first.',
+    resolve: (message, _args, context) => reactionsOf(context, message),
+  }),
+);
+
+const ReactionInput = builder.inputType('ReactionInput', {
+  description: 'A message, and the emoji to add to it or to remove from it.',
+  fields: (t) => ({
+    messageId: t.id({ required: true, description: 'The message.' }),
+    emoji: t.string({
+      required: true,
+      description:
+        'Exactly one emoji that Unicode recommends, such as 👍. Forms with and without the variation selector U+FE0F are the same reaction.',
+    }),
+  }),
+});
+
+builder.mutationFields((t) => ({
+  addReaction: t.field({
+    type: MessagePayload,
+    nullable: true,
+    description:
+      'Adds a reaction of the viewer to a message. Changes nothing if the viewer has already reacted with this emoji. A message has at most 20 reactions of one user and 50 different emoji. Fails with `BAD_USER_INPUT` if the emoji is invalid or a limit is reached, with `NOT_FOUND` also for a deleted message, and with `BLOCKED` in a DIRECT room if one of the two users has blocked the other.',
+    args: { input: t.arg({ type: ReactionInput, required: true, description: 'The message and the emoji.' }) },
+    resolve: async (_, { input }, context) => ({
+      message: await react(context, keyOf('Message', input.messageId), input.emoji, true),
+    }),
+  }),
+  removeReaction: t.field({
+    type: MessagePayload,
+    nullable: true,
+    description:
+      'Removes a reaction of the viewer from a message. Changes nothing if there is none. Fails with the same errors as `addReaction`.',
+    args: { input: t.arg({ type: ReactionInput, required: true, description: 'The message and the emoji.' }) },
+    resolve: async (_, { input }, context) => ({
+      message: await react(context, keyOf('Message', input.messageId), input.emoji, false),
+    }),
+  }),
+}));

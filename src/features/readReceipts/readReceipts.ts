@@ -1,0 +1,280 @@
+import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
+import type { Connection, ConnectionArgs, Page } from '../../platform/database/keysetPage.ts';
+import { type Context, eventContext, requireViewer } from '../../core/context.ts';
+import { type Database, empty, join, sql, type Sql } from '../../platform/database/database.ts';
+import type { Message, User } from '../../platform/database/generated/client.ts';
+import { badInput } from '../../core/errors.ts';
+import { subscribeHints, publishHint } from '../../delivery/userHints.ts';
+import { groupBy } from '../../core/groupBy.ts';
+import { createLoader, createPageLoader } from '../../platform/database/loader.ts';
+import { requireReadable } from '../messages/changes.ts';
+import { watchMembership } from '../chatroomEvents/chatroomStream.ts';
+import { isReadable, messageByKey, messageKey } from '../messages/messages.ts';
+import { createConflatedStream } from '../../delivery/conflatedStream.ts';
+import { connectUsers, userColumns } from '../users/users.ts';
+
+/** Maximum number of unread messages that are counted. Beyond it, neither the count nor its cost grows. */
+export const MOST_UNREAD = 1_000;
+
+/** Maximum number of messages, and so of rooms, in one `markRoomsRead`. */
+const MAX_MARKED = 100;
+
+/**
+ * Marks a message, and all earlier messages of its room, as read. The mark only moves forward.
+ *
+ * @param key `chatroomId:number`; null for an id that names no message
+ * @throws ChatError `NOT_FOUND` if the viewer may not read the message
+ */
+export async function markRead(context: Context, key: string | null): Promise<VisibleChatroom> {
+  const { chatroomId } = await requireReadable(context, key);
+  await moveMarks(context, [key]);
+  return requireMembership(eventContext(context), chatroomId);
+}
+
+/**
+ * Marks several rooms as read, each up to one of its messages. Marks all rooms or none. The number of statements does not
+ * depend on the number of rooms.
+ *
+ * @param keys `chatroomId:number`; null for an id that names no message
+ * @returns the rooms of the messages, each once
+ * @throws ChatError `BAD_USER_INPUT` for no messages or more than 100; `NOT_FOUND` if the viewer may not read one of them
+ */
+export async function markRoomsRead(context: Context, keys: readonly (string | null)[]): Promise<VisibleChatroom[]> {
+  if (keys.length < 1 || keys.length > MAX_MARKED)
+    throw badInput('input.messageIds', `Mark 1 to ${MAX_MARKED} chatrooms at once, each by one message.`);
+  const rooms = await moveMarks(context, keys);
+  const now = eventContext(context);
+  return Promise.all([...rooms].map((chatroomId) => requireMembership(now, chatroomId)));
+}
+
+/** Moves the viewer's read marks and returns the ids of the rooms. */
+async function moveMarks(context: Context, keys: readonly (string | null)[]): Promise<Set<string>> {
+  const { userId } = requireViewer(context);
+  const messages = await Promise.all(keys.map((key) => requireReadable(context, key)));
+  const targets = join(messages.map(({ chatroomId, number }) => sql`(${chatroomId}::uuid, ${number}::int)`));
+  const moved = await context.database.query<{ chatroomId: string; readBefore: number; isAhead: boolean }>(sql`
+    WITH target AS (
+      SELECT chatroom_id, max(number) AS number FROM (VALUES ${targets}) t (chatroom_id, number) GROUP BY chatroom_id
+    ), before AS (
+      -- Locks the rows in a fixed order, so that two devices of the viewer cannot deadlock.
+      SELECT m.chatroom_id, m.last_read_number, coalesce(m.unread_after, m.last_read_number) AS mark FROM members m
+        WHERE m.user_id = ${userId}::uuid AND m.chatroom_id IN (SELECT chatroom_id FROM target)
+        ORDER BY m.chatroom_id FOR UPDATE
+    )
+    UPDATE members m SET last_read_number = greatest(b.last_read_number, t.number),
+        unread_after = CASE WHEN t.number < b.last_read_number THEN t.number END
+      FROM before b JOIN target t ON t.chatroom_id = b.chatroom_id
+      WHERE m.chatroom_id = b.chatroom_id AND m.user_id = ${userId}::uuid AND b.mark < t.number
+      RETURNING m.chatroom_id AS "chatroomId", b.last_read_number AS "readBefore",
+        m.last_read_number > b.last_read_number AS "isAhead"`);
+  for (const { chatroomId, readBefore, isAhead } of moved) {
+    publishHint(context.bus, userId, { kind: 'UNREAD', chatroomId });
+    if (isAhead) context.notifyReadByAll(chatroomId, userId, readBefore);
+  }
+  return new Set(messages.map(({ chatroomId }) => chatroomId));
+}
+
+/**
+ * Marks a message and all later messages of its room as unread, for the viewer only. The viewer's unread count grows, but
+ * the read mark that others see does not move. Changes nothing if the message is already unread. The effect ends when the
+ * viewer reads on or sends a message.
+ *
+ * @param key `chatroomId:number`; null for an id that names no message
+ * @throws ChatError `NOT_FOUND` if the viewer may not read the message
+ */
+export async function markUnread(context: Context, key: string | null): Promise<VisibleChatroom> {
+  const { userId } = requireViewer(context);
+  const { chatroomId, number } = await requireReadable(context, key);
+  const moved = await context.database.query(sql`
+    UPDATE members SET unread_after = ${number - 1}::int
+      WHERE chatroom_id = ${chatroomId}::uuid AND user_id = ${userId}::uuid
+        AND coalesce(unread_after, last_read_number) >= ${number}::int RETURNING 1`);
+  if (moved.length > 0) publishHint(context.bus, userId, { kind: 'UNREAD', chatroomId });
+  return requireMembership(eventContext(context), chatroomId);
+}
+
+/**
+ * Condition that a message (`m`) is unread for a user with the membership `v`. The message is after the user's mark, has
+ * another sender, is visible to the user and is not deleted. SYSTEM messages count only if sent with `countsAsUnread`.
+ */
+export function isUnread(user: Sql): Sql {
+  return sql`((m.kind = 'USER' OR m.counts_as_unread) AND m.deleted_at IS NULL
+    AND m.number > coalesce(v.unread_after, v.last_read_number)
+    AND m.sender_id IS DISTINCT FROM ${user} AND ${isReadable(user)})`;
+}
+
+/** Selects the unread messages of the membership `v`, at most {@link MOST_UNREAD}. */
+const unreadIn = (userId: string): Sql => sql`
+  SELECT FROM messages m WHERE m.chatroom_id = v.chatroom_id AND ${isUnread(sql`${userId}::uuid`)} LIMIT ${MOST_UNREAD}`;
+
+const unreadByChatroom = createLoader<{ chatroomId: string; unread: number }>(
+  (context, chatroomIds) => {
+    const { userId } = requireViewer(context);
+    return context.database.query(sql`
+      SELECT v.chatroom_id AS "chatroomId", (SELECT count(*)::int FROM (${unreadIn(userId)}) unread) AS unread
+        FROM members v WHERE v.user_id = ${userId}::uuid AND v.chatroom_id = ANY(${chatroomIds}::uuid[])`);
+  },
+  ({ chatroomId }) => chatroomId,
+);
+
+/** Counts the viewer's unread messages in a room, up to {@link MOST_UNREAD}. */
+export async function countUnread(context: Context, chatroomId: string): Promise<number> {
+  return (await unreadByChatroom(context, chatroomId))?.unread ?? 0;
+}
+
+/** Counts the viewer's unread messages in all rooms, up to {@link MOST_UNREAD}. */
+export async function countAllUnread(context: Context): Promise<number> {
+  return countUnreadOf(context.database, requireViewer(context).userId);
+}
+
+/** Returns the `Viewer.unreadCount` of a user. */
+export async function countUnreadOf(database: Database, userId: string): Promise<number> {
+  const [counted] = await database.query<{ unread: number }>(sql`
+    SELECT count(*)::int AS unread FROM (
+      SELECT FROM members v CROSS JOIN LATERAL (${unreadIn(userId)}) m
+        WHERE v.user_id = ${userId}::uuid LIMIT ${MOST_UNREAD}
+    ) unread`);
+  return counted?.unread ?? 0;
+}
+
+/** Selects the users (`id`) whom a user has blocked or who have blocked the user. Neither side counts the other's reading. */
+const acrossBlock = (userId: string): Sql => sql`
+  SELECT blocked_id AS id FROM blocks WHERE blocker_id = ${userId}::uuid
+  UNION SELECT blocker_id FROM blocks WHERE blocked_id = ${userId}::uuid`;
+
+/** Returns a SQL list of `(chatroom_id, number)` for message keys. */
+function keyPairs(keys: readonly string[]): Sql {
+  const pairs = keys.map((key) => {
+    const [chatroomId, number] = key.split(':');
+    return sql`(${chatroomId}::uuid, ${number}::int)`;
+  });
+  return join(pairs);
+}
+
+/**
+ * Loads whether every other member has read a message, for many messages at once.
+ *
+ * The two lowest read marks of a room are enough for all of its messages, because at least one of them is not the sender's.
+ * The members of a room are therefore read once, for any number of its messages.
+ */
+const seenByAllByKey = createLoader<{ key: string; seen: boolean }>(
+  async (context, keys) => {
+    const { userId } = requireViewer(context);
+    const rows = await context.database.query<{ chatroomId: string; number: number; seen: boolean }>(sql`
+      WITH asked AS MATERIALIZED (
+        SELECT chatroom_id, number, sender_id FROM messages WHERE (chatroom_id, number) IN (${keyPairs(keys)})
+      ), lowest AS MATERIALIZED (
+        SELECT r.* FROM (SELECT DISTINCT chatroom_id FROM asked) room CROSS JOIN LATERAL (
+          SELECT chatroom_id, user_id, last_read_number FROM members
+            WHERE chatroom_id = room.chatroom_id AND user_id NOT IN (${acrossBlock(userId)})
+            ORDER BY last_read_number LIMIT 2
+        ) r
+      )
+      SELECT a.chatroom_id AS "chatroomId", a.number, coalesce((
+          SELECT min(l.last_read_number) FROM lowest l
+            WHERE l.chatroom_id = a.chatroom_id AND l.user_id IS DISTINCT FROM a.sender_id) >= a.number, false) AS seen
+        FROM asked a`);
+    return rows.map(({ chatroomId, number, seen }) => ({ key: messageKey(chatroomId, number), seen }));
+  },
+  ({ key }) => key,
+);
+
+/** Returns whether every other member has read a message; false if no other member counts. */
+export async function isSeenByAll(context: Context, message: Message): Promise<boolean> {
+  return (await seenByAllByKey(context, messageKey(message.chatroomId, message.number)))?.seen ?? false;
+}
+
+/**
+ * Lists the members who have read a message, sorted by username. Leaves out its sender, users whom the viewer has blocked, and
+ * users who have blocked the viewer.
+ */
+export async function listSeenBy(context: Context, message: Message, args: ConnectionArgs): Promise<Connection<User>> {
+  requireViewer(context);
+  const key = messageKey(message.chatroomId, message.number);
+  return connectUsers(context, 'seenBy', (page) => readersOf(context, key, page), args);
+}
+
+interface Readers {
+  key: string;
+  users: User[];
+}
+
+/** Loads a page of the readers of many messages. Uses one statement for all messages that request the same page. */
+const readersByPage = createPageLoader<Readers, string>(
+  async (context, keys, { after, before, reverse, limit }) => {
+    const { userId } = requireViewer(context);
+    const direction = reverse ? sql`DESC` : empty;
+    // Members whose marks lie between the same two messages of `asked` have read the same messages. From each such group, only
+    // the first `limit` members by name can be on a page. One more is read because the sender may be among them.
+    const rows = await context.database.query<User & { ofRoom: string; ofNumber: number }>(sql`
+      WITH asked AS MATERIALIZED (
+        SELECT chatroom_id, number, sender_id FROM messages WHERE (chatroom_id, number) IN (${keyPairs(keys)})
+      ), room AS MATERIALIZED (
+        SELECT chatroom_id, array_agg(number ORDER BY number) AS numbers FROM asked GROUP BY chatroom_id
+      ), ranked AS (
+        SELECT r.chatroom_id, r.user_id, r.last_read_number, n.username_key, row_number() OVER (
+            PARTITION BY r.chatroom_id, width_bucket(r.last_read_number, room.numbers)
+            ORDER BY n.username_key ${direction}) AS rank
+          FROM room JOIN members r ON r.chatroom_id = room.chatroom_id AND r.last_read_number >= room.numbers[1]
+          JOIN users n ON n.id = r.user_id
+          WHERE r.user_id NOT IN (${acrossBlock(userId)})
+            ${after === null ? empty : sql`AND n.username_key > ${after}`}
+            ${before === null ? empty : sql`AND n.username_key < ${before}`}
+      ), readers AS MATERIALIZED (
+        SELECT chatroom_id, user_id, last_read_number, username_key FROM ranked WHERE rank <= ${limit} + 1
+      )
+      SELECT a.chatroom_id AS "ofRoom", a.number AS "ofNumber", ${userColumns}
+        FROM asked a CROSS JOIN LATERAL (
+          SELECT r.user_id FROM readers r
+            WHERE r.chatroom_id = a.chatroom_id AND r.last_read_number >= a.number
+              AND r.user_id IS DISTINCT FROM a.sender_id
+            ORDER BY r.username_key ${direction} LIMIT ${limit}
+        ) r JOIN users u ON u.id = r.user_id
+        ORDER BY u.username_key ${direction}`);
+    const readers = groupBy(rows, ({ ofRoom, ofNumber }) => messageKey(ofRoom, ofNumber));
+    return [...readers].map(([key, users]) => ({ key, users }));
+  },
+  ({ key }) => key,
+);
+
+async function readersOf(context: Context, key: string, page: Page<string>): Promise<User[]> {
+  return (await readersByPage(context, key, page))?.users ?? [];
+}
+
+/**
+ * Streams messages of the viewer that every other member has now read, in one room or in all. An event also covers the
+ * viewer's earlier messages of the room. A hint: `Message.seenByAll` is the truth.
+ *
+ * A stream of one room ends with `NOT_FOUND` when the viewer loses the room.
+ *
+ * @param chatroomId undefined for all rooms; null for an id that names no room
+ * @throws ChatError `NOT_FOUND` if the viewer is not a member
+ */
+export async function followSeen(
+  context: Context,
+  chatroomId: string | null | undefined,
+): Promise<AsyncIterableIterator<Message>> {
+  const { userId } = requireViewer(context);
+  const room = chatroomId === undefined ? null : await requireMembership(context, chatroomId);
+  const told = new Map<string, number>();
+
+  async function read(key: string): Promise<Message | null> {
+    const now = eventContext(context);
+    const message = await messageByKey(now, key);
+    if (message?.senderId !== userId || message.number <= (told.get(message.chatroomId) ?? 0)) return null;
+    if (!(await isSeenByAll(now, message))) return null;
+    told.set(message.chatroomId, message.number);
+    return message;
+  }
+
+  const mailbox = createConflatedStream(context.gauges, read);
+  return mailbox.connect(async () => {
+    mailbox.onClose(
+      await subscribeHints(context.bus, userId, (what) => {
+        if (what.kind !== 'SEEN' || (room && what.chatroomId !== room.id)) return;
+        mailbox.set(what.chatroomId, messageKey(what.chatroomId, what.number));
+      }),
+    );
+    if (room) mailbox.onClose(watchMembership(context, room, mailbox.error));
+  });
+}

@@ -1,0 +1,95 @@
+import type { Logger } from 'pino';
+import { blockBetween } from '../relationships/blocks.ts';
+import { type Database, sql } from '../../platform/database/database.ts';
+import { publishHint } from '../../delivery/userHints.ts';
+import type { Bus } from '../../platform/redis/bus.ts';
+import { publishReadMarks } from './readMarks.ts';
+
+declare module '../../core/context.ts' {
+  interface ServerNode {
+    /** Notifies senders when all members have read their messages. */
+    notifyReadByAll: NotifyReadByAll;
+  }
+}
+
+/** Maximum number of newly read messages that are checked. Senders of older ones receive no hint. */
+const MOST_LOOKED_AT = 1_000;
+/**
+ * How long the readers of a room are batched, in milliseconds. In a busy room each message moves a mark, and a check costs more
+ * than the message.
+ */
+const GATHERED_MS = 100;
+
+/**
+ * Notifies senders when every other member has read their messages. Call after the commit. Returns at once: the notification
+ * follows within about {@link GATHERED_MS}. A hint: `Message.seenByAll` is the truth, and counts the same members.
+ *
+ * @param readerId the user who has read on, or who is no longer a member
+ * @param readBefore number of the last message that the user had read before
+ */
+export type NotifyReadByAll = (chatroomId: string, readerId: string, readBefore: number) => void;
+
+/** Creates the notifier of one node. One query checks all readers of a room that arrive within {@link GATHERED_MS}. */
+export function createReadNotifier(node: { database: Database; bus: Bus; log: Logger }): NotifyReadByAll {
+  const rooms = new Map<string, Map<string, number>>();
+
+  async function tell(chatroomId: string, readers: ReadonlyMap<string, number>): Promise<void> {
+    try {
+      for (const { senderId, number } of await find(node.database, chatroomId, readers))
+        publishHint(node.bus, senderId, { kind: 'SEEN', chatroomId, number });
+    } catch (error) {
+      node.log.debug({ error, chatroomId }, 'Senders were not notified of read messages.');
+    }
+  }
+
+  function gather(chatroomId: string): Map<string, number> {
+    const readers = new Map<string, number>();
+    rooms.set(chatroomId, readers);
+    setTimeout(() => {
+      rooms.delete(chatroomId);
+      publishReadMarks(node.bus, chatroomId, [...readers.keys()]);
+      void tell(chatroomId, readers);
+    }, GATHERED_MS).unref();
+    return readers;
+  }
+
+  return (chatroomId, readerId, readBefore) => {
+    const readers = rooms.get(chatroomId) ?? gather(chatroomId);
+    readers.set(readerId, Math.min(readBefore, readers.get(readerId) ?? readBefore));
+  };
+}
+
+async function find(
+  database: Database,
+  chatroomId: string,
+  readers: ReadonlyMap<string, number>,
+): Promise<{ senderId: string; number: number }[]> {
+  // Reads the few blocks among members once, instead of once for each pair of a sender and a reader.
+  return database.prepared(sql`
+    WITH readers AS MATERIALIZED (
+      SELECT id, mark FROM unnest(${[...readers.keys()]}::uuid[], ${[...readers.values()]}::int[]) r (id, mark)
+        WHERE may_be_seen_anew(${chatroomId}::uuid, id, mark)
+    ), marks AS MATERIALIZED (
+      SELECT user_id, last_read_number AS mark FROM members
+        WHERE chatroom_id = ${chatroomId}::uuid AND EXISTS (SELECT FROM readers)
+    ), walls AS MATERIALIZED (
+      SELECT b.blocker_id, b.blocked_id FROM blocks b
+        WHERE b.blocker_id IN (SELECT user_id FROM marks) AND b.blocked_id IN (SELECT user_id FROM marks)
+    ), latest AS MATERIALIZED (
+      SELECT m.sender_id, m.number FROM messages m
+        WHERE m.chatroom_id = ${chatroomId}::uuid AND m.kind = 'USER' AND m.deleted_at IS NULL
+          AND m.number > (SELECT min(mark) FROM readers) AND m.number <= (SELECT max(mark) FROM marks)
+        ORDER BY m.number DESC LIMIT ${MOST_LOOKED_AT}
+    ), senders AS (
+      SELECT sender_id FROM (SELECT DISTINCT sender_id FROM latest) s
+        WHERE EXISTS (SELECT FROM readers r WHERE r.id <> sender_id AND NOT ${blockBetween(sql`sender_id`, sql`r.id`)})
+    )
+    SELECT s.sender_id AS "senderId", max(l.number) AS number FROM senders s
+      JOIN latest l ON l.sender_id = s.sender_id
+      WHERE l.number <= (
+        SELECT min(r.mark) FROM marks r
+          WHERE r.user_id <> s.sender_id AND NOT EXISTS (
+            SELECT FROM walls w WHERE (w.blocker_id = r.user_id AND w.blocked_id = s.sender_id)
+                                   OR (w.blocker_id = s.sender_id AND w.blocked_id = r.user_id)))
+      GROUP BY s.sender_id`);
+}

@@ -1,0 +1,38 @@
+import { builder, connectionArgs } from '../../graphql/builder.ts';
+import { Chatroom } from '../chatrooms/schema.ts';
+import { SEARCHING } from '../../platform/rateLimits/rateLimits.ts';
+import { MessageConnection } from '../messages/schema.ts';
+import { Viewer } from '../users/schema.ts';
+import { searchMessages } from './search.ts';
+
+const query =
+  'Words to search for: at most 8 words and 100 characters. A message matches if it contains all of them. A word of two or more letters also matches longer words that begin with it. Letter case, accents and width do not matter. Emoji count as words, regardless of skin tone. Fails with `BAD_USER_INPUT` without a word, with too many, or if the search takes longer than 2 s.';
+
+builder.objectField(Chatroom, 'searchMessages', (t) =>
+  t.field({
+    type: MessageConnection,
+    nullable: true,
+    description:
+      'Messages of this chatroom that match a search, newest first. Cursors are valid only for paging this list. Null unless the viewer is a member.',
+    args: { query: t.arg.string({ required: true, description: query }), ...connectionArgs(t.arg) },
+    resolve: (chatroom, { query: words, ...args }, context) =>
+      chatroom.viewerRole === null ? null : searchCharged(context, words, args, chatroom.id),
+  }),
+);
+
+builder.objectField(Viewer, 'searchMessages', (t) =>
+  t.field({
+    type: MessageConnection,
+    description:
+      'Messages of all chatrooms of the viewer that match a search, newest first. Cursors are valid only for paging this list.',
+    args: { query: t.arg.string({ required: true, description: query }), ...connectionArgs(t.arg) },
+    resolve: (_, { query: words, ...args }, context) => searchCharged(context, words, args),
+  }),
+);
+
+/** Charges the viewer's rate limit, then searches. Charged per field, because one operation may contain many searches. */
+async function searchCharged(...args: Parameters<typeof searchMessages>): ReturnType<typeof searchMessages> {
+  const [context] = args;
+  await context.rateLimits.charge(context, SEARCHING);
+  return searchMessages(...args);
+}

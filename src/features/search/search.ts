@@ -1,0 +1,112 @@
+import {
+  connect,
+  type Connection,
+  type ConnectionArgs,
+  decodeKeyset,
+  encodeKeyset,
+} from '../../platform/database/keysetPage.ts';
+import { type Context, requireViewer } from '../../core/context.ts';
+import { type Database, empty, type Sql, sql } from '../../platform/database/database.ts';
+import type { Message } from '../../platform/database/generated/client.ts';
+import { badInput } from '../../core/errors.ts';
+import { isReadable, messageColumns } from '../messages/messages.ts';
+import { countCharacters } from '../../core/text/text.ts';
+import { termsOf } from '../messages/tokenizer.ts';
+
+/** Maximum length of a query in characters. A longer query is `BAD_USER_INPUT`. */
+const MAX_CHARACTERS = 100;
+/** Maximum number of words in a query, because each word costs a lookup in every room of the viewer. */
+const MAX_WORDS = 8;
+/** Timeout of a search, shorter than that of other statements. A slow search must not occupy a database connection for long. */
+const TIMEOUT_MS = 2_000;
+/** PostgreSQL's error code for a statement that exceeded its timeout. */
+const QUERY_CANCELED = '57014';
+
+/** A parsed search query. */
+interface Search {
+  /** A `tsquery` over the words of one message. */
+  words: string;
+  /** A `tsquery` over the index, whose words start with a key of their room. `~` is the placeholder for that key. */
+  inRoom: string;
+}
+
+/**
+ * Finds messages that contain all words of a query, or longer words that begin with them, newest first. Leaves out deleted
+ * messages and messages that the viewer may not read.
+ *
+ * The index is queried once for each room of the viewer, so neither the result nor the duration depends on other rooms.
+ *
+ * `OFFSET 0` keeps the planner from combining the conditions. Otherwise, the planner would read all messages of a room for a
+ * word of unknown frequency.
+ *
+ * Matches are sorted before `isReadable` runs, so that the check stops when the page is full. A common word can occur in
+ * thousands of messages.
+ *
+ * @param chatroomId searches this room only; by default, all rooms of the viewer are searched
+ * @throws ChatError `BAD_USER_INPUT` for a query that is too long, has no word or too many, or takes longer than 2 s
+ */
+export async function searchMessages(
+  context: Context,
+  query: string,
+  args: ConnectionArgs,
+  chatroomId?: string,
+): Promise<Connection<Message>> {
+  const { userId } = requireViewer(context);
+  const { words, inRoom } = parseQuery(query);
+  const list = chatroomId ?? 'all';
+  return connect<Message, string[]>(args, {
+    encode: (message) =>
+      encodeKeyset(`search ${list}`, [message.createdAt.toISOString(), message.chatroomId, String(message.number)]),
+    decode: (cursor, path) => decodeKeyset(`search ${list}`, ['moment', 'uuid', 'number'], cursor, path),
+    load({ after, before, reverse, limit }) {
+      const order = (table: Sql) => sql`
+        ${table}.created_at ${reverse ? empty : sql`DESC`}, ${table}.chatroom_id ${reverse ? empty : sql`DESC`},
+        ${table}.number ${reverse ? empty : sql`DESC`}`;
+      return runLimited<Message>(
+        context.database,
+        sql`
+        SELECT ${messageColumns} FROM (
+          SELECT m.chatroom_id, m.number FROM (
+            SELECT f.created_at, f.chatroom_id, f.number, f.sender_id
+              FROM members v CROSS JOIN LATERAL (
+                SELECT i.created_at, i.chatroom_id, i.number, i.sender_id, i.search FROM messages i
+                  WHERE words_in_room(i.chatroom_id, i.search)
+                    @@ replace(${inRoom}, '~', right(v.chatroom_id::text, 8))::tsquery OFFSET 0
+              ) f
+              WHERE v.user_id = ${userId}::uuid AND f.chatroom_id = v.chatroom_id AND f.search @@ ${words}::tsquery
+                ${chatroomId === undefined ? empty : sql`AND v.chatroom_id = ${chatroomId}::uuid`}
+                ${after === null ? empty : sql`AND (f.created_at, f.chatroom_id, f.number) < (${after[0]}::timestamptz, ${after[1]}::uuid, ${after[2]}::int)`}
+                ${before === null ? empty : sql`AND (f.created_at, f.chatroom_id, f.number) > (${before[0]}::timestamptz, ${before[1]}::uuid, ${before[2]}::int)`}
+              ORDER BY ${order(sql`f`)} OFFSET 0
+          ) m WHERE ${isReadable(sql`${userId}::uuid`)} ORDER BY ${order(sql`m`)} LIMIT ${limit}
+        ) found JOIN messages m ON m.chatroom_id = found.chatroom_id AND m.number = found.number
+          ORDER BY ${order(sql`m`)}`,
+      );
+    },
+  });
+}
+
+async function runLimited<Row extends object>(database: Database, statement: Sql): Promise<Row[]> {
+  try {
+    return await database.transaction(async (query) => {
+      await query(sql`SELECT set_config('statement_timeout', ${String(TIMEOUT_MS)}, true)`);
+      return query<Row>(statement);
+    });
+  } catch (error) {
+    if ((error as { code?: string }).code !== QUERY_CANCELED) throw error;
+    throw badInput('query', 'The search took too long. Use longer or rarer words, or search in one chatroom.');
+  }
+}
+
+function parseQuery(query: string): Search {
+  const terms = countCharacters(query, MAX_CHARACTERS) > MAX_CHARACTERS ? [] : termsOf(query);
+  if (terms.length === 0)
+    throw badInput(
+      'query',
+      `Search for words, beginnings of words or emoji, with at most ${MAX_CHARACTERS} characters.`,
+    );
+  if (terms.length > MAX_WORDS) throw badInput('query', `Search for at most ${MAX_WORDS} words.`);
+  const words = terms.join(' & ');
+  // The index has no positions, so `inRoom` ignores adjacency. The condition `words` checks adjacency on the message itself.
+  return { words, inRoom: words.replaceAll(/'([^']+)'/g, "'~$1'").replaceAll('<->', '&') };
+}

@@ -1,0 +1,53 @@
+import { OkPayload } from '../../graphql/okPayload.ts';
+import { builder } from '../../graphql/builder.ts';
+import { Chatroom } from '../chatrooms/schema.ts';
+import { keyOf } from '../../core/globalIds.ts';
+import { User } from '../users/schema.ts';
+import { followTyping, setTyping, type TypingChange } from './typing.ts';
+
+const TypingChanged = builder.objectRef<TypingChange>('TypingChanged').implement({
+  description: 'A member of a room started or stopped typing.',
+  fields: (t) => ({
+    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room in which the user types.' }),
+    user: t.expose('user', { type: User, description: 'The user who started or stopped typing.' }),
+    typing: t.exposeBoolean('typing', { description: 'True if the user started typing, false if they stopped.' }),
+  }),
+});
+
+const SetTypingInput = builder.inputType('SetTypingInput', {
+  description: 'A room, and whether the viewer is typing there.',
+  fields: (t) => ({
+    chatroomId: t.id({ required: true, description: 'A room of which the viewer is a member.' }),
+    typing: t.boolean({
+      required: true,
+      description:
+        'Whether the viewer is typing. True expires after 10 s, so call again every few seconds while typing.',
+    }),
+  }),
+});
+
+builder.mutationField('setTyping', (t) =>
+  t.field({
+    type: OkPayload,
+    nullable: true,
+    description:
+      'Notifies the other members that the viewer is typing or has stopped. Fails with `NOT_FOUND` if the viewer is not a member.',
+    args: { input: t.arg({ type: SetTypingInput, required: true, description: 'The room and the state.' }) },
+    resolve: async (_, { input }, context) => {
+      await setTyping(context, keyOf('Chatroom', input.chatroomId), input.typing);
+      return {};
+    },
+  }),
+);
+
+builder.subscriptionField('typingChanged', (t) =>
+  t.field({
+    type: TypingChanged,
+    nullable: true,
+    description:
+      'Sends an event when another member of a room starts or stops typing. Leaves out users whom the viewer has blocked, and users who have blocked the viewer. Typing ends 10 s after its last report. A hint: events can be lost, and typing that began before the subscription appears with its next report. Fails with `NOT_FOUND` if the viewer is not a member, and ends with `NOT_FOUND` when the viewer loses the room.',
+    args: { chatroomId: t.arg.id({ required: true, description: 'The room.' }) },
+    subscribe: (_, { chatroomId }, context) => followTyping(context, keyOf('Chatroom', chatroomId)),
+    resolve: (change) => change,
+  }),
+);

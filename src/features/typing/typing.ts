@@ -1,0 +1,102 @@
+import { z } from 'zod';
+import { blockStateOf } from '../relationships/blocks.ts';
+import { memberByKey, memberKey, requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
+import { type Context, eventContext, requireViewer } from '../../core/context.ts';
+import type { User } from '../../platform/database/generated/client.ts';
+import { watchMembership } from '../chatroomEvents/chatroomStream.ts';
+import { createConflatedStream } from '../../delivery/conflatedStream.ts';
+import { userById } from '../users/users.ts';
+
+/** Time after which typing ends unless the client reports it again, in milliseconds. */
+const TYPING_TIMEOUT_MS = 10_000;
+
+/** A member has started or stopped typing. */
+export interface TypingChange {
+  chatroom: VisibleChatroom;
+  user: User;
+  typing: boolean;
+}
+
+/** Notification that is sent over the bus. Nothing is stored. */
+const typingSchema = z.object({ userId: z.uuid(), typing: z.boolean() });
+type TypingNotification = z.infer<typeof typingSchema>;
+
+/**
+ * Notifies the other members that the viewer is typing or has stopped. Only open streams receive the notification. Typing
+ * expires after 10 s unless it is reported again.
+ *
+ * @throws ChatError `NOT_FOUND` if the viewer is not a member
+ */
+export async function setTyping(context: Context, chatroomId: string | null, typing: boolean): Promise<void> {
+  const { userId } = requireViewer(context);
+  const { id } = await requireMembership(context, chatroomId);
+  context.bus.publish(topic(id), { userId, typing } satisfies TypingNotification);
+}
+
+/**
+ * Streams which other members of a room start and stop typing. Leaves out members whom the viewer has blocked, and members who
+ * have blocked the viewer. Ends with `NOT_FOUND` when the viewer loses the room.
+ *
+ * @throws ChatError `NOT_FOUND` if the viewer is not a member
+ */
+export async function followTyping(
+  context: Context,
+  chatroomId: string | null,
+): Promise<AsyncIterableIterator<TypingChange>> {
+  const room = await requireMembership(context, chatroomId);
+  const { userId: viewerId } = requireViewer(context);
+  /** Timeouts of the users who are typing. */
+  const timeouts = new Map<string, NodeJS.Timeout>();
+  /** Last state sent to the subscriber, by user. */
+  const sent = new Map<string, boolean>();
+
+  async function read({ userId, typing }: TypingNotification): Promise<TypingChange | null> {
+    // If the user stopped and started again before the subscriber read an event, nothing has changed.
+    if ((sent.get(userId) ?? false) === typing) return null;
+    const now = eventContext(context);
+    const chatroom = await requireMembership(now, room.id);
+    const [user, member, block] = await Promise.all([
+      userById(now, userId),
+      memberByKey(now, memberKey({ chatroomId: room.id, userId })),
+      blockStateOf(now, userId),
+    ]);
+    // Does not report that a former or blocked member starts. Always reports a stop, because the subscriber saw the start.
+    if (!user || (typing && (!member || block?.either))) return null;
+    sent.set(userId, typing);
+    return { chatroom, user, typing };
+  }
+
+  function report(change: TypingNotification): void {
+    const { userId, typing } = change;
+    const timeout = timeouts.get(userId);
+    if (timeout) clearTimeout(timeout);
+    timeouts.delete(userId);
+    if (typing) {
+      const stop = () => {
+        report({ userId, typing: false });
+      };
+      timeouts.set(userId, setTimeout(stop, TYPING_TIMEOUT_MS).unref());
+    }
+    // A repeated report only restarts the timeout.
+    if (typing !== (timeout !== undefined)) stream.set(userId, change);
+  }
+
+  const stream = createConflatedStream(context.gauges, read);
+  stream.onClose(() => {
+    for (const timeout of timeouts.values()) clearTimeout(timeout);
+    timeouts.clear();
+  });
+  return stream.connect(async () => {
+    stream.onClose(
+      await context.bus.listen(topic(room.id), (payload) => {
+        const { data } = typingSchema.safeParse(payload);
+        if (data && data.userId !== viewerId) report(data);
+      }),
+    );
+    stream.onClose(watchMembership(context, room, stream.error));
+  });
+}
+
+function topic(chatroomId: string): string {
+  return `typing:${chatroomId}`;
+}

@@ -1,0 +1,57 @@
+import { type Context, requireViewer } from '../../core/context.ts';
+import { sql } from '../../platform/database/database.ts';
+import { decodeAllRoomsCursor, resyncRequired } from '../../delivery/cursor.ts';
+
+/** Reason why a room vanished from the viewer's list. */
+export type VanishedReason = 'LEFT' | 'REMOVED' | 'DELETED' | 'HIDDEN';
+
+/** Rooms that may have appeared in the viewer's list, or vanished from it. A room can be in both. */
+export interface ListChanges {
+  appeared: string[];
+  vanished: { chatroomId: string; reason: VanishedReason | null }[];
+}
+
+/** Maximum number of changes. A client with more must reload the list, because each change is loaded by its own query. */
+const MAX_CHANGES = 1_000;
+
+/**
+ * Finds the changes to the viewer's list of rooms since an all-rooms cursor. The cursor is a snapshot, so the changes include
+ * those of transactions that were open when the cursor was made.
+ *
+ * A hidden DIRECT room also appears with its next message. Only the room's log records that message.
+ *
+ * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED` for a cursor of another database, if
+ *   later changes have been pruned, or if there are more than {@link MAX_CHANGES}
+ */
+export async function findChangesSince(context: Context, after: string): Promise<ListChanges> {
+  const { userId } = requireViewer(context);
+  const since = decodeAllRoomsCursor(context.databaseId, after, 'after');
+  const [found] = await context.database.query<{ known: boolean; pruned: boolean } & ListChanges>(sql`
+    WITH changes AS MATERIALIZED (
+      SELECT DISTINCT chatroom_id, kind FROM membership_changes
+        WHERE user_id = ${userId}::uuid AND xid >= pg_snapshot_xmin(${since}::pg_snapshot)
+          AND NOT pg_visible_in_snapshot(xid, ${since}::pg_snapshot)
+    ), opened AS MATERIALIZED (
+      SELECT c.id FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
+        JOIN messages m ON m.chatroom_id = c.id AND m.number = v.hidden_at_number + 1
+        LEFT JOIN events e ON e.chatroom_id = c.id AND e.seq = m.seq
+        WHERE v.user_id = ${userId}::uuid AND CASE
+          WHEN e.xid IS NOT NULL THEN NOT pg_visible_in_snapshot(e.xid, ${since}::pg_snapshot)
+          -- The event was pruned from the log. A snapshot that has seen a later event of the room has seen this one too.
+          ELSE coalesce(last_seen_seq(c.id, ${since}::pg_snapshot, c.last_seq), 0) < m.seq END
+    )
+    SELECT pg_snapshot_xmax(${since}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
+      are_membership_changes_pruned(${since}::pg_snapshot, ${context.logDays}) AS pruned,
+      ARRAY(SELECT chatroom_id FROM changes WHERE kind IN ('JOINED', 'SHOWN') UNION SELECT id FROM opened) AS appeared,
+      (SELECT coalesce(json_agg(json_build_object('chatroomId', v.chatroom_id, 'reason', CASE
+          WHEN v.kind = 'HIDDEN' THEN 'HIDDEN'
+          WHEN NOT EXISTS (SELECT FROM members m WHERE m.chatroom_id = v.chatroom_id) THEN 'DELETED'
+          ELSE (SELECT CASE WHEN e.actor_id = e.user_id THEN 'LEFT' WHEN e.actor_id IS NOT NULL THEN 'REMOVED' END
+            FROM events e WHERE e.user_id = ${userId}::uuid AND e.chatroom_id = v.chatroom_id AND e.kind = 'MEMBER_LEFT'
+            ORDER BY e.seq DESC LIMIT 1) END)), '[]')
+        FROM changes v WHERE v.kind IN ('LEFT', 'HIDDEN')) AS vanished`);
+  if (!found?.known) throw resyncRequired('This database is older than the cursor.');
+  if (found.pruned) throw resyncRequired('What followed this cursor has been cleared away.');
+  if (found.appeared.length + found.vanished.length > MAX_CHANGES) throw resyncRequired('Too much has happened since.');
+  return found;
+}

@@ -1,0 +1,136 @@
+import type { ObjectFieldBuilder } from '@pothos/core';
+import { builder, type Types } from '../../graphql/builder.ts';
+import { Chatroom } from '../chatrooms/schema.ts';
+import { FriendshipStatus } from '../relationships/schema.ts';
+import { encodeId } from '../../core/globalIds.ts';
+import { NoticeAuthor, noticeAuthorOf } from '../messages/schema.ts';
+import { countAllUnread, countUnread } from '../readReceipts/readReceipts.ts';
+import { User, viewerField } from '../users/schema.ts';
+import { userById } from '../users/users.ts';
+import { followViewer, type ViewerEvent as Event } from './viewerEvents.ts';
+
+type EventOf<Kind extends Event['kind']> = Extract<Event, { kind: Kind }>;
+
+function cursorField<Of extends Event>(t: ObjectFieldBuilder<Types, Of>) {
+  return t.string({
+    description:
+      'All-rooms cursor. Pass it to `viewerEvents` as `after` to receive the changes that follow this event.',
+    resolve: (event) => event.cursor,
+  });
+}
+
+const ChatroomAppeared = builder.objectRef<EventOf<'ChatroomAppeared'>>('ChatroomAppeared').implement({
+  description:
+    'A room appeared in the viewer’s list: the viewer joined or was added, or a message opened or reopened a DIRECT room.',
+  fields: (t) => ({
+    cursor: cursorField(t),
+    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room that appeared.' }),
+  }),
+});
+
+const ChatroomVanishedReason = builder.enumType('ChatroomVanishedReason', {
+  description: 'Reason why a room vanished from the viewer’s list.',
+  values: {
+    LEFT: { description: 'The viewer left the room, on this or another device.' },
+    REMOVED: { description: 'The owner or an admin removed the viewer.' },
+    DELETED: { description: 'The room was deleted, or its last member left.' },
+    HIDDEN: { description: 'The viewer deleted a DIRECT room, which hides it until its next message.' },
+  } as const,
+});
+
+const ChatroomVanished = builder.objectRef<EventOf<'ChatroomVanished'>>('ChatroomVanished').implement({
+  description: 'A room vanished from the viewer’s list. `reason` says why.',
+  fields: (t) => ({
+    cursor: cursorField(t),
+    chatroomId: t.id({
+      description: 'Id of the room that vanished.',
+      resolve: (event) => encodeId('Chatroom', event.chatroomId),
+    }),
+    reason: t.expose('reason', {
+      type: ChatroomVanishedReason,
+      nullable: true,
+      description: 'Reason why the room vanished. Null if unknown, for example for events stored by earlier releases.',
+    }),
+  }),
+});
+
+const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('FriendshipChanged').implement({
+  description: 'A friendship or friend request of the viewer was created, accepted or ended.',
+  fields: (t) => ({
+    cursor: cursorField(t),
+    userId: t.id({ description: 'Id of the other user.', resolve: (event) => encodeId('User', event.userId) }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'The other user. Null if the account was deleted.',
+      resolve: (event, _args, context) => userById(context, event.userId),
+    }),
+    status: t.expose('status', {
+      type: FriendshipStatus,
+      nullable: true,
+      description: 'Status after the change. Null if neither a friendship nor a request remains.',
+    }),
+    viewer: viewerField(t),
+  }),
+});
+
+const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged').implement({
+  description: 'The number of unread messages in a room may have changed.',
+  fields: (t) => ({
+    cursor: cursorField(t),
+    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room whose unread count changed.' }),
+    unreadCount: t.int({
+      description: 'Unread messages in this room, counted up to 1,000. Same as `Chatroom.unreadCount`.',
+      resolve: (event, _args, context) => countUnread(context, event.chatroom.id),
+    }),
+    totalUnreadCount: t.int({
+      description: 'Unread messages in all rooms, counted up to 1,000. Same as `Viewer.unreadCount`.',
+      resolve: (_, _args, context) => countAllUnread(context),
+    }),
+    viewer: viewerField(t),
+  }),
+});
+
+const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').implement({
+  description:
+    'A notice that another service sent to the viewer with `sendSystemMessage`. It is not stored: only streams that are open receive it.',
+  fields: (t) => ({
+    cursor: cursorField(t),
+    body: t.exposeString('body', { description: 'Text of the notice.' }),
+    sentAt: t.expose('sentAt', { type: 'DateTime', description: 'Time at which the server received the notice.' }),
+    author: t.field({
+      type: NoticeAuthor,
+      nullable: true,
+      description: 'Service that sent the notice. Null if a node of an earlier release received the notice.',
+      resolve: noticeAuthorOf,
+    }),
+    clientMessageId: t.exposeString('clientMessageId', {
+      nullable: true,
+      description:
+        'Id that the service gave the notice. A retry is delivered again with the same id, so clients can discard it.',
+    }),
+  }),
+});
+
+const ViewerEvent = builder.unionType('ViewerEvent', {
+  description:
+    'An event that concerns the viewer. Clients must ignore event types that they do not know, because later versions may add some.',
+  types: [ChatroomAppeared, ChatroomVanished, FriendshipChanged, UnreadChanged, SystemNotice],
+  resolveType: (event) => event.kind,
+});
+
+builder.subscriptionField('viewerEvents', (t) =>
+  t.field({
+    type: ViewerEvent,
+    nullable: true,
+    description:
+      'Streams the events that concern the viewer, in all rooms. The events are hints: they can repeat, and some can be lost. The query fields are the truth. With `after`, first sends a `ChatroomAppeared` or `ChatroomVanished` for each room that appeared in `Viewer.chatrooms` or vanished from it since the cursor. Fails with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the cursor can no longer be honoured.',
+    args: {
+      after: t.arg.string({
+        description: '`Viewer.cursor`, or the cursor of an event of this stream. Without it, only new events are sent.',
+      }),
+    },
+    subscribe: (_, { after }, context) => followViewer(context, after),
+    resolve: (event) => event,
+  }),
+);

@@ -1,0 +1,164 @@
+import { chatroomById, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
+import { type Context, eventContext, requireViewer } from '../../core/context.ts';
+import { sql } from '../../platform/database/database.ts';
+import { followAllRooms } from '../chatroomEvents/allRoomsStream.ts';
+import { endsMembership } from '../chatroomEvents/chatroomStream.ts';
+import { subscribeHints, type Hint } from '../../delivery/userHints.ts';
+import { isReadable, type NoticeSender } from '../messages/messages.ts';
+import type { FollowedEvent } from '../../delivery/roomFollower.ts';
+import { encodeAllRoomsCursor } from '../../delivery/cursor.ts';
+import { createConflatedStream } from '../../delivery/conflatedStream.ts';
+import type { ChangeSet } from '../../delivery/changePoller.ts';
+import { findChangesSince, type VanishedReason } from './changes.ts';
+
+/** An event that concerns the viewer, independent of the room or page that the client shows. */
+export type ViewerEvent = { cursor: string } & Happening;
+
+type Happening =
+  | { kind: 'ChatroomAppeared'; chatroom: VisibleChatroom }
+  | { kind: 'ChatroomVanished'; chatroomId: string; reason: VanishedReason | null }
+  | { kind: 'FriendshipChanged'; userId: string; status: 'PENDING' | 'ACCEPTED' | null }
+  | { kind: 'UnreadChanged'; chatroom: VisibleChatroom }
+  | ({ kind: 'SystemNotice'; body: string; sentAt: Date; clientMessageId: string | null } & NoticeSender);
+
+/** A pending event. Its data is read when the subscriber requests the event. */
+type Cue =
+  | { kind: 'APPEARED' | 'UNREAD'; chatroomId: string }
+  | { kind: 'VANISHED'; chatroomId: string; reason: VanishedReason | null }
+  | Extract<Hint, { kind: 'FRIENDSHIP' | 'NOTICE' }>;
+
+/** Maximum number of notices that wait for one subscriber. Beyond it, a new notice replaces the oldest. */
+const MOST_NOTICES = 100;
+
+/**
+ * Streams the events that concern the viewer. Each event is a hint, and a query field is the truth. The stream is conflated, so
+ * at most one event of each kind waits for a room.
+ *
+ * With `after`, first sends the rooms that appeared or vanished since that cursor. The viewer's list is read when an event is
+ * sent. The last event of a room is therefore correct even if changes were reported out of order.
+ *
+ * @param after an all-rooms cursor
+ * @throws ChatError as {@link findChangesSince}
+ */
+export async function followViewer(
+  context: Context,
+  after: string | null | undefined,
+): Promise<AsyncIterableIterator<ViewerEvent>> {
+  const { userId } = requireViewer(context);
+  let notices = 0;
+  // A snapshot whose visible changes have all been added to the conflated stream. Each cue carries the snapshot at which it was
+  // added. The oldest cue is sent first, so no event that is sent carries a later cursor than one that still waits.
+  let cursor = after ?? encodeAllRoomsCursor(context.databaseId, context.changePoller.snapshot());
+
+  async function cueOf(event: FollowedEvent): Promise<Cue | null> {
+    const { kind, chatroomId, number } = event;
+    if (endsMembership(event, userId)) return { kind: 'VANISHED', chatroomId, reason: reasonOf(event) };
+    if (kind === 'MEMBER_JOINED' && event.userId === userId) return { kind: 'APPEARED', chatroomId };
+    if ((kind !== 'MESSAGE_ADDED' && kind !== 'MESSAGE_DELETED') || number === null) return null;
+    const message = await readMessage(context, chatroomId, number);
+    if (!message) return null;
+    return { kind: kind === 'MESSAGE_ADDED' && message.opens ? 'APPEARED' : 'UNREAD', chatroomId };
+  }
+
+  function tell(cue: Cue): void {
+    const put = (key: string, what = cue) => {
+      mailbox.set(key, { cue: what, cursor });
+    };
+    switch (cue.kind) {
+      case 'APPEARED':
+        put(`appeared ${cue.chatroomId}`);
+        // The message that opened the room is also unread.
+        put(`unread ${cue.chatroomId}`, { ...cue, kind: 'UNREAD' });
+        return;
+      case 'VANISHED':
+        put(`vanished ${cue.chatroomId}`);
+        return;
+      case 'UNREAD':
+        put(`unread ${cue.chatroomId}`);
+        return;
+      case 'FRIENDSHIP':
+        put(`friend ${cue.userId}`);
+        return;
+      case 'NOTICE':
+        notices += 1;
+        put(`notice ${notices % MOST_NOTICES}`);
+    }
+  }
+
+  async function read(item: { cue: Cue; cursor: string }): Promise<ViewerEvent | null> {
+    const happening = await readCue(item.cue);
+    return happening && { ...happening, cursor: item.cursor };
+  }
+
+  async function readCue(cue: Cue): Promise<Happening | null> {
+    switch (cue.kind) {
+      case 'APPEARED':
+      case 'VANISHED':
+      case 'UNREAD': {
+        const { chatroomId } = cue;
+        const chatroom = await chatroomById(eventContext(context), chatroomId);
+        // The second member of a DIRECT room does not see it before its first message.
+        const listed = chatroom?.viewerRole && !chatroom.isHidden ? chatroom : null;
+        if (cue.kind === 'VANISHED')
+          return listed ? null : { kind: 'ChatroomVanished', chatroomId, reason: cue.reason };
+        if (!listed) return null;
+        return { kind: cue.kind === 'APPEARED' ? 'ChatroomAppeared' : 'UnreadChanged', chatroom: listed };
+      }
+      case 'FRIENDSHIP':
+        return { kind: 'FriendshipChanged', userId: cue.userId, status: cue.status };
+      case 'NOTICE':
+        return { ...cue, kind: 'SystemNotice', sentAt: new Date(cue.sentAt) };
+    }
+  }
+
+  const onHint = (hint: Hint) => {
+    if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') tell(hint);
+  };
+  const onSwept = ({ hidings }: ChangeSet) => {
+    for (const { chatroomId, kind } of hidings.get(userId) ?? [])
+      tell(kind === 'SHOWN' ? { kind: 'APPEARED', chatroomId } : { kind: 'VANISHED', chatroomId, reason: 'HIDDEN' });
+  };
+
+  const mailbox = createConflatedStream(context.gauges, read);
+  return mailbox.connect(async () => {
+    // Listens before the missed changes are read, so that a change committed during or after that read is reported live.
+    mailbox.onClose(context.changePoller.listen(onSwept));
+    const rooms = await followAllRooms(context, null);
+    mailbox.onClose(() => void rooms.return?.());
+    mailbox.onClose(await subscribeHints(context.bus, userId, onHint));
+    if (after != null) {
+      const { appeared, vanished } = await findChangesSince(context, after);
+      for (const room of vanished) tell({ kind: 'VANISHED', ...room });
+      for (const chatroomId of appeared) tell({ kind: 'APPEARED', chatroomId });
+    }
+    const watch = async () => {
+      for await (const { event, cursor: reached } of rooms) {
+        const cue = await cueOf(event);
+        cursor = reached;
+        if (cue) tell(cue);
+      }
+    };
+    watch().catch(mailbox.error);
+  });
+}
+
+/** Returns why a user lost the room. Null for an event without an actor, which an earlier release stored. */
+function reasonOf({ kind, userId, actorId }: FollowedEvent): VanishedReason | null {
+  if (kind === 'CHATROOM_DELETED') return 'DELETED';
+  if (actorId === null) return null;
+  return actorId === userId ? 'LEFT' : 'REMOVED';
+}
+
+/**
+ * Returns whether a message opens a DIRECT room for the viewer, as the first message or the first since the viewer hid the
+ * room. Returns null if a block hides the message.
+ */
+async function readMessage(context: Context, chatroomId: string, number: number): Promise<{ opens: boolean } | null> {
+  const viewer = sql`${requireViewer(context).userId}::uuid`;
+  const [found] = await context.database.query<{ opens: boolean }>(sql`
+    SELECT c.kind = 'DIRECT' AND coalesce(v.hidden_at_number, 0) + 1 = m.number AS opens
+      FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id
+      JOIN members v ON v.chatroom_id = m.chatroom_id AND v.user_id = ${viewer}
+      WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ${number} AND ${isReadable(viewer)}`);
+  return found ?? null;
+}

@@ -1,9 +1,0 @@
-/** Result of one check: how serious it is, and a sentence that says what to do about it. */
-export interface Finding {
-  level: 'ok' | 'warning' | 'fault';
-  text: string;
-}
-
-export const ok = (text: string): Finding => ({ level: 'ok', text });
-export const warning = (text: string): Finding => ({ level: 'warning', text });
-export const fault = (text: string): Finding => ({ level: 'fault', text });

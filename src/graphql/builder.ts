@@ -1,0 +1,109 @@
+import SchemaBuilder, { type InputFieldBuilder, type ObjectRef } from '@pothos/core';
+import ComplexityPlugin from '@pothos/plugin-complexity';
+import PrismaPlugin from '@pothos/plugin-prisma';
+import RelayPlugin from '@pothos/plugin-relay';
+import { GraphQLError } from 'graphql';
+import type { Connection } from '../platform/database/keysetPage.ts';
+import type { Context } from '../core/context.ts';
+import { type default as PrismaTypes, getDatamodel } from '../platform/database/generated/pothos.ts';
+import { encodeId } from '../core/globalIds.ts';
+import { fieldComplexity } from './plugins/complexity.ts';
+
+interface SchemaTypes {
+  Context: Context;
+  PrismaTypes: PrismaTypes;
+  DefaultFieldNullability: false;
+  Scalars: { DateTime: { Input: Date; Output: Date }; ID: { Input: string; Output: string } };
+}
+export type Types = PothosSchemaTypes.ExtendDefaultTypes<SchemaTypes>;
+
+/** Builder of the code-first schema. Fields are non-null by default. Each field of a root type is declared nullable. */
+export const builder = new SchemaBuilder<SchemaTypes>({
+  plugins: [RelayPlugin, PrismaPlugin, ComplexityPlugin],
+  prisma: {
+    client: ({ database }) => database.prisma,
+    dmmf: getDatamodel(),
+    // A query that the plugin has planned and a resolver does not use would be a statement too many per item.
+    onUnusedQuery: 'error',
+  },
+  defaultFieldNullability: false,
+  // Computed before the execution, in plugins/complexity.ts, and therefore not again by each field.
+  complexity: { disabled: true, fieldComplexity },
+  relay: {
+    cursorType: 'String',
+    encodeGlobalID: (type, key) => encodeId(type, String(key)),
+    idFieldOptions: { description: 'Opaque id, unique across all types.' },
+    nodeTypeOptions: { description: 'An object that `node` and `nodes` find by its id.' },
+    // Defined in features/systemMessages/schema.ts instead, because the plugin's fields fail for an unknown id.
+    nodeQueryOptions: false,
+    nodesQueryOptions: false,
+    pageInfoTypeOptions: { description: 'Position of a page in its list.' },
+    hasNextPageFieldOptions: { description: 'Whether there are items after this page. Exact when paging forwards.' },
+    hasPreviousPageFieldOptions: {
+      description: 'Whether there are items before this page. Exact when paging backwards.',
+    },
+    startCursorFieldOptions: { description: 'Cursor of the first item. Pass it as `before` for the previous page.' },
+    endCursorFieldOptions: { description: 'Cursor of the last item. Pass it as `after` for the next page.' },
+  },
+});
+
+builder.scalarType('DateTime', {
+  description: 'Date and time in UTC with milliseconds, in ISO 8601 format: 2026-01-31T23:59:59.999Z.',
+  specifiedByURL: 'https://scalars.graphql.org/andimarek/date-time.html',
+  serialize: (date) => date.toISOString(),
+  parseValue(value) {
+    const date = new Date(String(value));
+    if (Number.isNaN(date.getTime()))
+      throw new GraphQLError('This is not a DateTime. Write it as 2026-01-31T23:59:59.999Z.');
+    return date;
+  },
+});
+
+builder.queryType({
+  description: 'All queries. A signed-out client may query only `server` and `viewer`, which is null.',
+});
+builder.mutationType({ description: 'All mutations.' });
+builder.subscriptionType({ description: 'All subscriptions, over WebSocket (graphql-transport-ws) or SSE.' });
+
+/**
+ * Defines the connection and edge types of a list according to the Relay specification: `UserConnection` and `UserEdge` for
+ * `User`. Resolvers return the result of `connect` (keysetPage.ts).
+ */
+export function defineConnection<Item extends object>(item: ObjectRef<Types, Item>, name: string) {
+  const Edge = builder.objectRef<{ cursor: string; node: Item }>(`${name}Edge`).implement({
+    description: `A ${name} in a list, with its cursor.`,
+    fields: (t) => ({
+      cursor: t.exposeString('cursor', {
+        description: 'Position of the item in the list. Pass it as `after` or `before`.',
+      }),
+      node: t.field({ type: item, description: 'The item.', resolve: (edge) => edge.node as never }),
+    }),
+  });
+  const List = builder.objectRef<Connection<Item>>(`${name}Connection`).implement({
+    description: `One page of a list of ${name}.`,
+    fields: (t) => ({
+      edges: t.field({ type: [Edge], description: 'The items with their cursors.', resolve: (list) => list.edges }),
+      nodes: t.field({
+        type: [item],
+        description: 'The items without their cursors.',
+        resolve: (list) => list.edges.map((edge) => edge.node) as never,
+      }),
+      pageInfo: t.field({
+        type: builder.pageInfoRef(),
+        description: 'Position of the page in the list.',
+        resolve: (list) => list.pageInfo,
+      }),
+    }),
+  });
+  return { Edge, List };
+}
+
+/** Returns the paging arguments of a list. */
+export function connectionArgs(t: Pick<InputFieldBuilder<Types, 'Arg'>, 'int' | 'string'>) {
+  return {
+    first: t.int({ description: 'Number of items from the start of the list, 1 to 100. The default is 20.' }),
+    after: t.string({ description: 'Returns only items after this cursor.' }),
+    last: t.int({ description: 'Number of items from the end of the list, 1 to 100.' }),
+    before: t.string({ description: 'Returns only items before this cursor.' }),
+  };
+}

@@ -1,0 +1,72 @@
+import { DEVICE_TOKEN_DAYS } from '../auth/devices.ts';
+import { REFRESH_TOKEN_DAYS } from '../auth/accessTokens.ts';
+
+declare module '../core/context.ts' {
+  interface Operation {
+    /** Cookies of the browser. Null over WebSocket, where none can be set. */
+    cookies: CookieJar | null;
+  }
+}
+
+/** Tokens of a browser in HttpOnly cookies, which scripts cannot read. */
+export interface CookieJar {
+  accessToken: string | null;
+  refreshToken: string | null;
+  /** Proves that the browser signed in to an account before; see `DeviceTokens`. */
+  deviceToken: string | null;
+  /**
+   * Whether the page may sign users in. A page of another site must not, because it could sign them in to an account of its
+   * choice.
+   */
+  mayKeep: boolean;
+  /** Sets the access and refresh token cookies. */
+  keep(accessToken: string, refreshToken: string): void;
+  /** Sets the device token cookie, which survives signing out. */
+  keepDevice(deviceToken: string): void;
+  /** Deletes the cookies of the session. The device token stays. */
+  clear(): void;
+}
+
+const ACCESS = 'parley_access';
+const REFRESH = 'parley_refresh';
+const DEVICE = 'parley_device';
+
+/**
+ * Reads the cookies of a request and sets those of its response.
+ *
+ * With SameSite=Strict, browsers send them with no request of another site. The access token cookie lasts as long as the
+ * refresh token, so that a browser with an expired access token gets `TOKEN_EXPIRED` and not `UNAUTHENTICATED`.
+ *
+ * @param set adds a `Set-Cookie` header to the response
+ */
+export function openCookieJar(
+  header: string | undefined,
+  options: { path: string; secure: boolean },
+  set: (cookie: string) => void,
+): CookieJar {
+  const attributes = `Path=${options.path}; HttpOnly; SameSite=Strict${options.secure ? '; Secure' : ''}`;
+  const seconds = REFRESH_TOKEN_DAYS * 86_400;
+  return {
+    accessToken: find(header, ACCESS),
+    refreshToken: find(header, REFRESH),
+    deviceToken: find(header, DEVICE),
+    mayKeep: true,
+    keep(accessToken, refreshToken) {
+      set(`${ACCESS}=${accessToken}; Max-Age=${seconds}; ${attributes}`);
+      set(`${REFRESH}=${refreshToken}; Max-Age=${seconds}; ${attributes}`);
+    },
+    keepDevice(deviceToken) {
+      set(`${DEVICE}=${deviceToken}; Max-Age=${DEVICE_TOKEN_DAYS * 86_400}; ${attributes}`);
+    },
+    clear() {
+      for (const name of [ACCESS, REFRESH]) set(`${name}=; Max-Age=0; ${attributes}`);
+    },
+  };
+}
+
+/** Returns the value of a cookie. Tokens consist of base64url and dots, so that no unquoting is needed. */
+function find(header: string | undefined, name: string): string | null {
+  if (header === undefined) return null;
+  const [, value] = new RegExp(`(?:^|;\\s*)${name}=([\\w.-]+)(?:;|$)`).exec(header) ?? [];
+  return value ?? null;
+}

@@ -1,0 +1,33 @@
+import { authenticate, clientInfo } from '../auth/sessions.ts';
+import { type Context, executionContext, type Operation, type ClientInfo, type ServerNode } from '../core/context.ts';
+import { createUuid } from '../core/globalIds.ts';
+
+/** Credentials and origin of an operation. */
+export interface RequestCredentials {
+  /** The Authorization header, or the WebSocket's `authorization` parameter. */
+  authorization: unknown;
+  /** Address and device of the client. */
+  client?: ClientInfo;
+  requestId?: string | undefined;
+  cookies?: Context['cookies'];
+  onDisconnect?: Context['onDisconnect'];
+}
+
+/** Authenticates the client and creates an operation with an empty cache. An invalid credential is stored in `authError`. */
+export async function createOperation(node: ServerNode, credentials: RequestCredentials): Promise<Operation> {
+  const {
+    authorization,
+    client: client = clientInfo(undefined, null),
+    cookies = null,
+    onDisconnect = null,
+  } = credentials;
+  const { requestId = createUuid() } = credentials;
+  const { viewer, service, authError, asOf } = await authenticate(node, authorization);
+  const sessionEnd = { isExpected: false };
+  return { node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, sessionEnd, cache: {} };
+}
+
+/** Creates the context of an operation that does not go through GraphQL. */
+export async function createContext(node: ServerNode, credentials: RequestCredentials): Promise<Context> {
+  return executionContext(await createOperation(node, credentials));
+}

@@ -1,0 +1,151 @@
+import {
+  type DocumentNode,
+  type ExecutionArgs,
+  type GraphQLError,
+  type GraphQLSchema,
+  type ParseOptions,
+  validate,
+} from 'graphql';
+import type { Plugin } from 'graphql-yoga';
+import type { Config } from '../../core/config/settings.ts';
+import type { ErrorMask } from './errorMask.ts';
+import { subnetOf } from '../../core/clientAddress.ts';
+import { memoizeComplexity } from './complexity.ts';
+import { collectErrors, documentPoints, limitRules, measureDocument, parseWithin, tooComplex } from './documents.ts';
+import { findLargestList } from './largestList.ts';
+import { isMutation } from './requestGuards.ts';
+import { type Payer, type RateLimits, READING } from '../../platform/rateLimits/rateLimits.ts';
+import { createTurns } from './turns.ts';
+
+/** Complexity that costs one rate limit point, in addition to `READING`. The largest operation costs 16 points. */
+const COMPLEXITY_PER_POINT = 500;
+
+/** Context in which a document is parsed, on HTTP and WebSocket. */
+interface Sender {
+  payer: Payer;
+}
+
+/**
+ * Serialises the parsing of documents that are not in the cache, because each takes up to 120 ms.
+ *
+ * @returns a function that resolves when a sender's document may be parsed. It rejects with `RATE_LIMITED` if the sender has
+ *   no points left or too many waiting documents.
+ */
+export function createDocumentTurns(
+  known: { has: (text: string) => boolean },
+  rates: RateLimits,
+): (sender: Payer, text: string) => Promise<void> {
+  const awaitTurn = createTurns();
+  return async (sender, text) => {
+    if (known.has(text)) return;
+    const refusal = rates.refusalOf(sender);
+    if (refusal) throw refusal;
+    const { viewer, service, client } = sender;
+    await awaitTurn(viewer?.userId ?? service?.name ?? subnetOf(client.ipAddress));
+  };
+}
+
+/**
+ * Limits and charges documents and operations.
+ *
+ * A document that is too long, too deep or has too many aliases or directives is refused before it is validated. An operation
+ * that is too complex is refused before it is executed. A refusal has exactly one error, whatever else is wrong.
+ *
+ * A document that is not in the cache is charged by its length, because parsing and validating it takes up to 120 ms. A
+ * sender without points is refused before that. Looking up a cached document is free. If one client uses up the points of a
+ * network, the other clients can therefore still send common documents.
+ */
+export function limitQueries(
+  config: Config,
+  introspection: boolean,
+  rates: RateLimits,
+  mask: ErrorMask,
+): Plugin<Sender> {
+  const rules = limitRules(config, introspection);
+  const limitErrors = new WeakMap<DocumentNode, readonly GraphQLError[]>();
+  /** Points of parsed documents that no sender has been charged for yet. */
+  const unpaid = new WeakMap<DocumentNode, number>();
+  const complexityOf = memoizeComplexity();
+
+  function chargeRefused({ payer }: Sender, points: number): void {
+    // A failed charge is ignored, because the response must say why the document was refused. The next request is refused.
+    rates.chargeDocument(payer, READING + points).catch(() => undefined);
+  }
+
+  function takeUnpaid(document: DocumentNode): number {
+    const points = unpaid.get(document) ?? 0;
+    unpaid.delete(document);
+    return points;
+  }
+
+  function parseNew(sender: Sender, text: string, options?: ParseOptions): DocumentNode {
+    const refusal = rates.refusalOf(sender.payer);
+    if (refusal) throw mask(refusal);
+    const size = measureDocument(text, config.MAX_TOKENS);
+    try {
+      const document = parseWithin(config.MAX_TOKENS, text, size, options);
+      unpaid.set(document, documentPoints(size.tokens));
+      return document;
+    } catch (error) {
+      chargeRefused(sender, documentPoints(size.tokens));
+      throw error;
+    }
+  }
+
+  /** Returns the errors of an operation that is refused before it is executed. */
+  async function admit(args: ExecutionArgs): Promise<readonly GraphQLError[]> {
+    const payer = args.contextValue as Payer;
+    let complexity = 0;
+    const errors = collectErrors(() => {
+      complexity = complexityOf(args);
+      return complexity <= config.MAX_COMPLEXITY ? [] : [exceeds(complexity, config.MAX_COMPLEXITY, args)];
+    });
+    const size = Math.floor(Math.min(complexity, config.MAX_COMPLEXITY) / COMPLEXITY_PER_POINT);
+    // Fields of a mutation are charged one by one when they are resolved, so a mutation pays no `READING`.
+    const points = size + (isMutation(args) && errors.length === 0 ? 0 : READING);
+    const documentCost = takeUnpaid(args.document);
+    try {
+      if (documentCost > 0) await rates.chargeDocument(payer, documentCost);
+      if (points > 0) await rates.charge(payer, points);
+    } catch (error) {
+      return [mask(error)];
+    }
+    return errors.map((error) => mask(error));
+  }
+
+  return {
+    onParse({ context, setParseFn }) {
+      // Called for documents that are not in the cache.
+      setParseFn((source, options) => parseNew(context, source as string, options as ParseOptions));
+    },
+    onValidate({ context, params: { schema, documentAST }, validateFn, setValidationFn, setResult }) {
+      const document = documentAST as DocumentNode;
+      let errors = limitErrors.get(document);
+      if (!errors)
+        limitErrors.set(document, (errors = collectErrors(() => validate(schema as GraphQLSchema, document, rules))));
+      if (errors.length > 0) setResult(errors);
+      setValidationFn((...args: unknown[]) =>
+        collectErrors(() => (validateFn as (...args: unknown[]) => readonly GraphQLError[])(...args)),
+      );
+      return ({ valid }) => {
+        if (!valid) chargeRefused(context, takeUnpaid(document));
+      };
+    },
+    async onExecute({ args, setResultAndStopExecution }) {
+      const errors = await admit(args);
+      if (errors.length > 0) setResultAndStopExecution({ errors });
+    },
+    async onSubscribe({ args, setResultAndStopExecution }) {
+      const errors = await admit(args);
+      if (errors.length > 0) setResultAndStopExecution({ errors });
+    },
+  };
+}
+
+function exceeds(complexity: number, max: number, args: ExecutionArgs): GraphQLError {
+  const list = findLargestList(args);
+  const largest = list ? ` \`${list.path}\` alone may return ${list.items} items.` : '';
+  return tooComplex(
+    `The operation asks for up to ${complexity} fields; the maximum is ${max}.${largest} Ask for fewer items or fields, or request nested lists in a separate operation.`,
+  );
+}

@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto';
+import { GraphQLError, type GraphQLErrorExtensions } from 'graphql';
+import type { Logger } from 'pino';
+import { ChatError, type ErrorCode, errorCodes } from '../../core/errors.ts';
+
+/** Maximum length of an error message, in characters; longer ones are cut. GraphQL repeats client values in each error. */
+const MAX_MESSAGE_LENGTH = 1_000;
+
+/**
+ * Converts a failure into the error that clients see.
+ *
+ * @param requestId id of the request in the log; if omitted, an unexpected failure gets a new id
+ */
+export type ErrorMask = (error: unknown, requestId?: string) => GraphQLError;
+
+/**
+ * Creates the function that formats errors for clients on every transport: as a GraphQL error whose `extensions.code` is an
+ * `ErrorCode`. An unexpected failure is logged with all details. The client gets only `INTERNAL_SERVER_ERROR` and the id of
+ * the log entry.
+ *
+ * @param suggestions whether messages may include "Did you mean …?", which reveals names of the schema
+ */
+export function createErrorMask(log: Logger, suggestions = true): ErrorMask {
+  return function mask(error, id) {
+    const wrapper = error instanceof GraphQLError ? error : undefined;
+    if (wrapper && isKnown(wrapper.extensions.code)) return wrapper;
+    const cause = originalOf(error);
+    const location = { nodes: wrapper?.nodes, path: wrapper?.path };
+
+    if (cause instanceof ChatError) {
+      return new GraphQLError(cause.message, { ...location, extensions: { code: cause.code, ...cause.details } });
+    }
+    if (cause instanceof GraphQLError) {
+      // Thrown by parsing, validation or coercion: the document or its variables do not fit the schema.
+      const { http, code } = cause.extensions;
+      const { nodes, source, positions, path } = cause;
+      // Suggestions would reveal the schema to a client that guesses names.
+      const message = suggestions ? cause.message : cause.message.replace(/ ?Did you mean [^]*$/, '');
+      return new GraphQLError(cutMessage(message), {
+        ...{ nodes, source, positions, path },
+        extensions: { code: isKnown(code) ? code : 'BAD_USER_INPUT', ...(http ? { http: statusOf(http, code) } : {}) },
+      });
+    }
+    // Yoga passes a message as the second argument, not a request id.
+    const requestId = isRequestId(id) ? id : randomUUID();
+    log.error({ err: cause, requestId, path: wrapper?.path }, 'Unforeseen failure');
+    return new GraphQLError('An unexpected error occurred. Try again. If it persists, report the request id.', {
+      ...location,
+      extensions: { code: 'INTERNAL_SERVER_ERROR', requestId },
+    });
+  };
+}
+
+function cutMessage(message: string): string {
+  return message.length > MAX_MESSAGE_LENGTH ? `${message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed()}…` : message;
+}
+
+/** Returns whether a text is safe as a request id in logs and responses: 8 to 64 letters, digits, `_` or `-`. */
+export function isRequestId(text: unknown): text is string {
+  return typeof text === 'string' && /^[\w-]{8,64}$/.test(text);
+}
+
+/** Returns the code that clients see for a failure after masking. */
+export function codeOf(error: unknown): ErrorCode {
+  const cause = originalOf(error);
+  for (const each of [error, cause]) {
+    if (each instanceof ChatError) return each.code;
+    if (each instanceof GraphQLError && isKnown(each.extensions.code)) return each.extensions.code;
+  }
+  return cause instanceof GraphQLError ? 'BAD_USER_INPUT' : 'INTERNAL_SERVER_ERROR';
+}
+
+function originalOf(error: unknown): unknown {
+  let cause = error;
+  // An error with an HTTP status comes from the transport. It wraps the reason, such as a SyntaxError, and is kept whole.
+  while (cause instanceof GraphQLError && cause.originalError && !cause.extensions.http) cause = cause.originalError;
+  return cause;
+}
+
+/**
+ * Returns the HTTP options of an error. `spec` makes Yoga respond with 200 to clients that accept application/json, as GraphQL
+ * over HTTP requires for a document with errors. A body that is not JSON gets status 400 for every client.
+ */
+function statusOf(http: GraphQLErrorExtensions['http'], code: unknown): GraphQLErrorExtensions['http'] {
+  return code === 'BAD_REQUEST' ? { ...http, spec: false } : http;
+}
+
+function isKnown(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(errorCodes, code);
+}

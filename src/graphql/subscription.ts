@@ -1,0 +1,217 @@
+import { createSourceEventStream, type ExecutionArgs, type ExecutionResult } from 'graphql';
+import type { DeliveryCounters } from '../platform/observability/gauges.ts';
+import {
+  toSource,
+  toAsyncIterator,
+  done,
+  isSource,
+  type MaybePromise,
+  andThen,
+  type Next,
+  pullPast,
+  type Stream,
+} from '../delivery/source.ts';
+import type { EventCache } from '../delivery/eventCache.ts';
+import type { SharedExecution, SharedOperation } from './sharedExecution.ts';
+
+/** A context, and whether anything viewer-dependent has been read in it. */
+interface Observed<Context> {
+  context: Context;
+  viewerWasRead: () => boolean;
+}
+
+/** Operations on a context that a subscription needs. They keep this file independent of the type of the context. */
+export interface StreamContext<Context> {
+  eventCache: EventCache;
+  sharedExecution: SharedExecution;
+  /** Executes one event. Fails if the execution takes too long. */
+  execute(args: ExecutionArgs): Promise<ExecutionResult> | ExecutionResult;
+  /** Creates a context with an empty cache for one event. */
+  createEventContext(context: Context): Context;
+  /** Creates a context with an empty cache that records whether something viewer-dependent is read. */
+  trackViewer(context: Context): Observed<Context>;
+  /** Returns the counters of deliveries to this subscriber. */
+  countersOf(context: Context): DeliveryCounters;
+  /**
+   * Calls `onEnd` when the stream must end: with an error, or with null if the client has disconnected or the node stops.
+   * Returns a function that stops watching.
+   */
+  watch(context: Context, onEnd: (reason: Error | null) => void): () => void;
+}
+
+/** An event that every subscriber receives as the same object, because all copies have one `origin`. */
+interface Shareable {
+  origin: object;
+}
+
+/** An event of a room. Its execution fails if the subscriber has lost access to the room since the event was pulled. */
+interface MembershipEvent<Context> {
+  isNoLongerMember: (context: Context) => Promise<boolean>;
+}
+
+/** The execution of an event by one subscriber, which may be reused for others. */
+interface SharedResult {
+  /** Arguments of the subscriber that executed the event. */
+  executedFor: ExecutionArgs;
+  /** Null if the execution failed. */
+  result: ExecutionResult | null;
+  failure?: unknown;
+  /** Not reusable, because a viewer-dependent value was read or because the execution failed, which it may not for others. */
+  viewerDependent: boolean;
+}
+
+/**
+ * Subscribes like GraphQL's `subscribe`, with two differences. Each event is executed in a new context, so that no cached
+ * value of one event appears in the next. Each event is executed once for all subscribers of the same operation.
+ *
+ * Whether a result may be shared is observed, not declared. If the first execution reads anything viewer-dependent, this
+ * event and all later ones are executed separately for each subscriber.
+ *
+ * A stream that fails throws. Each transport reports the error in its own format.
+ */
+export async function subscribe<Context>(
+  args: ExecutionArgs,
+  stream: StreamContext<Context>,
+): Promise<Stream<ExecutionResult> | ExecutionResult> {
+  const source = await createSourceEventStream(args);
+  if (!(Symbol.asyncIterator in source)) return source;
+  const events = isSource(source)
+    ? source
+    : toSource(source[Symbol.asyncIterator]() as AsyncIterator<object, undefined>);
+  const { hasMore } = events;
+  const registration = stream.sharedExecution.register(args);
+  const operation = registration?.operation ?? null;
+  const context = args.contextValue as Context;
+  const tally = stream.countersOf(context);
+
+  function run(event: object): MaybePromise<Next<ExecutionResult> | undefined> {
+    tally.unshared += 1;
+    const result = stream.execute({ ...args, rootValue: event, contextValue: stream.createEventContext(context) });
+    return andThen(result, (own) => deliver(event, own));
+  }
+
+  async function runForAll(event: object, shared: SharedOperation, observed: Observed<Context>): Promise<SharedResult> {
+    tally.shared += 1;
+    try {
+      const result = await stream.execute({ ...args, rootValue: event, contextValue: observed.context });
+      return {
+        executedFor: args,
+        result,
+        viewerDependent: observed.viewerWasRead() || result.errors !== undefined,
+      };
+    } catch (failure) {
+      return { executedFor: args, result: null, failure, viewerDependent: true };
+    } finally {
+      shared.viewerDependent ||= observed.viewerWasRead();
+    }
+  }
+
+  /** Executes an event together with the lookahead, so that all are read by the same statements and written in one chunk. */
+  function runWithLookahead(event: object, shared: SharedOperation): Promise<SharedResult> {
+    const observed = stream.trackViewer(context);
+    const result = runForAll(event, shared, observed);
+    for (const next of events.lookahead?.() ?? [])
+      stream.eventCache.getOrLoad(next, shared, () => runForAll(next, shared, observed));
+    return result;
+  }
+
+  /** Pulled event whose shared execution is still running. */
+  let held: object | null = null;
+  let onReady = () => {};
+  const goOn = () => {
+    onReady();
+  };
+
+  let reason: Error | null = null;
+  let over = false;
+  const stopWatching = stream.watch(context, (why) => {
+    reason = why;
+    // A client that has disconnected does not pull again, so the resources are released now.
+    end();
+  });
+  function end(): void {
+    if (over) return;
+    over = true;
+    held = null;
+    stopWatching();
+    registration?.release();
+    events.end();
+  }
+  /** Throws the reason on the first call. Afterwards returns `done`. */
+  function last(): typeof done {
+    const error = reason;
+    reason = null;
+    if (error) throw error;
+    return done;
+  }
+  function fail(error: unknown): never {
+    end();
+    throw error;
+  }
+
+  function pull(): MaybePromise<Next<ExecutionResult> | undefined> {
+    if (over) return last();
+    try {
+      const pulled = held ? executeEvent(held) : andThen(events.pull(), take);
+      return pulled instanceof Promise ? pulled.catch(fail) : pulled;
+    } catch (error) {
+      return fail(error);
+    }
+  }
+
+  function take(pulled: Next<object>): MaybePromise<Next<ExecutionResult> | undefined> {
+    if (!pulled) return null;
+    if (!pulled.done) return executeEvent(pulled.value);
+    end();
+    return last();
+  }
+
+  function executeEvent(event: object): MaybePromise<Next<ExecutionResult> | undefined> {
+    const isShared = operation !== null && isShareable(event) && (held === event || !operation.viewerDependent);
+    held = null;
+    if (!isShared) return run(event);
+    const shared = stream.eventCache.getOrLoad(event, operation, () => runWithLookahead(event, operation), goOn);
+    if (!shared) {
+      held = event;
+      return null;
+    }
+    const { executedFor, result, failure, viewerDependent } = shared;
+    if (viewerDependent && executedFor !== args) return run(event);
+    if (!result) throw failure;
+    return deliver(event, result);
+  }
+
+  function deliver(event: object, result: ExecutionResult): MaybePromise<Next<ExecutionResult> | undefined> {
+    const [error] = result.errors ?? [];
+    if (error) return skipIfNoLongerMember(event, error);
+    tally.delivered += 1;
+    return { value: result, done: false };
+  }
+
+  /**
+   * Skips a failed event if the subscriber is no longer a member of its room. Otherwise throws the error, because the cursor
+   * of the next event would mark a skipped one as delivered.
+   */
+  async function skipIfNoLongerMember(event: object, error: Error): Promise<undefined> {
+    if (!isMembershipEvent<Context>(event) || !(await event.isNoLongerMember(context))) throw error;
+  }
+
+  return toAsyncIterator({
+    pull: () => pullPast(pull),
+    onReady(listener) {
+      onReady = listener;
+      events.onReady(listener);
+    },
+    // True after the end, because the next pull must still report the reason.
+    hasMore: hasMore && (() => over || hasMore()),
+    end,
+  });
+}
+
+function isShareable(event: object): event is Shareable {
+  return 'origin' in event && event.origin instanceof Object;
+}
+
+function isMembershipEvent<Context>(event: object): event is MembershipEvent<Context> {
+  return 'isNoLongerMember' in event;
+}

@@ -1,0 +1,439 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  type DocumentNode,
+  execute,
+  type ExecutionArgs,
+  type ExecutionResult,
+  GraphQLError,
+  type GraphQLSchema,
+} from 'graphql';
+import type { ServerOptions, SubscribePayload } from 'graphql-ws';
+import { createYoga, type Plugin } from 'graphql-yoga';
+import { openCookieJar } from './cookies.ts';
+import { clientInfo, payerOf } from '../auth/sessions.ts';
+import type { Config } from '../core/config/settings.ts';
+import {
+  type Context,
+  executionContext,
+  eventContext,
+  subscriptionContext,
+  trackViewer,
+  type Operation,
+  type ClientInfo,
+  type ServerNode,
+} from '../core/context.ts';
+import type { DeliveryCounters } from '../platform/observability/gauges.ts';
+import { type GraphiqlPage, renderGraphiqlPage } from './graphiql.ts';
+import { createUuid } from '../core/globalIds.ts';
+import { addressOf } from '../core/clientAddress.ts';
+import { isLocalOrigin } from '../core/hosts.ts';
+import { createDocumentCache } from './plugins/documentCache.ts';
+import {
+  checkBodies,
+  limitExecution,
+  refuseForms,
+  refuseMalformedParameters,
+  trustDocuments,
+} from './plugins/requestGuards.ts';
+import { createDocumentTurns, limitQueries } from './plugins/documentLimits.ts';
+import { BYTES_PER_POINT, type Payer, type RateLimits } from '../platform/rateLimits/rateLimits.ts';
+import { OperationSlots } from '../platform/rateLimits/slots.ts';
+import { withTimeout } from '../core/timeout.ts';
+import { checkStreamVariables, createStreamLimit } from '../platform/rateLimits/sockets.ts';
+import { readTrustedDocuments } from './plugins/persistedDocuments.ts';
+import { createErrorMask, isRequestId } from './plugins/errorMask.ts';
+import { type RequestCredentials, createOperation } from './operation.ts';
+import { isSource, type Source } from '../delivery/source.ts';
+import { subscribe } from './subscription.ts';
+import { retryQueries } from './plugins/retryQuery.ts';
+import { logRequests, rootFieldOf } from './plugins/requestLog.ts';
+import type { Tracing } from '../platform/observability/tracing.ts';
+
+/** Path of the API over HTTP, SSE and WebSocket. */
+export const PATH = '/graphql';
+
+/** The HTTP request or WebSocket that an operation arrived on. */
+export interface Transport {
+  incoming: IncomingMessage;
+  /** Null over WebSocket. */
+  response: ServerResponse | null;
+  /** The `authorization` parameter of a WebSocket. */
+  authorization?: unknown;
+}
+
+/** Executes an operation or sets up a subscription. */
+export type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execute']>>;
+
+/** An operation that is ready to run. `rootValue` contains the functions that run it and, for a subscription, its stream. */
+export type Prepared = ExecutionArgs & {
+  rootValue: {
+    execute: Run;
+    subscribe: Run;
+    /** Whether the operation ends its own session. */
+    endsSession: () => boolean;
+    stream?: Source<object>;
+  };
+};
+
+/** Prepares an operation of a WebSocket with the same pipeline as HTTP. Returns the operation, or the errors that refuse it. */
+type Prepare = (transport: Transport, params: SubscribePayload) => Promise<Prepared | readonly GraphQLError[]>;
+
+interface GraphQLOptions {
+  schema: GraphQLSchema;
+  /** Returns the options of the GraphiQL page. Called for each load of the page. */
+  graphiql: () => GraphiqlPage | Promise<GraphiqlPage>;
+}
+
+/**
+ * Creates the GraphQL handler of one node. It serves operations over HTTP and SSE, and prepares operations of WebSockets.
+ *
+ * @throws ConfigError if PERSISTED_ONLY names a file that cannot be used
+ */
+export function createGraphQL(config: Config, node: ServerNode, options: GraphQLOptions) {
+  const { schema, graphiql } = options;
+  const { isOpen, mask } = devFeatures(config, node);
+  const trust = config.PERSISTED_ONLY === undefined ? null : readTrustedDocuments(config.PERSISTED_ONLY, schema);
+  const documents = createDocumentCache();
+  const findPayer = (transport: Transport): Promise<Payer> =>
+    payerOf(node.accessTokens, credentialOf(config, transport).authorization, clientOf(config, transport.incoming));
+  const awaitTurn = createDocumentTurns(documents.options.documentCache, node.rateLimits);
+  const yoga = createYoga<Transport, Operation>({
+    schema,
+    graphqlEndpoint: PATH,
+    landingPage: false,
+    batching: false,
+    logging: false,
+    cors: (request) => allowCrossOrigin(config, request),
+    multipart: false,
+    // Checked by `checkBodies` instead: Yoga would pipe every body through another stream.
+    maxRequestBodySize: false,
+    extraParamNames: trust ? ['documentId'] : [],
+    graphiql: isOpen(config.GRAPHIQL) ? graphiql : false,
+    renderGraphiQL: renderGraphiqlPage,
+    parserAndValidationCache: documents.options,
+    maskedErrors: { maskError: mask },
+    context: (transport) => createOperation(node, readCredentials(config, transport)),
+    plugins: [
+      executeInContext,
+      logRequests(node, mask),
+      refuseForms,
+      refuseMalformedParameters,
+      checkBodies(config.MAX_BODY_KB * 1_024),
+      ...(trust ? [trustDocuments(trust)] : []),
+      documents.plugin,
+      identifyPayers(findPayer, node.rateLimits, awaitTurn),
+      limitQueries(config, isOpen(config.INTROSPECTION), node.rateLimits, mask),
+      retryQueries,
+      subscribeWithEventContexts(
+        config.EXECUTION_SECONDS * 1_000,
+        createStreamLimit(config.MAX_STREAMS_PER_USER),
+        mask,
+      ),
+      limitExecution(config, new OperationSlots(node.gauges), mask),
+      ...(node.tracing ? [traceOperations(node.tracing)] : []),
+      maskValidation(mask),
+    ],
+  });
+  const prepare: Prepare = async (transport, params) => {
+    const payer = await findPayer(transport);
+    const trusted = trust ? trust(params) : params;
+    await awaitTurn(payer, trusted.query);
+    return prepareOperation(yoga, { ...transport, payer }, trusted);
+  };
+  return { yoga, prepare, maskOnSocket: (error: unknown) => withoutStatus(mask(error)) };
+}
+
+/** Removes the HTTP status that Yoga stores in an error. Over HTTP Yoga removes it; over WebSocket clients would see it. */
+function withoutStatus(error: GraphQLError): GraphQLError {
+  const { nodes, source, positions, path } = error;
+  const extensions = Object.fromEntries(Object.entries(error.extensions).filter(([name]) => name !== 'http'));
+  return new GraphQLError(error.message, { nodes, source, positions, path, extensions });
+}
+
+export type GraphQL = ReturnType<typeof createGraphQL>;
+
+/** Returns which developer features are on. They are off in production unless enabled. */
+function devFeatures(config: Config, { log }: ServerNode) {
+  const isOpen = (setting: 'on' | 'off' | undefined) =>
+    (setting ?? (config.NODE_ENV === 'production' ? 'off' : 'on')) === 'on';
+  return { isOpen, mask: createErrorMask(log, isOpen(config.INTROSPECTION)) };
+}
+
+/** Returns the credential of a request. Cookies are used only if no page of another site can have sent the request. */
+function credentialOf(config: Config, { incoming, response, authorization }: Transport) {
+  const { headers } = incoming;
+  const secure = config.PUBLIC_URL?.startsWith('https:') ?? false;
+  const jar = openCookieJar(headers.cookie, { path: PATH, secure }, (cookie) => {
+    response?.appendHeader('set-cookie', cookie);
+  });
+  const trusted = mayUseCookies(config, incoming);
+  const cookieToken = trusted && jar.accessToken !== null ? `Bearer ${jar.accessToken}` : undefined;
+  return { authorization: authorization ?? headers.authorization ?? cookieToken, jar, trusted };
+}
+
+/** Returns the credentials of an operation, and adds its request id to the response headers. */
+export function readCredentials(config: Config, transport: Transport): RequestCredentials {
+  const { incoming, response } = transport;
+  const { authorization, jar, trusted } = credentialOf(config, transport);
+  // A proxy may have set a request id. Using it makes the request searchable in both logs.
+  const given = incoming.headers['x-request-id'];
+  const requestId = isRequestId(given) ? given : createUuid();
+  response?.setHeader('x-request-id', requestId);
+  return {
+    authorization,
+    client: clientOf(config, incoming),
+    // Over WebSocket each operation gets its own id, because many operations share one request.
+    requestId: response ? requestId : undefined,
+    onDisconnect: response && ((listener) => onClose(response, listener)),
+    cookies: response && (trusted ? jar : { ...jar, refreshToken: null, deviceToken: null, mayKeep: false }),
+  };
+}
+
+/** Returns the address and device of a client. `X-Forwarded-For` is used only as far as proxies are trusted. */
+export function clientOf(config: Config, { headers, socket }: IncomingMessage): ClientInfo {
+  const address = addressOf(socket.remoteAddress, headers['x-forwarded-for']?.toString(), config.TRUSTED_PROXIES);
+  return clientInfo(address, headers['user-agent']);
+}
+
+/**
+ * Returns whether a request comes from an allowed page, or from no page at all.
+ *
+ * Browsers send the Origin header with each POST and each WebSocket. Without it, a GET is allowed, and a POST only with a
+ * content type that no form can send. A browser would have sent a CORS preflight first.
+ */
+function mayUseCookies(config: Config, { headers, method }: IncomingMessage): boolean {
+  if (headers.origin !== undefined) return allowsOrigin(config, headers.origin, headers.host);
+  return method === 'GET' || (headers['content-type']?.startsWith('application/json') ?? false);
+}
+
+/**
+ * Returns whether pages of another server may call the API: those of `ALLOWED_ORIGINS` and, in development, of localhost.
+ *
+ * A page of another site cannot have such an origin. DNS rebinding does not change that, because the origin still contains
+ * the name of the site.
+ */
+function allowsForeignOrigin(config: Config, origin: string): boolean {
+  return config.ALLOWED_ORIGINS.includes(origin) || (config.NODE_ENV === 'development' && isLocalOrigin(origin));
+}
+
+/**
+ * Returns whether pages of an origin may use cookies and open WebSockets. Allowed are this server's own origin and those
+ * that {@link allowsForeignOrigin} allows.
+ *
+ * In production with `PUBLIC_URL`, the own origin is exactly that URL's, scheme included. A page over plain http that a man
+ * in the middle has forged is then another origin. Otherwise the origin must also name the host that the request was sent to.
+ */
+export function allowsOrigin(config: Config, origin: string, host: string | undefined): boolean {
+  if (allowsForeignOrigin(config, origin)) return true;
+  if (config.PUBLIC_URL !== undefined && origin === new URL(config.PUBLIC_URL).origin) return true;
+  const isPinned = config.NODE_ENV === 'production' && config.PUBLIC_URL !== undefined;
+  return !isPinned && host !== undefined && (origin === `http://${host}` || origin === `https://${host}`);
+}
+
+/**
+ * Returns the CORS headers for pages of other servers that may call the API, and none for other pages. For other pages Yoga
+ * would allow the origin `null`, which is the origin of a sandboxed frame.
+ */
+function allowCrossOrigin(config: Config, request: Request) {
+  const origin = request.headers.get('origin');
+  if (origin === null || !allowsForeignOrigin(config, origin)) return false;
+  return { origin, credentials: true };
+}
+
+/** Sets the payer of an HTTP request, charges for its bytes, and waits until its document may be parsed. */
+function identifyPayers(
+  findPayer: (transport: Transport) => Promise<Payer>,
+  rates: RateLimits,
+  awaitTurn: ReturnType<typeof createDocumentTurns>,
+): Plugin {
+  return {
+    async onParams({ context, params }) {
+      const transport = context as Transport & { bodyBytes?: number };
+      const payer = await findPayer(transport);
+      Object.assign(context, { payer });
+      const points = Math.floor((transport.bodyBytes ?? 0) / BYTES_PER_POINT);
+      if (points > 0) await rates.charge(payer, points);
+      await awaitTurn(payer, params.query ?? '');
+    },
+  };
+}
+
+/** Creates the execution context. It is the first plugin, so that later plugins wrap it and still receive the operation. */
+const executeInContext: Plugin = {
+  onExecute({ executeFn, setExecuteFn }) {
+    const run = executeFn as (args: ExecutionArgs) => unknown;
+    setExecuteFn((args: ExecutionArgs) =>
+      run({ ...args, contextValue: executionContext(args.contextValue as Operation) }),
+    );
+  },
+};
+
+/**
+ * Replaces `subscribe` and limits the number of streams per user. Each event of a subscription is executed in a new context.
+ *
+ * A stream over HTTP ends when its session ends. Over WebSocket the whole socket closes, with a code that shows whether the
+ * client may reconnect.
+ */
+const subscribeWithEventContexts = (
+  ms: number,
+  streams: ReturnType<typeof createStreamLimit>,
+  mask: (error: unknown) => GraphQLError,
+): Plugin => ({
+  onSubscribe({ setSubscribeFn }) {
+    setSubscribeFn(async (args: ExecutionArgs) => {
+      const context = subscriptionContext(args.contextValue as Operation);
+      const { eventCache, sharedExecution, tracing, viewer } = context;
+      let leave = () => {};
+      try {
+        if (viewer) leave = streams.enter(viewer.userId);
+      } catch (error) {
+        return { errors: [mask(error)] };
+      }
+      const results = await subscribe<Context>(
+        { ...args, rootValue: undefined, contextValue: context },
+        {
+          createEventContext: eventContext,
+          trackViewer: trackViewer,
+          watch(watched, onEnd) {
+            const stopWatching = watchStream(watched, onEnd);
+            return () => {
+              stopWatching();
+              leave();
+            };
+          },
+          countersOf: countersOf,
+          eventCache,
+          sharedExecution,
+          execute(event) {
+            const run = () => {
+              const result = execute(event);
+              return result instanceof Promise ? withTimeout(ms, result) : result;
+            };
+            return tracing ? deliver(tracing, event, run) : run();
+          },
+        },
+      ).catch((error: unknown) => {
+        leave();
+        throw error;
+      });
+      if (!isSource(results)) {
+        leave();
+        return results;
+      }
+      try {
+        // Checked after the arguments, because errors of arguments name the argument.
+        checkStreamVariables(args.variableValues);
+      } catch (error) {
+        results.end();
+        return { errors: [mask(error)] };
+      }
+      // Releases the rows loaded during setup, which the stream does not need.
+      context.cache = {};
+      // The WebSocket server reads this stream directly. The other plugins would wrap each result in a promise.
+      Object.assign(args.rootValue ?? {}, { stream: results });
+      return results;
+    });
+  },
+});
+
+/** Creates a trace span per operation, named after its root field. Operation names are chosen by clients and not unique. */
+function traceOperations(tracing: Tracing): Plugin {
+  const trace = <Result>(args: ExecutionArgs, run: () => Result | Promise<Result>) => {
+    const { params } = args.contextValue as { params?: { extensions?: Record<string, unknown> | null } };
+    const { response } = args.contextValue as Partial<Transport>;
+    // Over HTTP, `traceparent` is a header and belongs to the span of the request.
+    const traceparent = response ? undefined : params?.extensions?.['traceparent'];
+    return tracing.within(rootFieldOf(args.document, args.operationName), {}, run, traceparent);
+  };
+  return {
+    onExecute({ executeFn, setExecuteFn }) {
+      const run = executeFn as (args: ExecutionArgs) => unknown;
+      setExecuteFn((args: ExecutionArgs) => trace(args, () => run(args)));
+    },
+    onSubscribe({ subscribeFn, setSubscribeFn }) {
+      const run = subscribeFn as (args: ExecutionArgs) => unknown;
+      setSubscribeFn((args: ExecutionArgs) => trace(args, () => run(args)));
+    },
+  };
+}
+
+function deliver(tracing: Tracing, event: ExecutionArgs, run: () => ExecutionResult | Promise<ExecutionResult>) {
+  const { origin } = event.rootValue as { origin?: { chatroomId?: string; seq?: number } | null };
+  const position = typeof origin?.seq === 'number' ? { chatroomId: origin.chatroomId ?? '', seq: origin.seq } : null;
+  return tracing.deliver(`deliver ${rootFieldOf(event.document, event.operationName)}`, position, async () => run());
+}
+
+function countersOf({ counters, onDisconnect }: Context): DeliveryCounters {
+  return onDisconnect ? counters.sse : counters.websocket;
+}
+
+function watchStream(context: Context, onEnd: (reason: Error | null) => void): () => void {
+  const { gauges, sessions, viewer, onDisconnect } = context;
+  const sse = onDisconnect ? 1 : 0;
+  gauges.streams += 1;
+  gauges.sse += sse;
+  const stopWatching = [
+    // Only for SSE. Over WebSocket the session ends the socket, and the socket ends its streams.
+    viewer && onDisconnect ? sessions.watch(viewer, onEnd) : null,
+    onDisconnect?.(() => {
+      onEnd(null);
+    }),
+  ];
+  return () => {
+    gauges.streams -= 1;
+    gauges.sse -= sse;
+    for (const stop of stopWatching) stop?.();
+  };
+}
+
+/** Calls a function when a response closes, or soon if it is already closed. Returns a function that removes the listener. */
+function onClose(response: ServerResponse, listener: () => void): () => void {
+  if (response.destroyed) queueMicrotask(listener);
+  response.once('close', listener);
+  return () => response.off('close', listener);
+}
+
+/** Masks validation errors like any other error. */
+function maskValidation(mask: (error: unknown) => GraphQLError): Plugin {
+  return {
+    onValidate:
+      () =>
+      ({ result, setResult }) => {
+        setResult(result.map(mask));
+      },
+  };
+}
+
+/** Yoga's functions for one operation, each wrapped by the plugins. Yoga types them as `any`. */
+interface Pipeline {
+  schema: GraphQLSchema;
+  parse: (query: string) => DocumentNode;
+  validate: (schema: GraphQLSchema, document: DocumentNode) => readonly GraphQLError[];
+  contextFactory: () => Promise<Operation>;
+  execute: Prepared['rootValue']['execute'];
+  subscribe: Prepared['rootValue']['subscribe'];
+}
+
+async function prepareOperation(
+  yoga: GraphQL['yoga'],
+  transport: Transport & { payer: Payer },
+  params: SubscribePayload,
+): Promise<Prepared | readonly GraphQLError[]> {
+  const pipeline = yoga.getEnveloped({ ...transport, params } as never) as Pipeline;
+  const document = pipeline.parse(params.query);
+  const errors = pipeline.validate(pipeline.schema, document);
+  if (errors.length > 0) return errors;
+  const contextValue = await pipeline.contextFactory();
+  return {
+    schema: pipeline.schema,
+    document,
+    operationName: params.operationName,
+    variableValues: params.variables,
+    contextValue,
+    rootValue: {
+      execute: pipeline.execute,
+      subscribe: pipeline.subscribe,
+      endsSession: () => contextValue.sessionEnd.isExpected,
+    },
+  };
+}

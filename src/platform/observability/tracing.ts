@@ -1,0 +1,176 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Attributes, Context as TraceContext, Span } from '@opentelemetry/api';
+
+declare module '../../core/context.ts' {
+  interface ServerNode {
+    /** Null if no trace collector is configured. */
+    tracing: Tracing | null;
+  }
+}
+
+/** Records traces of requests and of the deliveries that they cause. Null if no collector is configured. */
+export interface Tracing {
+  /** Serves an HTTP request within its own span. */
+  serve(request: IncomingMessage, response: ServerResponse, answer: () => void): void;
+  /** Runs `work` within a span. The parent is `traceparent` (W3C Trace Context) if given, otherwise the active span. */
+  within<Result>(
+    name: string,
+    attributes: Attributes,
+    work: () => Result | Promise<Result>,
+    traceparent?: unknown,
+  ): Promise<Result>;
+  /** Runs an SQL statement within a span if a trace is active. Does not record the values. */
+  statement: <Result>(text: string, run: () => Promise<Result>) => Promise<Result>;
+  /** Returns the `traceparent` of the active span, for another node. */
+  traceparent(): string | undefined;
+  /** Records which span caused an event, so that its delivery joins the same trace. */
+  noteCause(event: EventPosition, traceparent: unknown): void;
+  /** Executes an event for a subscriber as part of the trace that caused the event. */
+  deliver<Result extends object>(
+    name: string,
+    event: EventPosition | null,
+    execute: () => Promise<Result>,
+  ): Promise<Result>;
+  /** Records that a result has been written to its first subscriber. */
+  recordWrite: (result: object) => void;
+  /** Sends all pending spans. */
+  flush(): Promise<void>;
+  /** Sends all pending spans and stops tracing. */
+  stop(): Promise<void>;
+}
+
+/** Position of an event in a room's log. */
+interface EventPosition {
+  chatroomId: string;
+  seq: number;
+}
+
+/**
+ * Maximum number of events whose span is remembered. Events are delivered within milliseconds, or after the next poll.
+ */
+const MAX_NOTED_EVENTS = 1_000;
+const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
+
+/**
+ * Starts tracing to an OpenTelemetry collector. Loads the libraries here, so that a server without tracing does not pay
+ * for them.
+ *
+ * @param options.endpoint OTLP/HTTP endpoint without a path
+ * @param options.ratio fraction of locally started traces that are recorded, from 0 to 1. A request with a
+ *   `traceparent` follows the decision of its parent.
+ */
+export async function startTracing(options: { endpoint: string; ratio: number; version: string }): Promise<Tracing> {
+  const [api, sdk, { OTLPTraceExporter }, { resourceFromAttributes }] = await Promise.all([
+    import('@opentelemetry/api'),
+    import('@opentelemetry/sdk-trace-node'),
+    import('@opentelemetry/exporter-trace-otlp-http'),
+    import('@opentelemetry/resources'),
+  ]);
+  const provider = new sdk.BasicTracerProvider({
+    resource: resourceFromAttributes({ 'service.name': 'parley', 'service.version': options.version }),
+    sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(options.ratio) }),
+    spanProcessors: [
+      new sdk.BatchSpanProcessor(new OTLPTraceExporter({ url: `${options.endpoint.replace(/\/$/, '')}/v1/traces` })),
+    ],
+  });
+  // Avoids the global provider, because two nodes share one process in tests.
+  const tracer = provider.getTracer('parley');
+  const contexts = new AsyncLocalStorage<TraceContext>();
+  const noted = new Map<string, TraceContext>();
+  const results = new WeakMap<object, TraceContext>();
+
+  function remote(traceparent: unknown): TraceContext | undefined {
+    const [, traceId, spanId, flags] = (typeof traceparent === 'string' && TRACEPARENT.exec(traceparent)) || [];
+    const found = {
+      traceId: traceId ?? '',
+      spanId: spanId ?? '',
+      traceFlags: parseInt(flags ?? '0', 16),
+      isRemote: true,
+    };
+    return api.isSpanContextValid(found) ? api.trace.setSpanContext(api.ROOT_CONTEXT, found) : undefined;
+  }
+
+  /**
+   * Returns the context of the active span. Ignores ended spans, which long-lived streams, timers and connections
+   * inherit from the operation that created them.
+   */
+  function active(): TraceContext {
+    const found = contexts.getStore() ?? api.ROOT_CONTEXT;
+    return api.trace.getSpan(found)?.isRecording() ? found : api.ROOT_CONTEXT;
+  }
+
+  async function run<Result>(span: Span, parent: TraceContext, work: () => Result | Promise<Result>): Promise<Result> {
+    try {
+      return await contexts.run(api.trace.setSpan(parent, span), work);
+    } catch (error) {
+      // Records only the name of the error, because its message may repeat user input.
+      span.setStatus({ code: api.SpanStatusCode.ERROR, message: (error as Error).name });
+      throw error;
+    } finally {
+      span.end();
+    }
+  }
+
+  return {
+    serve(request, response, answer) {
+      const parent = remote(request.headers.traceparent) ?? api.ROOT_CONTEXT;
+      const attributes = {
+        'http.request.method': request.method ?? '',
+        'url.path': request.url?.split('?', 1)[0] ?? '',
+      };
+      const span = tracer.startSpan(
+        `${request.method} ${attributes['url.path']}`,
+        { kind: api.SpanKind.SERVER, attributes },
+        parent,
+      );
+      response.once('close', () => {
+        span.setAttribute('http.response.status_code', response.statusCode);
+        span.end();
+      });
+      contexts.run(api.trace.setSpan(parent, span), answer);
+    },
+    within(name, attributes, work, traceparent) {
+      const parent = remote(traceparent) ?? active();
+      return run(tracer.startSpan(name, { attributes }, parent), parent, work);
+    },
+    statement(text, work) {
+      const parent = active();
+      if (parent === api.ROOT_CONTEXT) return work();
+      const [verb = 'SQL'] = text.trim().split(/\s/, 1);
+      const attributes = { 'db.system.name': 'postgresql', 'db.query.text': text.replace(/\s+/g, ' ').trim() };
+      return run(tracer.startSpan(verb, { kind: api.SpanKind.CLIENT, attributes }, parent), parent, work);
+    },
+    traceparent() {
+      const span = api.trace.getSpan(active())?.spanContext();
+      return span && `00-${span.traceId}-${span.spanId}-0${span.traceFlags & 1}`;
+    },
+    noteCause({ chatroomId, seq }, traceparent) {
+      const parent = remote(traceparent);
+      if (!parent) return;
+      if (noted.size === MAX_NOTED_EVENTS) noted.delete(noted.keys().next().value ?? '');
+      noted.set(`${chatroomId} ${seq}`, parent);
+    },
+    async deliver(name, event, execute) {
+      const parent = event && noted.get(`${event.chatroomId} ${event.seq}`);
+      if (!parent) return contexts.run(api.ROOT_CONTEXT, execute);
+      const span = tracer.startSpan(
+        name,
+        { kind: api.SpanKind.CONSUMER, attributes: { 'parley.seq': event.seq } },
+        parent,
+      );
+      const result = await run(span, parent, execute);
+      results.set(result, api.trace.setSpan(parent, span));
+      return result;
+    },
+    recordWrite(result) {
+      const parent = results.get(result);
+      // Only the first of possibly thousands of writes is recorded. The others follow immediately.
+      if (parent && results.delete(result))
+        tracer.startSpan('write frame', { kind: api.SpanKind.PRODUCER }, parent).end();
+    },
+    flush: () => provider.forceFlush(),
+    // An unavailable collector must not delay the shutdown.
+    stop: () => provider.shutdown().catch(() => undefined),
+  };
+}

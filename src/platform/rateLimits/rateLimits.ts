@@ -1,0 +1,200 @@
+import type { Config } from '../../core/config/settings.ts';
+import type { Context, ClientInfo } from '../../core/context.ts';
+import { ChatError } from '../../core/errors.ts';
+import type { FailFastRedis } from '../redis/clients.ts';
+import { isLoopback, subnetOf } from '../../core/clientAddress.ts';
+import { openCounter, rateLimited, take } from './counters.ts';
+
+declare module '../../core/context.ts' {
+  interface ServerNode {
+    rateLimits: RateLimits;
+  }
+}
+
+/** Part of a context that identifies the payer. */
+export type Payer = Pick<Context, 'viewer' | 'service' | 'client'>;
+
+/** Bytes of a request or message per point. Parsing 165 KB of JSON takes 14 ms of a core. */
+export const BYTES_PER_POINT = 16 * 1_024;
+
+/** Limits the points that a client may use per minute. */
+export interface RateLimits {
+  /**
+   * Charges the signed-in user, or the network of a signed-out client. Nobody in a network can use up the points of its
+   * signed-in users. Services are not charged, nor are signed-out requests of the same machine in development.
+   *
+   * @throws ChatError `RATE_LIMITED`
+   */
+  charge(payer: Payer, points: number): Promise<void>;
+  /**
+   * Charges a request that presents a credential, such as a handshake or a refresh token. Call it before the credential
+   * is checked. Each kind has its own counter per network. Signed-out requests therefore cannot lock out a client that
+   * is about to sign in.
+   *
+   * @throws ChatError `RATE_LIMITED`
+   */
+  chargeCredential(payer: Payer, kind: string): Promise<void>;
+  /**
+   * Charges a document that the node had to parse. Signed-out clients pay from a separate counter of their network.
+   * Their queries and mutations therefore cannot prevent a client of the same network from sending the document that
+   * signs it in.
+   *
+   * @throws ChatError `RATE_LIMITED`
+   */
+  chargeDocument(payer: Payer, points: number): Promise<void>;
+  /**
+   * Returns the error with which the next document of a payer without points will be refused. Only consults local
+   * memory.
+   */
+  refusalOf(payer: Payer): ChatError | null;
+  /**
+   * Charges a password check to the signed-in user, else to a client that the account knows, else to the network. In
+   * development, requests of the same machine are free.
+   *
+   * @param knownClient key of an account and a client that it knows; null for an unknown client
+   * @throws ChatError `RATE_LIMITED`
+   */
+  chargePassword(payer: Payer, knownClient: string | null): Promise<void>;
+}
+
+/** Base cost of a query and of the start of a subscription. Complexity adds to it. */
+export const READING = 1;
+/** Cost of a search, which reads the texts of many messages. */
+export const SEARCHING = 20;
+/** Cost of a mutation, which writes one or two rows and notifies streams. */
+const WRITING = 5;
+
+/** Costs of mutations that differ from `WRITING`. */
+export const COSTS: Readonly<Record<string, number>> = {
+  // Clients call these without user action: for each message seen, and every few seconds while typing.
+  markRead: 1,
+  setTyping: 1,
+  // Marks up to 100 rooms, each with a notification.
+  markRoomsRead: 20,
+  // 5 points allow four messages a second, indefinitely.
+  sendMessage: 5,
+  // These reach people who did not ask for them.
+  addFriend: 20,
+  addChatroomMembers: 20,
+  createChatroom: 30,
+};
+
+/**
+ * Costs of the expensive step of a mutation, in addition to its base cost. They are charged after the input was
+ * checked, immediately before the step.
+ */
+export const STEP_COSTS = {
+  /** Takes at least 20 ms of a core. */
+  hashPassword: 60,
+  /**
+   * Accounts are permanent. USERNAME_TAKEN and EMAIL_TAKEN cost the same; otherwise names could be enumerated cheaply.
+   */
+  createAccount: 300,
+  /** Anybody may have typed the address. */
+  mailPasswordReset: 300,
+  mailVerification: 100,
+} as const;
+
+/**
+ * Factor by which the credential limit exceeds the network limit. Checking a credential costs hardly more than refusing
+ * it, and one client must not be able to prevent others in its network from signing in.
+ */
+const CREDENTIALS_FACTOR = 10;
+
+/** Mutations that present a credential. They are charged by `chargeCredential`. */
+const CREDENTIAL_MUTATIONS = new Set([
+  ...['signIn', 'signInWithIdToken', 'refreshSession'],
+  ...['verifyEmail', 'resetPassword'],
+]);
+
+/**
+ * Charges the base cost of one root field of a mutation, before its input is checked.
+ *
+ * @throws ChatError `RATE_LIMITED`
+ */
+export function chargeMutation(context: Context, mutation: string): Promise<void> {
+  return CREDENTIAL_MUTATIONS.has(mutation)
+    ? context.rateLimits.chargeCredential(context, mutation)
+    : context.rateLimits.charge(context, COSTS[mutation] ?? WRITING);
+}
+
+/** Creates the rate limits of a node. Counts nothing if RATE_LIMITS is off. */
+export function createRateLimits(config: Config, redis: FailFastRedis | null): RateLimits {
+  const free = () => Promise.resolve();
+  if (config.RATE_LIMITS === 'off')
+    return { charge: free, chargeCredential: free, chargePassword: free, chargeDocument: free, refusalOf: () => null };
+  const minute = { seconds: 60, rememberRefusals: true };
+  const perUser = openCounter(redis, { ...minute, name: 'user', points: config.RATE_PER_USER });
+  const perNetwork = openCounter(redis, { ...minute, name: 'network', points: config.RATE_PER_ADDRESS });
+  const credentials = openCounter(redis, {
+    ...{ ...minute, name: 'credential' },
+    points: config.RATE_PER_ADDRESS * CREDENTIALS_FACTOR,
+  });
+  const passwords = openCounter(redis, { ...minute, name: 'password', points: config.RATE_PER_ADDRESS });
+  const isDeveloper = ({ ipAddress }: ClientInfo) => config.NODE_ENV === 'development' && isLoopback(ipAddress);
+
+  const documents = openCounter(redis, { ...minute, name: 'document', points: config.RATE_PER_ADDRESS });
+  const refusals = createRefusals();
+
+  async function charge({ viewer, service, client }: Payer, points: number): Promise<void> {
+    // The operator issues the service tokens.
+    if (service) return;
+    if (viewer) await refusals.noting(viewer.userId, take(perUser, viewer.userId, points));
+    else if (!isDeveloper(client)) await take(perNetwork, subnetOf(client.ipAddress), points);
+  }
+
+  return {
+    charge,
+    async chargeCredential(payer, kind) {
+      if (payer.viewer || payer.service) await charge(payer, WRITING);
+      else await take(credentials, `${kind} ${subnetOf(payer.client.ipAddress)}`, 1);
+    },
+    async chargePassword(payer, knownClient) {
+      if (isDeveloper(payer.client)) return;
+      if (payer.viewer || payer.service) await charge(payer, STEP_COSTS.hashPassword);
+      else await take(passwords, knownClient ?? subnetOf(payer.client.ipAddress), STEP_COSTS.hashPassword);
+    },
+    async chargeDocument(payer, points) {
+      const network = subnetOf(payer.client.ipAddress);
+      if (payer.viewer || payer.service) await charge(payer, points);
+      else await refusals.noting(network, take(documents, network, points));
+    },
+    refusalOf: ({ viewer, client }) => refusals.of(viewer?.userId ?? subnetOf(client.ipAddress)),
+  };
+}
+
+/** Maximum number of users and networks without points that a node remembers. */
+const MAX_REFUSALS = 10_000;
+
+/** Remembers until when a user or a network has no points left, so that refusals need no query. */
+function createRefusals() {
+  const refusedUntil = new Map<string, number>();
+
+  function note(key: string, error: unknown): void {
+    if (!(error instanceof ChatError)) return;
+    refusedUntil.delete(key);
+    const [oldest] = refusedUntil.keys();
+    if (refusedUntil.size >= MAX_REFUSALS && oldest !== undefined) refusedUntil.delete(oldest);
+    refusedUntil.set(key, Date.now() + Number(error.details['retryAfterMs']));
+  }
+
+  return {
+    /** Awaits a charge, and remembers its refusal. */
+    async noting(key: string, charged: Promise<void>): Promise<void> {
+      try {
+        await charged;
+      } catch (error) {
+        note(key, error);
+        throw error;
+      }
+    },
+    of(key: string): ChatError | null {
+      const until = refusedUntil.get(key);
+      if (until === undefined) return null;
+      const retryAfterMs = until - Date.now();
+      if (retryAfterMs > 0) return rateLimited(retryAfterMs);
+      refusedUntil.delete(key);
+      return null;
+    },
+  };
+}

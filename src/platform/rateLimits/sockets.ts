@@ -1,0 +1,98 @@
+import { ChatError } from '../../core/errors.ts';
+
+/** Maximum number of handshakes of a network that wait for `connection_init`, per allowed signed-out socket. */
+const HALF_OPEN_FACTOR = 10;
+const RETRY_AFTER_MS = 5_000;
+/** Maximum size of a subscription's variables, in UTF-16 units of their JSON. Cursors and ids need a few hundred. */
+const MAX_STREAM_VARIABLES = 16_384;
+
+/** Counted socket that is not signed in, as far as the node knows. */
+export interface SignedOutSocket {
+  /** Counts the socket as signed out. Returns false if its network has reached the maximum. */
+  stay(): boolean;
+  /** Call this when the socket has signed in or closed. */
+  leave(): void;
+}
+
+/**
+ * Limits the signed-out sockets of each network on this node.
+ *
+ * A socket before its `connection_init` counts too, but is not refused, because its client may be about to sign in.
+ * Otherwise anyone could lock out the users of a network by opening sockets in it. Beyond a limit, a new socket
+ * replaces the oldest one without `connection_init`.
+ */
+export function createSignedOutSockets(max: number): {
+  /** @param evict closes the connection when a newer one replaces it */
+  enter(network: string, evict: () => void): SignedOutSocket;
+} {
+  const networks = new Map<string, Set<{ halfOpen: boolean; evict: () => void }>>();
+  return {
+    enter(network, evict) {
+      const seats = networks.get(network) ?? new Set();
+      networks.set(network, seats);
+      const seat = { halfOpen: true, evict };
+      seats.add(seat);
+      const halfOpen = [...seats].filter((each) => each.halfOpen);
+      const [oldest] = halfOpen;
+      if (oldest && halfOpen.length > max * HALF_OPEN_FACTOR) {
+        seats.delete(oldest);
+        oldest.evict();
+      }
+      return {
+        stay() {
+          if (seats.size > max) return false;
+          seat.halfOpen = false;
+          return true;
+        },
+        leave() {
+          if (seats.delete(seat) && seats.size === 0) networks.delete(network);
+        },
+      };
+    },
+  };
+}
+
+/** Limits the open streams of each user on this node, over all transports. */
+export function createStreamLimit(max: number): {
+  /**
+   * @returns a function to call when the stream has ended
+   * @throws ChatError `RATE_LIMITED`
+   */
+  enter(userId: string): () => void;
+} {
+  const counts = new Map<string, number>();
+  return {
+    enter(userId) {
+      const count = counts.get(userId) ?? 0;
+      if (count >= max) throw tooManyStreams(`You have ${max} subscriptions open, over all your connections.`);
+      counts.set(userId, count + 1);
+      let left = false;
+      return () => {
+        if (left) return;
+        left = true;
+        const others = (counts.get(userId) ?? 1) - 1;
+        if (others === 0) counts.delete(userId);
+        else counts.set(userId, others);
+      };
+    },
+  };
+}
+
+/** Returns the error for one subscription more than a user or a socket may have. */
+export function tooManyStreams(what: string): ChatError {
+  return new ChatError('RATE_LIMITED', `${what} End some of them, then try again.`, { retryAfterMs: RETRY_AFTER_MS });
+}
+
+/**
+ * Refuses a subscription with large variables. A stream retains its variables until it ends; 128 streams with 256 KB
+ * each took 60 MB.
+ *
+ * @throws ChatError `BAD_USER_INPUT`
+ */
+export function checkStreamVariables(variables: unknown): void {
+  if (JSON.stringify(variables ?? null).length > MAX_STREAM_VARIABLES)
+    throw new ChatError(
+      'BAD_USER_INPUT',
+      'The variables of a subscription have at most 16,384 characters. Send smaller ones.',
+    );
+}

@@ -1,0 +1,146 @@
+import { EventEmitter } from 'node:events';
+import { randomUUID } from 'node:crypto';
+import { PubSub } from 'graphql-subscriptions';
+import type { Logger } from 'pino';
+import type { RedisConnections } from './clients.ts';
+import { createRedisPubSub, type Envelope } from './redisPubSub.ts';
+
+declare module '../../core/context.ts' {
+  interface ServerNode {
+    bus: Bus;
+  }
+}
+
+/**
+ * Carries hints between the nodes, such as "room R has reached event n". A hint may be lost, repeated or out of order.
+ * The database is the truth, and nothing waits for the bus.
+ */
+export interface Bus {
+  /** Delivers a payload to this node at once and to other nodes soon. Never throws and is never awaited. */
+  publish(topic: string, payload: object): void;
+  /**
+   * Subscribes to a topic.
+   *
+   * @param onReady called when hints from other nodes arrive too, and again after each lost connection, because hints may
+   *   have been missed
+   * @returns a function that unsubscribes
+   */
+  subscribe(topic: string, onMessage: (payload: unknown) => void, onReady: () => void): () => void;
+  /** As `subscribe`. Resolves when hints from other nodes arrive too, or after a second without Redis. */
+  listen(topic: string, onMessage: (payload: unknown) => void): Promise<() => void>;
+  /** Number of topics with subscribers on this node. */
+  topics(): number;
+}
+
+/** A topic with subscribers on this node. */
+interface Channel {
+  /** The `onReady` callbacks of the subscribers. */
+  subscribers: Set<() => void>;
+  /** Whether Redis delivers the topic here. */
+  isReady: boolean;
+  close: () => void;
+}
+
+/** Maximum time that `listen` waits for Redis. The caller then continues without Redis. */
+const LISTEN_TIMEOUT_MS = 1_000;
+
+/** Creates the bus of one node: alone, or with a Redis connected to all nodes that share it. */
+export function createBus({ redis, log }: { redis: RedisConnections | null; log: Logger }): Bus {
+  // A room may have more subscribers than the default limit of 10 listeners, at which Node prints a warning.
+  const local = new PubSub({ eventEmitter: new EventEmitter().setMaxListeners(0) });
+  const remote = redis && createRedisPubSub(redis);
+  const channels = new Map<string, Channel>();
+  // Redis returns a node's own hints to it. The node has delivered them already.
+  const self = randomUUID();
+
+  /** Wraps a listener, because a payload from Redis may be anything and must not end the process. */
+  function guard(topic: string, listener: (payload: unknown) => void): (payload: unknown) => void {
+    return (payload) => {
+      try {
+        listener(payload);
+      } catch (error) {
+        log.debug({ error, topic }, 'A hint could not be read.');
+      }
+    };
+  }
+
+  function becomeReady(channel: Channel): void {
+    channel.isReady = true;
+    for (const onReady of [...channel.subscribers]) onReady();
+  }
+
+  // ioredis resubscribes to its channels after a reconnect. Hints published in between are lost.
+  redis?.subscriber.on('ready', () => {
+    for (const channel of channels.values()) if (channel.isReady) becomeReady(channel);
+  });
+
+  /** Subscribes at Redis once per topic, regardless of the number of subscribers on this node. */
+  function open(topic: string): Channel {
+    const channel: Channel = { subscribers: new Set(), isReady: remote === null, close: () => undefined };
+    channels.set(topic, channel);
+    if (!remote) return channel;
+    const subscribed = remote.subscribe<Envelope>(topic, ({ from, payload }) => {
+      // The subscription outlives its channel until Redis has confirmed it.
+      if (from !== self && channels.get(topic) === channel) void local.publish(topic, payload);
+    });
+    void subscribed.then(() => {
+      if (channels.get(topic) === channel) becomeReady(channel);
+    });
+    // Unsubscribes only after the confirmation. Otherwise the library forgets the pending subscription, and throws when
+    // its confirmation arrives.
+    channel.close = () =>
+      void subscribed.then((id) => {
+        remote.unsubscribe(id);
+      });
+    return channel;
+  }
+
+  const bus: Bus = {
+    publish(topic, payload) {
+      void local.publish(topic, payload);
+      remote?.publish(topic, { from: self, payload }).catch((error: unknown) => {
+        log.debug({ error, topic }, 'A hint was lost; the next poll recovers it.');
+      });
+    },
+    subscribe(topic, onMessage, onReady) {
+      const channel = channels.get(topic) ?? open(topic);
+      // A new function for each call, because the same `onReady` may be passed twice.
+      const subscriber = () => {
+        onReady();
+      };
+      channel.subscribers.add(subscriber);
+      let isOpen = true;
+      const listening = local.subscribe(
+        topic,
+        guard(topic, (payload) => {
+          if (isOpen) onMessage(payload);
+        }),
+      );
+      if (channel.isReady) queueMicrotask(subscriber);
+      return () => {
+        if (!isOpen) return;
+        isOpen = false;
+        void listening.then((id) => {
+          local.unsubscribe(id);
+        });
+        channel.subscribers.delete(subscriber);
+        if (channel.subscribers.size > 0) return;
+        channels.delete(topic);
+        channel.close();
+      };
+    },
+    async listen(topic, onMessage) {
+      let unsubscribe: () => void = () => undefined;
+      await new Promise<void>((resolve) => {
+        const timeout = setTimeout(resolve, LISTEN_TIMEOUT_MS);
+        unsubscribe = bus.subscribe(topic, onMessage, () => {
+          clearTimeout(timeout);
+          resolve();
+        });
+      });
+      return unsubscribe;
+    },
+    topics: () => channels.size,
+  };
+  return bus;
+}

@@ -1,0 +1,186 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import type { Logger } from 'pino';
+import { createFailureLog } from '../observability/failureLog.ts';
+import { DEMOTED, explainRedisFailure } from './failures.ts';
+
+/** Redis connection for short-lived data. A command without a prompt reply fails. */
+export interface FailFastRedis {
+  /**
+   * Runs a command. Rejects at once while Redis is unavailable, and after half a second without a reply.
+   *
+   * @param purpose name of the use in the log. The log reports the failure and recovery of each purpose separately.
+   */
+  run<Answer>(command: (client: Redis) => Promise<Answer>, purpose?: string): Promise<Answer>;
+  /** Calls a function after each connect. */
+  onReady(listener: () => void): void;
+  close(): void;
+}
+
+/** Redis connections of one node. Both leave a demoted Redis, because PUBLISH succeeds on a replica. */
+export interface RedisConnections {
+  commands: FailFastRedis;
+  subscriber: Redis;
+  /** Reports the result of a subscription: the error of a refusal, or null. */
+  onSubscription(error: unknown): void;
+  close(): void;
+}
+
+const COMMAND_TIMEOUT_MS = 500;
+/** A half-open connection is detected within the sum of the next two times. */
+const PING_INTERVAL_MS = 3_000;
+const PONG_TIMEOUT_MS = 3_000;
+/** Minimum pause between two reconnects away from a read-only server. It doubles until a writable server is found. */
+const MIN_LEAVE_PAUSE_MS = 1_000;
+const MAX_LEAVE_PAUSE_MS = 5_000;
+
+const BASE: RedisOptions = { disconnectTimeout: COMMAND_TIMEOUT_MS, retryStrategy: backOff };
+const FAIL_FAST: RedisOptions = {
+  ...BASE,
+  // By default ioredis queues commands that it cannot send, and waits for 10 s.
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  commandTimeout: COMMAND_TIMEOUT_MS,
+  // Commands in flight when the connection is lost are not sent again on the next one.
+  maxRetriesPerRequest: 0,
+};
+
+/**
+ * Opens the connections of a node: one for commands, and one for subscriptions, which resubscribes after each
+ * reconnect.
+ *
+ * After a failover the old primary may keep its connections and refuse writes, because ElastiCache and TCP proxies do
+ * not close them. The presence leases write every second and therefore receive READONLY within a second. All
+ * connections then reconnect, which resolves the host again.
+ */
+export function connectRedis(url: string, log: Logger): RedisConnections {
+  const failures = createFailureLog(log, {
+    explain: explainRedisFailure,
+    recovered: 'Redis works again.',
+  });
+  const client = new Redis(url, FAIL_FAST);
+  const subscriber = new Redis(url, { ...BASE, maxRetriesPerRequest: null });
+  for (const [part, each] of Object.entries({ commands: client, subscriptions: subscriber })) {
+    each.on('error', (error: Error) => {
+      failures.failed(part, error);
+    });
+    each.on('ready', () => {
+      failures.worked(part);
+    });
+  }
+  pingRegularly(subscriber);
+
+  let leave = { purpose: '', notBefore: 0, pauseMs: MIN_LEAVE_PAUSE_MS };
+  function leaveDemoted(purpose: string): void {
+    const now = performance.now();
+    if (now < leave.notBefore) return;
+    leave = { purpose, notBefore: now + leave.pauseMs, pauseMs: Math.min(leave.pauseMs * 2, MAX_LEAVE_PAUSE_MS) };
+    for (const each of [client, subscriber]) if (each.status === 'ready') each.disconnect(true);
+  }
+
+  const failFast = createFailFast(client);
+  return {
+    commands: {
+      ...failFast,
+      async run(command, purpose = 'rate limits') {
+        try {
+          const answer = await failFast.run(command);
+          failures.worked(purpose);
+          if (leave.purpose === purpose) leave = { purpose: '', notBefore: 0, pauseMs: MIN_LEAVE_PAUSE_MS };
+          return answer;
+        } catch (error) {
+          const { name, message } = error as Error;
+          // Other errors result from a lost connection, which is reported separately.
+          if (name === 'ReplyError' || message === TIMED_OUT) failures.failed(purpose, error);
+          if (DEMOTED.test(message)) leaveDemoted(purpose);
+          throw error;
+        }
+      },
+    },
+    subscriber,
+    onSubscription(error) {
+      if (error === null) failures.worked('subscribing');
+      else failures.failed('subscribing', error);
+    },
+    close() {
+      failFast.close();
+      subscriber.disconnect();
+    },
+  };
+}
+
+/**
+ * Connects once, for a check.
+ *
+ * @throws the first error of the connection
+ */
+export async function openRedis(url: string, timeoutMs: number): Promise<FailFastRedis> {
+  const client = new Redis(url, {
+    ...FAIL_FAST,
+    connectTimeout: timeoutMs,
+    lazyConnect: true,
+    retryStrategy: () => null,
+  });
+  let first: Error | undefined;
+  client.on('error', (error: Error) => (first ??= error));
+  try {
+    await client.connect();
+    return createFailFast(client);
+  } catch (error) {
+    client.disconnect();
+    throw first ?? error;
+  }
+}
+
+const TIMED_OUT = 'Command timed out';
+
+function createFailFast(client: Redis): FailFastRedis {
+  // True from the first command without a reply until the connection has closed.
+  let isHung = false;
+  client.on('close', () => (isHung = false));
+  // Disconnects only once, because each call would add another listener and another timer to the socket.
+  function dropConnection(): void {
+    if (isHung || client.status !== 'ready') return;
+    isHung = true;
+    client.disconnect(true);
+  }
+  return {
+    async run(command) {
+      if (isHung) throw new Error('Redis does not respond.');
+      try {
+        return await command(client);
+      } catch (error) {
+        // Drops the commands that wait for a hung Redis. Otherwise they would accumulate until Redis recovers.
+        if ((error as Error).message === TIMED_OUT) dropConnection();
+        throw error;
+      }
+    },
+    onReady(listener) {
+      client.on('ready', listener);
+    },
+    close() {
+      // Uses disconnect, because quit waits for a reply that a hung Redis never sends.
+      client.disconnect();
+    },
+  };
+}
+
+/** Pings regularly to detect and replace a half-open connection. TCP alone would take a quarter of an hour. */
+function pingRegularly(client: Redis): void {
+  const pinging = setInterval(() => {
+    if (client.status !== 'ready') return;
+    const giveUp = setTimeout(() => {
+      client.disconnect(true);
+    }, PONG_TIMEOUT_MS);
+    const settle = () => {
+      clearTimeout(giveUp);
+    };
+    client.ping().then(settle, settle);
+  }, PING_INTERVAL_MS).unref();
+  client.once('end', () => {
+    clearInterval(pinging);
+  });
+}
+
+function backOff(tries: number): number {
+  return Math.min(tries * 50, 1_000);
+}

@@ -1,0 +1,81 @@
+import { RedisPubSub } from 'graphql-redis-subscriptions';
+import type { Redis } from 'ioredis';
+import type { RedisConnections } from './clients.ts';
+
+/** Message on a Redis channel. Fields may have any value, because another program may publish on the same Redis. */
+export interface Envelope {
+  /** Id of the node that published the message. */
+  from?: unknown;
+  payload?: unknown;
+}
+
+/** Pause before a refused subscription is retried. */
+const RESUBSCRIBE_MS = 5_000;
+/** Prefix of all channels, because Redis may be shared with other programs. */
+const PREFIX = 'parley:';
+
+/**
+ * Creates the pub/sub engine of the bus. It gets wrapped clients with the few methods that it calls, because version 2.7
+ * leaves some of their rejections unhandled, which would end the process.
+ */
+export function createRedisPubSub(redis: RedisConnections): Pick<RedisPubSub, 'publish' | 'subscribe' | 'unsubscribe'> {
+  const publisher = {
+    on: () => publisher,
+    publish: (channel: string, text: string) =>
+      redis.commands.run((client) => client.publish(PREFIX + channel, text), 'publishing'),
+  };
+  const pubSub = new RedisPubSub({
+    publisher: publisher as unknown as Redis,
+    subscriber: guardSubscriber(redis) as unknown as Redis,
+    // The library's `publish` does not apply the transform. The publisher above adds the prefix instead.
+    triggerTransform: (topic) => PREFIX + String(topic),
+    // Must not throw, because listeners would then receive the raw text.
+    deserializer: (text) => parseEnvelope(text.toString()),
+  });
+  return pubSub;
+}
+
+/** Wraps the subscriber for the library. */
+function guardSubscriber(redis: RedisConnections) {
+  const { subscriber } = redis;
+  /**
+   * Calls back on success only, because the library leaves a rejection of a refused subscription unhandled. A refusal is
+   * retried, because the privileges of the Redis user may change without a reconnect.
+   */
+  function subscribe(channel: string, done: (error: null) => void): void {
+    subscriber.subscribe(channel).then(
+      () => {
+        redis.onSubscription(null);
+        done(null);
+      },
+      (error: unknown) => {
+        // The connection was closed for good.
+        if (subscriber.status === 'end') return;
+        redis.onSubscription(error);
+        setTimeout(() => {
+          subscribe(channel, done);
+        }, RESUBSCRIBE_MS).unref();
+      },
+    );
+  }
+  const guarded = {
+    on(event: string, listener: (...args: unknown[]) => void) {
+      subscriber.on(event, listener);
+      return guarded;
+    },
+    subscribe,
+    // Ignores the rejection of a closed connection (graphql-redis-subscriptions#593).
+    unsubscribe: (channel: string) => subscriber.unsubscribe(channel).catch(() => undefined),
+    // The library calls this together with `unsubscribe`, but the bus has no patterns.
+    punsubscribe: () => undefined,
+  };
+  return guarded;
+}
+
+function parseEnvelope(text: string): Envelope {
+  try {
+    return Object(JSON.parse(text)) as Envelope;
+  } catch {
+    return {};
+  }
+}

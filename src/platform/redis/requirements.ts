@@ -1,0 +1,50 @@
+import { fault, type Finding, ok } from '../../core/findings.ts';
+import { waitFor } from '../waiting.ts';
+import { type FailFastRedis, openRedis } from './clients.ts';
+import { explainRedisFailure, mayRedisRecover } from './failures.ts';
+
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/** Writes nothing, but makes Redis check the permission to write and that it is a primary. */
+const PROBE = `return redis.call('DEL', KEYS[1])`;
+
+/** Checks that Redis accepts writes, and that the user may access Parley's keys and channels. Changes nothing. */
+export async function examineRedisAccess(redis: FailFastRedis): Promise<Finding[]> {
+  const probes = [
+    () => redis.run((client) => client.eval(PROBE, 1, 'parley:{presence}:probe')),
+    () => redis.run((client) => client.eval(PROBE, 1, 'parley:limits:probe')),
+    () => redis.run((client) => client.hmget('parley:{presence}:probe', 'probe')),
+    () => redis.run((client) => client.publish('parley:probe', '')),
+    async () => {
+      await redis.run((client) => client.subscribe('parley:probe'));
+      await redis.run((client) => client.unsubscribe('parley:probe'));
+    },
+  ];
+  const faults = new Set<string>();
+  for (const probe of probes)
+    await probe().catch((error: unknown) => {
+      faults.add(explainRedisFailure(error));
+    });
+  return faults.size > 0
+    ? [...faults].map(fault)
+    : [ok('Redis is a primary, and its user may use the keys and channels of Parley.')];
+}
+
+/**
+ * Waits for a Redis that is not up yet, and checks it.
+ *
+ * @returns sentences about each problem. A node works without Redis, so nothing is thrown.
+ */
+export async function waitForRedis(url: string, say: (line: string) => void, waitMs?: number): Promise<string[]> {
+  try {
+    const redis = await waitFor(() => openRedis(url, CONNECT_TIMEOUT_MS), {
+      ...{ what: `Redis at ${new URL(url).host}`, mayPass: mayRedisRecover, explain: explainRedisFailure, say },
+      ...(waitMs === undefined ? {} : { waitMs }),
+    });
+    const findings = await examineRedisAccess(redis);
+    redis.close();
+    return findings.filter(({ level }) => level === 'fault').map(({ text }) => text);
+  } catch (error) {
+    return [explainRedisFailure(error)];
+  }
+}

@@ -1,0 +1,45 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/**
+ * Time for which startup waits for a server that is not up yet, because Compose and Kubernetes start servers in any
+ * order.
+ */
+export const START_WAIT_MS = 60_000;
+/** Interval between two progress lines. */
+const REPORT_INTERVAL_MS = 5_000;
+const RETRY_MS = 250;
+
+/**
+ * Retries an attempt until it succeeds or `waitMs` have passed, a minute by default. Prints a line every few seconds.
+ *
+ * @param options.mayPass returns whether the error may disappear without a change of the settings
+ * @param options.explain returns a sentence about the error
+ * @throws the last error
+ */
+export async function waitFor<Result>(
+  attempt: () => Promise<Result>,
+  options: {
+    what: string;
+    mayPass: (error: unknown) => boolean;
+    explain: (error: unknown) => string;
+    say: (line: string) => void;
+    waitMs?: number;
+  },
+): Promise<Result> {
+  const { what, explain, say, waitMs = START_WAIT_MS } = options;
+  const deadline = performance.now() + waitMs;
+  let nextReport = 0;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const now = performance.now();
+      if (!options.mayPass(error) || now + RETRY_MS >= deadline) throw error;
+      if (now >= nextReport) {
+        nextReport = now + REPORT_INTERVAL_MS;
+        say(`Waiting for ${what}, for another ${Math.ceil((deadline - now) / 1_000)} s at most. ${explain(error)}`);
+      }
+      await delay(RETRY_MS);
+    }
+  }
+}

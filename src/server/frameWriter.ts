@@ -1,0 +1,150 @@
+import type { Socket } from 'node:net';
+import type { WebSocket } from 'ws';
+import type { SocketWriter } from './socketOutlet.ts';
+import { done, type MaybePromise, type Next, type Source } from '../delivery/source.ts';
+
+/** Buffered bytes at which frames are written, and the subscription waits until the connection has drained. */
+const MAX_CHUNK_BYTES = 64 * 1024;
+
+/** Returns the UTF-8 bytes of a text as a latin1 string, one character per byte. Node writes it without another copy. */
+export function toBytes(text: string): string {
+  return Buffer.from(text).toString('latin1');
+}
+
+/** Returns the header of an unmasked text frame: FIN, opcode and payload length in bytes (RFC 6455, section 5.2). */
+function frameHead(length: number): string {
+  if (length < 126) return String.fromCharCode(0x81, length);
+  if (length < 65_536) return String.fromCharCode(0x81, 126, length >>> 8, length & 0xff);
+  const head = Buffer.from([0x81, 127, 0, 0, 0, 0, 0, 0, 0, 0]);
+  head.writeUInt32BE(length, 6);
+  return head.toString('latin1');
+}
+
+/**
+ * Writes the results of a subscription to its socket, with the frames that the library would send.
+ *
+ * Unlike the library, it serializes each result once for all subscribers. Results that are available together are written in
+ * one chunk, and nothing is awaited while the socket accepts data. If the socket is full, nothing is pulled. A subscriber that
+ * does not read has a position, and no queue.
+ *
+ * The frames are built here, because `ws` creates a new buffer for each text. Both may write to one connection, because `ws`
+ * writes each of its frames completely.
+ *
+ * @returns an iterator for the library that yields nothing and ends with the subscription
+ */
+export function writeResults(
+  results: Source<object>,
+  to: {
+    socket: WebSocket;
+    /** The TCP connection of the socket. */
+    connection: Socket;
+    outlet: SocketWriter;
+    /** Id of the subscription within the socket. */
+    id: string;
+  },
+  options: {
+    /** Gauge of the subscriptions that wait for their socket to drain. */
+    gauges: { backpressured: number };
+    /** Called for each result that is written. */
+    onWritten?: ((result: object) => void) | undefined;
+    /** Returns the bytes of a result, as `toBytes` does. */
+    serialize: (result: object) => string;
+    /** Called when the stream starts, with a promise that settles when the server ends the stream. */
+    onStart: (ended: Promise<unknown>) => void;
+    /** Called when the subscription has ended. May be called twice. */
+    onEnd: () => void;
+  },
+): AsyncIterableIterator<never> {
+  const { socket, connection, outlet, id } = to;
+  const { gauges, onWritten, serialize } = options;
+  const head = toBytes(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
+  let over = false;
+  /** Whether `goOn` is running or scheduled, so that `onReady` need not call it. True until the iterator has been started. */
+  let busy = true;
+  let finish: (how: typeof done) => void;
+  let fail: (error: Error) => void;
+  const ended = new Promise<typeof done>((resolve, reject) => {
+    finish = resolve;
+    fail = (error) => {
+      results.end();
+      reject(error);
+    };
+  });
+  ended.then(options.onEnd, options.onEnd);
+
+  /** Writes all available results with one call, because the system call is the most expensive part. */
+  function goOn(first?: Next<object>): void {
+    busy = true;
+    let frames = '';
+    // If the socket is full, none of its subscriptions serializes another result.
+    if (outlet.isFull()) {
+      waitForDrain(first);
+      return;
+    }
+    try {
+      for (let pulled: MaybePromise<Next<object>> = first ?? results.pull(); ; pulled = results.pull()) {
+        if (pulled instanceof Promise) {
+          write(frames);
+          pulled.then(goOn, fail);
+          return;
+        }
+        if (pulled === null) break;
+        if (pulled.done || over || socket.readyState !== socket.OPEN) {
+          write(frames);
+          results.end();
+          finish(done);
+          return;
+        }
+        frames += frameOf(pulled.value);
+        if (connection.writableLength + frames.length >= MAX_CHUNK_BYTES) {
+          write(frames);
+          waitForDrain();
+          return;
+        }
+        if (results.hasMore?.() === false) break;
+      }
+      write(frames);
+      busy = false;
+    } catch (error) {
+      write(frames);
+      fail(error as Error);
+    }
+  }
+
+  function frameOf(result: object): string {
+    const body = serialize(result);
+    onWritten?.(result);
+    return `${frameHead(head.length + body.length + 1)}${head}${body}}`;
+  }
+
+  function write(frames: string): void {
+    if (frames !== '') connection.write(frames, 'latin1');
+  }
+
+  function waitForDrain(first?: Next<object>): void {
+    gauges.backpressured += 1;
+    outlet.whenWritable(() => {
+      gauges.backpressured -= 1;
+      goOn(first);
+    });
+  }
+
+  results.onReady(() => {
+    if (!busy) goOn();
+  });
+  const iterator: AsyncIterableIterator<never> = {
+    [Symbol.asyncIterator]: () => iterator,
+    next() {
+      options.onStart(ended);
+      goOn();
+      return ended;
+    },
+    return() {
+      over = true;
+      results.end();
+      options.onEnd();
+      return Promise.resolve(done);
+    },
+  };
+  return iterator;
+}

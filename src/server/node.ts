@@ -1,0 +1,187 @@
+import { createPasswords, type HashCost } from '../auth/passwordHashing.ts';
+import { createOpenIdProvider } from '../auth/openIdProvider.ts';
+import { createDeviceTokens } from '../auth/devices.ts';
+import { endExpiredSessions, pruneSessions } from '../auth/sessionExpiry.ts';
+import { createSessionFinder } from '../auth/sessions.ts';
+import { createAccessTokens } from '../auth/accessTokens.ts';
+import { createSessionWatch } from '../delivery/sessionWatch.ts';
+import { createBlockCache } from '../features/relationships/blockCache.ts';
+import type { Config } from '../core/config/settings.ts';
+import { createCounters, createGauges } from '../platform/observability/gauges.ts';
+import type { ServerNode } from '../core/context.ts';
+import { type Database, openDatabase, type StatementListener } from '../platform/database/database.ts';
+import { explainDatabaseFailure } from '../platform/database/failures.ts';
+import { createFailureLog } from '../platform/observability/failureLog.ts';
+import { pruneMails, startJobs } from '../platform/jobQueue.ts';
+import { createLoginThrottle } from '../platform/rateLimits/loginThrottle.ts';
+import { readEventPage } from '../features/chatroomEvents/eventLoader.ts';
+import { createRateLimits } from '../platform/rateLimits/rateLimits.ts';
+import { createMailer } from '../platform/mailer.ts';
+import { createSendQueue } from '../features/messages/sendQueue.ts';
+import { createMetrics } from '../platform/observability/metrics.ts';
+import { createPresenceTracker } from '../features/presence/presence.ts';
+import { createReadMarkFeed } from '../features/readReceipts/readMarks.ts';
+import { createReadNotifier } from '../features/readReceipts/seenNotifier.ts';
+import { pushDevice, type PushConfig, pushMessage } from '../features/push/push.ts';
+import { createFcmSender, createWebPushSender } from '../features/push/providers.ts';
+import { clearChatroom } from '../features/chatrooms/changes.ts';
+import { createBus } from '../platform/redis/bus.ts';
+import { databaseIdOf } from '../delivery/cursor.ts';
+import { pruneLog } from '../delivery/roomLog.ts';
+import { fillSkeletons } from '../features/users/keys.ts';
+import type { LeaseTimes } from '../platform/redis/leases.ts';
+import { connectRedis } from '../platform/redis/clients.ts';
+import { createEventCache } from '../delivery/eventCache.ts';
+import { createSharedExecution } from '../graphql/sharedExecution.ts';
+import { startChangePoller } from '../delivery/changePoller.ts';
+import { createRoomTails } from '../delivery/roomTail.ts';
+import { finishDeletion } from '../features/accounts/deletion.ts';
+import { sendMail } from '../features/users/mailTokens.ts';
+import type { Tracing } from '../platform/observability/tracing.ts';
+import type { Logger } from 'pino';
+
+/** Dependencies and options of a node that are not part of its configuration. */
+export interface NodeOptions {
+  databaseUrl: string;
+  authSecret: string;
+  log: Logger;
+  onStatement?: StatementListener | undefined;
+  tracing?: Tracing | null;
+  /** Times of the presence leases. The default times are used if omitted. */
+  presenceTimes?: LeaseTimes | undefined;
+  /** Cost of a password hash. Production must use the default. */
+  hashCost?: HashCost | undefined;
+}
+
+/** Creates one node. The database must already be migrated. Nodes notify one another through Redis if it is configured. */
+export async function createNode(config: Config, options: NodeOptions): Promise<ServerNode> {
+  const { log, databaseUrl, tracing = null } = options;
+  const [gauges, counters, metrics] = [createGauges(), createCounters(), createMetrics()];
+  // The first successful poll after an outage, which comes within a second, logs the recovery.
+  const databaseFailures = createFailureLog(log, {
+    explain: (error) => `The database fails: ${explainDatabaseFailure(error)}`,
+    recovered: 'The database works again.',
+  });
+  const database = await openDatabase(databaseUrl, {
+    poolSize: config.DATABASE_POOL_SIZE,
+    onStatement: options.onStatement,
+    trace: tracing?.statement,
+    onError: (error) => {
+      databaseFailures.failed('polling', error);
+    },
+  });
+  const redis = config.REDIS_URL === undefined ? null : connectRedis(config.REDIS_URL, log);
+  const bus = createBus({ redis, log });
+  const changePoller = await startChangePoller({ database, bus, log, failures: databaseFailures });
+  const isEnabled = config.SHARED_EXECUTION === 'on';
+  const [eventCache, sharedExecution] = [createEventCache({ isEnabled }), createSharedExecution({ isEnabled })];
+  const loading = { database, databaseId: databaseIdOf(database.identity), eventCache };
+  const roomTails = createRoomTails({
+    ...{ database, bus, changePoller: changePoller, eventCache, counts: counters, tracing, log },
+    onNotificationLag: metrics.recordNotificationLag,
+    readEvents: (chatroomId, after) => readEventPage(loading, chatroomId, after),
+  });
+  const sessions = createSessionWatch(changePoller);
+  const presence = createPresenceTracker({
+    ...{ database, bus, log },
+    redis: redis?.commands ?? null,
+    times: options.presenceTimes,
+  });
+  const blockCache = createBlockCache({ database, changePoller: changePoller });
+  const counting = config.RATE_LIMITS === 'off' ? null : (redis?.commands ?? null);
+  const [rateLimits, loginThrottle] = [createRateLimits(config, counting), createLoginThrottle(config, counting)];
+  const mailer = createMailer({
+    smtpUrl: config.SMTP_URL,
+    from: config.MAIL_FROM,
+    prints: config.NODE_ENV !== 'production',
+    log,
+  });
+  const push = createPushing(config);
+  const publicUrl = (config.PUBLIC_URL ?? `http://localhost:${config.PORT}`).replace(/\/$/, '');
+  const stopJobs = await startJobs({
+    databaseUrl,
+    log,
+    onRun: metrics.recordJob,
+    tasks: {
+      ...(mailer ? { send_mail: (job) => sendMail({ database, mailer, publicUrl }, job) } : {}),
+      clear_chatroom: (job) => clearChatroom({ database }, job),
+      delete_account: (job) => finishDeletion({ database, changePoller, roomTails, bus }, job),
+      end_sessions: () => endExpiredSessions(database),
+      prune: () => prune(database, config.LOG_DAYS),
+      push_message: (job) => pushMessage({ database, presence }, job),
+      push_device: (job) => pushDevice({ database, push }, job),
+    },
+  });
+  metrics.register({ gauges, counters, database, bus, roomTails, sessions, presence });
+  return {
+    ...{
+      database,
+      bus,
+      changePoller,
+      roomTails,
+      sessions,
+      presence,
+      blockCache,
+      eventCache,
+      sharedExecution,
+      rateLimits,
+      loginThrottle,
+      mailer,
+      push,
+    },
+    ...{ publicUrl, log },
+    ...{ gauges, counters, metrics, tracing },
+    allowsSignUp: config.SIGN_UP === 'open',
+    openId:
+      config.OIDC_ISSUER === undefined
+        ? null
+        : createOpenIdProvider({ issuer: config.OIDC_ISSUER, audience: config.OIDC_AUDIENCE ?? '' }),
+    accessTokens: createAccessTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
+    deviceTokens: createDeviceTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
+    findSession: createSessionFinder(database),
+    sendQueue: createSendQueue(database),
+    notifyReadByAll: createReadNotifier({ database, bus, log }),
+    readMarks: createReadMarkFeed({ database, bus, log }),
+    passwords: await createPasswords(options.hashCost),
+    databaseId: loading.databaseId,
+    logDays: config.LOG_DAYS,
+    async close() {
+      sessions.close();
+      roomTails.close();
+      blockCache.close();
+      changePoller.stop();
+      await presence.close();
+      await stopJobs();
+      mailer?.close();
+      redis?.close();
+      await database.close();
+    },
+  };
+}
+
+async function prune(database: Database, days: number): Promise<void> {
+  await pruneLog(database, days);
+  await pruneSessions(database);
+  await fillSkeletons(database);
+  await pruneMails(database);
+}
+
+function createPushing(config: Config): PushConfig {
+  const { FCM_SERVICE_ACCOUNT, VAPID_PUBLIC_KEY, VAPID_PRIVATE_KEY } = config;
+  return {
+    senders: {
+      ...(FCM_SERVICE_ACCOUNT ? { FCM: createFcmSender(FCM_SERVICE_ACCOUNT, config.FCM_ENDPOINT) } : {}),
+      ...(VAPID_PUBLIC_KEY !== undefined && VAPID_PRIVATE_KEY !== undefined
+        ? {
+            WEB_PUSH: createWebPushSender({
+              publicKey: VAPID_PUBLIC_KEY,
+              privateKey: VAPID_PRIVATE_KEY,
+              subject: `mailto:${config.MAIL_FROM}`,
+            }),
+          }
+        : {}),
+    },
+    webPushOrigins: config.WEB_PUSH_ORIGINS,
+    webPushPublicKey: VAPID_PRIVATE_KEY === undefined ? null : (VAPID_PUBLIC_KEY ?? null),
+  };
+}

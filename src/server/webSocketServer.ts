@@ -1,0 +1,369 @@
+import type { IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { type ExecutionArgs, getOperationAST, type GraphQLError, OperationTypeNode } from 'graphql';
+import { CloseCode, handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws';
+import pLimit, { type LimitFunction } from 'p-limit';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { createSocketReader, type SocketReader } from './socketReader.ts';
+import { keepAlive } from './keepAlive.ts';
+import { createSocketWriter, type SocketWriter } from './socketOutlet.ts';
+import type { Prepared, Run } from '../graphql/yoga.ts';
+import { toBytes, writeResults } from './frameWriter.ts';
+
+/** Decision on a socket, from the credential in its `connection_init` message or its cookies. */
+export type Admission =
+  | {
+      admitted: true;
+      /** Payload of `connection_ack`. */
+      ack: Record<string, unknown>;
+      /**
+       * Watches the credential of the socket.
+       *
+       * @param close called when the credential is no longer valid
+       * @returns a function that stops watching, to call when the socket has closed
+       */
+      watch: (close: (code: number, reason: string) => void) => () => void;
+    }
+  | { admitted: false; code: number; reason: string };
+
+/** Callbacks and limits of the WebSocket server. They keep this file independent of accounts and of the schema. */
+export interface WebSocketServing {
+  /** Gauges of the open sockets, and of the subscriptions that wait for their socket to drain. */
+  gauges: { sockets: number; backpressured: number };
+  /** Returns the HTTP status that refuses a handshake, such as `403 Forbidden`. Null to accept it. */
+  refusal: (request: IncomingMessage) => Promise<string | null>;
+  /**
+   * Registers a socket whose client is not authenticated yet.
+   *
+   * @param cut terminates the connection
+   * @returns a function to call when the socket has closed
+   */
+  enter: (request: IncomingMessage, cut: () => void) => () => void;
+  /** Decides on `connectionParams.authorization`, or on the request's cookies. */
+  admit: (authorization: unknown, request: IncomingMessage) => Promise<Admission>;
+  /**
+   * Parses and validates an operation and creates its context, as over HTTP. Returns the operation or its errors. The
+   * `rootValue` of the operation contains the functions that execute it.
+   */
+  prepare: (
+    authorization: unknown,
+    request: IncomingMessage,
+    payload: SubscribePayload,
+  ) => Promise<Prepared | readonly GraphQLError[]>;
+  /**
+   * Charges a client for its messages.
+   *
+   * @throws an error for a client that sends too many
+   */
+  charge: (request: IncomingMessage, points: number) => Promise<void>;
+  /** Bytes of messages that cost a client one rate limit point. */
+  bytesPerPoint: number;
+  /** Maximum number of open subscriptions per socket. */
+  maxSubscriptions: number;
+  /** Creates the error for a subscription above `maxSubscriptions`. */
+  tooManySubscriptions: () => unknown;
+  /** Maximum size of a message from a client, in bytes. A larger one closes the socket with 1009. */
+  maxMessageBytes: number;
+  /** Called for each result of a subscription that is written. */
+  onWritten?: ((result: object) => void) | undefined;
+  /** Converts a failure into the error that clients see. */
+  mask: (error: unknown) => GraphQLError;
+}
+
+/** Arguments of an operation whose `rootValue` also names its socket and its id. */
+type SocketOperation = ExecutionArgs & {
+  rootValue: Prepared['rootValue'] & { connected: Connected; id: string };
+};
+/** State of one socket. */
+interface Connected {
+  socket: WebSocket;
+  request: IncomingMessage;
+  /** The TCP connection of the socket. */
+  connection: Socket;
+  outlet: SocketWriter;
+  intake: SocketReader | null;
+  /** Limits how many operations of the socket are executed or set up at once. */
+  execute: LimitFunction;
+  /** Number of subscriptions that are open or being set up. */
+  subscriptions: number;
+}
+
+/** Maximum number of fragments and of network reads per message. Each uses some hundred bytes until the message is complete. */
+const MAX_PARTS = 4_096;
+/** Timeout of a close frame from the client, in milliseconds, after which the connection is terminated. */
+const CLOSE_TIMEOUT_MS = 5_000;
+/** Maximum number of operations of one socket that run at once. Each result stays in memory until it is written. */
+const MAX_EXECUTING = 8;
+/** Maximum payload of a ping, in bytes, because the pong repeats it. A larger one closes the socket with 4400. */
+const MAX_PING_PAYLOAD_BYTES = 1_024;
+/** Maximum length of an operation id, in characters. Each message of the operation repeats it. Clients use 36 characters. */
+const MAX_ID_LENGTH = 256;
+/** Close code for "the server restarts". Clients reconnect. */
+const SERVICE_RESTART = 1012;
+const RESTART_REASON = 'The server is restarting. Reconnect.';
+/** Close code for "try again later". */
+export const TRY_AGAIN_LATER = 1013;
+/** How long a socket whose session has ended waits for the results of its running operations, in milliseconds. */
+const RESULT_TIMEOUT_MS = 500;
+/** The same if one of them has ended the session. `deleteAccount` takes up to 5 s and one statement more. */
+const LAST_RESULT_TIMEOUT_MS = 10_000;
+/** How long a shutdown waits for close frames from clients, in milliseconds. Then the remaining connections are terminated. */
+const SHUTDOWN_CLOSE_TIMEOUT_MS = 3_000;
+
+/** Never resolves. Used while a socket is closing, because the library would close it with its own code. */
+const never = () => new Promise<never>(() => undefined);
+
+/** Serves GraphQL over WebSocket (graphql-transport-ws) on the port of the HTTP server. */
+export function serveWebSockets(options: WebSocketServing & { server: Server; path: string }): {
+  /** Closes all sockets with 1012. The closes are spread over `spreadMs`, so that clients do not reconnect all at once. */
+  close(spreadMs: number): Promise<void>;
+} {
+  const sockets = new WebSocketServer({
+    ...{ noServer: true, handleProtocols, perMessageDeflate: false, maxPayload: options.maxMessageBytes },
+    ...{ maxFragments: MAX_PARTS, maxBufferedChunks: MAX_PARTS, closeTimeout: CLOSE_TIMEOUT_MS },
+  });
+
+  options.server.on('upgrade', (request, socket, head) => {
+    // The HTTP server no longer handles errors of this socket, and an unhandled error would end the process.
+    socket.on('error', () => socket.destroy());
+    const [pathname] = (request.url ?? '/').split('?', 1);
+    const refused = pathname === options.path ? options.refusal(request) : Promise.resolve('404 Not Found');
+    void refused.then((status) => {
+      if (status === null)
+        sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request));
+      else socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
+    });
+  });
+
+  const serialized = new WeakMap<object, string>();
+  /** Serializes a result once, because many sockets may receive it. */
+  function serialize(result: object): string {
+    const text = serialized.get(result) ?? toBytes(JSON.stringify(result));
+    serialized.set(result, text);
+    return text;
+  }
+
+  const writing = { gauges: options.gauges, onWritten: options.onWritten, serialize };
+
+  /** Running operations by socket. */
+  const running = new WeakMap<WebSocket, Set<{ result: Promise<unknown>; endsSession: () => boolean }>>();
+  async function executeOnSocket(args: SocketOperation): Promise<Awaited<ReturnType<Run>>> {
+    const { execute, endsSession, connected } = args.rootValue;
+    const { socket, outlet } = connected;
+    const ofSocket = running.get(socket) ?? new Set();
+    running.set(socket, ofSocket);
+    const result = connected.execute(async () => {
+      await writable(outlet);
+      const executed = await execute(args);
+      // Waits again, because the result is serialized only after earlier ones are written.
+      await writable(outlet);
+      return executed;
+    });
+    const operation = { result, endsSession };
+    ofSocket.add(operation);
+    return result.finally(() => ofSocket.delete(operation));
+  }
+  /** Closes a socket after its running operations. A client that ends its own session first receives the result. */
+  async function closeAfterResults(socket: WebSocket, code: number, reason: string): Promise<void> {
+    const operations = [...(running.get(socket) ?? [])];
+    const settled = Promise.allSettled(operations.map(({ result }) => result)).then(() => setImmediate());
+    const ms = operations.some(({ endsSession }) => endsSession()) ? LAST_RESULT_TIMEOUT_MS : RESULT_TIMEOUT_MS;
+    await Promise.race([settled, setTimeout(ms, undefined, { ref: false })]);
+    socket.close(code, reason);
+  }
+
+  const graphql = makeServer<Record<string, unknown>, Connected>({
+    execute: (args) => executeOnSocket(args as SocketOperation),
+    async subscribe(args) {
+      const { rootValue } = args as SocketOperation;
+      const { connected, id } = rootValue;
+      const forget = once(() => (connected.subscriptions -= 1));
+      try {
+        const results = await connected.execute(async () => {
+          await writable(connected.outlet);
+          return rootValue.subscribe(args);
+        });
+        if (!rootValue.stream) {
+          forget();
+          return results;
+        }
+        // The library references the arguments until the stream ends. Cleared to free memory, because nothing reads them.
+        Object.assign(args, { contextValue: null, rootValue: null });
+        return writeResults(
+          rootValue.stream,
+          { ...connected, id },
+          { ...writing, onStart: (ended) => connected.intake?.exclude(ended), onEnd: forget },
+        );
+      } catch (error) {
+        forget();
+        throw error;
+      }
+    },
+    onPing({ extra: { socket } }, payload) {
+      if (payload && Buffer.byteLength(JSON.stringify(payload)) > MAX_PING_PAYLOAD_BYTES)
+        socket.close(CloseCode.BadRequest, 'The payload of a ping has at most 1 KB.');
+    },
+    jsonMessageReviver: refuseServersMessages,
+    async onConnect({ connectionParams, extra }) {
+      const { socket, request } = extra;
+      const admission = await options
+        .admit(connectionParams?.['authorization'], request)
+        .catch((error: unknown): Admission => ({
+          ...{ admitted: false, code: TRY_AGAIN_LATER },
+          reason: options.mask(error).message,
+        }));
+      if (!admission.admitted) {
+        socket.close(admission.code, admission.reason);
+        return never();
+      }
+      const stopWatching = admission.watch((code, reason) => void closeAfterResults(socket, code, reason));
+      // The client may have disconnected before it was admitted.
+      if (socket.readyState === socket.OPEN) socket.once('close', stopWatching);
+      else stopWatching();
+      return admission.ack;
+    },
+    async onSubscribe({ connectionParams, extra }, id, payload) {
+      if (id.length > MAX_ID_LENGTH) {
+        extra.socket.close(CloseCode.BadRequest, `The id of an operation has at most ${MAX_ID_LENGTH} characters.`);
+        return never();
+      }
+      try {
+        const operation = await options.prepare(connectionParams?.['authorization'], extra.request, payload);
+        if (!('document' in operation)) return operation;
+        if (
+          getOperationAST(operation.document, operation.operationName)?.operation === OperationTypeNode.SUBSCRIPTION
+        ) {
+          if (extra.subscriptions >= options.maxSubscriptions) throw options.tooManySubscriptions();
+          extra.subscriptions += 1;
+        }
+        Object.assign(operation.rootValue, { connected: extra, id });
+        return operation;
+      } catch (error) {
+        return [options.mask(error)];
+      }
+    },
+    async onError({ extra }, _id, _payload, errors) {
+      await writable(extra.outlet);
+      return errors.map((error) => options.mask(error).toJSON());
+    },
+  });
+
+  sockets.on('connection', (socket, request) => {
+    const connection = request.socket;
+    const outlet = createSocketWriter(connection);
+    const connected: Connected = {
+      ...{ socket, request, connection, outlet },
+      ...{ intake: null, execute: pLimit(MAX_EXECUTING), subscriptions: 0 },
+    };
+    const closed = graphql.opened(
+      {
+        protocol: socket.protocol,
+        // Errors are ignored, because the client may have disconnected.
+        send(text) {
+          return new Promise((resolve) => {
+            socket.send(text, () => {
+              resolve();
+            });
+          });
+        },
+        close(code, reason) {
+          socket.close(code, reason);
+        },
+        onMessage(take) {
+          connected.intake = createSocketReader(connected, {
+            take: refuseUntilInit(socket, take),
+            bytesPerPoint: options.bytesPerPoint,
+            charge: (points) => options.charge(request, points),
+            refuse(error) {
+              socket.close(TRY_AGAIN_LATER, options.mask(error).message);
+            },
+          });
+        },
+      },
+      connected,
+    );
+    keepAlive(socket, connection, () => socket.isPaused);
+    const leave = options.enter(request, () => {
+      socket.terminate();
+    });
+    options.gauges.sockets += 1;
+    // Ignored: after an invalid frame, `ws` closes the socket with the code that the protocol defines.
+    socket.on('error', () => undefined);
+    socket.once('close', (code, reason) => {
+      options.gauges.sockets -= 1;
+      leave();
+      void closed(code, reason.toString());
+    });
+  });
+
+  return {
+    async close(spreadMs) {
+      const all = [...sockets.clients];
+      const closings = all.map(async (socket, i) => {
+        await setTimeout((spreadMs * i) / all.length);
+        socket.close(SERVICE_RESTART, RESTART_REASON);
+      });
+      await Promise.all(closings);
+      // Sockets that were opened in the meantime.
+      for (const socket of sockets.clients) socket.close(SERVICE_RESTART, RESTART_REASON);
+      const ended = promisify(sockets.close.bind(sockets))();
+      // Without the timeout, an unresponsive client would delay the shutdown by half a minute.
+      await Promise.race([ended, setTimeout(SHUTDOWN_CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
+      for (const socket of sockets.clients) socket.terminate();
+      await ended;
+    },
+  };
+}
+
+/** Resolves when the socket can accept a result, or has closed. */
+function writable(outlet: SocketWriter): Promise<void> {
+  return new Promise((resolve) => {
+    outlet.whenWritable(resolve);
+  });
+}
+
+/** Closes a socket whose first message is not `connection_init`. The library would send a pong for an earlier ping. */
+function refuseUntilInit(socket: WebSocket, take: (text: string) => Promise<void>): (text: string) => Promise<void> {
+  let isFirst = true;
+  return async (text) => {
+    if (isFirst && typeOf(text) !== 'connection_init') {
+      socket.close(CloseCode.Unauthorized, 'Send connection_init first.');
+      return;
+    }
+    isFirst = false;
+    return take(text);
+  };
+}
+
+/**
+ * Returns the type of a message. For text that is not JSON, returns `connection_init`, so that the library refuses it with
+ * 4400.
+ */
+function typeOf(text: string): unknown {
+  try {
+    return (JSON.parse(text) as { type?: unknown } | null)?.type;
+  } catch {
+    return 'connection_init';
+  }
+}
+
+function once(run: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) run();
+    done = true;
+  };
+}
+
+/**
+ * Throws for a message type that only servers send, so that the socket closes with 4400. Otherwise the library would treat
+ * the message as an internal error and print a stack trace, as often as a client likes.
+ */
+function refuseServersMessages(key: string, value: unknown): unknown {
+  const type = key === '' ? (value as { type?: unknown } | null)?.type : undefined;
+  if (type === 'next' || type === 'error' || type === 'connection_ack')
+    throw new Error('Only servers send messages of this type.');
+  return value;
+}
