@@ -7,7 +7,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * first.
  */
 const SLOW = [
-  'web/keyboard',
+  ...['web/keyboard', 'web/drives'],
   ...['faults/short', 'package', 'web/react', 'sockets', 'process', 'faults/presence', 'web', 'clients/chat'],
   ...[
     'limits/texts',
