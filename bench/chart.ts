@@ -8,7 +8,7 @@ const FIGURES = 90;
 const BAR = 16;
 const STEP = 22;
 
-/** Bars of one case under another, each case by its own scale: what counts is how the stacks stand to one another. */
+/** Draws bars grouped by case. Each case has its own scale, because only the ratios between stacks matter. */
 export function drawChart({ cases, stacks, of }: Medians, { title, unit, better }: Benchmark): string {
   const shapes: string[] = [];
   let y = 30;

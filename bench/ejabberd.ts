@@ -10,8 +10,8 @@ import { freePort } from '../test/support/ports.ts';
 const START_MS = 30_000;
 
 /**
- * Debian's ejabberd on the same PostgreSQL: rooms whose messages are archived, WebSockets, and none of the brakes that its
- * default configuration puts on senders.
+ * Starts Debian's ejabberd on the same PostgreSQL, with archived rooms and WebSockets. The configuration omits the rate
+ * limits (shapers) of the default one.
  */
 export async function startEjabberd(machine: Machine): Promise<Running> {
   const folder = await mkdtemp(join(tmpdir(), 'parley-ejabberd-'));

@@ -3,10 +3,10 @@ import type { Params } from './benchmarks/benchmark.ts';
 import type { Machine } from './machine.ts';
 import { historiesOf, uuidOf } from './world.ts';
 
-/** How many different texts there are; each message of a history has one of them. */
+/** Number of different texts. Each message of a history has one of them. */
 export const TEXTS = 40_000;
 
-/** The words that are searched for, and how many of the texts have each, of {@link TEXTS}. */
+/** Words to search for, and the number of texts that contain each, out of {@link TEXTS}. */
 export const WORDS = [
   { word: 'zeppelin', texts: 1 },
   { word: 'lighthouse', texts: 40 },
@@ -40,7 +40,7 @@ const KANA = [
   ...'かきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわ日本語東京大阪今朝夜山川',
 ];
 
-/** As random as it has to be, and the same in each run. */
+/** Returns a pseudo-random generator that yields the same sequence in each run. */
 function createRandom(seed: number): () => number {
   let state = seed;
   return () => {
@@ -49,12 +49,12 @@ function createRandom(seed: number): () => number {
   };
 }
 
-/** Texts as a chat has them: a few words are in many, most in few; every fourth is Japanese. */
+/** Returns texts like those of a chat: a few words occur in many, most in few. Every fourth text is Japanese. */
 export function makeTexts(): string[] {
   const random = createRandom(7);
   const pick = <Item>(items: readonly Item[]) => items[Math.floor(random() * items.length)] as Item;
   const vocabulary = Array.from({ length: 8_000 }, () => pick(SYLLABLES) + pick(SYLLABLES) + pick(SYLLABLES));
-  // The square of a random number: words at the beginning are common, as in every language.
+  // The exponent makes words at the beginning of the list common, as in every language.
   const word = () => vocabulary[Math.floor(random() ** 2.5 * vocabulary.length)] ?? '';
   const texts = Array.from({ length: TEXTS }, (_, i) =>
     i % 4 === 3
@@ -66,7 +66,7 @@ export function makeTexts(): string[] {
     for (let i = 0; i < count; i += 1) {
       const place = next % TEXTS;
       texts[place] = `${texts[place] ?? ''} ${added}`;
-      // A step that meets each text once before it meets one again.
+      // This step visits each text once before it repeats one.
       next += 9_973;
     }
   return texts;
@@ -74,13 +74,13 @@ export function makeTexts(): string[] {
 
 const filled = new WeakSet<Machine>();
 
-/** Fills the rooms of {@link historiesOf}, once for each machine: in Parley's database with log and search index, in the rivals' without. */
+/** Fills the rooms of {@link historiesOf}, once per machine. Only Parley's database has a log and a search index. */
 export async function fillHistories(machine: Machine, params: Params): Promise<void> {
   if (filled.has(machine)) return;
   const histories = historiesOf(params['largest'] ?? 0);
   const texts = makeTexts();
   const given = JSON.stringify(texts.map((body) => ({ body, search: toVector(body) }))).replaceAll("'", "''");
-  // Written in the order in which people write: room by room would put each room's pages side by side.
+  // Interleaves the rooms, as people write. Room by room would place the rows of a room next to each other.
   const numbers = histories.map(
     ({ room, messages }) => `SELECT ${room} AS room, n FROM generate_series(1, ${messages}) n`,
   );

@@ -1,7 +1,7 @@
 import { benchmarks } from './benchmarks/benchmarks.ts';
 import type { Assignment } from './benchmarks/benchmark.ts';
 
-/** A process of its own, which makes the load and measures: it is given one assignment, and answers with rows. */
+/** Main module of a separate process that generates the load. It receives one assignment, and replies with rows. */
 process.once('message', (assignment: Assignment) => {
   void (async () => {
     const benchmark = benchmarks[assignment.benchmark];

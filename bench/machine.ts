@@ -10,33 +10,33 @@ import { PARLEY_WORLD, RIVALS_WORLD } from './world.ts';
 import { freePort } from '../test/support/ports.ts';
 import { runStatement } from '../test/support/statement.ts';
 
-/** What all stacks share: one PostgreSQL that writes to the disk in earnest, and one Redis. */
+/** PostgreSQL, with fsync on, and Redis. All stacks share them. */
 export interface Machine {
   parleyUrl: string;
   rivalsUrl: string;
   redisUrl: string;
   /** Runs SQL in one of the databases. */
   run: <Row extends object>(url: string, text: string) => Promise<Row[]>;
-  /** Forgets what the last server left in Redis. */
+  /** Deletes all data of the previous server in Redis. */
   emptyRedis(): Promise<unknown>;
   close(): Promise<void>;
 }
 
-/** Beyond the defaults, so that neither memory nor checkpoints of a short run decide; the same for all. */
+/** Settings of PostgreSQL for all stacks. With the defaults, memory and checkpoints would dominate a short run. */
 const SETTINGS = {
   max_connections: '150',
   shared_buffers: '512MB',
   max_wal_size: '4GB',
-  // Counts statements, for the figures that are about their number.
+  // Counts statements, for benchmarks that report their number.
   shared_preload_libraries: 'pg_stat_statements',
   maintenance_work_mem: '512MB',
 };
 
-/** Starts PostgreSQL and Redis, with the same people and rooms in a database of Parley's and in one of the rivals'. */
+/** Starts PostgreSQL and Redis. Fills one database for Parley and one for the rivals with identical users and rooms. */
 export async function startMachine(): Promise<Machine> {
   const dataDir = await mkdtemp(join(tmpdir(), 'parley-bench-'));
   belongings.folders.add(dataDir);
-  // Where root runs this, the database's user must be able to enter.
+  // If root runs the benchmarks, the database's user must be able to enter the folder.
   await chmod(dataDir, 0o755);
   const postgres = await startEmbeddedPostgres({ dataDir, log: () => undefined, settings: SETTINGS });
   belongings.postgres.add(postgres.folder);
@@ -62,7 +62,7 @@ export async function startMachine(): Promise<Machine> {
   await new Promise<void>((resolve, reject) => {
     redis.once('error', reject);
     redis.once('exit', () => {
-      reject(new Error(`redis-server ended:\n${output()}`));
+      reject(new Error(`redis-server exited:\n${output()}`));
     });
     redis.stdout?.on('data', () => {
       if (output().includes('Ready to accept connections')) resolve();
@@ -83,7 +83,7 @@ export async function startMachine(): Promise<Machine> {
   };
 }
 
-/** The processor and the system, for the heading of the figures. */
+/** Returns the processor and system, for the caption of results. */
 export function describeMachine(): string {
   return `${availableParallelism()} cores of ${cpus()[0]?.model ?? 'an unknown processor'}, ${process.platform}, Node ${process.version}`;
 }

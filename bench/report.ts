@@ -3,26 +3,26 @@ import type { Benchmark, Row } from './benchmarks/benchmark.ts';
 import { drawChart } from './chart.ts';
 import { type StackName, titles } from './stacks.ts';
 
-/** What is kept of a benchmark. */
+/** The stored result of a benchmark. */
 export interface Result {
   name: string;
   at: string;
   machine: string;
   quick: boolean;
   rounds: number;
-  /** With the share of the machine's time that its host gave to others meanwhile, in %. */
+  /** Measurements. `stolenPercent` is the share of CPU time that the host gave to other virtual machines. */
   rows: (Row & { stack: StackName; round: number; stolenPercent: number })[];
   failures: { stack: StackName; message: string }[];
 }
 
-/** The middle of the rounds, for each case and stack. */
+/** Medians of the rounds, for each case and stack. */
 export interface Medians {
   cases: string[];
   stacks: StackName[];
   of: (stack: StackName, caseName: string) => number | null;
 }
 
-/** The middle of what the host took while a stack was measured, for each of them. */
+/** Returns the median of stolen CPU time for each stack, as text. */
 function stolenFrom({ rows }: Result, stacks: readonly StackName[]): string {
   const of = (stack: StackName) =>
     median(rows.filter((row) => row.stack === stack).map(({ stolenPercent }) => stolenPercent)) ?? 0;
@@ -42,20 +42,20 @@ function median(values: number[]): number | null {
   return low === undefined || high === undefined ? null : (low + high) / 2;
 }
 
-/** A number with as many digits as it is worth. */
+/** Formats a number with about three significant digits. */
 export function format(value: number): string {
   if (value >= 100) return Math.round(value).toLocaleString('en');
   return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-/** The figures as a table of Markdown: a row for each case, a column for each stack; of the others how Parley compares, first. */
+/** Returns a Markdown table: a row per case, a column per stack. A rival's cell begins with Parley's ratio to it. */
 function tableOf(medians: Medians, benchmark: Benchmark): string {
   const { cases, stacks, of } = medians;
   const cell = (stack: StackName, caseName: string) => {
     const value = of(stack, caseName);
     if (value === null) return '–';
     const own = of('parley', caseName);
-    // There is no multiple of nothing.
+    // A ratio to zero is undefined.
     return stack === 'parley' || own === null || value === 0
       ? format(value)
       : `${format(own / value)} (${format(value)})`;
@@ -74,7 +74,7 @@ function goalsOf(medians: Medians, benchmark: Benchmark): string[] {
   });
 }
 
-/** Shows the figures in the terminal. */
+/** Prints the result to the terminal. */
 export function printResult(result: Result, benchmark: Benchmark): void {
   const medians = mediansOf(result);
   const lines = [
@@ -85,7 +85,7 @@ export function printResult(result: Result, benchmark: Benchmark): void {
   process.stdout.write(`${lines.join('\n')}\n`);
 }
 
-/** Keeps the figures as JSON and as a chart, and writes the page anew from all that are kept. */
+/** Stores a result as JSON and as a chart, and updates its section of README.md. */
 export async function writeResult(result: Result, benchmark: Benchmark): Promise<void> {
   await mkdir(new URL('results/', import.meta.url), { recursive: true });
   await writeFile(file(`results/${result.name}.json`), `${JSON.stringify(result, null, 1)}\n`);
@@ -95,7 +95,7 @@ export async function writeResult(result: Result, benchmark: Benchmark): Promise
 
 const file = (path: string) => new URL(path, import.meta.url);
 
-/** Puts the figures between their marks in the page, which says the rest. */
+/** Replaces the sections between their marks in README.md. */
 async function writeReadme(written: Record<string, Benchmark>): Promise<void> {
   let page = await readFile(file('README.md'), 'utf8');
   for (const [name, benchmark] of Object.entries(written)) {
@@ -103,7 +103,8 @@ async function writeReadme(written: Record<string, Benchmark>): Promise<void> {
     const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
     const [before, rest] = page.split(start);
     const after = rest?.split(end)[1];
-    if (before === undefined || after === undefined) throw new Error(`README.md has no place for ${name}.`);
+    if (before === undefined || after === undefined)
+      throw new Error(`README.md has no section between <!-- ${name} --> and <!-- /${name} -->.`);
     page = `${before}${start}\n\n${sectionOf(result, benchmark)}\n\n${end}${after}`;
   }
   await writeFile(file('README.md'), page);
@@ -115,7 +116,7 @@ function sectionOf(result: Result, benchmark: Benchmark): string {
   return [
     `![${benchmark.title}](results/${result.name}.svg)`,
     tableOf(medians, benchmark),
-    `Of the others: Parley’s figure as a multiple of theirs, and in brackets theirs. \`npm run bench -- ${result.name}\`, ${when} What the host of this virtual machine gave to others meanwhile: ${stolenFrom(result, medians.stacks)}.`,
+    `Rivals’ cells show Parley’s figure divided by theirs, and theirs in brackets. \`npm run bench -- ${result.name}\`, ${when} Stolen CPU time: ${stolenFrom(result, medians.stacks)}.`,
     goalsOf(medians, benchmark)
       .map((goal) => `- ${goal}`)
       .join('\n'),

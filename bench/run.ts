@@ -10,12 +10,12 @@ import { benchmarks } from './benchmarks/benchmarks.ts';
 import { describeMachine, type Machine, startMachine } from './machine.ts';
 import { format, printResult, type Result, writeResult } from './report.ts';
 import { isInstalled, type ParleyOptions, type StackName, startStack, titles } from './stacks.ts';
-import { watchHost } from './usage.ts';
+import { measureStolenTime } from './usage.ts';
 
 const USAGE = `npm run bench -- [NAME…] [--quick] [--rounds N] [--stack NAME]… [--program PATH] [--profile FOLDER] [--no-write]
 Names: ${Object.keys(benchmarks).join(', ')}. Stacks: ${Object.keys(titles).join(', ')}.`;
 
-/** One start of servers with its load may take so long; on a quiet machine the longest takes a fraction of it. */
+/** Timeout of one run in milliseconds, including the start of the servers. On a quiet machine no run comes close. */
 const LONGEST_MS = 180_000;
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -36,9 +36,9 @@ function readArguments() {
   if (unknown.length > 0) throw new Error(`There is no benchmark ${unknown.join(', ')}.`);
   const strangers = values.stack?.filter((name) => !Object.hasOwn(titles, name)) ?? [];
   if (strangers.length > 0) throw new Error(`There is no stack ${strangers.join(', ')}.`);
-  // All of it in less than a quarter of an hour; of what is named, the median of three.
+  // One round of all benchmarks takes less than 15 minutes. Named benchmarks run three rounds, for a median.
   const rounds = Number(values.rounds ?? (values.quick || positionals.length === 0 ? 1 : 3));
-  if (!(rounds >= 1)) throw new Error('There is at least one round.');
+  if (!(rounds >= 1)) throw new Error('--rounds must be at least 1.');
   return { ...values, rounds, names: positionals.length > 0 ? positionals : Object.keys(benchmarks) };
 }
 
@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   await warnIfStale(values.program);
   clearUpAtExit();
   const began = performance.now();
-  say(`${describeMachine()}. PostgreSQL and Redis are started …`);
+  say(`${describeMachine()}. Starting PostgreSQL and Redis …`);
   const machine = await startMachine();
   try {
     for (const name of names) {
@@ -64,7 +64,7 @@ async function main(): Promise<void> {
   say(`Done after ${((performance.now() - began) / 60_000).toFixed(1)} minutes.`);
 }
 
-/** Whoever asks for what is not there is told what is. */
+/** Appends the usage to errors of the arguments. */
 function explain<Result>(read: () => Result): Result {
   try {
     return read();
@@ -73,7 +73,7 @@ function explain<Result>(read: () => Result): Result {
   }
 }
 
-/** The stacks in turn, and that as often as there are rounds; what fails is noted, and the others go on. */
+/** Runs all stacks in each round. A failure is recorded, and the run continues. */
 export async function runBenchmark(
   machine: Machine,
   options: {
@@ -82,7 +82,7 @@ export async function runBenchmark(
     stacks: readonly StackName[];
     rounds: number;
     quick: boolean;
-    /** In place of the benchmark's own. */
+    /** Replaces the runs of the benchmark. */
     runs?: Params[];
   } & ParleyOptions,
 ): Promise<Result> {
@@ -108,15 +108,13 @@ export async function runBenchmark(
     for (const params of runs)
       for (const stack of stacks) {
         if (benchmark.takesPart?.(stack, params) === false) continue;
-        const [began, stolen] = [performance.now(), watchHost()];
+        const [began, stolen] = [performance.now(), measureStolenTime()];
         try {
           const rows = await runOnce(machine, { benchmark: name, stack, params, program, profile });
           const stolenPercent = stolen();
           result.rows.push(...rows.map((row) => ({ ...row, stack, round, stolenPercent })));
           const seconds = ((performance.now() - began) / 1_000).toFixed(0);
-          say(
-            `  ${round}/${rounds} ${titles[stack]}, ${seconds} s, of which the host took ${stolenPercent.toFixed(0)} %`,
-          );
+          say(`  ${round}/${rounds} ${titles[stack]}, ${seconds} s, ${stolenPercent.toFixed(0)} % of CPU time stolen`);
           for (const row of rows) say(`      ${row.case}: ${format(row.value)}${tellMore(row)}`);
         } catch (error) {
           const { message } = error as Error;
@@ -147,7 +145,7 @@ async function runOnce(
   }
 }
 
-/** Runs the load in a process of its own. */
+/** Runs the load in a separate process. */
 async function makeLoad(assignment: Assignment): Promise<Row[]> {
   const child = fork(here('load.ts'), { execArgv: ['--import', 'tsx'], serialization: 'advanced' });
   belongings.children.add(child);
@@ -164,7 +162,7 @@ async function makeLoad(assignment: Assignment): Promise<Row[]> {
       });
       child.once('error', reject);
       child.once('exit', (code) => {
-        reject(new Error(`the load ended with ${code ?? 'a signal'}`));
+        reject(new Error(`the load process exited with ${code ?? 'a signal'}`));
       });
       child.send(assignment);
     });
@@ -174,11 +172,11 @@ async function makeLoad(assignment: Assignment): Promise<Row[]> {
   }
 }
 
-/** Figures of another program than the one that lies here would deceive. */
+/** Warns if the built program is older than the sources, because its figures would be misleading. */
 async function warnIfStale(program: string): Promise<void> {
-  if (!existsSync(program)) throw new Error(`${program} is not there. Run npm run build first.`);
+  if (!existsSync(program)) throw new Error(`${program} does not exist. Run npm run build first.`);
   const [built, changed] = [await newest(dirname(program)), await newest(here('../src'))];
-  if (changed > built) say(`${program} is older than the sources. Run npm run build first, to measure what they say.`);
+  if (changed > built) say(`${program} is older than the sources. Run npm run build first to measure them.`);
 }
 
 async function newest(folder: string): Promise<number> {

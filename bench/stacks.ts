@@ -5,7 +5,7 @@ import { startEjabberd } from './ejabberd.ts';
 import type { Machine } from './machine.ts';
 import { AUTH_SECRET } from './world.ts';
 
-/** A server that runs, and whose processor time and memory are measured. */
+/** A running server, whose CPU time and memory are measured. */
 export interface Running {
   url: string;
   pid: number;
@@ -26,7 +26,7 @@ export type StackName = keyof typeof titles;
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-/** Which rivals can run here: what they need may not be installed. */
+/** Returns true if the packages and programs of a stack are installed. */
 export function isInstalled(name: StackName): boolean {
   if (name === 'parley' || name === 'insert') return true;
   if (name === 'ejabberd') return existsSync('/usr/sbin/ejabberdctl');
@@ -35,13 +35,13 @@ export function isInstalled(name: StackName): boolean {
 
 const START_MS = 30_000;
 
-/** Which Parley is measured, and the folder for a profile of it: then it is not its speed that is asked for. */
+/** Path of the measured program, and a folder for its CPU profile. Profiling slows it down, so ignore its figures. */
 export interface ParleyOptions {
   program: string;
   profile?: string | undefined;
 }
 
-/** Starts one node of a stack; null for what is no server. */
+/** Starts one node of a stack. Returns null for a stack without a server. */
 export async function startStack(
   name: StackName,
   machine: Machine,
@@ -53,7 +53,7 @@ export async function startStack(
     case 'ejabberd':
       return startEjabberd(machine);
     case 'parley':
-      // What `npm start` runs, as it runs in production.
+      // Runs the program of `npm start` in production mode.
       return startProcess([...profiling(profile), '--enable-source-maps', program], /HTTP, SSE +(http\S+)\/graphql/, {
         ...{ DATABASE_URL: machine.parleyUrl, REDIS_URL: machine.redisUrl, AUTH_SECRET },
         ...{
@@ -64,7 +64,7 @@ export async function startStack(
           RATE_LIMITS: 'off',
           MAX_SOCKETS_PER_USER: '1000',
           MAX_STREAMS_PER_USER: '100000',
-          // What it costs to do without: SHARED_EXECUTION=off npm run bench -- fanout --stack parley --no-write
+          // To measure without: SHARED_EXECUTION=off npm run bench -- fanout --stack parley --no-write
           SHARED_EXECUTION: process.env['SHARED_EXECUTION'] ?? 'on',
         },
       });
@@ -101,7 +101,7 @@ async function startProcess(args: string[], ready: RegExp, env: Record<string, s
   return {
     url,
     pid: child.pid ?? 0,
-    // Nothing is left to be drained, what was measured is over; but a profile is written at a regular end.
+    // Kills the server, because nothing needs draining. A profile is only written at a regular exit.
     stop: async () => void (await end(child, args[0] === '--cpu-prof' ? 'SIGTERM' : 'SIGKILL')),
   };
 }

@@ -2,43 +2,43 @@ import { encodeId } from '../src/core/globalIds.ts';
 import { createAccessTokens } from '../src/auth/accessTokens.ts';
 
 /**
- * Who is in which room, the same for Parley and for all rivals. Users and rooms are known by numbers; Parley's UUIDs hold
- * them.
+ * Users, rooms and members, identical for Parley and all rivals. Users and rooms have numbers, which Parley's UUIDs
+ * contain.
  */
 
 export const AUTH_SECRET = 'Zm9yIGJlbmNobWFya3M6IGd1YXJkcyBub3RoaW5n';
 
 export const USERS = 12_000;
 
-/** The rooms of each benchmark. */
+/** Numbers of the rooms of each benchmark. */
 export const ROOMS = {
-  /** Of users 1 to 5,000. */
+  /** Room of users 1 to 5,000. */
   hall: 1,
-  /** Of users 1 to 50. */
+  /** Room of users 1 to 50. */
   talk: 2,
-  /** A thousand rooms, of twenty each: room `many + k` has the users k, k + 1,000 … k + 9,000 (k from 1), and `SENDERS`. */
+  /** A thousand rooms of 20 users: room `many + k` has the users k, k + 1,000 … k + 9,000 (k from 1), and `SENDERS`. */
   many: 1_000,
   /** Twenty rooms: room `missed + k` has every twentieth of the users 1 to 2,000 (k from 0). */
   missed: 3_000,
   /** A thousand rooms: one user is in 10 of them, one in 100 and one in all. */
   listed: 4_000,
-  /** With a history of 1,000, 100,000 and 1,000,000 messages, of users 1 to 5. */
+  /** Rooms of users 1 to 5, with a history of 1,000, 100,000 and 1,000,000 messages. */
   small: 6_001,
   middle: 6_002,
   large: 6_003,
 } as const;
 
-/** How many rooms the users have who list theirs. */
+/** Users who list their rooms, and the number of these rooms. */
 export const LISTERS = [
   { user: 11_001, rooms: 10 },
   { user: 11_002, rooms: 100 },
   { user: 11_003, rooms: 1_000 },
 ] as const;
 
-/** Users who are in all of the thousand rooms: they send. */
+/** Users who send. They are members of all rooms from `ROOMS.many`. */
 export const SENDERS = Array.from({ length: 10 }, (_, i) => 11_101 + i);
 
-/** How many messages the rooms with a history have, where the largest has so many. */
+/** Returns the rooms with a history, and their numbers of messages. `largest` is the number in the largest room. */
 export function historiesOf(largest: number): { room: number; messages: number }[] {
   return [
     { room: ROOMS.small, messages: largest / 1_000 },
@@ -58,7 +58,7 @@ export const userUuid = (user: number) => PREFIX.user + hex(user);
 export const roomUuid = (room: number) => PREFIX.room + hex(room);
 export const roomId = (room: number) => encodeId('Chatroom', roomUuid(room));
 
-/** SQL for the UUID of a number. */
+/** Returns an SQL expression for the UUID of a number. */
 export const uuidOf = (what: keyof typeof PREFIX, n: string) =>
   `('${PREFIX[what]}' || lpad(to_hex(${n}), 12, '0'))::uuid`;
 
@@ -66,7 +66,7 @@ const tokens = createAccessTokens(AUTH_SECRET);
 
 const signed = new Map<number, Promise<string>>();
 
-/** A user's `Authorization` header at a Parley. Good for 15 minutes, which is longer than any load lasts. */
+/** Returns a user's `Authorization` header for Parley. It is valid for 15 minutes, longer than any load lasts. */
 export function bearer(user: number): Promise<string> {
   const known = signed.get(user);
   if (known) return known;
@@ -75,7 +75,7 @@ export function bearer(user: number): Promise<string> {
   return made;
 }
 
-/** Users, rooms and members, in numbers. */
+/** SQL that creates temporary tables of rooms and members, by number. */
 const WORLD = `
   CREATE TEMP TABLE world_rooms AS
     SELECT unnest(ARRAY[${ROOMS.hall}, ${ROOMS.talk}, ${ROOMS.small}, ${ROOMS.middle}, ${ROOMS.large}]) AS id
@@ -93,7 +93,7 @@ const WORLD = `
       FROM unnest(ARRAY[${ROOMS.small}, ${ROOMS.middle}, ${ROOMS.large}]) room, generate_series(1, 5) u;
 `;
 
-/** Fills a migrated, empty database of Parley. Each listed room gets one message; the others none. */
+/** SQL that fills Parley's migrated, empty database. Each room from `ROOMS.listed` gets one message, other rooms none. */
 export const PARLEY_WORLD = `
   ${WORLD}
   INSERT INTO users (id, username, username_key, nickname, nickname_key)
@@ -117,7 +117,7 @@ export const PARLEY_WORLD = `
   DROP TABLE world_rooms, world_members;
 `;
 
-/** The same for the rivals. */
+/** SQL that fills the rivals' empty database. */
 export const RIVALS_WORLD = `
   ${WORLD}
   INSERT INTO users SELECT u, 'user-' || u, 'User ' || u FROM generate_series(1, ${USERS}) u;

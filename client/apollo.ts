@@ -12,10 +12,10 @@ import { connections, possibleTypes } from './generated/schema.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { observe } from './observe.ts';
 
-/** What operations can be given as `context`. */
+/** Options of an operation, passed as its `context`. */
 export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
 
-/** The last link of an Apollo Client: sends all operations with the chat client, whose subscriptions come back by themselves. */
+/** Creates the terminating link of an Apollo Client. Sends all operations with the chat client, whose subscriptions reconnect. */
 export function createChatLink(client: ChatClient): ApolloLink {
   return new ApolloLink(({ operationType, query, variables, getContext }) => {
     const { retry, onResync, onResumed } = getContext() as ChatContext;
@@ -52,9 +52,9 @@ export function createChatLink(client: ChatClient): ApolloLink {
 }
 
 /**
- * How an `InMemoryCache` keeps what Parley answers: `new InMemoryCache(cachePolicies)`.
+ * Options of an `InMemoryCache` for Parley's schema: `new InMemoryCache(cachePolicies)`.
  *
- * Lists are one list, however many pages were read: ask for `edges { cursor node }` or `nodes`, and for `pageInfo`.
+ * The pages of a connection are merged into one list. Select `edges { cursor node }` or `nodes`, and `pageInfo`.
  */
 export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePolicies'> = {
   possibleTypes,
@@ -66,17 +66,17 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     Query: {
       fields: {
         ...fieldPolicies(connections.Query),
-        // What a list has brought is there when it is looked at by itself.
+        // A room that was loaded with a list is found in the cache when it is queried by its id.
         chatroom: (known, { args, toReference }) =>
           (known ?? toReference({ __typename: 'Chatroom', id: String(args?.['id']) })) as Reference | undefined,
       },
     },
     Message: { fields: { ...fieldPolicies(connections.Message), reactions: { merge: false } } },
     Presence: { merge: true },
-    // There is one of each, also where nobody asks for its id.
+    // `Server` and `Viewer` are singletons. A query need not select their ids.
     Server: { keyFields: [] },
     Viewer: { keyFields: [], fields: fieldPolicies(connections.Viewer) },
-    // Events follow each other, and are no parts of one object.
+    // Each event replaces the one before it, because events are not parts of one object.
     Subscription: { fields: { chatroomEvents: { merge: false }, viewerEvents: { merge: false } } },
     UnreadChanged: { fields: { totalUnreadCount: { merge: setTotalUnread } } },
   },
@@ -111,7 +111,7 @@ interface ListPolicy {
   merge: (list: CachedList | undefined, page: IncomingList | null, options: FieldFunctionOptions) => CachedList | null;
 }
 
-/** One list of all pages. It is kept as edges; lists of nodes are made of them. */
+/** Merges all pages of a connection into one list. The cache stores edges; `nodes` are derived from them. */
 function listPolicy(keyArgs: string[] | false): ListPolicy {
   const policy = relayStylePagination(keyArgs);
   const { read, merge } = policy as unknown as Pick<ListPolicy, 'read' | 'merge'>;
@@ -135,7 +135,7 @@ function withEdges({ nodes, ...page }: IncomingList, { readField }: FieldFunctio
   return { ...page, edges };
 }
 
-/** `Chatroom.messages`: a page that is read again does not remove messages that came while it was read. */
+/** Policy of `Chatroom.messages`. Refetching the newest page keeps messages that arrived during the request. */
 function messagesPolicy(): ListPolicy {
   const list = listPolicy(false);
   return {
@@ -156,19 +156,19 @@ function messagesPolicy(): ListPolicy {
   };
 }
 
-/** Whether the viewer has blocked the sender, whose messages then vanish from rooms. */
+/** Returns whether the viewer has blocked the sender. Rooms do not show messages of blocked users. */
 function isHidden(message: Reference, readField: FieldFunctionOptions['readField']): boolean {
   return readField('viewerHasBlocked', readField<Reference>('sender', message)) === true;
 }
 
-/** The event names the unread messages in all rooms, which are a field of the viewer. */
+/** Copies the number of unread messages in all rooms from the event to `Viewer.unreadCount`. */
 function setTotalUnread(_known: unknown, total: number, { cache }: FieldFunctionOptions): number {
   const id = cache.identify({ __typename: 'Viewer' });
   if (id) cache.modify({ id, fields: { unreadCount: () => total } });
   return total;
 }
 
-/** A message as `addMessage` has to know it. */
+/** Fields of a message that `addMessage` needs. */
 export interface CachedMessage {
   __typename?: 'Message';
   id: string;
@@ -177,14 +177,14 @@ export interface CachedMessage {
   clientMessageId?: string | null;
 }
 
-/** Numbers of stored messages are of the type Int. */
+/** Largest number of a stored message, which is an Int. An optimistic message has a larger one. */
 const MAX_NUMBER = 2_147_483_647;
 
 /**
- * Puts a message into `Chatroom.messages`, where that has been read up to its end: in its place, and once, whether it comes
- * by the subscription, as the answer to `sendMessage`, or as the optimistic answer that stands in for it.
+ * Inserts a message into `Chatroom.messages` by its number, if the newest page of the list has been loaded. The message may come
+ * from a subscription, the result of `sendMessage` or its optimistic result. It is inserted once, even if it comes from several.
  *
- * @throws TypeError if the message lacks a field, because queries of the list would then find nothing in the cache
+ * @throws TypeError if the message lacks a field, because queries of the list would then miss the cache
  */
 export function addMessage(cache: ApolloCache, chatroomId: string, message: CachedMessage): void {
   const missing = (['id', 'number', 'cursor'] as const).filter(
@@ -201,7 +201,7 @@ export function addMessage(cache: ApolloCache, chatroomId: string, message: Cach
     const { edges, pageInfo } = list;
     const { clientMessageId, number, cursor } = message;
     const numberOf = (edge: CachedEdge) => readField<number>('number', edge.node) ?? 0;
-    // What lies between would be missing; the next page brings it.
+    // The message is not inserted after a gap. The next page contains it.
     if (pageInfo?.hasNextPage || edges.some((edge) => edge.node.__ref === node.__ref)) return list;
     const isSame = (edge: CachedEdge) =>
       clientMessageId != null && readField('clientMessageId', edge.node) === clientMessageId;
@@ -215,7 +215,7 @@ export function addMessage(cache: ApolloCache, chatroomId: string, message: Cach
   cache.batch({
     update() {
       cache.modify({ id, fields });
-      // The optimistic answers to other sends have lists of their own, which hide this one.
+      // Optimistic results of other sends have their own layers, whose lists would hide this message.
       cache.modify({ id, fields, optimistic: true });
     },
   });

@@ -1,6 +1,6 @@
 import { type DocumentNode, print, type ValueNode, valueFromASTUntyped, visit } from 'graphql';
 
-/** An operation: its text, or a document, typed where codegen has typed it. */
+/** An operation as text or as a document. Documents written by codegen type the data and the variables. */
 export type Document<Data, Variables> =
   string | ((DocumentNode | { toString(): string }) & { __apiType?: (variables: Variables) => Data });
 
@@ -9,19 +9,19 @@ export function textOf(document: Document<unknown, never>): string {
   return 'kind' in document ? print(document) : document.toString();
 }
 
-/** How a subscription to a log says where it is. */
+/** Field and variables with which a subscription resumes after its last event. */
 export interface Resumption {
   field: 'messageAdded' | 'chatroomEvents' | 'viewerEvents';
-  /** The variable that takes the cursor. */
+  /** Name of the variable for the cursor. */
   after: string;
-  /** The variable that takes the room; null over all rooms. */
+  /** Name of the variable for the room's id; null for a subscription to all rooms. */
   room: string | null;
 }
 
 /**
- * How a subscription resumes, read off the arguments of its field; null for one that has no cursor.
+ * Finds the variables with which a subscription resumes. Returns null for a subscription without a cursor.
  *
- * @throws TypeError for one that could resume and does not say how: what came while it was offline would be lost silently
+ * @throws TypeError if the subscription could resume but passes no cursor: events would be lost silently while offline
  */
 export function resumptionOf(text: string): Resumption | null {
   const [, field, args = ''] =
@@ -29,7 +29,7 @@ export function resumptionOf(text: string): Resumption | null {
   if (field !== 'messageAdded' && field !== 'chatroomEvents' && field !== 'viewerEvents') return null;
   const [, after] = /\bafter\s*:\s*\$(\w+)/.exec(args) ?? [];
   const [, room = null] = /\bchatroomId\s*:\s*\$(\w+)/.exec(args) ?? [];
-  // Without a cursor the stream gives hints only, as it did before it had one.
+  // `viewerEvents` without a cursor is a stream of hints. Clients that predate the cursor use it this way.
   if (!after && field === 'viewerEvents') return null;
   if (!after)
     throw new TypeError(
@@ -48,8 +48,8 @@ export interface SendTarget {
 }
 
 /**
- * The messages that an operation sends; empty for other operations. In a text only `sendMessage(input: $variable)` is found,
- * because graphql's parser would make the client half as large again.
+ * Returns the messages that an operation sends; empty for other operations. In a text, only `sendMessage(input: $variable)` is
+ * recognised, because graphql's parser would increase the size of the client by half.
  */
 export function sendTargetsOf(document: Document<unknown, never>, variables: Record<string, unknown>): SendTarget[] {
   const isParsed = typeof document === 'object' && 'kind' in document;

@@ -2,34 +2,34 @@ import type { ErrorCode } from './generated/schema.ts';
 
 export type { ErrorCode };
 
-/** What the server answers with, and what a client finds out by itself. */
+/** The server's error codes, and those that the client adds. */
 export type FailureCode = ErrorCode | 'UNREACHABLE' | 'TOO_MANY_SOCKETS' | 'CLOSED';
 
-/** An error as GraphQL sends it. */
+/** An error of a GraphQL response. */
 export interface GraphQLFailure {
   message: string;
   path?: readonly (string | number)[];
   extensions?: Record<string, unknown>;
 }
 
-/** What went wrong, in one shape for all clients. */
+/** An error in the same shape for all clients. */
 export interface Failure {
   code: FailureCode;
-  /** In English, for a person: it says what to do next. */
+  /** English text for the user, which includes what to do next. */
   message: string;
-  /** The argument that is meant, where the code is `BAD_USER_INPUT`. */
+  /** Path of the invalid argument if the code is `BAD_USER_INPUT`. */
   path?: readonly (string | number)[];
-  /** How long to wait, where the code is `RATE_LIMITED`. */
+  /** Milliseconds until a retry is allowed, if the code is `RATE_LIMITED`. */
   retryAfterMs?: number;
-  /** Under which the server's log has the details, where the code is `INTERNAL_SERVER_ERROR`. */
+  /** Id of the request in the server's log, which has the details, if the code is `INTERNAL_SERVER_ERROR`. */
   requestId?: string;
 }
 
-/** What the chat client throws. */
+/** The error that the chat client throws. */
 export class ChatError extends Error implements Failure {
   override readonly name = 'ChatError';
   readonly code: FailureCode;
-  /** All errors of the answer; empty where there was none. */
+  /** All errors of the answer; empty if there was no answer. */
   readonly graphQLErrors: readonly GraphQLFailure[];
   declare readonly path?: readonly (string | number)[];
   declare readonly retryAfterMs?: number;
@@ -43,26 +43,29 @@ export class ChatError extends Error implements Failure {
   }
 }
 
-/** The error of an answer that has some. */
+/** Creates the error for an answer with GraphQL errors. */
 export function failed(errors: readonly GraphQLFailure[]): ChatError {
-  const failure = errorOf(errors) ?? { code: 'INTERNAL_SERVER_ERROR', message: errors[0]?.message ?? 'It failed.' };
+  const failure = errorOf(errors) ?? {
+    code: 'INTERNAL_SERVER_ERROR',
+    message: errors[0]?.message ?? 'The request failed.',
+  };
   return new ChatError(failure, errors);
 }
 
-/** The error of a server that did not answer. */
+/** Creates the error for a request without an answer. */
 export function unreachable(message: string, cause?: unknown): ChatError {
   return new ChatError({ code: 'UNREACHABLE', message }, [], cause);
 }
 
-/** Whether something that was thrown or answered is a failure with this code, whichever client it came through. */
+/** Returns whether an error, or a result with errors, of any supported client has this code. Without a code: any code. */
 export function isChatError(error: unknown, code?: FailureCode): boolean {
   const found = errorOf(error);
   return found !== null && (code === undefined || found.code === code);
 }
 
 /**
- * What the server says went wrong, out of what a client throws: this one, Apollo Client, urql, graphql-request, and the
- * errors or the close event of graphql-ws. Null for anything else, such as a mistake in the program.
+ * Extracts the server's error from an error of any supported client: this one, Apollo Client, urql, graphql-request, and the
+ * errors or the close event of graphql-ws. Returns null for anything else, such as a bug in the application.
  */
 export function errorOf(error: unknown): Failure | null {
   if (!isObject(error)) return null;
@@ -72,7 +75,7 @@ export function errorOf(error: unknown): Failure | null {
       return pick(extensions.code as FailureCode, message, extensions);
   }
   if (typeof error.code === 'number' && typeof error.reason === 'string') return closed(error.code, error.reason);
-  // urql keeps what was thrown beneath it.
+  // urql wraps the error of its transport.
   return errorOf(error.networkError);
 }
 

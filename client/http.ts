@@ -1,20 +1,20 @@
 import { failed, type GraphQLFailure, isChatError, unreachable } from './errors.ts';
 import { refusedOrigin } from './origin.ts';
 import type { Session } from './session.ts';
-import { backoff, wait, within } from './wait.ts';
+import { backoff, wait, withAbortSignal } from './wait.ts';
 
-/** What the server answers to an operation. */
+/** The server's response to an operation. */
 export interface Result<Data> {
   data?: Data | null;
   errors?: readonly GraphQLFailure[];
 }
 
 export interface RequestOptions {
-  /** Gives up when it fires. */
+  /** Cancels the request when it fires. */
   signal?: AbortSignal;
   /**
-   * Waits out a server that cannot be reached and asks again. For queries, and for mutations that may be sent twice, such as
-   * `sendMessage` with a `clientMessageId`.
+   * Retries the request until the server can be reached. Use it for queries, and for idempotent mutations such as `sendMessage`
+   * with a `clientMessageId`.
    */
   retry?: boolean;
 }
@@ -29,19 +29,19 @@ export interface HttpOptions {
 
 export type Request = (query: string, variables: object, options?: RequestOptions) => Promise<Result<unknown>>;
 
-/** The server takes at most 10 s for an operation. */
+/** Timeout of a request. The server executes an operation for at most 10 s. */
 const TIMEOUT_MS = 20_000;
-/** A lost answer to `refreshSession` must be noticed early enough to ask again while the server accepts the same token. */
+/** Timeout of `refreshSession`: short enough to retry a lost answer while the server still accepts the token, which is 10 s. */
 const REFRESH_TIMEOUT_MS = 4_000;
-/** What fails on the server so many times in a row will not succeed by itself. */
-const MOST_FAILURES = 5;
+/** An operation that fails on the server more often in a row is no longer retried. */
+const MAX_FAILURES = 5;
 
 /** Sends operations over HTTP. */
 export function createRequest({ url, session, fetch, closed }: HttpOptions): Request {
-  /** Whether the server has answered this page, so that its origin is allowed. */
+  /** Whether the page could read an answer of the server, which proves that its origin is allowed. */
   let isAllowed = false;
 
-  async function ask(
+  async function post(
     body: string,
     token: string | null,
     signals: readonly AbortSignal[],
@@ -54,7 +54,7 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
     };
     let status = 0;
     try {
-      const result = await within(timeoutMs, signals, async (signal): Promise<unknown> => {
+      const result = await withAbortSignal(timeoutMs, signals, async (signal): Promise<unknown> => {
         const response = await fetch(url, { method: 'POST', headers, body, signal });
         status = response.status;
         isAllowed = true;
@@ -66,7 +66,7 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
       for (const signal of signals) signal.throwIfAborted();
       if (status === 0) throw unreachable(message, error);
     }
-    // A proxy has answered in its place.
+    // The answer is not a GraphQL response, so a proxy has sent it.
     throw unreachable(`The server cannot be reached (HTTP ${status}). Try again in a moment.`);
   }
 
@@ -78,20 +78,20 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
       : `The server runs, but may not allow pages of ${origin}. Add this origin to ALLOWED_ORIGINS of the server.`;
   }
 
-  /** Asks with the token, and once more with a new one if it is refused. */
-  async function askSignedIn(
+  /** Sends the operation with the access token, and once more with a renewed token if the server refuses the first one. */
+  async function postAuthorized(
     query: string,
     variables: object,
     signals: readonly AbortSignal[],
   ): Promise<Result<unknown>> {
     const body = JSON.stringify({ query, variables });
     const token = await session.token();
-    // The refreshing itself may be done with this client: it must not wait for itself.
-    if (/\brefreshSession\b/.test(query)) return ask(body, token.value, signals, REFRESH_TIMEOUT_MS);
-    const result = await ask(body, token.value, signals);
+    // The application may send `refreshSession` with this client. Renewing the token here would then deadlock.
+    if (/\brefreshSession\b/.test(query)) return post(body, token.value, signals, REFRESH_TIMEOUT_MS);
+    const result = await post(body, token.value, signals);
     if (!isRefused(result)) return result;
     if (!(await session.renew(token))) return result;
-    return ask(body, (await session.token()).value, signals);
+    return post(body, (await session.token()).value, signals);
   }
 
   return async function request(query, variables, { signal: given, retry = false } = {}) {
@@ -100,10 +100,10 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
       for (const signal of signals) signal.throwIfAborted();
       let pause = backoff(failures);
       try {
-        const result = await askSignedIn(query, variables, signals);
-        const again = retry && result.errors ? waitOf(result.errors, failures) : null;
-        if (again === null) return result;
-        pause = Math.max(pause, again);
+        const result = await postAuthorized(query, variables, signals);
+        const minPause = retry && result.errors ? pauseBeforeRetry(result.errors, failures) : null;
+        if (minPause === null) return result;
+        pause = Math.max(pause, minPause);
       } catch (error) {
         if (!retry || !isChatError(error, 'UNREACHABLE')) throw error;
       }
@@ -112,11 +112,11 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
   };
 }
 
-/** How long to wait at least before asking again; null where that would change nothing. */
-function waitOf(errors: readonly GraphQLFailure[], failures: number): number | null {
+/** Returns the minimum number of milliseconds before a retry; null if a retry would not change the answer. */
+function pauseBeforeRetry(errors: readonly GraphQLFailure[], failures: number): number | null {
   const { code, retryAfterMs = 0 } = failed(errors);
   if (code === 'RATE_LIMITED') return retryAfterMs;
-  return code === 'INTERNAL_SERVER_ERROR' && failures < MOST_FAILURES ? 0 : null;
+  return code === 'INTERNAL_SERVER_ERROR' && failures < MAX_FAILURES ? 0 : null;
 }
 
 function isRefused({ errors }: Result<unknown>): boolean {

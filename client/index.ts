@@ -28,54 +28,60 @@ export type {
 };
 
 export interface ChatClientOptions extends SessionOptions {
-  /** Where the API is, such as `https://chat.example/graphql`; on a page of the same server, `/graphql`. */
+  /** URL of the API, such as `https://chat.example/graphql`. A page of the same server can pass `/graphql`. */
   url: string;
-  /** Another `fetch`, such as one that sends cookies to another origin. */
+  /** Replaces the global `fetch`, for example to send cookies to another origin. */
   fetch?: typeof fetch;
-  /** Where there is no global `WebSocket`, as in Node before 22: that of the package ws. */
+  /** WebSocket implementation if there is no global one, as in Node before 22. Pass the one of the package ws. */
   webSocketImpl?: unknown;
-  /** Where messages are kept until they are sent, so that they survive a reload. In memory only if it is left out. */
+  /** Stores messages until they are sent, so that they survive a reload. Without a store they are kept in memory only. */
   outboxStore?: OutboxStore;
-  /** Told how things stand, each time that changes. */
+  /** Called after each change of the connection state. */
   onState?: StateListener;
 }
 
 export interface ChatClient {
   /**
-   * A query or mutation, with data and errors as they come. Throws only where there is no answer.
+   * Sends a query or mutation. Returns data and errors as the server sent them.
    *
-   * `sendMessage` with a `clientMessageId` is sent after the earlier messages of its room, and again until there is an answer,
-   * unless `retry` is false.
+   * `sendMessage` with a `clientMessageId` is sent after the earlier messages of its room. It is retried until there is an
+   * answer, unless `retry` is false.
+   *
+   * @throws ChatError `UNREACHABLE` if there is no answer
    */
   request<Data = any, Variables = any>(
     document: Document<Data, Variables>,
     variables: Variables,
     options?: RequestOptions,
   ): Promise<Result<Data>>;
-  /** A query or mutation. Throws {@link ChatError} for an answer with errors, and where there is none. */
+  /**
+   * Sends a query or mutation and returns its data.
+   *
+   * @throws ChatError with the server's code if the answer has errors, or `UNREACHABLE` if there is no answer
+   */
   execute<Data = any, Variables = any>(
     document: Document<Data, Variables>,
     variables: Variables,
     options?: RequestOptions,
   ): Promise<Data>;
-  /** A subscription, which begins at once and comes back by itself, with nothing lost and nothing twice. */
+  /** Starts a subscription at once. It reconnects and resumes after its cursor, without a lost or duplicate event. */
   subscribe<Data = any, Variables = any>(
     document: Document<Data, Variables>,
     variables: Variables,
     options?: StreamOptions,
   ): ChatStream<Data>;
-  /** Sends a message through the outbox, again and again where there is no answer: it is stored once. */
+  /** Sends a message through the outbox and retries until there is an answer. The server stores it once. */
   send(input: SendInput, options?: Pick<RequestOptions, 'signal'>): Promise<SentMessage>;
-  /** Messages that are not stored on the server yet. */
+  /** Messages that the server has not stored yet. */
   readonly outbox: Outbox;
   readonly state: ChatState;
-  /** Tells a listener of each change; answers a function that ends it. */
+  /** Calls the listener after each change of the state. Returns a function that removes the listener. */
   onState(listener: StateListener): () => void;
-  /** Ends all streams, the socket and what is being asked. */
+  /** Closes the socket, ends all streams and cancels pending requests. */
   close(): void;
 }
 
-/** A client of one Parley server, for one viewer. */
+/** Creates a client of one Parley server, for one viewer. */
 export function createChatClient(options: ChatClientOptions): ChatClient {
   const { href } = new URL(options.url, (globalThis as { location?: { href: string } }).location?.href);
   const closing = new AbortController();

@@ -4,7 +4,7 @@ interface Observer<Value> {
   complete: () => void;
 }
 
-/** Tells an observer of all that a stream yields. Answers a function that ends it. */
+/** Passes all values of a stream to an observer. Returns a function that unsubscribes and ends the stream. */
 export function observe<Value>(
   values: { next(): Promise<IteratorResult<Value, undefined>>; return(): Promise<unknown> },
   observer: Observer<Value>,

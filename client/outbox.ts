@@ -3,36 +3,38 @@ import type { Request, RequestOptions, Result } from './http.ts';
 import type { OutboxStore } from './outboxStore.ts';
 import { SEND_MESSAGE, type SendInput, type SentMessage } from './send.ts';
 import type { SendQueue } from './sendQueue.ts';
-import { deadline } from './wait.ts';
+import { withTimeout } from './wait.ts';
 
-/** A message that is not stored on the server yet. */
+/** A message that the server has not stored yet. */
 export interface OutboxEntry {
   readonly clientMessageId: string;
   readonly chatroomId: string;
   readonly body: string;
   readonly replyToId?: string;
-  /** When the message was given to the outbox. ISO 8601, later than that of every earlier entry. */
+  /** Time at which the message was added to the outbox, in ISO 8601. Later than the time of every earlier entry. */
   readonly createdAt: string;
-  /** `waiting` for earlier messages or for the server, `sending`, or `failed` because the server rejected it. */
+  /** `waiting` for earlier messages or for the server, `sending`, or `failed` if the server rejected the message. */
   readonly state: 'waiting' | 'sending' | 'failed';
-  /** Why the message was rejected, if its state is `failed`. */
+  /** The server's reason for rejecting the message; null unless the state is `failed`. */
   readonly error: Failure | null;
 }
 
-/** Messages on their way to the server: in order within a room, each until it is stored or discarded. */
+/** Messages that are sent in order within a room. Each stays until it is stored or discarded. */
 export interface Outbox {
-  /** Entries of a room, or of all rooms, in the order of sending. Returns the same array until an entry changes. */
+  /** Returns the entries of a room, or of all rooms, in the order of sending. The array is the same until an entry changes. */
   entries(chatroomId?: string): readonly OutboxEntry[];
-  /** Calls the listener after each change. Returns a function that ends this. */
+  /** Calls the listener after each change. Returns a function that removes the listener. */
   subscribe(listener: () => void): () => void;
   /**
-   * Sends a message after the earlier ones of its room, and again until there is an answer. Rejects with a `ChatError` if
-   * the server rejects the message. The entry then stays until it is retried or discarded.
+   * Sends a message after the earlier ones of its room, and retries until there is an answer.
+   *
+   * @throws ChatError with the server's code if the server rejects the message. The entry stays until it is retried or
+   *   discarded. `CONFLICT` if a different message with this `clientMessageId` is being sent.
    */
   send(input: SendInput, options?: Pick<RequestOptions, 'signal'>): Promise<SentMessage>;
   /** Sends a failed message again, under the same `clientMessageId`, after the other messages of its room. */
   retry(clientMessageId: string): void;
-  /** Removes an entry. A message that is being sent may be stored nevertheless. */
+  /** Removes an entry. The server may still store a message that is being sent. */
   discard(clientMessageId: string): void;
 }
 
@@ -46,7 +48,7 @@ export interface OutboxOptions {
 
 interface Item {
   entry: OutboxEntry;
-  /** Whether the entry came out of the store, so that another tab may send it too. */
+  /** Whether the entry was loaded from the store, so that another tab may send it too. */
   isLoaded: boolean;
   isQueued: boolean;
   /** Fires when the entry is discarded. */
@@ -60,23 +62,23 @@ interface Locks {
   request<Value>(name: string, options: { signal: AbortSignal }, work: () => Promise<Value>): Promise<Value>;
 }
 
-/** A store that takes longer is not used any more, so that it holds up no message. Some browsers never open an IndexedDB. */
+/** A store that takes longer is no longer used, so that it delays no message. Some browsers never open an IndexedDB. */
 const STORE_TIMEOUT_MS = 3_000;
 
-/** An outbox in memory, and in a store if there is one. */
+/** An outbox in memory that also writes its entries to a store, if there is one. */
 export class StoredOutbox implements Outbox {
   readonly #options: Omit<OutboxOptions, 'store'>;
   #store: OutboxStore | undefined;
   readonly #listeners = new Set<() => void>();
-  /** Results of `entries` since the last change. */
+  /** Cached results of `entries`, cleared by each change. */
   readonly #lists = new Map<string | undefined, readonly OutboxEntry[]>();
   /** Entries by `idOf`, in the order of sending. */
   #items = new Map<string, Item>();
-  /** Entries of the store are being loaded. They come before what is sent meanwhile. */
+  /** True while entries of the store are being loaded. They precede messages that are added during that time. */
   #isLoading = false;
-  /** The latest access to the store for each entry, by `idOf`, until it ends. */
+  /** The latest pending access to the store for each entry, by `idOf`. */
   readonly #accesses = new Map<string, Promise<unknown>>();
-  /** When the newest entry was created, in milliseconds. */
+  /** Creation time of the newest entry, in milliseconds. */
   #latest = 0;
 
   constructor({ store, ...options }: OutboxOptions) {
@@ -118,7 +120,7 @@ export class StoredOutbox implements Outbox {
   retry(clientMessageId: string): void {
     for (const [id, item] of [...this.#items]) {
       if (item.entry.clientMessageId !== clientMessageId || item.entry.state !== 'failed') continue;
-      // Its turn is after the messages that are waiting.
+      // A retried message is sent after the messages that are waiting.
       this.#items.delete(id);
       this.#insert(createItem({ ...item.entry, state: 'waiting', error: null }));
     }
@@ -130,7 +132,7 @@ export class StoredOutbox implements Outbox {
         this.#discard(item, new DOMException('The message was discarded.', 'AbortError'));
   }
 
-  /** Takes over entries that were left in the store by another client, such as one of a tab that was closed. */
+  /** Loads entries that another client left in the store, such as the client of a closed tab. */
   adopt(): void {
     const store = this.#store;
     const { closed } = this.#options;
@@ -142,8 +144,8 @@ export class StoredOutbox implements Outbox {
         .filter((entry) => !this.#items.has(idOf(entry)))
         .toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1))
         .map((entry) => createItem(entry.state === 'failed' ? entry : { ...entry, state: 'waiting' }, true));
-      const meanwhile = [...this.#items].filter(([, item]) => !earlier.some(([, each]) => each === item));
-      const all = [...earlier.filter(([, item]) => this.#has(item)), ...found.map(byId), ...meanwhile];
+      const later = [...this.#items].filter(([, item]) => !earlier.some(([, each]) => each === item));
+      const all = [...earlier.filter(([, item]) => this.#has(item)), ...found.map(byId), ...later];
       this.#items = new Map(all);
       this.#latest = Math.max(this.#latest, ...found.map(({ entry }) => Date.parse(entry.createdAt)));
       this.#isLoading = false;
@@ -152,7 +154,7 @@ export class StoredOutbox implements Outbox {
     });
   }
 
-  /** The entry of a message that is on its way already, so that a repeated call does not add it again. */
+  /** Returns the entry of a message that is already being sent, so that a repeated call does not add it again. */
   #find({ clientMessageId, chatroomId, body, replyToId }: SendInput): Item | undefined {
     const item = clientMessageId === undefined ? undefined : this.#items.get(idOf({ chatroomId, clientMessageId }));
     const isSame = item?.entry.body === body && item.entry.replyToId === (replyToId ?? undefined);
@@ -209,7 +211,7 @@ export class StoredOutbox implements Outbox {
     return this.#alone(item, signal, async () => {
       const store = this.#store;
       if (item.isLoaded && store && (await this.#access(item, () => store.has(item.entry))) === false) {
-        // Another tab has sent it.
+        // Another tab has sent the message and removed its entry from the store.
         this.#discard(item, new DOMException('The message was sent by another tab.', 'AbortError'));
         return {};
       }
@@ -255,8 +257,8 @@ export class StoredOutbox implements Outbox {
   }
 
   /**
-   * Accesses the store after earlier accesses for the same entry. Accesses for other entries run at once, because a page that is
-   * closed has no time for one after the other.
+   * Accesses the store after earlier accesses for the same entry. Accesses for different entries run concurrently, because a
+   * page that is being closed has no time to run them in sequence.
    */
   async #access<Value>({ entry }: Item, work: () => Value | Promise<Value>): Promise<Value | undefined> {
     const id = idOf(entry);
@@ -268,10 +270,10 @@ export class StoredOutbox implements Outbox {
     return result;
   }
 
-  /** Accesses the store. Returns undefined if that fails: the message is in memory, and is sent. */
+  /** Accesses the store. Returns undefined if the store fails, because the message is still in memory and will be sent. */
   async #try<Value>(work: () => Value | Promise<Value>): Promise<Value | undefined> {
     try {
-      return await deadline(STORE_TIMEOUT_MS, work);
+      return await withTimeout(STORE_TIMEOUT_MS, work);
     } catch (error) {
       if ((error as { name?: unknown } | null)?.name === 'TimeoutError') this.#store = undefined;
       return undefined;
@@ -293,7 +295,7 @@ export class StoredOutbox implements Outbox {
   }
 }
 
-/** Unique among the messages of a user. */
+/** Returns an id that is unique among the messages of a user. */
 const idOf = ({ chatroomId, clientMessageId }: Pick<OutboxEntry, 'chatroomId' | 'clientMessageId'>) =>
   `${chatroomId} ${clientMessageId}`;
 const byId = (item: Item): [string, Item] => [idOf(item.entry), item];
@@ -305,7 +307,7 @@ function createItem(entry: OutboxEntry, isLoaded = false): Item {
     resolve = onSent;
     reject = onFailed;
   });
-  // Nobody waits for an entry that was loaded or is sent again.
+  // Nobody awaits an entry that was loaded or retried, so its rejection would be unhandled.
   sent.catch(() => undefined);
   return { entry, isLoaded, isQueued: false, discarded: new AbortController(), sent, resolve, reject };
 }

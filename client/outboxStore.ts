@@ -1,17 +1,17 @@
 import type { OutboxEntry } from './outbox.ts';
 
 /**
- * Where an outbox keeps its entries, so that they survive a reload. A store belongs to one user: messages of another user who
- * signs in must not be sent.
+ * Stores the entries of an outbox, so that they survive a reload. A store belongs to one user. Otherwise the next user who signs
+ * in would send the messages of the previous one.
  *
  * An entry is identified by its `chatroomId` and `clientMessageId`. Methods may return promises.
  */
 export interface OutboxStore {
-  /** Name of the store in this browser. Tabs whose stores have the same name take turns. */
+  /** Name of the store in this browser. A lock serializes the tabs whose stores have the same name. */
   readonly name: string;
-  /** All entries, in any order. */
+  /** Returns all entries, in any order. */
   load(): OutboxEntry[] | Promise<OutboxEntry[]>;
-  /** Whether the entry is still stored. */
+  /** Returns whether the entry is still stored. */
   has(entry: OutboxEntry): boolean | Promise<boolean>;
   /** Adds or replaces an entry. */
   put(entry: OutboxEntry): void | Promise<void>;
@@ -19,7 +19,7 @@ export interface OutboxStore {
 }
 
 /**
- * Keeps entries in `localStorage`, each under a key of its own, so that two tabs never overwrite each other's entries.
+ * Stores entries in `localStorage`, each under its own key, so that two tabs never overwrite each other's entries.
  *
  * @param key names the store and its user: include the user's id, such as `outbox ${userId}`
  */
@@ -48,7 +48,7 @@ export function localStorageOutbox(key: string, storage: Storage = localStorage)
 const ENTRIES = 'entries';
 
 /**
- * Keeps entries in an IndexedDB database.
+ * Stores entries in an IndexedDB database.
  *
  * @param key names the database and its user: include the user's id, such as `outbox ${userId}`
  */
@@ -91,7 +91,7 @@ function resultOf<Value>(request: IDBRequest<Value>): Promise<Value> {
       resolve(request.result);
     };
     request.onerror = () => {
-      reject(request.error ?? new Error('IndexedDB failed.'));
+      reject(request.error ?? new Error('The IndexedDB request failed.'));
     };
   });
 }

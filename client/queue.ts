@@ -1,10 +1,10 @@
-/** What comes by itself, to be taken one after the other. */
+/** An unbounded queue of pushed values, read one at a time with `next`. */
 export interface Queue<Value> {
   readonly length: number;
   push(value: Value): void;
-  /** What is left can still be taken. */
+  /** Ends the queue. Values that are left can still be read; then `next` throws the error once, if there is one. */
   end(error?: unknown): void;
-  /** Resolves when everything has been taken. */
+  /** Resolves when all values have been read, or the queue has ended. */
   empty(): Promise<void>;
   next: () => Promise<IteratorResult<Value, undefined>>;
 }
@@ -37,7 +37,7 @@ export function createQueue<Value>(): Queue<Value> {
         if (value !== undefined) return { value, done: false };
         if (over) {
           const { error } = over;
-          // It is said once.
+          // Only the first call throws the error.
           over = { error: undefined };
           if (error !== undefined) throw error as Error;
           return { value: undefined, done: true };

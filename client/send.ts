@@ -3,13 +3,13 @@ export interface SendInput {
   chatroomId: string;
   /** 1 to 10,000 characters. */
   body: string;
-  /** What the message is called until it has an id; chosen here if it is left out. */
+  /** Identifies the message until it has an id, and makes retries safe. A random UUID by default. */
   clientMessageId?: string;
-  /** A message of the same room that this one answers. */
+  /** Id of a message of the same room to which this one replies. */
   replyToId?: string;
 }
 
-/** The message as it is stored. */
+/** The stored message. */
 export interface SentMessage {
   id: string;
   number: number;
@@ -19,7 +19,7 @@ export interface SentMessage {
   cursor: string;
 }
 
-// A string with its types, as codegen makes them.
+// The type has the form that codegen gives to document strings.
 export const SEND_MESSAGE = `mutation SendMessage($input: SendMessageInput!) {
   sendMessage(input: $input) { message { id number clientMessageId body createdAt cursor } }
 }` as string & { __apiType?: (variables: { input: SendInput }) => { sendMessage: { message: SentMessage } } };

@@ -17,9 +17,9 @@ interface Job {
   rooms: readonly string[];
   attempt: Attempt;
   retry: boolean;
-  /** Attempts without an answer. */
+  /** Number of failed attempts. */
   failures: number;
-  /** Answers with `INTERNAL_SERVER_ERROR`. */
+  /** Number of answers with `INTERNAL_SERVER_ERROR`. */
   crashes: number;
   running: { controller: AbortController; since: number } | null;
   resolve: (result: Result<unknown>) => void;
@@ -27,22 +27,22 @@ interface Job {
 }
 
 /**
- * - `open`: the last request got an answer; requests for several rooms run at once
- * - `probing`: nothing is known; one request at a time
- * - `paused`: the last request got no answer; the next one starts when the backoff ends
+ * - `open`: the last request got an answer; requests for several rooms run concurrently
+ * - `probing`: it is unknown whether the server can be reached; one request at a time
+ * - `paused`: the last request failed; the next one starts when the backoff ends
  */
 type QueueState = 'open' | 'probing' | 'paused';
 
-/** Requests that run at once, each for another room. Browsers open at most 6 connections to a server over HTTP/1.1. */
+/** Maximum number of concurrent requests, each for another room. Browsers open at most 6 connections to a server over HTTP/1.1. */
 const MAX_RUNNING = 6;
 /** Shortest pause after a request without an answer, so that an unreachable server gets at most 2 requests a second. */
 const MIN_PAUSE_MS = 700;
-/** A request that has run for so long when the server can be reached again was probably lost with the network. */
+/** A request that has run longer when the server becomes reachable again was probably lost, so it is repeated. */
 const LOST_AFTER_MS = 2_000;
-/** A request that the server fails to execute so often is rejected. */
+/** A request is rejected after the server has failed to execute it this many times. */
 const MAX_CRASHES = 5;
 
-/** Requests that send messages: one at a time in each room, in order, with one backoff for all of them. */
+/** Queue of the requests that send messages: one at a time in each room, in order, with one backoff for all of them. */
 export class SendQueue {
   readonly #jobs = new Set<Job>();
   readonly #closed: AbortSignal;
@@ -59,7 +59,7 @@ export class SendQueue {
     });
   }
 
-  /** Adds a request for these rooms. It starts when no earlier request for one of them is left. */
+  /** Adds a request for these rooms. It starts when all earlier requests for them have ended. */
   add(rooms: readonly string[], attempt: Attempt, { retry, signal }: JobOptions): Promise<Result<unknown>> {
     this.#closed.throwIfAborted();
     signal?.throwIfAborted();
@@ -88,7 +88,7 @@ export class SendQueue {
     else if ((state === 'connecting' || state === 'offline') && this.#state === 'open') this.#state = 'probing';
   }
 
-  /** The server can probably be reached again: ends the pause, and repeats requests that were probably lost. */
+  /** Called when the server can probably be reached again. Ends the pause and repeats requests that were probably lost. */
   wake(): void {
     clearTimeout(this.#timer);
     this.#failures = 0;
@@ -101,12 +101,12 @@ export class SendQueue {
   #start(): void {
     const free = { open: MAX_RUNNING, probing: 1, paused: 0 }[this.#state] - this.#running;
     if (free <= 0 || this.#closed.aborted) return;
-    // One message that the server cannot store must not be the only one that is tried.
+    // Rooms with fewer failures go first. Otherwise one message that the server cannot store would block all rooms.
     const waiting = this.#startable().toSorted((a, b) => a.failures - b.failures);
     for (const job of waiting.slice(0, free)) void this.#run(job);
   }
 
-  /** Jobs that are the first of each of their rooms and are not running. */
+  /** Returns the jobs that are the first in each of their rooms and are not running. */
   #startable(): Job[] {
     const taken = new Set<string>();
     const found: Job[] = [];
@@ -154,7 +154,7 @@ export class SendQueue {
 
   #pause(job: Job, ms: number): void {
     job.failures += 1;
-    // Requests that ran at once and failed together are one failure.
+    // Concurrent requests that fail together count as one failure.
     if (this.#state === 'paused' || this.#closed.aborted) return;
     this.#failures += 1;
     this.#state = 'paused';
@@ -169,7 +169,7 @@ export class SendQueue {
 
 const LOST: ChatError = unreachable('The connection was lost. The request is repeated.');
 
-/** Milliseconds to wait at least before a retry; null if a retry would not change the answer. */
+/** Returns the minimum number of milliseconds before a retry; null if a retry would not change the answer. */
 function pauseBeforeRetry(errors: readonly GraphQLFailure[], job: Job): number | null {
   const { code, retryAfterMs = 0 } = failed(errors);
   if (code === 'RATE_LIMITED') return retryAfterMs;

@@ -1,7 +1,7 @@
 import { isChatError, unreachable } from './errors.ts';
 import { backoff, wait } from './wait.ts';
 
-/** A token, and which one it is: in a cookie it cannot be seen, and they all look the same. */
+/** An access token. Tokens in cookies are not readable and all have the value null, so the generation distinguishes them. */
 export interface Token {
   value: string | null;
   generation: number;
@@ -9,24 +9,28 @@ export interface Token {
 
 export interface Session {
   token(): Promise<Token>;
-  /** Gets another token for one that was refused. False where the viewer is signed out. */
+  /**
+   * Replaces a refused token. Returns false if the viewer is signed out.
+   *
+   * @throws ChatError `UNREACHABLE` if the refresh token could not be exchanged
+   */
   renew(refused: Token): Promise<boolean>;
 }
 
 export interface SessionOptions {
-  /** The access token, or null where nobody is signed in or a cookie has it. */
+  /** Returns the access token, or null if nobody is signed in or a cookie stores the token. */
   getAccessToken: () => string | null | Promise<string | null>;
   /**
-   * Called when the access token has expired: exchanges the refresh token, stores both new tokens, and returns the access
-   * token; null if the exchange is refused and the viewer is signed out. If it throws, it is called again with the same refresh
-   * token, because the answer may have been lost. Never called twice at once, in all tabs of a browser.
+   * Called when the access token has expired. Exchanges the refresh token, stores both new tokens and returns the access token.
+   * Returns null if the server refuses the refresh token, which signs the viewer out. If it throws, it is called again with the
+   * same refresh token, because the answer may have been lost. At most one call runs at a time, in all tabs of a browser.
    */
   refresh?: () => Promise<string | null>;
 }
 
 /**
- * How long after the first attempt another one starts. The server accepts the predecessor of the latest refresh token for 10 s
- * after it was exchanged; an attempt takes its time too.
+ * Time after the first attempt during which another may start. The server accepts the predecessor of the latest refresh token
+ * for 10 s after the exchange, which leaves 2 s for the attempt itself.
  */
 const RETRY_WITHIN_MS = 8_000;
 
@@ -34,18 +38,18 @@ interface Locks {
   request<Value>(name: string, work: () => Promise<Value>): Promise<Value>;
 }
 
-/** Knows the access token, and renews it once for all who were refused with it. */
+/** Creates a session, which renews an expired access token once for all requests that were refused with it. */
 export function createSession(url: string, { getAccessToken, refresh }: SessionOptions): Session {
   let generation = 0;
   let renewing: Promise<boolean> | undefined;
-  // A refresh token that is used again after 10 s ends its session. Tabs share the token, and so take turns.
+  // The server ends a session whose refresh token is used again after 10 s. Tabs share the token, so a lock serializes them.
   const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks;
   const alone = (work: () => Promise<string | null>) => (locks ? locks.request(`parley ${url}`, work) : work());
 
   async function renewNow(refused: Token): Promise<boolean> {
     const renewed = await alone(async () => {
       const current = await getAccessToken();
-      // Another tab, or the program itself, was first.
+      // Another tab or the application has already renewed the token.
       if (current !== null && current !== refused.value) return current;
       return refresh ? retry(refresh) : null;
     }).catch((error: unknown) => {
@@ -73,8 +77,8 @@ export function createSession(url: string, { getAccessToken, refresh }: SessionO
 }
 
 /**
- * Exchanges the refresh token, several times if needed: a token whose exchange got no answer may have been replaced on the
- * server, which accepts the replaced one for a few seconds more. Later it would end the session.
+ * Exchanges the refresh token and retries if there is no answer. The server may have replaced a token whose exchange got no
+ * answer. It accepts the replaced one for 10 s; using it later ends the session.
  */
 async function retry(refresh: () => Promise<string | null>): Promise<string | null> {
   const began = Date.now();
@@ -89,7 +93,7 @@ async function retry(refresh: () => Promise<string | null>): Promise<string | nu
   }
 }
 
-/** Whether the server has refused the refresh token, so that another attempt would not change anything. */
+/** Returns whether a retry would be useless, because the server refused the token or the client was closed. */
 function isRefusal(error: unknown): boolean {
   return isChatError(error, 'UNAUTHENTICATED') || isChatError(error, 'BAD_USER_INPUT') || isChatError(error, 'CLOSED');
 }

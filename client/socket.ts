@@ -5,13 +5,13 @@ import type { Session, Token } from './session.ts';
 import { backoff, onOnline, wait } from './wait.ts';
 
 /**
- * How things stand:
+ * State of the connection:
  *
- * - `idle`: nobody listens, and no socket is open
+ * - `idle`: there is no subscription, so no socket is needed
  * - `connecting`: the socket is being opened
- * - `catching-up`: a stream of `chatroomEvents` gets what it has missed
- * - `live`: what happens comes at once
- * - `offline`: the server cannot be reached, or does not take the socket; it is tried again
+ * - `catching-up`: a stream of `chatroomEvents` is replaying missed events
+ * - `live`: events arrive at once
+ * - `offline`: the server cannot be reached, or refuses the socket; the client retries
  * - `signed-out`: the session has ended
  */
 export type ChatState = 'idle' | 'connecting' | 'catching-up' | 'live' | 'offline' | 'signed-out';
@@ -19,49 +19,49 @@ export type ChatState = 'idle' | 'connecting' | 'catching-up' | 'live' | 'offlin
 export type StateListener = (state: ChatState, reason: ChatError | null) => void;
 
 export interface SocketOptions {
-  /** Such as `ws://localhost:4000/graphql`. */
+  /** URL of the socket, such as `ws://localhost:4000/graphql`. */
   url: string;
   session: Session;
-  /** Where there is no global one, as in Node before 22: that of `ws`. */
+  /** WebSocket class if there is no global one, as in Node before 22. */
   webSocketImpl: unknown;
   onState: StateListener | undefined;
   /** Fires when the client is closed. */
   closed: AbortSignal;
 }
 
-/** How a subscription ended: with the server's error, or `lost` with the socket, or just so. */
-export type Ending = ChatError | 'lost' | 'complete';
+/** Reason for the end of a subscription: the server's error, `lost` if the socket closed, or `complete`. */
+export type SubscriptionEnd = ChatError | 'lost' | 'complete';
 
-export interface Listening {
+export interface SubscriptionHandlers {
   onOpen: () => void;
   onResult: (result: Result<unknown>) => void;
-  onEnd: (ending: Ending) => void;
+  onEnd: (ending: SubscriptionEnd) => void;
 }
 
 /** The one WebSocket of all subscriptions. */
 export interface Socket {
   readonly state: ChatState;
   onState(listener: StateListener): () => void;
-  /** Counts a stream in, from its beginning to its end, whether there is a socket or not. */
-  enter(stream: object): () => void;
-  /** Says whether a stream is still getting what it has missed. */
+  /** Registers a stream, even if the socket is not open. Returns a function that removes it. */
+  addStream(stream: object): () => void;
+  /** Sets whether a stream is still replaying missed events. */
   catchUp(stream: object, behind: boolean): void;
-  /** Resolves when it may be tried again; rejects with `UNAUTHENTICATED` when the session has ended. */
+  /** Resolves when the backoff ends. Rejects with `UNAUTHENTICATED` if the session has ended. */
   ready(): Promise<void>;
-  /** One subscription, until it ends or is stopped. It ends with its socket. */
-  subscribe(query: string, variables: object, listening: Listening): () => void;
-  /** The token that it was opened with does not count any more: opens another with a new token. */
-  refuse(): void;
+  /** Starts one operation, which ends at the latest with its socket. Returns a function that unsubscribes. */
+  subscribe(query: string, variables: object, listening: SubscriptionHandlers): () => void;
+  /** Called when the server no longer accepts the socket's token. Closes the socket and reconnects with a new token. */
+  reconnectWithNewToken(): void;
 }
 
 const NORMAL_CLOSURE = 1000;
-const PING_MS = 10_000;
-const PONG_MS = 5_000;
-const OPENING_MS = 10_000;
-/** Who looks at another room ends one stream and begins another. */
-const LINGER_MS = 1_000;
+const PING_INTERVAL_MS = 10_000;
+const PONG_TIMEOUT_MS = 5_000;
+const OPENING_TIMEOUT_MS = 10_000;
+/** The socket stays open for this time after the last stream, because a user who changes rooms starts another one at once. */
+const LAZY_CLOSE_TIMEOUT_MS = 1_000;
 
-/** Opens the socket when there are subscriptions, and says when it may be opened again after it was lost. */
+/** Creates the socket. It is open while there are subscriptions. After a loss, `ready` delays the next attempt. */
 export function createSocket({ url, session, webSocketImpl, onState, closed }: SocketOptions): Socket {
   const listeners = new Set<StateListener>(onState ? [onState] : []);
   const streams = new Set<object>();
@@ -75,12 +75,12 @@ export function createSocket({ url, session, webSocketImpl, onState, closed }: S
   let signedOut = false;
   let failures = 0;
   let pause: Promise<void> = Promise.resolve();
-  let nap = new AbortController();
-  let patience: ReturnType<typeof setTimeout> | undefined;
+  let pauseEnd = new AbortController();
+  let timeout: ReturnType<typeof setTimeout> | undefined;
 
-  function limit(ms: number): void {
-    clearTimeout(patience);
-    patience = setTimeout(() => {
+  function startTimeout(ms: number): void {
+    clearTimeout(timeout);
+    timeout = setTimeout(() => {
       client.terminate();
     }, ms);
   }
@@ -88,10 +88,10 @@ export function createSocket({ url, session, webSocketImpl, onState, closed }: S
   const client = createClient({
     url,
     webSocketImpl: quiet(webSocketImpl ?? (globalThis as { WebSocket?: unknown }).WebSocket),
-    // Streams come back by themselves, each after its own cursor.
+    // Each stream reconnects itself, because it resumes after its own cursor.
     retryAttempts: 0,
-    keepAlive: PING_MS,
-    lazyCloseTimeout: LINGER_MS,
+    keepAlive: PING_INTERVAL_MS,
+    lazyCloseTimeout: LAZY_CLOSE_TIMEOUT_MS,
     async connectionParams() {
       token = await session.token();
       return token.value === null ? {} : { authorization: `Bearer ${token.value}` };
@@ -99,55 +99,54 @@ export function createSocket({ url, session, webSocketImpl, onState, closed }: S
     on: {
       connecting() {
         lost = false;
-        limit(OPENING_MS);
+        startTimeout(OPENING_TIMEOUT_MS);
       },
       connected() {
-        clearTimeout(patience);
+        clearTimeout(timeout);
         open = true;
         reason = null;
-        for (const tell of waiting) tell();
+        for (const onOpen of waiting) onOpen();
         waiting.clear();
-        look();
+        updateState();
       },
       ping(received) {
-        // A socket that nobody is at the other end of any more looks like a quiet one.
-        if (!received) limit(PONG_MS);
+        // Without this timeout a dead connection would be indistinguishable from a quiet one.
+        if (!received) startTimeout(PONG_TIMEOUT_MS);
       },
       pong(received) {
-        // It stands.
         if (received) failures = 0;
       },
       message() {
-        if (open) clearTimeout(patience);
+        if (open) clearTimeout(timeout);
       },
       error: lose,
       closed: lose,
     },
   });
 
-  /** The socket is gone, or was never opened. Heard before the subscriptions hear of it. */
+  /** Called when the socket was closed or could not be opened, before the subscriptions end. */
   function lose(event: unknown): void {
     if (lost) return;
     lost = true;
     open = false;
-    clearTimeout(patience);
+    clearTimeout(timeout);
     waiting.clear();
-    // Nobody listens any more, or nobody takes what is held already.
+    // The last subscription has ended, or the buffers of all streams are full.
     if ((event as { code?: unknown }).code === NORMAL_CLOSURE) {
-      look();
+      updateState();
       return;
     }
     const failure = errorOf(event);
     reason = failure ? new ChatError(failure) : unreachable('The server cannot be reached.', event);
     pause = recover(reason);
-    // Whoever waits hears of it.
+    // Callers of `ready` handle the rejection. Without callers it would be unhandled.
     pause.catch(() => undefined);
     if (reason.code === 'TOO_MANY_SOCKETS') failures += 1;
-    look();
+    updateState();
   }
 
   async function recover({ code }: ChatError): Promise<void> {
-    nap = new AbortController();
+    pauseEnd = new AbortController();
     const ms = backoff(failures);
     failures += 1;
     const renewed =
@@ -156,26 +155,26 @@ export function createSocket({ url, session, webSocketImpl, onState, closed }: S
         : code === 'TOKEN_EXPIRED'
           ? await session.renew(token).catch(() => true)
           : true;
-    if (renewed) return wait(ms, nap.signal);
+    if (renewed) return wait(ms, pauseEnd.signal);
     signedOut = true;
     reason = new ChatError({ code: 'UNAUTHENTICATED', message: 'This session has ended. Sign in again.' });
-    look();
+    updateState();
     throw reason;
   }
 
-  function look(): void {
-    const now = stateNow();
-    if (now === state) return;
-    state = now;
-    // Not in the midst of the socket's work, which what a listener throws would end.
-    const told = reason;
+  function updateState(): void {
+    const current = computeState();
+    if (current === state) return;
+    state = current;
+    const currentReason = reason;
+    // Listeners run in a microtask, so that an exception of theirs does not interrupt the socket's handlers.
     for (const listener of listeners)
       queueMicrotask(() => {
-        listener(now, told);
+        listener(current, currentReason);
       });
   }
 
-  function stateNow(): ChatState {
+  function computeState(): ChatState {
     if (signedOut) return 'signed-out';
     if (streams.size === 0) return 'idle';
     if (open) return behind.size > 0 ? 'catching-up' : 'live';
@@ -183,13 +182,13 @@ export function createSocket({ url, session, webSocketImpl, onState, closed }: S
   }
 
   const wake = () => {
-    nap.abort();
+    pauseEnd.abort();
   };
   onOnline(closed, wake);
   closed.addEventListener('abort', () => {
-    clearTimeout(patience);
+    clearTimeout(timeout);
     wake();
-    // Ends one that is being opened, too.
+    // `terminate` also closes a socket that is still opening.
     client.terminate();
   });
 
@@ -201,24 +200,24 @@ export function createSocket({ url, session, webSocketImpl, onState, closed }: S
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    enter(stream) {
+    addStream(stream) {
       if (signedOut) {
-        // Somebody may have signed in again.
+        // The user may have signed in again.
         signedOut = false;
         pause = Promise.resolve();
       }
       streams.add(stream);
-      look();
+      updateState();
       return () => {
         streams.delete(stream);
         behind.delete(stream);
-        look();
+        updateState();
       };
     },
     catchUp(stream, isBehind) {
       if (isBehind) behind.add(stream);
       else behind.delete(stream);
-      look();
+      updateState();
     },
     ready: () => pause,
     subscribe(query, variables, { onOpen, onResult, onEnd }) {
@@ -228,7 +227,7 @@ export function createSocket({ url, session, webSocketImpl, onState, closed }: S
         { query, variables: variables as Record<string, unknown> },
         {
           next(result) {
-            // It serves: what comes next is not one failure more in a row.
+            // The server works, so the next failure is the first one in a row.
             if (!result.errors) failures = 0;
             onResult(result);
           },
@@ -241,18 +240,18 @@ export function createSocket({ url, session, webSocketImpl, onState, closed }: S
         },
       );
     },
-    refuse() {
+    reconnectWithNewToken() {
       if (!open) return;
-      lose({ code: 4403, reason: 'The token does not count any more.' });
+      lose({ code: 4403, reason: 'The access token is no longer valid.' });
       client.terminate();
     },
   };
 }
 
-/** A socket that is given up while it is being opened says so; in Node that ends the program if nobody listens. */
+/** Adds an error listener to each socket. A socket that is closed while it opens emits an error, which would end a Node process. */
 function quiet(webSocketImpl: unknown): ClientOptions['webSocketImpl'] {
   if (typeof webSocketImpl !== 'function')
-    throw new TypeError('There is no WebSocket here. Pass that of the package ws as webSocketImpl.');
+    throw new TypeError('There is no global WebSocket. Pass the WebSocket of the package ws as webSocketImpl.');
   const Impl = webSocketImpl as new (url: string, protocols?: string | string[]) => EventTarget;
   return class extends Impl {
     constructor(url: string, protocols?: string | string[]) {

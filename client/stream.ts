@@ -2,37 +2,43 @@ import { type ChatError, errorOf, failed } from './errors.ts';
 import { type Resumption, resumptionOf } from './document.ts';
 import type { Result } from './http.ts';
 import { createQueue } from './queue.ts';
-import type { Ending, Socket } from './socket.ts';
+import type { SubscriptionEnd, Socket } from './socket.ts';
 import { backoff, onAbort, wait } from './wait.ts';
 
 export interface StreamOptions {
   /**
-   * What was missed cannot be had by the cursor any more: query again, and answer the cursor of that query, after which the
-   * stream goes on. Without it the stream ends with `RESYNC_REQUIRED`.
+   * Called when the cursor is no longer valid, so that missed events cannot be replayed. Query again and return the cursor of
+   * that query; the stream continues after it. Without this callback the stream ends with `RESYNC_REQUIRED`.
    */
   onResync?: (error: ChatError) => string | Promise<string>;
   /**
-   * The stream has been taken up again after it was cut off. Those with a cursor have missed nothing; the others are hints:
-   * query what they hint at again. Of `viewerEvents`, only the rooms that appeared or vanished follow a cursor.
+   * Called when the stream has reconnected. Streams with a cursor have missed nothing. Other streams are hints: query again the
+   * data that they announce. In `viewerEvents`, the cursor covers only rooms that appeared or vanished.
    */
   onResumed?: () => void;
 }
 
-/** The results of a subscription, one after the other. It comes back by itself; `return()`, or leaving the loop, ends it. */
+/** The results of a subscription, in order. It reconnects automatically. `return()`, or leaving the loop, ends it. */
 export interface ChatStream<Data> extends AsyncIterableIterator<Data, undefined> {
   return(): Promise<IteratorResult<Data, undefined>>;
 }
 
-/** What a stream holds for somebody who does not take it; it is fetched again when they do. */
-const MOST_HELD = 1_000;
-/** What fails so many times in a row, with nothing received in between, will not succeed by itself. */
-const MOST_FAILURES = 5;
+/** Maximum number of buffered results. A full stream with a cursor unsubscribes, and resumes when the buffer has been read. */
+const MAX_BUFFERED = 1_000;
+/** A stream ends with the error after more failures in a row without a result between them. */
+const MAX_FAILURES = 5;
 
-const PRESENT = '{ place: viewer { cursor } }';
-const PRESENT_IN_ROOM = 'query ($id: ID!) { place: chatroom(id: $id) { cursor } }';
+const CURSOR = '{ position: viewer { cursor } }';
+const ROOM_CURSOR = 'query ($id: ID!) { position: chatroom(id: $id) { cursor } }';
 
-/** How an operation ended: as its socket says, or because it has given enough, or more than is taken, or what is of no use. */
-type Finish = Ending | 'begun' | 'full' | { thrown: unknown };
+/**
+ * Reason for the end of an operation: an `Ending` of the socket, or
+ *
+ * - `begun`: the cursor to start from is known
+ * - `full`: the buffer is full
+ * - `thrown`: a result could not be processed
+ */
+type Finish = SubscriptionEnd | 'begun' | 'full' | { thrown: unknown };
 
 interface Event {
   __typename?: string;
@@ -41,7 +47,7 @@ interface Event {
   message?: { number?: number; chatroom?: { id?: string } };
 }
 
-/** Subscribes, and again after whatever has cut it off, each time after the last cursor. */
+/** Creates a stream, which subscribes again after each interruption and resumes after the last cursor. */
 export function createStream<Data>(
   { socket, closed }: { socket: Socket; closed: AbortSignal },
   query: string,
@@ -56,10 +62,10 @@ export function createStream<Data>(
   let failures = 0;
   const isStopped = () => stopped.signal.aborted;
 
-  /** Takes one result; false where it is a repeat. */
-  function take(result: Result<unknown>, { field, room }: Resumption): boolean {
+  /** Advances the cursor by one result. Returns false if the result is a duplicate. */
+  function advance(result: Result<unknown>, { field, room }: Resumption): boolean {
     const [event] = Object.values(result.data ?? {}) as (Event | null)[];
-    // Event types that the document does not know come without a cursor: the one before them still holds.
+    // Event types that the document does not select have no cursor. The previous cursor stays valid.
     if (field === 'viewerEvents') {
       after = event?.cursor ?? after;
       return true;
@@ -68,17 +74,18 @@ export function createStream<Data>(
       throw new TypeError(`Select ${field} { cursor }, so that the stream can resume.`);
     after = event.cursor;
     if (field === 'chatroomEvents') {
-      if (!event.__typename) throw new TypeError('Select chatroomEvents { __typename }, which tells events apart.');
+      if (!event.__typename)
+        throw new TypeError('Select chatroomEvents { __typename }, so that event types can be distinguished.');
       if (event.__typename === 'CaughtUp') socket.catchUp(stream, false);
       return true;
     }
     const { number } = event.message ?? {};
     const chatroomId = event.chatroom?.id ?? event.message?.chatroom?.id;
-    // Over all rooms the cursor moves on once a second: what came since is repeated after a resume.
+    // The cursor over all rooms advances once a second, so a resume repeats the messages that came after it.
     if (room === null || variables[room] == null) {
       if (number === undefined || chatroomId === undefined)
         throw new TypeError(
-          'Select messageAdded { chatroom { id } message { number } }: what comes twice is told by them.',
+          'Select messageAdded { chatroom { id } message { number } }, so that duplicates can be detected.',
         );
       if (number <= (latest.get(chatroomId) ?? 0)) return false;
       latest.set(chatroomId, number);
@@ -86,7 +93,7 @@ export function createStream<Data>(
     return true;
   }
 
-  /** One operation over the socket, until it ends, or its results are enough. */
+  /** Runs one operation over the socket until it ends or `finish` is called. */
   function operate(
     text: string,
     given: object,
@@ -110,7 +117,7 @@ export function createStream<Data>(
         onResult(result) {
           if (over) return;
           try {
-            // Nothing that failed is passed over: the stream comes back before it.
+            // A failed event is not skipped. The stream resumes before it.
             if (result.errors) finish(failed(result.errors));
             else onResult(result, finish);
           } catch (thrown) {
@@ -123,14 +130,14 @@ export function createStream<Data>(
     });
   }
 
-  /** Where the room, or all rooms, stand now: a stream that begins here misses nothing, however soon it is cut off. */
+  /** Queries the current cursor of the room or of all rooms. A stream that starts from it can resume before its first event. */
   function begin({ room }: Resumption): Promise<Finish> {
     const id = room === null ? null : variables[room];
-    const text = id == null ? PRESENT : PRESENT_IN_ROOM;
+    const text = id == null ? CURSOR : ROOM_CURSOR;
     return operate(text, { id }, ({ data }, finish) => {
-      const { place } = data as { place: { cursor: string | null } | null };
-      // Where there is none, the subscription is refused, and says why.
-      after = place?.cursor ?? '';
+      const { position } = data as { position: { cursor: string | null } | null };
+      // Without a cursor, the server refuses the subscription with the reason.
+      after = position?.cursor ?? '';
       finish('begun');
     });
   }
@@ -141,13 +148,13 @@ export function createStream<Data>(
       query,
       { ...variables, ...position },
       (result, finish) => {
-        if (resumption && !take(result, resumption)) return;
+        if (resumption && !advance(result, resumption)) return;
         failures = 0;
         queue.push(result.data as Data);
-        if (queue.length >= MOST_HELD && resumption) finish('full');
+        if (queue.length >= MAX_BUFFERED && resumption) finish('full');
       },
       () => {
-        // After the subscription has been sent.
+        // Delayed until the subscription has been sent, so that a query of the callback misses no event.
         if (again) setTimeout(() => onResumed?.());
       },
     );
@@ -175,12 +182,12 @@ export function createStream<Data>(
 
   async function recover(error: ChatError): Promise<void> {
     failures += 1;
-    if (failures > MOST_FAILURES) throw error;
+    if (failures > MAX_FAILURES) throw error;
     if (error.code === 'RESYNC_REQUIRED' && onResync) {
       after = await onResync(error);
-      // It may be another database, which counts anew.
+      // The server may have another database, whose message numbers start again.
       latest.clear();
-    } else if (error.code === 'TOKEN_EXPIRED' || error.code === 'UNAUTHENTICATED') socket.refuse();
+    } else if (error.code === 'TOKEN_EXPIRED' || error.code === 'UNAUTHENTICATED') socket.reconnectWithNewToken();
     else if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'RATE_LIMITED')
       await wait(Math.max(errorOf(error)?.retryAfterMs ?? 0, backoff(failures)), stopped.signal);
     else throw error;
@@ -197,7 +204,7 @@ export function createStream<Data>(
   };
   const stop = () => void stream.return();
   const forget = onAbort(closed, stop);
-  const leave = socket.enter(stream);
+  const leave = socket.addStream(stream);
   void run()
     .then(
       () => {

@@ -14,13 +14,13 @@ import { introspection } from './generated/introspection.ts';
 import { connections, keyless } from './generated/schema.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { observe } from './observe.ts';
-import { list } from './urqlLists.ts';
+import { resolveConnection } from './urqlLists.ts';
 import { addMessage, messages, pageWritten } from './urqlMessages.ts';
 
-/** What operations can be given as `context`. */
+/** Options of an operation, passed as its `context`. */
 export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
 
-/** The last exchange of an urql client: sends all operations with the chat client, whose subscriptions come back by themselves. */
+/** Creates the last exchange of an urql client. Sends all operations with the chat client, whose subscriptions reconnect. */
 export function chatExchange(client: ChatClient): Exchange {
   return subscriptionExchange({
     enableAllOperations: true,
@@ -63,17 +63,17 @@ export function chatExchange(client: ChatClient): Exchange {
 }
 
 /**
- * How urql's graphcache keeps what Parley answers: `chatCacheExchange()`, or `chatCacheExchange({ ...cacheOptions, … })`. With
- * graphcache's own `cacheExchange`, events that come while a mutation is pending can be hidden.
+ * Options of urql's graphcache for Parley's schema: `chatCacheExchange()`, or `chatCacheExchange({ ...cacheOptions, … })`.
+ * With graphcache's own `cacheExchange`, events that arrive while a mutation is pending can be hidden.
  *
- * Lists are one list of all pages that adjoin each other. A message that is sent or comes in by a subscription is put into
- * `Chatroom.messages` where that has been read up to its end: select `id number cursor clientMessageId chatroom { id }`.
+ * Adjoining pages of a connection are merged into one list. A message that is sent, or arrives by a subscription, is added to
+ * `Chatroom.messages` if its newest page is loaded. Select `id number cursor clientMessageId chatroom { id }`.
  */
 export const cacheOptions = {
   schema: introspection,
   keys: {
     ...Object.fromEntries(keyless.map((type) => [type, () => null])),
-    // There is one of each, also where nobody asks for its id.
+    // `Viewer` and `Server` are singletons. A query need not select their ids.
     Viewer: () => 'viewer',
     Server: () => 'server',
   },
@@ -87,23 +87,24 @@ export const cacheOptions = {
 
 function resolvers(): Record<string, Record<string, Resolver>> {
   const lists = Object.entries(connections).map(
-    ([type, fields]) => [type, Object.fromEntries(Object.keys(fields).map((field) => [field, list]))] as const,
+    ([type, fields]) =>
+      [type, Object.fromEntries(Object.keys(fields).map((field) => [field, resolveConnection]))] as const,
   );
   const all = Object.fromEntries(lists);
   return { ...all, Chatroom: { ...all['Chatroom'], messages } };
 }
 
-/** Keys of operations are hashes of 32 bits. */
+/** First key of the operations that are made here. urql's own keys are hashes of 32 bits, so the two never collide. */
 const FIRST_KEY = 2 ** 32;
 
 /**
- * Graphcache for Parley, in the place of `cacheExchange`. It writes what arrives in the order of arrival.
+ * Creates graphcache for Parley, to be used instead of `cacheExchange`. It writes results in the order of arrival.
  *
- * Graphcache gives a subscription one layer. While another operation is pending, the results of mutations lie above that layer,
- * and hide later events of the subscription for good. Here each event is an operation of its own, whose layer is the newest.
+ * Graphcache gives a subscription one layer. While another operation is pending, the results of mutations lie above that layer
+ * and permanently hide later events of the subscription. Here each event is an operation of its own, with the newest layer.
  *
- * Graphcache writes the answers to optimistic mutations when all of them are there, over the events that came meanwhile. Here an
- * answer is written at once, and what is written later are only the keys of its entities.
+ * Graphcache defers the results of optimistic mutations until all of them have arrived, and then overwrites newer events. Here a
+ * result is written at once, and the deferred write contains only the keys of its entities.
  */
 export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Exchange {
   return (input) => {
@@ -122,8 +123,8 @@ export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Ex
         subscriptions.set(event.operation, operation);
         return [event];
       }
-      const isHeld = operation.kind === 'mutation' && operation.context['optimistic'] === true;
-      if (!isHeld || !data || error) return [result];
+      const isDeferred = operation.kind === 'mutation' && operation.context['optimistic'] === true;
+      if (!isDeferred || !data || error) return [result];
       return [asOwnOperation(result), { ...result, data: keysOf(data) }];
     };
     const separate: Exchange =
@@ -140,7 +141,7 @@ export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Ex
   };
 }
 
-/** The same data with nothing but the keys of its entities, which graphcache completes out of the cache. */
+/** Reduces data to the keys of its entities. Graphcache completes them from the cache. */
 function keysOf(data: unknown): unknown {
   if (Array.isArray(data)) return data.map(keysOf);
   if (typeof data !== 'object' || data === null) return data;
@@ -186,7 +187,7 @@ const UNREAD = gql`
   }
 `;
 
-/** The event names the counts of a room and of the viewer. */
+/** Writes the unread counts of an event to its room and to the viewer. */
 function unreadChanged(...[result, , cache, { fieldName }]: Parameters<UpdateResolver>): void {
   const { chatroom, unreadCount, totalUnreadCount } = (result[fieldName] ?? {}) as Event;
   if (totalUnreadCount !== undefined)

@@ -13,14 +13,14 @@ interface Page {
   hasNext: unknown;
 }
 
-/** Arguments that select a page of a list. The others select a list. */
+/** Arguments that select a page of a list. All other arguments select a list. */
 const PAGING = ['first', 'last', 'after', 'before'];
 
 /**
- * A connection in graphcache as one list: the page that was asked for, and the pages that adjoin it by their cursors. A page that
- * was read before the list changed may adjoin no longer. Graphcache's `relayPagination` would show it after a gap.
+ * Resolves a connection in graphcache as one list: the queried page, and the pages that adjoin it by their cursors. A page that
+ * was loaded before the list changed may no longer adjoin. Graphcache's `relayPagination` would show it after a gap.
  */
-export const list: Resolver = (_parent, args, cache, info) => {
+export const resolveConnection: Resolver = (_parent, args, cache, info) => {
   const { parentKey, parentFieldKey, fieldName } = info;
   const pages = cache
     .inspectFields(parentKey)
@@ -28,11 +28,11 @@ export const list: Resolver = (_parent, args, cache, info) => {
     .flatMap(({ fieldKey, arguments: own }) => pageOf(cache, parentKey, fieldKey, own ?? {}) ?? []);
   const own = pages.find(({ fieldKey }) => fieldKey === parentFieldKey);
   const stored = cache.resolve(parentKey, parentFieldKey) as string | null | undefined;
-  // Null for those who may not see the list.
+  // The list is null for viewers who may not see it.
   if (!own && stored !== undefined) return stored;
   const start = own ?? pages.find((page) => adjoins(page, { args }) || adjoins({ args }, page));
   if (!start) return undefined;
-  // Shows what is there while the page is loaded.
+  // Returns the cached items while the page is loading.
   if (!own) info.partial = true;
   const parts = adjoining(start, pages);
   const [first, last] = [parts[0] ?? start, parts.at(-1) ?? start];
@@ -61,7 +61,7 @@ function pageOf(cache: Cache, parent: string, fieldKey: string, args: Page['args
   const edges = (cache.resolve(key, 'edges') ?? []) as string[];
   const info = cache.resolve(key, 'pageInfo') as string | undefined;
   const infoOf = (field: string) => info && cache.resolve(info, field);
-  // Where cursors are selected in edges only.
+  // The query may have selected cursors in edges only.
   const cursorOf = (edge: string | undefined) => edge && cache.resolve(edge, 'cursor');
   return {
     ...{ fieldKey, args, edges },
@@ -74,14 +74,14 @@ function pageOf(cache: Cache, parent: string, fieldKey: string, args: Page['args
   };
 }
 
-/** Whether the second page begins where the first one ends. */
+/** Returns whether the second page begins where the first one ends. */
 function adjoins(page: Pick<Page, 'args'> & Partial<Page>, next: Pick<Page, 'args'> & Partial<Page>): boolean {
   const { after } = next.args;
   const { before } = page.args;
   return (after != null && after === page.end) || (before != null && before === next.start);
 }
 
-/** All pages that adjoin this one, directly or over others, in order. */
+/** Returns this page and all pages that adjoin it, directly or through others, in order. */
 function adjoining(page: Page, pages: readonly Page[]): Page[] {
   const parts = [page];
   const others = new Set(pages.filter((each) => each !== page));
@@ -96,7 +96,7 @@ function adjoining(page: Page, pages: readonly Page[]): Page[] {
   }
 }
 
-/** Items of all parts, each once: an item may have moved between two queries. */
+/** Returns the items of all parts without duplicates, because an item may have moved between two queries. */
 function unique(parts: readonly Page[], field: 'edges' | 'nodes', idOf: (item: string) => unknown): string[] {
   return [...new Map(parts.flatMap((part) => part[field]).map((item) => [idOf(item), item])).values()];
 }

@@ -1,16 +1,16 @@
 import type { Cache, FieldArgs, Resolver, UpdateResolver } from '@urql/exchange-graphcache';
 
 /**
- * `Chatroom.messages` in graphcache: one list of all pages and of the messages that were added since.
+ * A page of `Chatroom.messages` in graphcache. This file merges all pages, and the messages added since, into one list.
  *
- * Graphcache keeps results in layers while operations are pending, and a layer hides the same field of the layers below it.
- * A list to which every event adds an item would lose the items of hidden layers. So each added message is a link of its own,
- * and the list is made of pages and links when it is read.
+ * Graphcache stores results in layers while operations are pending, and a layer hides the same field of the layers below it.
+ * A list to which every event appends would lose the items of hidden layers. Therefore each added message is a separate link,
+ * and the list is computed from pages and links when it is read.
  */
 interface Page {
   fieldKey: string;
   rows: Row[];
-  /** The page has all messages from the number `low` to the number `high`. */
+  /** The page contains all messages from the number `low` to the number `high`. */
   low: number;
   high: number;
 }
@@ -21,13 +21,13 @@ interface Row {
   cursor: unknown;
 }
 
-/** Links from a chatroom to messages that were sent or came by a subscription, with all fields of the list. */
+/** Field with links from a chatroom to messages that were sent or came by a subscription, with all fields of the list. */
 const ADDED = 'addedMessages';
-/** The same for messages of a stream over all rooms, which selects a preview of each message. */
+/** Field with links to messages of a stream over all rooms, which may select only a preview of each message. */
 const PREVIEWED = 'previewedMessages';
-/** Links from a chatroom to the messages at the cursors where pages begin. */
+/** Field with links from a chatroom to the messages at whose cursors pages begin. */
 const AT_CURSOR = 'messagesAtCursors';
-/** Numbers of stored messages are of the type Int. */
+/** Largest number of a stored message, which is an Int. An optimistic message has a larger one. */
 const MAX_NUMBER = 2_147_483_647;
 
 /** Adds a message to the lists of its room. A preview lacks fields of the list. */
@@ -35,7 +35,7 @@ export function addMessage(cache: Cache, chatroom: string, message: string, isPr
   cache.link(chatroom, isPreview ? PREVIEWED : ADDED, { message }, message);
 }
 
-/** Remembers the message at the cursor where a page begins, because cursors of a message differ between queries. */
+/** Stores the message at the cursor where a page begins, because a message has different cursors in different queries. */
 export const pageWritten: UpdateResolver = (_result, args, cache, { parentKey }) => {
   const cursor = args['before'] ?? args['after'];
   if (typeof cursor !== 'string') return;
@@ -46,15 +46,15 @@ export const pageWritten: UpdateResolver = (_result, args, cache, { parentKey })
   if (row) cache.link(parentKey, AT_CURSOR, { cursor }, row.node);
 };
 
-/** Makes the list that a page belongs to: all pages that adjoin each other, and what was added to them. */
+/** Resolves the list to which a page belongs: adjoining pages, and the messages that were added to them. */
 export const messages: Resolver = (_parent, args, cache, info) => {
   const { parentKey: chatroom, parentFieldKey } = info;
   const pages = pagesOf(cache, chatroom);
   const own = pages.find(({ fieldKey }) => fieldKey === parentFieldKey);
   const stored = cache.resolve(chatroom, parentFieldKey) as string | null | undefined;
-  // Null for those who are no members, or a page without what is needed to join it to others.
+  // The list is null for non-members. A page without message numbers cannot be merged with others.
   if (!own && stored !== undefined) return stored;
-  // A query of another page size may have read newer messages since.
+  // A query with another page size may have loaded newer messages since.
   const isOld = own !== undefined && isEnd(args) && own.high < Infinity;
   const start = isOld ? END : (own ?? placeOf(cache, chatroom, args));
   if (!start) return undefined;
@@ -62,11 +62,11 @@ export const messages: Resolver = (_parent, args, cache, info) => {
   const { low, high } = grow(start, pages, new Set(complete));
   const parts = pages.filter((page) => page.low <= high && page.high >= low);
   if (parts.length === 0) return undefined;
-  // Shows what is there while the page is loaded.
+  // Returns the cached messages while the page is loading.
   if (!own) info.partial = true;
   const added = addedTo(cache, chatroom, PREVIEWED, ADDED).filter(({ number }) => number >= low && number <= high);
   const read = parts.flatMap((page) => page.rows);
-  // A page says of all numbers up to its last one what the viewer may see.
+  // A page contains every message that the viewer may see between its first and its last one.
   const unread = added.filter(
     (row) => !parts.some(({ rows }) => isWithin(row, rows)) && !isHidden(cache, chatroom, row),
   );
@@ -86,19 +86,19 @@ export const messages: Resolver = (_parent, args, cache, info) => {
   };
 };
 
-/** Pages of a room whose messages have numbers. */
+/** Returns the cached pages of a room, except for pages that were queried without message numbers. */
 function pagesOf(cache: Cache, chatroom: string): Page[] {
   const fields = cache.inspectFields(chatroom).filter(({ fieldName }) => fieldName === 'messages');
   const pages = fields.flatMap(({ fieldKey, arguments: args }) => pageOf(cache, chatroom, fieldKey, args ?? {}) ?? []);
   const lastOf = ({ rows }: Page) => rows.at(-1)?.number ?? 0;
   const newest = Math.max(...pages.filter(({ high }) => high === Infinity).map(lastOf));
-  // A page that reached the end when it was read says nothing of what has come since.
+  // A page that reached the end when it was loaded may lack newer messages by now.
   return pages.map((page) =>
     page.high === Infinity && lastOf(page) < newest ? { ...page, high: lastOf(page) } : page,
   );
 }
 
-/** Whether these arguments select the newest messages. */
+/** Returns whether these arguments select the newest messages. */
 const isEnd = (args: NonNullable<FieldArgs>) => args['last'] != null && args['before'] == null;
 const END = { low: Infinity, high: Infinity };
 
@@ -113,7 +113,7 @@ function pageOf(cache: Cache, chatroom: string, fieldKey: string, args: NonNulla
   const rows = nodes?.map((node, i) => rowOf(cache, node, edges && cache.resolve(edges[i], 'cursor')));
   if (!rows || rows.some(({ number }) => Number.isNaN(number))) return null;
   const [first, last] = [rows[0], rows.at(-1)];
-  // Where cursors are selected in `pageInfo` only.
+  // The query may have selected cursors in `pageInfo` only.
   if (info && first) first.cursor ??= cache.resolve(info, 'startCursor');
   if (info && last) last.cursor ??= cache.resolve(info, 'endCursor');
 
@@ -137,7 +137,7 @@ function rowOf(cache: Cache, node: string, cursor?: unknown): Row {
   return { node, number: Number(cache.resolve(node, 'number')), cursor: cursor ?? cache.resolve(node, 'cursor') };
 }
 
-/** Where the page with these arguments begins, as numbers. */
+/** Returns the message numbers at which the page with these arguments begins; null if they are unknown. */
 function placeOf(cache: Cache, chatroom: string, args: NonNullable<FieldArgs>): Pick<Page, 'low' | 'high'> | null {
   const cursor = args['before'] ?? args['after'];
   if (cursor != null) {
@@ -149,8 +149,8 @@ function placeOf(cache: Cache, chatroom: string, args: NonNullable<FieldArgs>): 
 }
 
 /**
- * What all pages and added messages cover together that adjoin a place. Graphcache may query a page again, such as the newest one
- * after it found an incomplete message in it: what came before is then covered by the added messages only.
+ * Extends a range of numbers by all adjoining pages and added messages. Graphcache may refetch a page, such as the newest one
+ * if it found an incomplete message in it. Earlier messages are then covered by added messages only.
  */
 function grow(
   { low, high }: Pick<Page, 'low' | 'high'>,
@@ -171,7 +171,7 @@ function grow(
   }
 }
 
-/** Messages that were added to a room. Graphcache lists the latest pending ones first. */
+/** Returns the messages that were added to a room. Graphcache lists the latest pending ones first. */
 function addedTo(cache: Cache, chatroom: string, ...fields: string[]): Row[] {
   const links = cache.inspectFields(chatroom).filter(({ fieldName }) => fields.includes(fieldName));
   return links.toReversed().flatMap(({ fieldKey }) => {
@@ -186,14 +186,14 @@ function isWithin({ number }: Row, rows: readonly Row[]): boolean {
   return first !== undefined && last !== undefined && number >= first.number && number <= last.number;
 }
 
-/** Whether the viewer has blocked the sender, whose messages then vanish from rooms. */
+/** Returns whether the message is hidden: rooms other than direct ones do not show messages of blocked users. */
 function isHidden(cache: Cache, chatroom: string, { node }: Row): boolean {
   const sender = cache.resolve(node, 'sender');
   const isBlocked = typeof sender === 'string' && cache.resolve(sender, 'viewerHasBlocked') === true;
   return isBlocked && cache.resolve(chatroom, 'kind') !== 'DIRECT';
 }
 
-/** Rows by number, each once, without optimistic messages that are stored by now. */
+/** Returns the rows by number, without duplicates and without optimistic messages that have been stored. */
 function inOrder(cache: Cache, rows: readonly Row[]): Row[] {
   const unique = [...new Map(rows.map((row) => [row.node, row])).values()];
   const nameOf = ({ node }: Row) => cache.resolve(node, 'clientMessageId') as string | null | undefined;

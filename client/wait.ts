@@ -1,14 +1,17 @@
-/** How long to wait after so many failures in a row: the half is chance, so that not all come back at once. */
+/**
+ * Returns the number of milliseconds to wait after some failures in a row: 200 ms doubled each time, at most 5 s. Half of it is
+ * random, so that clients do not reconnect all at once.
+ */
 export function backoff(failures: number): number {
   return (0.5 + Math.random() / 2) * Math.min(5_000, 200 * 2 ** failures);
 }
 
-/** Does something that may never end. Rejects if it takes longer. */
-export async function deadline<Value>(ms: number, work: () => Value | Promise<Value>): Promise<Value> {
+/** Runs work that may never end. Rejects with a `TimeoutError` after `ms` milliseconds. */
+export async function withTimeout<Value>(ms: number, work: () => Value | Promise<Value>): Promise<Value> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new DOMException('It takes too long.', 'TimeoutError'));
+      reject(new DOMException('The operation timed out.', 'TimeoutError'));
     }, ms);
   });
   try {
@@ -18,9 +21,9 @@ export async function deadline<Value>(ms: number, work: () => Value | Promise<Va
   }
 }
 
-/** Waits, or less long if a signal fires meanwhile. */
+/** Waits until the time has passed or one of the signals fires. Never rejects. */
 export async function wait(ms: number, ...signals: AbortSignal[]): Promise<void> {
-  await within(
+  await withAbortSignal(
     ms,
     signals,
     (over) =>
@@ -33,13 +36,13 @@ export async function wait(ms: number, ...signals: AbortSignal[]): Promise<void>
   );
 }
 
-/** Does something with a signal that fires after so long, or when one of these does. */
-export async function within<Value>(
+/** Runs work with a signal that fires at the timeout, or when one of the given signals fires. */
+export async function withAbortSignal<Value>(
   ms: number,
   signals: readonly AbortSignal[],
   work: (signal: AbortSignal) => Promise<Value>,
 ): Promise<Value> {
-  // Not by AbortSignal.any: signals that live long would remember all those that were made of them.
+  // `AbortSignal.any` would leak: a long-lived signal references all signals that were derived from it.
   const controller = new AbortController();
   const abort = () => {
     controller.abort();
@@ -58,8 +61,8 @@ export async function within<Value>(
 const listenersOf = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
- * Calls the listener when the signal fires. Returns a function that ends this. All listeners share one of the signal, because Node
- * warns of a leak at the eleventh.
+ * Calls the listener when the signal fires. Returns a function that removes the listener. All listeners of a signal share one
+ * event listener, because Node warns of a leak when a signal has eleven.
  */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   let listeners = listenersOf.get(signal);

@@ -1,6 +1,6 @@
-// node examples/echo.mjs: a bot that is an ordinary client. It signs in as the demo's `echo`, hears all its rooms over one
-// subscription, and says again what it is told. When its connection drops it comes back and answers what it missed, and
-// `clientMessageId` keeps it from answering twice.
+// node examples/echo.mjs: a bot that is an ordinary client. It signs in as the demo user `echo`, receives the messages of all
+// its rooms over one subscription, and repeats them. After a lost connection it reconnects and repeats the messages that it
+// missed. `clientMessageId` prevents duplicates.
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
@@ -10,7 +10,7 @@ const password = process.env.PARLEY_PASSWORD ?? 'parley-demo';
 
 let session;
 
-async function ask(query, variables, token) {
+async function request(query, variables, token) {
   const response = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
@@ -25,22 +25,22 @@ async function signIn() {
   const query = `mutation ($usernameOrEmail: String!, $password: String!) {
     signIn(input: { usernameOrEmail: $usernameOrEmail, password: $password }) { accessToken viewer { cursor user { id } } }
   }`;
-  ({ signIn: session } = await ask(query, { usernameOrEmail: username, password }));
+  ({ signIn: session } = await request(query, { usernameOrEmail: username, password }));
 }
 
-async function answer({ chatroom, message }) {
+async function repeat({ chatroom, message }) {
   if (message.kind !== 'USER' || message.body === null || message.sender?.id === session.viewer.user.id) return;
   const query = `mutation ($input: SendMessageInput!) { sendMessage(input: $input) { deduplicated } }`;
   const input = { chatroomId: chatroom.id, body: message.body, clientMessageId: `echo ${message.number}` };
   try {
-    await ask(query, { input }, session.accessToken);
+    await request(query, { input }, session.accessToken);
   } catch (error) {
-    // What would be refused again, such as across a block, is left; all else is tried again from where it was.
+    // Skips a message that would be refused again, for example because of a block. Other errors restart from the last cursor.
     if (['BLOCKED', 'CONFLICT', 'NOT_FOUND'].includes(error.code))
       return console.error(`${error.code}: ${error.message}`);
     if (error.code !== 'TOKEN_EXPIRED') throw error;
     await signIn();
-    await answer({ chatroom, message });
+    await repeat({ chatroom, message });
   }
 }
 
@@ -48,7 +48,7 @@ await signIn();
 const client = createClient({
   url: url.replace(/^http/, 'ws'),
   webSocketImpl: WebSocket,
-  // 4403: the access token has run out, 4401: the session has ended. The next connection has another.
+  // 4403: the access token has expired. 4401: the session has ended. The next connection uses a new token.
   connectionParams: () => ({ authorization: `Bearer ${session.accessToken}` }),
   retryAttempts: Infinity,
   shouldRetry: () => true,
@@ -61,7 +61,7 @@ let after = session.viewer.cursor;
 console.log(`${username} listens.`);
 for (;;) {
   try {
-    // `variables` is read again for each connection, so that it goes on where it was.
+    // graphql-ws reads `variables` for each connection. The getter makes it resume after the last cursor.
     const payload = {
       query: subscription,
       variables: {
@@ -72,7 +72,7 @@ for (;;) {
     };
     for await (const { data, errors } of client.iterate(payload)) {
       if (errors) throw new Error(errors[0].message);
-      await answer(data.messageAdded);
+      await repeat(data.messageAdded);
       after = data.messageAdded.cursor;
     }
   } catch (error) {

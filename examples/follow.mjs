@@ -1,4 +1,4 @@
-// node examples/follow.mjs TOKEN CHATROOM_ID: prints what is said, whatever the network and the server do meanwhile.
+// node examples/follow.mjs TOKEN CHATROOM_ID: prints each message once, even if the network fails or the server restarts.
 import { createChatClient } from '@parley/client';
 import WebSocket from 'ws';
 

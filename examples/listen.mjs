@@ -1,4 +1,4 @@
-// node examples/listen.mjs TOKEN CHATROOM_ID [CURSOR]: prints a room's messages as they come, first what was missed.
+// node examples/listen.mjs TOKEN CHATROOM_ID [CURSOR]: prints new messages of a room, after those since the cursor.
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 

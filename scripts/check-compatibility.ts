@@ -1,6 +1,6 @@
 /**
- * Says whether clients of the last release still get what they ask for. releases/ keeps the schema of each; what breaks one
- * must be named, by its path in backquotes, under "Unreleased" in CHANGELOG.md.
+ * Lists breaking changes since the schema of the last release in releases/. Fails unless "Unreleased" in CHANGELOG.md names
+ * the path of each, in backquotes.
  */
 import { readFile } from 'node:fs/promises';
 import { buildSchema as parseSchema } from 'graphql';
@@ -18,6 +18,6 @@ console.log(
   `Since ${release}: ${breaks.length} breaking changes, ${breaks.length - unnamed.length} of them in CHANGELOG.md.`,
 );
 for (const { path, message } of unnamed) {
-  console.error(`  ${message} Take it back, or say under "Unreleased" in CHANGELOG.md what becomes of \`${path}\`.`);
+  console.error(`  ${message} Revert it, or explain under "Unreleased" in CHANGELOG.md what replaces \`${path}\`.`);
   process.exitCode = 1;
 }

@@ -1,4 +1,4 @@
-/** Says whether the schema keeps what surface.graphql promises; with --verbose, what is absent yet. */
+/** Checks that the schema does not contradict surface.graphql. With --verbose, also lists missing parts. */
 import { buildSchema } from '../src/features/schema.ts';
 import { compareWithSurface } from './surface.ts';
 
@@ -10,5 +10,5 @@ if (comparison) {
   for (const contradiction of contradictions) console.error(`  contradicts the surface: ${contradiction}`);
   if (contradictions.length > 0) process.exitCode = 1;
 } else {
-  console.log('Skipped the comparison with surface.graphql: there is none at ../shared.');
+  console.log('Skipped the comparison with surface.graphql: the file does not exist in ../shared.');
 }

@@ -2,7 +2,7 @@ import { getIntrospectedSchema, minifyIntrospectionQuery } from '@urql/introspec
 import { getNamedType, type GraphQLSchema, isAbstractType, isObjectType } from 'graphql';
 import { errorCodes } from '../src/core/errors.ts';
 
-/** What client/ has to know of the schema. */
+/** Returns the files of client/ that are generated from the schema. */
 export function clientFiles(schema: GraphQLSchema) {
   return [
     { name: 'client/generated/schema.ts', text: schemaFile(schema) },
@@ -29,16 +29,16 @@ function schemaFile(schema: GraphQLSchema): string {
     .filter(([, fields]) => fields.length > 0)
     .map(([name, fields]) => [name, Object.fromEntries(fields)]);
   return [
-    '/** Every failure of the server has one of these codes. */',
+    '/** Error codes of the server. */',
     `export type ErrorCode =\n${codes.join('\n')};`,
     '',
-    '/** Which types an interface or union stands for. */',
+    '/** Object types of each interface and union. */',
     `export const possibleTypes = ${JSON.stringify(Object.fromEntries(possibleTypes), null, 2)};`,
     '',
-    '/** The types that are found by no id: parts of others. */',
+    '/** Types without an id. A cache stores them inside their parents. */',
     `export const keyless = ${JSON.stringify(keyless.map(({ name }) => name).sort())};`,
     '',
-    '/** The lists that are paged, by type, each with the arguments that make it another list. */',
+    '/** Paged lists by type, with the arguments that select another list. */',
     `export const connections = ${JSON.stringify(Object.fromEntries(connections), null, 2)};`,
     '',
   ].join('\n');
@@ -46,7 +46,7 @@ function schemaFile(schema: GraphQLSchema): string {
 
 const paging = ['first', 'last', 'after', 'before'];
 
-/** What the cache of urql has to know, and no more. */
+/** Returns the minimal introspection result that urql's cache needs. */
 function introspectionFile(schema: GraphQLSchema): string {
   const minified = minifyIntrospectionQuery(getIntrospectedSchema(schema));
   return `/** The schema, without descriptions, inputs and scalars. */\nexport const introspection = ${JSON.stringify(minified)} as const;\n`;

@@ -3,12 +3,12 @@ import { CriticalityLevel, diff } from '@graphql-inspector/core';
 import type { GraphQLSchema } from 'graphql';
 
 export interface Break {
-  /** Such as `Mutation.sendMessage.input`. */
+  /** Path in the schema, such as `Mutation.sendMessage.input`. */
   path: string;
   message: string;
 }
 
-/** What a client of `released` can no longer do, or must now do, with `current`. */
+/** Returns the changes from `released` to `current` that break clients. */
 export async function findBreaks(released: GraphQLSchema, current: GraphQLSchema): Promise<Break[]> {
   const changes = await diff(released, current);
   return changes
@@ -16,7 +16,7 @@ export async function findBreaks(released: GraphQLSchema, current: GraphQLSchema
     .map(({ path, message }) => ({ path: path ?? message, message: message.endsWith('.') ? message : `${message}.` }));
 }
 
-/** The newest release whose schema is kept, such as `0.2.0`. */
+/** Returns the newest release whose schema is stored, such as `0.2.0`. */
 export async function lastRelease(folder = new URL('../releases/', import.meta.url)): Promise<string> {
   const versions = (await readdir(folder)).flatMap((name) => /^(\d+\.\d+\.\d+)\.graphql$/.exec(name)?.[1] ?? []);
   const [newest] = versions.sort((a, b) => b.localeCompare(a, 'en', { numeric: true }));
@@ -24,7 +24,7 @@ export async function lastRelease(folder = new URL('../releases/', import.meta.u
   return newest;
 }
 
-/** What CHANGELOG.md says of the next release. */
+/** Returns the "Unreleased" section of CHANGELOG.md, or an empty text. */
 export function unreleasedNotes(changelog: string): string {
   const [, notes = ''] = /^## Unreleased$([\s\S]*?)(?=^## |(?![\s\S]))/m.exec(changelog) ?? [];
   return notes;

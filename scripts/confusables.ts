@@ -8,7 +8,8 @@ const [file = ''] = process.argv.slice(2);
 const text = readFileSync(file, 'utf8');
 const [, version = 'unknown'] = /^# Version: ([\d.]+)/m.exec(text) ?? [];
 
-// Only what a username can contain after NFKC. The skeleton decomposes a name before it looks up a character.
+// Selects characters that a username can contain after NFKC. Excludes those that NFD changes, because the skeleton
+// decomposes a name before it looks up its characters.
 const canStandInName = (character: string) =>
   /^[\p{L}\p{M}\p{Nd}_.-]$/u.test(character) &&
   !/\p{Default_Ignorable_Code_Point}/u.test(character) &&

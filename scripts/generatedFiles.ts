@@ -4,7 +4,7 @@ import { buildSchema } from '../src/features/schema.ts';
 import { clientFiles } from './clientFiles.ts';
 import { errorReference, schemaReference } from './reference.ts';
 
-/** The files that are written from the code, each with the text that it should have. */
+/** Returns the files that are generated from the code, with their current text. */
 export function generatedFiles() {
   const schema = lexicographicSortSchema(buildSchema());
   return [

@@ -19,7 +19,7 @@ import { errorCodes } from '../src/core/errors.ts';
 
 const NOTE = '<!-- Written by `npm run schema`. -->\n';
 
-/** docs/schema.md: what can be asked, and every type, with links between them. */
+/** Returns docs/schema.md: all root fields and types, with links between them. */
 export function schemaReference(schema: GraphQLSchema): string {
   const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
   const types = Object.values(schema.getTypeMap())
@@ -35,7 +35,7 @@ export function schemaReference(schema: GraphQLSchema): string {
   ];
   return [
     `# The schema\n\n${NOTE}`,
-    `What can be asked, and every type. [schema.graphql](../schema.graphql) is the same for programs; what each failure means is in [errors.md](errors.md).\n`,
+    `All queries, mutations, subscriptions and types. [schema.graphql](../schema.graphql) is the machine-readable form. [errors.md](errors.md) explains the error codes.\n`,
     ...['Queries', 'Mutations', 'Subscriptions'].map((title, i) => `## ${title}\n\n${membersOf(roots[i])}`),
     ...kinds.map(
       ([title, fits]) =>
@@ -67,7 +67,7 @@ function describeInput(input: GraphQLArgument | GraphQLInputField): string {
   return `\`${name}\`: ${link(type)}${isRequiredInputField(input) ? ', required' : given}${dash(description)}`;
 }
 
-/** A type as it is written, such as `[User!]!`, with a link to where it is described. */
+/** Returns a type in its notation, such as `[User!]!`, linked to its description. */
 function link(type: { toString(): string }): string {
   const named = getNamedType(type as GraphQLNamedType);
   return isSpecifiedScalarType(named)
@@ -91,16 +91,16 @@ function oneLine(text: string): string {
   return text.replace(/\s+/g, ' ').trim();
 }
 
-/** docs/errors.md: every code, and what a client does about it. */
+/** Returns docs/errors.md: all codes, and how a client handles them. */
 export function errorReference(): string {
   return `# Errors
 
 ${NOTE}
-There is one way to fail: a GraphQL error whose \`extensions.code\` is one of these, on HTTP, SSE and WebSocket alike. Its
-message tells a person what to do next. Codes never change their meaning; clients take one that they do not know for a
-failure that they cannot mend. \`server { errorCodes }\` answers the list.
+Every failure is a GraphQL error whose \`extensions.code\` is one of these codes, over HTTP, SSE and WebSocket. Its message
+tells a person what to do next. The meaning of a code never changes. Clients treat an unknown code as a failure that they
+cannot resolve. \`server { errorCodes }\` returns the list of codes.
 
-| Code | What it means, and what to do |
+| Code | Meaning, and what to do |
 | --- | --- |
 ${Object.entries(errorCodes)
   .map(([code, description]) => `| \`${code}\` | ${description} |`)
@@ -110,24 +110,24 @@ ${Object.entries(errorCodes)
 { "errors": [{ "message": "A message needs a body.", "path": ["sendMessage"], "extensions": { "code": "BAD_USER_INPUT", "path": ["input", "body"] } }] }
 \`\`\`
 
-- \`extensions.path\` of \`BAD_USER_INPUT\` names the argument.
-- \`extensions.retryAfterMs\` of \`RATE_LIMITED\` says how long to wait.
-- \`extensions.requestId\` of \`INTERNAL_SERVER_ERROR\` is also in the log, with the details that are not shown.
+- \`BAD_USER_INPUT\`: \`extensions.path\` names the argument.
+- \`RATE_LIMITED\`: \`extensions.retryAfterMs\` is the time to wait in milliseconds.
+- \`INTERNAL_SERVER_ERROR\`: \`extensions.requestId\` is also in the log, next to the details of the failure.
 
-Over WebSocket the socket itself may be closed:
+The server may also close a WebSocket, with one of these codes:
 
-| Code | What it means, and what to do |
+| Code | Meaning, and what to do |
 | --- | --- |
-| 1006 | The connection was cut without a word: by the network, or since the client neither read nor answered pings. Connect again and resume from the last cursor. |
-| 1009 | A message of more than \`MAX_MESSAGE_KB\`. |
-| 1012 | This node stops. Connect again, which reaches another one, and resume. |
-| 1013 | Nobody can be admitted at the moment, the network has too many signed-out sockets, or the client sent too many messages. Connect again a little later, and resume. |
-| 4400 | A frame that is not of the protocol, or a ping whose payload has more than 1 KB. |
-| 4401 | The session has ended, the token is none of ours, something was sent before \`connection_init\`, or a signed-out socket was open for \`SIGNED_OUT_SECONDS\`. Sign in again. |
-| 4403 | The access token has run out. Refresh it, connect again, and resume. |
-| 4408 | No \`connection_init\` came within 3 s. |
-| 4409 | Two operations under one id at once. |
-| 4420 | The user has too many sockets open. |
-| 4429 | \`connection_init\` came twice. |
+| 1006 | The connection ended without a close frame, because the network failed, or because the client did not read or answer pings. Connect again and resume from the last cursor. |
+| 1009 | The client sent a message larger than \`MAX_MESSAGE_KB\`. Send less at once. |
+| 1012 | This node is shutting down. Connect again, which reaches another node, and resume. |
+| 1013 | The server admits no sockets at the moment, the client’s network has too many signed-out sockets, or the client sent too many messages. Connect again later, and resume. |
+| 4400 | The client sent a message that is not part of the protocol, or a ping with a payload of more than 1 KB. |
+| 4401 | The session has ended, the token is invalid, the client sent a message before \`connection_init\`, or a signed-out socket was open for \`SIGNED_OUT_SECONDS\`. Sign in again. |
+| 4403 | The access token has expired. Refresh it, connect again, and resume. |
+| 4408 | The client did not send \`connection_init\` within 3 s. |
+| 4409 | The client started two concurrent operations with one id. |
+| 4420 | The user has too many open sockets. Close one, or try again later. |
+| 4429 | The client sent \`connection_init\` twice. |
 `;
 }

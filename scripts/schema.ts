@@ -1,4 +1,4 @@
-/** Writes schema.graphql and .env.example; with --check, says whether they are current. */
+/** Writes the generated files. With --check, reports whether they are current, and fails if not. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { generatedFiles } from './generatedFiles.ts';
 

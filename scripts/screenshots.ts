@@ -1,9 +1,9 @@
 /**
- * Takes pictures of the page to chat in: `npm run build`, then `npm run screenshots`. Wants a chromium, and fonts for the
+ * Takes screenshots of the chat page: `npm run build`, then `npm run screenshots`. Requires Chromium, and fonts for the
  * languages and emoji of the demo.
  *
- * Without an argument, it writes those in docs/images that documents show. With a folder as argument, it writes every screen
- * there at four widths, light and dark.
+ * Without an argument, writes the screenshots of the documents to docs/images. With a folder as argument, writes every
+ * screen to that folder, at four widths, light and dark.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,7 +15,7 @@ import { DEMO_PASSWORD } from '../src/server/demo/people.ts';
 
 const IMAGES = new URL('../docs/images/', import.meta.url).pathname;
 const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-/** Documents load the pictures that they show. */
+/** Maximum size of a screenshot in bytes, because readers of the documents download it. */
 const MAX_BYTES = 150_000;
 
 const HEIGHT = 760;
@@ -53,7 +53,7 @@ try {
   await rm(dataDir, { recursive: true, force: true });
 }
 
-/** The pictures that documents show. */
+/** Takes the screenshots of the documents. */
 async function shootDocuments(browser: Browser, url: string): Promise<void> {
   const save = async (page: Page, name: string) => {
     const path = `${IMAGES}${name}.png`;
@@ -63,7 +63,7 @@ async function shootDocuments(browser: Browser, url: string): Promise<void> {
     if (size > MAX_BYTES) throw new Error(`${name}.png is too large. Show less in it.`);
   };
   const wide: BrowserContextOptions = { viewport: { width: 1200, height: HEIGHT } };
-  // Somebody has to be online.
+  // Another user has to be online.
   const chloe = await openAs(browser, url, wide, 'Chloé');
   await openRoom(chloe, /Friday kitchen/);
   const ann = await openAs(browser, url, wide, 'Ann');
@@ -82,7 +82,7 @@ async function shootDocuments(browser: Browser, url: string): Promise<void> {
   await save(phone, 'room-narrow-dark');
 }
 
-/** Every screen, at every width, light and dark. */
+/** Takes a screenshot of every screen, at every width, light and dark. */
 async function shootEverything(browser: Browser, url: string, into: string): Promise<void> {
   await mkdir(into, { recursive: true });
   const chloe = await openAs(browser, url, {}, 'Chloé');
@@ -114,10 +114,10 @@ async function shootSignedOut(browser: Browser, url: string, options: BrowserCon
   await page.getByRole('button', { name: 'Sign up' }).click();
   await page.getByRole('alert').filter({ hasText: /./ }).waitFor();
   await save(page, 'sign-up-refused');
-  await page.getByRole('button', { name: 'Set a new password' }).click();
+  await page.getByRole('button', { name: 'Reset password' }).click();
   await save(page, 'forgot-password');
   await page.goto(`${url}/?verifyEmail=none`);
-  await page.getByRole('button', { name: 'Confirm it' }).click();
+  await page.getByRole('button', { name: 'Confirm' }).click();
   await page.getByRole('alert').filter({ hasText: /./ }).waitFor();
   await save(page, 'verify-email');
   await page.goto(`${url}/?resetPassword=none`);
@@ -174,7 +174,7 @@ async function shootSignedIn(browser: Browser, url: string, options: BrowserCont
   await page.context().close();
 }
 
-/** Lists are loaded when a dialog opens. */
+/** Waits for the lists of a dialog, which are loaded when it opens. */
 async function waitForLists(page: Page): Promise<void> {
   await page.getByText('Loading…').waitFor({ state: 'detached' });
   await page.waitForLoadState('networkidle');
@@ -187,7 +187,7 @@ async function open(browser: Browser, url: string, options: BrowserContextOption
   return page;
 }
 
-/** A window in which one of the demo's people is signed in. */
+/** Opens a window in which a demo user is signed in. */
 async function openAs(browser: Browser, url: string, options: BrowserContextOptions, name: string): Promise<Page> {
   const page = await open(browser, url, options);
   await page.getByRole('button', { name, exact: true }).click();
@@ -239,7 +239,7 @@ function listening(): Promise<string> {
       if (url !== undefined) resolve(url);
     });
     server.once('exit', () => {
-      reject(new Error(`The server ended: run npm run build first.\n${output}`));
+      reject(new Error(`The server exited. Run npm run build first.\n${output}`));
     });
   });
 }

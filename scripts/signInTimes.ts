@@ -1,6 +1,7 @@
 /**
- * Compares how long a wrong name and a wrong password take: `npx tsx scripts/signInTimes.ts URL NAME [TRIES]`, against a
- * server with RATE_LIMITS=off on which NAME is somebody. What differs by less than its noise tells nobody who has an account.
+ * Compares the times of sign-ins with an unknown name and with a wrong password. A difference below the noise does not
+ * reveal who has an account. Usage: `npx tsx scripts/signInTimes.ts URL NAME [TRIES]`, against a server with RATE_LIMITS=off
+ * and an account NAME.
  */
 const [url = 'http://localhost:4000', name = 'ann', tries = '200'] = process.argv.slice(2);
 const SIGN_IN = `mutation ($name: String!) {
@@ -16,7 +17,7 @@ async function timeOf(usernameOrEmail: string): Promise<number> {
     body,
   });
   const text = await response.text();
-  if (!text.includes('INVALID_CREDENTIALS')) throw new Error(`It was answered ${text}`);
+  if (!text.includes('INVALID_CREDENTIALS')) throw new Error(`The server did not refuse the sign-in: ${text}`);
   return performance.now() - began;
 }
 
@@ -25,7 +26,7 @@ function median(times: number[]): number {
 }
 
 const [wrongPassword, wrongName]: [number[], number[]] = [[], []];
-// In turn, so that whatever else the machine does falls on both alike.
+// Alternates, so that other load on the machine affects both equally.
 for (let i = 0; i < Number(tries); i += 1) {
   wrongPassword.push(await timeOf(name));
   wrongName.push(await timeOf(`nobody${i}`));

@@ -1,4 +1,4 @@
-/** Says how large the client is in a browser: bundled with graphql-ws, minified, and compressed. */
+/** Prints the size of the client in a browser: bundled with graphql-ws, minified and compressed. */
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
@@ -6,7 +6,7 @@ for (const entry of ['index', 'apollo', 'urql']) {
   const { outputFiles } = await build({
     entryPoints: [`client/${entry}.ts`],
     ...{ bundle: true, minify: true, write: false, format: 'esm', platform: 'browser', target: 'es2022' },
-    // What an application has anyway.
+    // Excludes packages that an application installs anyway.
     external: ['graphql', '@apollo/client', '@apollo/client/*', '@urql/*', 'react'],
   });
   const code = outputFiles[0]?.contents ?? new Uint8Array();

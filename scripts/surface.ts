@@ -8,20 +8,21 @@ import {
   isObjectType,
 } from 'graphql';
 
-/** The surface that clients rely on, a neighbour of this repository that need not be there. */
+/** The surface that clients rely on. The file is next to this repository and optional. */
 const SURFACE = new URL('../../shared/surface.graphql', import.meta.url);
 
 export interface SurfaceComparison {
-  /** How many of the surface's fields and input fields there are. */
+  /** Number of the surface's fields and input fields that the schema has. */
   present: number;
+  /** Number of the surface's fields and input fields. */
   total: number;
-  /** What is not there yet, such as `type PushDevice` or `Chatroom.topic`. */
+  /** Missing parts of the surface, such as `type PushDevice` or `Chatroom.topic`. */
   absent: string[];
-  /** What is there, but not as the surface promises it. */
+  /** Descriptions of parts that differ from the surface. */
   contradictions: string[];
 }
 
-/** Compares a schema with the surface; null where there is none to compare with. */
+/** Compares a schema with the surface. Returns null if the surface file does not exist. */
 export async function compareWithSurface(schema: GraphQLSchema): Promise<SurfaceComparison | null> {
   const text = await readFile(SURFACE, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
@@ -58,7 +59,7 @@ function isAbsence(change: Change): boolean {
   return absences.has(change.type);
 }
 
-/** Breaks clients; and a promised default that changed, which inspector calls only dangerous. */
+/** Returns true for breaking changes, and for changed defaults, which inspector only classifies as dangerous. */
 function contradicts({ type, criticality, meta }: Change): boolean {
   if (criticality.level === CriticalityLevel.Breaking) return true;
   const defaults = meta as { oldDefaultValue?: unknown; oldValue?: unknown };

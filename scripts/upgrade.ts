@@ -1,9 +1,10 @@
 /**
  * Upgrades a deployment under load: `npm run test:upgrade -- GIT_REF`.
  *
- * A node of the version at GIT_REF serves; the database is migrated and a node of this version joins it; both serve; the old
- * one is told to stop. All the while people send to one room on both, retry what was not answered, refresh their sessions,
- * and listen. At the end each acknowledged message must be there once, and each listener must have heard each, in order.
+ * First, a node of the version at GIT_REF runs alone. Then the database is migrated, and a node of this version runs beside
+ * it. Finally, the old node receives SIGTERM. During all phases, clients send to one room on all nodes, retry after failed
+ * connections, refresh their sessions, and subscribe. At the end, each acknowledged message must be stored once, and each
+ * subscriber must have received all messages in order.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -20,9 +21,9 @@ import { freePort } from '../test/support/ports.ts';
 
 const here = fileURLToPath(new URL('..', import.meta.url));
 const [ref] = process.argv.slice(2);
-if (ref === undefined) throw new Error('Say which version to upgrade from: npm run test:upgrade -- GIT_REF');
+if (ref === undefined) throw new Error('The version to upgrade from is missing. Run npm run test:upgrade -- GIT_REF.');
 
-/** How long each phase is under load. */
+/** Duration of each phase in milliseconds. */
 const PHASE_MS = 8_000;
 const SEND = `mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { number } } }`;
 const LISTEN = `subscription ($room: ID!, $after: String!) {
@@ -33,7 +34,7 @@ const temp = await mkdtemp(join(tmpdir(), 'parley-upgrade-'));
 await chmod(temp, 0o755);
 const children: ChildProcess[] = [];
 
-/** The sources of a version, beside the packages of this one. */
+/** Checks out the sources of a version, with the installed packages of this one. Returns the folder. */
 async function checkOut(version: string): Promise<string> {
   const folder = join(temp, 'previous');
   await mkdir(folder);
@@ -47,7 +48,7 @@ async function checkOut(version: string): Promise<string> {
   return folder;
 }
 
-/** Runs the program of a folder. Answers where it is when it is ready. */
+/** Runs the program of a folder. Returns its URL once it is ready. */
 async function startNode(
   folder: string,
   env: Record<string, string>,
@@ -63,7 +64,7 @@ async function startNode(
   for (;;) {
     const [, url] = /HTTP, SSE +(http\S+)\/graphql/.exec(text) ?? [];
     if (url !== undefined) return { url, child, output: () => text };
-    if (child.exitCode !== null) throw new Error(`The node ended:\n${text}`);
+    if (child.exitCode !== null) throw new Error(`The node exited:\n${text}`);
     await delay(50);
   }
 }
@@ -90,7 +91,7 @@ interface Person {
   refreshToken: string;
 }
 
-/** Sends one message after the other until it is told to stop, each to whichever node the turn has come to. */
+/** Sends one message after another, alternating between the nodes. Returns a function that stops sending. */
 function startSender(
   name: string,
   person: Person,
@@ -116,7 +117,7 @@ function startSender(
           sent.add(sendMessage.message.number as number);
           break;
         } catch (error) {
-          // A node that stops takes no connections: another does. Whatever a node says is held against it.
+          // A stopping node refuses connections, so the next node is tried. Any error response counts as a failure.
           const { message } = error as Error;
           if (message !== 'fetch failed') refused.push(`${url}: ${message}`);
           await delay(20);
@@ -131,9 +132,9 @@ function startSender(
   };
 }
 
-/** Listens from a cursor on, and comes back by it, to the next node, whenever it is cut off. */
+/** Subscribes from a cursor. After each disconnection, resumes from the last cursor at the next node. */
 function startListener(person: Person, room: string, nodes: string[], after: string) {
-  const heard: number[] = [];
+  const received: number[] = [];
   let cursor = after;
   let over = false;
   const run = async () => {
@@ -148,7 +149,7 @@ function startListener(person: Person, room: string, nodes: string[], after: str
       try {
         for await (const { data } of client.iterate<any>({ query: LISTEN, variables: { room, after: cursor } })) {
           cursor = data.messageAdded.cursor as string;
-          heard.push(data.messageAdded.message.number as number);
+          received.push(data.messageAdded.message.number as number);
         }
       } catch {
         await delay(20);
@@ -158,7 +159,7 @@ function startListener(person: Person, room: string, nodes: string[], after: str
   let stop = () => {};
   void run();
   return {
-    heard,
+    received,
     end() {
       over = true;
       stop();
@@ -199,7 +200,7 @@ async function main(): Promise<void> {
       first.accessToken,
     );
     const { id: room, cursor } = made.createChatroom.chatroom;
-    // One begins at the old node and comes over; one begins at the new node when it is there.
+    // One subscriber starts at the old node and moves to the new one. Another starts at the new node later.
     const listeners = [startListener(people[0], room, nodes, cursor)];
     const stops = people.slice(1).map((person, i) => startSender(`sender ${i}`, person, room, nodes, sent, refused));
 
@@ -222,7 +223,7 @@ async function main(): Promise<void> {
 
     const last = Math.max(...sent);
     const deadline = Date.now() + 30_000;
-    while (Date.now() < deadline && listeners.some(({ heard }) => (heard.at(-1) ?? 0) < last)) await delay(100);
+    while (Date.now() < deadline && listeners.some(({ received }) => (received.at(-1) ?? 0) < last)) await delay(100);
     for (const listener of listeners) listener.end();
     const { messages } = (
       await ask(
@@ -234,18 +235,18 @@ async function main(): Promise<void> {
     ).chatroom;
     const count = messages.nodes[0].number as number;
     const faults = [
-      ...(count === sent.size ? [] : [`${sent.size} were acknowledged, and the room has ${count}.`]),
-      ...listeners.flatMap(({ heard }, i) =>
-        heard.length === last && heard.every((number, at) => number === at + 1)
+      ...(count === sent.size ? [] : [`${sent.size} messages were acknowledged, but the room has ${count}.`]),
+      ...listeners.flatMap(({ received }, i) =>
+        received.length === last && received.every((number, at) => number === at + 1)
           ? []
-          : [`Listener ${i} heard ${heard.length} of ${last}, or not in order.`],
+          : [`Subscriber ${i} received ${received.length} of ${last} messages, or not in order.`],
       ),
       ...[...new Set(refused)].map((reason) => `A node failed: ${reason}`),
       ...[old, current].flatMap(
         ({ output }) => /"level":(50|60)/.exec(output())?.map(() => `A node logged an error:\n${output()}`) ?? [],
       ),
     ];
-    process.stdout.write(faults.length === 0 ? `${last} messages, none lost, none twice.\n` : `${faults.join('\n')}\n`);
+    process.stdout.write(faults.length === 0 ? `${last} messages, none lost or repeated.\n` : `${faults.join('\n')}\n`);
     if (faults.length > 0) process.exitCode = 1;
   } finally {
     for (const child of children) child.kill('SIGKILL');

@@ -167,10 +167,10 @@ async function migrateOnly(config: Config): Promise<void> {
 }
 
 /**
- * Opens the configured or embedded PostgreSQL, and migrates it if required. The embedded one is always migrated, because
- * nothing else would do it.
+ * Opens the configured or embedded PostgreSQL, and migrates it if required. The embedded PostgreSQL is always migrated,
+ * because nothing else would migrate it.
  *
- * @param options.share whether a running node may already use the embedded PostgreSQL
+ * @param options.share whether to use the embedded PostgreSQL even if a running node already uses it
  * @param options.migrates whether to apply migrations to a configured PostgreSQL
  * @param options.checks whether to wait for a configured database and check it; `doctor` does its own checks
  */

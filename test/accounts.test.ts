@@ -1,11 +1,26 @@
 import { describe, expect, test } from 'vitest';
+import { sql } from '../src/platform/database/database.ts';
 import { connect, PASSWORD, request, signUp } from './support/client.ts';
+import { fieldsOf, operation, outcome } from './support/operations.ts';
+import { FRIEND } from './support/rooms.ts';
 import { startTestServer } from './support/server.ts';
+import { world } from './support/world.ts';
 
 const SIGN_UP = `mutation ($input: SignUpInput!) { signUp(input: $input) { accessToken viewer { email user { username nickname } } } }`;
 const SIGN_IN = `mutation ($input: SignInInput!) { signIn(input: $input) { accessToken refreshToken viewer { user { id username } } } }`;
 const REFRESH = `mutation ($token: String) { refreshSession(input: { refreshToken: $token }) { accessToken refreshToken } }`;
 const ME = `{ viewer { id user { id username } sessions { nodes { id current endedAt userAgent } } } }`;
+
+/** Mutations that need no authentication. */
+const PUBLIC_MUTATIONS = [
+  'refreshSession',
+  'requestPasswordReset',
+  'resetPassword',
+  'signIn',
+  'signInWithIdToken',
+  'signUp',
+  'verifyEmail',
+];
 
 const codes = ({ errors }: { errors?: { extensions: { code: string } }[] }) =>
   errors?.map((error) => error.extensions.code);
@@ -210,5 +225,109 @@ describe('authentication', () => {
       ).nodes,
     ).toEqual([null, null, null, null, null]);
     expect(await anton.askForErrorCode(NODES, { ids: Array(101).fill(anna.id) })).toBe('BAD_USER_INPUT');
+  });
+});
+
+describe('secrets', () => {
+  test('mutations without authentication do not reveal whether an account exists', async () => {
+    const { url } = await startTestServer();
+    const ann = await signUp(url, 'ann');
+    expect((await request(url, '{ viewer { id } server { version } }')).data).toMatchObject({
+      viewer: null,
+      server: {},
+    });
+    const codes = Object.fromEntries(
+      await Promise.all(
+        fieldsOf('Mutation')
+          .filter((field) => PUBLIC_MUTATIONS.includes(field.name))
+          .map(async (field) => {
+            const { query, variables } = operation('mutation', field);
+            return [field.name, await outcome(request(url, query, variables))] as const;
+          }),
+      ),
+    );
+    expect(codes).toEqual({
+      ...{
+        signUp: 'done',
+        requestPasswordReset: 'done',
+        signIn: 'INVALID_CREDENTIALS',
+        signInWithIdToken: 'INVALID_CREDENTIALS',
+      },
+      ...{ refreshSession: 'BAD_USER_INPUT', resetPassword: 'BAD_USER_INPUT', verifyEmail: 'BAD_USER_INPUT' },
+    });
+    const REFRESH =
+      'mutation ($token: String!) { refreshSession(input: { refreshToken: $token }) { viewer { user { username } } } }';
+    expect((await request(url, REFRESH, { token: ann.refreshToken })).data.refreshSession.viewer.user.username).toBe(
+      'ann',
+    );
+  });
+
+  test('access tokens expire within 15 minutes; refresh tokens are stored hashed', async () => {
+    const server = await startTestServer();
+    const ann = await signUp(server.url, 'ann');
+    const { iat, exp } = JSON.parse(Buffer.from(ann.accessToken.split('.')[1] ?? '', 'base64url').toString());
+    expect(exp - iat).toBeGreaterThan(60);
+    expect(exp - iat).toBeLessThanOrEqual(15 * 60);
+    expect(Buffer.from(ann.refreshToken, 'base64url')).toHaveLength(32);
+    const stored = await server.node.database.query<{ row: string }>(
+      sql`SELECT row_to_json(t)::text AS row FROM refresh_tokens t`,
+    );
+    expect(stored).toHaveLength(1);
+    const raw = Buffer.from(ann.refreshToken, 'base64url');
+    for (const spelling of [ann.refreshToken, raw.toString('hex'), raw.toString('base64')])
+      expect(stored[0]?.row).not.toContain(spelling);
+  });
+
+  test('an unknown name takes as long as a wrong password', async () => {
+    const { url } = await startTestServer({ env: { RATE_LIMITS: 'off' }, hashCost: undefined });
+    await signUp(url, 'ann');
+    const WRONG_SIGN_IN =
+      'mutation ($name: String!) { signIn(input: { usernameOrEmail: $name, password: "not the password" }) { accessToken } }';
+    const times: Record<string, number[]> = { ann: [], nobody: [], 'nobody@example.org': [] };
+    for (let i = 0; i < 9; i += 1)
+      for (const [name, durations] of Object.entries(times)) {
+        const began = performance.now();
+        expect(await outcome(request(url, WRONG_SIGN_IN, { name }))).toBe('INVALID_CREDENTIALS');
+        durations.push(performance.now() - began);
+      }
+    const median = (name: string) => times[name]?.toSorted((a, b) => a - b)[4] ?? 0;
+    for (const name of ['nobody', 'nobody@example.org']) expect(median(name)).toBeGreaterThan(median('ann') / 2);
+  });
+
+  test('queries do not wait for a flood of sign-ins', async () => {
+    const { url } = await startTestServer({ env: { RATE_LIMITS: 'off' }, hashCost: undefined });
+    const ann = await signUp(url, 'ann');
+    const WRONG_SIGN_IN =
+      'mutation { signIn(input: { usernameOrEmail: "ann", password: "not the password" }) { accessToken } }';
+    const order: string[] = [];
+    const flood = Array.from({ length: 60 }, () => request(url, WRONG_SIGN_IN).then(() => order.push('sign-in')));
+    await ann.ask('{ viewer { id } }').then(() => order.push('query'));
+    await Promise.all(flood);
+    // At most two passwords are hashed at a time.
+    expect(order.indexOf('query')).toBeLessThan(30);
+  });
+
+  test('private fields of an account are invisible to other users', async () => {
+    const server = await startTestServer();
+    const { ann, ben } = await world(server);
+    await ann.ask(FRIEND, { id: ben.id });
+    await ann.ask(
+      `mutation { updateProfile(input: { email: "ann@example.org", currentPassword: "${PASSWORD}" }) { viewer { id } } }`,
+    );
+    const { viewer } = await ann.ask('{ viewer { id email sessions { nodes { id } } } }');
+    expect(viewer.email).toBe('ann@example.org');
+    const ids = [viewer.id, viewer.sessions.nodes[0].id];
+    const NODES = 'query ($ids: [ID!]!) { nodes(ids: $ids) { __typename } }';
+    expect((await ann.ask(NODES, { ids })).nodes).toEqual([{ __typename: 'Viewer' }, { __typename: 'Session' }]);
+    expect((await ben.ask(NODES, { ids })).nodes).toEqual([null, null]);
+    // The type User has no private fields.
+    const names = fieldsOf('User').map((field) => field.name);
+    expect(names.filter((name) => /mail|password|token|session|device|policy|address|unread/i.test(name))).toEqual([]);
+    expect(
+      await ben.ask('{ users(search: "ann@example") { nodes { username } } user(username: "ann@example.org") { id } }'),
+    ).toEqual({
+      users: { nodes: [] },
+      user: null,
+    });
   });
 });

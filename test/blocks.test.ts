@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Person } from './support/client.ts';
 import { fcmMessage, startFcm } from './support/providers.ts';
+import { createRoom, MARK_READ } from './support/rooms.ts';
 import { startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
@@ -399,4 +400,34 @@ describe('a block, row by row of the table', () => {
     expect(await w.a.askForErrorCode(target('blockUser'), { id: w.a.id })).toBe('BAD_USER_INPUT');
     expect(await w.a.askForErrorCode(target('blockUser'), { id: w.group })).toBe('NOT_FOUND');
   });
+});
+
+test('replies, readers and reactions leave out a blocked user', async () => {
+  const server = await startTestServer();
+  const { ann: a, ben: b, eve: c } = await world(server);
+  const group = await createRoom(c, { kind: 'GROUP', memberIds: [a.id, b.id] });
+  const ofB = await send(b, group, 'word of b');
+  const reply = await send(c, group, 'to b', { replyToId: ofB.id });
+  await b.ask(MARK_READ, reply);
+  await b.ask(REACT, reply);
+  const SELECTION = `query ($id: ID!) { node(id: $id) { ... on Message { replyTo { body sender { username } } seenByAll seenBy { nodes { username } } reactions { count } } } }`;
+  const look = async (person: Person) => (await person.ask(SELECTION, reply)).node;
+  await a.ask(MARK_READ, reply);
+  const whole = {
+    replyTo: { body: 'word of b', sender: { username: 'ben' } },
+    seenByAll: true,
+    seenBy: { nodes: [{ username: 'ann' }, { username: 'ben' }] },
+    reactions: [{ count: 1 }],
+  };
+  for (const person of [a, b, c]) expect(await look(person)).toEqual(whole);
+  await a.ask(target('blockUser'), { id: b.id });
+  expect(await look(a)).toEqual({
+    replyTo: null,
+    seenByAll: true,
+    seenBy: { nodes: [{ username: 'ann' }] },
+    reactions: [],
+  });
+  // B cannot tell that there is a block: ann only looks like a member who has not read the message.
+  expect(await look(b)).toEqual({ ...whole, seenBy: { nodes: [{ username: 'ben' }] } });
+  expect(await look(c)).toEqual(whole);
 });

@@ -7,7 +7,7 @@ import { hasRedis, startRedis } from './support/redis.ts';
 
 const log = pino({ level: 'silent' });
 
-/** A bus in memory, or two that share a Redis. The last one is where messages are published. */
+/** Creates a bus in memory, or two that share a Redis. Tests publish on the last one. */
 const ENGINES = [
   { name: 'in memory', isShared: false },
   { name: 'over Redis (skipped without a redis-server)', isShared: true },
@@ -29,7 +29,7 @@ async function startBuses(isShared: boolean) {
   return { here: connect(), there: connect(), redis };
 }
 
-/** Publishes until a condition holds: the other bus may not be connected yet. */
+/** Publishes until a condition holds, because the other bus may not be connected yet. */
 const publishUntil = (bus: Bus, topic: string, condition: () => boolean) =>
   expect
     .poll(() => {
@@ -109,7 +109,7 @@ describe.each(ENGINES)('a bus $name', ({ isShared }) => {
 });
 
 describe.skipIf(!hasRedis())('a bus over Redis (skipped without a redis-server)', () => {
-  test('ignores what other programs publish on its channels', async () => {
+  test('ignores messages of other programs on its channels', async () => {
     const { here, there, redis } = await startBuses(true);
     const received: unknown[] = [];
     await here.listen('room', (payload) => received.push(payload));
@@ -133,7 +133,7 @@ describe.skipIf(!hasRedis())('a bus over Redis (skipped without a redis-server)'
     await expect.poll(() => ready).toBe(2);
   });
 
-  test('listens without Redis after a second, and with it once Redis is back', async () => {
+  test('listens without Redis after 1 s, and recovers with Redis', async () => {
     const { here, there, redis } = await startBuses(true);
     await publishUntil(there, 'ready', () => true);
     redis?.signal('SIGSTOP');

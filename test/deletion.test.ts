@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { keyOf } from '../src/core/globalIds.ts';
-import { PASSWORD, type Person, request } from './support/client.ts';
+import { sql } from '../src/platform/database/database.ts';
+import { PASSWORD, type Person, request, signUp } from './support/client.ts';
+import { BLOCK } from './support/rooms.ts';
 import { holdTransaction, startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, send, world } from './support/world.ts';
 
@@ -127,5 +129,41 @@ describe('deleteAccount', () => {
     const left = () => Promise.all([chatroom.count(), message.count(), event.count(), user.count()]);
     // A job prunes the messages. Only eve remains.
     await expect.poll(left).toEqual([0, 0, 0, 1]);
+  });
+
+  test('deletes everything of the account except its messages', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    const { prisma, query } = server.node.database;
+    const [annKey, benKey, eveKey] = [ann, ben, eve].map(({ id }) => keyOf('User', id) ?? '');
+    if (!annKey || !benKey || !eveKey) throw new Error('The ids are invalid.');
+    await ann.ask(FRIEND, { id: ben.id });
+    const cem = await signUp(server.url, 'cem');
+    await cem.ask('mutation { updateProfile(input: { friendPolicy: APPROVAL }) { viewer { id } } }');
+    await ann.ask(FRIEND, { id: cem.id });
+    await ann.ask(BLOCK, { id: eve.id });
+    await ben.ask(BLOCK, { id: eve.id });
+    await ann.ask(REACT, await send(ben, room, 'from ben'));
+    await send(ann, room, 'from ann');
+    const { sessionId } = await server.node.accessTokens.verify(ann.accessToken);
+    await query(sql`INSERT INTO push_devices (user_id, session_id, platform, token, token_hash)
+      VALUES (${annKey}::uuid, ${sessionId}::uuid, 'FCM', 'the phone', 'x')`);
+    const count = () =>
+      Promise.all([
+        ...[prisma.session.count({ where: { userId: annKey } }), prisma.pushDevice.count(), prisma.friendship.count()],
+        ...[prisma.friendRequest.count(), prisma.block.count(), prisma.reaction.count(), prisma.member.count()],
+        ...[
+          prisma.refreshToken.count(),
+          prisma.user.count(),
+          prisma.message.count({ where: { senderId: null, kind: 'USER' } }),
+        ],
+      ]);
+    expect(await count()).toEqual([1, 1, 2, 1, 2, 1, 2, 4, 4, 0]);
+    expect(await ben.askForErrorCode(DELETE, { password: 'not the password' })).toBe('INVALID_CREDENTIALS');
+    await ann.ask(DELETE, { password: PASSWORD });
+    expect(await count()).toEqual([0, 0, 0, 0, 1, 0, 1, 3, 3, 1]);
+    expect((await ben.ask('{ viewer { blockedUsers { nodes { username } } } }')).viewer.blockedUsers.nodes).toEqual([
+      { username: 'eve' },
+    ]);
   });
 });

@@ -9,6 +9,7 @@ const ACCEPT = of('acceptFriend', 'status');
 const DECLINE = of('declineFriend', 'user { id }');
 const REMOVE = of('removeFriend', 'viewer { friends { nodes { username } } }');
 const BLOCK = of('blockUser', 'user { viewerHasBlocked viewerIsFriend }');
+const UNBLOCK = of('unblockUser', 'viewer { id }');
 const PROFILE = `mutation ($input: UpdateProfileInput!) { updateProfile(input: $input) { viewer { email emailVerified friendPolicy user { nickname bio } } } }`;
 const MINE = `{ viewer { friends { nodes { username } } friendRequests { nodes { id from { username } to { username } } }
   asked: friendRequests(direction: OUTGOING) { nodes { to { username } } } } }`;
@@ -121,4 +122,30 @@ describe('adding a friend', () => {
     });
     expect(await ben.askForErrorCode(PROFILE, { input: { bio: 'x'.repeat(501) } })).toBe('BAD_USER_INPUT');
   });
+});
+
+test('requests between two users end with a block, from either side', async () => {
+  const server = await startTestServer();
+  const { ann, ben, eve } = await world(server);
+  for (const person of [ann, ben]) await person.ask(PROFILE, approval);
+  for (const [blocker, blocked] of [
+    [ann, ben],
+    [ben, ann],
+  ] as const) {
+    expect((await ann.ask(ADD, { id: ben.id })).addFriend.status).toBe('PENDING');
+    expect((await eve.ask(ADD, { id: ben.id })).addFriend.status).toBe('PENDING');
+    expect((await ben.ask(MINE)).viewer.friendRequests.nodes).toHaveLength(2);
+    await blocker.ask(BLOCK, { id: blocked.id });
+    expect((await ben.ask(MINE)).viewer.friendRequests.nodes).toMatchObject([{ from: { username: 'eve' } }]);
+    expect((await ann.ask(MINE)).viewer.asked.nodes).toEqual([]);
+    expect(
+      await ben.askForErrorCode(ACCEPT, {
+        id: ann.id,
+      }),
+    ).toBe('NOT_FOUND');
+    await blocker.ask(UNBLOCK, {
+      id: blocked.id,
+    });
+    expect((await ben.ask(MINE)).viewer.friendRequests.nodes).toHaveLength(1);
+  }
 });

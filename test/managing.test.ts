@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type Person, request, signUp } from './support/client.ts';
+import { createRoom, JOIN } from './support/rooms.ts';
 import { startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
@@ -192,5 +193,27 @@ describe('a room', () => {
     await w.eve.ask(DELETE, { id });
     await w.eve.ask(CREATE_CHATROOM, { input: { kind: 'DIRECT', memberIds: [w.ann.id] } });
     expect(await listed(w.eve)).toBe(true);
+  });
+
+  test('returns FORBIDDEN to low roles and NOT_FOUND to outsiders', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    for (const [query, variables] of [
+      [DELETE, { id: room }],
+      [REMOVE, { id: room, user: ann.id }],
+      [RANK, { id: room, user: ben.id, role: 'OWNER' }],
+      [ADD, { id: room, users: [eve.id] }],
+      [ADD, { id: room, users: ['junk'] }],
+    ] as const) {
+      expect(await ben.askForErrorCode(query, variables)).toBe('FORBIDDEN');
+      expect(await eve.askForErrorCode(query, variables)).toBe('NOT_FOUND');
+    }
+    const open = await createRoom(ann, { kind: 'OPEN', name: 'Square' });
+    // A user who sees an OPEN room without being a member has no role in it.
+    expect(await eve.askForErrorCode(DELETE, { id: open })).toBe('NOT_FOUND');
+    expect(await eve.askForErrorCode(SEND, { input: { chatroomId: open, body: 'hi' } })).toBe('NOT_FOUND');
+    await eve.ask(JOIN, { id: open });
+    expect(await eve.askForErrorCode(DELETE, { id: open })).toBe('FORBIDDEN');
+    expect((await send(eve, open, 'hi')).number).toBe(2);
   });
 });

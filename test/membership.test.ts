@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { signUp } from './support/client.ts';
+import { ADD, DELETE_ROOM, SET_ROLE } from './support/rooms.ts';
 import { startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
@@ -106,5 +108,25 @@ describe('leaving', () => {
       .chatroom.id;
     expect(await ann.askForErrorCode(LEAVE, { id: direct })).toBe('BAD_USER_INPUT');
     expect(await eve.askForErrorCode(LEAVE, { id: room })).toBe('NOT_FOUND');
+  });
+
+  test('by the owner prefers the longest-standing admin over any member', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    const cem = await signUp(server.url, 'cem');
+    for (const person of [eve, cem]) await ann.ask(ADD, { id: room, users: [person.id] });
+    for (const person of [cem, eve]) await ann.ask(SET_ROLE, { id: room, user: person.id, role: 'ADMIN' });
+    await ann.ask(LEAVE, { id: room });
+    const ROLES =
+      'query ($id: ID!) { chatroom(id: $id) { owner { username } members { nodes { role user { username } } } } }';
+    const { chatroom } = await ben.ask(ROLES, { id: room });
+    expect(chatroom.owner.username).toBe('eve');
+    expect(chatroom.members.nodes.map((member: any) => [member.user.username, member.role])).toEqual([
+      ['ben', 'MEMBER'],
+      ['eve', 'OWNER'],
+      ['cem', 'ADMIN'],
+    ]);
+    expect(await ben.askForErrorCode(DELETE_ROOM, { id: room })).toBe('FORBIDDEN');
+    expect(await ann.askForErrorCode(LEAVE, { id: room })).toBe('NOT_FOUND');
   });
 });

@@ -110,12 +110,12 @@ describe('the name of a new account', () => {
   });
 
   test.each([
-    ['the nickname', { nickname: 'annie' }, 'annie'],
+    ['the nickname claim', { nickname: 'annie' }, 'annie'],
     ['the e-mail address', { email: 'ann.smith@example.org' }, 'ann.smith'],
-    ['the name', { name: 'Ann Smith' }, 'AnnSmith'],
-    ['what fits of it', { preferred_username: `${'ann/'.repeat(20)}` }, 'ann'.repeat(8)],
-    ['the next where one is too short', { preferred_username: 'a!', name: 'Ann' }, 'Ann'],
-    ['user2 where nothing is said', {}, 'user2'],
+    ['the name claim', { name: 'Ann Smith' }, 'AnnSmith'],
+    ['the valid characters of a long claim', { preferred_username: `${'ann/'.repeat(20)}` }, 'ann'.repeat(8)],
+    ['the next claim if one is too short', { preferred_username: 'a!', name: 'Ann' }, 'Ann'],
+    ['nothing without claims', {}, 'user2'],
   ])('is derived from %s', async (_, said, username) => {
     const { url, provider } = await startWithProvider();
     const idToken = await provider.token({ preferred_username: undefined, ...said });
@@ -191,29 +191,32 @@ describe('invalid ID tokens', () => {
   const HOUR = 3_600;
   const now = () => Math.floor(Date.now() / 1000);
   const cases: [string, (provider: Provider) => Promise<string> | string][] = [
-    ['a text', () => 'nonsense'],
-    ['nothing', () => ''],
+    ['an arbitrary text', () => 'nonsense'],
+    ['an empty text', () => ''],
     ['a token of another issuer', (provider) => provider.token({ iss: 'https://accounts.example.org' })],
-    ['a token of the issuer with a slash more', (provider) => provider.token({ iss: `${provider.issuer}/` })],
+    ['a token whose issuer has an extra slash', (provider) => provider.token({ iss: `${provider.issuer}/` })],
     ['a token for another audience', (provider) => provider.token({ aud: 'another' })],
     [
-      'a token for several audiences that another requested',
+      'a token for several audiences that another client requested',
       (p) => p.token({ aud: ['another', AUDIENCE], azp: 'another' }),
     ],
-    ['a token for several audiences that nobody requested', (p) => p.token({ aud: ['another', AUDIENCE] })],
+    ['a token for several audiences without azp', (p) => p.token({ aud: ['another', AUDIENCE] })],
     ['a logout token', (p) => p.token({ events: {} }, { typ: 'logout+jwt' })],
     ['an access token of the provider', (p) => p.token({}, { typ: 'at+jwt' })],
     ['a token of a type with a prefix', (p) => p.token({}, { typ: 'application/at+jwt' })],
-    ['a token for no audience', (provider) => provider.token({ aud: undefined })],
-    ['a token that has run out', (provider) => provider.token({ iat: now() - HOUR, exp: now() - 1 })],
-    ['a token that never runs out', (provider) => provider.token({ exp: undefined })],
-    ['a token that does not count yet', (provider) => provider.token({ nbf: now() + HOUR })],
-    ['a token of nobody', (provider) => provider.token({ sub: undefined })],
-    ['a token of an empty subject', (provider) => provider.token({ sub: '' })],
-    ['a token by an unknown key', async (provider) => provider.token({}, {}, await generateKey('another'))],
-    ['a token by a key that says to be known', async (provider) => provider.token({}, {}, await generateKey('first'))],
+    ['a token without an audience', (provider) => provider.token({ aud: undefined })],
+    ['an expired token', (provider) => provider.token({ iat: now() - HOUR, exp: now() - 1 })],
+    ['a token without an expiry', (provider) => provider.token({ exp: undefined })],
+    ['a token that is not valid yet', (provider) => provider.token({ nbf: now() + HOUR })],
+    ['a token without a subject', (provider) => provider.token({ sub: undefined })],
+    ['a token with an empty subject', (provider) => provider.token({ sub: '' })],
+    ['a token signed by an unknown key', async (provider) => provider.token({}, {}, await generateKey('another'))],
     [
-      'a token whose claims were changed',
+      'a token signed by an unknown key under a known key id',
+      async (provider) => provider.token({}, {}, await generateKey('first')),
+    ],
+    [
+      'a token with altered claims',
       async (provider) => {
         const [head, , signature] = (await provider.token()).split('.');
         const changed = JSON.stringify(claims(provider, { sub: 'subject 2' }));
@@ -222,7 +225,7 @@ describe('invalid ID tokens', () => {
     ],
     ['an unsigned token', (provider) => new UnsecuredJWT(claims(provider)).encode()],
     [
-      'a token whose header says that it is unsigned',
+      'a token with the algorithm "none"',
       async (provider) => {
         const [, body, signature] = (await provider.token()).split('.');
         const head = Buffer.from(JSON.stringify({ alg: 'none', kid: 'first' })).toString('base64url');
@@ -230,21 +233,21 @@ describe('invalid ID tokens', () => {
       },
     ],
     [
-      'a token that takes the public key for a secret (PEM)',
+      'a token signed with the public key as secret (PEM)',
       async (provider) =>
         new SignJWT(claims(provider))
           .setProtectedHeader({ alg: 'HS256', kid: 'first' })
           .sign(new TextEncoder().encode(await exportSPKI(provider.key.publicKey))),
     ],
     [
-      'a token that takes the public key for a secret (modulus)',
+      'a token signed with the public key as secret (modulus)',
       (provider) =>
         new SignJWT(claims(provider))
           .setProtectedHeader({ alg: 'HS256', kid: 'first' })
           .sign(Buffer.from(provider.key.jwk.n ?? '', 'base64url')),
     ],
     [
-      'a token that brings its own key',
+      'a token that contains its own key',
       async (provider) => {
         const key = await generateKey('first');
         return provider.token({}, { jwk: key.jwk }, key);

@@ -16,7 +16,7 @@ const { resolve } = createRequire(import.meta.url);
 const versions = (JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { devDependencies: object })
   .devDependencies as Record<string, string>;
 
-/** What applications install beside the client, and the most that their bundle may have, minified and compressed. */
+/** Applications: the packages they install besides the client, and the maximum size of their bundle, minified and compressed. */
 const applications = [
   { name: 'plain', packages: [], bundled: ['@parley/client', 'graphql', 'graphql-ws'], maxKb: 24 },
   {
@@ -39,14 +39,14 @@ const { exports } = JSON.parse(await readFile(join(root, 'client/package.json'),
   exports: Record<string, Record<string, string>>;
 };
 
-/** Outside the checkout, so that no package of it is found. */
+/** A folder outside the checkout, so that no package of the checkout is resolved. */
 let temp: string;
 let tarball: string;
 let files: string[];
 
 beforeAll(async () => {
   temp = await mkdtemp(join(tmpdir(), 'parley-package-'));
-  // A copy of the checkout: its build replaces no file that other tests use.
+  // Builds a copy of the checkout, because other tests use the files of the original.
   const checkout = join(temp, 'checkout');
   await mkdir(checkout);
   for (const name of ['package.json', 'package-lock.json', 'tsconfig.json', 'schema.graphql'])
@@ -64,9 +64,9 @@ beforeAll(async () => {
 
 afterAll(() => rm(temp, { recursive: true }));
 
-/** Runs a program. Returns what it prints; an error has that in its message. */
+/** Runs a program and returns its output. @throws An error with the output in its message. */
 async function run(command: string, args: string[], cwd: string): Promise<string> {
-  // Vitest's would make Vite build for development.
+  // Vitest's NODE_ENV would make Vite build for development.
   const env = { ...process.env, NODE_ENV: undefined };
   try {
     return (await promisify(execFile)(command, args, { cwd, env, timeout: 240_000 })).stdout;
@@ -76,19 +76,19 @@ async function run(command: string, args: string[], cwd: string): Promise<string
   }
 }
 
-/** Installs the package, other packages, and some in the version that the checkout has. */
+/** Installs the package and other packages. Those in `own` get the version of the checkout. */
 async function install(folder: string, others: string[], own: string[]): Promise<void> {
   await writeFile(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
   const packages = [...others, ...own.map((each) => `${each}@${versions[each]}`)];
   await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball, ...packages], folder);
 }
 
-// Types of a dependency of Apollo Client are written for bundlers. The check with `bundler` reads the types of all packages.
+// A dependency of Apollo Client has types for bundlers only. The check with `bundler` reads the types of all packages.
 const NODENEXT = ['--module', 'nodenext', '--moduleResolution', 'nodenext', '--skipLibCheck'];
 const typeCheck = (folder: string, ...options: string[]) =>
   run(process.execPath, [resolve('typescript/bin/tsc'), '-p', '.', ...options], folder);
 
-/** Builds the application with Vite. Returns the packages in its bundle, of which none is there twice, and its size. */
+/** Builds the application with Vite. Returns the packages in its bundle and its size. Expects one copy of each package. */
 async function bundleOf(folder: string): Promise<{ packages: string[]; kilobytes: number }> {
   await run(process.execPath, [join(root, 'node_modules/vite/bin/vite.js'), 'build'], folder);
   const modules = JSON.parse(await readFile(join(folder, 'bundle/modules.json'), 'utf8')) as string[];
@@ -102,7 +102,7 @@ async function bundleOf(folder: string): Promise<{ packages: string[]; kilobytes
   return { packages: [...copies.keys()], kilobytes: gzipSync(code).length / 1024 };
 }
 
-test('the package has its build, types, schema, license and README, and no sources or tests', () => {
+test('the package has build, types and schema, but no sources or tests', () => {
   expect(files).toEqual(
     expect.arrayContaining(['LICENSE', 'README.md', 'dist/schema.graphql', 'dist/index.js', 'dist/index.d.ts']),
   );
@@ -130,14 +130,14 @@ describe.each(applications)('an application with $name', ({ name, packages, bund
       await cp(join(root, 'examples/app/src', file), join(folder, 'src', file));
     const modules = name === 'plain' ? ['session'] : ['session', name];
     await writeFile(join(folder, 'src/main.ts'), modules.map((file) => `export * from './${file}.ts';\n`).join(''));
-    // The types of documents come with codegen.
+    // Codegen generates the types of documents.
     await install(folder, ['graphql@16', 'ws@8', '@graphql-typed-document-node/core@3'], packages);
-    // A tool of the checkout, as if it were installed.
+    // Links a tool of the checkout instead of installing it.
     await symlink(join(root, 'node_modules/@graphql-codegen'), join(folder, 'node_modules/@graphql-codegen'));
     await run(process.execPath, [join(root, 'node_modules/@graphql-codegen/cli/esm/bin.js'), '--silent'], folder);
   }, 300_000);
 
-  /** Starts a server and runs the application in Node; returns the messages of the room that it prints. */
+  /** Starts a server and runs the application in Node. Returns the messages that it prints. */
   async function drive(program: string): Promise<string[]> {
     const server = await startTestServer();
     const { ann, room } = await world(server);

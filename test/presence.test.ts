@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { storeFriendships, storeUsers } from '../src/cli/import/bulkInsert.ts';
+import { derivedId, keyOf } from '../src/core/globalIds.ts';
 import { acknowledged, type Person } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
 import { createTestDatabase, startTestServer } from './support/server.ts';
@@ -181,6 +183,32 @@ test.skipIf(!hasRedis())(
     expect(changes.received.filter((change) => change.presence.status === 'OFFLINE')).toEqual([]);
   },
 );
+
+test('connection_ack lists at most 100 online friends, by name', async () => {
+  const server = await startTestServer();
+  const { ann } = await world(server);
+  const annKey = keyOf('User', ann.id) ?? '';
+  const friends = Array.from({ length: 103 }, (_, i) => ({
+    id: derivedId('presence', `friend ${i}`),
+    name: `friend${1000 + i}`,
+    suffix: 'x',
+  }));
+  await storeUsers(server.node.database, friends);
+  await storeFriendships(
+    server.node.database,
+    friends.map(({ id }) => [annKey, id] as const),
+  );
+  const leaving = await Promise.all(friends.map(({ id }) => server.node.presence.enter(id, 1)));
+  expect(leaving.every((leave) => leave !== null)).toBe(true);
+  const { client } = ann.connect();
+  const acknowledgement = await new Promise<any>((resolve) =>
+    client.on('connected', (_socket, payload) => resolve(payload)),
+  );
+  expect(acknowledgement.onlineFriends.map((friend: any) => friend.username)).toEqual(
+    friends.slice(0, 100).map(({ name }) => name),
+  );
+  for (const leave of leaving) leave?.();
+});
 
 /** Returns `open` if a new socket is accepted, else its close code. */
 async function settledCode(person: Person): Promise<number | 'open'> {

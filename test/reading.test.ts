@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Person, signUp } from './support/client.ts';
+import { DELETE_MESSAGE, createRoom, JOIN, MARK_READ } from './support/rooms.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
@@ -21,6 +22,17 @@ async function block(server: TestServer, blocker: Person, blocked: Person): Prom
     skipDuplicates: true,
   });
 }
+
+const READ_STATE = `query ($id: ID!) { chatroom(id: $id) { unreadCount viewerMembership { lastReadNumber } messages { nodes { seenByAll } } } viewer { unreadCount } }`;
+const readState = async (person: Person, id: string) => {
+  const { chatroom, viewer } = await person.ask(READ_STATE, { id });
+  return {
+    unread: chatroom.unreadCount,
+    total: viewer.unreadCount,
+    mark: chatroom.viewerMembership.lastReadNumber,
+    seen: chatroom.messages.nodes.map((message: any) => message.seenByAll),
+  };
+};
 
 describe('reading', () => {
   test('moves the mark and its counts forward only', async () => {
@@ -228,5 +240,30 @@ describe('reading', () => {
       }),
       { numRuns: 25 },
     );
+  });
+
+  test('counts no SYSTEM, own, deleted or earlier messages as unread', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve } = await world(server);
+    const open = await createRoom(ann, { kind: 'OPEN', name: 'Square' });
+    await send(ann, open, 'alone');
+    // No other member counts.
+    expect((await readState(ann, open)).seen).toEqual([false]);
+    await ben.ask(JOIN, { id: open });
+    expect(await readState(ben, open)).toMatchObject({ unread: 0, total: 0, mark: 2 });
+    // Joining marks all earlier messages as read.
+    expect((await readState(ann, open)).seen[0]).toBe(true);
+    await eve.ask(JOIN, { id: open });
+    expect(await readState(ben, open)).toMatchObject({ unread: 0, mark: 2 });
+    const first = await send(ann, open, 'first');
+    await send(eve, open, 'second');
+    expect(await readState(ben, open)).toMatchObject({ unread: 2, total: 2, mark: 2 });
+    expect(await readState(eve, open)).toMatchObject({ unread: 0, mark: 5 });
+    await ann.ask(DELETE_MESSAGE, first);
+    expect(await readState(ben, open)).toMatchObject({ unread: 1, total: 1 });
+    await send(ben, open, 'answer');
+    expect(await readState(ben, open)).toMatchObject({ unread: 0, total: 0, mark: 6 });
+    await ben.ask(MARK_READ, first);
+    expect((await readState(ben, open)).mark).toBe(6);
   });
 });

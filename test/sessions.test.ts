@@ -56,13 +56,13 @@ describe('ending sessions', () => {
     expect((await request(server.url, REVOKE, { id })).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
   });
 
-  test.for(['a bus between the nodes', 'the sweep alone'])(
+  test.for(['a shared bus', 'polling alone'])(
     'sign-out reaches sockets and SSE streams on every node by %s',
     { timeout: 60_000 },
     async (how, { skip }) => {
-      if (how === 'a bus between the nodes' && !hasRedis()) skip('There is no redis-server.');
+      if (how === 'a shared bus' && !hasRedis()) skip('There is no redis-server.');
       const databaseUrl = await createTestDatabase();
-      const redisUrl = how === 'a bus between the nodes' ? (await startRedis()).url : undefined;
+      const redisUrl = how === 'a shared bus' ? (await startRedis()).url : undefined;
       const here = await startTestServer({ databaseUrl, redisUrl });
       const there = await startTestServer({ databaseUrl, redisUrl });
       const { ann, ben, room } = await world(here);

@@ -38,7 +38,7 @@ async function seed({ node: { database, passwords } }: TestServer): Promise<void
   await seedDemo({ database, passwords, progress: createProgress({ isTTY: false, write: () => true }) });
 }
 
-/** Ann and ben, each in a window of their own, in the room that they share. */
+/** Opens the shared room of ann and ben in a separate window for each. */
 async function talk(server: TestServer) {
   const people = await world(server);
   const browser = await openBrowser();
@@ -46,13 +46,13 @@ async function talk(server: TestServer) {
   const ben = await openPage(browser, server.url);
   await Promise.all([enter(ann, 'ann'), enter(ben, 'ben')]);
   await Promise.all([openRoom(ann, /A room/), openRoom(ben, /A room/)]);
-  // Three streams for all rooms and four for this one, each: typing reaches only streams that are open by then.
+  // Each window opens three streams for all rooms and four for this one. A typing hint only reaches open streams.
   await expect.poll(() => server.node.gauges.streams).toBe(14);
   return { people, ann, ben };
 }
 
 describe('the page’s files', () => {
-  test('are kept for ever under names that change, but for the first, and may run nothing from elsewhere', async () => {
+  test('are cached forever except the first, under a strict content security policy', async () => {
     const { url } = await startTestServer();
     const first = await fetch(`${url}/`);
     const html = await first.text();
@@ -85,7 +85,7 @@ describe('the page’s files', () => {
       expect(await page.respond({ ...request, pathname, demo: false })).toBeNull();
   });
 
-  test('that were not built are explained', async () => {
+  test('return 503 with instructions if they were not built', async () => {
     const page = createWebApp('/nowhere/');
     const request = { pathname: '/', acceptEncoding: undefined, ifNoneMatch: undefined, demo: false };
     const answer = await page.respond(request);
@@ -93,7 +93,7 @@ describe('the page’s files', () => {
     expect(answer?.body).toContain('npm run build');
   });
 
-  test('offer the demo’s people where they are, and nowhere else', async () => {
+  test('offer the demo users only if they exist', async () => {
     const server = await startTestServer();
     const first = async () => (await fetch(`${server.url}/`)).text();
     expect(await first()).not.toContain('data-demo');
@@ -103,7 +103,7 @@ describe('the page’s files', () => {
 });
 
 describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)', { timeout: 120_000 }, () => {
-  test('two people talk, see one another type, and see what has been read', async () => {
+  test('two people exchange messages, typing hints and read marks', async () => {
     const { ann, ben } = await talk(await startTestServer());
     await box(ben).pressSequentially('Hel');
     await ann.getByText('ben is typing…').waitFor();
@@ -126,7 +126,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     expect(await bodies(ben)).toEqual(['Hello Ann', 'שלום Ben']);
   });
 
-  test('one reacts, answers, edits and deletes, and the other sees it', async () => {
+  test('reactions, replies, edits and deletions reach the other window', async () => {
     const { ann, ben } = await talk(await startTestServer());
     await write(ann, 'Tea at four?');
     await act(ben, 'Tea at four?', 'React with 👍');
@@ -135,7 +135,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     await act(ben, 'Tea at four?', 'Reply');
     await write(ben, 'With pleasure');
     expect(await messageOf(ann, 'With pleasure').locator('.quote').innerText()).toContain('Tea at four?');
-    // Only a message that the history has can be edited, and the page of ann may have it first.
+    // Only a message in the loaded history can be edited. Ann's page may have received it before ben's page.
     await expect.poll(() => ben.getByText('sending…').count()).toBe(0);
     await box(ben).press('ArrowUp');
     await expect.poll(() => box(ben).inputValue()).toBe('With pleasure');
@@ -146,7 +146,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     expect(await ann.getByText('With great pleasure').count()).toBe(0);
   });
 
-  test('who was cut off sees what was missed, once; what they wrote meanwhile arrives, once', async () => {
+  test('after a cut, missed and pending messages arrive once', async () => {
     const server = await startTestServer();
     const { ann: annAccount, ben: benAccount, room } = await world(server);
     const port = Number(new URL(server.url).port);
@@ -159,7 +159,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     await send(benAccount, room, 'before');
     await messageOf(ann, 'before').waitFor();
 
-    // Nobody listens on port 1: connections are cut, and new ones refused.
+    // Port 1 has no listener. Open connections are reset, and new ones refused.
     proxy.aim(1);
     proxy.reset();
     await ann.locator('.connection[data-state=offline]').waitFor();
@@ -181,7 +181,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     expect(chatroom.messages.nodes.map(({ body }: { body: string }) => body)).toEqual(await bodies(ann));
   });
 
-  test('what the server does not take can be sent again, and is then there once', async () => {
+  test('a refused message can be sent again, and is stored once', async () => {
     const server = await startTestServer();
     const { ann: annAccount, ben: benAccount } = await world(server);
     const headers = { authorization: `Bearer ${annAccount.accessToken}` };
@@ -203,7 +203,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     expect(await bodies(ann)).toEqual(['Are you there?']);
   });
 
-  test('one scrolls back through a long history, and what one looks at stays where it is', async () => {
+  test('a long history pages backwards without moving the visible messages', async () => {
     const server = await startTestServer();
     await seed(server);
     const ann = await openPage(await openBrowser(), server.url);
@@ -226,7 +226,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     await expect.poll(lowest).toBeLessThanOrEqual(1921);
     expect(Math.abs(((await ann.locator(`#${id}`).boundingBox())?.y ?? 0) - (before?.y ?? -999))).toBeLessThan(2);
     expect(await place()).toBeDefined();
-    // Further up, page after page, by nothing but scrolling.
+    // Scrolling alone loads further pages.
     await expect
       .poll(
         async () => {
@@ -237,12 +237,12 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
       )
       .toBeLessThan(1500);
     await ann.getByRole('button', { name: 'Newest' }).click();
-    // Back at the end, what is far above is let go.
+    // Back at the end, the page discards messages far above.
     await expect.poll(() => ann.locator('.message').count()).toBeLessThanOrEqual(40);
     expect(await lowest()).toBe(1961);
   });
 
-  test('the keyboard is enough', async () => {
+  test('the keyboard suffices to sign in, send and reply', async () => {
     const server = await startTestServer();
     const { ben: benAccount, room } = await world(server);
     await send(benAccount, room, 'Hello from Ben');
@@ -278,7 +278,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     await messageOf(ann, 'an answer').locator('.quote', { hasText: 'Hello from Ben' }).waitFor();
   });
 
-  test('a narrow screen shows the rooms or one of them, and nothing wider than itself', async () => {
+  test('a narrow screen shows the list or one room, without overflow', async () => {
     const server = await startTestServer();
     const { ben, room } = await world(server);
     await send(ben, room, `${'wide'.repeat(200)} ${'many words '.repeat(80)}`);
@@ -295,7 +295,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     await ann.getByRole('navigation', { name: 'Rooms' }).waitFor();
   });
 
-  test('a room that one is removed from says so, and one that one is added to appears', async () => {
+  test('a removed member is notified, and a new room appears', async () => {
     const server = await startTestServer();
     const { ann: annAccount, ben, room } = await world(server);
     const page = await openPage(await openBrowser(), server.url);
@@ -311,11 +311,11 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     await page.getByRole('link', { name: /A second room/ }).waitFor();
   });
 
-  test('a name leaves the words around it in order', async () => {
+  test('direction controls in a name do not reorder the text around it', async () => {
     const server = await startTestServer();
     const { ann, eve, room } = await world(server);
     await ann.ask(ADD_MEMBERS, { id: room, users: [eve.id] });
-    // New names cannot have direction controls; rows from before that rule, and imported ones, may.
+    // New names cannot contain direction controls, but older and imported rows may.
     const names = ['Eve\u202e', '\u202enimdA', '\u2067Mallory', 'נועה'];
     const page = await openPage(await openBrowser(), server.url);
     await enter(page, 'ann');
@@ -341,7 +341,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     }
   });
 
-  test('a reload finds the session again; its end elsewhere ends it here', async () => {
+  test('a reload keeps the session, and revoking it signs out the page', async () => {
     const server = await startTestServer();
     const { ann: annAccount } = await world(server);
     const ann = await openPage(await openBrowser(), server.url);
@@ -357,7 +357,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     expect(await annAccount.ask(SIGN_OUT)).toBeDefined();
   });
 
-  test('the link of a mail sets a new password, and its token leaves the address', async () => {
+  test('the mailed link sets a password, and its token leaves the address', async () => {
     const server = await startTestServer();
     const { ann: annAccount } = await world(server);
     const { token, hash } = createToken();
@@ -370,7 +370,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     const ann = await openPage(await openBrowser(), `${server.url}/?resetPassword=${token}`);
     await ann.getByRole('textbox', { name: 'New password' }).fill('a new password');
     expect(ann.url()).toBe(`${server.url}/`);
-    await ann.getByRole('button', { name: 'Set it' }).click();
+    await ann.getByRole('button', { name: 'Set password' }).click();
     await ann.getByText('Your password is set.').waitFor();
     await ann.getByRole('button', { name: 'Sign in' }).click();
     await ann.getByLabel('Username or e-mail address').fill('ann');
@@ -379,7 +379,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     await ann.getByRole('navigation', { name: 'Rooms' }).waitFor();
   });
 
-  test.each(['light', 'dark'] as const)('axe finds nothing on any screen (%s)', async (colorScheme) => {
+  test.each(['light', 'dark'] as const)('axe finds no problem on any screen (%s)', async (colorScheme) => {
     const server = await startTestServer();
     await seed(server);
     const ann = await openPage(await openBrowser(), server.url, { colorScheme });

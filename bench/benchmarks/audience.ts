@@ -2,30 +2,30 @@ import type { Client, Sender } from '../clients/client.ts';
 import type { LeanSocket, OnText } from '../clients/socket.ts';
 import { eachOf, type Params, upTo } from './benchmark.ts';
 
-/** Says so many words as people do, and where it belongs: in which run and as which message. */
+/** Returns a message body of usual length that contains its run and index. */
 export function bodyOf(run: number, index: number): string {
   return `~${run}~${index}~ Shall we meet at the station at six, or is that too early for you?`;
 }
 
-/** Those who listen. Each must hear each message once: a message that comes twice, or a socket that ends, fails the run. */
+/** Subscribers of a room. A duplicate message or a closed socket fails the run. */
 export interface Audience {
   size: number;
-  /** Sends messages until everyone has heard one, and nothing of them is under way any more. */
+  /** Sends messages until every subscriber has received one, and none is in flight. */
   warmUp(sender: Sender, room: number): Promise<void>;
-  /** Begins to count the messages 0, 1, 2 … of a new run. */
+  /** Starts a new run, whose messages are counted from 0. Returns its number. */
   begin(onHeard?: (index: number) => void): number;
-  /** How many messages of this run have been heard, by all together. */
+  /** Returns the number of deliveries of this run, over all subscribers. */
   heard(): number;
-  /** Resolves when so many have been heard; answers whether that was before the deadline (of `performance.now`). */
+  /** Resolves to true after `count` deliveries, or to false at the deadline (in time of `performance.now`). */
   hears(count: number, deadline: number): Promise<boolean>;
   close(): void;
 }
 
 /**
- * Lets a server that has just started run in: its code is compiled while it is used. Each sender sends and waits, for so long,
- * and all of it is heard.
+ * Warms up a server that has just started, whose code is compiled while it is used. Each sender sends one message after
+ * another for `runInMs`, and all messages must arrive.
  */
-export async function runIn(
+export async function warmUpWithSubscribers(
   audience: Audience,
   senders: readonly Sender[],
   room: number,
@@ -40,17 +40,17 @@ export async function runIn(
     }),
   );
   if (!(await audience.hears(sent * audience.size, performance.now() + WARM_UP_MS)))
-    throw new Error('What was sent to run in did not arrive within a minute.');
+    throw new Error('The messages of the warm-up did not arrive within a minute.');
 }
 
-/** How many send at once while a server runs in. */
+/** Number of concurrent senders during the warm-up. */
 const RUNNING_IN = 20;
 
 /**
- * Lets a server run in before anybody listens: what sends are made of is compiled while they are made, and a thousand who
- * listen would leave no time for them.
+ * Warms up a server before anyone subscribes. The code of sends is compiled during sends, for which a thousand subscribers
+ * would leave no time.
  */
-export async function runInUnheard(
+export async function warmUpWithoutSubscribers(
   client: Client,
   url: string,
   room: number,
@@ -68,21 +68,21 @@ export async function runInUnheard(
 }
 
 const MARK = 0x7e;
-/** Enough for what any run sends; a byte for each message and listener. */
-const MOST_BYTES = 400_000_000;
+/** Maximum size of the delivery records, one byte per message and subscriber. Suffices for every run. */
+const MAX_BYTES = 400_000_000;
 const WARM_UP_MS = 60_000;
 
 /**
- * Opens the listeners, some at a time.
+ * Opens the subscribers, `atOnce` at a time.
  *
- * @param options.onHeard given where run 1 has begun already: what was missed is counted from the first message on
+ * @param options.onHeard If given, run 1 starts before the subscribers connect, so that missed messages are counted.
  */
 export async function openAudience(
   users: readonly number[],
   listen: (user: number, onText: OnText) => Promise<LeanSocket>,
   options: { atOnce?: number; onHeard?: (index: number) => void } = {},
 ): Promise<Audience> {
-  const capacity = Math.floor(MOST_BYTES / Math.max(users.length, 1_000));
+  const capacity = Math.floor(MAX_BYTES / Math.max(users.length, 1_000));
   const seen = users.map(() => new Uint8Array(0));
   const probed = new Int32Array(users.length);
   const ready = { probe: 0, count: 0 };
@@ -104,7 +104,7 @@ export async function openAudience(
     let at = bytes.indexOf(MARK, start);
     if (at < 0 || at >= end) {
       const text = bytes.toString('utf8', start, Math.min(end, start + 400));
-      if (/"errors?"|refused|<error|type=.error/.test(text)) fail(new Error(`A listener was told: ${text}`));
+      if (/"errors?"|refused|<error|type=.error/.test(text)) fail(new Error(`A subscriber received an error: ${text}`));
       return;
     }
     let of = 0;
@@ -117,7 +117,7 @@ export async function openAudience(
     } else if (of === run) {
       const own = seen[listener];
       if (!own || index >= own.length) fail(new Error(`There were more than ${capacity} messages.`));
-      else if (own[index] === 1) fail(new Error(`Message ${index} came twice.`));
+      else if (own[index] === 1) fail(new Error(`Message ${index} arrived twice.`));
       else own[index] = 1;
       count += 1;
       onHeard?.(index);
@@ -161,7 +161,7 @@ export async function openAudience(
       hear(listener, bytes, start, end);
     });
     void socket.closed.then((why) => {
-      fail(new Error(`A listener lost its connection: ${why}`));
+      fail(new Error(`A subscriber lost its connection: ${why}`));
     });
     return socket;
   });
@@ -170,7 +170,7 @@ export async function openAudience(
     size: users.length,
     async warmUp(sender, room) {
       const giveUp = performance.now() + WARM_UP_MS;
-      // Nobody is told when a server has taken up a subscription: a message that all have heard shows it.
+      // Servers do not acknowledge subscriptions. All are active once every subscriber has received a message.
       while (performance.now() < giveUp) {
         ready.probe += 1;
         ready.count = 0;
@@ -181,7 +181,7 @@ export async function openAudience(
         }
         if (ready.count === users.length) return;
       }
-      throw new Error(`After a minute only ${ready.count} of ${users.length} heard what was said.`);
+      throw new Error(`After a minute only ${ready.count} of ${users.length} subscribers received a message.`);
     },
     begin,
     heard: () => count,

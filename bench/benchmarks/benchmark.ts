@@ -1,29 +1,29 @@
 import type { Machine } from '../machine.ts';
 import type { StackName } from '../stacks.ts';
 
-/** What a load process is told. */
+/** Input of a load process. */
 export interface Assignment {
   benchmark: string;
   stack: StackName;
-  /** Where the nodes listen; for what is no server, the database. */
+  /** URLs of the nodes. For a stack without a server, the URL of the database. */
   urls: string[];
   pids: number[];
   params: Params;
   databaseUrl: string;
 }
 
-/** What differs between the runs of a benchmark; `nodes` says how many, one unless given. */
+/** Parameters of a run. `nodes` is the number of nodes, 1 by default. */
 export type Params = Readonly<Record<string, number>>;
 
-/** One figure of one run. */
+/** One measurement of one run. */
 export interface Row {
   case: string;
   value: number;
-  /** What else was seen, such as processor time. */
+  /** Additional measurements, such as CPU time. */
   more?: Record<string, number>;
 }
 
-/** What is to be reached, decided by medians; null where they are missing. */
+/** A goal. `reached` decides by medians, and returns null if they are missing. */
 export interface Goal {
   text: string;
   reached: (median: (stack: StackName, caseName: string) => number | null) => boolean | null;
@@ -31,25 +31,25 @@ export interface Goal {
 
 export interface Benchmark {
   title: string;
-  /** What is done and counted, in a sentence or two. */
+  /** Description of the work and the measurement, in a few sentences. */
   about: string;
   unit: string;
   better: 'more' | 'less';
   stacks: readonly StackName[];
-  /** Each is a start of the servers and a load of its own. */
+  /** Returns the parameters of all runs. Each run starts the servers and a load process. */
   runs(quick: boolean): Params[];
-  /** Whether a stack takes part in a run; all do unless given. */
+  /** Returns whether a stack takes part in a run. By default, all do. */
   takesPart?(stack: StackName, params: Params): boolean;
-  /** How many rounds are enough, where each is a median of hundreds already. */
+  /** Maximum number of rounds, for benchmarks whose round is already a median of hundreds. */
   enoughRounds?: number;
-  /** Fills the databases with what this benchmark needs besides the world. */
+  /** Adds the data of this benchmark to the databases. */
   prepare?(machine: Machine, params: Params): Promise<void>;
-  /** Runs in the load's process. */
+  /** Generates the load, in the load process. */
   load(assignment: Assignment): Promise<Row[]>;
   goals: readonly Goal[];
 }
 
-/** That in each of the cases one stack's median is at least so many times another's. */
+/** Returns a goal: in each case, Parley's median is at least `times` that of the rival. */
 export function atLeast(times: number, rival: StackName, cases: readonly string[], text: string): Goal {
   return {
     text,
@@ -63,7 +63,7 @@ export function atLeast(times: number, rival: StackName, cases: readonly string[
   };
 }
 
-/** That Parley's figure is at most so much in each of the cases. */
+/** Returns a goal: in each case, Parley's median is at most `most`. */
 export function atMost(most: number, cases: readonly string[], text: string): Goal {
   return {
     text,
@@ -74,13 +74,13 @@ export function atMost(most: number, cases: readonly string[], text: string): Go
   };
 }
 
-/** The value below which so many of a hundred lie. */
+/** Returns a percentile of values. */
 export function percentile(values: readonly number[], percent: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor((sorted.length * percent) / 100))] ?? NaN;
 }
 
-/** Does something for each item, so many at a time. */
+/** Calls `work` for each item, with at most `atOnce` calls at a time. Returns the results in order. */
 export async function eachOf<Item, Result>(
   items: readonly Item[],
   atOnce: number,
@@ -99,5 +99,5 @@ export async function eachOf<Item, Result>(
   return results;
 }
 
-/** 1 to n. */
+/** Returns the numbers from 1 to n. */
 export const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);

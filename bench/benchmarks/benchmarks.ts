@@ -9,7 +9,7 @@ import { rooms } from './rooms.ts';
 import { search } from './search.ts';
 import { send } from './send.ts';
 
-/** All of them, by the name that `npm run bench -- NAME` takes, in the order in which they run. */
+/** All benchmarks by name, as in `npm run bench -- NAME`, in the order in which they run. */
 export const benchmarks: Record<string, Benchmark> = {
   ...{ conversation, fanout, send, latency, history, rooms, resume, idle, search },
 };

@@ -1,13 +1,13 @@
 import { clients, type Sender } from '../clients/client.ts';
 import { cpuSeconds } from '../usage.ts';
 import { ROOMS } from '../world.ts';
-import { bodyOf, openAudience, runIn, runInUnheard } from './audience.ts';
+import { bodyOf, openAudience, warmUpWithSubscribers, warmUpWithoutSubscribers } from './audience.ts';
 import { type Assignment, atLeast, type Benchmark, type Row, upTo } from './benchmark.ts';
 
 const BURST = 50;
-/** Over how many connections a burst comes in. */
+/** Number of connections over which a burst is sent. */
 const SENDERS = 10;
-/** What takes longer than this is counted as far as it came. */
+/** Timeout in milliseconds. Deliveries until then are counted. */
 const LONGEST_MS = 15_000;
 
 const name = (subscribers: number, how: string) => `${subscribers.toLocaleString('en')} subscribers, ${how}`;
@@ -20,7 +20,7 @@ const bursts = SIZES.map((size) => name(size, BURSTS));
 export const fanout: Benchmark = {
   title: 'Fan-out in one room',
   about:
-    'A message is sent, stored, and delivered to all subscribers of the room, with its sender. Counted are deliveries from the sending of the first message to the arrival of the last.',
+    'A message is sent, stored, and delivered to all subscribers of the room, with its sender. The rate covers the time from the first send to the last delivery.',
   unit: 'deliveries/s',
   better: 'more',
   stacks: ['parley', 'bare', 'socketio', 'mercurius', 'plain'],
@@ -31,8 +31,8 @@ export const fanout: Benchmark = {
   takesPart: (stack, { subscribers = 0 }) => subscribers === SIZES[0] || stack === 'parley' || stack === 'bare',
   load,
   goals: [
-    atLeast(0.9, 'bare', singles, 'one message at a time: at least 0.9 of the bare loop'),
-    atLeast(1, 'bare', bursts, 'bursts: more than the bare loop'),
+    atLeast(0.9, 'bare', singles, 'one message at a time: at least 0.9 times the bare loop'),
+    atLeast(1, 'bare', bursts, 'bursts: at least the rate of the bare loop'),
     atLeast(20, 'plain', [...singles, ...bursts], 'at least 20 times the plain stack (1,000 subscribers)'),
   ],
 };
@@ -41,16 +41,16 @@ async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
   const { subscribers = 0, ms = 0 } = params;
   const [url = '', pid = 0] = [urls[0], pids[0]];
   const client = clients[stack];
-  await runInUnheard(client, url, ROOMS.hall, params);
+  await warmUpWithoutSubscribers(client, url, ROOMS.hall, params);
   const audience = await openAudience(upTo(subscribers), (user, onText) =>
     client.listen(url, user, ROOMS.hall, onText),
   );
   const senders = await Promise.all(upTo(SENDERS).map((user) => client.openSender(url, user)));
   const [first] = senders;
-  if (!first) throw new Error('Nobody sends.');
+  if (!first) throw new Error('There are no senders.');
   await audience.warmUp(first, ROOMS.hall);
-  // The plain stack takes minutes for what the others do in a second: one sender is enough to run it in.
-  await runIn(audience, stack === 'plain' ? [first] : senders, ROOMS.hall, params);
+  // The plain stack takes minutes for the work of others in a second. One sender suffices to warm it up.
+  await warmUpWithSubscribers(audience, stack === 'plain' ? [first] : senders, ROOMS.hall, params);
 
   const eachSender = (work: (sender: Sender, place: number) => Promise<void>) => Promise.all(senders.map(work));
 
@@ -65,7 +65,7 @@ async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
       const sending = eachSender(async (sender, place) => {
         for (let i = next + place; i < next + size; i += SENDERS) await sender.send(ROOMS.hall, bodyOf(run, i));
       });
-      // What fails is told below, and not while nobody waits for it.
+      // A failure is thrown by the await below. Until then, it must not count as an unhandled rejection.
       sending.catch(() => undefined);
       inTime = await audience.hears(sent * subscribers, began + LONGEST_MS);
       if (inTime) await sending;

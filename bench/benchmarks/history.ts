@@ -19,7 +19,7 @@ const CURSOR = 'query ($room: ID!, $number: Int!) { chatroom(id: $room) { messag
 
 export const history: Benchmark = {
   title: 'Pages of a history',
-  about: `A page of ${PAGE} messages with their senders, asked for one after another: the median of each. The bare server does one SELECT and JSON.stringify.`,
+  about: `Median time of a page of ${PAGE} messages with their senders, one request after another. The bare server runs one SELECT and JSON.stringify.`,
   unit: 'ms',
   better: 'less',
   stacks: ['parley', 'bare'],
@@ -29,14 +29,14 @@ export const history: Benchmark = {
   load,
   goals: [
     {
-      text: 'the dearest page costs at most 1.2 of the cheapest, whatever the size and depth',
+      text: 'the slowest page takes at most 1.2 times the fastest, for any size and depth',
       reached(median) {
         const values = cases.flatMap((of) => median('parley', of) ?? []);
         return values.length === 0 ? null : Math.max(...values) <= 1.2 * Math.min(...values);
       },
     },
     {
-      text: 'at most 2.5 of one SELECT and JSON.stringify',
+      text: 'at most 2.5 times one SELECT with JSON.stringify',
       reached(median) {
         const ratios = cases.flatMap((of) => {
           const [own, bare] = [median('parley', of), median('bare', of)];
@@ -48,14 +48,14 @@ export const history: Benchmark = {
   ],
 };
 
-/** Asks for a page, and checks that it is the right one. */
+/** Loads a page, and checks that it is the expected one. */
 type Ask = () => Promise<void>;
 
 async function load({ stack, urls, params }: Assignment): Promise<Row[]> {
   const { warmUps = 0, requests = 0, largest = 0 } = params;
   const asks = await (stack === 'parley' ? askParley : askBare)(urls[0] ?? '', largest);
   const times = asks.map((): number[] => []);
-  // In turn, so that whatever else the machine does meets all alike.
+  // Alternates between pages, so that other load on the machine affects all equally.
   for (let i = 0; i < warmUps + requests; i += 1)
     for (const [place, ask] of asks.entries()) {
       const began = performance.now();
@@ -68,7 +68,7 @@ async function load({ stack, urls, params }: Assignment): Promise<Row[]> {
   });
 }
 
-/** The number of the first message of each page. */
+/** Returns the number of the first message of each page. */
 const firstOf = (messages: number) => ({ last: messages - PAGE + 1, middle: messages / 2 - PAGE + 1, first: 1 });
 
 async function askParley(url: string, largest: number): Promise<Ask[]> {
@@ -100,5 +100,5 @@ function askBare(url: string, largest: number): Ask[] {
 }
 
 function check(count: number | undefined, isRight: boolean, page: string): void {
-  if (count !== PAGE || !isRight) throw new Error(`This is not the page that was asked for: ${page.slice(0, 300)}`);
+  if (count !== PAGE || !isRight) throw new Error(`The server returned another page: ${page.slice(0, 300)}`);
 }

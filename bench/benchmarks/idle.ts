@@ -8,9 +8,9 @@ const MEMORY = 'memory, KB for each subscription';
 const CPU = 'processor, ms for each second';
 
 export const idle: Benchmark = {
-  title: 'Subscriptions that wait',
-  about: `What a server holds and does for subscriptions to which nothing happens: 10,000 of them, each on a socket of its own, over ${ROOM_COUNT.toLocaleString('en')} rooms. Memory is what the process holds more than before they came.`,
-  unit: 'each line in its own',
+  title: 'Idle subscriptions',
+  about: `Memory and CPU time for 10,000 subscriptions without events, on one socket each, in ${ROOM_COUNT.toLocaleString('en')} rooms. Memory is the increase since before they connected.`,
+  unit: 'unit per line',
   better: 'less',
   stacks: ['parley', 'bare', 'socketio', 'mercurius', 'plain'],
   runs: (quick) => [
@@ -55,5 +55,5 @@ async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
   ];
 }
 
-/** Here time itself is what is measured over. */
+/** Waits for a fixed time, because this benchmark measures over a period. */
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,6 +1,6 @@
 import { clients, type Sender } from '../clients/client.ts';
 import { ROOMS } from '../world.ts';
-import { bodyOf, openAudience, runIn, runInUnheard } from './audience.ts';
+import { bodyOf, openAudience, warmUpWithSubscribers, warmUpWithoutSubscribers } from './audience.ts';
 import { type Assignment, type Benchmark, percentile, type Row, upTo } from './benchmark.ts';
 
 const MEMBERS = 50;
@@ -9,14 +9,14 @@ const LONGEST_MS = 15_000;
 const place = (nodes: number) => (nodes === 1 ? 'one node' : 'two nodes');
 
 export const latency: Benchmark = {
-  title: 'From sending to hearing',
-  about: `How long a message takes from the moment at which it was due to be sent to its arrival at each of ${MEMBERS} members. First ${SENDERS} senders find out how much each stack can do; then half of that is sent at a steady pace, whether or not the answers come. With two nodes, who sends is at one and who listens at the other.`,
+  title: 'From send to delivery',
+  about: `Time from the scheduled send of a message to its arrival at each of ${MEMBERS} members. First, ${SENDERS} senders measure the highest rate of each stack. Then they send half of that rate at a steady pace. With two nodes, senders use one and subscribers the other.`,
   unit: 'ms',
   better: 'less',
   stacks: ['parley', 'bare', 'socketio'],
   runs: (quick) =>
     [1, 2].map((nodes) => ({ nodes, unheardMs: quick ? 2_000 : 3_000, runInMs: 1_000, ms: quick ? 1_000 : 2_000 })),
-  // Each is the median of tens of thousands of deliveries.
+  // Each figure is a percentile of tens of thousands of deliveries.
   enoughRounds: 1,
   load,
   goals: [],
@@ -26,11 +26,11 @@ async function load({ stack, urls, params }: Assignment): Promise<Row[]> {
   const { ms = 0, nodes = 1 } = params;
   const [here = '', there = here] = urls;
   const client = clients[stack];
-  for (const url of urls) await runInUnheard(client, url, ROOMS.talk, params);
+  for (const url of urls) await warmUpWithoutSubscribers(client, url, ROOMS.talk, params);
   const audience = await openAudience(upTo(MEMBERS), (user, onText) => client.listen(there, user, ROOMS.talk, onText));
   const senders = await Promise.all(upTo(SENDERS).map((user) => client.openSender(here, user)));
   if (senders[0]) await audience.warmUp(senders[0], ROOMS.talk);
-  await runIn(audience, senders, ROOMS.talk, params);
+  await warmUpWithSubscribers(audience, senders, ROOMS.talk, params);
 
   const most = await highestRate(senders, audience.begin(), ms);
   const drained = await audience.hears(most.sent * MEMBERS, performance.now() + LONGEST_MS);
@@ -41,7 +41,7 @@ async function load({ stack, urls, params }: Assignment): Promise<Row[]> {
   });
   const sent = await sendSteadily(senders, run, most.perSecond / 2, ms, due);
   if (!drained || !(await audience.hears(sent * MEMBERS, performance.now() + LONGEST_MS)))
-    throw new Error(`Of ${sent * MEMBERS} deliveries ${audience.heard()} came.`);
+    throw new Error(`Of ${sent * MEMBERS} deliveries ${audience.heard()} arrived.`);
   return [50, 99].map((percent) => ({
     case: `${place(nodes)}, p${percent}`,
     value: percentile(taken, percent),
@@ -62,8 +62,8 @@ async function highestRate(senders: Sender[], run: number, ms: number): Promise<
 }
 
 /**
- * Sends at a steady pace. What has to wait for a free sender was due when it was due: a server that stands still does not
- * stop the clock.
+ * Sends at a steady pace. A message that waits for a free sender keeps its scheduled time, so that a stalled server does not
+ * pause the measurement.
  */
 async function sendSteadily(
   senders: Sender[],
@@ -82,7 +82,7 @@ async function sendSteadily(
         const index = next++;
         const wait = (due[index] ?? 0) - performance.now();
         if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-        // A timer that rings late is this process's fault; a server that keeps all senders waiting is its own.
+        // A late timer is a delay of this process, so it does not count. A server that blocks all senders does count.
         if (wait > 0) due[index] = performance.now();
         await sender.send(ROOMS.talk, bodyOf(run, index));
       }

@@ -14,21 +14,21 @@ const DONE = 'seconds until all are live';
 const READS = 'reads of the log, for each room and cursor';
 const LOADS = 'loads of messages beside the log, for each message';
 
-/** The room that a user is in. */
+/** Returns the room of a user. */
 const roomOf = (user: number) => ROOMS.missed + (user % COUNT);
 const rooms = upTo(COUNT).map((k) => ROOMS.missed + (k % COUNT));
 
 export const resume: Benchmark = {
-  title: 'Everyone comes back at once',
-  about: `${CLIENTS.toLocaleString('en')} clients of ${COUNT} rooms connect in the same moment, each with ${MISSED} messages missed. A client is live when it has heard each of them once, and then what is said next. Reads are statements, as PostgreSQL counts them.`,
-  unit: 'each line in its own',
+  title: 'All clients reconnect at once',
+  about: `${CLIENTS.toLocaleString('en')} clients of ${COUNT} rooms connect at the same moment, after missing ${MISSED} messages each. A client is live when it has received these and the next message. Reads are statements, counted by PostgreSQL.`,
+  unit: 'unit per line',
   better: 'less',
   stacks: ['parley', 'bare'],
   runs: (quick) => [{ clients: quick ? 500 : CLIENTS }],
   load,
   goals: [
     atMost(10, [DONE], 'all are live within 10 s'),
-    atMost(2, [READS], 'one read for each room and cursor, not for each client (at most 2)'),
+    atMost(2, [READS], 'at most 2 reads per room and cursor, instead of one per client'),
   ],
 };
 
@@ -38,12 +38,12 @@ async function load({ stack, urls, params, databaseUrl }: Assignment): Promise<R
   const cursors = new Map<number, string>();
   for (const room of rooms) cursors.set(room, await cursorOf(stack, url, databaseUrl, room));
   const senders = await Promise.all(rooms.map((room) => clients[stack].openSender(url, userOf(room))));
-  // Run 1, as the audience will call it that comes for them.
+  // The audience below counts these messages as its run 1.
   await eachOf(rooms, 10, async (room, i) => {
     for (let k = 0; k < MISSED; k += 1) await senders[i]?.send(room, bodyOf(1, k));
   });
 
-  // Signing is no work of the server's: each token is made once.
+  // Signs all tokens before the measurement, because signing is not part of the server's work.
   await eachOf(users, 50, bearer);
   const calls = await countCalls(databaseUrl);
   let onOpened: () => void = () => undefined;
@@ -69,13 +69,13 @@ async function load({ stack, urls, params, databaseUrl }: Assignment): Promise<R
   await opened;
   clearTimeout(timer);
   if (audience.heard() < users.length * MISSED)
-    throw new Error(`Of ${users.length * MISSED} messages ${audience.heard()} came within ${LONGEST_MS / 1_000} s.`);
+    throw new Error(`Of ${users.length * MISSED} messages ${audience.heard()} arrived within ${LONGEST_MS / 1_000} s.`);
   const caughtUp = (performance.now() - began) / 1_000;
   const after = await countCalls(databaseUrl);
 
   await eachOf(rooms, COUNT, async (room, i) => senders[i]?.send(room, bodyOf(1, MISSED)));
   if (!(await audience.hears(users.length * (MISSED + 1), performance.now() + LONGEST_MS)))
-    throw new Error('Not everyone heard what was said next.');
+    throw new Error('Not every client received the next message.');
   return [
     { case: DONE, value: (performance.now() - began) / 1_000, more: { caughtUp } },
     { case: READS, value: (after.log - calls.log) / COUNT },
@@ -92,12 +92,12 @@ async function cursorOf(stack: string, url: string, databaseUrl: string, room: n
     close();
     return (JSON.parse(answer) as { data: { chatroom: { cursor: string } } }).data.chatroom.cursor;
   }
-  // Of the room alone: the ids of the histories that other benchmarks fill in are larger than those that will follow.
+  // Restricted to the room, because the histories of other benchmarks have larger ids than the messages to come.
   const statement = `SELECT coalesce(max(id), 0) AS last FROM messages WHERE room_id = ${room}`;
   return String((await runStatement<{ last: string }>(databaseUrl, statement))[0]?.last);
 }
 
-/** How often what was missed has been read so far: Parley's log with its messages, and messages alone; or the bare server's. */
+/** Returns the number of reads so far: of the log (or the bare server's messages), and of messages without the log. */
 async function countCalls(databaseUrl: string): Promise<{ log: number; messages: number }> {
   const rows = await runStatement<{ query: string; calls: string }>(
     databaseUrl,

@@ -9,9 +9,9 @@ const QUERY = `{ viewer { chatrooms(first: 20) {
   pageInfo { hasNextPage endCursor } } } }`;
 
 export const rooms: Benchmark = {
-  title: 'The list of rooms',
+  title: 'List of rooms',
   about:
-    'The first page of one’s chatrooms, most recently active first, with their last messages and what is unread: for users of 10, 100 and 1,000 rooms. Of 10 rooms the page has 10, else 20.',
+    'First page of the viewer’s chatrooms with last messages and unread counts, most recently active first, for users with 10, 100 and 1,000 rooms. The page has 10 or 20 rooms.',
   unit: 'ms',
   better: 'less',
   stacks: ['parley'],
@@ -20,7 +20,7 @@ export const rooms: Benchmark = {
   load,
   goals: [
     {
-      text: 'from the least to the most at most 1.3 times as long',
+      text: '1,000 rooms take at most 1.3 times as long as 10',
       reached(median) {
         const values = cases.flatMap((of) => median('parley', of) ?? []);
         return values.length === 0 ? null : Math.max(...values) <= 1.3 * Math.min(...values);

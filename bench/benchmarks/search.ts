@@ -4,7 +4,7 @@ import { historiesOf } from '../world.ts';
 import { type Assignment, atMost, type Benchmark, percentile, type Row } from './benchmark.ts';
 
 const LARGEST = 1_000_000;
-/** How many messages have a word, roughly. */
+/** Returns the approximate number of messages that contain a word. */
 const expected = (texts: number, largest: number) =>
   Math.round((historiesOf(largest).reduce((sum, { messages }) => sum + messages, 0) * texts) / TEXTS);
 const casesOf = (largest: number) =>
@@ -16,7 +16,7 @@ const QUERY = `query ($word: String!) { viewer { searchMessages(query: $word, fi
 export const search: Benchmark = {
   title: 'One word among a million messages',
   about:
-    'The newest twenty messages that have a word, over all rooms of a user, by how many have it; one search after another, the 99th of a hundred.',
+    'The newest 20 messages with a word in all rooms of a user, by the number of matches. 99th percentile, one search after another.',
   unit: 'ms, p99',
   better: 'less',
   stacks: ['parley'],
@@ -39,7 +39,7 @@ async function load({ urls, params }: Assignment): Promise<Row[]> {
       const found = answer.match(/"body":"[^"]*/g) ?? [];
       const most = expected(texts, largest) > 25 ? 20 : 1;
       if (found.length < most || !found.every((body) => body.includes(word)))
-        throw new Error(`${word} was searched for, and found: ${answer.slice(0, 300)}`);
+        throw new Error(`The search for ${word} returned: ${answer.slice(0, 300)}`);
     }
   return casesOf(largest).map((of, place) => {
     const measured = times[place] ?? [];

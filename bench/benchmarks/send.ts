@@ -11,15 +11,15 @@ const cases = AT_ONCE.map(name);
 export const send: Benchmark = {
   title: 'Sending to a thousand rooms',
   about:
-    'Messages go to a thousand rooms in turn, so many at a time, and nobody listens. Counted are acknowledgements. The bare INSERTs come straight from the process that makes the load, over a pool of the same size, into one table, without a check of any kind.',
+    'Messages are sent to a thousand rooms in turn, without subscribers, and acknowledgements are counted. The load process itself runs the bare INSERTs, over a pool of the same size, into one table, without any check.',
   unit: 'sends/s',
   better: 'more',
   stacks: ['parley', 'insert', 'bare', 'socketio', 'mercurius', 'plain'],
   runs: (quick) => [{ runInMs: quick ? 2_000 : 4_000, ms: quick ? 1_000 : 2_000 }],
   load,
   goals: [
-    atLeast(0.5, 'insert', cases, 'at least half of bare INSERTs over the same pool'),
-    atLeast(1, 'insert', cases, 'as much as bare INSERTs over the same pool'),
+    atLeast(0.5, 'insert', cases, 'at least half the rate of bare INSERTs over the same pool'),
+    atLeast(1, 'insert', cases, 'at least the rate of bare INSERTs over the same pool'),
   ],
 };
 
@@ -27,7 +27,7 @@ async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
   const { runInMs = 0, ms = 0 } = params;
   const [url = '', pid = process.pid] = [urls[0], pids[0]];
 
-  /** Has so many send for a time, and answers how much was sent. */
+  /** Sends with `count` senders for `time` milliseconds. Returns the number of messages. */
   async function sendFor(count: number, time: number): Promise<number> {
     const senders = await Promise.all(
       upTo(count).map((i) => clients[stack].openSender(url, SENDERS[i % SENDERS.length] ?? 0)),
@@ -46,7 +46,7 @@ async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
     return sent;
   }
 
-  // All at once first: a server's code is compiled while it is used.
+  // Warms up with all senders, because a server's code is compiled while it is used.
   await sendFor(Math.max(...AT_ONCE), runInMs);
   const rows: Row[] = [];
   for (const count of AT_ONCE) {

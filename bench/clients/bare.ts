@@ -15,7 +15,7 @@ export const bareClient: Client = {
   },
 };
 
-/** Joins a room and gets first what came after a message. */
+/** Joins a room, and first receives the messages after the message `after`. */
 export function resumeAtBare(
   url: string,
   user: number,

@@ -12,9 +12,9 @@ export interface Sender {
   close(): void;
 }
 
-/** How a stack is spoken to. */
+/** A client of a stack. */
 export interface Client {
-  /** Opens a connection of a user's that hears a room. The server may still have to take it up. */
+  /** Subscribes a user to a room. The server may not have processed the subscription yet. */
   listen(url: string, user: number, room: number, onText: OnText): Promise<LeanSocket>;
   openSender(url: string, user: number): Promise<Sender>;
 }

@@ -5,17 +5,17 @@ const FRAMING = 'urn:ietf:params:xml:ns:xmpp-framing';
 const OPEN = `<open xmlns="${FRAMING}" to="localhost" version="1.0"/>`;
 const jid = (room: number) => `room-${room}@conference.localhost`;
 
-/** An occupant of a room. What they send comes back to them, which is XMPP's way to say that it was taken. */
+/** An occupant of a room. The server acknowledges a message by returning it to its sender. */
 interface Occupant {
   socket: LeanSocket;
   send: (room: number, body: string) => Promise<void>;
 }
 
-/** Who listens here: they send over the same connection, since in XMPP each occupant hears all. */
+/** Occupants by user. They also send over this connection, because in XMPP each occupant receives everything. */
 const occupants = new Map<number, Promise<Occupant>>();
 let count = 0;
 
-/** XMPP over WebSocket (RFC 7395) and multi-user chat (XEP-0045). */
+/** A client for XMPP over WebSocket (RFC 7395) and multi-user chat (XEP-0045). */
 export const ejabberdClient: Client = {
   async listen(url, user, room, onText) {
     const occupant = enter(url, user, room, onText);
@@ -24,7 +24,7 @@ export const ejabberdClient: Client = {
   },
   async openSender(_url, user) {
     const occupant = await occupants.get(user);
-    if (!occupant) throw new Error('Who sends over XMPP is in the room.');
+    if (!occupant) throw new Error('A sender must be an occupant of the room.');
     return { send: occupant.send, close: () => undefined };
   },
 };

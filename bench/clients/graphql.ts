@@ -3,7 +3,7 @@ import type { Client } from './client.ts';
 import { openHttp } from './http.ts';
 import { type LeanSocket, openSocket, type OnText } from './socket.ts';
 
-/** An operation over HTTP; fails with whatever errors it answers. */
+/** Runs an operation over HTTP. @throws An error with the response if it contains errors. */
 async function ask(post: (body: string) => Promise<string>, query: string, variables: object): Promise<string> {
   const answer = await post(JSON.stringify({ query, variables }));
   if (answer.includes('"errors":')) throw new Error(answer.slice(0, 500));
@@ -13,7 +13,7 @@ async function ask(post: (body: string) => Promise<string>, query: string, varia
 interface Dialect {
   path: string;
   authorization: (user: number) => Promise<string>;
-  /** Where the WebSocket carries it. */
+  /** If true, the WebSocket sends the authorization in `connection_init`, otherwise as a header. */
   inParams: boolean;
   send: string;
   variables: (room: number, body: string) => object;
@@ -21,7 +21,7 @@ interface Dialect {
   room: (room: number) => string | number;
 }
 
-/** GraphQL over HTTP and `graphql-transport-ws`. */
+/** Creates a client for GraphQL over HTTP and `graphql-transport-ws`. */
 function graphqlClient(dialect: Dialect): Client {
   return {
     async listen(url, user, room, onText) {
@@ -105,7 +105,7 @@ export const parleyClient = graphqlClient(parley);
 export const plainClient = graphqlClient(plain);
 export const mercuriusClient = graphqlClient(mercurius);
 
-/** A subscription of Parley's that goes on after a cursor. */
+/** Subscribes to a room of Parley after a cursor. */
 export async function resumeAtParley(
   url: string,
   user: number,
@@ -117,7 +117,7 @@ export async function resumeAtParley(
   return socket;
 }
 
-/** Asks Parley as one user, over one kept connection. */
+/** Opens an HTTP connection to Parley for one user. */
 export async function openParley(
   url: string,
   user: number,

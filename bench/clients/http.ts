@@ -1,16 +1,16 @@
 import { connect, type Socket } from 'node:net';
 
-/** One kept connection, over which one request goes at a time; as lean as the WebSocket beside it. */
+/** A persistent connection for one request at a time, as cheap as the WebSocket of socket.ts. */
 export interface LeanHttp {
-  /** Sends a request and answers the body, as it came. Anything but 200 fails. */
+  /** Sends a request and returns the body. Rejects for any status other than 200. */
   request(method: 'GET' | 'POST', path: string, body?: string): Promise<string>;
   close: () => void;
 }
 
-/** Servers close what has been idle for five seconds; a request that is on its way at that moment would be lost. */
-const LONGEST_IDLE_MS = 3_000;
+/** Maximum idle time in milliseconds. Servers close idle connections after 5 s, which would lose a request in flight. */
+const MAX_IDLE_MS = 3_000;
 
-/** A connection that is opened when it is needed; each request goes with these headers. */
+/** Creates a client that connects on the first request. Each request has these headers. */
 export function openHttp(url: string, headers: Record<string, string>): LeanHttp {
   const { hostname, port } = new URL(url);
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -24,7 +24,7 @@ export function openHttp(url: string, headers: Record<string, string>): LeanHttp
     const opened = connect({ host: hostname, port: Number(port), noDelay: true });
     received = Buffer.alloc(0);
     const lose = (error: Error) => {
-      // What was sent since goes over another one.
+      // A newer connection has replaced this one.
       if (socket !== opened) return;
       socket = null;
       pending?.reject(error);
@@ -54,7 +54,7 @@ export function openHttp(url: string, headers: Record<string, string>): LeanHttp
     const asked = pending;
     pending = null;
     answeredAt = performance.now();
-    if (length === undefined) asked?.reject(new Error(`The answer does not say how long it is:\n${text}`));
+    if (length === undefined) asked?.reject(new Error(`The response has no Content-Length:\n${text}`));
     else if (text.startsWith('HTTP/1.1 200')) asked?.resolve(body);
     else asked?.reject(new Error(`${text.split('\r\n', 1)[0] ?? ''} ${body.slice(0, 300)}`));
   }
@@ -62,7 +62,7 @@ export function openHttp(url: string, headers: Record<string, string>): LeanHttp
   return {
     request(method, path, body = '') {
       return new Promise((resolve, reject) => {
-        if (socket && performance.now() - answeredAt > LONGEST_IDLE_MS) {
+        if (socket && performance.now() - answeredAt > MAX_IDLE_MS) {
           socket.destroy();
           socket = null;
         }

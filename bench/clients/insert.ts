@@ -1,11 +1,11 @@
 import pg from 'pg';
 import type { Client } from './client.ts';
 
-/** No server at all: plain INSERTs over one pool, from the process that would else ask a server. */
+/** A stack without a server. The load process runs plain INSERTs over this pool. */
 let pool: pg.Pool | undefined;
 
 export const insertClient: Client = {
-  listen: () => Promise.reject(new Error('A database delivers nothing.')),
+  listen: () => Promise.reject(new Error('The stack "insert" does not deliver messages.')),
   openSender(url, user) {
     const own = (pool ??= new pg.Pool({ connectionString: url, max: 10 }));
     return Promise.resolve({

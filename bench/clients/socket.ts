@@ -2,24 +2,24 @@ import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 
 /**
- * A WebSocket that costs its process next to nothing, so that what is measured is the server. It reads frames where they lie,
- * as servers send them: unmasked and whole.
+ * A minimal WebSocket client, so that the load process costs little. It reads frames in place, and only accepts unmasked,
+ * unfragmented frames.
  */
 export interface LeanSocket {
   send(text: string): void;
   close: () => void;
-  /** The code, or what else ended it. Never rejects. */
+  /** Resolves to the close code or error message. Never rejects. */
   closed: Promise<string>;
 }
 
-/** Told of each text: where it lies in the bytes. They are overwritten afterwards. */
+/** Called with the position of each text frame in `bytes`, which are only valid during the call. */
 export type OnText = (bytes: Buffer, start: number, end: number) => void;
 
 const TEXT = 1;
 const CLOSE = 8;
 const PING = 9;
 
-/** Opens a WebSocket. */
+/** Opens a WebSocket. Rejects if the server does not upgrade the connection. */
 export async function openSocket(
   url: string,
   options: { protocol?: string; headers?: Record<string, string>; onText: OnText },
@@ -78,7 +78,7 @@ export async function openSocket(
 
 const EMPTY = Buffer.alloc(0);
 
-/** Reads the answer to the upgrade; answers the bytes that came after it. */
+/** Reads the response to the upgrade request. Returns the bytes after it. */
 async function readHead(socket: Socket): Promise<Buffer> {
   let head: Buffer = EMPTY;
   return new Promise((resolve, reject) => {
@@ -94,11 +94,11 @@ async function readHead(socket: Socket): Promise<Buffer> {
   });
 }
 
-/** The frame that begins at `at`; null if it is not all there yet. */
+/** Returns the frame that begins at `at`, or null if it is incomplete. */
 function frameAt(bytes: Buffer, at: number): { opcode: number; start: number; end: number } | null {
   if (bytes.length < at + 2) return null;
   const [first = 0, second = 0] = [bytes[at], bytes[at + 1]];
-  if ((first & 0x80) === 0 || (second & 0x80) !== 0) throw new Error('A server sends its frames whole and unmasked.');
+  if ((first & 0x80) === 0 || (second & 0x80) !== 0) throw new Error('The server sent a masked or fragmented frame.');
   let [length, start] = [second & 0x7f, at + 2];
   if (length === 126) {
     if (bytes.length < at + 4) return null;
@@ -111,7 +111,7 @@ function frameAt(bytes: Buffer, at: number): { opcode: number; start: number; en
   return end > bytes.length ? null : { opcode: first & 0x0f, start, end };
 }
 
-/** Masked with zeros: the protocol wants a mask, and nobody between here and the server needs it. */
+/** Writes a frame with a mask of zeros. The protocol requires a mask, which only matters for proxies. */
 function write(socket: Socket, opcode: number, payload: Buffer): void {
   const { length } = payload;
   const head = Buffer.alloc(length < 126 ? 6 : 8);

@@ -1,7 +1,7 @@
 import type { Client } from './client.ts';
 import { type LeanSocket, openSocket, type OnText } from './socket.ts';
 
-/** Socket.IO's protocol (Engine.IO 4), as far as it is needed: sending with an acknowledgement, as its users do. */
+/** A minimal client for Socket.IO's protocol (Engine.IO 4). Sends with acknowledgements, as applications do. */
 export const socketioClient: Client = {
   async listen(url, user, room, onText) {
     const { socket, emit } = await open(url, user, onText);

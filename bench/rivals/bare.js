@@ -1,4 +1,4 @@
-// The least that can store and deliver: `ws` and `pg`, one statement a send, one text for all sockets of a room.
+// The minimal server that stores and delivers: `ws` and `pg`, one statement per send, one text for all sockets of a room.
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import process from 'node:process';
@@ -11,7 +11,7 @@ const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 10 }
 const publisher = new Redis(process.env.REDIS_URL);
 const subscriber = new Redis(process.env.REDIS_URL);
 const self = randomUUID();
-/** The sockets that hear a room on this node. */
+/** Sockets of this node by room. */
 const rooms = new Map();
 
 const SEND = `
@@ -87,7 +87,7 @@ sockets.on('connection', (socket, request) => {
     });
     if (rowCount === 0) return socket.send('{"type":"refused"}');
     if (after !== undefined) {
-      // What is said between this page and the joining is lost: the bare loop knows no seam.
+      // A message between this query and the join is lost. The bare server does not prevent this race.
       const { rows } = await pool.query({ name: 'missed', text: MISSED, values: [join, after] });
       for (const row of rows) socket.send(JSON.stringify({ type: 'message', message: shape(row) }));
     }

@@ -1,5 +1,5 @@
-// Mercurius with its Redis emitter, as its documents show them, and `pg`. What is published holds the sender already, so that
-// no subscriber loads anything.
+// Mercurius with its Redis emitter, as in its documentation, and `pg`. Published messages contain the sender, so subscribers
+// load nothing.
 import process from 'node:process';
 import { URL } from 'node:url';
 import fastify from 'fastify';

@@ -1,4 +1,4 @@
-// Yoga, Pothos with its Prisma plugin, graphql-redis-subscriptions and graphql-ws, each as its documents show it.
+// Yoga, Pothos with its Prisma plugin, graphql-redis-subscriptions and graphql-ws, each as in its documentation.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import process from 'node:process';

@@ -1,7 +1,7 @@
 import process from 'node:process';
 import { defineConfig } from 'prisma/config';
 
-// As in Parley itself: `prisma generate` asks for an engine that it does not run.
+// As in Parley's own configuration, because `prisma generate` requires an engine that it does not run.
 process.env.PRISMA_SCHEMA_ENGINE_BINARY ??= process.execPath;
 
 export default defineConfig({ schema: 'schema.prisma' });

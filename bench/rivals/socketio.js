@@ -1,4 +1,4 @@
-// Socket.IO with its Redis adapter, as its documents show them, and `pg`.
+// Socket.IO with its Redis adapter, as in its documentation, and `pg`.
 import { createServer } from 'node:http';
 import process from 'node:process';
 import { createAdapter } from '@socket.io/redis-adapter';

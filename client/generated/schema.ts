@@ -1,4 +1,4 @@
-/** Every failure of the server has one of these codes. */
+/** Error codes of the server. */
 export type ErrorCode =
   /** An argument is invalid; `extensions.path` names it. */
   | 'BAD_USER_INPUT'
@@ -31,7 +31,7 @@ export type ErrorCode =
   /** The server failed. Its log has the details under `extensions.requestId`. */
   | 'INTERNAL_SERVER_ERROR';
 
-/** Which types an interface or union stands for. */
+/** Object types of each interface and union. */
 export const possibleTypes = {
   "ChatroomEvent": [
     "CaughtUp",
@@ -63,10 +63,10 @@ export const possibleTypes = {
   ]
 };
 
-/** The types that are found by no id: parts of others. */
+/** Types without an id. A cache stores them inside their parents. */
 export const keyless = ["AuthPayload","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","DeleteChatroomPayload","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","LeaveChatroomPayload","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","SendMessagePayload","Server","SessionConnection","SessionEdge","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload"];
 
-/** The lists that are paged, by type, each with the arguments that make it another list. */
+/** Paged lists by type, with the arguments that select another list. */
 export const connections = {
   "Chatroom": {
     "members": [],

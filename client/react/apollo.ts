@@ -3,14 +3,14 @@ import { addMessage, type CachedMessage } from '../apollo.ts';
 import { createBatch } from './batch.ts';
 import type { ChatCache, TypedDocument } from './cache.ts';
 
-/** The event of a stream to which messages are added. */
+/** An event that may add a message to a list. */
 interface AddedEvent {
   __typename?: string;
   chatroom?: { id: string };
   message?: Partial<CachedMessage> & { chatroom?: { id: string } };
 }
 
-/** Apollo Client's cache for the hooks. The client is one with `createChatLink` and `cachePolicies`. */
+/** Creates the adapter of Apollo Client's cache for the hooks. The client needs `createChatLink` and `cachePolicies`. */
 export function apolloCache(client: ApolloClient): ChatCache {
   return {
     watch(query, variables, listener) {
@@ -34,7 +34,7 @@ export function apolloCache(client: ApolloClient): ChatCache {
     },
     subscribe(subscription, variables, { onEvents, onError, ...context }) {
       const query = client.cache.transformDocument(typed(subscription));
-      // One write for events that arrive together: each write compares the results of all watched queries.
+      // Events that arrive together are written at once, because each write compares the results of all watched queries.
       const batch = createBatch<object>((events) => {
         client.cache.batch({
           update(cache) {
@@ -42,7 +42,7 @@ export function apolloCache(client: ApolloClient): ChatCache {
               cache.writeQuery({ id: 'ROOT_SUBSCRIPTION', query, variables, data });
               const [event] = Object.values(data) as (AddedEvent | null)[];
               const roomId = event?.chatroom?.id ?? event?.message?.chatroom?.id;
-              // A stream over all rooms may select less than the list shows.
+              // A stream over all rooms may select too few fields for the list.
               if (event?.__typename === 'MessageAdded' && event.message?.cursor && roomId)
                 addMessage(cache, roomId, event.message as CachedMessage);
             }

@@ -1,6 +1,6 @@
 /**
- * Collects items that arrive together, as after a time offline, so that they are handled in one go: a page would be laid out
- * again for each of a thousand missed messages.
+ * Creates a batch of items that arrive together, such as missed events after a reconnect. Without it, a page would compute its
+ * layout again for each of a thousand missed messages.
  */
 export function createBatch<Item>(flush: (items: Item[]) => void): { add: (item: Item) => void; cancel: () => void } {
   let items: Item[] = [];

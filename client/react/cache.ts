@@ -6,22 +6,22 @@ export interface TypedDocument<Data, Variables = object> extends DocumentNode {
   __apiType?: (variables: Variables) => Data;
 }
 
-/** A type for what a document returns; `Variables` are checked where the document has types. */
+/** Callbacks of a subscription. */
 export interface SubscriptionHandlers<Data> extends StreamOptions {
   /** Called with the events that arrived together, after all of them are in the cache. */
   onEvents: (events: Data[]) => void;
-  /** Called once if the stream has ended for good, such as after the loss of its room. */
+  /** Called once if the stream has ended and will not reconnect, for example because the viewer lost access to the room. */
   onError: (error: unknown) => void;
 }
 
 /**
- * The normalized cache of a GraphQL client, as the hooks use it. Implemented for Apollo Client in `react/apollo` and for
- * urql's graphcache in `react/urql`.
+ * Adapter through which the hooks use the normalized cache of a GraphQL client. Implemented for Apollo Client in
+ * `react/apollo` and for urql's graphcache in `react/urql`.
  */
 export interface ChatCache {
   /**
-   * Calls the listener with the result that the cache has for a query, and again after each change. The result is null
-   * while a field is missing. Sends nothing to the server. Returns a function that ends it.
+   * Calls the listener with the cached result of a query, and again after each change. The result is null while the cache lacks
+   * a field. Sends nothing to the server. Returns a function that stops watching.
    */
   watch<Data, Variables extends object>(
     query: TypedDocument<Data, Variables>,
@@ -33,8 +33,8 @@ export interface ChatCache {
   /** Sends a mutation and writes its result to the cache. */
   mutate<Data, Variables extends object>(mutation: TypedDocument<Data, Variables>, variables: Variables): Promise<Data>;
   /**
-   * Follows a subscription: writes its events to the cache, and adds new messages to `Chatroom.messages`. Returns a function
-   * that ends it.
+   * Starts a subscription, writes its events to the cache, and adds new messages to `Chatroom.messages`. Returns a function
+   * that unsubscribes.
    */
   subscribe<Data, Variables extends object>(
     subscription: TypedDocument<Data, Variables>,

@@ -2,10 +2,10 @@ import { type DefinitionNode, type DocumentNode, Kind, parse, print } from 'grap
 import type { TypedDocument } from './cache.ts';
 import type * as Default from './types.ts';
 
-/** A fragment: a parsed document, or a text, with the type of its data as codegen writes it. */
+/** A fragment: a parsed document or a text, with the type that codegen gives to its data. */
 export type Fragment<Data> = (DocumentNode | { toString(): string }) & { __apiType?: (variables: any) => Data };
 
-/** What an application selects of messages, rooms and users. Each fragment replaces the default selection. */
+/** Fields that an application selects of messages, rooms and users. Each fragment replaces the default selection. */
 export interface Selections<Message = Default.Message, Room = Default.Room, User = Default.User> {
   /** A fragment on `Message`. */
   message?: Fragment<Message>;
@@ -58,9 +58,9 @@ type RoomEvent<Message> =
   | { __typename: 'MessageAdded' | 'MessageEdited' | 'MessageDeleted'; message: Message & MessageKey }
   | { __typename: 'CaughtUp' };
 
-/** The operations of the hooks, with the selections of the application in them. */
+/** The operations of the hooks, including the application's selections. */
 export interface Documents<Message, Room, User> {
-  /** Equal for equal selections. */
+  /** Identifies the selections: equal for equal fragments. */
   key: string;
   history: TypedDocument<HistoryData<Message, Room>, { chatroomId: string; last: number; before?: string }>;
   place: TypedDocument<
@@ -117,7 +117,7 @@ export interface Presence {
 
 export type Friend<User> = User & { id: string; presence: Presence | null };
 
-/** What a listener of `useRooms` learns besides the list. */
+/** An event that is passed to `onEvent` of `useRooms`. */
 export type ViewerEvent =
   | { __typename: 'ChatroomAppeared'; chatroom: { id: string } }
   | { __typename: 'ChatroomVanished'; chatroomId: string; reason: string | null }
@@ -137,7 +137,7 @@ const MESSAGE_KEY = 'id number cursor clientMessageId';
 const ROOM_KEY = 'id unreadCount createdAt lastMessageAt';
 const PAGE_INFO = 'pageInfo { hasNextPage hasPreviousPage startCursor endCursor }';
 
-/** Returns the documents for some selections: the same ones for equal fragments. */
+/** Returns the documents for some selections. Equal fragments get the same documents. */
 export function documentsOf<Message, Room, User>(
   selections: Selections<Message, Room, User>,
 ): Documents<Message, Room, User> {
@@ -281,12 +281,12 @@ function fragmentOf(fragment: Fragment<unknown> | string): ParsedFragment {
   const { definitions } = typeof fragment === 'object' && 'kind' in fragment ? fragment : parse(fragment.toString());
   const [first] = definitions;
   if (first?.kind !== Kind.FRAGMENT_DEFINITION)
-    throw new TypeError('A selection is a fragment, such as fragment Row on Message { body }.');
+    throw new TypeError('This selection is no fragment. Pass one, such as fragment Row on Message { body }.');
   const parsed = { name: first.name.value, text: definitions.map(print).join('\n'), definitions };
   knownFragments.set(fragment, parsed);
   return parsed;
 }
 
-// Parsing at each render of each hook would be slow. An application has few fragments.
+// Caches, because parsing at each render of each hook would be slow. They stay small: an application has few fragments.
 const knownFragments = new Map<unknown, ParsedFragment>();
 const knownDocuments = new Map<string, Documents<unknown, unknown, unknown>>();

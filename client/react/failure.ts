@@ -1,6 +1,6 @@
 import { errorOf, type Failure } from '../errors.ts';
 
-/** Returns what went wrong in the one shape of all clients, also for an error that no server sent. */
+/** Converts any error to a `Failure`. An error without a code of the server becomes `UNREACHABLE`. */
 export function failureOf(error: unknown): Failure {
   return errorOf(error) ?? { code: 'UNREACHABLE', message: error instanceof Error ? error.message : String(error) };
 }

@@ -1,12 +1,12 @@
 import type { Outbox, OutboxEntry } from '../index.ts';
 import type { MessageKey } from './documents.ts';
 
-/** How long a message that was stored may take to arrive in the room, in milliseconds. Until then it is shown as pending. */
+/** Maximum time for a stored message to arrive in the room. It is shown as pending until then. */
 const ARRIVAL_TIMEOUT_MS = 5_000;
 
 /**
- * The entries of the outbox for a room. An entry leaves the outbox with the answer of the server, and the message arrives by
- * the subscription a moment before or later. So that it does not vanish in between, an entry that was being sent is kept.
+ * Creates the list of a room's pending messages. The outbox removes an entry when the server answers, but the message may reach
+ * the list by the subscription later. The entry of a sent message is kept until then, so that the message does not flicker.
  */
 export function createPending(outbox: Outbox, chatroomId: string, onChange: () => void) {
   let entries: readonly OutboxEntry[] = [];

@@ -5,13 +5,13 @@ import type { Chat } from './room.ts';
 import type { Store } from './store.ts';
 
 interface ChatValue extends Chat {
-  /** Returns the store with this key, which it creates at first. */
+  /** Returns the store with this key. Creates it on the first call. */
   store: <S extends Store<unknown>>(key: string, create: (chat: Chat) => S) => S;
 }
 
 const ChatContext = createContext<ChatValue | null>(null);
 
-/** Gives the hooks below it a chat client, and the cache that the application reads from. One for each signed-in viewer. */
+/** Provides the chat client and the application's cache to the hooks below. Use a new provider for each signed-in viewer. */
 export function ChatProvider({ client, cache, children }: Chat & { children: ReactNode }): ReactNode {
   const value = useMemo(() => createValue(client, cache), [client, cache]);
   return createElement(ChatContext.Provider, { value }, children);
@@ -29,7 +29,11 @@ function createValue(client: ChatClient, cache: ChatCache): ChatValue {
   };
 }
 
-/** The chat client and the cache of the provider above. */
+/**
+ * Returns the chat client and the cache of the provider above.
+ *
+ * @throws Error if there is no `ChatProvider` above the component
+ */
 export function useChat(): ChatValue {
   const value = useContext(ChatContext);
   if (!value) throw new Error('Wrap this component in a <ChatProvider client={…} cache={…}>.');

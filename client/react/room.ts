@@ -4,11 +4,11 @@ import type { ChatClient, OutboxEntry } from '../index.ts';
 import { createBatch } from './batch.ts';
 import type { ChatCache } from './cache.ts';
 import type { Documents, HistoryData, MessageKey, RoomKey } from './documents.ts';
-import { createAround } from './around.ts';
+import { createMessageWindow } from './messageWindow.ts';
 import { createPending } from './pending.ts';
 import { createStore, type SetState, type Store } from './store.ts';
 
-/** The chat client and the cache that a `ChatProvider` was given. */
+/** The chat client and the cache of a `ChatProvider`. */
 export interface Chat {
   client: ChatClient;
   cache: ChatCache;
@@ -18,13 +18,13 @@ export interface RoomState<Message, Room, User> {
   room: (Room & RoomKey) | null;
   /** Loaded messages without a gap, oldest first. */
   messages: readonly (Message & MessageKey)[];
-  /** Messages of the viewer that are on their way, or were rejected: those of the outbox that `messages` does not have. */
+  /** The viewer's messages that are being sent or were rejected: outbox entries that `messages` does not contain yet. */
   pending: readonly OutboxEntry[];
-  /** People who type now, without the viewer. */
+  /** Users who are typing, without the viewer. */
   typing: readonly (User & { id: string })[];
-  /** True until the newest messages, or the reason why they cannot be shown, are there. */
+  /** True until the newest messages are loaded, or loading has failed. */
   loading: boolean;
-  /** Why the room cannot be shown, or is no longer live. `NOT_FOUND` if the viewer is not a member. */
+  /** Error that prevents the room from being shown or updated. `NOT_FOUND` if the viewer is not a member. */
   error: Failure | null;
   /** Number of the last message that the viewer had read when the room was opened, or when `markUnread` was called. */
   readUpTo: number;
@@ -36,29 +36,29 @@ export interface RoomState<Message, Room, User> {
 export interface RoomStore<Message, Room, User> extends Store<RoomState<Message, Room, User>> {
   loadEarlier: () => Promise<void>;
   loadLater: () => Promise<void>;
-  /** Shows the message with this number among those around it. Returns false if the viewer may not see it. */
+  /** Shows the message with this number and the messages around it. Returns false if the viewer may not see it. */
   jumpTo: (number: number) => Promise<boolean>;
-  /** Shows the newest messages, and no more than a page of them. */
+  /** Shows the newest messages. Drops older ones if more than two pages are loaded. */
   showNewest: () => void;
   markRead: (message: MessageKey) => void;
   /**
-   * Marks a message and those after it as unread. They stay unread until the room is opened again, or the viewer sends a message
+   * Marks a message and all later ones as unread. They stay unread until the room is opened again or the viewer sends a message
    * to it.
    */
   markUnread: (message: MessageKey) => Promise<void>;
-  /** Sends a message through the outbox: it is in `pending` at once. Also ends `setTyping`. */
+  /** Sends a message through the outbox and shows it in `pending` at once. Also ends `setTyping`. */
   send: (body: string, options?: { replyToId?: string }) => void;
   setTyping: (typing: boolean) => void;
-  /** Calls the listener for each message that is new, in order. Returns a function that ends it. */
+  /** Calls the listener for each new message, in order. Returns a function that removes the listener. */
   onMessage: (listener: (message: Message & MessageKey) => void) => () => void;
 }
 
-/** `setTyping` lasts 10 s on the server, so a person who keeps typing repeats it after 5 s. */
+/** Interval of `setTyping` while the user keeps typing. On the server it expires after 10 s. */
 const TYPING_INTERVAL_MS = 5_000;
-/** Time between two marks: somebody who watches a fast room sends at most one a second. */
+/** Minimum time between two `markRead` requests, which limits the requests in a busy room. */
 const MARK_INTERVAL_MS = 1_000;
 
-/** A room, kept up to date while somebody subscribes to it. */
+/** Creates the store of a room, which is live while it has subscribers. */
 export function createRoom<Message, Room, User>(
   { client, cache }: Chat,
   documents: Documents<Message, Room, User>,
@@ -71,7 +71,7 @@ export function createRoom<Message, Room, User>(
     ...{ readUpTo: 0, hasEarlier: false, hasLater: false },
   };
   const listeners = new Set<(message: Node) => void>();
-  const around = createAround<Node>({
+  const around = createMessageWindow<Node>({
     client,
     cache,
     documents,
@@ -88,15 +88,15 @@ export function createRoom<Message, Room, User>(
   let cached: HistoryData<Message, Room> | null = null;
   let loading: Promise<void> | null = null;
   let loaded = false;
-  /** Messages from this number on are there without a gap. The cache may have more, from another visit. */
+  /** Number from which on all messages are loaded. The cache may contain older ones from an earlier visit, after a gap. */
   let oldest = Infinity;
-  /** The cursor of the page before; null at the beginning of the room. */
+  /** Cursor before which the previous page ends; null at the beginning of the room. */
   let before: string | null = null;
-  /** Counts how often old messages were let go, so that a page that arrives late is recognised. */
+  /** Number of times that old messages were dropped, so that a late page is recognised. */
   let trims = 0;
   let typingSince = 0;
   let marked = 0;
-  /** Whether the viewer has marked messages as unread, which looking at them must not undo. */
+  /** Whether the viewer has marked messages as unread. Displaying them must not mark them as read again. */
   let isKeptUnread = false;
   let toMark: MessageKey | null = null;
   let markTimer: ReturnType<typeof setTimeout> | undefined;
@@ -127,7 +127,7 @@ export function createRoom<Message, Room, User>(
       throw new ChatError({ code: 'NOT_FOUND', message: 'This room does not exist, or you are not a member of it.' });
     if (page.before !== undefined && trim !== trims) return chatroom.cursor;
     const { edges, pageInfo } = chatroom.messages;
-    // A cache may return the page as a part of its list, with pages from another visit before it.
+    // A cache may return its whole list, which includes pages of an earlier visit before this page.
     const limit = page.before === undefined ? Infinity : oldest;
     const older = sorted(edges).filter(({ number }) => number < limit);
     const first = older.at(-pageSize) ?? older[0];
@@ -158,7 +158,7 @@ export function createRoom<Message, Room, User>(
         publishing.add(null);
       }),
       client.onState((state) => {
-        // Whoever typed when the connection was lost may have stopped since.
+        // Users who were typing when the connection was lost may have stopped since.
         if (state === 'offline') set({ typing: [] });
       }),
     );
@@ -202,7 +202,7 @@ export function createRoom<Message, Room, User>(
           documents.seen,
           { chatroomId },
           {
-            // A hint may have been missed.
+            // Hints that were sent while the client was offline are lost, so their data is queried.
             onResumed: () => void cache.fetch(documents.lastSeen, { chatroomId }).catch(() => undefined),
             onEvents: () => undefined,
             onError: fail,
@@ -225,7 +225,7 @@ export function createRoom<Message, Room, User>(
 
   function sendTyping(typing: boolean): void {
     typingSince = typing ? Date.now() : 0;
-    // Only a hint: nothing is done if it fails.
+    // Errors are ignored, because typing is only a hint.
     cache.mutate(documents.setTyping, { chatroomId, typing }).catch(() => undefined);
   }
   function stopTyping(): void {
@@ -240,7 +240,7 @@ export function createRoom<Message, Room, User>(
     marked = number;
     markTimer = setTimeout(sendMark, MARK_INTERVAL_MS);
     marking = cache.mutate(documents.markRead, { messageId: id }).catch(() => {
-      // The next message marks this one too.
+      // There is no retry, because marking the next message also marks this one.
       if (marked === number) marked = previous;
     });
   }
@@ -264,8 +264,8 @@ export function createRoom<Message, Room, User>(
       }),
     loadLater: () => once(() => around.loadLater()),
     async jumpTo(number) {
-      const isThere = () => cached?.chatroom?.messages?.edges.some(({ node }) => node.number === number);
-      if (!around.active && number >= oldest && isThere()) return true;
+      const isLoaded = () => cached?.chatroom?.messages?.edges.some(({ node }) => node.number === number);
+      if (!around.active && number >= oldest && isLoaded()) return true;
       return around.jumpTo(number);
     },
     showNewest() {
@@ -285,19 +285,19 @@ export function createRoom<Message, Room, User>(
       clearTimeout(markTimer);
       [isKeptUnread, toMark, markTimer, marked] = [true, null, undefined, 0];
       set({ readUpTo: number - 1 });
-      // A mark that arrives later would undo this one.
+      // Wait for the pending `markRead`: if it arrived after `markUnread`, it would undo it.
       await marking;
       await cache.mutate(documents.markUnread, { messageId: id });
     },
     send(body, { replyToId } = {}) {
       stopTyping();
       isKeptUnread = false;
-      // If the server rejects the message, its entry says so.
+      // A rejection is shown by the state of the outbox entry.
       client.send({ chatroomId, body, ...(replyToId === undefined ? {} : { replyToId }) }).catch(() => undefined);
     },
     setTyping(typing) {
       if (!typing) stopTyping();
-      // A hint that arrives after the connection is back would be wrong.
+      // Sent only while live: a hint that is delayed until the connection is restored would be outdated.
       else if (client.state === 'live' && Date.now() - typingSince > TYPING_INTERVAL_MS) sendTyping(true);
     },
     onMessage(listener) {

@@ -8,29 +8,29 @@ import { createStore, type SetState, type Store } from './store.ts';
 export interface RoomsState<Room> {
   /** Loaded rooms, the most recently active first. */
   rooms: readonly (Room & RoomKey)[];
-  /** Unread messages of the loaded rooms. */
+  /** Number of unread messages in the loaded rooms. */
   unreadCount: number;
   loading: boolean;
-  /** Why the list cannot be shown, or is no longer live. */
+  /** Error that prevents the list from being shown or updated. */
   error: Failure | null;
   hasMore: boolean;
 }
 
 export interface RoomsStore<Room> extends Store<RoomsState<Room>> {
   loadMore: () => Promise<void>;
-  /** Calls the listener for each event of the viewer. Returns a function that ends it. */
+  /** Calls the listener for each event of the viewer. Returns a function that removes the listener. */
   onEvent: (listener: (event: ViewerEvent) => void) => () => void;
 }
 
 const PAGE_SIZE = 50;
 
-/** The viewer's rooms, kept up to date while somebody subscribes to them. */
+/** Creates the store of the viewer's rooms, which is live while it has subscribers. */
 export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Room, any>): RoomsStore<Room> {
   const initial: RoomsState<Room> = { rooms: [], unreadCount: 0, loading: true, error: null, hasMore: false };
   const listeners = new Set<(event: ViewerEvent) => void>();
   let set: SetState<RoomsState<Room>> = () => undefined;
   let cached: RoomsData<Room> | null = null;
-  /** Rooms of which the viewer has learned that they are gone, until the list is loaded again. */
+  /** Ids of rooms that have vanished since the list was loaded. */
   const vanished = new Set<string>();
   let pages = 1;
   let next: string | null = null;
@@ -41,7 +41,7 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
   const edges = () => cached?.viewer?.chatrooms.edges ?? [];
 
   function publish(): void {
-    // While pages are loaded again, the cache has fewer of them.
+    // During a reload the cache contains fewer pages than are shown.
     if (!cached?.viewer || loading) return;
     const rooms = edges()
       .map(({ node }) => node)
@@ -62,7 +62,7 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
     return viewer?.cursor ?? '';
   }
 
-  /** Loads as many pages as there were, and once more if the list has changed meanwhile. Returns the all-rooms cursor. */
+  /** Reloads all loaded pages, and again if `reload` is called during the load. Returns the all-rooms cursor. */
   function reload(): Promise<string> {
     changes += 1;
     loading ??= (async () => {
@@ -131,7 +131,7 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
           { after },
           {
             onResync: reload,
-            // Unread counts that changed on another device are not repeated.
+            // Changes of unread counts are not replayed, so they are queried.
             onResumed: () => void reload().catch(() => undefined),
             onEvents(events) {
               for (const { viewerEvents } of events) if (viewerEvents) onViewerEvent(viewerEvents);

@@ -1,4 +1,4 @@
-/** A value that React reads with `useSyncExternalStore`. It runs while somebody subscribes to it. */
+/** A value for `useSyncExternalStore` of React. It is live while it has subscribers. */
 export interface Store<State> {
   getSnapshot: () => State;
   subscribe: (listener: () => void) => () => void;
@@ -8,8 +8,8 @@ export interface Store<State> {
 export type SetState<State> = (change: Partial<State> | ((before: State) => Partial<State>)) => void;
 
 /**
- * Creates a store that calls `start` for its first subscriber, and the function that `start` returned after its last one has
- * left. Several components share one store, and with it one set of streams.
+ * Creates a store that calls `start` for its first subscriber. After the last one has unsubscribed, it calls the function that
+ * `start` returned. Components share one store, and therefore one set of streams.
  */
 export function createStore<State extends object>(
   initial: State,
@@ -37,7 +37,7 @@ export function createStore<State extends object>(
       }
       return () => {
         listeners.delete(listener);
-        // React in strict mode, and a route that changes, subscribe again at once.
+        // Delayed, because React in strict mode, and a change of the route, subscribe again at once.
         setTimeout(() => {
           if (listeners.size > 0) return;
           stop?.();

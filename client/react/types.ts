@@ -1,4 +1,4 @@
-/** Data of the default selections. */
+/** Types of the default selections. */
 
 export interface User {
   id: string;
@@ -19,7 +19,7 @@ export interface Message {
 
 export interface Room {
   kind: 'DIRECT' | 'GROUP' | 'OPEN';
-  /** Its name, or the names of other members. */
+  /** Name of the room, or the names of other members. */
   title: string | null;
   topic: string | null;
   memberCount: number;

@@ -2,7 +2,7 @@ import type { AnyVariables, Client, OperationResult, TypedDocumentNode } from '@
 import { createBatch } from './batch.ts';
 import type { ChatCache, TypedDocument } from './cache.ts';
 
-/** urql's graphcache for the hooks. The client is one with `chatCacheExchange()` and `chatExchange`. */
+/** Creates the adapter of urql's graphcache for the hooks. The client needs `chatCacheExchange()` and `chatExchange`. */
 export function urqlCache(client: Client): ChatCache {
   return {
     watch(query, variables, listener) {

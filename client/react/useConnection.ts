@@ -5,11 +5,11 @@ import { createStore } from './store.ts';
 
 export interface Connection {
   state: ChatState;
-  /** Why the client is offline or signed out; null otherwise. */
+  /** Error that made the client go offline or signed it out; null otherwise. */
   reason: Failure | null;
 }
 
-/** The connection of the chat client: its state, and why it is offline. */
+/** Returns the state of the chat client's connection, and the reason if it is offline. */
 export function useConnection(): Connection {
   const chat = useChat();
   const store = chat.store('connection', ({ client }) =>

@@ -3,11 +3,11 @@ import type { Outbox, OutboxEntry } from '../index.ts';
 import { useChat } from './provider.ts';
 
 export interface OutboxResult extends Pick<Outbox, 'send' | 'retry' | 'discard'> {
-  /** Messages that are not stored on the server yet, in the order of sending. */
+  /** Messages that the server has not stored yet, in the order of sending. */
   entries: readonly OutboxEntry[];
 }
 
-/** The outbox of the chat client: messages of a room, or of all rooms, that wait, are being sent, or were rejected. */
+/** Returns the outbox of the chat client for a room, or for all rooms: waiting, sending and rejected messages. */
 export function useOutbox(chatroomId?: string): OutboxResult {
   const { outbox } = useChat().client;
   const subscribe = useCallback((listener: () => void) => outbox.subscribe(listener), [outbox]);

@@ -15,8 +15,8 @@ export interface PresenceState<User> {
 }
 
 /**
- * The viewer's friends and whether they are online, kept up to date. While a component uses this hook, each `User.presence`
- * that the application has in its cache is kept up to date as well.
+ * Returns the viewer's friends with their presence, kept up to date. While a component uses this hook, each cached
+ * `User.presence` of the application is kept up to date as well.
  */
 export function usePresence<User = Default.User>(
   selections: Pick<Selections<unknown, unknown, User>, 'user'> = {},
@@ -39,7 +39,7 @@ function createPresence<User>({ cache }: Chat, documents: Documents<any, any, Us
         if (!data?.viewer) return;
         set({ friends: data.viewer.friends.edges.map(({ node }) => node), loading: false });
       }),
-      // Presence is a hint: what changed while the client was offline is queried.
+      // Presence events are hints, so changes that were missed while offline are queried.
       cache.subscribe(
         documents.presence,
         {},

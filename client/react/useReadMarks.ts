@@ -14,10 +14,10 @@ export interface ReadMark<User> {
 }
 
 export interface ReadMarksState<User> {
-  /** Read marks of the other members. Empty in a room of more than 100 members, whose marks nobody can follow. */
+  /** Read marks of the other members. Empty in a room of more than 100 members, for which the server sends no marks. */
   marks: readonly ReadMark<User>[];
   loading: boolean;
-  /** Why the marks cannot be shown, or are no longer live. */
+  /** Error that prevents the marks from being shown or updated. */
   error: Failure | null;
 }
 
@@ -26,13 +26,13 @@ export interface ReadMarksResult<User> extends ReadMarksState<User> {
   readersOf: (number: number) => (User & { id: string })[];
 }
 
-/** The server sends no marks of larger rooms. */
+/** Largest room for which the server sends read marks. */
 const MAX_MEMBERS = 100;
 
 /**
- * How far the other members of a room have read, kept up to date, as for "Read by 3 of 5". One query for the room and one
- * stream serve all messages. Members whom the viewer has blocked are left out. Members are counted while `useRoom` follows the
- * room.
+ * Returns the read marks of the other members of a room, kept up to date, for example to show "Read by 3 of 5". One query and
+ * one stream serve all messages. Blocked members are left out. Joining and leaving members are noticed while `useRoom` is used
+ * for the same room.
  */
 export function useReadMarks<User = Default.User>(
   chatroomId: string,
@@ -59,7 +59,7 @@ function createReadMarks<User>(
 ): Store<ReadMarksState<User>> {
   const initial: ReadMarksState<User> = { marks: [], loading: true, error: null };
   return createStore(initial, (set) => {
-    /** The highest mark of each member: the answer to a query may be older than an event that came before it. */
+    /** The highest mark of each member, because the answer to a query may be older than an event that arrived before it. */
     const highest = new Map<string, number>();
     let memberCount: number | null = null;
 
@@ -76,7 +76,7 @@ function createReadMarks<User>(
     };
     function show({ chatroom }: ReadMarksData<User>): void {
       if (!chatroom?.members) return;
-      // Members who joined or left are not among the events of this stream.
+      // This stream has no events for members who join or leave, so a changed count reloads the list.
       if (memberCount !== null && memberCount !== chatroom.memberCount) load();
       ({ memberCount } = chatroom);
       const others = chatroom.members.edges
@@ -93,7 +93,7 @@ function createReadMarks<User>(
       cache.watch(documents.readMarks, { chatroomId }, (data) => {
         if (data) show(data);
       }),
-      // A hint: marks that moved while the client was offline are queried.
+      // Read marks are hints, so changes that were missed while offline are queried.
       cache.subscribe(
         documents.readMarksChanged,
         { chatroomId },

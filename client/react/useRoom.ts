@@ -5,14 +5,14 @@ import { createRoom, type RoomState, type RoomStore } from './room.ts';
 import type * as Default from './types.ts';
 
 export interface RoomOptions<Message, Room, User> extends Selections<Message, Room, User> {
-  /** Number of messages that are loaded at once; 40 by default, at most 100. */
+  /** Number of messages per page; 40 by default, at most 100. */
   pageSize?: number;
   /**
-   * Whether the newest message is in view, true by default. While it is, and the page is visible, messages are marked read,
-   * at most once a second.
+   * Whether the newest message is in view; true by default. While it is in view and the page is visible, messages are marked as
+   * read, at most once a second.
    */
   atEnd?: boolean;
-  /** Called for each message that is new, in order, and after a time offline for each that was missed. */
+  /** Called for each new message, in order. After a reconnect, also called for each missed message. */
   onMessage?: (message: Message & MessageKey) => void;
 }
 
@@ -23,8 +23,8 @@ export type RoomResult<Message, Room, User> = RoomState<Message, Room, User> &
   >;
 
 /**
- * A room with its newest messages, kept up to date: messages, edits, deletions, reactions, who types, what is read. Loads the
- * room, then follows it from the cursor that came with it, so nothing is lost in between or while the client is offline.
+ * Returns a room with its newest messages, kept up to date: messages, edits, deletions, reactions, typing users and read states.
+ * Loads the room, then subscribes to events after its cursor. No event is lost between the two, or while the client is offline.
  */
 export function useRoom<Message = Default.Message, Room = Default.Room, User = Default.User>(
   chatroomId: string,
@@ -52,18 +52,18 @@ export function useRoom<Message = Default.Message, Room = Default.Room, User = D
   return { ...state, loadEarlier, loadLater, jumpTo, showNewest, markUnread, send, setTyping };
 }
 
-/** Whether the browser shows the page; true where there is no page, as in React Native. */
+/** Returns whether the page is visible; always true without a page, as in React Native. */
 function usePageVisible(): boolean {
   const isVisible = () => typeof document === 'undefined' || document.visibilityState === 'visible';
   const [visible, setVisible] = useState(isVisible);
   useEffect(() => {
     if (typeof document === 'undefined') return undefined;
-    const look = () => {
+    const update = () => {
       setVisible(isVisible());
     };
-    document.addEventListener('visibilitychange', look);
+    document.addEventListener('visibilitychange', update);
     return () => {
-      document.removeEventListener('visibilitychange', look);
+      document.removeEventListener('visibilitychange', update);
     };
   }, []);
   return visible;

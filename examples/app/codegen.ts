@@ -1,8 +1,8 @@
 import type { CodegenConfig } from '@graphql-codegen/cli';
 
-/** `npx graphql-codegen` writes typed documents into src/generated/. */
+/** Configuration of `npx graphql-codegen`, which writes typed documents into src/generated/. */
 const config: CodegenConfig = {
-  // The schema of the installed client. For that of a server in development: http://localhost:4000/graphql.
+  // The schema of the installed client. To use a server in development instead: http://localhost:4000/graphql.
   schema: 'node_modules/@parley/client/dist/schema.graphql',
   documents: 'src/**/*.graphql',
   importExtension: '.ts',
@@ -12,11 +12,11 @@ const config: CodegenConfig = {
       presetConfig: { fragmentMasking: false },
       config: {
         enumsAsTypes: true,
-        // Optimistic answers need the names of types.
+        // Optimistic results must contain type names.
         nonOptionalTypename: true,
         skipTypeNameForRoot: true,
         useTypeImports: true,
-        // A scalar that is not listed here is an error, not `unknown`.
+        // Reports a scalar that is not listed here as an error, instead of typing it `unknown`.
         strictScalars: true,
         scalars: { DateTime: 'string' },
       },

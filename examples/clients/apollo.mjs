@@ -1,4 +1,4 @@
-// node examples/clients/apollo.mjs TOKEN CHATROOM_ID: the history as one list in Apollo's cache, kept up to date.
+// node examples/clients/apollo.mjs TOKEN CHATROOM_ID: keeps the history up to date, as one list in Apollo's cache.
 import { ApolloClient, gql, InMemoryCache } from '@apollo/client';
 import { createChatClient } from '@parley/client';
 import { addMessage, cachePolicies, createChatLink } from '@parley/client/apollo';

@@ -1,4 +1,4 @@
-// node examples/clients/graphql-request.mjs TOKEN CHATROOM_ID: sends a message and prints the last ones.
+// node examples/clients/graphql-request.mjs TOKEN CHATROOM_ID: sends a message and prints the last five messages.
 import { GraphQLClient } from 'graphql-request';
 import { isChatError } from '@parley/client';
 
@@ -10,13 +10,13 @@ const HISTORY = `query ($room: ID!) {
   chatroom(id: $room) { messages(last: 5) { nodes { number body sender { username } } } }
 }`;
 
-// The same clientMessageId again, after whatever went wrong, makes no second message.
+// A retry with the same clientMessageId stores no second message.
 const input = { chatroomId: room, body: 'Hello from a script', clientMessageId: crypto.randomUUID() };
 try {
   await client.request(SEND, { input });
 } catch (error) {
   if (!isChatError(error, 'NOT_FOUND')) throw error;
-  console.error('You are no member of this chatroom.');
+  console.error('This chatroom does not exist, or you are not a member of it.');
 }
 const { chatroom } = await client.request(HISTORY, { room });
 for (const { number, body, sender } of chatroom?.messages.nodes ?? [])

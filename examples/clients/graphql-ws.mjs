@@ -1,4 +1,4 @@
-// node examples/clients/graphql-ws.mjs TOKEN CHATROOM_ID: resuming by hand, with graphql-ws's own client.
+// node examples/clients/graphql-ws.mjs TOKEN CHATROOM_ID: resumes a subscription with graphql-ws's own client.
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
@@ -7,7 +7,7 @@ const url = process.env.PARLEY_URL ?? 'http://localhost:4000/graphql';
 const client = createClient({
   url: url.replace(/^http/, 'ws'),
   webSocketImpl: WebSocket,
-  // Asked at each connection: answer the newest access token.
+  // Called for each connection. Return the newest access token.
   connectionParams: () => ({ authorization: `Bearer ${token}` }),
   retryAttempts: Infinity,
   shouldRetry: () => true,
@@ -15,8 +15,8 @@ const client = createClient({
 const query = `subscription ($room: ID!, $after: String) {
   messageAdded(chatroomId: $room, after: $after) { cursor message { number body sender { username } } }
 }`;
-// When it comes back, the client sends this object again, with the cursor of the last event in it. Begin with
-// Chatroom.cursor, so that nothing is missed before the first event either.
+// When the client reconnects, it sends this object again, which then contains the cursor of the last event. Start with
+// Chatroom.cursor instead of undefined, so that no message before the first event is missed.
 const variables = { room, after: undefined };
 client.subscribe(
   { query, variables },

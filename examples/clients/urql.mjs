@@ -1,4 +1,4 @@
-// node examples/clients/urql.mjs TOKEN CHATROOM_ID: the history as one list in urql's graphcache, kept up to date.
+// node examples/clients/urql.mjs TOKEN CHATROOM_ID: keeps the history up to date, as one list in urql's graphcache.
 import { Client, gql } from '@urql/core';
 import { createChatClient } from '@parley/client';
 import { chatCacheExchange, chatExchange } from '@parley/client/urql';

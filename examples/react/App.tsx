@@ -2,7 +2,7 @@ import { useConnection, useOutbox, usePresence, useReadMarks, useRoom, useRooms 
 import { useState } from 'react';
 import { Composer } from './Composer.tsx';
 
-/** The viewer's rooms, one of which is open, and the friends who are online. */
+/** Shows the viewer's rooms, the open room, and the friends who are online. */
 export function App() {
   const { state } = useConnection();
   const { rooms, unreadCount, loading, error, hasMore, loadMore } = useRooms();

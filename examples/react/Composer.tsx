@@ -1,7 +1,7 @@
 import { useRoom } from '@parley/client/react';
 import { useState } from 'react';
 
-/** The box to write in. */
+/** A form to write and send a message. */
 export function Composer({ roomId }: { roomId: string }) {
   const { send, setTyping } = useRoom(roomId, { pageSize: 20 });
   const [body, setBody] = useState('');

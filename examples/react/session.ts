@@ -1,5 +1,5 @@
-/** Address of the API: the same server, unless the page says otherwise. */
+/** URL of the API, on the server of the page. */
 export const url = new URL('/graphql', location.href).href;
 
-/** The access token stands in the address, as #TOKEN. An application keeps it in its session, and refreshes it. */
+/** Returns the access token, which is the hash of the page's URL. An application stores it in its session, and refreshes it. */
 export const getAccessToken = () => location.hash.slice(1);

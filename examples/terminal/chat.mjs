@@ -1,6 +1,6 @@
-// node examples/terminal/chat.mjs [room]: a chat in the terminal. What was missed while the server or the network was away
-// comes when it is back, and what is written meanwhile is sent then, once.
-// PARLEY_URL, PARLEY_USERNAME and PARLEY_PASSWORD say where and who; without them, the demo's ann on this machine.
+// node examples/terminal/chat.mjs [room]: a chat in the terminal. After a lost connection it prints the missed messages, and
+// sends the messages that were written while offline, once.
+// PARLEY_URL, PARLEY_USERNAME and PARLEY_PASSWORD set the server and the user: by default the demo user ann on localhost.
 import { createInterface } from 'node:readline/promises';
 import { createChatClient, errorOf } from '@parley/client';
 import WebSocket from 'ws';
@@ -46,13 +46,13 @@ const chat = createChatClient({
 const terminal = createInterface({ input: process.stdin, output: process.stdout });
 terminal.on('close', () => chat.close());
 
-/** Prints above the line that is being written. */
+/** Prints a line above the one that the user is typing. */
 function print(line) {
   process.stdout.write(`\r\x1b[K${line}\n`);
   terminal.prompt(true);
 }
 
-function word({ createdAt, kind, systemEvent, subject, sender, body, deletedAt }) {
+function format({ createdAt, kind, systemEvent, subject, sender, body, deletedAt }) {
   const time = new Date(createdAt).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
   if (kind === 'SYSTEM')
     return `${time}  ${systemEvent === 'NOTICE' ? body : `${subject?.nickname ?? 'Someone'} ${SYSTEM[systemEvent] ?? '…'}`}`;
@@ -77,7 +77,7 @@ async function chooseRoom(wanted) {
 async function talk({ id, title }) {
   const load = async () => {
     const { chatroom } = await chat.execute(HISTORY, { id }, { retry: true });
-    for (const message of chatroom.messages.nodes) print(word(message));
+    for (const message of chatroom.messages.nodes) print(format(message));
     return chatroom.cursor;
   };
   print(`== ${title} ==  Enter sends, Ctrl-D leaves.`);
@@ -88,9 +88,9 @@ async function talk({ id, title }) {
   });
   for await (const { chatroomEvents: event } of chat.subscribe(EVENTS, { id, after }, { onResync: load })) {
     if (event.__typename === 'MessageAdded') {
-      print(word(event.message));
+      print(format(event.message));
       chat.execute(READ, { id: event.message.id }).catch(() => undefined);
-    } else if (event.message) print(`${word(event.message)}  (message ${event.message.number}, changed)`);
+    } else if (event.message) print(`${format(event.message)}  (message ${event.message.number}, changed)`);
   }
 }
 

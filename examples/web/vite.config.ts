@@ -4,12 +4,12 @@ import { defineConfig } from 'vite';
 
 const sourceOf = (path: string) => `${fileURLToPath(new URL('../../client/', import.meta.url))}${path}`;
 
-/** `npm run build` writes the page to where the server looks for it; `vite dev examples/web` works beside `npm start`. */
+/** `npm run build` writes the page to the folder that the server serves. `vite dev examples/web` works beside `npm start`. */
 export default defineConfig({
   root: import.meta.dirname,
   plugins: [react()],
   resolve: {
-    // The sources of the client, so that `vite dev` shows a change of them at once.
+    // Uses the sources of the client, so that `vite dev` shows their changes at once.
     alias: [
       { find: /^@parley\/client$/, replacement: sourceOf('index.ts') },
       { find: /^@parley\/client\/(apollo|urql|react\/apollo|react\/urql)$/, replacement: sourceOf('$1.ts') },
@@ -20,7 +20,7 @@ export default defineConfig({
     outDir: fileURLToPath(new URL('../../dist/web', import.meta.url)),
     emptyOutDir: true,
     chunkSizeWarningLimit: 700,
-    // The page's content security policy allows no data: addresses.
+    // The page's content security policy allows no data: URLs.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },

@@ -9,7 +9,7 @@ declare module '../core/context.ts' {
   }
 }
 
-/** Lifetime of an access token, in seconds. Each use also checks that its session is still active. */
+/** Lifetime of an access token, in seconds. Each use of a token also checks that its session is still active. */
 export const ACCESS_TOKEN_SECONDS = 15 * 60;
 
 /** Lifetime of an unused refresh token, in days. The session ends when the token expires. */
@@ -18,7 +18,8 @@ export const REFRESH_TOKEN_DAYS = 30;
 /** Maximum number of verified tokens that a node caches. Each takes half a kilobyte. */
 const MAX_CACHED_TOKENS = 10_000;
 
-// `verify` requires all four values. Tokens made for another purpose or with another algorithm are refused.
+// `verify` requires these three values and the algorithm below, so tokens for another purpose or with another algorithm
+// are refused.
 const PINNED = { issuer: 'parley', audience: 'parley', typ: 'at+jwt' } as const;
 export const ALGORITHM = 'HS256';
 
@@ -35,6 +36,8 @@ export interface AccessTokens {
 }
 
 /**
+ * Creates the access tokens of one node.
+ *
  * @param secret signs new tokens
  * @param accepted other secrets whose tokens are valid: the next and the former secret during a key rotation
  */
@@ -100,8 +103,8 @@ export function createAccessTokens(secret: string, accepted: readonly string[] =
 }
 
 /**
- * Returns the key id that tokens carry in `kid`. It is an HMAC, so it reveals no more of the secret than the token's
- * signature does.
+ * Returns the key id that tokens carry in `kid`. The key id is an HMAC of the secret, so it reveals no more of the
+ * secret than a token's signature does.
  */
 export function keyIdOf(secret: string): string {
   return createHmac('sha256', secret).update('parley key id').digest('base64url').slice(0, 8);

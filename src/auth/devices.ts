@@ -20,7 +20,7 @@ const PINNED = { issuer: 'parley', audience: 'parley', typ: 'device+jwt' } as co
 
 /**
  * Device tokens prove that a device has signed in to an account before ("device cookies" of OWASP). A device with such
- * a token is not locked out while others guess the password of its account. It still needs the password.
+ * a token is not locked out while others guess the password of its account. The device still needs the password.
  */
 export interface DeviceTokens {
   sign(userId: string): Promise<string>;
@@ -29,6 +29,8 @@ export interface DeviceTokens {
 }
 
 /**
+ * Creates the device tokens of one node.
+ *
  * @param secret signs new tokens
  * @param accepted other secrets whose tokens are valid
  */

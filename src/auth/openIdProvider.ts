@@ -77,8 +77,8 @@ export function createOpenIdProvider({ issuer, audience }: { issuer: string; aud
           algorithms: ALGORITHMS,
           requiredClaims: ['sub', 'exp', 'iat'],
         });
-        // The provider signs access tokens (RFC 9068) and logout tokens with the same keys. Their `typ` differs
-        // (RFC 8725, section 3.11).
+        // The provider signs access tokens (RFC 9068) and logout tokens with the same keys. Only their `typ`
+        // distinguishes them from ID tokens (RFC 8725, section 3.11).
         if (protectedHeader.typ !== undefined && protectedHeader.typ.toUpperCase() !== 'JWT')
           throw new errors.JWTInvalid('The token is not an ID token.');
         // In a token for several audiences, `azp` names the client that requested it

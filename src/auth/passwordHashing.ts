@@ -57,8 +57,9 @@ export interface Passwords {
 }
 
 /**
- * Creates the password hashing of one node. At most two hashes run at a time, because each takes 19 MiB and a core, and
- * a flood of sign-ins must not block other requests. Tests pass a lower cost, because a full hash takes 40 ms of CPU.
+ * Creates the password hashing of one node. At most two hashes run at a time, so that a flood of sign-ins does not
+ * block other requests: each hash takes 19 MiB and a whole CPU core. Tests pass a lower cost, because a full hash takes
+ * 40 ms of CPU time.
  */
 export async function createPasswords(cost: HashCost = ARGON2): Promise<Passwords> {
   const limit = pLimit(2);

@@ -38,7 +38,10 @@ export async function endExpiredSessions({ query }: Pick<Database, 'query'>): Pr
   );
 }
 
-/** Deletes sessions that ended long ago, and expired tokens, which no longer prove anything, not even theft. */
+/**
+ * Deletes sessions that ended more than 90 days ago, and expired refresh tokens. An expired token is refused in any
+ * case, so it is not needed to detect theft.
+ */
 export async function pruneSessions(database: Pick<Database, 'query'>): Promise<void> {
   const { query } = database;
   // Runs before tokens are deleted, because tokens distinguish an expired session from one that is being created.

@@ -66,7 +66,8 @@ export async function payerOf(tokens: AccessTokens, header: unknown, client: Cli
 }
 
 /**
- * Returns null if the session has ended. Otherwise returns a snapshot of the database that precedes every other read.
+ * Finds the session of a token. Returns null if the session has ended. Otherwise returns a database snapshot that was
+ * taken before every other read of the operation.
  */
 export type SessionFinder = (claims: AccessClaims) => Promise<{ asOf: string } | null>;
 
@@ -164,7 +165,7 @@ export async function signOut(context: Context): Promise<void> {
 }
 
 /**
- * Ends one of the viewer's sessions, with its sockets and streams. Ending it again changes nothing.
+ * Ends one of the viewer's sessions, with its sockets and streams. If the session has already ended, changes nothing.
  *
  * @throws ChatError `NOT_FOUND`
  */
@@ -209,7 +210,7 @@ export async function issueTokens(
   cookie: boolean,
 ): Promise<SignedIn> {
   const access = await context.accessTokens.sign(session.userId, session.id);
-  // The rest of this operation runs as the new viewer, without values that were cached for the previous one.
+  // The rest of this operation runs as the new viewer, without values that were cached for the previous viewer.
   Object.assign(context, {
     viewer: { userId: session.userId, sessionId: session.id, expiresAt: access.expiresAt },
     service: null,

@@ -2,9 +2,9 @@ import { isIPv4, isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
 
 /**
- * Returns the address of the client of a request. Each proxy appends the address that called it to `X-Forwarded-For`.
- * With two proxies of the operator, the last entry but one was written by a trusted proxy. The client may have written
- * the entries before it.
+ * Returns the address of the client of a request. Each proxy appends the address of its caller to `X-Forwarded-For`.
+ * With two proxies of the operator, the client's address is the last entry but one, which a trusted proxy wrote. The
+ * client may have forged all earlier entries.
  *
  * @param trusted number of the operator's proxies that a request has passed
  */
@@ -21,8 +21,9 @@ export function addressOf(
  * Returns the canonical form of an IP address, or undefined for anything else. Accepts what proxies write: a port after
  * the address, brackets around IPv6, and zone ids.
  *
- * IPv4 mapped into IPv6 (`::ffff:192.0.2.1`, `::ffff:c000:201`) is returned as IPv4. So is IPv4 translated to IPv6
- * (`64:ff9b::c000:201`, RFC 6052). Otherwise all IPv4 clients would share one /64.
+ * IPv4 mapped into IPv6 (`::ffff:192.0.2.1`, `::ffff:c000:201`) is returned as IPv4. IPv4 translated to IPv6
+ * (`64:ff9b::c000:201`, RFC 6052) is returned as IPv4 too. Otherwise all IPv4 clients would be in one /64 and share one
+ * rate limit.
  */
 function parseAddress(text = ''): string | undefined {
   const [, inBrackets, beforePort] = /^\[([^\]]*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text.trim()) ?? [];
@@ -59,8 +60,9 @@ export function isLoopback(address: string | null): boolean {
 const PROXY_HEADERS = ['x-forwarded-for', 'forwarded', 'x-real-ip'];
 
 /**
- * Returns a function that inspects the headers of requests. It warns once if a request passed a proxy although none is
- * trusted. All clients of that proxy then share its address, and one of them can use up the limits of all.
+ * Returns a function that inspects the headers of requests. The function warns once if a request passed a proxy
+ * although no proxy is trusted. All clients behind that proxy then share the proxy's address, and one of them can use
+ * up the rate limits of all.
  */
 export function createProxyWarning(trusted: number, log: Logger): (headers: Readonly<Record<string, unknown>>) => void {
   let isDone = trusted > 0;

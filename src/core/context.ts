@@ -2,8 +2,8 @@ import type { Logger } from 'pino';
 import { ChatError } from './errors.ts';
 
 /**
- * Services of one node, created once by `createNode`. A module declares the service that it provides with
- * `declare module`. This file therefore imports none of them, which avoids cyclic imports of types.
+ * Services of one node, created once by `createNode`. A module declares the service that it provides with `declare
+ * module`. This file therefore imports no service, which avoids cyclic imports of types.
  */
 export interface ServerNode {
   log: Logger;
@@ -58,13 +58,16 @@ export interface Operation {
    * WebSocket.
    */
   onDisconnect: ((listener: () => void) => () => void) | null;
-  /** An operation that ends its own session sets `isExpected` first. Its socket closes after the result, not before. */
+  /**
+   * An operation that ends its own session sets `isExpected` first. The socket then closes after the result of the
+   * operation, not before.
+   */
   sessionEnd: { isExpected: boolean };
   /** Key of the loader caches. Assign a new object to clear them all. */
   cache: object;
 }
 
-/** Context of one operation on one node. Each event of a subscription has a new one. */
+/** Context of one operation on one node. Each event of a subscription has a new context. */
 export interface Context extends ServerNode, Operation {
   /**
    * Set while viewer access is tracked: the untracked context, and the callback that records a read. See `trackViewer`.
@@ -90,8 +93,8 @@ export function requireViewer(context: Context): AccessClaims {
 
 /**
  * Creates the context of an operation. The context inherits the services of its node through the prototype. Copying
- * some forty fields takes 26 µs, a tenth of the total time of a small operation. V8 also stores an object with that
- * many own properties as a dictionary, which makes every property access slow.
+ * these services instead, some forty fields, would take 26 µs, a tenth of the total time of a small operation. V8 also
+ * stores an object with that many own properties as a dictionary, which makes every property access slow.
  */
 export function executionContext(operation: Operation): Context {
   return Object.assign(Object.create(operation.node) as ServerNode, operation);
@@ -106,13 +109,13 @@ export function subscriptionContext(operation: Operation): Context {
   return executionContext({ ...kept, cache: {} });
 }
 
-/** Creates the context in which one event of a subscription is executed. It has no snapshot. */
+/** Creates the context in which one event of a subscription is executed. The context has no `asOf` snapshot. */
 export function eventContext(context: Context): Context {
   return Object.assign(subscriptionContext(context), { asOf: undefined } satisfies Partial<Context>);
 }
 
 /**
- * Creates a new context that records whether `viewer` was read. A result for which it was not read is the same for
+ * Creates a new context that records whether `viewer` was read. If `viewer` was not read, the result is the same for
  * everyone who may see the event.
  */
 export function trackViewer(context: Context): { context: Context; viewerWasRead: () => boolean } {

@@ -1,5 +1,7 @@
-/** Error codes. Code fails by throwing a {@link ChatError}; GraphQL returns the code in `extensions.code`. */
-
+/**
+ * Error codes that clients may see. To fail with a code, throw a {@link ChatError}. GraphQL returns the code in
+ * `extensions.code`.
+ */
 export const errorCodes = {
   BAD_USER_INPUT: 'An argument is invalid; `extensions.path` names it.',
   UNAUTHENTICATED: 'Nobody is signed in, or the token is invalid. Sign in and send the new token.',
@@ -44,7 +46,8 @@ export function badInput(path: string, message: string): ChatError {
 }
 
 /**
- * Returns the `NOT_FOUND` error. It is the same for an object that does not exist and one that the viewer may not see.
+ * Returns the `NOT_FOUND` error. The error is the same for an object that does not exist and for an object that the
+ * viewer may not see.
  */
 export function notFound(what: string): ChatError {
   return new ChatError('NOT_FOUND', `There is no such ${what}, or you may not see it.`);

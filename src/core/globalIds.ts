@@ -1,4 +1,3 @@
-/** Global ids: opaque to clients, unique over all types. */
 import { createHash, randomUUID } from 'node:crypto';
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -19,7 +18,7 @@ const keyParts = {
 
 export type NodeType = keyof typeof keyParts;
 
-/** Returns the id that clients see. */
+/** Returns the global id that clients see. It is opaque to clients, and unique over all types. */
 export function encodeId(type: string, key: string): string {
   return Buffer.from(`${type}:${key}`).toString('base64url');
 }

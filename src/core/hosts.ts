@@ -12,9 +12,10 @@ const FOREIGN = 'In development, the server refuses this host name. Use localhos
 /**
  * Returns the reason to refuse a request with this `Host` header, or null to accept it.
  *
- * Libraries below build a URL from the header, and respond with a stack trace if that fails. In development, only names
- * that an attacker cannot point at this machine are accepted. Otherwise a page of any site could use DNS rebinding to
- * read what the demo account sees. In production the proxy decides which names reach the server.
+ * A malformed header is refused, because HTTP libraries build a URL from the header and respond with a stack trace if
+ * that fails. In development, only names that an attacker cannot point at this machine are accepted. Otherwise a page
+ * of any site could use DNS rebinding to read what the demo account sees. In production the proxy decides which names
+ * reach the server.
  */
 export function refusedHost(config: Config, host: string | undefined): string | null {
   // Browsers always send the header. HTTP/1.0 clients may omit it.

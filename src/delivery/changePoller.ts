@@ -14,7 +14,7 @@ declare module '../core/context.ts' {
 export interface ChangeSet {
   /** The `pg_snapshot` of the poll. This poll or an earlier one has reported every change that the snapshot sees. */
   snapshot: string;
-  /** Last event of each room whose log has grown. */
+  /** The `seq` of the last event of each room whose log has grown, by room id. */
   rooms: ReadonlyMap<string, number>;
   /** Joins by user. */
   joins: ReadonlyMap<string, readonly Join[]>;
@@ -31,7 +31,7 @@ export interface Join {
   seq: number;
 }
 
-/** A DIRECT room that a user has hidden, or shown again without a message. */
+/** A user has hidden a DIRECT room, or has shown it again. Excludes a room that reappears because of a new message. */
 export interface Hiding {
   userId: string;
   chatroomId: string;
@@ -60,9 +60,10 @@ const TOPIC = 'sweep';
 /**
  * Starts the change poller of one node.
  *
- * A change that was not yet committed during a poll belongs to a transaction at or after the xmin of the poll's snapshot.
- * The next poll starts at that xmin and leaves out the changes that the snapshot saw. Each change is reported once. No clock
- * and no safety margin is involved. The cost depends on the number of changes, not on the number of subscribers.
+ * Each poll takes a snapshot. A change that the snapshot does not see belongs to a transaction at or after the
+ * snapshot's xmin. The next poll therefore reads from that xmin, and leaves out the changes that the snapshot saw. Each
+ * change is reported exactly once, without a clock or a safety margin. The cost of a poll depends on the number of
+ * changes, not on the number of subscribers.
  */
 export async function startChangePoller(options: {
   database: Database;
@@ -72,7 +73,7 @@ export async function startChangePoller(options: {
 }): Promise<ChangePoller> {
   const { database, bus, log, failures } = options;
   const listeners = new Set<(changes: ChangeSet) => void>();
-  // Read before the first listener is added, so that the first poll finds every later commit.
+  // Taken before any listener is added, so that the first poll reports every commit from here on.
   let snapshot = await currentSnapshot(database);
   let state: 'idle' | 'polling' | 'polling, and again' = 'idle';
 
@@ -101,7 +102,7 @@ export async function startChangePoller(options: {
       failures.worked('polling');
       if (!found) return;
       snapshot = found.snapshot;
-      // Indexed once for all listeners, because there may be thousands.
+      // Indexed here and not by each listener, because there may be thousands of listeners.
       const rooms = new Map(found.rooms.map(({ chatroomId, seq }) => [chatroomId, seq]));
       const joins = groupBy(found.rooms.flatMap(joinsOf), ({ userId }) => userId);
       const hidings = groupBy(found.hidings, ({ userId }) => userId);
@@ -111,7 +112,7 @@ export async function startChangePoller(options: {
     }
   }
 
-  /** Calls each listener. A failing one must not hide the changes from the rest, because no later poll reports them again. */
+  /** Calls each listener. If one fails, still calls the others, because no later poll reports these changes again. */
   function notifyListeners(changes: ChangeSet): void {
     for (const listener of [...listeners]) {
       try {
@@ -138,7 +139,8 @@ export async function startChangePoller(options: {
 
   const timer = setInterval(() => void run(), POLL_INTERVAL_MS);
   timer.unref();
-  // The second callback runs when the bus has reconnected. Notifications sent during the outage are lost, so poll at once.
+  // The second callback runs when the bus has connected or reconnected. Requests to poll that were sent during the
+  // outage are lost, so this node polls at once.
   const unsubscribe = bus.subscribe(
     TOPIC,
     () => void run(),

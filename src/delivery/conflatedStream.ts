@@ -3,7 +3,7 @@
  * contains at most one item per key.
  */
 export interface ConflatedStream<Item, Event> extends AsyncIterableIterator<Event, undefined> {
-  /** Adds an item. It replaces a buffered item with the same key. */
+  /** Adds an item, which replaces a buffered item with the same key. */
   set(key: string, item: Item): void;
   /** Ends the stream with an error after the buffered items have been read. */
   error: (error: unknown) => void;
@@ -19,8 +19,9 @@ export interface ConflatedStream<Item, Event> extends AsyncIterableIterator<Even
 /**
  * Creates the conflated stream of one subscriber.
  *
- * @param gauges gauge of the streams that have not ended
- * @param read creates the event of an item when the subscriber reads it, so that it is current; returns null to skip the item
+ * @param gauges contains the number of streams that have not ended
+ * @param read creates the event of an item, or returns null to skip the item. It is called only when the subscriber
+ *   reads, so that the event is current.
  */
 export function createConflatedStream<Item, Event>(
   gauges: { conflatedStreams: number },
@@ -45,7 +46,8 @@ export function createConflatedStream<Item, Event>(
     [Symbol.asyncIterator]: () => stream,
     set(key, item) {
       if (ended) return;
-      // Deleted first, so that the newest item is read last.
+      // Deletes the key first, because setting an existing key would not move it to the end. The newest item is read
+      // last.
       items.delete(key);
       items.set(key, item);
       wake();

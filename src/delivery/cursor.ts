@@ -9,14 +9,14 @@ declare module '../core/context.ts' {
 }
 
 /**
- * A client's position in a room: after event `seq`, when message `number` was the last one.
+ * A client's position in a room: after event `seq`. The last message before this position is `number`.
  *
- * The cursor of a message (kind `message`) also means that the client has every message up to `number`, even if it lacks
- * other events.
+ * The cursor of a message (kind `message`) also means that the client has every message up to `number`, even if the
+ * client lacks other events.
  *
- * `asOf` prevents a cursor from being newer than the fields that were returned with it. Fields are read one after the other,
- * and a commit may happen in between. The `asOf` snapshot is taken before any field is read. A resume moves the position back
- * to the last event that the snapshot saw.
+ * `asOf` prevents a cursor from being newer than the fields that were returned with it. The fields of a response are
+ * read one after the other, and a commit may happen in between. The `asOf` snapshot is therefore taken before any field
+ * is read. When the client resumes, the position moves back to the last event that the snapshot saw.
  */
 export interface RoomCursor {
   kind: 'room' | 'message';
@@ -68,8 +68,9 @@ export function decodeRoomCursor(databaseId: string, chatroomId: string, text: s
 }
 
 /**
- * Encodes an all-rooms cursor: a database snapshot of which the client has every event. The snapshot was taken by a poll or
- * at the start of an operation, so it is never newer than the fields returned with it.
+ * Encodes an all-rooms cursor. It contains a database snapshot, and means that the client has every event that the
+ * snapshot sees. The snapshot was taken by a poll or at the start of an operation, so it is never newer than the fields
+ * returned with it.
  */
 export function encodeAllRoomsCursor(databaseId: string, snapshot: string): string {
   return Buffer.from(['all', databaseId, shorten(snapshot)].join(' ')).toString('base64url');
@@ -94,7 +95,7 @@ export function decodeAllRoomsCursor(databaseId: string, text: string, path: str
   return snapshot;
 }
 
-/** Returns the error for a valid cursor whose following events cannot be delivered completely. */
+/** Returns the error for a valid cursor after which some events can no longer be delivered. */
 export function resyncRequired(reason: string): ChatError {
   return new ChatError('RESYNC_REQUIRED', `${reason} Query again and subscribe from the new cursor.`);
 }
@@ -104,15 +105,18 @@ function isPosition(text: string): boolean {
 }
 
 /**
- * Shortens a snapshot of more than 120 characters, which has hundreds of open transactions. `xmin:xmin:` is shorter and
- * merely older: a resume may repeat events, but never lose one.
+ * Shortens a snapshot of more than 120 characters. A snapshot lists all open transactions, so that of a busy database
+ * can be long. `xmin:xmin:` is a shorter and older snapshot. A resume from it may repeat events, but never loses one.
  */
 function shorten(snapshot: string): string {
   const [xmin = ''] = snapshot.split(':');
   return snapshot.length <= 120 ? snapshot : `${xmin}:${xmin}:`;
 }
 
-/** Returns whether PostgreSQL accepts the text: `xmin:xmax:xip,xip…`, ascending, each xip from xmin to below xmax. */
+/**
+ * Returns whether PostgreSQL accepts a text as a snapshot. The form is `xmin:xmax:xip,xip…` with ascending xips, each
+ * of them at least xmin and below xmax.
+ */
 function isSnapshot(text: string): boolean {
   const [, xmin = '', xmax = '', list = ''] = /^(\d{1,18}):(\d{1,18}):((?:\d{1,18}(?:,\d{1,18})*)?)$/.exec(text) ?? [];
   if (xmin === '' || BigInt(xmin) === 0n || BigInt(xmin) > BigInt(xmax)) return false;

@@ -6,7 +6,10 @@ declare module '../core/context.ts' {
   }
 }
 
-/** Short-lived cache of values that many subscribers would each load or execute for the same event. */
+/**
+ * Short-lived cache of values that belong to an event. Without it, each of many subscribers would load or execute the
+ * same value.
+ */
 export interface EventCache {
   /** If false, `load` caches nothing. */
   isEnabled: boolean;
@@ -21,8 +24,8 @@ export interface EventCache {
   /**
    * Returns the cached value, or starts loading it and returns null.
    *
-   * It creates no promise per caller. A promise for each of a thousand subscribers, in each function that passes it on, would
-   * cost more than the value.
+   * Creates no promise per caller. Otherwise a thousand subscribers would create a promise each, in every function
+   * between them and the cache. That would cost more than loading the value.
    *
    * @param load must not fail
    * @param onLoaded called when the value is cached, if null was returned
@@ -33,7 +36,10 @@ export interface EventCache {
     load: () => Promise<Value>,
     onLoaded?: () => void,
   ): Value | null;
-  /** Resolves when all running loads of these events have ended. Returns null if no load of the first event is running. */
+  /**
+   * Returns a promise that resolves when all running loads of these events have ended. Returns null if no load of the
+   * first event is running.
+   */
   pending(events: readonly object[]): Promise<unknown> | null;
 }
 
@@ -41,11 +47,14 @@ interface Entry {
   value: unknown;
   /** The running load. Null once the value is available. */
   loading: Promise<unknown> | null;
-  /** Called once the value is available. */
+  /** Functions to call when the value is available. */
   waiting: (() => void)[];
 }
 
-/** Minimum time for which a value is reused, in milliseconds. Any later change produces its own event. */
+/**
+ * How long a value is reused, in milliseconds. Reuse is safe, because a later change of the data produces another
+ * event. A value that took longer to load is reused for as long as its load took.
+ */
 const MAX_AGE_MS = 500;
 
 /** Creates the cache of one node. If disabled, streams deliver the same events at a higher cost. */
@@ -96,7 +105,8 @@ function begin(load: () => Promise<unknown>, forget: () => void): Entry {
   loading.then((value) => {
     entry.value = value;
     entry.loading = null;
-    // At least as long as the load took. On a slow database, subscribers arrive that far apart and would each load again.
+    // Reuses the value for at least the duration of its load. On a slow database, subscribers may ask for the value as
+    // far apart as one load takes. With a shorter time, each of them would load the value again.
     setTimeout(forget, Math.max(MAX_AGE_MS, performance.now() - began)).unref();
     for (const onLoaded of entry.waiting.splice(0)) onLoaded();
   }, forget);

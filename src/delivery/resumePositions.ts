@@ -2,11 +2,14 @@ import { type Context, requireViewer } from '../core/context.ts';
 import { type Database, sql } from '../platform/database/database.ts';
 import { resyncRequired } from './cursor.ts';
 
-/** Maximum number of events, over all rooms, that an all-rooms stream may have missed. A resume sorts their positions. */
+/**
+ * Maximum number of events that a resumed all-rooms stream may have missed, in all rooms together. Limited because a
+ * resume sorts the positions of all missed events.
+ */
 const MAX_MISSED = 50_000;
 /** Minimum number of missed events between two checkpoints. A stream that breaks off resumes from its last checkpoint. */
 const CHECKPOINT_INTERVAL = 1_000;
-/** Maximum number of checkpoints of one resume. With more missed events the checkpoints are further apart. */
+/** Maximum number of checkpoints of one resume. If `interval` would produce more, the checkpoints are further apart. */
 const MAX_CHECKPOINTS = 100;
 
 /** Position of a stream in one room. */
@@ -24,7 +27,10 @@ export interface RoomPositions {
   rooms: RoomPosition[];
 }
 
-/** An intermediate snapshot of a resume. It is reached once each of these rooms has been delivered up to its `seq`. */
+/**
+ * An intermediate snapshot of a resume. It is reached when the events of each listed room have been delivered up to the
+ * room's `seq`.
+ */
 export interface Checkpoint {
   snapshot: string;
   rooms: [chatroomId: string, seq: number][];
@@ -45,11 +51,11 @@ export async function findPositions(context: Context): Promise<RoomPositions> {
 interface PositionSince {
   chatroomId: string;
   lastSeq: number;
-  /** Last event visible in the snapshot. Null if the log contains no such event any more. */
+  /** Last event visible in the snapshot. Null if the log no longer contains such an event. */
   seen: number | null;
   /**
-   * The viewer's `MEMBER_JOINED` event, if it is the first change of their membership after `seen`. The viewer was then no
-   * member in the snapshot.
+   * The `seq` of the viewer's `MEMBER_JOINED` event, if that event is the first change of the viewer's membership after
+   * `seen`. A value means that the viewer was not a member in the snapshot.
    */
   joined: number | null;
   /** First event to deliver. Null if there is none. */
@@ -59,12 +65,14 @@ interface PositionSince {
 }
 
 /**
- * Returns the position of each of the viewer's rooms in the snapshot `since`. For a room that the viewer joined later, the
- * position is the event before they joined.
+ * Returns the position of each of the viewer's rooms in the snapshot `since`. For a room that the viewer joined later,
+ * the position is the event before the viewer joined.
  *
- * Events of a room commit in `seq` order. A snapshot therefore sees all events of a room up to one event, and none after it.
- * The snapshot comes from a client and may be forged. Each room costs a few index lookups, and the number of missed events is
- * checked before any of them is read.
+ * Events of a room commit in `seq` order. A snapshot therefore sees all events of a room up to some event, and none
+ * after that event.
+ *
+ * The snapshot comes from a client and may be forged, so its cost is limited. Each room takes a few index lookups, and
+ * the number of missed events is checked before any missed event is read.
  *
  * @throws ChatError `RESYNC_REQUIRED` if a missed event is older than LOG_DAYS or has been deleted. Also if more than
  *   {@link MAX_MISSED} events were missed, or if the database is older than the snapshot.
@@ -100,7 +108,8 @@ export async function findPositionsSince(context: Context, since: string): Promi
 
 function toPosition({ chatroomId, lastSeq, seen, joined, next, recent }: PositionSince): RoomPosition {
   const seq = joined === null ? (seen ?? (next === null ? lastSeq : 0)) : joined - 1;
-  // If the log does not continue right after the position, the missed events have been deleted. Old ones soon will be.
+  // If the log does not continue directly after the position, missed events have been deleted. Missed events older than
+  // LOG_DAYS are treated as deleted, because they soon will be.
   if (next !== null && (next !== seq + 1 || recent === false)) {
     throw resyncRequired('Events after this cursor have been deleted.');
   }
@@ -115,8 +124,9 @@ function countMissed(rooms: readonly RoomPosition[]): number {
  * Returns checkpoints between the positions and their snapshot. A subscriber that is disconnected during a long backlog
  * resumes from the last checkpoint instead of the start.
  *
- * A checkpoint means "every transaction before X that had committed". It is usable only if it splits no room: of two
- * concurrent sends, the one with the higher `seq` may have the lower transaction id.
+ * A checkpoint stands for all committed transactions before some transaction X. A checkpoint must not split a room: no
+ * event before X may have a higher `seq` than an event from X on. Not every X is suitable, because of two concurrent
+ * sends, the one with the higher `seq` may have the lower transaction id.
  *
  * @param interval minimum number of missed events between two checkpoints
  */
@@ -153,9 +163,11 @@ interface Part {
   chatroomId: string;
   /** First transaction of the part. */
   start: string;
-  /** Last event of the room in this part and all earlier parts. */
+  /** The highest `seq` of the room in this part and all earlier parts. */
   seq: number;
-  /** Whether a later part contains an event of the room with a lower `seq`. Null if no later part contains the room. */
+  /**
+   * Whether a later part has an event of the room from before this part's `seq`. Null if no later part has the room.
+   */
   splitsRoom: boolean | null;
   /** Next part with events of the room. Null if there is none. */
   nextPart: number | null;
@@ -165,7 +177,7 @@ interface Part {
 function toCheckpoints(snapshot: string, parts: readonly Part[]): Checkpoint[] {
   const checkpoints: Checkpoint[] = [];
   let due: Checkpoint['rooms'] = [];
-  /** The last part that a split room reaches into. No checkpoint may precede it. */
+  /** The last part into which the events of a split room reach. A checkpoint must come after this part. */
   let splitUntil = 0;
   let part = 0;
   for (const each of parts) {
@@ -180,7 +192,7 @@ function toCheckpoints(snapshot: string, parts: readonly Part[]): Checkpoint[] {
   return checkpoints;
 }
 
-/** Limits a snapshot to the transactions before `transaction`. */
+/** Returns a snapshot that sees only those transactions of `snapshot` that precede `transaction`. */
 function snapshotBefore(transaction: bigint, snapshot: string): string {
   const [xmin = '', , running = ''] = snapshot.split(':');
   const open = running.split(',').filter((xid) => xid !== '' && BigInt(xid) < transaction);

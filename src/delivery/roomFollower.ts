@@ -3,7 +3,7 @@ import type { LogEvent } from './roomLog.ts';
 import { done, type MaybePromise, andThen, type Next, type Source } from './source.ts';
 import type { RoomTails } from './roomTail.ts';
 
-/** An event of a room's log, or `CHATROOM_DELETED` as the last one if the room has been deleted. */
+/** An event of a room's log, or `CHATROOM_DELETED` as the last event if the room has been deleted. */
 export type FollowedEvent = Omit<LogEvent, 'kind'> & { kind: LogEvent['kind'] | 'CHATROOM_DELETED' };
 
 /** Parts of a node that a follower needs. */
@@ -22,26 +22,29 @@ interface RoomLogReader {
   lookahead: () => readonly LogEvent[];
   /** Returns the `seq` of the last delivered event. */
   position(): number;
-  /** Returns the `seq` at which a user left. It may be higher than the last delivered event. */
+  /** Returns the `seq` at which a user left. The result may be higher than the `seq` of the last delivered event. */
   leftAt: (userId: string) => number | undefined;
   close(): void;
 }
 
 const NOTHING: readonly LogEvent[] = [];
-/** Maximum number of events that are looked ahead. All of them are executed before the first is sent. */
+/**
+ * Maximum number of events in a lookahead. All of them are executed before the first is sent, so more would delay the
+ * first.
+ */
 const MAX_LOOKAHEAD = 50;
 
 /**
- * Reads a room's log after `seq`: first the missed events, then the live ones. Both come from one log, so none is lost
- * between them.
+ * Reads a room's log after `seq`: first the missed events, then the live ones. Both are read from the same log, so no
+ * event is lost in between.
  *
- * The reader has a position and no queue, so a follower that is not pulled costs nothing.
+ * The reader stores a position and no queue, so events do not accumulate for a follower that is not pulled.
  *
  * @param onReady called when a pull after null may return an event
  */
 function readRoom(tails: RoomTails, chatroomId: string, seq: number, onReady: () => void): RoomLogReader {
   let position = seq;
-  /** Loaded events, and the index of the next one to deliver. */
+  /** Loaded events, and the index of the next event to deliver. */
   let page = NOTHING;
   let index = 0;
   let deleted = false;
@@ -69,7 +72,7 @@ function readRoom(tails: RoomTails, chatroomId: string, seq: number, onReady: ()
     if (event?.seq !== position + 1) throw resyncRequired('Events after this position have been deleted.');
     position = event.seq;
     index += 1;
-    // Releases the page once it is delivered, because most followers are up to date and only wait.
+    // Releases a page that is delivered completely, to free memory. Most followers are up to date and only wait.
     if (index === page.length) {
       page = NOTHING;
       index = 0;
@@ -143,7 +146,9 @@ export interface Follower extends Source<FollowedEvent> {
   rooms: Pick<ReadonlySet<string>, 'size' | 'has' | 'keys'>;
   /** Returns the `seq` of the last delivered event of a room. Undefined for a room that is not followed. */
   position(chatroomId: string): number | undefined;
-  /** Returns the `seq` at which a user left a room. It may be higher than the last delivered event. */
+  /**
+   * Returns the `seq` at which a user left a room. The result may be higher than the `seq` of the last delivered event.
+   */
   leftAt(chatroomId: string, userId: string): number | undefined;
 }
 

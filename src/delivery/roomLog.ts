@@ -11,7 +11,7 @@ export interface LogEvent {
   number: number | null;
   /** User that the event concerns. */
   userId: string | null;
-  /** User who caused the event. Null if it was the operator, and for events of earlier releases. */
+  /** User who caused the event. Null if the operator caused it, and for events that earlier releases wrote. */
   actorId: string | null;
 }
 
@@ -35,7 +35,7 @@ export interface Change {
 
 /** Maximum number of events that one query reads. */
 export const LOG_PAGE_SIZE = 200;
-/** A literal, because PostgreSQL plans a LIMIT parameter as a tenth of the log. */
+/** Written as a literal: for a LIMIT parameter, PostgreSQL assumes a tenth of the log when it plans. */
 const limit = raw(String(LOG_PAGE_SIZE));
 
 /** Returns a subquery for the rows of `events` after `seq`, at most {@link LOG_PAGE_SIZE}. */
@@ -46,8 +46,8 @@ export function pageAfter(chatroomId: string, seq: number): Sql {
 /**
  * Reads the events of a room after `seq`, oldest first, at most {@link LOG_PAGE_SIZE}.
  *
- * The page has no gaps. A transaction that writes an event has the room locked until it commits, so the committed events
- * are always 1..n.
+ * The page has no gaps. A transaction that writes an event locks the room until the commit, so the committed events are
+ * always 1..n.
  */
 export async function readEvents(database: Database, chatroomId: string, seq: number): Promise<LogEvent[]> {
   return database.prepared<LogEvent>(sql`
@@ -55,8 +55,9 @@ export async function readEvents(database: Database, chatroomId: string, seq: nu
 }
 
 /**
- * Maximum number of events between a cursor and its `asOf` snapshot. An operation lasts at most 10 s, and a room can have
- * about 1,000 events per second. A cursor that exceeds it is refused.
+ * Maximum number of events between a cursor's `asOf` snapshot and its `seq`. Both come from one operation. An operation
+ * lasts at most 10 s, and a room can have about 1,000 events per second. A cursor with more events in between is
+ * refused with `RESYNC_REQUIRED`.
  */
 const MAX_EVENTS_SINCE_AS_OF = 10_000;
 
@@ -67,9 +68,9 @@ const MAX_EVENTS_SINCE_AS_OF = 10_000;
  * A cursor comes from a client and may be forged. Its age is checked with two index lookups before the log is read.
  *
  * @param lastSeq the current last event of the room
- * @throws ChatError `RESYNC_REQUIRED` if the event after the cursor has been deleted or is older than LOG_DAYS. Also if more
- *   than {@link MAX_EVENTS_SINCE_AS_OF} events were added during the cursor's operation. Also if the log does not reach the
- *   cursor, which means that the database was restored from a backup older than the cursor.
+ * @throws ChatError `RESYNC_REQUIRED` if the event after the cursor has been deleted or is older than LOG_DAYS. Also if
+ *   more than {@link MAX_EVENTS_SINCE_AS_OF} events lie between the cursor's `asOf` snapshot and its `seq`. Also if the
+ *   log does not reach the cursor, which means that the database was restored from a backup older than the cursor.
  */
 export async function resumePosition(
   { database, logDays }: { database: Database; logDays: number },
@@ -82,7 +83,10 @@ export async function resumePosition(
   return { seq, number: cursor.kind === 'message' ? cursor.number : 0 };
 }
 
-/** Returns the last event up to the cursor that the cursor's snapshot sees. The snapshot sees all earlier events of the room. */
+/**
+ * Returns the `seq` of the last event that the cursor's snapshot sees, at most the cursor's own. The snapshot also sees
+ * all earlier events of the room, because they committed in order.
+ */
 async function lastSeenBy(database: Database, cursor: RoomCursor, asOf: string): Promise<number> {
   const [found] = await database.query<{ unseen: number | null; known: boolean }>(sql`
     SELECT pg_snapshot_xmax(${asOf}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
@@ -109,8 +113,8 @@ const PRUNE_BATCH_SIZE = 10_000;
 /**
  * Deletes log events, membership changes and endings that are too old to be delivered.
  *
- * The last event of each room stays, so that a current cursor can be distinguished from one that is too old. Events are
- * deleted in log order, so that the rest of a room's log never has a gap.
+ * The last event of each room stays, so that a current cursor can be distinguished from a cursor that is too old.
+ * Events are deleted in log order, so that the rest of a room's log never has a gap.
  *
  * @param days age in days from which events and membership changes are deleted; endings are deleted after one day
  */
@@ -122,7 +126,8 @@ export async function pruneLog(database: Database, days: number): Promise<void> 
         ORDER BY o.chatroom_id, o.seq LIMIT ${PRUNE_BATCH_SIZE}
     ) old WHERE e.chatroom_id = old.chatroom_id AND e.seq = old.seq RETURNING 1`;
   while ((await database.query(prune)).length > 0);
-  // The remaining last event loses the ids of deleted users. Without the user, its kind becomes the neutral CHATROOM_UPDATED.
+  // The last event of a room stays, so the ids of deleted users are removed from it. An event without its user becomes
+  // the neutral CHATROOM_UPDATED.
   await database.query(sql`
     UPDATE events e SET kind = 'CHATROOM_UPDATED', user_id = NULL, actor_id = NULL
       WHERE e.created_at < now() - make_interval(days => ${days}) AND e.user_id IS NOT NULL

@@ -14,7 +14,7 @@ declare module '../core/context.ts' {
 }
 
 /**
- * The end of one room's log in memory. It is read once per node, however many subscribers the room has.
+ * The end of one room's log, cached in memory. A node reads each event once, however many subscribers the room has.
  *
  * Notifications and the change poller raise `targetSeq`. The tail then reads the new events and caches the latest ones.
  */
@@ -39,7 +39,10 @@ interface Tail {
 
 /** One subscriber's access to a room tail. */
 export interface TailReader {
-  /** Returns the events after `seq`, oldest first: the rest of the cached events, or one page of the log. Empty if none. */
+  /**
+   * Returns events after `seq`, oldest first: all of them if they are cached, otherwise one page of the log. The list
+   * is empty if there are no events.
+   */
   read(seq: number): MaybePromise<readonly LogEvent[]>;
   /** Returns whether the log has an event after `seq`, or the room has been deleted. */
   hasMore(seq: number): boolean;
@@ -47,7 +50,7 @@ export interface TailReader {
   deleted(): boolean;
   /** Returns the `seq` at which a user left, from the events read so far. Undefined for a user who has not left, or has rejoined. */
   leftAt(userId: string): number | undefined;
-  /** Releases the tail. The last reader's release unsubscribes the room. */
+  /** Closes the reader. When the last reader of a room closes, the node unsubscribes from the room. */
   close(): void;
 }
 
@@ -61,8 +64,8 @@ export interface RoomTails {
    */
   open(chatroomId: string, seq: number, onGrown: () => void): TailReader;
   /**
-   * Notifies all nodes that a room's log has grown to `seq`. Call it after the commit. Notifications of one turn of the event
-   * loop are merged, one per room.
+   * Notifies all nodes that a room's log has grown to `seq`. Call it after the commit. Notifications about one room
+   * within a turn of the event loop are merged.
    */
   notify(chatroomId: string, seq: number): void;
   /** Returns the number of rooms followed on this node. */
@@ -74,7 +77,7 @@ export interface RoomTails {
 
 /** Maximum number of events cached per room. A reader that lags further behind reads from the database. */
 const MAX_RECENT_EVENTS = 256;
-/** How long to wait for a shared execution before the remaining readers are notified, in milliseconds. */
+/** Maximum time to wait for a shared execution before the remaining readers are notified, in milliseconds. */
 const SHARED_EXECUTION_TIMEOUT_MS = 100;
 
 /** Creates the room tails of one node. */
@@ -107,7 +110,10 @@ export function createRoomTails(options: {
     if (!tail.reading && mustRead(tail)) void catchUp(chatroomId, tail);
   }
 
-  /** Reads new events without a notification. Needed for commits before the subscription and during an outage of the bus. */
+  /**
+   * Reads new events without a notification. Needed because this node receives no notification of a commit before its
+   * subscription, or during an outage of the bus.
+   */
   function poll(chatroomId: string, tail: Tail): void {
     advance(chatroomId, tail, tail.seq + 1);
   }
@@ -126,7 +132,8 @@ export function createRoomTails(options: {
             if (kind === 'MEMBER_JOINED' && userId !== null) tail.left.delete(userId);
           }
           await notifyReaders(tail, events);
-          // Old events are not announced again, so assume another page after a full one.
+          // After a full page there may be another one, so read again. No notification will come for events that are
+          // already in the log.
           if (events.length === LOG_PAGE_SIZE) tail.targetSeq = Math.max(tail.targetSeq, tail.seq + 1);
         } else {
           tail.targetSeq = tail.seq;
@@ -150,9 +157,10 @@ export function createRoomTails(options: {
   }
 
   /**
-   * Notifies the readers of a room. If a reader starts a shared execution, waits once for it, at most
-   * {@link SHARED_EXECUTION_TIMEOUT_MS}, before notifying the rest. Otherwise each reader would be woken twice, and with a
-   * thousand subscribers their data would fall out of the CPU cache in between.
+   * Notifies the readers of a room. If a reader starts a shared execution, waits once for it, at most {@link
+   * SHARED_EXECUTION_TIMEOUT_MS}, before notifying the rest. Otherwise each of the rest would be woken twice: for the
+   * event, and for the result of the execution. With a thousand subscribers, their data would leave the CPU cache
+   * between the two.
    */
   async function notifyReaders(tail: Tail, events: readonly LogEvent[] = []): Promise<void> {
     let hasWaited = false;
@@ -168,7 +176,7 @@ export function createRoomTails(options: {
   function acquire(chatroomId: string, seq: number): Tail {
     const existing = tails.get(chatroomId);
     if (existing) {
-      // The new reader may know of a later event than this tail.
+      // The new reader may have read a later `seq` from the database than this tail has.
       advance(chatroomId, existing, seq);
       return existing;
     }
@@ -213,7 +221,10 @@ export function createRoomTails(options: {
     for (const [chatroomId, tail] of tails) advance(chatroomId, tail, tail.seq);
   });
 
-  /** Publishes the pending notifications. A room with many concurrent sends has one, because only the highest `seq` counts. */
+  /**
+   * Publishes the pending notifications. A room with many concurrent sends has only one notification, with the highest
+   * `seq`.
+   */
   function flush(): void {
     const batch = [...pendingNotifications];
     pendingNotifications.clear();
@@ -223,7 +234,7 @@ export function createRoomTails(options: {
   return {
     open(chatroomId, seq, onGrown) {
       const tail = acquire(chatroomId, seq);
-      // Wrapped, so that two readers with one callback are two entries in the set.
+      // Wrapped in a new function, because the set would merge two readers that pass the same callback.
       const listener = () => {
         onGrown();
       };

@@ -25,10 +25,16 @@ export interface SessionWatch {
   close(): void;
 }
 
-/** Maximum delay of a timer, in milliseconds. A longer one overflows and fires at once. Tokens are valid for minutes. */
+/**
+ * Maximum delay of a timer, in milliseconds. A longer delay overflows, and the timer fires at once. This is only a
+ * safeguard, because tokens are valid for minutes.
+ */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** How long an ended session is remembered, in milliseconds. An operation takes less from authentication to first event. */
+/**
+ * How long an ended session is remembered, in milliseconds. Longer than an operation takes from its authentication
+ * until its stream is watched.
+ */
 const ENDED_SESSION_TTL_MS = 60_000;
 
 function sessionEnded(): ChatError {
@@ -38,7 +44,10 @@ function sessionEnded(): ChatError {
 /** Creates the session watch of one node. The change poller reports ended sessions within a second. */
 export function createSessionWatch(changePoller: ChangePoller): SessionWatch {
   const watched = new Map<string, Set<(reason: ChatError | null) => void>>();
-  /** Time at which this node learned that a session ended. A stream authenticated before, but watched only later, must end too. */
+  /**
+   * When this node learned that each session ended. A stream that was authenticated before the end, but is watched only
+   * after it, must end too.
+   */
   const recent = new Map<string, number>();
 
   const stopListening = changePoller.listen(({ ended }) => {

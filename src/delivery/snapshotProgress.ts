@@ -1,25 +1,30 @@
 /**
- * Tracks the latest database snapshot of which a subscriber over many rooms has received every event. The subscriber's
- * cursor may name this snapshot and no later one.
+ * Tracks the progress of a subscriber to many rooms: the latest database snapshot of which the subscriber has received
+ * every event. The subscriber's cursor must not name a later snapshot.
  */
 export interface SnapshotProgress {
   /** Returns the latest snapshot that was reached. */
   snapshot: () => string;
-  /** Adds a snapshot. It is reached once each of these rooms has been delivered up to its `seq`. */
+  /**
+   * Adds a snapshot. The snapshot is reached when the events of each given room have been delivered up to the room's
+   * `seq`.
+   */
   require(snapshot: string, rooms: Iterable<readonly [chatroomId: string, seq: number]>): void;
-  /** Called after an event of the room was delivered. Without an argument, all rooms are checked again. */
+  /** Call this after an event of the room has been delivered. Without an argument, checks all rooms again. */
   advance: (chatroomId?: string) => void;
 }
 
 /**
  * Creates the progress of one subscriber.
  *
- * Only the first pending snapshot has to be reached, however many arrive later. A subscriber that always lags a little
- * therefore still advances. Later snapshots are merged into one, so that at most two are pending beyond the checkpoints.
+ * Snapshots are reached in order. The first pending snapshot stays the same while later ones arrive, so that a
+ * subscriber that always lags a little still advances. All later snapshots are merged into one. At most two snapshots
+ * are therefore pending, in addition to the checkpoints.
  *
  * @param start the snapshot that counts as reached
- * @param isDue returns whether a room has still to be delivered up to an event
- * @param checkpoints intermediate snapshots of a resume, each with the rooms that it advances beyond the one before
+ * @param isDue returns whether a room still has undelivered events up to `seq`
+ * @param checkpoints intermediate snapshots of a resume, each with the rooms that have events after the previous
+ *   checkpoint
  */
 export function createSnapshotProgress(
   start: string,
@@ -29,7 +34,9 @@ export function createSnapshotProgress(
   const targets = checkpoints.map(({ snapshot, rooms }) => ({ snapshot, pending: new Map(rooms) }));
   let reached = start;
 
-  /** Checks the given rooms against the first target. When that is reached, checks all rooms of the next one. */
+  /**
+   * Checks the given rooms against the first target. When that target is reached, checks all rooms of the next target.
+   */
   function settle(rooms: Iterable<string>): void {
     for (let [first] = targets; first; [first] = targets) {
       for (const chatroomId of rooms) {

@@ -5,8 +5,8 @@ export type MaybePromise<Value> = Value | Promise<Value>;
 export type Next<Value> = IteratorResult<Value, undefined> | null;
 
 /**
- * A stream that is read without `await`. One loop delivers an event to a thousand subscribers of a room. An `await` for each
- * subscriber in each layer would be most of the cost of a delivery.
+ * A stream that can be read without `await`. One loop may deliver an event to a thousand subscribers of a room. If each
+ * layer used `await` for each subscriber, that would be most of the cost of a delivery.
  *
  * A caller pulls again only after the previous result is available. A source that throws or rejects has failed, and the
  * caller must call `end`.
@@ -15,8 +15,8 @@ export interface Source<Value> {
   /** Returns the next result. Returns a promise only if something must be loaded first. */
   pull: () => MaybePromise<Next<Value>>;
   /**
-   * Sets the function that is called when a pull after null may return a result. A later call replaces the function, which
-   * must not throw.
+   * Sets the function that is called when a pull after null may return a result. The function must not throw. A later
+   * call replaces the function.
    */
   onReady: (listener: () => void) => void;
   /** Cheap check: false if `pull` would return null right now. Saves a pull through every layer. */
@@ -38,7 +38,7 @@ export function andThen<Value, Result>(
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
-/** Pulls until the result is not undefined, which marks a skipped event. A loop, so that the stack does not grow. */
+/** Pulls until the result is defined; undefined marks a skipped event. Loops, so that the stack does not grow. */
 export function pullPast<Value>(pull: () => MaybePromise<Next<Value> | undefined>): MaybePromise<Next<Value>> {
   for (;;) {
     const pulled = pull();
@@ -53,10 +53,12 @@ export const done = { value: undefined, done: true } as const;
 /**
  * Makes a source an async iterator too. A reader uses either `pull` or the iterator, not both.
  *
- * Returns a plain object, because `return()` of an async generator waits for a pending `next()`, which may never resolve.
+ * Returns a plain object, because `return()` of an async generator waits for a pending `next()`, which may never
+ * resolve.
  *
- * Each field is named, not spread. V8 gives every object that starts with a spread and adds other fields a hidden class of
- * its own. A node has thousands of these objects on the delivery path, and property access over thousands of classes is slow.
+ * Each field is named instead of spreading `source`. V8 creates a separate hidden class for each object whose literal
+ * starts with a spread and adds fields. A node has thousands of these objects on the delivery path, and property access
+ * across thousands of hidden classes is slow.
  */
 export function toAsyncIterator<Value>(source: Source<Value>): Stream<Value> {
   const { pull, onReady, hasMore, lookahead, end } = source;

@@ -34,11 +34,12 @@ export function publishHint(bus: Bus, userId: string, hint: Hint): void {
 /**
  * Subscribes to the hints of a user.
  *
- * @returns a function that ends the subscription, once the subscription is active
+ * @returns a promise that resolves when the subscription is active, with a function that ends it
  */
 export function subscribeHints(bus: Bus, userId: string, onHint: (hint: Hint) => void): Promise<() => void> {
   return bus.listen(topic(userId), (received) => {
-    // Other programs may publish to the same Redis. An invalid hint is ignored, because it must not end a stream.
+    // Other programs may publish to the same Redis. An invalid hint is ignored, because an exception would end the
+    // stream.
     const { data } = hintSchema.safeParse(received);
     if (data) onHint(data);
   });

@@ -17,30 +17,39 @@ interface SchemaTypes {
 }
 export type Types = PothosSchemaTypes.ExtendDefaultTypes<SchemaTypes>;
 
-/** Builder of the code-first schema. Fields are non-null by default. Each field of a root type is declared nullable. */
+/**
+ * Builder of the code-first schema. Fields are non-null by default. Fields of root types are declared nullable, so that
+ * one failed root field does not turn the whole result into null.
+ */
 export const builder = new SchemaBuilder<SchemaTypes>({
   plugins: [RelayPlugin, PrismaPlugin, ComplexityPlugin],
   prisma: {
     client: ({ database }) => database.prisma,
     dmmf: getDatamodel(),
-    // A query that the plugin has planned and a resolver does not use would be a statement too many per item.
+    // Throws if a resolver ignores the `query` that the plugin has prepared. Otherwise the plugin would load each item
+    // again with a statement of its own.
     onUnusedQuery: 'error',
   },
   defaultFieldNullability: false,
-  // Computed before the execution, in plugins/complexity.ts, and therefore not again by each field.
+  // Disabled in the plugin, because plugins/complexity.ts computes the complexity before the execution.
   complexity: { disabled: true, fieldComplexity },
   relay: {
     cursorType: 'String',
     encodeGlobalID: (type, key) => encodeId(type, String(key)),
     idFieldOptions: { description: 'Opaque id, unique across all types.' },
-    nodeTypeOptions: { description: 'An object that `node` and `nodes` find by its id.' },
-    // Defined in features/systemMessages/schema.ts instead, because the plugin's fields fail for an unknown id.
+    nodeTypeOptions: { description: 'An object that `node` and `nodes` can return by its id.' },
+    // `node` and `nodes` are defined in features/systemMessages/schema.ts, because the plugin's versions fail for an
+    // unknown id.
     nodeQueryOptions: false,
     nodesQueryOptions: false,
     pageInfoTypeOptions: { description: 'Position of a page in its list.' },
-    hasNextPageFieldOptions: { description: 'Whether there are items after this page. Exact when paging forwards.' },
+    hasNextPageFieldOptions: {
+      description:
+        'Whether there are items after this page. Exact when paging forwards. When paging backwards (with `last`), true if `before` was given, and false otherwise.',
+    },
     hasPreviousPageFieldOptions: {
-      description: 'Whether there are items before this page. Exact when paging backwards.',
+      description:
+        'Whether there are items before this page. Exact when paging backwards (with `last`). When paging forwards, true if `after` was given, and false otherwise.',
     },
     startCursorFieldOptions: { description: 'Cursor of the first item. Pass it as `before` for the previous page.' },
     endCursorFieldOptions: { description: 'Cursor of the last item. Pass it as `after` for the next page.' },
@@ -60,7 +69,7 @@ builder.scalarType('DateTime', {
 });
 
 builder.queryType({
-  description: 'All queries. A signed-out client may query only `server` and `viewer`, which is null.',
+  description: 'All queries. Signed-out clients may query only `server` and `viewer`, and `viewer` is then null.',
 });
 builder.mutationType({ description: 'All mutations.' });
 builder.subscriptionType({ description: 'All subscriptions, over WebSocket (graphql-transport-ws) or SSE.' });

@@ -3,7 +3,7 @@ import { REFRESH_TOKEN_DAYS } from '../auth/accessTokens.ts';
 
 declare module '../core/context.ts' {
   interface Operation {
-    /** Cookies of the browser. Null over WebSocket, where none can be set. */
+    /** Cookies of the browser. Null over WebSocket, where no cookies can be set. */
     cookies: CookieJar | null;
   }
 }
@@ -15,8 +15,8 @@ export interface CookieJar {
   /** Proves that the browser signed in to an account before; see `DeviceTokens`. */
   deviceToken: string | null;
   /**
-   * Whether the page may sign users in. A page of another site must not, because it could sign them in to an account of its
-   * choice.
+   * Whether the page that sent the request may store a session in cookies. A page of another site may not, because it
+   * could sign its visitors in to an account of its choice.
    */
   mayKeep: boolean;
   /** Sets the access and refresh token cookies. */
@@ -34,8 +34,9 @@ const DEVICE = 'parley_device';
 /**
  * Reads the cookies of a request and sets those of its response.
  *
- * With SameSite=Strict, browsers send them with no request of another site. The access token cookie lasts as long as the
- * refresh token, so that a browser with an expired access token gets `TOKEN_EXPIRED` and not `UNAUTHENTICATED`.
+ * Browsers do not send SameSite=Strict cookies with requests from pages of other sites. The access token cookie lasts
+ * as long as the refresh token. A browser therefore still sends an expired access token, and receives `TOKEN_EXPIRED`
+ * instead of `UNAUTHENTICATED`.
  *
  * @param set adds a `Set-Cookie` header to the response
  */
@@ -64,7 +65,10 @@ export function openCookieJar(
   };
 }
 
-/** Returns the value of a cookie. Tokens consist of base64url and dots, so that no unquoting is needed. */
+/**
+ * Returns the value of a cookie, or null. Values need no unquoting, because tokens consist only of base64url characters
+ * and dots.
+ */
 function find(header: string | undefined, name: string): string | null {
   if (header === undefined) return null;
   const [, value] = new RegExp(`(?:^|;\\s*)${name}=([\\w.-]+)(?:;|$)`).exec(header) ?? [];

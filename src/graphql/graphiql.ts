@@ -1,14 +1,17 @@
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import type { GraphiQLOptions } from 'graphql-yoga';
 
-/** Options of the GraphiQL page. Yoga's types lack `connectionParams`, which its page passes on to graphql-ws. */
+/**
+ * Options of the GraphiQL page. Adds `connectionParams`: Yoga's page passes this option to graphql-ws, but Yoga's types
+ * lack it.
+ */
 export type GraphiqlPage = GraphiQLOptions & { connectionParams?: object };
 
 /**
  * Returns the options of the GraphiQL page: its credentials, and example tabs that a new user runs from left to right.
  *
- * With an access token, the user does not have to copy one. Without it, the user pastes a token into the headers of the tabs.
- * GraphiQL sends those headers with SSE only, so subscriptions then use SSE.
+ * With `accessToken`, the page sends that token with every request. Without `accessToken`, the user pastes a token into
+ * the headers of a tab. GraphiQL sends these headers over SSE but not over WebSocket, so subscriptions then use SSE.
  */
 export function graphiqlOptions(example: {
   username: string;
@@ -24,7 +27,8 @@ export function graphiqlOptions(example: {
     ...(credentials
       ? { subscriptionsProtocol: 'WS', connectionParams: credentials, additionalHeaders: credentials }
       : { subscriptionsProtocol: 'SSE', defaultHeaders: '{ "Authorization": "Bearer TOKEN" }' }),
-    // Values are defaults in the text, because GraphiQL shows the variables of a tab only after its editor has loaded.
+    // Variables have default values in the query text, because GraphiQL shows the variables of a tab only after the
+    // editor has loaded.
     defaultTabs: [signInText(username, password), sendText(room), subscribeText(room), pageText(room), errorText].map(
       (query) => ({ query }),
     ),
@@ -32,10 +36,10 @@ export function graphiqlOptions(example: {
 }
 
 /**
- * Renders the GraphiQL page without the tab transform of GraphiQL.
+ * Renders the GraphiQL page, and disables the CSS transform of its tabs.
  *
- * GraphiQL moves a tab by a transform as soon as the tab has the focus. Pressing the mouse button moved the tab away from the
- * pointer, so that the release was no click. The first click on a tab was ignored.
+ * The transform moves a tab when the tab receives the focus. Pressing the mouse button therefore moved the tab away
+ * from the pointer, and the browser ignored the first click on a tab.
  */
 export function renderGraphiqlPage(options?: GraphiQLOptions): string {
   const style = '<style>.graphiql-tab { transform: none !important; }</style>';

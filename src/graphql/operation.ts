@@ -2,9 +2,9 @@ import { authenticate, clientInfo } from '../auth/sessions.ts';
 import { type Context, executionContext, type Operation, type ClientInfo, type ServerNode } from '../core/context.ts';
 import { createUuid } from '../core/globalIds.ts';
 
-/** Credentials and origin of an operation. */
+/** Credentials of an operation, and the client that sent the operation. */
 export interface RequestCredentials {
-  /** The Authorization header, or the WebSocket's `authorization` parameter. */
+  /** The Authorization header, or the `authorization` parameter of the WebSocket. */
   authorization: unknown;
   /** Address and device of the client. */
   client?: ClientInfo;
@@ -13,7 +13,10 @@ export interface RequestCredentials {
   onDisconnect?: Context['onDisconnect'];
 }
 
-/** Authenticates the client and creates an operation with an empty cache. An invalid credential is stored in `authError`. */
+/**
+ * Authenticates the client and creates an operation with an empty cache. An invalid credential is not thrown but stored
+ * in `authError`.
+ */
 export async function createOperation(node: ServerNode, credentials: RequestCredentials): Promise<Operation> {
   const {
     authorization,

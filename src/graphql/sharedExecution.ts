@@ -7,9 +7,15 @@ declare module '../core/context.ts' {
   }
 }
 
-/** An operation to which one or more clients are subscribed with the same document and the same relevant variables. */
+/**
+ * An operation to which one or more clients are subscribed. Their documents, operation names, and variables that can
+ * affect a result are equal.
+ */
 export interface SharedOperation {
-  /** True once an execution has read something that depends on its viewer. Later events are then executed per subscriber. */
+  /**
+   * True once an execution has read a value that depends on the viewer. Later events are then executed for each
+   * subscriber.
+   */
   viewerDependent: boolean;
   /** Number of open subscriptions of this operation. */
   subscribers: number;
@@ -68,8 +74,8 @@ export function createSharedExecution({ isEnabled }: { isEnabled: boolean }): Sh
 }
 
 /**
- * Returns the variables that the result of an event can depend on. Variables used only in arguments of the root field, such
- * as the start cursor, are left out: they select the events and do not affect the result of one.
+ * Returns the variables that the result of an event can depend on. Variables used only in arguments of the root field,
+ * such as the start cursor, are left out: they select the events, but do not affect the result of an event.
  */
 function variablesBelowRoot(document: DocumentNode): string[] {
   const names = new Set<string>();
@@ -87,7 +93,10 @@ function variablesBelowRoot(document: DocumentNode): string[] {
   return [...names].sort();
 }
 
-/** Hashes a key. Variables may be as long as the largest message, and the key stays in memory until the subscription ends. */
+/**
+ * Hashes a key, so that it is short. A variable may be as long as the largest message, and the key stays in memory
+ * until the subscription ends.
+ */
 function digest(text: string): string {
   return createHash('sha256').update(text).digest('base64');
 }

@@ -20,7 +20,10 @@ interface Observed<Context> {
   viewerWasRead: () => boolean;
 }
 
-/** Operations on a context that a subscription needs. They keep this file independent of the type of the context. */
+/**
+ * Functions on contexts that a subscription needs. Passing them in keeps this file independent of the type of the
+ * context.
+ */
 export interface StreamContext<Context> {
   eventCache: EventCache;
   sharedExecution: SharedExecution;
@@ -39,7 +42,10 @@ export interface StreamContext<Context> {
   watch(context: Context, onEnd: (reason: Error | null) => void): () => void;
 }
 
-/** An event that every subscriber receives as the same object, because all copies have one `origin`. */
+/**
+ * An event that can be executed once for all its subscribers, because they all receive the same object. Only such an
+ * event has an `origin`.
+ */
 interface Shareable {
   origin: object;
 }
@@ -49,25 +55,28 @@ interface MembershipEvent<Context> {
   isNoLongerMember: (context: Context) => Promise<boolean>;
 }
 
-/** The execution of an event by one subscriber, which may be reused for others. */
+/** Result of executing an event for one subscriber. Other subscribers may reuse the result. */
 interface SharedResult {
-  /** Arguments of the subscriber that executed the event. */
+  /** Arguments of the subscriber for whom the event was executed. */
   executedFor: ExecutionArgs;
   /** Null if the execution failed. */
   result: ExecutionResult | null;
   failure?: unknown;
-  /** Not reusable, because a viewer-dependent value was read or because the execution failed, which it may not for others. */
+  /**
+   * True if other subscribers must not reuse the result: a viewer-dependent value was read, or the execution failed and
+   * may succeed for them.
+   */
   viewerDependent: boolean;
 }
 
 /**
- * Subscribes like GraphQL's `subscribe`, with two differences. Each event is executed in a new context, so that no cached
- * value of one event appears in the next. Each event is executed once for all subscribers of the same operation.
+ * Subscribes like GraphQL's `subscribe`, with two differences. Each event is executed in a new context, so that no
+ * cached value of one event appears in the next. Each event is executed once for all subscribers of the same operation.
  *
- * Whether a result may be shared is observed, not declared. If the first execution reads anything viewer-dependent, this
- * event and all later ones are executed separately for each subscriber.
+ * Whether a result may be shared is observed, not declared. If the first execution reads anything viewer-dependent,
+ * this event and all later ones are executed separately for each subscriber.
  *
- * A stream that fails throws. Each transport reports the error in its own format.
+ * If the stream fails, it throws. Each transport reports the error in its own format.
  */
 export async function subscribe<Context>(
   args: ExecutionArgs,
@@ -106,7 +115,10 @@ export async function subscribe<Context>(
     }
   }
 
-  /** Executes an event together with the lookahead, so that all are read by the same statements and written in one chunk. */
+  /**
+   * Executes an event together with the events that are already loaded after it. Their statements are then batched, and
+   * their results are written in one chunk.
+   */
   function runWithLookahead(event: object, shared: SharedOperation): Promise<SharedResult> {
     const observed = stream.trackViewer(context);
     const result = runForAll(event, shared, observed);
@@ -137,7 +149,7 @@ export async function subscribe<Context>(
     registration?.release();
     events.end();
   }
-  /** Throws the reason on the first call. Afterwards returns `done`. */
+  /** Throws the error that ended the stream, on the first call and if there is one. Otherwise returns `done`. */
   function last(): typeof done {
     const error = reason;
     reason = null;
@@ -189,8 +201,8 @@ export async function subscribe<Context>(
   }
 
   /**
-   * Skips a failed event if the subscriber is no longer a member of its room. Otherwise throws the error, because the cursor
-   * of the next event would mark a skipped one as delivered.
+   * Skips a failed event if the subscriber is no longer a member of its room. Otherwise throws the error: if the event
+   * were skipped, the cursor of the next event would mark it as delivered.
    */
   async function skipIfNoLongerMember(event: object, error: Error): Promise<undefined> {
     if (!isMembershipEvent<Context>(event) || !(await event.isNoLongerMember(context))) throw error;
@@ -202,7 +214,7 @@ export async function subscribe<Context>(
       onReady = listener;
       events.onReady(listener);
     },
-    // True after the end, because the next pull must still report the reason.
+    // Returns true after the end, because the next pull must still report the reason.
     hasMore: hasMore && (() => over || hasMore()),
     end,
   });

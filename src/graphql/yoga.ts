@@ -64,7 +64,10 @@ export interface Transport {
 /** Executes an operation or sets up a subscription. */
 export type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execute']>>;
 
-/** An operation that is ready to run. `rootValue` contains the functions that run it and, for a subscription, its stream. */
+/**
+ * An operation that is ready to run. `rootValue` contains the functions that run the operation and, for a subscription,
+ * its stream.
+ */
 export type Prepared = ExecutionArgs & {
   rootValue: {
     execute: Run;
@@ -143,7 +146,10 @@ export function createGraphQL(config: Config, node: ServerNode, options: GraphQL
   return { yoga, prepare, maskOnSocket: (error: unknown) => withoutStatus(mask(error)) };
 }
 
-/** Removes the HTTP status that Yoga stores in an error. Over HTTP Yoga removes it; over WebSocket clients would see it. */
+/**
+ * Removes the HTTP status that Yoga stores in an error. Yoga itself removes the status only over HTTP, so WebSocket
+ * clients would see it.
+ */
 function withoutStatus(error: GraphQLError): GraphQLError {
   const { nodes, source, positions, path } = error;
   const extensions = Object.fromEntries(Object.entries(error.extensions).filter(([name]) => name !== 'http'));
@@ -152,7 +158,10 @@ function withoutStatus(error: GraphQLError): GraphQLError {
 
 export type GraphQL = ReturnType<typeof createGraphQL>;
 
-/** Returns which developer features are on. They are off in production unless enabled. */
+/**
+ * Returns the error mask, and a function that decides whether a developer feature is on. In production, these features
+ * are off unless enabled.
+ */
 function devFeatures(config: Config, { log }: ServerNode) {
   const isOpen = (setting: 'on' | 'off' | undefined) =>
     (setting ?? (config.NODE_ENV === 'production' ? 'off' : 'on')) === 'on';
@@ -175,7 +184,7 @@ function credentialOf(config: Config, { incoming, response, authorization }: Tra
 export function readCredentials(config: Config, transport: Transport): RequestCredentials {
   const { incoming, response } = transport;
   const { authorization, jar, trusted } = credentialOf(config, transport);
-  // A proxy may have set a request id. Using it makes the request searchable in both logs.
+  // A proxy may have set a request id. Using the same id lets operators find the request in the logs of both.
   const given = incoming.headers['x-request-id'];
   const requestId = isRequestId(given) ? given : createUuid();
   response?.setHeader('x-request-id', requestId);
@@ -189,7 +198,10 @@ export function readCredentials(config: Config, transport: Transport): RequestCr
   };
 }
 
-/** Returns the address and device of a client. `X-Forwarded-For` is used only as far as proxies are trusted. */
+/**
+ * Returns the address and device of a client. Addresses in `X-Forwarded-For` are used only if a trusted proxy has added
+ * them.
+ */
 export function clientOf(config: Config, { headers, socket }: IncomingMessage): ClientInfo {
   const address = addressOf(socket.remoteAddress, headers['x-forwarded-for']?.toString(), config.TRUSTED_PROXIES);
   return clientInfo(address, headers['user-agent']);
@@ -198,8 +210,9 @@ export function clientOf(config: Config, { headers, socket }: IncomingMessage): 
 /**
  * Returns whether a request comes from an allowed page, or from no page at all.
  *
- * Browsers send the Origin header with each POST and each WebSocket. Without it, a GET is allowed, and a POST only with a
- * content type that no form can send. A browser would have sent a CORS preflight first.
+ * Browsers send the Origin header with each POST and each WebSocket. A GET without that header is allowed. A POST
+ * without that header is allowed only if it is JSON, because a browser would have sent a CORS preflight before such a
+ * request.
  */
 function mayUseCookies(config: Config, { headers, method }: IncomingMessage): boolean {
   if (headers.origin !== undefined) return allowsOrigin(config, headers.origin, headers.host);
@@ -207,21 +220,23 @@ function mayUseCookies(config: Config, { headers, method }: IncomingMessage): bo
 }
 
 /**
- * Returns whether pages of another server may call the API: those of `ALLOWED_ORIGINS` and, in development, of localhost.
+ * Returns whether pages of an origin other than this server's may call the API. Allowed are `ALLOWED_ORIGINS` and, in
+ * development, localhost.
  *
- * A page of another site cannot have such an origin. DNS rebinding does not change that, because the origin still contains
- * the name of the site.
+ * DNS rebinding gives a page no allowed origin, because an origin contains the host name from which the page was
+ * loaded, not the address.
  */
 function allowsForeignOrigin(config: Config, origin: string): boolean {
   return config.ALLOWED_ORIGINS.includes(origin) || (config.NODE_ENV === 'development' && isLocalOrigin(origin));
 }
 
 /**
- * Returns whether pages of an origin may use cookies and open WebSockets. Allowed are this server's own origin and those
- * that {@link allowsForeignOrigin} allows.
+ * Returns whether pages of an origin may use cookies and open WebSockets. Allowed are this server's own origin and
+ * those that {@link allowsForeignOrigin} allows.
  *
- * In production with `PUBLIC_URL`, the own origin is exactly that URL's, scheme included. A page over plain http that a man
- * in the middle has forged is then another origin. Otherwise the origin must also name the host that the request was sent to.
+ * In production with `PUBLIC_URL`, the own origin is exactly the origin of that URL, including the scheme. A page that
+ * a man in the middle has forged over plain http then has another origin. In all other cases, an origin with the host
+ * to which the request was sent is also the own origin.
  */
 export function allowsOrigin(config: Config, origin: string, host: string | undefined): boolean {
   if (allowsForeignOrigin(config, origin)) return true;
@@ -231,8 +246,8 @@ export function allowsOrigin(config: Config, origin: string, host: string | unde
 }
 
 /**
- * Returns the CORS headers for pages of other servers that may call the API, and none for other pages. For other pages Yoga
- * would allow the origin `null`, which is the origin of a sandboxed frame.
+ * Returns the CORS options for an allowed foreign origin; false for all other origins. Options without the request's
+ * origin would make Yoga allow the origin `null`, which is the origin of sandboxed frames.
  */
 function allowCrossOrigin(config: Config, request: Request) {
   const origin = request.headers.get('origin');
@@ -258,7 +273,10 @@ function identifyPayers(
   };
 }
 
-/** Creates the execution context. It is the first plugin, so that later plugins wrap it and still receive the operation. */
+/**
+ * Creates the execution context from the operation. Must be the first plugin: the later plugins wrap its function, and
+ * therefore still receive the operation.
+ */
 const executeInContext: Plugin = {
   onExecute({ executeFn, setExecuteFn }) {
     const run = executeFn as (args: ExecutionArgs) => unknown;
@@ -269,10 +287,11 @@ const executeInContext: Plugin = {
 };
 
 /**
- * Replaces `subscribe` and limits the number of streams per user. Each event of a subscription is executed in a new context.
+ * Replaces `subscribe` and limits the number of streams per user. Each event of a subscription is executed in a new
+ * context.
  *
- * A stream over HTTP ends when its session ends. Over WebSocket the whole socket closes, with a code that shows whether the
- * client may reconnect.
+ * When a session ends, its streams over HTTP end. Over WebSocket, the whole socket closes instead, with a code that
+ * shows whether the client may reconnect.
  */
 const subscribeWithEventContexts = (
   ms: number,
@@ -321,7 +340,8 @@ const subscribeWithEventContexts = (
         return results;
       }
       try {
-        // Checked after the arguments, because errors of arguments name the argument.
+        // Checked after the arguments of the subscription, because an error about an argument is more helpful: it names
+        // the argument.
         checkStreamVariables(args.variableValues);
       } catch (error) {
         results.end();
@@ -341,7 +361,7 @@ function traceOperations(tracing: Tracing): Plugin {
   const trace = <Result>(args: ExecutionArgs, run: () => Result | Promise<Result>) => {
     const { params } = args.contextValue as { params?: { extensions?: Record<string, unknown> | null } };
     const { response } = args.contextValue as Partial<Transport>;
-    // Over HTTP, `traceparent` is a header and belongs to the span of the request.
+    // Over HTTP, `traceparent` is a header, and the span of the HTTP request has already read it.
     const traceparent = response ? undefined : params?.extensions?.['traceparent'];
     return tracing.within(rootFieldOf(args.document, args.operationName), {}, run, traceparent);
   };
@@ -373,7 +393,7 @@ function watchStream(context: Context, onEnd: (reason: Error | null) => void): (
   gauges.streams += 1;
   gauges.sse += sse;
   const stopWatching = [
-    // Only for SSE. Over WebSocket the session ends the socket, and the socket ends its streams.
+    // Only for SSE. Over WebSocket, the end of the session closes the socket, and the socket ends its streams.
     viewer && onDisconnect ? sessions.watch(viewer, onEnd) : null,
     onDisconnect?.(() => {
       onEnd(null);
@@ -386,7 +406,10 @@ function watchStream(context: Context, onEnd: (reason: Error | null) => void): (
   };
 }
 
-/** Calls a function when a response closes, or soon if it is already closed. Returns a function that removes the listener. */
+/**
+ * Calls a function when a response closes, or in a microtask if the response is already closed. Returns a function that
+ * removes the listener.
+ */
 function onClose(response: ServerResponse, listener: () => void): () => void {
   if (response.destroyed) queueMicrotask(listener);
   response.once('close', listener);

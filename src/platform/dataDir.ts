@@ -10,8 +10,8 @@ export async function openDataDir(dataDir: string): Promise<string> {
   const folder = resolve(dataDir);
   try {
     await mkdir(folder, { recursive: true });
-    // Tests with a real write, because permissions are not enough: root has them on a read-only mount, and a disk may
-    // be full.
+    // Tests with a real write, because permissions are not enough: root has write permission even on a read-only mount,
+    // and a disk may be full.
     await rmdir(await mkdtemp(join(folder, '.write-')));
     return folder;
   } catch (error) {
@@ -22,7 +22,10 @@ export async function openDataDir(dataDir: string): Promise<string> {
   }
 }
 
-/** Returns the error code for the nearest existing folder, because Node.js reports a read-only mount as ENOENT. */
+/**
+ * Returns the code of an error. Replaces ENOENT by the code for the nearest existing folder, because Node.js reports a
+ * read-only mount as ENOENT.
+ */
 async function findReason(folder: string, error: unknown): Promise<string> {
   const { code = String(error) } = error as { code?: string };
   if (code !== 'ENOENT') return code;

@@ -53,7 +53,10 @@ export async function queueMail(query: Database['query'], mail: Jobs['send_mail'
   await queueJob(query, 'send_mail', mail, { key: [purpose, userId, ...(former ? [former.key] : [])].join(' ') });
 }
 
-/** Maximum time that a mail waits for a node that can send it, in hours. An older mail would only confuse. */
+/**
+ * Maximum time that a mail waits for a node that can send it, in hours. An older mail is deleted, because it would only
+ * confuse its recipient.
+ */
 const MAX_MAIL_AGE_HOURS = 48;
 
 /** Deletes mails that no node could send in time, for example because SMTP_URL is set on no node. */
@@ -95,7 +98,7 @@ export async function startJobs(options: {
   tasks: Omit<Tasks, 'send_mail'> & Partial<Pick<Tasks, 'send_mail'>>;
 }): Promise<() => Promise<void>> {
   const { send_mail: sendMail, ...others } = options.tasks;
-  // Each runner listens on one connection. It borrows another one to fetch and to complete jobs.
+  // Each runner listens on one connection. It borrows another connection to fetch and to complete jobs.
   const pool = createPool(options.databaseUrl, {
     max: 5,
     application_name: 'parley jobs',
@@ -140,7 +143,10 @@ function listTasks(tasks: Partial<Tasks>, onRun: (task: string, outcome: 'done' 
   );
 }
 
-/** Forwards the queue's log to ours. Failed jobs are warnings, and everything else is at debug level. */
+/**
+ * Forwards the queue's log to the log of the node. Failed jobs become warnings, and everything else goes to debug
+ * level.
+ */
 function workerLogger(log: Logger | undefined): WorkerLogger {
   return new WorkerLogger(() => (level: string, message, meta) => {
     if (level === 'error') log?.warn({ meta: (meta as { failure?: unknown } | undefined)?.failure }, message);

@@ -25,14 +25,16 @@ export interface Mailer {
   close(): void;
 }
 
-/** Timeout of each step with the mail server, in milliseconds: DNS, connecting, greeting, and each response. */
+/**
+ * Timeout of each step of sending, in milliseconds: DNS, connecting, greeting, and each response of the mail server.
+ */
 const TIMEOUT_MS = 10_000;
 
 /**
  * Creates the mailer of a node.
  *
- * @param options.prints whether mails are printed to the log without a mail server. A printed mail lets readers of the
- *   log take over the account.
+ * @param options.prints whether to print mails to the log if no mail server is configured. For development only,
+ *   because a printed mail lets readers of the log take over the account.
  * @returns null if this node can neither send nor print mails
  */
 export function createMailer(options: {

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * Time for which startup waits for a server that is not up yet, because Compose and Kubernetes start servers in any
- * order.
+ * How long startup waits for PostgreSQL or Redis, in milliseconds. They may not be up yet, because Compose and
+ * Kubernetes start servers in any order.
  */
 export const START_WAIT_MS = 60_000;
-/** Interval between two progress lines. */
+/** Interval between two progress lines, in milliseconds. */
 const REPORT_INTERVAL_MS = 5_000;
 const RETRY_MS = 250;
 

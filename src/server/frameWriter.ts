@@ -1,12 +1,18 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import type { SocketWriter } from './socketOutlet.ts';
+import type { SocketWriter } from './socketWriter.ts';
 import { done, type MaybePromise, type Next, type Source } from '../delivery/source.ts';
 
-/** Buffered bytes at which frames are written, and the subscription waits until the connection has drained. */
+/**
+ * Number of buffered bytes at which the subscription writes its frames, and then waits until the connection has
+ * drained.
+ */
 const MAX_CHUNK_BYTES = 64 * 1024;
 
-/** Returns the UTF-8 bytes of a text as a latin1 string, one character per byte. Node writes it without another copy. */
+/**
+ * Returns the UTF-8 bytes of a text as a latin1 string, one character per byte. Node writes such a string without
+ * another copy.
+ */
 export function toBytes(text: string): string {
   return Buffer.from(text).toString('latin1');
 }
@@ -23,12 +29,12 @@ function frameHead(length: number): string {
 /**
  * Writes the results of a subscription to its socket, with the frames that the library would send.
  *
- * Unlike the library, it serializes each result once for all subscribers. Results that are available together are written in
- * one chunk, and nothing is awaited while the socket accepts data. If the socket is full, nothing is pulled. A subscriber that
- * does not read has a position, and no queue.
+ * Unlike the library, serializes each result once for all subscribers. Writes results that are available together in
+ * one chunk, and awaits nothing while the socket accepts data. While the socket is full, pulls no results. For a
+ * subscriber that does not read, the node therefore stores only a position, not a queue of results.
  *
- * The frames are built here, because `ws` creates a new buffer for each text. Both may write to one connection, because `ws`
- * writes each of its frames completely.
+ * The frames are built here, because `ws` creates a new buffer for each text. This function and `ws` may both write to
+ * one connection, because each writes only complete frames.
  *
  * @returns an iterator for the library that yields nothing and ends with the subscription
  */
@@ -47,7 +53,7 @@ export function writeResults(
     gauges: { backpressured: number };
     /** Called for each result that is written. */
     onWritten?: ((result: object) => void) | undefined;
-    /** Returns the bytes of a result, as `toBytes` does. */
+    /** Returns the JSON of a result, in the form that `toBytes` returns. */
     serialize: (result: object) => string;
     /** Called when the stream starts, with a promise that settles when the server ends the stream. */
     onStart: (ended: Promise<unknown>) => void;
@@ -59,7 +65,10 @@ export function writeResults(
   const { gauges, onWritten, serialize } = options;
   const head = toBytes(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
   let over = false;
-  /** Whether `goOn` is running or scheduled, so that `onReady` need not call it. True until the iterator has been started. */
+  /**
+   * Whether `goOn` is running or scheduled, in which case `onReady` does not call it. Initially true, because the first
+   * call must come from the library, which starts the iterator.
+   */
   let busy = true;
   let finish: (how: typeof done) => void;
   let fail: (error: Error) => void;

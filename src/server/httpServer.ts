@@ -25,9 +25,15 @@ import { createReadiness } from './readiness.ts';
 import { listOnlineFriends } from '../features/presence/presence.ts';
 import { type Admission, serveWebSockets, TRY_AGAIN_LATER, type WebSocketServing } from './webSocketServer.ts';
 
-/** Timeouts for the arrival of a request in milliseconds: of its headers, and of the whole request. */
+/**
+ * Timeouts for the arrival of a request's headers and of the whole request, and the interval at which they are checked,
+ * in milliseconds.
+ */
 const REQUEST_TIMEOUTS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 5_000 };
-/** Idle timeout of a connection, in milliseconds. SSE streams write every 12 s, so only one that nobody reads is closed. */
+/**
+ * Idle timeout of a connection, in milliseconds. SSE streams write every 12 s, so an SSE stream is closed only if its
+ * client does not read.
+ */
 const IDLE_TIMEOUT_MS = 30_000;
 
 const API_HEADERS = new Map([
@@ -35,7 +41,10 @@ const API_HEADERS = new Map([
   ['x-content-type-options', 'nosniff'],
 ]);
 
-/** Close code for too many sockets of a user. Not 4409: the protocol uses it for something else, and clients give up at it. */
+/**
+ * Close code for too many sockets of a user. Not 4409, which in the protocol means a duplicate operation id, and after
+ * which clients do not reconnect.
+ */
 const TOO_MANY_SOCKETS = 4420;
 
 /** A running node with its HTTP server. */

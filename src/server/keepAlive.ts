@@ -5,23 +5,24 @@ import type { WebSocket } from 'ws';
 const TICK_MS = 3_000;
 /** Minimum time between two pings, in milliseconds. */
 const PING_INTERVAL_MS = 12_000;
-/** Timeout of a pong in milliseconds, if nothing was written before the ping. */
+/** Timeout of a pong, in milliseconds. Unread bytes that were written before the ping extend it; see `MIN_RATE`. */
 const PONG_TIMEOUT_MS = 12_000;
 /** Maximum time without write progress while bytes are buffered, in milliseconds. Then the connection is terminated. */
 const STALL_TIMEOUT_MS = 30_000;
 /**
- * Read rate of the slowest accepted client, in bytes per millisecond. It extends the pong timeout, because a client reads a
- * ping only after all bytes written before it. Some megabytes of them are in operating system buffers, where the server
- * cannot see whether they are read.
+ * Read rate of the slowest accepted client, in bytes per millisecond. The pong timeout is extended accordingly, because
+ * a client reads a ping only after all bytes written before the ping. Several megabytes of these bytes may be in
+ * operating-system buffers, where the server cannot see whether they were read.
  */
 const MIN_RATE = 10;
 
 /**
- * Pings a socket and terminates dead connections. A connection is dead if a ping gets no pong in time, or if no bytes were
- * written for 30 s although some are buffered. A client that reads slowly is not terminated.
+ * Pings a socket and terminates dead connections. A connection is dead if a ping gets no pong in time, or if no bytes
+ * were written for 30 s although some are buffered. A client that reads slowly, but at least at `MIN_RATE`, is not
+ * terminated.
  *
- * At most one ping is outstanding. Only a pong with the payload of that ping counts, because a client that does not read can
- * send unsolicited pongs.
+ * At most one ping is outstanding. Only a pong with the payload of that ping counts, because a client that does not
+ * read can send unsolicited pongs.
  *
  * @param isPaused returns whether reading from the socket is paused, so that a pong cannot arrive
  */

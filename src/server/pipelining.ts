@@ -1,14 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Maximum number of pipelined requests per connection. More destroy it. Browsers and proxies do not pipeline. */
+/**
+ * Maximum number of requests that wait on one connection. A further request closes the connection. Browsers and proxies
+ * do not pipeline.
+ */
 const MAX_WAITING = 50;
 
 /**
  * Creates a request handler that handles the requests of each connection one after the other.
  *
- * HTTP/1.1 sends responses in the order of the requests, so early responses would only fill memory. A client that sent 5 MB
- * of pipelined requests and read nothing caused 370 MB of responses.
+ * HTTP/1.1 sends responses in the order of the requests, so a response that is ready early would only wait in memory.
+ * Without this handler, a client that sent 5 MB of pipelined requests and read nothing caused 370 MB of responses.
  */
 export function createPipelining(
   handle: (request: IncomingMessage, response: ServerResponse) => void,

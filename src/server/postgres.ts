@@ -11,15 +11,15 @@ import { fillSkeletons, renewEmailKeys } from '../features/users/keys.ts';
 /** The PostgreSQL that a command works on. */
 export interface Postgres {
   url: string;
-  /** Version and data folder of the embedded PostgreSQL. Absent for a configured one. */
+  /** Version and data folder of the embedded PostgreSQL. Absent for a configured PostgreSQL. */
   embedded?: string;
   stop(): Promise<void>;
 }
 
 /**
- * Returns the configured PostgreSQL, or starts the embedded one.
+ * Returns the configured PostgreSQL, or starts the embedded PostgreSQL if none is configured.
  *
- * @param share whether a running node may already use the embedded PostgreSQL, as is usual for commands
+ * @param share whether to use the embedded PostgreSQL even if a running node already uses it, as commands do
  */
 export async function openPostgres(config: Config, say: (line: string) => void, share: boolean): Promise<Postgres> {
   if (config.DATABASE_URL !== undefined) return { url: config.DATABASE_URL, stop: () => Promise.resolve() };

@@ -1,11 +1,14 @@
 import { type Database, sql } from '../platform/database/database.ts';
 
-/** How long a result is cached, in milliseconds. The endpoint is public, so many callers must not cost many queries. */
+/**
+ * How long a result is cached, in milliseconds. Cached because the endpoint is public, and many requests must not cause
+ * many queries.
+ */
 const CACHE_TTL_MS = 1_000;
 
 /**
- * Creates a function that checks whether the database accepts writes. It returns null if it does, or else the reason why
- * not. It queries the database at most once a second.
+ * Creates a function that checks whether the database accepts writes. The function returns null if the database does,
+ * and otherwise the reason. It queries the database at most once a second.
  */
 export function createReadiness(database: Database): () => Promise<string | null> {
   let latest: { askedAt: number; pending: boolean; reason: Promise<string | null> } | undefined;

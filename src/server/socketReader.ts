@@ -1,27 +1,35 @@
 import { isUtf8 } from 'node:buffer';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import type { SocketWriter } from './socketOutlet.ts';
+import type { SocketWriter } from './socketWriter.ts';
 
-/** Maximum number of bytes buffered for a client. Above, reading from the client pauses until the connection has drained. */
+/**
+ * Maximum number of bytes buffered for a client. With more, reading from the client pauses until the connection has
+ * drained.
+ */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 /** Maximum number of messages of one socket in progress. A message is in progress until its result is written. */
 const MAX_IN_PROGRESS = 100;
-/** Messages and control frames that cost one rate limit point. An honest client sends a few per minute. */
+/**
+ * Number of messages and control frames that together cost one rate limit point. An honest client sends a few per
+ * minute.
+ */
 const MESSAGES_PER_POINT = 20;
 
-/** Close code for a message whose bytes do not fit its type (RFC 6455). */
+/** Close code for a message whose bytes are invalid for its type (RFC 6455). */
 const NOT_UTF8 = 1007;
 
 /** The reading side of one socket. */
 export interface SocketReader {
-  /** Excludes a message from those in progress while its stream is open; the message completes after it. */
+  /**
+   * Does not count a message as in progress while its stream is open, although its handling ends only after the stream.
+   */
   exclude(stream: Promise<unknown>): void;
 }
 
 /**
- * Reads the messages of a socket with backpressure. If the client does not read its results, reading from it pauses. TCP flow
- * control then keeps its messages in its own memory.
+ * Reads the messages of a socket with backpressure. While the client does not read its results, the server does not
+ * read from the client. TCP flow control then leaves further messages in the client's memory.
  *
  * @param options.take handles one message; resolves when its result is written
  * @param options.bytesPerPoint bytes that cost a client one rate limit point
@@ -37,11 +45,17 @@ export function createSocketReader(
     refuse: (error: unknown) => void;
   },
 ): SocketReader {
-  /** Remaining messages of a chunk of up to 64 KB. Reading pauses until all of them are handled. */
+  /**
+   * Received messages that are not handled yet, because one chunk of up to 64 KB may contain many. Reading pauses until
+   * the queue is empty.
+   */
   const queue: Buffer[] = [];
   let inProgress = 0;
   let unpaid = 0;
-  /** Messages that arrived after the socket was closed. A client that sends many will not send a close frame. */
+  /**
+   * Number of messages that arrived after the server began to close the socket. After many, the connection is
+   * terminated, because such a client will not send a close frame.
+   */
   let late = 0;
   let charging = false;
   let waitsForDrain = false;
@@ -93,7 +107,7 @@ export function createSocketReader(
     });
   }
 
-  /** Charges for the messages so far with one call, because a chunk of 64 KB may contain thousands of messages. */
+  /** Charges for all unpaid messages with one call, because a chunk of 64 KB may contain thousands of messages. */
   function charge(): void {
     const points = Math.floor(unpaid / MESSAGES_PER_POINT);
     if (points === 0 || charging || !isOpen()) return;
@@ -115,7 +129,7 @@ export function createSocketReader(
       if (late > MAX_IN_PROGRESS) socket.terminate();
       return;
     }
-    // `ws` checks text messages itself. Invalid bytes of a binary message would be stored as U+FFFD.
+    // `ws` checks text messages only. Without this check, invalid bytes of a binary message would be stored as U+FFFD.
     if (isBinary && !isUtf8(data as Buffer)) {
       socket.close(NOT_UTF8, 'Send messages in UTF-8.');
       return;

@@ -36,7 +36,7 @@ interface PageFile {
   immutable: boolean;
 }
 
-/** Folder of the built page. The relative path is correct from src/ and from dist/. */
+/** Folder of the built page. The relative path leads to the same folder from src/ and from dist/. */
 const BUILT = fileURLToPath(new URL('../../dist/web/', import.meta.url));
 
 const TYPES: Record<string, string> = {
@@ -47,7 +47,7 @@ const TYPES: Record<string, string> = {
 };
 
 const SECURITY_HEADERS = {
-  // No resources of other origins, no requests to other origins, and no framing by other sites.
+  // Forbids resources of other origins, requests to other origins, and framing by other sites.
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'cross-origin-opener-policy': 'same-origin',

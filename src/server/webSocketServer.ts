@@ -8,11 +8,11 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { createSocketReader, type SocketReader } from './socketReader.ts';
 import { keepAlive } from './keepAlive.ts';
-import { createSocketWriter, type SocketWriter } from './socketOutlet.ts';
+import { createSocketWriter, type SocketWriter } from './socketWriter.ts';
 import type { Prepared, Run } from '../graphql/yoga.ts';
 import { toBytes, writeResults } from './frameWriter.ts';
 
-/** Decision on a socket, from the credential in its `connection_init` message or its cookies. */
+/** Decision whether to admit a socket, based on the credential in its `connection_init` message or its cookies. */
 export type Admission =
   | {
       admitted: true;
@@ -41,7 +41,7 @@ export interface WebSocketServing {
    * @returns a function to call when the socket has closed
    */
   enter: (request: IncomingMessage, cut: () => void) => () => void;
-  /** Decides on `connectionParams.authorization`, or on the request's cookies. */
+  /** Decides whether to admit a socket, based on `connectionParams.authorization` or on the request's cookies. */
   admit: (authorization: unknown, request: IncomingMessage) => Promise<Admission>;
   /**
    * Parses and validates an operation and creates its context, as over HTTP. Returns the operation or its errors. The
@@ -55,7 +55,7 @@ export interface WebSocketServing {
   /**
    * Charges a client for its messages.
    *
-   * @throws an error for a client that sends too many
+   * @throws an error for a client that sends too many messages
    */
   charge: (request: IncomingMessage, points: number) => Promise<void>;
   /** Bytes of messages that cost a client one rate limit point. */
@@ -64,7 +64,7 @@ export interface WebSocketServing {
   maxSubscriptions: number;
   /** Creates the error for a subscription above `maxSubscriptions`. */
   tooManySubscriptions: () => unknown;
-  /** Maximum size of a message from a client, in bytes. A larger one closes the socket with 1009. */
+  /** Maximum size of a message from a client, in bytes. A larger message closes the socket with 1009. */
   maxMessageBytes: number;
   /** Called for each result of a subscription that is written. */
   onWritten?: ((result: object) => void) | undefined;
@@ -90,15 +90,24 @@ interface Connected {
   subscriptions: number;
 }
 
-/** Maximum number of fragments and of network reads per message. Each uses some hundred bytes until the message is complete. */
+/**
+ * Maximum number of fragments of a message, and of network reads for it. Each uses some hundred bytes of memory until
+ * the message is complete.
+ */
 const MAX_PARTS = 4_096;
 /** Timeout of a close frame from the client, in milliseconds, after which the connection is terminated. */
 const CLOSE_TIMEOUT_MS = 5_000;
 /** Maximum number of operations of one socket that run at once. Each result stays in memory until it is written. */
 const MAX_EXECUTING = 8;
-/** Maximum payload of a ping, in bytes, because the pong repeats it. A larger one closes the socket with 4400. */
+/**
+ * Maximum payload of a ping, in bytes. Limited because the pong repeats the payload. A larger payload closes the socket
+ * with 4400.
+ */
 const MAX_PING_PAYLOAD_BYTES = 1_024;
-/** Maximum length of an operation id, in characters. Each message of the operation repeats it. Clients use 36 characters. */
+/**
+ * Maximum length of an operation id, in characters. Limited because each message of the operation repeats the id.
+ * Clients use 36 characters.
+ */
 const MAX_ID_LENGTH = 256;
 /** Close code for "the server restarts". Clients reconnect. */
 const SERVICE_RESTART = 1012;
@@ -107,17 +116,23 @@ const RESTART_REASON = 'The server is restarting. Reconnect.';
 export const TRY_AGAIN_LATER = 1013;
 /** How long a socket whose session has ended waits for the results of its running operations, in milliseconds. */
 const RESULT_TIMEOUT_MS = 500;
-/** The same if one of them has ended the session. `deleteAccount` takes up to 5 s and one statement more. */
+/**
+ * How long the socket waits if one of these operations has ended the session itself, in milliseconds. Longer than
+ * `RESULT_TIMEOUT_MS`, because `deleteAccount` takes up to 5 s and one more statement.
+ */
 const LAST_RESULT_TIMEOUT_MS = 10_000;
 /** How long a shutdown waits for close frames from clients, in milliseconds. Then the remaining connections are terminated. */
 const SHUTDOWN_CLOSE_TIMEOUT_MS = 3_000;
 
-/** Never resolves. Used while a socket is closing, because the library would close it with its own code. */
+/**
+ * Returns a promise that never resolves. Given to the library while a socket is closing, because any result would make
+ * the library close the socket with its own code.
+ */
 const never = () => new Promise<never>(() => undefined);
 
 /** Serves GraphQL over WebSocket (graphql-transport-ws) on the port of the HTTP server. */
 export function serveWebSockets(options: WebSocketServing & { server: Server; path: string }): {
-  /** Closes all sockets with 1012. The closes are spread over `spreadMs`, so that clients do not reconnect all at once. */
+  /** Closes all sockets with 1012, spread over `spreadMs`, so that clients do not all reconnect at once. */
   close(spreadMs: number): Promise<void>;
 } {
   const sockets = new WebSocketServer({
@@ -157,7 +172,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     const result = connected.execute(async () => {
       await writable(outlet);
       const executed = await execute(args);
-      // Waits again, because the result is serialized only after earlier ones are written.
+      // Waits again before returning: the library serializes the result on return, and earlier results must be written
+      // first.
       await writable(outlet);
       return executed;
     });
@@ -165,7 +181,10 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     ofSocket.add(operation);
     return result.finally(() => ofSocket.delete(operation));
   }
-  /** Closes a socket after its running operations. A client that ends its own session first receives the result. */
+  /**
+   * Closes a socket after its running operations, at the latest after a timeout. A client that ends its own session
+   * therefore receives the result before the socket closes.
+   */
   async function closeAfterResults(socket: WebSocket, code: number, reason: string): Promise<void> {
     const operations = [...(running.get(socket) ?? [])];
     const settled = Promise.allSettled(operations.map(({ result }) => result)).then(() => setImmediate());
@@ -189,7 +208,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
           forget();
           return results;
         }
-        // The library references the arguments until the stream ends. Cleared to free memory, because nothing reads them.
+        // The library references the arguments until the stream ends. They are cleared to free memory, because nothing
+        // reads them any more.
         Object.assign(args, { contextValue: null, rootValue: null });
         return writeResults(
           rootValue.stream,
@@ -289,7 +309,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       socket.terminate();
     });
     options.gauges.sockets += 1;
-    // Ignored: after an invalid frame, `ws` closes the socket with the code that the protocol defines.
+    // Ignored, because `ws` itself closes the socket after an invalid frame, with the code that the protocol defines.
     socket.on('error', () => undefined);
     socket.once('close', (code, reason) => {
       options.gauges.sockets -= 1;
@@ -309,7 +329,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       // Sockets that were opened in the meantime.
       for (const socket of sockets.clients) socket.close(SERVICE_RESTART, RESTART_REASON);
       const ended = promisify(sockets.close.bind(sockets))();
-      // Without the timeout, an unresponsive client would delay the shutdown by half a minute.
+      // Without this timeout, an unresponsive client would delay the shutdown by CLOSE_TIMEOUT_MS.
       await Promise.race([ended, setTimeout(SHUTDOWN_CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
       for (const socket of sockets.clients) socket.terminate();
       await ended;
@@ -324,7 +344,10 @@ function writable(outlet: SocketWriter): Promise<void> {
   });
 }
 
-/** Closes a socket whose first message is not `connection_init`. The library would send a pong for an earlier ping. */
+/**
+ * Closes a socket whose first message is not `connection_init`. Without this check, the library would send a pong for a
+ * ping that precedes `connection_init`.
+ */
 function refuseUntilInit(socket: WebSocket, take: (text: string) => Promise<void>): (text: string) => Promise<void> {
   let isFirst = true;
   return async (text) => {
@@ -358,8 +381,8 @@ function once(run: () => void): () => void {
 }
 
 /**
- * Throws for a message type that only servers send, so that the socket closes with 4400. Otherwise the library would treat
- * the message as an internal error and print a stack trace, as often as a client likes.
+ * Throws for a message type that only servers send, so that the socket closes with 4400. Otherwise the library would
+ * treat the message as an internal error, and a client could make it print any number of stack traces.
  */
 function refuseServersMessages(key: string, value: unknown): unknown {
   const type = key === '' ? (value as { type?: unknown } | null)?.type : undefined;

@@ -1,6 +1,7 @@
 import type { GraphQLInterfaceType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ask, documentOf, fieldsOf, listen, type Root, schema, type Transport } from './asking.ts';
+import { schema } from '../support/operations.ts';
+import { ask, documentOf, fieldsOf, listen, type Root, type Transport } from './asking.ts';
 import { mutations } from './mutations.ts';
 import { makePlace, type Place } from './place.ts';
 import { openPremises, type Premises } from './premises.ts';

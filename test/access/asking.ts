@@ -8,11 +8,9 @@ import {
   isObjectType,
 } from 'graphql';
 import { expect } from 'vitest';
-import { buildSchema } from '../../src/features/schema.ts';
 import { connect, type GraphQLResult, request } from '../support/client.ts';
+import { codeOf, schema } from '../support/operations.ts';
 import type { TestServer } from '../support/server.ts';
-
-export const schema = buildSchema();
 
 export const roots = { query: 'Query', mutation: 'Mutation', subscription: 'Subscription' } as const;
 export type Root = keyof typeof roots;
@@ -46,8 +44,6 @@ function selectionOf(type: GraphQLNamedType): string {
     .map((field) => `${field.name}${isLeafType(getNamedType(field.type)) ? '' : ' { __typename }'}`);
   return `{ ${selected.join(' ')} }`;
 }
-
-const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[] | undefined)?.[0]?.extensions.code;
 
 /** Returns the code of the first error, `null` if nothing was found, or else "done". */
 function outcomeOf({ data, errors }: GraphQLResult): string {

@@ -12,7 +12,7 @@ const room = ({ room: id }: Place) => ({ id });
 // prettier-ignore
 export const queries: Row[] = [
   row('401 nil nil ok  ok  ok  ok  403', 'chatroom', room),
-  row('401 ok  ok  ok  ok  ok  ok  403', 'chatroom', async (p) => ({ id: await openRoom(p) }), 'an OPEN one'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'chatroom', async (p) => ({ id: await openRoom(p) }), 'an OPEN room'),
   row('401 nil nil ok  ok  ok  ok  403', 'node', room),
   row('401 nil nil ok  ok  ok  ok  403', 'nodes', (p) => ({ ids: [p.room] })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'openChatrooms'),
@@ -26,21 +26,21 @@ export const queries: Row[] = [
 // prettier-ignore
 export const nodes: Row[] = [
   row('401 nil nil ok  ok  ok  ok  403', 'Chatroom', room),
-  row('401 ok  ok  ok  ok  ok  ok  403', 'Chatroom', async (p) => ({ id: await openRoom(p) }), 'an OPEN one'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'Chatroom', async (p) => ({ id: await openRoom(p) }), 'an OPEN room'),
   row('401 nil nil ok  ok  ok  ok  403', 'ChatroomMember', (p) => ({ id: membershipOf(p, p.owner) }), 'the owner'),
-  row('401 nil nil ok  ok  ok  ok  403', 'ChatroomMember', (p) => ({ id: membershipOf(p, p.blocked) }), 'the blocked'),
-  row('401 ok  ok  nil ok  ok  nil 403', 'FriendRequest', (p) => ({ id: requestBetween(p.owner, p.me) }), 'to oneself, by the owner; a block ends it'),
-  row('401 nil nil nil nil nil ok  403', 'FriendRequest', (p) => ({ id: requestBetween(p.owner, p.member) }), 'to a member, by the owner'),
+  row('401 nil nil ok  ok  ok  ok  403', 'ChatroomMember', (p) => ({ id: membershipOf(p, p.blocked) }), 'a blocked user'),
+  row('401 ok  ok  nil ok  ok  nil 403', 'FriendRequest', (p) => ({ id: requestBetween(p.owner, p.me) }), 'from the owner to the viewer; a block ends it'),
+  row('401 nil nil nil nil nil ok  403', 'FriendRequest', (p) => ({ id: requestBetween(p.owner, p.member) }), 'from the owner to a member'),
   row('401 nil nil ok  ok  ok  ok  403', 'Message', (p) => ({ id: p.owner.said }), 'the owner’s'),
-  row('401 nil nil ok  ok  ok  nil 403', 'Message', (p) => ({ id: p.blocked.said }), 'of the blocked'),
-  row('401 nil nil ok  ok  ok  ok  403', 'Message', (p) => ({ id: p.me.said }), 'one’s own'),
-  row('401 ok  ok  ok  ok  ok  ok  403', 'PushDevice', async (p) => ({ id: await deviceOf(p, p.me) }), 'one’s own'),
+  row('401 nil nil ok  ok  ok  nil 403', 'Message', (p) => ({ id: p.blocked.said }), 'of a blocked user'),
+  row('401 nil nil ok  ok  ok  ok  403', 'Message', (p) => ({ id: p.me.said }), 'own'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'PushDevice', async (p) => ({ id: await deviceOf(p, p.me) }), 'own'),
   row('401 nil nil nil nil nil ok  403', 'PushDevice', async (p) => ({ id: await deviceOf(p, p.owner) }), 'the owner’s'),
-  row('401 ok  ok  ok  ok  ok  ok  403', 'Session', async (p) => ({ id: await sessionOf(p, p.me) }), 'one’s own'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'Session', async (p) => ({ id: await sessionOf(p, p.me) }), 'own'),
   row('401 nil nil nil nil nil ok  403', 'Session', async (p) => ({ id: await sessionOf(p, p.owner) }), 'the owner’s'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'User', (p) => ({ id: p.owner.id }), 'the owner'),
-  row('401 ok  ok  ok  ok  ok  ok  403', 'User', (p) => ({ id: p.blocked.id }), 'the blocked'),
-  row('401 ok  ok  ok  ok  ok  ok  403', 'Viewer', (p) => ({ id: encodeId('Viewer', p.me.key) }), 'oneself'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'User', (p) => ({ id: p.blocked.id }), 'a blocked user'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'Viewer', (p) => ({ id: encodeId('Viewer', p.me.key) }), 'the viewer'),
   row('401 nil nil nil nil nil ok  403', 'Viewer', (p) => ({ id: encodeId('Viewer', p.owner.key) }), 'the owner'),
 ];
 
@@ -51,17 +51,17 @@ const inOpenRoom = async (p: Place) => ({ chatroomId: await openRoom(p) });
 // prettier-ignore
 export const subscriptions: Row[] = [
   row('401 404 404 ok  ok  ok  ok  403', 'chatroomEvents', inRoom),
-  row('401 404 404 404 404 404 ok  403', 'chatroomEvents', inOpenRoom, 'of an OPEN room of the owner’s'),
+  row('401 404 404 404 404 404 ok  403', 'chatroomEvents', inOpenRoom, 'of an OPEN room of the owner'),
   row('401 404 404 ok  ok  ok  ok  403', 'messageAdded', inRoom),
-  row('401 404 404 404 404 404 ok  403', 'messageAdded', inOpenRoom, 'of an OPEN room of the owner’s'),
+  row('401 404 404 404 404 404 ok  403', 'messageAdded', inOpenRoom, 'of an OPEN room of the owner'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'messageAdded', () => ({}), 'of all rooms'),
   row('401 404 404 ok  ok  ok  ok  403', 'messageSeen', inRoom),
   row('401 ok  ok  ok  ok  ok  ok  403', 'messageSeen', () => ({}), 'of all rooms'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'presenceChanged'),
-  row('401 ok  ok  ok  ok  ok  ok  403', 'presenceChanged', (p) => ({ userIds: [p.owner.id] }), 'of the owner, who is no friend'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'presenceChanged', (p) => ({ userIds: [p.owner.id] }), 'of the owner, not a friend'),
   row('401 404 404 ok  ok  ok  ok  403', 'readMarksChanged', inRoom),
-  row('401 404 404 404 404 404 ok  403', 'readMarksChanged', inOpenRoom, 'of an OPEN room of the owner’s'),
+  row('401 404 404 404 404 404 ok  403', 'readMarksChanged', inOpenRoom, 'of an OPEN room of the owner'),
   row('401 404 404 ok  ok  ok  ok  403', 'typingChanged', inRoom),
-  row('401 404 404 404 404 404 ok  403', 'typingChanged', inOpenRoom, 'of an OPEN room of the owner’s'),
+  row('401 404 404 404 404 404 ok  403', 'typingChanged', inOpenRoom, 'of an OPEN room of the owner'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'viewerEvents'),
 ];

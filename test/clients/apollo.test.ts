@@ -24,7 +24,7 @@ const HISTORY_DOCUMENT = gql(HISTORY);
 const numbersOf = (shown: any[][]): number[] => shown.at(-1)?.map(({ number }) => number) ?? [];
 const upTo = (last: number) => Array.from({ length: last }, (_, i) => i + 1);
 
-/** A view of the history once it is there, and all that it has shown. */
+/** Watches the history and returns all results so far. Resolves after the first result. */
 async function watch(client: ApolloClient, variables: object) {
   const query = client.watchQuery<any>({ query: HISTORY_DOCUMENT, variables: variables });
   const shown: any[][] = [];
@@ -39,7 +39,7 @@ async function watch(client: ApolloClient, variables: object) {
 }
 
 describe('Apollo Client', { timeout: 150_000 }, () => {
-  test('pages of the history become one list, backwards from the end and forwards from the start', async () => {
+  test('pages of the history form one list, backwards and forwards', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     for (let i = 1; i <= 25; i += 1) await send(ann, room, String(i));
@@ -61,7 +61,7 @@ describe('Apollo Client', { timeout: 150_000 }, () => {
     expect(forth.pageInfo()).toMatchObject({ hasPreviousPage: false, hasNextPage: false });
   });
 
-  test('a subscription fills the list over a restart of the server, each message once and in order', async () => {
+  test('a subscription fills the list in order, over a server restart', async () => {
     const server = await startRestarting();
     const { ann, ben, room } = await world(server);
     const client = apolloOf(ben);
@@ -86,7 +86,7 @@ describe('Apollo Client', { timeout: 150_000 }, () => {
     subscription.unsubscribe();
   });
 
-  test('an optimistic message gives way to the real one, and is never shown twice', async () => {
+  test('the stored message replaces the optimistic one without a duplicate', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const client = apolloOf(ben);
@@ -128,12 +128,12 @@ describe('Apollo Client', { timeout: 150_000 }, () => {
     await expect.poll(() => shown.at(-1)).toHaveLength(5);
     expect(shown.at(-1)?.map(({ body }) => body)).toEqual(['before', 'one', 'two', 'three', 'after']);
     expect(numbersOf(shown)).toEqual(upTo(5));
-    // What was shown at once was the optimistic one, and at no time were there two.
+    // The optimistic message was shown first. No result contained both messages.
     expect(shown.some((list) => list.some(({ id, clientMessageId }) => id === clientMessageId))).toBe(true);
     for (const list of shown) expect(new Set(list.map(({ body }) => body)).size).toBe(list.length);
   });
 
-  test('an error of the server keeps its code, and a room that is lost ends the subscription with it', async () => {
+  test('errors keep their code, and losing the room ends the subscription', async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     const refused = await apolloOf(eve)

@@ -62,13 +62,13 @@ const MESSAGE = gql`
   }
 `;
 
-/** Puts a message into a cache, as a subscription or an optimistic answer does. */
+/** Writes a message into a cache, like a subscription or an optimistic response. */
 function add(cache: ApolloCache, data: ReturnType<typeof message>): void {
   cache.writeFragment({ fragment: MESSAGE, data });
   addMessage(cache, 'room', data);
 }
 
-/** A cache with the newest page of a room, numbers 5 and 6. */
+/** Creates a cache with the newest page of a room, numbers 5 and 6. */
 function openRoom(): { cache: InMemoryCache; bodies: () => string[]; write: (numbers: number[]) => void } {
   const cache = new InMemoryCache(cachePolicies);
   const variables = { room: 'room', last: 2 };
@@ -83,7 +83,7 @@ function openRoom(): { cache: InMemoryCache; bodies: () => string[]; write: (num
   return { cache, bodies, write };
 }
 
-test('lists of nodes are paged, and take up messages', () => {
+test('lists of nodes are paged and receive new messages', () => {
   const cache = new InMemoryCache(cachePolicies);
   const read = () =>
     cache.readQuery<any>({ query: NODES, variables: { room: 'room', last: 2 } })?.chatroom.messages.nodes;
@@ -95,7 +95,7 @@ test('lists of nodes are paged, and take up messages', () => {
   expect(read().map(({ number }: any) => number)).toEqual([3, 4, 5, 6, 7]);
 });
 
-test('a message that comes while optimistic ones wait is shown at once', () => {
+test('a message that arrives while optimistic ones wait is shown at once', () => {
   const { cache, bodies } = openRoom();
   for (const name of ['one', 'two'])
     cache.recordOptimisticTransaction((layer) => {
@@ -110,7 +110,7 @@ test('a message that comes while optimistic ones wait is shown at once', () => {
   expect(bodies()).toEqual(['body 5', 'body 6', 'body 7', 'two']);
 });
 
-test('a page that is read again keeps what came meanwhile, except messages of blocked users', () => {
+test('refetching a page keeps newer messages, except those of blocked users', () => {
   const { cache, bodies, write } = openRoom();
   add(cache, message(7));
   write([5, 6]);
@@ -119,7 +119,7 @@ test('a page that is read again keeps what came meanwhile, except messages of bl
   cache.writeFragment({ fragment, data: { __typename: 'User', id: 'ann', viewerHasBlocked: true } });
   write([5, 6]);
   expect(bodies()).toEqual(['body 5', 'body 6']);
-  // After a gap, which no event has filled.
+  // This page comes after a gap that no event has filled.
   write([20, 21]);
   expect(bodies()).toEqual(['body 20', 'body 21']);
 });

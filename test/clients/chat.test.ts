@@ -7,7 +7,7 @@ import { CREATE_CHATROOM, send, world } from '../support/world.ts';
 import { bodies, chatOf, sendAll } from './chatOf.ts';
 import { ANYWHERE, CURSOR, EVENTS, MESSAGE_ADDED, VIEWER_EVENTS } from './documents.ts';
 import { expiring, REFRESH } from './expiring.ts';
-import { startLosing } from './losing.ts';
+import { startLossyProxy } from './losing.ts';
 import { startRestarting } from './restarting.ts';
 
 const SIGN_OUT = 'mutation { signOut { ok } }';
@@ -15,13 +15,13 @@ const REMOVE = `mutation ($input: RemoveChatroomMemberInput!) {
   removeChatroomMember(input: $input) { chatroom { id } }
 }`;
 
-/** All states of a client so far, with the code of the reason. */
+/** Records all states of a client, with the code of the reason. */
 function states(): { seen: [ChatState, string | null][]; onState: StateListener } {
   const seen: [ChatState, string | null][] = [];
   return { seen, onState: (state, reason) => seen.push([state, reason?.code ?? null]) };
 }
 
-/** A server behind a network that fails on command. */
+/** Starts a server behind a proxy that fails on command. */
 async function startBehindProxy(
   env: Record<string, string> = {},
 ): Promise<{ server: TestServer; proxy: Proxy; url: string }> {
@@ -34,7 +34,7 @@ async function startBehindProxy(
 }
 
 describe('a stream of the chat client', { timeout: 150_000 }, () => {
-  test('goes on over a restart of the server, with what was sent meanwhile, once and in order', async () => {
+  test('resumes after a server restart, with each message once and in order', async () => {
     const server = await startRestarting();
     const { ann, ben, room } = await world(server);
     const chat = chatOf(ben);
@@ -61,7 +61,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     await expect.poll(() => chat.state).toBe('idle');
   });
 
-  test('over all rooms drops what is repeated after each cut, and takes up rooms that are joined', async () => {
+  test('of all rooms drops repeats after each cut and includes joined rooms', async () => {
     const { server, proxy, url } = await startBehindProxy();
     const { ann, ben, room } = await world(server);
     const stream = chatOf(ben.at(url)).subscribe(ANYWHERE, {});
@@ -83,7 +83,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
       expect(received.filter(({ chatroom }) => chatroom.id === each).map(({ body }) => body)).toEqual(bodies(30));
   });
 
-  test('says when it is offline, catches up, and is live', async () => {
+  test('reports the states offline, catching-up and live', async () => {
     const { server, proxy, url } = await startBehindProxy();
     const { ann, ben, room } = await world(server);
     const { seen, onState } = states();
@@ -108,7 +108,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     expect(seen.find(([state]) => state === 'offline')?.[1]).toBe('UNREACHABLE');
   });
 
-  test('notices a connection that nobody is at the other end of any more', async () => {
+  test('detects a connection whose other end is gone', async () => {
     const { server, proxy, url } = await startBehindProxy();
     const { ann, ben, room } = await world(server);
     const chat = chatOf(ben.at(url));
@@ -121,7 +121,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     expect((await stream.next()).value.messageAdded.message.body).toBe('one');
   });
 
-  test('that nobody takes holds a thousand, and fetches the rest when they are taken', async () => {
+  test('that is not read buffers 1,000 events and fetches the rest later', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const stream = chatOf(ann).subscribe(MESSAGE_ADDED, { room });
@@ -138,7 +138,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     expect(received).toEqual(bodies(1200));
   });
 
-  test('asks for a new cursor when its own cannot be honoured, and without an answer ends with RESYNC_REQUIRED', async () => {
+  test('calls onResync if its cursor is refused; without it, fails with RESYNC_REQUIRED', async () => {
     const [server, other] = await Promise.all([startTestServer(), startTestServer()]);
     const [{ ann, room }, elsewhere] = [await world(server), await world(other)];
     const { chatroom } = await elsewhere.ann.ask(CURSOR, { room: elsewhere.room });
@@ -157,7 +157,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     expect((await stream.next()).value.messageAdded.message.body).toBe('one');
   });
 
-  test('ends with NOT_FOUND when its room is lost', async () => {
+  test('ends with NOT_FOUND when the viewer loses the room', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const stream = chatOf(ben).subscribe(EVENTS, { room });
@@ -168,7 +168,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     expect(await stream.next()).toEqual({ value: undefined, done: true });
   });
 
-  test('of hints is taken up again after a cut, and says so', async () => {
+  test('of hints resumes after a cut and calls onResumed', async () => {
     const { server, proxy, url } = await startBehindProxy();
     const { ann, ben, room } = await world(server);
     let resumed = false;
@@ -190,7 +190,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     expect((await stream.next()).value.typingChanged).toEqual({ typing: true, user: { username: 'ann' } });
   });
 
-  test('of viewerEvents gets the rooms that appeared and vanished while it was cut off', async () => {
+  test('of viewerEvents delivers rooms that appeared or vanished during a cut', async () => {
     const { server, proxy, url } = await startBehindProxy();
     const { ann, ben, room } = await world(server);
     const make = async () =>
@@ -214,16 +214,16 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     expect([...list]).toEqual(rooms);
   });
 
-  test('that could not resume is refused with what it lacks', async () => {
+  test('that could not resume is refused; the error says why', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const chat = chatOf(ann);
     const refusal = async (query: string) => {
-      // The stream of the refusal before may not have ended yet.
+      // The previous refused stream may still be open.
       await expect.poll(() => server.node.gauges.streams).toBe(0);
       const stream = chat.subscribe(query, { room });
       const next = stream.next().then(
-        () => 'taken',
+        () => 'accepted',
         (error: unknown) => (error as Error).message,
       );
       await Promise.race([next, expect.poll(() => server.node.gauges.streams).toBe(1)]);
@@ -247,7 +247,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
 });
 
 describe('the session of the chat client', () => {
-  test('a token that runs out is traded once for all, and the stream misses nothing', async () => {
+  test('refreshes an expired token once for all operations, without losing messages', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     let { refreshToken } = ben;
@@ -277,12 +277,12 @@ describe('the session of the chat client', () => {
   });
 
   test.for(['reset', 'silence'] as const)(
-    'survives a lost answer to refreshSession (%s)',
+    'survives a lost response to refreshSession (%s)',
     { timeout: 60_000 },
     async (fate) => {
       const server = await startTestServer();
       const { ann, ben, room } = await world(server);
-      const network = await startLosing(server.url, /refreshSession/, fate);
+      const network = await startLossyProxy(server.url, /refreshSession/, fate);
       const { seen, onState } = states();
       let { refreshToken } = ben;
       let accessToken = await expiring(ben, 2);
@@ -311,7 +311,7 @@ describe('the session of the chat client', () => {
     },
   );
 
-  test('a session that has ended ends the stream, and the state says signed-out', async () => {
+  test('ends the stream when the session ends, with the state signed-out', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const { seen, onState } = states();
@@ -324,7 +324,7 @@ describe('the session of the chat client', () => {
     expect(seen.at(-1)).toEqual(['signed-out', 'UNAUTHENTICATED']);
   });
 
-  test('where nothing can be refreshed any more, the viewer is signed out', async () => {
+  test('is signed out if refresh returns null', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const accessToken = await expiring(ann, -5);
@@ -334,7 +334,7 @@ describe('the session of the chat client', () => {
     expect(chat.state).toBe('signed-out');
   });
 
-  test('nobody signed in: the stream is refused, and goes on where somebody signs in and subscribes again', async () => {
+  test('refuses a stream without a token, and accepts it after signing in', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     let accessToken: string | null = null;
@@ -347,7 +347,7 @@ describe('the session of the chat client', () => {
     expect((await stream.next()).value.messageAdded.message.body).toBe('one');
   });
 
-  test('one socket too many is tried again, and the state says why', async () => {
+  test('retries one socket too many, and the state has the reason', async () => {
     const server = await startTestServer({ env: { MAX_SOCKETS_PER_USER: '1' } });
     const { ann, room } = await world(server);
     const first = chatOf(ann);
@@ -366,11 +366,11 @@ describe('the session of the chat client', () => {
 });
 
 describe('send', () => {
-  test('is stored once, though its answers get lost and the server is away', async () => {
+  test('stores a message once despite lost responses and an unreachable server', async () => {
     const { server, proxy, url } = await startBehindProxy();
     const { ann, room } = await world(server);
     const chat = chatOf(ann.at(url));
-    // The request goes through, and its answer does not.
+    // The request reaches the server, but the response is lost.
     let lost = 0;
     const lossy = chatOf(ann.at(url), {
       async fetch(...args) {
@@ -398,7 +398,7 @@ describe('send', () => {
     expect(data.chatroom.messages.nodes.map(({ body }: any) => body)).toEqual(['one', 'two']);
   });
 
-  test('is given up when its signal fires, when the client is closed, and where it is refused', async () => {
+  test('stops when aborted, when the client closes, or when refused', async () => {
     const server = await startTestServer();
     const { ann, eve, room } = await world(server);
     await expect(chatOf(eve).send({ chatroomId: room, body: 'x' })).rejects.toMatchObject({ code: 'NOT_FOUND' });
@@ -417,7 +417,7 @@ describe('send', () => {
   });
 });
 
-/** A cursor with the room of one and the database of another. */
+/** Returns the cursor `own` with the database id of the cursor `foreign`. */
 function forge(foreign: string, own: string): string {
   const parts = (cursor: string) => Buffer.from(cursor, 'base64url').toString().split(' ');
   const forged = parts(own);

@@ -3,7 +3,7 @@ import WebSocket from 'ws';
 import { type ChatClient, type ChatClientOptions, createChatClient } from '../../client/index.ts';
 import type { Person } from '../support/client.ts';
 
-/** A person's chat client, until the end of the test. */
+/** Creates a chat client for a person. It is closed at the end of the test. */
 export function chatOf(person: Person, options: Partial<ChatClientOptions> = {}): ChatClient {
   const client = createChatClient({
     url: `${person.url}/graphql`,
@@ -17,12 +17,12 @@ export function chatOf(person: Person, options: Partial<ChatClientOptions> = {})
   return client;
 }
 
-/** Sends `from` … `to`, `1`, `2` … as a rule, one after the other, over whatever happens to the server. */
+/** Sends the numbers from `from` to `to` as messages, one after another. Retries while the server is unreachable. */
 export async function sendAll(chat: ChatClient, chatroomId: string, to: number, from = 1): Promise<void> {
   for (let i = from; i <= to; i += 1) await chat.send({ chatroomId, body: String(i) });
 }
 
-/** What `sendAll` has sent. */
+/** Returns the bodies of the messages that `sendAll` sends. */
 export function bodies(count: number): string[] {
   return Array.from({ length: count }, (_, i) => String(i + 1));
 }

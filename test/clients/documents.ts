@@ -1,4 +1,4 @@
-/** What the clients of the tests ask, as texts: each makes its own kind of document of it. */
+/** Operations of the client tests, as texts. Each client parses them itself. */
 
 const MESSAGE = '__typename id number body cursor clientMessageId chatroom { id } sender { id username }';
 

@@ -5,7 +5,7 @@ import { HISTORY, MESSAGE_ADDED, SEND } from './documents.ts';
 
 type Observer = Parameters<ReturnType<SubscriptionForwarder>['subscribe']>[0];
 
-/** An urql client whose results are given by the test, in the order that shows what graphcache's layers do. */
+/** Creates an urql client whose results the test provides, in an order that exercises graphcache's layers. */
 function scripted(options = cacheOptions) {
   const asked: { kind: string; variables: unknown; observer: Observer }[] = [];
   const last = subscriptionExchange({
@@ -20,14 +20,14 @@ function scripted(options = cacheOptions) {
   const client = new Client({ url: 'http://unused.invalid', exchanges: [chatCacheExchange(options), last] });
   return {
     client,
-    /** Gives the latest operation with this kind and variables a result; null for an error. */
+    /** Provides the result of the latest operation of a kind with these variables. Null provides an error. */
     answer: async (kind: 'query' | 'mutation' | 'subscription', data: object | null, variables: object = {}) => {
       const find = () => asked.findLast((each) => each.kind === kind && matches(each.variables, variables))?.observer;
       await expect.poll(find).toBeDefined();
       find()?.next(data ? { data: data as Record<string, unknown> } : { errors: [{ message: 'It was rejected.' }] });
       if (kind !== 'subscription') find()?.complete();
     },
-    /** Shows an operation until the end of the test. */
+    /** Runs an operation until the end of the test, and returns all its results so far. */
     watch: (document: string, variables: object) => {
       const kind = document.startsWith('subscription') ? 'subscription' : 'query';
       const results: any[] = [];
@@ -55,7 +55,7 @@ function message(number: number, sender = 'ann') {
   };
 }
 
-/** A page of the room's messages; `version` makes its cursors others, as each query of the server does. */
+/** Returns a page of the room's messages. `version` changes the cursors, because they differ between queries. */
 function page(numbers: readonly number[], info: { hasPreviousPage: boolean; hasNextPage: boolean }, version = '') {
   const cursor = (number: number | undefined) => (number === undefined ? null : `cursor ${number}${version}`);
   const messages = {
@@ -81,7 +81,7 @@ const named = (number: number) => ({
 });
 const shownNumbers = (results: any[]) => results.at(-1)?.chatroom?.messages?.edges.map(({ node }: any) => node.number);
 
-test('events between the answers of pending sends stay in the list', async () => {
+test('events between the results of pending sends stay in the list', async () => {
   const { client, answer, watch } = scripted();
   const shown = watch(HISTORY, { ...ROOM, last: 10 });
   watch(MESSAGE_ADDED, ROOM);
@@ -96,7 +96,7 @@ test('events between the answers of pending sends stay in the list', async () =>
   await expect.poll(() => shownNumbers(shown)).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
-test('an event is newer than the answer that came before it, while another operation is pending', async () => {
+test('an event overrides an earlier result while another operation is pending', async () => {
   const { client, answer, watch } = scripted();
   const shown = watch(HISTORY, { ...ROOM, last: 10 });
   watch(MESSAGE_ADDED, ROOM);
@@ -131,7 +131,7 @@ const OPTIMISTIC = {
   },
 } as never;
 
-test('an optimistic message is shown last until it is stored, and never twice', async () => {
+test('an optimistic message stays last until stored, without a duplicate', async () => {
   const { client, answer, watch } = scripted(OPTIMISTIC);
   const shown = watch(HISTORY, { ...ROOM, last: 10 });
   watch(MESSAGE_ADDED, ROOM);
@@ -148,7 +148,7 @@ test('an optimistic message is shown last until it is stored, and never twice', 
   await expect.poll(() => shownNumbers(shown)).toEqual([1, 2, 3]);
 });
 
-test('an edit is newer than the answer to an optimistic send, while another send waits', async () => {
+test('an edit overrides an earlier send result while another send waits', async () => {
   const { client, answer, watch } = scripted(OPTIMISTIC);
   const shown = watch(HISTORY, { ...ROOM, last: 10 });
   watch(MESSAGE_ADDED, ROOM);
@@ -169,7 +169,7 @@ test('an edit is newer than the answer to an optimistic send, while another send
   expect(shownNumbers(shown)).toEqual([1, 2]);
 });
 
-test('pages make one list, and a page that does not adjoin it is left out', async () => {
+test('pages form one list, without pages that are not adjacent to it', async () => {
   const { client, answer, watch } = scripted();
   const shown = watch(HISTORY, { ...ROOM, last: 2 });
   watch(MESSAGE_ADDED, ROOM);
@@ -178,11 +178,11 @@ test('pages make one list, and a page that does not adjoin it is left out', asyn
   await answer('query', page([3, 4], { hasPreviousPage: true, hasNextPage: true }), { before: 'cursor 5' });
   await expect.poll(() => shownNumbers(shown)).toEqual([3, 4, 5, 6]);
   await answer('subscription', came(7));
-  // The cursors of the same messages are others in each answer.
+  // Cursors of the same messages differ between results.
   client.query(gql(HISTORY), { ...ROOM, last: 2 }, { requestPolicy: 'network-only' }).subscribe(() => undefined);
   await answer('query', page([5, 6], NEWEST, ' again'), { before: undefined });
   await expect.poll(() => shownNumbers(shown)).toEqual([3, 4, 5, 6, 7]);
-  // After a gap, which no event has filled.
+  // This page comes after a gap that no event has filled.
   client.query(gql(HISTORY), { ...ROOM, last: 2 }, { requestPolicy: 'network-only' }).subscribe(() => undefined);
   await answer('query', page([20, 21], NEWEST), { before: undefined });
   await expect.poll(() => shownNumbers(shown)).toEqual([20, 21]);
@@ -190,12 +190,12 @@ test('pages make one list, and a page that does not adjoin it is left out', asyn
   await expect.poll(() => shownNumbers(shown)).toEqual([20, 21, 22]);
 });
 
-test('a list follows what a query of another page size has read, without a gap', async () => {
+test('a list includes the pages of a query with another page size', async () => {
   const { client, answer, watch } = scripted();
   const shown = watch(HISTORY, { ...ROOM, last: 3 });
   watch(MESSAGE_ADDED, ROOM);
   await answer('query', page([4, 5, 6], NEWEST), { last: 3 });
-  // After a resync, which no event fills.
+  // This page comes after a resync. The events below fill the gap before it.
   client.query(gql(HISTORY), { ...ROOM, last: 2 }, { requestPolicy: 'network-only' }).subscribe(() => undefined);
   await answer('query', page([9, 10], NEWEST), { last: 2 });
   await expect.poll(() => shownNumbers(shown)).toEqual([9, 10]);
@@ -210,7 +210,7 @@ const ROOMS = `query Rooms($after: String) {
   } }
 }`;
 
-test('a page of rooms that adjoins the others no longer is left out', async () => {
+test('a page of rooms that is no longer adjacent is left out', async () => {
   const { client, answer, watch } = scripted();
   const rooms = (ids: string[], hasNextPage: boolean) => ({
     viewer: {
@@ -235,7 +235,7 @@ test('a page of rooms that adjoins the others no longer is left out', async () =
   watch(ROOMS, { after: 'at b' });
   await answer('query', rooms(['c', 'd'], false), { after: 'at b' });
   await expect.poll(ids).toEqual(['a', 'b', 'c', 'd']);
-  // Two rooms have come before the others.
+  // Two rooms have moved to the front of the list.
   client.query(gql(ROOMS), {}, { requestPolicy: 'network-only' }).subscribe(() => undefined);
   await answer('query', rooms(['e', 'a'], true), { after: undefined });
   await expect.poll(ids).toEqual(['e', 'a']);

@@ -5,10 +5,10 @@ import { buffer } from 'node:stream/consumers';
 import { onTestFinished } from 'vitest';
 
 /**
- * An HTTP proxy that loses the first answer to a request whose body matches: the server has done the work, and the client
- * sees a connection that is reset, or nothing at all.
+ * Starts an HTTP proxy that drops the first response to a request whose body matches `what`. The server has executed the
+ * request. The client sees a connection reset, or no response at all.
  */
-export async function startLosing(
+export async function startLossyProxy(
   serverUrl: string,
   what: RegExp,
   fate: 'reset' | 'silence',

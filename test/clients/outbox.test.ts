@@ -15,13 +15,13 @@ const STORED = `query ($room: ID!) {
   chatroom(id: $room) { messages(first: 100) { nodes { body kind } } }
 }`;
 
-/** Texts that the server has stored in a room, in its order. */
+/** Returns the bodies of a room's stored messages, in order. */
 async function storedBodies(person: Person, room: string): Promise<string[]> {
   const { chatroom } = await person.ask(STORED, { room });
   return chatroom.messages.nodes.filter(({ kind }: any) => kind === 'USER').map(({ body }: any) => body);
 }
 
-/** A store in memory, which outlives its clients. */
+/** Creates a store in memory, which outlives its clients. */
 function memoryStorage(): Storage {
   const items = new Map<string, string>();
   return {
@@ -88,7 +88,7 @@ test('waiting messages, requests and streams add no listeners', async () => {
   expect(warnings).toEqual([]);
 });
 
-test('a rejected message fails and holds up no other message', async () => {
+test('a rejected message fails and delays no other message', async () => {
   const server = await startTestServer();
   const { ann, eve, room } = await world(server);
   const { createChatroom } = await eve.ask(
@@ -122,7 +122,7 @@ test('a rejected message fails and holds up no other message', async () => {
   expect(await storedBodies(eve, createChatroom.chatroom.id)).toEqual(['not a member']);
 });
 
-test('waiting messages are sent in order by the next client of the store', async () => {
+test('the next client of the store sends waiting messages in order', async () => {
   const server = await startRestarting();
   const { ann, room } = await world(server);
   const storage = memoryStorage();
@@ -144,7 +144,7 @@ test('waiting messages are sent in order by the next client of the store', async
   await expect.poll(() => storage.length).toBe(0);
 });
 
-test('messages sent in the turn that closes the client are all stored', () => {
+test('messages sent right before the client closes are all stored', () => {
   const storage = memoryStorage();
   const slow: string[] = [];
   const never = () => new Promise<never>(() => undefined);
@@ -185,7 +185,7 @@ test('clients of one store send each message once and in order', async () => {
   await expect.poll(() => clients.map(({ outbox }) => outbox.entries())).toEqual([[], [], []]);
 });
 
-test('a store that fails holds up no message', async () => {
+test('a failing store delays no message', async () => {
   const server = await startTestServer();
   const { ann, room } = await world(server);
   const full = (): never => {

@@ -13,7 +13,7 @@ import { expiring } from './expiring.ts';
 import { resumeByHand } from './resumeByHand.ts';
 import { startRestarting } from './restarting.ts';
 
-/** How a subscription over graphql-ws's own client fails. */
+/** Subscribes with the graphql-ws client, and returns the error of the subscription. */
 async function failureOf(person: Person, query: string, variables: Record<string, unknown>): Promise<unknown> {
   const client = createClient({
     url: `${person.url.replace('http', 'ws')}/graphql`,
@@ -37,7 +37,7 @@ async function failureOf(person: Person, query: string, variables: Record<string
 }
 
 describe('graphql-ws', { timeout: 150_000 }, () => {
-  test('its own client resumes with the cursor in its variables, over a restart, each message once and in order', async () => {
+  test('resumes after a restart with the cursor in its variables', async () => {
     const server = await startRestarting();
     const { ann, ben, room } = await world(server);
     const { chatroom } = await ben.ask(CURSOR, { room });
@@ -52,7 +52,7 @@ describe('graphql-ws', { timeout: 150_000 }, () => {
     expect(received).toEqual(bodies(40));
   });
 
-  test('its errors and close events have a code', async () => {
+  test('has a code in each error and close event', async () => {
     const server = await startTestServer();
     const { ann, eve, room } = await world(server);
     expect(errorOf(await failureOf(eve, MESSAGE_ADDED, { room }))?.code).toBe('NOT_FOUND');
@@ -92,7 +92,7 @@ describe('graphql-request', () => {
 });
 
 describe('typed documents', () => {
-  test('of the client preset say what is asked and answered', async () => {
+  test('of the client preset type variables and results', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
     const chat = chatOf(ann);
@@ -102,7 +102,7 @@ describe('typed documents', () => {
     expect(known).toEqual(['one']);
     const { sendMessage } = await chat.execute(SendMessageDocument, { input: { chatroomId: room, body: 'two' } });
     expect(sendMessage?.message.number).toBe(2);
-    // @ts-expect-error A room is needed.
+    // @ts-expect-error The variable `room` is required.
     await expect(chat.execute(ConversationDocument, {})).rejects.toBeInstanceOf(ChatError);
     const stream = chat.subscribe(MessageAddedDocument, { chatroomId: room, after: chatroom?.cursor });
     for await (const { messageAdded } of stream) {

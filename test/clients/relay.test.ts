@@ -26,7 +26,7 @@ import { startRestarting } from './restarting.ts';
 const run = promisify(execFile);
 const require = createRequire(import.meta.url);
 
-/** Compiles the documents of relay/ against the schema, and answers what loads one by its name. */
+/** Compiles the documents of relay/ against the schema. Returns a function that loads a document by name. */
 async function compile(): Promise<(name: string) => any> {
   const folder = await mkdtemp(join(tmpdir(), 'parley-relay-'));
   onTestFinished(() => rm(folder, { recursive: true }));
@@ -39,7 +39,7 @@ async function compile(): Promise<(name: string) => any> {
   return (name) => require(join(folder, 'generated', `${name}.graphql.js`));
 }
 
-/** A Relay environment that speaks through the chat client. */
+/** Creates a Relay environment that uses the chat client as its network. */
 function environmentOf(chat: ChatClient): Environment {
   const network = Network.create(
     ({ text }, variables) => chat.request(text ?? '', variables) as Promise<any>,
@@ -62,59 +62,55 @@ function environmentOf(chat: ChatClient): Environment {
   return new Environment({ network, store: new Store(new RecordSource()) });
 }
 
-test(
-  'Relay compiles paged, appended and deleted edges, and its list keeps each message once over a restart',
-  { timeout: 150_000 },
-  async () => {
-    const load = await compile();
-    const server = await startRestarting();
-    const { ann, ben, room } = await world(server);
-    for (let i = 1; i <= 25; i += 1) await send(ann, room, String(i));
-    const environment = environmentOf(chatOf(ben));
+test('a Relay list pages, appends and deletes edges, over a restart', { timeout: 150_000 }, async () => {
+  const load = await compile();
+  const server = await startRestarting();
+  const { ann, ben, room } = await world(server);
+  for (let i = 1; i <= 25; i += 1) await send(ann, room, String(i));
+  const environment = environmentOf(chatOf(ben));
 
-    const query = createOperationDescriptor(load('RoomQuery'), { room });
-    onTestFinished(environment.retain(query).dispose);
-    const { cursor } = ((await fetchQuery(environment, load('RoomQuery'), { room }).toPromise()) as any).chatroom;
-    const list = () => {
-      const { chatroom } = environment.lookup(query.fragment).data as any;
-      const { messages } = environment.lookup(getSingularSelector(load('Room_chatroom'), chatroom)).data as any;
-      return { ...messages, numbers: messages.edges.map((edge: any) => edge.node.number) };
-    };
-    expect(list().numbers).toEqual(upTo(25).slice(-10));
-    for (let pages = 1; pages < 3; pages += 1) {
-      const variables = { id: room, last: 10, before: list().pageInfo.startCursor };
-      await fetchQuery(environment, load('RoomPaginationQuery'), variables).toPromise();
-    }
-    expect(list().numbers).toEqual(upTo(25));
+  const query = createOperationDescriptor(load('RoomQuery'), { room });
+  onTestFinished(environment.retain(query).dispose);
+  const { cursor } = ((await fetchQuery(environment, load('RoomQuery'), { room }).toPromise()) as any).chatroom;
+  const list = () => {
+    const { chatroom } = environment.lookup(query.fragment).data as any;
+    const { messages } = environment.lookup(getSingularSelector(load('Room_chatroom'), chatroom)).data as any;
+    return { ...messages, numbers: messages.edges.map((edge: any) => edge.node.number) };
+  };
+  expect(list().numbers).toEqual(upTo(25).slice(-10));
+  for (let pages = 1; pages < 3; pages += 1) {
+    const variables = { id: room, last: 10, before: list().pageInfo.startCursor };
+    await fetchQuery(environment, load('RoomPaginationQuery'), variables).toPromise();
+  }
+  expect(list().numbers).toEqual(upTo(25));
 
-    const connections = [ConnectionHandler.getConnectionID(room, 'Room_messages')];
-    let received = 0;
-    const { dispose } = requestSubscription(environment, {
-      subscription: load('RoomAddedSubscription'),
-      variables: { room, after: cursor, connections },
-      onNext: () => void (received += 1),
+  const connections = [ConnectionHandler.getConnectionID(room, 'Room_messages')];
+  let received = 0;
+  const { dispose } = requestSubscription(environment, {
+    subscription: load('RoomAddedSubscription'),
+    variables: { room, after: cursor, connections },
+    onNext: () => void (received += 1),
+  });
+  onTestFinished(dispose);
+  const sending = sendAll(chatOf(ann), room, 20);
+  await expect.poll(() => received).toBeGreaterThan(5);
+  await server.stop();
+  await server.start();
+  await sending;
+  await new Promise<void>((resolve, reject) => {
+    commitMutation(environment, {
+      mutation: load('RoomSendMutation'),
+      variables: { input: { chatroomId: room, body: 'mine' }, connections },
+      onCompleted: () => {
+        resolve();
+      },
+      onError: reject,
     });
-    onTestFinished(dispose);
-    const sending = sendAll(chatOf(ann), room, 20);
-    await expect.poll(() => received).toBeGreaterThan(5);
-    await server.stop();
-    await server.start();
-    await sending;
-    await new Promise<void>((resolve, reject) => {
-      commitMutation(environment, {
-        mutation: load('RoomSendMutation'),
-        variables: { input: { chatroomId: room, body: 'mine' }, connections },
-        onCompleted: () => {
-          resolve();
-        },
-        onError: reject,
-      });
-    });
-    await expect.poll(() => received).toBeGreaterThanOrEqual(21);
-    expect(received).toBe(21);
-    expect(list().numbers.toSorted((a: number, b: number) => a - b)).toEqual(upTo(46));
-  },
-);
+  });
+  await expect.poll(() => received).toBeGreaterThanOrEqual(21);
+  expect(received).toBe(21);
+  expect(list().numbers.toSorted((a: number, b: number) => a - b)).toEqual(upTo(46));
+});
 
 function upTo(last: number): number[] {
   return Array.from({ length: last }, (_, i) => i + 1);

@@ -1,14 +1,14 @@
 import { createTestDatabase, startTestServer, type TestServer } from '../support/server.ts';
 import { freePort } from '../support/ports.ts';
 
-/** A server that comes back at the same address, on the same database. */
+/** A server that restarts at the same address, with the same database. */
 export interface RestartingServer {
   url: string;
   stop: () => Promise<void>;
   start: () => Promise<void>;
 }
 
-/** Starts one. It ends with the test. */
+/** Starts a server, which is stopped at the end of the test. */
 export async function startRestarting(env: Record<string, string> = {}): Promise<RestartingServer> {
   const databaseUrl = await createTestDatabase();
   const port = await freePort();

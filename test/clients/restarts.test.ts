@@ -12,14 +12,14 @@ import { ANYWHERE, CURSOR, EVENTS, HISTORY, MESSAGE_ADDED } from './documents.ts
 import { startRestarting } from './restarting.ts';
 import { resumeByHand } from './resumeByHand.ts';
 
-// RESTARTING_SECONDS=60 is the long form, with 1,000 messages.
+// The long form, RESTARTING_SECONDS=60, sends 1,000 messages.
 const SECONDS = Number(process.env['RESTARTING_SECONDS'] ?? 15);
-/** A port at which nobody listens. */
+/** A port without a listener. */
 const NOWHERE = 9;
 const COUNT = Math.round((SECONDS * 1_000) / 60);
 
 test(
-  `the server restarts every 2 s for ${SECONDS} s: every client has each of ${COUNT} messages once, in order`,
+  `clients receive ${COUNT} messages in order over ${SECONDS} s of restarts`,
   async () => {
     const server = await startRestarting();
     const port = Number(new URL(server.url).port);
@@ -33,19 +33,19 @@ test(
       Person,
     ];
     const { chatroom } = await ben.ask(CURSOR, { room });
-    const heard = await startReaders(reader, room, chatroom.cursor);
+    const received = await startReaders(reader, room, chatroom.cursor);
 
     const began = performance.now();
     let sent = 0;
     onTestFailed(() => {
-      const lengths = Object.entries(heard).map(([name, { length }]) => `${name}: ${length}`);
+      const lengths = Object.entries(received).map(([name, { length }]) => `${name}: ${length}`);
       console.log(`${sent} sent, ${restarts} restarts; ${lengths.join(', ')}`);
     });
     let restarts = 0;
     async function keepRestarting(): Promise<void> {
       for (; performance.now() - began < SECONDS * 1_000; restarts += 1) {
         await pass(2_000 - ((performance.now() - began) % 2_000));
-        // Every other time without a word.
+        // Every other restart is sudden: connections are reset without a close frame.
         if (restarts % 2 === 0) {
           proxy.aim(NOWHERE);
           proxy.reset();
@@ -66,42 +66,42 @@ test(
       longest = Math.max(longest, performance.now() - asked);
     }
     await restarting;
-    for (const [name, list] of Object.entries(heard))
+    for (const [name, list] of Object.entries(received))
       await expect.poll(() => list.length, { timeout: 60_000, message: name }).toBeGreaterThanOrEqual(COUNT);
     const took = Math.round((performance.now() - began) / 1_000);
     console.log(`${COUNT} messages, ${restarts} restarts, ${took} s; the longest send took ${Math.round(longest)} ms.`);
     expect(restarts).toBeGreaterThan(0);
-    for (const [name, list] of Object.entries(heard)) expect(list, name).toEqual(bodies(COUNT));
+    for (const [name, list] of Object.entries(received)) expect(list, name).toEqual(bodies(COUNT));
   },
   SECONDS * 10_000 + 60_000,
 );
 
-/** Readers of each kind; answers the texts that each has heard so far, or shows. */
+/** Starts a reader of each kind. Returns the bodies that each has received, or currently shows. */
 async function startReaders(person: Person, room: string, after: string): Promise<Record<string, readonly string[]>> {
-  const heard: Record<string, string[]> = { 'one room': [], 'all rooms': [], 'all events': [], 'graphql-ws': [] };
+  const received: Record<string, string[]> = { 'one room': [], 'all rooms': [], 'all events': [], 'graphql-ws': [] };
   const read = async (name: string, document: string, variables: object) => {
     for await (const data of chatOf(person).subscribe(document, variables)) {
       const { message } = (data.messageAdded ?? data.chatroomEvents) as { message?: { body: string } };
-      if (message) heard[name]?.push(message.body);
+      if (message) received[name]?.push(message.body);
     }
   };
   const { viewer } = await person.ask('{ viewer { cursor } }');
   void read('one room', MESSAGE_ADDED, { room, after });
   void read('all rooms', ANYWHERE, { after: viewer.cursor });
   void read('all events', EVENTS, { room, after });
-  resumeByHand(person, MESSAGE_ADDED, { room, after }, ({ message }) => heard['graphql-ws']?.push(message.body));
+  resumeByHand(person, MESSAGE_ADDED, { room, after }, ({ message }) => received['graphql-ws']?.push(message.body));
   const [apollo, urql] = await Promise.all([apolloList(person, room), urqlList(person, room)]);
   return {
-    ...heard,
-    'Apollo, told': apollo.told,
+    ...received,
+    'Apollo, received': apollo.received,
     'Apollo, shown': apollo.shown,
-    'urql, told': urql.told,
+    'urql, received': urql.received,
     'urql, shown': urql.shown,
   };
 }
 
 interface Reader {
-  told: string[];
+  received: string[];
   shown: string[];
 }
 
@@ -110,7 +110,7 @@ function show(reader: Reader, data: any): void {
 }
 
 async function apolloList(person: Person, room: string): Promise<Reader> {
-  const reader: Reader = { told: [], shown: [] };
+  const reader: Reader = { received: [], shown: [] };
   const client = new ApolloClient({ link: createChatLink(chatOf(person)), cache: new InMemoryCache(cachePolicies) });
   const query = { query: gql(HISTORY), variables: { room, last: 10 } };
   const { data } = await client.query<any>(query);
@@ -119,7 +119,7 @@ async function apolloList(person: Person, room: string): Promise<Reader> {
   });
   const variables = { room, after: data.chatroom.cursor };
   const listening = client.subscribe<any>({ query: gql(MESSAGE_ADDED), variables }).subscribe(({ data: event }) => {
-    reader.told.push(event.messageAdded.message.body);
+    reader.received.push(event.messageAdded.message.body);
     addMessage(client.cache, room, event.messageAdded.message);
   });
   onTestFinished(() => {
@@ -131,7 +131,7 @@ async function apolloList(person: Person, room: string): Promise<Reader> {
 }
 
 async function urqlList(person: Person, room: string): Promise<Reader> {
-  const reader: Reader = { told: [], shown: [] };
+  const reader: Reader = { received: [], shown: [] };
   const url = `${person.url}/graphql`;
   const client = new UrqlClient({ url, exchanges: [chatCacheExchange(), chatExchange(chatOf(person))] });
   const watching = client.query<any>(urqlGql(HISTORY), { room, last: 10 }).subscribe(({ data }) => {
@@ -141,7 +141,7 @@ async function urqlList(person: Person, room: string): Promise<Reader> {
   const listening = client
     .subscription<any>(urqlGql(MESSAGE_ADDED), { room, after: data.chatroom.cursor })
     .subscribe((result) => {
-      reader.told.push(result.data.messageAdded.message.body);
+      reader.received.push(result.data.messageAdded.message.body);
     });
   onTestFinished(() => {
     watching.unsubscribe();

@@ -4,8 +4,8 @@ import WebSocket from 'ws';
 import type { Person } from '../support/client.ts';
 
 /**
- * How graphql-ws's own client resumes: it sends the same payload again when it comes back, and the cursor in it is that of
- * the last event.
+ * Subscribes with the graphql-ws client and resumes by hand. The client sends the same payload object again after it
+ * reconnects, and each event writes its cursor into that payload.
  */
 export function resumeByHand(
   person: Person,
@@ -18,12 +18,12 @@ export function resumeByHand(
     webSocketImpl: WebSocket,
     connectionParams: () => ({ authorization: `Bearer ${person.accessToken}` }),
     retryAttempts: Infinity,
-    // A server that is not there yet refuses the connection, which is no close event.
+    // A server that is still starting refuses the connection, which graphql-ws does not retry by default.
     shouldRetry: () => true,
     retryWait: (retries) => new Promise((resolve) => setTimeout(resolve, Math.min(100 * 2 ** retries, 2_000))),
   });
   onTestFinished(() => {
-    // The server may have gone first, and whoever comes back to it then is refused.
+    // The server may have stopped already, so that a reconnection is refused.
     void Promise.resolve(client.dispose()).catch(() => undefined);
   });
   const resuming = { ...variables };

@@ -44,7 +44,7 @@ const SEND = `mutation Send($input: SendMessageInput!) {
   sendMessage(input: $input) { __typename message { ${ROW} } }
 }`;
 
-/** Documents of changes to a message, which may be repeated. */
+/** Mutations of a message. Each may be repeated safely. */
 const CHANGES = {
   edit: `mutation Edit($id: ID!, $body: String!) {
     editMessage(input: { messageId: $id, body: $body }) { __typename message { ${ROW} } }
@@ -55,9 +55,9 @@ const CHANGES = {
   }`,
 };
 
-/** What a client shows of a room, and what its user does there. */
+/** A client's view of a room, and the actions of its user. */
 export interface Screen {
-  /** The latest data of `SCREEN`. */
+  /** Returns the latest data of `SCREEN`. */
   data: () => any;
   send: (body: string) => Promise<unknown>;
   change: (kind: keyof typeof CHANGES, variables: { id: string; body?: string }) => Promise<unknown>;
@@ -65,7 +65,7 @@ export interface Screen {
 
 export type OpenScreen = (person: Person, room: string) => Promise<Screen>;
 
-/** The optimistic answer to a send, as `docs/clients.md` describes it. */
+/** Returns the optimistic result of a send, as `docs/clients.md` describes it. */
 function optimisticAnswer(person: Person, { chatroomId, body, clientMessageId }: Record<string, string>) {
   return {
     __typename: 'SendMessagePayload' as const,

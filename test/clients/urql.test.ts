@@ -22,7 +22,7 @@ function urqlOf(person: Person, cache: Exchange = chatCacheExchange()): Client {
   return new Client({ url: `${person.url}/graphql`, exchanges: [cache, chatExchange(chatOf(person))] });
 }
 
-/** Listens to an operation until the end of the test; answers all its results so far. */
+/** Runs an operation until the end of the test, and returns all its results so far. */
 function listen(client: Client, document: string, variables: object): OperationResult[] {
   const results: OperationResult[] = [];
   const kind = document.startsWith('subscription') ? 'subscription' : 'query';
@@ -35,7 +35,7 @@ function listen(client: Client, document: string, variables: object): OperationR
   return results;
 }
 
-/** A view of the history once it is there, and all that it has shown. */
+/** Watches the history and returns all results so far. Resolves after the first result. */
 async function watch(client: Client, variables: object): Promise<() => any[][]> {
   const results = listen(client, HISTORY, variables);
   await expect.poll(() => results.at(-1)?.data?.chatroom).toBeTruthy();
@@ -43,7 +43,7 @@ async function watch(client: Client, variables: object): Promise<() => any[][]> 
 }
 
 describe('urql', { timeout: 150_000 }, () => {
-  test('pages of the history become one list, backwards from the end and forwards from the start', async () => {
+  test('pages of the history form one list, backwards and forwards', async () => {
     const warned = vi.spyOn(console, 'warn');
     const server = await startTestServer();
     const { ann, room } = await world(server);
@@ -64,7 +64,7 @@ describe('urql', { timeout: 150_000 }, () => {
     expect(warned.mock.calls).toEqual([]);
   });
 
-  test('a subscription fills the list over a restart of the server, each message once and in order', async () => {
+  test('a subscription fills the list in order, over a server restart', async () => {
     const server = await startRestarting();
     const { ann, ben, room } = await world(server);
     const client = urqlOf(ben);
@@ -81,7 +81,7 @@ describe('urql', { timeout: 150_000 }, () => {
     await expect.poll(() => numbersOf(shown)).toEqual(upTo(40));
   });
 
-  test('an optimistic message gives way to the real one, and is never shown twice', async () => {
+  test('the stored message replaces the optimistic one without a duplicate', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const optimistic = {
@@ -119,7 +119,7 @@ describe('urql', { timeout: 150_000 }, () => {
     for (const list of lists) expect(new Set(list.map(({ body }) => body)).size).toBe(list.length);
   });
 
-  test('an error of the server keeps its code', async () => {
+  test('a server error keeps its code', async () => {
     const server = await startTestServer();
     const { eve, room } = await world(server);
     const input = { chatroomId: room, body: 'x' };
@@ -133,7 +133,7 @@ describe('urql', { timeout: 150_000 }, () => {
     expect(errorOf(refused?.error)?.code).toBe('NOT_FOUND');
   });
 
-  test('with its own exchanges alone, authExchange refreshes an access token that has run out', async () => {
+  test('authExchange refreshes an expired token without the chat exchange', async () => {
     const server = await startTestServer();
     const { ann } = await world(server);
     let { refreshToken } = ann;

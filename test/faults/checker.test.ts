@@ -18,7 +18,7 @@ import {
 import type { FinalState } from './history.ts';
 
 const allRooms = { stream: 2 };
-/** Histories with a fault that must be found, each with a counterpart without the fault. */
+/** Histories with a fault that the checker must find, and similar histories without a fault. */
 const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [Steps, FinalState]][] = [
   [
     'a message that a member never receives',
@@ -27,13 +27,13 @@ const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [
     [[...sends(3), ...began(), ...receives([1, 2, 3])], three],
   ],
   [
-    'a message sent long after a block was taken back that is not shown; one sent during the block need not be',
+    'a hidden message after unblocking, but none during the block',
     'lost',
     [[...sends(3), ...began(), ...receives([1, 3]), ...block(110), ...unblock(150)], three],
     [[...sends(3), ...began(), ...receives([1, 3]), ...block(190), ...unblock(250)], three],
   ],
   [
-    'an acknowledged message that is not in the database; one that was not acknowledged need not be',
+    'a missing acknowledged message, but no missing unacknowledged one',
     'lost',
     [[...sends(3), ...began(), ...receives([1, 2])], finalState([stored(1), stored(2)])],
     [
@@ -42,61 +42,61 @@ const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [
     ],
   ],
   [
-    'a message that is received and not in the database',
+    'a received message that is not in the database',
     'phantom',
     [[...sends(3), ...began(), ...receives([1, 2, 3, 4])], three],
     [[...sends(4), ...began(), ...receives([1, 2, 3, 4])], four],
   ],
   [
-    'a message in the database that nobody sent; the room’s own are nobody’s',
+    'a stored message without a sender, except SYSTEM messages',
     'phantom',
     [sends(2), three],
     [sends(2), finalState([stored(1), stored(2), stored(3, { sender: null, clientMessageId: null, body: null })])],
   ],
   [
-    'a refused message that is stored nevertheless; one of which it was unknown may be',
+    'a stored refused message, but no message of unknown outcome',
     'phantom',
     [[...sends(1), [110, 'refused', { clientMessageId: 'ann:1', code: 'NOT_FOUND' }]], finalState([stored(1)])],
     [[...sends(1), [110, 'unknown', { clientMessageId: 'ann:1', code: 'NOT_FOUND' }]], finalState([stored(1)])],
   ],
   [
-    'a number twice in a room, even after a resume',
+    'a repeated number in a room, even after a resume',
     'repeated',
     [[...sends(3), ...began(), ...receives([1, 2]), ...receives([2, 3], { stream: 2 }, 200)], three],
     [[...sends(3), ...began(), ...receives([1, 2]), ...receives([3], { stream: 2 }, 300)], three],
   ],
   [
-    'a number twice over all rooms on one stream; after a resume it may come again',
+    'a repeated number on one all-rooms stream, except after a resume',
     'repeated',
     [[...sends(3), ...began('ben', false), ...receives([1, 2, 2, 3])], three],
     [[...sends(3), ...began('ben', false), ...receives([1, 2]), ...receives([1, 2, 3], allRooms, 300)], three],
   ],
   [
-    'numbers that do not ascend',
+    'descending numbers',
     'misordered',
     [[...sends(3), ...began(), ...receives([2, 1, 3])], three],
     [[...sends(3), ...began(), ...receives([1, 2, 3])], three],
   ],
   [
-    'a message that comes over all rooms only with the resume after it was passed over',
+    'a skipped message that an all-rooms stream delivers after a resume',
     'misordered',
     [[...sends(3), ...began('ben', false), ...receives([1, 3]), ...receives([2, 3], allRooms, 300)], three],
     [[...sends(3), ...began('ben', false), ...receives([1]), ...receives([2, 3], allRooms, 300)], three],
   ],
   [
-    'another body than that in the database',
+    'a body that differs from the database',
     'diverging',
     [[...sends(3), ...began(), ...receives([1, 2]), ...receives([3], { body: 'forged' }, 300)], three],
     [[...sends(3), ...began(), ...receives([1, 2, 3])], three],
   ],
   [
-    'another id than others see',
+    'an id that differs between readers',
     'diverging',
     [[...sends(3), ...began(), ...receives([1, 2]), ...receives([3], { id: 'another' }, 300)], three],
     [[...sends(3), ...began(), ...receives([1, 2, 3])], three],
   ],
   [
-    'a message that is stored under another number than was acknowledged',
+    'a message stored with another number than acknowledged',
     'diverging',
     [
       sends(2),
@@ -108,7 +108,7 @@ const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [
     [sends(2), finalState([stored(1), stored(2)])],
   ],
   [
-    'a hole in the numbers',
+    'a gap in the numbers',
     'holed',
     [
       sends(0),
@@ -120,13 +120,13 @@ const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [
     [sends(0), finalState([stored(1), stored(2)].map((message) => ({ ...message, clientMessageId: null })))],
   ],
   [
-    'one clientMessageId twice',
+    'a clientMessageId that is stored twice',
     'holed',
     [sends(1), finalState([stored(1), stored(2, { clientMessageId: 'ann:1', body: 'ann:1' })])],
     [sends(2), finalState([stored(1), stored(2)])],
   ],
   [
-    'what a removed member receives more than a second later; who has been added again may',
+    'a message to a removed member after a second, unless re-added',
     'unauthorised',
     [[...sends(3), ...began(), ...receives([1, 2]), ...removal(350), ...receives([3], {}, 1_400)], three],
     [
@@ -135,7 +135,7 @@ const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [
     ],
   ],
   [
-    'what a removed member receives after a second; after 1.5 s with Redis away is early enough',
+    'a message to a removed member, except within 1.5 s without Redis',
     'unauthorised',
     [[...sends(3), ...began(), ...receives([1, 2]), ...removal(350), ...receives([3], {}, 1_700)], three],
     [
@@ -151,7 +151,7 @@ const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [
     ],
   ],
   [
-    'what a removed member receives that no fault held back; what was under way when a node froze comes when it wakes',
+    'a late message to a removed member, unless a frozen node delayed it',
     'unauthorised',
     [
       [
@@ -177,7 +177,7 @@ const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [
     ],
   ],
   [
-    'what is received of a blocked sender; of another it may be',
+    'a message of a blocked sender, but none of another sender',
     'unauthorised',
     [[...sends(3), ...began(), ...receives([1, 2]), ...block(350), ...receives([3], {}, 1_400)], three],
     [
@@ -188,13 +188,13 @@ const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [
     ],
   ],
   [
-    'what came as another sees it',
+    'a message with another viewer’s fields',
     'mistaken',
     [[...sends(3), ...began(), ...receives([1, 2, 3], { viewer: 'ann' })], three],
     [[...sends(3), ...began(), ...receives([1, 2, 3], { viewer: 'ben' })], three],
   ],
   [
-    'a reader that has not come to the end',
+    'a reader that stops before the last message',
     'stuck',
     [[...sends(3), ...began(), ...receives([1, 2])], three],
     [[...sends(3), ...began(), ...receives([1, 2, 3])], three],
@@ -206,19 +206,19 @@ const planted: [name: string, kind: string, dirty: [Steps, FinalState], clean: [
     [[[10, 'ended', { who: 'ben', stream: 1, code: 'CLOSED 1012' }]], finalState([])],
   ],
   [
-    'a node that ends by itself',
+    'a node that exits by itself',
     'crashed',
     [[[10, 'crashed', { detail: 'TypeError' }]], finalState([])],
     [fault('node killed', 10, 20), finalState([])],
   ],
   [
-    'a node that holds on to what nobody uses any more',
+    'a node that retains unused resources',
     'leaked',
     [[[10, 'leaked', { detail: 'parley_tails 1' }]], finalState([])],
     [[], finalState([])],
   ],
   [
-    'a node that does not end at SIGTERM as it should',
+    'a node that does not exit cleanly at SIGTERM',
     'undrained',
     [[[10, 'undrained', { detail: 'exit code 1' }]], finalState([])],
     [fault('nodes restarted one by one', 10, 20), finalState([])],
@@ -236,12 +236,12 @@ describe('the checker', () => {
   });
 
   test('skips only messages that a resynchronised reader loaded by query', () => {
-    const anew: Steps = [[250, 'began', { who: 'ben', user: 'ben', ofOneRoom: true, known: { room: 2 } }]];
-    expect(kindsFound([...sends(3), ...began(), ...receives([1]), ...anew, ...receives([3], {}, 300)], three)).toEqual(
-      [],
-    );
-    expect(kindsFound([...sends(4), ...began(), ...receives([1]), ...anew, ...receives([4], {}, 400)], four)).toEqual([
-      'lost',
-    ]);
+    const resumed: Steps = [[250, 'began', { who: 'ben', user: 'ben', ofOneRoom: true, known: { room: 2 } }]];
+    expect(
+      kindsFound([...sends(3), ...began(), ...receives([1]), ...resumed, ...receives([3], {}, 300)], three),
+    ).toEqual([]);
+    expect(
+      kindsFound([...sends(4), ...began(), ...receives([1]), ...resumed, ...receives([4], {}, 400)], four),
+    ).toEqual(['lost']);
   });
 });

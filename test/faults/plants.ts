@@ -31,7 +31,7 @@ export const PLANTED_OPTIONS = {
 export const PLANTS: Plant[] = [
   {
     // Notifications that Redis loses are never recovered.
-    name: 'no sweep',
+    name: 'no polling',
     kinds: ['late'],
     replacements: [
       {
@@ -88,7 +88,7 @@ export const PLANTS: Plant[] = [
   {
     // A subscriber that is notified before the commit finds nothing and does not query again. The commit is slow enough
     // for that, and polls are less frequent. Correct notifications make neither change noticeable.
-    name: 'nudges before the commit',
+    name: 'notifications before the commit',
     kinds: ['late'],
     replacements: [
       {

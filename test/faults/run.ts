@@ -10,14 +10,14 @@ import type { Latency } from './stats.ts';
 const USAGE = `npm run test:faults -- [--seeds N] [--first SEED] [--faults N] [--messages N] [--only KIND]… [--program FILE] [--history FILE]
 npm run test:faults -- --planted [--program FILE]
 
-  --seeds N      how many schedules, each of a seed of its own (2)
-  --first SEED   the first of them (1)
-  --faults N     how many faults each has (30); from 100 on, a node freezes for a minute
-  --messages N   about how many messages are sent meanwhile (1000)
-  --only KIND    no faults but of this kind, such as "node killed"
-  --program FILE the built program, dist/main.js; without it, the sources as they are
-  --history FILE where the history of each seed is written, a line for each entry
-  --planted      servers that are broken on purpose, each of which must be found out
+  --seeds N      number of schedules, one per seed (2)
+  --first SEED   first seed (1)
+  --faults N     faults per seed (30); from 100 on, a node freezes for a minute
+  --messages N   approximate number of messages per seed (1000)
+  --only KIND    only faults of this kind, such as "node killed"
+  --program FILE built program, such as dist/main.js; the sources by default
+  --history FILE file for the history of each seed, one line per entry
+  --planted      servers with a deliberate defect each, which the checker must find
 `;
 
 function report({ sent, acknowledged, received, faults, findings, stats }: Outcome): void {

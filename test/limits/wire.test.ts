@@ -32,11 +32,11 @@ const QUERY = '{"query":"{ __typename }"}';
 
 describe('over HTTP', () => {
   test.each([
-    ['two lengths', ['Content-Length: 26', 'Content-Length: 27']],
-    ['a length and chunks', ['Content-Length: 26', 'Transfer-Encoding: chunked']],
+    ['two content lengths', ['Content-Length: 26', 'Content-Length: 27']],
+    ['a content length and chunked encoding', ['Content-Length: 26', 'Transfer-Encoding: chunked']],
     ['an unknown transfer encoding', ['Transfer-Encoding: chunked, squeezed']],
     ['a space before the colon', ['Content-Length : 26']],
-    ['a length that is no number', ['Content-Length: +26']],
+    ['a content length that is no number', ['Content-Length: +26']],
   ])('a request with %s is refused with 400', async (_, headers) => {
     const head = ['POST /graphql HTTP/1.1', 'Host: localhost', 'Content-Type: application/json', ...headers];
     expect(await statusLine(`${head.join('\r\n')}\r\n\r\n${QUERY}`)).toBe('HTTP/1.1 400 Bad Request');
@@ -68,17 +68,14 @@ describe('over HTTP', () => {
   });
 
   test.each([
+    ['40,000 nested arrays', `{"query":"{ __typename }","variables":${'['.repeat(40_000)}${']'.repeat(40_000)}}`],
     [
-      'arrays in forty thousand levels',
-      `{"query":"{ __typename }","variables":${'['.repeat(40_000)}${']'.repeat(40_000)}}`,
-    ],
-    [
-      'objects in ten thousand levels',
+      '10,000 nested objects',
       `{"query":"{ __typename }","extensions":${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}}`,
     ],
     ['a byte order mark', `\ufeff${QUERY}`],
-    ['a NUL', '{"query":"{ __typename }\0"}'],
-    ['a key twice', '{"query":"{ viewer { id } }","query":"{ __typename }"}'],
+    ['a NUL character', '{"query":"{ __typename }\0"}'],
+    ['a duplicate key', '{"query":"{ viewer { id } }","query":"{ __typename }"}'],
     ['a name of 90 KB', `{"query":"{ ${'a'.repeat(90_000)} }"}`],
   ])('a body with %s gets a response, and the server continues', async (_, body) => {
     const response = await post(body);
@@ -153,14 +150,14 @@ describe('over WebSocket', () => {
 
   test.each([
     ['a message before connection_init', 4401, [subscribe('1')]],
-    ['connection_init twice', 4429, [INIT, INIT]],
-    ['what is no JSON', 4400, [INIT, '{']],
-    ['JSON that is no object', 4400, [INIT, '7']],
-    ['an unknown type', 4400, [INIT, '{"type":"shout"}']],
+    ['a second connection_init', 4429, [INIT, INIT]],
+    ['invalid JSON', 4400, [INIT, '{']],
+    ['JSON other than an object', 4400, [INIT, '7']],
+    ['an unknown message type', 4400, [INIT, '{"type":"shout"}']],
     ['a subscribe without an id', 4400, [INIT, '{"type":"subscribe","payload":{"query":"{ __typename }"}}']],
     ['a subscribe without a query', 4400, [INIT, '{"type":"subscribe","id":"1","payload":{}}']],
     [
-      'JSON in thirty thousand levels',
+      'JSON of 30,000 nested arrays',
       4400,
       [INIT, `{"type":"next","payload":${'['.repeat(30_000)}${']'.repeat(30_000)}}`],
     ],

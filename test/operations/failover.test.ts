@@ -219,7 +219,7 @@ describe.skipIf(!hasRedis())('a Redis failover', () => {
 
 describe.skipIf(!hasRedis())('an unusable Redis', () => {
   test.each([
-    ['a password that it wants', ['CONFIG', 'SET', 'requirepass', 'hidden'], '', /^Redis requires a password/],
+    ['a missing password', ['CONFIG', 'SET', 'requirepass', 'hidden'], '', /^Redis requires a password/],
     ['a wrong password', ['CONFIG', 'SET', 'requirepass', 'hidden'], ':wrong@', /^Redis refuses the user or password/],
     [
       'a user without channels',

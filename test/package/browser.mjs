@@ -1,4 +1,4 @@
-// What a browser has and Node 20 does not.
+// Defines browser globals that Node 20 lacks.
 import WebSocket from 'ws';
 
 const items = new Map();

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
 import type { Page } from 'playwright-core';
 
-/** The name of the element that has the focus; empty if none has. */
+/** Returns the accessible name of the focused element, or an empty text. */
 export const focused = (page: Page) =>
   page.evaluate(() => {
     const { activeElement: element } = document;
@@ -12,7 +12,7 @@ export const focused = (page: Page) =>
     return element?.getAttribute('aria-label') ?? label ?? element?.textContent ?? '';
   });
 
-/** Presses Tab until something of this name has the focus. */
+/** Presses Tab until an element with this name has the focus. */
 export async function tabTo(page: Page, name: string | RegExp, key = 'Tab'): Promise<void> {
   const fits = (text: string) => (typeof name === 'string' ? text.trim() === name : name.test(text));
   for (let presses = 0; !fits(await focused(page)); presses += 1) {
@@ -23,7 +23,7 @@ export async function tabTo(page: Page, name: string | RegExp, key = 'Tab'): Pro
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** What axe finds, of whatever impact, with where it is. */
+/** Returns the problems that axe finds, of any impact, with their locations. */
 export async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axe);
   const { violations: found } = await page.evaluate<AxeResults>('axe.run()');

@@ -8,7 +8,7 @@ export type AppName = (typeof APPS)[number];
 
 const pathOf = (path: string) => new URL(`../../${path}`, import.meta.url).pathname;
 
-/** Builds a page of examples/app, or the one without a client library, from the sources of the client. */
+/** Builds a page of examples/app, or the page without a client library, from the client's sources. */
 export async function buildApp(name: AppName): Promise<string> {
   const output = await build({
     ...{ configFile: false, mode: 'production', logLevel: 'error' },
@@ -16,7 +16,7 @@ export async function buildApp(name: AppName): Promise<string> {
     plugins: [
       {
         name: 'address',
-        // The page is one of the server's own.
+        // Serves the page under the server's origin.
         transform: (code) => code.replace('http://localhost:4000/graphql', '/graphql'),
       },
     ],
@@ -32,11 +32,11 @@ export async function buildApp(name: AppName): Promise<string> {
     },
   });
   const { output: files } = output as Rolldown.RolldownOutput;
-  if (files.length !== 1) throw new Error('The page is expected to be one file.');
+  if (files.length !== 1) throw new Error('The build has more than one file.');
   return files[0].code;
 }
 
-/** Opens the page of an app, signed in as a person, and a room in it. */
+/** Opens an app's page, signed in as a person, with a room open. */
 export async function openApp(browser: Browser, script: string, person: Person): Promise<Page> {
   const html = '<!doctype html><meta charset="utf-8"><body><script type="module" src="/app.js"></script>';
   const { id, username, accessToken, refreshToken } = person;
@@ -55,14 +55,14 @@ export async function openApp(browser: Browser, script: string, person: Person):
   return page;
 }
 
-/** Writes into the open room. */
+/** Sends a message in the open room. */
 export const write = (page: Page, body: string) =>
   page.getByPlaceholder('Message').evaluate((input, text) => {
     (input as unknown as { value: string }).value = text;
     input.dispatchEvent(new Event('change'));
   }, body);
 
-/** What the page shows: the number of unread messages, the rooms and the messages. */
+/** Returns the displayed number of unread messages, rooms and messages. */
 export async function screenOf(page: Page) {
   const [title, rooms, messages] = await Promise.all([
     page.locator('h1').innerText(),

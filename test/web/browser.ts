@@ -13,7 +13,7 @@ export const hasChromium = await access(CHROMIUM).then(
   () => false,
 );
 
-/** Builds the page as `npm run build` does. In a process of its own: that of the tests would make one for development. */
+/** Builds the page like `npm run build`. Runs in a separate process, because Vitest's NODE_ENV yields a development build. */
 export async function buildPage(): Promise<void> {
   const env = { ...process.env, NODE_ENV: 'production' };
   await promisify(execFile)('npx', ['vite', 'build', 'examples/web', '--logLevel', 'error'], { env });
@@ -24,7 +24,7 @@ export async function openBrowser(): Promise<Browser> {
     executablePath: CHROMIUM,
     args: [
       ...['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-sync'],
-      // A page that a test fulfils has no address, so that the browser would keep it from addresses of this machine.
+      // A page that a test fulfils has no IP address, so Chromium would block its requests to local addresses.
       '--disable-features=LocalNetworkAccessChecks',
     ],
   });
@@ -32,7 +32,7 @@ export async function openBrowser(): Promise<Browser> {
   return browser;
 }
 
-/** A window with cookies of its own. Whatever the page complains of, or asks of another server, fails the test. */
+/** Opens a window with separate cookies. A logged warning or error, or a request to another server, fails the test. */
 export async function openPage(
   browser: Browser,
   url: string,
@@ -48,7 +48,7 @@ export async function openPage(
   const complaints: string[] = [];
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('console', (message) => {
-    // The browser itself says so for each request that finds nobody, where that is what is tested.
+    // The browser logs each failed connection itself, which offline tests expect.
     if (offline && /ERR_|WebSocket connection/.test(message.text())) return;
     if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
   });
@@ -66,7 +66,7 @@ export async function openPage(
   return page;
 }
 
-/** Signs in by name and password, and waits for the rooms. */
+/** Signs in with username and password, and waits for the rooms. */
 export async function enter(page: Page, username: string): Promise<void> {
   await page.getByLabel('Username or e-mail address').fill(username);
   await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
@@ -74,7 +74,7 @@ export async function enter(page: Page, username: string): Promise<void> {
   await page.getByRole('navigation', { name: 'Rooms' }).waitFor();
 }
 
-/** Opens a room out of the list, and waits until it can be written to. */
+/** Opens a room from the list, and waits until its composer is usable. */
 export async function openRoom(page: Page, name: string | RegExp): Promise<void> {
   await page.getByRole('navigation', { name: 'Rooms' }).getByRole('link', { name }).click();
   await box(page).waitFor();
@@ -82,19 +82,19 @@ export async function openRoom(page: Page, name: string | RegExp): Promise<void>
 
 export const box = (page: Page) => page.getByRole('textbox', { name: /^Message to/ });
 
-/** Writes into the open room. */
+/** Sends a message in the open room. */
 export async function write(page: Page, text: string): Promise<void> {
   await box(page).fill(text);
   await box(page).press('Enter');
 }
 
-/** What the open room shows of all messages, in order. */
+/** Returns the displayed bodies of the open room's messages, in order. */
 export const bodies = (page: Page) => page.locator('.history .body').allInnerTexts();
 
-/** A message of the open room, by its text. */
+/** Returns a message of the open room by its text. */
 export const messageOf = (page: Page, text: string) => page.locator('.message', { hasText: text });
 
-/** Does something with a message of the open room, out of the menu beside it. */
+/** Runs an action of a message's menu in the open room. */
 export async function act(page: Page, text: string, action: string): Promise<void> {
   const message = messageOf(page, text);
   await message.hover();
@@ -102,7 +102,7 @@ export async function act(page: Page, text: string, action: string): Promise<voi
   await message.getByRole('button', { name: action }).click();
 }
 
-/** Ann's page on a server of its own, with the room open that she shares with ben. */
+/** Starts a server, and opens ann's page with the room that she shares with ben. */
 export async function openPageOfAnn(options: BrowserContextOptions) {
   const server = await startTestServer();
   const people = await world(server);

@@ -1,4 +1,4 @@
-// A page without a client library of Parley: graphql-ws and fetch, resuming by hand as docs/clients.md describes.
+// A page without Parley's client library. Uses graphql-ws and fetch, and resumes by hand as docs/clients.md describes.
 import { createClient } from 'graphql-ws';
 
 const { accessToken } = JSON.parse(localStorage.getItem('parley tokens'));
@@ -15,7 +15,7 @@ const socket = createClient({
 });
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Asks until there is an answer. */
+/** Retries a request until there is a response. */
 async function ask(query, variables) {
   for (;;) {
     const answer = await fetch('/graphql', {
@@ -30,7 +30,7 @@ async function ask(query, variables) {
   }
 }
 
-/** Subscribes. After a cut, graphql-ws sends the same object again, which then has the cursor of the last event. */
+/** Subscribes. After a cut, graphql-ws sends the same payload object again, which then contains the last event's cursor. */
 function follow(query, variables, onEvent) {
   return socket.subscribe(
     { query, variables },
@@ -99,7 +99,7 @@ function showMessages() {
 let newest = null;
 let marking = null;
 
-/** Marks the newest message, one request at a time. */
+/** Marks the newest message as read, one request at a time. */
 async function markRead(id) {
   newest = id;
   if (marking !== null) return;
@@ -139,7 +139,7 @@ async function openRoom(id) {
 input.addEventListener('change', () => {
   const variables = { input: { chatroomId: open, body: input.value, clientMessageId: crypto.randomUUID() } };
   input.value = '';
-  // One after the other, so that they are stored in order. The subscription brings them back.
+  // Sends one message after another, so that they are stored in order. The subscription delivers them.
   sending = sending.then(() =>
     ask('mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { id } } }', variables),
   );
@@ -163,6 +163,6 @@ follow(VIEWER_EVENTS, { after }, ({ chatroom, chatroomId, totalUnreadCount }) =>
 let connections = 0;
 socket.on('connected', () => {
   connections += 1;
-  // Unread counts are not repeated after a cut.
+  // Unread counts are hints, which are not repeated after a cut.
   if (connections > 1) void loadRooms();
 });

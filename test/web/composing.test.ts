@@ -9,7 +9,7 @@ const TOO_LONG = 'x'.repeat(10_003);
 const annsRoom = () => openPageOfAnn({ viewport: { width: 1000, height: 740 } });
 
 describe.skipIf(!hasChromium)('composing in a browser (skipped without chromium)', { timeout: 120_000 }, () => {
-  test('the menu of any message lies on screens of 320 to 768 px', async () => {
+  test('message menus fit on screens of 320 to 768 px', async () => {
     const { page, ben, room } = await annsRoom();
     await send(ben, room, 'short');
     await write(page, `mine, ${'and long '.repeat(30)}`);
@@ -33,7 +33,7 @@ describe.skipIf(!hasChromium)('composing in a browser (skipped without chromium)
     }
   });
 
-  test('a pasted text that is too long is counted and refused, not cut', async () => {
+  test('a pasted text that is too long is refused, not truncated', async () => {
     const { page } = await annsRoom();
     await box(page).fill(TOO_LONG);
     await page.getByText('10,003 of 10,000 characters').waitFor();
@@ -46,7 +46,7 @@ describe.skipIf(!hasChromium)('composing in a browser (skipped without chromium)
     await expect.poll(async () => (await bodies(page)).map(({ length }) => length)).toEqual([10_000]);
   });
 
-  test('the bar above the box names an edit and a reply', async () => {
+  test('the composer bar names an edit and a reply', async () => {
     const { page } = await annsRoom();
     await write(page, 'first');
     await messageOf(page, 'first').locator('time').waitFor();

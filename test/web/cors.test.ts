@@ -17,7 +17,7 @@ beforeAll(async () => {
   script = outputFiles[0]?.text ?? '';
 });
 
-/** An empty page at an address that is neither the server's nor that of a developer's machine. */
+/** An empty page whose origin is neither the server's nor that of a development server. */
 async function openForeignPage(): Promise<Page> {
   const pages = createServer((_, response) =>
     response.setHeader('content-type', 'text/html').end('<title>An app</title>'),
@@ -37,7 +37,7 @@ async function openForeignPage(): Promise<Page> {
   return page;
 }
 
-/** What the page gets for a query: data, or the text of an error. */
+/** Runs a query in the page, and returns its data or the error message. */
 const ask = (page: Page, url: string) =>
   page.evaluate((address) => {
     const client = (globalThis as any).parley.createChatClient({
@@ -48,7 +48,7 @@ const ask = (page: Page, url: string) =>
   }, url);
 
 describe.skipIf(!hasChromium)('a page of another origin', () => {
-  test('learns that the server may not allow its origin', async () => {
+  test('gets an error that names ALLOWED_ORIGINS', async () => {
     const { url } = await startTestServer();
     const page = await openForeignPage();
     const { origin } = new URL(page.url());
@@ -57,13 +57,13 @@ describe.skipIf(!hasChromium)('a page of another origin', () => {
     );
   });
 
-  test('gets answers if ALLOWED_ORIGINS has its origin', async () => {
+  test('gets data if ALLOWED_ORIGINS includes its origin', async () => {
     const page = await openForeignPage();
     const { url } = await startTestServer({ env: { ALLOWED_ORIGINS: new URL(page.url()).origin } });
     expect(await ask(page, url)).toEqual({ __typename: 'Query' });
   });
 
-  test('learns that nothing answers at the address', async () => {
+  test('gets an error if no server responds at the address', async () => {
     const url = `http://127.0.0.1:${await freePort()}`;
     expect(await ask(await openForeignPage(), url)).toBe(
       'The server cannot be reached. Check the connection and try again.',

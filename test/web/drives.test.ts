@@ -10,7 +10,7 @@ import { CREATE_CHATROOM } from '../support/world.ts';
 import { APPS, buildApp, openApp, screenOf, write } from './apps.ts';
 import { hasChromium, openBrowser } from './browser.ts';
 
-/** Messages of each person, and the time between two of them. */
+/** Number of messages per person, and milliseconds between two of them. */
 const COUNT = 30;
 const INTERVAL_MS = 120;
 const KILLS = 3;
@@ -31,7 +31,7 @@ const CHANGES = {
 };
 const DELETE_ROOM = `mutation ($id: ID!) { deleteChatroom(input: { chatroomId: $id }) { deletedChatroomId } }`;
 
-/** What a page should show, as the server says. */
+/** Returns the state that a page should show, from the server. */
 async function truthOf(person: Person, room: string) {
   const { viewer, chatroom } = await person.ask(ROWS, { room });
   const nodes = [...chatroom.messages.nodes];
@@ -53,7 +53,7 @@ async function truthOf(person: Person, room: string) {
   };
 }
 
-/** A server process that can be killed and started again at its address. */
+/** Starts a server process that can be killed and restarted at the same address. */
 async function startKillable() {
   const env = {
     ...{
@@ -77,87 +77,83 @@ async function startKillable() {
 describe.skipIf(!hasChromium)('apps in Chromium (skipped without chromium)', () => {
   const builds = Promise.all(APPS.map(buildApp));
 
-  test.each([1, 2, 3])(
-    'show what the server has stored after kills, with seed %i',
-    { timeout: 300_000 },
-    async (seed) => {
-      const random = mulberry32(seed);
-      const server = await startKillable();
-      const [ann, ben, eve, dan] = (await Promise.all(
-        ['ann', 'ben', 'eve', 'dan'].map((name) => signUp(server.url, name)),
-      )) as [Person, Person, Person, Person];
-      const people = [ann, ben, eve];
-      const memberIds = people.map(({ id }) => id);
-      const create = async (name: string) =>
-        (await dan.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', name, memberIds } })).createChatroom.chatroom
-          .id as string;
-      const room = await create('A room');
-      const short = await create('A short room');
-      const browser = await openBrowser();
-      const scripts = await builds;
-      const pages = await Promise.all(people.map((person, i) => openApp(browser, scripts[i] as string, person)));
-      const others = [...people, dan].map((person) => chatOf(person));
-      const chat = others[3]!;
+  test.each([1, 2, 3])('show the stored messages after kills (seed %i)', { timeout: 300_000 }, async (seed) => {
+    const random = mulberry32(seed);
+    const server = await startKillable();
+    const [ann, ben, eve, dan] = (await Promise.all(
+      ['ann', 'ben', 'eve', 'dan'].map((name) => signUp(server.url, name)),
+    )) as [Person, Person, Person, Person];
+    const people = [ann, ben, eve];
+    const memberIds = people.map(({ id }) => id);
+    const create = async (name: string) =>
+      (await dan.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', name, memberIds } })).createChatroom.chatroom
+        .id as string;
+    const room = await create('A room');
+    const short = await create('A short room');
+    const browser = await openBrowser();
+    const scripts = await builds;
+    const pages = await Promise.all(people.map((person, i) => openApp(browser, scripts[i] as string, person)));
+    const others = [...people, dan].map((person) => chatOf(person));
+    const chat = others[3]!;
 
-      const pending: Promise<unknown>[] = [];
-      const stored: { id: string; sender: number }[] = [];
-      const added = chatOf(dan).subscribe<any>(
-        `subscription ($room: ID!, $after: String) {
+    const pending: Promise<unknown>[] = [];
+    const stored: { id: string; sender: number }[] = [];
+    const added = chatOf(dan).subscribe<any>(
+      `subscription ($room: ID!, $after: String) {
         messageAdded(chatroomId: $room, after: $after) { cursor message { id sender { id } } }
       }`,
-        { room },
-      );
-      void (async () => {
-        for await (const { messageAdded } of added) {
-          const { id, sender } = messageAdded.message;
-          stored.push({ id, sender: [...people, dan].findIndex((person) => person.id === sender.id) });
-        }
-      })();
-      const pick = <Value>(values: readonly Value[]) => values[Math.floor(random() * values.length)];
-      /** Somebody changes one of the latest messages, on a device of their own. */
-      const change = () => {
-        const kind = pick(['edit', 'remove', 'react', 'react'] as const)!;
-        const message = pick(stored.slice(-20));
-        if (!message) return;
-        const who = kind === 'react' ? pick(others)! : others[message.sender]!;
-        // Somebody may have deleted it.
-        pending.push(who.request(CHANGES[kind], { id: message.id }, { retry: true }));
-      };
-      const kills = Array.from({ length: KILLS }, (_, i) => Math.floor(((i + 0.2 + random() * 0.6) * COUNT) / KILLS));
-      let restarts = Promise.resolve();
-      let created = '';
-      const kill = async (first: boolean) => {
-        if (first) await dan.ask(DELETE_ROOM, { id: short });
-        await server.restart();
-        if (first) created = await create('A new room');
-      };
+      { room },
+    );
+    void (async () => {
+      for await (const { messageAdded } of added) {
+        const { id, sender } = messageAdded.message;
+        stored.push({ id, sender: [...people, dan].findIndex((person) => person.id === sender.id) });
+      }
+    })();
+    const pick = <Value>(values: readonly Value[]) => values[Math.floor(random() * values.length)];
+    /** Changes one of the latest messages on another device of its sender. */
+    const change = () => {
+      const kind = pick(['edit', 'remove', 'react', 'react'] as const)!;
+      const message = pick(stored.slice(-20));
+      if (!message) return;
+      const who = kind === 'react' ? pick(others)! : others[message.sender]!;
+      // The message may have been deleted.
+      pending.push(who.request(CHANGES[kind], { id: message.id }, { retry: true }));
+    };
+    const kills = Array.from({ length: KILLS }, (_, i) => Math.floor(((i + 0.2 + random() * 0.6) * COUNT) / KILLS));
+    let restarts = Promise.resolve();
+    let created = '';
+    const kill = async (first: boolean) => {
+      if (first) await dan.ask(DELETE_ROOM, { id: short });
+      await server.restart();
+      if (first) created = await create('A new room');
+    };
 
-      for (let i = 1; i <= COUNT; i += 1) {
-        if (kills.includes(i)) restarts = restarts.then(() => kill(i === Math.min(...kills)));
-        for (const [index, page] of pages.entries()) pending.push(write(page, `${people[index]!.username} ${i}`));
-        pending.push(chat.send({ chatroomId: room, body: `dan ${i}` }));
-        if (random() < 0.5) change();
-        await pass(INTERVAL_MS * (0.5 + random()));
+    for (let i = 1; i <= COUNT; i += 1) {
+      if (kills.includes(i)) restarts = restarts.then(() => kill(i === Math.min(...kills)));
+      for (const [index, page] of pages.entries()) pending.push(write(page, `${people[index]!.username} ${i}`));
+      pending.push(chat.send({ chatroomId: room, body: `dan ${i}` }));
+      if (random() < 0.5) change();
+      await pass(INTERVAL_MS * (0.5 + random()));
+    }
+    await restarts;
+    await Promise.all(pending);
+    // The pages may still be sending messages.
+    const count = async () => (await truthOf(ann, room)).messages.length;
+    await expect.poll(count, { timeout: 60_000 }).toBe(4 * COUNT);
+    for (const body of ['one', 'two']) await chat.send({ chatroomId: created, body });
+    for (const [i, page] of pages.entries()) {
+      const truth = await truthOf(people[i]!, room);
+      await expect.poll(() => screenOf(page), { timeout: 30_000, message: APPS[i] }).toEqual(truth);
+      expect(truth.rooms).toEqual(['A new room 2', 'A room']);
+      expect(truth.messages).toHaveLength(4 * COUNT);
+      for (const { username } of [...people, dan]) {
+        const own = truth.messages
+          .map((text: string) => new RegExp(`^${username}: ${username} (\\d+)`).exec(text)?.[1])
+          .filter((number: string | undefined) => number !== undefined)
+          .map(Number);
+        expect(own).toEqual(own.toSorted((a: number, b: number) => a - b));
       }
-      await restarts;
-      await Promise.all(pending);
-      // The pages may still be sending.
-      const count = async () => (await truthOf(ann, room)).messages.length;
-      await expect.poll(count, { timeout: 60_000 }).toBe(4 * COUNT);
-      for (const body of ['one', 'two']) await chat.send({ chatroomId: created, body });
-      for (const [i, page] of pages.entries()) {
-        const truth = await truthOf(people[i]!, room);
-        await expect.poll(() => screenOf(page), { timeout: 30_000, message: APPS[i] }).toEqual(truth);
-        expect(truth.rooms).toEqual(['A new room 2', 'A room']);
-        expect(truth.messages).toHaveLength(4 * COUNT);
-        for (const { username } of [...people, dan]) {
-          const own = truth.messages
-            .map((text: string) => new RegExp(`^${username}: ${username} (\\d+)`).exec(text)?.[1])
-            .filter((number: string | undefined) => number !== undefined)
-            .map(Number);
-          expect(own).toEqual(own.toSorted((a: number, b: number) => a - b));
-        }
-      }
-    },
-  );
+    }
+  });
 });

@@ -18,7 +18,7 @@ async function annsRoom() {
 const undo = (page: Page) => page.getByRole('button', { name: 'Undo' });
 
 describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 120_000 }, () => {
-  test('a deletion can be undone until its time is over', async () => {
+  test('a deletion can be undone for a limited time', async () => {
     const { page, stored } = await annsRoom();
     await write(page, 'to be deleted');
     await messageOf(page, 'to be deleted').locator('time').waitFor();
@@ -31,7 +31,7 @@ describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 
     await act(page, 'to be deleted', 'Delete');
     await undo(page).waitFor();
     expect(await violations(page)).toEqual([]);
-    // The time to undo it passes.
+    // The time to undo the deletion expires.
     await page.mouse.move(0, 0);
     await expect.poll(async () => (await stored())[0].deletedAt).not.toBeNull();
     expect(await bodies(page)).toEqual(['Message deleted']);
@@ -52,7 +52,7 @@ describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 
     ).not.toBeNull();
   });
 
-  test('a draft outlasts another room, an edit and a reload', async () => {
+  test('a draft survives another room, an edit and a reload', async () => {
     const { page, ann, ben } = await annsRoom();
     await ann.ask(CREATE_CHATROOM, { input: { kind: 'DIRECT', memberIds: [ben.id] } });
     await write(page, 'said');
@@ -73,7 +73,7 @@ describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 
     await expect.poll(() => page.evaluate(() => JSON.stringify(localStorage))).not.toContain('thou');
   });
 
-  test('a search hit opens the message among those around it', async () => {
+  test('a search hit opens the message within its context', async () => {
     const { page, ben, room } = await annsRoom();
     await send(ben, room, 'a needle');
     await sendAll(chatOf(ben), room, 100);
@@ -88,7 +88,7 @@ describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 
     await expect.poll(async () => (await bodies(page)).at(-1)).toBe('100');
   });
 
-  test('unread messages are in the title, and a hidden page notifies', async () => {
+  test('the title counts unread messages, and a hidden page shows notifications', async () => {
     const { page, ben, room } = await annsRoom();
     await page.evaluate(() => {
       const notified: string[] = [];

@@ -13,15 +13,15 @@ import { CREATE_CHATROOM, send, world } from '../support/world.ts';
 import { focused, tabTo, violations } from './access.ts';
 import { bodies, box, buildPage, hasChromium, messageOf, openBrowser, openPage } from './browser.ts';
 
-/** Every control of the page by the file that has it: its name, as the steps below use it. */
+/** Accessible names of all controls of the page, by source file. The steps below use these names. */
 const CONTROLS: Record<string, RegExp[]> = {
   'account/ForgotPassword.tsx': [/^E-mail address of your account/, /^Send me a link/],
   'account/NewPassword.tsx': [/^New password/],
-  'account/ResetPassword.tsx': [/^New password/, /^Set it/, /^Leave it as it is/],
+  'account/ResetPassword.tsx': [/^New password/, /^Set password/, /^Cancel$/],
   'account/SignIn.tsx': [/^Username or e-mail address/, /^Password/, /^Sign in/],
-  'account/SignUp.tsx': [/^Username/, /^Name to show/, /^E-mail address/, /^Password/, /^Sign up/],
-  'account/SignedOut.tsx': [/^Set a new password/, /Ann$/],
-  'account/VerifyEmail.tsx': [/^Confirm it/, /^Not now/],
+  'account/SignUp.tsx': [/^Username/, /^Display name/, /^E-mail address/, /^Password/, /^Sign up/],
+  'account/SignedOut.tsx': [/^Reset password/, /Ann$/],
+  'account/VerifyEmail.tsx': [/^Confirm$/, /^Not now/],
   'parts/Dialog.tsx': [/^Close/],
   'parts/Toast.tsx': [/^Undo/, /^Dismiss/],
   'people/FriendRequests.tsx': [/^Accept/, /^Decline/],
@@ -29,8 +29,8 @@ const CONTROLS: Record<string, RegExp[]> = {
   'people/PeoplePicker.tsx': [/^Search people/, /^ben/],
   'people/PersonRow.tsx': [/^Message$/, /^Add friend|^Unfriend/, /^Block|^Unblock/],
   'people/ProfileDialog.tsx': [
-    ...[/^Sign out/, /^Name to show/, /^About you/, /^E-mail address/, /^Current password, to/, /^\s*Ask me/],
-    ...[/^Save/, /^Notify me/, /^Change your password/, /^Current password/, /^New password/, /^Change it/],
+    ...[/^Sign out/, /^Display name/, /^About you/, /^E-mail address/, /^Current password, to/, /^\s*Ask me/],
+    ...[/^Save/, /^Notify me/, /^Change your password/, /^Current password/, /^New password/, /^Change password/],
   ],
   'people/Sessions.tsx': [/^Where you are/, /^Sign out /],
   'room/Blocked.tsx': [/^Unblock/],
@@ -45,36 +45,36 @@ const CONTROLS: Record<string, RegExp[]> = {
   'room/Reactions.tsx': [/^👍, /],
   'room/Room.tsx': [/^All rooms/],
   'room/RoomDialog.tsx': [
-    ...[/^Add people/, /^Add them/, /^Name and topic/, /^Name$/, /^Topic/, /^Save/, /^Hide this/, /^Leave/],
-    ...[/^Delete this room/, /^Delete it/, /^Keep it/],
+    ...[/^Add people/, /^Add members/, /^Name and topic/, /^Name$/, /^Topic/, /^Save/, /^Hide this/, /^Leave/],
+    ...[/^Delete this room/, /^Delete room/, /^Cancel$/],
   ],
   'room/RoomHead.tsx': [/^All rooms/, /^Search this room/, /^About this room/],
   'room/SearchDialog.tsx': [/^Search messages/, /needle/],
   'rooms/FindRoomsDialog.tsx': [/^Search rooms/, /^Join|^Open/],
-  'rooms/NewRoomDialog.tsx': [/^Name$/, /^What it is about/, /^\s*Anyone may/, /^Create/],
+  'rooms/NewRoomDialog.tsx': [/^Name$/, /^Topic/, /^\s*Anyone can/, /^Create/],
   'rooms/RoomLink.tsx': [/A room/],
   'rooms/RoomList.tsx': [/^Your profile/, /^Friends|^New room|^Find rooms|^Search messages/, /^More rooms/],
 };
-/** A button, link or field in the source. `Field` and `NewPassword` are counted where a form has them. */
+/** Matches a button, link or field in the source. Counts `Field` and `NewPassword` where a form uses them. */
 const CONTROL = /<(?:button|a|textarea|summary|Field|input(?! hidden)|NewPassword)[\s>]|tabIndex=\{0\}/g;
 
-/** Names of the controls that the steps have used. */
+/** Names of the controls that the steps have used so far. */
 const used = new Set<string>();
 
-/** Presses a key on the control with this name, which Tab or Shift+Tab leads to. */
+/** Moves to the control with this name by Tab or Shift+Tab, and presses a key. */
 async function press(page: Page, name: string | RegExp, { key = 'Enter', back = false } = {}): Promise<void> {
   await tabTo(page, typeof name === 'string' ? new RegExp(`^\\s*${name}`) : name, back ? 'Shift+Tab' : 'Tab');
   used.add((await focused(page)).trim());
   await page.keyboard.press(key);
 }
 
-/** Writes into the field with this label, in the place of what it has. */
+/** Replaces the content of the field with this label. */
 async function type(page: Page, label: string, text: string): Promise<void> {
   await press(page, label, { key: 'ControlOrMeta+a' });
   await page.keyboard.type(text);
 }
 
-/** Goes to the controls of one person, and presses the one with this name. */
+/** Moves to a person's controls, and presses the one with this name. */
 async function pressOf(page: Page, person: string, name: string): Promise<void> {
   const group = page.getByRole('group', { name: person, exact: true });
   await group.waitFor();
@@ -96,7 +96,7 @@ async function signIn(page: Page, username: string, password = PASSWORD): Promis
   await page.keyboard.press('Enter');
 }
 
-/** Ann's page, in which she has signed in, with a room that she shares with ben. */
+/** Opens ann's page, signed in, with a room that she shares with ben. */
 async function openAnns(server?: TestServer, options = {}) {
   const running = server ?? (await startTestServer());
   const people = await world(running);
@@ -106,16 +106,16 @@ async function openAnns(server?: TestServer, options = {}) {
   return { ...people, server: running, page };
 }
 
-/** Axe finds nothing on the screen as it is, light or dark. */
+/** Expects that axe finds no problem on the current screen, light and dark. */
 async function checkScreen(page: Page): Promise<void> {
   for (const colorScheme of ['dark', 'light'] as const) {
-    // A colour on its way to another one would be measured.
+    // Without this, axe would measure colours during a transition.
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     expect(await violations(page), colorScheme).toEqual([]);
   }
 }
 
-/** Opens the menu of a message: arrow keys lead to the message, and Tab to its menu. */
+/** Opens a message's menu: moves to the message by arrow keys, and to its menu by Tab. */
 async function openMenu(page: Page, text: string): Promise<void> {
   const id = (await messageOf(page, text).first().getAttribute('id')) ?? '';
   const row = () => page.evaluate(() => document.activeElement?.closest('li[id]')?.id);
@@ -130,7 +130,7 @@ async function openMenu(page: Page, text: string): Promise<void> {
 beforeAll(buildPage, 120_000);
 
 describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { timeout: 120_000 }, () => {
-  test('an account is made, left, lost and found', async () => {
+  test('signing up, signing out and resetting the password work', async () => {
     const mails = await startMailServer();
     const { url } = await startTestServer({ env: { SMTP_URL: mails.smtpUrl } });
     const page = await openPage(await openBrowser(), url, { offline: true });
@@ -140,7 +140,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await press(page, 'Sign up');
     expect(await focused(page)).toBe('Username');
     await type(page, 'Username', 'x');
-    await type(page, 'Name to show', 'Dora');
+    await type(page, 'Display name', 'Dora');
     await type(page, 'E-mail address', 'dora@example.org');
     await type(page, 'Password', PASSWORD);
     await press(page, 'Sign up');
@@ -149,14 +149,14 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await press(page, 'Username', { back: true, key: 'ControlOrMeta+a' });
     await page.keyboard.type('dora');
     await page.keyboard.press('Enter');
-    await page.getByText('You are in no room yet').waitFor();
+    await page.getByText('You are not in any room yet').waitFor();
     await checkScreen(page);
     await press(page, 'Your profile');
     await press(page, 'Sign out');
     await page.getByRole('button', { name: 'Sign in' }).waitFor();
 
     const confirm = (await mails.next()).token;
-    for (const answer of ['Not now', 'Confirm it']) {
+    for (const answer of ['Not now', 'Confirm']) {
       await page.goto(`${url}/?verifyEmail=${confirm}`);
       await page.getByText('Confirm your e-mail address?').waitFor();
       await checkScreen(page);
@@ -164,33 +164,33 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     }
     await page.getByText('Your e-mail address is confirmed.').waitFor();
     await press(page, 'Dismiss');
-    await press(page, 'Set a new password');
+    await press(page, 'Reset password');
     await type(page, 'E-mail address of your account', 'dora@example.org');
     await press(page, 'Send me a link');
     await page.getByText('If an account has this address').waitFor();
     await checkScreen(page);
     const reset = (await mails.next()).token;
     await page.goto(`${url}/?resetPassword=${reset}`);
-    await press(page, 'Leave it as it is');
+    await press(page, 'Cancel');
     await page.getByLabel('Username or e-mail address').waitFor();
     await page.goto(`${url}/?resetPassword=${reset}`);
     await type(page, 'New password', 'another password');
     await checkScreen(page);
-    await press(page, 'Set it');
+    await press(page, 'Set password');
     await page.getByText('Your password is set.').waitFor();
     await press(page, 'Sign in');
     await signIn(page, 'dora', 'another password');
-    await page.getByText('You are in no room yet').waitFor();
+    await page.getByText('You are not in any room yet').waitFor();
   });
 
-  test('rooms of each kind are made, found and opened', async () => {
+  test('creating, finding and opening rooms works', async () => {
     const { page, ben } = await openAnns();
     const open = (name: string) =>
       ben.ask(CREATE_CHATROOM, { input: { kind: 'OPEN', name, memberIds: [], topic: null } });
     await open('An open room');
     await press(page, 'New room');
     await type(page, 'Name', 'A group');
-    await type(page, 'What it is about', 'This and that');
+    await type(page, 'Topic', 'This and that');
     await type(page, 'Search people by name', 'ben');
     await page.getByRole('checkbox', { name: /^ben/ }).waitFor();
     await press(page, 'ben', { key: 'Space' });
@@ -199,7 +199,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await expect.poll(() => focused(page)).toMatch(/^Message to/);
     await press(page, 'New room');
     await type(page, 'Name', 'A place');
-    await press(page, 'Anyone may find it', { key: 'Space' });
+    await press(page, 'Anyone can find', { key: 'Space' });
     await press(page, 'Create');
     await page.getByRole('heading', { name: 'A place' }).waitFor();
     await press(page, 'Find rooms');
@@ -217,7 +217,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await page.getByRole('heading', { name: 'eve' }).waitFor();
   });
 
-  test('a message is written, edited, deleted, answered, reacted to and marked as unread', async () => {
+  test('writing a message and all its actions work', async () => {
     const { page, ann, ben, room } = await openAnns();
     await send(ben, room, 'see https://example.org/tea');
     await press(page, /^AA room/);
@@ -267,7 +267,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await press(page, 'Read by everyone', { key: 'Escape' });
   });
 
-  test('a long history is paged, searched and left', async () => {
+  test('paging and searching a long history works', async () => {
     const { page, ben, room } = await openAnns();
     await send(ben, room, 'a needle');
     await sendAll(chatOf(ben), room, 100);
@@ -276,7 +276,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await press(page, 'Messages', { key: 'PageUp' });
     await press(page, 'Earlier messages');
     await expect.poll(async () => (await bodies(page)).length).toBeGreaterThan(60);
-    // The button goes once all of them are there.
+    // The button disappears once all members are loaded.
     expect(['Earlier messages', 'Messages']).toContain(await focused(page));
     await press(page, 'Newest', { back: (await focused(page)) !== 'Messages' });
     await expect.poll(() => page.getByRole('button', { name: 'Newest' }).count()).toBe(0);
@@ -295,7 +295,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await page.getByRole('navigation', { name: 'Rooms' }).waitFor();
   });
 
-  test('a room is managed, left and deleted', async () => {
+  test('managing, leaving and deleting a room works', async () => {
     const { page, server, ben, eve, room } = await openAnns();
     await server.node.database.query(sql`
       WITH crowd AS (
@@ -314,7 +314,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await type(page, 'Search people by name', 'eve');
     await page.getByRole('checkbox', { name: /^eve/ }).waitFor();
     await press(page, 'eve', { key: 'Space' });
-    await press(page, 'Add them');
+    await press(page, 'Add members');
     await expect
       .poll(async () => (await eve.ask('{ viewer { chatrooms { nodes { name } } } }')).viewer.chatrooms.nodes)
       .toEqual([{ name: 'A room' }]);
@@ -336,17 +336,17 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await box(page).waitFor();
     await press(page, 'About this room', { back: true });
     await press(page, 'Delete this room', { back: true });
-    expect(await focused(page)).toBe('Keep it');
+    expect(await focused(page)).toBe('Cancel');
     await checkScreen(page);
-    await press(page, 'Keep it');
+    await press(page, 'Cancel');
     expect(await focused(page)).toBe('Delete this room for everyone');
     await press(page, 'Delete this room');
-    await press(page, 'Delete it', { back: true });
+    await press(page, 'Delete room', { back: true });
     await page.getByText('Choose a room').waitFor();
     await expect.poll(() => page.getByRole('link', { name: /A garden/ }).count()).toBe(0);
   });
 
-  test('people become friends, are blocked and unblocked', async () => {
+  test('befriending, blocking and unblocking works', async () => {
     const { page, ann, ben, eve } = await openAnns();
     await ann.ask('mutation { updateProfile(input: { friendPolicy: APPROVAL }) { viewer { id } } }');
     for (const person of [ben, eve])
@@ -374,7 +374,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await checkScreen(page);
     await press(page, 'Unblock');
     await box(page).waitFor();
-    // What the server refuses can be sent again or given up.
+    // A refused message can be sent again or discarded.
     await ben.ask('mutation ($id: ID!) { blockUser(input: { userId: $id }) { user { id } } }', { id: ann.id });
     await type(page, 'Message to', 'Are you there?');
     await page.keyboard.press('Enter');
@@ -388,16 +388,16 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await press(page, 'Hide this conversation');
     await page.getByText('Hidden until the next message').waitFor();
     await page.goto(page.url().replace(/#.*/, '#/room/nothing'));
-    await page.getByText('This room is not there').waitFor();
+    await page.getByText('This room does not exist').waitFor();
     await checkScreen(page);
     await press(page, 'All rooms');
   });
 
-  test('the profile, the password and the sessions are changed', async () => {
+  test('changing the profile, the password and the sessions works', async () => {
     const { page, server, ann } = await openAnns();
     await openPage(await openBrowser(), server.url).then((other) => signIn(other, 'ann'));
     await press(page, 'Your profile');
-    await type(page, 'Name to show', 'Ann of the hill');
+    await type(page, 'Display name', 'Ann of the hill');
     await type(page, 'About you', 'Waters tomatoes');
     await type(page, 'E-mail address', 'ann@example.org');
     await type(page, 'Current password, to', PASSWORD);
@@ -423,12 +423,12 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await press(page, 'Change your password', { back: true });
     await type(page, 'Current password', PASSWORD);
     await type(page, 'New password', 'another password');
-    await press(page, 'Change it');
-    await page.getByText('It is changed.').waitFor();
+    await press(page, 'Change password');
+    await page.getByText('Your password was changed.').waitFor();
     await checkScreen(page);
   });
 
-  test('each dialog closes with Escape and by its button, and the focus returns', async () => {
+  test('each dialog closes by Escape or button and restores the focus', async () => {
     const { page } = await openAnns();
     await press(page, /^AA room/);
     await expect.poll(() => focused(page)).toMatch(/^Message to/);
@@ -444,7 +444,7 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
       }
   });
 
-  test('more rooms are loaded, and a notice is dismissed', async () => {
+  test('loading more rooms and dismissing a notice works', async () => {
     const { page, server, ann } = await openAnns(await startTestServer({ env: { RATE_PER_USER: '100000' } }));
     for (let i = 0; i < 51; i += 1)
       await ann.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', name: `Room ${i}`, memberIds: [] } });
@@ -456,17 +456,17 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await page.goto(
       `${server.url}/#/room/${(await rooms.first().getByRole('link').getAttribute('href'))?.slice(7)}/99`,
     );
-    await page.getByText('This message is not there').waitFor();
+    await page.getByText('This message does not exist').waitFor();
     await checkScreen(page);
     await press(page, 'Dismiss');
   });
 
-  test('the people of the demo sign in', async () => {
+  test('demo users sign in', async () => {
     const server = await startTestServer();
     const { database, passwords } = server.node;
     await seedDemo({ database, passwords, progress: createProgress({ isTTY: false, write: () => true }) });
     const page = await openPage(await openBrowser(), server.url);
-    await page.getByText('Look around as').waitFor();
+    await page.getByText('Try the demo as').waitFor();
     await press(page, /Ann$/);
     await page.getByRole('navigation', { name: 'Rooms' }).waitFor();
   });

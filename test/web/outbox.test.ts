@@ -7,13 +7,13 @@ import { startTestServer } from '../support/server.ts';
 import { world } from '../support/world.ts';
 import { bodies, buildPage, enter, hasChromium, openBrowser, openPage, openRoom, write } from './browser.ts';
 
-/** A port at which nobody listens. */
+/** A port without a listener. */
 const NOWHERE = 1;
 const STORED = `query ($room: ID!) {
   chatroom(id: $room) { messages(first: 100) { nodes { body kind } } }
 }`;
 
-/** The page in an open room, and the network between it and the server. */
+/** Opens the page in a room, behind a proxy to the server. */
 async function openPageBehindProxy() {
   const server = await startTestServer();
   const { ann, room } = await world(server);
@@ -35,7 +35,7 @@ async function openPageBehindProxy() {
   });
   await enter(page, 'ann');
   await openRoom(page, /A room/);
-  // A query that is cut off is repeated too, besides the messages.
+  // Interrupted queries are retried as well as messages.
   await expect.poll(() => server.node.gauges.streams).toBe(7);
   await expect.poll(() => underWay.size).toBe(0);
   return {
@@ -55,7 +55,7 @@ async function openPageBehindProxy() {
   };
 }
 
-/** When the page has sent requests, in milliseconds. */
+/** Times at which the page sent requests, in milliseconds. */
 function timesOf(page: Page): number[] {
   const times: number[] = [];
   page.on('request', () => times.push(performance.now()));

@@ -29,10 +29,13 @@ async function openRoom(page: Page, name = 'A room'): Promise<void> {
   await page.locator('main').waitFor();
 }
 
-test.each(['apollo', 'urql', 'App', 'Composer'])('docs/react.md shows examples/react/%s.tsx as it is', async (name) => {
-  const file = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
-  expect(await file('docs/react.md')).toContain(await file(`examples/react/${name}.tsx`));
-});
+test.each(['apollo', 'urql', 'App', 'Composer'])(
+  'docs/react.md quotes examples/react/%s.tsx unchanged',
+  async (name) => {
+    const file = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
+    expect(await file('docs/react.md')).toContain(await file(`examples/react/${name}.tsx`));
+  },
+);
 
 describe.skipIf(!hasChromium).each(CACHES)(
   'the hooks over %s (skipped without chromium)',
@@ -40,7 +43,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
   (cache) => {
     const bundle = buildExample(cache);
 
-    test('a room shows messages, edits, deletions, reactions and who types', async () => {
+    test('a room shows messages, edits, deletions, reactions and typing', async () => {
       const server = await startTestServer();
       const { ann, ben, room } = await world(server);
       const browser = await openBrowser();
@@ -53,7 +56,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
       await annPage!.getByLabel('Message').fill('one');
       await benPage!.getByText('ann is typing…').waitFor();
       await annPage!.getByLabel('Message').press('Enter');
-      // Stored: what others send now comes after it.
+      // The message is stored, so later messages of others follow it.
       await annPage!.locator('#message-1', { hasText: '✓' }).waitFor();
       const two = await send(ben, room, 'two');
       const three = await send(ann, room, 'three');
@@ -69,7 +72,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
       expect(await annPage!.getByText('is typing').count()).toBe(0);
     });
 
-    test('a room pages back, jumps to a message and returns without a gap', async () => {
+    test('a room pages, jumps to a message and returns without gaps', async () => {
       const server = await startTestServer();
       const { ann, ben, room } = await world(server);
       await sendAll(chatOf(ben), room, 130);
@@ -85,7 +88,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
         .then((data) => data.chatroom.message);
       await ben.ask(EDIT, { id });
       await page.locator('#message-2', { hasText: 'two and a half' }).waitFor();
-      // What comes meanwhile is not shown beside messages that are far from it.
+      // New messages are not shown next to messages far away from them.
       await send(ben, room, '131');
       for (const last of [31, 51, 71]) {
         await page.getByRole('button', { name: 'Later messages' }).click();
@@ -101,7 +104,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
       expect(numbers).toEqual(upTo(131, numbers[0]));
     });
 
-    test('a room that was left and opened again has no gap', async () => {
+    test('a reopened room has no gap', async () => {
       const server = await startTestServer();
       const { ann, ben, room } = await world(server);
       await ann.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', name: 'Elsewhere', memberIds: [ben.id] } });
@@ -121,7 +124,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
       }
     });
 
-    test('rooms come and go, are sorted by their last message, and count what is unread', async () => {
+    test('rooms appear, vanish, sort by last message, and count unread messages', async () => {
       const server = await startTestServer();
       const { ann, ben, room } = await world(server);
       const page = await openExample(await openBrowser(), await bundle, ann);
@@ -162,7 +165,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
       await page.getByText('Rooms (0 unread)').waitFor();
     });
 
-    test('a message shows who has read it, while members read, join and leave', async () => {
+    test('a message shows its readers while members read, join and leave', async () => {
       const server = await startTestServer();
       const { ann, ben, eve, room } = await world(server);
       const page = await openExample(await openBrowser(), await bundle, ann);
@@ -171,13 +174,13 @@ describe.skipIf(!hasChromium).each(CACHES)(
       const readers = page.locator('#message-1 small');
       const shown = async () => (await readers.innerText()).trim();
       await expect.poll(shown).toBe('read by 0 of 1');
-      // Later marks come by the stream alone.
+      // Later read marks arrive by the stream only.
       await expect.poll(() => server.node.gauges.streams).toBe(7);
       await ben.ask(MARK_READ, { id });
       await expect.poll(shown).toBe('read by 1 of 1');
       expect(await readers.getAttribute('title')).toBe('ben');
       await ann.ask(ADD_MEMBER, { id: room, userId: eve.id });
-      // Who joins has read what was there.
+      // Joining marks all earlier messages as read.
       await expect.poll(shown).toBe('read by 2 of 2');
       await eve.ask(LEAVE, { id: room });
       await expect.poll(shown).toBe('read by 1 of 1');
@@ -217,7 +220,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
       await annPage.getByText('Online: nobody').waitFor();
     });
 
-    test('a room has everything after a restart of the server, once and in order', async () => {
+    test('a room has each message once and in order after a restart', async () => {
       const server = await startRestarting();
       const { ann, ben, room } = await world(server);
       const page = await openExample(await openBrowser(), await bundle, ann);
@@ -240,7 +243,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
       const page = await openExample(await openBrowser(), await bundle, ann, `http://127.0.0.1:${proxy.port}`);
       await openRoom(page);
       await page.getByRole('status').filter({ hasText: 'live' }).waitFor();
-      // Nobody listens on port 1: connections are cut, and new ones are refused.
+      // Port 1 has no listener. Open connections are reset, and new ones refused.
       proxy.aim(1);
       proxy.reset();
       await page.getByRole('status').filter({ hasText: 'offline' }).waitFor();
@@ -255,7 +258,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
       await expect.poll(() => numbersOf(page)).toEqual(upTo(4));
     });
 
-    test('a rejected message says why, can be sent again, and is there once', async () => {
+    test('a rejected message shows the reason and can be sent again', async () => {
       const server = await startTestServer();
       const { ann, ben } = await world(server);
       await ann.ask(CREATE_CHATROOM, { input: { kind: 'DIRECT', memberIds: [ben.id] } });
@@ -271,7 +274,7 @@ describe.skipIf(!hasChromium).each(CACHES)(
       expect(await textsOf(page)).toEqual(['Are you there?']);
     });
 
-    test('a room that the viewer loses says so', async () => {
+    test('a lost room shows the loss', async () => {
       const server = await startTestServer();
       const { ann, room } = await world(server);
       const page = await openExample(await openBrowser(), await bundle, ann);

@@ -9,7 +9,7 @@ export type CacheName = (typeof CACHES)[number];
 
 const client = new URL('../../client/', import.meta.url).pathname;
 
-/** Bundles the example of the hooks over one of the caches, from the sources of the client. */
+/** Bundles the example of the hooks with one of the caches, from the client's sources. */
 export async function buildExample(cache: CacheName): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [new URL(`../../examples/react/${cache}.tsx`, import.meta.url).pathname],
@@ -27,7 +27,7 @@ export async function buildExample(cache: CacheName): Promise<string> {
   return outputFiles[0]!.text;
 }
 
-/** Opens the example as a page of the server, signed in as a person. Anything it logs fails the test. */
+/** Opens the example under the server's origin, signed in as a person. Any logged message fails the test. */
 export async function openExample(browser: Browser, script: string, person: Person, url = person.url): Promise<Page> {
   const html = '<!doctype html><body><script type="module" src="/example.js"></script>';
   const page = await openPage(browser, `${url}/example#${person.accessToken}`, {
@@ -43,9 +43,9 @@ export async function openExample(browser: Browser, script: string, person: Pers
   return page;
 }
 
-/** Numbers of the messages that the example shows, in order. */
+/** Returns the numbers of the displayed messages, in order. */
 export const numbersOf = (page: Page) =>
   page.locator('main li[id]').evaluateAll((rows) => rows.map(({ id }) => Number(id.slice('message-'.length))));
 
-/** Texts of the messages that the example shows, in order. */
+/** Returns the bodies of the displayed messages, in order. */
 export const textsOf = (page: Page) => page.locator('main li span').allInnerTexts();

@@ -17,7 +17,7 @@ const DELETE_ROOM = 'mutation ($id: ID!) { deleteChatroom(input: { chatroomId: $
 const UNREAD = 'query ($id: ID!) { chatroom(id: $id) { unreadCount } }';
 
 describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 120_000 }, () => {
-  test('a message says how many have read it, and who to the keyboard', async () => {
+  test('a message shows how many have read it, and their names', async () => {
     const { page, server, ann, ben, eve, room } = await openPageOfAnn({});
     const finn = await signUp(server.url, 'finn');
     await ann.ask(ADD, { id: room, userIds: [eve.id, finn.id] });
@@ -35,14 +35,14 @@ describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 
     expect(await violations(page)).toEqual([]);
     await page.keyboard.press('Escape');
     await expect.poll(() => page.getByRole('tooltip').count()).toBe(0);
-    // Only the newest message that others have read says so.
+    // Only the newest message that others have read shows its readers.
     await send(ann, room, 'and who cooks?');
     await finn.ask(MARK_READ, { id });
     await row.getByRole('button', { name: 'Read by everyone' }).waitFor();
     expect(await page.getByRole('button', { name: /^Read by/ }).count()).toBe(1);
   });
 
-  test('a message of a direct room is read or not', async () => {
+  test('a message in a DIRECT room shows whether it is read', async () => {
     const { page, ann, ben } = await openPageOfAnn({});
     const { createChatroom } = await ann.ask(CREATE_CHATROOM, { input: { kind: 'DIRECT', memberIds: [ben.id] } });
     await openRoom(page, /^ben/);
@@ -53,7 +53,7 @@ describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 
     await messageOf(page, 'are you there?').getByText('Read', { exact: true }).waitFor();
   });
 
-  test('the names of those who reacted are asked for when they are shown', async () => {
+  test('names of reacting users are fetched when they are shown', async () => {
     const { page, server, ann, ben, room } = await openPageOfAnn({});
     const { id } = await send(ann, room, 'cake!');
     await ben.ask(REACT, { id });
@@ -69,7 +69,7 @@ describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 
     expect(server.node.gauges.streams).toBe(7);
   });
 
-  test('a message marked as unread has the divider above it and counts in the list', async () => {
+  test('a message marked as unread shows the divider and counts as unread', async () => {
     const { page, ann, ben, room } = await openPageOfAnn({});
     for (const body of ['one', 'two', 'three']) await send(ben, room, body);
     await messageOf(page, 'three').waitFor();
@@ -87,7 +87,7 @@ describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 
     await expect.poll(() => page.title()).toBe('Parley');
   });
 
-  test('a room that the viewer loses says why, and is there again when they return', async () => {
+  test('a lost room shows the reason, and reappears after rejoining', async () => {
     const { page, ann, ben, eve } = await openPageOfAnn({});
     const { createChatroom } = await ben.ask(CREATE_CHATROOM, {
       input: { kind: 'GROUP', name: 'Of ben', memberIds: [ann.id, eve.id] },

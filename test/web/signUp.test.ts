@@ -13,7 +13,7 @@ describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)'
     ] as const) {
       const { url } = await startTestServer({ env });
       const page = await openPage(browser, url);
-      await page.getByRole('button', { name: 'Set a new password' }).waitFor();
+      await page.getByRole('button', { name: 'Reset password' }).waitFor();
       await expect.poll(() => page.getByRole('button', { name: 'Sign up' }).count()).toBe(count);
     }
   });

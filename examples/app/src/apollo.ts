@@ -13,15 +13,15 @@ import {
 } from './generated/graphql.ts';
 import type { Session } from './session.ts';
 
-/** A client for one user. Call `client.stop()` and drop it when the user signs out. */
+/** Creates a client for one user. Call `client.stop()` and discard it when the user signs out. */
 export function createApolloClient({ chat }: Session): ApolloClient {
   return new ApolloClient({ link: createChatLink(chat), cache: new InMemoryCache(cachePolicies) });
 }
 
 /**
- * Loads the rooms, then follows what happens in any of them: query first, then subscribe after the cursor of the answer, so that
- * nothing is missed between the two. Calls the listener with the rooms and the number of unread messages, again after each
- * change. Returns a function that ends it.
+ * Loads the rooms and keeps them up to date. Queries first, then subscribes after the cursor of the answer, so that no event
+ * between the two is missed. Calls the listener with the rooms and the number of unread messages, and again after each change.
+ * Returns a function that unsubscribes.
  */
 export async function followRooms(
   client: ApolloClient,
@@ -47,7 +47,7 @@ export async function followRooms(
       },
       error: console.error,
     }),
-    // Rooms that come and go are repeated after a cut. Unread counts are not, so they are loaded again.
+    // After a reconnect, rooms that appeared or vanished are replayed. Unread counts are not, so they are loaded again.
     client
       .subscribe({ query: ViewerEventsDocument, variables, context: { onResync: load, onResumed: reload } })
       .subscribe({
@@ -67,8 +67,8 @@ const lastActive = ({ lastMessageAt, createdAt }: RoomRowFragment) => lastMessag
 const byActivity = (a: RoomRowFragment, b: RoomRowFragment) => (lastActive(a) < lastActive(b) ? 1 : -1);
 
 /**
- * Loads the newest messages of a room and follows what happens in it: new messages, edits, deletions, reactions. Calls the
- * listener with the messages, oldest first, again after each change. `loadOlder` adds the page before.
+ * Loads the newest messages of a room and keeps them up to date: new messages, edits, deletions, reactions. Calls the listener
+ * with the messages, oldest first, and again after each change. `loadOlder` loads the previous page.
  */
 export async function openRoom(
   client: ApolloClient,
@@ -89,7 +89,7 @@ export async function openRoom(
     }),
     client.subscribe({ query: RoomEventsDocument, variables, context: { onResync: load } }).subscribe({
       next({ data }) {
-        // The cache takes changes of messages by itself. A new message needs its place in the list.
+        // The cache applies changes of messages automatically. A new message has to be added to the list.
         const event = data?.chatroomEvents;
         if (event?.__typename === 'MessageAdded') addMessage(client.cache, room, event.message);
       },
@@ -107,7 +107,7 @@ export async function openRoom(
   };
 }
 
-/** Marks everything up to a message as read. Call it with the newest message while the user sees it. */
+/** Marks a message and all earlier ones as read. Call this with the newest message while the user sees it. */
 export async function markRead(client: ApolloClient, message: string): Promise<void> {
   await client.mutate({ mutation: MarkReadDocument, variables: { message }, context: { retry: true } });
 }
@@ -118,14 +118,14 @@ export async function sendMessage(client: ApolloClient, { user }: Session, room:
   await client.mutate({
     mutation: SendMessageDocument,
     variables: { input: { chatroomId: room, body, clientMessageId } },
-    // Sends again until there is an answer: the clientMessageId makes it one message.
+    // Retries until there is an answer. The server stores one message for each clientMessageId.
     context: { retry: true },
     optimisticResponse: {
       sendMessage: {
         __typename: 'SendMessagePayload',
         message: {
           __typename: 'Message',
-          // Until the message is stored, its clientMessageId stands for its id and cursor, and the number places it last.
+          // Until the message is stored, its clientMessageId replaces its id and cursor, and the number sorts it last.
           id: clientMessageId,
           cursor: clientMessageId,
           number: Number.MAX_SAFE_INTEGER,

@@ -1,9 +1,9 @@
 import { type ChatClient, createChatClient, localStorageOutbox } from '@parley/client';
 import { RefreshSessionDocument, SignInDocument, SignOutDocument } from './generated/graphql.ts';
 
-/** All tabs share the tokens: a refresh in one tab replaces those of the others. */
+/** Storage key of the tokens. All tabs share them, so a refresh in one tab applies to all. */
 const TOKENS = 'parley tokens';
-/** Kept when the user signs out. It lets this device sign in while others guess the password. */
+/** Storage key of the device token, which stays after sign-out. It lets this device sign in while others guess the password. */
 const DEVICE_TOKEN = 'parley device token';
 
 interface Tokens {
@@ -17,40 +17,44 @@ export interface Session {
   chat: ChatClient;
 }
 
-/** Signs in. Throws a ChatError, whose message is written for the user. */
+/**
+ * Signs in.
+ *
+ * @throws ChatError with a message for the user
+ */
 export async function signIn(url: string, usernameOrEmail: string, password: string): Promise<Session> {
   const guest = createChatClient({ url, getAccessToken: () => null });
   const deviceToken = localStorage.getItem(DEVICE_TOKEN);
   const { signIn } = await guest.execute(SignInDocument, { input: { usernameOrEmail, password, deviceToken } });
   guest.close();
-  if (!signIn?.refreshToken) throw new Error('The server sent no tokens.');
+  if (!signIn?.refreshToken) throw new Error('The server returned no refresh token. Sign in without `cookie`.');
   if (signIn.deviceToken) localStorage.setItem(DEVICE_TOKEN, signIn.deviceToken);
   const { accessToken, refreshToken, viewer } = signIn;
   write({ accessToken, refreshToken, user: viewer.user });
   return open(url, viewer.user);
 }
 
-/** The session of this browser, or null if nobody is signed in. Call this when the page loads. */
+/** Returns the session of this browser, or null if nobody is signed in. Call this when the page loads. */
 export function resumeSession(url: string): Session | null {
   const tokens = read();
   return tokens && open(url, tokens.user);
 }
 
-/** Ends the session on the server. Drop the cache of Apollo Client or urql together with it. */
+/** Ends the session on the server. Also discard the cache of Apollo Client or urql. */
 export async function signOut({ chat }: Session): Promise<void> {
   await chat.execute(SignOutDocument, {});
   localStorage.removeItem(TOKENS);
   chat.close();
 }
 
-/** One client for each signed-in user. */
+/** Creates a client for the signed-in user. */
 function open(url: string, user: Session['user']): Session {
   const chat: ChatClient = createChatClient({
     url,
     getAccessToken: () => read()?.accessToken ?? null,
-    // Messages of `chat.send` that are not stored yet survive a reload.
+    // Messages of `chat.send` that the server has not stored yet survive a reload.
     outboxStore: localStorageOutbox(`parley outbox ${user.id}`),
-    // Called when the access token has expired, in one tab at a time. If it throws UNAUTHENTICATED, the session has ended.
+    // Called when the access token has expired, in one tab at a time. UNAUTHENTICATED means that the session has ended.
     async refresh() {
       const tokens = read();
       if (!tokens) return null;

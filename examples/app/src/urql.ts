@@ -14,7 +14,7 @@ import {
 } from './generated/graphql.ts';
 import type { Session } from './session.ts';
 
-/** A client for one user. Drop it when the user signs out. */
+/** Creates a client for one user. Discard it when the user signs out. */
 export function createUrqlClient(url: string, session: Session): Client {
   const cache = chatCacheExchange({
     ...cacheOptions,
@@ -24,9 +24,9 @@ export function createUrqlClient(url: string, session: Session): Client {
 }
 
 /**
- * Loads the rooms, then follows what happens in any of them: query first, then subscribe after the cursor of the answer, so that
- * nothing is missed between the two. Calls the listener with the rooms and the number of unread messages, again after each
- * change. Returns a function that ends it.
+ * Loads the rooms and keeps them up to date. Queries first, then subscribes after the cursor of the answer, so that no event
+ * between the two is missed. Calls the listener with the rooms and the number of unread messages, and again after each change.
+ * Returns a function that unsubscribes.
  */
 export async function followRooms(
   client: Client,
@@ -45,11 +45,11 @@ export async function followRooms(
       const rooms = data.viewer.chatrooms.edges.map(({ node }) => node);
       listener(rooms.sort(byActivity), data.viewer.unreadCount);
     }),
-    // The cache puts each new message into its room.
+    // The cache adds each new message to its room.
     client.subscription(MessageAddedDocument, variables, { onResync: load }).subscribe(({ error }) => {
       if (error) console.error(error);
     }),
-    // Rooms that come and go are repeated after a cut. Unread counts are not, so they are loaded again.
+    // After a reconnect, rooms that appeared or vanished are replayed. Unread counts are not, so they are loaded again.
     client
       .subscription(ViewerEventsDocument, variables, { onResync: load, onResumed: reload })
       .subscribe(({ data, error }) => {
@@ -67,8 +67,8 @@ const lastActive = ({ lastMessageAt, createdAt }: RoomRowFragment) => lastMessag
 const byActivity = (a: RoomRowFragment, b: RoomRowFragment) => (lastActive(a) < lastActive(b) ? 1 : -1);
 
 /**
- * Loads the newest messages of a room and follows what happens in it: new messages, edits, deletions, reactions. Calls the
- * listener with the messages, oldest first, again after each change. `loadOlder` adds the page before.
+ * Loads the newest messages of a room and keeps them up to date: new messages, edits, deletions, reactions. Calls the listener
+ * with the messages, oldest first, and again after each change. `loadOlder` loads the previous page.
  */
 export async function openRoom(
   client: Client,
@@ -93,7 +93,7 @@ export async function openRoom(
       older = (pageInfo?.hasPreviousPage && pageInfo.startCursor) || null;
       if (edges) listener(edges.map(({ node }) => node));
     }),
-    // The cache takes new messages and changes of messages by itself.
+    // The cache applies new messages and changes of messages automatically.
     client.subscription(RoomEventsDocument, variables, { onResync: load }).subscribe(({ error }) => {
       if (error) console.error(error);
     }),
@@ -108,7 +108,7 @@ export async function openRoom(
   };
 }
 
-/** Marks everything up to a message as read. Call it with the newest message while the user sees it. */
+/** Marks a message and all earlier ones as read. Call this with the newest message while the user sees it. */
 export async function markRead(client: Client, message: string): Promise<void> {
   const { error } = await client.mutation(MarkReadDocument, { message }, { retry: true });
   if (error) throw error;
@@ -117,7 +117,7 @@ export async function markRead(client: Client, message: string): Promise<void> {
 /** Sends a message and shows it at once. */
 export async function sendMessage(client: Client, room: string, body: string): Promise<void> {
   const input = { chatroomId: room, body, clientMessageId: crypto.randomUUID() };
-  // Sends again until there is an answer: the clientMessageId makes it one message.
+  // Retries until there is an answer. The server stores one message for each clientMessageId.
   const { error } = await client.mutation(SendMessageDocument, { input }, { retry: true });
   if (error) throw error;
 }
@@ -128,7 +128,7 @@ function optimisticAnswer({ user }: Session, { input }: SendMessageMutationVaria
     __typename: 'SendMessagePayload',
     message: {
       __typename: 'Message',
-      // Until the message is stored, its clientMessageId stands for its id and cursor, and the number places it last.
+      // Until the message is stored, its clientMessageId replaces its id and cursor, and the number sorts it last.
       id: clientMessageId,
       cursor: clientMessageId,
       number: Number.MAX_SAFE_INTEGER,

@@ -5,7 +5,7 @@ import { resumeSession, signIn } from './session.ts';
 import { createReadMarker, createView } from './view.ts';
 
 const url = 'http://localhost:4000/graphql';
-// A user of the demo. An application asks for the name and the password.
+// Signs in a demo user. An application asks for the name and the password.
 const session = resumeSession(url) ?? (await signIn(url, 'ann', 'parley-demo'));
 const client = createUrqlClient(url, session);
 const report = (error: unknown) => {

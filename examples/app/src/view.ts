@@ -1,7 +1,7 @@
 import type { OutboxEntry } from '@parley/client';
 import type { MessageRowFragment, RoomRowFragment } from './generated/graphql.ts';
 
-/** The rooms, the messages of the open room, and a box to write in. */
+/** Creates the elements of the page: the rooms, the messages of the open room, and a text field. */
 export function createView(open: (room: string) => void, write: (body: string) => void) {
   const [title, rooms, messages, input] = [
     document.createElement('h1'),
@@ -51,8 +51,8 @@ function lineOf({ sender, body, editedAt, deletedAt, reactions }: MessageRowFrag
 }
 
 /**
- * Marks the newest stored message as read: one request at a time, for the message that is the newest then. A request for each
- * message would hold up the sends.
+ * Returns a function that marks the newest stored message as read. At most one request runs at a time, for the newest message at
+ * its start, because a request for each message would delay sends.
  */
 export function createReadMarker(mark: (message: string) => Promise<void>) {
   let newest: string | undefined;

@@ -9,10 +9,10 @@ import { ToastProvider } from './parts/Toast.tsx';
 import { Waiting } from './parts/Waiting.tsx';
 import { announceSession, findSession, onOtherSession, openSession, type Session, SessionContext } from './session.ts';
 
-/** What a mail's link asks for; taken out of the address, so that neither history nor a copied link keeps the token. */
+/** Tokens from the link of an e-mail. They are removed from the URL, so that neither history nor a copied link contains them. */
 const link = takeLink();
 
-/** Who is there, and so what there is to see. */
+/** Shows the chat if the user is signed in, and the sign-in page otherwise. */
 export function App() {
   const [session, setSession] = useState<Session | null | 'asking'>('asking');
   const [resetToken, setResetToken] = useState(link.resetPassword);
@@ -42,7 +42,7 @@ export function App() {
         <ResetPassword token={resetToken} onDone={() => setResetToken(null)} />
       ) : session === 'asking' ? (
         <main>
-          <Waiting>One moment…</Waiting>
+          <Waiting>Loading…</Waiting>
         </main>
       ) : session === null ? (
         <SignedOut onSignedIn={changed} />

@@ -22,7 +22,7 @@ import { useNotifications, useUnreadTitle } from './useAttention.ts';
 
 export type DialogName = 'friends' | 'new' | 'find' | 'search' | 'profile';
 
-/** The rooms beside the one that is open; on a narrow screen, one or the other. */
+/** Shows the list of rooms beside the open room. A narrow screen shows only one of them. */
 export function Chat() {
   const apollo = useApolloClient();
   const { report } = useToasts();
@@ -58,7 +58,7 @@ export function Chat() {
         {place === null ? (
           <div className="waiting">
             <Mark />
-            <p>Choose a room, or begin a new one.</p>
+            <p>Choose a room, or start a new one.</p>
           </div>
         ) : vanished.reasons.has(place.roomId) ? (
           <Nothing text={wordVanished(vanished.reasons.get(place.roomId) ?? null)} />

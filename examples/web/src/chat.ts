@@ -5,7 +5,7 @@ import {
   RoomFieldsFragmentDoc,
 } from '../generated/graphql.ts';
 
-/** What the hooks select for this page. */
+/** Selections that this page passes to the hooks. */
 export const messageSelections = {
   message: MessageFieldsFragmentDoc,
   room: RoomFieldsFragmentDoc,

@@ -1,6 +1,6 @@
 import { useMemo, useSyncExternalStore } from 'react';
 
-/** The open room, and the message to show, stand in the address, so that back, reload and links work: `#/room/ID/NUMBER`. */
+/** Returns the hash for a room and a message, `#/room/ID/NUMBER`. The back button, reload and links work with it. */
 export const hrefOf = (roomId: string, number?: number) =>
   `#/room/${encodeURIComponent(roomId)}${number === undefined ? '' : `/${number}`}`;
 export const HOME = '#/';
@@ -11,18 +11,18 @@ export interface Place {
   number: number | null;
 }
 
-/** Counts what was opened, because a link to where one is shows the message again. */
+/** Number of navigations. A link to the current location counts too, because it shows its message again. */
 let visits = 0;
 addEventListener('hashchange', () => {
   visits += 1;
 });
 
-/** Opens a place again if it is in the address already. Browsers report only changes. */
+/** Navigates to the current location again. Browsers fire `hashchange` only if the hash changes. */
 export function reopen(href: string): void {
   if (location.hash === href) dispatchEvent(new HashChangeEvent('hashchange'));
 }
 
-/** The open place: another object for each visit. */
+/** Returns the open room and message, or null. The object is a new one after each navigation. */
 export function usePlace(): Place | null {
   const visit = useSyncExternalStore(
     (listener) => {

@@ -8,17 +8,17 @@ import { RefreshDocument, SignOutDocument, WhoAmIDocument } from '../generated/g
 import { forgetDrafts } from './room/drafts.ts';
 
 /**
- * Who is signed in, and how the page talks to the server.
+ * The signed-in user, and the clients of this session.
  *
- * The tokens are in HttpOnly cookies: no script can read them, and a reload finds the session again.
+ * The tokens are in HttpOnly cookies. Scripts cannot read them, and the session survives a reload.
  */
 export interface Session {
-  /** The id of the viewer as a user. */
+  /** Id of the signed-in user. */
   viewerId: string;
   chat: ChatClient;
   apollo: ApolloClient;
   cache: ChatCache;
-  /** Ends the session on the server, and so in all tabs. */
+  /** Ends the session on the server, which signs out all tabs. */
   signOut: () => Promise<void>;
   close: () => void;
 }
@@ -30,24 +30,24 @@ const policies = {
     Message: {
       fields: {
         ...cachePolicies.typePolicies?.['Message']?.fields,
-        // That all have read it and the message itself come over streams of their own, in any order: seen is seen.
-        seenByAll: { merge: (known: boolean | undefined, told: boolean) => known === true || told },
+        // The message and its `seenByAll` arrive by different streams in any order. A seen message never becomes unseen.
+        seenByAll: { merge: (known: boolean | undefined, incoming: boolean) => known === true || incoming },
       },
     },
-    // Of one event after the other, the latest is all that is kept here.
+    // Each event replaces the one before it, because events are not parts of one object.
     Subscription: { fields: { chatroomEvents: { merge: false }, viewerEvents: { merge: false } } },
   },
 };
 
 const url = new URL('/graphql', location.href).href;
 
-/** For who is not signed in yet. */
+/** Client for operations before sign-in. */
 const visitor = createChatClient({ url, getAccessToken: () => null, refresh });
 
 /** Sends an operation that needs no session. */
 export const ask: ChatClient['execute'] = (document, variables) => visitor.execute(document, variables);
 
-/** Whose cookies these are: the user's id, or null for nobody's. */
+/** Returns the id of the user to whom the cookies belong, or null if nobody is signed in. */
 export async function findSession(): Promise<string | null> {
   try {
     const { viewer } = await ask(WhoAmIDocument, {});
@@ -58,7 +58,7 @@ export async function findSession(): Promise<string | null> {
   }
 }
 
-/** A cache for this viewer alone, and one connection. `onEnd` hears when the session has ended elsewhere. */
+/** Creates a cache and a chat client for this viewer. `onEnd` is called when the session has ended. */
 export function openSession(viewerId: string, onEnd: () => void): Session {
   const chat = createChatClient({
     url,
@@ -88,19 +88,19 @@ export function openSession(viewerId: string, onEnd: () => void): Session {
   };
 }
 
-/** Trades the refresh token in the cookie; null where it is not good any more. */
+/** Exchanges the refresh token of the cookie. Returns null if the token is no longer valid. */
 async function refresh(): Promise<string | null> {
   try {
     const { refreshSession } = await ask(RefreshDocument, {});
     return refreshSession?.accessTokenExpiresAt ?? null;
   } catch (error) {
-    // Without a cookie there is nothing to trade.
+    // BAD_USER_INPUT: there is no cookie.
     if (isChatError(error, 'UNAUTHENTICATED') || isChatError(error, 'BAD_USER_INPUT')) return null;
     throw error;
   }
 }
 
-/** Tabs share the cookies: when one becomes somebody else, the others must not go on as who they were. */
+/** Notifies other tabs when the user changes. Tabs share the cookies, so they must not continue with the previous user. */
 const tabs = new BroadcastChannel('parley session');
 
 export function announceSession(): void {
@@ -116,6 +116,6 @@ export const SessionContext = createContext<Session | null>(null);
 
 export function useSession(): Session {
   const session = use(SessionContext);
-  if (!session) throw new Error('useSession is for what is inside a SessionContext.');
+  if (!session) throw new Error('useSession must be called inside a SessionContext.');
   return session;
 }

@@ -8,7 +8,7 @@ import type {
   ViewerQuery,
 } from '../generated/graphql.ts';
 
-/** What the page knows of each thing, as its fragments ask for it. */
+/** Types of the page's data, as its fragments select them. */
 export type Person = PersonFieldsFragment;
 export type Friend = FriendFieldsFragment;
 export type Message = MessageFieldsFragment;

@@ -16,7 +16,7 @@ export function useUnreadTitle(unreadCount: number): void {
   }, [unreadCount]);
 }
 
-/** Notifies the viewer of new messages while the page is hidden, if they have allowed it in their profile. */
+/** Shows notifications of new messages while the page is hidden, if the viewer has allowed them in the profile. */
 export function useNotifications(rooms: readonly Room[], viewerId: string): void {
   const seen = useRef(new Map<string, number>());
   useEffect(() => {
@@ -28,7 +28,7 @@ export function useNotifications(rooms: readonly Room[], viewerId: string): void
       if (message.kind !== 'USER' || message.sender?.id === viewerId || !document.hidden) continue;
       if (!('Notification' in window) || Notification.permission !== 'granted') continue;
       const title = room.kind === 'DIRECT' ? titleOf(room) : `${nameOf(message.sender)} in ${titleOf(room)}`;
-      // Another message of the room replaces the notification.
+      // Because of the tag, the room's next notification replaces this one.
       const notification = new Notification(title, { body: message.body ?? '', tag: id, icon: '/icon.svg' });
       notification.onclick = () => {
         window.focus();

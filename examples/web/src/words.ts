@@ -1,6 +1,6 @@
 import type { Friend, Person, Room } from './types.ts';
 
-/** How the page words what the server only names. English; another language is another file like this. */
+/** English texts for values of the API. To translate the page, replace this file. */
 
 const DELETED_ACCOUNT = 'A deleted account';
 
@@ -12,7 +12,7 @@ export function titleOf({ kind, title }: Pick<Room, 'kind' | 'title'>): string {
   return title ?? (kind === 'DIRECT' ? DELETED_ACCOUNT : 'Nobody else is here');
 }
 
-/** Why a room is no longer there. */
+/** Returns the reason why a room has vanished. */
 export function wordVanished(reason: string | null): string {
   switch (reason) {
     case 'REMOVED':
@@ -24,7 +24,7 @@ export function wordVanished(reason: string | null): string {
     case 'HIDDEN':
       return 'This conversation is hidden until the next message.';
     default:
-      return 'This room is not there, or you are not a member of it.';
+      return 'This room does not exist, or you are not a member of it.';
   }
 }
 
@@ -39,7 +39,7 @@ export function wordPresence({ presence, isBot }: Pick<Friend, 'presence' | 'isB
   return presence.lastSeenAt ? `Last seen ${wordWhen(presence.lastSeenAt, now)}` : 'Offline';
 }
 
-/** Browsers name others too: the first match counts. */
+/** Ordered by priority, because a user agent also contains the names of other browsers. */
 const BROWSERS = [
   ['Edg', 'Edge'],
   ['OPR', 'Opera'],
@@ -56,7 +56,7 @@ const SYSTEMS = [
   ['Linux', 'Linux'],
 ] as const;
 
-/** The device of a session, by what its browser calls itself. */
+/** Returns the browser and the system of a session, from its user agent. */
 export function wordDevice(userAgent: string | null | undefined): string {
   const find = (words: typeof BROWSERS | typeof SYSTEMS) => words.find(([word]) => userAgent?.includes(word))?.[1];
   const [browser, system] = [find(BROWSERS), find(SYSTEMS)];
@@ -71,7 +71,7 @@ const longDayAndYear = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'l
 
 export const wordTime = (date: string) => clock.format(new Date(date));
 
-/** The time for today, the day for any other. */
+/** Returns the time if the date is today, and the day otherwise. */
 export function wordWhen(date: string, now = new Date()): string {
   const when = new Date(date);
   return when.toDateString() === now.toDateString() ? clock.format(when) : shortDay.format(when);

@@ -22,7 +22,7 @@ export interface Tools {
 
 /** A command for operators. */
 export interface Command {
-  /** Names of its arguments, as its help shows them. */
+  /** Names of the command's arguments, as shown in its help. */
   words: readonly string[];
   /** Describes the command and its consequences. */
   help: string;

@@ -6,9 +6,9 @@ import { examineRedis } from './doctorRedis.ts';
 import { fault, type Finding, ok, warning } from '../../core/findings.ts';
 import { parseDatabaseUrl } from '../../core/config/databaseUrl.ts';
 
-/** Minimum version of Node.js. An older one is a fault. */
+/** Minimum version of Node.js. An older version is a fault. */
 const MIN_NODE = [20, 19] as const;
-/** Minimum limit of open files per process. A lower one is a warning, because each socket is an open file. */
+/** Minimum limit of open files per process. A lower limit is a warning, because each socket is an open file. */
 const MIN_OPEN_FILES = 4_096;
 
 /** The `doctor` command. */

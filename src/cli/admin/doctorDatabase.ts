@@ -7,7 +7,7 @@ import { examineRequirements } from '../../platform/database/requirements.ts';
 import { fault, type Finding, ok, warning } from '../../core/findings.ts';
 import { examineClock, measure } from './measure.ts';
 
-/** Round trip to the database, in milliseconds, above which there is a warning. A message needs several. */
+/** Round trip to the database, in milliseconds, above which `doctor` warns. A message needs several round trips. */
 const SLOW_MS = 10;
 /** Maximum number of connections that a node uses for jobs, in addition to its pool. */
 const OTHER_CONNECTIONS = 5;

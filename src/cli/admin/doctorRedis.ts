@@ -4,9 +4,9 @@ import { examineRedisAccess } from '../../platform/redis/requirements.ts';
 import { fault, type Finding, ok, warning } from '../../core/findings.ts';
 import { examineClock, measure } from './measure.ts';
 
-/** Round trip to Redis, in milliseconds, above which there is a warning. */
+/** Round trip to Redis, in milliseconds, above which `doctor` warns. */
 const SLOW_MS = 5;
-/** Minimum version of Redis. An older one is a fault. */
+/** Minimum version of Redis. An older version is a fault. */
 const MIN_VERSION = [6, 2] as const;
 const CONNECT_TIMEOUT_MS = 5_000;
 

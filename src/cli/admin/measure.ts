@@ -13,13 +13,16 @@ export async function measure<Answer>(ask: () => Promise<Answer>): Promise<{ ms:
     const [began, wall] = [performance.now(), Date.now()];
     answer = await ask();
     times.push(performance.now() - began);
-    // The best estimate by this machine's clock is halfway through the round trip.
+    // The result was produced about halfway through the round trip.
     at = (wall + Date.now()) / 2;
   }
   return { ms: times.sort((a, b) => a - b)[2] ?? 0, answer, at };
 }
 
-/** Clock skews, in milliseconds, that are a warning and a fault. Nodes date tokens, which are valid for 15 minutes. */
+/**
+ * Clock skews, in milliseconds, from which `doctor` reports a warning and a fault. With skewed clocks, nodes disagree
+ * on the expiry of access tokens, which are valid for 15 minutes.
+ */
 const WARNING_SKEW_MS = 1_000;
 const FAULT_SKEW_MS = 60_000;
 

@@ -38,7 +38,8 @@ export const userCommands: Record<string, Command> = {
       const database = await open();
       const { id } = await findUser(database, username);
       await database.transaction(async (query) => {
-        // A concurrent sign-in has the row locked, so its session exists before the sessions are ended below.
+        // This update waits for a concurrent sign-in, which has the row locked. The session of the sign-in therefore
+        // exists when the sessions are ended below.
         await query(sql`UPDATE users SET suspended_at = coalesce(suspended_at, now()) WHERE id = ${id}::uuid`);
         await endSessions(query, sql`user_id = ${id}::uuid`);
       });

@@ -79,7 +79,10 @@ export async function isEmpty(database: Database): Promise<boolean> {
   return (await database.prisma.user.count()) === 0;
 }
 
-/** Returns `length` messages from successive scenes with filled slots. Deterministic, so that every machine gets the same. */
+/**
+ * Returns `length` messages from successive scenes with filled slots. Deterministic, so that every machine gets the
+ * same messages.
+ */
 function tellStory(length: number): ScriptedMessage[] {
   const story: ScriptedMessage[] = [];
   for (let scene = 0; story.length < length; scene += 1) {

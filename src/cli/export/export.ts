@@ -39,7 +39,7 @@ export async function exportChatroom(exporting: ExportContext, chatroomId: strin
 }
 
 /**
- * Writes the data of an account to a JSON file: the parts that its user may have.
+ * Writes a JSON file with the account data that a user is entitled to receive.
  *
  * @returns the number of messages
  * @throws Error with a message for the operator, if there is no such user or the file cannot be written

@@ -1,7 +1,5 @@
 import { z } from 'zod';
 
-/** JSON format of `export` and `import`. The fields `parley` and `version` identify the kind and the format version. */
-
 const moment = z.iso.datetime();
 const person = z.object({ id: z.uuid(), username: z.string(), nickname: z.string() });
 
@@ -16,7 +14,7 @@ export const exportedMessage = z.object({
   systemEvent: z.enum(['MEMBER_JOINED', 'MEMBER_LEFT', 'RENAMED', 'NOTICE']).nullable(),
   subjectId: z.uuid().nullable(),
   clientMessageId: z.string().nullable(),
-  /** Set for a NOTICE. Exports of release 0.1.0 do not have these three fields. */
+  /** Service that sent a NOTICE. Exports of release 0.1.0 lack this field and the next two. */
   service: z.string().nullable().optional(),
   authorName: z.string().nullable().optional(),
   countsAsUnread: z.boolean().optional(),
@@ -30,7 +28,10 @@ export const exportedMessage = z.object({
 });
 export type ExportedMessage = z.infer<typeof exportedMessage>;
 
-/** A room with all its messages. */
+/**
+ * JSON format of an exported room with all its messages. The fields `parley` and `version` identify the kind of export
+ * and the version of the format.
+ */
 export const exportedChatroom = z.object({
   parley: z.literal('chatroom'),
   version: z.literal(1),
@@ -57,7 +58,10 @@ export const exportedChatroom = z.object({
 });
 export type ExportedChatroom = z.infer<typeof exportedChatroom>;
 
-/** Data of an account that its user may have. Excludes messages and e-mail addresses of other users. */
+/**
+ * JSON format of the account data that a user is entitled to receive. Excludes other users' messages and e-mail
+ * addresses.
+ */
 export const exportedUser = z.object({
   parley: z.literal('user'),
   version: z.literal(1),

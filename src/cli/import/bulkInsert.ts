@@ -17,14 +17,12 @@ import {
 import { fillSkeletons } from '../../features/users/keys.ts';
 
 /**
- * Bulk inserts for imports. All ids are derived from the source. Repeating an import therefore adds nothing, and a later run
- * completes an interrupted one.
+ * A user to insert. Imports derive all ids from the source. Repeating an import therefore adds nothing, and a later run
+ * completes an interrupted import.
  */
-
-/** A user to insert. */
 export interface StoredUser {
   id: string;
-  /** Name in the source. It is changed if it breaks the rules for usernames. */
+  /** Name in the source. A name that breaks the rules for usernames is changed. */
   name: string;
   /** Appended to the username if another user has it, such as `irc`. */
   suffix: string;
@@ -72,7 +70,10 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
   return count;
 }
 
-/** Derives a free username from any name. Invalid characters become '-'. If the name is taken, a suffix and number follow. */
+/**
+ * Derives a free username from any name. Invalid characters become '-'. If the name is taken, appends the suffix and a
+ * number.
+ */
 function freeName(user: StoredUser, taken: ReadonlySet<string>): string {
   for (let i = 0; ; i += 1) {
     const tail = i === 0 ? '' : `${user.suffix}${i === 1 ? '' : i}`;
@@ -144,7 +145,10 @@ export async function storeChatroom(database: Database, room: StoredChatroom): P
 /** A message to insert. */
 export interface StoredMessage {
   senderId: string;
-  /** Null for a message without text. It is stored as deleted, so that the numbers match the source. A long text is cut. */
+  /**
+   * Text, which is cut if it is too long. Null for a message without text, which is stored as deleted, so that message
+   * numbers match the source.
+   */
   body: string | null;
   createdAt: Date;
   /** Identifies the message in its room, so that a repeated import skips it. */

@@ -9,7 +9,10 @@ import {
   type StoredMessage,
 } from './bulkInsert.ts';
 
-/** Hashes a password. Returns null and counts it as skipped if it breaks the rules; its user then cannot sign in. */
+/**
+ * Hashes a password. If the password breaks the rules, counts it as skipped and returns null. The user then cannot sign
+ * in.
+ */
 export async function usablePassword(
   passwords: Passwords,
   password: string,
@@ -55,8 +58,8 @@ const EPOCH = new Date(0);
 /**
  * Returns a function that replaces future dates by now and unreadable dates by 1970, and counts both.
  *
- * New messages get the date of the server's clock. A message from the future would stay the newest in lists and searches until
- * that date.
+ * Needed because new messages get the current date. An imported message from the future would stay the newest in lists
+ * and searches until its date.
  */
 export function createDateCorrection(changed: Record<string, number>): (date: Date) => Date {
   const now = new Date();

@@ -10,12 +10,13 @@ import { importMyMessenger, isMyMessenger } from './myMessenger.ts';
 import { importChatroom, importUser, readExportedChatroom, readExportedUser } from './parleyExport.ts';
 
 /**
- * Imports an IRC log, a folder of them, an export of Parley, or one of the two supported JSON files of demo data. Importing
- * data again adds nothing.
+ * Imports an IRC log, a folder of IRC logs, an export of Parley, or one of the two supported JSON files of demo data.
+ * Importing data again adds nothing.
  *
- * @param members usernames of additional members of an imported OPEN room. Its speakers and the demo users become members
- *   in any case.
- * @throws Error with a message for the operator, if the path does not exist, its format is not supported, or a member is unknown
+ * @param members usernames of additional members of an imported OPEN room. The speakers in the room and the demo users
+ *   become members in any case.
+ * @throws Error with a message for the operator, if the path does not exist, its format is not supported, or a member
+ *   is unknown
  */
 export async function importPath(
   importing: ImportContext,

@@ -9,7 +9,10 @@ import { derivedId } from '../../core/globalIds.ts';
 const SOURCE = 'irc:#ubuntu';
 const ROOM = { name: '#ubuntu', topic: 'Help and talk about Ubuntu, as it was on IRC' };
 
-/** If the time goes back by more than this, a new day has begun. A smaller step is a corrected clock. In minutes. */
+/**
+ * Number of minutes. If a line is earlier than the line before by more than this, a new day has begun. A smaller step
+ * back means that the clock was corrected.
+ */
 const MIN_MIDNIGHT_STEP = 6 * 60;
 
 interface Line {
@@ -40,7 +43,7 @@ export async function importIrc(
     .map((line) => ({ ...line, at: dated(line.at) }));
 
   const users = new Map(
-    // Reversed, so that the first spelling of a nick wins over later ones.
+    // Reversed, so that the first spelling of a nick wins over later spellings.
     lines
       .toReversed()
       .map(({ nick }) => [nickId(nick), { id: nickId(nick), name: nick, suffix: 'irc', nickname: nick }]),

@@ -18,7 +18,7 @@ const MyMessenger = z.object({
   message_seen_status: z.array(z.object({ message_id: z.string(), user_id: z.string() })),
 });
 
-/** Returns whether the data is the fake data of my_messenger, the origin with "seen" marks. */
+/** Returns whether the data is the fake data of my_messenger, which contains "seen" marks. */
 export function isMyMessenger(data: unknown): data is z.infer<typeof MyMessenger> {
   return MyMessenger.safeParse(data).success;
 }

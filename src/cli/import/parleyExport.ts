@@ -23,8 +23,9 @@ export function readExportedUser(data: unknown): ExportedUser | null {
 }
 
 /**
- * Restores an exported room in one transaction, with its message numbers. Users without an account get one without a password,
- * before the transaction. If the room already exists, it stays unchanged and the summary counts it as skipped.
+ * Restores an exported room in one transaction, with its message numbers. Before the transaction, creates an account
+ * without a password for each user who has none. If the room already exists, it stays unchanged and the summary counts
+ * it as skipped.
  */
 export async function importChatroom(importing: ImportContext, exported: ExportedChatroom): Promise<ImportSummary> {
   const { database, progress } = importing;
@@ -91,8 +92,8 @@ async function exists(database: Database, { id }: { id: string }, directKey: str
 }
 
 /**
- * Returns the unique key of a DIRECT room. A user whose opponent has been deleted is the only member. Such a room uses its own
- * id as the key, because one user may have several of them.
+ * Returns the unique key of a DIRECT room. If one of the two users has been deleted, the other is the only member. The
+ * room then uses its own id as the key, because one user may have several such rooms.
  */
 function directKeyOf({ id }: { id: string }, members: ExportedChatroom['members']): string {
   const [a, b] = members;

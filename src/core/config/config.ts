@@ -16,7 +16,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   const given = Object.fromEntries(Object.keys(variables).flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
   const parsed = schema.safeParse(given);
   const unfit = new Set(parsed.error?.issues.map((issue) => String(issue.path[0])));
-  // All problems are reported at once: valid settings are checked further even if others are invalid.
+  // Reports all problems at once. The settings that are valid by themselves are therefore checked together, even if
+  // others are invalid.
   const config = schema.partial().parse(Object.fromEntries(Object.entries(given).filter(([name]) => !unfit.has(name))));
   const problems = [
     ...[...unfit].map(
@@ -36,12 +37,12 @@ function fault(name: string, value: string | undefined): string {
     : `cannot be ${JSON.stringify(value)}`;
 }
 
-/** Returns advice on URLs, in which the usual mistake is a raw `@` or `/` in the password. */
+/** Returns advice on an invalid URL. The usual mistake is a raw `@` or `/` in the password. */
 function adviceOn(name: string, value: string): string {
   return ['DATABASE_URL', 'REDIS_URL', 'SMTP_URL'].includes(name) ? adviseOnUrl(value) : '';
 }
 
-/** Returns an error for each setting that needs another one which is missing. */
+/** Returns an error for each missing setting without which another setting has no effect. */
 function missingHalves(given: (name: keyof Config) => boolean): string[] {
   const pairs = [
     ['OIDC_ISSUER', 'OIDC_AUDIENCE'],

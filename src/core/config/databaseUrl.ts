@@ -8,8 +8,8 @@ import { parse, toClientConfig } from 'pg-connection-string';
  * @throws UrlFileError
  */
 export function parseDatabaseUrl(url: string): { options: ClientConfig; schema: string | undefined } {
-  // pg treats these modes as verify-full, and prints a warning of ten lines about its next major version. `doctor`
-  // reports them.
+  // pg treats the sslmodes prefer, require and verify-ca as verify-full, but prints a warning of ten lines for each.
+  // Replacing the mode avoids the warning. `doctor` reports such a mode.
   const strict = /[?&]uselibpqcompat=true/.test(url)
     ? url
     : url.replace(/([?&]sslmode=)(prefer|require|verify-ca)(?=&|$)/, '$1verify-full');

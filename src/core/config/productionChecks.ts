@@ -2,7 +2,10 @@ import type { Config } from './settings.ts';
 
 /** Words that appear in example secrets and are too long to appear in a random secret by chance. */
 const EXAMPLES = /secret|password|passphrase|change.?me|example|default|insecure|parley|12345678|abcdefgh|qwerty/i;
-/** Minimum number of distinct characters. A random 32-character secret, even in hex, practically always has more. */
+/**
+ * Minimum number of distinct characters of a secret. A random secret of 32 characters, even in hexadecimal, practically
+ * always has more.
+ */
 const MIN_DISTINCT_CHARACTERS = 8;
 const GENERATE = 'Generate one with `openssl rand -base64 48`.';
 
@@ -38,7 +41,7 @@ function missing(given: (name: keyof Config) => boolean): string[] {
     .map((name) => `${name} must be set if NODE_ENV=production. ${needed[name]}`);
 }
 
-/** The messages do not contain the value, because many people read startup logs. */
+/** Returns an error if a secret can be guessed. Does not quote the secret, because many people read startup logs. */
 function guessable(name: string, secret: string | undefined): string[] {
   if (secret === undefined) return [];
   const [word] = EXAMPLES.exec(secret) ?? [];
@@ -70,7 +73,7 @@ function isOrigin(text: string): boolean {
   return URL.canParse(text) && new URL(text).origin === text;
 }
 
-/** Returns an error for each URL over which others could read or change what is sent. */
+/** Returns an error for each unencrypted URL, over which others could read or change the traffic. */
 function plainUrls(config: Partial<Config>): string[] {
   const urls = { PUBLIC_URL: config.PUBLIC_URL, OIDC_ISSUER: config.OIDC_ISSUER, FCM_ENDPOINT: config.FCM_ENDPOINT };
   return Object.entries(urls)

@@ -212,13 +212,13 @@ function count(defaultValue: number, min: number, max: number) {
   return decimal(/^\d+$/).pipe(z.number().int().min(min).max(max)).default(defaultValue);
 }
 
-/** A number in decimal digits. `Number` alone also accepts 0x10, 1e3 and spaces. */
+/** Parses a number in decimal digits. `Number` alone would also accept 0x10, 1e3 and spaces. */
 function decimal(form: RegExp) {
   return z.string().regex(form).transform(Number);
 }
 
 /**
- * Returns true if the driver can parse the URL. It accepts more than `new URL`:
+ * Returns true if the driver can parse the URL. The driver accepts URLs that `new URL` does not, such as
  * `postgresql://user@/db?host=/folder/of/the/socket`.
  */
 function isDatabaseUrl(url: string): boolean {
@@ -231,7 +231,7 @@ function isDatabaseUrl(url: string): boolean {
   }
 }
 
-/** Origins separated by commas. */
+/** Parses a list of origins separated by commas. */
 function originList(list: string) {
   return z.string().default(list).transform(split);
 }

@@ -13,7 +13,8 @@ export function findUrlFault(url: string): string | null {
   const [, authority = '', path = '', query = ''] = /^([^/?#]*)([^?#]*)(\?[^#]*)?/.exec(rest) ?? [];
   const at = authority.lastIndexOf('@');
   const user = authority.slice(0, Math.max(at, 0));
-  // The query of these URLs is a list of NAME=VALUE.
+  // The query of a valid URL is a list of NAME=VALUE. An `@` before any `=` therefore belongs to a user and password
+  // that a raw `?` has split.
   const isSplit = rest.includes('#') || path.includes('@') || (at < 0 && /^\?[^=&]*@/.test(query));
   const isMalformed = /%(?![\da-f]{2})/i.test(user) || /[\s]/.test(user);
   return isSplit || isMalformed ? ENCODE : null;

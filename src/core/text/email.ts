@@ -32,8 +32,8 @@ export function isEmail(text: string): boolean {
 
 /**
  * Returns the key by which e-mail addresses are compared: the local part in lower case, and the domain in the ASCII
- * form that DNS uses. Addresses in another width or composition have the same key (NFKC). Returns null for a text of
- * any length that is not an e-mail address.
+ * form that DNS uses. Addresses in another width or composition have the same key (NFKC). Returns null for a text that
+ * is not an e-mail address. The text may have any length.
  */
 export function emailKey(text: string): string | null {
   if (text.length > MAX_LENGTH) return null;

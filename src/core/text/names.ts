@@ -38,7 +38,10 @@ const USERNAME = new RegExp(
   'u',
 );
 const INVALID_IN_USERNAME = new RegExp(String.raw`(?:${BLANK}|[^\p{L}\p{Mn}\p{Mc}\p{Nd}_.\-])+`, 'gu');
-/** More consecutive marks than people write. Myanmar, Tibetan, Khmer and Tai Tham stack up to four. */
+/**
+ * Matches more consecutive marks than people write: three, or five in Myanmar, Tibetan, Khmer and Tai Tham, which stack
+ * up to four.
+ */
 const STACKED_MARKS = new RegExp(
   String.raw`[\p{M}--[\p{sc=Myanmar}\p{sc=Tibetan}\p{sc=Khmer}\p{sc=Tai_Tham}]]{3}|\p{M}{5}`,
   'v',
@@ -70,8 +73,8 @@ export function checkUsername(text: string, path: string): string {
 }
 
 /**
- * Returns true if a text has the length, the characters and the normal form of a stored username. Imported names need
- * no more, because earlier releases allowed any mixture of scripts.
+ * Returns true if a text has the length, the characters and the normal form of a stored username. Imported names are
+ * checked for this only, not for mixed scripts, because earlier releases allowed any mixture.
  */
 export function hasUsernameShape(text: string): boolean {
   const length = countCharacters(text, MAX_USERNAME);
@@ -89,7 +92,7 @@ export function isUsername(text: string): boolean {
 
 /**
  * Returns the beginning of an imported name, at most `limit` characters. Replaces invalid characters with
- * `replacement`. The result may still be no valid username, for example because it is too short.
+ * `replacement`. The result may still be invalid, for example because it is too short.
  */
 export function fitUsername(name: string, limit: number, replacement: '' | '-'): string {
   const letters = cut(name, 4 * limit)

@@ -15,8 +15,8 @@ const prototypes = new Map(
  * Returns the skeleton of a username, which is equal for usernames that look alike (Unicode Technical Standard 39), in
  * lower case. `paypaI` and `paypal` have the same skeleton, as have Latin `ape` and Cyrillic `аре`.
  *
- * Pass the name as displayed, because a capital I looks like l and a small one does not. The name must be checked or
- * stored.
+ * Pass the name as displayed, because a capital I looks like l and a small one does not. The name must have passed
+ * `checkUsername`, or be a stored name.
  */
 export function skeletonOf(username: string): string {
   // U+0640 only stretches Arabic letters.

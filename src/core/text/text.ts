@@ -1,8 +1,7 @@
-/** Lengths, cuts and classes of characters of a client's text. A character is a Unicode code point. */
-
 /**
- * Returns the number of characters of a text, or `limit + 1` if it has more than `limit`. Counting stops there, so that
- * a text of a megabyte costs no more than one of `limit` characters. JavaScript's own `length` counts an emoji twice.
+ * Returns the number of characters (Unicode code points) of a text, or `limit + 1` if the text has more than `limit`.
+ * Counting stops at `limit + 1`, so that a text of a megabyte costs no more than one of `limit` characters.
+ * JavaScript's own `length` counts an emoji twice.
  */
 export function countCharacters(text: string, limit: number): number {
   // A character has at most two UTF-16 units.
@@ -14,8 +13,8 @@ const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
 
 /**
  * Returns the beginning of a text, at most `limit` characters. A grapheme (an emoji of several code points, a letter
- * with its marks) is included whole or left out. Only if the first grapheme is longer than `limit`, it is cut between
- * code points.
+ * with its marks) is included whole or left out. A first grapheme that is longer than `limit` is cut between code
+ * points.
  */
 export function cut(text: string, limit: number): string {
   if (countCharacters(text, limit) <= limit) return text;
@@ -32,8 +31,8 @@ export function isStorable(text: string): boolean {
 }
 
 /**
- * Characters that fonts render as blank. They are the ignorable ones, the fillers of Hangul and Khitan, the blanks of
- * Braille, musical and Egyptian signs, and the object replacement character (U+FFFC). A pattern for a regular
- * expression with the flag u.
+ * Pattern of a character that fonts render as blank, for a regular expression with the flag u. Such characters are the
+ * ignorable characters, the fillers of Hangul and Khitan, the blanks of Braille, musical and Egyptian signs, and the
+ * object replacement character (U+FFFC).
  */
 export const BLANK = String.raw`[\p{Default_Ignorable_Code_Point}\u2800\uFFFC\u{16FE4}\u{1D159}\u{13441}\u{13442}]`;

@@ -10,7 +10,7 @@ import { requirePassword } from '../users/currentPassword.ts';
 const MAX_ATTEMPTS = 5;
 /** Maximum number of rows that one statement changes. The deadline of a deletion is checked between statements. */
 const BATCH_SIZE = 5_000;
-/** How long the request works on a deletion, in milliseconds. A job finishes the rest. */
+/** Time that a request spends on a deletion, in milliseconds. A job finishes the rest. */
 const REQUEST_TIMEOUT_MS = 5_000;
 
 /**
@@ -52,7 +52,7 @@ export async function closeAccount(query: Database['query'], userId: string, del
 /**
  * Completes a deletion. Runs in the request, and again as a job in case the request did not finish.
  *
- * @param deadline time in milliseconds after which no further batch begins; the account then remains for the job
+ * @param deadline time in milliseconds after which no further batch begins; the job then completes the deletion
  */
 export async function finishDeletion(
   node: Pick<ServerNode, 'database' | 'changePoller' | 'roomTails' | 'bus'>,
@@ -70,7 +70,10 @@ export async function finishDeletion(
   for (const friendId of friendIds) publishHint(bus, friendId, { kind: 'FRIENDSHIP', userId, status: null });
 }
 
-/** Also removes `client_message_id`, because an id can reveal the user or the device. Without a sender, no retry needs it. */
+/**
+ * Also removes `client_message_id`, because the client may have put the name of the user or device into it. The id
+ * serves only to recognise retries, and without an account there are none.
+ */
 const forgetSender = (userId: string) => sql`
   UPDATE messages SET sender_id = NULL, client_message_id = NULL, sent_digest = NULL WHERE (chatroom_id, number) IN (
     SELECT chatroom_id, number FROM messages WHERE sender_id = ${userId}::uuid LIMIT ${BATCH_SIZE}) RETURNING 1`;
@@ -92,7 +95,8 @@ async function remove(
     return await database.query(sql`
       SELECT chatroom_id AS "chatroomId", seq FROM delete_account(${userId}::uuid)`);
   } catch (error) {
-    // Deadlock: another transaction held one of the rooms and waited for another. The failed statement has released its locks.
+    // 40P01 is a deadlock: another transaction has locked one of the rooms and waits for another one. The failed
+    // statement has released its locks.
     if ((error as { code?: string }).code !== '40P01' || attempt === MAX_ATTEMPTS) throw error;
     return remove(database, userId, attempt + 1);
   }

@@ -8,7 +8,10 @@ import { checkUsername, fitNickname, fitUsername, foldName, isUsername } from '.
 import { skeletonOf } from '../../core/text/skeleton.ts';
 import { findTakenUsername, requireSignUp } from '../users/users.ts';
 
-/** Highest number that is appended to a username that is taken: ann, ann2, ann3 … Beyond it, the sign-in fails. */
+/**
+ * Highest number that is appended to a username that is taken: ann, ann2, ann3 … If all of these are taken, the sign-in
+ * fails.
+ */
 const MAX_SUFFIX = 1_000;
 
 /**
@@ -86,7 +89,10 @@ async function insertAccount(
   return made;
 }
 
-/** Yields usernames for a new account: the provider's names, changed to be valid, then the first of them with a number. */
+/**
+ * Yields usernames for a new account: the provider's names, changed to be valid, then the first valid name with a
+ * number.
+ */
 function* candidates(names: readonly string[]): Generator<string> {
   const fitting = names.map((name) => fitUsername(name, 24, '')).filter(isUsername);
   yield* fitting;

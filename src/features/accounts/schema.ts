@@ -26,12 +26,12 @@ const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
     refreshToken: t.exposeString('refreshToken', {
       nullable: true,
       description:
-        'Token for one call of `refreshSession`, within 30 days. Using it again more than 10 s later ends the session. Null in cookie mode, where it is an HttpOnly cookie.',
+        'Token for one call of `refreshSession`, within 30 days. Using it a second time more than 10 s later ends the session. Null in cookie mode, where it is an HttpOnly cookie.',
     }),
     deviceToken: t.exposeString('deviceToken', {
       nullable: true,
       description:
-        'Token for a later `signIn`, which proves that this device has signed in before. Valid for 400 days. Keep it after signing out. Null for `refreshSession`, and in cookie mode, where it is an HttpOnly cookie.',
+        'Token to pass to a later `signIn`, as a proof that this device has signed in before. Valid for 400 days. Keep it after signing out. Null for `refreshSession`, and in cookie mode, where it is an HttpOnly cookie.',
     }),
   }),
 });
@@ -45,7 +45,7 @@ const SignUpInput = builder.inputType('SignUpInput', {
     username: t.string({
       required: true,
       description:
-        'Unique name of 3 to 32 characters: letters of one script, digits, `_`, `.` and `-`. Names that differ only in letter case or look alike count as the same name.',
+        'Unique name of 3 to 32 characters: letters, digits, `_`, `.` and `-`. All letters belong to one script, but Latin may be combined with Japanese, Chinese or Korean. Names that differ only in letter case or look alike count as the same name.',
     }),
     password: t.string({ required: true, description: 'Password of 8 to 128 characters.' }),
     email: t.string({
@@ -98,7 +98,7 @@ builder.mutationFields((t) => ({
     type: AuthPayload,
     nullable: true,
     description:
-      'Signs in with a password and starts a session. Fails with `INVALID_CREDENTIALS` for an unknown name and for a wrong password, which look the same. Fails with `RATE_LIMITED` after 5 failures from one device or network, or 100 from all clients that the account does not know. Fails with `FORBIDDEN` for a suspended account.',
+      'Signs in with a password and starts a session. Fails with `INVALID_CREDENTIALS` if the name is unknown or the password is wrong; the error does not show which. Fails with `RATE_LIMITED` after 5 failures from one device or network, or 100 from all clients that the account does not know. Fails with `FORBIDDEN` for a suspended account.',
     args: { input: t.arg({ type: SignInInput, required: true, description: 'Name and password.' }) },
     resolve: (_, { input }, context) => signIn(context, input),
   }),
@@ -106,7 +106,7 @@ builder.mutationFields((t) => ({
     type: AuthPayload,
     nullable: true,
     description:
-      'Exchanges a refresh token for new tokens of the same session. In case the response is lost, the replaced token is accepted again for 10 s. Using it later ends the session. Fails with `UNAUTHENTICATED` if the token is no longer valid.',
+      'Exchanges a refresh token for new tokens of the same session. The replaced token is accepted again for 10 s, in case the response was lost. Using the replaced token later ends the session. Fails with `UNAUTHENTICATED` if the token is no longer valid.',
     args: { input: t.arg({ type: RefreshSessionInput, required: true, description: 'The refresh token.' }) },
     resolve: (_, { input }, context) => refreshSession(context, input.refreshToken ?? null),
   }),
@@ -150,7 +150,7 @@ const VerifyEmailInput = builder.inputType('VerifyEmailInput', {
 });
 
 const RequestPasswordResetInput = builder.inputType('RequestPasswordResetInput', {
-  description: 'The account whose password was forgotten.',
+  description: 'Input of `requestPasswordReset`.',
   fields: (t) => ({ email: t.string({ required: true, description: 'E-mail address of the account.' }) }),
 });
 
@@ -178,7 +178,7 @@ const DeleteAccountInput = builder.inputType('DeleteAccountInput', {
 });
 
 const RevokeSessionPayload = builder.objectRef<{ sessionId: string }>('RevokeSessionPayload').implement({
-  description: 'The id of the ended session, and the viewer.',
+  description: 'Result of `revokeSession`.',
   fields: (t) => ({
     revokedSessionId: t.exposeID('sessionId', { description: 'Id of the ended session.' }),
     viewer: viewerField(t),
@@ -222,7 +222,7 @@ builder.mutationFields((t) => ({
     type: OkPayload,
     nullable: true,
     description:
-      'Verifies an e-mail address with the token mailed to it. Works signed in and signed out. First ask the user whether the account named in the mail is theirs. A token mailed to a replaced address is valid for 7 days and restores that address. It also ends all sessions of the account and mails a link to set a new password. Fails with `BAD_USER_INPUT` if the token is invalid, was used or has expired, and with `EMAIL_TAKEN` if another account has verified the address.',
+      'Verifies an e-mail address with the token mailed to it. Works signed in and signed out. Before calling this, ask the user whether the account named in the mail is theirs. A token mailed to a replaced address is valid for 7 days and restores that address. Such a token also ends all sessions of the account and mails a link to set a new password. Fails with `BAD_USER_INPUT` if the token is invalid, was used or has expired, and with `EMAIL_TAKEN` if another account has verified the address.',
     args: { input: t.arg({ type: VerifyEmailInput, required: true, description: 'The token from the mail.' }) },
     resolve: (_, { input }, context) => done(verifyEmail(context, input.token)),
   }),
@@ -260,7 +260,7 @@ builder.mutationFields((t) => ({
     type: OkPayload,
     nullable: true,
     description:
-      'Deletes the viewer’s account. Messages remain without a sender, and owned rooms pass to another member. Sessions, devices, friendships, blocks, memberships and reactions are removed. Fails with `INVALID_CREDENTIALS` if the password is wrong.',
+      'Deletes the viewer’s account. Messages remain without a sender, and owned chatrooms pass to another member. Sessions, devices, friendships, blocks, memberships and reactions are removed. Fails with `INVALID_CREDENTIALS` if the password is wrong.',
     args: { input: t.arg({ type: DeleteAccountInput, required: true, description: 'The password of the account.' }) },
     resolve: (_, { input }, context) => done(deleteAccount(context, input.password ?? null)),
   }),

@@ -23,9 +23,9 @@ interface Credentials extends Account {
 /**
  * Signs in with a username or e-mail address, and a password.
  *
- * @throws ChatError `INVALID_CREDENTIALS`, with the same text and after the same time for an unknown name and a wrong password;
- *   `RATE_LIMITED` after too many failures (decision 14), also the same for an unknown name; `FORBIDDEN` for a suspended
- *   account; `BAD_USER_INPUT` if cookies are requested but not available
+ * @throws ChatError `INVALID_CREDENTIALS`, with the same text and after the same time for an unknown name and a wrong
+ *   password; `RATE_LIMITED` after too many failures (decision 14), likewise for an unknown name; `FORBIDDEN` for a
+ *   suspended account; `BAD_USER_INPUT` if cookies are requested but not available
  */
 export async function signIn(
   context: Context,

@@ -21,22 +21,29 @@ import { findPositions, findPositionsSince, findCheckpoints } from '../../delive
 /** An event in one of the viewer's rooms, with the all-rooms cursor to resume from. */
 export interface AllRoomsEvent {
   event: FollowedEvent;
-  /** Covers the events before this one, because this event may be lost before it reaches the client. */
+  /**
+   * Covers the events before this one, but not this one. If the connection is lost before this event reaches the
+   * client, a resume sends it again.
+   */
   cursor: string;
-  /** Returns true if the viewer left the room after this event, even if the stream has not yet reached the leaving. */
+  /**
+   * Returns whether the viewer has left the room after this event, even if the stream has not yet reached the
+   * MEMBER_LEFT event.
+   */
   isLost: () => boolean;
 }
 
 /**
- * Streams the events of all the viewer's rooms. Adds rooms that the viewer joins, and drops rooms that the viewer loses.
+ * Streams the events of all the viewer's rooms. Adds rooms that the viewer joins, and drops rooms that the viewer
+ * loses.
  *
- * The cursor is a snapshot of the database. Every event visible in that snapshot has been delivered. The cursor advances
- * when the stream has delivered all events that a poll found, which is about once a second. While missed events are
- * delivered, the cursor advances from checkpoint to checkpoint. A resume repeats the events since the last advance, and
- * loses none.
+ * The cursor is a snapshot of the database: every event that is visible in the snapshot has been delivered. The cursor
+ * advances when the stream has delivered all events that a poll found, which is about once a second. While missed
+ * events are delivered, the cursor advances from checkpoint to checkpoint. After a resume, the events since the last
+ * advance are repeated, and none is lost.
  *
  * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED`, before any event is sent, if the
- *   cursor can no longer be honoured
+ *   stream cannot resume from the cursor
  */
 export async function followAllRooms(
   context: Context,
@@ -46,9 +53,15 @@ export async function followAllRooms(
   const { changePoller, databaseId } = context;
   const since = after == null ? null : decodeAllRoomsCursor(databaseId, after, 'after');
   const events = createFollower(context);
-  /** Lost rooms for which a query checks whether the viewer is a member again. The cursor waits for the result. */
+  /**
+   * Lost rooms for which a query is checking whether the viewer is a member again. The cursor does not advance before
+   * that query has ended.
+   */
   const asked = new Set<string>();
-  /** Sequence number at which the viewer lost each room. Joins before that number are ignored: the stream has passed them. */
+  /**
+   * Sequence number at which the viewer lost each room. Joins before that number are ignored, because the stream has
+   * already passed them.
+   */
   const lost = new Map<string, number>();
   let started = false;
   const isDue = (chatroomId: string, seq: number) =>
@@ -85,7 +98,7 @@ export async function followAllRooms(
   }
   const { snapshot: reached, advance } = progress;
 
-  // Caches the encoded cursor, because every event carries it and it changes only about once a second.
+  // Caches the encoded cursor. Every event carries a cursor, but the snapshot changes only about once a second.
   let latest = { snapshot: '', cursor: '' };
   function cursorOf(snapshot: string): string {
     if (latest.snapshot !== snapshot) latest = { snapshot, cursor: encodeAllRoomsCursor(databaseId, snapshot) };
@@ -97,7 +110,8 @@ export async function followAllRooms(
       if (!pulled || pulled.done) return pulled;
       const event = pulled.value;
       const { chatroomId, seq } = event;
-      // Read before this event counts as delivered, because the event may be lost before it reaches the client.
+      // The cursor is read before `advance`, so that it does not cover this event, which may be lost before it reaches
+      // the client.
       const cursor = cursorOf(reached());
       return andThen(endsMembership(event, userId) ? lose(event) : undefined, () => {
         advance(chatroomId);
@@ -110,8 +124,8 @@ export async function followAllRooms(
   async function lose({ chatroomId, seq }: FollowedEvent): Promise<void> {
     events.drop(chatroomId);
     lost.set(chatroomId, seq);
-    // The viewer may have joined again already. If a poll reported that join while the room was still followed, the report
-    // had no effect.
+    // The viewer may already have joined again. If a poll reported that join while the stream still followed the room,
+    // the report had no effect. The membership is therefore queried.
     asked.add(chatroomId);
     if (await isMemberNow(context, chatroomId, userId)) events.add(chatroomId, seq);
     asked.delete(chatroomId);
@@ -192,7 +206,7 @@ export async function followAllMessages(
   return toAsyncIterator({ pull: () => pullPast(pull), onReady: events.onReady, end: events.end });
 }
 
-/** Copies of room events that carry an all-rooms cursor. Streams with the same cursor share one copy of an event. */
+/** Maps a room event to its latest copy with an all-rooms cursor. Streams at the same cursor share that copy. */
 const placed = new WeakMap<ChatroomEvent, ChatroomEvent>();
 
 function placeAt(seen: ChatroomEvent, cursor: string): ChatroomEvent {

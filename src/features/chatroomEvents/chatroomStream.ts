@@ -18,9 +18,10 @@ import { userById } from '../users/users.ts';
 import { type ChatroomEvent, cursorAt, peekEvent, loadEvent } from './eventLoader.ts';
 
 /**
- * Calls `onLost` with `NOT_FOUND` when the viewer loses a room. For streams that do not deliver the room's log themselves.
+ * Calls `onLost` with `NOT_FOUND` when the viewer loses a room. Used by streams that do not read the room's log
+ * themselves.
  *
- * @param onLost also called if the log cannot be followed any further, with that error
+ * @param onLost also called with the error if the room's log can no longer be read
  * @returns a function that stops watching
  */
 export function watchMembership(context: Context, room: VisibleChatroom, onLost: (error: unknown) => void): () => void {
@@ -38,13 +39,13 @@ export function watchMembership(context: Context, room: VisibleChatroom, onLost:
 /**
  * Streams the events of one room. With `after`, the missed events come first; without it, only new events are sent.
  *
- * Ends with `NOT_FOUND` when the viewer loses the room. All earlier events are sent first, because the viewer's leaving is
+ * Ends with `NOT_FOUND` when the viewer loses the room. All earlier events are sent first, because leaving the room is
  * itself an event in the log.
  *
  * @param options.only sends only events of this kind
  * @param options.caughtUp sends a CAUGHT_UP event after the last missed event
  * @throws ChatError `NOT_FOUND` if the viewer is not a member; `BAD_USER_INPUT` for a cursor of another kind or room;
- *   `RESYNC_REQUIRED`, before any event is sent, if the cursor can no longer be honoured
+ *   `RESYNC_REQUIRED`, before any event is sent, if the stream cannot resume from the cursor
  */
 export async function followChatroom(
   context: Context,
@@ -75,13 +76,15 @@ export async function followChatroom(
       if (!pulled || pulled.done) return pulled;
       const event = pulled.value;
       position = event.seq;
-      // The viewer was a member at `lastSeq`, so a later join has undone any leaving up to there.
+      // The viewer was a member at `lastSeq`. After any MEMBER_LEFT event up to that position, the viewer has therefore
+      // joined again.
       if (endsMembership(event, viewerId, lastSeq)) throw notFound('chatroom');
       const isKnown = event.kind === 'MESSAGE_ADDED' && event.number !== null && event.number <= start.number;
       return andThen(
         isWanted(event) && !isKnown ? filterForViewer(context, event, room, events.lookahead) : null,
         (seen) => {
-          // This node may have read the log further than this stream. A viewer who has left by now receives nothing more.
+          // This node may have read the log further than this stream has. If that part shows that the viewer has left,
+          // no more events are sent.
           if ((events.leftAt(viewerId) ?? 0) > lastSeq) throw notFound('chatroom');
           return seen ? { value: seen, done: false } : undefined;
         },
@@ -128,14 +131,14 @@ export function filterForViewer(
 function isHidden(context: Context, ofUser: string | null | undefined): MaybePromise<boolean> {
   if (ofUser == null) return false;
   return andThen(context.blockCache.of(ofUser), (blockers) =>
-    // If nobody has blocked the user, the viewer is not read, so that the execution stays shared.
+    // Reads the viewer only if somebody has blocked the user, because reading the viewer prevents a shared execution.
     blockers.size > 0 && blockers.has(requireViewer(context).userId) ? isBlocked(context, ofUser) : false,
   );
 }
 
 /**
- * Returns whether the viewer has blocked a user, read from the database because the cache may be one second old. An event
- * shown one second too long does no harm, but an event hidden by mistake would be lost for good.
+ * Returns whether the viewer has blocked a user. Reads the database, because the cache may be one second old. If a
+ * block has just been removed, an event hidden because of the cache would be lost for good.
  */
 async function isBlocked(context: Context, user: string): Promise<boolean> {
   return (await blockStateOf(eventContext(context), user))?.viewerHasBlocked !== false;

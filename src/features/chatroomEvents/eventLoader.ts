@@ -6,11 +6,11 @@ import type { FollowedEvent } from '../../delivery/roomFollower.ts';
 import { eventFields, type LogEvent, pageAfter, readEvents } from '../../delivery/roomLog.ts';
 import type { MaybePromise } from '../../delivery/source.ts';
 
-/** An event of a room, as its members receive it. */
+/** An event of a room, in the form in which the members of the room receive it. */
 export interface ChatroomEvent {
   kind: LogEvent['kind'] | 'CAUGHT_UP';
   chatroomId: string;
-  /** Position after the event: a room cursor, or an all-rooms cursor in a stream over all rooms. */
+  /** Cursor to resume from after the event: a room cursor, or an all-rooms cursor in a stream over all rooms. */
   cursor: string;
   /** The message that the event is about, in its current state. */
   message: MessageWithSender | null;
@@ -24,7 +24,7 @@ export interface ChatroomEvent {
   isNoLongerMember?: (context: Context) => Promise<boolean>;
 }
 
-/** Key in the event cache of an event as its members receive it. */
+/** Key of a `ChatroomEvent` in the event cache. */
 const SEEN = 'seen';
 
 /** Parts of the context that loading an event requires. */
@@ -33,8 +33,8 @@ type Loading = Pick<Context, 'database' | 'databaseId' | 'eventCache'>;
 const eventColumns = columnsOf('e', eventFields, 'event.');
 
 /**
- * Reads a page of a room's log like `readEvents`, and caches each event as its members receive it. Followers of the room then
- * find the events in the cache, and need not wait.
+ * Reads a page of a room's log like `readEvents`, and caches a `ChatroomEvent` for each event. Followers of the room
+ * then find these in the cache and need not wait.
  *
  * Uses one statement, because a second query would be one of the largest costs of a message in a busy room.
  */
@@ -52,15 +52,18 @@ export async function readEventPage(node: Loading, chatroomId: string, seq: numb
   return events;
 }
 
-/** Returns an event as its members receive it; null if they receive nothing. Loads it once for all subscribers. */
+/**
+ * Returns an event as the members of its room receive it, or null if nobody receives it. Each event is loaded once for
+ * all subscribers.
+ */
 export function loadEvent(
   node: Loading,
   event: FollowedEvent,
   lookahead: () => readonly LogEvent[] = () => [],
 ): MaybePromise<ChatroomEvent | null> {
   return node.eventCache.load(event, SEEN, async () => {
-    // Also loads the events that follow. Otherwise a subscriber that resumes after they have left the cache would load each
-    // message by its own query.
+    // Also loads the events that follow. Otherwise a subscriber that resumes from an old cursor, whose events are no
+    // longer cached, would load each message with a query of its own.
     const next = node.eventCache.isEnabled ? lookahead() : [];
     const numbers = [event, ...next].flatMap(({ number }) => number ?? []);
     const messages = findMessages(node.database, event.chatroomId, numbers);
@@ -69,7 +72,7 @@ export function loadEvent(
   });
 }
 
-/** Returns an event as its members receive it, if it is already cached; null otherwise. */
+/** Returns an event as the members of its room receive it, if that form is already cached; null otherwise. */
 export function peekEvent({ eventCache }: Loading, event: LogEvent): ChatroomEvent | null {
   return (eventCache.peek(event, SEEN) ?? null) as ChatroomEvent | null;
 }
@@ -80,7 +83,7 @@ function share(node: Loading, event: LogEvent, messages: MaybePromise<Messages>)
   return node.eventCache.load(event, SEEN, async () => toChatroomEvent(node, event, await messages));
 }
 
-/** Returns null if the message or the room no longer exists. */
+/** Converts an event of the log. Returns null if the message or the room no longer exists. */
 function toChatroomEvent(node: Loading, event: FollowedEvent, messages: Messages): ChatroomEvent | null {
   const { kind, chatroomId, number, seq, userId, actorId } = event;
   if (kind === 'CHATROOM_DELETED') return null;

@@ -26,16 +26,16 @@ const typeNames: Record<Event['kind'], string> = {
 
 const ChatroomEvent = builder.interfaceRef<Event>('ChatroomEvent').implement({
   description:
-    'An event of a room. Clients must ignore event types that they do not know, because later versions may add some.',
+    'An event of a chatroom. Clients must ignore event types that they do not know, because later versions may add some.',
   resolveType: (event) => typeNames[event.kind],
   fields: (t) => ({
     cursor: t.exposeString('cursor', {
       description:
-        'Cursor that resumes the stream after this event, passed as `after`. In `messageAdded` without a room it is an all-rooms cursor, otherwise a room cursor.',
+        'Cursor to resume after this event: pass it as `after`. In `messageAdded` without `chatroomId` it is an all-rooms cursor, otherwise a room cursor.',
     }),
     chatroom: t.field({
       type: Chatroom,
-      description: 'The room in which the event happened.',
+      description: 'Chatroom in which the event happened.',
       resolve: (event, _args, context) => requireEventChatroom(context, event.chatroomId),
     }),
   }),
@@ -70,7 +70,7 @@ function defineMessageEvent(name: string, description: string) {
 const MessageAdded = defineMessageEvent('MessageAdded', 'A message was sent.');
 defineMessageEvent('MessageEdited', 'The text of a message was edited.');
 builder.objectRef<MessageEvent>('MessageDeleted').implement({
-  description: 'A message was deleted. It remains in the room as a tombstone with its number.',
+  description: 'A message was deleted. It remains in the chatroom with its number, but without its text.',
   interfaces: [ChatroomEvent],
   fields: (t) => ({
     message: messageField(t),
@@ -85,7 +85,7 @@ const userIdOf = (event: MemberEvent) => encodeId('User', event.userId);
 
 builder.objectRef<MemberEvent>('MemberJoined').implement({
   description:
-    'A user became a member of the room. All fields show the current state, also in events that are sent again after a resume.',
+    'A user became a member of the chatroom. All fields show the current state, even if the event is sent again after a resume.',
   interfaces: [ChatroomEvent],
   fields: (t) => ({
     userId: t.id({ description: 'Id of the user who joined.', resolve: userIdOf }),
@@ -125,7 +125,7 @@ builder.objectRef<MemberEvent>('MemberUpdated').implement({
 });
 
 builder.objectRef<MemberEvent>('MemberLeft').implement({
-  description: 'A member left the room, or was removed from it.',
+  description: 'A member left the chatroom, or was removed from it.',
   interfaces: [ChatroomEvent],
   fields: (t) => ({
     userId: t.id({ description: 'Id of the user who left or was removed.', resolve: userIdOf }),
@@ -139,26 +139,27 @@ builder.objectRef<MemberEvent>('MemberLeft').implement({
 });
 
 builder.objectRef<Event>('ChatroomUpdated').implement({
-  description: 'The name, topic or owner of the room changed.',
+  description: 'The name, topic or owner of the chatroom changed.',
   interfaces: [ChatroomEvent],
   fields: (t) => ({
     actor: actorField(
       t,
-      'The user who changed the room, or the former owner whose leaving passed the room to another member.',
+      'The user who changed the chatroom, or the former owner who left, so that another member became the owner.',
     ),
   }),
 });
 
 builder.objectRef<Event>('CaughtUp').implement({
-  description: 'All missed events have been sent. The events that follow are live.',
+  description: 'All missed events have been sent. The events after this one are live.',
   interfaces: [ChatroomEvent],
 });
 
 builder.objectField(Viewer, 'cursor', (t) =>
   t.string({
     description:
-      'All-rooms cursor of the current position in all the viewer’s rooms. Pass it as `after` to `viewerEvents`, or to `messageAdded` without a room. Never newer than any other field of the same operation.',
-    // An event has no `asOf` snapshot. Its fields are read after the last poll, so the snapshot of that poll is never newer.
+      'All-rooms cursor: the current position in all chatrooms of the viewer. Pass it as `after` to `viewerEvents`, or to `messageAdded` without `chatroomId`. Never newer than any other field of the same operation, so a subscription from this cursor misses no event.',
+    // The context of an event has no `asOf` snapshot. The fields of an event are read after the last poll, so the
+    // snapshot of that poll is never newer than the fields.
     resolve: (_, _args, { databaseId, asOf, changePoller }) =>
       encodeAllRoomsCursor(databaseId, asOf ?? changePoller.snapshot()),
   }),
@@ -169,12 +170,14 @@ builder.subscriptionFields((t) => ({
     type: MessageAdded,
     nullable: true,
     description:
-      'Streams the messages of one room or, without `chatroomId`, of all the viewer’s rooms, including rooms joined later. With `after`, first sends every message after the cursor, each once and in order, then continues live. Over all rooms, messages can repeat right after a resume. Fails with `NOT_FOUND` if the viewer is not a member, with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the cursor can no longer be honoured. A stream of one room ends with `NOT_FOUND` when the viewer loses the room.',
+      'Streams the messages of one chatroom or, without `chatroomId`, of all chatrooms of the viewer, including chatrooms joined later. With `after`, first sends every message after the cursor, each once and in order, then continues live. In a stream of all chatrooms, messages can repeat right after a resume. Fails with `NOT_FOUND` if the viewer is not a member, with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned. A stream of one chatroom ends with `NOT_FOUND` when the viewer loses access to it.',
     args: {
-      chatroomId: t.arg.id({ description: 'The room. Without it, all the viewer’s rooms.' }),
+      chatroomId: t.arg.id({
+        description: 'Id of the chatroom. By default, the stream covers all chatrooms of the viewer.',
+      }),
       after: t.arg.string({
         description:
-          'With `chatroomId`, a room cursor. Without it, `Viewer.cursor` or the cursor of an event of this stream.',
+          'With `chatroomId`, a room cursor. Without `chatroomId`, `Viewer.cursor` or the cursor of an event of this stream.',
       }),
     },
     subscribe: (_, { chatroomId, after }, context) =>
@@ -187,10 +190,10 @@ builder.subscriptionFields((t) => ({
     type: ChatroomEvent,
     nullable: true,
     description:
-      'Streams all events of one room in order. With `after`, first sends the missed events, then `CaughtUp`, then continues live. Fails and ends with the same errors as `messageAdded`.',
+      'Streams all events of one chatroom in order. With `after`, first sends the missed events, then `CaughtUp`, then continues live. Fails and ends with the same errors as `messageAdded`.',
     args: {
-      chatroomId: t.arg.id({ required: true, description: 'The room.' }),
-      after: t.arg.string({ description: 'A room cursor of this room. Without it, only new events are sent.' }),
+      chatroomId: t.arg.id({ required: true, description: 'Id of the chatroom.' }),
+      after: t.arg.string({ description: 'A room cursor of this chatroom. By default, only new events are sent.' }),
     },
     subscribe: (_, { chatroomId, after }, context) =>
       followChatroom(context, keyOf('Chatroom', chatroomId), after, { caughtUp: true }),

@@ -74,7 +74,8 @@ async function conditionsOf(context: Context, { kind, unread, name }: ChatroomFi
  * member. Uses `strpos`, which has no wildcards to escape.
  */
 function isNamed(key: string, viewer: Sql): Sql {
-  // A room that was locked while keys were written has no key yet. The SQL fallback folds some scripts differently.
+  // A room that was locked while keys were written has no key yet. SQL then computes the key, although it converts some
+  // scripts to lower case differently.
   return sql`CASE WHEN c.name IS NOT NULL
     THEN strpos(coalesce(c.name_key, lower(normalize(c.name, NFKC))), ${key}) > 0
     ELSE EXISTS (SELECT FROM members o JOIN users u ON u.id = o.user_id

@@ -47,7 +47,9 @@ export async function deleteChatroom(context: Context, chatroomId: string | null
 /** Number of rows that one statement deletes. Each statement is a short transaction of its own. */
 const BATCH_SIZE = 5_000;
 
-/** Runs the job that deletes the messages and events of an ended room in batches, and then the room itself. */
+/**
+ * Runs the job that deletes the messages and events of a deleted room in batches, and then the row of the room itself.
+ */
 export async function clearChatroom(
   { database }: Pick<ServerNode, 'database'>,
   { chatroomId }: Jobs['clear_chatroom'],

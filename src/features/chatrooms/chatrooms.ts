@@ -21,8 +21,8 @@ export interface VisibleChatroom extends Chatroom {
   /** The other member of a DIRECT room; null for other kinds. */
   opponentId: string | null;
   /**
-   * Whether lists leave out this DIRECT room for the viewer. The viewer has hidden the room, or the other member created it
-   * and has not written yet.
+   * Whether the viewer's list leaves out this DIRECT room. True if the viewer has hidden the room, or if the other
+   * member created the room and has not written yet.
    */
   isHidden: boolean;
 }
@@ -77,8 +77,9 @@ export async function requireChatroom(context: Context, chatroomId: string): Pro
 /**
  * Returns the room of an event or message that the viewer may see.
  *
- * While viewer access is tracked, loading the room does not count as an access. Only reading a viewer-dependent field
- * (`viewerRole`, `opponentId`, `isHidden`) does. Subscribers who select other fields can then share one execution.
+ * While access to the viewer is tracked, loading the room does not count as an access. Only reading a viewer-dependent
+ * field (`viewerRole`, `opponentId`, `isHidden`) does. Subscribers who select other fields can then share one
+ * execution.
  *
  * @throws ChatError `NOT_FOUND` unless the viewer may see the room
  */
@@ -147,7 +148,10 @@ export async function listMembers(
 
 /** A member whose read mark may be shown to the viewer. */
 export interface ShownMember extends Member {
-  /** Whether no recipient of this row has a block with the member. The read mark then needs no check of blocks. */
+  /**
+   * True if there is no block between the member and any recipient of this row. The read mark is then shown without
+   * checking blocks.
+   */
   isReadMarkPublic?: boolean;
 }
 
@@ -185,11 +189,11 @@ export interface NewChatroom {
 const MAX_NEW_MEMBERS = 100;
 
 /**
- * Creates a room. Each pair of users has one DIRECT room: if it exists, it is returned. Concurrent calls of both users also
- * return the same room.
+ * Creates a room. Each pair of users has one DIRECT room. If the room exists, returns that room. Concurrent calls of
+ * the two users return one and the same room.
  *
- * @throws ChatError `BAD_USER_INPUT`; `NOT_FOUND` if any of the users does not exist; `BLOCKED` if the viewer and any of them
- *   have blocked each other. No room is created then.
+ * @throws ChatError `BAD_USER_INPUT`; `NOT_FOUND` if any of the users does not exist; `BLOCKED` if there is a block
+ *   between the viewer and any of them. In each case, no room is created.
  */
 export async function createChatroom(context: Context, input: NewChatroom): Promise<VisibleChatroom> {
   const { userId } = requireViewer(context);
@@ -276,7 +280,7 @@ async function makeRoom(
 }
 
 /**
- * Checks that all users exist, and that none of them has a block with the viewer.
+ * Checks that all users exist, and that there is no block between the viewer and any of them.
  *
  * @throws ChatError `NOT_FOUND`, `BLOCKED`
  */

@@ -7,7 +7,7 @@ import { badInput, notFound } from '../../core/errors.ts';
 
 /** Maximum number of users added by one mutation. More users are `BAD_USER_INPUT`. */
 const MAX_ADDED = 100;
-/** An id that no user has. Replaces ids that name no user. */
+/** The nil UUID, which no user has. Passed to the database if an id names no user. */
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 /**
@@ -25,11 +25,12 @@ export async function joinChatroom(context: Context, chatroomId: string | null):
 }
 
 /**
- * Ends the viewer's membership, and their streams of the room. If the owner leaves, the longest-standing admin becomes owner,
- * or else the longest-standing member. If the last member leaves, the room ends.
+ * Ends the viewer's membership, and their streams of the room. If the owner leaves, the longest-standing admin becomes
+ * owner, or else the longest-standing member. If the last member leaves, the room is deleted.
  *
  * @param chatroomId null for an id that names no room
- * @throws ChatError `NOT_FOUND` if the viewer is not a member; `BAD_USER_INPUT` for a DIRECT room, whose members are permanent
+ * @throws ChatError `NOT_FOUND` if the viewer is not a member; `BAD_USER_INPUT` for a DIRECT room, whose members are
+ *   permanent
  */
 export async function leaveChatroom(context: Context, chatroomId: string | null): Promise<void> {
   const { userId } = requireViewer(context);
@@ -45,7 +46,7 @@ function notifyJoined(context: Context, chatroomId: string, seq: number): void {
 }
 
 /**
- * Notifies the streams of the room, and requests a poll in case the room has ended. Called after the commit.
+ * Notifies the streams of the room, and requests a poll in case the room was deleted. Called after the commit.
  *
  * Messages that only the former member had not read are now read by all members. Their senders are notified as well.
  */
@@ -56,13 +57,14 @@ function notifyLeft(context: Context, chatroomId: string, userId: string, seq: n
 }
 
 /**
- * Adds users to a room: either all of them or none. Nothing changes for users who are already members. Requires the OWNER or
- * ADMIN role.
+ * Adds users to a room: either all of them or none. Nothing changes for users who are already members. Requires the
+ * OWNER or ADMIN role.
  *
  * @param chatroomId null for an id that names no room
  * @param userIds 1 to 100 users; null for an id that names no user
- * @throws ChatError `BAD_USER_INPUT` for a wrong number of users, or a DIRECT room; `NOT_FOUND` for the room or any of the
- *   users; `FORBIDDEN` if the viewer's role does not suffice; `BLOCKED` if the viewer has a block with any of the users
+ * @throws ChatError `BAD_USER_INPUT` for a wrong number of users, or a DIRECT room; `NOT_FOUND` for the room or any of
+ *   the users; `FORBIDDEN` if the viewer's role does not suffice; `BLOCKED` if there is a block between the viewer and
+ *   any of the users
  */
 export async function addChatroomMembers(
   context: Context,

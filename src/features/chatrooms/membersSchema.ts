@@ -31,7 +31,7 @@ builder.mutationFields((t) => {
       type: LeaveChatroomPayload,
       nullable: true,
       description:
-        'Ends the viewer’s membership. If the owner leaves, the longest-standing admin becomes owner, or else the longest-standing member. If the last member leaves, the chatroom ends. Fails with `NOT_FOUND` if the viewer is not a member, or `BAD_USER_INPUT` for a DIRECT chatroom.',
+        'Ends the viewer’s membership. If the owner leaves, the longest-standing admin becomes owner, or else the longest-standing member. If the last member leaves, the chatroom is deleted. Fails with `NOT_FOUND` if the viewer is not a member, and with `BAD_USER_INPUT` for a DIRECT chatroom.',
       args,
       resolve: async (_, { input }, context) => {
         await leaveChatroom(context, keyOf('Chatroom', input.chatroomId));
@@ -78,7 +78,7 @@ builder.mutationFields((t) => ({
     type: ChatroomPayload,
     nullable: true,
     description:
-      'Adds users to a chatroom: either all of them or none. Nothing changes for users who are already members. Requires the role OWNER or ADMIN. Fails with `BAD_USER_INPUT` (also for a DIRECT chatroom), `NOT_FOUND` for the chatroom or any of the users, or `FORBIDDEN`. Fails with `BLOCKED` if there is a block between the viewer and any of the users.',
+      'Adds users to a chatroom: either all of them or none. Nothing changes for users who are already members. Requires the role OWNER or ADMIN. Fails with `BAD_USER_INPUT` for a wrong number of users or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer is not a member or any of the users does not exist. Fails with `FORBIDDEN` if the viewer is not OWNER or ADMIN, and with `BLOCKED` if there is a block between the viewer and any of the users.',
     args: { input: t.arg({ type: ChatroomMembersInput, required: true, description: 'Chatroom and users to add.' }) },
     resolve: async (_, { input }, context) => ({
       chatroom: await addChatroomMembers(
@@ -92,7 +92,7 @@ builder.mutationFields((t) => ({
     type: ChatroomPayload,
     nullable: true,
     description:
-      'Removes a member from a chatroom and ends their subscriptions to the chatroom. Admins can remove members with the role MEMBER; the owner can also remove admins. Fails with `BAD_USER_INPUT` for the viewer’s own id or a DIRECT chatroom, `NOT_FOUND` for the chatroom or the member, or `FORBIDDEN`.',
+      'Removes a member from a chatroom and ends their subscriptions to the chatroom. Admins can remove members with the role MEMBER; the owner can also remove admins. Fails with `BAD_USER_INPUT` for the viewer’s own id or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer or the user is not a member, and with `FORBIDDEN` if the viewer’s role does not suffice.',
     args: {
       input: t.arg({ type: RemoveChatroomMemberInput, required: true, description: 'Chatroom and member to remove.' }),
     },
@@ -104,7 +104,7 @@ builder.mutationFields((t) => ({
     type: ChatroomPayload,
     nullable: true,
     description:
-      'Changes the role of a member. Requires the role OWNER. After transferring the chatroom to another owner, the viewer becomes an admin. Fails with `BAD_USER_INPUT` for the viewer’s own role or a DIRECT chatroom, `NOT_FOUND` for the chatroom or the member, or `FORBIDDEN`.',
+      'Changes the role of a member. Requires the role OWNER. The new role OWNER transfers the chatroom, and the viewer becomes an ADMIN. Fails with `BAD_USER_INPUT` for the viewer’s own role or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer or the user is not a member, and with `FORBIDDEN` if the viewer is not the OWNER.',
     args: { input: t.arg({ type: SetMemberRoleInput, required: true, description: 'Member and new role.' }) },
     resolve: async (_, { input }, context) => ({
       chatroom: await setMemberRole(

@@ -2,8 +2,8 @@ import { type Database, sql, type Sql } from '../../platform/database/database.t
 import { foldName } from '../../core/text/names.ts';
 
 /**
- * Maximum length of a key in characters; longer keys are cut. NFKC can turn one character into 18, and an index entry can have
- * at most 2,700 bytes.
+ * Maximum length of a key, in characters. Longer keys are cut, because NFKC can turn one character into 18, and an
+ * index entry can have at most 2,700 bytes.
  */
 const MAX_KEY_LENGTH = 100;
 
@@ -16,8 +16,8 @@ export function roomNameKey(name: string): string {
 const BATCH_SIZE = 1_000;
 
 /**
- * Writes missing name keys of OPEN rooms. New and renamed rooms have no key, nor have rooms written by the previous release,
- * because SQL cannot compute keys. Usually no key is missing, and the call costs one index lookup.
+ * Writes missing name keys of OPEN rooms. SQL cannot compute keys. New rooms, renamed rooms, and rooms written by the
+ * previous release therefore have no key at first. Usually no key is missing, and the call costs one index lookup.
  *
  * A room whose row is locked, for example by a send, is skipped. A later call writes its key.
  */

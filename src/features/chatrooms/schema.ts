@@ -46,7 +46,7 @@ export const Chatroom = builder.objectRef<VisibleChatroom>('Chatroom');
 export const ChatroomMember = builder.objectRef<ShownMember>('ChatroomMember');
 
 async function lastReadNumberOf(member: ShownMember, _args: unknown, context: Context): Promise<number> {
-  // Returns without accessing the viewer, so that all subscribers can share the execution.
+  // Returns without reading the viewer, so that all subscribers can share the execution.
   if (member.isReadMarkPublic && member.unreadAfter === null) return member.lastReadNumber;
   if (member.userId === requireViewer(context).userId) return member.unreadAfter ?? member.lastReadNumber;
   return (await blockStateOf(context, member.userId))?.either ? 0 : member.lastReadNumber;
@@ -75,7 +75,7 @@ const { List: ChatroomMemberConnection } = defineConnection(ChatroomMember, 'Cha
 
 builder.node(Chatroom, {
   description:
-    'A room in which members exchange messages. A chatroom that the viewer may not see behaves as if it did not exist.',
+    'A conversation in which members exchange messages. A chatroom that the viewer may not see behaves as if it did not exist.',
   id: { resolve: (chatroom) => chatroom.id },
   loadWithoutCache: (id, context) => chatroomById(context, id),
   fields: (t) => ({
@@ -86,7 +86,7 @@ builder.node(Chatroom, {
     }),
     title: t.string({
       nullable: true,
-      description: `Display name for a chatroom of any kind. This is the name if there is one. Otherwise, it consists of the nicknames of up to ${MAX_NAMES} other members, longest-standing first, followed by "…" if there are more. In a DIRECT chatroom, it is the nickname of the other member. Null if there is neither a name nor another member.`,
+      description: `Display name for a chatroom of any kind. This is the name if there is one. Otherwise, it consists of the nicknames of up to ${MAX_NAMES} other members, longest-standing first, followed by "…" if there are more. In a DIRECT chatroom, it is the nickname of the other member. Null if the chatroom has no name and no other members.`,
       resolve: (chatroom, _args, context) => titleOf(context, chatroom),
     }),
     topic: t.exposeString('topic', { nullable: true, description: 'Topic of the chatroom. Null if none is set.' }),
@@ -115,7 +115,7 @@ builder.node(Chatroom, {
       type: ChatroomMemberConnection,
       nullable: true,
       description:
-        'Members, longest-standing first. Null unless the viewer is a member. The same applies to `messages`, `message` and `cursor`.',
+        'Members, longest-standing first. Null unless the viewer is a member, like `messages`, `message` and `cursor`.',
       args: connectionArgs(t.arg),
       resolve: (chatroom, args, context) =>
         chatroom.viewerRole === null ? null : listMembers(context, chatroom.id, args),
@@ -135,7 +135,7 @@ builder.node(Chatroom, {
     cursor: t.string({
       nullable: true,
       description:
-        'Room cursor of the current end of the chatroom. Never newer than any other field of the same operation, so a subscription from this cursor misses no event. Null unless the viewer is a member.',
+        'Room cursor: the position at the current end of the chatroom. Never newer than any other field of the same operation, so a subscription from this cursor misses no event. Null unless the viewer is a member.',
       resolve: (chatroom, _args, { databaseId, asOf }) =>
         chatroom.viewerRole === null
           ? null
@@ -211,7 +211,7 @@ builder.mutationField('createChatroom', (t) =>
     type: ChatroomPayload,
     nullable: true,
     description:
-      'Creates a chatroom. For DIRECT, returns the existing chatroom of the two users if there is one. Fails with `BAD_USER_INPUT`, `NOT_FOUND` for an unknown user, or `BLOCKED` if there is a block between the viewer and any of the users.',
+      'Creates a chatroom. For DIRECT, returns the existing chatroom of the two users if there is one. Fails with `BAD_USER_INPUT` for invalid properties, with `NOT_FOUND` for an unknown user, and with `BLOCKED` if there is a block between the viewer and any of the users.',
     args: { input: t.arg({ type: CreateChatroomInput, required: true, description: 'Properties of the chatroom.' }) },
     resolve: async (_, { input }, context) => ({
       chatroom: await createChatroom(context, { ...input, memberIds: input.memberIds.map((id) => keyOf('User', id)) }),
@@ -264,7 +264,7 @@ builder.mutationFields((t) => ({
     type: ChatroomPayload,
     nullable: true,
     description:
-      'Changes the name or topic of a chatroom. Requires the role OWNER or ADMIN. Fails with `BAD_USER_INPUT` (also for a DIRECT chatroom), `NOT_FOUND` if the viewer is not a member, or `FORBIDDEN`.',
+      'Changes the name or topic of a chatroom. Requires the role OWNER or ADMIN. Fails with `BAD_USER_INPUT` for an invalid value or a DIRECT chatroom, with `NOT_FOUND` if the viewer is not a member, and with `FORBIDDEN` if the viewer is not OWNER or ADMIN.',
     args: { input: t.arg({ type: UpdateChatroomInput, required: true, description: 'Changes to the chatroom.' }) },
     resolve: async (_, { input: { chatroomId, ...change } }, context) => ({
       chatroom: await updateChatroom(context, keyOf('Chatroom', chatroomId), change),
@@ -274,7 +274,7 @@ builder.mutationFields((t) => ({
     type: DeleteChatroomPayload,
     nullable: true,
     description:
-      'Deletes a chatroom with all its messages. Requires the role OWNER. A DIRECT chatroom is only marked as read and hidden from the viewer until its next message. Fails with `NOT_FOUND` if the viewer is not a member, or `FORBIDDEN`.',
+      'Deletes a chatroom with all its messages. Requires the role OWNER. A DIRECT chatroom requires no role: it is not deleted, but marked as read and hidden from the viewer until its next message. Fails with `NOT_FOUND` if the viewer is not a member, and with `FORBIDDEN` if the viewer is not the OWNER.',
     args: { input: t.arg({ type: ChatroomTargetInput, required: true, description: 'Chatroom to delete.' }) },
     resolve: async (_, { input: { chatroomId } }, context) => {
       await deleteChatroom(context, keyOf('Chatroom', chatroomId));

@@ -7,8 +7,8 @@ import { isMember, type VisibleChatroom } from './chatrooms.ts';
 export const MAX_NAMES = 5;
 
 /**
- * One more than `MAX_NAMES`, to detect further members. Part of the statement text, because PostgreSQL assumes a large value
- * when it plans a LIMIT with a parameter.
+ * One more than `MAX_NAMES`, to detect further members. Written as a literal: for a LIMIT parameter, PostgreSQL assumes
+ * a tenth of the rows when it plans.
  */
 const limit = raw(String(MAX_NAMES + 1));
 
@@ -27,7 +27,8 @@ const nicknamesByChatroom = createLoader<{ chatroomId: string; nicknames: string
 );
 
 /**
- * Returns the display name of a room: its name, or else the nicknames of the other members. Null if there are neither.
+ * Returns the display name of a room: its name, or else the nicknames of the other members. Null if the room has no
+ * name and no other members.
  *
  * Titles of many rooms are loaded with one statement. Only titles of nameless rooms depend on the viewer.
  */

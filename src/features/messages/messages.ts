@@ -35,8 +35,8 @@ export function withSender(row: object): MessageWithSender {
 /**
  * Returns the SQL condition that a user may read a message (`m`). All access checks for messages use this predicate.
  *
- * Members may read the messages of their room, except messages of users whom they have blocked. DIRECT rooms have no such
- * exception: a block prevents new messages there, and the earlier ones stay readable.
+ * Members may read the messages of their room, except messages of users whom they have blocked. DIRECT rooms have no
+ * such exception: a block prevents new messages there, and the earlier messages stay readable.
  */
 export function isReadable(user: Sql): Sql {
   return sql`(${isMember(sql`m.chatroom_id`, user)} AND NOT (
@@ -44,7 +44,9 @@ export function isReadable(user: Sql): Sql {
       AND (SELECT kind FROM chatrooms WHERE id = m.chatroom_id) <> 'DIRECT'))`;
 }
 
-/** Sender of a notice. `service` is null in other messages, and in notices stored by earlier releases. */
+/**
+ * Sender of a notice. `service` is null in messages that are not notices, and in notices stored by earlier releases.
+ */
 export type NoticeSender = Pick<Message, 'service' | 'authorName'>;
 
 /** Returns the key of a message, used in its global id and in loaders. */

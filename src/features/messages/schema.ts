@@ -28,7 +28,7 @@ const MessageKind = builder.enumType('MessageKind', {
 });
 
 const SystemEvent = builder.enumType('SystemEvent', {
-  description: 'Event that a SYSTEM message reports. Clients display a text in the language of their user.',
+  description: 'Event that a SYSTEM message reports. Clients show it as a text in the language of their user.',
   values: {
     MEMBER_JOINED: { description: 'The user in `subject` has become a member.' },
     MEMBER_LEFT: { description: 'The user in `subject` has left or was removed.' },
@@ -64,7 +64,7 @@ builder.node(Message, {
   fields: (t) => ({
     cursor: t.string({
       description:
-        'Room cursor positioned right after this message. Equal to the cursor of its edge in `Chatroom.messages`.',
+        'Room cursor: the position right after this message. Equal to the cursor of the message’s edge in `Chatroom.messages`.',
       resolve: (message, _args, context) => messageCursor(context, message),
     }),
     chatroom: t.field({
@@ -119,7 +119,7 @@ builder.node(Message, {
       type: 'DateTime',
       nullable: true,
       description:
-        'Time at which the message was deleted. Null otherwise. A deleted message remains with its number, but without its body.',
+        'Time at which the message was deleted. Null if the message has not been deleted. A deleted message remains with its number, but without its body.',
     }),
     clientMessageId: t.exposeString('clientMessageId', {
       nullable: true,
@@ -129,7 +129,7 @@ builder.node(Message, {
       type: Message,
       nullable: true,
       description:
-        'Message of the same chatroom that this message replies to. Null if there is none or the viewer may not see that message.',
+        'Message of the same chatroom that this message replies to. Null if this message is not a reply, or if the viewer may not see the other message.',
       resolve: ({ chatroomId, replyToNumber }, _args, context) =>
         replyToNumber === null ? null : messageByKey(context, messageKey(chatroomId, replyToNumber)),
     }),
@@ -204,7 +204,7 @@ builder.mutationField('sendMessage', (t) =>
     type: SendMessagePayload,
     nullable: true,
     description:
-      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT`, or `CONFLICT` for a `clientMessageId` that was sent with another body. Fails with `NOT_FOUND` if the viewer is not a member, or the message to reply to is not in the chatroom. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other.',
+      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with another body. Fails with `NOT_FOUND` if the viewer is not a member, or if the message to reply to is not in the chatroom. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other.',
     args: { input: t.arg({ type: SendMessageInput, required: true, description: 'Message to send.' }) },
     resolve: (_, { input }, context) =>
       sendMessage(context, {
@@ -249,7 +249,7 @@ builder.mutationFields((t) => ({
     type: MessagePayload,
     nullable: true,
     description:
-      'Replaces the text of a message that the viewer has sent. Fails with `BAD_USER_INPUT`, `NOT_FOUND` for an unknown or deleted message, or `FORBIDDEN` for a message of another sender. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other.',
+      'Replaces the text of a message that the viewer has sent. Fails with `BAD_USER_INPUT` for an invalid text, with `NOT_FOUND` for an unknown or deleted message, and with `FORBIDDEN` for a message of another sender. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other.',
     args: { input: t.arg({ type: EditMessageInput, required: true, description: 'Message and new text.' }) },
     resolve: async (_, { input }, context) => ({
       message: await editMessage(context, keyOf('Message', input.messageId), input.body),
@@ -259,7 +259,7 @@ builder.mutationFields((t) => ({
     type: MessagePayload,
     nullable: true,
     description:
-      'Deletes a message. Senders may delete their own messages; owners and admins may delete the messages of all users. The message remains with its number, but without its body. Fails with `NOT_FOUND`, or `FORBIDDEN` if the viewer may not delete the message.',
+      'Deletes a message. Senders may delete their own messages; owners and admins may delete the messages of all users. The message remains with its number, but without its body. Fails with `NOT_FOUND` for an unknown message, and with `FORBIDDEN` if the viewer may not delete the message.',
     args: { input: t.arg({ type: DeleteMessageInput, required: true, description: 'Message to delete.' }) },
     resolve: async (_, { input }, context) => ({
       message: await deleteMessage(context, keyOf('Message', input.messageId)),

@@ -34,7 +34,10 @@ export type SendQueue = (send: Send) => Promise<Sent>;
 const MAX_CONCURRENT_BATCHES = 2;
 /** Maximum number of sends in one statement. */
 const MAX_BATCH_SIZE = 50;
-/** Maximum time that a batch with sends to many rooms waits for the lock of one room, because the other sends wait as well. */
+/**
+ * Maximum time that a batch with sends to many rooms waits for the lock of one room. Short, because all sends of the
+ * batch wait.
+ */
 const LOCK_TIMEOUT = '200ms';
 /** PostgreSQL's value for no lock timeout. */
 const NO_LOCK_TIMEOUT = '0';
@@ -95,7 +98,8 @@ async function trySendBatch(
   } catch (error) {
     if (isRefused(error)) {
       if (sends.length === 1) return [error];
-      // Finding one refused send among fifty takes at most 13 statements. All other sends are stored, and in large batches.
+      // Finding one refused send among fifty takes at most 13 statements. All other sends are stored in batches that
+      // are as large as possible.
       const middle = Math.ceil(sends.length / 2);
       const first = await trySendBatch(database, sends.slice(0, middle), lockTimeout);
       return [...first, ...(await trySendBatch(database, sends.slice(middle), lockTimeout))];

@@ -1,22 +1,6 @@
 import { cut } from '../../core/text/text.ts';
 
-/**
- * Splits texts and queries into the words of a full-text index, in every language.
- *
- * Letters are compared regardless of case, accents and width: NFKD, without accents, in lower case. Invisible code points are
- * removed first: default-ignorable code points (variation selectors, joiners, tags), format characters and the Arabic tatweel.
- *
- * There are three kinds of runs:
- *
- * - Words of scripts with spaces. A query word matches words that begin with it.
- * - Runs of scripts without spaces between words (Chinese, Japanese, Thai …). They are indexed as overlapping pairs of
- *   characters, like the CJK bigrams of Lucene, so a query matches at any position. A dictionary is not used, because it would
- *   have to split the text and the query in the same way.
- * - Runs of emoji. Each emoji is a word, and adjacent emoji of a query match only adjacent emoji of a text. Skin tones are
- *   removed. A joined sequence such as 👩‍💻 is indexed as its parts, so a search for 👩 finds the sequence, too.
- */
-
-/** One entry of the index. `place` is the position among the words of the text, from 0. */
+/** One entry of the index. `position` counts the words of the text from 0. */
 export interface Word {
   text: string;
   position: number;
@@ -27,16 +11,16 @@ const MAX_WORD_LENGTH = 64;
 /** PostgreSQL's highest position in a `tsvector`. Words beyond this position are not indexed. */
 const MAX_POSITION = 16_383;
 /**
- * Minimum length of a query word that matches as a prefix, in code points. Shorter words match only themselves, because a large
- * part of all words begins with the same letter.
+ * Minimum length of a query word that matches as a prefix, in code points. Shorter words match only themselves, because
+ * too many words begin with the same letter.
  */
 const MIN_PREFIX_LENGTH = 2;
 
 /** Matches invisible code points. U+07FA and U+180A stretch words in N'Ko and Mongolian, like U+0640 in Arabic. */
 const IGNORED = /[\p{Default_Ignorable_Code_Point}\p{Cf}\u0640\u07fa\u180a]+/gu;
 /**
- * Matches marks beyond 30 in a row, the limit of the Stream-Safe Text Format (UAX #15). They are removed because normalisation
- * sorts marks in quadratic time: 10,000 marks took 280 ms.
+ * Matches marks beyond 30 in a row, the limit of the Stream-Safe Text Format (UAX #15). Such marks are removed, because
+ * normalisation sorts marks in quadratic time: 10,000 marks took 280 ms.
  */
 const EXCESS_MARKS = /(?<=\p{M}{30})\p{M}+/gu;
 
@@ -55,6 +39,21 @@ const RUNS = new RegExp(
 
 type Run = { kind: 'word'; text: string } | { kind: 'unspaced' | 'emoji'; characters: string[] };
 
+/**
+ * Yields the runs of a text or a query, in any language. Their words are the words of the full-text index.
+ *
+ * Letters are compared regardless of case, accents and width: NFKD, without accents, in lower case. Invisible code points are
+ * removed first: default-ignorable code points (variation selectors, joiners, tags), format characters and the Arabic tatweel.
+ *
+ * There are three kinds of runs:
+ *
+ * - Words of scripts with spaces. A query word matches words that begin with it.
+ * - Runs of scripts without spaces between words (Chinese, Japanese, Thai …). They are indexed as overlapping pairs of
+ *   characters, like the CJK bigrams of Lucene, so a query matches at any position. A dictionary is not used, because it would
+ *   have to split the text and the query in the same way.
+ * - Runs of emoji. Each emoji is a word, and adjacent emoji of a query match only adjacent emoji of a text. Skin tones are
+ *   removed. A joined sequence such as 👩‍💻 is indexed as its parts, so a search for 👩 finds the sequence, too.
+ */
 function* runsOf(text: string): Generator<Run> {
   // The pattern has one capturing group, so the parts alternate: text, emoji, text …
   for (const [i, part] of text.replace(IGNORED, '').split(EMOJI_RUNS).entries()) {
@@ -79,8 +78,9 @@ const ACCENTS = /[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]+/g;
 /**
  * Returns a text without differences of case, accents and width.
  *
- * Converts to upper case first, so that ß equals SS. A final sigma is replaced by the normal one, because a prefix of a word
- * may end in either. `IGNORED` is removed again after NFKD, which makes Hangul fillers ignorable.
+ * Converts to upper case first, so that ß equals SS. A final sigma (ς) is replaced by σ. Otherwise a query that ends in
+ * ς would not match a longer word, which has σ in the same position. `IGNORED` is removed again after NFKD, because
+ * NFKD can produce ignorable characters such as Hangul fillers.
  */
 function fold(text: string): string {
   const bare = text.replace(EXCESS_MARKS, '').normalize('NFKD').replace(IGNORED, '').replace(ACCENTS, '');
@@ -119,13 +119,16 @@ export function termsOf(query: string): string[] {
     if (run.kind === 'word') return quoted(run.text) + (isPrefix(run.text) ? ':*' : '');
     if (run.kind === 'emoji') return adjacent(run.characters);
     const { characters } = run;
-    // A single character matches as the beginning of a pair. In longer runs, the lone last character is left out: the pairs
-    // contain it, and in a text it stands alone only at the end of a run.
+    // A single character matches as the beginning of a pair. In longer runs, the last entry, a single character, is
+    // left out. The pairs contain that character already, and a text has it as a single entry only at the end of a run.
     return characters.length === 1 ? `${quoted(characters.join(''))}:*` : adjacent(pairsOf(characters).slice(0, -1));
   });
 }
 
-/** Returns whether a query word matches as a prefix. A single Hangul syllable does, because it has two or three letters. */
+/**
+ * Returns whether a query word matches as a prefix. A single Hangul syllable matches as a prefix, too, because it
+ * consists of two or three letters.
+ */
 function isPrefix(word: string): boolean {
   return Array.from(word).length >= MIN_PREFIX_LENGTH || /^\p{sc=Hangul}/u.test(word);
 }

@@ -25,7 +25,7 @@ const TIMES: LeaseTimes = { leaseMs: 30_000, graceMs: 10_000 };
 /** Maximum number of online friends in the `connection_ack` of a socket. */
 const MAX_ONLINE_FRIENDS = 100;
 
-/** Whether a user is online, and when they last were. */
+/** Whether a user is online, and when the user was last online. */
 export interface Presence {
   status: 'ONLINE' | 'OFFLINE';
   /** Null while the user is online, and for a user who has never been online. */
@@ -41,7 +41,7 @@ export interface PresenceTracker {
    * @returns a function to call when the socket has closed; null if the user already has `most` sockets
    */
   enter(userId: string, most: number): Promise<(() => void) | null>;
-  /** Returns those of the users who have a live socket. While Redis is failing, returns the last known state. */
+  /** Returns the given users who have a live socket. While Redis is failing, returns the last known state. */
   online(userIds: readonly string[]): Promise<Set<string>>;
   /** Number of live sockets registered by this node. */
   leases(): number;
@@ -117,13 +117,18 @@ const presenceById = createLoader<Presence & { userId: string }>(
   ({ userId }) => userId,
 );
 
-/** Returns the presence of the viewer or of a friend; null for others. A block also hides it, because it ends the friendship. */
+/**
+ * Returns the presence of a user; null unless the user is the viewer or a friend. A block also hides the presence,
+ * because a block ends the friendship.
+ */
 export async function presenceOf(context: Context, userId: string): Promise<Presence | null> {
   const mayKnow = userId === requireViewer(context).userId || (await isFriend(context, userId));
   return mayKnow ? presenceById(context, userId) : null;
 }
 
-/** Returns the friends of a user who are online, at most 100, sorted by username. Sent when a socket opens. */
+/**
+ * Returns the friends of a user who are online, at most 100, sorted by username. The list is sent when a socket opens.
+ */
 export async function listOnlineFriends(
   node: Pick<Context, 'database' | 'presence'>,
   userId: string,
@@ -141,7 +146,8 @@ export interface PresenceChange {
 }
 
 /**
- * Streams when friends of the viewer go online or offline. A hint: `User.presence` is the truth.
+ * Sends an event when a friend of the viewer goes online or offline. Events can be lost; `User.presence` returns the
+ * current state.
  *
  * @param userIds limits the stream to these friends; all friends if left out. An entry is null if its id names no user.
  */
@@ -157,8 +163,8 @@ export async function followPresence(
   async function read(userId: string): Promise<PresenceChange | null> {
     const now = eventContext(context);
     const [user, presence] = await Promise.all([userById(now, userId), presenceOf(now, userId)]);
-    // The friendship may have ended. The status may be unchanged, because after a loss of the data in Redis everyone is
-    // reported as online again.
+    // Skips the event if the friendship has ended, or if the status is unchanged. The status can be unchanged after
+    // Redis has lost its data, because every online user is then reported again.
     if (!user || !presence || sent.get(userId) === presence.status) return null;
     sent.set(userId, presence.status);
     return { user, presence };

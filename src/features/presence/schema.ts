@@ -5,14 +5,14 @@ import { PresenceStatus, User } from '../users/schema.ts';
 import { followPresence, type Presence as PresenceState, presenceOf, type PresenceChange } from './presence.ts';
 
 const Presence = builder.objectRef<PresenceState>('Presence').implement({
-  description: 'Whether a user is online, and when they last were.',
+  description: 'Whether a user is online, and when the user was last online.',
   fields: (t) => ({
     status: t.expose('status', { type: PresenceStatus, description: 'Whether the user is online.' }),
     lastSeenAt: t.expose('lastSeenAt', {
       type: 'DateTime',
       nullable: true,
       description:
-        'Time at which the last socket of the user closed. Null while the user is online, and for a user who has never been online.',
+        'Time at which the last WebSocket of the user closed. Null while the user is online, and for a user who has never been online.',
     }),
   }),
 });
@@ -39,8 +39,10 @@ builder.subscriptionField('presenceChanged', (t) =>
     type: PresenceChanged,
     nullable: true,
     description:
-      'Sends an event when a friend of the viewer goes online or offline. A friend who returns within 10 s is not reported as offline. A hint: events can be lost, and `User.presence` is the truth.',
-    args: { userIds: t.arg.idList({ description: 'Limits the events to these friends. Without it, all friends.' }) },
+      'Sends an event when a friend of the viewer goes online or offline. A friend who returns within 10 s is not reported as offline. Events can be lost; `User.presence` returns the current state.',
+    args: {
+      userIds: t.arg.idList({ description: 'Ids of the friends to follow. By default, all friends are followed.' }),
+    },
     subscribe: (_, { userIds }, context) => {
       requireViewer(context);
       return followPresence(

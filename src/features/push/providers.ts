@@ -7,7 +7,10 @@ import { type ServiceAccount, signAssertion } from '../../core/config/googleServ
 export interface Notification {
   title: string;
   body: string;
-  /** Lets the app open the message, and show the unread count on its icon. All values are strings because FCM requires it. */
+  /**
+   * Lets the app open the message, and show the unread count on its icon. All values are strings, because FCM accepts
+   * nothing else.
+   */
   data: { chatroomId: string; messageId: string; number: string; unreadCount: string };
 }
 
@@ -62,7 +65,7 @@ export function createFcmSender(account: ServiceAccount, endpoint: string): Push
     });
     const answer = await response.text();
     if (response.ok) return 'SENT';
-    // A 404 alone can also mean a wrong project or endpoint, which must not remove every device.
+    // The status 404 alone is not enough to remove a device: a wrong project or endpoint causes it for every device.
     if (answer.includes('UNREGISTERED')) return 'GONE';
     if (response.status === 401) access = null;
     throw new Error(`FCM returned ${response.status}: ${answer.slice(0, 500)}`);
@@ -98,7 +101,10 @@ export interface VapidKeys {
   subject: string;
 }
 
-/** Creates a sender for Web Push. Notifications are encrypted for the browser (RFC 8291) and signed with our key (RFC 8292). */
+/**
+ * Creates a sender for Web Push. Notifications are encrypted for the browser (RFC 8291) and signed with the VAPID key
+ * of this server (RFC 8292).
+ */
 export function createWebPushSender(vapid: VapidKeys): PushSender {
   return async (token, notification) => {
     const subscription = pushSubscription.parse(JSON.parse(token));

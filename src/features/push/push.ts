@@ -20,7 +20,7 @@ declare module '../../core/context.ts' {
 
 /** Push configuration of this node. */
 export interface PushConfig {
-  /** A platform that is not configured is absent. */
+  /** Sender of each configured platform. */
   senders: Partial<Record<PushPlatform, PushSender>>;
   /** Allowed origins of Web Push endpoints. Without this list, users could make the server send requests to any host. */
   webPushOrigins: readonly string[];
@@ -28,7 +28,7 @@ export interface PushConfig {
   webPushPublicKey: string | null;
 }
 
-/** Maximum length of a device token. A longer token is refused. */
+/** Maximum length of a device token, in characters. A longer token is refused. */
 const MAX_TOKEN_CHARACTERS = 4_096;
 /** Maximum number of devices of a user. Registering one more removes the oldest. */
 const MAX_DEVICES = 20;
@@ -36,8 +36,9 @@ const MAX_DEVICES = 20;
 const MAX_BODY_CHARACTERS = 200;
 
 /**
- * Registers a device that receives notifications of messages while the viewer is offline, until the current session ends.
- * Registering the device again binds it to the current session. A device of another user becomes the viewer's.
+ * Registers a device that receives notifications of messages while the viewer is offline, until the current session
+ * ends. Registering the device again binds it to the current session. A device that another user has registered becomes
+ * the viewer's.
  *
  * @throws ChatError `BAD_USER_INPUT` if the platform is not configured, or if the token is invalid for the platform
  */
@@ -45,7 +46,8 @@ export async function registerPushDevice(context: Context, platform: PushPlatfor
   const { userId, sessionId } = requireViewer(context);
   checkToken(context.push, platform, token);
   return context.database.transaction(async (query) => {
-    // Serialises registrations of a user. Two concurrent ones would both remove the same oldest device, and exceed the limit.
+    // Serialises registrations of a user. Two concurrent registrations would both remove the same oldest device, and
+    // the user would have one device too many.
     await query(sql`SELECT FROM users WHERE id = ${userId}::uuid FOR NO KEY UPDATE`);
     const [device] = await query<PushDevice>(sql`
       INSERT INTO push_devices (user_id, session_id, platform, token, token_hash)
@@ -110,7 +112,10 @@ export async function unregisterPushDevice(context: Context, deviceId: string | 
   if (count === 0) throw notFound('device');
 }
 
-/** Condition that a member is notified of a message: it is unread for them. Its notification also shows their unread count. */
+/**
+ * Condition that a member is notified of a message. The same condition as for unread counts, because the notification
+ * shows the member's unread count.
+ */
 const concerns = isUnread(sql`v.user_id`);
 
 /** Job that queues a notification of a message for each device of the members who are offline. */
@@ -131,7 +136,10 @@ export async function pushMessage(
   });
 }
 
-/** Job that notifies one device of a message, if the message is still unread for its owner. Removes a device that is gone. */
+/**
+ * Job that notifies one device of a message, if the message is still unread for its owner. Removes the device if the
+ * provider no longer knows it.
+ */
 export async function pushDevice(
   { database, push }: Pick<ServerNode, 'database' | 'push'>,
   job: Jobs['push_device'],
@@ -157,7 +165,7 @@ async function findNews(database: Database, { deviceId, chatroomId, number }: Jo
     userId: string;
     platform: PushPlatform;
     token: string;
-    /** Name of the room; null for a DIRECT room. */
+    /** Name of the room; null for a room without a name, such as a DIRECT room. */
     name: string | null;
     nickname: string | null;
     body: string;

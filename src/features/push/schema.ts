@@ -32,7 +32,7 @@ const PushDevice = builder.prismaNode('PushDevice', {
 builder.objectField(Viewer, 'pushDevices', (t) =>
   t.prismaField({
     type: [PushDevice],
-    description: 'Registered devices of the viewer, at most 20, the newest first.',
+    description: 'Registered devices of the viewer, newest first. At most 20.',
     resolve: (query, _, _args, context) =>
       context.database.prisma.pushDevice.findMany({
         ...query,
@@ -55,17 +55,17 @@ const RegisterPushDeviceInput = builder.inputType('RegisterPushDeviceInput', {
 });
 
 const UnregisterPushDeviceInput = builder.inputType('UnregisterPushDeviceInput', {
-  description: 'A device that is to receive no more notifications.',
+  description: 'Input of `unregisterPushDevice`.',
   fields: (t) => ({ deviceId: t.id({ required: true, description: 'Id of a device of the viewer.' }) }),
 });
 
 const PushDevicePayload = builder.objectRef<{ device: PushDeviceRow }>('PushDevicePayload').implement({
-  description: 'The registered device.',
+  description: 'Result of `registerPushDevice`.',
   fields: (t) => ({ device: t.expose('device', { type: PushDevice, description: 'The registered device.' }) }),
 });
 
 const UnregisterPushDevicePayload = builder.objectRef<{ deviceId: string }>('UnregisterPushDevicePayload').implement({
-  description: 'The id of the removed device, and the viewer.',
+  description: 'Result of `unregisterPushDevice`.',
   fields: (t) => ({
     deletedDeviceId: t.exposeID('deviceId', { description: 'Id of the removed device.' }),
     viewer: viewerField(t),
@@ -77,7 +77,7 @@ builder.mutationFields((t) => ({
     type: PushDevicePayload,
     nullable: true,
     description:
-      'Registers a device for notifications of messages while the viewer is offline. The registration lasts as long as the current session. A user has at most 20 devices, and the next one replaces the oldest. A device that another user had registered becomes the viewer’s. Fails with `BAD_USER_INPUT` if the platform is not configured or the token is invalid.',
+      'Registers a device for notifications of messages while the viewer is offline. The registration lasts as long as the current session. A user has at most 20 devices; registering another removes the oldest. A device that another user had registered becomes the viewer’s. Fails with `BAD_USER_INPUT` if the platform is not configured or the token is invalid.',
     args: { input: t.arg({ type: RegisterPushDeviceInput, required: true, description: 'The device to register.' }) },
     resolve: async (_, { input }, context) => ({
       device: await registerPushDevice(context, input.platform, input.token),

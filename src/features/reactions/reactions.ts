@@ -22,14 +22,14 @@ export interface ReactionGroup {
 }
 
 /**
- * Adds the viewer's reaction to a message, or removes it. Each user has at most one reaction per emoji. A repeated call changes
- * nothing. A message has at most 20 reactions of one user and 50 different emoji. The database checks both limits under the
- * room's lock.
+ * Adds the viewer's reaction to a message, or removes it. Each user has at most one reaction per emoji. A repeated call
+ * changes nothing. A message has at most 20 reactions of one user and 50 different emoji. The database checks both
+ * limits under the room's lock.
  *
  * @param key `chatroomId:number`; null for an id that names no message
  * @param present true to add the reaction, false to remove it
- * @throws ChatError `BAD_USER_INPUT` if `emoji` is not exactly one emoji, or if a limit is reached; `NOT_FOUND`, also for a
- *   deleted message; `BLOCKED` in a DIRECT room if one of the two users has blocked the other
+ * @throws ChatError `BAD_USER_INPUT` if `emoji` is not exactly one emoji, or if a limit is reached; `NOT_FOUND` for an
+ *   unknown or deleted message; `BLOCKED` in a DIRECT room if one of the two users has blocked the other
  */
 export async function react(context: Context, key: string | null, emoji: string, present: boolean): Promise<Message> {
   const qualified = checkEmoji(emoji);
@@ -52,8 +52,8 @@ function checkEmoji(emoji: string): string {
 }
 
 /**
- * Condition that the viewer sees a reaction (`r`) in a room (`c`). Outside DIRECT rooms, reactions of users whom the viewer has
- * blocked are hidden.
+ * Returns the SQL condition that the viewer sees a reaction (`r`) in a room (`c`). Outside DIRECT rooms, reactions of
+ * users whom the viewer has blocked are hidden.
  */
 const isShown = (viewerId: string): Sql =>
   sql`NOT (c.kind <> 'DIRECT' AND ${hasBlocked(sql`${viewerId}::uuid`, sql`r.user_id`)})`;
@@ -99,7 +99,10 @@ interface Reactors {
   users: User[];
 }
 
-/** Loads a page of the users of many reaction groups. Uses one statement for all groups that request the same page. */
+/**
+ * Loads one page of users for each of many reaction groups, with one statement for all groups that request the same
+ * page.
+ */
 const reactorsByPage = createPageLoader<Reactors, string>(
   async (context, keys, { after, before, reverse, limit }) => {
     const { userId } = requireViewer(context);

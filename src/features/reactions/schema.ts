@@ -12,12 +12,12 @@ const ReactionGroup = builder.objectRef<Group>('ReactionGroup').implement({
     }),
     count: t.exposeInt('count', {
       description:
-        'Number of users who reacted with this emoji. Outside DIRECT rooms, leaves out users whom the viewer has blocked.',
+        'Number of users who reacted with this emoji. Outside DIRECT chatrooms, leaves out users whom the viewer has blocked.',
     }),
     users: t.field({
       type: UserConnection,
       description:
-        'Users who reacted with this emoji, sorted by username. Outside DIRECT rooms, leaves out users whom the viewer has blocked.',
+        'Users who reacted with this emoji, sorted by username. Outside DIRECT chatrooms, leaves out users whom the viewer has blocked.',
       args: connectionArgs(t.arg),
       resolve: (group, args, context) => listReactors(context, group, args),
     }),
@@ -36,9 +36,9 @@ builder.objectField(Message, 'reactions', (t) =>
 );
 
 const ReactionInput = builder.inputType('ReactionInput', {
-  description: 'A message, and the emoji to add to it or to remove from it.',
+  description: 'A message, and the emoji of the reaction to add or remove.',
   fields: (t) => ({
-    messageId: t.id({ required: true, description: 'The message.' }),
+    messageId: t.id({ required: true, description: 'Id of the message.' }),
     emoji: t.string({
       required: true,
       description:
@@ -52,7 +52,7 @@ builder.mutationFields((t) => ({
     type: MessagePayload,
     nullable: true,
     description:
-      'Adds a reaction of the viewer to a message. Changes nothing if the viewer has already reacted with this emoji. A message has at most 20 reactions of one user and 50 different emoji. Fails with `BAD_USER_INPUT` if the emoji is invalid or a limit is reached, with `NOT_FOUND` also for a deleted message, and with `BLOCKED` in a DIRECT room if one of the two users has blocked the other.',
+      'Adds a reaction of the viewer to a message. Changes nothing if the viewer has already reacted with this emoji. A message has at most 20 reactions of one user and 50 different emoji. Fails with `BAD_USER_INPUT` if the emoji is invalid or a limit is reached, with `NOT_FOUND` for an unknown or deleted message, and with `BLOCKED` in a DIRECT chatroom if one of the two users has blocked the other.',
     args: { input: t.arg({ type: ReactionInput, required: true, description: 'The message and the emoji.' }) },
     resolve: async (_, { input }, context) => ({
       message: await react(context, keyOf('Message', input.messageId), input.emoji, true),
@@ -62,7 +62,7 @@ builder.mutationFields((t) => ({
     type: MessagePayload,
     nullable: true,
     description:
-      'Removes a reaction of the viewer from a message. Changes nothing if there is none. Fails with the same errors as `addReaction`.',
+      'Removes a reaction of the viewer from a message. Changes nothing if the viewer has no such reaction. Fails with the same errors as `addReaction`.',
     args: { input: t.arg({ type: ReactionInput, required: true, description: 'The message and the emoji.' }) },
     resolve: async (_, { input }, context) => ({
       message: await react(context, keyOf('Message', input.messageId), input.emoji, false),

@@ -13,14 +13,17 @@ declare module '../../core/context.ts' {
   }
 }
 
-/** Maximum size of a room whose read marks are reported. Larger rooms report none, because each mark goes to every member. */
+/**
+ * Maximum number of members of a room whose read marks are reported. Larger rooms report none, because each moved mark
+ * would be sent to every member.
+ */
 const MAX_MEMBERS = 100;
 
 /** Members of a room whose read marks have moved. Subscribers from whom nothing is hidden share one object. */
 export interface ReadMarks {
   chatroomId: string;
   members: ShownMember[];
-  /** Identity that lets equal subscribers share an execution. */
+  /** Identifies the event. Subscribers who receive the same `ReadMarks` share one execution. */
   origin: object;
 }
 
@@ -32,7 +35,7 @@ interface Follower {
 /** Reports moved read marks to the subscribers on this node. */
 export interface ReadMarkFeed {
   /**
-   * Calls `onMoved` with the moved marks of a room, from the moment at which the promise resolves.
+   * Calls `onMoved` whenever read marks of a room have moved. The follower is subscribed when the promise resolves.
    *
    * @returns a function that unsubscribes the follower
    */
@@ -43,8 +46,8 @@ export interface ReadMarkFeed {
 type MovedMark = ShownMember & { hiddenFrom: string[] };
 
 /**
- * Notifies all nodes of members whose read marks have moved. Call after the commit. The marks are only read if a node has
- * subscribers. Does nothing for more than {@link MAX_MEMBERS} members.
+ * Notifies all nodes of members whose read marks have moved. Call after the commit. A node reads the marks only if it
+ * has subscribers. Does nothing for more than {@link MAX_MEMBERS} users.
  */
 export function publishReadMarks(bus: Bus, chatroomId: string, userIds: readonly string[]): void {
   if (userIds.length <= MAX_MEMBERS) bus.publish(topic(chatroomId), { userIds });
@@ -115,7 +118,8 @@ class RoomMarks {
       while (this.#waiting.size > 0 && this.followers.size > 0) {
         const moved = [...this.#waiting];
         this.#waiting.clear();
-        // A follower that subscribes during the load must not receive its result. The query did not check blocks for them.
+        // A follower that subscribes during the load must not receive the result, because the query did not check the
+        // blocks of that follower.
         const followers = [...this.followers];
         this.#distribute(await this.#load(moved, followers), followers);
       }
@@ -155,10 +159,12 @@ class RoomMarks {
 }
 
 /**
- * Streams the read marks of a room's members as they move, including the viewer's own. Leaves out members whom the viewer has
- * blocked, and members who have blocked the viewer. A hint: `ChatroomMember.lastReadNumber` is the truth.
+ * Streams the read marks of a room's members as they move, including the viewer's own. Leaves out members whom the
+ * viewer has blocked, and members who have blocked the viewer. Events can be lost; `ChatroomMember.lastReadNumber`
+ * returns the current state.
  *
- * For a slow subscriber, only the latest mark of each member waits. Ends with `NOT_FOUND` when the viewer loses the room.
+ * For a slow subscriber, only the latest mark of each member is buffered. Ends with `NOT_FOUND` when the viewer loses
+ * the room.
  *
  * @throws ChatError `NOT_FOUND` if the viewer is not a member
  */

@@ -13,8 +13,8 @@ import { isReadable, messageByKey, messageKey } from '../messages/messages.ts';
 import { createConflatedStream } from '../../delivery/conflatedStream.ts';
 import { connectUsers, userColumns } from '../users/users.ts';
 
-/** Maximum number of unread messages that are counted. Beyond it, neither the count nor its cost grows. */
-export const MOST_UNREAD = 1_000;
+/** Maximum number of unread messages that are counted. This also limits the cost of counting. */
+export const MAX_UNREAD_COUNT = 1_000;
 
 /** Maximum number of messages, and so of rooms, in one `markRoomsRead`. */
 const MAX_MARKED = 100;
@@ -75,9 +75,9 @@ async function moveMarks(context: Context, keys: readonly (string | null)[]): Pr
 }
 
 /**
- * Marks a message and all later messages of its room as unread, for the viewer only. The viewer's unread count grows, but
- * the read mark that others see does not move. Changes nothing if the message is already unread. The effect ends when the
- * viewer reads on or sends a message.
+ * Marks a message and all later messages of its room as unread, for the viewer only. The viewer's unread count grows,
+ * but the read mark that others see does not move. Changes nothing if the message is already unread. The messages
+ * become read again with `markRead`, or when the viewer sends a message.
  *
  * @param key `chatroomId:number`; null for an id that names no message
  * @throws ChatError `NOT_FOUND` if the viewer may not read the message
@@ -103,9 +103,9 @@ export function isUnread(user: Sql): Sql {
     AND m.sender_id IS DISTINCT FROM ${user} AND ${isReadable(user)})`;
 }
 
-/** Selects the unread messages of the membership `v`, at most {@link MOST_UNREAD}. */
+/** Selects the unread messages of the membership `v`, at most {@link MAX_UNREAD_COUNT}. */
 const unreadIn = (userId: string): Sql => sql`
-  SELECT FROM messages m WHERE m.chatroom_id = v.chatroom_id AND ${isUnread(sql`${userId}::uuid`)} LIMIT ${MOST_UNREAD}`;
+  SELECT FROM messages m WHERE m.chatroom_id = v.chatroom_id AND ${isUnread(sql`${userId}::uuid`)} LIMIT ${MAX_UNREAD_COUNT}`;
 
 const unreadByChatroom = createLoader<{ chatroomId: string; unread: number }>(
   (context, chatroomIds) => {
@@ -117,12 +117,12 @@ const unreadByChatroom = createLoader<{ chatroomId: string; unread: number }>(
   ({ chatroomId }) => chatroomId,
 );
 
-/** Counts the viewer's unread messages in a room, up to {@link MOST_UNREAD}. */
+/** Counts the viewer's unread messages in a room, up to {@link MAX_UNREAD_COUNT}. */
 export async function countUnread(context: Context, chatroomId: string): Promise<number> {
   return (await unreadByChatroom(context, chatroomId))?.unread ?? 0;
 }
 
-/** Counts the viewer's unread messages in all rooms, up to {@link MOST_UNREAD}. */
+/** Counts the viewer's unread messages in all rooms, up to {@link MAX_UNREAD_COUNT}. */
 export async function countAllUnread(context: Context): Promise<number> {
   return countUnreadOf(context.database, requireViewer(context).userId);
 }
@@ -132,12 +132,15 @@ export async function countUnreadOf(database: Database, userId: string): Promise
   const [counted] = await database.query<{ unread: number }>(sql`
     SELECT count(*)::int AS unread FROM (
       SELECT FROM members v CROSS JOIN LATERAL (${unreadIn(userId)}) m
-        WHERE v.user_id = ${userId}::uuid LIMIT ${MOST_UNREAD}
+        WHERE v.user_id = ${userId}::uuid LIMIT ${MAX_UNREAD_COUNT}
     ) unread`);
   return counted?.unread ?? 0;
 }
 
-/** Selects the users (`id`) whom a user has blocked or who have blocked the user. Neither side counts the other's reading. */
+/**
+ * Selects the users (`id`) whom a user has blocked or who have blocked the user. Read marks are hidden in both
+ * directions of a block.
+ */
 const acrossBlock = (userId: string): Sql => sql`
   SELECT blocked_id AS id FROM blocks WHERE blocker_id = ${userId}::uuid
   UNION SELECT blocker_id FROM blocks WHERE blocked_id = ${userId}::uuid`;
@@ -154,8 +157,9 @@ function keyPairs(keys: readonly string[]): Sql {
 /**
  * Loads whether every other member has read a message, for many messages at once.
  *
- * The two lowest read marks of a room are enough for all of its messages, because at least one of them is not the sender's.
- * The members of a room are therefore read once, for any number of its messages.
+ * A message has been read by all if the lowest read mark of the other members has reached it. The two lowest marks of a
+ * room are enough for all its messages, because at most one of the two belongs to the sender. The members of a room are
+ * therefore read once, for any number of its messages.
  */
 const seenByAllByKey = createLoader<{ key: string; seen: boolean }>(
   async (context, keys) => {
@@ -179,7 +183,10 @@ const seenByAllByKey = createLoader<{ key: string; seen: boolean }>(
   ({ key }) => key,
 );
 
-/** Returns whether every other member has read a message; false if no other member counts. */
+/**
+ * Returns whether every other member has read a message; false if there is no other member, apart from those whose read
+ * marks a block hides.
+ */
 export async function isSeenByAll(context: Context, message: Message): Promise<boolean> {
   return (await seenByAllByKey(context, messageKey(message.chatroomId, message.number)))?.seen ?? false;
 }
@@ -199,13 +206,16 @@ interface Readers {
   users: User[];
 }
 
-/** Loads a page of the readers of many messages. Uses one statement for all messages that request the same page. */
+/**
+ * Loads one page of readers for each of many messages, with one statement for all messages that request the same page.
+ */
 const readersByPage = createPageLoader<Readers, string>(
   async (context, keys, { after, before, reverse, limit }) => {
     const { userId } = requireViewer(context);
     const direction = reverse ? sql`DESC` : empty;
-    // Members whose marks lie between the same two messages of `asked` have read the same messages. From each such group, only
-    // the first `limit` members by name can be on a page. One more is read because the sender may be among them.
+    // Members whose marks lie between the same two messages of `asked` have read the same messages of `asked`. From
+    // each such group, only the first `limit` members by name can be on a page. One more is read, because the sender of
+    // a message is left out of its page.
     const rows = await context.database.query<User & { ofRoom: string; ofNumber: number }>(sql`
       WITH asked AS MATERIALIZED (
         SELECT chatroom_id, number, sender_id FROM messages WHERE (chatroom_id, number) IN (${keyPairs(keys)})
@@ -242,8 +252,8 @@ async function readersOf(context: Context, key: string, page: Page<string>): Pro
 }
 
 /**
- * Streams messages of the viewer that every other member has now read, in one room or in all. An event also covers the
- * viewer's earlier messages of the room. A hint: `Message.seenByAll` is the truth.
+ * Streams messages of the viewer that every other member has now read, in one room or in all rooms. An event also
+ * covers the viewer's earlier messages of the room. Events can be lost; `Message.seenByAll` returns the current state.
  *
  * A stream of one room ends with `NOT_FOUND` when the viewer loses the room.
  *

@@ -29,7 +29,7 @@ builder.objectField(Chatroom, 'unreadCount', (t) =>
 builder.objectField(Viewer, 'unreadCount', (t) =>
   t.int({
     description:
-      'Number of messages in all rooms that the viewer has not read, counted up to 1,000. See `Chatroom.unreadCount` for the messages that count.',
+      'Number of messages in all chatrooms that the viewer has not read, counted up to 1,000. See `Chatroom.unreadCount` for the messages that count.',
     resolve: (_, _args, context) => countAllUnread(context),
   }),
 );
@@ -40,7 +40,7 @@ const SEEN_BY_COST = 20;
 builder.objectFields(Message, (t) => ({
   seenByAll: t.boolean({
     description:
-      'Whether every other member has read the message. Users whom the viewer has blocked, or who have blocked the viewer, do not count. False if no other member counts.',
+      'Whether every other member has read the message. Leaves out users whom the viewer has blocked, and users who have blocked the viewer. False if no other member remains.',
     resolve: (message, _args, context) => isSeenByAll(context, message),
   }),
   seenBy: t.field({
@@ -54,19 +54,19 @@ builder.objectFields(Message, (t) => ({
 }));
 
 const MarkReadInput = builder.inputType('MarkReadInput', {
-  description: 'The last message that the viewer has read in a room.',
+  description: 'The last message that the viewer has read in a chatroom.',
   fields: (t) => ({
     messageId: t.id({
       required: true,
-      description: 'The last message read. All earlier messages of its room become read too.',
+      description: 'Id of the last message read. All earlier messages of its chatroom become read too.',
     }),
   }),
 });
 
 const MarkReadPayload = builder.objectRef<{ chatroom: VisibleChatroom }>('MarkReadPayload').implement({
-  description: 'The room and the viewer, with their new unread counts.',
+  description: 'The chatroom and the viewer, with their new unread counts.',
   fields: (t) => ({
-    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room, with its new `unreadCount`.' }),
+    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom, with its new `unreadCount`.' }),
     viewer: viewerField(t),
   }),
 });
@@ -76,7 +76,7 @@ builder.mutationField('markRead', (t) =>
     type: MarkReadPayload,
     nullable: true,
     description:
-      'Marks a message and all earlier messages of its room as read. The mark only moves forward. Fails with `NOT_FOUND` if the viewer may not read the message.',
+      'Marks a message and all earlier messages of its chatroom as read. The viewer’s read mark only moves forward. Fails with `NOT_FOUND` if the viewer may not read the message.',
     args: { input: t.arg({ type: MarkReadInput, required: true, description: 'The last message read.' }) },
     resolve: async (_, { input }, context) => ({
       chatroom: await markRead(context, keyOf('Message', input.messageId)),
@@ -85,34 +85,35 @@ builder.mutationField('markRead', (t) =>
 );
 
 const MarkRoomsReadInput = builder.inputType('MarkRoomsReadInput', {
-  description: 'The last message that the viewer has read in each of several rooms.',
+  description: 'The last message that the viewer has read in each of several chatrooms.',
   fields: (t) => ({
     messageIds: t.idList({
       required: true,
-      description: '1 to 100 messages. For each, the message and all earlier messages of its room become read.',
+      description:
+        'Ids of 1 to 100 messages. Each of these messages becomes read, together with all earlier messages of its chatroom.',
     }),
   }),
 });
 
 const MarkRoomsReadPayload = builder.objectRef<{ chatrooms: VisibleChatroom[] }>('MarkRoomsReadPayload').implement({
-  description: 'The rooms and the viewer, with their new unread counts.',
+  description: 'The chatrooms and the viewer, with their new unread counts.',
   fields: (t) => ({
-    chatrooms: t.expose('chatrooms', { type: [Chatroom], description: 'The rooms of the messages, each once.' }),
+    chatrooms: t.expose('chatrooms', { type: [Chatroom], description: 'The chatrooms of the messages, each once.' }),
     viewer: viewerField(t),
   }),
 });
 
 const MarkUnreadInput = builder.inputType('MarkUnreadInput', {
-  description: 'The message from which a room is to be marked as unread.',
+  description: 'Input of `markUnread`.',
   fields: (t) => ({
-    messageId: t.id({ required: true, description: 'The first message to mark as unread.' }),
+    messageId: t.id({ required: true, description: 'Id of the first message to mark as unread.' }),
   }),
 });
 
 const MarkUnreadPayload = builder.objectRef<{ chatroom: VisibleChatroom }>('MarkUnreadPayload').implement({
-  description: 'The room and the viewer, with their new unread counts.',
+  description: 'The chatroom and the viewer, with their new unread counts.',
   fields: (t) => ({
-    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room, with its new `unreadCount`.' }),
+    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom, with its new `unreadCount`.' }),
     viewer: viewerField(t),
   }),
 });
@@ -122,7 +123,7 @@ builder.mutationFields((t) => ({
     type: MarkRoomsReadPayload,
     nullable: true,
     description:
-      'Marks several rooms as read, each up to one message, like `markRead`. Marks all rooms or none. Fails with `NOT_FOUND` if the viewer may not read one of the messages, and with `BAD_USER_INPUT` for no messages or more than 100.',
+      'Marks several chatrooms as read, each up to one of its messages, like `markRead`. Marks either all chatrooms or none. Fails with `NOT_FOUND` if the viewer may not read one of the messages, and with `BAD_USER_INPUT` for no message ids or more than 100.',
     args: { input: t.arg({ type: MarkRoomsReadInput, required: true, description: 'The last messages read.' }) },
     resolve: async (_, { input }, context) => ({
       chatrooms: await markRoomsRead(
@@ -135,7 +136,7 @@ builder.mutationFields((t) => ({
     type: MarkUnreadPayload,
     nullable: true,
     description:
-      'Marks a message and all later messages of its room as unread. Affects the viewer’s own unread counts only: `seenBy`, `seenByAll` and the read mark that others see do not change. Does nothing if the message is already unread. The effect ends when the viewer reads on or sends a message. Fails with `NOT_FOUND` if the viewer may not read the message.',
+      'Marks a message and all later messages of its chatroom as unread. Affects the viewer’s own unread counts only: `seenBy`, `seenByAll` and the read mark that others see do not change. Does nothing if the message is already unread. The messages become read again with `markRead`, or when the viewer sends a message. Fails with `NOT_FOUND` if the viewer may not read the message.',
     args: {
       input: t.arg({ type: MarkUnreadInput, required: true, description: 'The first message to mark as unread.' }),
     },
@@ -146,7 +147,7 @@ builder.mutationFields((t) => ({
 }));
 
 const MessageSeen = builder.objectRef<{ message: MessageRow }>('MessageSeen').implement({
-  description: 'Every other member has read the viewer’s messages in a room, up to `message`.',
+  description: 'Every other member has read the viewer’s messages in a chatroom, up to `message`.',
   fields: (t) => ({
     message: t.expose('message', {
       type: Message,
@@ -160,8 +161,12 @@ builder.subscriptionField('messageSeen', (t) =>
     type: MessageSeen,
     nullable: true,
     description:
-      'Sends an event when every other member has read messages of the viewer. A hint: events can be lost, and `Message.seenByAll` is the truth. Fails with `NOT_FOUND` if the viewer is not a member. A stream of one room ends with `NOT_FOUND` when the viewer loses the room.',
-    args: { chatroomId: t.arg.id({ description: 'The room. Without it, all the viewer’s rooms.' }) },
+      'Sends an event when every other member has read messages of the viewer. Events can be lost; `Message.seenByAll` returns the current state. Fails with `NOT_FOUND` if the viewer is not a member. A stream of one chatroom ends with `NOT_FOUND` when the viewer loses access to it.',
+    args: {
+      chatroomId: t.arg.id({
+        description: 'Id of the chatroom. By default, the stream covers all chatrooms of the viewer.',
+      }),
+    },
     subscribe: (_, { chatroomId }, context) =>
       followSeen(context, chatroomId == null ? undefined : keyOf('Chatroom', chatroomId)),
     resolve: (message) => ({ message }),
@@ -169,11 +174,11 @@ builder.subscriptionField('messageSeen', (t) =>
 );
 
 const ReadMarksChanged = builder.objectRef<ReadMarks>('ReadMarksChanged').implement({
-  description: 'The read marks of members of a room have moved forward.',
+  description: 'The read marks of members of a chatroom have moved forward.',
   fields: (t) => ({
     chatroom: t.field({
       type: Chatroom,
-      description: 'The room in which the marks moved.',
+      description: 'The chatroom in which the marks moved.',
       resolve: (marks, _args, context) => requireEventChatroom(context, marks.chatroomId),
     }),
     members: t.expose('members', {
@@ -189,8 +194,8 @@ builder.subscriptionField('readMarksChanged', (t) =>
     type: ReadMarksChanged,
     nullable: true,
     description:
-      'Streams the read marks of a room’s members, including the viewer’s own, in at most ten events per second. Together with `Chatroom.members`, they show how many members have read a message. Rooms of more than 100 members send no events. A hint: events can be lost, and `ChatroomMember.lastReadNumber` is the truth. Fails with `NOT_FOUND` if the viewer is not a member, and ends with `NOT_FOUND` when the viewer loses the room.',
-    args: { chatroomId: t.arg.id({ required: true, description: 'The room.' }) },
+      'Streams the read marks of a chatroom’s members, including the viewer’s own, in at most ten events per second. Clients can combine them with `Chatroom.members` to show how many members have read a message. Chatrooms of more than 100 members send no events. Events can be lost; `ChatroomMember.lastReadNumber` returns the current state. Fails with `NOT_FOUND` if the viewer is not a member, and ends with `NOT_FOUND` when the viewer loses access to the chatroom.',
+    args: { chatroomId: t.arg.id({ required: true, description: 'Id of the chatroom.' }) },
     subscribe: (_, { chatroomId }, context) => followReadMarks(context, keyOf('Chatroom', chatroomId)),
     resolve: (marks) => marks,
   }),

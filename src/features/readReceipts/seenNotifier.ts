@@ -12,28 +12,31 @@ declare module '../../core/context.ts' {
   }
 }
 
-/** Maximum number of newly read messages that are checked. Senders of older ones receive no hint. */
-const MOST_LOOKED_AT = 1_000;
+/** Maximum number of newly read messages that are checked. Senders of older messages receive no hint. */
+const MAX_MESSAGES = 1_000;
 /**
- * How long the readers of a room are batched, in milliseconds. In a busy room each message moves a mark, and a check costs more
- * than the message.
+ * Time for which the readers of a room are collected before one check, in milliseconds. In a busy room, each message
+ * moves read marks, and a check costs more than storing the message.
  */
-const GATHERED_MS = 100;
+const BATCH_MS = 100;
 
 /**
- * Notifies senders when every other member has read their messages. Call after the commit. Returns at once: the notification
- * follows within about {@link GATHERED_MS}. A hint: `Message.seenByAll` is the truth, and counts the same members.
+ * Notifies senders when every other member has read their messages. Call after the commit. Returns at once: senders are
+ * notified about {@link BATCH_MS} later. Notifications can be lost; `Message.seenByAll` returns the current state,
+ * and leaves out the same members.
  *
- * @param readerId the user who has read on, or who is no longer a member
+ * @param readerId the user whose read mark has moved, or who is no longer a member
  * @param readBefore number of the last message that the user had read before
  */
 export type NotifyReadByAll = (chatroomId: string, readerId: string, readBefore: number) => void;
 
-/** Creates the notifier of one node. One query checks all readers of a room that arrive within {@link GATHERED_MS}. */
+/**
+ * Creates the notifier of one node. One query checks all readers of a room whose marks move within {@link BATCH_MS}.
+ */
 export function createReadNotifier(node: { database: Database; bus: Bus; log: Logger }): NotifyReadByAll {
   const rooms = new Map<string, Map<string, number>>();
 
-  async function tell(chatroomId: string, readers: ReadonlyMap<string, number>): Promise<void> {
+  async function notify(chatroomId: string, readers: ReadonlyMap<string, number>): Promise<void> {
     try {
       for (const { senderId, number } of await find(node.database, chatroomId, readers))
         publishHint(node.bus, senderId, { kind: 'SEEN', chatroomId, number });
@@ -42,19 +45,19 @@ export function createReadNotifier(node: { database: Database; bus: Bus; log: Lo
     }
   }
 
-  function gather(chatroomId: string): Map<string, number> {
+  function collect(chatroomId: string): Map<string, number> {
     const readers = new Map<string, number>();
     rooms.set(chatroomId, readers);
     setTimeout(() => {
       rooms.delete(chatroomId);
       publishReadMarks(node.bus, chatroomId, [...readers.keys()]);
-      void tell(chatroomId, readers);
-    }, GATHERED_MS).unref();
+      void notify(chatroomId, readers);
+    }, BATCH_MS).unref();
     return readers;
   }
 
   return (chatroomId, readerId, readBefore) => {
-    const readers = rooms.get(chatroomId) ?? gather(chatroomId);
+    const readers = rooms.get(chatroomId) ?? collect(chatroomId);
     readers.set(readerId, Math.min(readBefore, readers.get(readerId) ?? readBefore));
   };
 }
@@ -79,7 +82,7 @@ async function find(
       SELECT m.sender_id, m.number FROM messages m
         WHERE m.chatroom_id = ${chatroomId}::uuid AND m.kind = 'USER' AND m.deleted_at IS NULL
           AND m.number > (SELECT min(mark) FROM readers) AND m.number <= (SELECT max(mark) FROM marks)
-        ORDER BY m.number DESC LIMIT ${MOST_LOOKED_AT}
+        ORDER BY m.number DESC LIMIT ${MAX_MESSAGES}
     ), senders AS (
       SELECT sender_id FROM (SELECT DISTINCT sender_id FROM latest) s
         WHERE EXISTS (SELECT FROM readers r WHERE r.id <> sender_id AND NOT ${blockBetween(sql`sender_id`, sql`r.id`)})

@@ -4,12 +4,12 @@ import type { ChangePoller } from '../../delivery/changePoller.ts';
 
 declare module '../../core/context.ts' {
   interface ServerNode {
-    /** Blocks, cached for streams. */
+    /** Cache of blocks, for streams. */
     blockCache: BlockCache;
   }
 }
 
-/** In-memory cache of blocks. Streams check blocks for each event and subscriber, which would be too many queries. */
+/** In-memory cache of blocks. Without the cache, streams would query the blocks for each event and subscriber. */
 export interface BlockCache {
   /** Returns the ids of users who have blocked a user. The result may be one second old. */
   of(userId: string): MaybePromise<ReadonlySet<string>>;
@@ -42,8 +42,8 @@ export function createBlockCache({
     of(userId) {
       const cached = entries.get(userId);
       if (cached) return cached;
-      // A block that changes during the query evicts this promise. Its result is then not cached, and the next call queries
-      // the database again.
+      // If a block of the user changes during the query, the listener above evicts this promise. The outdated result is
+      // then not cached, and the next call queries the database again.
       const loading = load(userId);
       entries.set(userId, loading);
       loading.then(

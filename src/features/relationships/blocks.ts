@@ -43,8 +43,8 @@ export async function blockUser(context: Context, blockedId: string | null): Pro
   });
   context.changePoller.requestPoll();
   await hintUnread(context, userId, user.id);
-  // The hint shows the blocked user only that the friendship or request has ended. If there was neither, a hint would reveal
-  // the block, so none is sent.
+  // The hint shows the blocked user only that the friendship or request has ended. If there was no friendship and no
+  // request, a hint would reveal the block, so no hint is sent.
   if (ended) publishFriendship(context, user.id, null);
   return user;
 }
@@ -68,9 +68,11 @@ export async function unblockUser(context: Context, blockedId: string | null): P
 }
 
 /**
- * Notifies the blocker's devices of changed unread counts: a hint for each room with unread messages by the blocked user.
+ * Notifies the blocker's devices of changed unread counts: a hint for each room with unread messages by the blocked
+ * user.
  *
- * A block hides no messages of a DIRECT room. Checks only the latest 1,000 messages of each room, which bounds the cost. A larger backlog exceeds what a badge shows.
+ * Leaves out DIRECT rooms, because a block hides no messages there. Checks only the latest 1,000 messages of each room,
+ * which bounds the cost. Unread counts also stop at 1,000.
  */
 async function hintUnread({ database, bus }: Context, blockerId: string, blockedId: string): Promise<void> {
   const rooms = await database.query<{ chatroomId: string }>(sql`

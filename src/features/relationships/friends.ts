@@ -158,7 +158,9 @@ export function requestKey(request: FriendRequest): string {
 
 const requestColumns = sql`r.from_id AS "fromId", r.to_id AS "toId", r.created_at AS "createdAt"`;
 
-/** Selects a friend request by its key `fromId:toId`, if the viewer is its sender or recipient. */
+/**
+ * Returns the condition that finds a friend request by its key `fromId:toId`, if the viewer is its sender or recipient.
+ */
 export function visibleRequest(key: string, viewerId: string): Prisma.FriendRequestWhereUniqueInput {
   const [fromId = '', toId = ''] = key.split(':');
   return { fromId_toId: { fromId, toId }, OR: [{ fromId: viewerId }, { toId: viewerId }] };

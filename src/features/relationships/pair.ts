@@ -23,7 +23,10 @@ export async function endFriendship(query: Database['query'], a: string, b: stri
   return deleted.length > 0;
 }
 
-/** Removes the friend request to `userId`, or the requests in either direction. Returns whether there was one. */
+/**
+ * Removes the friend request from `otherId` to `userId` or, with 'either', the requests in both directions. Returns
+ * whether there was a request.
+ */
 export async function deleteRequests(
   query: Database['query'],
   userId: string,

@@ -19,9 +19,9 @@ import {
 } from './friends.ts';
 
 export const FriendshipStatus = builder.enumType('FriendshipStatus', {
-  description: 'State of the relationship after `addFriend` or `acceptFriend`.',
+  description: 'State of the relationship between the viewer and another user.',
   values: {
-    PENDING: { description: 'A friend request has been sent and waits for a decision.' },
+    PENDING: { description: 'One of the two users has sent a friend request, which the other has not answered yet.' },
     ACCEPTED: { description: 'The two users are friends.' },
   } as const,
 });
@@ -111,7 +111,7 @@ const FriendshipPayload = builder.objectRef<FriendshipResult>('FriendshipPayload
   fields: (t) => ({
     status: t.expose('status', {
       type: FriendshipStatus,
-      description: 'Whether the two users are friends now, or a request is pending.',
+      description: 'Whether the two users are now friends, or a friend request is pending.',
     }),
     user: t.expose('user', { type: User, description: 'The other user.' }),
     viewer: viewerField(t),
@@ -133,14 +133,15 @@ builder.mutationFields((t) => {
       type: FriendshipPayload,
       nullable: true,
       description:
-        'Adds a user as a friend. If the user’s `friendPolicy` is APPROVAL, sends a friend request instead. If the user has already sent a request to the viewer, accepts that request. Adding a friend again changes nothing. Fails with `BAD_USER_INPUT` for the viewer’s own id, `NOT_FOUND`, or `BLOCKED` if either user has blocked the other.',
+        'Adds a user as a friend. If the user’s `friendPolicy` is APPROVAL, sends a friend request instead. If the user has already sent a request to the viewer, accepts that request. Adding a friend again changes nothing. Fails with `BAD_USER_INPUT` for the viewer’s own id, with `NOT_FOUND` for an unknown user, and with `BLOCKED` if either user has blocked the other.',
       args,
       resolve: (_, { input }, context) => addFriend(context, keyOf('User', input.userId)),
     }),
     acceptFriend: t.field({
       type: FriendshipPayload,
       nullable: true,
-      description: 'Accepts a friend request from a user. Fails with `NOT_FOUND` if there is no such request.',
+      description:
+        'Accepts a friend request from a user. Fails with `NOT_FOUND` if the user has sent no request to the viewer.',
       args,
       resolve: (_, { input }, context) => acceptFriend(context, keyOf('User', input.userId)),
     }),
@@ -164,7 +165,7 @@ builder.mutationFields((t) => {
       type: UserPayload,
       nullable: true,
       description:
-        'Blocks a user. Ends the friendship and removes friend requests between the two. The viewer no longer sees the user’s messages in GROUP and OPEN chatrooms, and neither sees the other’s presence, typing or read state. Fails with `BAD_USER_INPUT` for the viewer’s own id, or `NOT_FOUND` for an unknown user.',
+        'Blocks a user. Ends the friendship and removes friend requests between the two. The viewer no longer sees the user’s messages in GROUP and OPEN chatrooms, and neither of the two sees the other’s presence, typing or read state. Fails with `BAD_USER_INPUT` for the viewer’s own id, or `NOT_FOUND` for an unknown user.',
       args,
       resolve: async (_, { input }, context) => ({ user: await blockUser(context, keyOf('User', input.userId)) }),
     }),

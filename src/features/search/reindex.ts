@@ -6,9 +6,9 @@ import { toVector } from '../messages/tokenizer.ts';
 const BATCH_SIZE = 1_000;
 
 /**
- * Splits the bodies of all messages into words again, and updates messages whose indexed words differ. An earlier version of
- * the tokenizer may have indexed other words. Nodes may keep running. After an interruption, run it again: messages that are
- * already up to date are not written again.
+ * Splits the bodies of all messages into words again, and updates messages whose indexed words differ. Needed after an
+ * upgrade, because the tokenizer of an earlier release may have indexed other words. Nodes may keep running. An
+ * interrupted run can be repeated: messages that are already up to date are not written again.
  *
  * @returns number of messages whose words have changed
  */

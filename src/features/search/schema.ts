@@ -6,7 +6,7 @@ import { Viewer } from '../users/schema.ts';
 import { searchMessages } from './search.ts';
 
 const query =
-  'Words to search for: at most 8 words and 100 characters. A message matches if it contains all of them. A word of two or more letters also matches longer words that begin with it. Letter case, accents and width do not matter. Emoji count as words, regardless of skin tone. Fails with `BAD_USER_INPUT` without a word, with too many, or if the search takes longer than 2 s.';
+  'Words to search for: at most 8 words and 100 characters. A message matches if it contains all words. A word of two or more letters also matches longer words that begin with it. Letter case, accents and width do not matter. Emoji count as words, regardless of skin tone. Fails with `BAD_USER_INPUT` if the query has no word or exceeds these limits, or if the search takes longer than 2 s.';
 
 builder.objectField(Chatroom, 'searchMessages', (t) =>
   t.field({

@@ -17,7 +17,10 @@ import { termsOf } from '../messages/tokenizer.ts';
 const MAX_CHARACTERS = 100;
 /** Maximum number of words in a query, because each word costs a lookup in every room of the viewer. */
 const MAX_WORDS = 8;
-/** Timeout of a search, shorter than that of other statements. A slow search must not occupy a database connection for long. */
+/**
+ * Timeout of a search, in milliseconds. Shorter than the timeout of other statements, because a slow search must not
+ * occupy a database connection for long.
+ */
 const TIMEOUT_MS = 2_000;
 /** PostgreSQL's error code for a statement that exceeded its timeout. */
 const QUERY_CANCELED = '57014';
@@ -26,7 +29,9 @@ const QUERY_CANCELED = '57014';
 interface Search {
   /** A `tsquery` over the words of one message. */
   words: string;
-  /** A `tsquery` over the index, whose words start with a key of their room. `~` is the placeholder for that key. */
+  /**
+   * A `tsquery` over the index, in which each word starts with a key of its room. `~` is the placeholder for that key.
+   */
   inRoom: string;
 }
 
@@ -107,6 +112,7 @@ function parseQuery(query: string): Search {
     );
   if (terms.length > MAX_WORDS) throw badInput('query', `Search for at most ${MAX_WORDS} words.`);
   const words = terms.join(' & ');
-  // The index has no positions, so `inRoom` ignores adjacency. The condition `words` checks adjacency on the message itself.
+  // The index has no positions, so `inRoom` ignores adjacency. The condition `words` then checks the adjacency in the
+  // message itself.
   return { words, inRoom: words.replaceAll(/'([^']+)'/g, "'~$1'").replaceAll('<->', '&') };
 }

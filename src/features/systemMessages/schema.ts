@@ -102,12 +102,12 @@ builder.queryField('server', (t) =>
 );
 
 const SystemMessageTarget = builder.inputType('SystemMessageTarget', {
-  description: 'Recipient of a system message: exactly one of the fields.',
+  description: 'Recipient of a system message. Set exactly one field.',
   isOneOf: true,
   fields: (t) => ({
     userId: t.id({ description: 'Id of a user, who must be online.' }),
     username: t.string({ description: 'Username of a user, who must be online.' }),
-    chatroomId: t.id({ description: 'Id of a room, which stores the message as a SYSTEM message.' }),
+    chatroomId: t.id({ description: 'Id of a chatroom, which stores the message as a SYSTEM message.' }),
   }),
 });
 
@@ -120,7 +120,7 @@ const SendSystemMessageInput = builder.inputType('SendSystemMessageInput', {
       description: 'Username of a user, who must be online. Same as `target: { username }`.',
     }),
     chatroomId: t.id({
-      description: 'Id of a room, which stores the message as a SYSTEM message. Same as `target: { chatroomId }`.',
+      description: 'Id of a chatroom, which stores the message as a SYSTEM message. Same as `target: { chatroomId }`.',
     }),
     body: t.string({
       required: true,
@@ -128,7 +128,7 @@ const SendSystemMessageInput = builder.inputType('SendSystemMessageInput', {
     }),
     clientMessageId: t.string({
       description:
-        'Id chosen by the service, 1 to 100 characters, unique for ever per service and room. Sending the same id and body again returns the first message. A notice to one user is not stored, so a retry is delivered again.',
+        'Id chosen by the service, 1 to 100 characters, permanently unique per service and chatroom. Sending the same id and body again returns the first message. A notice to one user is not stored, so a retry is delivered again.',
     }),
     authorName: t.string({
       description:
@@ -137,7 +137,7 @@ const SendSystemMessageInput = builder.inputType('SendSystemMessageInput', {
     countsAsUnread: t.boolean({
       required: true,
       defaultValue: false,
-      description: 'Whether the message counts as unread in its room. No effect on a notice to one user.',
+      description: 'Whether the message counts as unread in its chatroom. No effect on a notice to one user.',
     }),
   }),
 });
@@ -149,11 +149,11 @@ const SystemMessagePayload = builder.objectRef<SentSystemMessage>('SystemMessage
       type: Message,
       nullable: true,
       description:
-        'The message stored in the room. The service can read the message’s own fields, but not the room’s members. Null for a notice to one user.',
+        'The message stored in the chatroom. The service can read the fields of the message, but not the members of the chatroom. Null for a notice to one user.',
     }),
     deduplicated: t.exposeBoolean('deduplicated', {
       description:
-        'True if the service had already sent this `clientMessageId` to the room, so that nothing new was stored.',
+        'True if the service had already sent this `clientMessageId` to the chatroom, so that nothing new was stored.',
     }),
     onlineRecipients: t.exposeInt('onlineRecipients', {
       description: 'Number of recipients who were online. Always 1 for a notice to one user.',
@@ -166,9 +166,9 @@ builder.mutationField('sendSystemMessage', (t) =>
     type: SystemMessagePayload,
     nullable: true,
     description:
-      'Sends a message from another service, which authenticates with a service token. A user receives a `SystemNotice` on open `viewerEvents` streams. A room stores a SYSTEM message. Fails with `FORBIDDEN` for users, `RECIPIENT_OFFLINE` if the user is not online, `NOT_FOUND` if the recipient does not exist, `BAD_USER_INPUT` for an invalid argument, and `CONFLICT` if this `clientMessageId` was sent with another body.',
+      'Sends a message from another service, which authenticates with a service token. A user receives a `SystemNotice` on open `viewerEvents` streams. A chatroom stores a SYSTEM message. Fails with `FORBIDDEN` if a user calls it, with `RECIPIENT_OFFLINE` if the recipient is a user who is not online, with `NOT_FOUND` if the recipient does not exist, with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` if this `clientMessageId` was sent with another body.',
     args: {
-      input: t.arg({ type: SendSystemMessageInput, required: true, description: 'The message and its recipient.' }),
+      input: t.arg({ type: SendSystemMessageInput, required: true, description: 'The message and the recipient.' }),
     },
     resolve: (_, { input: { target, userId, username, chatroomId, ...notice } }, context) => {
       if (target && (userId ?? username ?? chatroomId) != null)

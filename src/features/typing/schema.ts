@@ -6,22 +6,22 @@ import { User } from '../users/schema.ts';
 import { followTyping, setTyping, type TypingChange } from './typing.ts';
 
 const TypingChanged = builder.objectRef<TypingChange>('TypingChanged').implement({
-  description: 'A member of a room started or stopped typing.',
+  description: 'A member of a chatroom started or stopped typing.',
   fields: (t) => ({
-    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room in which the user types.' }),
+    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom in which the user types.' }),
     user: t.expose('user', { type: User, description: 'The user who started or stopped typing.' }),
     typing: t.exposeBoolean('typing', { description: 'True if the user started typing, false if they stopped.' }),
   }),
 });
 
 const SetTypingInput = builder.inputType('SetTypingInput', {
-  description: 'A room, and whether the viewer is typing there.',
+  description: 'A chatroom, and whether the viewer is typing there.',
   fields: (t) => ({
-    chatroomId: t.id({ required: true, description: 'A room of which the viewer is a member.' }),
+    chatroomId: t.id({ required: true, description: 'Id of a chatroom of which the viewer is a member.' }),
     typing: t.boolean({
       required: true,
       description:
-        'Whether the viewer is typing. True expires after 10 s, so call again every few seconds while typing.',
+        'Whether the viewer is typing. True expires after 10 s, so clients repeat the call every few seconds while the viewer types.',
     }),
   }),
 });
@@ -31,8 +31,8 @@ builder.mutationField('setTyping', (t) =>
     type: OkPayload,
     nullable: true,
     description:
-      'Notifies the other members that the viewer is typing or has stopped. Fails with `NOT_FOUND` if the viewer is not a member.',
-    args: { input: t.arg({ type: SetTypingInput, required: true, description: 'The room and the state.' }) },
+      'Notifies the other members of a chatroom that the viewer is typing or has stopped. Fails with `NOT_FOUND` if the viewer is not a member.',
+    args: { input: t.arg({ type: SetTypingInput, required: true, description: 'The chatroom and the state.' }) },
     resolve: async (_, { input }, context) => {
       await setTyping(context, keyOf('Chatroom', input.chatroomId), input.typing);
       return {};
@@ -45,8 +45,8 @@ builder.subscriptionField('typingChanged', (t) =>
     type: TypingChanged,
     nullable: true,
     description:
-      'Sends an event when another member of a room starts or stops typing. Leaves out users whom the viewer has blocked, and users who have blocked the viewer. Typing ends 10 s after its last report. A hint: events can be lost, and typing that began before the subscription appears with its next report. Fails with `NOT_FOUND` if the viewer is not a member, and ends with `NOT_FOUND` when the viewer loses the room.',
-    args: { chatroomId: t.arg.id({ required: true, description: 'The room.' }) },
+      'Sends an event when another member of a chatroom starts or stops typing. Leaves out users whom the viewer has blocked, and users who have blocked the viewer. Typing ends 10 s after the client last reported it. Events can be lost. If a user is already typing when the subscription starts, the first event follows with the next report of that user’s client. Fails with `NOT_FOUND` if the viewer is not a member, and ends with `NOT_FOUND` when the viewer loses access to the chatroom.',
+    args: { chatroomId: t.arg.id({ required: true, description: 'Id of the chatroom.' }) },
     subscribe: (_, { chatroomId }, context) => followTyping(context, keyOf('Chatroom', chatroomId)),
     resolve: (change) => change,
   }),

@@ -17,7 +17,7 @@ export interface TypingChange {
   typing: boolean;
 }
 
-/** Notification that is sent over the bus. Nothing is stored. */
+/** Notification that is sent over the bus. The typing state is not stored anywhere. */
 const typingSchema = z.object({ userId: z.uuid(), typing: z.boolean() });
 type TypingNotification = z.infer<typeof typingSchema>;
 
@@ -34,8 +34,8 @@ export async function setTyping(context: Context, chatroomId: string | null, typ
 }
 
 /**
- * Streams which other members of a room start and stop typing. Leaves out members whom the viewer has blocked, and members who
- * have blocked the viewer. Ends with `NOT_FOUND` when the viewer loses the room.
+ * Sends an event when another member of a room starts or stops typing. Leaves out members whom the viewer has blocked,
+ * and members who have blocked the viewer. Ends with `NOT_FOUND` when the viewer loses the room.
  *
  * @throws ChatError `NOT_FOUND` if the viewer is not a member
  */
@@ -60,7 +60,8 @@ export async function followTyping(
       memberByKey(now, memberKey({ chatroomId: room.id, userId })),
       blockStateOf(now, userId),
     ]);
-    // Does not report that a former or blocked member starts. Always reports a stop, because the subscriber saw the start.
+    // Skips the start of a former or blocked member. Always reports a stop, because the subscriber has received the
+    // start.
     if (!user || (typing && (!member || block?.either))) return null;
     sent.set(userId, typing);
     return { chatroom, user, typing };
@@ -77,7 +78,7 @@ export async function followTyping(
       };
       timeouts.set(userId, setTimeout(stop, TYPING_TIMEOUT_MS).unref());
     }
-    // A repeated report only restarts the timeout.
+    // If the state is unchanged, the report only restarts the timeout.
     if (typing !== (timeout !== undefined)) stream.set(userId, change);
   }
 

@@ -12,10 +12,11 @@ import { requirePassword } from './currentPassword.ts';
 const MAX_ID_TOKEN_SECONDS = 5 * 60;
 
 /**
- * Returns the SQL condition that an account is reachable by an e-mail address. If an account has verified the address, only that
- * account matches. Otherwise every account with the address matches.
+ * Returns the SQL condition that an account is reachable by an e-mail address. If an account has verified the address,
+ * only that account matches. Otherwise every account with the address matches.
  *
- * Sort the matches by age, oldest first, because a stranger can set the same address on a new account at any time.
+ * Callers must sort the matches by age, oldest first, because a stranger can set the same address on a new account at
+ * any time.
  *
  * @param user alias of the `users` table
  * @param key the `emailKey` of the address
@@ -46,8 +47,8 @@ interface Addresses {
 }
 
 /**
- * Validates a change of the viewer's e-mail address and requires a proof of identity. A stolen access token alone must not
- * be enough, because the owner of the address can reset the password.
+ * Validates a change of the viewer's e-mail address and requires a proof of identity. A stolen access token alone must
+ * not be enough, because the owner of the new address could then reset the password.
  *
  * @returns a function that stores the change in a transaction; null if nothing changes
  * @throws ChatError `BAD_USER_INPUT`, `INVALID_CREDENTIALS`, `RATE_LIMITED`
@@ -123,7 +124,7 @@ async function storeEmailChange(
 ): Promise<void> {
   const before = await readAddresses(query, userId, sql`FOR NO KEY UPDATE`);
   const isPending = before.isVerified && email !== null;
-  // The new address is the verified one, so only the pending change is cancelled.
+  // If the new address is the verified one, the pending change is cancelled, and nothing else changes.
   const isReturn = isPending && email === before.email;
   await query(
     isPending
@@ -159,7 +160,8 @@ export async function requestEmailVerification(context: Context): Promise<void> 
   if (key === null) throw badInput('input.email', 'There is no address to verify. Set one with updateProfile.');
   if (hasVerified && pendingEmail === null) throw new ChatError('CONFLICT', 'The address is already verified.');
   await context.rateLimits.charge(context, STEP_COSTS.mailVerification);
-  // Limited per user: strangers who set the same address on their accounts must not use up the mail limit of its owner.
+  // Limited per user: strangers who set the same address on their accounts must not use up the mail limit of the
+  // address's owner.
   await context.loginThrottle.mail(context, `VERIFY_EMAIL ${userId}`, key);
   await queueMail(context.database.query, { userId, purpose: 'VERIFY_EMAIL' });
 }

@@ -6,8 +6,9 @@ import { skeletonOf } from '../../core/text/skeleton.ts';
 const BATCH_SIZE = 1_000;
 
 /**
- * Fills missing username skeletons, of imported users and of users created by an earlier release. If several old names look
- * alike, only the first one gets the skeleton. The other names stay valid without one.
+ * Fills missing username skeletons, by which look-alike usernames are found. Imported users and users created by an
+ * earlier release have none. If several such names look alike, only the first name gets the skeleton. The other names
+ * stay valid without a skeleton.
  */
 export async function fillSkeletons(database: Database): Promise<void> {
   let after = '';
@@ -27,7 +28,8 @@ export async function fillSkeletons(database: Database): Promise<void> {
             AND NOT EXISTS (SELECT FROM users other WHERE other.username_skeleton = given.skeleton)`);
       after = last.usernameKey;
     } catch (error) {
-      // A user with one of these skeletons signed up concurrently. The batch is retried and then finds that user.
+      // The statement fails if a user with one of these skeletons signs up concurrently. The retry of the batch then
+      // finds that user.
       if ((error as { code?: string }).code !== '23505') throw error;
     }
   }

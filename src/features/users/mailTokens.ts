@@ -59,7 +59,7 @@ export function invalidTokenError(): ChatError {
   return badInput('input.token', 'This token was used or has expired. Request a new mail.');
 }
 
-/** Deletes the tokens of a user after their address or password has changed. */
+/** Deletes a user's tokens with the given purposes, after the address or password of the user has changed. */
 export async function dropTokens(
   query: Database['query'],
   userId: string,
@@ -79,8 +79,8 @@ interface Recipient {
 }
 
 /**
- * Runs the job that mails a user about their account. The token is created here and stored as a hash, so that only the mail
- * contains it. A retried job sends a new token.
+ * Runs the job that mails a user about their account. The token is created here and stored as a hash, so that only the
+ * mail contains the token itself. A retried job sends a new token.
  */
 export async function sendMail(
   { database, mailer, publicUrl }: Pick<ServerNode, 'database' | 'publicUrl'> & { mailer: Mailer },
@@ -123,8 +123,9 @@ function addressOf(user: Recipient, { purpose, former }: Jobs['send_mail']): { e
 }
 
 /**
- * Returns the text of a mail with a token. A stranger may have entered the recipient's address, so the mail must not transport
- * a message of theirs. The only text from the account is the username, whose characters are limited.
+ * Returns the text of a mail with a token. A stranger may have entered the recipient's address, so the mail must
+ * contain no text that the stranger could use as a message. The only text from the account is the username, whose
+ * length and characters are limited.
  */
 function wordMail(purpose: MailPurpose, username: string, token: string, publicUrl: string) {
   const { subject, param, lines, otherwise } = {

@@ -36,14 +36,19 @@ export async function changePassword(context: Context, current: string | null, p
   context.changePoller.requestPoll();
 }
 
-/** Maximum number of mails per request. If more accounts share an unverified address, only the oldest ones get a mail. */
+/**
+ * Maximum number of mails per request. If more accounts share an unverified address, only the 10 oldest accounts get a
+ * mail.
+ */
 const MAX_RESET_MAILS = 10;
 
 /**
- * Mails a token that allows setting a new password. Only the owner of the address learns whether an account has the address.
+ * Mails a token that allows setting a new password. Only the owner of the address learns whether an account has the
+ * address.
  *
- * If several accounts have the address and none has verified it, one mail is sent for each and names the account. With a
- * single mail, a stranger could set the address on their own account to keep its owner from resetting the password.
+ * If several accounts have the address and none has verified it, one mail is sent for each account and names that
+ * account. With a single mail, a stranger who sets the address on another account could keep the owner of the address
+ * from resetting the password.
  *
  * @throws ChatError `RATE_LIMITED`
  */
@@ -70,7 +75,8 @@ export async function requestPasswordReset(context: Context, email: string): Pro
  */
 export async function resetPassword(context: Context, token: string, password: string): Promise<void> {
   checkPassword(password, 'input.newPassword');
-  // Only a valid token reaches the expensive hash below. Tokens have 256 random bits, few are mailed, and each is used once.
+  // Checked before the expensive hash, so that only a valid token can cause one: tokens cannot be guessed, are few, and
+  // work once.
   await requireToken(context.database, token, 'RESET_PASSWORD');
   const passwordHash = await context.passwords.hash(password);
   const userId = await context.database

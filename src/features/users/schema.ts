@@ -131,7 +131,7 @@ builder.queryFields((t) => ({
     type: Viewer,
     nullable: true,
     description:
-      'The signed-in user. Null if the request has no access token. Fails with `UNAUTHENTICATED` for an invalid token, or `TOKEN_EXPIRED`.',
+      'The signed-in user. Null if the request has no access token. Fails with `UNAUTHENTICATED` for an invalid access token, and with `TOKEN_EXPIRED` for an expired one.',
     resolve: (_, _args, context) => {
       if (context.authError) throw context.authError;
       return context.viewer;
@@ -183,7 +183,8 @@ const UpdateProfileInput = builder.inputType('UpdateProfileInput', {
         'Display name: 1 to 64 characters on one line, at least one of them visible. Null resets the nickname to the username.',
     }),
     bio: t.string({
-      description: 'Text about the user, at most 500 characters. Line breaks are allowed; direction overrides are not.',
+      description:
+        'Text about the user, at most 500 characters. Line breaks are allowed; Unicode direction overrides are not.',
     }),
     email: t.string({
       description:
@@ -215,7 +216,7 @@ builder.mutationField('updateProfile', (t) =>
     type: ViewerPayload,
     nullable: true,
     description:
-      'Changes the viewer’s profile. If a verified e-mail address is replaced or cleared, that address receives a link that undoes the change. Fails with `BAD_USER_INPUT`, or with `INVALID_CREDENTIALS` for a wrong password or ID token.',
+      'Changes the viewer’s profile. If a verified e-mail address is replaced or cleared, that address receives a link that undoes the change. Fails with `BAD_USER_INPUT` for an invalid value, and with `INVALID_CREDENTIALS` for a wrong password or ID token.',
     args: { input: t.arg({ type: UpdateProfileInput, required: true, description: 'Changes to the profile.' }) },
     resolve: async (_, { input }, context) => {
       await updateProfile(context, input);

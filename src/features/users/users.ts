@@ -31,7 +31,7 @@ export interface SignUp {
 }
 
 /**
- * Creates an account and signs it in. If an e-mail address is given, a verification mail is sent.
+ * Creates an account and signs in to it. If an e-mail address is given, a verification mail is sent.
  *
  * @throws ChatError `BAD_USER_INPUT`, `USERNAME_TAKEN`, `EMAIL_TAKEN`, `RATE_LIMITED`; `FORBIDDEN` if sign-up is off
  */
@@ -81,7 +81,8 @@ export async function createAccount(
     );
   const passwordHash = await passwords.hash(input.password);
   const user = await database.transaction(async (query) => {
-    // ON CONFLICT also covers accounts that were committed concurrently. The error is chosen after the transaction.
+    // ON CONFLICT also handles an account that is created concurrently. The reason for a conflict is determined after
+    // the transaction.
     const [made] = await query<Account>(sql`
       INSERT INTO users (username, username_key, username_skeleton, nickname, nickname_key, email, email_key, password_hash)
         VALUES (${username}, ${foldName(username)}, ${skeletonOf(username)}, ${nickname}, ${foldName(nickname)}, ${email}, ${key}, ${passwordHash})
@@ -99,7 +100,9 @@ export async function createAccount(
   );
 }
 
-/** Returns the error for a username that another user has, or one that looks like it; undefined if it is free. */
+/**
+ * Returns the error for a username if another user has it or one that looks like it; undefined if the username is free.
+ */
 export async function findTakenUsername(query: Database['query'], username: string): Promise<ChatError | undefined> {
   const key = foldName(username);
   const [taken] = await query<{ same: boolean }>(sql`
@@ -124,7 +127,7 @@ export const userById = createLoader<User>(
 /**
  * Returns a user by key.
  *
- * @throws ChatError `NOT_FOUND` if no user has the key, or if it is null
+ * @throws ChatError `NOT_FOUND` if `id` is null or names no user
  */
 export async function requireUser(context: Context, id: string | null): Promise<User> {
   const user = id === null ? null : await userById(context, id);
@@ -157,8 +160,9 @@ export async function listUsers(
 /**
  * Returns one page of a list of users, sorted by username.
  *
- * @param list name of the list, which its cursors contain; a cursor of another list is refused
- * @param from SQL after FROM, with the users table as `u` and a WHERE clause; or a function that loads a page by `usernameKey`
+ * @param list name of the list, which is part of its cursors, so that a cursor of another list is refused
+ * @param from SQL after FROM, with the users table as `u` and a WHERE clause; or a function that loads a page by
+ *   `usernameKey`
  */
 export async function connectUsers(
   context: Context,

@@ -11,17 +11,21 @@ export interface ListChanges {
   vanished: { chatroomId: string; reason: VanishedReason | null }[];
 }
 
-/** Maximum number of changes. A client with more must reload the list, because each change is loaded by its own query. */
+/**
+ * Maximum number of changes. A client with more changes must reload the list, because each change is loaded with a
+ * query of its own.
+ */
 const MAX_CHANGES = 1_000;
 
 /**
- * Finds the changes to the viewer's list of rooms since an all-rooms cursor. The cursor is a snapshot, so the changes include
- * those of transactions that were open when the cursor was made.
+ * Finds the changes to the viewer's list of rooms since an all-rooms cursor. The cursor is a snapshot, so the changes
+ * include those of transactions that were open when the cursor was made.
  *
- * A hidden DIRECT room also appears with its next message. Only the room's log records that message.
+ * A hidden DIRECT room appears again with its next message. This change is read from the room's log, because only the
+ * log records the message.
  *
- * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED` for a cursor of another database, if
- *   later changes have been pruned, or if there are more than {@link MAX_CHANGES}
+ * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED` for a cursor of another database,
+ *   if later changes have been pruned, or if there are more than {@link MAX_CHANGES}
  */
 export async function findChangesSince(context: Context, after: string): Promise<ListChanges> {
   const { userId } = requireViewer(context);
@@ -51,7 +55,8 @@ export async function findChangesSince(context: Context, after: string): Promise
             ORDER BY e.seq DESC LIMIT 1) END)), '[]')
         FROM changes v WHERE v.kind IN ('LEFT', 'HIDDEN')) AS vanished`);
   if (!found?.known) throw resyncRequired('This database is older than the cursor.');
-  if (found.pruned) throw resyncRequired('What followed this cursor has been cleared away.');
-  if (found.appeared.length + found.vanished.length > MAX_CHANGES) throw resyncRequired('Too much has happened since.');
+  if (found.pruned) throw resyncRequired('The changes after this cursor have been pruned.');
+  if (found.appeared.length + found.vanished.length > MAX_CHANGES)
+    throw resyncRequired(`More than ${MAX_CHANGES} chatrooms have changed since the cursor.`);
   return found;
 }

@@ -21,35 +21,36 @@ function cursorField<Of extends Event>(t: ObjectFieldBuilder<Types, Of>) {
 
 const ChatroomAppeared = builder.objectRef<EventOf<'ChatroomAppeared'>>('ChatroomAppeared').implement({
   description:
-    'A room appeared in the viewer’s list: the viewer joined or was added, or a message opened or reopened a DIRECT room.',
+    'A chatroom appeared in `Viewer.chatrooms`: the viewer joined or was added, or a message opened or reopened a DIRECT chatroom.',
   fields: (t) => ({
     cursor: cursorField(t),
-    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room that appeared.' }),
+    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom that appeared.' }),
   }),
 });
 
 const ChatroomVanishedReason = builder.enumType('ChatroomVanishedReason', {
-  description: 'Reason why a room vanished from the viewer’s list.',
+  description: 'Reason why a chatroom vanished from `Viewer.chatrooms`.',
   values: {
-    LEFT: { description: 'The viewer left the room, on this or another device.' },
+    LEFT: { description: 'The viewer left the chatroom, on this or another device.' },
     REMOVED: { description: 'The owner or an admin removed the viewer.' },
-    DELETED: { description: 'The room was deleted, or its last member left.' },
-    HIDDEN: { description: 'The viewer deleted a DIRECT room, which hides it until its next message.' },
+    DELETED: { description: 'The chatroom was deleted, or its last member left.' },
+    HIDDEN: { description: 'The viewer deleted a DIRECT chatroom, which hides it until its next message.' },
   } as const,
 });
 
 const ChatroomVanished = builder.objectRef<EventOf<'ChatroomVanished'>>('ChatroomVanished').implement({
-  description: 'A room vanished from the viewer’s list. `reason` says why.',
+  description: 'A chatroom vanished from `Viewer.chatrooms`. The field `reason` says why.',
   fields: (t) => ({
     cursor: cursorField(t),
     chatroomId: t.id({
-      description: 'Id of the room that vanished.',
+      description: 'Id of the chatroom that vanished.',
       resolve: (event) => encodeId('Chatroom', event.chatroomId),
     }),
     reason: t.expose('reason', {
       type: ChatroomVanishedReason,
       nullable: true,
-      description: 'Reason why the room vanished. Null if unknown, for example for events stored by earlier releases.',
+      description:
+        'Reason why the chatroom vanished. Null if unknown, for example for events stored by earlier releases.',
     }),
   }),
 });
@@ -75,16 +76,19 @@ const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('Frien
 });
 
 const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged').implement({
-  description: 'The number of unread messages in a room may have changed.',
+  description: 'The number of unread messages in a chatroom may have changed.',
   fields: (t) => ({
     cursor: cursorField(t),
-    chatroom: t.expose('chatroom', { type: Chatroom, description: 'The room whose unread count changed.' }),
+    chatroom: t.expose('chatroom', {
+      type: Chatroom,
+      description: 'The chatroom whose unread count may have changed.',
+    }),
     unreadCount: t.int({
-      description: 'Unread messages in this room, counted up to 1,000. Same as `Chatroom.unreadCount`.',
+      description: 'Unread messages in this chatroom, counted up to 1,000. Same as `Chatroom.unreadCount`.',
       resolve: (event, _args, context) => countUnread(context, event.chatroom.id),
     }),
     totalUnreadCount: t.int({
-      description: 'Unread messages in all rooms, counted up to 1,000. Same as `Viewer.unreadCount`.',
+      description: 'Unread messages in all chatrooms, counted up to 1,000. Same as `Viewer.unreadCount`.',
       resolve: (_, _args, context) => countAllUnread(context),
     }),
     viewer: viewerField(t),
@@ -93,7 +97,7 @@ const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged
 
 const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').implement({
   description:
-    'A notice that another service sent to the viewer with `sendSystemMessage`. It is not stored: only streams that are open receive it.',
+    'A notice that another service sent to the viewer with `sendSystemMessage`. The notice is not stored, so only open streams receive it.',
   fields: (t) => ({
     cursor: cursorField(t),
     body: t.exposeString('body', { description: 'Text of the notice.' }),
@@ -107,7 +111,7 @@ const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').
     clientMessageId: t.exposeString('clientMessageId', {
       nullable: true,
       description:
-        'Id that the service gave the notice. A retry is delivered again with the same id, so clients can discard it.',
+        'Id that the service gave the notice. A retry is delivered again with the same id, so clients can discard the repeated notice.',
     }),
   }),
 });
@@ -124,10 +128,10 @@ builder.subscriptionField('viewerEvents', (t) =>
     type: ViewerEvent,
     nullable: true,
     description:
-      'Streams the events that concern the viewer, in all rooms. The events are hints: they can repeat, and some can be lost. The query fields are the truth. With `after`, first sends a `ChatroomAppeared` or `ChatroomVanished` for each room that appeared in `Viewer.chatrooms` or vanished from it since the cursor. Fails with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the cursor can no longer be honoured.',
+      'Streams events that concern the viewer, in all chatrooms. Events can repeat or be lost; the fields of `Viewer` and `Chatroom` return the current state. With `after`, first sends a `ChatroomAppeared` or `ChatroomVanished` for each chatroom that has appeared in `Viewer.chatrooms` or vanished from it since the cursor. Fails with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned.',
     args: {
       after: t.arg.string({
-        description: '`Viewer.cursor`, or the cursor of an event of this stream. Without it, only new events are sent.',
+        description: '`Viewer.cursor`, or the cursor of an event of this stream. By default, only new events are sent.',
       }),
     },
     subscribe: (_, { after }, context) => followViewer(context, after),

@@ -27,15 +27,15 @@ type Cue =
   | { kind: 'VANISHED'; chatroomId: string; reason: VanishedReason | null }
   | Extract<Hint, { kind: 'FRIENDSHIP' | 'NOTICE' }>;
 
-/** Maximum number of notices that wait for one subscriber. Beyond it, a new notice replaces the oldest. */
-const MOST_NOTICES = 100;
+/** Maximum number of notices that wait for one subscriber. A further notice replaces the oldest one. */
+const MAX_NOTICES = 100;
 
 /**
- * Streams the events that concern the viewer. Each event is a hint, and a query field is the truth. The stream is conflated, so
- * at most one event of each kind waits for a room.
+ * Streams the events that concern the viewer. Events can repeat or be lost; the query fields return the current state. The
+ * stream is conflated: at most one event of each kind is buffered for a room.
  *
- * With `after`, first sends the rooms that appeared or vanished since that cursor. The viewer's list is read when an event is
- * sent. The last event of a room is therefore correct even if changes were reported out of order.
+ * With `after`, first sends the rooms that appeared or vanished since that cursor. The viewer's list is read when an
+ * event is sent. The last event of a room is therefore correct even if changes were reported out of order.
  *
  * @param after an all-rooms cursor
  * @throws ChatError as {@link findChangesSince}
@@ -46,8 +46,9 @@ export async function followViewer(
 ): Promise<AsyncIterableIterator<ViewerEvent>> {
   const { userId } = requireViewer(context);
   let notices = 0;
-  // A snapshot whose visible changes have all been added to the conflated stream. Each cue carries the snapshot at which it was
-  // added. The oldest cue is sent first, so no event that is sent carries a later cursor than one that still waits.
+  // Cursor of a snapshot whose visible changes have all been added to the conflated stream. Each cue is added together
+  // with the current cursor, and the oldest cue is sent first. The cursor of a sent event therefore never covers a cue
+  // that is still buffered.
   let cursor = after ?? encodeAllRoomsCursor(context.databaseId, context.changePoller.snapshot());
 
   async function cueOf(event: FollowedEvent): Promise<Cue | null> {
@@ -81,7 +82,7 @@ export async function followViewer(
         return;
       case 'NOTICE':
         notices += 1;
-        put(`notice ${notices % MOST_NOTICES}`);
+        put(`notice ${notices % MAX_NOTICES}`);
     }
   }
 
@@ -97,7 +98,7 @@ export async function followViewer(
       case 'UNREAD': {
         const { chatroomId } = cue;
         const chatroom = await chatroomById(eventContext(context), chatroomId);
-        // The second member of a DIRECT room does not see it before its first message.
+        // The second member of a DIRECT room does not see the room before its first message.
         const listed = chatroom?.viewerRole && !chatroom.isHidden ? chatroom : null;
         if (cue.kind === 'VANISHED')
           return listed ? null : { kind: 'ChatroomVanished', chatroomId, reason: cue.reason };
@@ -114,7 +115,7 @@ export async function followViewer(
   const onHint = (hint: Hint) => {
     if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') tell(hint);
   };
-  const onSwept = ({ hidings }: ChangeSet) => {
+  const onPolled = ({ hidings }: ChangeSet) => {
     for (const { chatroomId, kind } of hidings.get(userId) ?? [])
       tell(kind === 'SHOWN' ? { kind: 'APPEARED', chatroomId } : { kind: 'VANISHED', chatroomId, reason: 'HIDDEN' });
   };
@@ -122,7 +123,7 @@ export async function followViewer(
   const mailbox = createConflatedStream(context.gauges, read);
   return mailbox.connect(async () => {
     // Listens before the missed changes are read, so that a change committed during or after that read is reported live.
-    mailbox.onClose(context.changePoller.listen(onSwept));
+    mailbox.onClose(context.changePoller.listen(onPolled));
     const rooms = await followAllRooms(context, null);
     mailbox.onClose(() => void rooms.return?.());
     mailbox.onClose(await subscribeHints(context.bus, userId, onHint));

@@ -4,12 +4,16 @@ import { PAGE_SIZE } from '../../platform/database/keysetPage.ts';
 import type { Context } from '../../core/context.ts';
 import { checkVariables } from './variables.ts';
 
-/** Assumed length of a list without a size argument. Most messages have no reactions, and few have more than three kinds. */
+/**
+ * Assumed number of items of a list without a size argument, such as `Message.reactions`. Few messages have more than
+ * three different reactions.
+ */
 const UNSIZED_LIST_LENGTH = 3;
 
 /**
- * Returns the cost of a field: 1, plus the cost of its selection times the number of items it may return. A connection counts
- * as many items as its page. `edges` and `nodes` multiply by 1, because their connection already counts the items.
+ * Returns the cost of a field: 1, plus the cost of its selection times the number of items it may return. For a
+ * connection, that number is the page size. `edges` and `nodes` multiply by 1, because their connection has already
+ * multiplied by the page size.
  */
 export const fieldComplexity: FieldComplexityFunction<Context, Record<string, unknown>> = (args, _context, field) => ({
   field: 1,
@@ -22,25 +26,30 @@ function lengthOf(args: Record<string, unknown>, field: GraphQLField<unknown, Co
   return pageSizeOf(args, field) ?? unsized;
 }
 
-/** Returns the maximum number of items that a list returns for these arguments. Null for a field without a size argument. */
+/**
+ * Returns the maximum number of items that a list returns for its arguments; null for a field without a size argument.
+ */
 export function pageSizeOf(
   args: Record<string, unknown>,
   { args: taken }: Pick<GraphQLField<unknown, unknown>, 'args'>,
 ): number | null {
-  // Capped here, because the field itself refuses larger sizes with an error that names the argument.
+  // Larger sizes are only capped here. The resolver of the field refuses them with an error that names the argument.
   if (taken.some((arg) => arg.name === 'first'))
     return Math.min(Number(args['first'] ?? args['last'] ?? PAGE_SIZE.default), PAGE_SIZE.max);
   return Array.isArray(args['ids']) ? Math.min(args['ids'].length, PAGE_SIZE.max) : null;
 }
 
-/** Maximum number of results that are cached per document. Above, the cache of the document is cleared. */
+/**
+ * Maximum number of results that are cached per document. If there are more, all cached results of the document are
+ * discarded.
+ */
 const MAX_RESULTS = 100;
 
 /**
- * Returns a function that computes the complexity of an operation. Results are cached per document and sizes of the
- * variables. The variables are checked on every call.
+ * Returns a function that computes the complexity of an operation. Results are cached by document, operation name, and
+ * the parts of the variables that can affect a page size. The variables are checked on every call.
  *
- * The returned function throws a GraphQLError: the first error of the variables, or an error of the library.
+ * The returned function throws a GraphQLError: the first error of the variables, or an error of the complexity library.
  */
 export function memoizeComplexity(): (args: ExecutionArgs) => number {
   const documents = new WeakMap<DocumentNode, Map<string, number>>();
@@ -53,20 +62,21 @@ export function memoizeComplexity(): (args: ExecutionArgs) => number {
     const asked = [operationName, ...variables.map(({ variable }) => sizeOf(variableValues?.[variable.name.value]))];
     const key = asked.join(' ');
     const result = results.get(key) ?? computeComplexity(args);
-    // Null is not cached, because another operation name may produce the same key.
+    // Null is not cached, because an unknown operation name that contains spaces can have the same key as an existing
+    // operation with variables.
     if (result !== null) results.set(key, result);
     if (results.size > MAX_RESULTS) results.clear();
     return result ?? 0;
   };
 }
 
-/** Returns the part of a variable that a page size can depend on. The text is short even for a long value. */
+/** Returns the part of a variable that can affect a page size, as a short text for the cache key. */
 function sizeOf(value: unknown): string {
   if (Array.isArray(value)) return `of ${value.length}`;
   return value === null || typeof value === 'number' ? String(value) : typeof value;
 }
 
-/** Returns null if the document has no operation of this name. The execution reports that error. */
+/** Returns null if the document has no operation of this name. The execution then reports the error. */
 function computeComplexity({ schema, document, operationName, variableValues }: ExecutionArgs): number | null {
   const operation = getOperationAST(document, operationName);
   if (!operation) return null;

@@ -2,16 +2,17 @@ import type { DocumentNode } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { LRUCache } from 'lru-cache';
 
-/** Maximum memory for parsed documents, in bytes. It fits about 1,900 documents of 50 tokens. */
+/** Maximum memory for parsed documents, in bytes. Enough for about 1,200 documents of 50 tokens. */
 const MAX_BYTES = 32 * 1024 * 1024;
-/** Assumed memory of one token with its AST nodes, in bytes. Measured on Node 20: 250 to 490. */
+/** Assumed memory of one token with its AST nodes, in bytes. On Node 20, 250 to 490 were measured. */
 const BYTES_PER_TOKEN = 500;
 
 /**
- * Creates a cache of parsed documents by their text, in bounded memory. Yoga's own cache is bounded by count, so that 1,000
- * documents of the largest size would fill 500 MB.
+ * Creates a cache of parsed documents by their text, with a limit on memory. Yoga's own cache limits only the number of
+ * documents: 1,000 documents of the maximum size would use at least 500 MB.
  *
- * Only valid documents are cached, because the errors of an invalid one may repeat its text a hundred times.
+ * Invalid documents are not cached, because their errors would be cached with them and can repeat the text a hundred
+ * times.
  */
 export function createDocumentCache(): {
   options: { documentCache: LRUCache<string, DocumentNode>; errorCache: { get: () => undefined; set: () => void } };
@@ -22,7 +23,7 @@ export function createDocumentCache(): {
     sizeCalculation: (document, text) => 2 * text.length + BYTES_PER_TOKEN * countTokens(document),
   });
   return {
-    // Syntax errors are not cached. Parsing such a document again is cheap enough, because MAX_TOKENS limits its length.
+    // Syntax errors are not cached. Parsing the document again is cheap enough, because MAX_TOKENS limits its length.
     options: { documentCache, errorCache: { get: () => undefined, set: () => undefined } },
     plugin: {
       onValidate:

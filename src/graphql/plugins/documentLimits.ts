@@ -17,19 +17,22 @@ import { isMutation } from './requestGuards.ts';
 import { type Payer, type RateLimits, READING } from '../../platform/rateLimits/rateLimits.ts';
 import { createTurns } from './turns.ts';
 
-/** Complexity that costs one rate limit point, in addition to `READING`. The largest operation costs 16 points. */
+/**
+ * Complexity that costs one rate limit point, in addition to `READING`. With the default MAX_COMPLEXITY of 7,500, the
+ * most complex operation costs 15 points plus `READING`.
+ */
 const COMPLEXITY_PER_POINT = 500;
 
-/** Context in which a document is parsed, on HTTP and WebSocket. */
+/** Part of the parsing context, on HTTP and WebSocket: the payer of the document. */
 interface Sender {
   payer: Payer;
 }
 
 /**
- * Serialises the parsing of documents that are not in the cache, because each takes up to 120 ms.
+ * Serialises the parsing of documents that are not in the cache, because parsing one blocks the node for up to 120 ms.
  *
- * @returns a function that resolves when a sender's document may be parsed. It rejects with `RATE_LIMITED` if the sender has
- *   no points left or too many waiting documents.
+ * @returns a function that resolves when a sender's document may be parsed. It rejects with `RATE_LIMITED` if the
+ *   sender has no points left or too many waiting documents.
  */
 export function createDocumentTurns(
   known: { has: (text: string) => boolean },
@@ -48,12 +51,14 @@ export function createDocumentTurns(
 /**
  * Limits and charges documents and operations.
  *
- * A document that is too long, too deep or has too many aliases or directives is refused before it is validated. An operation
- * that is too complex is refused before it is executed. A refusal has exactly one error, whatever else is wrong.
+ * A document that is too long, too deep or has too many aliases or directives is refused before it is validated. An
+ * operation that is too complex is refused before it is executed. A refusal contains exactly one error, even if several
+ * limits are exceeded.
  *
- * A document that is not in the cache is charged by its length, because parsing and validating it takes up to 120 ms. A
- * sender without points is refused before that. Looking up a cached document is free. If one client uses up the points of a
- * network, the other clients can therefore still send common documents.
+ * A document that is not in the cache costs points by its length, because parsing and validating take up to 120 ms. If
+ * the sender has no points left, the document is refused without being parsed. A cached document costs nothing here. If
+ * one client has used up the points of its network, the other clients can therefore still sign in with a document that
+ * is cached.
  */
 export function limitQueries(
   config: Config,
@@ -63,12 +68,13 @@ export function limitQueries(
 ): Plugin<Sender> {
   const rules = limitRules(config, introspection);
   const limitErrors = new WeakMap<DocumentNode, readonly GraphQLError[]>();
-  /** Points of parsed documents that no sender has been charged for yet. */
+  /** Points of parsed documents that have not been charged yet. */
   const unpaid = new WeakMap<DocumentNode, number>();
   const complexityOf = memoizeComplexity();
 
   function chargeRefused({ payer }: Sender, points: number): void {
-    // A failed charge is ignored, because the response must say why the document was refused. The next request is refused.
+    // If the charge fails, the response still says why the document was refused. The rate limit then refuses the next
+    // request.
     rates.chargeDocument(payer, READING + points).catch(() => undefined);
   }
 
@@ -92,7 +98,10 @@ export function limitQueries(
     }
   }
 
-  /** Returns the errors of an operation that is refused before it is executed. */
+  /**
+   * Charges an operation before its execution. Returns the errors for which the operation is refused; none if it may be
+   * executed.
+   */
   async function admit(args: ExecutionArgs): Promise<readonly GraphQLError[]> {
     const payer = args.contextValue as Payer;
     let complexity = 0;
@@ -115,7 +124,7 @@ export function limitQueries(
 
   return {
     onParse({ context, setParseFn }) {
-      // Called for documents that are not in the cache.
+      // Yoga parses only documents that are not in the cache.
       setParseFn((source, options) => parseNew(context, source as string, options as ParseOptions));
     },
     onValidate({ context, params: { schema, documentAST }, validateFn, setValidationFn, setResult }) {

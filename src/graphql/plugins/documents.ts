@@ -16,7 +16,10 @@ import {
 } from 'graphql';
 import type { Config } from '../../core/config/settings.ts';
 
-/** Tokens of a document that cost one point for parsing and validation. 2,000 tokens take up to 120 ms of a core. */
+/**
+ * Number of tokens of a document that cost one point. Parsing and validating 2,000 tokens takes up to 120 ms of CPU
+ * time.
+ */
 const TOKENS_PER_POINT = 50;
 
 /** Returns the points that parsing and validating a document costs. */
@@ -24,9 +27,15 @@ export function documentPoints(tokens: number): number {
   return Math.floor(tokens / TOKENS_PER_POINT);
 }
 
-/** Maximum length of a name, in characters. A response repeats an alias for each item of a list, and errors repeat names. */
+/**
+ * Maximum length of a name in a document, in characters. Long names would make responses long: an alias is repeated for
+ * each item of a list, and errors repeat names.
+ */
 const MAX_NAME_LENGTH = 256;
-/** Maximum number of lines. For each error, graphql-js counts the lines before it: 100 errors after 100,000 lines took 2 s. */
+/**
+ * Maximum number of lines of a document. For each error, graphql-js counts the lines before the error: 100 errors after
+ * 100,000 lines took 2 s.
+ */
 const MAX_LINES = 2_000;
 
 /** Size of a document, measured before it is parsed. */
@@ -36,7 +45,7 @@ export interface DocumentSize {
   longestName: number;
 }
 
-/** Measures a document. Stops at its end, at its first syntax error, or at one token above `maxTokens`. */
+/** Measures a document. Stops at the end of the document, at the first syntax error, or one token after `maxTokens`. */
 export function measureDocument(text: string, maxTokens: number): DocumentSize {
   const lexer = new Lexer(new Source(text));
   const size = { tokens: 0, lines: 1, longestName: 0 };
@@ -72,11 +81,15 @@ export function parseWithin(maxTokens: number, text: string, size: DocumentSize,
   return parse(text, options);
 }
 
-/** Returns the rules that run before validation, because validating a document that breaks them is expensive. */
+/**
+ * Returns the rules that are checked before validation. Validating a document that breaks one of them would be
+ * expensive.
+ */
 export function limitRules(config: Config, introspection: boolean): ValidationRule[] {
   const limits = { exposeLimits: false, flattenFragments: true, allowList: [] };
   return [
-    // The overlap rule of graphql-js overflows the stack for cycles of a hundred fragments.
+    // Comes first, because a validation rule of graphql-js (overlapping fields) overflows the stack for a cycle of a
+    // hundred fragments.
     NoFragmentCyclesRule,
     maxDepthRule({
       ...limits,
@@ -137,7 +150,10 @@ const noIntrospection: ValidationRule = () => ({
   },
 });
 
-/** Refuses aliases in introspection. Each would list the whole schema again, and complexity ignores it: 14 took 0.7 s. */
+/**
+ * Refuses aliases in introspection. Each alias would list the whole schema again, and the complexity limit does not
+ * count introspection: 14 aliases took 0.7 s.
+ */
 const noIntrospectionAliases: ValidationRule = (context) => ({
   Field({ alias, name }) {
     const isIntrospection = name.value === '__schema' || context.getParentType()?.name.startsWith('__');
@@ -156,7 +172,10 @@ export function tooComplex(message: string): GraphQLError {
   return new GraphQLError(message, { extensions: { code: 'QUERY_TOO_COMPLEX' } });
 }
 
-/** Runs a check. Returns its errors, or the GraphQL error that it throws. Converts a stack overflow to `QUERY_TOO_COMPLEX`. */
+/**
+ * Runs a check and returns its errors. If the check throws a GraphQL error, returns only that error. Converts a stack
+ * overflow to `QUERY_TOO_COMPLEX`.
+ */
 export function collectErrors(check: () => readonly GraphQLError[]): readonly GraphQLError[] {
   try {
     return check();

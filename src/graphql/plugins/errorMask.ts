@@ -3,7 +3,10 @@ import { GraphQLError, type GraphQLErrorExtensions } from 'graphql';
 import type { Logger } from 'pino';
 import { ChatError, type ErrorCode, errorCodes } from '../../core/errors.ts';
 
-/** Maximum length of an error message, in characters; longer ones are cut. GraphQL repeats client values in each error. */
+/**
+ * Maximum length of an error message, in characters. Longer messages are cut, because errors of graphql-js repeat
+ * values that the client sent.
+ */
 const MAX_MESSAGE_LENGTH = 1_000;
 
 /**
@@ -41,7 +44,7 @@ export function createErrorMask(log: Logger, suggestions = true): ErrorMask {
         extensions: { code: isKnown(code) ? code : 'BAD_USER_INPUT', ...(http ? { http: statusOf(http, code) } : {}) },
       });
     }
-    // Yoga passes a message as the second argument, not a request id.
+    // If Yoga calls this function, the second argument is a message and not a request id.
     const requestId = isRequestId(id) ? id : randomUUID();
     log.error({ err: cause, requestId, path: wrapper?.path }, 'Unforeseen failure');
     return new GraphQLError('An unexpected error occurred. Try again. If it persists, report the request id.', {
@@ -72,14 +75,16 @@ export function codeOf(error: unknown): ErrorCode {
 
 function originalOf(error: unknown): unknown {
   let cause = error;
-  // An error with an HTTP status comes from the transport. It wraps the reason, such as a SyntaxError, and is kept whole.
+  // Stops at an error with an HTTP status. The transport creates such an error for clients. The error that it wraps,
+  // such as a SyntaxError, is not meant for them.
   while (cause instanceof GraphQLError && cause.originalError && !cause.extensions.http) cause = cause.originalError;
   return cause;
 }
 
 /**
- * Returns the HTTP options of an error. `spec` makes Yoga respond with 200 to clients that accept application/json, as GraphQL
- * over HTTP requires for a document with errors. A body that is not JSON gets status 400 for every client.
+ * Returns the HTTP options of an error. With `spec: true`, Yoga responds with 200 to clients that accept
+ * application/json, as GraphQL over HTTP requires for a document with errors. For a body that is not JSON, `spec`
+ * becomes false, so that every client receives 400.
  */
 function statusOf(http: GraphQLErrorExtensions['http'], code: unknown): GraphQLErrorExtensions['http'] {
   return code === 'BAD_REQUEST' ? { ...http, spec: false } : http;

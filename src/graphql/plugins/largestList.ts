@@ -16,8 +16,9 @@ import { pageSizeOf } from './complexity.ts';
 const PARTS_OF_CONNECTIONS = new Set(['edges', 'nodes', 'node']);
 
 /**
- * Finds the list with the most possible items in an operation, counted over all surrounding lists. Example:
- * `viewer.chatrooms.messages` with 30 times 20 items. Returns null if the operation has no list with a size.
+ * Finds the list that can return the most items in an operation, multiplied by the sizes of the lists around it.
+ * Example: with 20 messages for each of 30 chatrooms, the list is `viewer.chatrooms.messages` with 600 items. Returns
+ * null if the operation has no list with a size.
  */
 export function findLargestList({
   schema,
@@ -28,7 +29,10 @@ export function findLargestList({
   const fragments = new Map<string, FragmentDefinitionNode>();
   for (const definition of document.definitions)
     if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition);
-  /** Largest multiplier with which each fragment was visited. Without it, nested fragment spreads take exponential time. */
+  /**
+   * Largest multiplier with which each fragment was visited. Without this map, nested fragment spreads would take
+   * exponential time.
+   */
   const visited = new Map<string, number>();
   let largest: { path: string; items: number } | null = null;
 

@@ -17,10 +17,11 @@ export interface DocumentRequest {
 export type TrustDocuments = <Params extends DocumentRequest>(params: Params) => Params;
 
 /**
- * Reads the file of trusted documents, the only ones that may be executed. It is a JSON object of documents by id, such as
- * the persisted documents of codegen's client preset.
+ * Reads the file of trusted documents. Only these documents may then be executed. The file contains a JSON object that
+ * maps ids to documents, such as the persisted documents of GraphQL Code Generator's client preset.
  *
- * Clients send an id as `documentId` or as `extensions.persistedQuery.sha256Hash`. Over WebSocket, `query` is then empty.
+ * Clients send an id as `documentId` or as `extensions.persistedQuery.sha256Hash`. Over WebSocket, `query` is then
+ * empty.
  *
  * @throws ConfigError if the file cannot be read or a document does not fit the schema
  */

@@ -10,7 +10,10 @@ import type { OperationSlots } from '../../platform/rateLimits/slots.ts';
 import { withTimeout } from '../../core/timeout.ts';
 import type { TrustDocuments } from './persistedDocuments.ts';
 
-/** Refuses POST requests that are not JSON with 415. A page of any site can send a form without a CORS preflight. */
+/**
+ * Responds with 415 to POST requests that are not JSON, because a page of any site can send a form without a CORS
+ * preflight.
+ */
 export const refuseForms: Plugin = {
   onRequestParse({ request, endResponse, fetchAPI }) {
     const type = request.headers.get('content-type') ?? '';
@@ -19,7 +22,10 @@ export const refuseForms: Plugin = {
   },
 };
 
-/** Refuses a GET whose parameters are not JSON. Yoga throws a SyntaxError for them, which would count as a server failure. */
+/**
+ * Refuses a GET whose `variables` or `extensions` are not JSON. Yoga would throw a SyntaxError, which would count as a
+ * server failure.
+ */
 export const refuseMalformedParameters: Plugin = {
   onRequestParse({ request, url }) {
     if (request.method !== 'GET') return;
@@ -40,11 +46,11 @@ function isJson(text: string): boolean {
 }
 
 /**
- * Refuses bodies of more than `maxBytes` with 413, and bodies that are not UTF-8 with 400. A decoder would replace invalid
- * bytes by U+FFFD, and the text would not be stored as it was sent.
+ * Refuses bodies of more than `maxBytes` with 413, and bodies that are not UTF-8 with 400. A decoder would replace
+ * invalid bytes by U+FFFD, and messages would not be stored as they were sent.
  *
- * Node reads at most Content-Length bytes, so bytes are counted only for bodies without that header. The size of the body is
- * stored in the context as `bodyBytes`.
+ * Node reads at most Content-Length bytes, so bytes are counted only for bodies without that header. The size of the
+ * body is stored in the context as `bodyBytes`.
  */
 export function checkBodies(maxBytes: number): Plugin {
   return {
@@ -67,7 +73,8 @@ export function checkBodies(maxBytes: number): Plugin {
 }
 
 async function readAll(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<Buffer<ArrayBuffer>> {
-  // A `for await` loop over the body would close the connection of a client that sends too much, before the response.
+  // Not a `for await` loop: leaving the loop would close the connection of a client that sends too much, and the client
+  // would not receive the response.
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -79,7 +86,10 @@ async function readAll(body: ReadableStream<Uint8Array>, maxBytes: number): Prom
   return Buffer.concat(chunks);
 }
 
-/** The client has disconnected, or was disconnected because it was too slow. Any client can cause it, so it is no server failure. */
+/**
+ * Returns the error for a client that has disconnected, or was disconnected for being too slow. Any client can
+ * disconnect, so this is no server failure.
+ */
 const incomplete = () => badRequest(400, 'The request ended before its body was complete. Send it again.');
 
 const notUtf8 = () => badRequest(400, 'The body of the request is not UTF-8. Encode it as UTF-8.');
@@ -90,7 +100,7 @@ function badRequest(status: number, message: string): GraphQLError {
   return new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT', http: { status } } });
 }
 
-/** Replaces document ids of HTTP requests by documents. WebSocket operations are handled before they are prepared. */
+/** Replaces document ids of HTTP requests by documents. For WebSocket operations, `prepare` (yoga.ts) does the same. */
 export function trustDocuments(trust: TrustDocuments): Plugin {
   return {
     onParams({ params, setParams }) {
@@ -156,7 +166,10 @@ export function limitExecution(config: Config, slots: OperationSlots, mask: Erro
   };
 }
 
-/** Returns the slot key of a client and its number of slots. A service works for many users and gets as many as a network. */
+/**
+ * Returns the key under which a client's operations are counted, and its maximum number of slots. A service works for
+ * many users, and therefore gets as many slots as a network.
+ */
 function slotsOf({ viewer, service, client }: Payer, config: Config): { key: string; max: number } {
   if (config.RATE_LIMITS === 'off') return { key: '', max: Infinity };
   if (viewer) return { key: `user ${viewer.userId}`, max: config.MAX_OPERATIONS_PER_USER };

@@ -13,7 +13,7 @@ import type { Logger } from 'pino';
 import { codeOf, type ErrorMask } from './errorMask.ts';
 import type { Metrics } from '../../platform/observability/metrics.ts';
 
-/** Stands for the root field of an operation that was refused before its execution. */
+/** Recorded instead of the root field if an operation was refused before its execution. */
 const REFUSED = 'refused';
 const OK = 'OK';
 
@@ -30,7 +30,8 @@ export function logRequests({ metrics, log }: { metrics: Metrics; log: Logger },
   function answered(context: object, operation: string, code: string): void {
     const seconds = (performance.now() - (began.get(context) ?? performance.now())) / 1_000;
     metrics.recordRequest(operation, code, seconds);
-    // An operation refused before it has a context has no id. The user is left out, because not every reader of logs may know.
+    // An operation that is refused before its context is created has no request id. The user is not logged, because not
+    // every reader of the log may know which user sent an operation.
     const { requestId, response } = context as { requestId?: string; response?: object | null };
     const transport = response ? 'http' : 'websocket';
     log.info({ requestId, operation, code, ms: Math.round(seconds * 1e6) / 1e3, transport }, 'Answered');
@@ -80,7 +81,8 @@ const rootFields = new WeakMap<DocumentNode, Map<string, string>>();
 /**
  * Returns the name of the only root field of a validated operation, or `several` if it has more than one.
  *
- * The result is cached per document and operation name, because traces need it for each event of a subscription.
+ * The result is cached per document and operation name, because tracing requests the name for each event of a
+ * subscription.
  */
 export function rootFieldOf(document: DocumentNode, operationName: string | null | undefined): string {
   const operation = getOperationAST(document, operationName);
@@ -104,7 +106,8 @@ function computeRootField(document: DocumentNode, operation: OperationDefinition
       else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet);
       else {
         const fragment = fragments.get(selection.name.value);
-        // Visits each fragment once. Otherwise fragments that spread the next one twice double the work with each level.
+        // Deleted, so that each fragment is visited once. In a chain of fragments that each spread the next one twice,
+        // the work would otherwise double with each fragment.
         fragments.delete(selection.name.value);
         if (fragment) collect(fragment.selectionSet);
       }

@@ -7,8 +7,9 @@ import { codeOf } from './errorMask.ts';
 /**
  * Retries a query once if an object was deleted while the query ran.
  *
- * A query runs several statements, and each sees the commits before it. A member may be listed by one statement and have
- * deleted their account before the next. Without a retry, a valid query would fail as a whole.
+ * A query runs several statements, and each statement sees all earlier commits. If a listed member deletes their
+ * account between two statements, the second statement does not find the account. Without a retry, the whole query
+ * would fail although it is valid.
  */
 export const retryQueries: Plugin = {
   onExecute({ executeFn, setExecuteFn }) {
@@ -16,13 +17,14 @@ export const retryQueries: Plugin = {
     setExecuteFn(async (args: ExecutionArgs) => {
       const result = await execute(args);
       if (!isQuery(args) || !result.errors?.some(isOfSomethingGone)) return result;
-      // The retry uses the `asOf` snapshot of the first attempt. A cursor may be older than its fields, but never newer.
+      // The retry keeps the `asOf` snapshot of the first attempt. Cursors in the result may be older than the other
+      // fields, but never newer, so a subscription from such a cursor misses no event.
       return execute({ ...args, contextValue: { ...(args.contextValue as Operation), cache: {} } });
     });
   },
 };
 
-/** Returns whether a nested object was not found. At the root, `NOT_FOUND` is the correct result of the query. */
+/** Returns whether a nested object was not found. A `NOT_FOUND` of a root field is the correct result of the query. */
 function isOfSomethingGone(error: GraphQLError): boolean {
   return codeOf(error) === 'NOT_FOUND' && (error.path?.length ?? 0) > 1;
 }

@@ -4,7 +4,10 @@ import { rateLimited } from '../../platform/rateLimits/counters.ts';
 const MAX_WAITING = 200;
 /** Retry delay that a refused client receives, in milliseconds. */
 const RETRY_AFTER_MS = 1_000;
-/** Maximum pause between two tasks, in milliseconds. It matters on a machine that other programs make slow. */
+/**
+ * Maximum pause between two tasks, in milliseconds. Without this maximum, pauses would become long while other programs
+ * slow down the machine.
+ */
 const MAX_PAUSE_MS = 100;
 
 /**
@@ -31,7 +34,7 @@ export function createTurns(): (payer: string) => Promise<void> {
     waiting.shift()?.();
     if (waiting.length > 0) payers.set(payer, waiting);
     const began = performance.now();
-    // The task runs in the microtasks that follow, so `setImmediate` fires after it.
+    // The task runs in the microtasks after this function, so `setImmediate` fires when the task has ended.
     setImmediate(() => setTimeout(run, Math.min(performance.now() - began, MAX_PAUSE_MS)));
   }
 

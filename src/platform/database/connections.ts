@@ -15,13 +15,14 @@ interface SessionOptions {
   acceptStandby?: boolean | undefined;
 }
 
-/** Timeout of the first statement of a connection. */
+/** Timeout of the first statement of a connection, in milliseconds. */
 const PREPARE_TIMEOUT_MS = 4_000;
 
 /**
  * Applies the settings of a session. Uses a statement, because PgBouncer refuses most startup parameters.
  *
- * @throws StandbyError because reads from a standby may be older than a cursor
+ * @throws StandbyError for a standby, unless `acceptStandby` is set, because data read from a standby may be older than
+ *   a cursor
  */
 async function prepareSession(
   client: pg.ClientBase,

@@ -40,8 +40,8 @@ export function rowOf<Row>(row: object, fields: readonly (keyof Row & string)[],
 }
 
 /**
- * One connection pool and two ways to use it. Prisma Client writes or finds rows by key. SQL is for rules, locks and
- * speed.
+ * One connection pool with two interfaces. Use Prisma Client to write rows or to find them by key. Use SQL for rules,
+ * locks and speed.
  */
 export interface Database {
   prisma: PrismaClient;
@@ -49,12 +49,13 @@ export interface Database {
   query: <Row extends object>(statement: Sql) => Promise<Row[]>;
   /**
    * Runs a frequent statement as a prepared statement, which PostgreSQL parses and plans once per connection. Use it
-   * for a fixed set of texts only, because every distinct text stays in memory. One plan must suit all values that are
-   * cast, as in `${id}::uuid`, because they are hidden from the planner.
+   * for a fixed set of texts only, because every distinct text stays in memory. Values that are cast, as in
+   * `${id}::uuid`, are hidden from the planner, so one plan must suit all of these values.
    */
   prepared: <Row extends object>(statement: Sql) => Promise<Row[]>;
   /**
-   * Runs `work` in one READ COMMITTED transaction on one connection. Each statement sees what was committed before it.
+   * Runs `work` in one READ COMMITTED transaction on one connection. Each statement sees everything that was committed
+   * before the statement.
    */
   transaction<Result>(work: (query: Database['query']) => Promise<Result>): Promise<Result>;
   /**
@@ -62,12 +63,12 @@ export interface Database {
    * replica have different identities.
    */
   identity: string;
-  /** Number of connections in the pool, and of requests that wait for one. */
+  /** Number of connections in the pool, and number of requests that wait for a connection. */
   connections(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
 }
 
-/** Timeout of a statement in the server. It ensures that every request ends within 10 s, whatever fails. */
+/** Timeout of a statement in PostgreSQL, in milliseconds. Shorter than the 10 s within which every request must end. */
 const STATEMENT_TIMEOUT_MS = 8_000;
 
 /** Called with the text of each statement, e.g. to count statements. */
@@ -94,7 +95,7 @@ export async function openDatabase(
     max: options.poolSize ?? 10,
     connectionTimeoutMillis: 5_000,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
-    // Timeout in the client, because a server that hangs cannot enforce its own.
+    // Timeout in the client, because a server that hangs cannot enforce its own timeout.
     query_timeout: STATEMENT_TIMEOUT_MS + 1_000,
     application_name: 'parley',
     ...(options.onError ? { onError: options.onError } : {}),
@@ -165,9 +166,10 @@ export async function openDatabase(
 }
 
 /**
- * Wraps each value that is cast in a subquery, which hides the value from the planner. PostgreSQL reuses a generic plan
- * only if planning for the actual values did not seem cheaper. It usually does seem cheaper, because of a guess at the
- * number of rows. Planning then takes longer than execution ("Plan caching" in the documentation of PREPARE).
+ * Wraps each value that is cast in a subquery, which hides the value from the planner. PostgreSQL reuses the plan of a
+ * prepared statement only if a plan for the actual values does not seem cheaper. Such a plan usually does seem cheaper,
+ * because of a guess at the number of rows. PostgreSQL then plans each execution again, which takes longer than the
+ * execution ("Plan caching" in the documentation of PREPARE).
  */
 function hideValues(text: string): string {
   return text.replace(/\$\d+::(\w+)(\[\])?/g, (value, type: string, array?: string) =>
@@ -180,7 +182,7 @@ function toPg(statement: Sql): pg.QueryConfig {
   return { text: statement.text, values: statement.values };
 }
 
-/** Traces the statements of `query` and of Prisma, which both go through the pool and both await a promise. */
+/** Traces the statements of `query` and of Prisma. Both call the pool's `query` and await its promise. */
 function tracePool(pool: pg.Pool, trace: StatementTracer): void {
   const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<unknown>;
   pool.query = ((...args: unknown[]) => {

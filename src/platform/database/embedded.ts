@@ -30,11 +30,14 @@ export interface EmbeddedOptions {
 const SUPERUSER = 'parley';
 const DATABASE = 'parley';
 const START_TIMEOUT_MS = 60_000;
-/** Interval at which conditions without a notification are polled, in milliseconds. */
+/** Polling interval, in milliseconds, for conditions that nothing notifies us of. */
 const POLL_INTERVAL_MS = 25;
 /** Advisory lock of the Parley process that owns the server. The number is 'parl' in ASCII. */
 const OWNER_LOCK = 0x7061726c;
-/** Maximum time until PostgreSQL notices that the connection of a killed owner is gone. */
+/**
+ * How long a start waits for the lock of a killed owner, in milliseconds. PostgreSQL needs some time to notice that the
+ * owner's connection is gone.
+ */
 const OWNER_EXIT_TIMEOUT_MS = 3_000;
 
 /**
@@ -99,7 +102,7 @@ async function ensureCluster(home: PostgresHome, data: string, log: (line: strin
   });
 }
 
-/** Deletes incomplete data directories of processes that were killed while they created one. */
+/** Deletes incomplete data directories. They remain if a process is killed while creating one. */
 async function removeIncomplete(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const pid = /^postgres\.new-(\d+)/.exec(name)?.[1];
@@ -128,8 +131,8 @@ async function startServer(
       continue;
     }
     const ended = await spawnServer(home, data, logFile, settings);
-    // Waits until the server is ready or has exited. It exits if another server was faster, its port was taken, or
-    // processes of a killed server are still running. Then the loop starts it again.
+    // Waits until the server is ready or has exited. The server exits if another server was faster, its port was taken,
+    // or processes of a killed server are still running. Then the loop starts it again.
     while (Date.now() < deadline && !ended()) {
       const started = await readPostmaster(data);
       const client = started && (await tryConnect(started.port, password));
@@ -155,10 +158,10 @@ async function spawnServer(
 ): Promise<() => boolean> {
   const all = {
     listen_addresses: '127.0.0.1',
-    // The path of the folder may exceed the maximum length of a socket path.
+    // No Unix socket, because the path of the folder may exceed the maximum length of a socket path.
     unix_socket_directories: '',
     max_connections: '200',
-    // The default assumes a rotating disk, and makes the planner avoid indexes.
+    // The default of 4 assumes a rotating disk, and makes the planner avoid indexes.
     random_page_cost: '1.1',
     ...settings,
   };
@@ -209,7 +212,8 @@ async function tryConnect(port: number, password: string): Promise<pg.Client | n
     database: 'postgres',
     connectionTimeoutMillis: 5_000,
   });
-  // A server that stops breaks this connection. The error is handled elsewhere, but must not end the process.
+  // A server that stops breaks this connection. The error is handled elsewhere; without a listener it would end the
+  // process.
   client.on('error', () => undefined);
   try {
     await client.connect();

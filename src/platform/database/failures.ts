@@ -10,8 +10,8 @@ const PASSING_CODES = new Set([
 const PASSING_TEXTS = /timeout|Connection terminated|cannot connect to server|server login|server_login_retry/i;
 
 /**
- * Returns the code and text of an error. A host with several addresses fails with one error for each; the first one
- * counts.
+ * Returns the code and text of an error. A host with several addresses fails with one error per address, of which the
+ * first is used.
  */
 function read(error: unknown): { code: string; message: string } {
   const [first = error] = error instanceof AggregateError ? (error.errors as unknown[]) : [];

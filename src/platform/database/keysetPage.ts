@@ -28,15 +28,16 @@ export interface Page<Position> {
   reverse: boolean;
   /** Maximum number of rows to load. At least one more than the page size, to detect further rows. */
   limit: Sql;
-  /** The same as a number. */
+  /** The value of `limit` as a number. */
   take: number;
 }
 
 /** Default and maximum number of items of a page. */
 export const PAGE_SIZE = { default: 20, max: 100 };
 /**
- * Values for LIMIT; the next one above the page size is used. They are literals in the statement. With a parameter,
- * PostgreSQL would plan for a tenth of the list, or plan again each time. A few distinct texts keep their plans cached.
+ * Possible values of LIMIT. A page uses the smallest value above its size. The value is a literal in the statement.
+ * With a parameter, PostgreSQL would plan for a tenth of the list, or plan again for each page. There are only four
+ * values, so that the plans of all texts stay cached.
  */
 const LIMITS = [11, 21, 51, 101];
 
@@ -86,14 +87,16 @@ export function encodeKeyset(list: string, sortKeys: readonly string[]): string 
 
 /** Validators of the sort keys in a cursor. A client may send any cursor, and PostgreSQL fails on malformed values. */
 export const keys = {
-  // Date.parse reads 30 February as 1 or 2 March. PostgreSQL refuses such dates, the year 0 and 24:00.
+  // PostgreSQL refuses 30 February, the year 0 and 24:00. Date.parse reads 30 February as 1 or 2 March, so the date is
+  // formatted again and compared.
   moment: (text: string) =>
     /^(?!0000)\d{4}-\d\d-\d\dT[\d:.]{12}Z$/.test(text) &&
     !Number.isNaN(Date.parse(text)) &&
     new Date(text).toISOString() === text,
   uuid: (text: string) => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text),
   number: (text: string) => /^\d{1,9}$/.test(text),
-  // Long enough for a name of 100 characters, in lower case and composed.
+  // Names have at most 100 characters. A key may be longer than its name, because NFKC and lower case can add
+  // characters.
   name: (text: string) => text.length <= 1_000 && isStorable(text),
 } satisfies Record<string, (text: string) => boolean>;
 
@@ -119,7 +122,7 @@ export function decodeKeyset(
       if (shape.every((kind, i) => keys[kind](found[i] ?? ''))) return found;
     }
   } catch {
-    // Malformed. The error below reports it.
+    // The cursor is malformed, which the error below reports.
   }
   throw badInput(path, 'This cursor does not belong to this list. Take it from pageInfo or an edge of the same list.');
 }

@@ -4,10 +4,10 @@ import type { Context } from '../../core/context.ts';
 
 /**
  * Creates a function that finds a value by its key. Lookups of the same tick share one statement. Results are cached
- * for one operation, until it writes.
+ * for one operation, until the operation writes.
  *
  * Each context has its own loader, even if two contexts share a cache. A context that tracks reads of its viewer must
- * not receive values that were loaded through the untracked one; see `trackViewer`.
+ * not receive values that were loaded through the untracked context; see `trackViewer`.
  *
  * @param load returns the values that exist and that the viewer may see, in any order
  * @param keyOf returns the key of a loaded value

@@ -11,7 +11,10 @@ const FOLDER = fileURLToPath(new URL('../../../prisma/migrations', import.meta.u
 /** Advisory lock that is held while migrations are applied. Nodes that start together wait for one another. */
 const MIGRATION_LOCK = 72_707_369;
 const LOCK_TIMEOUT = '60s';
-/** Maximum number of attempts of a migration that deadlocks with serving nodes. PostgreSQL may cancel either side. */
+/**
+ * Maximum number of attempts of a migration that deadlocks with serving nodes. PostgreSQL ends a deadlock by cancelling
+ * one side, which may be the migration.
+ */
 const MAX_ATTEMPTS = 5;
 const DEADLOCK = '40P01';
 const MIN_VERSION = 140_000;
@@ -19,9 +22,9 @@ const MIN_VERSION = 140_000;
 /**
  * Applies the missing migrations, each in its own transaction, and returns their names.
  *
- * They are recorded in `_prisma_migrations` like those of `prisma migrate deploy`, so that either tool can continue the
- * work of the other. Unlike Prisma, this function needs no engine to be downloaded. A database with unknown migrations
- * has a newer version and is left unchanged, because versions overlap during a rollout.
+ * Applied migrations are recorded in `_prisma_migrations`, as `prisma migrate deploy` does, so that either tool can
+ * continue the work of the other. Unlike Prisma, this function needs no engine to be downloaded. A database with
+ * unknown migrations has a newer version and is left unchanged, because versions overlap during a rollout.
  *
  * @throws Error with the name of the migration and the message of PostgreSQL
  */

@@ -40,8 +40,8 @@ const ROOT_FOLDER = '/var/lib/parley';
  * Prepares the programs and the data folder.
  *
  * Root's own folders are often closed to everyone else (mode 700). The unprivileged user of PostgreSQL could then reach
- * neither `node_modules` nor the data. Both get a folder under `/var/lib/parley`. That of the data is named after a
- * hash of the wanted path, so that the next start finds it again.
+ * neither `node_modules` nor the data. Both are then stored under `/var/lib/parley`. The name of the data folder there
+ * is a hash of the wanted path, so that the next start finds the data again.
  */
 export async function preparePostgresHome(dataDir: string, log: (line: string) => void): Promise<PostgresHome> {
   const wanted = await openDataDir(dataDir);
@@ -99,8 +99,8 @@ async function linksOf(native: string): Promise<Link[]> {
 }
 
 /**
- * Returns true if the symbolic links of the package exist. npm packs no symbolic links. The package creates them in an
- * install script, which npm may not run.
+ * Returns true if the symbolic links of the package exist. npm packages contain no symbolic links. The package creates
+ * them in an install script, which npm may be configured not to run.
  */
 async function hasLinks(native: string): Promise<boolean> {
   const found = await Promise.all((await linksOf(native)).map(({ target }) => exists(join(native, '..', target))));

@@ -143,9 +143,9 @@ async function examineWrites(client: pg.Client): Promise<Finding[]> {
 const ROUNDS = 4;
 
 /**
- * Detects a pooler that assigns each transaction to another server connection. Settings and session locks are then
- * lost, and LISTEN never notifies. Two clients alternate: in session mode each client always reaches the same server
- * process, which the other never reaches.
+ * Detects a pooler that assigns each transaction to another server connection. With such a pooler, settings and session
+ * locks are lost, and LISTEN never notifies. The check alternates between two clients. In session mode, each client
+ * always reaches its own server process, and never that of the other.
  */
 async function examinePooling(client: pg.Client, url: string): Promise<Finding[]> {
   const { pid } = await one<{ pid: number }>(client, 'SELECT pg_backend_pid() AS pid');

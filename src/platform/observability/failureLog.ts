@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
 
-/** Maximum number of reasons remembered during one outage. Each of them is logged only once. */
+/** Maximum number of reasons remembered during one outage. Further reasons are logged at `debug` only. */
 const MAX_REASONS = 20;
 
 /**
- * Logs repeated failures once at `warn`, and the recovery at `warn` when everything works again. Repetitions go to
- * `debug`.
+ * Logs each reason of failure once at `warn`, and its repetitions at `debug`. When all parts work again, logs the
+ * recovery at `warn`.
  */
 export interface FailureLog {
   /** @param part name of the failed component, such as one of several connections */

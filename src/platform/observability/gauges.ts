@@ -18,7 +18,7 @@ export interface Gauges {
   sse: number;
   /** WebSocket subscriptions paused by backpressure, because the client does not read. */
   backpressured: number;
-  /** Readers of room logs, and conflated streams of hints, that serve subscriptions. */
+  /** Followers of room logs, which serve subscriptions. */
   followers: number;
   conflatedStreams: number;
   /**

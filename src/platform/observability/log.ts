@@ -28,8 +28,8 @@ const SECRETS: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * Marks a mail that is printed because there is no mail server, only in development. A text inside a line is escaped
- * and cannot match.
+ * Identifies a line that prints a mail, which happens only in development without a mail server. Such a line is not
+ * redacted. Texts of clients cannot match, because quotation marks inside a text are escaped.
  */
 const PRINTED_MAIL = '"mail":{';
 
@@ -59,12 +59,13 @@ function shorten(entry: Record<string, unknown>): Record<string, unknown> {
 
 function shortenValue(value: unknown): unknown {
   if (typeof value === 'string') return cutText(value);
-  // A path has at most as many entries as the maximum depth of a query.
+  // The number of entries needs no limit here. Arrays in the log are paths of errors, which the maximum query depth
+  // limits.
   if (Array.isArray(value)) return value.map(shortenValue);
   return value;
 }
 
-/** Redacts before it cuts, because the rest of a cut token has no recognisable shape. */
+/** Redacts before cutting, because the pattern of a token does not match a part of the token. */
 function cutText(text: string): string {
   if (text.length <= MAX_TEXT) return text;
   const beginning = withoutSecrets(text.slice(0, 2 * MAX_TEXT).toWellFormed());

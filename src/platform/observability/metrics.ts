@@ -30,7 +30,10 @@ type Watched = Pick<ServerNode, 'gauges' | 'counters' | 'database' | 'bus' | 'ro
 type Readings = [labels: Record<string, string>, value: number][];
 
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-/** Maximum recorded delay, because the clocks of two nodes may differ, and a shared Redis may contain any value. */
+/**
+ * Maximum delay that is recorded, in seconds. Larger values are errors: the clocks of two nodes may differ, and another
+ * program may publish any value on a shared Redis.
+ */
 const MAX_LAG_SECONDS = 60;
 
 /** Creates the metrics of one node, in its own registry. */
@@ -89,9 +92,9 @@ export function createMetrics(): Metrics {
 }
 
 /**
- * Serves /metrics. Requires METRICS_TOKEN if it is set. Without one, the endpoint is public, except in production,
- * where it is off. The client's address cannot decide, because behind a proxy on the same machine all requests come
- * from there.
+ * Serves /metrics. Requires METRICS_TOKEN if it is set. Without a token, the endpoint is public, except in production,
+ * where it is off. The client's address is no criterion, because behind a proxy on the same machine all requests come
+ * from that machine.
  */
 export async function serveMetrics(
   { NODE_ENV, METRICS_TOKEN }: Pick<Config, 'NODE_ENV' | 'METRICS_TOKEN'>,
@@ -112,7 +115,7 @@ function isSame(guess: string, secret: string): boolean {
   return a !== undefined && b !== undefined && timingSafeEqual(a, b);
 }
 
-/** Exposes the plain numbers of the node. They are read during a scrape. */
+/** Exposes the gauges and counters of the node, which are read during a scrape. */
 function exposeNode(registry: Registry, node: Watched): void {
   const { gauges, counters, database, bus, roomTails, sessions, presence } = node;
   const registers = [registry];

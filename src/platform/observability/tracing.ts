@@ -47,7 +47,8 @@ interface EventPosition {
 }
 
 /**
- * Maximum number of events whose span is remembered. Events are delivered within milliseconds, or after the next poll.
+ * Maximum number of events whose span is remembered. Few are needed at a time, because an event is delivered within
+ * milliseconds, or after the next poll.
  */
 const MAX_NOTED_EVENTS = 1_000;
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;

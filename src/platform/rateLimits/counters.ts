@@ -6,7 +6,7 @@ import { withTimeout } from '../../core/timeout.ts';
 /** Timeout of a count in Redis, in milliseconds. Afterwards the node counts in memory. */
 const COUNT_TIMEOUT_MS = 100;
 
-/** KEYS: the counter. ARGV: points to add, and lifetime of a new counter in seconds. */
+/** Adds points to a counter. KEYS: the counter. ARGV: points to add, and lifetime of a new counter in seconds. */
 const ADD = `
 local count = redis.call('INCRBY', KEYS[1], ARGV[1])
 local left = redis.call('PTTL', KEYS[1])
@@ -54,7 +54,7 @@ export function openCounter(
   });
 }
 
-/** Rejects a reply that is not a count, so that the node counts for itself. */
+/** Rejects a reply that is not a count, so that the node falls back to counting in memory. */
 function requireCount(answer: unknown): unknown {
   if (Array.isArray(answer) && answer.length === 2 && answer.every(Number.isSafeInteger)) return answer;
   throw new Error('Redis did not return a count.');

@@ -15,13 +15,16 @@ declare module '../../core/context.ts' {
 /** Attempt to sign in, or to confirm a password. */
 export interface Attempt {
   /**
-   * Account whose password is tried. Starts with a namespace such as `account:`, so that no typed name equals another
-   * key.
+   * Account whose password is tried. Starts with a namespace such as `account:`. Without it, a typed name could equal a
+   * key of another kind.
    */
   account: string;
   /** Origin of the attempt: a network, a device or a session. */
   client: string;
-  /** Whether the account has signed in from this client before. Failures of others never lock out a known client. */
+  /**
+   * Whether the account has signed in from this client before. Failures from other clients never lock out a known
+   * client.
+   */
   isKnown: boolean;
 }
 
@@ -46,11 +49,11 @@ export interface LoginThrottle {
    */
   changeAddress(context: Pick<Context, 'viewer' | 'client'>): Promise<void>;
   /**
-   * Counts a mail to an address, even if no account has the address. A single network cannot use up the mails of an
-   * address.
+   * Counts a mail to an address, even if no account has the address. A single network can use only some of the mails of
+   * an address.
    *
-   * @throws ChatError `RATE_LIMITED` after 3 mails of this purpose requested by one network within an hour, or 12 by
-   *   all
+   * @throws ChatError `RATE_LIMITED` after 3 mails of this purpose to the address within an hour from one network, or
+   *   12 from all networks together
    */
   mail(context: Pick<Context, 'client'>, purpose: string, address: string): Promise<void>;
 }
@@ -62,16 +65,19 @@ const DELAYED_FAILURE = 5;
 /** Failures of an account and client are forgotten an hour after the first one. */
 const BACKOFF_SECONDS = 60 * 60;
 const MAX_DELAY_SECONDS = 15 * 60;
-/** Failures of an account by unknown clients. People never reach the limit; only attackers with many networks do. */
+/**
+ * Maximum number of failures of an account from unknown clients. Users do not reach it by mistyping. An attacker
+ * reaches it only with many networks.
+ */
 const ACCOUNT_FAILURES = { points: 100, seconds: 15 * 60 };
 
 const HOUR = 60 * 60;
 /**
- * Maximum number of mails to one address, per network and in total. The total is higher; otherwise one stranger could
- * keep the owner of the address from signing up.
+ * Maximum number of mails to one address, per network and in total. The total is higher than the limit of one network;
+ * otherwise one stranger could use up all mails and keep the owner of the address from signing up.
  */
 const MAILS_PER_HOUR = { network: 3, address: 12 };
-/** Maximum number of address changes, because each one may mail a stranger. */
+/** Maximum number of address changes per hour. Limited because each change may mail a stranger. */
 const ADDRESS_CHANGES_PER_HOUR = { user: 5, network: 20 };
 
 /** Creates the login throttle of a node. Counts nothing if RATE_LIMITS is off. */
@@ -92,7 +98,7 @@ export function createLoginThrottle(config: Config, redis: FailFastRedis | null)
       const { account, isKnown } = attempt;
       await backoff.begin(keyOf(attempt));
       try {
-        // Counts the attempt before it has failed. Otherwise concurrent attempts would all pass.
+        // Counts each attempt as a failure in advance. Otherwise concurrent attempts would all pass the limit.
         if (!isKnown) await take(failures, account, 1, { message: TOO_MANY_FAILURES });
         const result = await work();
         // The counter of the account is not reset. Otherwise each sign-in of the owner would grant an attacker another
@@ -120,13 +126,16 @@ export function createLoginThrottle(config: Config, redis: FailFastRedis | null)
 const TOO_MANY_FAILURES =
   'Too many sign-ins to this account have failed. Sign in from a device or network that you used before, or reset the password.';
 
-/** Counts the failures of a key. From the fifth on, only one attempt runs at a time, and then none during the delay. */
+/**
+ * Counts the failures of a key. From the fifth failure on, allows one attempt per delay. The delay starts at 1 s and
+ * doubles with each failure.
+ */
 function createBackoff(redis: FailFastRedis | null) {
   const failures = openCounter(redis, { name: 'failures', points: DELAYED_FAILURE, seconds: BACKOFF_SECONDS });
   const turns = openCounter(redis, { name: 'turns', points: 1, seconds: 1 });
   return {
     async begin(key: string): Promise<void> {
-      // Counts the attempt before it has failed. Otherwise concurrent attempts would all pass.
+      // Counts each attempt as a failure in advance. Otherwise concurrent attempts would all pass the limit.
       const { consumedPoints } = await failures.penalty(key);
       if (consumedPoints < DELAYED_FAILURE) return;
       const customDuration = Math.min(2 ** (consumedPoints - DELAYED_FAILURE), MAX_DELAY_SECONDS);
@@ -137,7 +146,7 @@ function createBackoff(redis: FailFastRedis | null) {
         throw error;
       }
     },
-    /** Removes an attempt that did not test a password. */
+    /** Uncounts an attempt that did not test a password. */
     async undo(key: string): Promise<void> {
       await Promise.all([failures.reward(key), turns.delete(key)]);
     },
@@ -151,7 +160,10 @@ function keyOf({ account, client }: Attempt): string {
   return `${account} ${client}`;
 }
 
-/** Returns the hash of a typed name or address, which may be long and is personal data. */
+/**
+ * Returns the hash of a typed name or address. Used in keys instead of the text, which may be long and is personal
+ * data.
+ */
 export function digest(text: string): string {
   return createHash('sha256').update(text).digest('base64url');
 }

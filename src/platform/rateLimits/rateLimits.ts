@@ -14,14 +14,15 @@ declare module '../../core/context.ts' {
 /** Part of a context that identifies the payer. */
 export type Payer = Pick<Context, 'viewer' | 'service' | 'client'>;
 
-/** Bytes of a request or message per point. Parsing 165 KB of JSON takes 14 ms of a core. */
+/** Number of bytes of a request or message that cost one point. Parsing 165 KB of JSON takes 14 ms of CPU time. */
 export const BYTES_PER_POINT = 16 * 1_024;
 
 /** Limits the points that a client may use per minute. */
 export interface RateLimits {
   /**
-   * Charges the signed-in user, or the network of a signed-out client. Nobody in a network can use up the points of its
-   * signed-in users. Services are not charged, nor are signed-out requests of the same machine in development.
+   * Charges the signed-in user, or the network of a signed-out client. Signed-out clients therefore cannot use up the
+   * points of signed-in users in the same network. Services are not charged; nor, in development, are signed-out
+   * requests from the server's own machine.
    *
    * @throws ChatError `RATE_LIMITED`
    */
@@ -36,20 +37,19 @@ export interface RateLimits {
   chargeCredential(payer: Payer, kind: string): Promise<void>;
   /**
    * Charges a document that the node had to parse. Signed-out clients pay from a separate counter of their network.
-   * Their queries and mutations therefore cannot prevent a client of the same network from sending the document that
-   * signs it in.
+   * Their other requests therefore cannot prevent a client of the same network from sending a document that signs in.
    *
    * @throws ChatError `RATE_LIMITED`
    */
   chargeDocument(payer: Payer, points: number): Promise<void>;
   /**
-   * Returns the error with which the next document of a payer without points will be refused. Only consults local
-   * memory.
+   * Returns the error for the next document of a payer who is known to have no points left. Returns null for any other
+   * payer. Consults only local memory.
    */
   refusalOf(payer: Payer): ChatError | null;
   /**
    * Charges a password check to the signed-in user, else to a client that the account knows, else to the network. In
-   * development, requests of the same machine are free.
+   * development, requests from the server's own machine are free.
    *
    * @param knownClient key of an account and a client that it knows; null for an unknown client
    * @throws ChatError `RATE_LIMITED`
@@ -57,23 +57,23 @@ export interface RateLimits {
   chargePassword(payer: Payer, knownClient: string | null): Promise<void>;
 }
 
-/** Base cost of a query and of the start of a subscription. Complexity adds to it. */
+/** Base cost of a query and of the start of a subscription, in points. Complexity costs further points. */
 export const READING = 1;
 /** Cost of a search, which reads the texts of many messages. */
 export const SEARCHING = 20;
 /** Cost of a mutation, which writes one or two rows and notifies streams. */
 const WRITING = 5;
 
-/** Costs of mutations that differ from `WRITING`. */
+/** Costs of individual mutations, in points. All other mutations cost `WRITING`. */
 export const COSTS: Readonly<Record<string, number>> = {
   // Clients call these without user action: for each message seen, and every few seconds while typing.
   markRead: 1,
   setTyping: 1,
   // Marks up to 100 rooms, each with a notification.
   markRoomsRead: 20,
-  // 5 points allow four messages a second, indefinitely.
+  // At 5 points, the default of 1,200 points per minute allows four messages a second indefinitely.
   sendMessage: 5,
-  // These reach people who did not ask for them.
+  // These mutations notify people who did not ask for it.
   addFriend: 20,
   addChatroomMembers: 20,
   createChatroom: 30,
@@ -84,20 +84,22 @@ export const COSTS: Readonly<Record<string, number>> = {
  * checked, immediately before the step.
  */
 export const STEP_COSTS = {
-  /** Takes at least 20 ms of a core. */
+  /** A password hash takes at least 20 ms of CPU time. */
   hashPassword: 60,
   /**
-   * Accounts are permanent. USERNAME_TAKEN and EMAIL_TAKEN cost the same; otherwise names could be enumerated cheaply.
+   * Expensive because accounts are permanent. An attempt that fails with USERNAME_TAKEN or EMAIL_TAKEN costs as much,
+   * so that taken names cannot be enumerated cheaply.
    */
   createAccount: 300,
-  /** Anybody may have typed the address. */
+  /** Expensive because anybody can enter somebody else's address. */
   mailPasswordReset: 300,
   mailVerification: 100,
 } as const;
 
 /**
- * Factor by which the credential limit exceeds the network limit. Checking a credential costs hardly more than refusing
- * it, and one client must not be able to prevent others in its network from signing in.
+ * Factor by which the credential limit exceeds the network limit. The credential limit can be high, because checking a
+ * credential costs hardly more than refusing the request. It must be high, because one client must not be able to
+ * prevent others in its network from signing in.
  */
 const CREDENTIALS_FACTOR = 10;
 
@@ -137,7 +139,7 @@ export function createRateLimits(config: Config, redis: FailFastRedis | null): R
   const refusals = createRefusals();
 
   async function charge({ viewer, service, client }: Payer, points: number): Promise<void> {
-    // The operator issues the service tokens.
+    // Services are trusted, because the operator issues their tokens.
     if (service) return;
     if (viewer) await refusals.noting(viewer.userId, take(perUser, viewer.userId, points));
     else if (!isDeveloper(client)) await take(perNetwork, subnetOf(client.ipAddress), points);

@@ -1,8 +1,11 @@
 import { rateLimited } from './counters.ts';
 
-/** Maximum number of operations that wait per key. Further ones are refused. */
+/** Maximum number of operations that wait per key. Further operations are refused. */
 const MAX_WAITING = 50;
-/** Delay suggested to refused clients. Operations take milliseconds, so some will have ended after a second. */
+/**
+ * Delay suggested to refused clients, in milliseconds. Operations take milliseconds, so slots will be free after a
+ * second.
+ */
 const RETRY_AFTER_MS = 1_000;
 
 /** Operation that needs a slot. */

@@ -1,12 +1,15 @@
 import { ChatError } from '../../core/errors.ts';
 
-/** Maximum number of handshakes of a network that wait for `connection_init`, per allowed signed-out socket. */
+/**
+ * Limit of the sockets of a network that have not sent `connection_init`, as a multiple of its limit of signed-out
+ * sockets.
+ */
 const HALF_OPEN_FACTOR = 10;
 const RETRY_AFTER_MS = 5_000;
 /** Maximum size of a subscription's variables, in UTF-16 units of their JSON. Cursors and ids need a few hundred. */
 const MAX_STREAM_VARIABLES = 16_384;
 
-/** Counted socket that is not signed in, as far as the node knows. */
+/** Registration of a socket that has not signed in yet. */
 export interface SignedOutSocket {
   /** Counts the socket as signed out. Returns false if its network has reached the maximum. */
   stay(): boolean;
@@ -17,12 +20,12 @@ export interface SignedOutSocket {
 /**
  * Limits the signed-out sockets of each network on this node.
  *
- * A socket before its `connection_init` counts too, but is not refused, because its client may be about to sign in.
- * Otherwise anyone could lock out the users of a network by opening sockets in it. Beyond a limit, a new socket
- * replaces the oldest one without `connection_init`.
+ * A socket before its `connection_init` counts too, but is not refused, because its client may be about to sign in. If
+ * such sockets were refused, anyone could lock out the users of a network by opening sockets in it. Beyond a limit, a
+ * new socket replaces the oldest one without `connection_init`.
  */
 export function createSignedOutSockets(max: number): {
-  /** @param evict closes the connection when a newer one replaces it */
+  /** @param evict closes the connection; called when a newer socket replaces this socket */
   enter(network: string, evict: () => void): SignedOutSocket;
 } {
   const networks = new Map<string, Set<{ halfOpen: boolean; evict: () => void }>>();
@@ -78,14 +81,14 @@ export function createStreamLimit(max: number): {
   };
 }
 
-/** Returns the error for one subscription more than a user or a socket may have. */
+/** Returns the error for a subscription that exceeds the limit of a user or a socket. */
 export function tooManyStreams(what: string): ChatError {
   return new ChatError('RATE_LIMITED', `${what} End some of them, then try again.`, { retryAfterMs: RETRY_AFTER_MS });
 }
 
 /**
- * Refuses a subscription with large variables. A stream retains its variables until it ends; 128 streams with 256 KB
- * each took 60 MB.
+ * Refuses a subscription with large variables. A stream retains its variables until it ends: 128 streams with 256 KB of
+ * variables each took 60 MB of memory.
  *
  * @throws ChatError `BAD_USER_INPUT`
  */

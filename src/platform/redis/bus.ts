@@ -26,7 +26,10 @@ export interface Bus {
    * @returns a function that unsubscribes
    */
   subscribe(topic: string, onMessage: (payload: unknown) => void, onReady: () => void): () => void;
-  /** As `subscribe`. Resolves when hints from other nodes arrive too, or after a second without Redis. */
+  /**
+   * Subscribes like `subscribe`. Resolves when hints from other nodes arrive too, or after a second if Redis is
+   * unavailable.
+   */
   listen(topic: string, onMessage: (payload: unknown) => void): Promise<() => void>;
   /** Number of topics with subscribers on this node. */
   topics(): number;
@@ -44,16 +47,20 @@ interface Channel {
 /** Maximum time that `listen` waits for Redis. The caller then continues without Redis. */
 const LISTEN_TIMEOUT_MS = 1_000;
 
-/** Creates the bus of one node: alone, or with a Redis connected to all nodes that share it. */
+/**
+ * Creates the bus of one node. With Redis, the bus reaches all nodes that share the Redis; without Redis, only this
+ * node.
+ */
 export function createBus({ redis, log }: { redis: RedisConnections | null; log: Logger }): Bus {
   // A room may have more subscribers than the default limit of 10 listeners, at which Node prints a warning.
   const local = new PubSub({ eventEmitter: new EventEmitter().setMaxListeners(0) });
   const remote = redis && createRedisPubSub(redis);
   const channels = new Map<string, Channel>();
-  // Redis returns a node's own hints to it. The node has delivered them already.
+  // Id of this node in its hints. Redis returns a node's own hints, which the node has already delivered and must
+  // ignore.
   const self = randomUUID();
 
-  /** Wraps a listener, because a payload from Redis may be anything and must not end the process. */
+  /** Wraps a listener so that its errors do not end the process. A payload from Redis may be anything. */
   function guard(topic: string, listener: (payload: unknown) => void): (payload: unknown) => void {
     return (payload) => {
       try {
@@ -80,7 +87,7 @@ export function createBus({ redis, log }: { redis: RedisConnections | null; log:
     channels.set(topic, channel);
     if (!remote) return channel;
     const subscribed = remote.subscribe<Envelope>(topic, ({ from, payload }) => {
-      // The subscription outlives its channel until Redis has confirmed it.
+      // A closed channel stays subscribed until Redis has confirmed its subscription, so its hints are ignored here.
       if (from !== self && channels.get(topic) === channel) void local.publish(topic, payload);
     });
     void subscribed.then(() => {
@@ -104,7 +111,7 @@ export function createBus({ redis, log }: { redis: RedisConnections | null; log:
     },
     subscribe(topic, onMessage, onReady) {
       const channel = channels.get(topic) ?? open(topic);
-      // A new function for each call, because the same `onReady` may be passed twice.
+      // A new function for each call, because the set would merge two calls with the same `onReady`.
       const subscriber = () => {
         onReady();
       };

@@ -16,7 +16,10 @@ export interface FailFastRedis {
   close(): void;
 }
 
-/** Redis connections of one node. Both leave a demoted Redis, because PUBLISH succeeds on a replica. */
+/**
+ * Redis connections of one node. Both reconnect if their Redis has been demoted to a replica. PUBLISH does not reveal a
+ * demotion, because it succeeds on a replica.
+ */
 export interface RedisConnections {
   commands: FailFastRedis;
   subscriber: Redis;
@@ -26,10 +29,15 @@ export interface RedisConnections {
 }
 
 const COMMAND_TIMEOUT_MS = 500;
-/** A half-open connection is detected within the sum of the next two times. */
+/**
+ * Interval of pings and timeout of a pong, in milliseconds. A half-open connection is detected within the sum of both.
+ */
 const PING_INTERVAL_MS = 3_000;
 const PONG_TIMEOUT_MS = 3_000;
-/** Minimum pause between two reconnects away from a read-only server. It doubles until a writable server is found. */
+/**
+ * Minimum and maximum pause between two reconnects because of a read-only server, in milliseconds. The pause doubles
+ * until the node reaches a writable server.
+ */
 const MIN_LEAVE_PAUSE_MS = 1_000;
 const MAX_LEAVE_PAUSE_MS = 5_000;
 
@@ -40,7 +48,7 @@ const FAIL_FAST: RedisOptions = {
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
   commandTimeout: COMMAND_TIMEOUT_MS,
-  // Commands in flight when the connection is lost are not sent again on the next one.
+  // Commands in flight when a connection is lost are not sent again on the next connection.
   maxRetriesPerRequest: 0,
 };
 
@@ -50,7 +58,7 @@ const FAIL_FAST: RedisOptions = {
  *
  * After a failover the old primary may keep its connections and refuse writes, because ElastiCache and TCP proxies do
  * not close them. The presence leases write every second and therefore receive READONLY within a second. All
- * connections then reconnect, which resolves the host again.
+ * connections then reconnect, and resolve the host name again.
  */
 export function connectRedis(url: string, log: Logger): RedisConnections {
   const failures = createFailureLog(log, {

@@ -1,4 +1,4 @@
-/** Errors of a read-only server: a demoted primary, or one that lost its replicas. */
+/** Errors of a read-only server: a demoted primary, or a primary that lost its replicas. */
 export const DEMOTED = /READONLY|NOREPLICAS|MASTERDOWN/;
 
 /** Returns true if a later attempt to connect may succeed without a change of the settings. */
@@ -30,7 +30,10 @@ export function explainRedisFailure(error: unknown): string {
 
 const ENCODE = 'Percent-encode special characters in its password, such as %40 for @.';
 
-/** Returns the text of an error. A host with several addresses fails with one error for each; the first one counts. */
+/**
+ * Returns the text of an error. A host with several addresses fails with one error per address, of which the first is
+ * used.
+ */
 function textOf(error: unknown): string {
   const [first = error] = error instanceof AggregateError ? (error.errors as unknown[]) : [];
   return first instanceof Error ? first.message : String(first);

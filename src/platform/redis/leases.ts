@@ -3,7 +3,7 @@
  * expires if the node was killed. A user who reconnects within the grace period is not reported as gone.
  */
 export interface Leases {
-  /** Acquires a lease for a connection. Resolves to false if the user already has `most` leases. */
+  /** Acquires a lease for a connection. Resolves to false if the user already has `max` leases. */
   acquire(userId: string, connectionId: string, max: number): Promise<boolean>;
   /** Releases the lease of a closed connection. */
   release(userId: string, connectionId: string): void;

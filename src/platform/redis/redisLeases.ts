@@ -52,8 +52,9 @@ return told`;
 /**
  * Expires leases and grace periods. ARGV: duration, maximum gap between two checks, one lease of the calling node.
  *
- * A longer gap means that Redis or all nodes were stopped, so that nobody could renew. All leases are then extended
- * instead of expired. If the lease of the caller is missing, Redis was emptied, and the caller renews all its leases.
+ * A gap above the maximum means that Redis or all nodes were stopped, so that no lease could be renewed. All leases are
+ * then extended instead of expired. If the lease of the caller is missing, Redis was emptied, and the caller renews all
+ * its leases.
  */
 const EXPIRE = `${PRELUDE}
 local term, pause = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -72,13 +73,13 @@ for _, user in ipairs(redis.call('ZRANGEBYSCORE', leaving, '-inf', now, 'LIMIT',
 end
 return told`;
 
-/** Interval of the expiry check. */
+/** Interval of the expiry check, in milliseconds. */
 const CHECK_INTERVAL_MS = 1_000;
-/** Maximum gap between two checks of any node. After a longer one, all leases are extended. */
+/** Maximum gap between two checks of any node, in milliseconds. After a longer gap, all leases are extended. */
 const MAX_CHECK_GAP_MS = 5_000;
-/** Number of leases that are renewed in one call. */
+/** Maximum number of leases that one call renews. */
 const BATCH = 500;
-/** Maximum number of users whose last known presence is cached for times without Redis. */
+/** Maximum number of users whose last known presence is cached, for use while Redis is unavailable. */
 const MAX_REMEMBERED = 100_000;
 
 /** Creates the leases of a node that shares a Redis with other nodes. */
@@ -91,7 +92,7 @@ export function createRedisLeases(
   /** Connections to this node, by user. */
   const mine = new Map<string, Set<string>>();
   const remembered = new Map<string, boolean>();
-  // Redis may have lost its data before it reconnects.
+  // Renews after each reconnect, because Redis may have lost its data meanwhile.
   redis.onReady(() => void renew());
 
   async function run(script: string, ...args: (string | number)[]): Promise<string[]> {
@@ -146,7 +147,7 @@ export function createRedisLeases(
     async acquire(userId, connectionId, most) {
       const connections = mine.get(userId) ?? new Set();
       if (connections.size >= most) return false;
-      // Counts the connection before Redis replies, because the same user may open another one concurrently.
+      // Counts the connection before Redis replies, because the user may open another connection concurrently.
       mine.set(userId, connections.add(connectionId));
       try {
         const changes = await run(ACQUIRE, leaseMs, most, toLease([userId, connectionId]));

@@ -9,14 +9,14 @@ export interface Envelope {
   payload?: unknown;
 }
 
-/** Pause before a refused subscription is retried. */
+/** Pause before a refused subscription is retried, in milliseconds. */
 const RESUBSCRIBE_MS = 5_000;
 /** Prefix of all channels, because Redis may be shared with other programs. */
 const PREFIX = 'parley:';
 
 /**
- * Creates the pub/sub engine of the bus. It gets wrapped clients with the few methods that it calls, because version 2.7
- * leaves some of their rejections unhandled, which would end the process.
+ * Creates the pub/sub engine of the bus. The library receives wrapped clients that have only the methods that the
+ * library calls. Version 2.7 leaves some rejections of these methods unhandled, which would end the process.
  */
 export function createRedisPubSub(redis: RedisConnections): Pick<RedisPubSub, 'publish' | 'subscribe' | 'unsubscribe'> {
   const publisher = {

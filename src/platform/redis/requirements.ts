@@ -5,7 +5,10 @@ import { explainRedisFailure, mayRedisRecover } from './failures.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** Writes nothing, but makes Redis check the permission to write and that it is a primary. */
+/**
+ * Script that deletes a key that does not exist. Fails if the user has no permission to write, or if the Redis is not a
+ * primary.
+ */
 const PROBE = `return redis.call('DEL', KEYS[1])`;
 
 /** Checks that Redis accepts writes, and that the user may access Parley's keys and channels. Changes nothing. */

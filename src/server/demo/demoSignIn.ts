@@ -13,8 +13,8 @@ export async function hasDemo({ database }: Pick<ServerNode, 'database'>): Promi
 }
 
 /**
- * Signs in the first demo user, for display in the terminal or on a page. Returns null if the user does not exist, or if the
- * password has been changed, because the account then belongs to somebody.
+ * Signs in the first demo user, whose credentials the terminal or a page then displays. Returns null if the user does
+ * not exist, or if the password has been changed, because the account is then in use by somebody.
  */
 export async function signInDemo(
   node: ServerNode,

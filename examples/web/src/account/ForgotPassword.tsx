@@ -12,7 +12,7 @@ export function ForgotPassword() {
     await ask(RequestPasswordResetDocument, { email });
     setSent(true);
   });
-  if (sent) return <p role="status">If an account has this address, a mail with a link is on its way to it.</p>;
+  if (sent) return <p role="status">If an account has this address, we have sent it an e-mail with a link.</p>;
   return (
     <form
       onSubmit={(event) => {

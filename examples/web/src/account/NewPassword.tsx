@@ -1,6 +1,6 @@
 import { Field } from '../parts/Field.tsx';
 
-/** The field for a password that is to be set. */
+/** The field for a new password. */
 export function NewPassword({ label }: { label: string }) {
   return (
     <Field

@@ -7,7 +7,7 @@ import { useAction } from '../parts/useAction.ts';
 import { ask } from '../session.ts';
 import { NewPassword } from './NewPassword.tsx';
 
-/** Where the link of a mail leads that sets a new password. */
+/** The page that an e-mail's link opens to set a new password. */
 export function ResetPassword({ token, onDone }: { token: string; onDone: () => void }) {
   const [done, setDone] = useState(false);
   const { run, busy, problem } = useAction(async (newPassword: string) => {
@@ -34,13 +34,13 @@ export function ResetPassword({ token, onDone }: { token: string; onDone: () => 
             <NewPassword label="New password" />
             <Problem text={problem} />
             <button className="primary" aria-disabled={busy}>
-              Set it
+              Set password
             </button>
           </form>
         )}
         <p className="account-ways">
           <button type="button" className="link" onClick={onDone}>
-            {done ? 'Sign in' : 'Leave it as it is'}
+            {done ? 'Sign in' : 'Cancel'}
           </button>
         </p>
       </section>

@@ -34,13 +34,13 @@ export function SignUp({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
         autoCapitalize="none"
         required
       />
-      <Field label="Name to show (optional)" name="nickname" autoComplete="nickname" />
+      <Field label="Display name (optional)" name="nickname" autoComplete="nickname" />
       <Field
         label="E-mail address (optional)"
         name="email"
         type="email"
         autoComplete="email"
-        hint="To set a new password if you forget this one."
+        hint="Needed if you forget your password."
       />
       <NewPassword label="Password" />
       <Problem text={problem} />

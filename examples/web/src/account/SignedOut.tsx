@@ -10,17 +10,17 @@ import { ForgotPassword } from './ForgotPassword.tsx';
 import { SignIn } from './SignIn.tsx';
 import { SignUp } from './SignUp.tsx';
 
-/** The server says so in the page where the demo's people are; their password is public anyway. */
+/** Whether the server has demo users, which it marks in the page. Their password is public. */
 const hasDemo = document.documentElement.dataset['demo'] !== undefined;
 
-const FORMS = { signIn: 'Sign in', signUp: 'Sign up', forgot: 'Set a new password' } as const;
+const FORMS = { signIn: 'Sign in', signUp: 'Sign up', forgot: 'Reset password' } as const;
 
 export function SignedOut({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
   const [form, setForm] = useState<keyof typeof FORMS>('signIn');
   const card = useRef<HTMLElement>(null);
   const isFirst = useRef(true);
   const allowsSignUp = useAllowsSignUp();
-  // The button that was pressed is gone with the form before.
+  // The pressed button was removed with the previous form, so the focus moves to the new one.
   useEffect(() => {
     if (!isFirst.current) card.current?.querySelector('input')?.focus();
     isFirst.current = false;
@@ -51,7 +51,7 @@ export function SignedOut({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
   );
 }
 
-/** Whether the server creates accounts for strangers. True until it has answered, as most servers do. */
+/** Returns whether the server allows sign-up. True until it has answered, because most servers allow it. */
 function useAllowsSignUp(): boolean {
   const [isAllowed, setAllowed] = useState(true);
   useEffect(() => {
@@ -71,7 +71,7 @@ function DemoPeople({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
   });
   return (
     <section className="card" aria-labelledby="demo-heading">
-      <h2 id="demo-heading">Look around as</h2>
+      <h2 id="demo-heading">Try the demo as</h2>
       <ul className="demo-people">
         {DEMO_PEOPLE.filter((person) => !('isBot' in person)).map(({ username, nickname }) => (
           <li key={username}>
@@ -83,7 +83,7 @@ function DemoPeople({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
         ))}
       </ul>
       <Problem text={problem} />
-      <p className="quiet">To be two people at once, open a private window as well.</p>
+      <p className="quiet">To chat with yourself, sign in as someone else in a private window.</p>
     </section>
   );
 }

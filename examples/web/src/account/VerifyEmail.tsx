@@ -6,20 +6,20 @@ import { ask } from '../session.ts';
 
 const WORDS = {
   confirm: {
-    // Anybody may have given their account this address: opening the link alone must not confirm it for them.
-    question: 'Confirm your e-mail address? Only do so if the account that the mail names is yours.',
-    yes: 'Confirm it',
+    // Anybody can enter this address for their account, so opening the link must not be enough to confirm it.
+    question: 'Confirm your e-mail address? Only do so if the account named in the e-mail is yours.',
+    yes: 'Confirm',
     done: 'Your e-mail address is confirmed.',
   },
   restore: {
     question:
-      'Restore your former e-mail address, end all sessions of your account, and get a mail to set a new password?',
-    yes: 'Restore it',
-    done: 'Your address is restored. A mail with a link to set a new password is on its way to it.',
+      'Restore your former e-mail address? This signs you out everywhere, and we send you a link to set a new password.',
+    yes: 'Restore',
+    done: 'Your address is restored. We have sent it an e-mail with a link to set a new password.',
   },
 };
 
-/** Asks before it uses the link of a mail that confirms an address, or restores a former one, signed in or not. */
+/** Asks before it confirms an address, or restores a former one, with the link of an e-mail. Works signed in and signed out. */
 export function VerifyEmail({ token, kind }: { token: string; kind: keyof typeof WORDS }) {
   const [state, setState] = useState<'asking' | 'done' | 'closed'>('asking');
   const { run, busy, problem } = useAction(async () => {

@@ -2,7 +2,7 @@ import type { CSSProperties } from 'react';
 
 const graphemes = new Intl.Segmenter();
 
-/** The first letter on a colour of its own, and a dot for who is online. Names stand beside it: it is decoration. */
+/** The first letter of a name on a colour, with a dot if the user is online. Hidden from screen readers, which read the name. */
 export function Avatar({ name, seed, online = false }: { name: string; seed: string; online?: boolean }) {
   const [first] = graphemes.segment(name);
   return (
@@ -17,7 +17,7 @@ export function Avatar({ name, seed, online = false }: { name: string; seed: str
   );
 }
 
-/** Golden-angle steps keep the colours of similar names apart. */
+/** Returns the hue for a seed. Multiples of the golden angle give similar names different colours. */
 function hueOf(seed: string): number {
   let sum = 0;
   for (const char of seed) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 9973;

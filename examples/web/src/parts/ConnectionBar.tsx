@@ -6,11 +6,11 @@ const WORDS: Record<ChatState, string> = {
   connecting: 'Connecting…',
   'catching-up': 'Catching up…',
   live: 'Live',
-  offline: 'Offline. What you write is sent when the connection is back.',
+  offline: 'Offline. Your messages will be sent when you are back online.',
   'signed-out': 'Signed out',
 };
 
-/** How things stand with the server. While all is well it is only said, to those who cannot see that. */
+/** Shows the state of the connection. While live, only screen readers read it. */
 export function ConnectionBar() {
   const { state, reason } = useConnection();
   return (

@@ -2,9 +2,9 @@ import { type ReactNode, useId, useLayoutEffect, useRef } from 'react';
 import { Icon } from './Icon.tsx';
 
 /**
- * A modal dialog. The browser's own keeps the focus inside, closes at Escape, and gives the focus back to what had it.
+ * A modal dialog. The native element traps the focus, closes on Escape, and restores the focus.
  *
- * @param onClose is to take it out of the page
+ * @param onClose must remove the dialog from the page
  */
 export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ReactNode }) {
   const ref = useRef<HTMLDialogElement>(null);
@@ -12,9 +12,9 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
   useLayoutEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
-    // Rather than the button that closes it; on a touch screen the keyboard would cover half of it.
+    // Focuses the first input instead of the close button. Not on a touch screen, where the keyboard would cover half the dialog.
     if (matchMedia('(pointer: fine)').matches) dialog?.querySelector<HTMLElement>('.dialog-body input')?.focus();
-    // Taken out of the page without being closed, it would not give the focus back. A layout effect ends before that.
+    // Only a closed dialog restores the focus. The cleanup of a layout effect runs before the element is removed.
     return () => dialog?.close();
   }, []);
   return (
@@ -23,7 +23,7 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
       aria-labelledby={heading}
       onClose={onClose}
       onClick={(event) => {
-        // Only the backdrop is the dialog itself: all else lies in its inner box.
+        // A click whose target is the dialog itself is on the backdrop, because the inner box covers the rest.
         if (event.target === ref.current) ref.current.close();
       }}
     >

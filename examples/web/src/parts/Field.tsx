@@ -1,6 +1,6 @@
 import { type InputHTMLAttributes, useId } from 'react';
 
-/** A labelled input, with what is to be known about it. */
+/** A labelled input with an optional hint. */
 export function Field({
   label,
   hint,

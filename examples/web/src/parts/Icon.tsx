@@ -16,7 +16,7 @@ const PATHS = {
   trash: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13',
 } as const;
 
-/** Decoration: whatever carries it has a label of its own. */
+/** A decorative icon, hidden from screen readers. Its button needs a label. */
 export function Icon({ name }: { name: keyof typeof PATHS }) {
   return (
     <svg className="icon" viewBox="0 0 24 24" aria-hidden="true">

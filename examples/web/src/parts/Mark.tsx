@@ -1,4 +1,4 @@
-/** The sign of the page. Its name stands beside it, or is not needed. */
+/** The logo. It has no alternative text, because the name is beside it or not needed. */
 export function Mark() {
   return <img className="mark" src="/icon.svg" alt="" />;
 }

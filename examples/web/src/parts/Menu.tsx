@@ -2,10 +2,10 @@ import { type ReactNode, useEffect, useLayoutEffect, useRef } from 'react';
 import { place } from './place.ts';
 
 /**
- * A menu beside the button that opened it. It lies in the top layer, so no scroll container clips it, and is moved
- * until it fits the window.
+ * A menu beside the button that opened it. It is in the top layer, so that no scroll container clips it, and is positioned
+ * inside the window.
  *
- * @param onClose called when the user clicks elsewhere, presses Escape or scrolls
+ * @param onClose called when the user clicks outside, presses Escape or scrolls
  */
 export function Menu({
   opener,
@@ -22,7 +22,7 @@ export function Menu({
   useLayoutEffect(() => {
     const menu = ref.current;
     if (!menu || !opener) return;
-    // With its source, a click on the opener is no click elsewhere.
+    // The source makes a click on the opener count as a click inside the menu.
     menu.showPopover({ source: opener });
     place(menu, opener, 'right');
   }, [opener]);

@@ -1,4 +1,4 @@
-/** What went wrong, as the server words it; said aloud when it appears. */
+/** Shows an error text. Screen readers announce it when it appears. */
 export function Problem({ text }: { text: string | null | undefined }) {
   return (
     <p className="problem" role="alert" hidden={!text}>

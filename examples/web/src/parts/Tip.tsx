@@ -1,19 +1,19 @@
 import { type FocusEvent, type ReactNode, useEffect, useId, useLayoutEffect, useRef, useState } from 'react';
 import { place } from './place.ts';
 
-/** How long the pointer rests on the opener before the tip shows, in milliseconds. A pointer that passes by opens nothing. */
+/** Time that the pointer must rest on the opener before the tip opens, so that a passing pointer opens nothing. */
 const HOVER_MS = 250;
-/** How long the pointer may be on its way from the opener to the tip, in milliseconds. */
+/** Time that the pointer may take to move from the opener to the tip before it closes. */
 const LEAVE_MS = 120;
 
 interface Props {
-  /** Called when the tip shows. */
+  /** Called when the tip opens. */
   content: () => ReactNode;
-  /** The element with the tip, which is given the id of the tip to be described by. */
+  /** Returns the opener. It uses the id of the open tip as `aria-describedby`. */
   children: (tipId: string | undefined) => ReactNode;
 }
 
-/** Shows more about an element while it has the focus or the pointer. Escape closes the tip (WCAG 2.2, 1.4.13). */
+/** Shows a tip while an element has the focus or the pointer. Escape closes the tip (WCAG 2.2, 1.4.13). */
 export function Tip({ content, children }: Props) {
   const id = useId();
   const [open, setOpen] = useState(false);
@@ -52,7 +52,7 @@ export function Tip({ content, children }: Props) {
   );
 }
 
-/** Lies in the top layer, where no scroll container clips it. */
+/** The tip itself, in the top layer, where no scroll container clips it. */
 function Bubble({ id, children }: { id: string; children: ReactNode }) {
   const ref = useRef<HTMLSpanElement>(null);
   useLayoutEffect(() => {
@@ -60,7 +60,7 @@ function Bubble({ id, children }: { id: string; children: ReactNode }) {
     const opener = bubble?.parentElement?.firstElementChild;
     if (!bubble || !opener) return undefined;
     bubble.showPopover();
-    // The content may come later, and change its size.
+    // Content that loads later changes the size of the tip.
     const observer = new ResizeObserver(() => place(bubble, opener, 'left'));
     observer.observe(bubble);
     place(bubble, opener, 'left');

@@ -1,15 +1,15 @@
 import { createContext, type ReactNode, use, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { wordError } from '../errors.ts';
 
-/** Time to undo an action, in milliseconds. It does not pass while the pointer or the focus is on the toast. */
+/** Time to undo an action. The timer is stopped while the pointer or the focus is on the toast. */
 const UNDO_MS = 8_000;
 
 interface Toasts {
-  /** Ids of what is gone on the screen, though its removal can still be undone. */
+  /** Ids of items that are hidden and whose removal can still be undone. */
   removed: ReadonlySet<string>;
-  /** Removes something from the screen now, and does the work once the time to undo it is over. */
+  /** Hides an item at once, and does the work when it can no longer be undone. */
   remove: (id: string, sentence: string, work: () => Promise<unknown>) => void;
-  /** Shows why something failed, or a notice. */
+  /** Shows an error or a notice. */
   report: (sentence: string) => void;
 }
 
@@ -23,11 +23,11 @@ const ToastContext = createContext<Toasts | null>(null);
 
 export function useToasts(): Toasts {
   const toasts = use(ToastContext);
-  if (!toasts) throw new Error('useToasts is for what is inside a ToastProvider.');
+  if (!toasts) throw new Error('useToasts must be called inside a ToastProvider.');
   return toasts;
 }
 
-/** Shows one sentence at a time at the foot of the page, such as a removal that can be undone. */
+/** Shows one sentence at a time at the bottom of the page, such as a removal that can be undone. */
 export function ToastProvider({ children }: { children: ReactNode }) {
   const [removal, setRemoval] = useState<Removal | null>(null);
   const [sentence, setSentence] = useState<string | null>(null);
@@ -72,7 +72,7 @@ export function ToastProvider({ children }: { children: ReactNode }) {
     const timer = setTimeout(commit, UNDO_MS);
     return () => clearTimeout(timer);
   }, [removal, held]);
-  // What was said to be gone is gone, also if the page is closed before.
+  // Closing the page commits a pending removal, because the user has already seen it as done.
   useEffect(() => {
     addEventListener('pagehide', commit);
     return () => {

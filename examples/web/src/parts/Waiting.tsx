@@ -1,6 +1,6 @@
 import type { ReactNode } from 'react';
 
-/** Stands where content will be. Every screen has a heading of the first level, which screen readers look for. */
+/** Placeholder for content that is loading. Contains the level-1 heading that screen readers expect on every screen. */
 export function Waiting({ children }: { children: ReactNode }) {
   return (
     <div className="waiting">

@@ -1,10 +1,10 @@
-/** What was written into a field of a form. */
+/** Returns the text of a form field. */
 export function textOf(form: FormData, name: string): string {
   const value = form.get(name);
   return typeof value === 'string' ? value : '';
 }
 
-/** The same for a field that may be left empty: null then. */
+/** Returns the trimmed text of an optional form field, or null if it is empty. */
 export function optionalTextOf(form: FormData, name: string): string | null {
   return textOf(form, name).trim() || null;
 }

@@ -3,18 +3,18 @@ import type { Message, Person } from '../types.ts';
 import { nameOf } from '../words.ts';
 
 /*
- * Sentences with names of people in them. Each name is isolated (`<bdi>`), so that its direction does not reorder the words
+ * Sentences that contain names of users. Each name is isolated (`<bdi>`), so that its direction does not reorder the words
  * around it (Unicode Bidirectional Algorithm, UAX #9).
  */
 
-/** A tip with more names would hide what it is about. */
+/** Maximum number of names in a sentence. A longer tip would cover the message. */
 const MAX_NAMES = 20;
 
 function Name({ person }: { person: Pick<Person, 'nickname'> | null | undefined }) {
   return <bdi>{nameOf(person)}</bdi>;
 }
 
-/** What a SYSTEM message says. */
+/** Returns the text of a SYSTEM message. */
 export function systemSentence({
   systemEvent,
   subject,
@@ -31,12 +31,12 @@ export function systemSentence({
     case 'NOTICE':
       return <bdi>{body}</bdi>;
     default:
-      // A server that is newer than this page.
-      return 'Something happened here';
+      // A newer server may send event types that this page does not know.
+      return 'Something changed in this room';
   }
 }
 
-/** Names of people, with the number of those who are not named. */
+/** Returns the names of users, followed by the number of users who are not named. */
 export function nameList(people: readonly Pick<Person, 'id' | 'nickname'>[], total = people.length): ReactNode {
   const named = people.slice(0, MAX_NAMES);
   const others = total - named.length;
@@ -53,7 +53,7 @@ export function nameList(people: readonly Pick<Person, 'id' | 'nickname'>[], tot
   );
 }
 
-/** Who is typing; null for nobody. */
+/** Returns a sentence that names the typing users, or null if nobody is typing. */
 export function typingSentence([first, second, ...others]: readonly Person[]): ReactNode {
   if (!first) return null;
   if (others.length > 0) return 'Several people are typing…';

@@ -2,11 +2,11 @@ import { useRef, useState } from 'react';
 import { wordError } from '../errors.ts';
 
 /**
- * What a button does, whether it is under way, and what the server said if it failed. Meanwhile the button is `aria-disabled`:
- * a disabled one would lose the focus.
+ * The action of a button, with its progress and its error. Make the button `aria-disabled` while the action is busy, because a
+ * disabled button would lose the focus.
  */
 export interface Action<Args extends unknown[]> {
-  /** Does the work, unless it is under way. Returns whether it was done. */
+  /** Runs the action, unless it is already running. Returns whether it succeeded. */
   run: (...args: Args) => Promise<boolean>;
   busy: boolean;
   problem: string | null;

@@ -6,7 +6,7 @@ import { useAction } from '../parts/useAction.ts';
 import type { Friend } from '../types.ts';
 import { nameOf } from '../words.ts';
 
-/** Who has asked to be a friend. */
+/** Friend requests to the viewer. */
 export function FriendRequests({ requests }: { requests: readonly { id: string; from: Friend }[] }) {
   const apollo = useApolloClient();
   const answer = useAction(async (id: string, accept: boolean) => {
@@ -18,7 +18,7 @@ export function FriendRequests({ requests }: { requests: readonly { id: string; 
   if (requests.length === 0) return null;
   return (
     <section>
-      <h3>Want to be your friend</h3>
+      <h3>Friend requests</h3>
       <ul className="people">
         {requests.map(({ id, from }) => (
           <li key={id}>

@@ -10,7 +10,7 @@ import type { Friend } from '../types.ts';
 import { FriendRequests } from './FriendRequests.tsx';
 import { PersonRow } from './PersonRow.tsx';
 
-/** Friends, who asks to be one, who is blocked; and everyone else, by the beginning of a name. */
+/** The viewer's friends, friend requests and blocked users. Finds other people by the beginning of a name. */
 export function FriendsDialog({ onClose }: { onClose: () => void }) {
   const { viewerId } = useSession();
   const [text, setText] = useState('');
@@ -34,7 +34,7 @@ export function FriendsDialog({ onClose }: { onClose: () => void }) {
         <People
           heading="Found"
           people={people(found.data?.users?.edges).filter(({ id }) => id !== viewerId)}
-          nobody={found.loading ? 'Searching…' : 'Nobody has a name that begins with this text.'}
+          nobody={found.loading ? 'Searching…' : 'No people found. Search by the beginning of a name.'}
           onClose={onClose}
         />
       ) : (

@@ -12,7 +12,7 @@ interface Props {
   onChange: (chosen: readonly Friend[]) => void;
 }
 
-/** Chooses people: friends at first, anyone by the beginning of a name. */
+/** Chooses people. Lists friends, or everyone whose name begins with the search text. */
 export function PeoplePicker({ label, chosen, onChange }: Props) {
   const { viewerId } = useSession();
   const [text, setText] = useState('');

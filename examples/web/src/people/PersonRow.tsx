@@ -12,13 +12,13 @@ import { useRelations } from './useRelations.ts';
 
 interface Props {
   person: Friend;
-  /** What else is known of them here, such as their role. */
+  /** Additional text, such as the person's role. */
   note?: string | undefined;
   onOpened: () => void;
   children?: ReactNode;
 }
 
-/** A person, and what one can do about them. */
+/** A person, with buttons to message, befriend or block them. */
 export function PersonRow({ person, note, onOpened, children }: Props) {
   const session = useSession();
   const apollo = useApolloClient();

@@ -10,7 +10,7 @@ import { useSession } from '../session.ts';
 import type { Viewer } from '../types.ts';
 import { Sessions } from './Sessions.tsx';
 
-/** Who one is to others, one's password and sessions, and the way out. */
+/** The viewer's profile, notifications, password and sessions, and the button to sign out. */
 export function ProfileDialog({ viewer, onClose }: { viewer: Viewer; onClose: () => void }) {
   const { signOut } = useSession();
   const leave = useAction(signOut);
@@ -56,7 +56,7 @@ function Profile({ viewer, onDone }: { viewer: Viewer; onDone: () => void }) {
       }}
     >
       <p className="quiet username">Your username is {viewer.user.username}.</p>
-      <Field label="Name to show" name="nickname" defaultValue={viewer.user.nickname} dir="auto" required />
+      <Field label="Display name" name="nickname" defaultValue={viewer.user.nickname} dir="auto" required />
       <Field label="About you" name="bio" defaultValue={viewer.user.bio ?? ''} dir="auto" />
       <Field
         label="E-mail address"
@@ -64,7 +64,11 @@ function Profile({ viewer, onDone }: { viewer: Viewer; onDone: () => void }) {
         type="email"
         value={email}
         onChange={(event) => setEmail(event.currentTarget.value)}
-        hint={viewer.email && !viewer.emailVerified ? 'Not confirmed yet: open the link in the mail.' : undefined}
+        hint={
+          viewer.email && !viewer.emailVerified
+            ? 'Not confirmed yet. Open the link in the e-mail that we sent you.'
+            : undefined
+        }
       />
       {isNewEmail && (
         <Field
@@ -86,7 +90,7 @@ function Profile({ viewer, onDone }: { viewer: Viewer; onDone: () => void }) {
   );
 }
 
-/** Notifications come while the page is open and hidden. The browser asks once whether they may. */
+/** Turns on notifications, which appear while the page is open and hidden. The browser asks the user once for permission. */
 function Notifications() {
   const [permission, setPermission] = useState('Notification' in window ? Notification.permission : 'denied');
   if (permission === 'granted')
@@ -114,7 +118,7 @@ function Password({ username }: { username: string }) {
     <details>
       <summary>Change your password</summary>
       {done ? (
-        <p role="status">It is changed. Your other sessions have ended.</p>
+        <p role="status">Your password was changed. Your other sessions have ended.</p>
       ) : (
         <form
           onSubmit={(event) => {
@@ -122,12 +126,12 @@ function Password({ username }: { username: string }) {
             void change.run(new FormData(event.currentTarget));
           }}
         >
-          {/* Tells a password manager whose password it is. */}
+          {/* Password managers read the account's name from this field. */}
           <input hidden readOnly autoComplete="username" value={username} />
           <Field label="Current password" name="current" type="password" autoComplete="current-password" />
           <Field label="New password" name="new" type="password" autoComplete="new-password" minLength={8} required />
           <Problem text={change.problem} />
-          <button aria-disabled={change.busy}>Change it</button>
+          <button aria-disabled={change.busy}>Change password</button>
         </form>
       )}
     </details>

@@ -6,7 +6,7 @@ import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { wordDevice, wordWhen } from '../words.ts';
 
-/** Where the viewer is signed in, with a button to sign out there. They are loaded when they are to be shown. */
+/** The viewer's sessions, with buttons to end them. They are loaded when the section is opened. */
 export function Sessions() {
   const [open, setOpen] = useState(false);
   return (

@@ -9,7 +9,7 @@ import {
 } from '../../generated/graphql.ts';
 import { useAction } from '../parts/useAction.ts';
 
-/** Friendship and block with one person. `note` says what a request waits for. */
+/** Actions to befriend or block a person. `note` reports a friend request that was sent. */
 export function useRelations(id: string) {
   const apollo = useApolloClient();
   const [note, setNote] = useState<string | null>(null);
@@ -20,7 +20,7 @@ export function useRelations(id: string) {
     switch (what) {
       case 'befriend': {
         const { data } = await apollo.mutate({ mutation: AddFriendDocument, variables, refetchQueries });
-        if (data?.addFriend?.status === 'PENDING') setNote('You have asked. They have to accept.');
+        if (data?.addFriend?.status === 'PENDING') setNote('Friend request sent.');
         return;
       }
       case 'unfriend':

@@ -5,7 +5,7 @@ import { useAction } from '../parts/useAction.ts';
 import type { Person } from '../types.ts';
 import { nameOf } from '../words.ts';
 
-/** Stands where one would write, in the direct room with somebody whom one has blocked. */
+/** Replaces the composer in a direct room with a user whom the viewer has blocked. */
 export function Blocked({ person }: { person: Person }) {
   const apollo = useApolloClient();
   const unblock = useAction(() => apollo.mutate({ mutation: UnblockUserDocument, variables: { id: person.id } }));

@@ -1,6 +1,6 @@
 import { findLinks } from './links.ts';
 
-/** A message's text as it was sent, in its own direction, with its addresses as links. */
+/** The text of a message, in its own direction, with http(s) addresses as links. */
 export function Body({ text }: { text: string }) {
   const parts = [];
   let end = 0;

@@ -11,7 +11,7 @@ import { useDraft } from './drafts.ts';
 import { wordLength } from './length.ts';
 import type { Doing } from './MessageRow.tsx';
 
-/** What the text is for, if not just to be sent. */
+/** The message to which the text replies, or which it edits; null for a new message. */
 export type Draft = { doing: Exclude<Doing, 'unread'>; message: Message } | null;
 
 interface Props {
@@ -19,17 +19,17 @@ interface Props {
   chatroom: Pick<OpenRoom, 'send' | 'setTyping'>;
   draft: Draft;
   onDraft: (draft: Draft) => void;
-  /** Arrow up in an empty box. */
+  /** Called for the up arrow in an empty text field. */
   onEditLast: () => void;
 }
 
-/** Enter sends, Shift+Enter breaks the line, Escape gives up a reply or an edit. */
+/** A form to write messages. Enter sends, Shift+Enter adds a line break, Escape cancels a reply or an edit. */
 export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, onEditLast }: Props) {
   const apollo = useApolloClient();
   const box = useRef<HTMLTextAreaElement>(null);
   const editing = draft?.doing === 'edit';
   const [written, setWritten] = useDraft(room.id);
-  // What one was writing is there again after an edit.
+  // A separate state, so that an edit does not overwrite the draft.
   const [edited, setEdited] = useState('');
   const text = editing ? edited : written;
   const setText = editing ? setEdited : setWritten;
@@ -41,7 +41,7 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
   });
 
   useEffect(() => {
-    // On a touch screen the keyboard would cover the room that one has just opened.
+    // Not on a touch screen, where the keyboard would cover the room that was just opened.
     if (draft || matchMedia('(pointer: fine)').matches) box.current?.focus();
     if (draft?.doing === 'edit') setEdited(draft.message.body ?? '');
   }, [draft]);
@@ -50,7 +50,7 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
 
   const submit = () => {
     if (!sendable) return;
-    // The button is disabled once the box is empty.
+    // Without this, the focus would be lost when the empty text field disables the button.
     box.current?.focus();
     if (editing) {
       void edit.run(draft.message.id, text);
@@ -61,7 +61,7 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
     }
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    // While a text is composed, as in Japanese, Enter chooses a word.
+    // In an input method editor, for example for Japanese, Enter chooses a word.
     if (event.nativeEvent.isComposing) return;
     if (event.key === 'Enter' && !event.shiftKey) {
       event.preventDefault();

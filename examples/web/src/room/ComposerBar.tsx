@@ -3,7 +3,7 @@ import { nameOf } from '../words.ts';
 import type { Draft } from './Composer.tsx';
 import { Quote } from './Quote.tsx';
 
-/** What the text below is: an answer to a message, or another text for one. */
+/** Shows above the text field whether the text replies to a message or edits one. */
 export function ComposerBar({ draft, onCancel }: { draft: NonNullable<Draft>; onCancel: () => void }) {
   const editing = draft.doing === 'edit';
   return (

@@ -10,24 +10,29 @@ import { readingOf } from './readingOf.ts';
 import { useArrows } from './useArrows.ts';
 import { useEnd } from './useEnd.ts';
 
-const SOON_MS = 5 * 60_000;
+/** Messages of one sender are grouped under one name if they follow each other within this time. */
+const GROUPING_MS = 5 * 60_000;
 
 interface Props {
   room: Room;
   chatroom: OpenRoom;
   viewerId: string;
-  /** Number of the newest message when the viewer came, or marked messages as unread. Later ones are no news. */
+  /**
+   * Number of the newest message when the room was opened; `Infinity` after `markUnread`. The "New" line stands only before an
+   * unread message up to this number.
+   */
   newestThen: number;
   /** Number of a message to show; null for the newest ones. */
   target: number | null;
   mayManage: boolean;
-  /** The newest message is in sight, or no longer. */
+  /** Called when the newest message moves into or out of view. */
   onEnd: (atEnd: boolean) => void;
   onDo: (doing: Doing, message: Message) => void;
 }
 
 /**
- * What was said. The box is laid out from its end: it opens there, and what is put in above moves nothing that one sees.
+ * The messages of a room. The layout starts at the end (column-reverse). The room therefore opens at its newest message, and
+ * earlier messages are added above without moving the visible ones.
  */
 export function History({ room, chatroom, viewerId, newestThen, target, mayManage, ...on }: Props) {
   const { messages, pending, readUpTo, hasEarlier, hasLater, loadEarlier, loadLater, showNewest } = chatroom;
@@ -41,11 +46,11 @@ export function History({ room, chatroom, viewerId, newestThen, target, mayManag
     goToEnd();
   };
   const sent = pending.length;
-  // Whoever sends wants to see it.
+  // Shows a message that the viewer has just sent.
   useEffect(() => {
     if (sent > 0) newest();
   }, [sent]);
-  // The focus follows, so that a screen reader reads the message.
+  // Also moves the focus, so that a screen reader reads the message.
   useEffect(() => {
     if (target === null) return;
     const row = document.getElementById(`message-${target}`);
@@ -71,16 +76,16 @@ export function History({ room, chatroom, viewerId, newestThen, target, mayManag
       onKeyDown={onKeyDown}
     >
       <p id={helpId} hidden>
-        The arrow keys move from message to message.
+        Use the arrow keys to move between messages.
       </p>
-      {/* Before the messages, so that the keyboard need not pass them. */}
+      {/* Before the messages, so that keyboard users reach it without passing them. */}
       {(!atEnd || hasLater) && (
         <button
           type="button"
           className="to-end"
           onClick={() => {
             newest();
-            // The button goes.
+            // The button is removed, which would lose the focus.
             box.current?.focus({ preventScroll: true });
           }}
         >
@@ -130,19 +135,19 @@ function isContinued(before: Message, message: Message): boolean {
     before.kind === 'USER' &&
     message.kind === 'USER' &&
     before.sender?.id === message.sender?.id &&
-    Date.parse(message.createdAt) - Date.parse(before.createdAt) < SOON_MS
+    Date.parse(message.createdAt) - Date.parse(before.createdAt) < GROUPING_MS
   );
 }
 
 interface PageProps {
-  /** Number of the message beside it, which changes when a page has been loaded. */
+  /** Number of the adjoining message, which changes when a page has been loaded. */
   edge: number | undefined;
   box: RefObject<HTMLDivElement | null>;
   label: string;
   onLoad: () => Promise<void>;
 }
 
-/** Loads the page before or after when it comes near; a button for who does not scroll. */
+/** Loads the previous or next page when the user scrolls near it. The button is for users who do not scroll. */
 function Page({ edge, box, label, onLoad }: PageProps) {
   const row = useRef<HTMLLIElement>(null);
   const load = () => void onLoad().catch(() => undefined);
@@ -156,7 +161,7 @@ function Page({ edge, box, label, onLoad }: PageProps) {
     if (row.current) observer.observe(row.current);
     return () => observer.disconnect();
   }, [edge]);
-  // The focus stays in the list when the last page is there.
+  // The button is removed when the last page is loaded. Moves the focus to the list, so that it is not lost.
   useLayoutEffect(() => {
     const item = row.current;
     return () => {

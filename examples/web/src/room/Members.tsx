@@ -10,7 +10,7 @@ const ROLES: Record<MemberRole, string> = { OWNER: 'Owner', ADMIN: 'Admin', MEMB
 
 interface Props {
   roomId: string;
-  /** What the viewer is there; undefined where nobody has powers. */
+  /** The viewer's role; undefined in a direct room, which has no roles. */
   role: MemberRole | undefined;
   onClose: () => void;
 }

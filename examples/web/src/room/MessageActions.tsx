@@ -19,7 +19,7 @@ interface Props {
   onDo: (doing: Doing, message: Message) => void;
 }
 
-/** A button beside the message that opens what can be done with it. Escape, or going elsewhere, closes it. */
+/** A button beside a message that opens the menu of its actions. Escape or a change of the focus closes the menu. */
 export function MessageActions({ message, own, current, mayDelete, onDo }: Props) {
   const [open, setOpen] = useState(false);
   const opener = useRef<HTMLButtonElement>(null);
@@ -27,7 +27,7 @@ export function MessageActions({ message, own, current, mayDelete, onDo }: Props
   const react = useReact(message.id);
   const toasts = useToasts();
   const remove = () => {
-    // The button goes with the message: the focus stays in the list.
+    // The button is removed with the message. Moves the focus to the list, so that it is not lost.
     opener.current?.closest<HTMLElement>('.history')?.focus();
     toasts.remove(message.id, 'Message deleted.', () =>
       apollo.mutate({ mutation: DeleteMessageDocument, variables: { id: message.id } }),

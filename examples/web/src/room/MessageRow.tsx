@@ -10,20 +10,20 @@ import { Quote } from './Quote.tsx';
 import { ReadBy, type Reading } from './ReadBy.tsx';
 import { Reactions } from './Reactions.tsx';
 
-/** What the menu of a message begins. */
+/** Actions of a message's menu that the room performs. */
 export type Doing = 'reply' | 'edit' | 'unread';
 
 interface Props {
   message: Message;
-  /** Said by the viewer. */
+  /** Whether the viewer sent the message. */
   own: boolean;
-  /** By the same as the message above, soon after: the name need not stand there again. */
+  /** Whether the message is grouped with the one above, so that the name is not repeated. */
   follows: boolean;
-  /** Who has read it, for the newest of the viewer's that others have read. */
+  /** Readers, for the viewer's newest message that others have read; null for other messages. */
   reading: Reading | null;
-  /** Tab stops at its menu. */
+  /** Whether the Tab key reaches the message's menu. */
   current: boolean;
-  /** A link leads to this message. */
+  /** Whether the message is the target of the current link. */
   target: boolean;
   mayDelete: boolean;
   onDo: (doing: Doing, message: Message) => void;

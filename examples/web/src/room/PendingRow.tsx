@@ -4,7 +4,7 @@ import type { Message, Pending } from '../types.ts';
 import { Body } from './Body.tsx';
 import { Quote } from './Quote.tsx';
 
-/** A message on its way, or one that the server did not take. */
+/** A message that is being sent or was rejected by the server. */
 export function PendingRow({ entry, replyTo }: { entry: Pending; replyTo: Message | undefined }) {
   const { retry, discard } = useOutbox();
   const { error } = entry;

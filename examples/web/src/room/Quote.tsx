@@ -1,7 +1,7 @@
 import type { Message } from '../types.ts';
 import { nameOf } from '../words.ts';
 
-/** The message that another answers, in a line. */
+/** The message to which another one replies, in one line. */
 export function Quote({
   message,
 }: {

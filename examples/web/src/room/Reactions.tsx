@@ -6,7 +6,7 @@ import { Tip } from '../parts/Tip.tsx';
 import { useToasts } from '../parts/Toast.tsx';
 import type { Message } from '../types.ts';
 
-/** How many have reacted with what; pressed where the viewer has. */
+/** The reactions of a message with their counts. The viewer's own reactions are shown as pressed. */
 export function Reactions({ message: { id, reactions } }: { message: Message }) {
   const react = useReact(id);
   if (reactions.length === 0) return null;
@@ -33,9 +33,9 @@ export function Reactions({ message: { id, reactions } }: { message: Message }) 
   );
 }
 
-/** Who has reacted. They are asked for when they are to be shown, so that no message costs a query. */
+/** The users who have reacted. They are loaded when the tip opens, so that messages need no query. */
 function Reactors({ id, emoji }: { id: string; emoji: string }) {
-  // The list of reactions in the cache has other fields.
+  // Not cached, because the result would overwrite the message's reactions with different fields.
   const { data, error } = useQuery(ReactorsDocument, { variables: { id }, fetchPolicy: 'no-cache' });
   const reactions = data?.node?.__typename === 'Message' ? data.node.reactions : [];
   const group = reactions.find((each) => each.emoji === emoji);
@@ -46,7 +46,7 @@ function Reactors({ id, emoji }: { id: string; emoji: string }) {
   );
 }
 
-/** Gives or takes back a reaction. If it is refused, such as the 21st on a message, a toast says why. */
+/** Returns a function that adds or removes a reaction. A toast shows the error, for example of the 21st reaction. */
 export function useReact(id: string): (emoji: string, add: boolean) => void {
   const { report } = useToasts();
   const onError = (error: unknown) => report(wordError(error));

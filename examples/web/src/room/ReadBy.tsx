@@ -4,13 +4,13 @@ import type { Person } from '../types.ts';
 
 export interface Reading {
   readers: readonly Person[];
-  /** Number of members who could have read it; 0 if there are too many to follow. */
+  /** Number of other members; 0 if the room has more than 100 members, for which there are no read marks. */
   others: number;
   byAll: boolean;
   direct: boolean;
 }
 
-/** Who has read a message of the viewer. Their names show at the pointer and the focus. */
+/** Shows how many members have read a message of the viewer. A tip has their names. */
 export function ReadBy({ reading: { readers, others, byAll, direct } }: { reading: Reading }) {
   if (direct) return <span className="seen">Read</span>;
   const sentence = byAll || readers.length === others ? 'Read by everyone' : `Read by ${readers.length} of ${others}`;

@@ -14,14 +14,14 @@ import { History } from './History.tsx';
 import type { Doing } from './MessageRow.tsx';
 import { RoomHead } from './RoomHead.tsx';
 
-/** One room: what was said, what is said, and what one says. */
+/** The open room: its head, its messages and the composer. */
 export function Room({ place }: { place: Place }) {
   const { roomId, number } = place;
   const { viewerId } = useSession();
   const { report } = useToasts();
   const [draft, setDraft] = useState<Draft>(null);
   const [atEnd, setAtEnd] = useState(true);
-  const [heard, setHeard] = useState('');
+  const [announcement, setAnnouncement] = useState('');
   const [target, setTarget] = useState<number | null>(null);
   const newestThen = useRef<number | null>(null);
   const chatroom = useRoom(roomId, {
@@ -29,17 +29,17 @@ export function Room({ place }: { place: Place }) {
     atEnd,
     onMessage(message) {
       if (message.kind === 'USER' && message.sender?.id !== viewerId)
-        setHeard(`${nameOf(message.sender)}: ${message.body ?? ''}`);
+        setAnnouncement(`${nameOf(message.sender)}: ${message.body ?? ''}`);
     },
   });
   const { room, messages, loading, error, jumpTo, markUnread } = chatroom;
 
-  // A link to a message, such as one out of the search.
+  // Opens a link to a message, such as a search hit.
   useEffect(() => {
     if (loading || number === null) return;
     setTarget(null);
     jumpTo(number)
-      .then((found) => (found ? setTarget(number) : report('This message is not there, or you may not see it.')))
+      .then((found) => (found ? setTarget(number) : report('This message does not exist, or you may not see it.')))
       .catch((failure: unknown) => report(wordError(failure)));
   }, [loading, place]);
 
@@ -51,7 +51,7 @@ export function Room({ place }: { place: Place }) {
     }
     newestThen.current = Infinity;
     markUnread(message)
-      .then(() => setHeard('Marked as unread.'))
+      .then(() => setAnnouncement('Marked as unread.'))
       .catch((failure: unknown) => report(wordError(failure)));
   }, []);
   const problem = error && (error.code === 'NOT_FOUND' ? wordVanished(null) : wordFailure(error));
@@ -72,7 +72,7 @@ export function Room({ place }: { place: Place }) {
         onDo={onDo}
       />
       <p className="hidden" aria-live="polite">
-        {heard}
+        {announcement}
       </p>
       {problem !== null ? (
         <p className="notice" role="alert">
@@ -93,7 +93,7 @@ export function Room({ place }: { place: Place }) {
   );
 }
 
-/** Stands where a room would be. */
+/** Placeholder for a room that is loading or cannot be shown. */
 export function Nothing({ text }: { text: string }) {
   return (
     <Waiting>

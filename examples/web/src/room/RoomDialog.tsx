@@ -19,7 +19,7 @@ import type { Friend, Room } from '../types.ts';
 import { titleOf } from '../words.ts';
 import { Members } from './Members.tsx';
 
-/** Who is in a room, and what one may do about it. */
+/** The members of a room, and the actions that the viewer may perform. */
 export function RoomDialog({ room, onClose }: { room: Room; onClose: () => void }) {
   const role = room.viewerMembership?.role;
   const mayManage = room.kind !== 'DIRECT' && (role === 'OWNER' || role === 'ADMIN');
@@ -28,7 +28,7 @@ export function RoomDialog({ room, onClose }: { room: Room; onClose: () => void 
       <Members roomId={room.id} role={room.kind === 'DIRECT' ? undefined : role} onClose={onClose} />
       {mayManage && <AddMembers roomId={room.id} />}
       {mayManage && <Rename room={room} />}
-      <WaysOut room={room} onClose={onClose} />
+      <LeaveActions room={room} onClose={onClose} />
     </Dialog>
   );
 }
@@ -55,7 +55,7 @@ function AddMembers({ roomId }: { roomId: string }) {
         aria-disabled={add.busy || chosen.length === 0}
         onClick={() => void (chosen.length > 0 && add.run())}
       >
-        Add them
+        Add members
       </button>
     </details>
   );
@@ -85,24 +85,24 @@ function Rename({ room }: { room: Room }) {
   );
 }
 
-function WaysOut({ room, onClose }: { room: Room; onClose: () => void }) {
+function LeaveActions({ room, onClose }: { room: Room; onClose: () => void }) {
   const apollo = useApolloClient();
   const { remove } = useToasts();
   const variables = { id: room.id };
   const title = titleOf(room);
-  const goAway = () => {
+  const goHomeAndClose = () => {
     goHome();
     onClose();
   };
   const leave = () => {
     remove(room.id, `You have left ${title}.`, () => apollo.mutate({ mutation: LeaveRoomDocument, variables }));
-    goAway();
+    goHomeAndClose();
   };
   const hide = () => {
     remove(room.id, `Hidden until the next message: ${title}.`, () =>
       apollo.mutate({ mutation: DeleteRoomDocument, variables }),
     );
-    goAway();
+    goHomeAndClose();
   };
   if (room.kind === 'DIRECT')
     return (
@@ -117,12 +117,12 @@ function WaysOut({ room, onClose }: { room: Room; onClose: () => void }) {
       <button type="button" onClick={leave}>
         Leave
       </button>
-      {room.viewerMembership?.role === 'OWNER' && <DeleteForEveryone roomId={room.id} onDone={goAway} />}
+      {room.viewerMembership?.role === 'OWNER' && <DeleteForEveryone roomId={room.id} onDone={goHomeAndClose} />}
     </div>
   );
 }
 
-/** Deletes a room after a question, because a deleted room cannot be restored. */
+/** Deletes a room after a confirmation, because a deleted room cannot be restored. */
 function DeleteForEveryone({ roomId, onDone }: { roomId: string; onDone: () => void }) {
   const apollo = useApolloClient();
   const [asking, setAsking] = useState(false);
@@ -138,9 +138,9 @@ function DeleteForEveryone({ roomId, onDone }: { roomId: string; onDone: () => v
       </button>
       {asking && (
         <div className="question" role="group" aria-labelledby="delete-question">
-          <p id="delete-question">All of its messages are deleted too. This cannot be undone.</p>
+          <p id="delete-question">This also deletes all messages in the room. It cannot be undone.</p>
           <button type="button" className="danger" aria-disabled={destroy.busy} onClick={() => void destroy.run()}>
-            Delete it
+            Delete room
           </button>
           <button
             type="button"
@@ -150,7 +150,7 @@ function DeleteForEveryone({ roomId, onDone }: { roomId: string; onDone: () => v
               opener.current?.focus();
             }}
           >
-            Keep it
+            Cancel
           </button>
           <Problem text={destroy.problem} />
         </div>

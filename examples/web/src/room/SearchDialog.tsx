@@ -9,7 +9,7 @@ import { Problem } from '../parts/Problem.tsx';
 import { hrefOf, reopen } from '../route.ts';
 import { nameOf, titleOf, wordDay, wordTime } from '../words.ts';
 
-/** Looks for words in one room, or in all of the viewer's. */
+/** Searches the messages of one room, or of all the viewer's rooms. */
 export function SearchDialog({ roomId, onClose }: { roomId?: string; onClose: () => void }) {
   const [text, setText] = useState('');
   const query = useDeferredValue(text.trim());
@@ -42,7 +42,7 @@ export function SearchDialog({ roomId, onClose }: { roomId?: string; onClose: ()
           : loading
             ? 'Searching…'
             : found.length === 0
-              ? 'Nothing was found.'
+              ? 'No messages found.'
               : `${found.length} found`}
       </p>
       <ul className="people found">

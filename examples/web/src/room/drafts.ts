@@ -1,10 +1,10 @@
 import { useState } from 'react';
 import { useSession } from '../session.ts';
 
-/** Drafts are kept in the browser, so that they outlast another room and a reload. */
+/** Storage key of a draft. Drafts are stored in the browser, so that they survive a change of rooms and a reload. */
 const keyOf = (viewerId: string, roomId: string) => `parley draft ${viewerId} ${roomId}`;
 
-/** What the viewer has begun to write in a room. */
+/** Returns the viewer's draft in a room, and a function to change it. */
 export function useDraft(roomId: string): [string, (text: string) => void] {
   const { viewerId } = useSession();
   const key = keyOf(viewerId, roomId);
@@ -17,13 +17,13 @@ export function useDraft(roomId: string): [string, (text: string) => void] {
         if (next === '') localStorage.removeItem(key);
         else localStorage.setItem(key, next);
       } catch {
-        // The browser has no room for it: the draft lasts as long as the page.
+        // The browser's storage is full, so the draft is lost when the page is closed.
       }
     },
   ];
 }
 
-/** Forgets the drafts of somebody who signs out. */
+/** Deletes the drafts of a user who signs out. */
 export function forgetDrafts(viewerId: string): void {
   for (const key of Object.keys(localStorage)) if (key.startsWith(keyOf(viewerId, ''))) localStorage.removeItem(key);
 }

@@ -1,14 +1,14 @@
-/** The server counts Unicode code points, without the white space around a text. */
+/** Maximum length of a message in Unicode code points, without surrounding white space. */
 export const MAX_BODY_LENGTH = 10_000;
 
-/** The count is shown from here on. */
+/** Length from which the count is shown. */
 const COUNT_FROM = 9_000;
 
 export const bodyLength = (text: string) => Array.from(text.trim()).length;
 
-/** Returns how long a text is if that matters, and why it cannot be sent if it is too long. */
+/** Returns the count to show for a long text, and the error text if it is too long to be sent. */
 export function wordLength(text: string): { count: string | null; problem: string | null } {
-  // A code point has at most two UTF-16 units: a short text is not counted at each key.
+  // A text never has more code points than UTF-16 units, so a short text need not be counted at each key press.
   if (text.length < COUNT_FROM) return { count: null, problem: null };
   const length = bodyLength(text);
   const over = length - MAX_BODY_LENGTH;

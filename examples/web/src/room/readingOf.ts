@@ -4,7 +4,7 @@ import type { Reading } from './ReadBy.tsx';
 
 type Marks = Pick<ReadMarksResult<Person>, 'marks' | 'readersOf'>;
 
-/** The newest message of the viewer that others have read, and who has. */
+/** Returns the viewer's newest message that others have read, with its readers. */
 export function readingOf(
   messages: readonly Message[],
   { kind }: Pick<Room, 'kind'>,

@@ -2,14 +2,14 @@ import { type FocusEvent, type KeyboardEvent, useState } from 'react';
 import type { Message } from '../types.ts';
 
 /**
- * Moves the focus from message to message with the arrow keys. Tab stops at the menu of one of them, the current one, so that
- * the way past a long history is short (WAI-ARIA, roving tabindex).
+ * Moves the focus between messages with the arrow keys. The Tab key reaches only the menu of the current message, so that
+ * keyboard users pass a long history with one key press (WAI-ARIA, roving tabindex).
  */
 export function useArrows(messages: readonly Pick<Message, 'number'>[]) {
   const newest = messages.at(-1)?.number;
   const [moved, setMoved] = useState<number | null>(null);
   return {
-    /** Number of the message whose menu Tab stops at. */
+    /** Number of the message whose menu the Tab key reaches. */
     current: messages.some(({ number }) => number === moved) ? moved : newest,
     onFocus: ({ target }: FocusEvent<HTMLElement>) => {
       const number = numberOf(rowOf(target));

@@ -1,16 +1,16 @@
 import { type RefObject, useEffect, useState } from 'react';
 
-/** So near the end counts as being there. */
+/** Distance from the end, in pixels, up to which the box counts as scrolled to its end. */
 const NEAR_PX = 60;
 
-/** Whether a box that is laid out from its end (column-reverse) shows its end, where it is scrolled to 0. */
+/** Returns whether a box with `column-reverse` is scrolled to its end, which is scroll position 0. */
 export function useEnd(box: RefObject<HTMLElement | null>, onChange: (atEnd: boolean) => void) {
   const [atEnd, setAtEnd] = useState(true);
   useEffect(() => {
     const element = box.current;
-    const look = () => setAtEnd(Math.abs(element?.scrollTop ?? 0) < NEAR_PX);
-    element?.addEventListener('scroll', look, { passive: true });
-    return () => element?.removeEventListener('scroll', look);
+    const update = () => setAtEnd(Math.abs(element?.scrollTop ?? 0) < NEAR_PX);
+    element?.addEventListener('scroll', update, { passive: true });
+    return () => element?.removeEventListener('scroll', update);
   }, [box]);
   useEffect(() => onChange(atEnd), [atEnd]);
   return {

@@ -10,7 +10,7 @@ import { useAction } from '../parts/useAction.ts';
 import { openRoom } from '../route.ts';
 import { wordMembers } from '../words.ts';
 
-/** The open rooms, to look into or to join. */
+/** Finds open rooms, to open or join them. */
 export function FindRoomsDialog({ onClose }: { onClose: () => void }) {
   const apollo = useApolloClient();
   const [text, setText] = useState('');
@@ -55,7 +55,7 @@ export function FindRoomsDialog({ onClose }: { onClose: () => void }) {
           </li>
         ))}
       </ul>
-      {rooms.length === 0 && !loading && <p className="quiet">No open room has a name that begins with this text.</p>}
+      {rooms.length === 0 && !loading && <p className="quiet">No rooms found. Search by the beginning of a name.</p>}
     </Dialog>
   );
 }

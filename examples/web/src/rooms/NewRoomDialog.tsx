@@ -10,7 +10,7 @@ import { PeoplePicker } from '../people/PeoplePicker.tsx';
 import { openRoom } from '../route.ts';
 import type { Friend } from '../types.ts';
 
-/** Begins a group, or an open room that anyone may find. A direct room begins with a person, among the friends. */
+/** Creates a group, or an open room that anyone can find. Direct rooms are created with "Message" beside a person. */
 export function NewRoomDialog({ onClose }: { onClose: () => void }) {
   const apollo = useApolloClient();
   const [chosen, setChosen] = useState<readonly Friend[]>([]);
@@ -40,9 +40,9 @@ export function NewRoomDialog({ onClose }: { onClose: () => void }) {
         }}
       >
         <Field label="Name" name="name" maxLength={100} required autoComplete="off" />
-        <Field label="What it is about (optional)" name="topic" maxLength={500} autoComplete="off" />
+        <Field label="Topic (optional)" name="topic" maxLength={500} autoComplete="off" />
         <label className="check">
-          <input type="checkbox" name="open" /> Anyone may find it and join
+          <input type="checkbox" name="open" /> Anyone can find and join this room
         </label>
       </form>
       <PeoplePicker label="Add people" chosen={chosen} onChange={setChosen} />

@@ -4,7 +4,7 @@ import { hrefOf } from '../route.ts';
 import type { Room } from '../types.ts';
 import { nameOf, titleOf, wordWhen } from '../words.ts';
 
-/** A room in the list: what was said last, and how much was not read. */
+/** A room in the list, with its last message and the number of unread messages. */
 export function RoomLink({ room, viewerId, open }: { room: Room; viewerId: string; open: boolean }) {
   const { lastMessage, lastMessageAt, unreadCount, opponent } = room;
   const title = titleOf(room);
@@ -34,7 +34,7 @@ export function RoomLink({ room, viewerId, open }: { room: Room; viewerId: strin
   );
 }
 
-/** What the list shows of a room's last message: who sent it, if anyone, and its first line. */
+/** Preview of a room's last message: its sender and its first line. */
 function Preview({ message, viewerId }: { message: Room['lastMessage']; viewerId: string }) {
   if (!message) return 'No messages yet';
   if (message.kind === 'SYSTEM') return systemSentence(message);

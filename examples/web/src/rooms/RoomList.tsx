@@ -58,7 +58,7 @@ export function RoomList({ viewer, list, open, onDialog }: Props) {
           </li>
         ))}
       </ul>
-      {rooms.length === 0 && <p className="quiet empty">You are in no room yet. Find one, or begin one.</p>}
+      {rooms.length === 0 && <p className="quiet empty">You are not in any room yet. Find one, or create one.</p>}
       {list.hasMore && (
         <button type="button" className="link" aria-disabled={more.busy} onClick={() => void more.run()}>
           More rooms

@@ -11,14 +11,14 @@ interface Options {
   onChange: () => void;
 }
 
-/** Messages around one that is far from the newest. */
-export interface Around<Node> {
-  /** Whether there are any. */
+/** Messages around an old message, to which the user has jumped. */
+export interface MessageWindow<Node> {
+  /** Whether such messages are shown. */
   readonly active: boolean;
-  /** Whether they reach the newest ones. */
+  /** Whether they reach the newest messages. */
   readonly joined: boolean;
   readonly hasEarlier: boolean;
-  /** Returns the messages to show: these ones, with the newest after them once the two have met. */
+  /** Returns the messages to show: the ones around the old message, followed by the newest ones once the two lists meet. */
   join: (newest: readonly Node[]) => readonly Node[];
   jumpTo: (number: number) => Promise<boolean>;
   loadEarlier: () => Promise<void>;
@@ -32,17 +32,17 @@ interface Part<Node> {
 }
 
 /**
- * Creates the messages around a place in the history. `Chatroom.messages` is one list in a cache, in which a page from
- * elsewhere would leave a gap. So the ids of such a page are kept here, and the cache watches the messages by their ids.
+ * Creates the list of messages around a position in the history. `Chatroom.messages` is one list in the cache, in which a distant
+ * page would leave a gap. Therefore the ids of such a page are stored here, and the cache watches the messages by their ids.
  */
-export function createAround<Node extends MessageKey>(options: Options): Around<Node> {
+export function createMessageWindow<Node extends MessageKey>(options: Options): MessageWindow<Node> {
   const { client, cache, documents, chatroomId, pageSize, onChange } = options;
   let parts: Part<Node>[] = [];
   let joined = false;
   /** Cursors of the pages before and after; null at an end of the history. */
   let earlier: string | null = null;
   let later: string | null = null;
-  /** Changes when these messages are left, so that a late answer is recognised. */
+  /** Incremented by `leave`, so that a late answer is recognised. */
   let visit = 0;
 
   async function idsOf(page: { first: number; after: string } | { last: number; before: string }) {
@@ -66,7 +66,7 @@ export function createAround<Node extends MessageKey>(options: Options): Around<
     return part;
   }
 
-  /** Adds a page, unless these messages were left while it was loaded. */
+  /** Adds a page. Returns false if `leave` was called while the page was loading. */
   async function extend({ ids }: { ids: string[] }, now: number): Promise<boolean> {
     const part = ids.length > 0 ? await watchMessages(ids) : null;
     if (now !== visit) part?.stop();

@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 
-/** Maximum number of bytes buffered in a connection. Above, nothing more is written until it has drained. */
+/** Number of buffered bytes at which a connection is full. Nothing more is written until it has drained. */
 const MAX_BUFFERED_BYTES = 64 * 1024;
 
 /** The writing side of one connection. */
 export interface SocketWriter {
-  /** Returns whether so many bytes are buffered that nothing more should be written. */
+  /** Returns whether the connection is full, so that nothing more should be written. */
   isFull(): boolean;
   /**
    * Calls a function when the connection accepts more bytes, or has closed. Functions are called in order, one per turn of
@@ -26,13 +26,14 @@ export function createSocketWriter(connection: Socket): SocketWriter {
     running = write !== undefined;
     if (!write) return;
     write();
-    // The result is written some microtasks after `write` was called, so the next one waits for another turn.
+    // `write` may write its result only some microtasks later. The next function therefore waits for another turn of
+    // the event loop.
     setImmediate(run);
   }
   function start(): void {
     if (!running) run();
   }
-  // `drain` follows whenever the connection was full, because its high-water mark is at most MAX_BUFFERED_BYTES.
+  // A full connection always emits `drain` later, because its high-water mark is at most MAX_BUFFERED_BYTES.
   connection.on('drain', start);
   connection.once('close', start);
 

@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest';
+import { fieldsOf, inputNames, operation, outcomeFor, schema } from './support/operations.ts';
+import { FRIEND } from './support/rooms.ts';
+import { startTestServer } from './support/server.ts';
+import { send, world } from './support/world.ts';
+
+// Ids are opaque and unique across types.
+
+/** Types of the objects that an argument identifies, by the name of the argument. */
+const typeOf: Record<string, string> = {
+  ...{
+    chatroomId: 'Chatroom',
+    messageId: 'Message',
+    messageIds: 'Message',
+    replyToId: 'Message',
+    userId: 'User',
+    userIds: 'User',
+  },
+  ...{ memberIds: 'User', sessionId: 'Session', deviceId: 'PushDevice' },
+};
+
+test('ids of another type and altered ids are NOT_FOUND in every mutation', async () => {
+  const server = await startTestServer();
+  const { ann, ben, room } = await world(server);
+  await ben.ask('mutation { updateProfile(input: { friendPolicy: APPROVAL }) { viewer { id } } }');
+  await ann.ask(FRIEND, { id: ben.id });
+  const message = await send(ann, room, 'hello');
+  const { viewer } =
+    await ann.ask(`{ viewer { id user { id } sessions { nodes { id } } chatrooms { nodes { id viewerMembership { id } } }
+    friendRequests(direction: OUTGOING) { nodes { id } } } }`);
+  const ids: Record<string, string> = {
+    ...{
+      Viewer: viewer.id,
+      User: viewer.user.id,
+      Session: viewer.sessions.nodes[0].id,
+      Chatroom: room,
+      Message: message.id,
+    },
+    ...{
+      ChatroomMember: viewer.chatrooms.nodes[0].viewerMembership.id,
+      FriendRequest: viewer.friendRequests.nodes[0].id,
+    },
+    PushDevice: Buffer.from(`PushDevice:${crypto.randomUUID()}`).toString('base64url'),
+  };
+  const nodeTypes = schema.getPossibleTypes(schema.getType('Node') as never).map((type) => type.name);
+  expect(Object.keys(ids).sort()).toEqual(nodeTypes.sort());
+  expect(new Set(Object.values(ids)).size).toBe(nodeTypes.length);
+
+  const withIds = fieldsOf('Mutation').filter((field) =>
+    inputNames(field).some((name) => /Ids?$/.test(name) && name !== 'clientMessageId'),
+  );
+  expect(withIds.length).toBeGreaterThan(15);
+  for (const field of withIds) {
+    const { query, variables } = operation('mutation', field);
+    const names = inputNames(field).filter((name) => /Ids?$/.test(name) && name !== 'clientMessageId');
+    for (const name of names) {
+      const type = typeOf[name];
+      if (type === undefined) throw new Error(`${field.name} accepts ${name}: but its type is unknown.`);
+      const wrong = Object.entries(ids).flatMap(([other, id]) => (other === type ? [] : [id]));
+      const right = ids[type] ?? '';
+      for (const id of [...wrong, `${right}=`, right.toLowerCase(), '', 'junk', '\0']) {
+        const value = name.endsWith('s') ? [id] : id;
+        // All other ids of the input exist.
+        const others = names.filter((other) => other !== name && Object.hasOwn(variables['input'], other));
+        const rest = Object.fromEntries(
+          others.map((other) => [other, other.endsWith('s') ? [ids[typeOf[other] ?? '']] : ids[typeOf[other] ?? '']]),
+        );
+        const input = {
+          ...variables['input'],
+          ...(name === 'replyToId' ? { chatroomId: room } : rest),
+          [name]: value,
+        };
+        expect(await outcomeFor(ann, query, { input }), `${field.name} of ${name} ${JSON.stringify(id)}`).toBe(
+          field.name === 'sendSystemMessage' ? 'FORBIDDEN' : 'NOT_FOUND',
+        );
+      }
+    }
+  }
+  // Nothing has changed.
+  expect(
+    (
+      await ann.ask('query ($id: ID!) { chatroom(id: $id) { memberCount messages { nodes { body } } } }', {
+        id: room,
+      })
+    ).chatroom,
+  ).toEqual({
+    memberCount: 2,
+    messages: { nodes: [{ body: 'hello' }] },
+  });
+});
