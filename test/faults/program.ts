@@ -1,7 +1,7 @@
 import { cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { belongings } from './processes.ts';
 
@@ -42,8 +42,8 @@ async function makeProgram(folder: string, replacements: readonly Replacement[])
   await cp(join(ROOT, 'package.json'), join(folder, 'package.json'));
   await cp(join(ROOT, 'prisma'), join(folder, 'prisma'), { recursive: true });
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-  // The depth of the path matters, because modules look for the two links above relative to themselves.
-  const program = join(folder, 'dist', 'all', 'main.js');
+  const built = join(folder, 'dist');
+  const program = join(built, 'main.js');
   const open = new Set(replacements);
   await build({
     ...{ entryPoints: [join(SOURCES, 'main.ts')], outfile: program, bundle: true, packages: 'external' },
@@ -60,7 +60,9 @@ async function makeProgram(folder: string, replacements: readonly Replacement[])
               contents = replaceOnce(contents, from, to, `src/${file}`);
               open.delete(replacement);
             }
-            return { contents, loader: 'ts' };
+            // Modules find the files copied above relative to themselves, as if each were built on its own.
+            const url = pathToFileURL(join(built, relative(SOURCES, path)));
+            return { contents: contents.replaceAll('import.meta.url', JSON.stringify(url.href)), loader: 'ts' };
           });
         },
       },
