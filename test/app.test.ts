@@ -183,3 +183,42 @@ describe.each(adapters)('the application of examples/app with $name', (adapter) 
     expect(resumeSession(url)).toBeNull();
   });
 });
+
+const tokensOf = () => JSON.parse(localStorage.getItem('parley tokens') ?? 'null');
+
+test('a tab of the previous user sends nothing as the next one', async () => {
+  const server = await startTestServer();
+  const { ann, ben, room } = await world(server);
+  const url = `${server.url}/graphql`;
+  const first = await signIn(url, ann.username, PASSWORD);
+  onTestFinished(() => first.chat.close());
+  const tokens = tokensOf();
+  const stream = first.chat.subscribe('subscription { viewerEvents { __typename } }', {});
+  stream.next().catch(() => undefined);
+  await expect.poll(() => first.chat.state).toBe('live');
+  const second = await signIn(url, ben.username, PASSWORD);
+  onTestFinished(() => second.chat.close());
+  await expect(first.chat.send({ chatroomId: room, body: 'draft' })).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+  await second.chat.send({ chatroomId: room, body: 'hello' });
+  const { chatroom } = await ben.ask(
+    'query ($id: ID!) { chatroom(id: $id) { messages(last: 9) { nodes { body kind } } } }',
+    { id: room },
+  );
+  const sent = chatroom.messages.nodes.filter(({ kind }: any) => kind === 'USER');
+  expect(sent.map(({ body }: any) => body)).toEqual(['hello']);
+
+  await ann.on(tokens).ask('mutation { signOut { __typename } }');
+  await expect.poll(() => first.chat.state).toBe('signed-out');
+  expect(tokensOf().user).toEqual(second.user);
+});
+
+test('signing out deletes the unsent messages of the user', async () => {
+  const server = await startTestServer();
+  const { ann, room } = await world(server);
+  const session = await signIn(`${server.url}/graphql`, ann.username, PASSWORD);
+  await session.chat.send({ chatroomId: room, body: 'x'.repeat(10_001) }).catch(() => undefined);
+  const stored = () => Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i));
+  expect(stored().some((key) => key?.startsWith('parley outbox'))).toBe(true);
+  await signOut(session);
+  expect(stored()).toEqual(['parley device token']);
+});

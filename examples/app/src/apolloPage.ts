@@ -8,6 +8,10 @@ const url = 'http://localhost:4000/graphql';
 // Signs in a demo user. An application asks for the name and the password.
 const session = resumeSession(url) ?? (await signIn(url, 'ann', 'parley-demo'));
 const client = createApolloClient(session);
+// The session has ended, or another user has signed in in another tab.
+session.chat.onState((state) => {
+  if (state === 'signed-out') location.reload();
+});
 const report = (error: unknown) => {
   alert(error instanceof Error ? error.message : String(error));
 };

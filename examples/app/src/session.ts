@@ -40,39 +40,56 @@ export function resumeSession(url: string): Session | null {
   return tokens && open(url, tokens.user);
 }
 
-/** Ends the session on the server. Also discard the cache of Apollo Client or urql. */
-export async function signOut({ chat }: Session): Promise<void> {
+/** Ends the session on the server and deletes the user's unsent messages. Also discard the cache of Apollo Client or urql. */
+export async function signOut({ user, chat }: Session): Promise<void> {
   await chat.execute(SignOutDocument, {});
-  localStorage.removeItem(TOKENS);
   chat.close();
+  if (read(user.id)) localStorage.removeItem(TOKENS);
+  const store = storeOf(user.id);
+  for (const entry of await store.load()) await store.delete(entry);
 }
 
-/** Creates a client for the signed-in user. */
+/**
+ * Creates a client for the signed-in user. The session of this tab has ended if another user has signed in in another tab. Then
+ * the client sends nothing, and its operations fail with `UNAUTHENTICATED`.
+ */
 function open(url: string, user: Session['user']): Session {
+  let tokens: Tokens | null = null;
   const chat: ChatClient = createChatClient({
     url,
-    getAccessToken: () => read()?.accessToken ?? null,
+    getAccessToken() {
+      tokens = read(user.id);
+      return tokens?.accessToken ?? null;
+    },
     // Messages of `chat.send` that the server has not stored yet survive a reload.
-    outboxStore: localStorageOutbox(`parley outbox ${user.id}`),
+    outboxStore: storeOf(user.id),
     // Called when the access token has expired, in one tab at a time. UNAUTHENTICATED means that the session has ended.
     async refresh() {
-      const tokens = read();
-      if (!tokens) return null;
-      const { refreshToken, user } = tokens;
+      const refreshToken = read(user.id)?.refreshToken;
+      if (!refreshToken) return null;
       const { refreshSession } = await chat.execute(RefreshSessionDocument, { refreshToken });
       if (!refreshSession?.refreshToken) return null;
+      // Another tab may have signed out or in meanwhile. Its tokens must stay.
+      const current = read(user.id);
+      if (current?.refreshToken !== refreshToken) return current?.accessToken ?? null;
       write({ accessToken: refreshSession.accessToken, refreshToken: refreshSession.refreshToken, user });
       return refreshSession.accessToken;
     },
     onState(state) {
-      if (state === 'signed-out') localStorage.removeItem(TOKENS);
+      // Another tab may have signed in again, so only the tokens that this client has used are removed.
+      if (state === 'signed-out' && tokens && read(user.id)?.refreshToken === tokens.refreshToken)
+        localStorage.removeItem(TOKENS);
     },
   });
   return { user, chat };
 }
 
-function read(): Tokens | null {
-  return JSON.parse(localStorage.getItem(TOKENS) ?? 'null') as Tokens | null;
+const storeOf = (userId: string) => localStorageOutbox(`parley outbox ${userId}`);
+
+/** Returns the tokens of this browser, or null if they belong to another user than `userId`. */
+function read(userId?: string): Tokens | null {
+  const tokens = JSON.parse(localStorage.getItem(TOKENS) ?? 'null') as Tokens | null;
+  return userId === undefined || tokens?.user.id === userId ? tokens : null;
 }
 
 function write(tokens: Tokens): void {
