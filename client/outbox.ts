@@ -50,6 +50,8 @@ interface Item {
   entry: OutboxEntry;
   /** Whether the entry was loaded from the store, so that another tab may send it too. */
   isLoaded: boolean;
+  /** Whether the store has the entry, unless another tab has removed it. */
+  isSaved: boolean;
   isQueued: boolean;
   /** Fires when the entry is discarded. */
   discarded: AbortController;
@@ -138,20 +140,41 @@ export class StoredOutbox implements Outbox {
     const { closed } = this.#options;
     if (!store || this.#isLoading || closed.aborted) return;
     this.#isLoading = true;
-    const earlier = [...this.#items];
-    void this.#try(() => store.load()).then((loaded = []) => {
-      const found = loaded
-        .filter((entry) => !this.#items.has(idOf(entry)))
-        .toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1))
+    const earlier = new Map(this.#items);
+    const saved = [...earlier.values()].filter(({ entry, isSaved }) => isSaved && entry.state === 'failed');
+    void this.#try(() => store.load()).then((loaded) => {
+      const entries = (loaded ?? []).filter(isEntry);
+      const found = entries
+        .filter((entry) => !earlier.has(idOf(entry)) && !this.#items.has(idOf(entry)))
+        .toSorted((a, b) => timeOf(a) - timeOf(b))
         .map((entry) => createItem(entry.state === 'failed' ? entry : { ...entry, state: 'waiting' }, true));
-      const later = [...this.#items].filter(([, item]) => !earlier.some(([, each]) => each === item));
-      const all = [...earlier.filter(([, item]) => this.#has(item)), ...found.map(byId), ...later];
-      this.#items = new Map(all);
-      this.#latest = Math.max(this.#latest, ...found.map(({ entry }) => Date.parse(entry.createdAt)));
+      const stored = new Set(entries.map(idOf));
+      // Another tab has discarded these failed messages, or has sent them again.
+      const gone = loaded ? saved.filter((item) => this.#has(item) && !stored.has(idOf(item.entry))) : [];
+      for (const { entry } of gone) this.#items.delete(idOf(entry));
+      const [before, later] = [[] as Item[], [] as Item[]];
+      for (const [id, item] of this.#items) (earlier.get(id) === item ? before : later).push(item);
+      this.#items = new Map([...before, ...found, ...later].map((item) => [idOf(item.entry), item]));
       this.#isLoading = false;
-      if (found.length > 0) this.#changed();
+      this.#moveAfter(found, later);
+      if (found.length > 0 || gone.length > 0) this.#changed();
       for (const item of this.#items.values()) void this.#enqueue(item);
     });
+  }
+
+  /** Corrects the creation times of new messages that seem older than earlier ones, because the clock was set back. */
+  #moveAfter(earlier: readonly Item[], later: readonly Item[]): void {
+    let latest = Math.max(0, ...earlier.map(({ entry }) => timeOf(entry)));
+    // A closed client no longer writes to the store. Its user may have signed out.
+    for (const item of this.#options.closed.aborted ? [] : later) {
+      if (timeOf(item.entry) <= latest) {
+        item.entry = { ...item.entry, createdAt: new Date(latest + 1).toISOString() };
+        this.#save(item);
+        this.#changed();
+      }
+      latest = timeOf(item.entry);
+    }
+    this.#latest = Math.max(this.#latest, latest);
   }
 
   /** Returns the entry of a message that is already being sent, so that a repeated call does not add it again. */
@@ -168,6 +191,8 @@ export class StoredOutbox implements Outbox {
         code: 'CONFLICT',
         message: 'A message with this clientMessageId is being sent. Use a new one for each message.',
       });
+    // Another tab may have added messages. The clock alone does not order them, because it may have been set back.
+    this.adopt();
     this.#latest = Math.max(Date.now(), this.#latest + 1);
     const createdAt = new Date(this.#latest).toISOString();
     const item = createItem({
@@ -253,7 +278,11 @@ export class StoredOutbox implements Outbox {
   #save(item: Item): void {
     const store = this.#store;
     const { entry } = item;
-    if (store) void this.#access(item, () => store.put(entry));
+    if (!store) return;
+    void this.#access(item, async () => {
+      await store.put(entry);
+      item.isSaved = true;
+    });
   }
 
   /**
@@ -298,7 +327,17 @@ export class StoredOutbox implements Outbox {
 /** Returns an id that is unique among the messages of a user. */
 const idOf = ({ chatroomId, clientMessageId }: Pick<OutboxEntry, 'chatroomId' | 'clientMessageId'>) =>
   `${chatroomId} ${clientMessageId}`;
-const byId = (item: Item): [string, Item] => [idOf(item.entry), item];
+const timeOf = ({ createdAt }: OutboxEntry) => Date.parse(createdAt);
+
+/** Entries with a later time are damaged. Their successors would have no valid time. */
+const MAX_TIME = Date.parse('9999-01-01');
+
+/** Returns whether a stored value is an entry. A damaged one is ignored, so that it does not block the others. */
+function isEntry(value: OutboxEntry | null): value is OutboxEntry {
+  const texts = [value?.chatroomId, value?.clientMessageId, value?.body];
+  // The comparison is false if there is no valid time.
+  return value !== null && texts.every((text) => typeof text === 'string') && timeOf(value) < MAX_TIME;
+}
 
 function createItem(entry: OutboxEntry, isLoaded = false): Item {
   let resolve: Item['resolve'] = () => undefined;
@@ -309,5 +348,14 @@ function createItem(entry: OutboxEntry, isLoaded = false): Item {
   });
   // Nobody awaits an entry that was loaded or retried, so its rejection would be unhandled.
   sent.catch(() => undefined);
-  return { entry, isLoaded, isQueued: false, discarded: new AbortController(), sent, resolve, reject };
+  return {
+    entry,
+    isLoaded,
+    isSaved: isLoaded,
+    isQueued: false,
+    discarded: new AbortController(),
+    sent,
+    resolve,
+    reject,
+  };
 }

@@ -9,7 +9,7 @@ import type { OutboxEntry } from './outbox.ts';
 export interface OutboxStore {
   /** Name of the store in this browser. A lock serializes the tabs whose stores have the same name. */
   readonly name: string;
-  /** Returns all entries, in any order. */
+  /** Returns all entries, in any order. Entries without a valid `createdAt` or an id are ignored. */
   load(): OutboxEntry[] | Promise<OutboxEntry[]>;
   /** Returns whether the entry is still stored. */
   has(entry: OutboxEntry): boolean | Promise<boolean>;
@@ -32,8 +32,7 @@ export function localStorageOutbox(key: string, storage: Storage = localStorage)
       return keys
         .filter((each) => each?.startsWith(`${key}/`))
         .map((each) => storage.getItem(each as string))
-        .filter((text) => text !== null)
-        .map((text) => JSON.parse(text) as OutboxEntry);
+        .flatMap((text) => parse(text) ?? []);
     },
     has: (entry) => storage.getItem(keyOf(entry)) !== null,
     put(entry) {
@@ -43,6 +42,15 @@ export function localStorageOutbox(key: string, storage: Storage = localStorage)
       storage.removeItem(keyOf(entry));
     },
   };
+}
+
+/** Returns null if the text is not JSON, so that one damaged entry does not prevent the others from being loaded. */
+function parse(text: string | null): OutboxEntry | null {
+  try {
+    return JSON.parse(text ?? 'null') as OutboxEntry | null;
+  } catch {
+    return null;
+  }
 }
 
 const ENTRIES = 'entries';

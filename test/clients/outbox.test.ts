@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { gql } from '@urql/core';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { localStorageOutbox, type OutboxEntry, type OutboxStore } from '../../client/index.ts';
 import type { Person } from '../support/client.ts';
 import { startTestServer } from '../support/server.ts';
@@ -142,6 +142,69 @@ test('the next client of the store sends waiting messages in order', async () =>
   expect(await storedBodies(ann, room)).toEqual(bodies(31));
   expect(other.outbox.entries()).toEqual([]);
   await expect.poll(() => storage.length).toBe(0);
+});
+
+test('damaged entries of the store block no message', async () => {
+  const server = await startTestServer();
+  const { ann, room } = await world(server);
+  const storage = memoryStorage();
+  const outboxStore = localStorageOutbox('outbox', storage);
+  const base = { chatroomId: room, state: 'waiting', error: null } as const;
+  storage.setItem('outbox/a/1', '{"chatroomId":');
+  for (const createdAt of [undefined, '', '+275760-09-13T00:00:00.000Z'])
+    await outboxStore.put({ ...base, clientMessageId: String(createdAt), body: 'damaged', createdAt } as any);
+  for (const day of [2, 1])
+    await outboxStore.put({
+      ...base,
+      clientMessageId: `${day}`,
+      body: `${day}`,
+      createdAt: `2026-01-0${day}T00:00:00Z`,
+    });
+  await chatOf(ann, { outboxStore }).send({ chatroomId: room, body: '3' });
+  expect(await storedBodies(ann, room)).toEqual(bodies(3));
+});
+
+test('messages stay in order if the clock is set back', async () => {
+  const server = await startTestServer();
+  const { ann, room } = await world(server);
+  const storage = memoryStorage();
+  const open = (url: string) => chatOf({ ...ann, url }, { outboxStore: localStorageOutbox('outbox', storage) });
+  const nowhere = 'http://127.0.0.1:9';
+  const write = (chat: ReturnType<typeof open>, body: string) =>
+    void chat.send({ chatroomId: room, body }).catch(() => undefined);
+  const [first, second] = [open(nowhere), open(nowhere)];
+  for (const body of bodies(2)) write(first, body);
+  await expect.poll(() => storage.length).toBe(2);
+  const now = Date.now.bind(Date);
+  const clock = vi.spyOn(Date, 'now').mockImplementation(() => now() - 3_600_000);
+  onTestFinished(() => {
+    clock.mockRestore();
+  });
+  // The second client wrote nothing before, and the third one writes while it loads the messages of the others.
+  write(second, '3');
+  await expect.poll(() => second.outbox.entries().length).toBe(3);
+  for (const chat of [first, second]) chat.close();
+  const third = open(nowhere);
+  write(third, '4');
+  await expect.poll(() => third.outbox.entries().length).toBe(4);
+  third.close();
+  clock.mockRestore();
+  await open(ann.url).send({ chatroomId: room, body: '5' });
+  expect(await storedBodies(ann, room)).toEqual(bodies(5));
+});
+
+test('a failure that another tab discards or retries disappears', async () => {
+  const server = await startTestServer();
+  const { ann, room } = await world(server);
+  const storage = memoryStorage();
+  const open = () => chatOf(ann, { outboxStore: localStorageOutbox('outbox', storage) });
+  const [first, second] = [open(), open()];
+  await first.send({ chatroomId: room, body: 'x'.repeat(10_001), clientMessageId: 'long' }).catch(() => undefined);
+  await second.send({ chatroomId: room, body: '1' });
+  expect(second.outbox.entries()).toMatchObject([{ clientMessageId: 'long', state: 'failed' }]);
+  first.outbox.discard('long');
+  await second.send({ chatroomId: room, body: '2' });
+  expect(second.outbox.entries()).toEqual([]);
 });
 
 test('messages sent right before the client closes are all stored', () => {
