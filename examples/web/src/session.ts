@@ -1,5 +1,5 @@
 import { ApolloClient, InMemoryCache } from '@apollo/client';
-import { type ChatClient, createChatClient, isChatError, localStorageOutbox } from '@parley/client';
+import { ChatError, type ChatClient, createChatClient, isChatError, localStorageOutbox } from '@parley/client';
 import { cachePolicies, createChatLink } from '@parley/client/apollo';
 import type { ChatCache } from '@parley/client/react';
 import { apolloCache } from '@parley/client/react/apollo';
@@ -18,7 +18,7 @@ export interface Session {
   chat: ChatClient;
   apollo: ApolloClient;
   cache: ChatCache;
-  /** Ends the session on the server, which signs out all tabs. */
+  /** Ends the session on the server, which signs out all tabs. Deletes the user's drafts and unsent messages. */
   signOut: () => Promise<void>;
   close: () => void;
 }
@@ -47,8 +47,22 @@ const visitor = createChatClient({ url, getAccessToken: () => null, refresh });
 /** Sends an operation that needs no session. */
 export const ask: ChatClient['execute'] = (document, variables) => visitor.execute(document, variables);
 
+/** Storage key of the id of the user to whom the cookies belong, because scripts cannot read the cookies. */
+const VIEWER = 'parley viewer';
+
+function setViewer(viewerId: string | null): void {
+  if (viewerId === null) localStorage.removeItem(VIEWER);
+  else localStorage.setItem(VIEWER, viewerId);
+}
+
 /** Returns the id of the user to whom the cookies belong, or null if nobody is signed in. */
 export async function findSession(): Promise<string | null> {
+  const viewerId = await askViewer();
+  setViewer(viewerId);
+  return viewerId;
+}
+
+async function askViewer(): Promise<string | null> {
   try {
     const { viewer } = await ask(WhoAmIDocument, {});
     return viewer?.user.id ?? null;
@@ -60,11 +74,16 @@ export async function findSession(): Promise<string | null> {
 
 /** Creates a cache and a chat client for this viewer. `onEnd` is called when the session has ended. */
 export function openSession(viewerId: string, onEnd: () => void): Session {
+  const outboxStore = localStorageOutbox(`parley outbox ${viewerId}`);
   const chat = createChatClient({
     url,
-    getAccessToken: () => null,
+    getAccessToken() {
+      // The cookies of another user would send this user's messages as the other user.
+      if (localStorage.getItem(VIEWER) === viewerId) return null;
+      throw new ChatError({ code: 'UNAUTHENTICATED', message: 'You have signed out in another tab. Reload the page.' });
+    },
     refresh,
-    outboxStore: localStorageOutbox(`parley outbox ${viewerId}`),
+    outboxStore,
     onState: (state) => {
       if (state === 'signed-out') onEnd();
     },
@@ -77,7 +96,11 @@ export function openSession(viewerId: string, onEnd: () => void): Session {
     cache: apolloCache(apollo),
     async signOut() {
       await chat.execute(SignOutDocument, {});
+      setViewer(null);
+      // A closed client no longer writes to the store.
+      chat.close();
       forgetDrafts(viewerId);
+      for (const entry of await outboxStore.load()) await outboxStore.delete(entry);
       announceSession();
       onEnd();
     },
