@@ -5,7 +5,18 @@ import { bodies as texts } from '../clients/chatOf.ts';
 import { startProxy } from '../faults/proxy.ts';
 import { startTestServer } from '../support/server.ts';
 import { world } from '../support/world.ts';
-import { bodies, buildPage, enter, hasChromium, openBrowser, openPage, openRoom, write } from './browser.ts';
+import {
+  bodies,
+  box,
+  buildPage,
+  enter,
+  hasChromium,
+  openBrowser,
+  openPage,
+  openPageOfAnn,
+  openRoom,
+  write,
+} from './browser.ts';
 
 /** A port without a listener. */
 const NOWHERE = 1;
@@ -55,6 +66,12 @@ async function openPageBehindProxy() {
   };
 }
 
+async function signOut(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Your profile' }).click();
+  await page.getByRole('button', { name: 'Sign out', exact: true }).click();
+  await page.getByLabel('Username or e-mail address').waitFor();
+}
+
 /** Times at which the page sent requests, in milliseconds. */
 function timesOf(page: Page): number[] {
   const times: number[] = [];
@@ -93,6 +110,48 @@ describe.skipIf(!hasChromium)('the outbox of the page (skipped without chromium)
     await expect.poll(() => bodies(page)).toEqual(texts(30));
     await expect.poll(() => page.getByText('sending…').count()).toBe(0);
     expect(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes('outbox')))).toEqual([]);
+  });
+
+  test('a tab of the previous user sends nothing as the next one', async () => {
+    const server = await startTestServer();
+    const { ben, room } = await world(server);
+    const page = await openPage(await openBrowser(), server.url, {
+      offline: true,
+      // Like a suspended tab, this tab learns of no change by the other one.
+      async prepare(opened) {
+        await opened.addInitScript('BroadcastChannel.prototype.addEventListener = () => undefined');
+        await opened.routeWebSocket(/graphql/, (socket) => {
+          socket.connectToServer().onClose(() => undefined);
+        });
+      },
+    });
+    await enter(page, 'ann');
+    await openRoom(page, /A room/);
+    const other = await page.context().newPage();
+    await other.goto(server.url);
+    await signOut(other);
+    await enter(other, 'ben');
+    await write(page, 'draft');
+    await page.getByText('not sent').waitFor();
+    await openRoom(other, /A room/);
+    await write(other, 'hello');
+    await other.locator('.message time').waitFor();
+    const { chatroom } = await ben.ask(STORED, { room });
+    expect(chatroom.messages.nodes.filter(({ kind }: any) => kind === 'USER')).toEqual([
+      { kind: 'USER', body: 'hello' },
+    ]);
+  });
+
+  test('signing out deletes drafts and unsent messages', async () => {
+    const { page } = await openPageOfAnn({ offline: true });
+    await page.route('**/graphql', (route) =>
+      route.request().postData()?.includes('sendMessage') ? route.abort() : route.continue(),
+    );
+    await write(page, 'never sent');
+    await page.getByText('sending…').waitFor();
+    await box(page).fill('half a thou');
+    await signOut(page);
+    expect(await page.evaluate(() => Object.keys(localStorage))).toEqual([]);
   });
 
   test('an IndexedDB store keeps, replaces and deletes entries', async () => {
