@@ -83,7 +83,10 @@ export interface Documents<Message, Room, User> {
   readMarksChanged: TypedDocument<{ readMarksChanged: object | null }, { chatroomId: string }>;
   setTyping: TypedDocument<object, { chatroomId: string; typing: boolean }>;
   markRead: TypedDocument<object, { messageId: string }>;
-  markUnread: TypedDocument<object, { messageId: string }>;
+  markUnread: TypedDocument<
+    { markUnread: { chatroom: { viewerMembership: { lastReadNumber: number } | null } } },
+    { messageId: string }
+  >;
   rooms: TypedDocument<RoomsData<Room>, { first: number; after?: string }>;
   anyMessage: TypedDocument<
     { messageAdded: { chatroom: { id: string }; message: MessageKey } | null },

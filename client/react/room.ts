@@ -6,6 +6,7 @@ import type { ChatCache } from './cache.ts';
 import type { Documents, HistoryData, MessageKey, RoomKey } from './documents.ts';
 import { createMessageWindow } from './messageWindow.ts';
 import { createPending } from './pending.ts';
+import { createReadMarker } from './readMarker.ts';
 import { createStore, type SetState, type Store } from './store.ts';
 
 /** The chat client and the cache of a `ChatProvider`. */
@@ -55,8 +56,6 @@ export interface RoomStore<Message, Room, User> extends Store<RoomState<Message,
 
 /** Interval of `setTyping` while the user keeps typing. On the server it expires after 10 s. */
 const TYPING_INTERVAL_MS = 5_000;
-/** Minimum time between two `markRead` requests, which limits the requests in a busy room. */
-const MARK_INTERVAL_MS = 1_000;
 
 /** Creates the store of a room, which is live while it has subscribers. */
 export function createRoom<Message, Room, User>(
@@ -94,13 +93,11 @@ export function createRoom<Message, Room, User>(
   let before: string | null = null;
   /** Number of times that old messages were dropped, so that a late page is recognised. */
   let trims = 0;
+  /** Number of times that the store was stopped, so that a late page is recognised. */
+  let visits = 0;
   let typingSince = 0;
-  let marked = 0;
-  /** Whether the viewer has marked messages as unread. Displaying them must not mark them as read again. */
-  let isKeptUnread = false;
-  let toMark: MessageKey | null = null;
-  let markTimer: ReturnType<typeof setTimeout> | undefined;
-  let marking: Promise<unknown> = Promise.resolve();
+  const startMarker = () => createReadMarker((messageId) => cache.mutate(documents.markRead, { messageId }));
+  let marker = startMarker();
 
   function publish(): void {
     const room = cached?.chatroom ?? null;
@@ -121,11 +118,11 @@ export function createRoom<Message, Room, User>(
 
   /** Fetches the newest page, or the one before `before`. Returns the room's cursor. */
   async function fetchPage(page: { before?: string } = {}): Promise<string> {
-    const trim = trims;
+    const [visit, trim] = [visits, trims];
     const { chatroom } = await cache.fetch(documents.history, { chatroomId, last: pageSize, ...page });
     if (!chatroom?.messages)
       throw new ChatError({ code: 'NOT_FOUND', message: 'This room does not exist, or you are not a member of it.' });
-    if (page.before !== undefined && trim !== trims) return chatroom.cursor;
+    if (visit !== visits || (page.before !== undefined && trim !== trims)) return chatroom.cursor;
     const { edges, pageInfo } = chatroom.messages;
     // A cache may return its whole list, which includes pages of an earlier visit before this page.
     const limit = page.before === undefined ? Infinity : oldest;
@@ -164,6 +161,7 @@ export function createRoom<Message, Room, User>(
     );
     async function live(): Promise<void> {
       const after = await fetchPage();
+      if (stopped) return;
       follow(
         cache.subscribe(
           documents.roomEvents,
@@ -213,13 +211,14 @@ export function createRoom<Message, Room, User>(
     live().catch(fail);
     return () => {
       stopped = true;
+      visits += 1;
       for (const stop of stops) stop();
       publishing.cancel();
       around.leave();
       stopTyping();
-      clearTimeout(markTimer);
-      [cached, loaded, oldest, before, marked, toMark, markTimer] = [null, false, Infinity, null, 0, null, undefined];
-      isKeptUnread = false;
+      marker.stop();
+      marker = startMarker();
+      [cached, loaded, oldest, before] = [null, false, Infinity, null];
     };
   }
 
@@ -230,19 +229,6 @@ export function createRoom<Message, Room, User>(
   }
   function stopTyping(): void {
     if (typingSince > 0) sendTyping(false);
-  }
-
-  function sendMark(): void {
-    markTimer = undefined;
-    if (!toMark || toMark.number <= marked) return;
-    const { id, number } = toMark;
-    const previous = marked;
-    marked = number;
-    markTimer = setTimeout(sendMark, MARK_INTERVAL_MS);
-    marking = cache.mutate(documents.markRead, { messageId: id }).catch(() => {
-      // There is no retry, because marking the next message also marks this one.
-      if (marked === number) marked = previous;
-    });
   }
 
   /** Runs one load at a time: a second call waits for the first. */
@@ -276,22 +262,16 @@ export function createRoom<Message, Room, User>(
       publish();
     },
     markRead(message) {
-      if (isKeptUnread) return;
-      if (message.number <= Math.max(marked, cached?.chatroom?.viewerMembership?.lastReadNumber ?? 0)) return;
-      toMark = message;
-      if (markTimer === undefined) sendMark();
+      if (message.number > (cached?.chatroom?.viewerMembership?.lastReadNumber ?? 0)) marker.mark(message);
     },
-    async markUnread({ id, number }) {
-      clearTimeout(markTimer);
-      [isKeptUnread, toMark, markTimer, marked] = [true, null, undefined, 0];
-      set({ readUpTo: number - 1 });
-      // Wait for the pending `markRead`: if it arrived after `markUnread`, it would undo it.
-      await marking;
-      await cache.mutate(documents.markUnread, { messageId: id });
+    async markUnread({ id }) {
+      const { markUnread } = await marker.markUnread(() => cache.mutate(documents.markUnread, { messageId: id }));
+      // The server keeps an earlier mark, so this number may be smaller than the message's.
+      set({ readUpTo: markUnread.chatroom.viewerMembership?.lastReadNumber ?? 0 });
     },
     send(body, { replyToId } = {}) {
       stopTyping();
-      isKeptUnread = false;
+      marker.resume();
       // A rejection is shown by the state of the outbox entry.
       client.send({ chatroomId, body, ...(replyToId === undefined ? {} : { replyToId }) }).catch(() => undefined);
     },

@@ -1,0 +1,89 @@
+import { backoff } from '../wait.ts';
+import type { MessageKey } from './documents.ts';
+import { failureOf } from './failure.ts';
+
+/** Minimum time between two `markRead` requests, which limits the requests in a busy room. */
+const INTERVAL_MS = 1_000;
+
+/** Marks the messages of a room as read that the viewer has seen. */
+export interface ReadMarker {
+  /** Marks a message and all earlier ones as read. Repeats the request until it succeeds or cannot succeed. */
+  mark: (message: MessageKey) => void;
+  /**
+   * Sends a `markUnread` request. After it succeeds, nothing is marked as read until `resume`, because the messages are still on
+   * the screen. After it fails, marking continues.
+   */
+  markUnread: <Result>(request: () => Promise<Result>) => Promise<Result>;
+  resume: () => void;
+  stop: () => void;
+}
+
+/** Creates the read marker of a room. It sends one request at a time. */
+export function createReadMarker(markRead: (messageId: string) => Promise<unknown>): ReadMarker {
+  let seen: MessageKey | null = null;
+  /** Number of the last message that the server has marked as read. */
+  let marked = 0;
+  let paused = false;
+  let stopped = false;
+  let failures = 0;
+  let sending: Promise<void> | null = null;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  function next(): void {
+    if (stopped || paused || sending || timer !== undefined || !seen || seen.number <= marked) return;
+    sending = send(seen).then((pause) => {
+      sending = null;
+      if (stopped) return;
+      timer = setTimeout(() => {
+        timer = undefined;
+        next();
+      }, pause);
+    });
+  }
+
+  /** Sends a request. Returns the number of milliseconds until the next one. */
+  async function send({ id, number }: MessageKey): Promise<number> {
+    try {
+      await markRead(id);
+      [marked, failures] = [number, 0];
+      return INTERVAL_MS;
+    } catch (error) {
+      const { code, retryAfterMs = 0 } = failureOf(error);
+      const isTemporary = code === 'UNREACHABLE' || code === 'RATE_LIMITED' || code === 'INTERNAL_SERVER_ERROR';
+      // Other errors stay the same, for example because the viewer has left the room.
+      if (!isTemporary) marked = number;
+      return Math.max(INTERVAL_MS, backoff((failures += 1)), retryAfterMs);
+    }
+  }
+
+  return {
+    mark(message) {
+      if (message.number <= (seen?.number ?? 0)) return;
+      seen = message;
+      next();
+    },
+    async markUnread(request) {
+      const before = paused;
+      paused = true;
+      try {
+        // If a `markRead` arrived after the `markUnread`, it would undo it.
+        await sending;
+        const result = await request();
+        [seen, marked, paused] = [null, 0, true];
+        return result;
+      } catch (error) {
+        paused = before;
+        next();
+        throw error;
+      }
+    },
+    resume() {
+      paused = false;
+      next();
+    },
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,171 @@
+import { setTimeout as pass } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { createRoom } from '../../client/react/room.ts';
+import { createRooms } from '../../client/react/rooms.ts';
+import { BLOCK, createRoom as addRoom, DELETE_MESSAGE, MARK_READ } from '../support/rooms.ts';
+import type { Person } from '../support/client.ts';
+import { startTestServer } from '../support/server.ts';
+import { send, world } from '../support/world.ts';
+import { CHATS, documents, show } from './stores.ts';
+
+const READ = 'query ($id: ID!) { chatroom(id: $id) { unreadCount viewerMembership { lastReadNumber } } }';
+
+/** Returns the number of unread messages, and of the last message that the person has read. */
+async function readState(person: Person, id: string): Promise<[unread: number, lastRead: number]> {
+  const { chatroom } = await person.ask(READ, { id });
+  return [chatroom.unreadCount, chatroom.viewerMembership.lastReadNumber];
+}
+
+/** Creates a `fetch` that first calls `before` with the request's body. */
+const fetchAfter =
+  (before: (body: string) => unknown): typeof fetch =>
+  async (input, init) => {
+    const answer = await before(init?.body as string);
+    return answer instanceof Response ? answer : fetch(input, init);
+  };
+
+const networkError = () => Promise.reject(new TypeError('The network was lost.'));
+
+describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
+  test('a lost read mark is sent again', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const { number } = await send(ben, room, 'seen');
+    let requests = 0;
+    const chat = openChat(ann, {
+      fetch: fetchAfter(async (body) => {
+        if (!body.includes('ParleyMarkRead') || (requests += 1) > 1) return undefined;
+        // The loss is noticed after the time of the next mark.
+        await pass(1_100);
+        return networkError();
+      }),
+    });
+    const store = createRoom(chat, documents, room, 20);
+    show(store);
+    await expect.poll(() => store.getSnapshot().messages).toHaveLength(1);
+    store.markRead(store.getSnapshot().messages[0]!);
+    await expect.poll(() => readState(ann, room)).toEqual([0, number]);
+    expect(requests).toBe(2);
+  });
+
+  test('a failed markUnread changes nothing', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    for (const body of ['one', 'two']) await send(ben, room, body);
+    let down = false;
+    const chat = openChat(ann, {
+      fetch: fetchAfter((body) => (down && body.includes('ParleyMarkUnread') ? networkError() : undefined)),
+    });
+    const store = createRoom(chat, documents, room, 20);
+    const newest = () => store.getSnapshot().messages.at(-1)!;
+    show(store);
+    await expect.poll(() => store.getSnapshot().messages).toHaveLength(2);
+    store.markRead(newest());
+    await expect.poll(() => readState(ann, room)).toEqual([0, 2]);
+    const { readUpTo } = store.getSnapshot();
+    down = true;
+    await expect(store.markUnread(newest())).rejects.toThrow();
+    expect(store.getSnapshot().readUpTo).toBe(readUpTo);
+    await send(ben, room, 'three');
+    await expect.poll(() => newest().body).toBe('three');
+    store.markRead(newest());
+    await expect.poll(() => readState(ann, room)).toEqual([0, 3]);
+  });
+
+  test('markUnread shows the mark that the server has', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    for (const body of ['one', 'two', 'three', 'four']) await send(ben, room, body);
+    const store = createRoom(openChat(ann), documents, room, 20);
+    show(store);
+    await expect.poll(() => store.getSnapshot().messages).toHaveLength(4);
+    const [, two, , four] = store.getSnapshot().messages;
+    store.markRead(four!);
+    await store.markUnread(two!);
+    expect(store.getSnapshot().readUpTo).toBe(1);
+    // Four is unread already.
+    await store.markUnread(four!);
+    expect([store.getSnapshot().readUpTo, ...(await readState(ann, room))]).toEqual([1, 3, 1]);
+  });
+
+  test('a room left while it loads is loaded anew by the next visit', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const { id } = await send(ben, room, 'read');
+    const { client, cache } = openChat(ann);
+    const fetched: Promise<unknown>[] = [];
+    const slow: typeof cache = {
+      ...cache,
+      async fetch(...args) {
+        const answer = cache.fetch(...args);
+        fetched.push(answer);
+        return answer;
+      },
+    };
+    const store = createRoom({ client, cache: slow }, documents, room, 2);
+    show(store)();
+    await pass(0);
+    await Promise.all(fetched);
+    await ann.ask(MARK_READ, { id });
+    for (const body of ['later', 'newer', 'newest']) await send(ben, room, body);
+    show(store);
+    await expect.poll(() => store.getSnapshot().messages.map(({ number }) => number)).toEqual([3, 4]);
+    expect(store.getSnapshot()).toMatchObject({ loading: false, readUpTo: 1, hasEarlier: true });
+  });
+
+  test('jumpTo shows a message with the largest page size', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await Promise.all(Array.from({ length: 160 }, (_, i) => send(i % 2 ? ann : ben, room, String(i))));
+    const store = createRoom(openChat(ann), documents, room, 100);
+    show(store);
+    await expect.poll(() => store.getSnapshot().messages).toHaveLength(100);
+    expect(await store.jumpTo(55)).toBe(true);
+    expect(store.getSnapshot().messages.map(({ number }) => number)).toContain(55);
+    await store.loadLater();
+    const numbers = store.getSnapshot().messages.map(({ number }) => number);
+    expect(numbers).toEqual(numbers.map((_, i) => numbers[0]! + i));
+  });
+
+  test('the list of rooms stays up to date and complete while it reloads', async () => {
+    const { ann, ben } = await world(await startTestServer());
+    const add = (name: string) => addRoom(ben, { kind: 'GROUP', name, memberIds: [ann.id] });
+    for (let i = 1; i <= 50; i += 1) await add(String(i));
+    let limited = 0;
+    const refusal = { message: 'Too many.', extensions: { code: 'RATE_LIMITED', retryAfterMs: 600_000 } };
+    let full = false;
+    const chat = openChat(ann, {
+      fetch: fetchAfter((body) => {
+        if (!full || !body.includes('ParleyRooms') || !body.includes('"after"')) return undefined;
+        limited += 1;
+        return Response.json({ data: null, errors: [refusal] });
+      }),
+    });
+    const store = createRooms(chat, documents);
+    const bodyOf = (id: string) => store.getSnapshot().rooms.find((each) => each.id === id)?.lastMessage?.body;
+    show(store);
+    await expect.poll(() => store.getSnapshot().rooms).toHaveLength(50);
+    await store.loadMore();
+    await expect.poll(() => store.getSnapshot().rooms).toHaveLength(51);
+    full = true;
+    const added = await add('new');
+    await expect.poll(() => limited).toBe(1);
+    await send(ben, added, 'while it reloads');
+    await expect.poll(() => bodyOf(added)).toBe('while it reloads');
+    expect(store.getSnapshot().rooms).toHaveLength(52);
+  });
+
+  test('the list of rooms forgets texts that were deleted or blocked', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    const other = await addRoom(eve, { kind: 'GROUP', name: 'Other', memberIds: [ann.id, ben.id] });
+    const { id } = await send(ben, room, 'a mistake');
+    await send(eve, other, 'a greeting');
+    await send(ben, other, 'an insult');
+    const store = createRooms(openChat(ann), documents);
+    const bodies = () => store.getSnapshot().rooms.map(({ lastMessage }) => lastMessage?.body ?? null);
+    show(store);
+    await expect.poll(bodies).toEqual(['an insult', 'a mistake']);
+    // Changed counts are not replayed.
+    await expect.poll(() => server.node.gauges.streams).toBe(2);
+    await ben.ask(DELETE_MESSAGE, { id });
+    await expect.poll(bodies).toEqual(['an insult', null]);
+    await ann.ask(BLOCK, { id: ben.id });
+    await expect.poll(bodies).toContain('a greeting');
+  });
+});
