@@ -2,6 +2,9 @@ import type { ChatClient } from '../index.ts';
 import type { ChatCache } from './cache.ts';
 import type { Documents, MessageKey } from './documents.ts';
 
+/** `nodes` takes at most 100 ids: the message to which the user jumps, and those on both sides. */
+const MAX_HALF = 49;
+
 interface Options {
   client: ChatClient;
   cache: ChatCache;
@@ -42,7 +45,7 @@ export function createMessageWindow<Node extends MessageKey>(options: Options): 
   /** Cursors of the pages before and after; null at an end of the history. */
   let earlier: string | null = null;
   let later: string | null = null;
-  /** Incremented by `leave`, so that a late answer is recognised. */
+  /** Incremented by `leave` and `jumpTo`, so that a late answer is recognised. */
   let visit = 0;
 
   async function idsOf(page: { first: number; after: string } | { last: number; before: string }) {
@@ -66,7 +69,7 @@ export function createMessageWindow<Node extends MessageKey>(options: Options): 
     return part;
   }
 
-  /** Adds a page. Returns false if `leave` was called while the page was loading. */
+  /** Adds a page. Returns false if `leave` or `jumpTo` was called while the page was loading. */
   async function extend({ ids }: { ids: string[] }, now: number): Promise<boolean> {
     const part = ids.length > 0 ? await watchMessages(ids) : null;
     if (now !== visit) part?.stop();
@@ -98,15 +101,20 @@ export function createMessageWindow<Node extends MessageKey>(options: Options): 
       return joined ? [...nodes.filter(({ number }) => number < limit), ...newest] : nodes;
     },
     async jumpTo(number) {
+      const now = (visit += 1);
       const { chatroom } = await client.execute(documents.place, { chatroomId, number }, { retry: true });
       if (!chatroom?.message) return false;
       const { id, cursor } = chatroom.message;
-      const half = Math.ceil(pageSize / 2);
+      const half = Math.min(Math.ceil(pageSize / 2), MAX_HALF);
       const [before, after] = await Promise.all([
         idsOf({ last: half, before: cursor }),
         idsOf({ first: half, after: cursor }),
       ]);
       const part = await watchMessages([...before.ids, id, ...after.ids]);
+      if (now !== visit) {
+        part.stop();
+        return true;
+      }
       leave();
       [parts, earlier, later] = [[part], before.earlier, after.later];
       onChange();
