@@ -30,8 +30,11 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
   const listeners = new Set<(event: ViewerEvent) => void>();
   let set: SetState<RoomsState<Room>> = () => undefined;
   let cached: RoomsData<Room> | null = null;
+  let shown: readonly (Room & RoomKey)[] = [];
+  let hasMore = false;
   /** Ids of rooms that have vanished since the list was loaded. */
   const vanished = new Set<string>();
+  let loaded = false;
   let pages = 1;
   let next: string | null = null;
   let loading: Promise<string> | null = null;
@@ -41,14 +44,15 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
   const edges = () => cached?.viewer?.chatrooms.edges ?? [];
 
   function publish(): void {
-    // During a reload the cache contains fewer pages than are shown.
-    if (!cached?.viewer || loading) return;
-    const rooms = edges()
-      .map(({ node }) => node)
+    if (!cached?.viewer || !loaded) return;
+    // During a reload the cache lacks the later pages. Their rooms stay as they are.
+    if (!loading) [shown, hasMore] = [[], next !== null];
+    const byId = new Map([...shown, ...edges().map(({ node }) => node)].map((room) => [room.id, room]));
+    shown = [...byId.values()]
       .filter(({ id }) => !vanished.has(id))
       .sort((a, b) => lastActive(b).localeCompare(lastActive(a)));
-    const unreadCount = rooms.reduce((sum, room) => sum + room.unreadCount, 0);
-    set({ rooms, unreadCount, loading: false, hasMore: next !== null });
+    const unreadCount = shown.reduce((sum, room) => sum + room.unreadCount, 0);
+    set({ rooms: shown, unreadCount, loading: false, hasMore });
   }
   const publishing = createBatch<unknown>(publish);
 
@@ -71,9 +75,10 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
       do {
         change = changes;
         cursor = await fetchPage();
-        vanished.clear();
         for (let page = 1; page < pages && next !== null; page += 1) await fetchPage(next);
       } while (change !== changes && running);
+      vanished.clear();
+      loaded = running;
       return cursor;
     })().finally(() => {
       loading = null;
@@ -84,6 +89,7 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
 
   function onViewerEvent(event: ViewerEvent): void {
     if (event.__typename === 'ChatroomVanished') vanished.add(event.chatroomId);
+    if (event.__typename === 'ChatroomAppeared') vanished.delete(event.chatroom.id);
     if (event.__typename === 'ChatroomAppeared' || event.__typename === 'ChatroomVanished') {
       publishing.add(null);
       reload().catch(() => undefined);
@@ -147,7 +153,7 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
       for (const stop of stops) stop();
       publishing.cancel();
       vanished.clear();
-      [cached, pages, next] = [null, 1, null];
+      [cached, shown, loaded, pages, next] = [null, [], false, 1, null];
     };
   }
 
