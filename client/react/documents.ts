@@ -260,7 +260,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
           ... on ChatroomAppeared { cursor chatroom { ${ROOM_FIELDS} } }
           ... on ChatroomVanished { cursor chatroomId reason }
           ... on FriendshipChanged { cursor userId status }
-          ... on UnreadChanged { cursor unreadCount chatroom { id unreadCount } }
+          ... on UnreadChanged { cursor unreadCount chatroom { ${ROOM_FIELDS} } }
           ... on SystemNotice { cursor body sentAt }
         }
       }`,
