@@ -1,5 +1,6 @@
-import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { useEffect, useLayoutEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { documentsOf, type MessageKey, type Selections } from './documents.ts';
+import { createEndInView } from './endInView.ts';
 import { useChat } from './provider.ts';
 import { createRoom, type RoomState, type RoomStore } from './room.ts';
 import type * as Default from './types.ts';
@@ -8,8 +9,8 @@ export interface RoomOptions<Message, Room, User> extends Selections<Message, Ro
   /** Number of messages per page; 40 by default, at most 100. */
   pageSize?: number;
   /**
-   * Whether the newest message is in view; true by default. While it is in view and the page is visible, messages are marked as
-   * read, at most once a second.
+   * Whether the newest message is in view. While it is in view and the page is visible, messages are marked as read, at most once
+   * a second. Components that omit this option follow those that pass it. If all omit it, the newest message counts as in view.
    */
   atEnd?: boolean;
   /** Called for each new message, in order. After a reconnect, also called for each missed message. */
@@ -28,7 +29,7 @@ export type RoomResult<Message, Room, User> = RoomState<Message, Room, User> &
  */
 export function useRoom<Message = Default.Message, Room = Default.Room, User = Default.User>(
   chatroomId: string,
-  { pageSize = 40, atEnd = true, onMessage, ...selections }: RoomOptions<Message, Room, User> = {},
+  { pageSize = 40, atEnd, onMessage, ...selections }: RoomOptions<Message, Room, User> = {},
 ): RoomResult<Message, Room, User> {
   const chat = useChat();
   const documents = documentsOf(selections);
@@ -38,9 +39,14 @@ export function useRoom<Message = Default.Message, Room = Default.Room, User = D
   const state = useSyncExternalStore(store.subscribe, store.getSnapshot, store.getSnapshot);
   const visible = usePageVisible();
   const newest = state.hasLater ? undefined : state.messages.at(-1);
+  const endInView = chat.store(`endInView ${chatroomId}`, createEndInView);
+  const isEndInView = useSyncExternalStore(endInView.subscribe, endInView.getSnapshot, endInView.getSnapshot);
+  // All components declare before one of them marks a message, because layout effects run before other effects.
+  useLayoutEffect(() => (atEnd === undefined ? undefined : endInView.declare(atEnd)), [endInView, atEnd]);
   useEffect(() => {
-    if (visible && atEnd && newest) store.markRead(newest);
-  }, [store, visible, atEnd, newest]);
+    // Reads the state again: a component may have declared `false` since this one was rendered.
+    if (visible && isEndInView && endInView.getSnapshot() && newest) store.markRead(newest);
+  }, [store, visible, endInView, isEndInView, newest]);
 
   const latest = useRef(onMessage);
   useEffect(() => {
