@@ -8,7 +8,13 @@ import {
   type OperationResult,
   subscriptionExchange,
 } from '@urql/core';
-import { cacheExchange, type CacheExchangeOpts, type Resolver, type UpdateResolver } from '@urql/exchange-graphcache';
+import {
+  type Cache,
+  cacheExchange,
+  type CacheExchangeOpts,
+  type Resolver,
+  type UpdateResolver,
+} from '@urql/exchange-graphcache';
 import { fromArray, mergeMap, pipe } from 'wonka';
 import { introspection } from './generated/introspection.ts';
 import { connections, keyless } from './generated/schema.ts';
@@ -80,6 +86,7 @@ export const cacheOptions = {
   resolvers: resolvers(),
   updates: {
     Chatroom: { messages: pageWritten },
+    Message: { reactions: reactionsWritten },
     Mutation: { sendMessage: messageAdded },
     Subscription: { messageAdded, chatroomEvents: messageAdded, viewerEvents: unreadChanged },
   },
@@ -92,6 +99,34 @@ function resolvers(): Record<string, Record<string, Resolver>> {
   );
   const all = Object.fromEntries(lists);
   return { ...all, Chatroom: { ...all['Chatroom'], messages } };
+}
+
+/**
+ * Invalidates the users of reactions that were written without them. A `ReactionGroup` has no id and is cached by its index, so
+ * that the users of another emoji would be shown when a group before it vanishes.
+ */
+function reactionsWritten(
+  message: { reactions?: unknown },
+  _args: unknown,
+  cache: Cache,
+  { parentKey }: { parentKey: string },
+): void {
+  const keys = cache.resolve(parentKey, 'reactions');
+  if (!Array.isArray(keys) || !Array.isArray(message.reactions)) return;
+  for (const [i, group] of message.reactions.entries()) {
+    const key = keys[i] as string;
+    if (hasUsers(group as object)) continue;
+    for (const { fieldName, arguments: args } of cache.inspectFields(key)) {
+      if (fieldName === 'users') cache.invalidate(key, fieldName, args);
+    }
+  }
+}
+
+/** By type, because a document may select the users under an alias. */
+function hasUsers(group: object): boolean {
+  return Object.values(group).some(
+    (value) => (value as { __typename?: string } | null)?.__typename === 'UserConnection',
+  );
 }
 
 /** First key of the operations that are made here. urql's own keys are hashes of 32 bits, so the two never collide. */

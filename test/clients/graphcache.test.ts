@@ -282,3 +282,38 @@ test('an event with unread counts updates the room and the viewer', async () => 
   });
   await expect.poll(() => shown.at(-1)).toMatchObject({ viewer: { unreadCount: 5 }, chatroom: { unreadCount: 3 } });
 });
+
+test('users of a reaction are loaded again after an event without them', async () => {
+  const { answer, watch } = scripted();
+  const group = (emoji: string, username?: string) => ({
+    ...{ __typename: 'ReactionGroup', emoji, count: 1 },
+    ...(username
+      ? { users: { __typename: 'UserConnection', nodes: [{ __typename: 'User', id: username, username }] } }
+      : {}),
+  });
+  const node = (...reactions: object[]) => ({ __typename: 'Message', id: 'm1', reactions });
+  const shown = watch(
+    'query ($room: ID!) { node(id: $room) { ... on Message { id reactions { emoji count users(first: 10) { nodes { id username } } } } } }',
+    ROOM,
+  );
+  await answer('query', { __typename: 'Query', node: node(group('👍', 'ben'), group('🎉', 'cat')) });
+  watch(
+    'subscription ($room: ID!) { chatroomEvents(chatroomId: $room) { ... on ReactionsChanged { message { id reactions { emoji count } } } } }',
+    ROOM,
+  );
+  const event = { __typename: 'ReactionsChanged', message: node(group('🎉')) };
+  await answer('subscription', { __typename: 'Subscription', chatroomEvents: event });
+  await answer('query', { __typename: 'Query', node: node(group('🎉', 'cat')) });
+  const names = () =>
+    shown
+      .at(-1)
+      .node.reactions.map((each: any) => `${each.emoji} ${each.users.nodes.map((user: any) => user.username)}`);
+  await expect.poll(names).toEqual(['🎉 cat']);
+  expect(
+    shown.flatMap(({ node: { reactions } }) => reactions).filter((each: any) => each.emoji === '🎉'),
+  ).not.toContainEqual(
+    expect.objectContaining({
+      users: expect.objectContaining({ nodes: [expect.objectContaining({ username: 'ben' })] }),
+    }),
+  );
+});
