@@ -133,7 +133,7 @@ describe('the embedded PostgreSQL', { timeout: 90_000 }, () => {
     const dataDir = await newFolder(0o777);
     await chmod(dataDir, 0o777);
     const script = `
-      const { startEmbeddedPostgres } = await import(${JSON.stringify(new URL('../dist/database/embedded.js', import.meta.url).href)});
+      const { startEmbeddedPostgres } = await import(${JSON.stringify(new URL('../dist/platform/database/embedded.js', import.meta.url).href)});
       const postgres = await startEmbeddedPostgres({ dataDir: ${JSON.stringify(dataDir)}, log: () => {} });
       console.log(process.getuid(), postgres.folder);
       await postgres.stop();`;

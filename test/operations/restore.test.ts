@@ -166,7 +166,7 @@ describe.skipIf(!programs)('a restored backup', { timeout: 240_000 }, () => {
     // This is the danger: PostgreSQL's own identifiers are the same for the copy and the original.
     expect(unnamed.node.databaseId).toBe(mark);
     await unnamed.stop();
-    await expect(adminOf(copy.url)('restored')).rejects.toThrow('say --yes');
+    await expect(adminOf(copy.url)('restored')).rejects.toThrow('confirm with --yes');
     expect((await adminOf(copy.url)('restored', '--yes')).failed).toBe(false);
     await expectNewBeginning(copy.url, { ben, room, cursors });
     await copy.stop();
