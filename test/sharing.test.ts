@@ -36,9 +36,9 @@ describe('shared execution', () => {
     vi.advanceTimersByTime(2_900);
     expect(await ask()).toBe('hello');
     vi.advanceTimersByTime(200);
-    const anew = ask();
+    const later = ask();
     answer('hello again');
-    expect(await anew).toBe('hello again');
+    expect(await later).toBe('hello again');
     expect(loads).toBe(2);
   });
 

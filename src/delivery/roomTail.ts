@@ -85,7 +85,7 @@ export function createRoomTails(options: {
   database: Database;
   bus: Bus;
   changePoller: ChangePoller;
-  counts: { recoveredByPoll: number };
+  counters: { recoveredByPoll: number };
   eventCache: EventCache;
   /** Reads a page of a room's log, like `readEvents`, and preloads data that the subscribers will need. */
   readEvents: (chatroomId: string, after: number) => Promise<LogEvent[]>;
@@ -98,7 +98,7 @@ export function createRoomTails(options: {
   } | null;
   log: Logger;
 }): RoomTails {
-  const { database, bus, counts, eventCache, readEvents, log } = options;
+  const { database, bus, counters, eventCache, readEvents, log } = options;
   const tails = new Map<string, Tail>();
   /** Notifications to publish at the end of this turn of the event loop, by room. */
   const pendingNotifications = new Map<string, Notification>();
@@ -208,7 +208,7 @@ export function createRoomTails(options: {
     for (const [chatroomId, seq] of rooms) {
       const tail = tails.get(chatroomId);
       if (!tail) continue;
-      counts.recoveredByPoll += Math.max(seq - tail.targetSeq, 0);
+      counters.recoveredByPoll += Math.max(seq - tail.targetSeq, 0);
       advance(chatroomId, tail, seq);
     }
     for (const id of ended) {

@@ -18,12 +18,7 @@ export interface RequestCredentials {
  * in `authError`.
  */
 export async function createOperation(node: ServerNode, credentials: RequestCredentials): Promise<Operation> {
-  const {
-    authorization,
-    client: client = clientInfo(undefined, null),
-    cookies = null,
-    onDisconnect = null,
-  } = credentials;
+  const { authorization, client = clientInfo(undefined, null), cookies = null, onDisconnect = null } = credentials;
   const { requestId = createUuid() } = credentials;
   const { viewer, service, authError, asOf } = await authenticate(node, authorization);
   const sessionEnd = { isExpected: false };

@@ -91,16 +91,16 @@ export async function subscribe<Context>(
   const registration = stream.sharedExecution.register(args);
   const operation = registration?.operation ?? null;
   const context = args.contextValue as Context;
-  const tally = stream.countersOf(context);
+  const counters = stream.countersOf(context);
 
   function run(event: object): MaybePromise<Next<ExecutionResult> | undefined> {
-    tally.unshared += 1;
+    counters.unshared += 1;
     const result = stream.execute({ ...args, rootValue: event, contextValue: stream.createEventContext(context) });
     return andThen(result, (own) => deliver(event, own));
   }
 
   async function runForAll(event: object, shared: SharedOperation, observed: Observed<Context>): Promise<SharedResult> {
-    tally.shared += 1;
+    counters.shared += 1;
     try {
       const result = await stream.execute({ ...args, rootValue: event, contextValue: observed.context });
       return {
@@ -196,7 +196,7 @@ export async function subscribe<Context>(
   function deliver(event: object, result: ExecutionResult): MaybePromise<Next<ExecutionResult> | undefined> {
     const [error] = result.errors ?? [];
     if (error) return skipIfNoLongerMember(event, error);
-    tally.delivered += 1;
+    counters.delivered += 1;
     return { value: result, done: false };
   }
 

@@ -312,7 +312,7 @@ const subscribeWithEventContexts = (
         { ...args, rootValue: undefined, contextValue: context },
         {
           createEventContext: eventContext,
-          trackViewer: trackViewer,
+          trackViewer,
           watch(watched, onEnd) {
             const stopWatching = watchStream(watched, onEnd);
             return () => {
@@ -320,7 +320,7 @@ const subscribeWithEventContexts = (
               leave();
             };
           },
-          countersOf: countersOf,
+          countersOf,
           eventCache,
           sharedExecution,
           execute(event) {

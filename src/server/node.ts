@@ -77,7 +77,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   const [eventCache, sharedExecution] = [createEventCache({ isEnabled }), createSharedExecution({ isEnabled })];
   const loading = { database, databaseId: databaseIdOf(database.identity), eventCache };
   const roomTails = createRoomTails({
-    ...{ database, bus, changePoller: changePoller, eventCache, counts: counters, tracing, log },
+    ...{ database, bus, changePoller, eventCache, counters, tracing, log },
     onNotificationLag: metrics.recordNotificationLag,
     readEvents: (chatroomId, after) => readEventPage(loading, chatroomId, after),
   });
@@ -87,7 +87,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     redis: redis?.commands ?? null,
     times: options.presenceTimes,
   });
-  const blockCache = createBlockCache({ database, changePoller: changePoller });
+  const blockCache = createBlockCache({ database, changePoller });
   const counting = config.RATE_LIMITS === 'off' ? null : (redis?.commands ?? null);
   const [rateLimits, loginThrottle] = [createRateLimits(config, counting), createLoginThrottle(config, counting)];
   const mailer = createMailer({

@@ -85,7 +85,7 @@ describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
     expect([store.getSnapshot().readUpTo, ...(await readState(ann, room))]).toEqual([1, 3, 1]);
   });
 
-  test('a room left while it loads is loaded anew by the next visit', async () => {
+  test('a room left while it loads is loaded again by the next visit', async () => {
     const { ann, ben, room } = await world(await startTestServer());
     const { id } = await send(ben, room, 'read');
     const { client, cache } = openChat(ann);

@@ -69,7 +69,7 @@ function open(url: string, user: Session['user']): Session {
       if (!refreshToken) return null;
       const { refreshSession } = await chat.execute(RefreshSessionDocument, { refreshToken });
       if (!refreshSession?.refreshToken) return null;
-      // Another tab may have signed out or in meanwhile. Its tokens must stay.
+      // Another tab may have stored other tokens in the meantime. They must stay.
       const current = read(user.id);
       if (current?.refreshToken !== refreshToken) return current?.accessToken ?? null;
       write({ accessToken: refreshSession.accessToken, refreshToken: refreshSession.refreshToken, user });
