@@ -1,5 +1,5 @@
 import { createSourceEventStream, type ExecutionArgs, type ExecutionResult } from 'graphql';
-import type { DeliveryCounters } from '../platform/observability/gauges.ts';
+import { type Context, eventContext, trackViewer } from '../core/context.ts';
 import {
   toSource,
   toAsyncIterator,
@@ -11,35 +11,17 @@ import {
   pullPast,
   type Stream,
 } from '../delivery/source.ts';
-import type { EventCache } from '../delivery/eventCache.ts';
-import type { SharedExecution, SharedOperation } from './sharedExecution.ts';
+import type { SharedOperation } from './sharedExecution.ts';
 
-/** A context, and whether anything viewer-dependent has been read in it. */
-interface Observed<Context> {
-  context: Context;
-  viewerWasRead: () => boolean;
-}
-
-/**
- * Functions on contexts that a subscription needs. Passing them in keeps this file independent of the type of the
- * context.
- */
-export interface StreamContext<Context> {
-  eventCache: EventCache;
-  sharedExecution: SharedExecution;
+/** Functions that depend on the configuration and the transport. */
+interface SubscriptionOptions {
   /** Executes one event. Fails if the execution takes too long. */
-  execute(args: ExecutionArgs): Promise<ExecutionResult> | ExecutionResult;
-  /** Creates a context with an empty cache for one event. */
-  createEventContext(context: Context): Context;
-  /** Creates a context with an empty cache that records whether something viewer-dependent is read. */
-  trackViewer(context: Context): Observed<Context>;
-  /** Returns the counters of deliveries to this subscriber. */
-  countersOf(context: Context): DeliveryCounters;
+  execute: (args: ExecutionArgs) => Promise<ExecutionResult> | ExecutionResult;
   /**
    * Calls `onEnd` when the stream must end: with an error, or with null if the client has disconnected or the node stops.
    * Returns a function that stops watching.
    */
-  watch(context: Context, onEnd: (reason: Error | null) => void): () => void;
+  watch: (onEnd: (reason: Error | null) => void) => () => void;
 }
 
 /**
@@ -51,7 +33,7 @@ interface Shareable {
 }
 
 /** An event of a room. Its execution fails if the subscriber has lost access to the room since the event was pulled. */
-interface MembershipEvent<Context> {
+interface MembershipEvent {
   isNoLongerMember: (context: Context) => Promise<boolean>;
 }
 
@@ -78,9 +60,9 @@ interface SharedResult {
  *
  * If the stream fails, it throws. Each transport reports the error in its own format.
  */
-export async function subscribe<Context>(
+export async function subscribe(
   args: ExecutionArgs,
-  stream: StreamContext<Context>,
+  { execute, watch }: SubscriptionOptions,
 ): Promise<Stream<ExecutionResult> | ExecutionResult> {
   const source = await createSourceEventStream(args);
   if (!(Symbol.asyncIterator in source)) return source;
@@ -88,21 +70,26 @@ export async function subscribe<Context>(
     ? source
     : toSource(source[Symbol.asyncIterator]() as AsyncIterator<object, undefined>);
   const { hasMore } = events;
-  const registration = stream.sharedExecution.register(args);
-  const operation = registration?.operation ?? null;
   const context = args.contextValue as Context;
-  const counters = stream.countersOf(context);
+  const { eventCache, sharedExecution } = context;
+  const registration = sharedExecution.register(args);
+  const operation = registration?.operation ?? null;
+  const counters = context.onDisconnect ? context.counters.sse : context.counters.websocket;
 
   function run(event: object): MaybePromise<Next<ExecutionResult> | undefined> {
     counters.unshared += 1;
-    const result = stream.execute({ ...args, rootValue: event, contextValue: stream.createEventContext(context) });
+    const result = execute({ ...args, rootValue: event, contextValue: eventContext(context) });
     return andThen(result, (own) => deliver(event, own));
   }
 
-  async function runForAll(event: object, shared: SharedOperation, observed: Observed<Context>): Promise<SharedResult> {
+  async function runForAll(
+    event: object,
+    shared: SharedOperation,
+    observed: ReturnType<typeof trackViewer>,
+  ): Promise<SharedResult> {
     counters.shared += 1;
     try {
-      const result = await stream.execute({ ...args, rootValue: event, contextValue: observed.context });
+      const result = await execute({ ...args, rootValue: event, contextValue: observed.context });
       return {
         executedFor: args,
         result,
@@ -120,10 +107,10 @@ export async function subscribe<Context>(
    * their results are written in one chunk.
    */
   function runWithLookahead(event: object, shared: SharedOperation): Promise<SharedResult> {
-    const observed = stream.trackViewer(context);
+    const observed = trackViewer(context);
     const result = runForAll(event, shared, observed);
     for (const next of events.lookahead?.() ?? [])
-      stream.eventCache.getOrLoad(next, shared, () => runForAll(next, shared, observed));
+      eventCache.getOrLoad(next, shared, () => runForAll(next, shared, observed));
     return result;
   }
 
@@ -136,7 +123,7 @@ export async function subscribe<Context>(
 
   let reason: Error | null = null;
   let over = false;
-  const stopWatching = stream.watch(context, (why) => {
+  const stopWatching = watch((why) => {
     reason = why;
     // A client that has disconnected does not pull again, so the resources are released now.
     end();
@@ -182,7 +169,7 @@ export async function subscribe<Context>(
     const isShared = operation !== null && isShareable(event) && (held === event || !operation.viewerDependent);
     held = null;
     if (!isShared) return run(event);
-    const shared = stream.eventCache.getOrLoad(event, operation, () => runWithLookahead(event, operation), goOn);
+    const shared = eventCache.getOrLoad(event, operation, () => runWithLookahead(event, operation), goOn);
     if (!shared) {
       held = event;
       return null;
@@ -205,7 +192,7 @@ export async function subscribe<Context>(
    * were skipped, the cursor of the next event would mark it as delivered.
    */
   async function skipIfNoLongerMember(event: object, error: Error): Promise<undefined> {
-    if (!isMembershipEvent<Context>(event) || !(await event.isNoLongerMember(context))) throw error;
+    if (!isMembershipEvent(event) || !(await event.isNoLongerMember(context))) throw error;
   }
 
   return toAsyncIterator({
@@ -224,6 +211,6 @@ function isShareable(event: object): event is Shareable {
   return 'origin' in event && event.origin instanceof Object;
 }
 
-function isMembershipEvent<Context>(event: object): event is MembershipEvent<Context> {
+function isMembershipEvent(event: object): event is MembershipEvent {
   return 'isNoLongerMember' in event;
 }

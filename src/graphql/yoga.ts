@@ -15,14 +15,11 @@ import type { Config } from '../core/config/settings.ts';
 import {
   type Context,
   executionContext,
-  eventContext,
   subscriptionContext,
-  trackViewer,
   type Operation,
   type ClientInfo,
   type ServerNode,
 } from '../core/context.ts';
-import type { DeliveryCounters } from '../platform/observability/gauges.ts';
 import { type GraphiqlPage, renderGraphiqlPage } from './graphiql.ts';
 import { createUuid } from '../core/globalIds.ts';
 import { addressOf } from '../core/clientAddress.ts';
@@ -301,28 +298,23 @@ const subscribeWithEventContexts = (
   onSubscribe({ setSubscribeFn }) {
     setSubscribeFn(async (args: ExecutionArgs) => {
       const context = subscriptionContext(args.contextValue as Operation);
-      const { eventCache, sharedExecution, tracing, viewer } = context;
+      const { tracing, viewer } = context;
       let leave = () => {};
       try {
         if (viewer) leave = streams.enter(viewer.userId);
       } catch (error) {
         return { errors: [mask(error)] };
       }
-      const results = await subscribe<Context>(
+      const results = await subscribe(
         { ...args, rootValue: undefined, contextValue: context },
         {
-          createEventContext: eventContext,
-          trackViewer,
-          watch(watched, onEnd) {
-            const stopWatching = watchStream(watched, onEnd);
+          watch(onEnd) {
+            const stopWatching = watchStream(context, onEnd);
             return () => {
               stopWatching();
               leave();
             };
           },
-          countersOf,
-          eventCache,
-          sharedExecution,
           execute(event) {
             const run = () => {
               const result = execute(event);
@@ -381,10 +373,6 @@ function deliver(tracing: Tracing, event: ExecutionArgs, run: () => ExecutionRes
   const { origin } = event.rootValue as { origin?: { chatroomId?: string; seq?: number } | null };
   const position = typeof origin?.seq === 'number' ? { chatroomId: origin.chatroomId ?? '', seq: origin.seq } : null;
   return tracing.deliver(`deliver ${rootFieldOf(event.document, event.operationName)}`, position, async () => run());
-}
-
-function countersOf({ counters, onDisconnect }: Context): DeliveryCounters {
-  return onDisconnect ? counters.sse : counters.websocket;
 }
 
 function watchStream(context: Context, onEnd: (reason: Error | null) => void): () => void {
