@@ -150,9 +150,8 @@ describe('failures of one connection', () => {
     server.node.bus.listen = () => Promise.reject(new Error('planted'));
     const stream = ann.connect().subscribe(query, { room });
     expect(await stream.ended).toMatchObject([{ extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
-    expect([server.node.gauges.conflatedStreams, server.node.gauges.followers, server.node.gauges.streams]).toEqual([
-      0, 0, 0,
-    ]);
+    const { gauges, roomTails } = server.node;
+    expect([gauges.conflatedStreams, roomTails.followers(), gauges.streams]).toEqual([0, 0, 0]);
   });
 
   test('a failing listener of the change poller does not affect others', async () => {

@@ -110,7 +110,7 @@ describe('a member removed and added again before the resume', () => {
       const { value } = await events.next();
       if (!value) throw new Error('The stream has ended.');
       expect(await skipped(server, value.cursor, id, value.event.seq), value.event.kind).toBe(0);
-      if (value.event.number === last) break;
+      if ('number' in value.event && value.event.number === last) break;
     }
     await events.return?.();
     await expect.poll(() => server.node.roomTails.size()).toBe(0);

@@ -1,8 +1,7 @@
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { trackViewer } from '../src/core/context.ts';
 import { createLoader } from '../src/platform/database/loader.ts';
 import { createContext } from '../src/graphql/operation.ts';
-import { createEventCache } from '../src/delivery/eventCache.ts';
 import { signUp } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
 import { send, world } from './support/world.ts';
@@ -16,32 +15,6 @@ const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { c
 const FRIEND = `mutation ($id: ID!) { addFriend(input: { userId: $id }) { status } }`;
 
 describe('shared execution', () => {
-  test('spares a slow database repeated queries of late subscribers', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'performance'] });
-    onTestFinished(() => void vi.useRealTimers());
-    const cache = createEventCache({ isEnabled: true });
-    const event = {};
-    let loads = 0;
-    let answer: (text: string) => void = () => undefined;
-    const ask = () =>
-      cache.load(event, 'message', () => {
-        loads += 1;
-        return new Promise<string>((resolve) => (answer = resolve));
-      });
-    const first = ask();
-    vi.advanceTimersByTime(3_000);
-    const second = ask();
-    answer('hello');
-    expect(await Promise.all([first, second])).toEqual(['hello', 'hello']);
-    vi.advanceTimersByTime(2_900);
-    expect(await ask()).toBe('hello');
-    vi.advanceTimersByTime(200);
-    const later = ask();
-    answer('hello again');
-    expect(await later).toBe('hello again');
-    expect(loads).toBe(2);
-  });
-
   test('takes a constant number of statements for any number of subscribers', async () => {
     const server = await startTestServer({ env: { SHARED_EXECUTION: 'on' } });
     const { ann, ben, room } = await world(server);

@@ -1,4 +1,4 @@
-import { columnsOf, type Database, raw, type Sql, sql } from '../platform/database/database.ts';
+import { type Database, raw, type Sql, sql } from '../platform/database/database.ts';
 import type { EventKind } from '../platform/database/generated/enums.ts';
 import { type RoomCursor, resyncRequired } from './cursor.ts';
 
@@ -15,6 +15,15 @@ export interface LogEvent {
   actorId: string | null;
 }
 
+/**
+ * An event in the form in which the members of the room receive it. It is read once on a node, and all streams that deliver
+ * it use the same object. A feature declares the data that it adds with `declare module`.
+ */
+export interface RoomEvent extends LogEvent {
+  /** Cursor of the position after the event. */
+  cursor: string;
+}
+
 /** Names of the fields of `LogEvent`, for SQL column lists. */
 export const eventFields = [
   'chatroomId',
@@ -24,7 +33,6 @@ export const eventFields = [
   'userId',
   'actorId',
 ] as const satisfies (keyof LogEvent)[];
-const eventColumns = columnsOf('e', eventFields);
 
 /** Result of a database function that changes a room or a message. */
 export interface Change {
@@ -38,20 +46,14 @@ export const LOG_PAGE_SIZE = 200;
 /** Written as a literal: for a LIMIT parameter, PostgreSQL assumes a tenth of the log when it plans. */
 const limit = raw(String(LOG_PAGE_SIZE));
 
-/** Returns a subquery for the rows of `events` after `seq`, at most {@link LOG_PAGE_SIZE}. */
-export function pageAfter(chatroomId: string, seq: number): Sql {
-  return sql`(SELECT * FROM events WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}::int ORDER BY seq LIMIT ${limit})`;
-}
-
 /**
- * Reads the events of a room after `seq`, oldest first, at most {@link LOG_PAGE_SIZE}.
+ * Returns a subquery for the rows of `events` after `seq`, at most {@link LOG_PAGE_SIZE}.
  *
  * The page has no gaps. A transaction that writes an event locks the room until the commit, so the committed events are
  * always 1..n.
  */
-export async function readEvents(database: Database, chatroomId: string, seq: number): Promise<LogEvent[]> {
-  return database.prepared<LogEvent>(sql`
-    SELECT ${eventColumns} FROM ${pageAfter(chatroomId, seq)} e ORDER BY e.seq`);
+export function pageAfter(chatroomId: string, seq: number): Sql {
+  return sql`(SELECT * FROM events WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}::int ORDER BY seq LIMIT ${limit})`;
 }
 
 /**

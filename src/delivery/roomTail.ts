@@ -1,296 +1,243 @@
-import { setTimeout } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type Database, sql } from '../platform/database/database.ts';
-import type { Bus } from '../platform/redis/bus.ts';
-import { type LogEvent, LOG_PAGE_SIZE } from './roomLog.ts';
-import type { MaybePromise } from './source.ts';
-import type { EventCache } from './eventCache.ts';
-import type { ChangePoller } from './changePoller.ts';
+import { LOG_PAGE_SIZE, type RoomEvent } from './roomLog.ts';
+import type { MaybePromise, SubscriberGroup } from './source.ts';
 
-declare module '../core/context.ts' {
-  interface ServerNode {
-    roomTails: RoomTails;
-  }
+/** A follower of a room, as its tail sees it. */
+export interface TailFollower {
+  /** The group of subscribers to which the follower belongs. Null if its events are not executed together with others. */
+  readonly group: SubscriberGroup | null;
+  /** Called when the tail may have new events, or when the room has been deleted. */
+  wake(): void;
 }
+
+export interface TailOptions {
+  database: Database;
+  /** Reads a page of a room's log after a `seq`, oldest first, at most {@link LOG_PAGE_SIZE} events. */
+  readPage: (chatroomId: string, seq: number) => Promise<readonly RoomEvent[]>;
+  log: Logger;
+}
+
+/** Maximum number of events that a tail keeps. A follower that lags further behind reads from the database. */
+const MAX_RECENT_EVENTS = 256;
+/**
+ * How long an event is kept, in milliseconds. Any later change of its data produces another event. On a slow database,
+ * followers may ask for an event as far apart as one read takes, so an event is kept at least that long.
+ */
+export const MAX_AGE_MS = 500;
+/** Maximum time to wait for an execution of a group before the other members of the group are woken, in milliseconds. */
+const EXECUTION_TIMEOUT_MS = 100;
+
+const NOTHING: readonly RoomEvent[] = [];
 
 /**
- * The end of one room's log, cached in memory. A node reads each event once, however many subscribers the room has.
+ * The end of one room's log in memory. A node reads each event once, with its data, however many followers the room has.
  *
- * Notifications and the change poller raise `targetSeq`. The tail then reads the new events and caches the latest ones.
+ * The tail is `idle`, `reading` new events, or `closed`. Notifications and the change poller raise the target, which is the
+ * last event that the node knows of. An idle tail behind its target reads until it has reached the target.
  */
-interface Tail {
-  /** Last event that was read. */
-  seq: number;
-  /** The latest events up to `seq`, without gaps. At most {@link MAX_RECENT_EVENTS}. */
-  recent: LogEvent[];
-  /** Last event of the log that this node knows of. */
-  targetSeq: number;
-  reading: boolean;
+export class RoomTail {
+  readonly chatroomId: string;
+  readonly #options: TailOptions;
+  #state: 'idle' | 'reading' | 'closed' = 'idle';
+  #seq: number;
+  #targetSeq: number;
+  #isDeleted = false;
   /** Whether the first read has succeeded and the room's existence has been checked. */
-  existenceChecked: boolean;
-  /** The room and its log have been deleted. */
-  deleted: boolean;
+  #existenceChecked = false;
+  /** The latest events up to `seq`, without gaps, not older than {@link MAX_AGE_MS}. */
+  readonly #recent: RoomEvent[] = [];
+  /** Pages of older events by the `seq` after which they begin. Many subscribers may resume at once from one position. */
+  readonly #pages = new Map<number, MaybePromise<readonly RoomEvent[]>>();
   /** The `seq` at which each user left, from the events read so far. Users who rejoined are removed. */
-  left: Map<string, number>;
-  /** Called when `seq` has grown or the room has been deleted. */
-  listeners: Set<() => void>;
-  unsubscribe: () => void;
-}
+  readonly #left = new Map<string, number>();
+  readonly #followers = new Set<TailFollower>();
 
-/** One subscriber's access to a room tail. */
-export interface TailReader {
-  /**
-   * Returns events after `seq`, oldest first: all of them if they are cached, otherwise one page of the log. The list
-   * is empty if there are no events.
-   */
-  read(seq: number): MaybePromise<readonly LogEvent[]>;
+  /** @param seq an event that the log is known to contain */
+  constructor(chatroomId: string, seq: number, options: TailOptions) {
+    [this.chatroomId, this.#options] = [chatroomId, options];
+    [this.#seq, this.#targetSeq] = [seq, seq];
+  }
+
+  /** Last event that the node knows of. */
+  get targetSeq(): number {
+    return this.#targetSeq;
+  }
+
+  get isDeleted(): boolean {
+    return this.#isDeleted;
+  }
+
+  /** Number of followers. */
+  get size(): number {
+    return this.#followers.size;
+  }
+
   /** Returns whether the log has an event after `seq`, or the room has been deleted. */
-  hasMore(seq: number): boolean;
-  /** Returns whether the room has been deleted. */
-  deleted(): boolean;
+  hasMore(seq: number): boolean {
+    return this.#seq > seq || this.#isDeleted;
+  }
+
   /** Returns the `seq` at which a user left, from the events read so far. Undefined for a user who has not left, or has rejoined. */
-  leftAt(userId: string): number | undefined;
-  /** Closes the reader. When the last reader of a room closes, the node unsubscribes from the room. */
-  close(): void;
-}
+  leftAt(userId: string): number | undefined {
+    return this.#left.get(userId);
+  }
 
-/** The room tails of one node. */
-export interface RoomTails {
   /**
-   * Opens a reader on the tail of a room.
-   *
-   * @param seq an event that the log is known to contain
-   * @param onGrown called when there may be new events to read
+   * Returns events after `seq`, oldest first: all of them if they are in memory, otherwise one page of the log. The list is
+   * empty if there are none.
    */
-  open(chatroomId: string, seq: number, onGrown: () => void): TailReader;
-  /**
-   * Notifies all nodes that a room's log has grown to `seq`. Call it after the commit. Notifications about one room
-   * within a turn of the event loop are merged.
-   */
-  notify(chatroomId: string, seq: number): void;
-  /** Returns the number of rooms followed on this node. */
-  size(): number;
-  /** Returns the number of open readers. */
-  readers(): number;
-  close(): void;
-}
+  read(seq: number): MaybePromise<readonly RoomEvent[]> {
+    if (this.#seq <= seq) return NOTHING;
+    const [first] = this.#recent;
+    if (first && first.seq <= seq + 1) return this.#recent.slice(seq + 1 - first.seq);
+    return this.#pages.get(seq) ?? this.#readPage(seq);
+  }
 
-/** Maximum number of events cached per room. A reader that lags further behind reads from the database. */
-const MAX_RECENT_EVENTS = 256;
-/** Maximum time to wait for a shared execution before the remaining readers are notified, in milliseconds. */
-const SHARED_EXECUTION_TIMEOUT_MS = 100;
+  #readPage(seq: number): Promise<readonly RoomEvent[]> {
+    const began = performance.now();
+    const forget = () => this.#pages.delete(seq);
+    const page = this.#options.readPage(this.chatroomId, seq);
+    this.#pages.set(seq, page);
+    page.then((events) => {
+      this.#pages.set(seq, events);
+      setTimeout(forget, maxAgeSince(began)).unref();
+    }, forget);
+    return page;
+  }
 
-/** Creates the room tails of one node. */
-export function createRoomTails(options: {
-  database: Database;
-  bus: Bus;
-  changePoller: ChangePoller;
-  counters: { recoveredByPoll: number };
-  eventCache: EventCache;
-  /** Reads a page of a room's log, like `readEvents`, and preloads data that the subscribers will need. */
-  readEvents: (chatroomId: string, after: number) => Promise<LogEvent[]>;
-  /** Called with the time that a notification took to arrive. */
-  onNotificationLag: (seconds: number) => void;
-  /** Connects the trace of a change with the traces of its deliveries. */
-  tracing?: {
-    traceparent(): string | undefined;
-    noteCause(event: { chatroomId: string; seq: number }, traceparent: unknown): void;
-  } | null;
-  log: Logger;
-}): RoomTails {
-  const { database, bus, counters, eventCache, readEvents, log } = options;
-  const tails = new Map<string, Tail>();
-  /** Notifications to publish at the end of this turn of the event loop, by room. */
-  const pendingNotifications = new Map<string, Notification>();
+  add(follower: TailFollower): void {
+    this.#followers.add(follower);
+  }
 
-  function advance(chatroomId: string, tail: Tail, targetSeq: number): void {
+  /** Removes a follower, and closes the tail with its last one. Returns whether the tail is closed. */
+  remove(follower: TailFollower): boolean {
+    this.#followers.delete(follower);
+    if (this.#followers.size === 0) this.#state = 'closed';
+    return this.#state === 'closed';
+  }
+
+  /** Called when the log is known to contain event `seq`. */
+  advance(seq: number): void {
     // Other programs may publish to the same Redis, so the value can be anything.
-    if (!Number.isSafeInteger(targetSeq)) return;
-    tail.targetSeq = Math.max(tail.targetSeq, targetSeq);
-    if (!tail.reading && mustRead(tail)) void catchUp(chatroomId, tail);
+    if (!Number.isSafeInteger(seq)) return;
+    this.#targetSeq = Math.max(this.#targetSeq, seq);
+    if (this.#state === 'idle' && this.#mustRead()) void this.#catchUp();
   }
 
   /**
    * Reads new events without a notification. Needed because this node receives no notification of a commit before its
    * subscription, or during an outage of the bus.
    */
-  function poll(chatroomId: string, tail: Tail): void {
-    advance(chatroomId, tail, tail.seq + 1);
+  poll(): void {
+    this.advance(this.#seq + 1);
   }
 
-  async function catchUp(chatroomId: string, tail: Tail): Promise<void> {
-    tail.reading = true;
+  /** Called when the last read may have failed. */
+  retry(): void {
+    this.advance(this.#seq);
+  }
+
+  /** Called when the room and its log have been deleted. */
+  delete(): void {
+    this.#isDeleted = true;
+    void this.#wakeFollowers();
+  }
+
+  /** Returns whether the log is ahead of the tail, or the first read has not succeeded yet. */
+  #mustRead(): boolean {
+    return this.#targetSeq > this.#seq || !this.#existenceChecked;
+  }
+
+  async #catchUp(): Promise<void> {
+    this.#state = 'reading';
     try {
-      while (mustRead(tail) && tails.get(chatroomId) === tail) {
-        const events = await readEvents(chatroomId, tail.seq);
-        const last = events.at(-1);
-        if (last) {
-          tail.recent = [...tail.recent, ...events].slice(-MAX_RECENT_EVENTS);
-          tail.seq = last.seq;
-          for (const { kind, userId, seq } of events) {
-            if (kind === 'MEMBER_LEFT' && userId !== null) tail.left.set(userId, seq);
-            if (kind === 'MEMBER_JOINED' && userId !== null) tail.left.delete(userId);
-          }
-          await notifyReaders(tail, events);
-          // After a full page there may be another one, so read again. No notification will come for events that are
-          // already in the log.
-          if (events.length === LOG_PAGE_SIZE) tail.targetSeq = Math.max(tail.targetSeq, tail.seq + 1);
-        } else {
-          tail.targetSeq = tail.seq;
-        }
+      while (this.#mustRead() && this.#isReading()) {
+        await this.#readNext();
         // The change poller does not report a deletion that happened before the tail was opened.
-        if (!tail.existenceChecked) await checkExistence(chatroomId, tail);
-        tail.existenceChecked = true;
+        if (!this.#existenceChecked) await this.#checkExistence();
+        this.#existenceChecked = true;
       }
     } catch (error) {
-      log.warn({ error, chatroomId }, 'A room log could not be read. The next poll retries.');
+      this.#options.log.warn(
+        { error, chatroomId: this.chatroomId },
+        'A room log could not be read. The next poll retries.',
+      );
     } finally {
-      tail.reading = false;
+      if (this.#isReading()) this.#state = 'idle';
     }
   }
 
-  async function checkExistence(chatroomId: string, tail: Tail): Promise<void> {
-    const members = await database.query(sql`SELECT FROM members WHERE chatroom_id = ${chatroomId}::uuid LIMIT 1`);
-    if (members.length > 0) return;
-    tail.deleted = true;
-    void notifyReaders(tail);
+  /** The tail may have been closed during an `await`. */
+  #isReading(): boolean {
+    return this.#state === 'reading';
   }
 
-  /**
-   * Notifies the readers of a room. If a reader starts a shared execution, waits once for it, at most {@link
-   * SHARED_EXECUTION_TIMEOUT_MS}, before notifying the rest. Otherwise each of the rest would be woken twice: for the
-   * event, and for the result of the execution. With a thousand subscribers, their data would leave the CPU cache
-   * between the two.
-   */
-  async function notifyReaders(tail: Tail, events: readonly LogEvent[] = []): Promise<void> {
-    let hasWaited = false;
-    for (const listener of tail.listeners) {
-      listener();
-      const pending = hasWaited ? null : eventCache.pending(events);
-      if (!pending) continue;
-      hasWaited = true;
-      await Promise.race([pending, setTimeout(SHARED_EXECUTION_TIMEOUT_MS, undefined, { ref: false })]);
+  async #readNext(): Promise<void> {
+    const began = performance.now();
+    const events = await this.#options.readPage(this.chatroomId, this.#seq);
+    const last = events.at(-1);
+    if (!last) {
+      this.#targetSeq = this.#seq;
+      return;
+    }
+    this.#append(events, last.seq, maxAgeSince(began));
+    await this.#wakeFollowers(events[0]);
+    // After a full page there may be another one, so read again. No notification will come for events that are already in the
+    // log.
+    if (events.length === LOG_PAGE_SIZE) this.#targetSeq = Math.max(this.#targetSeq, last.seq + 1);
+  }
+
+  #append(events: readonly RoomEvent[], lastSeq: number, maxAgeMs: number): void {
+    const recent = this.#recent;
+    recent.push(...events);
+    recent.splice(0, recent.length - MAX_RECENT_EVENTS);
+    setTimeout(() => {
+      while (recent[0] && recent[0].seq <= lastSeq) recent.shift();
+    }, maxAgeMs).unref();
+    this.#seq = lastSeq;
+    for (const { kind, userId, seq } of events) {
+      if (kind === 'MEMBER_LEFT' && userId !== null) this.#left.set(userId, seq);
+      if (kind === 'MEMBER_JOINED' && userId !== null) this.#left.delete(userId);
     }
   }
 
-  function acquire(chatroomId: string, seq: number): Tail {
-    const existing = tails.get(chatroomId);
-    if (existing) {
-      // The new reader may have read a later `seq` from the database than this tail has.
-      advance(chatroomId, existing, seq);
-      return existing;
-    }
-    const tail: Tail = {
-      ...{ seq, targetSeq: seq, recent: [], reading: false, existenceChecked: false, deleted: false },
-      left: new Map(),
-      listeners: new Set(),
-      unsubscribe: () => undefined,
-    };
-    tails.set(chatroomId, tail);
-    tail.unsubscribe = bus.subscribe(
-      topic(chatroomId),
-      (received) => {
-        const { seq = NaN, at = NaN, trace } = (received ?? {}) as Partial<Notification>;
-        // Recorded before the event is read, so that the trace is known when the event is delivered.
-        options.tracing?.noteCause({ chatroomId, seq }, trace);
-        advance(chatroomId, tail, seq);
-        if (Number.isFinite(at)) options.onNotificationLag((Date.now() - at) / 1_000);
-      },
-      () => {
-        poll(chatroomId, tail);
-      },
+  async #checkExistence(): Promise<void> {
+    const members = await this.#options.database.query(
+      sql`SELECT FROM members WHERE chatroom_id = ${this.chatroomId}::uuid LIMIT 1`,
     );
-    poll(chatroomId, tail);
-    return tail;
+    if (members.length === 0) this.delete();
   }
-
-  const stopListening = options.changePoller.listen(({ rooms, ended }) => {
-    for (const [chatroomId, seq] of rooms) {
-      const tail = tails.get(chatroomId);
-      if (!tail) continue;
-      counters.recoveredByPoll += Math.max(seq - tail.targetSeq, 0);
-      advance(chatroomId, tail, seq);
-    }
-    for (const id of ended) {
-      const tail = tails.get(id);
-      if (!tail) continue;
-      tail.deleted = true;
-      void notifyReaders(tail);
-    }
-    // Retries the tails whose last read failed.
-    for (const [chatroomId, tail] of tails) advance(chatroomId, tail, tail.seq);
-  });
 
   /**
-   * Publishes the pending notifications. A room with many concurrent sends has only one notification, with the highest
-   * `seq`.
+   * Wakes the followers. When a member of a group has started the execution of the event, the others are woken after it, or
+   * after {@link EXECUTION_TIMEOUT_MS}. Otherwise each of them would be woken twice: for the event, and for the result. With a
+   * thousand followers, their data would leave the CPU cache between the two.
+   *
+   * @param event the first new event
    */
-  function flush(): void {
-    const batch = [...pendingNotifications];
-    pendingNotifications.clear();
-    for (const [chatroomId, each] of batch) bus.publish(topic(chatroomId), each);
+  async #wakeFollowers(event?: RoomEvent): Promise<void> {
+    const waiting = new Map<SubscriberGroup, { execution: Promise<unknown>; followers: TailFollower[] }>();
+    for (const follower of this.#followers) {
+      const { group } = follower;
+      const others = group && waiting.get(group);
+      if (others) {
+        others.followers.push(follower);
+        continue;
+      }
+      follower.wake();
+      const execution = group && event ? group.pending(event) : null;
+      if (group && execution) waiting.set(group, { execution, followers: [] });
+    }
+    await Promise.all(
+      Array.from(waiting.values(), async ({ execution, followers }) => {
+        await Promise.race([execution, delay(EXECUTION_TIMEOUT_MS, undefined, { ref: false })]);
+        for (const follower of followers) follower.wake();
+      }),
+    );
   }
-
-  return {
-    open(chatroomId, seq, onGrown) {
-      const tail = acquire(chatroomId, seq);
-      // Wrapped in a new function, because the set would merge two readers that pass the same callback.
-      const listener = () => {
-        onGrown();
-      };
-      tail.listeners.add(listener);
-      return {
-        read(after) {
-          if (tail.seq <= after) return NOTHING;
-          // Many subscribers may resume at once from one position. The event cache reads the page once for all of them.
-          return recentAfter(tail, after) ?? eventCache.load(tail, after, () => readEvents(chatroomId, after));
-        },
-        hasMore: (after) => tail.seq > after || tail.deleted,
-        deleted: () => tail.deleted,
-        leftAt: (userId) => tail.left.get(userId),
-        close() {
-          if (!tail.listeners.delete(listener) || tail.listeners.size > 0) return;
-          tails.delete(chatroomId);
-          tail.unsubscribe();
-        },
-      };
-    },
-    notify(chatroomId, seq) {
-      if (pendingNotifications.size === 0) setImmediate(flush);
-      const before = pendingNotifications.get(chatroomId);
-      if (before && before.seq >= seq) return;
-      // `at` only serves the metric of the notification delay.
-      pendingNotifications.set(chatroomId, { seq, at: Date.now(), trace: options.tracing?.traceparent() });
-    },
-    size: () => tails.size,
-    readers: () => [...tails.values()].reduce((sum, { listeners }) => sum + listeners.size, 0),
-    close() {
-      stopListening();
-      for (const tail of tails.values()) tail.unsubscribe();
-      tails.clear();
-    },
-  };
 }
 
-const NOTHING: readonly LogEvent[] = [];
-
-interface Notification {
-  seq: number;
-  at: number;
-  trace: unknown;
-}
-
-function topic(chatroomId: string): string {
-  return `room:${chatroomId}`;
-}
-
-/** Returns whether the log is ahead of the tail, or the first read has not succeeded yet. */
-function mustRead(tail: Tail): boolean {
-  return tail.targetSeq > tail.seq || !tail.existenceChecked;
-}
-
-/** Returns the cached events after `seq`. Undefined if some of them are no longer cached. */
-function recentAfter(tail: Tail, seq: number): readonly LogEvent[] | undefined {
-  const first = tail.recent[0];
-  return first && first.seq <= seq + 1 ? tail.recent.slice(seq + 1 - first.seq) : undefined;
-}
+/** Returns how long the result of a read that began at a time is kept, in milliseconds. */
+const maxAgeSince = (began: number) => Math.max(MAX_AGE_MS, performance.now() - began);

@@ -4,6 +4,12 @@ export type MaybePromise<Value> = Value | Promise<Value>;
 /** Next result of a source. Null if there is none yet. */
 export type Next<Value> = IteratorResult<Value, undefined> | null;
 
+/** Subscribers whose events are executed once for all of them. */
+export interface SubscriberGroup {
+  /** Returns a promise that resolves when the running execution of an event has ended. Null if none is running. */
+  pending(event: object): Promise<unknown> | null;
+}
+
 /**
  * A stream that can be read without `await`. One loop may deliver an event to a thousand subscribers of a room. If each
  * layer used `await` for each subscriber, that would be most of the cost of a delivery.
@@ -13,18 +19,20 @@ export type Next<Value> = IteratorResult<Value, undefined> | null;
  */
 export interface Source<Value> {
   /** Returns the next result. Returns a promise only if something must be loaded first. */
-  pull: () => MaybePromise<Next<Value>>;
+  pull(): MaybePromise<Next<Value>>;
   /**
    * Sets the function that is called when a pull after null may return a result. The function must not throw. A later
    * call replaces the function.
+   *
+   * @param group the group to which the subscriber belongs, if there is one
    */
-  onReady: (listener: () => void) => void;
+  onReady(listener: () => void, group?: SubscriberGroup | null): void;
   /** Cheap check: false if `pull` would return null right now. Saves a pull through every layer. */
-  hasMore?: (() => boolean) | undefined;
-  /** Returns events that are already loaded and come next. The list may be incomplete. */
-  lookahead?: (() => readonly object[]) | undefined;
+  hasMore?(): boolean;
+  /** Returns the events that come next and are already in memory. The list may be incomplete. */
+  lookahead?(): readonly object[];
   /** Ends the source and releases its resources. */
-  end: () => void;
+  end(): void;
 }
 
 /** A source that is also an async iterator. */
@@ -50,58 +58,76 @@ export function pullPast<Value>(pull: () => MaybePromise<Next<Value> | undefined
 /** Result of a source that has ended. */
 export const done = { value: undefined, done: true } as const;
 
-/**
- * Makes a source an async iterator too. A reader uses either `pull` or the iterator, not both.
- *
- * Returns a plain object, because `return()` of an async generator waits for a pending `next()`, which may never
- * resolve.
- *
- * Each field is named instead of spreading `source`. V8 creates a separate hidden class for each object whose literal
- * starts with a spread and adds fields. A node has thousands of these objects on the delivery path, and property access
- * across thousands of hidden classes is slow.
- */
+/** Makes a source an async iterator too. A reader uses either `pull` or the iterator, not both. */
 export function toAsyncIterator<Value>(source: Source<Value>): Stream<Value> {
-  const { pull, onReady, hasMore, lookahead, end } = source;
-  let calls = 0;
-  let wake = () => {};
-  let turn: Promise<unknown> = Promise.resolve();
+  return new SourceStream(source);
+}
 
-  async function next(): Promise<IteratorResult<Value, undefined>> {
-    onReady(() => {
-      calls += 1;
-      wake();
+/** Not an async generator, because `return()` of a generator waits for a pending `next()`, which may never resolve. */
+class SourceStream<Value> implements Stream<Value> {
+  readonly #source: Source<Value>;
+  /** Resolves when the last call of `next` has ended. */
+  #turn: Promise<unknown> = Promise.resolve();
+  /** Number of calls of the `onReady` listener. */
+  #calls = 0;
+  #wake = () => {};
+
+  constructor(source: Source<Value>) {
+    this.#source = source;
+  }
+
+  pull(): MaybePromise<Next<Value>> {
+    return this.#source.pull();
+  }
+
+  onReady(listener: () => void, group: SubscriberGroup | null = null): void {
+    this.#source.onReady(listener, group);
+  }
+
+  hasMore(): boolean {
+    return this.#source.hasMore?.() ?? true;
+  }
+
+  lookahead(): readonly object[] {
+    return this.#source.lookahead?.() ?? [];
+  }
+
+  end(): void {
+    this.#source.end();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<Value, undefined>> {
+    const result = this.#turn.then(() => this.#next());
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  async #next(): Promise<IteratorResult<Value, undefined>> {
+    this.#source.onReady(() => {
+      this.#calls += 1;
+      this.#wake();
     });
     try {
       for (;;) {
-        const before = calls;
-        const pulled = await pull();
+        const before = this.#calls;
+        const pulled = await this.#source.pull();
         if (pulled) return pulled;
-        if (calls === before) await new Promise<void>((resolve) => (wake = resolve));
+        if (this.#calls === before) await new Promise<void>((resolve) => (this.#wake = resolve));
       }
     } catch (error) {
-      end();
+      this.end();
       throw error;
     }
   }
 
-  const stream: Stream<Value> = {
-    pull,
-    onReady,
-    hasMore,
-    lookahead,
-    end,
-    [Symbol.asyncIterator]: () => stream,
-    next() {
-      const result = turn.then(next);
-      turn = result.catch(() => undefined);
-      return result;
-    },
-    return() {
-      end();
-      return Promise.resolve(done);
-    },
-  };
-  return stream;
+  return(): Promise<IteratorResult<Value, undefined>> {
+    this.end();
+    return Promise.resolve(done);
+  }
 }
 
 /** Returns whether an object is a source. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { type DocumentNode, type ExecutionArgs, Kind, visit } from 'graphql';
+import { type DocumentNode, type ExecutionArgs, type ExecutionResult, Kind, visit } from 'graphql';
+import type { SubscriberGroup } from '../delivery/source.ts';
 
 declare module '../core/context.ts' {
   interface ServerNode {
@@ -7,70 +8,122 @@ declare module '../core/context.ts' {
   }
 }
 
+/** Result of executing an event for one subscriber. Other subscribers may reuse the result. */
+export interface SharedResult {
+  /** Arguments of the subscriber for whom the event was executed. */
+  executedFor: ExecutionArgs;
+  /** Null if the execution failed. */
+  result: ExecutionResult | null;
+  failure?: unknown;
+  /**
+   * True if other subscribers must not reuse the result: a viewer-dependent value was read, or the execution failed and
+   * may succeed for them.
+   */
+  viewerDependent: boolean;
+}
+
+/** An execution that is running or has ended. */
+export interface SharedExecutionRun {
+  /** Null while the execution is running. */
+  result: SharedResult | null;
+  /** Resolves when the execution has ended. */
+  ended: Promise<void>;
+}
+
 /**
  * An operation to which one or more clients are subscribed. Their documents, operation names, and variables that can
  * affect a result are equal.
  */
-export interface SharedOperation {
+export class SharedOperation implements SubscriberGroup {
   /**
    * True once an execution has read a value that depends on the viewer. Later events are then executed for each
    * subscriber.
    */
-  viewerDependent: boolean;
+  viewerDependent = false;
   /** Number of open subscriptions of this operation. */
-  subscribers: number;
+  subscribers = 0;
+  /** A result is kept as long as its event, which a room tail keeps for half a second. */
+  readonly #runs = new WeakMap<object, SharedExecutionRun>();
+
+  /**
+   * Returns the execution of an event, or starts it.
+   *
+   * @param execute must not fail
+   */
+  run(event: object, execute: () => Promise<SharedResult>): SharedExecutionRun {
+    let run = this.#runs.get(event);
+    if (!run) this.#runs.set(event, (run = start(execute)));
+    return run;
+  }
+
+  pending(event: object): Promise<void> | null {
+    const run = this.#runs.get(event);
+    return run && !run.result ? run.ended : null;
+  }
 }
 
-/** Groups open subscriptions of one operation, so that each event is executed once for all of them. */
-export interface SharedExecution {
+function start(execute: () => Promise<SharedResult>): SharedExecutionRun {
+  const run: SharedExecutionRun = { result: null, ended: Promise.resolve() };
+  run.ended = execute().then((result) => {
+    run.result = result;
+  });
+  return run;
+}
+
+/** Operations of one document, by their names and variables. */
+interface SharedDocument {
+  /** Names of the variables that a result can depend on. */
+  variables: readonly string[];
+  operations: Map<string, SharedOperation>;
+}
+
+/** The operations of one node to which clients are subscribed. Each event is executed once for all subscribers of an operation. */
+export class SharedExecution {
+  readonly #isEnabled: boolean;
+  readonly #documents = new WeakMap<DocumentNode, SharedDocument>();
+  #size = 0;
+
+  /** If disabled, clients receive the same results at a higher cost. */
+  constructor({ isEnabled }: { isEnabled: boolean }) {
+    this.#isEnabled = isEnabled;
+  }
+
   /**
    * Registers a subscription.
    *
    * @returns the operation, and a function to call once when the subscription has ended; null if shared execution is off
    */
-  register(args: ExecutionArgs): { operation: SharedOperation; release: () => void } | null;
-  /** Number of operations that have subscribers. */
-  size(): number;
-}
-
-/** Creates the registry of one node. If disabled, clients receive the same results at a higher cost. */
-export function createSharedExecution({ isEnabled }: { isEnabled: boolean }): SharedExecution {
-  const documents = new WeakMap<
-    DocumentNode,
-    { variables: readonly string[]; operations: Map<string, SharedOperation> }
-  >();
-  let size = 0;
-
-  function documentOf(document: DocumentNode) {
-    let known = documents.get(document);
-    if (!known) documents.set(document, (known = { variables: variablesBelowRoot(document), operations: new Map() }));
-    return known;
+  register(args: ExecutionArgs): { operation: SharedOperation; release: () => void } | null {
+    if (!this.#isEnabled) return null;
+    const { variables, operations } = this.#documentOf(args.document);
+    const values = variables.map((name) => args.variableValues?.[name]);
+    const key = digest(JSON.stringify([args.operationName, ...values]));
+    const operation = operations.get(key) ?? new SharedOperation();
+    if (operation.subscribers === 0) {
+      operations.set(key, operation);
+      this.#size += 1;
+    }
+    operation.subscribers += 1;
+    const release = () => {
+      operation.subscribers -= 1;
+      if (operation.subscribers > 0) return;
+      operations.delete(key);
+      this.#size -= 1;
+    };
+    return { operation, release };
   }
 
-  return {
-    register(args) {
-      if (!isEnabled) return null;
-      const { variables, operations } = documentOf(args.document);
-      const values = variables.map((name) => args.variableValues?.[name]);
-      const key = digest(JSON.stringify([args.operationName, ...values]));
-      const operation = operations.get(key) ?? { viewerDependent: false, subscribers: 0 };
-      if (operation.subscribers === 0) {
-        operations.set(key, operation);
-        size += 1;
-      }
-      operation.subscribers += 1;
-      return {
-        operation,
-        release() {
-          operation.subscribers -= 1;
-          if (operation.subscribers > 0) return;
-          operations.delete(key);
-          size -= 1;
-        },
-      };
-    },
-    size: () => size,
-  };
+  /** Returns the number of operations that have subscribers. */
+  size(): number {
+    return this.#size;
+  }
+
+  #documentOf(document: DocumentNode): SharedDocument {
+    let known = this.#documents.get(document);
+    if (!known)
+      this.#documents.set(document, (known = { variables: variablesBelowRoot(document), operations: new Map() }));
+    return known;
+  }
 }
 
 /**

@@ -9,9 +9,10 @@ import {
   andThen,
   type Next,
   pullPast,
+  type Source,
   type Stream,
 } from '../delivery/source.ts';
-import type { SharedOperation } from './sharedExecution.ts';
+import type { SharedOperation, SharedResult } from './sharedExecution.ts';
 
 /** Functions that depend on the configuration and the transport. */
 interface SubscriptionOptions {
@@ -24,31 +25,14 @@ interface SubscriptionOptions {
   watch: (onEnd: (reason: Error | null) => void) => () => void;
 }
 
-/**
- * An event that can be executed once for all its subscribers, because they all receive the same object. Only such an
- * event has an `origin`.
- */
-interface Shareable {
-  origin: object;
+/** An event of a room's log. All subscribers receive the same object, so it can be executed once for all of them. */
+interface LoggedEvent {
+  seq: number;
 }
 
 /** An event of a room. Its execution fails if the subscriber has lost access to the room since the event was pulled. */
 interface MembershipEvent {
   isNoLongerMember: (context: Context) => Promise<boolean>;
-}
-
-/** Result of executing an event for one subscriber. Other subscribers may reuse the result. */
-interface SharedResult {
-  /** Arguments of the subscriber for whom the event was executed. */
-  executedFor: ExecutionArgs;
-  /** Null if the execution failed. */
-  result: ExecutionResult | null;
-  failure?: unknown;
-  /**
-   * True if other subscribers must not reuse the result: a viewer-dependent value was read, or the execution failed and
-   * may succeed for them.
-   */
-  viewerDependent: boolean;
 }
 
 /**
@@ -69,121 +53,151 @@ export async function subscribe(
   const events = isSource(source)
     ? source
     : toSource(source[Symbol.asyncIterator]() as AsyncIterator<object, undefined>);
-  const { hasMore } = events;
-  const context = args.contextValue as Context;
-  const { eventCache, sharedExecution } = context;
-  const registration = sharedExecution.register(args);
-  const operation = registration?.operation ?? null;
-  const counters = context.onDisconnect ? context.counters.sse : context.counters.websocket;
+  return toAsyncIterator(new Subscription(args, events, execute, watch));
+}
 
-  function run(event: object): MaybePromise<Next<ExecutionResult> | undefined> {
-    counters.unshared += 1;
-    const result = execute({ ...args, rootValue: event, contextValue: eventContext(context) });
-    return andThen(result, (own) => deliver(event, own));
+/**
+ * The results of one subscription. It is `open`, or `waiting` for the execution of an event that another subscriber has
+ * started, or `ended`.
+ */
+class Subscription implements Source<ExecutionResult> {
+  readonly #args: ExecutionArgs;
+  readonly #context: Context;
+  readonly #events: Source<object>;
+  readonly #execute: SubscriptionOptions['execute'];
+  readonly #operation: SharedOperation | null;
+  readonly #counters: Context['counters']['sse'];
+  readonly #releases: (() => void)[] = [];
+  #state: 'open' | 'waiting' | 'ended' = 'open';
+  /** Event whose shared execution is running, in the state `waiting`. */
+  #held: object | null = null;
+  /** Error that ended the stream, until it has been thrown. */
+  #reason: Error | null = null;
+  #listener = () => {};
+
+  constructor(
+    args: ExecutionArgs,
+    events: Source<object>,
+    execute: SubscriptionOptions['execute'],
+    watch: SubscriptionOptions['watch'],
+  ) {
+    const context = args.contextValue as Context;
+    [this.#args, this.#context, this.#events, this.#execute] = [args, context, events, execute];
+    this.#counters = context.onDisconnect ? context.counters.sse : context.counters.websocket;
+    const registration = context.sharedExecution.register(args);
+    this.#operation = registration?.operation ?? null;
+    if (registration) this.#releases.push(registration.release);
+    this.#releases.push(
+      watch((reason) => {
+        this.#reason = reason;
+        // A client that has disconnected does not pull again, so the resources are released now.
+        this.end();
+      }),
+    );
   }
 
-  async function runForAll(
-    event: object,
-    shared: SharedOperation,
-    observed: ReturnType<typeof trackViewer>,
-  ): Promise<SharedResult> {
-    counters.shared += 1;
+  onReady(listener: () => void): void {
+    this.#listener = listener;
+    this.#events.onReady(listener, this.#operation);
+  }
+
+  /** Returns true after the end, because the next pull must still report the reason. */
+  hasMore(): boolean {
+    return this.#state === 'ended' || (this.#events.hasMore?.() ?? true);
+  }
+
+  pull(): MaybePromise<Next<ExecutionResult>> {
+    return pullPast(() => this.#pull());
+  }
+
+  end(): void {
+    if (this.#state === 'ended') return;
+    [this.#state, this.#held] = ['ended', null];
+    for (const release of this.#releases) release();
+    this.#events.end();
+  }
+
+  #pull(): MaybePromise<Next<ExecutionResult> | undefined> {
+    if (this.#state === 'ended') return this.#last();
     try {
-      const result = await execute({ ...args, rootValue: event, contextValue: observed.context });
-      return {
-        executedFor: args,
-        result,
-        viewerDependent: observed.viewerWasRead() || result.errors !== undefined,
-      };
-    } catch (failure) {
-      return { executedFor: args, result: null, failure, viewerDependent: true };
-    } finally {
-      shared.viewerDependent ||= observed.viewerWasRead();
+      const pulled = this.#held
+        ? this.#deliverShared(this.#held)
+        : andThen(this.#events.pull(), (next) => this.#take(next));
+      return pulled instanceof Promise ? pulled.catch((error: unknown) => this.#fail(error)) : pulled;
+    } catch (error) {
+      return this.#fail(error);
     }
+  }
+
+  #take(pulled: Next<object>): MaybePromise<Next<ExecutionResult> | undefined> {
+    if (!pulled) return null;
+    if (pulled.done) {
+      this.end();
+      return this.#last();
+    }
+    const event = pulled.value;
+    const isShared = isLogged(event) && this.#operation?.viewerDependent === false;
+    return isShared ? this.#deliverShared(event) : this.#deliverOwn(event);
+  }
+
+  /** Executes an event for this subscriber alone. */
+  #deliverOwn(event: object): MaybePromise<Next<ExecutionResult> | undefined> {
+    this.#counters.unshared += 1;
+    const result = this.#execute({ ...this.#args, rootValue: event, contextValue: eventContext(this.#context) });
+    return andThen(result, (own) => this.#deliver(event, own));
+  }
+
+  /** Delivers the result of the operation's execution, which the first subscriber starts. */
+  #deliverShared(event: object): MaybePromise<Next<ExecutionResult> | undefined> {
+    const operation = this.#operation as SharedOperation;
+    const run = operation.run(event, () => this.#executeAhead(event, operation));
+    if (!run.result) {
+      [this.#state, this.#held] = ['waiting', event];
+      void run.ended.then(() => {
+        this.#listener();
+      });
+      return null;
+    }
+    [this.#state, this.#held] = ['open', null];
+    const { executedFor, result, failure, viewerDependent } = run.result;
+    if (viewerDependent && executedFor !== this.#args) return this.#deliverOwn(event);
+    if (!result) throw failure;
+    return this.#deliver(event, result);
   }
 
   /**
-   * Executes an event together with the events that are already loaded after it. Their statements are then batched, and
+   * Executes an event together with the events that are already in memory after it. Their statements are then batched, and
    * their results are written in one chunk.
    */
-  function runWithLookahead(event: object, shared: SharedOperation): Promise<SharedResult> {
-    const observed = trackViewer(context);
-    const result = runForAll(event, shared, observed);
-    for (const next of events.lookahead?.() ?? [])
-      eventCache.getOrLoad(next, shared, () => runForAll(next, shared, observed));
+  #executeAhead(event: object, operation: SharedOperation): Promise<SharedResult> {
+    const observed = trackViewer(this.#context);
+    const result = this.#executeForAll(event, operation, observed);
+    for (const next of this.#events.lookahead?.() ?? [])
+      operation.run(next, () => this.#executeForAll(next, operation, observed));
     return result;
   }
 
-  /** Pulled event whose shared execution is still running. */
-  let held: object | null = null;
-  let onReady = () => {};
-  const goOn = () => {
-    onReady();
-  };
-
-  let reason: Error | null = null;
-  let over = false;
-  const stopWatching = watch((why) => {
-    reason = why;
-    // A client that has disconnected does not pull again, so the resources are released now.
-    end();
-  });
-  function end(): void {
-    if (over) return;
-    over = true;
-    held = null;
-    stopWatching();
-    registration?.release();
-    events.end();
-  }
-  /** Throws the error that ended the stream, on the first call and if there is one. Otherwise returns `done`. */
-  function last(): typeof done {
-    const error = reason;
-    reason = null;
-    if (error) throw error;
-    return done;
-  }
-  function fail(error: unknown): never {
-    end();
-    throw error;
-  }
-
-  function pull(): MaybePromise<Next<ExecutionResult> | undefined> {
-    if (over) return last();
+  async #executeForAll(
+    event: object,
+    operation: SharedOperation,
+    observed: ReturnType<typeof trackViewer>,
+  ): Promise<SharedResult> {
+    this.#counters.shared += 1;
+    const args = this.#args;
     try {
-      const pulled = held ? executeEvent(held) : andThen(events.pull(), take);
-      return pulled instanceof Promise ? pulled.catch(fail) : pulled;
-    } catch (error) {
-      return fail(error);
+      const result = await this.#execute({ ...args, rootValue: event, contextValue: observed.context });
+      return { executedFor: args, result, viewerDependent: observed.viewerWasRead() || result.errors !== undefined };
+    } catch (failure) {
+      return { executedFor: args, result: null, failure, viewerDependent: true };
+    } finally {
+      operation.viewerDependent ||= observed.viewerWasRead();
     }
   }
 
-  function take(pulled: Next<object>): MaybePromise<Next<ExecutionResult> | undefined> {
-    if (!pulled) return null;
-    if (!pulled.done) return executeEvent(pulled.value);
-    end();
-    return last();
-  }
-
-  function executeEvent(event: object): MaybePromise<Next<ExecutionResult> | undefined> {
-    const isShared = operation !== null && isShareable(event) && (held === event || !operation.viewerDependent);
-    held = null;
-    if (!isShared) return run(event);
-    const shared = eventCache.getOrLoad(event, operation, () => runWithLookahead(event, operation), goOn);
-    if (!shared) {
-      held = event;
-      return null;
-    }
-    const { executedFor, result, failure, viewerDependent } = shared;
-    if (viewerDependent && executedFor !== args) return run(event);
-    if (!result) throw failure;
-    return deliver(event, result);
-  }
-
-  function deliver(event: object, result: ExecutionResult): MaybePromise<Next<ExecutionResult> | undefined> {
+  #deliver(event: object, result: ExecutionResult): MaybePromise<Next<ExecutionResult> | undefined> {
     const [error] = result.errors ?? [];
-    if (error) return skipIfNoLongerMember(event, error);
-    counters.delivered += 1;
+    if (error) return this.#skipIfNoLongerMember(event, error);
+    this.#counters.delivered += 1;
     return { value: result, done: false };
   }
 
@@ -191,24 +205,26 @@ export async function subscribe(
    * Skips a failed event if the subscriber is no longer a member of its room. Otherwise throws the error: if the event
    * were skipped, the cursor of the next event would mark it as delivered.
    */
-  async function skipIfNoLongerMember(event: object, error: Error): Promise<undefined> {
-    if (!isMembershipEvent(event) || !(await event.isNoLongerMember(context))) throw error;
+  async #skipIfNoLongerMember(event: object, error: Error): Promise<undefined> {
+    if (!isMembershipEvent(event) || !(await event.isNoLongerMember(this.#context))) throw error;
   }
 
-  return toAsyncIterator({
-    pull: () => pullPast(pull),
-    onReady(listener) {
-      onReady = listener;
-      events.onReady(listener);
-    },
-    // Returns true after the end, because the next pull must still report the reason.
-    hasMore: hasMore && (() => over || hasMore()),
-    end,
-  });
+  /** Throws the error that ended the stream, on the first call and if there is one. Otherwise returns `done`. */
+  #last(): typeof done {
+    const error = this.#reason;
+    this.#reason = null;
+    if (error) throw error;
+    return done;
+  }
+
+  #fail(error: unknown): never {
+    this.end();
+    throw error;
+  }
 }
 
-function isShareable(event: object): event is Shareable {
-  return 'origin' in event && event.origin instanceof Object;
+function isLogged(event: object): event is LoggedEvent {
+  return 'seq' in event && event.seq !== undefined;
 }
 
 function isMembershipEvent(event: object): event is MembershipEvent {

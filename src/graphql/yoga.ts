@@ -370,8 +370,8 @@ function traceOperations(tracing: Tracing): Plugin {
 }
 
 function deliver(tracing: Tracing, event: ExecutionArgs, run: () => ExecutionResult | Promise<ExecutionResult>) {
-  const { origin } = event.rootValue as { origin?: { chatroomId?: string; seq?: number } | null };
-  const position = typeof origin?.seq === 'number' ? { chatroomId: origin.chatroomId ?? '', seq: origin.seq } : null;
+  const { chatroomId, seq } = event.rootValue as { chatroomId?: string; seq?: number };
+  const position = chatroomId !== undefined && seq !== undefined ? { chatroomId, seq } : null;
   return tracing.deliver(`deliver ${rootFieldOf(event.document, event.operationName)}`, position, async () => run());
 }
 

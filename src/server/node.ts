@@ -14,7 +14,7 @@ import { explainDatabaseFailure } from '../platform/database/failures.ts';
 import { createFailureLog } from '../platform/observability/failureLog.ts';
 import { pruneMails, startJobs } from '../platform/jobQueue.ts';
 import { createLoginThrottle } from '../platform/rateLimits/loginThrottle.ts';
-import { readEventPage } from '../features/chatroomEvents/eventLoader.ts';
+import { readEventPage } from '../features/chatroomEvents/eventPage.ts';
 import { createRateLimits } from '../platform/rateLimits/rateLimits.ts';
 import { createMailer } from '../platform/mailer.ts';
 import { createSendQueue } from '../features/messages/sendQueue.ts';
@@ -31,10 +31,9 @@ import { pruneLog } from '../delivery/roomLog.ts';
 import { fillSkeletons } from '../features/users/keys.ts';
 import type { LeaseTimes } from '../platform/redis/leases.ts';
 import { connectRedis } from '../platform/redis/clients.ts';
-import { createEventCache } from '../delivery/eventCache.ts';
-import { createSharedExecution } from '../graphql/sharedExecution.ts';
+import { SharedExecution } from '../graphql/sharedExecution.ts';
 import { startChangePoller } from '../delivery/changePoller.ts';
-import { createRoomTails } from '../delivery/roomTail.ts';
+import { RoomTails } from '../delivery/roomTails.ts';
 import { finishDeletion } from '../features/accounts/deletion.ts';
 import { sendMail } from '../features/users/mailTokens.ts';
 import type { Tracing } from '../platform/observability/tracing.ts';
@@ -73,13 +72,12 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   const redis = config.REDIS_URL === undefined ? null : connectRedis(config.REDIS_URL, log);
   const bus = createBus({ redis, log });
   const changePoller = await startChangePoller({ database, bus, log, failures: databaseFailures });
-  const isEnabled = config.SHARED_EXECUTION === 'on';
-  const [eventCache, sharedExecution] = [createEventCache({ isEnabled }), createSharedExecution({ isEnabled })];
-  const loading = { database, databaseId: databaseIdOf(database.identity), eventCache };
-  const roomTails = createRoomTails({
-    ...{ database, bus, changePoller, eventCache, counters, tracing, log },
+  const sharedExecution = new SharedExecution({ isEnabled: config.SHARED_EXECUTION === 'on' });
+  const databaseId = databaseIdOf(database.identity);
+  const roomTails = new RoomTails({
+    ...{ database, bus, changePoller, counters, tracing, log },
     onNotificationLag: metrics.recordNotificationLag,
-    readEvents: (chatroomId, after) => readEventPage(loading, chatroomId, after),
+    readPage: (chatroomId, seq) => readEventPage({ database, databaseId }, chatroomId, seq),
   });
   const sessions = createSessionWatch(changePoller);
   const presence = createPresenceTracker({
@@ -122,7 +120,6 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       sessions,
       presence,
       blockCache,
-      eventCache,
       sharedExecution,
       rateLimits,
       loginThrottle,
@@ -143,11 +140,11 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     notifyReadByAll: createReadNotifier({ database, bus, log }),
     readMarks: createReadMarkFeed({ database, bus, log }),
     passwords: await createPasswords(options.hashCost),
-    databaseId: loading.databaseId,
+    databaseId,
     logDays: config.LOG_DAYS,
     async close() {
       sessions.close();
-      roomTails.close();
+      roomTails.stop();
       blockCache.close();
       changePoller.stop();
       await presence.close();

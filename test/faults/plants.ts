@@ -77,7 +77,7 @@ export const PLANTS: Plant[] = [
     kinds: ['mistaken'],
     nodes: 1,
     replacements: [
-      { file: 'graphql/subscription.ts', from: 'shared.viewerDependent ||= observed.viewerWasRead();', to: '' },
+      { file: 'graphql/subscription.ts', from: 'operation.viewerDependent ||= observed.viewerWasRead();', to: '' },
       {
         file: 'graphql/subscription.ts',
         from: 'viewerDependent: observed.viewerWasRead() || result',

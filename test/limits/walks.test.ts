@@ -1,6 +1,6 @@
 import { parse, type ExecutionArgs } from 'graphql';
 import { describe, expect, test } from 'vitest';
-import { createSharedExecution } from '../../src/graphql/sharedExecution.ts';
+import { SharedExecution } from '../../src/graphql/sharedExecution.ts';
 import { rootFieldOf } from '../../src/graphql/plugins/requestLog.ts';
 import { doublingDocuments } from './hostileDocuments.ts';
 
@@ -15,7 +15,7 @@ describe.each(documents)('$name', ({ document, operationName }) => {
 
   test('the variables below the root are found', () => {
     const args = { document, operationName, variableValues: {} } as unknown as ExecutionArgs;
-    expect(createSharedExecution({ isEnabled: true }).register(args)).toMatchObject({
+    expect(new SharedExecution({ isEnabled: true }).register(args)).toMatchObject({
       operation: { viewerDependent: false },
     });
   });

@@ -3,7 +3,9 @@ import { type Context, eventContext, requireViewer } from '../../core/context.ts
 import { sql } from '../../platform/database/database.ts';
 import type { Chatroom } from '../../platform/database/generated/client.ts';
 import { decodeAllRoomsCursor, encodeAllRoomsCursor } from '../../delivery/cursor.ts';
-import { type FollowedEvent, createFollower } from '../../delivery/roomFollower.ts';
+import type { FollowedEvent } from '../../delivery/roomFollower.ts';
+import { RoomsFollower } from '../../delivery/roomsFollower.ts';
+import type { RoomEvent } from '../../delivery/roomLog.ts';
 import {
   toAsyncIterator,
   type MaybePromise,
@@ -14,8 +16,8 @@ import {
 } from '../../delivery/source.ts';
 import { createSnapshotProgress, type SnapshotProgress } from '../../delivery/snapshotProgress.ts';
 import type { Join, ChangeSet } from '../../delivery/changePoller.ts';
-import { endsMembership, filterForViewer } from './chatroomStream.ts';
-import type { ChatroomEvent } from './eventLoader.ts';
+import { endsMembership, isVisible } from './chatroomStream.ts';
+import type { ChatroomEvent } from './eventPage.ts';
 import { findPositions, findPositionsSince, findCheckpoints } from '../../delivery/resumePositions.ts';
 
 /** An event in one of the viewer's rooms, with the all-rooms cursor to resume from. */
@@ -52,7 +54,7 @@ export async function followAllRooms(
   const { userId } = requireViewer(context);
   const { changePoller, databaseId } = context;
   const since = after == null ? null : decodeAllRoomsCursor(databaseId, after, 'after');
-  const events = createFollower(context);
+  const events = new RoomsFollower(context.roomTails);
   /**
    * Lost rooms for which a query is checking whether the viewer is a member again. The cursor does not advance before
    * that query has ended.
@@ -136,7 +138,13 @@ export async function followAllRooms(
     events.end();
   }
 
-  return toAsyncIterator({ pull, onReady: events.onReady, end });
+  return toAsyncIterator({
+    pull,
+    onReady(listener, group) {
+      events.onReady(listener, group);
+    },
+    end,
+  });
 }
 
 /**
@@ -196,27 +204,35 @@ export async function followAllMessages(
       const { event, cursor, isLost } = pulled.value;
       if (event.kind !== 'MESSAGE_ADDED') return undefined;
       return andThen(kindOf(event.chatroomId), (room) =>
-        andThen(room && filterForViewer(context, event, room), (seen) =>
-          seen && !isLost() ? { value: placeAt(seen, cursor), done: false } : undefined,
+        andThen(room !== null && isVisible(context, event, room), (visible) =>
+          visible && !isLost() ? { value: placeAt(event, cursor), done: false } : undefined,
         ),
       );
     });
   }
 
-  return toAsyncIterator({ pull: () => pullPast(pull), onReady: events.onReady, end: events.end });
+  return toAsyncIterator({
+    pull: () => pullPast(pull),
+    onReady(listener, group) {
+      events.onReady(listener, group);
+    },
+    end() {
+      events.end();
+    },
+  });
 }
 
 /** Maps a room event to its latest copy with an all-rooms cursor. Streams at the same cursor share that copy. */
-const placed = new WeakMap<ChatroomEvent, ChatroomEvent>();
+const placed = new WeakMap<RoomEvent, ChatroomEvent>();
 
-function placeAt(seen: ChatroomEvent, cursor: string): ChatroomEvent {
-  const known = placed.get(seen);
+function placeAt(original: RoomEvent, cursor: string): ChatroomEvent {
+  const known = placed.get(original);
   if (known?.cursor === cursor) return known;
-  const { kind, chatroomId, message, userId, actorId, origin } = seen;
+  const { kind, chatroomId, seq, message, userId, actorId } = original;
   const isNoLongerMember = async (context: Context) =>
     !(await isMemberNow(context, chatroomId, requireViewer(context).userId));
-  const event = { kind, chatroomId, cursor, message, userId, actorId, origin, isNoLongerMember };
-  placed.set(seen, event);
+  const event = { kind, chatroomId, seq, cursor, message, userId, actorId, isNoLongerMember };
+  placed.set(original, event);
   return event;
 }
 

@@ -4,8 +4,8 @@ import { type Context, eventContext, requireViewer } from '../../core/context.ts
 import type { Chatroom, User } from '../../platform/database/generated/client.ts';
 import { notFound } from '../../core/errors.ts';
 import { decodeRoomCursor } from '../../delivery/cursor.ts';
-import { type FollowedEvent, followRoom } from '../../delivery/roomFollower.ts';
-import { type LogEvent, resumePosition } from '../../delivery/roomLog.ts';
+import { type FollowedEvent, RoomFollower } from '../../delivery/roomFollower.ts';
+import { resumePosition, type RoomEvent } from '../../delivery/roomLog.ts';
 import {
   toAsyncIterator,
   type MaybePromise,
@@ -15,7 +15,7 @@ import {
   type Stream,
 } from '../../delivery/source.ts';
 import { userById } from '../users/users.ts';
-import { type ChatroomEvent, cursorAt, peekEvent, loadEvent } from './eventLoader.ts';
+import { type ChatroomEvent, cursorAt } from './eventPage.ts';
 
 /**
  * Calls `onLost` with `NOT_FOUND` when the viewer loses a room. Used by streams that do not read the room's log
@@ -26,7 +26,7 @@ import { type ChatroomEvent, cursorAt, peekEvent, loadEvent } from './eventLoade
  */
 export function watchMembership(context: Context, room: VisibleChatroom, onLost: (error: unknown) => void): () => void {
   const { userId } = requireViewer(context);
-  const events = toAsyncIterator(followRoom(context, room.id, room.lastSeq));
+  const events = toAsyncIterator<FollowedEvent>(new RoomFollower(context.roomTails, room.id, room.lastSeq));
   const watch = async () => {
     for await (const event of events) if (endsMembership(event, userId)) throw notFound('chatroom');
   };
@@ -51,7 +51,7 @@ export async function followChatroom(
   context: Context,
   chatroomId: string | null,
   after: string | null | undefined,
-  options: { only?: LogEvent['kind']; caughtUp?: boolean } = {},
+  options: { only?: RoomEvent['kind']; caughtUp?: boolean } = {},
 ): Promise<Stream<ChatroomEvent>> {
   const { id, kind, lastSeq, lastNumber } = await requireMembership(context, chatroomId);
   const room = { kind };
@@ -60,10 +60,12 @@ export async function followChatroom(
     after == null
       ? { seq: lastSeq, number: 0 }
       : await resumePosition(context, decodeRoomCursor(context.databaseId, id, after, 'after'), lastSeq);
-  const events = followRoom(context, id, start.seq);
+  const events = new RoomFollower(context.roomTails, id, start.seq);
   // Last event that counts as missed: the end of the log when the stream began.
   const missedUpTo = { seq: lastSeq, number: lastNumber };
-  const isWanted = ({ kind }: FollowedEvent) => options.only === undefined || kind === options.only;
+  const isWanted = ({ kind, number }: RoomEvent) =>
+    (options.only === undefined || kind === options.only) &&
+    !(kind === 'MESSAGE_ADDED' && number !== null && number <= start.number);
   let position = start.seq;
   let owesCaughtUp = options.caughtUp === true && after != null;
 
@@ -78,52 +80,51 @@ export async function followChatroom(
       position = event.seq;
       // The viewer was a member at `lastSeq`. After any MEMBER_LEFT event up to that position, the viewer has therefore
       // joined again.
-      if (endsMembership(event, viewerId, lastSeq)) throw notFound('chatroom');
-      const isKnown = event.kind === 'MESSAGE_ADDED' && event.number !== null && event.number <= start.number;
-      return andThen(
-        isWanted(event) && !isKnown ? filterForViewer(context, event, room, events.lookahead) : null,
-        (seen) => {
-          // This node may have read the log further than this stream has. If that part shows that the viewer has left,
-          // no more events are sent.
-          if ((events.leftAt(viewerId) ?? 0) > lastSeq) throw notFound('chatroom');
-          return seen ? { value: seen, done: false } : undefined;
-        },
-      );
+      if (event.kind === 'CHATROOM_DELETED' || endsMembership(event, viewerId, lastSeq)) throw notFound('chatroom');
+      return andThen(isWanted(event) && isVisible(context, event, room), (visible) => {
+        // This node may have read the log further than this stream has. If that part shows that the viewer has left, no
+        // more events are sent.
+        if ((events.leftAt(viewerId) ?? 0) > lastSeq) throw notFound('chatroom');
+        return visible ? { value: event, done: false } : undefined;
+      });
     });
   }
 
-  /** Returns the next events that are already loaded. */
-  function lookahead(): ChatroomEvent[] {
-    return events.lookahead().flatMap((event) => (isWanted(event) && peekEvent(context, event)) || []);
-  }
-
-  const hasMore = () => owesCaughtUp || events.hasMore();
-  return toAsyncIterator({ pull: () => pullPast(pull), onReady: events.onReady, hasMore, lookahead, end: events.end });
+  return toAsyncIterator<ChatroomEvent>({
+    pull: () => pullPast(pull),
+    onReady(listener, group) {
+      events.onReady(listener, group);
+    },
+    hasMore: () => owesCaughtUp || events.hasMore(),
+    lookahead: () => events.lookahead().filter(isWanted),
+    end() {
+      events.end();
+    },
+  });
 }
 
 /** Returns whether an event ends the viewer's access: the room was deleted, or the viewer left it after `since`. */
-export function endsMembership({ kind, userId, seq }: FollowedEvent, viewerId: string, since = 0): boolean {
-  return kind === 'CHATROOM_DELETED' || (kind === 'MEMBER_LEFT' && userId === viewerId && seq > since);
+export function endsMembership(event: FollowedEvent, viewerId: string, since = 0): boolean {
+  if (event.kind === 'CHATROOM_DELETED') return true;
+  return event.kind === 'MEMBER_LEFT' && event.userId === viewerId && event.seq > since;
 }
 
 /**
- * Returns an event as the viewer may see it now; null if a block hides it. The viewer must be a member of the room.
+ * Returns whether the viewer may see an event now. False if a block hides it, or if its message no longer exists. The viewer
+ * must be a member of the room.
  *
- * Called for each subscriber of each event, so it must be cheap. The event is loaded once for all its subscribers, and
- * blocks are cached in memory.
+ * Called for each subscriber of each event, so it must be cheap. Blocks are cached in memory.
  */
-export function filterForViewer(
+export function isVisible(
   context: Context,
-  event: FollowedEvent,
+  { kind, number, message, userId }: RoomEvent,
   room: Pick<Chatroom, 'kind'>,
-  lookahead?: () => readonly LogEvent[],
-): MaybePromise<ChatroomEvent | null> {
-  return andThen(loadEvent(context, event, lookahead), (seen) => {
-    if (seen === null || room.kind === 'DIRECT') return seen;
-    return andThen(isHidden(context, seen.message?.senderId), (hidden) => {
-      if (hidden || seen.kind !== 'REACTIONS_CHANGED') return hidden ? null : seen;
-      return andThen(isHidden(context, seen.userId), (byWhom) => (byWhom ? null : seen));
-    });
+): MaybePromise<boolean> {
+  if (number !== null && message === null) return false;
+  if (room.kind === 'DIRECT') return true;
+  return andThen(isHidden(context, message?.senderId), (senderHidden) => {
+    if (senderHidden || kind !== 'REACTIONS_CHANGED') return !senderHidden;
+    return andThen(isHidden(context, userId), (reactorHidden) => !reactorHidden);
   });
 }
 
@@ -150,6 +151,6 @@ export async function actorOf(context: Context, { actorId }: ChatroomEvent): Pro
 }
 
 function caughtUp(context: Context, chatroomId: string, at: { seq: number; number: number }): ChatroomEvent {
-  const cursor = cursorAt(context, chatroomId, at);
-  return { kind: 'CAUGHT_UP', chatroomId, cursor, message: null, userId: null, actorId: null, origin: null };
+  const cursor = cursorAt(context.databaseId, { chatroomId, ...at });
+  return { kind: 'CAUGHT_UP', chatroomId, cursor, message: null, userId: null, actorId: null };
 }

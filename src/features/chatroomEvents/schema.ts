@@ -9,7 +9,7 @@ import { User, Viewer } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
 import { followAllMessages } from './allRoomsStream.ts';
 import { actorOf, followChatroom } from './chatroomStream.ts';
-import type { ChatroomEvent as Event } from './eventLoader.ts';
+import type { ChatroomEvent as Event } from './eventPage.ts';
 
 /** GraphQL type of each kind of event. */
 const typeNames: Record<Event['kind'], string> = {

@@ -2,7 +2,7 @@ import { hasBlocked } from '../relationships/blocks.ts';
 import { isMember } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
-import { columnsOf, type Database, empty, join, rowOf, sql, type Sql } from '../../platform/database/database.ts';
+import { columnsOf, empty, join, rowOf, sql, type Sql } from '../../platform/database/database.ts';
 import { type Message, Prisma, type User } from '../../platform/database/generated/client.ts';
 import { ChatError, notFound } from '../../core/errors.ts';
 import { createLoader } from '../../platform/database/loader.ts';
@@ -74,19 +74,6 @@ export const messageByKey = createLoader<Message>(
   },
   (message) => messageKey(message.chatroomId, message.number),
 );
-
-/** Returns messages of a room by number, without any access check. The caller checks that the viewer may read them. */
-export async function findMessages(
-  database: Database,
-  chatroomId: string,
-  numbers: readonly number[],
-): Promise<ReadonlyMap<number, Message>> {
-  if (numbers.length === 0) return new Map();
-  const messages = await database.prepared<Message>(sql`
-    SELECT ${messageColumns} FROM messages m
-      WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ANY (${numbers}::int[])`);
-  return new Map(messages.map((message) => [message.number, message]));
-}
 
 /** Returns the newest message of a room that the viewer may read; null if there is none. */
 export const lastMessageOf = createLoader<Message>(

@@ -52,8 +52,10 @@ export async function followViewer(
   let cursor = after ?? encodeAllRoomsCursor(context.databaseId, context.changePoller.snapshot());
 
   async function cueOf(event: FollowedEvent): Promise<Cue | null> {
-    const { kind, chatroomId, number } = event;
-    if (endsMembership(event, userId)) return { kind: 'VANISHED', chatroomId, reason: reasonOf(event) };
+    const { chatroomId } = event;
+    if (event.kind === 'CHATROOM_DELETED' || endsMembership(event, userId))
+      return { kind: 'VANISHED', chatroomId, reason: reasonOf(event) };
+    const { kind, number } = event;
     if (kind === 'MEMBER_JOINED' && event.userId === userId) return { kind: 'APPEARED', chatroomId };
     if ((kind !== 'MESSAGE_ADDED' && kind !== 'MESSAGE_DELETED') || number === null) return null;
     const message = await readMessage(context, chatroomId, number);
@@ -144,10 +146,10 @@ export async function followViewer(
 }
 
 /** Returns why a user lost the room. Null for an event without an actor, which an earlier release stored. */
-function reasonOf({ kind, userId, actorId }: FollowedEvent): VanishedReason | null {
-  if (kind === 'CHATROOM_DELETED') return 'DELETED';
-  if (actorId === null) return null;
-  return actorId === userId ? 'LEFT' : 'REMOVED';
+function reasonOf(event: FollowedEvent): VanishedReason | null {
+  if (event.kind === 'CHATROOM_DELETED') return 'DELETED';
+  if (event.actorId === null) return null;
+  return event.actorId === event.userId ? 'LEFT' : 'REMOVED';
 }
 
 /**

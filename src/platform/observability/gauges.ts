@@ -18,8 +18,6 @@ export interface Gauges {
   sse: number;
   /** WebSocket subscriptions paused by backpressure, because the client does not read. */
   backpressured: number;
-  /** Followers of room logs, which serve subscriptions. */
-  followers: number;
   conflatedStreams: number;
   /**
    * Operations in progress, and operations that wait for another one of the same client. Excludes open subscriptions.
@@ -52,7 +50,7 @@ export interface Counters {
 
 export function createGauges(): Gauges {
   return {
-    ...{ ready: true, sockets: 0, streams: 0, sse: 0, backpressured: 0, followers: 0, conflatedStreams: 0 },
+    ...{ ready: true, sockets: 0, streams: 0, sse: 0, backpressured: 0, conflatedStreams: 0 },
     ...{ operations: 0, operationsWaiting: 0 },
   };
 }

@@ -184,7 +184,7 @@ function exposeNode(registry: Registry, node: Watched): void {
     'WebSocket subscriptions paused by backpressure, because the client does not read.',
     () => gauges.backpressured,
   );
-  gauge('parley_followers', 'Readers of room logs that serve subscriptions.', () => gauges.followers);
+  gauge('parley_followers', 'Readers of room logs that serve subscriptions.', () => roomTails.followers());
   gauge('parley_mailboxes', 'Conflated streams of hints that serve subscriptions.', () => gauges.conflatedStreams);
   gauge('parley_operations', 'Operations in progress, excluding open subscriptions.', () => gauges.operations);
   gauge(
@@ -193,7 +193,6 @@ function exposeNode(registry: Registry, node: Watched): void {
     () => gauges.operationsWaiting,
   );
   gauge('parley_tails', 'Rooms watched on this node.', () => roomTails.size());
-  gauge('parley_tail_readers', 'Readers of the tails of those rooms.', () => roomTails.readers());
   gauge('parley_session_watches', 'Sockets and streams that end with their session.', () => sessions.size());
   gauge('parley_presence_leases', 'Sockets of signed-in users whose presence this node renews.', () =>
     presence.leases(),

@@ -1,0 +1,146 @@
+import type { Bus } from '../platform/redis/bus.ts';
+import type { ChangePoller, ChangeSet } from './changePoller.ts';
+import { RoomTail, type TailFollower, type TailOptions } from './roomTail.ts';
+
+declare module '../core/context.ts' {
+  interface ServerNode {
+    roomTails: RoomTails;
+  }
+}
+
+interface RoomTailsOptions extends TailOptions {
+  bus: Bus;
+  changePoller: ChangePoller;
+  counters: { recoveredByPoll: number };
+  /** Called with the time that a notification took to arrive. */
+  onNotificationLag: (seconds: number) => void;
+  /** Connects the trace of a change with the traces of its deliveries. */
+  tracing?: {
+    traceparent(): string | undefined;
+    noteCause(event: { chatroomId: string; seq: number }, traceparent: unknown): void;
+  } | null;
+}
+
+/** A notification that a room's log has grown. `at` only serves the metric of the notification delay. */
+interface Notification {
+  seq: number;
+  at: number;
+  trace: unknown;
+}
+
+/** The tails of the rooms that are followed on one node, and the notifications about rooms. */
+export class RoomTails {
+  readonly #options: RoomTailsOptions;
+  readonly #tails = new Map<string, { tail: RoomTail; unsubscribe: () => void }>();
+  /** Notifications to publish at the end of this turn of the event loop, by room. */
+  readonly #notifications = new Map<string, Notification>();
+  readonly #stopListening: () => void;
+
+  constructor(options: RoomTailsOptions) {
+    this.#options = options;
+    this.#stopListening = options.changePoller.listen((changes) => {
+      this.#apply(changes);
+    });
+  }
+
+  /** Returns the number of rooms that are followed on this node. */
+  size(): number {
+    return this.#tails.size;
+  }
+
+  /** Returns the number of followers of these rooms. */
+  followers(): number {
+    return [...this.#tails.values()].reduce((sum, { tail }) => sum + tail.size, 0);
+  }
+
+  /**
+   * Adds a follower to the tail of a room.
+   *
+   * @param seq an event that the log is known to contain
+   */
+  open(chatroomId: string, seq: number, follower: TailFollower): RoomTail {
+    const { tail } = this.#tails.get(chatroomId) ?? this.#subscribe(chatroomId, seq);
+    tail.add(follower);
+    // The follower may have read a later `seq` from the database than the tail has.
+    tail.advance(seq);
+    return tail;
+  }
+
+  /** Removes a follower. The node unsubscribes from a room with its last follower. */
+  close(tail: RoomTail, follower: TailFollower): void {
+    if (!tail.remove(follower)) return;
+    const { chatroomId } = tail;
+    if (this.#tails.get(chatroomId)?.tail !== tail) return;
+    this.#tails.get(chatroomId)?.unsubscribe();
+    this.#tails.delete(chatroomId);
+  }
+
+  /**
+   * Notifies all nodes that a room's log has grown to `seq`. Call it after the commit. Notifications about one room within a
+   * turn of the event loop are merged, so that a room with many concurrent sends has only one.
+   */
+  notify(chatroomId: string, seq: number): void {
+    if (this.#notifications.size === 0)
+      setImmediate(() => {
+        this.#publish();
+      });
+    const before = this.#notifications.get(chatroomId);
+    if (before && before.seq >= seq) return;
+    const trace = this.#options.tracing?.traceparent();
+    this.#notifications.set(chatroomId, { seq, at: Date.now(), trace });
+  }
+
+  /** Closes all tails, when the node stops. */
+  stop(): void {
+    this.#stopListening();
+    for (const { unsubscribe } of this.#tails.values()) unsubscribe();
+    this.#tails.clear();
+  }
+
+  #publish(): void {
+    const notifications = [...this.#notifications];
+    this.#notifications.clear();
+    for (const [chatroomId, notification] of notifications) this.#options.bus.publish(topic(chatroomId), notification);
+  }
+
+  #subscribe(chatroomId: string, seq: number) {
+    const tail = new RoomTail(chatroomId, seq, this.#options);
+    const unsubscribe = this.#options.bus.subscribe(
+      topic(chatroomId),
+      (received) => {
+        this.#onNotification(tail, received);
+      },
+      () => {
+        tail.poll();
+      },
+    );
+    const opened = { tail, unsubscribe };
+    this.#tails.set(chatroomId, opened);
+    tail.poll();
+    return opened;
+  }
+
+  #onNotification(tail: RoomTail, received: unknown): void {
+    const { tracing, onNotificationLag } = this.#options;
+    const { seq = NaN, at = NaN, trace } = (received ?? {}) as Partial<Notification>;
+    // Recorded before the event is read, so that the trace is known when the event is delivered.
+    tracing?.noteCause({ chatroomId: tail.chatroomId, seq }, trace);
+    tail.advance(seq);
+    if (Number.isFinite(at)) onNotificationLag((Date.now() - at) / 1_000);
+  }
+
+  #apply({ rooms, ended }: ChangeSet): void {
+    for (const [chatroomId, seq] of rooms) {
+      const tail = this.#tails.get(chatroomId)?.tail;
+      if (!tail) continue;
+      this.#options.counters.recoveredByPoll += Math.max(seq - tail.targetSeq, 0);
+      tail.advance(seq);
+    }
+    for (const chatroomId of ended) this.#tails.get(chatroomId)?.tail.delete();
+    for (const { tail } of this.#tails.values()) tail.retry();
+  }
+}
+
+function topic(chatroomId: string): string {
+  return `room:${chatroomId}`;
+}

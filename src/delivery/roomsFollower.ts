@@ -1,0 +1,98 @@
+import { type FollowedEvent, RoomFollower } from './roomFollower.ts';
+import type { RoomTails } from './roomTails.ts';
+import { done, type MaybePromise, type Next, type Source, type SubscriberGroup } from './source.ts';
+
+/** Follows several rooms. Delivers each event once, and the events of each room in order. */
+export class RoomsFollower implements Source<FollowedEvent> {
+  readonly #tails: RoomTails;
+  readonly #rooms = new Map<string, RoomFollower>();
+  /** Rooms that may have events to read. The room that has waited longest comes first. */
+  readonly #ready = new Set<string>();
+  #state: 'following' | 'ended' = 'following';
+  #listener = () => {};
+  #group: SubscriberGroup | null = null;
+
+  constructor(tails: RoomTails) {
+    this.#tails = tails;
+  }
+
+  /** The followed rooms. */
+  get rooms(): Pick<ReadonlySet<string>, 'size' | 'has' | 'keys'> {
+    return this.#rooms;
+  }
+
+  /** Returns the `seq` of the last delivered event of a room. Undefined for a room that is not followed. */
+  position(chatroomId: string): number | undefined {
+    return this.#rooms.get(chatroomId)?.position;
+  }
+
+  /** Returns the `seq` at which a user left a room. The result may be higher than the `seq` of the last delivered event. */
+  leftAt(chatroomId: string, userId: string): number | undefined {
+    return this.#rooms.get(chatroomId)?.leftAt(userId);
+  }
+
+  /** Adds a room and follows it after `seq`. No effect on a room that is already followed. */
+  add(chatroomId: string, seq: number): void {
+    if (this.#state === 'ended' || this.#rooms.has(chatroomId)) return;
+    const room = new RoomFollower(this.#tails, chatroomId, seq);
+    this.#rooms.set(chatroomId, room);
+    this.#listenTo(chatroomId, room);
+    this.#mayHaveGrown(chatroomId);
+  }
+
+  /** Stops following a room. */
+  drop(chatroomId: string): void {
+    const room = this.#rooms.get(chatroomId);
+    this.#rooms.delete(chatroomId);
+    this.#ready.delete(chatroomId);
+    room?.onReady(() => {});
+    room?.end();
+  }
+
+  onReady(listener: () => void, group: SubscriberGroup | null = null): void {
+    [this.#listener, this.#group] = [listener, group];
+    for (const [chatroomId, room] of this.#rooms) this.#listenTo(chatroomId, room);
+  }
+
+  #listenTo(chatroomId: string, room: RoomFollower): void {
+    room.onReady(() => {
+      this.#mayHaveGrown(chatroomId);
+    }, this.#group);
+  }
+
+  #mayHaveGrown(chatroomId: string): void {
+    this.#ready.add(chatroomId);
+    this.#listener();
+  }
+
+  pull(): MaybePromise<Next<FollowedEvent>> {
+    for (const chatroomId of this.#ready) {
+      // Removed before reading, so that an event that arrives during the read adds the room again.
+      this.#ready.delete(chatroomId);
+      const room = this.#rooms.get(chatroomId);
+      const pulled = room?.pull();
+      // Discards the event if the room was dropped, or dropped and added again, during the read.
+      if (pulled instanceof Promise)
+        return pulled.then((later) =>
+          this.#rooms.get(chatroomId) === room && later ? this.#take(later) : this.pull(),
+        );
+      if (pulled) return this.#take(pulled);
+    }
+    return this.#state === 'ended' ? done : null;
+  }
+
+  #take(pulled: IteratorResult<FollowedEvent, undefined>): Next<FollowedEvent> {
+    if (pulled.done) return pulled;
+    const { kind, chatroomId } = pulled.value;
+    if (kind === 'CHATROOM_DELETED') this.drop(chatroomId);
+    else this.#ready.add(chatroomId);
+    return pulled;
+  }
+
+  end(): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    for (const chatroomId of [...this.#rooms.keys()]) this.drop(chatroomId);
+    this.#listener();
+  }
+}

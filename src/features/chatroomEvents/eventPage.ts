@@ -1,0 +1,55 @@
+import type { Context, ServerNode } from '../../core/context.ts';
+import { encodeRoomCursor } from '../../delivery/cursor.ts';
+import { eventFields, type LogEvent, pageAfter, type RoomEvent } from '../../delivery/roomLog.ts';
+import { columnsOf, rowOf, sql } from '../../platform/database/database.ts';
+import { columnsWithSender, type MessageWithSender, withSender } from '../messages/messages.ts';
+
+/** An event of a room as a stream delivers it. */
+export interface ChatroomEvent extends Pick<RoomEvent, 'chatroomId' | 'cursor' | 'message' | 'userId' | 'actorId'> {
+  kind: RoomEvent['kind'] | 'CAUGHT_UP';
+  /** Position in the room's log. Undefined for an event that is made for one subscriber only. */
+  seq?: number;
+  /** Returns whether the viewer has lost the room. Set in streams over all rooms, which continue without lost rooms. */
+  isNoLongerMember?: (context: Context) => Promise<boolean>;
+}
+
+declare module '../../delivery/roomLog.ts' {
+  interface RoomEvent {
+    /** The message that the event is about, in its current state. Null if there is none, or if it no longer exists. */
+    message: MessageWithSender | null;
+  }
+}
+
+const eventColumns = columnsOf('e', eventFields, 'event.');
+
+/**
+ * Reads the events of a room after `seq` with their messages and senders, oldest first, at most `LOG_PAGE_SIZE`.
+ *
+ * Uses one statement, because a second query would be one of the largest costs of a message in a busy room.
+ */
+export async function readEventPage(
+  { database, databaseId }: Pick<ServerNode, 'database' | 'databaseId'>,
+  chatroomId: string,
+  seq: number,
+): Promise<RoomEvent[]> {
+  const rows = await database.prepared(sql`
+    SELECT ${eventColumns}, ${columnsWithSender} FROM ${pageAfter(chatroomId, seq)} e
+        LEFT JOIN messages m ON m.chatroom_id = e.chatroom_id AND m.number = e.number
+        LEFT JOIN users u ON u.id = m.sender_id
+      ORDER BY e.seq`);
+  return rows.map((row) => {
+    const event = rowOf<LogEvent>(row, eventFields, 'event.');
+    const message = withSender(row);
+    // Null if the message no longer exists.
+    const { number } = message as { number: number | null };
+    return { ...event, cursor: cursorAt(databaseId, event), message: number === null ? null : message };
+  });
+}
+
+/** Returns the room cursor of the position after an event. */
+export function cursorAt(
+  databaseId: string,
+  { chatroomId, seq, number }: { chatroomId: string; seq: number; number: number | null },
+): string {
+  return encodeRoomCursor(databaseId, { kind: 'room', chatroomId, seq, number: number ?? 0 });
+}
