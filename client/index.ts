@@ -6,7 +6,7 @@ import type { OutboxStore } from './outboxStore.ts';
 import type { SendInput, SentMessage } from './send.ts';
 import { type Attempt, SendQueue } from './sendQueue.ts';
 import { createSession, type SessionOptions } from './session.ts';
-import { type ChatState, createSocket, type StateListener } from './socket.ts';
+import { type ChatState, Socket, type StateListener } from './socket.ts';
 import { type ChatStream, createStream, type StreamOptions } from './stream.ts';
 import { onOnline } from './wait.ts';
 
@@ -88,7 +88,7 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
   const closed = closing.signal;
   const session = createSession(href, options);
   const request = createRequest({ url: href, session, closed, fetch: options.fetch ?? ((...args) => fetch(...args)) });
-  const socket = createSocket({
+  const socket = new Socket({
     ...{ url: href.replace(/^http/, 'ws'), session, closed },
     ...{ webSocketImpl: options.webSocketImpl, onState: options.onState },
   });

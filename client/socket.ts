@@ -1,4 +1,4 @@
-import { createClient, type ClientOptions } from 'graphql-ws';
+import { type Client, createClient, type ClientOptions } from 'graphql-ws';
 import { ChatError, errorOf, failed, type GraphQLFailure, unreachable } from './errors.ts';
 import type { Result } from './http.ts';
 import type { Session, Token } from './session.ts';
@@ -38,22 +38,6 @@ export interface SubscriptionHandlers {
   onEnd: (ending: SubscriptionEnd) => void;
 }
 
-/** The one WebSocket of all subscriptions. */
-export interface Socket {
-  readonly state: ChatState;
-  onState(listener: StateListener): () => void;
-  /** Registers a stream, even if the socket is not open. Returns a function that removes it. */
-  addStream(stream: object): () => void;
-  /** Sets whether a stream is still replaying missed events. */
-  catchUp(stream: object, behind: boolean): void;
-  /** Resolves when the backoff ends. Rejects with `UNAUTHENTICATED` if the session has ended. */
-  ready(): Promise<void>;
-  /** Starts one operation, which ends at the latest with its socket. Returns a function that unsubscribes. */
-  subscribe(query: string, variables: object, listening: SubscriptionHandlers): () => void;
-  /** Called when the server no longer accepts the socket's token. Closes the socket and reconnects with a new token. */
-  reconnectWithNewToken(): void;
-}
-
 const NORMAL_CLOSURE = 1000;
 const PING_INTERVAL_MS = 10_000;
 const PONG_TIMEOUT_MS = 5_000;
@@ -61,191 +45,226 @@ const OPENING_TIMEOUT_MS = 10_000;
 /** The socket stays open for this time after the last stream, because a user who changes rooms starts another one at once. */
 const LAZY_CLOSE_TIMEOUT_MS = 1_000;
 
-/** Creates the socket. It is open while there are subscriptions. After a loss, `ready` delays the next attempt. */
-export function createSocket({ url, session, webSocketImpl, onState, closed }: SocketOptions): Socket {
-  const listeners = new Set<StateListener>(onState ? [onState] : []);
-  const streams = new Set<object>();
-  const behind = new Set<object>();
-  const waiting = new Set<() => void>();
-  let state: ChatState = 'idle';
-  let reason: ChatError | null = null;
-  let token: Token = { value: null, generation: 0 };
-  let open = false;
-  let lost = false;
-  let signedOut = false;
-  let failures = 0;
-  let pause: Promise<void> = Promise.resolve();
-  let pauseEnd = new AbortController();
-  let timeout: ReturnType<typeof setTimeout> | undefined;
+/**
+ * State of the WebSocket: `closed` before the first attempt and after a loss, `opening`, `open`, or `signed-out` when the
+ * session has ended.
+ */
+type SocketState = 'closed' | 'opening' | 'open' | 'signed-out';
 
-  function startTimeout(ms: number): void {
-    clearTimeout(timeout);
-    timeout = setTimeout(() => {
-      client.terminate();
-    }, ms);
+/** The one WebSocket of all subscriptions. It is open while there are subscriptions. After a loss, `ready` delays the next attempt. */
+export class Socket {
+  readonly #session: Session;
+  readonly #client: Client;
+  readonly #listeners = new Set<StateListener>();
+  readonly #streams = new Set<object>();
+  /** Streams that are still replaying missed events. */
+  readonly #behind = new Set<object>();
+  /** Callbacks of operations that were started before the socket was open. */
+  readonly #waiting = new Set<() => void>();
+  #socketState: SocketState = 'closed';
+  #state: ChatState = 'idle';
+  /** Why the socket is not open. */
+  #reason: ChatError | null = null;
+  /** The token with which the socket was opened. */
+  #token: Token = { value: null, generation: 0 };
+  /** Failures in a row. */
+  #failures = 0;
+  #pause: Promise<void> = Promise.resolve();
+  #pauseEnd = new AbortController();
+  #timeout: ReturnType<typeof setTimeout> | undefined;
+
+  constructor({ url, session, webSocketImpl, onState, closed }: SocketOptions) {
+    this.#session = session;
+    if (onState) this.#listeners.add(onState);
+    this.#client = createClient({
+      url,
+      webSocketImpl: quiet(webSocketImpl ?? (globalThis as { WebSocket?: unknown }).WebSocket),
+      // Each stream reconnects itself, because it resumes after its own cursor.
+      retryAttempts: 0,
+      keepAlive: PING_INTERVAL_MS,
+      lazyCloseTimeout: LAZY_CLOSE_TIMEOUT_MS,
+      connectionParams: () => this.#credential(),
+      on: this.#handlers(),
+    });
+    const wake = () => {
+      this.#pauseEnd.abort();
+    };
+    onOnline(closed, wake);
+    closed.addEventListener('abort', () => {
+      clearTimeout(this.#timeout);
+      wake();
+      // `terminate` also closes a socket that is still opening.
+      this.#client.terminate();
+    });
   }
 
-  const client = createClient({
-    url,
-    webSocketImpl: quiet(webSocketImpl ?? (globalThis as { WebSocket?: unknown }).WebSocket),
-    // Each stream reconnects itself, because it resumes after its own cursor.
-    retryAttempts: 0,
-    keepAlive: PING_INTERVAL_MS,
-    lazyCloseTimeout: LAZY_CLOSE_TIMEOUT_MS,
-    async connectionParams() {
-      token = await session.token();
-      return token.value === null ? {} : { authorization: `Bearer ${token.value}` };
-    },
-    on: {
-      connecting() {
-        lost = false;
-        startTimeout(OPENING_TIMEOUT_MS);
+  get state(): ChatState {
+    return this.#state;
+  }
+
+  onState(listener: StateListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Registers a stream, even if the socket is not open. Returns a function that removes it. */
+  addStream(stream: object): () => void {
+    if (this.#socketState === 'signed-out') {
+      // The user may have signed in again.
+      [this.#socketState, this.#pause] = ['closed', Promise.resolve()];
+    }
+    this.#streams.add(stream);
+    this.#update();
+    return () => {
+      this.#streams.delete(stream);
+      this.#behind.delete(stream);
+      this.#update();
+    };
+  }
+
+  /** Sets whether a stream is still replaying missed events. */
+  catchUp(stream: object, isBehind: boolean): void {
+    if (isBehind) this.#behind.add(stream);
+    else this.#behind.delete(stream);
+    this.#update();
+  }
+
+  /** Resolves when the backoff ends. Rejects with `UNAUTHENTICATED` if the session has ended. */
+  ready(): Promise<void> {
+    return this.#pause;
+  }
+
+  /** Starts one operation, which ends at the latest with its socket. Returns a function that unsubscribes. */
+  subscribe(query: string, variables: object, { onOpen, onResult, onEnd }: SubscriptionHandlers): () => void {
+    if (this.#socketState === 'open') queueMicrotask(onOpen);
+    else this.#waiting.add(onOpen);
+    return this.#client.subscribe(
+      { query, variables: variables as Record<string, unknown> },
+      {
+        next: (result) => {
+          // The server works, so the next failure is the first one in a row.
+          if (!result.errors) this.#failures = 0;
+          onResult(result);
+        },
+        error(error) {
+          onEnd(Array.isArray(error) ? failed(error as GraphQLFailure[]) : 'lost');
+        },
+        complete() {
+          onEnd('complete');
+        },
       },
-      connected() {
-        clearTimeout(timeout);
-        open = true;
-        reason = null;
-        for (const onOpen of waiting) onOpen();
-        waiting.clear();
-        updateState();
+    );
+  }
+
+  /** Called when the server no longer accepts the socket's token. Closes the socket and reconnects with a new token. */
+  reconnectWithNewToken(): void {
+    if (this.#socketState !== 'open') return;
+    this.#lose({ code: 4403, reason: 'The access token is no longer valid.' });
+    this.#client.terminate();
+  }
+
+  async #credential(): Promise<Record<string, string>> {
+    this.#token = await this.#session.token();
+    return this.#token.value === null ? {} : { authorization: `Bearer ${this.#token.value}` };
+  }
+
+  #handlers(): ClientOptions['on'] {
+    const lose = (event: unknown) => {
+      this.#lose(event);
+    };
+    return {
+      connecting: () => {
+        this.#socketState = 'opening';
+        this.#startTimeout(OPENING_TIMEOUT_MS);
       },
-      ping(received) {
+      connected: () => {
+        this.#opened();
+      },
+      ping: (received) => {
         // Without this timeout a dead connection would be indistinguishable from a quiet one.
-        if (!received) startTimeout(PONG_TIMEOUT_MS);
+        if (!received) this.#startTimeout(PONG_TIMEOUT_MS);
       },
-      pong(received) {
-        if (received) failures = 0;
+      pong: (received) => {
+        if (received) this.#failures = 0;
       },
-      message() {
-        if (open) clearTimeout(timeout);
+      message: () => {
+        if (this.#socketState === 'open') clearTimeout(this.#timeout);
       },
       error: lose,
       closed: lose,
-    },
-  });
+    };
+  }
 
-  /** Called when the socket was closed or could not be opened, before the subscriptions end. */
-  function lose(event: unknown): void {
-    if (lost) return;
-    lost = true;
-    open = false;
-    clearTimeout(timeout);
-    waiting.clear();
+  #startTimeout(ms: number): void {
+    clearTimeout(this.#timeout);
+    this.#timeout = setTimeout(() => {
+      this.#client.terminate();
+    }, ms);
+  }
+
+  #opened(): void {
+    clearTimeout(this.#timeout);
+    [this.#socketState, this.#reason] = ['open', null];
+    for (const onOpen of this.#waiting) onOpen();
+    this.#waiting.clear();
+    this.#update();
+  }
+
+  /** Called when the socket was closed or could not be opened, before the subscriptions end. May be called twice for a loss. */
+  #lose(event: unknown): void {
+    if (this.#socketState !== 'opening' && this.#socketState !== 'open') return;
+    this.#socketState = 'closed';
+    clearTimeout(this.#timeout);
+    this.#waiting.clear();
     // The last subscription has ended, or the buffers of all streams are full.
     if ((event as { code?: unknown }).code === NORMAL_CLOSURE) {
-      updateState();
+      this.#update();
       return;
     }
     const failure = errorOf(event);
-    reason = failure ? new ChatError(failure) : unreachable('The server cannot be reached.', event);
-    pause = recover(reason);
+    this.#reason = failure ? new ChatError(failure) : unreachable('The server cannot be reached.', event);
+    this.#pause = this.#recover(this.#reason);
     // Callers of `ready` handle the rejection. Without callers it would be unhandled.
-    pause.catch(() => undefined);
-    if (reason.code === 'TOO_MANY_SOCKETS') failures += 1;
-    updateState();
+    this.#pause.catch(() => undefined);
+    if (this.#reason.code === 'TOO_MANY_SOCKETS') this.#failures += 1;
+    this.#update();
   }
 
-  async function recover({ code }: ChatError): Promise<void> {
-    pauseEnd = new AbortController();
-    const ms = backoff(failures);
-    failures += 1;
-    const renewed =
-      code === 'UNAUTHENTICATED'
-        ? false
-        : code === 'TOKEN_EXPIRED'
-          ? await session.renew(token).catch(() => true)
-          : true;
-    if (renewed) return wait(ms, pauseEnd.signal);
-    signedOut = true;
-    reason = new ChatError({ code: 'UNAUTHENTICATED', message: 'This session has ended. Sign in again.' });
-    updateState();
-    throw reason;
+  async #recover(reason: ChatError): Promise<void> {
+    this.#pauseEnd = new AbortController();
+    const ms = backoff(this.#failures);
+    this.#failures += 1;
+    if (await this.#renews(reason)) return wait(ms, this.#pauseEnd.signal);
+    this.#socketState = 'signed-out';
+    this.#reason = new ChatError({ code: 'UNAUTHENTICATED', message: 'This session has ended. Sign in again.' });
+    this.#update();
+    throw this.#reason;
   }
 
-  function updateState(): void {
-    const current = computeState();
-    if (current === state) return;
-    state = current;
-    const currentReason = reason;
+  /** Renews an expired token. Returns false if the viewer is signed out. */
+  async #renews({ code }: ChatError): Promise<boolean> {
+    if (code === 'UNAUTHENTICATED') return false;
+    return code !== 'TOKEN_EXPIRED' || this.#session.renew(this.#token).catch(() => true);
+  }
+
+  #update(): void {
+    const state = this.#currentState();
+    if (state === this.#state) return;
+    this.#state = state;
+    const reason = this.#reason;
     // Listeners run in a microtask, so that an exception of theirs does not interrupt the socket's handlers.
-    for (const listener of listeners)
+    for (const listener of this.#listeners)
       queueMicrotask(() => {
-        listener(current, currentReason);
+        listener(state, reason);
       });
   }
 
-  function computeState(): ChatState {
-    if (signedOut) return 'signed-out';
-    if (streams.size === 0) return 'idle';
-    if (open) return behind.size > 0 ? 'catching-up' : 'live';
-    return failures > 1 ? 'offline' : 'connecting';
+  #currentState(): ChatState {
+    if (this.#socketState === 'signed-out') return 'signed-out';
+    if (this.#streams.size === 0) return 'idle';
+    if (this.#socketState === 'open') return this.#behind.size > 0 ? 'catching-up' : 'live';
+    return this.#failures > 1 ? 'offline' : 'connecting';
   }
-
-  const wake = () => {
-    pauseEnd.abort();
-  };
-  onOnline(closed, wake);
-  closed.addEventListener('abort', () => {
-    clearTimeout(timeout);
-    wake();
-    // `terminate` also closes a socket that is still opening.
-    client.terminate();
-  });
-
-  return {
-    get state() {
-      return state;
-    },
-    onState(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    addStream(stream) {
-      if (signedOut) {
-        // The user may have signed in again.
-        signedOut = false;
-        pause = Promise.resolve();
-      }
-      streams.add(stream);
-      updateState();
-      return () => {
-        streams.delete(stream);
-        behind.delete(stream);
-        updateState();
-      };
-    },
-    catchUp(stream, isBehind) {
-      if (isBehind) behind.add(stream);
-      else behind.delete(stream);
-      updateState();
-    },
-    ready: () => pause,
-    subscribe(query, variables, { onOpen, onResult, onEnd }) {
-      if (open) queueMicrotask(onOpen);
-      else waiting.add(onOpen);
-      return client.subscribe(
-        { query, variables: variables as Record<string, unknown> },
-        {
-          next(result) {
-            // The server works, so the next failure is the first one in a row.
-            if (!result.errors) failures = 0;
-            onResult(result);
-          },
-          error(error) {
-            onEnd(Array.isArray(error) ? failed(error as GraphQLFailure[]) : 'lost');
-          },
-          complete() {
-            onEnd('complete');
-          },
-        },
-      );
-    },
-    reconnectWithNewToken() {
-      if (!open) return;
-      lose({ code: 4403, reason: 'The access token is no longer valid.' });
-      client.terminate();
-    },
-  };
 }
 
 /** Adds an error listener to each socket. A socket that is closed while it opens emits an error, which would end a Node process. */
