@@ -20,6 +20,8 @@ export interface LogEvent {
  * it use the same object. A feature declares the data that it adds with `declare module`.
  */
 export interface RoomEvent extends LogEvent {
+  /** All subscribers receive the same object, so that it can be executed once for all of them. */
+  isShared: true;
   /** Cursor of the position after the event. */
   cursor: string;
 }

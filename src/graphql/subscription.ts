@@ -25,9 +25,9 @@ interface SubscriptionOptions {
   watch: (onEnd: (reason: Error | null) => void) => () => void;
 }
 
-/** An event of a room's log. All subscribers receive the same object, so it can be executed once for all of them. */
-interface LoggedEvent {
-  seq: number;
+/** An event of which all subscribers receive the same object, so that it can be executed once for all of them. */
+interface SharedEvent {
+  isShared: true;
 }
 
 /** An event of a room. Its execution fails if the subscriber has lost access to the room since the event was pulled. */
@@ -135,8 +135,10 @@ class Subscription implements Source<ExecutionResult> {
       this.end();
       return this.#last();
     }
+    // The stream may have ended while the event was being loaded.
+    if (this.#state === 'ended') return this.#last();
     const event = pulled.value;
-    const isShared = isLogged(event) && this.#operation?.viewerDependent === false;
+    const isShared = isSharedEvent(event) && this.#operation?.viewerDependent === false;
     return isShared ? this.#deliverShared(event) : this.#deliverOwn(event);
   }
 
@@ -223,8 +225,8 @@ class Subscription implements Source<ExecutionResult> {
   }
 }
 
-function isLogged(event: object): event is LoggedEvent {
-  return 'seq' in event && event.seq !== undefined;
+function isSharedEvent(event: object): event is SharedEvent {
+  return 'isShared' in event && event.isShared === true;
 }
 
 function isMembershipEvent(event: object): event is MembershipEvent {

@@ -9,7 +9,6 @@ const GAUGES = [
   'parley_followers',
   'parley_mailboxes',
   'parley_tails',
-  'parley_tail_readers',
   'parley_session_watches',
   'parley_presence_leases',
   'parley_bus_topics',

@@ -231,7 +231,7 @@ function placeAt(original: RoomEvent, cursor: string): ChatroomEvent {
   const { kind, chatroomId, seq, message, userId, actorId } = original;
   const isNoLongerMember = async (context: Context) =>
     !(await isMemberNow(context, chatroomId, requireViewer(context).userId));
-  const event = { kind, chatroomId, seq, cursor, message, userId, actorId, isNoLongerMember };
+  const event = { kind, chatroomId, seq, isShared: true, cursor, message, userId, actorId, isNoLongerMember };
   placed.set(original, event);
   return event;
 }

@@ -152,5 +152,5 @@ export async function actorOf(context: Context, { actorId }: ChatroomEvent): Pro
 
 function caughtUp(context: Context, chatroomId: string, at: { seq: number; number: number }): ChatroomEvent {
   const cursor = cursorAt(context.databaseId, { chatroomId, ...at });
-  return { kind: 'CAUGHT_UP', chatroomId, cursor, message: null, userId: null, actorId: null };
+  return { kind: 'CAUGHT_UP', chatroomId, isShared: false, cursor, message: null, userId: null, actorId: null };
 }

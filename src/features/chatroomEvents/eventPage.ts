@@ -7,8 +7,10 @@ import { columnsWithSender, type MessageWithSender, withSender } from '../messag
 /** An event of a room as a stream delivers it. */
 export interface ChatroomEvent extends Pick<RoomEvent, 'chatroomId' | 'cursor' | 'message' | 'userId' | 'actorId'> {
   kind: RoomEvent['kind'] | 'CAUGHT_UP';
-  /** Position in the room's log. Undefined for an event that is made for one subscriber only. */
+  /** Position in the room's log. Undefined for an event that is not in the log. */
   seq?: number;
+  /** Whether all subscribers receive the same object, so that it can be executed once for all of them. */
+  isShared: boolean;
   /** Returns whether the viewer has lost the room. Set in streams over all rooms, which continue without lost rooms. */
   isNoLongerMember?: (context: Context) => Promise<boolean>;
 }
@@ -42,7 +44,8 @@ export async function readEventPage(
     const message = withSender(row);
     // Null if the message no longer exists.
     const { number } = message as { number: number | null };
-    return { ...event, cursor: cursorAt(databaseId, event), message: number === null ? null : message };
+    const cursor = cursorAt(databaseId, event);
+    return { ...event, isShared: true, cursor, message: number === null ? null : message };
   });
 }
 
