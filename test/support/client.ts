@@ -66,7 +66,8 @@ export async function signUp(url: string, username: string): Promise<Person> {
   return person(url, { ...viewer.user, accessToken, refreshToken });
 }
 
-function person(url: string, account: Pick<Person, 'id' | 'username' | 'accessToken' | 'refreshToken'>): Person {
+/** Returns an account that exists as a person. */
+export function person(url: string, account: Pick<Person, 'id' | 'username' | 'accessToken' | 'refreshToken'>): Person {
   const headers = { authorization: `Bearer ${account.accessToken}` };
   return {
     ...account,

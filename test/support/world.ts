@@ -1,4 +1,6 @@
+import { createAccounts } from './accounts.ts';
 import { type Person, signUp } from './client.ts';
+import { nodes } from './server.ts';
 
 export const CREATE_CHATROOM = `mutation ($input: CreateChatroomInput!) {
   createChatroom(input: $input) { chatroom { id kind name cursor memberCount } }
@@ -23,7 +25,11 @@ export interface World {
 
 /** Creates ann and ben with a room, and eve outside. `suffix` avoids a conflict with the names of the demo users. */
 export async function world({ url }: { url: string }, suffix = ''): Promise<World> {
-  const [ann, ben, eve] = await Promise.all(['ann', 'ben', 'eve'].map((name) => signUp(url, name + suffix)));
+  const names = ['ann', 'ben', 'eve'].map((name) => name + suffix);
+  // Null for a server that runs as a separate process.
+  const node = nodes.get(url);
+  const people = node ? createAccounts(node, url, names) : Promise.all(names.map((name) => signUp(url, name)));
+  const [ann, ben, eve] = await people;
   if (!ann || !ben || !eve) throw new Error('Not everyone signed up.');
   const { createChatroom } = await ann.ask(CREATE_CHATROOM, {
     input: { kind: 'GROUP', name: 'A room', memberIds: [ben.id] },
