@@ -13,7 +13,7 @@ export interface StreamOptions {
   onResync?: (error: ChatError) => string | Promise<string>;
   /**
    * Called when the stream has reconnected. Streams with a cursor have missed nothing. Other streams are hints: query again the
-   * data that they announce. In `viewerEvents`, the cursor covers only rooms that appeared or vanished.
+   * data that they announce. In `viewerEvents`, the cursor covers only rooms that appeared or vanished, and blocks.
    */
   onResumed?: () => void;
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Person } from './support/client.ts';
 import { fcmMessage, startFcm } from './support/providers.ts';
 import { createRoom, MARK_READ } from './support/rooms.ts';
-import { startTestServer } from './support/server.ts';
+import { startTestServer, waitForPoll } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
 const target = (name: string) => `mutation ($id: ID!) { ${name}(input: { userId: $id }) { viewer { id } } }`;
@@ -298,6 +298,24 @@ const checks: Record<string, (world: World) => Promise<void>> = {
     await expect.poll(() => heard.map((events) => events.at(-1))).toEqual([{ unreadCount: 1 }, { unreadCount: 1 }]);
     // If the first count is read late, its event may be repeated. The count never includes a message of b.
     expect(heard[0]?.every((event) => event.unreadCount <= 1)).toBe(true);
+  },
+  'news of the block': async (w) => {
+    const heard = await hear(
+      w,
+      `subscription { viewerEvents { ... on BlockChanged { userId blocked } ... on ChatroomAppeared { chatroom { name } } } }`,
+      {},
+      async () => {
+        await w.a.ask(target('unblockUser'), { id: w.b.id });
+        await waitForPoll(w.server);
+        for (const { id } of [w.a, w.b])
+          await w.c.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', name: 'last', memberIds: [id] } });
+      },
+      (event) => event.chatroom?.name === 'last',
+    );
+    expect(heard.map((events) => events.filter((event) => 'userId' in event))).toEqual([
+      [{ userId: w.b.id, blocked: false }],
+      [],
+    ]);
   },
   'who changed a group': async (w) => {
     const update = `mutation ($id: ID!, $topic: String) { updateChatroom(input: { chatroomId: $id, topic: $topic }) { chatroom { id } } }`;

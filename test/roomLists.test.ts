@@ -14,8 +14,11 @@ const EVENTS = `subscription ($after: String) { viewerEvents(after: $after) {
   ... on ChatroomAppeared { cursor chatroom { id } }
   ... on ChatroomVanished { cursor chatroomId reason }
   ... on UnreadChanged { cursor }
+  ... on BlockChanged { cursor userId blocked }
 } }`;
 const HIDE = `mutation ($id: ID!) { deleteChatroom(input: { chatroomId: $id }) { deletedChatroomId } }`;
+const blockCall = (name: 'blockUser' | 'unblockUser') =>
+  `mutation ($id: ID!) { ${name}(input: { userId: $id }) { user { id } } }`;
 const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
 const userKey = ({ id }: Person) => keyOf('User', id) ?? '';
 const cursorOf = async (person: Person): Promise<string> => (await person.ask(ROOMS)).viewer.cursor;
@@ -246,6 +249,31 @@ describe('viewerEvents after a cursor', () => {
     expect(await stream.next()).toMatchObject({ __typename: 'ChatroomAppeared', chatroom: { id } });
   });
 
+  test('a block that changed since the cursor reaches the blocker only', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve } = await world(server);
+    await ann.ask(blockCall('blockUser'), { id: eve.id });
+    const [cursor, ofBen] = [await cursorOf(ann), await cursorOf(ben)];
+    const other = await openClient(server);
+    await other.query('BEGIN');
+    await other.query('INSERT INTO blocks (blocker_id, blocked_id) VALUES ($1, $2)', [userKey(ann), userKey(ben)]);
+    await ann.ask(blockCall('unblockUser'), { id: eve.id });
+    // The change of eve's block is older than this cursor. The block of ben is committed after it.
+    const later = await cursorOf(ann);
+    await other.query('COMMIT');
+    const replay = async (person: Person, after: string) => {
+      const stream = person.connect().subscribe(EVENTS, { after });
+      await stream.ready();
+      await eve.ask(CREATE_CHATROOM, { input: { kind: 'GROUP', memberIds: [person.id] } });
+      while ((await stream.next()).__typename !== 'ChatroomAppeared');
+      const blocks = stream.received.filter(({ __typename }) => __typename === 'BlockChanged');
+      return Object.fromEntries(blocks.map(({ userId, blocked }) => [userId, blocked]));
+    };
+    expect(await replay(ann, cursor)).toEqual({ [ben.id]: true, [eve.id]: false });
+    expect(await replay(ann, later)).toEqual({ [ben.id]: true });
+    expect(await replay(ben, ofBen)).toEqual({});
+  });
+
   test('an outdated cursor or one of another kind is refused', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
@@ -277,10 +305,12 @@ describe('viewerEvents after a cursor', () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);
     const { database } = server.node;
+    for (const name of ['blockUser', 'unblockUser', 'blockUser'] as const)
+      await ann.ask(blockCall(name), { id: ben.id });
     await database.query(sql`DELETE FROM users WHERE id = ${userKey(ben)}::uuid`);
     const users = await database.query(sql`
-      SELECT DISTINCT user_id FROM membership_changes WHERE user_id IS NOT NULL`);
-    expect(users).toEqual([{ user_id: userKey(ann) }]);
+      SELECT DISTINCT user_id, other_id FROM membership_changes WHERE user_id IS NOT NULL`);
+    expect(users).toEqual([{ user_id: userKey(ann), other_id: null }]);
   });
 
   test('one statement finds the changes of all rooms', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { connect, type Person } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
-import { createTestDatabase, startTestServer } from './support/server.ts';
+import { createTestDatabase, startTestServer, waitForPoll } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
 const EVENTS = `subscription { viewerEvents {
@@ -9,6 +9,7 @@ const EVENTS = `subscription { viewerEvents {
   ... on ChatroomAppeared { chatroom { id kind unreadCount } }
   ... on ChatroomVanished { chatroomId reason }
   ... on FriendshipChanged { userId user { username } status }
+  ... on BlockChanged { userId user { username viewerHasBlocked } blocked }
   ... on UnreadChanged { chatroom { id } unreadCount totalUnreadCount viewer { unreadCount } }
 } }`;
 const call = (name: string, more = '{ viewer { id } }') =>
@@ -102,11 +103,12 @@ describe('viewerEvents', () => {
     await send(ben, await makeRoom(ben, { kind: 'DIRECT', memberIds: [ann.id] }), 'between us');
     const [events, bensEvents] = [await listen(ann), await listen(ben)];
     await ann.ask(call('blockUser'), { id: ben.id });
-    expect(await events.next()).toMatchObject({ chatroom: { id: room }, unreadCount: 0, totalUnreadCount: 2 });
+    const nextCount = () => events.nextOf('UnreadChanged');
+    expect(await nextCount()).toMatchObject({ chatroom: { id: room }, unreadCount: 0, totalUnreadCount: 2 });
     await ann.ask(call('unblockUser'), { id: ben.id });
-    expect(await events.next()).toMatchObject({ chatroom: { id: room }, unreadCount: 2, totalUnreadCount: 4 });
+    expect(await nextCount()).toMatchObject({ chatroom: { id: room }, unreadCount: 2, totalUnreadCount: 4 });
     await send(eve, other.createChatroom.chatroom.id, 'after all of these');
-    expect(await events.next()).toMatchObject({ chatroom: { id: other.createChatroom.chatroom.id }, unreadCount: 2 });
+    expect(await nextCount()).toMatchObject({ chatroom: { id: other.createChatroom.chatroom.id }, unreadCount: 2 });
     // The blocked user learns nothing: the next event that they receive is unrelated.
     await makeRoom(ann, { kind: 'GROUP', memberIds: [ben.id] });
     expect((await bensEvents.next()).__typename).toBe('ChatroomAppeared');
@@ -140,6 +142,27 @@ describe('viewerEvents', () => {
     expect(await ofEve.next()).toMatchObject({ user: { username: 'ben' }, status: null });
   });
 
+  test('report a block and its end to the blocker’s devices only', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    const [events, ofBen] = [await listen(ann), await listen(ben)];
+    for (const blocked of [true, false, true]) {
+      // The second call changes nothing.
+      for (let i = 0; i < 2; i += 1) await ann.ask(call(blocked ? 'blockUser' : 'unblockUser'), { id: ben.id });
+      const user = { username: 'ben', viewerHasBlocked: blocked };
+      expect(await events.nextOf('BlockChanged')).toMatchObject({ userId: ben.id, blocked, user });
+    }
+    await waitForPoll(server);
+    await ann.ask(ADD, { id: room, users: [eve.id] });
+    await send(eve, room, 'after all of these');
+    await events.nextOf('UnreadChanged');
+    await ofBen.nextOf('UnreadChanged');
+    const blocks = [events, ofBen].map(({ received }) =>
+      received.filter((event) => event.__typename === 'BlockChanged'),
+    );
+    expect(blocks.map(({ length }) => length)).toEqual([3, 0]);
+  });
+
   test('conflate to one event per room while the client stalls', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
@@ -167,5 +190,8 @@ describe('viewerEvents', () => {
     await send(ann, room, 'hello');
     for (const stream of streams) expect(await stream.next()).toMatchObject({ unreadCount: 1 });
     expect(streams.map((stream) => stream.received.length)).toEqual([2, 2]);
+    await ben.ask(call('blockUser'), { id: ann.id });
+    for (const stream of streams)
+      expect(await stream.nextOf('BlockChanged')).toMatchObject({ userId: ann.id, blocked: true });
   });
 });

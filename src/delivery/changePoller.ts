@@ -18,8 +18,8 @@ export interface ChangeSet {
   rooms: ReadonlyMap<string, number>;
   /** Joins by user. */
   joins: ReadonlyMap<string, readonly Join[]>;
-  /** DIRECT rooms that were hidden or shown again, by user. */
-  hidings: ReadonlyMap<string, readonly Hiding[]>;
+  /** Changes that are in no room's log, by user. */
+  unlogged: ReadonlyMap<string, readonly UnloggedChange[]>;
   /** Ids of sessions that have ended and rooms that have been deleted. */
   ended: string[];
 }
@@ -31,12 +31,13 @@ export interface Join {
   seq: number;
 }
 
-/** A user has hidden a DIRECT room, or has shown it again. Excludes a room that reappears because of a new message. */
-export interface Hiding {
-  userId: string;
-  chatroomId: string;
-  kind: 'HIDDEN' | 'SHOWN';
-}
+/**
+ * A change that is in no room's log: a user has hidden a DIRECT room or has shown it again, or has blocked or unblocked
+ * another user. Excludes a room that reappears because of a new message.
+ */
+export type UnloggedChange = { userId: string } & (
+  { kind: 'HIDDEN' | 'SHOWN'; chatroomId: string } | { kind: 'BLOCK_CHANGED'; otherId: string }
+);
 
 /** Polls the database for changes once a second, in case a notification was lost. */
 export interface ChangePoller {
@@ -45,8 +46,8 @@ export interface ChangePoller {
   /** Returns the snapshot of the latest poll. */
   snapshot(): string;
   /**
-   * Makes all nodes poll at once. Called when a user has joined a room, a session has ended, or a room has been deleted. Call
-   * it after the commit, because the poll sees committed changes only.
+   * Makes all nodes poll at once. Called when a user has joined a room, a session has ended, a room has been deleted, or a
+   * block has changed. Call it after the commit, because the poll sees committed changes only.
    */
   requestPoll(): void;
   /** Ends polling on this node. */
@@ -82,7 +83,7 @@ export async function startChangePoller(options: {
       const [found] = await database.query<{
         snapshot: string;
         rooms: ChangedRoom[];
-        hidings: Hiding[];
+        unlogged: UnloggedChange[];
         ended: string[];
       }>(sql`
         WITH since AS (SELECT pg_snapshot_xmin(${snapshot}::pg_snapshot) AS xid, ${snapshot}::pg_snapshot AS snapshot)
@@ -93,10 +94,10 @@ export async function startChangePoller(options: {
               FROM events
               WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))
               GROUP BY chatroom_id) room) AS rooms,
-          (SELECT coalesce(json_agg(json_build_object('userId', user_id, 'chatroomId', chatroom_id, 'kind', kind)), '[]')
+          (SELECT coalesce(json_agg(json_build_object('userId', user_id, 'chatroomId', chatroom_id, 'otherId', other_id, 'kind', kind)), '[]')
             FROM membership_changes
             WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))
-              AND kind IN ('HIDDEN', 'SHOWN')) AS hidings,
+              AND kind IN ('HIDDEN', 'SHOWN', 'BLOCK_CHANGED')) AS unlogged,
           (SELECT coalesce(json_agg(id), '[]') FROM endings
             WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))) AS ended`);
       failures.worked('polling');
@@ -105,8 +106,8 @@ export async function startChangePoller(options: {
       // Indexed here and not by each listener, because there may be thousands of listeners.
       const rooms = new Map(found.rooms.map(({ chatroomId, seq }) => [chatroomId, seq]));
       const joins = groupBy(found.rooms.flatMap(joinsOf), ({ userId }) => userId);
-      const hidings = groupBy(found.hidings, ({ userId }) => userId);
-      notifyListeners({ snapshot, rooms, joins, hidings, ended: found.ended });
+      const unlogged = groupBy(found.unlogged, ({ userId }) => userId);
+      notifyListeners({ snapshot, rooms, joins, unlogged, ended: found.ended });
     } catch (error) {
       failures.failed('polling', error);
     }

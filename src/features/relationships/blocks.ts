@@ -25,6 +25,7 @@ export function blocked(): ChatError {
 
 /**
  * Blocks a user. Ends the friendship and removes friend requests between the two. Blocking again changes nothing.
+ * A trigger records the change, and the change poller reports it to the viewer's devices.
  *
  * @param blockedId null for an id that names no user
  * @throws ChatError `BAD_USER_INPUT` for the viewer's own id, `NOT_FOUND` for an unknown user

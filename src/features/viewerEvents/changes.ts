@@ -5,20 +5,22 @@ import { decodeAllRoomsCursor, resyncRequired } from '../../delivery/cursor.ts';
 /** Reason why a room vanished from the viewer's list. */
 export type VanishedReason = 'LEFT' | 'REMOVED' | 'DELETED' | 'HIDDEN';
 
-/** Rooms that may have appeared in the viewer's list, or vanished from it. A room can be in both. */
-export interface ListChanges {
+/** Rooms that may have appeared in the viewer's list, or vanished from it, and changed blocks. A room can be in both lists. */
+export interface ViewerChanges {
   appeared: string[];
   vanished: { chatroomId: string; reason: VanishedReason | null }[];
+  /** Ids of users whom the viewer may have blocked or unblocked. */
+  blocks: string[];
 }
 
 /**
- * Maximum number of changes. A client with more changes must reload the list, because each change is loaded with a
+ * Maximum number of changes. A client with more changes must reload its data, because each change is loaded with a
  * query of its own.
  */
 const MAX_CHANGES = 1_000;
 
 /**
- * Finds the changes to the viewer's list of rooms since an all-rooms cursor. The cursor is a snapshot, so the changes
+ * Finds the changes to the viewer's list of rooms and blocks since an all-rooms cursor. The cursor is a snapshot, so the changes
  * include those of transactions that were open when the cursor was made.
  *
  * A hidden DIRECT room appears again with its next message. This change is read from the room's log, because only the
@@ -27,12 +29,12 @@ const MAX_CHANGES = 1_000;
  * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED` for a cursor of another database,
  *   if later changes have been pruned, or if there are more than {@link MAX_CHANGES}
  */
-export async function findChangesSince(context: Context, after: string): Promise<ListChanges> {
+export async function findChangesSince(context: Context, after: string): Promise<ViewerChanges> {
   const { userId } = requireViewer(context);
   const since = decodeAllRoomsCursor(context.databaseId, after, 'after');
-  const [found] = await context.database.query<{ known: boolean; pruned: boolean } & ListChanges>(sql`
+  const [found] = await context.database.query<{ known: boolean; pruned: boolean } & ViewerChanges>(sql`
     WITH changes AS MATERIALIZED (
-      SELECT DISTINCT chatroom_id, kind FROM membership_changes
+      SELECT DISTINCT chatroom_id, other_id, kind FROM membership_changes
         WHERE user_id = ${userId}::uuid AND xid >= pg_snapshot_xmin(${since}::pg_snapshot)
           AND NOT pg_visible_in_snapshot(xid, ${since}::pg_snapshot)
     ), opened AS MATERIALIZED (
@@ -47,6 +49,7 @@ export async function findChangesSince(context: Context, after: string): Promise
     SELECT pg_snapshot_xmax(${since}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
       are_membership_changes_pruned(${since}::pg_snapshot, ${context.logDays}) AS pruned,
       ARRAY(SELECT chatroom_id FROM changes WHERE kind IN ('JOINED', 'SHOWN') UNION SELECT id FROM opened) AS appeared,
+      ARRAY(SELECT other_id FROM changes WHERE kind = 'BLOCK_CHANGED') AS blocks,
       (SELECT coalesce(json_agg(json_build_object('chatroomId', v.chatroom_id, 'reason', CASE
           WHEN v.kind = 'HIDDEN' THEN 'HIDDEN'
           WHEN NOT EXISTS (SELECT FROM members m WHERE m.chatroom_id = v.chatroom_id) THEN 'DELETED'
@@ -56,7 +59,7 @@ export async function findChangesSince(context: Context, after: string): Promise
         FROM changes v WHERE v.kind IN ('LEFT', 'HIDDEN')) AS vanished`);
   if (!found?.known) throw resyncRequired('This database is older than the cursor.');
   if (found.pruned) throw resyncRequired('The changes after this cursor have been pruned.');
-  if (found.appeared.length + found.vanished.length > MAX_CHANGES)
-    throw resyncRequired(`More than ${MAX_CHANGES} chatrooms have changed since the cursor.`);
+  if (found.appeared.length + found.vanished.length + found.blocks.length > MAX_CHANGES)
+    throw resyncRequired(`More than ${MAX_CHANGES} chatrooms and blocks have changed since the cursor.`);
   return found;
 }

@@ -75,6 +75,25 @@ const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('Frien
   }),
 });
 
+const BlockChanged = builder.objectRef<EventOf<'BlockChanged'>>('BlockChanged').implement({
+  description:
+    'The viewer blocked or unblocked a user, on this or another device. Only the viewer receives this event. Messages, reactions and unread counts of GROUP and OPEN chatrooms change with a block, so clients should load the shown ones again.',
+  fields: (t) => ({
+    cursor: cursorField(t),
+    userId: t.id({ description: 'Id of the other user.', resolve: (event) => encodeId('User', event.userId) }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'The other user. Null if the account was deleted.',
+      resolve: (event, _args, context) => userById(context, event.userId),
+    }),
+    blocked: t.exposeBoolean('blocked', {
+      description:
+        'Whether the viewer has blocked the user, at the time when the event is sent. Same as `User.viewerHasBlocked`.',
+    }),
+  }),
+});
+
 const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged').implement({
   description: 'The number of unread messages in a chatroom may have changed.',
   fields: (t) => ({
@@ -119,7 +138,7 @@ const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').
 const ViewerEvent = builder.unionType('ViewerEvent', {
   description:
     'An event that concerns the viewer. Clients must ignore event types that they do not know, because later versions may add some.',
-  types: [ChatroomAppeared, ChatroomVanished, FriendshipChanged, UnreadChanged, SystemNotice],
+  types: [ChatroomAppeared, ChatroomVanished, FriendshipChanged, BlockChanged, UnreadChanged, SystemNotice],
   resolveType: (event) => event.kind,
 });
 
@@ -128,7 +147,7 @@ builder.subscriptionField('viewerEvents', (t) =>
     type: ViewerEvent,
     nullable: true,
     description:
-      'Streams events that concern the viewer, in all chatrooms. Events can repeat or be lost; the fields of `Viewer` and `Chatroom` return the current state. With `after`, first sends a `ChatroomAppeared` or `ChatroomVanished` for each chatroom that has appeared in `Viewer.chatrooms` or vanished from it since the cursor. Fails with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned.',
+      'Streams events that concern the viewer, in all chatrooms. Events can repeat or be lost; the fields of `Viewer` and `Chatroom` return the current state. With `after`, first sends a `ChatroomAppeared` or `ChatroomVanished` for each chatroom that has appeared in `Viewer.chatrooms` or vanished from it since the cursor, and a `BlockChanged` for each user whom the viewer has blocked or unblocked since. Fails with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned.',
     args: {
       after: t.arg.string({
         description: '`Viewer.cursor`, or the cursor of an event of this stream. By default, only new events are sent.',

@@ -9,6 +9,7 @@ import type { FollowedEvent } from '../../delivery/roomFollower.ts';
 import { encodeAllRoomsCursor } from '../../delivery/cursor.ts';
 import { createConflatedStream } from '../../delivery/conflatedStream.ts';
 import type { ChangeSet } from '../../delivery/changePoller.ts';
+import { blockStateOf } from '../relationships/blocks.ts';
 import { findChangesSince, type VanishedReason } from './changes.ts';
 
 /** An event that concerns the viewer, independent of the room or page that the client shows. */
@@ -18,6 +19,7 @@ type Happening =
   | { kind: 'ChatroomAppeared'; chatroom: VisibleChatroom }
   | { kind: 'ChatroomVanished'; chatroomId: string; reason: VanishedReason | null }
   | { kind: 'FriendshipChanged'; userId: string; status: 'PENDING' | 'ACCEPTED' | null }
+  | { kind: 'BlockChanged'; userId: string; blocked: boolean }
   | { kind: 'UnreadChanged'; chatroom: VisibleChatroom }
   | ({ kind: 'SystemNotice'; body: string; sentAt: Date; clientMessageId: string | null } & NoticeSender);
 
@@ -25,6 +27,7 @@ type Happening =
 type Cue =
   | { kind: 'APPEARED' | 'UNREAD'; chatroomId: string }
   | { kind: 'VANISHED'; chatroomId: string; reason: VanishedReason | null }
+  | { kind: 'BLOCK'; userId: string }
   | Extract<Hint, { kind: 'FRIENDSHIP' | 'NOTICE' }>;
 
 /** Maximum number of notices that wait for one subscriber. A further notice replaces the oldest one. */
@@ -32,10 +35,11 @@ const MAX_NOTICES = 100;
 
 /**
  * Streams the events that concern the viewer. Events can repeat or be lost; the query fields return the current state. The
- * stream is conflated: at most one event of each kind is buffered for a room.
+ * stream is conflated: at most one event of each kind is buffered for a room or user.
  *
- * With `after`, first sends the rooms that appeared or vanished since that cursor. The viewer's list is read when an
- * event is sent. The last event of a room is therefore correct even if changes were reported out of order.
+ * With `after`, first sends the rooms that appeared or vanished and the blocks that changed since that cursor. The viewer's
+ * list and blocks are read when an event is sent. The last event of a room or user is therefore correct even if changes
+ * were reported out of order.
  *
  * @param after an all-rooms cursor
  * @throws ChatError as {@link findChangesSince}
@@ -82,6 +86,9 @@ export async function followViewer(
       case 'FRIENDSHIP':
         put(`friend ${cue.userId}`);
         return;
+      case 'BLOCK':
+        put(`block ${cue.userId}`);
+        return;
       case 'NOTICE':
         notices += 1;
         put(`notice ${notices % MAX_NOTICES}`);
@@ -109,6 +116,10 @@ export async function followViewer(
       }
       case 'FRIENDSHIP':
         return { kind: 'FriendshipChanged', userId: cue.userId, status: cue.status };
+      case 'BLOCK': {
+        const state = await blockStateOf(eventContext(context), cue.userId);
+        return { kind: 'BlockChanged', userId: cue.userId, blocked: state?.viewerHasBlocked ?? false };
+      }
       case 'NOTICE':
         return { ...cue, kind: 'SystemNotice', sentAt: new Date(cue.sentAt) };
     }
@@ -117,9 +128,12 @@ export async function followViewer(
   const onHint = (hint: Hint) => {
     if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') tell(hint);
   };
-  const onPolled = ({ hidings }: ChangeSet) => {
-    for (const { chatroomId, kind } of hidings.get(userId) ?? [])
-      tell(kind === 'SHOWN' ? { kind: 'APPEARED', chatroomId } : { kind: 'VANISHED', chatroomId, reason: 'HIDDEN' });
+  const onPolled = ({ unlogged }: ChangeSet) => {
+    for (const change of unlogged.get(userId) ?? []) {
+      if (change.kind === 'BLOCK_CHANGED') tell({ kind: 'BLOCK', userId: change.otherId });
+      else if (change.kind === 'SHOWN') tell({ kind: 'APPEARED', chatroomId: change.chatroomId });
+      else tell({ kind: 'VANISHED', chatroomId: change.chatroomId, reason: 'HIDDEN' });
+    }
   };
 
   const mailbox = createConflatedStream(context.gauges, read);
@@ -130,9 +144,10 @@ export async function followViewer(
     mailbox.onClose(() => void rooms.return?.());
     mailbox.onClose(await subscribeHints(context.bus, userId, onHint));
     if (after != null) {
-      const { appeared, vanished } = await findChangesSince(context, after);
+      const { appeared, vanished, blocks } = await findChangesSince(context, after);
       for (const room of vanished) tell({ kind: 'VANISHED', ...room });
       for (const chatroomId of appeared) tell({ kind: 'APPEARED', chatroomId });
+      for (const blockedId of blocks) tell({ kind: 'BLOCK', userId: blockedId });
     }
     const watch = async () => {
       for await (const { event, cursor: reached } of rooms) {
