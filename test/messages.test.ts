@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { BLOCK, createRoom, DELETE_MESSAGE, JOIN, LEAVE, MARK_READ, REACT, REMOVE } from './support/rooms.ts';
 import { startTestServer } from './support/server.ts';
 import { SEND, send, world } from './support/world.ts';
 
@@ -70,6 +71,53 @@ describe('sendMessage', () => {
     const { ann, room } = await world(server);
     expect(await ann.askForErrorCode(SEND, { input: { chatroomId: room, body } })).toBe('BAD_USER_INPUT');
     expect((await send(ann, room, 'fine')).number).toBe(1);
+  });
+
+  test('returns the stored message to a sender who has lost the room', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    const open = await createRoom(ann, { kind: 'OPEN', name: 'Open' });
+    await ben.ask(JOIN, { id: open });
+    const direct = await createRoom(ann, { kind: 'DIRECT', memberIds: [ben.id] });
+    const inputs = [room, open, direct].map((chatroomId) => ({ chatroomId, body: 'mine', clientMessageId: 'a' }));
+    const first = [];
+    for (const input of inputs) first.push((await ben.ask(SEND, { input })).sendMessage.message);
+    await ann.ask(REMOVE, { id: room, user: ben.id });
+    await ben.ask(LEAVE, { id: open });
+    await ann.ask(BLOCK, { id: ben.id });
+    for (const [i, input] of inputs.entries()) {
+      const { sendMessage } = await ben.ask(SEND, { input });
+      expect(sendMessage).toMatchObject({ deduplicated: true, message: { id: first[i].id, number: first[i].number } });
+      const codes = ['CONFLICT', i === 2 ? 'BLOCKED' : 'NOT_FOUND'];
+      for (const other of [{ body: 'another' }, { clientMessageId: 'b' }])
+        expect(await ben.askForErrorCode(SEND, { input: { ...input, ...other } })).toBe(codes.shift());
+    }
+    // Another user cannot find the message by its clientMessageId.
+    expect(await eve.askForErrorCode(SEND, { input: inputs[0] })).toBe('NOT_FOUND');
+  });
+
+  test('shows a removed sender nothing that happened in the room', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const input = { chatroomId: room, body: 'mine', clientMessageId: 'a' };
+    const reply = await send(ann, room, 'to reply to');
+    const { id } = await send(ben, room, 'mine', { clientMessageId: 'a', replyToId: reply.id });
+    await ann.ask(MARK_READ, { id });
+    await ann.ask(REACT, { id });
+    await ann.ask(REMOVE, { id: room, user: ben.id });
+    const retry = (selection: string) =>
+      `mutation ($input: SendMessageInput!) { sendMessage(input: $input) { edge { node { id } } message { ${selection} } } }`;
+    const selection =
+      'id body deletedAt sender { username } replyTo { id } reactions { emoji } seenByAll seenBy { nodes { id } }';
+    const seen = {
+      ...{ id, body: 'mine', deletedAt: null, sender: { username: 'ben' }, replyTo: null },
+      ...{ reactions: [], seenByAll: false, seenBy: { nodes: [] } },
+    };
+    const look = async () => (await ben.ask(retry(selection), { input })).sendMessage.message;
+    expect(await look()).toEqual(seen);
+    await ann.ask(DELETE_MESSAGE, { id });
+    expect(await look()).toEqual(seen);
+    expect(await ben.askForErrorCode(retry('chatroom { id }'), { input })).toBe('NOT_FOUND');
   });
 
   test('is NOT_FOUND for strangers and foreign ids, and skips no number', async () => {

@@ -5,6 +5,7 @@ import { gql } from '@urql/core';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { localStorageOutbox, type OutboxEntry, type OutboxStore } from '../../client/index.ts';
 import type { Person } from '../support/client.ts';
+import { REMOVE } from '../support/rooms.ts';
 import { startTestServer } from '../support/server.ts';
 import { world } from '../support/world.ts';
 import { bodies, chatOf } from './chatOf.ts';
@@ -120,6 +121,28 @@ test('a rejected message fails and delays no other message', async () => {
   outbox.retry('stranger');
   await expect.poll(() => outbox.entries()).toEqual([]);
   expect(await storedBodies(eve, createChatroom.chatroom.id)).toEqual(['not a member']);
+});
+
+test('a message whose sender was removed before the answer counts as sent', async () => {
+  const server = await startTestServer();
+  const { ann, ben, room } = await world(server);
+  let lost = 0;
+  const { outbox } = chatOf(ben, {
+    async fetch(...args) {
+      const response = await fetch(...args);
+      if (lost > 0) return response;
+      lost += 1;
+      await ann.ask(REMOVE, { id: room, user: ben.id });
+      throw new TypeError('The connection was reset.');
+    },
+  });
+  const [sent, next] = await Promise.allSettled(
+    ['seen', 'late'].map((body) => outbox.send({ chatroomId: room, body })),
+  );
+  expect(sent).toMatchObject({ status: 'fulfilled', value: { number: 1, body: 'seen' } });
+  expect(next).toMatchObject({ status: 'rejected', reason: { code: 'NOT_FOUND' } });
+  expect(outbox.entries()).toEqual([entry('late', 'failed')]);
+  expect(await storedBodies(ann, room)).toEqual(['seen']);
 });
 
 test('the next client of the store sends waiting messages in order', async () => {

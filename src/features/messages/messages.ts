@@ -123,7 +123,8 @@ export interface NewMessage {
 /**
  * Stores a message, then notifies the streams of the room. The message is on disk when the promise resolves.
  *
- * @returns the message; `deduplicated` is true if the same `clientMessageId` had been sent before
+ * @returns the message; `deduplicated` is true if the same `clientMessageId` had been sent before. A sender who has left the
+ *   room since then receives the message as it was first sent.
  * @throws ChatError `BAD_USER_INPUT` for an invalid body or `clientMessageId`; `NOT_FOUND` if the viewer is not a member, or
  *   the message to reply to is not in the room; `BLOCKED` in a DIRECT room if either member has blocked the other;
  *   `CONFLICT` if the `clientMessageId` was sent with another body

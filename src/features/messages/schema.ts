@@ -194,7 +194,7 @@ const SendMessagePayload = builder
       }),
       deduplicated: t.exposeBoolean('deduplicated', {
         description:
-          'Whether the `clientMessageId` had been sent before. If true, `message` is the message stored by the first send.',
+          'Whether the `clientMessageId` had been sent before. If true, `message` is the message stored by the first send. A sender who is no longer a member receives it as it was first sent, without reactions, readers and the chatroom.',
       }),
     }),
   });
@@ -204,7 +204,7 @@ builder.mutationField('sendMessage', (t) =>
     type: SendMessagePayload,
     nullable: true,
     description:
-      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with another body. Fails with `NOT_FOUND` if the viewer is not a member, or if the message to reply to is not in the chatroom. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other.',
+      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with another body. Fails with `NOT_FOUND` if the viewer is not a member, or if the message to reply to is not in the chatroom. A retry of a stored message succeeds although the viewer has lost the chatroom since then. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other.',
     args: { input: t.arg({ type: SendMessageInput, required: true, description: 'Message to send.' }) },
     resolve: (_, { input }, context) =>
       sendMessage(context, {

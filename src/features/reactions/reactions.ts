@@ -6,6 +6,7 @@ import type { Message, User } from '../../platform/database/generated/client.ts'
 import { badInput } from '../../core/errors.ts';
 import { groupBy } from '../../core/groupBy.ts';
 import { createLoader, createPageLoader } from '../../platform/database/loader.ts';
+import { isMember } from '../chatrooms/chatrooms.ts';
 import { requireReadable, completeChange } from '../messages/changes.ts';
 import { messageKey } from '../messages/messages.ts';
 import type { Change } from '../../delivery/roomLog.ts';
@@ -76,7 +77,7 @@ const reactionsByKey = createLoader<MessageReactions>(
              bool_or(r.user_id = ${userId}::uuid) AS "viewerHasReacted"
         FROM reactions r JOIN chatrooms c ON c.id = r.chatroom_id
         WHERE (r.chatroom_id, r.number) IN (${join(pairs)})
-          AND ${isShown(userId)}
+          AND ${isShown(userId)} AND ${isMember(sql`r.chatroom_id`, sql`${userId}::uuid`)}
         GROUP BY r.chatroom_id, r.number, r.emoji
         ORDER BY min(r.created_at), r.emoji`);
     const groups = groupBy(rows, ({ chatroomId, number }) => messageKey(chatroomId, number));
@@ -87,7 +88,7 @@ const reactionsByKey = createLoader<MessageReactions>(
 
 /**
  * Returns the reactions to a message by emoji. The emoji that was used first comes first. Outside DIRECT rooms, leaves out
- * users whom the viewer has blocked.
+ * users whom the viewer has blocked. Returns none if the viewer is not a member.
  */
 export async function reactionsOf(context: Context, message: Message): Promise<ReactionGroup[]> {
   const reactions = await reactionsByKey(context, messageKey(message.chatroomId, message.number));

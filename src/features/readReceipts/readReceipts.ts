@@ -1,4 +1,4 @@
-import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
+import { isMember, requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import type { Connection, ConnectionArgs, Page } from '../../platform/database/keysetPage.ts';
 import { type Context, eventContext, requireViewer } from '../../core/context.ts';
 import { type Database, empty, join, sql, type Sql } from '../../platform/database/database.ts';
@@ -166,7 +166,7 @@ const seenByAllByKey = createLoader<{ key: string; seen: boolean }>(
     const { userId } = requireViewer(context);
     const rows = await context.database.query<{ chatroomId: string; number: number; seen: boolean }>(sql`
       WITH asked AS MATERIALIZED (
-        SELECT chatroom_id, number, sender_id FROM messages WHERE (chatroom_id, number) IN (${keyPairs(keys)})
+        ${askedMessages(keys, userId)}
       ), lowest AS MATERIALIZED (
         SELECT r.* FROM (SELECT DISTINCT chatroom_id FROM asked) room CROSS JOIN LATERAL (
           SELECT chatroom_id, user_id, last_read_number FROM members
@@ -182,6 +182,15 @@ const seenByAllByKey = createLoader<{ key: string; seen: boolean }>(
   },
   ({ key }) => key,
 );
+
+/**
+ * Returns the SQL query of messages whose readers are requested. Leaves out rooms of which the viewer is not a member: a
+ * retried send also returns the message to a sender who has left.
+ */
+function askedMessages(keys: readonly string[], userId: string): Sql {
+  return sql`SELECT m.chatroom_id, m.number, m.sender_id FROM messages m
+    WHERE (m.chatroom_id, m.number) IN (${keyPairs(keys)}) AND ${isMember(sql`m.chatroom_id`, sql`${userId}::uuid`)}`;
+}
 
 /**
  * Returns whether every other member has read a message; false if there is no other member, apart from those whose read
@@ -218,7 +227,7 @@ const readersByPage = createPageLoader<Readers, string>(
     // a message is left out of its page.
     const rows = await context.database.query<User & { ofRoom: string; ofNumber: number }>(sql`
       WITH asked AS MATERIALIZED (
-        SELECT chatroom_id, number, sender_id FROM messages WHERE (chatroom_id, number) IN (${keyPairs(keys)})
+        ${askedMessages(keys, userId)}
       ), room AS MATERIALIZED (
         SELECT chatroom_id, array_agg(number ORDER BY number) AS numbers FROM asked GROUP BY chatroom_id
       ), ranked AS (
