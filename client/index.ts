@@ -36,6 +36,11 @@ export interface ChatClientOptions extends SessionOptions {
   webSocketImpl?: unknown;
   /** Stores messages until they are sent, so that they survive a reload. Without a store they are kept in memory only. */
   outboxStore?: OutboxStore;
+  /**
+   * Called each time the store fails, or does not answer within 3 s. Messages are then kept in memory only. After a timeout, the
+   * client does not use the store for 30 s, and then stores what is missing.
+   */
+  onOutboxStoreError?: (error: unknown) => void;
   /** Called after each change of the connection state. */
   onState?: StateListener;
 }
@@ -93,7 +98,10 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
     ...{ webSocketImpl: options.webSocketImpl, onState: options.onState },
   });
   const queue = new SendQueue(closed);
-  const outbox = new StoredOutbox({ queue, request, store: options.outboxStore, closed });
+  const outbox = new StoredOutbox({
+    ...{ queue, request, closed },
+    ...{ store: options.outboxStore, onStoreError: options.onOutboxStoreError },
+  });
   socket.onState((state) => {
     queue.onState(state);
     if (state === 'live') outbox.adopt();

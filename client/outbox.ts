@@ -42,6 +42,8 @@ export interface OutboxOptions {
   queue: SendQueue;
   request: Request;
   store: OutboxStore | undefined;
+  /** Called each time an access to the store fails. */
+  onStoreError: ((error: unknown) => void) | undefined;
   /** Fires when the client is closed. */
   closed: AbortSignal;
 }
@@ -64,13 +66,20 @@ interface Locks {
   request<Value>(name: string, options: { signal: AbortSignal }, work: () => Promise<Value>): Promise<Value>;
 }
 
-/** A store that takes longer is no longer used, so that it delays no message. Some browsers never open an IndexedDB. */
+/** An access to the store that takes longer is abandoned, so that it delays no message. Some browsers never open an IndexedDB. */
 const STORE_TIMEOUT_MS = 3_000;
+/** A store that has exceeded the timeout is not accessed for this long, so that it does not delay each message again. */
+const STORE_PAUSE_MS = 30_000;
 
 /** An outbox in memory that also writes its entries to a store, if there is one. */
 export class StoredOutbox implements Outbox {
-  readonly #options: Omit<OutboxOptions, 'store'>;
-  #store: OutboxStore | undefined;
+  readonly #options: OutboxOptions;
+  /** Time at which the pause of the store ends, by `performance.now()`. Null unless its last access exceeded the timeout. */
+  #pausedUntil: number | null = null;
+  /** Whether messages may be missing in the store, because it was paused. */
+  #isBehind = false;
+  /** Entries that could not be removed from the store, by `idOf`. They must not be loaded again, because the user may have discarded them. */
+  readonly #undeleted = new Map<string, OutboxEntry>();
   readonly #listeners = new Set<() => void>();
   /** Cached results of `entries`, cleared by each change. */
   readonly #lists = new Map<string | undefined, readonly OutboxEntry[]>();
@@ -83,9 +92,8 @@ export class StoredOutbox implements Outbox {
   /** Creation time of the newest entry, in milliseconds. */
   #latest = 0;
 
-  constructor({ store, ...options }: OutboxOptions) {
+  constructor(options: OutboxOptions) {
     this.#options = options;
-    this.#store = store;
     this.adopt();
   }
 
@@ -136,16 +144,16 @@ export class StoredOutbox implements Outbox {
 
   /** Loads entries that another client left in the store, such as the client of a closed tab. */
   adopt(): void {
-    const store = this.#store;
-    const { closed } = this.#options;
-    if (!store || this.#isLoading || closed.aborted) return;
+    const { store, closed } = this.#options;
+    if (!store || this.#isLoading || closed.aborted || this.#isPaused()) return;
     this.#isLoading = true;
     const earlier = new Map(this.#items);
     const saved = [...earlier.values()].filter(({ entry, isSaved }) => isSaved && entry.state === 'failed');
     void this.#try(() => store.load()).then((loaded) => {
       const entries = (loaded ?? []).filter(isEntry);
+      const isKnown = (id: string) => earlier.has(id) || this.#items.has(id) || this.#undeleted.has(id);
       const found = entries
-        .filter((entry) => !earlier.has(idOf(entry)) && !this.#items.has(idOf(entry)))
+        .filter((entry) => !isKnown(idOf(entry)))
         .toSorted((a, b) => timeOf(a) - timeOf(b))
         .map((entry) => createItem(entry.state === 'failed' ? entry : { ...entry, state: 'waiting' }, true));
       const stored = new Set(entries.map(idOf));
@@ -159,7 +167,19 @@ export class StoredOutbox implements Outbox {
       this.#moveAfter(found, later);
       if (found.length > 0 || gone.length > 0) this.#changed();
       for (const item of this.#items.values()) void this.#enqueue(item);
+      // A closed client no longer writes to the store. Its user may have signed out.
+      if (loaded && !closed.aborted) this.#catchUp(store, stored);
     });
+  }
+
+  /** Repeats the accesses that failed while the store was paused. `stored` has the ids of the entries in the store. */
+  #catchUp(store: OutboxStore, stored: ReadonlySet<string>): void {
+    for (const [id, entry] of this.#undeleted)
+      if (stored.has(id)) void this.#delete(store, entry);
+      else this.#undeleted.delete(id);
+    if (this.#isBehind)
+      for (const item of this.#items.values()) if (!item.isSaved && item.entry.state !== 'failed') this.#save(item);
+    this.#isBehind = false;
   }
 
   /** Corrects the creation times of new messages that seem older than earlier ones, because the clock was set back. */
@@ -206,6 +226,7 @@ export class StoredOutbox implements Outbox {
 
   #insert(item: Item): void {
     this.#items.set(idOf(item.entry), item);
+    this.#undeleted.delete(idOf(item.entry));
     this.#save(item);
     this.#changed();
     void this.#enqueue(item);
@@ -232,10 +253,9 @@ export class StoredOutbox implements Outbox {
   }
 
   async #attempt(item: Item, signal: AbortSignal): Promise<Result<unknown>> {
-    const { request } = this.#options;
+    const { request, store } = this.#options;
     return this.#alone(item, signal, async () => {
-      const store = this.#store;
-      if (item.isLoaded && store && (await this.#access(item, () => store.has(item.entry))) === false) {
+      if (item.isLoaded && store && (await this.#access(item.entry, () => store.has(item.entry))) === false) {
         // Another tab has sent the message and removed its entry from the store.
         this.#discard(item, new DOMException('The message was sent by another tab.', 'AbortError'));
         return {};
@@ -255,7 +275,7 @@ export class StoredOutbox implements Outbox {
 
   /** Runs while no other tab sends a stored message to the same room. */
   async #alone<Value>({ entry }: Item, signal: AbortSignal, work: () => Promise<Value>): Promise<Value> {
-    const store = this.#store;
+    const { store } = this.#options;
     const { locks } = (globalThis as { navigator?: { locks?: Locks } }).navigator ?? {};
     if (!store || !locks) return work();
     return locks.request(`parley outbox ${store.name} ${entry.chatroomId}`, { signal }, work);
@@ -268,18 +288,26 @@ export class StoredOutbox implements Outbox {
   }
 
   async #remove(item: Item): Promise<void> {
-    const store = this.#store;
+    const { store } = this.#options;
     if (!this.#has(item)) return;
     this.#items.delete(idOf(item.entry));
     this.#changed();
-    if (store) await this.#access(item, () => store.delete(item.entry));
+    if (store) await this.#delete(store, item.entry);
+  }
+
+  async #delete(store: OutboxStore, entry: OutboxEntry): Promise<void> {
+    this.#undeleted.set(idOf(entry), entry);
+    await this.#access(entry, async () => {
+      await store.delete(entry);
+      this.#undeleted.delete(idOf(entry));
+    });
   }
 
   #save(item: Item): void {
-    const store = this.#store;
+    const { store } = this.#options;
     const { entry } = item;
     if (!store) return;
-    void this.#access(item, async () => {
+    void this.#access(entry, async () => {
       await store.put(entry);
       item.isSaved = true;
     });
@@ -289,7 +317,7 @@ export class StoredOutbox implements Outbox {
    * Accesses the store after earlier accesses for the same entry. Accesses for different entries run concurrently, because a
    * page that is being closed has no time to run them in sequence.
    */
-  async #access<Value>({ entry }: Item, work: () => Value | Promise<Value>): Promise<Value | undefined> {
+  async #access<Value>(entry: OutboxEntry, work: () => Value | Promise<Value>): Promise<Value | undefined> {
     const id = idOf(entry);
     const earlier = this.#accesses.get(id);
     const access = earlier ? earlier.then(() => this.#try(work)) : this.#try(work);
@@ -301,12 +329,23 @@ export class StoredOutbox implements Outbox {
 
   /** Accesses the store. Returns undefined if the store fails, because the message is still in memory and will be sent. */
   async #try<Value>(work: () => Value | Promise<Value>): Promise<Value | undefined> {
+    if (this.#isPaused()) return undefined;
     try {
-      return await withTimeout(STORE_TIMEOUT_MS, work);
+      const value = await withTimeout(STORE_TIMEOUT_MS, work);
+      this.#pausedUntil = null;
+      return value;
     } catch (error) {
-      if ((error as { name?: unknown } | null)?.name === 'TimeoutError') this.#store = undefined;
+      if ((error as { name?: unknown } | null)?.name === 'TimeoutError') {
+        this.#pausedUntil = performance.now() + STORE_PAUSE_MS;
+        this.#isBehind = true;
+      }
+      this.#options.onStoreError?.(error);
       return undefined;
     }
+  }
+
+  #isPaused(): boolean {
+    return this.#pausedUntil !== null && performance.now() < this.#pausedUntil;
   }
 
   #has(item: Item): boolean {

@@ -63,21 +63,29 @@ const ENTRIES = 'entries';
 export function indexedDbOutbox(key: string, factory: IDBFactory = indexedDB): OutboxStore {
   let opening: Promise<IDBDatabase> | undefined;
   function open(): Promise<IDBDatabase> {
-    const request = factory.open(key, 1);
-    request.onupgradeneeded = () => {
-      request.result.createObjectStore(ENTRIES, { keyPath: ['chatroomId', 'clientMessageId'] });
-    };
-    return resultOf(request);
+    return (opening ??= openDatabase(factory, key, forget).catch((error: unknown) => {
+      forget();
+      throw error;
+    }));
+  }
+  /** The next access opens the database again. */
+  function forget(): void {
+    opening = undefined;
   }
   async function run<Value>(
     mode: IDBTransactionMode,
     work: (entries: IDBObjectStore) => IDBRequest<Value>,
   ): Promise<Value> {
-    const database = await (opening ??= open().catch((error: unknown) => {
-      opening = undefined;
-      throw error;
-    }));
-    return resultOf(work(database.transaction(ENTRIES, mode).objectStore(ENTRIES)));
+    let transaction: IDBTransaction;
+    try {
+      transaction = (await open()).transaction(ENTRIES, mode);
+    } catch (error) {
+      // A database that the browser is closing refuses transactions before `onclose` fires.
+      forget();
+      if ((error as { name?: unknown } | null)?.name !== 'InvalidStateError') throw error;
+      transaction = (await open()).transaction(ENTRIES, mode);
+    }
+    return resultOf(transaction, work(transaction.objectStore(ENTRIES)));
   }
   const idOf = ({ chatroomId, clientMessageId }: OutboxEntry) => [chatroomId, clientMessageId];
   return {
@@ -93,13 +101,38 @@ export function indexedDbOutbox(key: string, factory: IDBFactory = indexedDB): O
   };
 }
 
-function resultOf<Value>(request: IDBRequest<Value>): Promise<Value> {
+/** Opens the database, and creates it if there is none. Calls `onClosed` when it is no longer usable. */
+function openDatabase(factory: IDBFactory, name: string, onClosed: () => void): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
+    const request = factory.open(name, 1);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore(ENTRIES, { keyPath: ['chatroomId', 'clientMessageId'] });
+    };
     request.onsuccess = () => {
-      resolve(request.result);
+      const database = request.result;
+      // The browser closes a database whose storage fails or is cleared.
+      database.onclose = onClosed;
+      // Another tab deletes the database, and waits until all connections are closed.
+      database.onversionchange = () => {
+        database.close();
+        onClosed();
+      };
+      resolve(database);
     };
     request.onerror = () => {
-      reject(request.error ?? new Error('The IndexedDB request failed.'));
+      reject(request.error ?? new Error('The IndexedDB database cannot be opened.'));
+    };
+  });
+}
+
+/** Waits for the commit, because a transaction can still fail after its request has succeeded, for example at the quota. */
+function resultOf<Value>(transaction: IDBTransaction, request: IDBRequest<Value>): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => {
+      resolve(request.result);
+    };
+    transaction.onabort = () => {
+      reject(transaction.error ?? request.error ?? new Error('The IndexedDB transaction was aborted.'));
     };
   });
 }

@@ -291,6 +291,43 @@ test('a failing store delays no message', async () => {
   );
 });
 
+test('a store that hangs for a time gets the missed changes', async () => {
+  const memory = localStorageOutbox('outbox', memoryStorage());
+  let hangs = false;
+  const access = <Value>(work: () => Value) => (hangs ? new Promise<never>(() => undefined) : Promise.resolve(work()));
+  const outboxStore: OutboxStore = {
+    name: 'sometimes hanging',
+    load: () => access(() => memory.load() as OutboxEntry[]),
+    has: (each) => access(() => memory.has(each) as boolean),
+    put: (each) => access(() => memory.put(each)),
+    delete: (each) => access(() => memory.delete(each)),
+  };
+  const stored = async () => (await memory.load()).map(({ body }) => body).toSorted();
+  const errors: unknown[] = [];
+  const onOutboxStoreError = (error: unknown) => errors.push(error);
+  const chat = chatOf({ url: 'http://127.0.0.1:9', accessToken: '' } as Person, { outboxStore, onOutboxStoreError });
+  const send = (body: string) =>
+    void chat.send({ chatroomId: 'room', body, clientMessageId: body }).catch(() => undefined);
+  send('discarded');
+  await expect.poll(stored).toEqual(['discarded']);
+  hangs = true;
+  chat.outbox.discard('discarded');
+  await expect.poll(() => errors, { timeout: 10_000 }).toMatchObject([{ name: 'TimeoutError' }]);
+  hangs = false;
+  send('in the pause');
+  expect(await stored()).toEqual(['discarded']);
+  const now = performance.now.bind(performance);
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 30_000);
+  onTestFinished(() => {
+    clock.mockRestore();
+  });
+  send('after');
+  await expect.poll(stored).toEqual(['after', 'in the pause']);
+  expect(chat.outbox.entries().map(({ body }) => body)).toEqual(['in the pause', 'after']);
+  expect(errors).toHaveLength(1);
+  chat.close();
+});
+
 test('sendMessage of any document waits for the earlier messages of its room', async () => {
   const server = await startRestarting();
   const { ann, room } = await world(server);

@@ -155,22 +155,13 @@ describe.skipIf(!hasChromium)('the outbox of the page (skipped without chromium)
   });
 
   test('an IndexedDB store keeps, replaces and deletes entries', async () => {
-    const server = await startTestServer();
-    const page = await openPage(await openBrowser(), server.url);
-    const { outputFiles } = await build({
-      entryPoints: [new URL('../../client/outboxStore.ts', import.meta.url).pathname],
-      ...{ bundle: true, write: false, format: 'iife', globalName: 'stores' },
-    });
-    const found = await page.evaluate(`(async () => {
-      ${outputFiles[0]?.text ?? ''}
-      const entry = (clientMessageId, state) => ({ chatroomId: 'room', clientMessageId, body: clientMessageId, state });
-      const store = stores.indexedDbOutbox('outbox of ann');
+    const { run } = await openStore();
+    const found = await run(`
       for (const each of [entry('a', 'waiting'), entry('b', 'waiting'), entry('b', 'failed')]) await store.put(each);
       await store.delete(entry('a'));
       const again = stores.indexedDbOutbox('outbox of ann');
       const others = await stores.indexedDbOutbox('outbox of ben').load();
-      return [await again.load(), await again.has(entry('a')), await again.has(entry('b')), others];
-    })()`);
+      return [await again.load(), await again.has(entry('a')), await again.has(entry('b')), others];`);
     expect(found).toEqual([
       [{ chatroomId: 'room', clientMessageId: 'b', body: 'b', state: 'failed' }],
       false,
@@ -178,4 +169,54 @@ describe.skipIf(!hasChromium)('the outbox of the page (skipped without chromium)
       [],
     ]);
   });
+
+  test('an IndexedDB store reports a write that is not committed', async () => {
+    const { run } = await openStore();
+    const outcome = await run(`
+      const { put } = IDBObjectStore.prototype;
+      IDBObjectStore.prototype.put = function (value) {
+        const request = put.call(this, value);
+        request.addEventListener('success', () => this.transaction.abort());
+        return request;
+      };
+      return store.put(entry('a', 'waiting')).then(() => 'stored', () => 'failed');`);
+    expect(outcome).toBe('failed');
+  });
+
+  test('an IndexedDB store opens again after its database was closed', async () => {
+    const { page, run } = await openStore();
+    const deleted = await run(`
+      await store.put(entry('a', 'waiting'));
+      await new Promise((resolve, reject) =>
+        Object.assign(indexedDB.deleteDatabase('outbox of ann'), { onsuccess: resolve, onblocked: reject }));
+      await store.put(entry('b', 'waiting'));
+      globalThis.kept = store;
+      return (await store.load()).map(({ body }) => body);`);
+    expect(deleted).toEqual(['b']);
+    const devTools = await page.context().newCDPSession(page);
+    const { origin } = new URL(page.url());
+    await devTools.send('Storage.clearDataForOrigin', { origin, storageTypes: 'indexeddb' });
+    const cleared = await run(`
+      await kept.put(entry('c', 'waiting'));
+      return (await kept.load()).map(({ body }) => body);`);
+    expect(cleared).toEqual(['c']);
+  });
 });
+
+/** Opens a page. `run` runs code there, with `stores`, the module, and `store`, an IndexedDB store. */
+async function openStore() {
+  const server = await startTestServer();
+  const page = await openPage(await openBrowser(), server.url);
+  const { outputFiles } = await build({
+    entryPoints: [new URL('../../client/outboxStore.ts', import.meta.url).pathname],
+    ...{ bundle: true, write: false, format: 'iife', globalName: 'stores' },
+  });
+  const run = (code: string): Promise<unknown> =>
+    page.evaluate(`(async () => {
+      ${outputFiles[0]?.text ?? ''}
+      const entry = (clientMessageId, state) => ({ chatroomId: 'room', clientMessageId, body: clientMessageId, state });
+      const store = stores.indexedDbOutbox('outbox of ann');
+      ${code}
+    })()`);
+  return { page, run };
+}
