@@ -92,12 +92,19 @@ interface CachedEdge {
   __typename?: string;
   cursor?: string;
   node: Reference;
+  /** Whether a newest page that was loaded again did not contain the row. */
+  isKept?: boolean;
 }
 
 interface CachedList {
   __typename?: string;
   edges: CachedEdge[];
-  pageInfo?: { hasNextPage?: boolean; endCursor?: string | null };
+  pageInfo?: {
+    hasPreviousPage?: boolean;
+    hasNextPage?: boolean;
+    startCursor?: string | null;
+    endCursor?: string | null;
+  };
 }
 
 type IncomingList = Omit<CachedList, 'edges'> & { edges?: CachedEdge[]; nodes?: Reference[] };
@@ -135,30 +142,44 @@ function withEdges({ nodes, ...page }: IncomingList, { readField }: FieldFunctio
   return { ...page, edges };
 }
 
-/** Policy of `Chatroom.messages`. Refetching the newest page keeps messages that arrived during the request. */
+/**
+ * Policy of `Chatroom.messages`. A newest page that is loaded again replaces only the rows that it covers: messages that arrived
+ * during the request stay, and so do older ones if the list contains the first row of the page, so that there is no gap.
+ */
 function messagesPolicy(): ListPolicy {
   const list = listPolicy(false);
   return {
     ...list,
+    read(known, options) {
+      const isShown = (edge: CachedEdge) => !edge.isKept || !isHidden(edge.node, options.readField);
+      return list.read(known && { ...known, edges: known.edges.filter(isShown) }, options);
+    },
     merge(known, page, options) {
       const { args, readField } = options;
       const isEnd = args?.['last'] != null && args['before'] == null;
       const complete = isEnd && page ? { ...page, pageInfo: { hasNextPage: false, ...page.pageInfo } } : page;
       const merged = list.merge(known, complete, options);
       if (!known || !merged || !isEnd) return merged;
-      const last = merged.edges.at(-1);
+      const [first, last] = [merged.edges[0], merged.edges.at(-1)];
       const after = last ? (readField<number>('number', last.node) ?? Infinity) : 0;
-      const newer = known.edges.filter(
-        ({ node }) => (readField<number>('number', node) ?? 0) > after && !isHidden(node, readField),
-      );
-      return { ...merged, edges: [...merged.edges, ...newer] };
+      const newer = known.edges.filter(({ node }) => (readField<number>('number', node) ?? 0) > after);
+      const place = known.edges.findIndex(({ node }) => node.__ref === first?.node.__ref);
+      const older = known.edges.slice(0, Math.max(0, place));
+      const edges = [...older.map(keep), ...merged.edges, ...newer.map(keep)];
+      if (older.length === 0) return { ...merged, edges };
+      const { hasPreviousPage = true, startCursor } = known.pageInfo ?? {};
+      return { ...merged, edges, pageInfo: { ...merged.pageInfo, hasPreviousPage, startCursor } };
     },
   };
 }
 
-/** Returns whether the viewer has blocked the sender. Rooms do not show messages of blocked users. */
+/** Marks a row that the server has not returned again: the sender may have been blocked since. */
+const keep = (edge: CachedEdge): CachedEdge => ({ ...edge, isKept: true });
+
+/** Returns whether the message is hidden: rooms other than direct ones do not show messages of blocked users. */
 function isHidden(message: Reference, readField: FieldFunctionOptions['readField']): boolean {
-  return readField('viewerHasBlocked', readField<Reference>('sender', message)) === true;
+  const isBlocked = readField('viewerHasBlocked', readField<Reference>('sender', message)) === true;
+  return isBlocked && readField('kind') !== 'DIRECT';
 }
 
 /** Copies the number of unread messages in all rooms from the event to `Viewer.unreadCount`. */

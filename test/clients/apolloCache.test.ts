@@ -119,9 +119,25 @@ test('refetching a page keeps newer messages, except those of blocked users', ()
   cache.writeFragment({ fragment, data: { __typename: 'User', id: 'ann', viewerHasBlocked: true } });
   write([5, 6]);
   expect(bodies()).toEqual(['body 5', 'body 6']);
+  // A block hides no messages of a DIRECT room.
+  const kind = gql('fragment Kind on Chatroom { id kind }');
+  cache.writeFragment({ fragment: kind, data: { __typename: 'Chatroom', id: 'room', kind: 'DIRECT' } });
+  expect(bodies()).toEqual(['body 5', 'body 6', 'body 7']);
   // This page comes after a gap that no event has filled.
   write([20, 21]);
   expect(bodies()).toEqual(['body 20', 'body 21']);
+});
+
+test('a shorter newest page keeps the older rows that adjoin it', () => {
+  const { cache, bodies, write } = openRoom();
+  write([3, 4, 5, 6]);
+  write([5, 6, 7]);
+  expect(bodies()).toEqual(['body 3', 'body 4', 'body 5', 'body 6', 'body 7']);
+  const { chatroom: room } = cache.readQuery<any>({ query: history, variables: { room: 'room', last: 2 } });
+  expect(room.messages.pageInfo).toMatchObject({ startCursor: 'cursor 3', endCursor: 'cursor 7' });
+  // The list does not contain the first row of this page, so there may be a gap before it.
+  write([9, 10]);
+  expect(bodies()).toEqual(['body 9', 'body 10']);
 });
 
 test('a message without a cursor is refused, and the list stays complete', () => {

@@ -190,6 +190,23 @@ test('pages form one list, without pages that are not adjacent to it', async () 
   await expect.poll(() => shownNumbers(shown)).toEqual([20, 21, 22]);
 });
 
+test('a newer message of a blocked user stays in DIRECT rooms only', async () => {
+  const { client, answer, watch } = scripted();
+  const shown = watch(HISTORY, { ...ROOM, last: 2 });
+  watch(MESSAGE_ADDED, ROOM);
+  await answer('query', page([5, 6], NEWEST));
+  await answer('subscription', came(7));
+  await expect.poll(() => shownNumbers(shown)).toEqual([5, 6, 7]);
+  const block = gql('query ($username: String!) { user(username: $username) { id viewerHasBlocked } }');
+  client.query(block, { username: 'ann' }).subscribe(() => undefined);
+  await answer('query', { user: { __typename: 'User', id: 'ann', viewerHasBlocked: true } }, { username: 'ann' });
+  await expect.poll(() => shownNumbers(shown)).toEqual([5, 6]);
+  const kind = gql('query ($id: ID!) { chatroom(id: $id) { id kind } }');
+  client.query(kind, { id: 'room' }).subscribe(() => undefined);
+  await answer('query', { chatroom: { __typename: 'Chatroom', id: 'room', kind: 'DIRECT' } }, { id: 'room' });
+  await expect.poll(() => shownNumbers(shown)).toEqual([5, 6, 7]);
+});
+
 test('a list includes the pages of a query with another page size', async () => {
   const { client, answer, watch } = scripted();
   const shown = watch(HISTORY, { ...ROOM, last: 3 });
