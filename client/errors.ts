@@ -64,6 +64,14 @@ export function isChatError(error: unknown, code?: FailureCode): boolean {
 }
 
 /**
+ * Returns whether a retry may succeed. Other errors stay the same, for example because the viewer has left the room. An
+ * `INTERNAL_SERVER_ERROR` may be caused by the request itself, so limit its retries.
+ */
+export function isTemporary({ code }: Pick<Failure, 'code'>): boolean {
+  return code === 'UNREACHABLE' || code === 'RATE_LIMITED' || code === 'INTERNAL_SERVER_ERROR';
+}
+
+/**
  * Extracts the server's error from an error of any supported client: this one, Apollo Client, urql, graphql-request, and the
  * errors or the close event of graphql-ws. Returns null for anything else, such as a bug in the application.
  */

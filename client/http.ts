@@ -1,4 +1,4 @@
-import { failed, type GraphQLFailure, isChatError, unreachable } from './errors.ts';
+import { failed, type GraphQLFailure, isChatError, isTemporary, unreachable } from './errors.ts';
 import { refusedOrigin } from './origin.ts';
 import type { Session } from './session.ts';
 import { backoff, wait, withAbortSignal } from './wait.ts';
@@ -33,8 +33,8 @@ export type Request = (query: string, variables: object, options?: RequestOption
 const TIMEOUT_MS = 20_000;
 /** Timeout of `refreshSession`: short enough to retry a lost answer while the server still accepts the token, which is 10 s. */
 const REFRESH_TIMEOUT_MS = 4_000;
-/** An operation that fails on the server more often in a row is no longer retried. */
-const MAX_FAILURES = 5;
+/** An operation that the server has failed to execute more often is no longer retried. Requests without an answer do not count. */
+const MAX_CRASHES = 5;
 
 /** Sends operations over HTTP. */
 export function createRequest({ url, session, fetch, closed }: HttpOptions): Request {
@@ -96,27 +96,23 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
 
   return async function request(query, variables, { signal: given, retry = false } = {}) {
     const signals = given ? [given, closed] : [closed];
+    let crashes = 0;
     for (let failures = 0; ; failures += 1) {
       for (const signal of signals) signal.throwIfAborted();
       let pause = backoff(failures);
       try {
         const result = await postAuthorized(query, variables, signals);
-        const minPause = retry && result.errors ? pauseBeforeRetry(result.errors, failures) : null;
-        if (minPause === null) return result;
-        pause = Math.max(pause, minPause);
+        if (!retry || !result.errors) return result;
+        const error = failed(result.errors);
+        if (error.code === 'INTERNAL_SERVER_ERROR') crashes += 1;
+        if (!isTemporary(error) || crashes > MAX_CRASHES) return result;
+        pause = Math.max(pause, error.retryAfterMs ?? 0);
       } catch (error) {
         if (!retry || !isChatError(error, 'UNREACHABLE')) throw error;
       }
       await wait(pause, ...signals);
     }
   };
-}
-
-/** Returns the minimum number of milliseconds before a retry; null if a retry would not change the answer. */
-function pauseBeforeRetry(errors: readonly GraphQLFailure[], failures: number): number | null {
-  const { code, retryAfterMs = 0 } = failed(errors);
-  if (code === 'RATE_LIMITED') return retryAfterMs;
-  return code === 'INTERNAL_SERVER_ERROR' && failures < MAX_FAILURES ? 0 : null;
 }
 
 function isRefused({ errors }: Result<unknown>): boolean {

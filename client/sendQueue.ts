@@ -1,4 +1,4 @@
-import { type ChatError, failed, type GraphQLFailure, isChatError, unreachable } from './errors.ts';
+import { type ChatError, failed, type GraphQLFailure, isChatError, isTemporary, unreachable } from './errors.ts';
 import type { Result } from './http.ts';
 import type { ChatState } from './socket.ts';
 import { backoff } from './wait.ts';
@@ -171,9 +171,8 @@ const LOST: ChatError = unreachable('The connection was lost. The request is rep
 
 /** Returns the minimum number of milliseconds before a retry; null if a retry would not change the answer. */
 function pauseBeforeRetry(errors: readonly GraphQLFailure[], job: Job): number | null {
-  const { code, retryAfterMs = 0 } = failed(errors);
-  if (code === 'RATE_LIMITED') return retryAfterMs;
-  if (code !== 'INTERNAL_SERVER_ERROR') return null;
-  job.crashes += 1;
-  return job.crashes < MAX_CRASHES ? 0 : null;
+  const error = failed(errors);
+  if (!isTemporary(error)) return null;
+  if (error.code === 'INTERNAL_SERVER_ERROR') job.crashes += 1;
+  return job.crashes < MAX_CRASHES ? (error.retryAfterMs ?? 0) : null;
 }

@@ -1,3 +1,4 @@
+import { isTemporary } from '../errors.ts';
 import { backoff } from '../wait.ts';
 import type { MessageKey } from './documents.ts';
 import { failureOf } from './failure.ts';
@@ -48,11 +49,9 @@ export function createReadMarker(markRead: (messageId: string) => Promise<unknow
       [marked, failures] = [number, 0];
       return INTERVAL_MS;
     } catch (error) {
-      const { code, retryAfterMs = 0 } = failureOf(error);
-      const isTemporary = code === 'UNREACHABLE' || code === 'RATE_LIMITED' || code === 'INTERNAL_SERVER_ERROR';
-      // Other errors stay the same, for example because the viewer has left the room.
-      if (!isTemporary) marked = number;
-      return Math.max(INTERVAL_MS, backoff((failures += 1)), retryAfterMs);
+      const failure = failureOf(error);
+      if (!isTemporary(failure)) marked = number;
+      return Math.max(INTERVAL_MS, backoff((failures += 1)), failure.retryAfterMs ?? 0);
     }
   }
 

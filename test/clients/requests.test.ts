@@ -1,0 +1,34 @@
+import { expect, onTestFinished, test, vi } from 'vitest';
+import type { Person } from '../support/client.ts';
+import { chatOf } from './chatOf.ts';
+
+const CRASH = { message: 'It failed.', extensions: { code: 'INTERNAL_SERVER_ERROR', requestId: '1' } };
+const lose = () => Promise.reject(new DOMException('The connection was reset.', 'NetworkError'));
+const respond = (result: object) => () => Promise.resolve(Response.json(result));
+const crash = respond({ data: null, errors: [CRASH] });
+const succeed = respond({ data: { server: { version: '1' } } });
+
+/** Sends a query with `retry` to a server with these outcomes. Returns its result and the number of requests. */
+async function request(outcomes: (() => Promise<Response>)[]) {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  let requests = 0;
+  const fetch = () => (outcomes[(requests += 1) - 1] ?? succeed)();
+  const chat = chatOf({ url: 'http://127.0.0.1:9', accessToken: '' } as Person, { fetch });
+  const result = chat.request('{ server { version } }', {}, { retry: true });
+  await vi.runAllTimersAsync();
+  return { result: await result, requests };
+}
+
+const times = <Value>(count: number, value: Value) => Array.from({ length: count }, () => value);
+
+test('a crash after many lost connections is retried', async () => {
+  const { result } = await request([...times(6, lose), crash]);
+  expect(result).toEqual({ data: { server: { version: '1' } } });
+});
+
+test('an operation is retried after at most five crashes, lost connections aside', async () => {
+  const { result, requests } = await request([...times(3, crash), ...times(6, lose), ...times(10, crash)]);
+  expect(result.errors).toEqual([CRASH]);
+  expect(requests).toBe(3 + 6 + 3);
+});
