@@ -23,8 +23,8 @@ const MAX_MEMBERS = 100;
 export interface ReadMarks {
   chatroomId: string;
   members: ShownMember[];
-  /** Identifies the event. Subscribers who receive the same `ReadMarks` share one execution. */
-  origin: object;
+  /** Subscribers who receive the same `ReadMarks` share one execution. */
+  isShared: true;
 }
 
 interface Follower {
@@ -147,13 +147,13 @@ class RoomMarks {
   #distribute(moved: readonly MovedMark[], followers: readonly Follower[]): void {
     if (moved.length === 0) return;
     const chatroomId = this.#chatroomId;
-    const all: ReadMarks = { chatroomId, members: [...moved], origin: {} };
+    const all: ReadMarks = { chatroomId, members: [...moved], isShared: true };
     for (const follower of followers) {
       if (!this.followers.has(follower)) continue;
       const { viewerId, onMoved } = follower;
       const members = moved.filter(({ hiddenFrom }) => !hiddenFrom.includes(viewerId));
       if (members.length === moved.length) onMoved(all);
-      else if (members.length > 0) onMoved({ chatroomId, members, origin: {} });
+      else if (members.length > 0) onMoved({ chatroomId, members, isShared: true });
     }
   }
 }
@@ -196,7 +196,7 @@ export async function followReadMarks(
 
 function merge({ chatroomId, members }: ReadMarks, later: ReadMarks): ReadMarks {
   const latest = new Map([...members, ...later.members].map((member) => [member.userId, member]));
-  return { chatroomId, members: [...latest.values()], origin: {} };
+  return { chatroomId, members: [...latest.values()], isShared: true };
 }
 
 function topic(chatroomId: string): string {
