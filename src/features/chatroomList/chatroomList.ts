@@ -1,10 +1,4 @@
-import {
-  connect,
-  type Connection,
-  type ConnectionArgs,
-  decodeKeyset,
-  encodeKeyset,
-} from '../../platform/database/keysetPage.ts';
+import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
 import { empty, sql, type Sql } from '../../platform/database/database.ts';
 import type { ChatroomKind } from '../../platform/database/generated/client.ts';
@@ -19,6 +13,8 @@ export interface ChatroomFilter {
   unread?: boolean | null | undefined;
   name?: string | null | undefined;
 }
+
+const byActivity = keyset({ 'c.active_at': 'moment', 'c.id': 'uuid' }, 'DESC');
 
 /**
  * Lists the viewer's rooms, most recently active first. Leaves out hidden DIRECT rooms. A cursor is a position in the
@@ -36,18 +32,16 @@ export async function listChatrooms(
   const conditions = await conditionsOf(context, filter);
   // Only the statement without conditions is prepared: it has a single text, whose plan PostgreSQL caches.
   const run = conditions.length === 0 ? prepared : query;
-  return connect<VisibleChatroom, string[]>(args, {
-    encode: (room) => encodeKeyset('chatrooms', [room.activeAt.toISOString(), room.id]),
-    decode: (cursor, path) => decodeKeyset('chatrooms', ['moment', 'uuid'], cursor, path),
-    load: ({ after, before, reverse, limit }) =>
+  return connect<VisibleChatroom>(args, {
+    ...cursors('chatrooms', byActivity, (room) => [room.activeAt, room.id]),
+    load: (page) =>
       run<VisibleChatroom>(sql`
         SELECT ${visibleColumns(userId)} FROM chatrooms c
           JOIN members v ON v.chatroom_id = c.id AND v.user_id = ${userId}::uuid
           WHERE (v.hidden_at_number IS NULL OR v.hidden_at_number < c.last_number)
             ${conditions.reduce((all, condition) => sql`${all} AND ${condition}`, empty)}
-            ${after === null ? empty : sql`AND (c.active_at, c.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`}
-            ${before === null ? empty : sql`AND (c.active_at, c.id) > (${before[0]}::timestamptz, ${before[1]}::uuid)`}
-          ORDER BY c.active_at ${reverse ? empty : sql`DESC`}, c.id ${reverse ? empty : sql`DESC`} LIMIT ${limit}`),
+            ${byActivity.bounds(page)}
+          ORDER BY ${byActivity.order(page)} LIMIT ${page.limit}`),
   });
 }
 

@@ -1,13 +1,7 @@
 import { blocked, blockStateOf } from '../relationships/blocks.ts';
-import {
-  connect,
-  type Connection,
-  type ConnectionArgs,
-  decodeKeyset,
-  encodeKeyset,
-} from '../../platform/database/keysetPage.ts';
+import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, eventContext, requireViewer } from '../../core/context.ts';
-import { empty, join, sql, type Sql } from '../../platform/database/database.ts';
+import { keyRows, sql, type Sql } from '../../platform/database/database.ts';
 import type { Chatroom, ChatroomKind, Member, User } from '../../platform/database/generated/client.ts';
 import { badInput, notFound } from '../../core/errors.ts';
 import { pairKey } from '../relationships/pair.ts';
@@ -127,22 +121,21 @@ export async function countMembers(context: Context, chatroomId: string): Promis
   return (await memberCountByChatroom(context, chatroomId))?.count ?? 0;
 }
 
+const byJoinTime = keyset({ 'm.joined_at': 'moment', 'm.user_id': 'uuid' });
+
 /** Lists the members of a room, longest-standing first. The caller checks that the viewer is a member. */
 export async function listMembers(
   context: Context,
   chatroomId: string,
   args: ConnectionArgs,
 ): Promise<Connection<Member>> {
-  return connect<Member, string[]>(args, {
-    encode: (member) => encodeKeyset('members', [member.joinedAt.toISOString(), member.userId]),
-    decode: (cursor, path) => decodeKeyset('members', ['moment', 'uuid'], cursor, path),
-    load: ({ after, before, reverse, limit }) =>
+  return connect<Member>(args, {
+    ...cursors('members', byJoinTime, (member) => [member.joinedAt, member.userId]),
+    load: (page) =>
       context.database.query<Member>(sql`
         SELECT ${memberColumns} FROM members m
-          WHERE m.chatroom_id = ${chatroomId}::uuid
-            ${after === null ? empty : sql`AND (m.joined_at, m.user_id) > (${after[0]}::timestamptz, ${after[1]}::uuid)`}
-            ${before === null ? empty : sql`AND (m.joined_at, m.user_id) < (${before[0]}::timestamptz, ${before[1]}::uuid)`}
-          ORDER BY m.joined_at ${reverse ? sql`DESC` : empty}, m.user_id ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
+          WHERE m.chatroom_id = ${chatroomId}::uuid ${byJoinTime.bounds(page)}
+          ORDER BY ${byJoinTime.order(page)} LIMIT ${page.limit}`),
   });
 }
 
@@ -163,13 +156,9 @@ export const memberColumns = sql`
 /** Returns a member by `chatroomId:userId`; null unless the viewer is a member of the same room. */
 export const memberByKey = createLoader<Member>((context, keys) => {
   const { userId } = requireViewer(context);
-  const pairs = keys.map((key) => {
-    const [chatroomId, memberId] = key.split(':');
-    return sql`(${chatroomId}::uuid, ${memberId}::uuid)`;
-  });
   return context.database.query<Member>(sql`
       SELECT ${memberColumns} FROM members m
-        WHERE (m.chatroom_id, m.user_id) IN (${join(pairs)}) AND ${isMember(sql`m.chatroom_id`, sql`${userId}::uuid`)}`);
+        WHERE (m.chatroom_id, m.user_id) IN (${keyRows(keys, 'uuid', 'uuid')}) AND ${isMember(sql`m.chatroom_id`, sql`${userId}::uuid`)}`);
 }, memberKey);
 
 /** Returns the key of a member, used in its global id and in loaders. */

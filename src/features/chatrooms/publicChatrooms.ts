@@ -1,15 +1,11 @@
-import {
-  connect,
-  type Connection,
-  type ConnectionArgs,
-  decodeKeyset,
-  encodeKeyset,
-} from '../../platform/database/keysetPage.ts';
+import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
 import { empty, sql } from '../../platform/database/database.ts';
 import { checkNameSearch } from '../../core/text/names.ts';
 import { type VisibleChatroom, visibleColumns } from './chatrooms.ts';
 import { fillNameKeys, roomNameKey } from './nameKeys.ts';
+
+const byName = keyset({ 'c.name_key': 'name', 'c.id': 'uuid' });
 
 /**
  * Lists OPEN rooms sorted by name: all, or those whose name begins with `search`, regardless of letter case and width.
@@ -24,18 +20,16 @@ export async function listOpenChatrooms(
   const { userId } = requireViewer(context);
   if (search != null) checkNameSearch(search, 'search');
   const prefix = search == null ? null : roomNameKey(search);
-  return connect<VisibleChatroom, string[]>(args, {
-    encode: (room) => encodeKeyset('open', [room.nameKey ?? '', room.id]),
-    decode: (cursor, path) => decodeKeyset('open', ['name', 'uuid'], cursor, path),
-    async load({ after, before, reverse, limit }) {
+  return connect<VisibleChatroom>(args, {
+    ...cursors('open', byName, (room) => [room.nameKey ?? '', room.id]),
+    async load(page) {
       await fillNameKeys(context.database);
       return context.database.query<VisibleChatroom>(sql`
         SELECT ${visibleColumns(userId)} FROM chatrooms c
           WHERE c.kind = 'OPEN' AND c.name_key IS NOT NULL
             ${prefix === null ? empty : sql`AND c.name_key ^@ ${prefix}`}
-            ${after === null ? empty : sql`AND (c.name_key, c.id) > (${after[0]}, ${after[1]}::uuid)`}
-            ${before === null ? empty : sql`AND (c.name_key, c.id) < (${before[0]}, ${before[1]}::uuid)`}
-          ORDER BY c.name_key ${reverse ? sql`DESC` : empty}, c.id ${reverse ? sql`DESC` : empty} LIMIT ${limit}`);
+            ${byName.bounds(page)}
+          ORDER BY ${byName.order(page)} LIMIT ${page.limit}`);
     },
   });
 }

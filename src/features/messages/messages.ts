@@ -1,8 +1,8 @@
 import { hasBlocked } from '../relationships/blocks.ts';
 import { isMember } from '../chatrooms/chatrooms.ts';
-import { connect, type Connection, type ConnectionArgs } from '../../platform/database/keysetPage.ts';
+import { connect, type Connection, type ConnectionArgs, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
-import { columnsOf, empty, join, rowOf, sql, type Sql } from '../../platform/database/database.ts';
+import { columnsOf, join, keyRows, rowOf, sql, type Sql } from '../../platform/database/database.ts';
 import { type Message, Prisma, type User } from '../../platform/database/generated/client.ts';
 import { ChatError, notFound } from '../../core/errors.ts';
 import { createLoader } from '../../platform/database/loader.ts';
@@ -64,13 +64,9 @@ export function messageCursor(context: Context, message: Message): string {
 export const messageByKey = createLoader<Message>(
   (context, keys) => {
     const { userId } = requireViewer(context);
-    const pairs = keys.map((key) => {
-      const [chatroomId, number] = key.split(':');
-      return sql`(${chatroomId}::uuid, ${number}::int)`;
-    });
     return context.database.query<Message>(sql`
       SELECT ${messageColumns} FROM messages m
-        WHERE (m.chatroom_id, m.number) IN (${join(pairs)}) AND ${isReadable(sql`${userId}::uuid`)}`);
+        WHERE (m.chatroom_id, m.number) IN (${keyRows(keys, 'uuid', 'int')}) AND ${isReadable(sql`${userId}::uuid`)}`);
   },
   (message) => messageKey(message.chatroomId, message.number),
 );
@@ -88,6 +84,8 @@ export const lastMessageOf = createLoader<Message>(
   (message) => message.chatroomId,
 );
 
+const byNumber = keyset({ 'm.number': 'number' });
+
 /**
  * Lists the messages of a room that the viewer may read, oldest first. Pages are found by message number, so page 10,000 costs
  * as much as page 1.
@@ -98,16 +96,15 @@ export async function listMessages(
   args: ConnectionArgs,
 ): Promise<Connection<Message>> {
   const { userId } = requireViewer(context);
-  return connect<Message, number>(args, {
+  return connect<Message>(args, {
     encode: (message) => messageCursor(context, message),
-    decode: (cursor, path) => decodeRoomCursor(context.databaseId, chatroomId, cursor, path).number,
-    load: ({ after, before, reverse, limit }) =>
+    decode: (cursor, path) => [String(decodeRoomCursor(context.databaseId, chatroomId, cursor, path).number)],
+    load: (page) =>
       context.database.prepared<Message>(sql`
         SELECT ${messageColumns} FROM messages m
           WHERE m.chatroom_id = ${chatroomId}::uuid AND ${isReadable(sql`${userId}::uuid`)}
-            ${after === null ? empty : sql`AND m.number > ${after}::int`}
-            ${before === null ? empty : sql`AND m.number < ${before}::int`}
-          ORDER BY m.number ${reverse ? sql`DESC` : empty} LIMIT ${limit}`),
+            ${byNumber.bounds(page)}
+          ORDER BY ${byNumber.order(page)} LIMIT ${page.limit}`),
   });
 }
 

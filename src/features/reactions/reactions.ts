@@ -1,7 +1,7 @@
 import { hasBlocked } from '../relationships/blocks.ts';
 import type { Connection, ConnectionArgs } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
-import { empty, join, sql, type Sql } from '../../platform/database/database.ts';
+import { keyRows, sql, type Sql } from '../../platform/database/database.ts';
 import type { Message, User } from '../../platform/database/generated/client.ts';
 import { badInput } from '../../core/errors.ts';
 import { groupBy } from '../../core/groupBy.ts';
@@ -11,7 +11,7 @@ import { requireReadable, completeChange } from '../messages/changes.ts';
 import { messageKey } from '../messages/messages.ts';
 import type { Change } from '../../delivery/roomLog.ts';
 import { qualifyEmoji } from '../../core/text/emoji.ts';
-import { connectUsers, userColumns } from '../users/users.ts';
+import { byUsername, connectUsers, userColumns } from '../users/users.ts';
 
 /** The reactions to one message with one emoji, as the viewer sees them. */
 export interface ReactionGroup {
@@ -68,15 +68,11 @@ interface MessageReactions {
 const reactionsByKey = createLoader<MessageReactions>(
   async (context, keys) => {
     const { userId } = requireViewer(context);
-    const pairs = keys.map((key) => {
-      const [chatroomId, number] = key.split(':');
-      return sql`(${chatroomId}::uuid, ${number}::int)`;
-    });
     const rows = await context.database.query<ReactionGroup>(sql`
       SELECT r.chatroom_id AS "chatroomId", r.number, r.emoji, count(*)::int AS count,
              bool_or(r.user_id = ${userId}::uuid) AS "viewerHasReacted"
         FROM reactions r JOIN chatrooms c ON c.id = r.chatroom_id
-        WHERE (r.chatroom_id, r.number) IN (${join(pairs)})
+        WHERE (r.chatroom_id, r.number) IN (${keyRows(keys, 'uuid', 'int')})
           AND ${isShown(userId)} AND ${isMember(sql`r.chatroom_id`, sql`${userId}::uuid`)}
         GROUP BY r.chatroom_id, r.number, r.emoji
         ORDER BY min(r.created_at), r.emoji`);
@@ -104,26 +100,21 @@ interface Reactors {
  * Loads one page of users for each of many reaction groups, with one statement for all groups that request the same
  * page.
  */
-const reactorsByPage = createPageLoader<Reactors, string>(
-  async (context, keys, { after, before, reverse, limit }) => {
+const reactorsByPage = createPageLoader<Reactors>(
+  async (context, keys, page) => {
     const { userId } = requireViewer(context);
-    const direction = reverse ? sql`DESC` : empty;
-    const groups = keys.map((key) => {
-      const [chatroomId, number, emoji] = key.split(':');
-      return sql`(${chatroomId}::uuid, ${number}::int, ${emoji})`;
-    });
+    const order = byUsername.order(page);
     const rows = await context.database.query<User & { ofGroup: string }>(sql`
       SELECT concat_ws(':', g.chatroom_id, g.number, g.emoji) AS "ofGroup", ${userColumns}
-        FROM (VALUES ${join(groups)}) g (chatroom_id, number, emoji)
+        FROM (VALUES ${keyRows(keys, 'uuid', 'int', 'text')}) g (chatroom_id, number, emoji)
         JOIN chatrooms c ON c.id = g.chatroom_id
         CROSS JOIN LATERAL (
-          SELECT n.id FROM reactions r JOIN users n ON n.id = r.user_id
+          SELECT u.id FROM reactions r JOIN users u ON u.id = r.user_id
             WHERE r.chatroom_id = g.chatroom_id AND r.number = g.number AND r.emoji = g.emoji AND ${isShown(userId)}
-              ${after === null ? empty : sql`AND n.username_key > ${after}`}
-              ${before === null ? empty : sql`AND n.username_key < ${before}`}
-            ORDER BY n.username_key ${direction} LIMIT ${limit}
+              ${byUsername.bounds(page)}
+            ORDER BY ${order} LIMIT ${page.limit}
         ) reactor JOIN users u ON u.id = reactor.id
-        ORDER BY u.username_key ${direction}`);
+        ORDER BY ${order}`);
     return [...groupBy(rows, ({ ofGroup }) => ofGroup)].map(([key, users]) => ({ key, users }));
   },
   ({ key }) => key,

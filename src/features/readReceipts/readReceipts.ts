@@ -1,7 +1,7 @@
 import { isMember, requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import type { Connection, ConnectionArgs, Page } from '../../platform/database/keysetPage.ts';
 import { type Context, eventContext, requireViewer } from '../../core/context.ts';
-import { type Database, empty, join, sql, type Sql } from '../../platform/database/database.ts';
+import { type Database, join, keyRows, sql, type Sql } from '../../platform/database/database.ts';
 import type { Message, User } from '../../platform/database/generated/client.ts';
 import { badInput } from '../../core/errors.ts';
 import { subscribeHints, publishHint } from '../../delivery/userHints.ts';
@@ -11,7 +11,7 @@ import { requireReadable } from '../messages/changes.ts';
 import { watchMembership } from '../chatroomEvents/chatroomStream.ts';
 import { isReadable, messageByKey, messageKey } from '../messages/messages.ts';
 import { createConflatedStream } from '../../delivery/conflatedStream.ts';
-import { connectUsers, userColumns } from '../users/users.ts';
+import { byUsername, connectUsers, userColumns } from '../users/users.ts';
 
 /** Maximum number of unread messages that are counted. This also limits the cost of counting. */
 export const MAX_UNREAD_COUNT = 1_000;
@@ -145,15 +145,6 @@ const acrossBlock = (userId: string): Sql => sql`
   SELECT blocked_id AS id FROM blocks WHERE blocker_id = ${userId}::uuid
   UNION SELECT blocker_id FROM blocks WHERE blocked_id = ${userId}::uuid`;
 
-/** Returns a SQL list of `(chatroom_id, number)` for message keys. */
-function keyPairs(keys: readonly string[]): Sql {
-  const pairs = keys.map((key) => {
-    const [chatroomId, number] = key.split(':');
-    return sql`(${chatroomId}::uuid, ${number}::int)`;
-  });
-  return join(pairs);
-}
-
 /**
  * Loads whether every other member has read a message, for many messages at once.
  *
@@ -189,7 +180,7 @@ const seenByAllByKey = createLoader<{ key: string; seen: boolean }>(
  */
 function askedMessages(keys: readonly string[], userId: string): Sql {
   return sql`SELECT m.chatroom_id, m.number, m.sender_id FROM messages m
-    WHERE (m.chatroom_id, m.number) IN (${keyPairs(keys)}) AND ${isMember(sql`m.chatroom_id`, sql`${userId}::uuid`)}`;
+    WHERE (m.chatroom_id, m.number) IN (${keyRows(keys, 'uuid', 'int')}) AND ${isMember(sql`m.chatroom_id`, sql`${userId}::uuid`)}`;
 }
 
 /**
@@ -218,10 +209,10 @@ interface Readers {
 /**
  * Loads one page of readers for each of many messages, with one statement for all messages that request the same page.
  */
-const readersByPage = createPageLoader<Readers, string>(
-  async (context, keys, { after, before, reverse, limit }) => {
+const readersByPage = createPageLoader<Readers>(
+  async (context, keys, page) => {
     const { userId } = requireViewer(context);
-    const direction = reverse ? sql`DESC` : empty;
+    const order = byUsername.order(page);
     // Members whose marks lie between the same two messages of `asked` have read the same messages of `asked`. From
     // each such group, only the first `limit` members by name can be on a page. One more is read, because the sender of
     // a message is left out of its page.
@@ -231,32 +222,31 @@ const readersByPage = createPageLoader<Readers, string>(
       ), room AS MATERIALIZED (
         SELECT chatroom_id, array_agg(number ORDER BY number) AS numbers FROM asked GROUP BY chatroom_id
       ), ranked AS (
-        SELECT r.chatroom_id, r.user_id, r.last_read_number, n.username_key, row_number() OVER (
+        SELECT r.chatroom_id, r.user_id, r.last_read_number, u.username_key, row_number() OVER (
             PARTITION BY r.chatroom_id, width_bucket(r.last_read_number, room.numbers)
-            ORDER BY n.username_key ${direction}) AS rank
+            ORDER BY ${order}) AS rank
           FROM room JOIN members r ON r.chatroom_id = room.chatroom_id AND r.last_read_number >= room.numbers[1]
-          JOIN users n ON n.id = r.user_id
+          JOIN users u ON u.id = r.user_id
           WHERE r.user_id NOT IN (${acrossBlock(userId)})
-            ${after === null ? empty : sql`AND n.username_key > ${after}`}
-            ${before === null ? empty : sql`AND n.username_key < ${before}`}
+            ${byUsername.bounds(page)}
       ), readers AS MATERIALIZED (
-        SELECT chatroom_id, user_id, last_read_number, username_key FROM ranked WHERE rank <= ${limit} + 1
+        SELECT chatroom_id, user_id, last_read_number, username_key FROM ranked WHERE rank <= ${page.limit} + 1
       )
       SELECT a.chatroom_id AS "ofRoom", a.number AS "ofNumber", ${userColumns}
         FROM asked a CROSS JOIN LATERAL (
-          SELECT r.user_id FROM readers r
-            WHERE r.chatroom_id = a.chatroom_id AND r.last_read_number >= a.number
-              AND r.user_id IS DISTINCT FROM a.sender_id
-            ORDER BY r.username_key ${direction} LIMIT ${limit}
+          SELECT u.user_id FROM readers u
+            WHERE u.chatroom_id = a.chatroom_id AND u.last_read_number >= a.number
+              AND u.user_id IS DISTINCT FROM a.sender_id
+            ORDER BY ${order} LIMIT ${page.limit}
         ) r JOIN users u ON u.id = r.user_id
-        ORDER BY u.username_key ${direction}`);
+        ORDER BY ${order}`);
     const readers = groupBy(rows, ({ ofRoom, ofNumber }) => messageKey(ofRoom, ofNumber));
     return [...readers].map(([key, users]) => ({ key, users }));
   },
   ({ key }) => key,
 );
 
-async function readersOf(context: Context, key: string, page: Page<string>): Promise<User[]> {
+async function readersOf(context: Context, key: string, page: Page): Promise<User[]> {
   return (await readersByPage(context, key, page))?.users ?? [];
 }
 

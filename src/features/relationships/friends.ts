@@ -1,13 +1,7 @@
 import { blockBetween, blocked } from './blocks.ts';
-import {
-  connect,
-  type Connection,
-  type ConnectionArgs,
-  decodeKeyset,
-  encodeKeyset,
-} from '../../platform/database/keysetPage.ts';
+import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
-import { type Database, empty, sql } from '../../platform/database/database.ts';
+import { type Database, empty, raw, sql } from '../../platform/database/database.ts';
 import type { FriendRequest, Prisma, User } from '../../platform/database/generated/client.ts';
 import { badInput, notFound } from '../../core/errors.ts';
 import { createLoader } from '../../platform/database/loader.ts';
@@ -173,18 +167,17 @@ export async function listRequests(
   args: ConnectionArgs,
 ): Promise<Connection<FriendRequest>> {
   const { userId } = requireViewer(context);
-  const [mine, other] = direction === 'INCOMING' ? [sql`r.to_id`, sql`r.from_id`] : [sql`r.from_id`, sql`r.to_id`];
-  const list = `requests ${direction}`;
-  return connect<FriendRequest, string[]>(args, {
-    encode: (request) =>
-      encodeKeyset(list, [request.createdAt.toISOString(), direction === 'INCOMING' ? request.fromId : request.toId]),
-    decode: (cursor, path) => decodeKeyset(list, ['moment', 'uuid'], cursor, path),
-    load: ({ after, before, reverse, limit }) =>
+  const [mine, other] = direction === 'INCOMING' ? ['r.to_id', 'r.from_id'] : ['r.from_id', 'r.to_id'];
+  const byTime = keyset({ 'r.created_at': 'moment', [other]: 'uuid' }, 'DESC');
+  return connect<FriendRequest>(args, {
+    ...cursors(`requests ${direction}`, byTime, ({ createdAt, fromId, toId }) => [
+      createdAt,
+      direction === 'INCOMING' ? fromId : toId,
+    ]),
+    load: (page) =>
       context.database.query<FriendRequest>(sql`
         SELECT ${requestColumns} FROM friend_requests r
-          WHERE ${mine} = ${userId}::uuid
-            ${after === null ? empty : sql`AND (r.created_at, ${other}) < (${after[0]}::timestamptz, ${after[1]}::uuid)`}
-            ${before === null ? empty : sql`AND (r.created_at, ${other}) > (${before[0]}::timestamptz, ${before[1]}::uuid)`}
-          ORDER BY r.created_at ${reverse ? empty : sql`DESC`}, ${other} ${reverse ? empty : sql`DESC`} LIMIT ${limit}`),
+          WHERE ${raw(mine)} = ${userId}::uuid ${byTime.bounds(page)}
+          ORDER BY ${byTime.order(page)} LIMIT ${page.limit}`),
   });
 }

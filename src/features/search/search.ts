@@ -1,10 +1,4 @@
-import {
-  connect,
-  type Connection,
-  type ConnectionArgs,
-  decodeKeyset,
-  encodeKeyset,
-} from '../../platform/database/keysetPage.ts';
+import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
 import { type Database, empty, type Sql, sql } from '../../platform/database/database.ts';
 import type { Message } from '../../platform/database/generated/client.ts';
@@ -24,6 +18,8 @@ const MAX_WORDS = 8;
 const TIMEOUT_MS = 2_000;
 /** PostgreSQL's error code for a statement that exceeded its timeout. */
 const QUERY_CANCELED = '57014';
+
+const byTime = keyset({ 'm.created_at': 'moment', 'm.chatroom_id': 'uuid', 'm.number': 'number' }, 'DESC');
 
 /** A parsed search query. */
 interface Search {
@@ -58,34 +54,32 @@ export async function searchMessages(
 ): Promise<Connection<Message>> {
   const { userId } = requireViewer(context);
   const { words, inRoom } = parseQuery(query);
-  const list = chatroomId ?? 'all';
-  return connect<Message, string[]>(args, {
-    encode: (message) =>
-      encodeKeyset(`search ${list}`, [message.createdAt.toISOString(), message.chatroomId, String(message.number)]),
-    decode: (cursor, path) => decodeKeyset(`search ${list}`, ['moment', 'uuid', 'number'], cursor, path),
-    load({ after, before, reverse, limit }) {
-      const order = (table: Sql) => sql`
-        ${table}.created_at ${reverse ? empty : sql`DESC`}, ${table}.chatroom_id ${reverse ? empty : sql`DESC`},
-        ${table}.number ${reverse ? empty : sql`DESC`}`;
+  return connect<Message>(args, {
+    ...cursors(`search ${chatroomId ?? 'all'}`, byTime, (message) => [
+      message.createdAt,
+      message.chatroomId,
+      message.number,
+    ]),
+    load(page) {
+      const order = byTime.order(page);
       return runLimited<Message>(
         context.database,
         sql`
         SELECT ${messageColumns} FROM (
           SELECT m.chatroom_id, m.number FROM (
-            SELECT f.created_at, f.chatroom_id, f.number, f.sender_id
+            SELECT m.created_at, m.chatroom_id, m.number, m.sender_id
               FROM members v CROSS JOIN LATERAL (
                 SELECT i.created_at, i.chatroom_id, i.number, i.sender_id, i.search FROM messages i
                   WHERE words_in_room(i.chatroom_id, i.search)
                     @@ replace(${inRoom}, '~', right(v.chatroom_id::text, 8))::tsquery OFFSET 0
-              ) f
-              WHERE v.user_id = ${userId}::uuid AND f.chatroom_id = v.chatroom_id AND f.search @@ ${words}::tsquery
+              ) m
+              WHERE v.user_id = ${userId}::uuid AND m.chatroom_id = v.chatroom_id AND m.search @@ ${words}::tsquery
                 ${chatroomId === undefined ? empty : sql`AND v.chatroom_id = ${chatroomId}::uuid`}
-                ${after === null ? empty : sql`AND (f.created_at, f.chatroom_id, f.number) < (${after[0]}::timestamptz, ${after[1]}::uuid, ${after[2]}::int)`}
-                ${before === null ? empty : sql`AND (f.created_at, f.chatroom_id, f.number) > (${before[0]}::timestamptz, ${before[1]}::uuid, ${before[2]}::int)`}
-              ORDER BY ${order(sql`f`)} OFFSET 0
-          ) m WHERE ${isReadable(sql`${userId}::uuid`)} ORDER BY ${order(sql`m`)} LIMIT ${limit}
+                ${byTime.bounds(page)}
+              ORDER BY ${order} OFFSET 0
+          ) m WHERE ${isReadable(sql`${userId}::uuid`)} ORDER BY ${order} LIMIT ${page.limit}
         ) found JOIN messages m ON m.chatroom_id = found.chatroom_id AND m.number = found.number
-          ORDER BY ${order(sql`m`)}`,
+          ORDER BY ${order}`,
       );
     },
   });

@@ -4,12 +4,12 @@ import {
   connect,
   type Connection,
   type ConnectionArgs,
-  decodeKeyset,
-  encodeKeyset,
+  cursors,
+  keyset,
   type Page,
 } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
-import { columnsOf, type Database, empty, join, sql, type Sql } from '../../platform/database/database.ts';
+import { columnsOf, type Database, join, sql, type Sql } from '../../platform/database/database.ts';
 import { Prisma, type Session, type User } from '../../platform/database/generated/client.ts';
 import type { FriendPolicy } from '../../platform/database/generated/enums.ts';
 import { ChatError, notFound } from '../../core/errors.ts';
@@ -157,6 +157,9 @@ export async function listUsers(
   return connectUsers(context, 'users', sql`users u WHERE ${begins}`, args);
 }
 
+/** The order of lists of users; the table alias is `u`. */
+export const byUsername = keyset({ 'u.username_key': 'name' });
+
 /**
  * Returns one page of a list of users, sorted by username.
  *
@@ -167,21 +170,17 @@ export async function listUsers(
 export async function connectUsers(
   context: Context,
   list: string,
-  from: Sql | ((page: Page<string>) => Promise<User[]>),
+  from: Sql | ((page: Page) => Promise<User[]>),
   args: ConnectionArgs,
 ): Promise<Connection<User>> {
-  return connect<User, string>(args, {
-    encode: (user) => encodeKeyset(list, [user.usernameKey]),
-    decode: (cursor, path) => decodeKeyset(list, ['name'], cursor, path)[0] ?? '',
-    load: (page) => {
-      if (typeof from === 'function') return from(page);
-      const { after, before, reverse, limit } = page;
-      return context.database.query<User>(sql`
-        SELECT ${userColumns} FROM ${from}
-            ${after === null ? empty : sql`AND u.username_key > ${after}`}
-            ${before === null ? empty : sql`AND u.username_key < ${before}`}
-          ORDER BY u.username_key ${reverse ? sql`DESC` : empty} LIMIT ${limit}`);
-    },
+  return connect<User>(args, {
+    ...cursors(list, byUsername, (user) => [user.usernameKey]),
+    load: (page) =>
+      typeof from === 'function'
+        ? from(page)
+        : context.database.query<User>(sql`
+            SELECT ${userColumns} FROM ${from} ${byUsername.bounds(page)}
+              ORDER BY ${byUsername.order(page)} LIMIT ${page.limit}`),
   });
 }
 
@@ -233,12 +232,11 @@ export async function listSessions(
   args: ConnectionArgs,
   query: Pick<Prisma.SessionFindManyArgs, 'include' | 'select'>,
 ): Promise<Connection<Session>> {
-  const beyond = ([createdAt = '', id = '']: string[], operator: 'lt' | 'gt'): Prisma.SessionWhereInput => ({
+  const beyond = ([createdAt = '', id = '']: readonly string[], operator: 'lt' | 'gt'): Prisma.SessionWhereInput => ({
     OR: [{ createdAt: { [operator]: createdAt } }, { createdAt, id: { [operator]: id } }],
   });
-  return connect<Session, string[]>(args, {
-    encode: (session) => encodeKeyset('sessions', [session.createdAt.toISOString(), session.id]),
-    decode: (cursor, path) => decodeKeyset('sessions', ['moment', 'uuid'], cursor, path),
+  return connect<Session>(args, {
+    ...cursors('sessions', { kinds: ['moment', 'uuid'] }, (session) => [session.createdAt, session.id]),
     load: ({ after, before, reverse, take }) =>
       context.database.prisma.session.findMany({
         ...query,

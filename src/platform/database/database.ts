@@ -33,6 +33,19 @@ function snakeCase(field: string): string {
   return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
+/**
+ * Returns composite keys, such as `chatroomId:number`, as a list of SQL rows for IN or VALUES.
+ *
+ * @param types PostgreSQL type of each part of a key
+ */
+export function keyRows(keys: readonly string[], ...types: string[]): Sql {
+  const rows = keys.map((key) => {
+    const parts = key.split(':');
+    return sql`(${join(types.map((type, i) => sql`${parts[i]}${raw(`::${type}`)}`))})`;
+  });
+  return join(rows);
+}
+
 /** Extracts the fields of one table from a row that contains several tables. */
 export function rowOf<Row>(row: object, fields: readonly (keyof Row & string)[], prefix: string): Row {
   const all = row as Record<string, unknown>;

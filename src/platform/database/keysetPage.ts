@@ -1,4 +1,4 @@
-import { raw, type Sql } from './database.ts';
+import { empty, join, raw, type Sql, sql } from './database.ts';
 import { badInput } from '../../core/errors.ts';
 import { isStorable } from '../../core/text/text.ts';
 
@@ -20,8 +20,11 @@ export interface Connection<Item> {
   };
 }
 
+/** Sort keys of a row, most significant first. */
+type Position = readonly string[];
+
 /** Rows to load: those after `after` and before `before`, in the list's order or reversed. */
-export interface Page<Position> {
+export interface Page {
   after: Position | null;
   before: Position | null;
   /** Whether to load rows from the end backwards. */
@@ -41,6 +44,53 @@ export const PAGE_SIZE = { default: 20, max: 100 };
  */
 const LIMITS = [11, 21, 51, 101];
 
+/** Kinds of sort keys, with the SQL that casts a value of a cursor to the type of its column. */
+const kinds = {
+  moment: { cast: raw('::timestamptz'), isValid: isMoment },
+  uuid: {
+    cast: raw('::uuid'),
+    isValid: (text) => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text),
+  },
+  number: { cast: raw('::int'), isValid: (text) => /^\d{1,9}$/.test(text) },
+  // Names have at most 100 characters. A key may be longer than its name, because NFKC and lower case can add
+  // characters.
+  name: { cast: empty, isValid: (text) => text.length <= 1_000 && isStorable(text) },
+} satisfies Record<string, { cast: Sql; isValid: (text: string) => boolean }>;
+
+type Kind = keyof typeof kinds;
+
+/** The sort order of a list, in SQL. */
+export interface Keyset {
+  kinds: readonly Kind[];
+  /** Returns the condition that selects the rows of a page. Begins with AND, or is empty. */
+  bounds(page: Page): Sql;
+  /** Returns the sort columns of a page, for ORDER BY. */
+  order(page: Page): Sql;
+}
+
+/**
+ * Defines the sort order of a list.
+ *
+ * @param columns sort columns, most significant first, each with the kind of its values; together unique
+ */
+export function keyset(columns: Record<string, Kind>, direction: 'ASC' | 'DESC' = 'ASC'): Keyset {
+  const names = Object.keys(columns);
+  const shape = Object.values(columns);
+  const row = raw(names.join(', '));
+  const valuesOf = (position: Position) => join(shape.map((kind, i) => sql`${position[i]}${kinds[kind].cast}`));
+  const [later, earlier] = direction === 'ASC' ? [raw('>'), raw('<')] : [raw('<'), raw('>')];
+  return {
+    kinds: shape,
+    bounds: ({ after, before }) => sql`
+      ${after === null ? empty : sql`AND (${row}) ${later} (${valuesOf(after)})`}
+      ${before === null ? empty : sql`AND (${row}) ${earlier} (${valuesOf(before)})`}`,
+    order({ reverse }) {
+      const descends = reverse === (direction === 'ASC');
+      return raw(names.map((name) => (descends ? `${name} DESC` : name)).join(', '));
+    },
+  };
+}
+
 /**
  * Returns one page of a list by keyset pagination. The cost depends on the size of the page, not on its position.
  *
@@ -48,12 +98,12 @@ const LIMITS = [11, 21, 51, 101];
  * @param load returns the first `page.limit` rows, in reverse order if `page.reverse` is set
  * @throws ChatError `BAD_USER_INPUT` for a size outside 1 to 100, and for both `first` and `last`
  */
-export async function connect<Item, Position>(
+export async function connect<Item>(
   args: ConnectionArgs,
   list: {
     decode: (cursor: string, path: 'after' | 'before') => Position;
     encode: (item: Item) => string;
-    load: (page: Page<Position>) => Promise<Item[]>;
+    load: (page: Page) => Promise<Item[]>;
   },
 ): Promise<Connection<Item>> {
   if (args.first != null && args.last != null) throw badInput('last', 'Send first or last, not both.');
@@ -80,51 +130,55 @@ export async function connect<Item, Position>(
   };
 }
 
-/** Encodes a cursor for paging: the name of the list and the sort keys of one row. */
-export function encodeKeyset(list: string, sortKeys: readonly string[]): string {
-  return Buffer.from(JSON.stringify([list, ...sortKeys])).toString('base64url');
-}
-
-/** Validators of the sort keys in a cursor. A client may send any cursor, and PostgreSQL fails on malformed values. */
-export const keys = {
-  // PostgreSQL refuses 30 February, the year 0 and 24:00. Date.parse reads 30 February as 1 or 2 March, so the date is
-  // formatted again and compared.
-  moment: (text: string) =>
-    /^(?!0000)\d{4}-\d\d-\d\dT[\d:.]{12}Z$/.test(text) &&
-    !Number.isNaN(Date.parse(text)) &&
-    new Date(text).toISOString() === text,
-  uuid: (text: string) => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text),
-  number: (text: string) => /^\d{1,9}$/.test(text),
-  // Names have at most 100 characters. A key may be longer than its name, because NFKC and lower case can add
-  // characters.
-  name: (text: string) => text.length <= 1_000 && isStorable(text),
-} satisfies Record<string, (text: string) => boolean>;
-
 /** Maximum length of a cursor that is decoded, in UTF-16 units. Valid cursors are shorter. */
 const MAX_CURSOR_LENGTH = 10_000;
 
 /**
- * Decodes a cursor and returns its sort keys.
+ * Returns functions that encode and decode the cursors of a list. A cursor contains the name of the list and the sort
+ * keys of one row. Cursors of another list are refused with `BAD_USER_INPUT`.
  *
- * @throws ChatError `BAD_USER_INPUT` if the cursor does not belong to this list
+ * @param keysOf returns the sort keys of an item
  */
-export function decodeKeyset(
+export function cursors<Item>(
   list: string,
-  shape: readonly (keyof typeof keys)[],
-  cursor: string,
-  path: string,
-): string[] {
+  { kinds: shape }: Pick<Keyset, 'kinds'>,
+  keysOf: (item: Item) => readonly (string | number | Date)[],
+) {
+  return {
+    encode: (item: Item) => Buffer.from(JSON.stringify([list, ...keysOf(item).map(toKey)])).toString('base64url'),
+    decode: (cursor: string, path: string) => decode(list, shape, cursor, path),
+  };
+}
+
+function toKey(value: string | number | Date): string {
+  return value instanceof Date ? value.toISOString() : String(value);
+}
+
+/** Checks every sort key, because a client may send any cursor, and PostgreSQL fails on malformed values. */
+function decode(list: string, shape: readonly Kind[], cursor: string, path: string): Position {
   try {
     if (cursor.length > MAX_CURSOR_LENGTH) throw new RangeError('too long');
     const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
     if (Array.isArray(parts) && parts[0] === list && parts.length === shape.length + 1) {
       const found = parts.slice(1).map(String);
-      if (shape.every((kind, i) => keys[kind](found[i] ?? ''))) return found;
+      if (shape.every((kind, i) => kinds[kind].isValid(found[i] ?? ''))) return found;
     }
   } catch {
     // The cursor is malformed, which the error below reports.
   }
   throw badInput(path, 'This cursor does not belong to this list. Take it from pageInfo or an edge of the same list.');
+}
+
+/**
+ * PostgreSQL refuses 30 February, the year 0 and 24:00. Date.parse reads 30 February as 1 or 2 March, so the date is
+ * formatted again and compared.
+ */
+function isMoment(text: string): boolean {
+  return (
+    /^(?!0000)\d{4}-\d\d-\d\dT[\d:.]{12}Z$/.test(text) &&
+    !Number.isNaN(Date.parse(text)) &&
+    new Date(text).toISOString() === text
+  );
 }
 
 function checkSize(path: 'first' | 'last', size: number): number {

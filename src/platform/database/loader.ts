@@ -39,10 +39,10 @@ export function createLoader<Value>(
  * @param load returns the parents that exist, each with its page, in any order
  * @param keyOf returns the key of a loaded value
  */
-export function createPageLoader<Value, Position>(
-  load: (context: Context, keys: readonly string[], page: Page<Position>) => Promise<Value[]>,
+export function createPageLoader<Value>(
+  load: (context: Context, keys: readonly string[], page: Page) => Promise<Value[]>,
   keyOf: (value: Value) => string,
-): (context: Context, key: string, page: Page<Position>) => Promise<Value | null> {
+): (context: Context, key: string, page: Page) => Promise<Value | null> {
   const pages = new WeakMap<object, Map<string, (context: Context, key: string) => Promise<Value | null>>>();
   return (context, key, page) => {
     const ofContext =
