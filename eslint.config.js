@@ -70,6 +70,8 @@ export default defineConfig(
     extends: [tseslint.configs.strictTypeChecked],
     rules: {
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      // Pothos collects the types of its plugins in a global namespace.
+      '@typescript-eslint/no-namespace': ['error', { allowDeclarations: true }],
       'no-restricted-globals': ['error', processIsMains],
       'no-restricted-properties': [
         'error',

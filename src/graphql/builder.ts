@@ -8,6 +8,7 @@ import type { Context } from '../core/context.ts';
 import { type default as PrismaTypes, getDatamodel } from '../platform/database/generated/pothos.ts';
 import { encodeId } from '../core/globalIds.ts';
 import { fieldComplexity } from './plugins/complexity.ts';
+import './schemaPlugin.ts';
 
 interface SchemaTypes {
   Context: Context;
@@ -22,7 +23,8 @@ export type Types = PothosSchemaTypes.ExtendDefaultTypes<SchemaTypes>;
  * one failed root field does not turn the whole result into null.
  */
 export const builder = new SchemaBuilder<SchemaTypes>({
-  plugins: [RelayPlugin, PrismaPlugin, ComplexityPlugin],
+  // The first plugin wraps the resolvers of the others.
+  plugins: ['parley', RelayPlugin, PrismaPlugin, ComplexityPlugin],
   prisma: {
     client: ({ database }) => database.prisma,
     dmmf: getDatamodel(),

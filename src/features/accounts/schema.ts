@@ -1,5 +1,6 @@
 import { builder } from '../../graphql/builder.ts';
 import { OkPayload } from '../../graphql/okPayload.ts';
+import { noViewerRequired } from '../../graphql/schemaPlugin.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { viewerField } from '../users/schema.ts';
 import { signIn } from './signIn.ts';
@@ -87,6 +88,7 @@ const RefreshSessionInput = builder.inputType('RefreshSessionInput', {
 
 builder.mutationFields((t) => ({
   signUp: t.field({
+    extensions: noViewerRequired,
     type: AuthPayload,
     nullable: true,
     description:
@@ -95,6 +97,7 @@ builder.mutationFields((t) => ({
     resolve: (_, { input }, context) => signUp(context, input),
   }),
   signIn: t.field({
+    extensions: noViewerRequired,
     type: AuthPayload,
     nullable: true,
     description:
@@ -103,6 +106,7 @@ builder.mutationFields((t) => ({
     resolve: (_, { input }, context) => signIn(context, input),
   }),
   refreshSession: t.field({
+    extensions: noViewerRequired,
     type: AuthPayload,
     nullable: true,
     description:
@@ -193,6 +197,7 @@ const done = async (work: Promise<void>) => {
 
 builder.mutationFields((t) => ({
   signInWithIdToken: t.field({
+    extensions: noViewerRequired,
     type: AuthPayload,
     nullable: true,
     description:
@@ -219,6 +224,7 @@ builder.mutationFields((t) => ({
     resolve: (_, _args, context) => done(requestEmailVerification(context)),
   }),
   verifyEmail: t.field({
+    extensions: noViewerRequired,
     type: OkPayload,
     nullable: true,
     description:
@@ -227,6 +233,7 @@ builder.mutationFields((t) => ({
     resolve: (_, { input }, context) => done(verifyEmail(context, input.token)),
   }),
   requestPasswordReset: t.field({
+    extensions: noViewerRequired,
     type: OkPayload,
     nullable: true,
     description:
@@ -237,6 +244,7 @@ builder.mutationFields((t) => ({
     resolve: (_, { input }, context) => done(requestPasswordReset(context, input.email)),
   }),
   resetPassword: t.field({
+    extensions: noViewerRequired,
     type: OkPayload,
     nullable: true,
     description:

@@ -1,5 +1,6 @@
 import { resolveNodes } from '@pothos/plugin-relay';
 import { builder } from '../../graphql/builder.ts';
+import { noViewerRequired } from '../../graphql/schemaPlugin.ts';
 import { requireViewer } from '../../core/context.ts';
 import { badInput, type ErrorCode as Code, errorCodes } from '../../core/errors.ts';
 import { decodeId, keyOf } from '../../core/globalIds.ts';
@@ -163,6 +164,8 @@ const SystemMessagePayload = builder.objectRef<SentSystemMessage>('SystemMessage
 
 builder.mutationField('sendSystemMessage', (t) =>
   t.field({
+    // Requires a service token instead.
+    extensions: noViewerRequired,
     type: SystemMessagePayload,
     nullable: true,
     description:

@@ -1,0 +1,59 @@
+import SchemaBuilder, { BasePlugin, type PothosOutputFieldConfig, type SchemaTypes } from '@pothos/core';
+import type { GraphQLFieldResolver } from 'graphql';
+import { type Context, requireViewer } from '../core/context.ts';
+import { encodeId } from '../core/globalIds.ts';
+import { chargeMutation } from '../platform/rateLimits/rateLimits.ts';
+
+declare global {
+  namespace PothosSchemaTypes {
+    interface Plugins<Types extends SchemaTypes> {
+      parley: ParleyPlugin<Types>;
+    }
+  }
+}
+
+/** `extensions` of a mutation that signed-out clients or services may call. All other mutations require a viewer. */
+export const noViewerRequired = { requiresViewer: false };
+
+type Resolver<Types extends SchemaTypes> = GraphQLFieldResolver<unknown, Types['Context']>;
+
+/** Pothos plugin that wraps the resolvers of mutations and ids. */
+class ParleyPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
+  override wrapResolve(resolve: Resolver<Types>, field: PothosOutputFieldConfig<Types>): Resolver<Types> {
+    if (field.kind === 'Mutation')
+      return guardMutation(field.name, field.extensions?.['requiresViewer'] !== false, resolve);
+    return (field.name === 'id' && this.resolveIdAtOnce(field.parentType)) || resolve;
+  }
+
+  /**
+   * Returns a synchronous resolver of `id`. The Relay plugin awaits the key of each id, although the key is already
+   * loaded. A page of messages has up to a hundred ids.
+   */
+  private resolveIdAtOnce(type: string): Resolver<Types> | undefined {
+    const { pothosOptions } = this.builder.configStore.getTypeConfig(type);
+    const keyOf = (pothosOptions as { id?: { resolve?: (node: unknown) => string } }).id?.resolve;
+    return keyOf && ((node) => encodeId(type, keyOf(node)));
+  }
+}
+
+/** Charges a mutation, and checks for a viewer before the mutation validates its input. */
+function guardMutation<Types extends SchemaTypes>(
+  name: string,
+  requiresViewer: boolean,
+  resolve: Resolver<Types>,
+): Resolver<Types> {
+  return async (source, args, anyContext, info) => {
+    const context = anyContext as Context;
+    // Charged for each field, because one operation may contain many mutations.
+    await chargeMutation(context, name);
+    if (requiresViewer) requireViewer(context);
+    try {
+      return await resolve(source, args, anyContext, info);
+    } finally {
+      // Clears the loaders, so that the payload contains no data read before the write.
+      context.cache = {};
+    }
+  };
+}
+
+SchemaBuilder.registerPlugin('parley', ParleyPlugin);
