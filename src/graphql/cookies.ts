@@ -1,3 +1,4 @@
+import { parseCookie, stringifySetCookie } from 'cookie';
 import { DEVICE_TOKEN_DAYS } from '../auth/devices.ts';
 import { REFRESH_TOKEN_DAYS } from '../auth/accessTokens.ts';
 
@@ -45,32 +46,30 @@ export function openCookieJar(
   options: { path: string; secure: boolean },
   set: (cookie: string) => void,
 ): CookieJar {
-  const attributes = `Path=${options.path}; HttpOnly; SameSite=Strict${options.secure ? '; Secure' : ''}`;
-  const seconds = REFRESH_TOKEN_DAYS * 86_400;
+  const found = parseCookie(header ?? '', { decode: tokenOnly });
+  const attributes = { ...options, httpOnly: true, sameSite: 'strict' } as const;
+  const write = (name: string, value: string, days: number) => {
+    set(stringifySetCookie({ name, value, maxAge: days * 86_400, ...attributes }));
+  };
   return {
-    accessToken: find(header, ACCESS),
-    refreshToken: find(header, REFRESH),
-    deviceToken: find(header, DEVICE),
+    accessToken: found[ACCESS] ?? null,
+    refreshToken: found[REFRESH] ?? null,
+    deviceToken: found[DEVICE] ?? null,
     mayKeep: true,
     keep(accessToken, refreshToken) {
-      set(`${ACCESS}=${accessToken}; Max-Age=${seconds}; ${attributes}`);
-      set(`${REFRESH}=${refreshToken}; Max-Age=${seconds}; ${attributes}`);
+      write(ACCESS, accessToken, REFRESH_TOKEN_DAYS);
+      write(REFRESH, refreshToken, REFRESH_TOKEN_DAYS);
     },
     keepDevice(deviceToken) {
-      set(`${DEVICE}=${deviceToken}; Max-Age=${DEVICE_TOKEN_DAYS * 86_400}; ${attributes}`);
+      write(DEVICE, deviceToken, DEVICE_TOKEN_DAYS);
     },
     clear() {
-      for (const name of [ACCESS, REFRESH]) set(`${name}=; Max-Age=0; ${attributes}`);
+      for (const name of [ACCESS, REFRESH]) write(name, '', 0);
     },
   };
 }
 
-/**
- * Returns the value of a cookie, or null. Values need no unquoting, because tokens consist only of base64url characters
- * and dots.
- */
-function find(header: string | undefined, name: string): string | null {
-  if (header === undefined) return null;
-  const [, value] = new RegExp(`(?:^|;\\s*)${name}=([\\w.-]+)(?:;|$)`).exec(header) ?? [];
-  return value ?? null;
+/** A cookie that is not a token counts as absent. Tokens consist only of base64url characters and dots. */
+function tokenOnly(value: string): string | undefined {
+  return /^[\w.-]+$/.test(value) ? value : undefined;
 }
