@@ -51,7 +51,6 @@ interface EventPosition {
  * milliseconds, or after the next poll.
  */
 const MAX_NOTED_EVENTS = 1_000;
-const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 
 /**
  * Starts tracing to an OpenTelemetry collector. Loads the libraries here, so that a server without tracing does not pay
@@ -62,12 +61,14 @@ const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
  *   `traceparent` follows the decision of its parent.
  */
 export async function startTracing(options: { endpoint: string; ratio: number; version: string }): Promise<Tracing> {
-  const [api, sdk, { OTLPTraceExporter }, { resourceFromAttributes }] = await Promise.all([
-    import('@opentelemetry/api'),
-    import('@opentelemetry/sdk-trace-node'),
-    import('@opentelemetry/exporter-trace-otlp-http'),
-    import('@opentelemetry/resources'),
-  ]);
+  const [api, { W3CTraceContextPropagator }, sdk, { OTLPTraceExporter }, { resourceFromAttributes }] =
+    await Promise.all([
+      import('@opentelemetry/api'),
+      import('@opentelemetry/core'),
+      import('@opentelemetry/sdk-trace-node'),
+      import('@opentelemetry/exporter-trace-otlp-http'),
+      import('@opentelemetry/resources'),
+    ]);
   const provider = new sdk.BasicTracerProvider({
     resource: resourceFromAttributes({ 'service.name': 'parley', 'service.version': options.version }),
     sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(options.ratio) }),
@@ -81,15 +82,11 @@ export async function startTracing(options: { endpoint: string; ratio: number; v
   const noted = new Map<string, TraceContext>();
   const results = new WeakMap<object, TraceContext>();
 
+  const propagator = new W3CTraceContextPropagator();
+
   function remote(traceparent: unknown): TraceContext | undefined {
-    const [, traceId, spanId, flags] = (typeof traceparent === 'string' && TRACEPARENT.exec(traceparent)) || [];
-    const found = {
-      traceId: traceId ?? '',
-      spanId: spanId ?? '',
-      traceFlags: parseInt(flags ?? '0', 16),
-      isRemote: true,
-    };
-    return api.isSpanContextValid(found) ? api.trace.setSpanContext(api.ROOT_CONTEXT, found) : undefined;
+    const found = propagator.extract(api.ROOT_CONTEXT, { traceparent }, api.defaultTextMapGetter);
+    return found === api.ROOT_CONTEXT ? undefined : found;
   }
 
   /**
@@ -143,8 +140,9 @@ export async function startTracing(options: { endpoint: string; ratio: number; v
       return run(tracer.startSpan(verb, { kind: api.SpanKind.CLIENT, attributes }, parent), parent, work);
     },
     traceparent() {
-      const span = api.trace.getSpan(active())?.spanContext();
-      return span && `00-${span.traceId}-${span.spanId}-0${span.traceFlags & 1}`;
+      const carrier: { traceparent?: string } = {};
+      propagator.inject(active(), carrier, api.defaultTextMapSetter);
+      return carrier.traceparent;
     },
     noteCause({ chatroomId, seq }, traceparent) {
       const parent = remote(traceparent);
