@@ -13,7 +13,7 @@ const libraries = {
   secrets: { regex: '^(jose|@node-rs/argon2)(/|$)', message: 'Only auth/ knows tokens and password hashes.' },
   sockets: {
     regex: '^(ws|graphql-ws|(node:)?https?)(/|$)',
-    message: 'Only server/, graphql/yoga.ts and the tracing know sockets and HTTP.',
+    message: 'Only server/, graphql/{yoga,transport}.ts and the tracing know sockets and HTTP.',
   },
   mail: { regex: '^nodemailer(/|$)', message: 'Only platform/mailer.ts knows nodemailer.' },
   push: { regex: '^web-push(/|$)', message: 'Only features/push/providers.ts knows the providers.' },
@@ -105,7 +105,7 @@ export default defineConfig(
   opens(['src/platform/observability/tracing.ts'], 'sockets'),
   opens(['src/platform/rateLimits/counters.ts'], 'rates'),
   opens(['src/graphql/**/*.ts'], 'graphql'),
-  opens(['src/graphql/yoga.ts'], 'graphql', 'sockets'),
+  opens(['src/graphql/{yoga,transport}.ts'], 'graphql', 'sockets'),
   opens(['src/server/**/*.ts'], 'graphql', 'sockets', 'net'),
   opens(['src/core/clientAddress.ts', 'src/core/hosts.ts'], 'net'),
   opens(['src/main.ts'], 'process'),

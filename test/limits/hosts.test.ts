@@ -2,7 +2,7 @@ import { request } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import WebSocket from 'ws';
 import { parseConfig } from '../../src/core/config/config.ts';
-import { allowsOrigin } from '../../src/graphql/yoga.ts';
+import { allowsOrigin } from '../../src/graphql/origins.ts';
 import { refusedHost } from '../../src/core/hosts.ts';
 import { PASSWORD, signUp } from '../support/client.ts';
 import { PRODUCTION } from '../support/config.ts';

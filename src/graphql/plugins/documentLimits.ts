@@ -14,7 +14,8 @@ import { memoizeComplexity } from './complexity.ts';
 import { collectErrors, documentPoints, limitRules, measureDocument, parseWithin, tooComplex } from './documents.ts';
 import { findLargestList } from './largestList.ts';
 import { isMutation } from './requestGuards.ts';
-import { type Payer, type RateLimits, READING } from '../../platform/rateLimits/rateLimits.ts';
+import { BYTES_PER_POINT, type Payer, type RateLimits, READING } from '../../platform/rateLimits/rateLimits.ts';
+import type { Transport } from '../transport.ts';
 import { createTurns } from './turns.ts';
 
 /**
@@ -45,6 +46,24 @@ export function createDocumentTurns(
     if (refusal) throw refusal;
     const { viewer, service, client } = sender;
     await awaitTurn(viewer?.userId ?? service?.name ?? subnetOf(client.ipAddress));
+  };
+}
+
+/** Sets the payer of an HTTP request, charges for its bytes, and waits until its document may be parsed. */
+export function identifyPayers(
+  findPayer: (transport: Transport) => Promise<Payer>,
+  rates: RateLimits,
+  awaitTurn: ReturnType<typeof createDocumentTurns>,
+): Plugin {
+  return {
+    async onParams({ context, params }) {
+      const transport = context as Transport & { bodyBytes?: number };
+      const payer = await findPayer(transport);
+      Object.assign(context, { payer });
+      const points = Math.floor((transport.bodyBytes ?? 0) / BYTES_PER_POINT);
+      if (points > 0) await rates.charge(payer, points);
+      await awaitTurn(payer, params.query ?? '');
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { GraphQLError, type GraphQLErrorExtensions } from 'graphql';
+import type { Plugin } from 'graphql-yoga';
 import type { Logger } from 'pino';
 import { ChatError, type ErrorCode, errorCodes } from '../../core/errors.ts';
 
@@ -51,6 +52,17 @@ export function createErrorMask(log: Logger, suggestions = true): ErrorMask {
       ...location,
       extensions: { code: 'INTERNAL_SERVER_ERROR', requestId },
     });
+  };
+}
+
+/** Masks validation errors like any other error. */
+export function maskValidation(mask: ErrorMask): Plugin {
+  return {
+    onValidate:
+      () =>
+      ({ result, setResult }) => {
+        setResult(result.map((error) => mask(error)));
+      },
   };
 }
 
