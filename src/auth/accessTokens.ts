@@ -123,7 +123,7 @@ export function keysOf(secrets: readonly string[]): ReadonlyMap<string, Uint8Arr
  */
 export function bearerToken(header: unknown): string | null {
   if (header === undefined || header === null || header === '') return null;
-  const [, token] = (typeof header === 'string' && /^Bearer +([\w.~+/=-]+) *$/i.exec(header)) || [];
+  const token = typeof header === 'string' ? /^Bearer +([\w.~+/=-]+) *$/i.exec(header)?.[1] : undefined;
   if (token === undefined) {
     throw new ChatError('UNAUTHENTICATED', 'The Authorization header is malformed. Send "Bearer TOKEN".');
   }

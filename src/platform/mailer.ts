@@ -57,8 +57,10 @@ export function createMailer(options: {
   const transport = createTransport(
     {
       url: smtpUrl,
-      ...{ dnsTimeout: TIMEOUT_MS, connectionTimeout: TIMEOUT_MS },
-      ...{ greetingTimeout: TIMEOUT_MS, socketTimeout: TIMEOUT_MS },
+      dnsTimeout: TIMEOUT_MS,
+      connectionTimeout: TIMEOUT_MS,
+      greetingTimeout: TIMEOUT_MS,
+      socketTimeout: TIMEOUT_MS,
     },
     { from },
   );

@@ -139,13 +139,16 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
   /** Payers of signed-in sockets. Until a socket has signed in, its network pays. */
   const payers = new WeakMap<IncomingMessage, Payer>();
   const strangerOf = (incoming: IncomingMessage): Payer => ({
-    ...{ viewer: null, service: null, client: clientOf(config, incoming) },
+    viewer: null,
+    service: null,
+    client: clientOf(config, incoming),
   });
 
   function admitSignedOut(incoming: IncomingMessage): Admission {
     if (!seats.get(incoming)?.stay())
       return {
-        ...{ admitted: false, code: TRY_AGAIN_LATER },
+        admitted: false,
+        code: TRY_AGAIN_LATER,
         reason: 'Your network has too many signed-out sockets. Sign in over HTTP, or try again later.',
       };
     return {

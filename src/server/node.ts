@@ -55,7 +55,9 @@ export interface NodeOptions {
 /** Creates one node. The database must already be migrated. Nodes notify one another through Redis if it is configured. */
 export async function createNode(config: Config, options: NodeOptions): Promise<ServerNode> {
   const { log, databaseUrl, tracing = null } = options;
-  const [gauges, counters, metrics] = [createGauges(), createCounters(), createMetrics()];
+  const gauges = createGauges();
+  const counters = createCounters();
+  const metrics = createMetrics();
   // The first successful poll after an outage, which comes within a second, logs the recovery.
   const databaseFailures = createFailureLog(log, {
     explain: (error) => `The database fails: ${explainDatabaseFailure(error)}`,
@@ -75,19 +77,27 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   const sharedExecution = new SharedExecution({ isEnabled: config.SHARED_EXECUTION === 'on' });
   const databaseId = databaseIdOf(database.identity);
   const roomTails = new RoomTails({
-    ...{ database, bus, changePoller, counters, tracing, log },
+    database,
+    bus,
+    changePoller,
+    counters,
+    tracing,
+    log,
     onNotificationLag: metrics.recordNotificationLag,
     readPage: (chatroomId, seq) => readEventPage({ database, databaseId }, chatroomId, seq),
   });
   const sessions = createSessionWatch(changePoller);
   const presence = createPresenceTracker({
-    ...{ database, bus, log },
+    database,
+    bus,
+    log,
     redis: redis?.commands ?? null,
     times: options.presenceTimes,
   });
   const blockCache = createBlockCache({ database, changePoller });
   const counting = config.RATE_LIMITS === 'off' ? null : (redis?.commands ?? null);
-  const [rateLimits, loginThrottle] = [createRateLimits(config, counting), createLoginThrottle(config, counting)];
+  const rateLimits = createRateLimits(config, counting);
+  const loginThrottle = createLoginThrottle(config, counting);
   const mailer = createMailer({
     smtpUrl: config.SMTP_URL,
     from: config.MAIL_FROM,
@@ -112,22 +122,24 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   });
   metrics.register({ gauges, counters, database, bus, roomTails, sessions, presence });
   return {
-    ...{
-      database,
-      bus,
-      changePoller,
-      roomTails,
-      sessions,
-      presence,
-      blockCache,
-      sharedExecution,
-      rateLimits,
-      loginThrottle,
-      mailer,
-      push,
-    },
-    ...{ publicUrl, log },
-    ...{ gauges, counters, metrics, tracing },
+    database,
+    bus,
+    changePoller,
+    roomTails,
+    sessions,
+    presence,
+    blockCache,
+    sharedExecution,
+    rateLimits,
+    loginThrottle,
+    mailer,
+    push,
+    publicUrl,
+    log,
+    gauges,
+    counters,
+    metrics,
+    tracing,
     allowsSignUp: config.SIGN_UP === 'open',
     openId:
       config.OIDC_ISSUER === undefined

@@ -17,7 +17,9 @@ export async function examineDatabase(databaseUrl: string, config: Config): Prom
   let client: pg.Client;
   try {
     client = await connectClient(databaseUrl, {
-      ...{ connectionTimeoutMillis: 5_000, query_timeout: 10_000, acceptStandby: true },
+      connectionTimeoutMillis: 5_000,
+      query_timeout: 10_000,
+      acceptStandby: true,
     });
   } catch (error) {
     return [fault(explainConnectionFailure(error, databaseUrl))];

@@ -41,7 +41,10 @@ export function createErrorMask(log: Logger, suggestions = true): ErrorMask {
       // Suggestions would reveal the schema to a client that guesses names.
       const message = suggestions ? cause.message : cause.message.replace(/ ?Did you mean [^]*$/, '');
       return new GraphQLError(cutMessage(message), {
-        ...{ nodes, source, positions, path },
+        nodes,
+        source,
+        positions,
+        path,
         extensions: { code: isKnown(code) ? code : 'BAD_USER_INPUT', ...(http ? { http: statusOf(http, code) } : {}) },
       });
     }

@@ -14,7 +14,10 @@ export async function waitForDatabase(url: string, say: (line: string) => void, 
   const explain = (error: unknown) => explainConnectionFailure(error, url);
   try {
     return await waitFor(() => connectClient(url, { connectionTimeoutMillis: 5_000, query_timeout: 10_000 }), {
-      ...{ what: `PostgreSQL at ${host ?? 'localhost'}:${port ?? pg.defaults.port ?? 5432}`, mayPass, explain, say },
+      what: `PostgreSQL at ${host ?? 'localhost'}:${port ?? pg.defaults.port ?? 5432}`,
+      mayPass,
+      explain,
+      say,
       ...(waitMs === undefined ? {} : { waitMs }),
     });
   } catch (error) {

@@ -50,8 +50,14 @@ export interface Counters {
 
 export function createGauges(): Gauges {
   return {
-    ...{ ready: true, sockets: 0, streams: 0, sse: 0, backpressured: 0, conflatedStreams: 0 },
-    ...{ operations: 0, operationsWaiting: 0 },
+    ready: true,
+    sockets: 0,
+    streams: 0,
+    sse: 0,
+    backpressured: 0,
+    conflatedStreams: 0,
+    operations: 0,
+    operationsWaiting: 0,
   };
 }
 

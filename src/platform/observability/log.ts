@@ -82,7 +82,12 @@ function describeError(error: unknown): unknown {
   const message = cutText(error.message.trim().split('\n').at(-1) ?? '');
   const frames = (error.stack ?? '').split('\n').filter((line) => /^ +at /.test(line));
   return {
-    ...{ type: error.constructor.name, message, code, constraint, table, routine },
+    type: error.constructor.name,
+    message,
+    code,
+    constraint,
+    table,
+    routine,
     stack: frames.slice(0, MAX_STACK_FRAMES).map(cutText).join('\n'),
     ...(cause === undefined ? {} : { cause: describeError(cause) }),
   };

@@ -124,7 +124,10 @@ function exposeNode(registry: Registry, node: Watched): void {
 
   function gauge(name: string, help: string, read: () => number | Readings, labelNames: string[] = []): void {
     new Gauge({
-      ...{ name, help, labelNames, registers },
+      name,
+      help,
+      labelNames,
+      registers,
       collect() {
         const found = read();
         for (const [labels, value] of typeof found === 'number' ? [[{}, found] as const] : found)
@@ -134,7 +137,10 @@ function exposeNode(registry: Registry, node: Watched): void {
   }
   function total(name: string, help: string, read: () => number | Readings, labelNames: string[] = []): void {
     new Counter({
-      ...{ name, help, labelNames, registers },
+      name,
+      help,
+      labelNames,
+      registers,
       collect() {
         this.reset();
         const found = read();

@@ -129,7 +129,8 @@ export function createRateLimits(config: Config, redis: FailFastRedis | null): R
   const perUser = openCounter(redis, { ...minute, name: 'user', points: config.RATE_PER_USER });
   const perNetwork = openCounter(redis, { ...minute, name: 'network', points: config.RATE_PER_ADDRESS });
   const credentials = openCounter(redis, {
-    ...{ ...minute, name: 'credential' },
+    ...minute,
+    name: 'credential',
     points: config.RATE_PER_ADDRESS * CREDENTIALS_FACTOR,
   });
   const passwords = openCounter(redis, { ...minute, name: 'password', points: config.RATE_PER_ADDRESS });

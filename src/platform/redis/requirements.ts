@@ -41,7 +41,10 @@ export async function examineRedisAccess(redis: FailFastRedis): Promise<Finding[
 export async function waitForRedis(url: string, say: (line: string) => void, waitMs?: number): Promise<string[]> {
   try {
     const redis = await waitFor(() => openRedis(url, CONNECT_TIMEOUT_MS), {
-      ...{ what: `Redis at ${new URL(url).host}`, mayPass: mayRedisRecover, explain: explainRedisFailure, say },
+      what: `Redis at ${new URL(url).host}`,
+      mayPass: mayRedisRecover,
+      explain: explainRedisFailure,
+      say,
       ...(waitMs === undefined ? {} : { waitMs }),
     });
     const findings = await examineRedisAccess(redis);
