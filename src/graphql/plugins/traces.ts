@@ -31,7 +31,7 @@ export function traceDelivery(
   event: ExecutionArgs,
   run: () => ExecutionResult | Promise<ExecutionResult>,
 ) {
-  const { isShared, chatroomId, seq } = event.rootValue as { isShared?: boolean; chatroomId: string; seq: number };
-  const position = isShared ? { chatroomId, seq } : null;
+  const { isShared, chatroomId, seq } = event.rootValue as { isShared?: boolean; chatroomId: string; seq?: number };
+  const position = isShared && seq !== undefined ? { chatroomId, seq } : null;
   return tracing.deliver(`deliver ${rootFieldOf(event.document, event.operationName)}`, position, async () => run());
 }
