@@ -69,6 +69,7 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
         // A room that was loaded with a list is found in the cache when it is queried by its id.
         chatroom: (known, { args, toReference }) =>
           (known ?? toReference({ __typename: 'Chatroom', id: String(args?.['id']) })) as Reference | undefined,
+        nodes: nodesPolicy,
       },
     },
     Message: { fields: { ...fieldPolicies(connections.Message), reactions: { merge: false } } },
@@ -81,6 +82,17 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     UnreadChanged: { fields: { totalUnreadCount: { merge: setTotalUnread } } },
   },
 };
+
+/** Finds objects by their ids that were loaded by other queries or events. */
+function nodesPolicy(known: Reference[] | undefined, { args, toReference, readField }: FieldFunctionOptions) {
+  if (known) return known;
+  const references = (args?.['ids'] as string[]).map((id) =>
+    possibleTypes.Node.map((__typename) => toReference({ __typename, id })).find(
+      (reference) => readField('id', reference) === id,
+    ),
+  );
+  return references.every((reference) => reference !== undefined) ? references : undefined;
+}
 
 function fieldPolicies(lists: Record<string, readonly string[]>) {
   return Object.fromEntries(

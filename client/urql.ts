@@ -20,8 +20,9 @@ import { introspection } from './generated/introspection.ts';
 import { connections, keyless } from './generated/schema.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { observe } from './observe.ts';
-import { resolveConnection } from './urqlLists.ts';
+import { resolveConnection, resolveNodes } from './urqlLists.ts';
 import { addMessage, messages, pageWritten } from './urqlMessages.ts';
+import { writeExchange } from './urqlWrites.ts';
 
 /** Options of an operation, passed as its `context`. */
 export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
@@ -98,7 +99,7 @@ function resolvers(): Record<string, Record<string, Resolver>> {
       [type, Object.fromEntries(Object.keys(fields).map((field) => [field, resolveConnection]))] as const,
   );
   const all = Object.fromEntries(lists);
-  return { ...all, Chatroom: { ...all['Chatroom'], messages } };
+  return { ...all, Chatroom: { ...all['Chatroom'], messages }, Query: { ...all['Query'], nodes: resolveNodes } };
 }
 
 /**
@@ -172,7 +173,7 @@ export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Ex
     const restore = mapExchange({
       onResult: (result) => ({ ...result, operation: subscriptions.get(result.operation) ?? result.operation }),
     });
-    return composeExchanges([restore, cacheExchange(options), separate])(input);
+    return composeExchanges([restore, cacheExchange(options), separate, writeExchange])(input);
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Cache, FieldArgs, Resolver } from '@urql/exchange-graphcache';
+import { possibleTypes } from './generated/schema.ts';
 
 /** A page of a connection in the cache. */
 interface Page {
@@ -100,3 +101,15 @@ function adjoining(page: Page, pages: readonly Page[]): Page[] {
 function unique(parts: readonly Page[], field: 'edges' | 'nodes', idOf: (item: string) => unknown): string[] {
   return [...new Map(parts.flatMap((part) => part[field]).map((item) => [idOf(item), item])).values()];
 }
+
+/** Finds objects by their ids that were loaded by other queries or events. */
+export const resolveNodes: Resolver = (_parent, { ids }, cache, { parentKey, parentFieldKey }) => {
+  const known = cache.resolve(parentKey, parentFieldKey) as string[] | undefined;
+  if (known) return known;
+  const keys = (ids as string[]).map((id) =>
+    possibleTypes.Node.map((__typename) => cache.keyOfEntity({ __typename, id })).find(
+      (key) => key !== null && cache.resolve(key, 'id') === id,
+    ),
+  );
+  return keys.every((key) => key != null) ? keys : undefined;
+};

@@ -22,11 +22,8 @@ export function apolloCache(client: ApolloClient): ChatCache {
         },
       });
     },
-    async fetch(query, variables) {
-      const { data } = await client.query({
-        ...{ query: typed(query), variables, fetchPolicy: 'network-only', context: { retry: true } },
-      });
-      return data as never;
+    write(query, variables, data) {
+      client.writeQuery({ query: typed(query), variables, data });
     },
     async mutate(mutation, variables) {
       const { data } = await client.mutate({ mutation: typed(mutation), variables });

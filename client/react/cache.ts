@@ -28,8 +28,11 @@ export interface ChatCache {
     variables: Variables,
     listener: (data: Data | null) => void,
   ): () => void;
-  /** Fetches a query from the server into the cache, and retries until there is an answer. */
-  fetch<Data, Variables extends object>(query: TypedDocument<Data, Variables>, variables: Variables): Promise<Data>;
+  /**
+   * Writes data to the cache that the server has sent, as if it were the result of the query. Sends nothing to the server. The
+   * objects of the data can then be watched by their ids, with `nodes(ids:)`.
+   */
+  write<Data, Variables extends object>(query: TypedDocument<Data, Variables>, variables: Variables, data: Data): void;
   /** Sends a mutation and writes its result to the cache. */
   mutate<Data, Variables extends object>(mutation: TypedDocument<Data, Variables>, variables: Variables): Promise<Data>;
   /**

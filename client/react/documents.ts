@@ -1,4 +1,4 @@
-import { type DefinitionNode, type DocumentNode, Kind, parse, print } from 'graphql';
+import { type DefinitionNode, type DocumentNode, type FieldNode, Kind, parse, print, visit } from 'graphql';
 import type { TypedDocument } from './cache.ts';
 import type * as Default from './types.ts';
 
@@ -31,47 +31,45 @@ export interface RoomKey {
   lastMessageAt: string | null;
 }
 
-interface PageInfo {
-  hasNextPage: boolean;
-  hasPreviousPage: boolean;
-  startCursor: string | null;
-  endCursor: string | null;
+export interface Connection<Node> {
+  nodes: readonly Node[];
+  pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; startCursor: string | null; endCursor: string | null };
 }
 
-export interface Page<Node> {
-  edges: { cursor: string; node: Node }[];
-  pageInfo: PageInfo;
-}
+/** Query of objects by their ids. */
+export type NodesDocument<Node> = TypedDocument<{ nodes: readonly (Node | null)[] }, { ids: string[] }>;
 
-export interface HistoryData<Message, Room> {
-  chatroom:
-    | (Room &
-        RoomKey & {
-          cursor: string;
-          viewerMembership: { lastReadNumber: number } | null;
-          messages: Page<Message & MessageKey> | null;
-        })
-    | null;
-}
+/** A room as the cache has it. */
+export type CachedRoom<Room> = Room & RoomKey & { viewerMembership: { lastReadNumber: number } | null };
 
-type RoomEvent<Message> =
-  | { __typename: 'MessageAdded' | 'MessageEdited' | 'MessageDeleted'; message: Message & MessageKey }
+export type HistoryRoom<Message, Room> = CachedRoom<Room> & {
+  cursor: string;
+  messages: Connection<Message & MessageKey> | null;
+};
+
+export type RoomEvent<Message> =
+  | {
+      __typename: 'MessageAdded' | 'MessageEdited' | 'MessageDeleted' | 'ReactionsChanged';
+      message: Message & MessageKey;
+    }
   | { __typename: 'CaughtUp' };
 
 /** The operations of the hooks, including the application's selections. */
 export interface Documents<Message, Room, User> {
   /** Identifies the selections: equal for equal fragments. */
   key: string;
-  history: TypedDocument<HistoryData<Message, Room>, { chatroomId: string; last: number; before?: string }>;
-  place: TypedDocument<
-    { chatroom: { message: { id: string; cursor: string } | null } | null },
-    { chatroomId: string; number: number }
-  >;
-  ids: TypedDocument<
-    { chatroom: { messages: { nodes: { id: string }[]; pageInfo: PageInfo } | null } | null },
+  /** The room with its newest messages. */
+  history: TypedDocument<{ chatroom: HistoryRoom<Message, Room> | null }, { chatroomId: string; last: number }>;
+  room: TypedDocument<{ chatroom: CachedRoom<Room> | null }, { chatroomId: string }>;
+  page: TypedDocument<
+    { chatroom: { messages: Connection<Message & MessageKey> | null } | null },
     { chatroomId: string; first?: number; after?: string; last?: number; before?: string }
   >;
-  messages: TypedDocument<{ nodes: ((Message & MessageKey) | null)[] }, { ids: string[] }>;
+  message: TypedDocument<
+    { chatroom: { message: (Message & MessageKey) | null } | null },
+    { chatroomId: string; number: number }
+  >;
+  messages: NodesDocument<Message & MessageKey>;
   roomEvents: TypedDocument<{ chatroomEvents: RoomEvent<Message> | null }, { chatroomId: string; after: string }>;
   typing: TypedDocument<
     { typingChanged: { user: User & { id: string }; typing: boolean } | null },
@@ -79,7 +77,9 @@ export interface Documents<Message, Room, User> {
   >;
   seen: TypedDocument<{ messageSeen: object | null }, { chatroomId: string }>;
   lastSeen: TypedDocument<{ chatroom: object | null }, { chatroomId: string }>;
-  readMarks: TypedDocument<ReadMarksData<User>, { chatroomId: string }>;
+  readMarks: TypedDocument<{ chatroom: ReadMarksRoom<User> | null }, { chatroomId: string }>;
+  memberCount: TypedDocument<{ chatroom: { memberCount: number } | null }, { chatroomId: string }>;
+  members: NodesDocument<MarkedMember<User>>;
   readMarksChanged: TypedDocument<{ readMarksChanged: object | null }, { chatroomId: string }>;
   setTyping: TypedDocument<object, { chatroomId: string; typing: boolean }>;
   markRead: TypedDocument<object, { messageId: string }>;
@@ -87,30 +87,32 @@ export interface Documents<Message, Room, User> {
     { markUnread: { chatroom: { viewerMembership: { lastReadNumber: number } | null } } },
     { messageId: string }
   >;
-  rooms: TypedDocument<RoomsData<Room>, { first: number; after?: string }>;
+  rooms: TypedDocument<
+    { viewer: { cursor: string; chatrooms: Connection<Room & RoomKey> } | null },
+    { first: number; after?: string }
+  >;
+  roomNodes: NodesDocument<Room & RoomKey>;
   anyMessage: TypedDocument<
-    { messageAdded: { chatroom: { id: string }; message: MessageKey } | null },
+    { messageAdded: { chatroom: Room & RoomKey; message: MessageKey } | null },
     { after: string }
   >;
-  viewerEvents: TypedDocument<{ viewerEvents: ViewerEvent | null }, { after: string }>;
-  friends: TypedDocument<{ viewer: { friends: Page<Friend<User>> } | null }>;
+  viewerEvents: TypedDocument<{ viewerEvents: ViewerEvent | null }, { after?: string }>;
+  viewerCursor: TypedDocument<{ viewer: { cursor: string } | null }>;
+  friends: TypedDocument<{ viewer: { friends: Connection<Friend<User>> } | null }>;
+  friendNodes: NodesDocument<Friend<User>>;
   presence: TypedDocument<{ presenceChanged: object | null }>;
 }
 
-export interface RoomsData<Room> {
-  viewer: { cursor: string; chatrooms: Page<Room & RoomKey> } | null;
+export interface MarkedMember<User> {
+  id: string;
+  lastReadNumber: number;
+  user: User & { id: string; viewerHasBlocked: boolean };
 }
 
-export interface ReadMarksData<User> {
-  chatroom: {
-    memberCount: number;
-    viewerMembership: { id: string } | null;
-    members: Page<{
-      id: string;
-      lastReadNumber: number;
-      user: User & { id: string; viewerHasBlocked: boolean };
-    }> | null;
-  } | null;
+export interface ReadMarksRoom<User> {
+  memberCount: number;
+  viewerMembership: { id: string } | null;
+  members: Connection<MarkedMember<User>> | null;
 }
 
 export interface Presence {
@@ -125,6 +127,7 @@ export type ViewerEvent =
   | { __typename: 'ChatroomAppeared'; chatroom: { id: string } }
   | { __typename: 'ChatroomVanished'; chatroomId: string; reason: string | null }
   | { __typename: 'FriendshipChanged'; userId: string; status: string }
+  | { __typename: 'BlockChanged'; userId: string; blocked: boolean }
   | { __typename: 'UnreadChanged'; unreadCount: number; chatroom: { id: string } }
   | { __typename: 'SystemNotice'; body: string; sentAt: string };
 
@@ -164,42 +167,54 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
     const definitions = new Map<string, DefinitionNode>();
     for (const definition of [parse(text, { noLocation: true }), ...fragments].flatMap((each) => each.definitions))
       definitions.set('name' in definition ? (definition.name?.value ?? '') : '', definition);
-    return { kind: Kind.DOCUMENT, definitions: [...definitions.values()] } as TypedDocument<never>;
+    return withTypenames({ kind: Kind.DOCUMENT, definitions: [...definitions.values()] }) as TypedDocument<never>;
   };
-  const MESSAGE_FIELDS = `${MESSAGE_KEY} chatroom { id } ...${message.name}`;
+  const MESSAGE_FIELDS = `${MESSAGE_KEY} ...${message.name}`;
+  const EVENT_FIELDS = `chatroom { id } ${MESSAGE_FIELDS}`;
   const ROOM_FIELDS = `${ROOM_KEY} ...${room.name}`;
+  const CACHED_ROOM_FIELDS = `${ROOM_FIELDS} viewerMembership { id lastReadNumber }`;
   const USER_FIELDS = `id ...${user.name}`;
+  const MEMBER_FIELDS = `id role lastReadNumber user { viewerHasBlocked ${USER_FIELDS} }`;
+  const FRIEND_FIELDS = `${USER_FIELDS} presence { status lastSeenAt }`;
+  const nodes = (name: string, type: string, fields: string, fragment: ParsedFragment) =>
+    document(`query ${name}($ids: [ID!]!) { nodes(ids: $ids) { id ... on ${type} { ${fields} } } }`, fragment);
   return {
     key,
     history: document(
-      `query ParleyHistory($chatroomId: ID!, $last: Int!, $before: String) {
+      `query ParleyHistory($chatroomId: ID!, $last: Int!) {
         chatroom(id: $chatroomId) {
-          ${ROOM_FIELDS} cursor viewerMembership { id lastReadNumber }
-          messages(last: $last, before: $before) { edges { cursor node { ${MESSAGE_FIELDS} } } ${PAGE_INFO} }
+          ${CACHED_ROOM_FIELDS} cursor messages(last: $last) { nodes { ${MESSAGE_FIELDS} } ${PAGE_INFO} }
         }
       }`,
       ...[message, room],
     ),
-    place: document(
-      'query ParleyPlace($chatroomId: ID!, $number: Int!) { chatroom(id: $chatroomId) { id message(number: $number) { id cursor } } }',
+    room: document(
+      `query ParleyCachedRoom($chatroomId: ID!) { chatroom(id: $chatroomId) { ${CACHED_ROOM_FIELDS} } }`,
+      room,
     ),
-    ids: document(`query ParleyIds($chatroomId: ID!, $first: Int, $after: String, $last: Int, $before: String) {
-      chatroom(id: $chatroomId) {
-        id messages(first: $first, after: $after, last: $last, before: $before) { nodes { id } ${PAGE_INFO} }
-      }
-    }`),
-    messages: document(
-      `query ParleyMessages($ids: [ID!]!) { nodes(ids: $ids) { id ... on Message { ${MESSAGE_FIELDS} } } }`,
+    page: document(
+      `query ParleyPage($chatroomId: ID!, $first: Int, $after: String, $last: Int, $before: String) {
+        chatroom(id: $chatroomId) {
+          id messages(first: $first, after: $after, last: $last, before: $before) { nodes { ${MESSAGE_FIELDS} } ${PAGE_INFO} }
+        }
+      }`,
       message,
     ),
+    message: document(
+      `query ParleyOneMessage($chatroomId: ID!, $number: Int!) {
+        chatroom(id: $chatroomId) { id message(number: $number) { ${MESSAGE_FIELDS} } }
+      }`,
+      message,
+    ),
+    messages: nodes('ParleyMessages', 'Message', MESSAGE_FIELDS, message),
     roomEvents: document(
       `subscription ParleyRoomEvents($chatroomId: ID!, $after: String) {
         chatroomEvents(chatroomId: $chatroomId, after: $after) {
           __typename cursor
-          ... on MessageAdded { message { ${MESSAGE_FIELDS} } }
-          ... on MessageEdited { message { ${MESSAGE_FIELDS} } }
-          ... on MessageDeleted { message { ${MESSAGE_FIELDS} } }
-          ... on ReactionsChanged { message { ${MESSAGE_FIELDS} } }
+          ... on MessageAdded { message { ${EVENT_FIELDS} } }
+          ... on MessageEdited { message { ${EVENT_FIELDS} } }
+          ... on MessageDeleted { message { ${EVENT_FIELDS} } }
+          ... on ReactionsChanged { message { ${EVENT_FIELDS} } }
           ... on MemberJoined { chatroom { id memberCount title } }
           ... on MemberUpdated { chatroom { id memberCount } }
           ... on MemberLeft { chatroom { id memberCount title } }
@@ -221,14 +236,13 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
     readMarks: document(
       `query ParleyReadMarks($chatroomId: ID!) {
         chatroom(id: $chatroomId) {
-          id memberCount viewerMembership { id }
-          members(first: 100) {
-            edges { cursor node { id role lastReadNumber user { viewerHasBlocked ${USER_FIELDS} } } } ${PAGE_INFO}
-          }
+          id memberCount viewerMembership { id } members(first: 100) { nodes { ${MEMBER_FIELDS} } ${PAGE_INFO} }
         }
       }`,
       user,
     ),
+    memberCount: document('query ParleyMemberCount($chatroomId: ID!) { chatroom(id: $chatroomId) { id memberCount } }'),
+    members: nodes('ParleyMembers', 'ChatroomMember', MEMBER_FIELDS, user),
     readMarksChanged: document(
       'subscription ParleyReadMarksChanged($chatroomId: ID!) { readMarksChanged(chatroomId: $chatroomId) { members { id lastReadNumber } } }',
     ),
@@ -243,10 +257,11 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
     }`),
     rooms: document(
       `query ParleyRooms($first: Int!, $after: String) {
-        viewer { id cursor chatrooms(first: $first, after: $after) { edges { cursor node { ${ROOM_FIELDS} } } ${PAGE_INFO} } }
+        viewer { id cursor chatrooms(first: $first, after: $after) { nodes { ${ROOM_FIELDS} } ${PAGE_INFO} } }
       }`,
       room,
     ),
+    roomNodes: nodes('ParleyRoomNodes', 'Chatroom', ROOM_FIELDS, room),
     anyMessage: document(
       `subscription ParleyAnyMessage($after: String) {
         messageAdded(after: $after) { cursor chatroom { ${ROOM_FIELDS} } message { id number } }
@@ -260,22 +275,38 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
           ... on ChatroomAppeared { cursor chatroom { ${ROOM_FIELDS} } }
           ... on ChatroomVanished { cursor chatroomId reason }
           ... on FriendshipChanged { cursor userId status }
+          ... on BlockChanged { cursor userId blocked user { id viewerHasBlocked } }
           ... on UnreadChanged { cursor unreadCount chatroom { ${ROOM_FIELDS} } }
           ... on SystemNotice { cursor body sentAt }
         }
       }`,
       room,
     ),
+    viewerCursor: document('query ParleyViewerCursor { viewer { id cursor } }'),
     friends: document(
-      `query ParleyFriends {
-        viewer { id friends(first: 100) { edges { cursor node { ${USER_FIELDS} presence { status lastSeenAt } } } ${PAGE_INFO} } }
-      }`,
+      `query ParleyFriends { viewer { id friends(first: 100) { nodes { ${FRIEND_FIELDS} } ${PAGE_INFO} } } }`,
       user,
     ),
+    friendNodes: nodes('ParleyFriendNodes', 'User', FRIEND_FIELDS, user),
     presence: document(
       'subscription ParleyPresence { presenceChanged { user { id presence { status lastSeenAt } } } }',
     ),
   } as unknown as Documents<unknown, unknown, unknown>;
+}
+
+const TYPENAME: FieldNode = { kind: Kind.FIELD, name: { kind: Kind.NAME, value: '__typename' } };
+
+/** Adds `__typename` to all objects, because a cache needs it in the answers that are written to it. */
+function withTypenames(document: DocumentNode): DocumentNode {
+  return visit(document, {
+    SelectionSet(node, _key, parent) {
+      const isRoot = parent && 'kind' in parent && parent.kind === Kind.OPERATION_DEFINITION;
+      const isTypename = (each: (typeof node.selections)[number]) =>
+        each.kind === Kind.FIELD && each.name.value === '__typename' && !each.alias;
+      if (isRoot || node.selections.some(isTypename)) return undefined;
+      return { ...node, selections: [TYPENAME, ...node.selections] };
+    },
+  });
 }
 
 function fragmentOf(fragment: Fragment<unknown> | string): ParsedFragment {

@@ -1,7 +1,7 @@
 import { createContext, createElement, type ReactNode, useContext, useMemo } from 'react';
 import type { ChatCache } from './cache.ts';
 import type { ChatClient } from '../index.ts';
-import type { Chat } from './room.ts';
+import { type Chat, createChat } from './chat.ts';
 import type { Store } from './store.ts';
 
 interface ChatValue extends Chat {
@@ -12,17 +12,22 @@ interface ChatValue extends Chat {
 const ChatContext = createContext<ChatValue | null>(null);
 
 /** Provides the chat client and the application's cache to the hooks below. Use a new provider for each signed-in viewer. */
-export function ChatProvider({ client, cache, children }: Chat & { children: ReactNode }): ReactNode {
+export function ChatProvider({
+  client,
+  cache,
+  children,
+}: Pick<Chat, 'client' | 'cache'> & { children: ReactNode }): ReactNode {
   const value = useMemo(() => createValue(client, cache), [client, cache]);
   return createElement(ChatContext.Provider, { value }, children);
 }
 
 function createValue(client: ChatClient, cache: ChatCache): ChatValue {
+  const chat = createChat(client, cache);
   const stores = new Map<string, Store<unknown>>();
   return {
-    ...{ client, cache },
+    ...chat,
     store<S extends Store<unknown>>(key: string, create: (chat: Chat) => S): S {
-      const store = stores.get(key) ?? create({ client, cache });
+      const store = stores.get(key) ?? create(chat);
       stores.set(key, store);
       return store as S;
     },

@@ -1,8 +1,10 @@
 import type { Failure } from '../errors.ts';
-import { failureOf } from './failure.ts';
+import { createArrivals } from './arrivals.ts';
 import { createBatch } from './batch.ts';
-import type { Documents, RoomKey, RoomsData, ViewerEvent } from './documents.ts';
-import type { Chat } from './room.ts';
+import { type Chat, query } from './chat.ts';
+import type { Documents, RoomKey, ViewerEvent } from './documents.ts';
+import { failureOf } from './failure.ts';
+import { createNodeList } from './nodeList.ts';
 import { createStore, type SetState, type Store } from './store.ts';
 
 export interface RoomsState<Room> {
@@ -24,46 +26,60 @@ export interface RoomsStore<Room> extends Store<RoomsState<Room>> {
 
 const PAGE_SIZE = 50;
 
+/** Events after which the list is loaded again. A block changes the last messages and the unread counts. */
+const CHANGES_OF_LIST = new Set(['ChatroomAppeared', 'ChatroomVanished', 'BlockChanged']);
+
 /** Creates the store of the viewer's rooms, which is live while it has subscribers. */
-export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Room, any>): RoomsStore<Room> {
+export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, any>): RoomsStore<Room> {
+  type Node = Room & RoomKey;
+  const { cache } = chat;
   const initial: RoomsState<Room> = { rooms: [], unreadCount: 0, loading: true, error: null, hasMore: false };
   const listeners = new Set<(event: ViewerEvent) => void>();
+  const arrivals = createArrivals<Node>();
+  const list = createNodeList<Node>(chat, documents.roomNodes, () => {
+    publishing.add(null);
+  });
   let set: SetState<RoomsState<Room>> = () => undefined;
-  let cached: RoomsData<Room> | null = null;
-  let shown: readonly (Room & RoomKey)[] = [];
-  let hasMore = false;
   /** Ids of rooms that have vanished since the list was loaded. */
   const vanished = new Set<string>();
   let loaded = false;
   let pages = 1;
   let next: string | null = null;
+  let hasMore = false;
   let loading: Promise<string> | null = null;
   let changes = 0;
   let running = false;
 
-  const edges = () => cached?.viewer?.chatrooms.edges ?? [];
-
   function publish(): void {
-    if (!cached?.viewer || !loaded) return;
-    // During a reload the cache lacks the later pages. Their rooms stay as they are.
-    if (!loading) [shown, hasMore] = [[], next !== null];
-    const byId = new Map([...shown, ...edges().map(({ node }) => node)].map((room) => [room.id, room]));
-    shown = [...byId.values()]
+    if (!loaded) return;
+    if (!loading) hasMore = next !== null;
+    const rooms = list.nodes
       .filter(({ id }) => !vanished.has(id))
       .sort((a, b) => lastActive(b).localeCompare(lastActive(a)));
-    const unreadCount = shown.reduce((sum, room) => sum + room.unreadCount, 0);
-    set({ rooms: shown, unreadCount, loading: false, hasMore });
+    const unreadCount = rooms.reduce((sum, room) => sum + room.unreadCount, 0);
+    set({ rooms, unreadCount, loading: false, hasMore });
   }
   const publishing = createBatch<unknown>(publish);
 
-  async function fetchPage(after?: string): Promise<string> {
-    const { viewer } = await cache.fetch(documents.rooms, {
-      first: PAGE_SIZE,
-      ...(after === undefined ? {} : { after }),
-    });
+  /** Loads a page into the cache and adds its rooms to the list. */
+  async function loadPage(after?: string): Promise<{ nodes: Node[]; cursor: string }> {
+    const [{ viewer }, arrived] = await arrivals.during(() =>
+      query(chat, documents.rooms, { first: PAGE_SIZE, ...(after === undefined ? {} : { after }) }),
+    );
     const info = viewer?.chatrooms.pageInfo;
     next = info?.hasNextPage ? info.endCursor : null;
-    return viewer?.cursor ?? '';
+    const nodes = (viewer?.chatrooms.nodes ?? []).map((node) => arrived.get(node.id) ?? node);
+    if (running) {
+      // Sorted, so that the cache keeps one list of ids for the same rooms in another order.
+      cache.write(documents.roomNodes, { ids: nodes.map(({ id }) => id).sort() }, { nodes });
+      show([...list.nodes, ...nodes]);
+    }
+    return { nodes, cursor: viewer?.cursor ?? '' };
+  }
+
+  function show(nodes: readonly Node[]): void {
+    list.replace([...new Map(nodes.map((node) => [node.id, node])).values()]);
+    publishing.add(null);
   }
 
   /** Reloads all loaded pages, and again if `reload` is called during the load. Returns the all-rooms cursor. */
@@ -71,14 +87,17 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
     changes += 1;
     loading ??= (async () => {
       let cursor: string;
+      let nodes: Node[];
       let change: number;
       do {
         change = changes;
-        cursor = await fetchPage();
-        for (let page = 1; page < pages && next !== null; page += 1) await fetchPage(next);
+        ({ cursor, nodes } = await loadPage());
+        for (let page = 1; page < pages && next !== null; page += 1) nodes.push(...(await loadPage(next)).nodes);
       } while (change !== changes && running);
       vanished.clear();
       loaded = running;
+      // Until now the list has kept the rooms that were loaded before.
+      if (running) show(nodes);
       return cursor;
     })().finally(() => {
       loading = null;
@@ -90,7 +109,8 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
   function onViewerEvent(event: ViewerEvent): void {
     if (event.__typename === 'ChatroomVanished') vanished.add(event.chatroomId);
     if (event.__typename === 'ChatroomAppeared') vanished.delete(event.chatroom.id);
-    if (event.__typename === 'ChatroomAppeared' || event.__typename === 'ChatroomVanished') {
+    if ('chatroom' in event) arrivals.add(event.chatroom as Node);
+    if (CHANGES_OF_LIST.has(event.__typename)) {
       publishing.add(null);
       reload().catch(() => undefined);
     }
@@ -107,12 +127,8 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
       if (running) stops.push(stop);
       else stop();
     };
-    follow(
-      cache.watch(documents.rooms, { first: PAGE_SIZE }, (data) => {
-        if (data) cached = data;
-        publishing.add(null);
-      }),
-    );
+    const source = chat.viewerEvents.addSource();
+    follow(source.remove);
     async function live(): Promise<void> {
       const after = await reload();
       if (!running) return;
@@ -123,7 +139,8 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
           {
             onResync: reload,
             onEvents(events) {
-              const known = new Set(edges().map(({ node }) => node.id));
+              const known = new Set(list.nodes.map(({ id }) => id));
+              for (const { messageAdded } of events) if (messageAdded) arrivals.add(messageAdded.chatroom);
               if (events.some(({ messageAdded }) => messageAdded && !known.has(messageAdded.chatroom.id)))
                 reload().catch(() => undefined);
             },
@@ -140,7 +157,11 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
             // Changes of unread counts are not replayed, so they are queried.
             onResumed: () => void reload().catch(() => undefined),
             onEvents(events) {
-              for (const { viewerEvents } of events) if (viewerEvents) onViewerEvent(viewerEvents);
+              for (const { viewerEvents: event } of events) {
+                if (!event) continue;
+                onViewerEvent(event);
+                source.emit(event);
+              }
             },
             onError: fail,
           },
@@ -153,7 +174,8 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
       for (const stop of stops) stop();
       publishing.cancel();
       vanished.clear();
-      [cached, shown, loaded, pages, next] = [null, [], false, 1, null];
+      list.clear();
+      [loaded, pages, next] = [false, 1, null];
     };
   }
 
@@ -162,7 +184,7 @@ export function createRooms<Room>({ cache }: Chat, documents: Documents<any, Roo
     async loadMore() {
       await loading;
       if (next === null) return;
-      await fetchPage(next);
+      await loadPage(next);
       pages += 1;
       publishing.add(null);
     },

@@ -1,23 +1,46 @@
-import type { AnyVariables, Client, OperationResult, TypedDocumentNode } from '@urql/core';
+import {
+  type AnyVariables,
+  type Client,
+  createRequest,
+  type OperationContext,
+  type OperationResult,
+  type TypedDocumentNode,
+} from '@urql/core';
+import { WRITTEN } from '../urqlWrites.ts';
 import { createBatch } from './batch.ts';
 import type { ChatCache, TypedDocument } from './cache.ts';
 
 /** Creates the adapter of urql's graphcache for the hooks. The client needs `chatCacheExchange()` and `chatExchange`. */
 export function urqlCache(client: Client): ChatCache {
+  /**
+   * Keys of operations that have ended. Graphcache never forgets on which objects a key depended, so keys are used again. urql's
+   * own keys are not negative.
+   */
+  const freeKeys: number[] = [];
+  let lastKey = 0;
+
+  /** Executes a query under its own key, because urql joins queries of the same key. Returns a function that ends it. */
+  function execute<Data, Variables extends object>(
+    query: TypedDocument<Data, Variables>,
+    variables: Variables,
+    context: Partial<OperationContext>,
+    listener: (data: Data | null) => void,
+  ): () => void {
+    const key = freeKeys.pop() ?? (lastKey -= 1);
+    const request = { ...createRequest(typed(query), variables as AnyVariables), key };
+    const subscription = client.executeQuery(request, context).subscribe(({ data }) => {
+      listener(data ?? null);
+    });
+    return () => {
+      subscription.unsubscribe();
+      freeKeys.push(key);
+    };
+  }
+
   return {
-    watch(query, variables, listener) {
-      const subscription = client
-        .query(typed(query), variables, { requestPolicy: 'cache-only' })
-        .subscribe(({ data }) => {
-          listener(data ?? null);
-        });
-      return () => {
-        subscription.unsubscribe();
-      };
-    },
-    async fetch(query, variables) {
-      const context = { requestPolicy: 'network-only', retry: true } as const;
-      return dataOf(await client.query(typed(query), variables, context).toPromise());
+    watch: (query, variables, listener) => execute(query, variables, { requestPolicy: 'cache-only' }, listener),
+    write(query, variables, data) {
+      execute(query, variables, { requestPolicy: 'network-only', [WRITTEN]: data }, () => undefined)();
     },
     async mutate(mutation, variables) {
       return dataOf(await client.mutation(typed(mutation), variables).toPromise());

@@ -1,9 +1,10 @@
 import { useSyncExternalStore } from 'react';
 import type { Failure } from '../errors.ts';
+import { type Chat, query } from './chat.ts';
 import { failureOf } from './failure.ts';
 import { type Documents, documentsOf, type Friend, type Selections } from './documents.ts';
+import { createNodeList } from './nodeList.ts';
 import { useChat } from './provider.ts';
-import type { Chat } from './room.ts';
 import { createStore, type Store } from './store.ts';
 import type * as Default from './types.ts';
 
@@ -27,28 +28,38 @@ export function usePresence<User = Default.User>(
   return useSyncExternalStore(store.subscribe, store.getSnapshot, store.getSnapshot);
 }
 
-function createPresence<User>({ cache }: Chat, documents: Documents<any, any, User>): Store<PresenceState<User>> {
+/** Creates the store of the viewer's friends, which is live while it has subscribers. */
+export function createPresence<User>(chat: Chat, documents: Documents<any, any, User>): Store<PresenceState<User>> {
+  const { cache } = chat;
   const initial: PresenceState<User> = { friends: [], loading: true, error: null };
   return createStore(initial, (set) => {
+    const list = createNodeList<Friend<User>>(chat, documents.friendNodes, publish);
+    function publish(): void {
+      set({ friends: list.nodes, loading: false });
+    }
     const fail = (error: unknown) => {
       set({ error: failureOf(error), loading: false });
     };
-    const load = () => cache.fetch(documents.friends, {}).catch(fail);
-    const stops = [
-      cache.watch(documents.friends, {}, (data) => {
-        if (!data?.viewer) return;
-        set({ friends: data.viewer.friends.edges.map(({ node }) => node), loading: false });
-      }),
-      // Presence events are hints, so changes that were missed while offline are queried.
-      cache.subscribe(
-        documents.presence,
-        {},
-        { onEvents: () => undefined, onResumed: () => void load(), onError: fail },
-      ),
-    ];
-    void load();
+    let stopped = false;
+    async function load(): Promise<void> {
+      const { viewer } = await query(chat, documents.friends, {});
+      if (!viewer || stopped) return;
+      const { nodes } = viewer.friends;
+      cache.write(documents.friendNodes, { ids: nodes.map(({ id }) => id) }, { nodes });
+      list.replace(nodes);
+      publish();
+    }
+    // Presence events are hints, so changes that were missed while offline are queried.
+    const unsubscribe = cache.subscribe(
+      documents.presence,
+      {},
+      { onEvents: () => undefined, onResumed: () => void load().catch(fail), onError: fail },
+    );
+    load().catch(fail);
     return () => {
-      for (const stop of stops) stop();
+      stopped = true;
+      unsubscribe();
+      list.clear();
     };
   });
 }

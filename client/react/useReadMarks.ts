@@ -1,9 +1,10 @@
 import { useCallback, useSyncExternalStore } from 'react';
 import type { Failure } from '../errors.ts';
-import { type Documents, documentsOf, type ReadMarksData, type Selections } from './documents.ts';
+import { type Chat, query } from './chat.ts';
+import { type Documents, documentsOf, type MarkedMember, type Selections } from './documents.ts';
 import { failureOf } from './failure.ts';
+import { createNodeList } from './nodeList.ts';
 import { useChat } from './provider.ts';
-import type { Chat } from './room.ts';
 import { createStore, type Store } from './store.ts';
 import type * as Default from './types.ts';
 
@@ -52,36 +53,46 @@ export function useReadMarks<User = Default.User>(
   return { ...state, readersOf };
 }
 
-function createReadMarks<User>(
-  { cache }: Chat,
+/** Creates the store of a room's read marks, which is live while it has subscribers. */
+export function createReadMarks<User>(
+  chat: Chat,
   documents: Documents<any, any, User>,
   chatroomId: string,
 ): Store<ReadMarksState<User>> {
+  const { cache } = chat;
   const initial: ReadMarksState<User> = { marks: [], loading: true, error: null };
   return createStore(initial, (set) => {
     /** The highest mark of each member, because the answer to a query may be older than an event that arrived before it. */
     const highest = new Map<string, number>();
+    const members = createNodeList<MarkedMember<User>>(chat, documents.members, publish);
     let memberCount: number | null = null;
+    let ownId: string | undefined;
+    let stopped = false;
 
     const fail = (error: unknown) => {
       set({ error: failureOf(error), loading: false });
     };
-    const load = () => {
-      cache
-        .fetch(documents.readMarks, { chatroomId })
-        .then(({ chatroom }) => {
-          if (!chatroom) set({ loading: false });
-        })
-        .catch(fail);
-    };
-    function show({ chatroom }: ReadMarksData<User>): void {
-      if (!chatroom?.members) return;
-      // This stream has no events for members who join or leave, so a changed count reloads the list.
-      if (memberCount !== null && memberCount !== chatroom.memberCount) load();
+    async function loadMembers(): Promise<void> {
+      const { chatroom } = await query(chat, documents.readMarks, { chatroomId });
+      if (stopped) return;
+      if (!chatroom?.members) {
+        set({ loading: false });
+        return;
+      }
+      const { nodes } = chatroom.members;
       ({ memberCount } = chatroom);
-      const others = chatroom.members.edges
-        .map(({ node }) => node)
-        .filter(({ id, user }) => id !== chatroom.viewerMembership?.id && !user.viewerHasBlocked);
+      ownId = chatroom.viewerMembership?.id;
+      cache.write(documents.memberCount, { chatroomId }, { chatroom });
+      cache.write(documents.members, { ids: nodes.map(({ id }) => id) }, { nodes });
+      members.replace(nodes);
+      publish();
+    }
+    const load = () => {
+      loadMembers().catch(fail);
+    };
+    function publish(): void {
+      if (memberCount === null) return;
+      const others = members.nodes.filter(({ id, user }) => id !== ownId && !user.viewerHasBlocked);
       const marks = others.map(({ id, user, lastReadNumber }) => {
         highest.set(id, Math.max(highest.get(id) ?? 0, lastReadNumber));
         return { user, lastReadNumber: highest.get(id) ?? 0 };
@@ -90,8 +101,9 @@ function createReadMarks<User>(
     }
 
     const stops = [
-      cache.watch(documents.readMarks, { chatroomId }, (data) => {
-        if (data) show(data);
+      cache.watch(documents.memberCount, { chatroomId }, (data) => {
+        // This stream has no events for members who join or leave, so a changed count reloads the list.
+        if (memberCount !== null && data?.chatroom && data.chatroom.memberCount !== memberCount) load();
       }),
       // Read marks are hints, so changes that were missed while offline are queried.
       cache.subscribe(
@@ -99,10 +111,16 @@ function createReadMarks<User>(
         { chatroomId },
         { onEvents: () => undefined, onResumed: load, onError: fail },
       ),
+      chat.viewerEvents.listen(documents, ({ __typename }) => {
+        // The server sends no marks of blocked members.
+        if (__typename === 'BlockChanged') load();
+      }),
     ];
     load();
     return () => {
+      stopped = true;
       for (const stop of stops) stop();
+      members.clear();
     };
   });
 }

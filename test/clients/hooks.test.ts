@@ -88,20 +88,18 @@ describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
   test('a room left while it loads is loaded again by the next visit', async () => {
     const { ann, ben, room } = await world(await startTestServer());
     const { id } = await send(ben, room, 'read');
-    const { client, cache } = openChat(ann);
-    const fetched: Promise<unknown>[] = [];
-    const slow: typeof cache = {
-      ...cache,
+    const answers: Promise<unknown>[] = [];
+    const chat = openChat(ann, {
       async fetch(...args) {
-        const answer = cache.fetch(...args);
-        fetched.push(answer);
+        const answer = fetch(...args);
+        answers.push(answer);
         return answer;
       },
-    };
-    const store = createRoom({ client, cache: slow }, documents, room, 2);
+    });
+    const store = createRoom(chat, documents, room, 2);
     show(store)();
     await pass(0);
-    await Promise.all(fetched);
+    await Promise.all(answers);
     await ann.ask(MARK_READ, { id });
     for (const body of ['later', 'newer', 'newest']) await send(ben, room, body);
     show(store);

@@ -38,12 +38,14 @@ const hooks = documentsOf({
   room: selectionOf('RoomFields'),
   user: selectionOf('PersonFields'),
 });
-const { friends, presence } = documentsOf({ user: selectionOf('FriendFields') });
+const { friends, friendNodes, presence } = documentsOf({ user: selectionOf('FriendFields') });
 
 /** Documents of the page, and of the hooks with the page's selections (examples/web/src/chat.ts). */
 const documents: DocumentNode[] = [
   pageDocument,
-  ...Object.values({ ...hooks, friends, presence }).filter((value): value is never => typeof value === 'object'),
+  ...Object.values({ ...hooks, friends, friendNodes, presence }).filter(
+    (value): value is never => typeof value === 'object',
+  ),
 ];
 const operations = documents.flatMap((document) =>
   document.definitions.flatMap((definition) =>
@@ -95,12 +97,15 @@ describe('the chat page', () => {
     }
   });
 
-  test('reads 2,000 messages a minute with a third of its points', () => {
-    const page = 1 + Math.floor(complexity('ParleyHistory') / 500);
+  test('reads 2,000 messages a minute with two fifths of its points', () => {
+    const page = 1 + Math.floor(complexity('ParleyPage') / 500);
+    // The hooks read objects by their ids from the cache.
+    const sent = operations.filter(({ variables }) => !variables.some(({ variable }) => variable.name.value === 'ids'));
     // A node that knows none of the documents charges for all of them once.
-    const parsing = documents.reduce((sum, each) => sum + measureDocument(print(each), MAX_TOKENS).tokens / 50, 0);
-    const start = operations.reduce((sum, { name }) => sum + 1 + Math.floor(complexity(name) / 500), 0);
-    expect(20 * page + parsing + start).toBeLessThan(RATE_PER_USER / 3);
+    const sentDocuments = [...new Set(sent.map(({ document }) => document))];
+    const parsing = sentDocuments.reduce((sum, each) => sum + measureDocument(print(each), MAX_TOKENS).tokens / 50, 0);
+    const start = sent.reduce((sum, { name }) => sum + 1 + Math.floor(complexity(name) / 500), 0);
+    expect(20 * page + parsing + start).toBeLessThan((RATE_PER_USER * 2) / 5);
   });
 });
 

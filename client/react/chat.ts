@@ -1,0 +1,34 @@
+import type { ChatClient } from '../index.ts';
+import type { ChatCache, TypedDocument } from './cache.ts';
+import { createViewerEvents, type ViewerEvents } from './viewerEvents.ts';
+
+/** Parts of a `ChatProvider` that all hooks below it share. */
+export interface Chat {
+  client: ChatClient;
+  cache: ChatCache;
+  viewerEvents: ViewerEvents;
+}
+
+export function createChat(client: ChatClient, cache: ChatCache): Chat {
+  return { client, cache, viewerEvents: createViewerEvents(client, cache) };
+}
+
+/** Queries the server, and retries until there is an answer. Returns the answer itself, which no list of the cache changes. */
+export function query<Data, Variables extends object>(
+  { client }: Pick<Chat, 'client'>,
+  document: TypedDocument<Data, Variables>,
+  variables: Variables,
+): Promise<Data> {
+  return client.execute(document, variables, { retry: true });
+}
+
+/** Queries the server and writes the answer to the cache. */
+export async function load<Data, Variables extends object>(
+  chat: Pick<Chat, 'client' | 'cache'>,
+  document: TypedDocument<Data, Variables>,
+  variables: Variables,
+): Promise<Data> {
+  const data = await query(chat, document, variables);
+  chat.cache.write(document, variables, data);
+  return data;
+}

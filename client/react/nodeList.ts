@@ -1,0 +1,99 @@
+import { type Chat, load } from './chat.ts';
+import type { NodesDocument } from './documents.ts';
+
+/**
+ * Maximum number of objects per watch. A change of one object makes the cache read all objects of its watch, and each change of
+ * the cache costs time per watch. The server returns at most 100 objects by their ids.
+ */
+const MAX_PART = 50;
+
+/**
+ * A list of objects that a hook shows. The hook has their ids, and the cache has their fields. A list in the cache would change
+ * when the application reads another page of it, or a page of another size.
+ */
+export interface NodeList<Node> {
+  readonly nodes: readonly Node[];
+  replace: (nodes: readonly Node[]) => void;
+  prepend: (nodes: readonly Node[]) => void;
+  append: (nodes: readonly Node[]) => void;
+  /** Stops watching and empties the list. */
+  clear: () => void;
+}
+
+interface Part<Node> {
+  nodes: readonly Node[];
+  stop: () => void;
+}
+
+/** Creates an empty list. Add objects after they were written to the cache. Calls `onChange` when the cache changes one of them. */
+export function createNodeList<Node extends { id: string }>(
+  chat: Pick<Chat, 'client' | 'cache'>,
+  document: NodesDocument<Node>,
+  onChange: () => void,
+): NodeList<Node> {
+  let parts: Part<Node>[] = [];
+
+  function watch(nodes: readonly Node[]): Part<Node> {
+    const ids = nodes.map(({ id }) => id);
+    const part: Part<Node> = { nodes, stop: () => undefined };
+    let isComplete = false;
+    part.stop = chat.cache.watch(document, { ids }, (data) => {
+      if (data) {
+        part.nodes = reuse(part.nodes, data.nodes);
+        isComplete = true;
+        onChange();
+      } else if (isComplete) {
+        // The application has evicted an object, or has written a part of it.
+        isComplete = false;
+        load(chat, document, { ids }).catch(() => undefined);
+      }
+    });
+    return part;
+  }
+
+  const watchAll = (nodes: readonly Node[]) => chunks(nodes).map(watch);
+  const clear = () => {
+    for (const { stop } of parts) stop();
+    parts = [];
+  };
+
+  return {
+    get nodes() {
+      return parts.flatMap((part) => part.nodes);
+    },
+    replace(nodes) {
+      clear();
+      parts = watchAll(nodes);
+    },
+    prepend(nodes) {
+      parts = [...watchAll(nodes), ...parts];
+    },
+    append(nodes) {
+      let added = nodes;
+      // Joins parts of equal sizes, so that there are few parts, and each object is watched again only a few times.
+      for (let last = parts.at(-1); last && last.nodes.length <= added.length; last = parts.at(-1)) {
+        if (last.nodes.length + added.length > MAX_PART) break;
+        last.stop();
+        parts.pop();
+        added = [...last.nodes, ...added];
+      }
+      parts.push(...watchAll(added));
+    },
+    clear,
+  };
+}
+
+function chunks<Item>(items: readonly Item[]): Item[][] {
+  const count = Math.ceil(items.length / MAX_PART);
+  return Array.from({ length: count }, (_, i) => items.slice(i * MAX_PART, (i + 1) * MAX_PART));
+}
+
+/** Returns the objects. Those that are unchanged keep their identity, so that React does not render their rows again. */
+function reuse<Node extends { id: string }>(before: readonly Node[], now: readonly (Node | null)[]): Node[] {
+  const known = new Map(before.map((node) => [node.id, node]));
+  return now.flatMap((node) => {
+    if (!node) return [];
+    const old = known.get(node.id);
+    return old && (old === node || JSON.stringify(old) === JSON.stringify(node)) ? old : node;
+  });
+}

@@ -1,0 +1,79 @@
+import type { Chat } from './chat.ts';
+import type { Documents } from './documents.ts';
+
+/** Interval of `setTyping` while the user keeps typing. On the server it expires after 10 s. */
+const INTERVAL_MS = 5_000;
+
+/** Users who are typing in a room, and whether the viewer is. */
+export interface Typing<User> {
+  /** Follows the users who are typing. Returns a function that unsubscribes. */
+  follow: (onChange: (users: readonly User[]) => void, onError: (error: unknown) => void) => () => void;
+  /** Sends whether the viewer is typing, at most once per interval. */
+  send: (typing: boolean) => void;
+}
+
+export function createTyping<User>(
+  { client, cache, viewerEvents }: Chat,
+  documents: Documents<any, any, User>,
+  chatroomId: string,
+): Typing<User & { id: string }> {
+  let since = 0;
+
+  function send(typing: boolean): void {
+    since = typing ? Date.now() : 0;
+    // Errors are ignored, because typing is only a hint.
+    cache.mutate(documents.setTyping, { chatroomId, typing }).catch(() => undefined);
+  }
+
+  return {
+    follow(onChange, onError) {
+      let users: readonly (User & { id: string })[] = [];
+      const show = (now: typeof users) => {
+        users = now;
+        onChange(users);
+      };
+      const stops = [
+        client.onState((state) => {
+          // Users who were typing when the connection was lost may have stopped since.
+          if (state === 'offline') show([]);
+        }),
+        viewerEvents.listen(documents, ({ __typename }) => {
+          // The server does not report that a blocked user has stopped typing.
+          if (__typename === 'BlockChanged') show([]);
+        }),
+        cache.subscribe(
+          documents.typing,
+          { chatroomId },
+          {
+            onResumed: () => {
+              show([]);
+            },
+            onEvents(events) {
+              for (const { typingChanged: event } of events) if (event) show(change(users, event));
+            },
+            onError,
+          },
+        ),
+      ];
+      return () => {
+        for (const stop of stops) stop();
+      };
+    },
+    send(typing) {
+      if (!typing) {
+        if (since > 0) send(false);
+      } else if (client.state === 'live' && Date.now() - since > INTERVAL_MS) {
+        // Sent only while live: a hint that is delayed until the connection is restored would be outdated.
+        send(true);
+      }
+    },
+  };
+}
+
+function change<User extends { id: string }>(
+  users: readonly User[],
+  { user, typing }: { user: User; typing: boolean },
+): User[] {
+  const others = users.filter(({ id }) => id !== user.id);
+  return typing ? [...others, user] : others;
+}

@@ -1,0 +1,321 @@
+import { describe, expect, test } from 'vitest';
+import { createRoom, type RoomStore } from '../../client/react/room.ts';
+import { createRooms } from '../../client/react/rooms.ts';
+import type { Message, Room, User } from '../../client/react/types.ts';
+import { createPresence } from '../../client/react/usePresence.ts';
+import { createReadMarks } from '../../client/react/useReadMarks.ts';
+import type { Person } from '../support/client.ts';
+import { BLOCK, createRoom as addRoom, DELETE_MESSAGE, FRIEND, REACT } from '../support/rooms.ts';
+import { startTestServer } from '../support/server.ts';
+import { send, world } from '../support/world.ts';
+import { apolloChat, CHATS, documents, show } from './stores.ts';
+
+const EDIT =
+  'mutation ($id: ID!, $body: String!) { editMessage(input: { messageId: $id, body: $body }) { message { id } } }';
+const UNBLOCK = 'mutation ($id: ID!) { unblockUser(input: { userId: $id }) { user { id } } }';
+
+type Store = RoomStore<Message, Room, User>;
+
+const numbersOf = (store: Store) => store.getSnapshot().messages.map(({ number }) => number);
+const bodiesOf = (store: Store) => store.getSnapshot().messages.map(({ body }) => body);
+const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, i) => first + i);
+
+/** Sends the numbers up to `count` as messages, and returns the messages. */
+async function sendMany(person: Person, room: string, count: number): Promise<{ id: string }[]> {
+  const sent: { id: string }[] = [];
+  for (let i = 1; i <= count; i += 1) sent.push(await send(person, room, String(i)));
+  return sent;
+}
+
+/**
+ * Creates a `fetch` that delays the answers of an operation. `next()` waits for the next answer, which the server has sent, and
+ * returns a function that passes it on.
+ */
+function holding(operation: string) {
+  const held: (() => void)[] = [];
+  let on = false;
+  return {
+    fetch: async (...[input, init]: Parameters<typeof fetch>) => {
+      const answer = await fetch(input, init);
+      if (on && (init?.body as string).includes(`query ${operation}(`))
+        await new Promise<void>((resolve) => held.push(resolve));
+      return answer;
+    },
+    hold: () => {
+      on = true;
+    },
+    next: async (): Promise<() => void> => {
+      await expect.poll(() => held.length).toBe(1);
+      on = false;
+      return held.shift()!;
+    },
+  };
+}
+
+describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
+  test('two page sizes of a room have no gap', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await sendMany(ben, room, 40);
+    const chat = openChat(ann);
+    const long = createRoom(chat, documents, room, 20);
+    show(long);
+    await expect.poll(() => numbersOf(long)).toEqual(upTo(40, 21));
+    const short = createRoom(chat, documents, room, 5);
+    show(short);
+    await expect.poll(() => numbersOf(short)).toEqual(upTo(40, 36));
+    expect(numbersOf(long)).toEqual(upTo(40, 21));
+    await long.loadEarlier();
+    await short.loadEarlier();
+    await send(ben, room, '41');
+    await expect.poll(() => numbersOf(long)).toEqual(upTo(41));
+    await expect.poll(() => numbersOf(short)).toEqual(upTo(41, 31));
+    expect([long.getSnapshot().hasEarlier, short.getSnapshot().hasEarlier]).toEqual([false, true]);
+  });
+
+  test('shorter pages that the application reads shorten no list', async () => {
+    const { ann, ben, eve, room } = await world(await startTestServer());
+    for (const { id } of [ben, eve]) await ann.ask(FRIEND, { id });
+    await addRoom(ben, { kind: 'GROUP', name: 'Another', memberIds: [ann.id, eve.id] });
+    const three = await addRoom(ben, { kind: 'GROUP', name: 'Of three', memberIds: [ann.id, eve.id] });
+    await sendMany(ben, three, 20);
+    const chat = openChat(ann);
+    const rooms = createRooms(chat, documents);
+    const store = createRoom(chat, documents, three, 10);
+    const marks = createReadMarks(chat, documents, three);
+    const friends = createPresence(chat, documents);
+    for (const each of [rooms, store, marks, friends]) show(each);
+    const counts = () => [
+      rooms.getSnapshot().rooms.length,
+      numbersOf(store).length,
+      marks.getSnapshot().marks.length,
+      friends.getSnapshot().friends.length,
+    ];
+    await expect.poll(counts).toEqual([3, 10, 2, 2]);
+    for (const items of ['nodes { id }', 'edges { cursor node { id } }']) {
+      await chat.read(
+        `query ($id: ID!) {
+          viewer { id chatrooms(first: 1) { ${items} } friends(first: 1) { ${items} } }
+          chatroom(id: $id) { id members(first: 1) { ${items} } messages(last: 1) { ${items} } }
+        }`,
+        { id: three },
+      );
+      await chat.read(`query ($id: ID!) { chatroom(id: $id) { id messages(first: 2) { ${items} } } }`, { id: three });
+    }
+    // Events update the cache after the pages.
+    await send(ben, three, '21');
+    await send(ben, room, 'first');
+    await expect.poll(() => rooms.getSnapshot().rooms[0]?.lastMessage?.body).toBe('first');
+    await expect.poll(counts).toEqual([3, 11, 2, 2]);
+    expect(numbersOf(store)).toEqual(upTo(21, 11));
+  });
+
+  test('a room opens while a stream over all rooms writes previews', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await sendMany(ben, room, 5);
+    const answers = holding('ParleyHistory');
+    const chat = openChat(ann, { fetch: answers.fetch });
+    const rooms = createRooms(chat, documents);
+    const preview = () => rooms.getSnapshot().rooms[0]?.lastMessage?.body;
+    show(rooms);
+    await expect.poll(preview).toBe('5');
+    const store = createRoom(chat, documents, room, 3);
+    answers.hold();
+    show(store);
+    const release = await answers.next();
+    await send(ben, room, 'while it opens');
+    await expect.poll(preview).toBe('while it opens');
+    release();
+    await expect.poll(() => bodiesOf(store)).toEqual(['3', '4', '5', 'while it opens']);
+    expect(store.getSnapshot()).toMatchObject({ loading: false, error: null });
+  });
+
+  test('earlier messages load while others write and edit', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const sent = await sendMany(ben, room, 9);
+    const answers = holding('ParleyPage');
+    const chat = openChat(ann, { fetch: answers.fetch });
+    const rooms = createRooms(chat, documents);
+    const store = createRoom(chat, documents, room, 4);
+    for (const each of [rooms, store]) show(each);
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(9, 6));
+    answers.hold();
+    const loading = store.loadEarlier();
+    const release = await answers.next();
+    await ben.ask(EDIT, { id: sent[3]!.id, body: 'edited' });
+    await send(ben, room, '10');
+    // Events arrive in order, so the edit has arrived.
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(10, 6));
+    await expect.poll(() => rooms.getSnapshot().rooms[0]?.lastMessage?.body).toBe('10');
+    release();
+    await loading;
+    expect(numbersOf(store)).toEqual(upTo(10, 2));
+    await expect.poll(() => bodiesOf(store)).toEqual(['2', '3', 'edited', '5', '6', '7', '8', '9', '10']);
+    expect(store.getSnapshot().error).toBeNull();
+  });
+
+  test('later messages reach the newest ones while others write', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await sendMany(ben, room, 14);
+    const answers = holding('ParleyPage');
+    const store = createRoom(openChat(ann, { fetch: answers.fetch }), documents, room, 4);
+    const added: number[] = [];
+    show(store);
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(14, 11));
+    expect(await store.jumpTo(4)).toBe(true);
+    expect(numbersOf(store)).toEqual(upTo(6, 2));
+    store.onMessage(({ number }) => added.push(number));
+    await store.loadLater();
+    expect(numbersOf(store)).toEqual(upTo(10, 2));
+    expect(store.getSnapshot()).toMatchObject({ hasEarlier: true, hasLater: true });
+    answers.hold();
+    const loading = store.loadLater();
+    const release = await answers.next();
+    await send(ben, room, '15');
+    await expect.poll(() => added).toEqual([15]);
+    release();
+    await loading;
+    expect(numbersOf(store)).toEqual(upTo(15, 2));
+    expect(store.getSnapshot().hasLater).toBe(false);
+    await send(ben, room, '16');
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(16, 2));
+    store.showNewest();
+    expect(numbersOf(store)).toEqual(upTo(16, 13));
+    await store.loadEarlier();
+    expect(numbersOf(store)).toEqual(upTo(16, 9));
+  });
+
+  test('edits, deletions and reactions change rows of all pages', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const sent = await sendMany(ben, room, 12);
+    const chat = openChat(ann);
+    const store = createRoom(chat, documents, room, 4);
+    show(store);
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(12, 9));
+    await store.loadEarlier();
+    await store.loadEarlier();
+    // Enough for several parts of added messages.
+    for (let i = 13; i <= 70; i += 1) sent.push(await send(ben, room, String(i)));
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(70));
+    const before = store.getSnapshot().messages;
+    const changed = [1, 6, 11, 13, 40, 69, 70];
+    for (const number of changed) {
+      const { id } = sent[number - 1]!;
+      if (number % 3 === 0) await ben.ask(DELETE_MESSAGE, { id });
+      else if (number % 3 === 1) await ben.ask(EDIT, { id, body: `${number} edited` });
+      else await ann.ask(REACT, { id });
+    }
+    const stateOf = ({ number, body, deletedAt, reactions }: (typeof before)[number]) => {
+      if (deletedAt) return 'deleted';
+      return body === String(number) ? reactions.map(({ emoji }) => emoji).join('') : body;
+    };
+    const states = () => store.getSnapshot().messages.map(stateOf);
+    const expected = upTo(70).map((number) => {
+      if (!changed.includes(number)) return '';
+      return ['deleted', `${number} edited`, '👍'][number % 3];
+    });
+    await expect.poll(states).toEqual(expected);
+    // Unchanged rows keep their objects, so that React does not render them again.
+    const isSame = (number: number) => store.getSnapshot().messages[number - 1] === before[number - 1];
+    expect(upTo(70).filter((number) => !isSame(number))).toEqual(changed);
+  });
+
+  test('a room is loaded again if missed events cannot be replayed', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await sendMany(ben, room, 6);
+    const opened: string[] = [];
+    const chat = openChat(ann, {
+      async fetch(input, init) {
+        const answer = await fetch(input, init);
+        if (!(init?.body as string).includes('query ParleyHistory(')) return answer;
+        const text = await answer.text();
+        const { data } = JSON.parse(text);
+        opened.push(data.chatroom.cursor);
+        if (opened.length > 1) return new Response(text, answer);
+        // A cursor of another database, as after a restored backup.
+        const parts = Buffer.from(data.chatroom.cursor, 'base64url').toString().split(' ');
+        parts[1] = 'AAAAAAAA';
+        data.chatroom.cursor = Buffer.from(parts.join(' ')).toString('base64url');
+        // Missed, because the room's events cannot be replayed.
+        await send(ben, room, '7');
+        return Response.json({ data });
+      },
+    });
+    const store = createRoom(chat, documents, room, 4);
+    show(store);
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(7, 4));
+    expect(opened).toHaveLength(2);
+    await send(ben, room, '8');
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(8, 4));
+    await store.loadEarlier();
+    expect(numbersOf(store)).toEqual(upTo(8));
+    expect(store.getSnapshot()).toMatchObject({ error: null, hasEarlier: false });
+  });
+
+  test('a block hides messages of an open room and of the list', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve } = await world(server);
+    const room = await addRoom(eve, { kind: 'GROUP', name: 'Of three', memberIds: [ann.id, ben.id] });
+    for (let i = 1; i <= 6; i += 1) await send(i % 2 ? ben : eve, room, String(i));
+    await send(ben, room, 'an insult');
+    const chat = openChat(ann);
+    const rooms = createRooms(chat, documents);
+    const store = createRoom(chat, documents, room, 3);
+    const marks = createReadMarks(chat, documents, room);
+    for (const each of [rooms, store, marks]) show(each);
+    await expect.poll(() => bodiesOf(store)).toEqual(['5', '6', 'an insult']);
+    await expect.poll(() => marks.getSnapshot().marks).toHaveLength(2);
+    await store.loadEarlier();
+    expect(bodiesOf(store)).toEqual(['2', '3', '4', '5', '6', 'an insult']);
+    const preview = () => rooms.getSnapshot().rooms[0]?.lastMessage?.body;
+    await expect.poll(preview).toBe('an insult');
+    // Two streams of the list, four of the room and its read marks: the block arrives by the stream of the list.
+    await expect.poll(() => server.node.gauges.streams).toBe(6);
+    await ann.ask(BLOCK, { id: ben.id });
+    await expect.poll(() => bodiesOf(store)).toEqual(['2', '4', '6']);
+    await expect.poll(preview).toBe('6');
+    await expect.poll(() => marks.getSnapshot().marks).toHaveLength(1);
+    await send(ben, room, 'unheard');
+    await send(eve, room, 'heard');
+    await expect.poll(() => bodiesOf(store)).toEqual(['2', '4', '6', 'heard']);
+    await ann.ask(UNBLOCK, { id: ben.id });
+    // Whole pages are loaded, down to the oldest message that was shown.
+    const all = ['1', '2', '3', '4', '5', '6', 'an insult', 'unheard', 'heard'];
+    await expect.poll(() => bodiesOf(store)).toEqual(all);
+    expect(server.node.gauges.streams).toBe(6);
+  });
+
+  test('a block hides messages without a list of rooms', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    await send(ann, room, 'hello');
+    await send(ben, room, 'an insult');
+    const chat = openChat(ann);
+    const store = createRoom(chat, documents, room, 20);
+    show(store);
+    await expect.poll(() => bodiesOf(store)).toEqual(['hello', 'an insult']);
+    const streams = () => server.node.gauges.streams;
+    await expect.poll(streams).toBe(4);
+    // The list brings its own stream of the viewer's events, which replaces the one of the room.
+    const hide = show(createRooms(chat, documents));
+    await expect.poll(streams).toBe(5);
+    hide();
+    await expect.poll(streams).toBe(4);
+    await ann.ask(BLOCK, { id: ben.id });
+    await expect.poll(() => bodiesOf(store)).toEqual(['hello']);
+  });
+});
+
+test('Apollo Client loads rows again that the application has removed', async () => {
+  const { ann, ben, room } = await world(await startTestServer());
+  const sent = await sendMany(ben, room, 3);
+  const chat = apolloChat(ann);
+  const store = createRoom(chat, documents, room, 2);
+  show(store);
+  await expect.poll(() => numbersOf(store)).toEqual([2, 3]);
+  await send(ben, room, '4');
+  await expect.poll(() => numbersOf(store)).toEqual([2, 3, 4]);
+  chat.apollo.cache.evict({ id: 'ROOT_QUERY', fieldName: 'nodes' });
+  chat.apollo.cache.gc();
+  await ben.ask(EDIT, { id: sent[1]!.id, body: 'edited' });
+  await expect.poll(() => bodiesOf(store)).toEqual(['edited', '3', '4']);
+});
