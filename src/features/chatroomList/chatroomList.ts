@@ -36,7 +36,7 @@ export async function listChatrooms(
     ...cursors('chatrooms', byActivity, (room) => [room.activeAt, room.id]),
     load: (page) =>
       run<VisibleChatroom>(sql`
-        SELECT ${visibleColumns(userId)} FROM chatrooms c
+        SELECT ${visibleColumns(sql`${userId}::uuid`)} FROM chatrooms c
           JOIN members v ON v.chatroom_id = c.id AND v.user_id = ${userId}::uuid
           WHERE (v.hidden_at_number IS NULL OR v.hidden_at_number < c.last_number)
             ${conditions.reduce((all, condition) => sql`${all} AND ${condition}`, empty)}

@@ -1,11 +1,11 @@
 import { blocked, blockStateOf } from '../relationships/blocks.ts';
 import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, eventContext, requireViewer } from '../../core/context.ts';
-import { keyRows, sql, type Sql } from '../../platform/database/database.ts';
+import { keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import type { Chatroom, ChatroomKind, Member, User } from '../../platform/database/generated/client.ts';
 import { badInput, notFound } from '../../core/errors.ts';
 import { pairKey } from '../relationships/pair.ts';
-import { createLoader } from '../../platform/database/loader.ts';
+import { createLoader, createViewerLoader, type Loader, type OfViewer } from '../../platform/database/loader.ts';
 import { checkRoomName, checkTopic } from '../../core/text/names.ts';
 
 /** A chatroom with the fields that depend on the viewer. */
@@ -27,7 +27,7 @@ export interface VisibleChatroom extends Chatroom {
  * OPEN rooms are visible to everyone, other rooms to their members. Messages, members and cursor are visible to members only:
  * see {@link isMember}.
  */
-const visibleTo = (userId: string): Sql => sql`(c.kind = 'OPEN' OR ${isMember(sql`c.id`, sql`${userId}::uuid`)})`;
+const visibleTo = (user: Sql): Sql => sql`(c.kind = 'OPEN' OR ${isMember(sql`c.id`, user)})`;
 
 /** Returns the SQL condition that a user is currently a member of a room. */
 export function isMember(chatroomId: Sql, user: Sql): Sql {
@@ -35,26 +35,27 @@ export function isMember(chatroomId: Sql, user: Sql): Sql {
 }
 
 /** Returns the columns of `VisibleChatroom` for a viewer; the table alias is `c`. */
-export const visibleColumns = (userId: string): Sql => sql`
+export const visibleColumns = (user: Sql): Sql => sql`
   c.id, c.kind, c.name, c.name_key AS "nameKey", c.topic, c.owner_id AS "ownerId", c.direct_key AS "directKey",
   c.created_at AS "createdAt", c.updated_at AS "updatedAt", c.last_number AS "lastNumber", c.last_seq AS "lastSeq",
   c.last_message_at AS "lastMessageAt", c.active_at AS "activeAt",
-  (SELECT role FROM members m WHERE m.chatroom_id = c.id AND m.user_id = ${userId}::uuid) AS "viewerRole",
+  (SELECT role FROM members m WHERE m.chatroom_id = c.id AND m.user_id = ${user}) AS "viewerRole",
   EXISTS (SELECT FROM members m
-    WHERE m.chatroom_id = c.id AND m.user_id = ${userId}::uuid AND m.hidden_at_number >= c.last_number) AS "isHidden",
+    WHERE m.chatroom_id = c.id AND m.user_id = ${user} AND m.hidden_at_number >= c.last_number) AS "isHidden",
   CASE WHEN c.kind = 'DIRECT'
-    THEN (SELECT user_id FROM members m WHERE m.chatroom_id = c.id AND m.user_id <> ${userId}::uuid)
+    THEN (SELECT user_id FROM members m WHERE m.chatroom_id = c.id AND m.user_id <> ${user})
   END AS "opponentId"`;
 
 /** Returns a room by key; null unless the viewer may see the room. */
-export const chatroomById = createLoader<VisibleChatroom>(
-  (context, ids) => {
-    const { userId } = requireViewer(context);
-    return context.database.prepared<VisibleChatroom>(sql`
-      SELECT ${visibleColumns(userId)} FROM chatrooms c
-        WHERE c.id = ANY (${ids}::uuid[]) AND ${visibleTo(userId)}`);
+export const chatroomById: Loader<VisibleChatroom> = createViewerLoader<VisibleChatroom & OfViewer>(
+  ({ database }, keys) => {
+    const viewer = sql`k.viewer_id`;
+    return database.prepared(sql`
+      SELECT k.viewer_id AS "viewerId", ${visibleColumns(viewer)}
+        FROM ${keyTable(keys, 'uuid', 'uuid')} k (viewer_id, chatroom_id) JOIN chatrooms c ON c.id = k.chatroom_id
+        WHERE ${visibleTo(viewer)}`);
   },
-  (chatroom) => chatroom.id,
+  ({ id }) => id,
 );
 
 /**
@@ -109,8 +110,8 @@ export async function requireMembership(context: Context, chatroomId: string | n
 }
 
 const memberCountByChatroom = createLoader<{ chatroomId: string; count: number }>(
-  (context, chatroomIds) =>
-    context.database.query(sql`
+  ({ database }, chatroomIds) =>
+    database.prepared(sql`
       SELECT chatroom_id AS "chatroomId", count(*)::int AS count FROM members
         WHERE chatroom_id = ANY(${chatroomIds}::uuid[]) GROUP BY chatroom_id`),
   ({ chatroomId }) => chatroomId,
@@ -154,12 +155,15 @@ export const memberColumns = sql`
   m.last_read_number AS "lastReadNumber", m.unread_after AS "unreadAfter"`;
 
 /** Returns a member by `chatroomId:userId`; null unless the viewer is a member of the same room. */
-export const memberByKey = createLoader<Member>((context, keys) => {
-  const { userId } = requireViewer(context);
-  return context.database.query<Member>(sql`
-      SELECT ${memberColumns} FROM members m
-        WHERE (m.chatroom_id, m.user_id) IN (${keyRows(keys, 'uuid', 'uuid')}) AND ${isMember(sql`m.chatroom_id`, sql`${userId}::uuid`)}`);
-}, memberKey);
+export const memberByKey: Loader<Member> = createViewerLoader<Member & OfViewer>(
+  ({ database }, keys) =>
+    database.prepared(sql`
+      SELECT k.viewer_id AS "viewerId", ${memberColumns}
+        FROM ${keyTable(keys, 'uuid', 'uuid', 'uuid')} k (viewer_id, chatroom_id, user_id)
+        JOIN members m ON m.chatroom_id = k.chatroom_id AND m.user_id = k.user_id
+        WHERE ${isMember(sql`m.chatroom_id`, sql`k.viewer_id`)}`),
+  memberKey,
+);
 
 /** Returns the key of a member, used in its global id and in loaders. */
 export function memberKey(member: { chatroomId: string; userId: string }): string {

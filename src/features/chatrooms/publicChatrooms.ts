@@ -25,7 +25,7 @@ export async function listOpenChatrooms(
     async load(page) {
       await fillNameKeys(context.database);
       return context.database.query<VisibleChatroom>(sql`
-        SELECT ${visibleColumns(userId)} FROM chatrooms c
+        SELECT ${visibleColumns(sql`${userId}::uuid`)} FROM chatrooms c
           WHERE c.kind = 'OPEN' AND c.name_key IS NOT NULL
             ${prefix === null ? empty : sql`AND c.name_key ^@ ${prefix}`}
             ${byName.bounds(page)}

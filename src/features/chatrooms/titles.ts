@@ -1,6 +1,6 @@
-import { type Context, requireViewer } from '../../core/context.ts';
-import { raw, sql } from '../../platform/database/database.ts';
-import { createLoader } from '../../platform/database/loader.ts';
+import type { Context } from '../../core/context.ts';
+import { keyTable, raw, sql } from '../../platform/database/database.ts';
+import { createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
 import { isMember, type VisibleChatroom } from './chatrooms.ts';
 
 /** Maximum number of nicknames in the title of a nameless chatroom. Further members are replaced by "…". */
@@ -13,16 +13,15 @@ export const MAX_NAMES = 5;
 const limit = raw(String(MAX_NAMES + 1));
 
 /** Returns the nicknames of the other members of a room, longest-standing first; null unless the viewer is a member. */
-const nicknamesByChatroom = createLoader<{ chatroomId: string; nicknames: string[] }>(
-  (context, chatroomIds) => {
-    const viewer = sql`${requireViewer(context).userId}::uuid`;
-    return context.database.prepared(sql`
-      SELECT room.id AS "chatroomId", ARRAY(
+const nicknamesByChatroom = createViewerLoader<OfViewer & { chatroomId: string; nicknames: string[] }>(
+  ({ database }, keys) =>
+    database.prepared(sql`
+      SELECT k.viewer_id AS "viewerId", k.chatroom_id AS "chatroomId", ARRAY(
           SELECT u.nickname FROM members m JOIN users u ON u.id = m.user_id
-            WHERE m.chatroom_id = room.id AND m.user_id <> ${viewer}
+            WHERE m.chatroom_id = k.chatroom_id AND m.user_id <> k.viewer_id
             ORDER BY m.joined_at, m.user_id LIMIT ${limit}) AS nicknames
-        FROM unnest(${chatroomIds}::uuid[]) room (id) WHERE ${isMember(sql`room.id`, viewer)}`);
-  },
+        FROM ${keyTable(keys, 'uuid', 'uuid')} k (viewer_id, chatroom_id)
+        WHERE ${isMember(sql`k.chatroom_id`, sql`k.viewer_id`)}`),
   ({ chatroomId }) => chatroomId,
 );
 

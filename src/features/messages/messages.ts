@@ -2,10 +2,10 @@ import { hasBlocked } from '../relationships/blocks.ts';
 import { isMember } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
-import { columnsOf, join, keyRows, rowOf, sql, type Sql } from '../../platform/database/database.ts';
+import { columnsOf, join, keyTable, rowOf, sql, type Sql } from '../../platform/database/database.ts';
 import { type Message, Prisma, type User } from '../../platform/database/generated/client.ts';
 import { ChatError, notFound } from '../../core/errors.ts';
-import { createLoader } from '../../platform/database/loader.ts';
+import { createViewerLoader, type Loader, type OfViewer } from '../../platform/database/loader.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../../delivery/cursor.ts';
 import { checkBody, checkClientMessageId } from '../../core/text/body.ts';
 import { userFields } from '../users/users.ts';
@@ -61,26 +61,25 @@ export function messageCursor(context: Context, message: Message): string {
 }
 
 /** Returns a message by `chatroomId:number`; null unless the viewer may read the message. */
-export const messageByKey = createLoader<Message>(
-  (context, keys) => {
-    const { userId } = requireViewer(context);
-    return context.database.query<Message>(sql`
-      SELECT ${messageColumns} FROM messages m
-        WHERE (m.chatroom_id, m.number) IN (${keyRows(keys, 'uuid', 'int')}) AND ${isReadable(sql`${userId}::uuid`)}`);
-  },
+export const messageByKey: Loader<Message> = createViewerLoader<Message & OfViewer>(
+  ({ database }, keys) =>
+    database.prepared(sql`
+      SELECT k.viewer_id AS "viewerId", ${messageColumns}
+        FROM ${keyTable(keys, 'uuid', 'uuid', 'int')} k (viewer_id, chatroom_id, number)
+        JOIN messages m ON m.chatroom_id = k.chatroom_id AND m.number = k.number
+        WHERE ${isReadable(sql`k.viewer_id`)}`),
   (message) => messageKey(message.chatroomId, message.number),
 );
 
 /** Returns the newest message of a room that the viewer may read; null if there is none. */
-export const lastMessageOf = createLoader<Message>(
-  (context, chatroomIds) => {
-    const { userId } = requireViewer(context);
-    return context.database.prepared<Message>(sql`
-      SELECT m.* FROM unnest(${chatroomIds}::uuid[]) room (id) CROSS JOIN LATERAL (
-        SELECT ${messageColumns} FROM messages m
-          WHERE m.chatroom_id = room.id AND ${isReadable(sql`${userId}::uuid`)} ORDER BY m.number DESC LIMIT 1
-      ) m`);
-  },
+export const lastMessageOf: Loader<Message> = createViewerLoader<Message & OfViewer>(
+  ({ database }, keys) =>
+    database.prepared(sql`
+      SELECT k.viewer_id AS "viewerId", m.* FROM ${keyTable(keys, 'uuid', 'uuid')} k (viewer_id, chatroom_id)
+        CROSS JOIN LATERAL (
+          SELECT ${messageColumns} FROM messages m
+            WHERE m.chatroom_id = k.chatroom_id AND ${isReadable(sql`k.viewer_id`)} ORDER BY m.number DESC LIMIT 1
+        ) m`),
   (message) => message.chatroomId,
 );
 

@@ -103,16 +103,13 @@ export function createPresenceTracker(options: {
 }
 
 const presenceById = createLoader<Presence & { userId: string }>(
-  async (context, userIds) => {
-    const online = await context.presence.online(userIds);
-    const users = await Promise.all(userIds.map((userId) => userById(context, userId)));
-    return users
-      .filter((user) => user !== null)
-      .map(({ id, lastSeenAt }) =>
-        online.has(id)
-          ? { userId: id, status: 'ONLINE', lastSeenAt: null }
-          : { userId: id, status: 'OFFLINE', lastSeenAt },
-      );
+  async ({ database, presence }, userIds) => {
+    const online = await presence.online(userIds);
+    const users = await database.prepared<{ userId: string; lastSeenAt: Date | null }>(sql`
+      SELECT id AS "userId", last_seen_at AS "lastSeenAt" FROM users WHERE id = ANY (${userIds}::uuid[])`);
+    return users.map(({ userId, lastSeenAt }) =>
+      online.has(userId) ? { userId, status: 'ONLINE', lastSeenAt: null } : { userId, status: 'OFFLINE', lastSeenAt },
+    );
   },
   ({ userId }) => userId,
 );

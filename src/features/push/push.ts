@@ -8,7 +8,7 @@ import { badInput, notFound } from '../../core/errors.ts';
 import { encodeId } from '../../core/globalIds.ts';
 import { type Jobs, queueJob } from '../../platform/jobQueue.ts';
 import { messageKey } from '../messages/messages.ts';
-import { countUnreadOf, isUnread } from '../readReceipts/readReceipts.ts';
+import { countUnreadOfUsers, isUnread } from '../readReceipts/readReceipts.ts';
 import { isStorable } from '../../core/text/text.ts';
 import { type PushSender, pushSubscription } from './providers.ts';
 
@@ -147,6 +147,7 @@ export async function pushDevice(
   const found = await findNews(database, job);
   const send = found && push.senders[found.platform];
   if (!send) return;
+  const [counted] = await countUnreadOfUsers({ database }, [found.userId]);
   const outcome = await send(found.token, {
     title: found.name ?? found.nickname ?? '',
     body: found.name === null ? found.body : `${found.nickname ?? ''}: ${found.body}`,
@@ -154,7 +155,7 @@ export async function pushDevice(
       chatroomId: encodeId('Chatroom', job.chatroomId),
       messageId: encodeId('Message', messageKey(job.chatroomId, job.number)),
       number: String(job.number),
-      unreadCount: String(await countUnreadOf(database, found.userId)),
+      unreadCount: String(counted?.unread ?? 0),
     },
   });
   if (outcome === 'GONE') await database.prisma.pushDevice.deleteMany({ where: { id: job.deviceId } });

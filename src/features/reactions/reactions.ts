@@ -1,11 +1,11 @@
 import { hasBlocked } from '../relationships/blocks.ts';
 import type { Connection, ConnectionArgs } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
-import { keyRows, sql, type Sql } from '../../platform/database/database.ts';
+import { keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import type { Message, User } from '../../platform/database/generated/client.ts';
 import { badInput } from '../../core/errors.ts';
 import { groupBy } from '../../core/groupBy.ts';
-import { createLoader, createPageLoader } from '../../platform/database/loader.ts';
+import { createPageLoader, createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
 import { isMember } from '../chatrooms/chatrooms.ts';
 import { requireReadable, completeChange } from '../messages/changes.ts';
 import { messageKey } from '../messages/messages.ts';
@@ -56,28 +56,31 @@ function checkEmoji(emoji: string): string {
  * Returns the SQL condition that the viewer sees a reaction (`r`) in a room (`c`). Outside DIRECT rooms, reactions of
  * users whom the viewer has blocked are hidden.
  */
-const isShown = (viewerId: string): Sql =>
-  sql`NOT (c.kind <> 'DIRECT' AND ${hasBlocked(sql`${viewerId}::uuid`, sql`r.user_id`)})`;
+const isShown = (viewer: Sql): Sql => sql`NOT (c.kind <> 'DIRECT' AND ${hasBlocked(viewer, sql`r.user_id`)})`;
 
 /** The reactions to one message, as the loader returns them. */
-interface MessageReactions {
+interface MessageReactions extends OfViewer {
   key: string;
   groups: ReactionGroup[];
 }
 
-const reactionsByKey = createLoader<MessageReactions>(
-  async (context, keys) => {
-    const { userId } = requireViewer(context);
-    const rows = await context.database.query<ReactionGroup>(sql`
-      SELECT r.chatroom_id AS "chatroomId", r.number, r.emoji, count(*)::int AS count,
-             bool_or(r.user_id = ${userId}::uuid) AS "viewerHasReacted"
-        FROM reactions r JOIN chatrooms c ON c.id = r.chatroom_id
-        WHERE (r.chatroom_id, r.number) IN (${keyRows(keys, 'uuid', 'int')})
-          AND ${isShown(userId)} AND ${isMember(sql`r.chatroom_id`, sql`${userId}::uuid`)}
-        GROUP BY r.chatroom_id, r.number, r.emoji
+const reactionsByKey = createViewerLoader<MessageReactions>(
+  async ({ database }, keys) => {
+    const rows = await database.prepared<ReactionGroup & OfViewer>(sql`
+      SELECT k.viewer_id AS "viewerId", r.chatroom_id AS "chatroomId", r.number, r.emoji, count(*)::int AS count,
+             bool_or(r.user_id = k.viewer_id) AS "viewerHasReacted"
+        FROM ${keyTable(keys, 'uuid', 'uuid', 'int')} k (viewer_id, chatroom_id, number)
+        JOIN reactions r ON r.chatroom_id = k.chatroom_id AND r.number = k.number
+        JOIN chatrooms c ON c.id = r.chatroom_id
+        WHERE ${isShown(sql`k.viewer_id`)} AND ${isMember(sql`r.chatroom_id`, sql`k.viewer_id`)}
+        GROUP BY k.viewer_id, r.chatroom_id, r.number, r.emoji
         ORDER BY min(r.created_at), r.emoji`);
-    const groups = groupBy(rows, ({ chatroomId, number }) => messageKey(chatroomId, number));
-    return [...groups].map(([key, ofMessage]) => ({ key, groups: ofMessage }));
+    const keyOf = ({ viewerId, chatroomId, number }: (typeof rows)[number]) =>
+      `${viewerId}:${messageKey(chatroomId, number)}`;
+    return [...groupBy(rows, keyOf)].map(([id, groups]) => {
+      const [viewerId = '', ...key] = id.split(':');
+      return { viewerId, key: key.join(':'), groups };
+    });
   },
   ({ key }) => key,
 );
@@ -106,11 +109,11 @@ const reactorsByPage = createPageLoader<Reactors>(
     const order = byUsername.order(page);
     const rows = await context.database.query<User & { ofGroup: string }>(sql`
       SELECT concat_ws(':', g.chatroom_id, g.number, g.emoji) AS "ofGroup", ${userColumns}
-        FROM (VALUES ${keyRows(keys, 'uuid', 'int', 'text')}) g (chatroom_id, number, emoji)
+        FROM ${keyTable(keys, 'uuid', 'int', 'text')} g (chatroom_id, number, emoji)
         JOIN chatrooms c ON c.id = g.chatroom_id
         CROSS JOIN LATERAL (
           SELECT u.id FROM reactions r JOIN users u ON u.id = r.user_id
-            WHERE r.chatroom_id = g.chatroom_id AND r.number = g.number AND r.emoji = g.emoji AND ${isShown(userId)}
+            WHERE r.chatroom_id = g.chatroom_id AND r.number = g.number AND r.emoji = g.emoji AND ${isShown(sql`${userId}::uuid`)}
               ${byUsername.bounds(page)}
             ORDER BY ${order} LIMIT ${page.limit}
         ) reactor JOIN users u ON u.id = reactor.id

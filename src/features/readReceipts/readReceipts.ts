@@ -1,12 +1,12 @@
 import { isMember, requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import type { Connection, ConnectionArgs, Page } from '../../platform/database/keysetPage.ts';
-import { type Context, eventContext, requireViewer } from '../../core/context.ts';
-import { type Database, join, keyRows, sql, type Sql } from '../../platform/database/database.ts';
+import { type Context, eventContext, requireViewer, type ServerNode } from '../../core/context.ts';
+import { join, keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import type { Message, User } from '../../platform/database/generated/client.ts';
 import { badInput } from '../../core/errors.ts';
 import { subscribeHints, publishHint } from '../../delivery/userHints.ts';
 import { groupBy } from '../../core/groupBy.ts';
-import { createLoader, createPageLoader } from '../../platform/database/loader.ts';
+import { createLoader, createPageLoader, createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
 import { requireReadable } from '../messages/changes.ts';
 import { watchMembership } from '../chatroomEvents/chatroomStream.ts';
 import { isReadable, messageByKey, messageKey } from '../messages/messages.ts';
@@ -104,16 +104,16 @@ export function isUnread(user: Sql): Sql {
 }
 
 /** Selects the unread messages of the membership `v`, at most {@link MAX_UNREAD_COUNT}. */
-const unreadIn = (userId: string): Sql => sql`
-  SELECT FROM messages m WHERE m.chatroom_id = v.chatroom_id AND ${isUnread(sql`${userId}::uuid`)} LIMIT ${MAX_UNREAD_COUNT}`;
+const unreadIn = sql`
+  SELECT FROM messages m WHERE m.chatroom_id = v.chatroom_id AND ${isUnread(sql`v.user_id`)} LIMIT ${MAX_UNREAD_COUNT}`;
 
-const unreadByChatroom = createLoader<{ chatroomId: string; unread: number }>(
-  (context, chatroomIds) => {
-    const { userId } = requireViewer(context);
-    return context.database.query(sql`
-      SELECT v.chatroom_id AS "chatroomId", (SELECT count(*)::int FROM (${unreadIn(userId)}) unread) AS unread
-        FROM members v WHERE v.user_id = ${userId}::uuid AND v.chatroom_id = ANY(${chatroomIds}::uuid[])`);
-  },
+const unreadByChatroom = createViewerLoader<OfViewer & { chatroomId: string; unread: number }>(
+  ({ database }, keys) =>
+    database.prepared(sql`
+      SELECT v.user_id AS "viewerId", v.chatroom_id AS "chatroomId",
+          (SELECT count(*)::int FROM (${unreadIn}) unread) AS unread
+        FROM ${keyTable(keys, 'uuid', 'uuid')} k (viewer_id, chatroom_id)
+        JOIN members v ON v.user_id = k.viewer_id AND v.chatroom_id = k.chatroom_id`),
   ({ chatroomId }) => chatroomId,
 );
 
@@ -122,28 +122,32 @@ export async function countUnread(context: Context, chatroomId: string): Promise
   return (await unreadByChatroom(context, chatroomId))?.unread ?? 0;
 }
 
+const unreadByUser = createLoader<{ userId: string; unread: number }>(countUnreadOfUsers, ({ userId }) => userId);
+
 /** Counts the viewer's unread messages in all rooms, up to {@link MAX_UNREAD_COUNT}. */
 export async function countAllUnread(context: Context): Promise<number> {
-  return countUnreadOf(context.database, requireViewer(context).userId);
+  return (await unreadByUser(context, requireViewer(context).userId))?.unread ?? 0;
 }
 
-/** Returns the `Viewer.unreadCount` of a user. */
-export async function countUnreadOf(database: Database, userId: string): Promise<number> {
-  const [counted] = await database.query<{ unread: number }>(sql`
-    SELECT count(*)::int AS unread FROM (
-      SELECT FROM members v CROSS JOIN LATERAL (${unreadIn(userId)}) m
-        WHERE v.user_id = ${userId}::uuid LIMIT ${MAX_UNREAD_COUNT}
-    ) unread`);
-  return counted?.unread ?? 0;
+/** Returns the `Viewer.unreadCount` of users. */
+export function countUnreadOfUsers(
+  { database }: Pick<ServerNode, 'database'>,
+  userIds: readonly string[],
+): Promise<{ userId: string; unread: number }[]> {
+  return database.prepared(sql`
+    SELECT u.id AS "userId", (SELECT count(*)::int FROM (
+        SELECT FROM members v CROSS JOIN LATERAL (${unreadIn}) m WHERE v.user_id = u.id LIMIT ${MAX_UNREAD_COUNT}
+      ) unread) AS unread
+      FROM unnest(${userIds}::uuid[]) u (id)`);
 }
 
 /**
  * Selects the users (`id`) whom a user has blocked or who have blocked the user. Read marks are hidden in both
  * directions of a block.
  */
-const acrossBlock = (userId: string): Sql => sql`
-  SELECT blocked_id AS id FROM blocks WHERE blocker_id = ${userId}::uuid
-  UNION SELECT blocker_id FROM blocks WHERE blocked_id = ${userId}::uuid`;
+const acrossBlock = (user: Sql): Sql => sql`
+  SELECT blocked_id AS id FROM blocks WHERE blocker_id = ${user}
+  UNION SELECT blocker_id FROM blocks WHERE blocked_id = ${user}`;
 
 /**
  * Loads whether every other member has read a message, for many messages at once.
@@ -152,36 +156,30 @@ const acrossBlock = (userId: string): Sql => sql`
  * room are enough for all its messages, because at most one of the two belongs to the sender. The members of a room are
  * therefore read once, for any number of its messages.
  */
-const seenByAllByKey = createLoader<{ key: string; seen: boolean }>(
-  async (context, keys) => {
-    const { userId } = requireViewer(context);
-    const rows = await context.database.query<{ chatroomId: string; number: number; seen: boolean }>(sql`
+const seenByAllByKey = createViewerLoader<OfViewer & { key: string; seen: boolean }>(
+  async ({ database }, keys) => {
+    const rows = await database.prepared<OfViewer & { chatroomId: string; number: number; seen: boolean }>(sql`
       WITH asked AS MATERIALIZED (
-        ${askedMessages(keys, userId)}
+        SELECT k.viewer_id, m.chatroom_id, m.number, m.sender_id
+          FROM ${keyTable(keys, 'uuid', 'uuid', 'int')} k (viewer_id, chatroom_id, number)
+          JOIN messages m ON m.chatroom_id = k.chatroom_id AND m.number = k.number
+          WHERE ${isMember(sql`m.chatroom_id`, sql`k.viewer_id`)}
       ), lowest AS MATERIALIZED (
-        SELECT r.* FROM (SELECT DISTINCT chatroom_id FROM asked) room CROSS JOIN LATERAL (
+        SELECT room.viewer_id, r.* FROM (SELECT DISTINCT viewer_id, chatroom_id FROM asked) room CROSS JOIN LATERAL (
           SELECT chatroom_id, user_id, last_read_number FROM members
-            WHERE chatroom_id = room.chatroom_id AND user_id NOT IN (${acrossBlock(userId)})
+            WHERE chatroom_id = room.chatroom_id AND user_id NOT IN (${acrossBlock(sql`room.viewer_id`)})
             ORDER BY last_read_number LIMIT 2
         ) r
       )
-      SELECT a.chatroom_id AS "chatroomId", a.number, coalesce((
+      SELECT a.viewer_id AS "viewerId", a.chatroom_id AS "chatroomId", a.number, coalesce((
           SELECT min(l.last_read_number) FROM lowest l
-            WHERE l.chatroom_id = a.chatroom_id AND l.user_id IS DISTINCT FROM a.sender_id) >= a.number, false) AS seen
+            WHERE l.viewer_id = a.viewer_id AND l.chatroom_id = a.chatroom_id
+              AND l.user_id IS DISTINCT FROM a.sender_id) >= a.number, false) AS seen
         FROM asked a`);
-    return rows.map(({ chatroomId, number, seen }) => ({ key: messageKey(chatroomId, number), seen }));
+    return rows.map(({ chatroomId, number, ...row }) => ({ ...row, key: messageKey(chatroomId, number) }));
   },
   ({ key }) => key,
 );
-
-/**
- * Returns the SQL query of messages whose readers are requested. Leaves out rooms of which the viewer is not a member: a
- * retried send also returns the message to a sender who has left.
- */
-function askedMessages(keys: readonly string[], userId: string): Sql {
-  return sql`SELECT m.chatroom_id, m.number, m.sender_id FROM messages m
-    WHERE (m.chatroom_id, m.number) IN (${keyRows(keys, 'uuid', 'int')}) AND ${isMember(sql`m.chatroom_id`, sql`${userId}::uuid`)}`;
-}
 
 /**
  * Returns whether every other member has read a message; false if there is no other member, apart from those whose read
@@ -218,7 +216,10 @@ const readersByPage = createPageLoader<Readers>(
     // a message is left out of its page.
     const rows = await context.database.query<User & { ofRoom: string; ofNumber: number }>(sql`
       WITH asked AS MATERIALIZED (
-        ${askedMessages(keys, userId)}
+        SELECT m.chatroom_id, m.number, m.sender_id
+          FROM ${keyTable(keys, 'uuid', 'int')} k (chatroom_id, number)
+          JOIN messages m ON m.chatroom_id = k.chatroom_id AND m.number = k.number
+          WHERE ${isMember(sql`m.chatroom_id`, sql`${userId}::uuid`)}
       ), room AS MATERIALIZED (
         SELECT chatroom_id, array_agg(number ORDER BY number) AS numbers FROM asked GROUP BY chatroom_id
       ), ranked AS (
@@ -227,7 +228,7 @@ const readersByPage = createPageLoader<Readers>(
             ORDER BY ${order}) AS rank
           FROM room JOIN members r ON r.chatroom_id = room.chatroom_id AND r.last_read_number >= room.numbers[1]
           JOIN users u ON u.id = r.user_id
-          WHERE r.user_id NOT IN (${acrossBlock(userId)})
+          WHERE r.user_id NOT IN (${acrossBlock(sql`${userId}::uuid`)})
             ${byUsername.bounds(page)}
       ), readers AS MATERIALIZED (
         SELECT chatroom_id, user_id, last_read_number, username_key FROM ranked WHERE rank <= ${page.limit} + 1

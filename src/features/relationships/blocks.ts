@@ -1,11 +1,11 @@
 import type { Connection, ConnectionArgs } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
-import { sql, type Sql } from '../../platform/database/database.ts';
+import { keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import type { User } from '../../platform/database/generated/client.ts';
 import { badInput, ChatError } from '../../core/errors.ts';
 import { endFriendship, deleteRequests, lockPair, publishFriendship } from './pair.ts';
 import { publishHint } from '../../delivery/userHints.ts';
-import { createLoader } from '../../platform/database/loader.ts';
+import { createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
 import { connectUsers, requireUser } from '../users/users.ts';
 
 /** Returns the SQL condition that one user has blocked another. */
@@ -85,7 +85,7 @@ async function hintUnread({ database, bus }: Context, blockerId: string, blocked
 }
 
 /** Blocks between the viewer and another user. */
-interface BlockState {
+interface BlockState extends OfViewer {
   userId: string;
   viewerHasBlocked: boolean;
   /** Whether either of the two has blocked the other. */
@@ -93,15 +93,14 @@ interface BlockState {
 }
 
 /** Returns the blocks between the viewer and a user. */
-export const blockStateOf = createLoader<BlockState>(
-  (context, ids) => {
-    const { userId } = requireViewer(context);
-    return context.database.query<BlockState>(sql`
-      SELECT u.id AS "userId", ${hasBlocked(sql`${userId}::uuid`, sql`u.id`)} AS "viewerHasBlocked",
-             ${blockBetween(sql`${userId}::uuid`, sql`u.id`)} AS either
-        FROM unnest(${ids}::uuid[]) u (id)`);
-  },
-  (state) => state.userId,
+export const blockStateOf = createViewerLoader<BlockState>(
+  ({ database }, keys) =>
+    database.prepared(sql`
+      SELECT k.viewer_id AS "viewerId", k.user_id AS "userId",
+             ${hasBlocked(sql`k.viewer_id`, sql`k.user_id`)} AS "viewerHasBlocked",
+             ${blockBetween(sql`k.viewer_id`, sql`k.user_id`)} AS either
+        FROM ${keyTable(keys, 'uuid', 'uuid')} k (viewer_id, user_id)`),
+  ({ userId }) => userId,
 );
 
 /** Lists the users whom the viewer has blocked, sorted by username. */

@@ -1,10 +1,10 @@
 import { blockBetween, blocked } from './blocks.ts';
 import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
-import { type Database, empty, raw, sql } from '../../platform/database/database.ts';
+import { type Database, empty, keyTable, raw, sql } from '../../platform/database/database.ts';
 import type { FriendRequest, Prisma, User } from '../../platform/database/generated/client.ts';
 import { badInput, notFound } from '../../core/errors.ts';
-import { createLoader } from '../../platform/database/loader.ts';
+import { createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
 import { connectUsers, requireUser } from '../users/users.ts';
 import { endFriendship, deleteRequests, lockPair, publishFriendship } from './pair.ts';
 
@@ -112,13 +112,12 @@ export async function friendIdsOf(database: Database, userId: string): Promise<s
   return rows.map(({ id }) => id);
 }
 
-const friendshipWith = createLoader<{ userId: string }>(
-  (context, ids) => {
-    const { userId } = requireViewer(context);
-    return context.database.query<{ userId: string }>(sql`
-      SELECT friend_id AS "userId" FROM friendships
-        WHERE user_id = ${userId}::uuid AND friend_id = ANY(${ids}::uuid[])`);
-  },
+const friendshipWith = createViewerLoader<OfViewer & { userId: string }>(
+  ({ database }, keys) =>
+    database.prepared(sql`
+      SELECT f.user_id AS "viewerId", f.friend_id AS "userId"
+        FROM ${keyTable(keys, 'uuid', 'uuid')} k (viewer_id, user_id)
+        JOIN friendships f ON f.user_id = k.viewer_id AND f.friend_id = k.user_id`),
   ({ userId }) => userId,
 );
 

@@ -119,8 +119,8 @@ export async function findTakenUsername(query: Database['query'], username: stri
 
 /** Returns a user by key, or null. Every signed-in user may see every user. */
 export const userById = createLoader<User>(
-  (context, ids) =>
-    context.database.prepared<User>(sql`SELECT ${userColumns} FROM users u WHERE u.id = ANY (${ids}::uuid[])`),
+  ({ database }, ids) =>
+    database.prepared<User>(sql`SELECT ${userColumns} FROM users u WHERE u.id = ANY (${ids}::uuid[])`),
   (user) => user.id,
 );
 

@@ -34,16 +34,15 @@ function snakeCase(field: string): string {
 }
 
 /**
- * Returns composite keys, such as `chatroomId:number`, as a list of SQL rows for IN or VALUES.
+ * Returns composite keys, such as `chatroomId:number`, as a SQL table with a column for each part of a key. The text of the
+ * statement does not depend on the number of keys, so that PostgreSQL can cache its plan.
  *
  * @param types PostgreSQL type of each part of a key
  */
-export function keyRows(keys: readonly string[], ...types: string[]): Sql {
-  const rows = keys.map((key) => {
-    const parts = key.split(':');
-    return sql`(${join(types.map((type, i) => sql`${parts[i]}${raw(`::${type}`)}`))})`;
-  });
-  return join(rows);
+export function keyTable(keys: readonly string[], ...types: string[]): Sql {
+  const rows = keys.map((key) => key.split(':'));
+  const columns = types.map((type, i) => sql`${rows.map((parts) => parts[i])}${raw(`::${type}[]`)}`);
+  return sql`unnest(${join(columns)})`;
 }
 
 /** Extracts the fields of one table from a row that contains several tables. */

@@ -1,40 +1,74 @@
 import DataLoader from 'dataloader';
+import { type Context, requireViewer, type ServerNode } from '../../core/context.ts';
 import type { Page } from './keysetPage.ts';
-import type { Context } from '../../core/context.ts';
+
+/** Finds a value by its key. Null if there is none. */
+export type Loader<Value> = (context: Context, key: string) => Promise<Value | null>;
+
+/** Returns the values that exist, in any order. The keys are distinct. */
+type Load<Value> = (node: ServerNode, keys: readonly string[]) => Promise<Value[]>;
+
+/** Maximum number of keys in one statement, so that one slow lookup delays few others. */
+const MAX_BATCH_SIZE = 500;
 
 /**
- * Creates a function that finds a value by its key. Lookups of the same tick share one statement. Results are cached
- * for one operation, until the operation writes.
+ * Creates a function that finds a value by its key. Lookups of the same tick share one statement, even if they come from
+ * different operations: a node executes an event for many subscribers at once, and the number of statements must not grow with
+ * their number. Results are cached for one operation, until the operation writes.
  *
- * Each context has its own loader, even if two contexts share a cache. A context that tracks reads of its viewer must
- * not receive values that were loaded through the untracked context; see `trackViewer`.
- *
- * @param load returns the values that exist and that the viewer may see, in any order
+ * @param load must not depend on the viewer; see {@link createViewerLoader}
  * @param keyOf returns the key of a loaded value
  */
-export function createLoader<Value>(
-  load: (context: Context, keys: readonly string[]) => Promise<Value[]>,
-  keyOf: (value: Value) => string,
-): (context: Context, key: string) => Promise<Value | null> {
-  const caches = new WeakMap<object, WeakMap<Context, DataLoader<string, Value | null>>>();
-  return (context, key) => {
-    let loaders = caches.get(context.cache);
-    if (!loaders) caches.set(context.cache, (loaders = new WeakMap()));
-    let loader = loaders.get(context);
-    if (!loader) {
-      loader = new DataLoader(async (keys: readonly string[]) => {
-        const found = new Map((await load(context, keys)).map((value) => [keyOf(value), value]));
-        return keys.map((wanted) => found.get(wanted) ?? null);
-      });
-      loaders.set(context, loader);
+export function createLoader<Value>(load: Load<Value>, keyOf: (value: Value) => string): Loader<Value> {
+  const batches = new WeakMap<ServerNode, DataLoader<string, Value | null>>();
+  const caches = new WeakMap<object, Map<string, Promise<Value | null>>>();
+
+  function batchOf(node: ServerNode): DataLoader<string, Value | null> {
+    let batch = batches.get(node);
+    if (!batch) {
+      const loadAll = async (keys: readonly string[]) => {
+        const found = new Map((await load(node, [...new Set(keys)])).map((value) => [keyOf(value), value]));
+        return keys.map((key) => found.get(key) ?? null);
+      };
+      batches.set(node, (batch = new DataLoader(loadAll, { cache: false, maxBatchSize: MAX_BATCH_SIZE })));
     }
-    return loader.load(key);
+    return batch;
+  }
+
+  return ({ node, cache }, key) => {
+    let cached = caches.get(cache);
+    if (!cached) caches.set(cache, (cached = new Map<string, Promise<Value | null>>()));
+    let value = cached.get(key);
+    if (!value) cached.set(key, (value = batchOf(node).load(key)));
+    return value;
   };
+}
+
+/** A value for one viewer. */
+export interface OfViewer {
+  viewerId: string;
+}
+
+/**
+ * Creates a function that finds a value which depends on the viewer. Lookups of different viewers in the same tick share one
+ * statement, too.
+ *
+ * @param load receives keys of the form `viewerId:key`. It returns the values that exist and that their viewer may see.
+ * @param keyOf returns the key of a loaded value, without the viewer
+ * @throws ChatError as `requireViewer`
+ */
+export function createViewerLoader<Value extends OfViewer>(
+  load: Load<Value>,
+  keyOf: (value: Value) => string,
+): Loader<Value> {
+  const loadByViewer = createLoader(load, (value) => `${value.viewerId}:${keyOf(value)}`);
+  // Reads the viewer in each call. A context that tracks reads of its viewer must not miss one whose value is cached.
+  return (context, key) => loadByViewer(context, `${requireViewer(context).userId}:${key}`);
 }
 
 /**
  * Creates a function that loads a page of a list which belongs to a parent, such as the readers of a message. Loads of
- * equal pages in the same tick share one statement for all parents.
+ * equal pages in one operation and tick share one statement for all parents.
  *
  * @param load returns the parents that exist, each with its page, in any order
  * @param keyOf returns the key of a loaded value
@@ -43,15 +77,22 @@ export function createPageLoader<Value>(
   load: (context: Context, keys: readonly string[], page: Page) => Promise<Value[]>,
   keyOf: (value: Value) => string,
 ): (context: Context, key: string, page: Page) => Promise<Value | null> {
-  const pages = new WeakMap<object, Map<string, (context: Context, key: string) => Promise<Value | null>>>();
+  const caches = new WeakMap<object, Map<string, DataLoader<string, Value | null>>>();
   return (context, key, page) => {
-    const ofContext =
-      pages.get(context.cache) ?? new Map<string, (context: Context, key: string) => Promise<Value | null>>();
-    pages.set(context.cache, ofContext);
+    // As in `createViewerLoader`.
+    requireViewer(context);
+    const loaders = caches.get(context.cache) ?? new Map<string, DataLoader<string, Value | null>>();
+    caches.set(context.cache, loaders);
     const { after, before, reverse, limit } = page;
     const name = JSON.stringify([after, before, reverse, limit.text]);
-    const loader = ofContext.get(name) ?? createLoader<Value>((asker, keys) => load(asker, keys, page), keyOf);
-    ofContext.set(name, loader);
-    return loader(context, key);
+    let loader = loaders.get(name);
+    if (!loader) {
+      loader = new DataLoader(async (keys: readonly string[]) => {
+        const found = new Map((await load(context, keys, page)).map((value) => [keyOf(value), value]));
+        return keys.map((wanted) => found.get(wanted) ?? null);
+      });
+      loaders.set(name, loader);
+    }
+    return loader.load(key);
   };
 }
