@@ -9,7 +9,7 @@ const ROOM = '00000000-0000-4000-8000-000000000001';
 
 function eventAt(seq: number): RoomEvent {
   const event = { chatroomId: ROOM, seq, kind: 'MESSAGE_ADDED', number: seq, userId: null, actorId: null } as const;
-  return { ...event, isShared: true, cursor: `${seq}`, message: null };
+  return { ...event, isShared: true, roomKind: 'GROUP', cursor: `${seq}`, message: null };
 }
 
 /** A log of the events 1 to `last`, which counts its reads. */

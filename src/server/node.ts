@@ -21,6 +21,7 @@ import { createSendQueue } from '../features/messages/sendQueue.ts';
 import { createMetrics } from '../platform/observability/metrics.ts';
 import { createPresenceTracker } from '../features/presence/presence.ts';
 import { createReadMarkFeed } from '../features/readReceipts/readMarks.ts';
+import { createMarkQueue } from '../features/readReceipts/markQueue.ts';
 import { createReadNotifier } from '../features/readReceipts/seenNotifier.ts';
 import { pushDevice, type PushConfig, pushMessage } from '../features/push/push.ts';
 import { createFcmSender, createWebPushSender } from '../features/push/providers.ts';
@@ -149,6 +150,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     deviceTokens: createDeviceTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     findSession: createSessionFinder(database),
     sendQueue: createSendQueue(database),
+    markQueue: createMarkQueue(database),
     notifyReadByAll: createReadNotifier({ database, bus, log }),
     readMarks: createReadMarkFeed({ database, bus, log }),
     passwords: await createPasswords(options.hashCost),

@@ -1,7 +1,5 @@
-import { chatroomById } from '../chatrooms/chatrooms.ts';
-import { type Context, eventContext, requireViewer } from '../../core/context.ts';
+import { type Context, requireViewer } from '../../core/context.ts';
 import { sql } from '../../platform/database/database.ts';
-import type { Chatroom } from '../../platform/database/generated/client.ts';
 import { decodeAllRoomsCursor, encodeAllRoomsCursor } from '../../delivery/cursor.ts';
 import type { FollowedEvent } from '../../delivery/roomFollower.ts';
 import { RoomsFollower } from '../../delivery/roomsFollower.ts';
@@ -185,28 +183,13 @@ export async function followAllMessages(
   after: string | null | undefined,
 ): Promise<Stream<ChatroomEvent>> {
   const events = await followAllRooms(context, after);
-  const kinds = new Map<string, Pick<Chatroom, 'kind'>>();
-
-  function kindOf(chatroomId: string): MaybePromise<Pick<Chatroom, 'kind'> | null> {
-    return kinds.get(chatroomId) ?? findKind(chatroomId);
-  }
-
-  async function findKind(chatroomId: string): Promise<Pick<Chatroom, 'kind'> | null> {
-    const known = await chatroomById(eventContext(context), chatroomId);
-    // The kind of a room never changes.
-    if (known) kinds.set(chatroomId, known);
-    return known;
-  }
-
   function pull(): MaybePromise<Next<ChatroomEvent> | undefined> {
     return andThen(events.pull(), (pulled) => {
       if (!pulled || pulled.done) return pulled;
       const { event, cursor, isLost } = pulled.value;
       if (event.kind !== 'MESSAGE_ADDED') return undefined;
-      return andThen(kindOf(event.chatroomId), (room) =>
-        andThen(room !== null && isVisible(context, event, room), (visible) =>
-          visible && !isLost() ? { value: placeAt(event, cursor), done: false } : undefined,
-        ),
+      return andThen(isVisible(context, event), (visible) =>
+        visible && !isLost() ? { value: placeAt(event, cursor), done: false } : undefined,
       );
     });
   }

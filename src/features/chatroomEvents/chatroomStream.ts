@@ -1,7 +1,7 @@
 import { blockStateOf } from '../relationships/blocks.ts';
 import { requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { type Context, eventContext, requireViewer } from '../../core/context.ts';
-import type { Chatroom, User } from '../../platform/database/generated/client.ts';
+import type { User } from '../../platform/database/generated/client.ts';
 import { notFound } from '../../core/errors.ts';
 import { decodeRoomCursor } from '../../delivery/cursor.ts';
 import { type FollowedEvent, RoomFollower } from '../../delivery/roomFollower.ts';
@@ -53,8 +53,7 @@ export async function followChatroom(
   after: string | null | undefined,
   options: { only?: RoomEvent['kind']; caughtUp?: boolean } = {},
 ): Promise<Stream<ChatroomEvent>> {
-  const { id, kind, lastSeq, lastNumber } = await requireMembership(context, chatroomId);
-  const room = { kind };
+  const { id, lastSeq, lastNumber } = await requireMembership(context, chatroomId);
   const { userId: viewerId } = requireViewer(context);
   const start =
     after == null
@@ -81,7 +80,7 @@ export async function followChatroom(
       // The viewer was a member at `lastSeq`. After any MEMBER_LEFT event up to that position, the viewer has therefore
       // joined again.
       if (event.kind === 'CHATROOM_DELETED' || endsMembership(event, viewerId, lastSeq)) throw notFound('chatroom');
-      return andThen(isWanted(event) && isVisible(context, event, room), (visible) => {
+      return andThen(isWanted(event) && isVisible(context, event), (visible) => {
         // This node may have read the log further than this stream has. If that part shows that the viewer has left, no
         // more events are sent.
         if ((events.leftAt(viewerId) ?? 0) > lastSeq) throw notFound('chatroom');
@@ -117,11 +116,10 @@ export function endsMembership(event: FollowedEvent, viewerId: string, since = 0
  */
 export function isVisible(
   context: Context,
-  { kind, number, message, userId }: RoomEvent,
-  room: Pick<Chatroom, 'kind'>,
+  { kind, number, message, userId, roomKind }: RoomEvent,
 ): MaybePromise<boolean> {
   if (number !== null && message === null) return false;
-  if (room.kind === 'DIRECT') return true;
+  if (roomKind === 'DIRECT') return true;
   return andThen(isHidden(context, message?.senderId), (senderHidden) => {
     if (senderHidden || kind !== 'REACTIONS_CHANGED') return !senderHidden;
     return andThen(isHidden(context, userId), (reactorHidden) => !reactorHidden);

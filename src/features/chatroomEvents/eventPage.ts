@@ -2,6 +2,7 @@ import type { Context, ServerNode } from '../../core/context.ts';
 import { encodeRoomCursor } from '../../delivery/cursor.ts';
 import { eventFields, type LogEvent, pageAfter, type RoomEvent } from '../../delivery/roomLog.ts';
 import { columnsOf, rowOf, sql } from '../../platform/database/database.ts';
+import type { ChatroomKind } from '../../platform/database/generated/client.ts';
 import { columnsWithSender, type MessageWithSender, withSender } from '../messages/messages.ts';
 
 /** An event of a room as a stream delivers it. */
@@ -19,6 +20,7 @@ declare module '../../delivery/roomLog.ts' {
   interface RoomEvent {
     /** The message that the event is about, in its current state. Null if there is none, or if it no longer exists. */
     message: MessageWithSender | null;
+    roomKind: ChatroomKind;
   }
 }
 
@@ -34,8 +36,9 @@ export async function readEventPage(
   chatroomId: string,
   seq: number,
 ): Promise<RoomEvent[]> {
-  const rows = await database.prepared(sql`
-    SELECT ${eventColumns}, ${columnsWithSender} FROM ${pageAfter(chatroomId, seq)} e
+  const rows = await database.prepared<{ roomKind: ChatroomKind }>(sql`
+    SELECT ${eventColumns}, ${columnsWithSender}, c.kind AS "roomKind" FROM ${pageAfter(chatroomId, seq)} e
+        JOIN chatrooms c ON c.id = e.chatroom_id
         LEFT JOIN messages m ON m.chatroom_id = e.chatroom_id AND m.number = e.number
         LEFT JOIN users u ON u.id = m.sender_id
       ORDER BY e.seq`);
@@ -45,7 +48,7 @@ export async function readEventPage(
     // Null if the message no longer exists.
     const { number } = message as { number: number | null };
     const cursor = cursorAt(databaseId, event);
-    return { ...event, isShared: true, cursor, message: number === null ? null : message };
+    return { ...event, isShared: true, cursor, roomKind: row.roomKind, message: number === null ? null : message };
   });
 }
 

@@ -9,6 +9,7 @@ import { groupBy } from '../../core/groupBy.ts';
 import { createLoader, createPageLoader, createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
 import { requireReadable } from '../messages/changes.ts';
 import { watchMembership } from '../chatroomEvents/chatroomStream.ts';
+import { type MarkMove, moveMarks } from './markQueue.ts';
 import { isReadable, messageByKey, messageKey } from '../messages/messages.ts';
 import { createConflatedStream } from '../../delivery/conflatedStream.ts';
 import { byUsername, connectUsers, userColumns } from '../users/users.ts';
@@ -26,8 +27,9 @@ const MAX_MARKED = 100;
  * @throws ChatError `NOT_FOUND` if the viewer may not read the message
  */
 export async function markRead(context: Context, key: string | null): Promise<VisibleChatroom> {
-  const { chatroomId } = await requireReadable(context, key);
-  await moveMarks(context, [key]);
+  const { userId } = requireViewer(context);
+  const { chatroomId, number } = await requireReadable(context, key);
+  announceMarks(context, [await context.markQueue({ userId, chatroomId, number })]);
   return requireMembership(eventContext(context), chatroomId);
 }
 
@@ -42,36 +44,29 @@ export async function markRead(context: Context, key: string | null): Promise<Vi
 export async function markRoomsRead(context: Context, keys: readonly (string | null)[]): Promise<VisibleChatroom[]> {
   if (keys.length < 1 || keys.length > MAX_MARKED)
     throw badInput('input.messageIds', `Mark 1 to ${MAX_MARKED} chatrooms at once, each by one message.`);
-  const rooms = await moveMarks(context, keys);
+  const { userId } = requireViewer(context);
+  const messages = await Promise.all(keys.map((key) => requireReadable(context, key)));
+  // Not through the queue, which might split the rooms.
+  announceMarks(
+    context,
+    await moveMarks(
+      context.database,
+      messages.map(({ chatroomId, number }) => ({ userId, chatroomId, number })),
+    ),
+  );
   const now = eventContext(context);
+  const rooms = new Set(messages.map(({ chatroomId }) => chatroomId));
   return Promise.all([...rooms].map((chatroomId) => requireMembership(now, chatroomId)));
 }
 
-/** Moves the viewer's read marks and returns the ids of the rooms. */
-async function moveMarks(context: Context, keys: readonly (string | null)[]): Promise<Set<string>> {
-  const { userId } = requireViewer(context);
-  const messages = await Promise.all(keys.map((key) => requireReadable(context, key)));
-  const targets = join(messages.map(({ chatroomId, number }) => sql`(${chatroomId}::uuid, ${number}::int)`));
-  const moved = await context.database.query<{ chatroomId: string; readBefore: number; isAhead: boolean }>(sql`
-    WITH target AS (
-      SELECT chatroom_id, max(number) AS number FROM (VALUES ${targets}) t (chatroom_id, number) GROUP BY chatroom_id
-    ), before AS (
-      -- Locks the rows in a fixed order, so that two devices of the viewer cannot deadlock.
-      SELECT m.chatroom_id, m.last_read_number, coalesce(m.unread_after, m.last_read_number) AS mark FROM members m
-        WHERE m.user_id = ${userId}::uuid AND m.chatroom_id IN (SELECT chatroom_id FROM target)
-        ORDER BY m.chatroom_id FOR UPDATE
-    )
-    UPDATE members m SET last_read_number = greatest(b.last_read_number, t.number),
-        unread_after = CASE WHEN t.number < b.last_read_number THEN t.number END
-      FROM before b JOIN target t ON t.chatroom_id = b.chatroom_id
-      WHERE m.chatroom_id = b.chatroom_id AND m.user_id = ${userId}::uuid AND b.mark < t.number
-      RETURNING m.chatroom_id AS "chatroomId", b.last_read_number AS "readBefore",
-        m.last_read_number > b.last_read_number AS "isAhead"`);
-  for (const { chatroomId, readBefore, isAhead } of moved) {
+/** Notifies the devices of users whose marks have moved, and the senders whose messages they have read. */
+function announceMarks(context: Context, moves: readonly (MarkMove | null)[]): void {
+  for (const move of moves) {
+    if (!move) continue;
+    const { userId, chatroomId, readBefore, isAhead } = move;
     publishHint(context.bus, userId, { kind: 'UNREAD', chatroomId });
     if (isAhead) context.notifyReadByAll(chatroomId, userId, readBefore);
   }
-  return new Set(messages.map(({ chatroomId }) => chatroomId));
 }
 
 /**

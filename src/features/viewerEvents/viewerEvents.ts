@@ -2,9 +2,10 @@ import { chatroomById, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { type Context, eventContext, requireViewer } from '../../core/context.ts';
 import { sql } from '../../platform/database/database.ts';
 import { followAllRooms } from '../chatroomEvents/allRoomsStream.ts';
-import { endsMembership } from '../chatroomEvents/chatroomStream.ts';
+import { endsMembership, isVisible } from '../chatroomEvents/chatroomStream.ts';
 import { subscribeHints, type Hint } from '../../delivery/userHints.ts';
-import { isReadable, type NoticeSender } from '../messages/messages.ts';
+import type { NoticeSender } from '../messages/messages.ts';
+import type { Message } from '../../platform/database/generated/client.ts';
 import type { FollowedEvent } from '../../delivery/roomFollower.ts';
 import { encodeAllRoomsCursor } from '../../delivery/cursor.ts';
 import { createConflatedStream } from '../../delivery/conflatedStream.ts';
@@ -59,12 +60,13 @@ export async function followViewer(
     const { chatroomId } = event;
     if (event.kind === 'CHATROOM_DELETED' || endsMembership(event, userId))
       return { kind: 'VANISHED', chatroomId, reason: reasonOf(event) };
-    const { kind, number } = event;
+    const { kind, message, roomKind } = event;
     if (kind === 'MEMBER_JOINED' && event.userId === userId) return { kind: 'APPEARED', chatroomId };
-    if ((kind !== 'MESSAGE_ADDED' && kind !== 'MESSAGE_DELETED') || number === null) return null;
-    const message = await readMessage(context, chatroomId, number);
-    if (!message) return null;
-    return { kind: kind === 'MESSAGE_ADDED' && message.opens ? 'APPEARED' : 'UNREAD', chatroomId };
+    if ((kind !== 'MESSAGE_ADDED' && kind !== 'MESSAGE_DELETED') || !message) return null;
+    if (!(await isVisible(context, event))) return null;
+    // Only a message in a DIRECT room can make the room appear.
+    const opens = kind === 'MESSAGE_ADDED' && roomKind === 'DIRECT' && (await opensRoom(context, message));
+    return { kind: opens ? 'APPEARED' : 'UNREAD', chatroomId };
   }
 
   function tell(cue: Cue): void {
@@ -167,16 +169,12 @@ function reasonOf(event: FollowedEvent): VanishedReason | null {
   return event.actorId === event.userId ? 'LEFT' : 'REMOVED';
 }
 
-/**
- * Returns whether a message opens a DIRECT room for the viewer, as the first message or the first since the viewer hid the
- * room. Returns null if a block hides the message.
- */
-async function readMessage(context: Context, chatroomId: string, number: number): Promise<{ opens: boolean } | null> {
-  const viewer = sql`${requireViewer(context).userId}::uuid`;
-  const [found] = await context.database.query<{ opens: boolean }>(sql`
-    SELECT c.kind = 'DIRECT' AND coalesce(v.hidden_at_number, 0) + 1 = m.number AS opens
-      FROM messages m JOIN chatrooms c ON c.id = m.chatroom_id
-      JOIN members v ON v.chatroom_id = m.chatroom_id AND v.user_id = ${viewer}
-      WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ${number} AND ${isReadable(viewer)}`);
-  return found ?? null;
+/** Returns whether a message opens its DIRECT room for the viewer: as the first message, or the first since the viewer hid the room. */
+async function opensRoom(context: Context, { chatroomId, number }: Message): Promise<boolean> {
+  const { userId } = requireViewer(context);
+  const found = await context.database.query(sql`
+    SELECT FROM members
+      WHERE chatroom_id = ${chatroomId}::uuid AND user_id = ${userId}::uuid
+        AND coalesce(hidden_at_number, 0) + 1 = ${number}::int`);
+  return found.length > 0;
 }

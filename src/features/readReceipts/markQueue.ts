@@ -1,0 +1,71 @@
+import { createBatcher } from '../../core/batcher.ts';
+import { type Database, sql } from '../../platform/database/database.ts';
+
+declare module '../../core/context.ts' {
+  interface ServerNode {
+    markQueue: MarkQueue;
+  }
+}
+
+/** A user has read a room up to a message. */
+export interface Mark {
+  userId: string;
+  chatroomId: string;
+  number: number;
+}
+
+/** A read mark that has moved. */
+export interface MarkMove {
+  userId: string;
+  chatroomId: string;
+  /** Number of the last message that the user had read before. */
+  readBefore: number;
+  /** Whether the mark that other members see has moved. It does not move for messages that were marked as unread. */
+  isAhead: boolean;
+}
+
+/** Moves a read mark. Returns null if the user had read the message. */
+export type MarkQueue = (mark: Mark) => Promise<MarkMove | null>;
+
+/** Maximum number of marks in one statement. */
+const MAX_BATCH_SIZE = 200;
+
+/** Creates the queue of one node. Marks that arrive while others are being stored share one statement and one commit. */
+export function createMarkQueue(database: Database): MarkQueue {
+  return createBatcher<Mark, MarkMove | null>(
+    async (marks) => {
+      const moves = new Map((await moveMarks(database, marks)).map((move) => [keyOf(move), move]));
+      return marks.map((mark) => {
+        const move = moves.get(keyOf(mark)) ?? null;
+        // Two devices may mark the same room. The statement moves the mark once, and one of them announces the move.
+        moves.delete(keyOf(mark));
+        return move;
+      });
+    },
+    { concurrency: 1, maxBatchSize: MAX_BATCH_SIZE },
+  );
+}
+
+const keyOf = ({ userId, chatroomId }: Pick<Mark, 'userId' | 'chatroomId'>) => `${userId}:${chatroomId}`;
+
+/** Moves read marks forward, all of them or none. Returns those that have moved. */
+export async function moveMarks({ prepared }: Database, marks: readonly Mark[]): Promise<MarkMove[]> {
+  return prepared(sql`
+    WITH target AS (
+      SELECT user_id, chatroom_id, max(number) AS number
+        FROM unnest(${marks.map(({ userId }) => userId)}::uuid[], ${marks.map(({ chatroomId }) => chatroomId)}::uuid[],
+          ${marks.map(({ number }) => number)}::int[]) t (user_id, chatroom_id, number)
+        GROUP BY user_id, chatroom_id
+    ), before AS (
+      -- Locks the rows in a fixed order, so that two statements cannot deadlock.
+      SELECT m.user_id, m.chatroom_id, m.last_read_number, coalesce(m.unread_after, m.last_read_number) AS mark
+        FROM target t JOIN members m ON m.user_id = t.user_id AND m.chatroom_id = t.chatroom_id
+        ORDER BY m.chatroom_id, m.user_id FOR UPDATE OF m
+    )
+    UPDATE members m SET last_read_number = greatest(b.last_read_number, t.number),
+        unread_after = CASE WHEN t.number < b.last_read_number THEN t.number END
+      FROM before b JOIN target t ON t.user_id = b.user_id AND t.chatroom_id = b.chatroom_id
+      WHERE m.chatroom_id = b.chatroom_id AND m.user_id = b.user_id AND b.mark < t.number
+      RETURNING m.user_id AS "userId", m.chatroom_id AS "chatroomId", b.last_read_number AS "readBefore",
+        m.last_read_number > b.last_read_number AS "isAhead"`);
+}
