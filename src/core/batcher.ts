@@ -2,27 +2,38 @@ import { AsyncResource } from 'node:async_hooks';
 import DataLoader from 'dataloader';
 
 /**
- * Creates a function that collects calls into batches. A call starts at once, alone, if fewer than `concurrency` batches are
- * running. Otherwise it waits and joins the next batch. Under load many calls share a statement, and writes share a
- * commit (group commit).
+ * Creates a function that collects calls into batches. The calls of one turn of the event loop start at once if fewer than
+ * `concurrency` batches are running. Otherwise they wait and join the next batch. Under load many calls share a statement, and
+ * writes share a commit (group commit).
  *
  * @param run returns one result per call, in the order of the calls; an `Error` rejects its own call only
  * @param options.concurrency maximum number of batches that run at a time
  * @param options.maxBatchSize maximum number of calls in one batch
+ * @param options.patienceMs time after which a running batch no longer makes others wait, in milliseconds
  */
 export function createBatcher<Call, Result>(
   run: (calls: readonly Call[]) => Promise<readonly (Result | Error)[]>,
-  { concurrency, maxBatchSize }: { concurrency: number; maxBatchSize: number },
+  {
+    concurrency,
+    maxBatchSize,
+    patienceMs = Infinity,
+  }: { concurrency: number; maxBatchSize: number; patienceMs?: number },
 ): (call: Call) => Promise<Result> {
   const waiting: (() => void)[] = [];
   let running = 0;
 
   const loader = new DataLoader<Call, Result>(
-    (calls) =>
-      run(calls).finally(() => {
+    (calls) => {
+      const release = once(() => {
         running -= 1;
         start();
-      }),
+      });
+      const timer = patienceMs < Infinity ? setTimeout(release, patienceMs) : undefined;
+      return run(calls).finally(() => {
+        clearTimeout(timer);
+        release();
+      });
+    },
     {
       cache: false,
       maxBatchSize,
@@ -33,8 +44,10 @@ export function createBatcher<Call, Result>(
         waiting.push(() => {
           resource.runInAsyncScope(dispatch);
         });
-        // DataLoader adds the first call to the batch only after this callback returns.
-        queueMicrotask(start);
+        // After the promises of this turn, so that calls which depend on the same earlier batch share the next one.
+        void Promise.resolve().then(() => {
+          process.nextTick(start);
+        });
       },
     },
   );
@@ -49,4 +62,12 @@ export function createBatcher<Call, Result>(
   }
 
   return (call) => loader.load(call);
+}
+
+function once(run: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) run();
+    isDone = true;
+  };
 }

@@ -1,7 +1,7 @@
 import { isMember, requireMembership, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import type { Connection, ConnectionArgs, Page } from '../../platform/database/keysetPage.ts';
 import { type Context, eventContext, requireViewer, type ServerNode } from '../../core/context.ts';
-import { join, keyTable, sql, type Sql } from '../../platform/database/database.ts';
+import { keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import type { Message, User } from '../../platform/database/generated/client.ts';
 import { badInput } from '../../core/errors.ts';
 import { subscribeHints, publishHint } from '../../delivery/userHints.ts';

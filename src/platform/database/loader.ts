@@ -1,4 +1,5 @@
 import DataLoader from 'dataloader';
+import { createBatcher } from '../../core/batcher.ts';
 import { type Context, requireViewer, type ServerNode } from '../../core/context.ts';
 import type { Page } from './keysetPage.ts';
 
@@ -8,11 +9,14 @@ export type Loader<Value> = (context: Context, key: string) => Promise<Value | n
 /** Returns the values that exist, in any order. The keys are distinct. */
 type Load<Value> = (node: ServerNode, keys: readonly string[]) => Promise<Value[]>;
 
-/** Maximum number of keys in one statement, so that one slow lookup delays few others. */
-const MAX_BATCH_SIZE = 500;
+/**
+ * Lookups that arrive while a statement is running share the next one. A slow statement stops delaying others after a few
+ * milliseconds.
+ */
+const BATCHES = { concurrency: 1, maxBatchSize: 500, patienceMs: 5 };
 
 /**
- * Creates a function that finds a value by its key. Lookups of the same tick share one statement, even if they come from
+ * Creates a function that finds a value by its key. Lookups that arrive together share one statement, even if they come from
  * different operations: a node executes an event for many subscribers at once, and the number of statements must not grow with
  * their number. Results are cached for one operation, until the operation writes.
  *
@@ -20,17 +24,17 @@ const MAX_BATCH_SIZE = 500;
  * @param keyOf returns the key of a loaded value
  */
 export function createLoader<Value>(load: Load<Value>, keyOf: (value: Value) => string): Loader<Value> {
-  const batches = new WeakMap<ServerNode, DataLoader<string, Value | null>>();
+  const batches = new WeakMap<ServerNode, (key: string) => Promise<Value | null>>();
   const caches = new WeakMap<object, Map<string, Promise<Value | null>>>();
 
-  function batchOf(node: ServerNode): DataLoader<string, Value | null> {
+  function batchOf(node: ServerNode): (key: string) => Promise<Value | null> {
     let batch = batches.get(node);
     if (!batch) {
       const loadAll = async (keys: readonly string[]) => {
         const found = new Map((await load(node, [...new Set(keys)])).map((value) => [keyOf(value), value]));
         return keys.map((key) => found.get(key) ?? null);
       };
-      batches.set(node, (batch = new DataLoader(loadAll, { cache: false, maxBatchSize: MAX_BATCH_SIZE })));
+      batches.set(node, (batch = createBatcher<string, Value | null>(loadAll, BATCHES)));
     }
     return batch;
   }
@@ -39,7 +43,7 @@ export function createLoader<Value>(load: Load<Value>, keyOf: (value: Value) => 
     let cached = caches.get(cache);
     if (!cached) caches.set(cache, (cached = new Map<string, Promise<Value | null>>()));
     let value = cached.get(key);
-    if (!value) cached.set(key, (value = batchOf(node).load(key)));
+    if (!value) cached.set(key, (value = batchOf(node)(key)));
     return value;
   };
 }
