@@ -44,10 +44,8 @@ export function createBatcher<Call, Result>(
         waiting.push(() => {
           resource.runInAsyncScope(dispatch);
         });
-        // After the promises of this turn, so that calls which depend on the same earlier batch share the next one.
-        void Promise.resolve().then(() => {
-          process.nextTick(start);
-        });
+        // At the end of this turn, so that calls which depend on the same earlier batch share the next one.
+        setImmediate(start);
       },
     },
   );
