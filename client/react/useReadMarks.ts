@@ -67,6 +67,7 @@ export function createReadMarks<User>(
     const members = createNodeList<MarkedMember<User>>(chat, documents.members, publish);
     let memberCount: number | null = null;
     let ownId: string | undefined;
+    let state: 'idle' | 'loading' | 'outdated' = 'idle';
     let stopped = false;
 
     const fail = (error: unknown) => {
@@ -87,9 +88,21 @@ export function createReadMarks<User>(
       members.replace(nodes);
       publish();
     }
-    const load = () => {
-      loadMembers().catch(fail);
-    };
+    /** Loads one answer at a time. A load that is requested meanwhile follows, because the running one may be older. */
+    function load(): void {
+      if (state !== 'idle') {
+        state = 'outdated';
+        return;
+      }
+      state = 'loading';
+      void loadMembers()
+        .catch(fail)
+        .finally(() => {
+          const isOutdated = state === 'outdated';
+          state = 'idle';
+          if (isOutdated && !stopped) load();
+        });
+    }
     function publish(): void {
       if (memberCount === null) return;
       const others = members.nodes.filter(({ id, user }) => id !== ownId && !user.viewerHasBlocked);
