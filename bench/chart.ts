@@ -40,7 +40,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 .other { fill: #9ca3af }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .own { fill: #60a5fa } .other { fill: #6b7280 } }
 </style>
-${text(0, 18, `${title}: ${unit}, ${better} is better`, 'title')}
+${text(0, 18, `${title}: ${unit}${better ? `, ${better} is better` : ''}`, 'title')}
 ${shapes.join('\n')}
 </svg>
 `;

@@ -12,7 +12,7 @@ import { format, printResult, type Result, writeResult } from './report.ts';
 import { isInstalled, type ParleyOptions, type StackName, startStack, titles } from './stacks.ts';
 import { measureStolenTime } from './usage.ts';
 
-const USAGE = `npm run bench -- [NAME…] [--quick] [--rounds N] [--stack NAME]… [--program PATH] [--profile FOLDER] [--no-write]
+const USAGE = `npm run bench -- [NAME…] [--quick] [--rounds N] [--stack NAME]… [--program PATH] [--profile FOLDER] [--set PARAMETER=NUMBER]… [--no-write]
 Names: ${Object.keys(benchmarks).join(', ')}. Stacks: ${Object.keys(titles).join(', ')}.`;
 
 /** Timeout of one run in milliseconds, including the start of the servers. On a quiet machine no run comes close. */
@@ -28,6 +28,7 @@ function readArguments() {
       stack: { type: 'string', multiple: true },
       program: { type: 'string', default: here('../dist/main.js') },
       profile: { type: 'string' },
+      set: { type: 'string', multiple: true, default: [] },
       write: { type: 'boolean', default: true },
     },
     allowNegative: true,
@@ -36,10 +37,25 @@ function readArguments() {
   if (unknown.length > 0) throw new Error(`There is no benchmark ${unknown.join(', ')}.`);
   const strangers = values.stack?.filter((name) => !Object.hasOwn(titles, name)) ?? [];
   if (strangers.length > 0) throw new Error(`There is no stack ${strangers.join(', ')}.`);
-  // One round of all benchmarks takes less than 15 minutes. Named benchmarks run three rounds, for a median.
+  // One round of all benchmarks takes some 16 minutes. Named benchmarks run three rounds, for a median.
   const rounds = Number(values.rounds ?? (values.quick || positionals.length === 0 ? 1 : 3));
   if (!(rounds >= 1)) throw new Error('--rounds must be at least 1.');
-  return { ...values, rounds, names: positionals.length > 0 ? positionals : Object.keys(benchmarks) };
+  return {
+    ...values,
+    rounds,
+    overrides: readParams(values.set),
+    names: positionals.length > 0 ? positionals : Object.keys(benchmarks),
+  };
+}
+
+/** Reads `NAME=NUMBER`. These parameters replace those of every run. */
+function readParams(settings: readonly string[]): Params {
+  const entries = settings.map((setting) => {
+    const [, name, value] = /^(\w+)=(\d+)$/.exec(setting) ?? [];
+    if (name === undefined) throw new Error(`--set ${setting} is invalid. Write it as NAME=NUMBER.`);
+    return [name, Number(value)] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 async function main(): Promise<void> {
@@ -84,6 +100,8 @@ export async function runBenchmark(
     quick: boolean;
     /** Replaces the runs of the benchmark. */
     runs?: Params[];
+    /** Parameters that replace those of every run. */
+    overrides?: Params;
   } & ParleyOptions,
 ): Promise<Result> {
   const { name, benchmark, quick, program, profile } = options;
@@ -96,8 +114,8 @@ export async function runBenchmark(
     if (!isInstalled(stack)) result.failures.push({ stack, message: 'is not installed here' });
     return isInstalled(stack);
   });
-  const runs = options.runs ?? benchmark.runs(quick);
-  say(`\n${name}: ${benchmark.title}`);
+  const runs = (options.runs ?? benchmark.runs(quick)).map((params) => ({ ...params, ...options.overrides }));
+  say(`\n${name}: ${benchmark.title}\n${benchmark.about}`);
   try {
     for (const params of runs) await benchmark.prepare?.(machine, params);
   } catch (error) {
@@ -135,7 +153,7 @@ async function runOnce(
   const nodes = [];
   try {
     for (let i = 0; i < (params['nodes'] ?? 1); i += 1) {
-      const node = await startStack(stack, machine, options);
+      const node = await startStack(stack, machine, { ...options, rivals: benchmarks[benchmark]?.rivals });
       if (node) nodes.push(node);
     }
     const urls = nodes.length > 0 ? nodes.map(({ url }) => url) : [databaseUrl];

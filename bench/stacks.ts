@@ -41,11 +41,18 @@ export interface ParleyOptions {
   profile?: string | undefined;
 }
 
-/** Starts one node of a stack. Returns null for a stack without a server. */
+/** Token for the metrics of Parley's node, which benchmarks read for its counters. */
+export const METRICS_TOKEN = 'Y291bnRlcnMtb2YtdGhlLW5vZGU';
+
+/**
+ * Starts one node of a stack. Returns null for a stack without a server.
+ *
+ * @param options.rivals folder of bench/rivals with the servers of rivals, by default that folder itself
+ */
 export async function startStack(
   name: StackName,
   machine: Machine,
-  { program, profile }: ParleyOptions,
+  { program, profile, rivals = '' }: ParleyOptions & { rivals?: string | undefined },
 ): Promise<Running | null> {
   switch (name) {
     case 'insert':
@@ -55,7 +62,7 @@ export async function startStack(
     case 'parley':
       // Runs the program of `npm start` in production mode.
       return startProcess([...profiling(profile), '--enable-source-maps', program], /HTTP, SSE +(http\S+)\/graphql/, {
-        ...{ DATABASE_URL: machine.parleyUrl, REDIS_URL: machine.redisUrl, AUTH_SECRET },
+        ...{ DATABASE_URL: machine.parleyUrl, REDIS_URL: machine.redisUrl, AUTH_SECRET, METRICS_TOKEN },
         ...{
           PORT: '0',
           HOST: '127.0.0.1',
@@ -69,7 +76,8 @@ export async function startStack(
         },
       });
     default: {
-      const args = name === 'plain' ? ['--import', 'tsx', here('rivals/plain.ts')] : [here(`rivals/${name}.js`)];
+      const args =
+        name === 'plain' ? ['--import', 'tsx', here(`rivals/${rivals}plain.ts`)] : [here(`rivals/${rivals}${name}.js`)];
       return startProcess(args, /ready (http\S+)/, { DATABASE_URL: machine.rivalsUrl, REDIS_URL: machine.redisUrl });
     }
   }

@@ -26,6 +26,8 @@ export const ROOMS = {
   small: 6_001,
   middle: 6_002,
   large: 6_003,
+  /** Rooms of 50 users with their chat pages open, created by the benchmark `storm`: room `storm + k` (k from 1). */
+  storm: 7_000,
 } as const;
 
 /** Users who list their rooms, and the number of these rooms. */
@@ -122,6 +124,6 @@ export const RIVALS_WORLD = `
   ${WORLD}
   INSERT INTO users SELECT u, 'user-' || u, 'User ' || u FROM generate_series(1, ${USERS}) u;
   INSERT INTO rooms SELECT id, 'Room ' || id FROM world_rooms;
-  INSERT INTO members SELECT room, member FROM world_members;
+  INSERT INTO members (room_id, user_id) SELECT room, member FROM world_members;
   DROP TABLE world_rooms, world_members;
 `;

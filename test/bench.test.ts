@@ -26,12 +26,14 @@ const LONGEST_MS = 240_000;
 /** Smallest parameters of each benchmark. The loads verify their own counts. */
 const small: Record<string, Params> = {
   conversation: { ms: 100 },
+  page: { pages: 3, senders: 2, subscriptions: 7, ms: 100, drainMs: 60_000 },
   fanout: { subscribers: 20, ms: 50 },
   send: { ms: 50 },
   latency: { nodes: 2, ms: 200 },
   history: { requests: 1, largest: 100_000 },
   rooms: { requests: 1 },
   resume: { clients: 40 },
+  storm: { pages: 60, subscriptions: 7 },
   idle: { subscriptions: 20, settleMs: 100, ms: 100 },
   search: { requests: 1, largest: 100_000 },
 };
@@ -69,6 +71,15 @@ describe.skipIf(missing.length > 0)('the benchmarks', () => {
     async (stack) => {
       const { rows } = await run(stack === 'insert' ? 'send' : 'conversation', stack);
       expect(rows.every(({ value }) => value > 0)).toBe(true);
+    },
+    LONGEST_MS,
+  );
+
+  test.each(['plain', 'socketio'] as const)(
+    '%s delivers messages and unread counts to chat pages',
+    async (stack) => {
+      const { rows } = await run('page', stack);
+      expect(rows.find(({ case: name }) => name === '2 senders, sends/s')?.more).toMatchObject({ incomplete: 0 });
     },
     LONGEST_MS,
   );

@@ -34,8 +34,11 @@ export interface Benchmark {
   /** Description of the work and the measurement, in a few sentences. */
   about: string;
   unit: string;
-  better: 'more' | 'less';
+  /** Null if it depends on the line. */
+  better: 'more' | 'less' | null;
   stacks: readonly StackName[];
+  /** Folder of bench/rivals with the rivals' servers for this benchmark, such as `page/`. */
+  rivals?: string;
   /** Returns the parameters of all runs. Each run starts the servers and a load process. */
   runs(quick: boolean): Params[];
   /** Returns whether a stack takes part in a run. By default, all do. */

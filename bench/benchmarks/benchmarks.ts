@@ -4,12 +4,14 @@ import { fanout } from './fanout.ts';
 import { history } from './history.ts';
 import { idle } from './idle.ts';
 import { latency } from './latency.ts';
+import { page } from './page.ts';
 import { resume } from './resume.ts';
 import { rooms } from './rooms.ts';
 import { search } from './search.ts';
 import { send } from './send.ts';
+import { storm } from './storm.ts';
 
 /** All benchmarks by name, as in `npm run bench -- NAME`, in the order in which they run. */
 export const benchmarks: Record<string, Benchmark> = {
-  ...{ conversation, fanout, send, latency, history, rooms, resume, idle, search },
+  ...{ conversation, page, fanout, send, latency, history, rooms, resume, storm, idle, search },
 };

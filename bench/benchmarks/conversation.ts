@@ -27,12 +27,21 @@ export const conversation: Benchmark = {
   ],
 };
 
-async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
+async function load(assignment: Assignment): Promise<Row[]> {
+  const { stack, urls, params } = assignment;
+  // XMPP only accepts messages from occupants of a room, so there is no warm-up without subscribers.
+  if (stack !== 'ejabberd') await warmUpWithoutSubscribers(clients[stack], urls[0] ?? '', ROOMS.talk, params);
+  return measureConversation(assignment, SENDERS);
+}
+
+/** Measures a room whose members subscribe to its messages, for each number of senders. */
+export async function measureConversation(
+  { stack, urls, pids, params }: Assignment,
+  counts: readonly number[],
+): Promise<Row[]> {
   const { ms = 0 } = params;
   const [url = '', pid = 0] = [urls[0], pids[0]];
   const client = clients[stack];
-  // XMPP only accepts messages from occupants of a room, so there is no warm-up without subscribers.
-  if (stack !== 'ejabberd') await warmUpWithoutSubscribers(client, url, ROOMS.talk, params);
   const audience = await openAudience(upTo(MEMBERS), (user, onText) => client.listen(url, user, ROOMS.talk, onText));
   const open = (count: number) => Promise.all(upTo(count).map((i) => client.openSender(url, 1 + (i % MEMBERS))));
   // Warms up with many senders. A single one sends too little to get the code compiled before the measurement.
@@ -42,7 +51,7 @@ async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
   for (const sender of first) sender.close();
 
   const rows: Row[] = [];
-  for (const count of SENDERS) {
+  for (const count of counts) {
     const senders = await open(count);
     if (senders[0]) await audience.warmUp(senders[0], ROOMS.talk);
     const run = audience.begin();

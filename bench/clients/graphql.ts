@@ -10,7 +10,8 @@ async function ask(post: (body: string) => Promise<string>, query: string, varia
   return answer;
 }
 
-interface Dialect {
+/** How a stack accepts GraphQL: its path, authorization and operations. */
+export interface Dialect {
   path: string;
   authorization: (user: number) => Promise<string>;
   /** If true, the WebSocket sends the authorization in `connection_init`, otherwise as a header. */
@@ -41,12 +42,13 @@ function graphqlClient(dialect: Dialect): Client {
   };
 }
 
-async function openGraphQL(
-  dialect: Dialect,
-  url: string,
-  user: number,
-  onText: OnText,
-): Promise<LeanSocket & { subscribe: (variables: object) => void }> {
+/** An acknowledged socket. Without a query and an id, `subscribe` subscribes to the messages of a room. */
+export interface GraphQLSocket extends LeanSocket {
+  subscribe: (variables: object, query?: string, id?: string) => void;
+}
+
+/** Opens a socket for `graphql-transport-ws`. Resolves after the server has acknowledged it. */
+export async function openGraphQL(dialect: Dialect, url: string, user: number, onText: OnText): Promise<GraphQLSocket> {
   const authorization = await dialect.authorization(user);
   let onAck: () => void = () => undefined;
   let onFailed: (error: Error) => void = () => undefined;
@@ -73,22 +75,22 @@ async function openGraphQL(
   await ack;
   return {
     ...socket,
-    subscribe(variables) {
-      socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: dialect.subscribe, variables } }));
+    subscribe(variables, query = dialect.subscribe, id = '1') {
+      socket.send(JSON.stringify({ id, type: 'subscribe', payload: { query, variables } }));
     },
   };
 }
 
 const RIVAL_SELECTION = 'id body createdAt sender { id username nickname }';
 
-const parley: Dialect = {
+export const parley: Dialect = {
   ...{ path: '/graphql', authorization: bearer, inParams: true, room: roomId },
   send: 'mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { number createdAt } } }',
   variables: (room, body) => ({ input: { chatroomId: roomId(room), body } }),
   subscribe: `subscription ($room: ID!, $after: String) { messageAdded(chatroomId: $room, after: $after) {
     cursor message { id number body createdAt sender { id username nickname } } } }`,
 };
-const plain: Dialect = {
+export const plain: Dialect = {
   ...{ path: '/graphql', authorization: (user: number) => Promise.resolve(String(user)), inParams: true },
   send: 'mutation ($room: Int!, $body: String!) { sendMessage(room: $room, body: $body) { id createdAt } }',
   variables: (room, body) => ({ room, body }),
@@ -117,14 +119,18 @@ export async function resumeAtParley(
   return socket;
 }
 
-/** Opens an HTTP connection to Parley for one user. */
-export async function openParley(
-  url: string,
-  user: number,
-): Promise<{ ask: (query: string, variables?: object) => Promise<string>; close: () => void }> {
-  const http = openHttp(url, { authorization: await bearer(user) });
+/** An HTTP connection for one operation at a time. */
+export interface Asker {
+  /** Runs an operation and returns the response. @throws An error with the response if it contains errors. */
+  ask: (query: string, variables?: object) => Promise<string>;
+  close: () => void;
+}
+
+/** Opens an HTTP connection to Parley, or to the stack of another dialect, for one user. */
+export async function openParley(url: string, user: number, dialect = parley): Promise<Asker> {
+  const http = openHttp(url, { authorization: await dialect.authorization(user) });
   return {
-    ask: (query, variables = {}) => ask((text) => http.request('POST', parley.path, text), query, variables),
+    ask: (query, variables = {}) => ask((text) => http.request('POST', dialect.path, text), query, variables),
     close: http.close,
   };
 }

@@ -4,17 +4,18 @@ import { type LeanSocket, openSocket, type OnText } from './socket.ts';
 /** A minimal client for Socket.IO's protocol (Engine.IO 4). Sends with acknowledgements, as applications do. */
 export const socketioClient: Client = {
   async listen(url, user, room, onText) {
-    const { socket, emit } = await open(url, user, onText);
+    const { socket, emit } = await openSocketIO(url, user, onText);
     await emit('join', room);
     return socket;
   },
   async openSender(url, user) {
-    const { socket, emit } = await open(url, user, () => undefined);
+    const { socket, emit } = await openSocketIO(url, user, () => undefined);
     return { send: (room, body) => emit('send', { room, body }), close: socket.close };
   },
 };
 
-async function open(
+/** Opens a socket. `emit` resolves when the server has acknowledged the event. */
+export async function openSocketIO(
   url: string,
   user: number,
   onText: OnText,

@@ -4,6 +4,9 @@ CREATE TABLE rooms (id int PRIMARY KEY, name text NOT NULL);
 CREATE TABLE members (
   room_id int NOT NULL REFERENCES rooms,
   user_id int NOT NULL REFERENCES users,
+  -- Only the rivals of the chat page use these two.
+  unread int NOT NULL DEFAULT 0,
+  last_read bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (room_id, user_id)
 );
 CREATE INDEX members_user_id_idx ON members (user_id);
