@@ -9,6 +9,8 @@ import DataLoader from 'dataloader';
  * @param run returns one result per call, in the order of the calls; an `Error` rejects its own call only
  * @param options.concurrency maximum number of batches that run at a time
  * @param options.maxBatchSize maximum number of calls in one batch
+ * @param options.delayMs time for which calls are collected before a batch, in milliseconds; by default, this turn of the event
+ *   loop
  * @param options.patienceMs time after which a running batch no longer makes others wait, in milliseconds
  */
 export function createBatcher<Call, Result>(
@@ -16,8 +18,9 @@ export function createBatcher<Call, Result>(
   {
     concurrency,
     maxBatchSize,
+    delayMs = 0,
     patienceMs = Infinity,
-  }: { concurrency: number; maxBatchSize: number; patienceMs?: number },
+  }: { concurrency: number; maxBatchSize: number; delayMs?: number; patienceMs?: number },
 ): (call: Call) => Promise<Result> {
   const waiting: (() => void)[] = [];
   let running = 0;
@@ -45,7 +48,8 @@ export function createBatcher<Call, Result>(
           resource.runInAsyncScope(dispatch);
         });
         // At the end of this turn, so that calls which depend on the same earlier batch share the next one.
-        setImmediate(start);
+        if (delayMs > 0) setTimeout(start, delayMs);
+        else setImmediate(start);
       },
     },
   );

@@ -30,7 +30,13 @@ export type MarkQueue = (mark: Mark) => Promise<MarkMove | null>;
 /** Maximum number of marks in one statement. */
 const MAX_BATCH_SIZE = 200;
 
-/** Creates the queue of one node. Marks that arrive while others are being stored share one statement and one commit. */
+/**
+ * Time for which marks are collected, in milliseconds. The readers of a message mark it at about the same time. Their marks, the
+ * answers and the events that follow then share their statements.
+ */
+const DELAY_MS = 50;
+
+/** Creates the queue of one node. Marks that arrive together share one statement and one commit. */
 export function createMarkQueue(database: Database): MarkQueue {
   return createBatcher<Mark, MarkMove | null>(
     async (marks) => {
@@ -42,7 +48,7 @@ export function createMarkQueue(database: Database): MarkQueue {
         return move;
       });
     },
-    { concurrency: 1, maxBatchSize: MAX_BATCH_SIZE },
+    { concurrency: 1, maxBatchSize: MAX_BATCH_SIZE, delayMs: DELAY_MS },
   );
 }
 
