@@ -9,6 +9,7 @@ import { importPath } from '../src/cli/import/importPath.ts';
 import { createProgress } from '../src/cli/progressBar.ts';
 import { reindex } from '../src/features/search/reindex.ts';
 import { signUp } from './support/client.ts';
+import { createRoom } from './support/rooms.ts';
 import { startTestServer, waitForPoll } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
@@ -55,6 +56,35 @@ describe('the cost of a page', () => {
     const { viewer } = await page('memberCount');
     expect(server.statements()).toHaveLength(without + 1);
     expect(viewer.chatrooms.nodes.map(({ memberCount }: any) => memberCount)).toEqual([1, 2, 1, 2, 1, 2]);
+  });
+
+  test('is one statement for the nodes of each type', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    const rooms = [room, await createRoom(ann, { kind: 'GROUP' }), await createRoom(ann, { kind: 'GROUP' })];
+    const hidden = await createRoom(eve, { kind: 'GROUP' });
+    const messages: string[] = [];
+    for (let i = 0; i < 5; i += 1) messages.push((await send(i % 2 ? ann : ben, room, `${i}`)).id);
+    messages.push((await send(ann, rooms[1] ?? '', 'elsewhere')).id);
+    const { chatroom } = await ann.ask('query ($id: ID!) { chatroom(id: $id) { members { nodes { id } } } }', {
+      id: room,
+    });
+    const members: string[] = chatroom.members.nodes.map(({ id }: any) => id);
+    const find = async (ids: string[]) =>
+      (await ann.ask('query ($ids: [ID!]!) { nodes(ids: $ids) { id } }', { ids })).nodes.map((node: any) => node?.id);
+
+    await find([]);
+    server.statements();
+    await find([]);
+    const without = server.statements().length;
+    expect(await find([rooms, members, messages].map(([id = '']) => id))).toHaveLength(3);
+    expect(server.statements()).toHaveLength(without + 3);
+    const secret = (await send(eve, hidden, 'secret')).id;
+    server.statements();
+    expect(await find([...messages, hidden, ...members, ...rooms, secret, ...rooms])).toEqual([
+      ...[...messages, undefined, ...members, ...rooms, undefined, ...rooms],
+    ]);
+    expect(server.statements()).toHaveLength(without + 3);
   });
 
   test('an all-rooms stream walks the smaller of two room lists', () => {

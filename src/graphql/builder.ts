@@ -26,7 +26,7 @@ export const builder = new SchemaBuilder<SchemaTypes>({
   // The first plugin wraps the resolvers of the others.
   plugins: ['parley', RelayPlugin, PrismaPlugin, ComplexityPlugin],
   prisma: {
-    client: ({ database }) => database.prisma,
+    client: ({ database }) => database.nodes,
     dmmf: getDatamodel(),
     // Throws if a resolver ignores the `query` that the plugin has prepared. Otherwise the plugin would load each item
     // again with a statement of its own.

@@ -2,14 +2,14 @@ import { blocked, blockStateOf } from '../relationships/blocks.ts';
 import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, eventContext, requireViewer } from '../../core/context.ts';
 import { keyTable, sql, type Sql } from '../../platform/database/database.ts';
-import type { Chatroom, ChatroomKind, Member, User } from '../../platform/database/generated/client.ts';
+import type { Chatroom, ChatroomKind, Member, Prisma, User } from '../../platform/database/generated/client.ts';
 import { badInput, notFound } from '../../core/errors.ts';
 import { pairKey } from '../relationships/pair.ts';
 import { createLoader, createViewerLoader, type Loader, type OfViewer } from '../../platform/database/loader.ts';
 import { checkRoomName, checkTopic } from '../../core/text/names.ts';
 
-/** A chatroom with the fields that depend on the viewer. */
-export interface VisibleChatroom extends Chatroom {
+/** Fields of a chatroom that depend on the viewer. */
+interface ViewerFields {
   /** Role of the viewer in the room. Null in an OPEN room that the viewer has not joined. */
   viewerRole: Member['role'] | null;
   /** The other member of a DIRECT room; null for other kinds. */
@@ -21,17 +21,40 @@ export interface VisibleChatroom extends Chatroom {
   isHidden: boolean;
 }
 
+/** A chatroom with the fields that depend on the viewer. */
+export type VisibleChatroom = Chatroom & ViewerFields;
+
 /**
  * Returns the SQL condition that a user may see a room (`c`). All visibility checks use this predicate.
  *
  * OPEN rooms are visible to everyone, other rooms to their members. Messages, members and cursor are visible to members only:
  * see {@link isMember}.
  */
-const visibleTo = (user: Sql): Sql => sql`(c.kind = 'OPEN' OR ${isMember(sql`c.id`, user)})`;
+export const visibleTo = (user: Sql): Sql => sql`(c.kind = 'OPEN' OR ${isMember(sql`c.id`, user)})`;
 
 /** Returns the SQL condition that a user is currently a member of a room. */
 export function isMember(chatroomId: Sql, user: Sql): Sql {
   return sql`EXISTS (SELECT FROM members own WHERE own.chatroom_id = ${chatroomId} AND own.user_id = ${user})`;
+}
+
+/** Returns the condition of Prisma Client that a user may see a room. Selects the same rooms as {@link visibleTo}. */
+export function visibleChatrooms(userId: string): Prisma.ChatroomWhereInput {
+  return { OR: [{ kind: 'OPEN' }, joinedChatrooms(userId)] };
+}
+
+/** Returns the condition that finds a room by its id, if the viewer may see the room. */
+export function visibleChatroom(id: string, viewerId: string): Prisma.ChatroomWhereUniqueInput {
+  return { id, AND: visibleChatrooms(viewerId) };
+}
+
+/** Returns the condition of Prisma Client that a user is currently a member of a room, like {@link isMember}. */
+export function joinedChatrooms(userId: string): Prisma.ChatroomWhereInput {
+  return { members: { some: { userId } } };
+}
+
+/** Returns the condition of Prisma Client that a user may see a member of a room: members see each other. */
+export function visibleMembers(userId: string): Prisma.MemberWhereInput {
+  return { chatroom: joinedChatrooms(userId) };
 }
 
 /** Returns the columns of `VisibleChatroom` for a viewer; the table alias is `c`. */
@@ -67,6 +90,26 @@ export async function requireChatroom(context: Context, chatroomId: string): Pro
   const chatroom = await chatroomById(context, chatroomId);
   if (!chatroom) throw notFound('chatroom');
   return chatroom;
+}
+
+/**
+ * A chatroom that the viewer may see. Rows from SQL have the fields that depend on the viewer. Rows that Prisma Client has
+ * loaded for `node` lack them.
+ */
+export type ChatroomRow = Chatroom & Partial<ViewerFields>;
+
+/** Returns whether the viewer is a member of a room that the viewer may see. */
+export async function isJoined(context: Context, room: ChatroomRow): Promise<boolean> {
+  if (room.viewerRole !== undefined) return room.viewerRole !== null;
+  // Only members see a room that is not OPEN, and the condition of the node has been checked.
+  if (room.kind !== 'OPEN') return true;
+  return (await chatroomById(context, room.id))?.viewerRole != null;
+}
+
+/** Returns the id of the other member of a DIRECT room; null for other kinds. */
+export async function opponentIdOf(context: Context, room: ChatroomRow): Promise<string | null> {
+  if (room.opponentId !== undefined) return room.opponentId;
+  return (await chatroomById(context, room.id))?.opponentId ?? null;
 }
 
 /**
@@ -153,6 +196,12 @@ export interface ShownMember extends Member {
 export const memberColumns = sql`
   m.chatroom_id AS "chatroomId", m.user_id AS "userId", m.role, m.joined_at AS "joinedAt",
   m.last_read_number AS "lastReadNumber", m.unread_after AS "unreadAfter"`;
+
+/** Returns the condition that finds a member by its key `chatroomId:userId`, if the viewer is a member of the same room. */
+export function visibleMember(key: string, viewerId: string): Prisma.MemberWhereUniqueInput {
+  const [chatroomId = '', userId = ''] = key.split(':');
+  return { chatroomId_userId: { chatroomId, userId }, AND: visibleMembers(viewerId) };
+}
 
 /** Returns a member by `chatroomId:userId`; null unless the viewer is a member of the same room. */
 export const memberByKey: Loader<Member> = createViewerLoader<Member & OfViewer>(

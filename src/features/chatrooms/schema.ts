@@ -1,5 +1,6 @@
 import { blockStateOf } from '../relationships/blocks.ts';
-import { builder, connectionArgs, defineConnection } from '../../graphql/builder.ts';
+import type { ObjectRef } from '@pothos/core';
+import { builder, connectionArgs, defineConnection, type Types } from '../../graphql/builder.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { encodeRoomCursor } from '../../delivery/cursor.ts';
@@ -10,14 +11,19 @@ import { listOpenChatrooms } from './publicChatrooms.ts';
 import { MAX_NAMES, titleOf } from './titles.ts';
 import {
   chatroomById,
+  type ChatroomRow,
   countMembers,
   createChatroom,
   findDirectChatroom,
+  isJoined,
   listMembers,
   memberByKey,
   memberKey,
+  opponentIdOf,
   type ShownMember,
   type VisibleChatroom,
+  visibleChatroom,
+  visibleMember,
 } from './chatrooms.ts';
 
 export const ChatroomKind = builder.enumType('ChatroomKind', {
@@ -41,10 +47,6 @@ export const MemberRole = builder.enumType('MemberRole', {
   } as const,
 });
 
-/** A chatroom. Other features add fields to this type. */
-export const Chatroom = builder.objectRef<VisibleChatroom>('Chatroom');
-export const ChatroomMember = builder.objectRef<ShownMember>('ChatroomMember');
-
 async function lastReadNumberOf(member: ShownMember, _args: unknown, context: Context): Promise<number> {
   // Returns without reading the viewer, so that all subscribers can share the execution.
   if (member.isReadMarkPublic && member.unreadAfter === null) return member.lastReadNumber;
@@ -52,10 +54,12 @@ async function lastReadNumberOf(member: ShownMember, _args: unknown, context: Co
   return (await blockStateOf(context, member.userId))?.either ? 0 : member.lastReadNumber;
 }
 
-builder.node(ChatroomMember, {
+export const ChatroomMember = builder.prismaNode('Member', {
+  name: 'ChatroomMember',
   description: 'Membership of a user in a chatroom.',
   id: { resolve: memberKey },
-  loadWithoutCache: (key, context) => memberByKey(context, key),
+  nullable: true,
+  findUnique: (key, context) => visibleMember(key, requireViewer(context).userId),
   fields: (t) => ({
     user: t.field({
       type: User,
@@ -73,11 +77,12 @@ builder.node(ChatroomMember, {
 });
 const { List: ChatroomMemberConnection } = defineConnection(ChatroomMember, 'ChatroomMember');
 
-builder.node(Chatroom, {
+const ChatroomNode = builder.prismaNode('Chatroom', {
   description:
     'A conversation in which members exchange messages. A chatroom that the viewer may not see behaves as if it did not exist.',
-  id: { resolve: (chatroom) => chatroom.id },
-  loadWithoutCache: (id, context) => chatroomById(context, id),
+  id: { field: 'id' },
+  nullable: true,
+  findUnique: (id, context) => visibleChatroom(id, requireViewer(context).userId),
   fields: (t) => ({
     kind: t.expose('kind', { type: ChatroomKind, description: 'Kind of the chatroom.' }),
     name: t.exposeString('name', {
@@ -104,8 +109,10 @@ builder.node(Chatroom, {
       nullable: true,
       description:
         'The other member of a DIRECT chatroom. Null in other chatrooms, and if the account has been deleted.',
-      resolve: (chatroom, _args, context) =>
-        chatroom.opponentId === null ? null : userById(context, chatroom.opponentId),
+      async resolve(chatroom, _args, context) {
+        const opponentId = await opponentIdOf(context, chatroom);
+        return opponentId === null ? null : userById(context, opponentId);
+      },
     }),
     memberCount: t.int({
       description: 'Number of members.',
@@ -117,8 +124,8 @@ builder.node(Chatroom, {
       description:
         'Members, longest-standing first. Null unless the viewer is a member, like `messages`, `message` and `cursor`.',
       args: connectionArgs(t.arg),
-      resolve: (chatroom, args, context) =>
-        chatroom.viewerRole === null ? null : listMembers(context, chatroom.id, args),
+      resolve: async (chatroom, args, context) =>
+        (await isJoined(context, chatroom)) ? listMembers(context, chatroom.id, args) : null,
     }),
     lastMessageAt: t.expose('lastMessageAt', {
       type: 'DateTime',
@@ -136,19 +143,19 @@ builder.node(Chatroom, {
       nullable: true,
       description:
         'Room cursor: the position at the current end of the chatroom. Never newer than any other field of the same operation, so a subscription from this cursor misses no event. Null unless the viewer is a member.',
-      resolve: (chatroom, _args, { databaseId, asOf }) =>
-        chatroom.viewerRole === null
-          ? null
-          : encodeRoomCursor(databaseId, {
-              kind: 'room',
-              chatroomId: chatroom.id,
-              number: chatroom.lastNumber,
-              seq: chatroom.lastSeq,
-              asOf,
-            }),
+      async resolve(chatroom, _args, context) {
+        if (!(await isJoined(context, chatroom))) return null;
+        const { id: chatroomId, lastNumber: number, lastSeq: seq } = chatroom;
+        return encodeRoomCursor(context.databaseId, { kind: 'room', chatroomId, number, seq, asOf: context.asOf });
+      },
     }),
   }),
 });
+/**
+ * A chatroom. Other features add fields to this type, which must accept a `ChatroomRow`. Resolvers must return a
+ * `VisibleChatroom`, so that a row which was read without the condition on the viewer does not compile.
+ */
+export const Chatroom = ChatroomNode as unknown as ObjectRef<Types, VisibleChatroom, ChatroomRow>;
 export const { List: ChatroomConnection } = defineConnection(Chatroom, 'Chatroom');
 
 builder.objectFields(Viewer, (t) => ({

@@ -1,7 +1,8 @@
 import type { Context } from '../../core/context.ts';
 import { keyTable, raw, sql } from '../../platform/database/database.ts';
+import type { Chatroom } from '../../platform/database/generated/client.ts';
 import { createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
-import { isMember, type VisibleChatroom } from './chatrooms.ts';
+import { isMember } from './chatrooms.ts';
 
 /** Maximum number of nicknames in the title of a nameless chatroom. Further members are replaced by "…". */
 export const MAX_NAMES = 5;
@@ -31,7 +32,7 @@ const nicknamesByChatroom = createViewerLoader<OfViewer & { chatroomId: string; 
  *
  * Titles of many rooms are loaded with one statement. Only titles of nameless rooms depend on the viewer.
  */
-export async function titleOf(context: Context, { id, name }: VisibleChatroom): Promise<string | null> {
+export async function titleOf(context: Context, { id, name }: Chatroom): Promise<string | null> {
   if (name !== null) return name;
   const { nicknames = [] } = (await nicknamesByChatroom(context, id)) ?? {};
   if (nicknames.length === 0) return null;

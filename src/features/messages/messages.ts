@@ -1,5 +1,5 @@
 import { hasBlocked } from '../relationships/blocks.ts';
-import { isMember } from '../chatrooms/chatrooms.ts';
+import { isMember, joinedChatrooms } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
 import { columnsOf, join, keyTable, rowOf, sql, type Sql } from '../../platform/database/database.ts';
@@ -44,6 +44,18 @@ export function isReadable(user: Sql): Sql {
       AND (SELECT kind FROM chatrooms WHERE id = m.chatroom_id) <> 'DIRECT'))`;
 }
 
+/** Returns the condition of Prisma Client that a user may read a message. Selects the same messages as {@link isReadable}. */
+export function visibleMessages(userId: string): Prisma.MessageWhereInput {
+  return {
+    chatroom: joinedChatrooms(userId),
+    OR: [
+      { chatroom: { kind: 'DIRECT' } },
+      { senderId: null },
+      { sender: { blockedBy: { none: { blockerId: userId } } } },
+    ],
+  };
+}
+
 /**
  * Sender of a notice. `service` is null in messages that are not notices, and in notices stored by earlier releases.
  */
@@ -52,6 +64,12 @@ export type NoticeSender = Pick<Message, 'service' | 'authorName'>;
 /** Returns the key of a message, used in its global id and in loaders. */
 export function messageKey(chatroomId: string, number: number): string {
   return `${chatroomId}:${number}`;
+}
+
+/** Returns the condition that finds a message by its key `chatroomId:number`, if the viewer may read the message. */
+export function visibleMessage(key: string, viewerId: string): Prisma.MessageWhereUniqueInput {
+  const [chatroomId = '', number] = key.split(':');
+  return { chatroomId_number: { chatroomId, number: Number(number) }, AND: visibleMessages(viewerId) };
 }
 
 /** Returns the room cursor whose position is right after a message. */

@@ -1,6 +1,7 @@
 import { builder, connectionArgs, defineConnection } from '../../graphql/builder.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
-import { requireEventChatroom } from '../chatrooms/chatrooms.ts';
+import { isJoined, requireEventChatroom } from '../chatrooms/chatrooms.ts';
+import { requireViewer } from '../../core/context.ts';
 import type { Message as MessageRow } from '../../platform/database/generated/client.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { User } from '../users/schema.ts';
@@ -15,6 +16,7 @@ import {
   type MessageWithSender,
   type NoticeSender,
   sendMessage,
+  visibleMessage,
 } from './messages.ts';
 
 const MessageKind = builder.enumType('MessageKind', {
@@ -56,11 +58,11 @@ export function noticeAuthorOf({ service, authorName }: NoticeSender): (NoticeSe
   return service === null ? null : { service, authorName };
 }
 
-export const Message = builder.objectRef<MessageWithSender>('Message');
-builder.node(Message, {
+export const Message = builder.prismaNode('Message', {
   description: 'A message in a chatroom. Visible only to members of the chatroom.',
   id: { resolve: ({ chatroomId, number }) => messageKey(chatroomId, number) },
-  loadWithoutCache: (key, context) => messageByKey(context, key),
+  nullable: true,
+  findUnique: (key, context) => visibleMessage(key, requireViewer(context).userId),
   fields: (t) => ({
     cursor: t.string({
       description:
@@ -81,7 +83,7 @@ builder.node(Message, {
       type: User,
       nullable: true,
       description: 'User who sent the message. Null for a SYSTEM message, and if the account has been deleted.',
-      resolve: ({ senderId, sender }, _args, context) =>
+      resolve: ({ senderId, sender }: MessageWithSender, _args, context) =>
         senderId === null ? null : (sender ?? userById(context, senderId)),
     }),
     body: t.exposeString('body', {
@@ -125,16 +127,21 @@ builder.node(Message, {
       nullable: true,
       description: 'Id that the sender’s client or the service assigned to the message. Null if none was sent.',
     }),
-    replyTo: t.field({
-      type: Message,
-      nullable: true,
-      description:
-        'Message of the same chatroom that this message replies to. Null if this message is not a reply, or if the viewer may not see the other message.',
-      resolve: ({ chatroomId, replyToNumber }, _args, context) =>
-        replyToNumber === null ? null : messageByKey(context, messageKey(chatroomId, replyToNumber)),
-    }),
   }),
 });
+
+// Defined apart from the type, because TypeScript cannot infer a type whose fields return that type.
+builder.objectField(Message, 'replyTo', (t) =>
+  t.field({
+    type: Message,
+    nullable: true,
+    description:
+      'Message of the same chatroom that this message replies to. Null if this message is not a reply, or if the viewer may not see the other message.',
+    resolve: ({ chatroomId, replyToNumber }, _args, context) =>
+      replyToNumber === null ? null : messageByKey(context, messageKey(chatroomId, replyToNumber)),
+  }),
+);
+
 export const { Edge: MessageEdge, List: MessageConnection } = defineConnection(Message, 'Message');
 
 builder.objectFields(Chatroom, (t) => ({
@@ -144,8 +151,8 @@ builder.objectFields(Chatroom, (t) => ({
     description:
       'Messages of the chatroom, oldest first. Page backwards from the end with `last` and `before`. Cursors are room cursors. Null unless the viewer is a member.',
     args: connectionArgs(t.arg),
-    resolve: (chatroom, args, context) =>
-      chatroom.viewerRole === null ? null : listMessages(context, chatroom.id, args),
+    resolve: async (chatroom, args, context) =>
+      (await isJoined(context, chatroom)) ? listMessages(context, chatroom.id, args) : null,
   }),
   message: t.field({
     type: Message,

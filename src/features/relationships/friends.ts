@@ -156,7 +156,7 @@ const requestColumns = sql`r.from_id AS "fromId", r.to_id AS "toId", r.created_a
  */
 export function visibleRequest(key: string, viewerId: string): Prisma.FriendRequestWhereUniqueInput {
   const [fromId = '', toId = ''] = key.split(':');
-  return { fromId_toId: { fromId, toId }, OR: [{ fromId: viewerId }, { toId: viewerId }] };
+  return { fromId_toId: { fromId, toId }, AND: { OR: [{ fromId: viewerId }, { toId: viewerId }] } };
 }
 
 /** Lists friend requests to the viewer (INCOMING) or by the viewer (OUTGOING), newest first. */

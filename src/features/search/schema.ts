@@ -1,4 +1,5 @@
 import { builder, connectionArgs } from '../../graphql/builder.ts';
+import { isJoined } from '../chatrooms/chatrooms.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
 import { SEARCHING } from '../../platform/rateLimits/rateLimits.ts';
 import { MessageConnection } from '../messages/schema.ts';
@@ -15,8 +16,8 @@ builder.objectField(Chatroom, 'searchMessages', (t) =>
     description:
       'Messages of this chatroom that match a search, newest first. Cursors are valid only for paging this list. Null unless the viewer is a member.',
     args: { query: t.arg.string({ required: true, description: query }), ...connectionArgs(t.arg) },
-    resolve: (chatroom, { query: words, ...args }, context) =>
-      chatroom.viewerRole === null ? null : searchCharged(context, words, args, chatroom.id),
+    resolve: async (chatroom, { query: words, ...args }, context) =>
+      (await isJoined(context, chatroom)) ? searchCharged(context, words, args, chatroom.id) : null,
   }),
 );
 

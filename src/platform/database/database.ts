@@ -2,6 +2,7 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import type pg from 'pg';
 import { createPool } from './connections.ts';
 import { explainConnectionFailure, mayPass } from './failures.ts';
+import { batchFindUnique } from './findUniqueBatch.ts';
 import { Prisma, PrismaClient } from './generated/client.ts';
 
 declare module '../../core/context.ts' {
@@ -57,6 +58,8 @@ export function rowOf<Row>(row: object, fields: readonly (keyof Row & string)[],
  */
 export interface Database {
   prisma: PrismaClient;
+  /** Client with which the Prisma plugin of Pothos finds nodes, many with one statement. */
+  nodes: PrismaClient;
   /** Runs one statement and returns its rows. */
   query: <Row extends object>(statement: Sql) => Promise<Row[]>;
   /**
@@ -143,6 +146,7 @@ export async function openDatabase(
 
   return {
     prisma,
+    nodes: batchFindUnique(prisma),
     query,
     prepared: async <Row extends object>(statement: Sql) =>
       (await pool.query<Row>({ ...prepare(statement.text), values: statement.values })).rows,
