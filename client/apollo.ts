@@ -15,7 +15,9 @@ import { observe } from './observe.ts';
 /** Options of an operation, passed as its `context`. */
 export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
 
-/** Creates the terminating link of an Apollo Client. Sends all operations with the chat client, whose subscriptions reconnect. */
+/**
+ * Creates the terminating link of an Apollo Client. The chat client sends all operations and reconnects subscriptions.
+ */
 export function createChatLink(client: ChatClient): ApolloLink {
   return new ApolloLink(({ operationType, query, variables, getContext }) => {
     const { retry, onResync, onResumed } = getContext() as ChatContext;
@@ -66,7 +68,7 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     Query: {
       fields: {
         ...fieldPolicies(connections.Query),
-        // A room that was loaded with a list is found in the cache when it is queried by its id.
+        // A query by id finds a room that the cache already has, for example from a list.
         chatroom: (known, { args, toReference }) =>
           (known ?? toReference({ __typename: 'Chatroom', id: String(args?.['id']) })) as Reference | undefined,
         nodes: nodesPolicy,
@@ -83,7 +85,10 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
   },
 };
 
-/** Finds objects by their ids that were loaded by other queries or events. */
+/**
+ * Resolves `nodes(ids:)` to objects that other queries or events have loaded. Returns undefined if the cache lacks one
+ * of them. Apollo Client then sends the query.
+ */
 function nodesPolicy(known: Reference[] | undefined, { args, toReference, readField }: FieldFunctionOptions) {
   if (known) return known;
   const references = (args?.['ids'] as string[]).map((id) =>
@@ -104,7 +109,7 @@ interface CachedEdge {
   __typename?: string;
   cursor?: string;
   node: Reference;
-  /** Whether a newest page that was loaded again did not contain the row. */
+  /** True if a reload of the newest page did not return the row. */
   isKept?: boolean;
 }
 
@@ -155,8 +160,9 @@ function withEdges({ nodes, ...page }: IncomingList, { readField }: FieldFunctio
 }
 
 /**
- * Policy of `Chatroom.messages`. A newest page that is loaded again replaces only the rows that it covers: messages that arrived
- * during the request stay, and so do older ones if the list contains the first row of the page, so that there is no gap.
+ * Policy of `Chatroom.messages`. A reload of the newest page replaces only the rows that it covers. Newer rows stay,
+ * because they arrived during the request. Older rows stay if the list contains the first row of the page. Otherwise
+ * there would be a gap, so they are dropped.
  */
 function messagesPolicy(): ListPolicy {
   const list = listPolicy(false);
@@ -185,10 +191,10 @@ function messagesPolicy(): ListPolicy {
   };
 }
 
-/** Marks a row that the server has not returned again: the sender may have been blocked since. */
+/** Marks a row that a reload did not cover. Its sender may have been blocked since, so `read` checks this. */
 const keep = (edge: CachedEdge): CachedEdge => ({ ...edge, isKept: true });
 
-/** Returns whether the message is hidden: rooms other than direct ones do not show messages of blocked users. */
+/** Returns whether a block hides the message. Only direct rooms show messages of blocked users. */
 function isHidden(message: Reference, readField: FieldFunctionOptions['readField']): boolean {
   const isBlocked = readField('viewerHasBlocked', readField<Reference>('sender', message)) === true;
   return isBlocked && readField('kind') !== 'DIRECT';
@@ -210,12 +216,13 @@ export interface CachedMessage {
   clientMessageId?: string | null;
 }
 
-/** Largest number of a stored message, which is an Int. An optimistic message has a larger one. */
+/** Largest number of a stored message, because `Message.number` is an Int. Optimistic messages have larger numbers. */
 const MAX_NUMBER = 2_147_483_647;
 
 /**
- * Inserts a message into `Chatroom.messages` by its number, if the newest page of the list has been loaded. The message may come
- * from a subscription, the result of `sendMessage` or its optimistic result. It is inserted once, even if it comes from several.
+ * Inserts a message into `Chatroom.messages` by its number. Does nothing if the newest page of the list is not loaded.
+ * Call it for messages of a subscription, of the result of `sendMessage` and of its optimistic result. A message from
+ * several of these is inserted once.
  *
  * @throws TypeError if the message lacks a field, because queries of the list would then miss the cache
  */
@@ -234,7 +241,7 @@ export function addMessage(cache: ApolloCache, chatroomId: string, message: Cach
     const { edges, pageInfo } = list;
     const { clientMessageId, number, cursor } = message;
     const numberOf = (edge: CachedEdge) => readField<number>('number', edge.node) ?? 0;
-    // The message is not inserted after a gap. The next page contains it.
+    // If the list ends before the newest message, inserting would leave a gap. A later page will contain the message.
     if (pageInfo?.hasNextPage || edges.some((edge) => edge.node.__ref === node.__ref)) return list;
     const isSame = (edge: CachedEdge) =>
       clientMessageId != null && readField('clientMessageId', edge.node) === clientMessageId;
@@ -248,7 +255,7 @@ export function addMessage(cache: ApolloCache, chatroomId: string, message: Cach
   cache.batch({
     update() {
       cache.modify({ id, fields });
-      // Optimistic results of other sends have their own layers, whose lists would hide this message.
+      // Optimistic results of other sends have their own cache layers. Lists in these layers would hide this message.
       cache.modify({ id, fields, optimistic: true });
     },
   });

@@ -1,6 +1,6 @@
 import { type DocumentNode, print, type ValueNode, valueFromASTUntyped, visit } from 'graphql';
 
-/** An operation as text or as a document. Documents written by codegen type the data and the variables. */
+/** An operation as text or as a parsed document. Documents from codegen have types for the data and the variables. */
 export type Document<Data, Variables> =
   string | ((DocumentNode | { toString(): string }) & { __apiType?: (variables: Variables) => Data });
 
@@ -9,7 +9,7 @@ export function textOf(document: Document<unknown, never>): string {
   return 'kind' in document ? print(document) : document.toString();
 }
 
-/** Field and variables with which a subscription resumes after its last event. */
+/** The field of a subscription, and the names of the variables with which it resumes after its last event. */
 export interface Resumption {
   field: 'messageAdded' | 'chatroomEvents' | 'viewerEvents';
   /** Name of the variable for the cursor. */
@@ -19,9 +19,10 @@ export interface Resumption {
 }
 
 /**
- * Finds the variables with which a subscription resumes. Returns null for a subscription without a cursor.
+ * Returns how a subscription resumes, or null if it has no cursor.
  *
- * @throws TypeError if the subscription could resume but passes no cursor: events would be lost silently while offline
+ * @throws TypeError if a subscription that can resume has no variable for its cursor, because it would silently lose
+ *   events while offline. Also if the room is not passed as a variable.
  */
 export function resumptionOf(text: string): Resumption | null {
   const [, field, args = ''] =
@@ -29,7 +30,7 @@ export function resumptionOf(text: string): Resumption | null {
   if (field !== 'messageAdded' && field !== 'chatroomEvents' && field !== 'viewerEvents') return null;
   const [, after] = /\bafter\s*:\s*\$(\w+)/.exec(args) ?? [];
   const [, room = null] = /\bchatroomId\s*:\s*\$(\w+)/.exec(args) ?? [];
-  // `viewerEvents` without a cursor is a stream of hints. Clients that predate the cursor use it this way.
+  // Applications that predate the cursor of `viewerEvents` subscribe without one. Such a stream does not resume.
   if (!after && field === 'viewerEvents') return null;
   if (!after)
     throw new TypeError(
@@ -43,13 +44,13 @@ export function resumptionOf(text: string): Resumption | null {
 /** A message that an operation sends. */
 export interface SendTarget {
   chatroomId: string;
-  /** Whether the message has a `clientMessageId`, so that it may be sent again. */
+  /** Whether the message has a `clientMessageId`, which makes a retry safe. */
   isNamed: boolean;
 }
 
 /**
- * Returns the messages that an operation sends; empty for other operations. In a text, only `sendMessage(input: $variable)` is
- * recognised, because graphql's parser would increase the size of the client by half.
+ * Returns the messages that an operation sends, or an empty array if it sends none. In a text, recognises only
+ * `sendMessage(input: $variable)`, because graphql's parser would increase the size of the client by half.
  */
 export function sendTargetsOf(document: Document<unknown, never>, variables: Record<string, unknown>): SendTarget[] {
   const isParsed = typeof document === 'object' && 'kind' in document;

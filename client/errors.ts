@@ -29,7 +29,7 @@ export interface Failure {
 export class ChatError extends Error implements Failure {
   override readonly name = 'ChatError';
   readonly code: FailureCode;
-  /** All errors of the answer; empty if there was no answer. */
+  /** All errors of the response; empty if there was no response. */
   readonly graphQLErrors: readonly GraphQLFailure[];
   declare readonly path?: readonly (string | number)[];
   declare readonly retryAfterMs?: number;
@@ -43,7 +43,7 @@ export class ChatError extends Error implements Failure {
   }
 }
 
-/** Creates the error for an answer with GraphQL errors. */
+/** Creates the error for a response with GraphQL errors. */
 export function failed(errors: readonly GraphQLFailure[]): ChatError {
   const failure = errorOf(errors) ?? {
     code: 'INTERNAL_SERVER_ERROR',
@@ -52,28 +52,32 @@ export function failed(errors: readonly GraphQLFailure[]): ChatError {
   return new ChatError(failure, errors);
 }
 
-/** Creates the error for a request without an answer. */
+/** Creates the error for a request without a response. */
 export function unreachable(message: string, cause?: unknown): ChatError {
   return new ChatError({ code: 'UNREACHABLE', message }, [], cause);
 }
 
-/** Returns whether an error, or a result with errors, of any supported client has this code. Without a code: any code. */
+/**
+ * Returns whether an error of any supported client, or a result with errors, has this code. Without `code`, returns
+ * whether it has any code.
+ */
 export function isChatError(error: unknown, code?: FailureCode): boolean {
   const found = errorOf(error);
   return found !== null && (code === undefined || found.code === code);
 }
 
 /**
- * Returns whether a retry may succeed. Other errors stay the same, for example because the viewer has left the room. An
- * `INTERNAL_SERVER_ERROR` may be caused by the request itself, so limit its retries.
+ * Returns whether a retry may succeed. After any other error, a retry would fail again, for example because the viewer
+ * has left the room. An `INTERNAL_SERVER_ERROR` may be caused by the request itself, so limit its retries.
  */
 export function isTemporary({ code }: Pick<Failure, 'code'>): boolean {
   return code === 'UNREACHABLE' || code === 'RATE_LIMITED' || code === 'INTERNAL_SERVER_ERROR';
 }
 
 /**
- * Extracts the server's error from an error of any supported client: this one, Apollo Client, urql, graphql-request, and the
- * errors or the close event of graphql-ws. Returns null for anything else, such as a bug in the application.
+ * Extracts the server's error from an error of a supported client: this package, Apollo Client, urql, graphql-request
+ * or graphql-ws. Also reads the close event of graphql-ws. Returns null for any other value, such as a bug in the
+ * application.
  */
 export function errorOf(error: unknown): Failure | null {
   if (!isObject(error)) return null;
@@ -83,7 +87,7 @@ export function errorOf(error: unknown): Failure | null {
       return pick(extensions.code as FailureCode, message, extensions);
   }
   if (typeof error.code === 'number' && typeof error.reason === 'string') return closed(error.code, error.reason);
-  // urql wraps the error of its transport.
+  // urql wraps the error of its transport in `networkError`.
   return errorOf(error.networkError);
 }
 

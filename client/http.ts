@@ -13,8 +13,8 @@ export interface RequestOptions {
   /** Cancels the request when it fires. */
   signal?: AbortSignal;
   /**
-   * Retries the request until the server can be reached. Use it for queries, and for idempotent mutations such as `sendMessage`
-   * with a `clientMessageId`.
+   * Retries the request after temporary errors, until the server can be reached. Stops after six internal server
+   * errors. Use this for queries, and for idempotent mutations such as `sendMessage` with a `clientMessageId`.
    */
   retry?: boolean;
 }
@@ -31,14 +31,17 @@ export type Request = (query: string, variables: object, options?: RequestOption
 
 /** Timeout of a request. The server executes an operation for at most 10 s. */
 const TIMEOUT_MS = 20_000;
-/** Timeout of `refreshSession`: short enough to retry a lost answer while the server still accepts the token, which is 10 s. */
+/**
+ * Timeout of `refreshSession`. If its response is lost, the server accepts the same token again for 10 s. The timeout
+ * leaves enough of this time for a retry.
+ */
 const REFRESH_TIMEOUT_MS = 4_000;
-/** An operation that the server has failed to execute more often is no longer retried. Requests without an answer do not count. */
+/** Maximum number of retries after an `INTERNAL_SERVER_ERROR`. Failures without a response do not count. */
 const MAX_CRASHES = 5;
 
 /** Sends operations over HTTP. */
 export function createRequest({ url, session, fetch, closed }: HttpOptions): Request {
-  /** Whether the page could read an answer of the server, which proves that its origin is allowed. */
+  /** Whether the page has read a response of the server, which proves that the server allows its origin. */
   let isAllowed = false;
 
   async function post(
@@ -66,11 +69,11 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
       for (const signal of signals) signal.throwIfAborted();
       if (status === 0) throw unreachable(message, error);
     }
-    // The answer is not a GraphQL response, so a proxy has sent it.
+    // The response is not a GraphQL response. A proxy has probably sent it.
     throw unreachable(`The server cannot be reached (HTTP ${status}). Try again in a moment.`);
   }
 
-  /** Returns the error text for a request without an answer. */
+  /** Returns the error text for a request without a response. */
   async function explainSilence(error: unknown, signals: readonly AbortSignal[]): Promise<string> {
     const origin = isAllowed || !(error instanceof TypeError) ? null : await refusedOrigin(url, signals);
     return origin === null
@@ -86,7 +89,8 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
   ): Promise<Result<unknown>> {
     const body = JSON.stringify({ query, variables });
     const token = await session.token();
-    // The application may send `refreshSession` with this client. Renewing the token here would then deadlock.
+    // The application may send `refreshSession` with this client. To renew the token for it would be a deadlock,
+    // because the renewal waits for this request.
     if (/\brefreshSession\b/.test(query)) return post(body, token.value, signals, REFRESH_TIMEOUT_MS);
     const result = await post(body, token.value, signals);
     if (!isRefused(result)) return result;

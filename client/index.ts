@@ -37,8 +37,8 @@ export interface ChatClientOptions extends SessionOptions {
   /** Stores messages until they are sent, so that they survive a reload. Without a store they are kept in memory only. */
   outboxStore?: OutboxStore;
   /**
-   * Called each time the store fails, or does not answer within 3 s. Messages are then kept in memory only. After a timeout, the
-   * client does not use the store for 30 s, and then stores what is missing.
+   * Called each time the store fails, or does not respond within 3 s. Messages are then kept in memory only. After a
+   * timeout, the client does not access the store for 30 s. Later it stores the messages that the store lacks.
    */
   onOutboxStoreError?: (error: unknown) => void;
   /** Called after each change of the connection state. */
@@ -49,10 +49,10 @@ export interface ChatClient {
   /**
    * Sends a query or mutation. Returns data and errors as the server sent them.
    *
-   * `sendMessage` with a `clientMessageId` is sent after the earlier messages of its room. It is retried until there is an
-   * answer, unless `retry` is false.
+   * `sendMessage` is sent after the earlier messages of its room. With a `clientMessageId`, it is retried until there
+   * is a response, unless `retry` is false.
    *
-   * @throws ChatError `UNREACHABLE` if there is no answer
+   * @throws ChatError `UNREACHABLE` if there is no response
    */
   request<Data = any, Variables = any>(
     document: Document<Data, Variables>,
@@ -62,20 +62,25 @@ export interface ChatClient {
   /**
    * Sends a query or mutation and returns its data.
    *
-   * @throws ChatError with the server's code if the answer has errors, or `UNREACHABLE` if there is no answer
+   * @throws ChatError with the server's code if the response has errors, or `UNREACHABLE` if there is no response
    */
   execute<Data = any, Variables = any>(
     document: Document<Data, Variables>,
     variables: Variables,
     options?: RequestOptions,
   ): Promise<Data>;
-  /** Starts a subscription at once. It reconnects and resumes after its cursor, without a lost or duplicate event. */
+  /**
+   * Starts a subscription at once, and again after each interruption. `messageAdded` and `chatroomEvents` resume after
+   * their cursor, without a lost or duplicate event.
+   */
   subscribe<Data = any, Variables = any>(
     document: Document<Data, Variables>,
     variables: Variables,
     options?: StreamOptions,
   ): ChatStream<Data>;
-  /** Sends a message through the outbox and retries until there is an answer. The server stores it once. */
+  /**
+   * Sends a message through the outbox and retries until there is a response. The server stores the message only once.
+   */
   send(input: SendInput, options?: Pick<RequestOptions, 'signal'>): Promise<SentMessage>;
   /** Messages that the server has not stored yet. */
   readonly outbox: Outbox;

@@ -1,14 +1,15 @@
 import { withAbortSignal } from './wait.ts';
 
-/** Timeout of the probe. It delays the error that it explains. */
+/** Timeout of the probe. The error of the failed request is reported only after the probe. */
 const PROBE_TIMEOUT_MS = 3_000;
 
 /**
- * Returns the origin of this page if the server runs and therefore probably does not allow this origin. Returns null if the
- * server cannot be reached, if there is no page, and if the server itself serves the page.
+ * Returns the origin of this page if the server runs. After a failed request, the server then probably does not allow
+ * this origin. Returns null if the server cannot be reached, if there is no page, or if the server itself serves the
+ * page.
  *
- * A browser throws the same `TypeError` if the server is down and if the answer has no CORS headers. A request without CORS
- * distinguishes the two: the page cannot read the answer, but it learns that there was one.
+ * `fetch` throws the same `TypeError` whether the server is down or its response has no CORS headers. A `no-cors`
+ * request distinguishes the two. The page cannot read its response, but the request fails only if there is none.
  */
 export async function refusedOrigin(url: string, signals: readonly AbortSignal[]): Promise<string | null> {
   const { location } = globalThis as { location?: { origin: string } };

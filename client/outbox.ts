@@ -19,14 +19,17 @@ export interface OutboxEntry {
   readonly error: Failure | null;
 }
 
-/** Messages that are sent in order within a room. Each stays until it is stored or discarded. */
+/**
+ * Messages that the server has not stored yet. They are sent in order within each room. An entry stays until the server
+ * has stored its message, or until it is discarded.
+ */
 export interface Outbox {
   /** Returns the entries of a room, or of all rooms, in the order of sending. The array is the same until an entry changes. */
   entries(chatroomId?: string): readonly OutboxEntry[];
   /** Calls the listener after each change. Returns a function that removes the listener. */
   subscribe(listener: () => void): () => void;
   /**
-   * Sends a message after the earlier ones of its room, and retries until there is an answer.
+   * Sends a message after the earlier ones of its room, and retries until there is a response.
    *
    * @throws ChatError with the server's code if the server rejects the message. The entry stays until it is retried or
    *   discarded. `CONFLICT` if a different message with this `clientMessageId` is being sent.
@@ -50,9 +53,9 @@ export interface OutboxOptions {
 
 interface Item {
   entry: OutboxEntry;
-  /** Whether the entry was loaded from the store, so that another tab may send it too. */
+  /** Whether the entry was loaded from the store. Another tab may then send the same message. */
   isLoaded: boolean;
-  /** Whether the store has the entry, unless another tab has removed it. */
+  /** Whether the entry was written to the store or loaded from it. Another tab may have removed it since. */
   isSaved: boolean;
   isQueued: boolean;
   /** Fires when the entry is discarded. */
@@ -66,26 +69,35 @@ interface Locks {
   request<Value>(name: string, options: { signal: AbortSignal }, work: () => Promise<Value>): Promise<Value>;
 }
 
-/** An access to the store that takes longer is abandoned, so that it delays no message. Some browsers never open an IndexedDB. */
+/** Timeout of an access to the store, which would delay messages. Some browsers never open an IndexedDB database. */
 const STORE_TIMEOUT_MS = 3_000;
-/** A store that has exceeded the timeout is not accessed for this long, so that it does not delay each message again. */
+/** Time without access to the store after a timeout. Otherwise each message would wait for the timeout again. */
 const STORE_PAUSE_MS = 30_000;
 
 /** An outbox in memory that also writes its entries to a store, if there is one. */
 export class StoredOutbox implements Outbox {
   readonly #options: OutboxOptions;
-  /** Time at which the pause of the store ends, by `performance.now()`. Null unless its last access exceeded the timeout. */
+  /**
+   * Time at which the pause of the store ends, by `performance.now()`. Null if no access has timed out since the last
+   * success.
+   */
   #pausedUntil: number | null = null;
-  /** Whether messages may be missing in the store, because it was paused. */
+  /** Whether the store may lack messages, because it was paused. */
   #isBehind = false;
-  /** Entries that could not be removed from the store, by `idOf`. They must not be loaded again, because the user may have discarded them. */
+  /**
+   * Entries whose deletion from the store is pending or has failed, by `idOf`. They must not be loaded again, because
+   * the user may have discarded them.
+   */
   readonly #undeleted = new Map<string, OutboxEntry>();
   readonly #listeners = new Set<() => void>();
-  /** Cached results of `entries`, cleared by each change. */
+  /** Cached results of `entries` by room, with undefined for all rooms. Cleared by each change. */
   readonly #lists = new Map<string | undefined, readonly OutboxEntry[]>();
   /** Entries by `idOf`, in the order of sending. */
   #items = new Map<string, Item>();
-  /** True while entries of the store are being loaded. They precede messages that are added during that time. */
+  /**
+   * True while entries are being loaded from the store. Loaded entries are sent before messages that were added
+   * meanwhile.
+   */
   #isLoading = false;
   /** The latest pending access to the store for each entry, by `idOf`. */
   readonly #accesses = new Map<string, Promise<unknown>>();
@@ -142,7 +154,10 @@ export class StoredOutbox implements Outbox {
         this.#discard(item, new DOMException('The message was discarded.', 'AbortError'));
   }
 
-  /** Loads entries that another client left in the store, such as the client of a closed tab. */
+  /**
+   * Loads entries that another client left in the store, such as the client of a closed tab. Removes failed entries
+   * that another tab has removed from the store.
+   */
   adopt(): void {
     const { store, closed } = this.#options;
     if (!store || this.#isLoading || closed.aborted || this.#isPaused()) return;
@@ -167,12 +182,15 @@ export class StoredOutbox implements Outbox {
       this.#moveAfter(found, later);
       if (found.length > 0 || gone.length > 0) this.#changed();
       for (const item of this.#items.values()) void this.#enqueue(item);
-      // A closed client no longer writes to the store. Its user may have signed out.
+      // A closed client no longer writes to the store, because its user may have signed out and deleted the entries.
       if (loaded && !closed.aborted) this.#catchUp(store, stored);
     });
   }
 
-  /** Repeats the accesses that failed while the store was paused. `stored` has the ids of the entries in the store. */
+  /**
+   * Repeats deletions that failed, and stores entries that the store lacks because it was paused. `stored` contains the
+   * ids of all entries in the store.
+   */
   #catchUp(store: OutboxStore, stored: ReadonlySet<string>): void {
     for (const [id, entry] of this.#undeleted)
       if (stored.has(id)) void this.#delete(store, entry);
@@ -182,10 +200,13 @@ export class StoredOutbox implements Outbox {
     this.#isBehind = false;
   }
 
-  /** Corrects the creation times of new messages that seem older than earlier ones, because the clock was set back. */
+  /**
+   * Moves the creation times of later messages after those of earlier ones. Their order is wrong if the clock was set
+   * back.
+   */
   #moveAfter(earlier: readonly Item[], later: readonly Item[]): void {
     let latest = Math.max(0, ...earlier.map(({ entry }) => timeOf(entry)));
-    // A closed client no longer writes to the store. Its user may have signed out.
+    // A closed client no longer writes to the store, because its user may have signed out and deleted the entries.
     for (const item of this.#options.closed.aborted ? [] : later) {
       if (timeOf(item.entry) <= latest) {
         item.entry = { ...item.entry, createdAt: new Date(latest + 1).toISOString() };
@@ -197,7 +218,10 @@ export class StoredOutbox implements Outbox {
     this.#latest = Math.max(this.#latest, latest);
   }
 
-  /** Returns the entry of a message that is already being sent, so that a repeated call does not add it again. */
+  /**
+   * Returns the item of the same message if it is waiting or being sent, and undefined otherwise. A repeated `send`
+   * then does not add the message again.
+   */
   #find({ clientMessageId, chatroomId, body, replyToId }: SendInput): Item | undefined {
     const item = clientMessageId === undefined ? undefined : this.#items.get(idOf({ chatroomId, clientMessageId }));
     const isSame = item?.entry.body === body && item.entry.replyToId === (replyToId ?? undefined);
@@ -244,10 +268,11 @@ export class StoredOutbox implements Outbox {
       item.resolve((data as { sendMessage: { message: SentMessage } }).sendMessage.message);
     } catch (error) {
       item.reject(error);
-      // A closed client leaves its messages in the store, for the next one.
+      // A closed client leaves its messages in the store. The next client loads and sends them.
       if (closed.aborted || !this.#has(item)) return;
       this.#set(item, 'failed', errorOf(error) ?? { code: 'INTERNAL_SERVER_ERROR', message: String(error) });
-      // A message that was written before the session ended is sent when the user has signed in again.
+      // An authentication failure is not saved. The store keeps the message as waiting, so that it is sent after the
+      // user has signed in again.
       if (!isChatError(error, 'UNAUTHENTICATED') && !isChatError(error, 'TOKEN_EXPIRED')) this.#save(item);
     }
   }
@@ -273,7 +298,10 @@ export class StoredOutbox implements Outbox {
     });
   }
 
-  /** Runs while no other tab sends a stored message to the same room. */
+  /**
+   * Runs `work` under a lock, so that no other tab sends stored messages to the same room at the same time. Runs it
+   * directly if there is no store or no Web Locks API.
+   */
   async #alone<Value>({ entry }: Item, signal: AbortSignal, work: () => Promise<Value>): Promise<Value> {
     const { store } = this.#options;
     const { locks } = (globalThis as { navigator?: { locks?: Locks } }).navigator ?? {};
@@ -327,7 +355,10 @@ export class StoredOutbox implements Outbox {
     return result;
   }
 
-  /** Accesses the store. Returns undefined if the store fails, because the message is still in memory and will be sent. */
+  /**
+   * Accesses the store. Returns undefined if the store is paused or fails. The message is still in memory and will be
+   * sent.
+   */
   async #try<Value>(work: () => Value | Promise<Value>): Promise<Value | undefined> {
     if (this.#isPaused()) return undefined;
     try {
@@ -368,13 +399,16 @@ const idOf = ({ chatroomId, clientMessageId }: Pick<OutboxEntry, 'chatroomId' | 
   `${chatroomId} ${clientMessageId}`;
 const timeOf = ({ createdAt }: OutboxEntry) => Date.parse(createdAt);
 
-/** Entries with a later time are damaged. Their successors would have no valid time. */
+/**
+ * Limit of creation times, in milliseconds. An entry with a later time is damaged. Messages after it would need times
+ * that `Date` cannot represent.
+ */
 const MAX_TIME = Date.parse('9999-01-01');
 
-/** Returns whether a stored value is an entry. A damaged one is ignored, so that it does not block the others. */
+/** Returns whether a stored value is an entry. Damaged values are ignored, so that they do not block other entries. */
 function isEntry(value: OutboxEntry | null): value is OutboxEntry {
   const texts = [value?.chatroomId, value?.clientMessageId, value?.body];
-  // The comparison is false if there is no valid time.
+  // An invalid time is NaN, for which the comparison is false.
   return value !== null && texts.every((text) => typeof text === 'string') && timeOf(value) < MAX_TIME;
 }
 

@@ -7,9 +7,15 @@ import type { OutboxEntry } from './outbox.ts';
  * An entry is identified by its `chatroomId` and `clientMessageId`. Methods may return promises.
  */
 export interface OutboxStore {
-  /** Name of the store in this browser. A lock serializes the tabs whose stores have the same name. */
+  /**
+   * Name of the store in this browser. Tabs whose stores have the same name share a lock, so that they do not send the
+   * same messages at the same time.
+   */
   readonly name: string;
-  /** Returns all entries, in any order. Entries without a valid `createdAt` or an id are ignored. */
+  /**
+   * Returns all entries, in any order. The outbox ignores damaged entries, such as one without an id or a valid
+   * `createdAt`.
+   */
   load(): OutboxEntry[] | Promise<OutboxEntry[]>;
   /** Returns whether the entry is still stored. */
   has(entry: OutboxEntry): boolean | Promise<boolean>;
@@ -21,7 +27,7 @@ export interface OutboxStore {
 /**
  * Stores entries in `localStorage`, each under its own key, so that two tabs never overwrite each other's entries.
  *
- * @param key names the store and its user: include the user's id, such as `outbox ${userId}`
+ * @param key name of the store, which must contain the user's id, such as `outbox ${userId}`
  */
 export function localStorageOutbox(key: string, storage: Storage = localStorage): OutboxStore {
   const keyOf = ({ chatroomId, clientMessageId }: OutboxEntry) => `${key}/${chatroomId}/${clientMessageId}`;
@@ -58,7 +64,7 @@ const ENTRIES = 'entries';
 /**
  * Stores entries in an IndexedDB database.
  *
- * @param key names the database and its user: include the user's id, such as `outbox ${userId}`
+ * @param key name of the database, which must contain the user's id, such as `outbox ${userId}`
  */
 export function indexedDbOutbox(key: string, factory: IDBFactory = indexedDB): OutboxStore {
   let opening: Promise<IDBDatabase> | undefined;
@@ -68,7 +74,7 @@ export function indexedDbOutbox(key: string, factory: IDBFactory = indexedDB): O
       throw error;
     }));
   }
-  /** The next access opens the database again. */
+  /** Makes the next access open the database again. */
   function forget(): void {
     opening = undefined;
   }
@@ -101,7 +107,9 @@ export function indexedDbOutbox(key: string, factory: IDBFactory = indexedDB): O
   };
 }
 
-/** Opens the database, and creates it if there is none. Calls `onClosed` when it is no longer usable. */
+/**
+ * Opens the database, and creates it if it does not exist. Calls `onClosed` when the connection is no longer usable.
+ */
 function openDatabase(factory: IDBFactory, name: string, onClosed: () => void): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const request = factory.open(name, 1);
@@ -112,7 +120,7 @@ function openDatabase(factory: IDBFactory, name: string, onClosed: () => void): 
       const database = request.result;
       // The browser closes a database whose storage fails or is cleared.
       database.onclose = onClosed;
-      // Another tab deletes the database, and waits until all connections are closed.
+      // Fires when another tab deletes the database. The deletion waits until all connections are closed.
       database.onversionchange = () => {
         database.close();
         onClosed();
@@ -125,7 +133,10 @@ function openDatabase(factory: IDBFactory, name: string, onClosed: () => void): 
   });
 }
 
-/** Waits for the commit, because a transaction can still fail after its request has succeeded, for example at the quota. */
+/**
+ * Returns the result after the commit, because a transaction can still fail after its request has succeeded, for
+ * example at the quota.
+ */
 function resultOf<Value>(transaction: IDBTransaction, request: IDBRequest<Value>): Promise<Value> {
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => {

@@ -7,7 +7,7 @@ import { backoff } from './wait.ts';
 export type Attempt = (signal: AbortSignal) => Promise<Result<unknown>>;
 
 export interface JobOptions {
-  /** Whether the request may be repeated when there is no answer. */
+  /** Whether to repeat the request if there is no response, or after a temporary error. */
   retry: boolean;
   /** Removes the job when it fires. */
   signal?: AbortSignal | undefined;
@@ -19,7 +19,7 @@ interface Job {
   retry: boolean;
   /** Number of failed attempts. */
   failures: number;
-  /** Number of answers with `INTERNAL_SERVER_ERROR`. */
+  /** Number of responses with `INTERNAL_SERVER_ERROR`. */
   crashes: number;
   running: { controller: AbortController; since: number } | null;
   resolve: (result: Result<unknown>) => void;
@@ -27,22 +27,27 @@ interface Job {
 }
 
 /**
- * - `open`: the last request got an answer; requests for several rooms run concurrently
- * - `probing`: it is unknown whether the server can be reached; one request at a time
- * - `paused`: the last request failed; the next one starts when the backoff ends
+ * - `open`: the last request got a response; requests for several rooms run concurrently
+ * - `probing`: it is unknown whether the server can be reached; one request runs at a time
+ * - `paused`: the last request failed; another request starts when the backoff ends
  */
 type QueueState = 'open' | 'probing' | 'paused';
 
 /** Maximum number of concurrent requests, each for another room. Browsers open at most 6 connections to a server over HTTP/1.1. */
 const MAX_RUNNING = 6;
-/** Shortest pause after a request without an answer, so that an unreachable server gets at most 2 requests a second. */
+/** Minimum pause after a failed request, so that an unreachable server gets at most 2 requests a second. */
 const MIN_PAUSE_MS = 700;
-/** A request that has run longer when the server becomes reachable again was probably lost, so it is repeated. */
+/**
+ * When the server becomes reachable again, requests that have run for longer than this are repeated. They were probably
+ * lost.
+ */
 const LOST_AFTER_MS = 2_000;
-/** A request is rejected after the server has failed to execute it this many times. */
+/** Maximum number of responses with `INTERNAL_SERVER_ERROR`. The last one is the result of the request. */
 const MAX_CRASHES = 5;
 
-/** Queue of the requests that send messages: one at a time in each room, in order, with one backoff for all of them. */
+/**
+ * Queue of requests that send messages. Runs them in order, one at a time in each room. All rooms share one backoff.
+ */
 export class SendQueue {
   readonly #jobs = new Set<Job>();
   readonly #closed: AbortSignal;
@@ -82,7 +87,10 @@ export class SendQueue {
     });
   }
 
-  /** Follows the state of the socket: a socket that opens again ends the pause. */
+  /**
+   * Called when the state of the socket changes. An open socket ends the pause. After a loss, one request runs at a
+   * time.
+   */
   onState(state: ChatState): void {
     if (state === 'live' || state === 'catching-up') this.wake();
     else if ((state === 'connecting' || state === 'offline') && this.#state === 'open') this.#state = 'probing';
@@ -101,7 +109,7 @@ export class SendQueue {
   #start(): void {
     const free = { open: MAX_RUNNING, probing: 1, paused: 0 }[this.#state] - this.#running;
     if (free <= 0 || this.#closed.aborted) return;
-    // Rooms with fewer failures go first. Otherwise one message that the server cannot store would block all rooms.
+    // Requests with fewer failures start first. Otherwise a message that the server cannot store would block all rooms.
     const waiting = this.#startable().toSorted((a, b) => a.failures - b.failures);
     for (const job of waiting.slice(0, free)) void this.#run(job);
   }
@@ -169,7 +177,10 @@ export class SendQueue {
 
 const LOST: ChatError = unreachable('The connection was lost. The request is repeated.');
 
-/** Returns the minimum number of milliseconds before a retry; null if a retry would not change the answer. */
+/**
+ * Returns the minimum number of milliseconds before a retry, or null if the request must not be retried. Counts
+ * internal server errors in `job.crashes`.
+ */
 function pauseBeforeRetry(errors: readonly GraphQLFailure[], job: Job): number | null {
   const error = failed(errors);
   if (!isTemporary(error)) return null;

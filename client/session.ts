@@ -1,7 +1,10 @@
 import { isChatError, unreachable } from './errors.ts';
 import { backoff, wait } from './wait.ts';
 
-/** An access token. Tokens in cookies are not readable and all have the value null, so the generation distinguishes them. */
+/**
+ * An access token. Scripts cannot read tokens in cookies, so their value is null. The generation distinguishes such
+ * tokens.
+ */
 export interface Token {
   value: string | null;
   generation: number;
@@ -10,7 +13,8 @@ export interface Token {
 export interface Session {
   token(): Promise<Token>;
   /**
-   * Replaces a refused token. Returns false if the viewer is signed out.
+   * Renews the access token after the server has refused it. Returns false if the viewer is signed out, and otherwise
+   * true.
    *
    * @throws ChatError `UNREACHABLE` if the refresh token could not be exchanged
    */
@@ -21,16 +25,17 @@ export interface SessionOptions {
   /** Returns the access token, or null if nobody is signed in or a cookie stores the token. */
   getAccessToken: () => string | null | Promise<string | null>;
   /**
-   * Called when the access token has expired. Exchanges the refresh token, stores both new tokens and returns the access token.
-   * Returns null if the server refuses the refresh token, which signs the viewer out. If it throws, it is called again with the
-   * same refresh token, because the answer may have been lost. At most one call runs at a time, in all tabs of a browser.
+   * Called when the access token has expired. Exchanges the refresh token, stores both new tokens and returns the
+   * access token. Returns null if the server refuses the refresh token, which signs the viewer out. If this function
+   * throws, it may be called again with the same refresh token, because the response may have been lost. Only one call
+   * runs at a time across all tabs of a browser.
    */
   refresh?: () => Promise<string | null>;
 }
 
 /**
- * Time after the first attempt during which another may start. The server accepts the predecessor of the latest refresh token
- * for 10 s after the exchange, which leaves 2 s for the attempt itself.
+ * Time after the first attempt within which a retry may start. The server accepts a replaced refresh token for 10 s
+ * after the exchange, which leaves 2 s for the retry itself.
  */
 const RETRY_WITHIN_MS = 8_000;
 
@@ -38,11 +43,11 @@ interface Locks {
   request<Value>(name: string, work: () => Promise<Value>): Promise<Value>;
 }
 
-/** Creates a session, which renews an expired access token once for all requests that were refused with it. */
+/** Creates a session. All requests that were refused with the same access token share one renewal. */
 export function createSession(url: string, { getAccessToken, refresh }: SessionOptions): Session {
   let generation = 0;
   let renewing: Promise<boolean> | undefined;
-  // The server ends a session whose refresh token is used again after 10 s. Tabs share the token, so a lock serializes them.
+  // The server ends a session if a replaced refresh token is used after 10 s. A lock serializes tabs that share one.
   const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks;
   const alone = (work: () => Promise<string | null>) => (locks ? locks.request(`parley ${url}`, work) : work());
 
@@ -77,8 +82,8 @@ export function createSession(url: string, { getAccessToken, refresh }: SessionO
 }
 
 /**
- * Exchanges the refresh token and retries if there is no answer. The server may have replaced a token whose exchange got no
- * answer. It accepts the replaced one for 10 s; using it later ends the session.
+ * Exchanges the refresh token, and retries if the exchange fails. After a lost response, the server has already
+ * replaced the token. It accepts the replaced token for 10 s. Using it later ends the session.
  */
 async function retry(refresh: () => Promise<string | null>): Promise<string | null> {
   const began = Date.now();

@@ -42,7 +42,10 @@ const NORMAL_CLOSURE = 1000;
 const PING_INTERVAL_MS = 10_000;
 const PONG_TIMEOUT_MS = 5_000;
 const OPENING_TIMEOUT_MS = 10_000;
-/** The socket stays open for this time after the last stream, because a user who changes rooms starts another one at once. */
+/**
+ * The socket stays open for this time after the last stream, because a user who changes rooms starts another stream at
+ * once.
+ */
 const LAZY_CLOSE_TIMEOUT_MS = 1_000;
 
 /**
@@ -51,7 +54,10 @@ const LAZY_CLOSE_TIMEOUT_MS = 1_000;
  */
 type SocketState = 'closed' | 'opening' | 'open' | 'signed-out';
 
-/** The one WebSocket of all subscriptions. It is open while there are subscriptions. After a loss, `ready` delays the next attempt. */
+/**
+ * The WebSocket that all subscriptions share. It is open while there are subscriptions. After a loss, `ready` delays
+ * the next attempt.
+ */
 export class Socket {
   readonly #session: Session;
   readonly #client: Client;
@@ -63,11 +69,11 @@ export class Socket {
   readonly #waiting = new Set<() => void>();
   #socketState: SocketState = 'closed';
   #state: ChatState = 'idle';
-  /** Why the socket is not open. */
+  /** Reason why the socket is not open. */
   #reason: ChatError | null = null;
   /** The token with which the socket was opened. */
   #token: Token = { value: null, generation: 0 };
-  /** Failures in a row. */
+  /** Number of failures in a row. */
   #failures = 0;
   #pause: Promise<void> = Promise.resolve();
   #pauseEnd = new AbortController();
@@ -79,7 +85,7 @@ export class Socket {
     this.#client = createClient({
       url,
       webSocketImpl: quiet(webSocketImpl ?? (globalThis as { WebSocket?: unknown }).WebSocket),
-      // Each stream reconnects itself, because it resumes after its own cursor.
+      // graphql-ws does not reconnect. Instead each stream subscribes again after its own cursor.
       retryAttempts: 0,
       keepAlive: PING_INTERVAL_MS,
       lazyCloseTimeout: LAZY_CLOSE_TIMEOUT_MS,
@@ -134,7 +140,10 @@ export class Socket {
     return this.#pause;
   }
 
-  /** Starts one operation, which ends at the latest with its socket. Returns a function that unsubscribes. */
+  /**
+   * Starts one operation over the socket. The operation ends at the latest when the socket closes. Returns a function
+   * that unsubscribes.
+   */
   subscribe(query: string, variables: object, { onOpen, onResult, onEnd }: SubscriptionHandlers): () => void {
     if (this.#socketState === 'open') queueMicrotask(onOpen);
     else this.#waiting.add(onOpen);
@@ -142,7 +151,7 @@ export class Socket {
       { query, variables: variables as Record<string, unknown> },
       {
         next: (result) => {
-          // The server works, so the next failure is the first one in a row.
+          // The connection works, so the next failure counts as the first one.
           if (!result.errors) this.#failures = 0;
           onResult(result);
         },
@@ -210,13 +219,16 @@ export class Socket {
     this.#update();
   }
 
-  /** Called when the socket was closed or could not be opened, before the subscriptions end. May be called twice for a loss. */
+  /**
+   * Called before the subscriptions end, when the socket was closed or could not be opened. `error` and `closed` may
+   * both call it for one loss.
+   */
   #lose(event: unknown): void {
     if (this.#socketState !== 'opening' && this.#socketState !== 'open') return;
     this.#socketState = 'closed';
     clearTimeout(this.#timeout);
     this.#waiting.clear();
-    // The last subscription has ended, or the buffers of all streams are full.
+    // No backoff: the last subscription has ended, or the buffers of all streams are full.
     if ((event as { code?: unknown }).code === NORMAL_CLOSURE) {
       this.#update();
       return;
@@ -241,7 +253,10 @@ export class Socket {
     throw this.#reason;
   }
 
-  /** Renews an expired token. Returns false if the viewer is signed out. */
+  /**
+   * Renews the token if it has expired. Returns false if the viewer is signed out, and otherwise true, even if the
+   * renewal failed.
+   */
   async #renews({ code }: ChatError): Promise<boolean> {
     if (code === 'UNAUTHENTICATED') return false;
     return code !== 'TOKEN_EXPIRED' || this.#session.renew(this.#token).catch(() => true);
@@ -252,7 +267,7 @@ export class Socket {
     if (state === this.#state) return;
     this.#state = state;
     const reason = this.#reason;
-    // Listeners run in a microtask, so that an exception of theirs does not interrupt the socket's handlers.
+    // Listeners run in microtasks, so that their exceptions do not interrupt the handlers of the socket.
     for (const listener of this.#listeners)
       queueMicrotask(() => {
         listener(state, reason);
@@ -267,7 +282,10 @@ export class Socket {
   }
 }
 
-/** Adds an error listener to each socket. A socket that is closed while it opens emits an error, which would end a Node process. */
+/**
+ * Returns a class whose sockets have an error listener. A socket that is closed while it opens emits an error. Without
+ * a listener, this error would end a Node process.
+ */
 function quiet(webSocketImpl: unknown): ClientOptions['webSocketImpl'] {
   if (typeof webSocketImpl !== 'function')
     throw new TypeError('There is no global WebSocket. Pass the WebSocket of the package ws as webSocketImpl.');

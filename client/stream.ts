@@ -7,32 +7,39 @@ import { backoff, onAbort, wait } from './wait.ts';
 
 export interface StreamOptions {
   /**
-   * Called when the cursor is no longer valid, so that missed events cannot be replayed. Query again and return the cursor of
-   * that query; the stream continues after it. Without this callback the stream ends with `RESYNC_REQUIRED`.
+   * Called when the server can no longer replay the events after the cursor. Query the data and its cursor again, and
+   * return that cursor. The stream continues after it. Without this callback, the stream ends with `RESYNC_REQUIRED`.
    */
   onResync?: (error: ChatError) => string | Promise<string>;
   /**
-   * Called when the stream has reconnected. Streams with a cursor have missed nothing. Other streams are hints: query again the
-   * data that they announce. In `viewerEvents`, the cursor covers only rooms that appeared or vanished, and blocks.
+   * Called when the stream has reconnected. `messageAdded` and `chatroomEvents` have missed nothing. Other streams may
+   * have lost events, so query their data again. The cursor of `viewerEvents` replays only blocks, and rooms that
+   * appeared or vanished.
    */
   onResumed?: () => void;
 }
 
-/** The results of a subscription, in order. It reconnects automatically. `return()`, or leaving the loop, ends it. */
+/**
+ * The results of a subscription, in order. The stream reconnects automatically. `return()`, or leaving a `for await`
+ * loop, ends it.
+ */
 export interface ChatStream<Data> extends AsyncIterableIterator<Data, undefined> {
   return(): Promise<IteratorResult<Data, undefined>>;
 }
 
-/** Maximum number of buffered results. A full stream with a cursor unsubscribes, and resumes when the buffer has been read. */
+/**
+ * Maximum number of buffered results of a stream with a cursor. A full stream unsubscribes, and resumes when the buffer
+ * has been read.
+ */
 const MAX_BUFFERED = 1_000;
-/** A stream ends with the error after more failures in a row without a result between them. */
+/** Maximum number of failures in a row, without a result between them. The next failure ends the stream. */
 const MAX_FAILURES = 5;
 
 const CURSOR = '{ position: viewer { cursor } }';
 const ROOM_CURSOR = 'query ($id: ID!) { position: chatroom(id: $id) { cursor } }';
 
 /**
- * Reason for the end of an operation: an `Ending` of the socket, or
+ * Reason for the end of an operation: a `SubscriptionEnd` of the socket, or
  *
  * - `begun`: the cursor to start from is known
  * - `full`: the buffer is full
@@ -81,7 +88,7 @@ export function createStream<Data>(
     }
     const { number } = event.message ?? {};
     const chatroomId = event.chatroom?.id ?? event.message?.chatroom?.id;
-    // The cursor over all rooms advances once a second, so a resume repeats the messages that came after it.
+    // The all-rooms cursor advances only once a second. After a resume, the server therefore repeats some messages.
     if (room === null || variables[room] == null) {
       if (number === undefined || chatroomId === undefined)
         throw new TypeError(
@@ -117,7 +124,7 @@ export function createStream<Data>(
         onResult(result) {
           if (over) return;
           try {
-            // A failed event is not skipped. The stream resumes before it.
+            // A result with errors does not advance the cursor, so the stream resumes before it.
             if (result.errors) finish(failed(result.errors));
             else onResult(result, finish);
           } catch (thrown) {
@@ -136,7 +143,7 @@ export function createStream<Data>(
     const text = id == null ? CURSOR : ROOM_CURSOR;
     return operate(text, { id }, ({ data }, finish) => {
       const { position } = data as { position: { cursor: string | null } | null };
-      // Without a cursor, the server refuses the subscription with the reason.
+      // There is no cursor if the viewer may not see the room. The subscription then fails with the server's error.
       after = position?.cursor ?? '';
       finish('begun');
     });
@@ -154,7 +161,7 @@ export function createStream<Data>(
         if (queue.length >= MAX_BUFFERED && resumption) finish('full');
       },
       () => {
-        // Delayed until the subscription has been sent, so that a query of the callback misses no event.
+        // Called after the subscription has been sent, so that a query in the callback misses no event.
         if (again) setTimeout(() => onResumed?.());
       },
     );
@@ -185,7 +192,7 @@ export function createStream<Data>(
     if (failures > MAX_FAILURES) throw error;
     if (error.code === 'RESYNC_REQUIRED' && onResync) {
       after = await onResync(error);
-      // The server may have another database, whose message numbers start again.
+      // The server may have another database, in which message numbers start again.
       latest.clear();
     } else if (error.code === 'TOKEN_EXPIRED' || error.code === 'UNAUTHENTICATED') socket.reconnectWithNewToken();
     else if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'RATE_LIMITED')

@@ -27,7 +27,7 @@ import { writeExchange } from './urqlWrites.ts';
 /** Options of an operation, passed as its `context`. */
 export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
 
-/** Creates the last exchange of an urql client. Sends all operations with the chat client, whose subscriptions reconnect. */
+/** Creates the last exchange of an urql client. The chat client sends all operations and reconnects subscriptions. */
 export function chatExchange(client: ChatClient): Exchange {
   return subscriptionExchange({
     enableAllOperations: true,
@@ -70,11 +70,13 @@ export function chatExchange(client: ChatClient): Exchange {
 }
 
 /**
- * Options of urql's graphcache for Parley's schema: `chatCacheExchange()`, or `chatCacheExchange({ ...cacheOptions, … })`.
- * With graphcache's own `cacheExchange`, events that arrive while a mutation is pending can be hidden.
+ * Options of urql's graphcache for Parley's schema: `chatCacheExchange()`, or
+ * `chatCacheExchange({ ...cacheOptions, … })`. Graphcache's own `cacheExchange` can hide events that arrive while a
+ * mutation is pending.
  *
- * Adjoining pages of a connection are merged into one list. A message that is sent, or arrives by a subscription, is added to
- * `Chatroom.messages` if its newest page is loaded. Select `id number cursor clientMessageId chatroom { id }`.
+ * Adjoining pages of a connection are merged into one list. Messages that are sent, or arrive by a subscription, are
+ * added to `Chatroom.messages` if the newest page of the list is loaded. Select
+ * `id number cursor clientMessageId chatroom { id }` of each message.
  */
 export const cacheOptions = {
   schema: introspection,
@@ -103,8 +105,8 @@ function resolvers(): Record<string, Record<string, Resolver>> {
 }
 
 /**
- * Invalidates the users of reactions that were written without them. A `ReactionGroup` has no id and is cached by its index, so
- * that the users of another emoji would be shown when a group before it vanishes.
+ * Invalidates the cached `users` of reaction groups that were written without them. A `ReactionGroup` has no id, so
+ * graphcache stores it by its index. When an earlier group vanishes, the next group would get its users.
  */
 function reactionsWritten(
   message: { reactions?: unknown },
@@ -123,24 +125,27 @@ function reactionsWritten(
   }
 }
 
-/** By type, because a document may select the users under an alias. */
+/**
+ * Returns whether a written group has its users. Compares types, because a document may select `users` under an alias.
+ */
 function hasUsers(group: object): boolean {
   return Object.values(group).some(
     (value) => (value as { __typename?: string } | null)?.__typename === 'UserConnection',
   );
 }
 
-/** First key of the operations that are made here. urql's own keys are hashes of 32 bits, so the two never collide. */
+/** First key of the operations that `chatCacheExchange` creates. Keys of urql are 32-bit hashes, which are smaller. */
 const FIRST_KEY = 2 ** 32;
 
 /**
  * Creates graphcache for Parley, to be used instead of `cacheExchange`. It writes results in the order of arrival.
  *
- * Graphcache gives a subscription one layer. While another operation is pending, the results of mutations lie above that layer
- * and permanently hide later events of the subscription. Here each event is an operation of its own, with the newest layer.
+ * Graphcache writes all events of a subscription to one layer. While another operation is pending, results of mutations
+ * lie in layers above it, and permanently hide later events. Here each event is an operation of its own, with the
+ * newest layer.
  *
- * Graphcache defers the results of optimistic mutations until all of them have arrived, and then overwrites newer events. Here a
- * result is written at once, and the deferred write contains only the keys of its entities.
+ * Graphcache defers the results of optimistic mutations until all of them have arrived, and then overwrites newer
+ * events. Here each result is written at once, and the deferred write contains only the keys of its entities.
  */
 export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Exchange {
   return (input) => {
@@ -177,7 +182,7 @@ export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Ex
   };
 }
 
-/** Reduces data to the keys of its entities. Graphcache completes them from the cache. */
+/** Reduces data to the keys of its entities. Graphcache completes the entities from the cache. */
 function keysOf(data: unknown): unknown {
   if (Array.isArray(data)) return data.map(keysOf);
   if (typeof data !== 'object' || data === null) return data;

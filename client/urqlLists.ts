@@ -14,12 +14,13 @@ interface Page {
   hasNext: unknown;
 }
 
-/** Arguments that select a page of a list. All other arguments select a list. */
+/** Arguments that select a page of a list. Fields that differ in other arguments are different lists. */
 const PAGING = ['first', 'last', 'after', 'before'];
 
 /**
- * Resolves a connection in graphcache as one list: the queried page, and the pages that adjoin it by their cursors. A page that
- * was loaded before the list changed may no longer adjoin. Graphcache's `relayPagination` would show it after a gap.
+ * Resolves a connection in graphcache as one list: the queried page, and the pages that adjoin it by their cursors. A
+ * page that was loaded before the list changed may no longer adjoin, and is left out. Graphcache's `relayPagination`
+ * would show it after a gap.
  */
 export const resolveConnection: Resolver = (_parent, args, cache, info) => {
   const { parentKey, parentFieldKey, fieldName } = info;
@@ -33,7 +34,7 @@ export const resolveConnection: Resolver = (_parent, args, cache, info) => {
   if (!own && stored !== undefined) return stored;
   const start = own ?? pages.find((page) => adjoins(page, { args }) || adjoins({ args }, page));
   if (!start) return undefined;
-  // Returns the cached items while the page is loading.
+  // While the page is loading, the cached items are returned as a partial result.
   if (!own) info.partial = true;
   const parts = adjoining(start, pages);
   const [first, last] = [parts[0] ?? start, parts.at(-1) ?? start];
@@ -102,7 +103,10 @@ function unique(parts: readonly Page[], field: 'edges' | 'nodes', idOf: (item: s
   return [...new Map(parts.flatMap((part) => part[field]).map((item) => [idOf(item), item])).values()];
 }
 
-/** Finds objects by their ids that were loaded by other queries or events. */
+/**
+ * Resolves `nodes(ids:)` to objects that other queries or events have loaded. Returns undefined if the cache lacks one
+ * of them. urql then sends the query.
+ */
 export const resolveNodes: Resolver = (_parent, { ids }, cache, { parentKey, parentFieldKey }) => {
   const known = cache.resolve(parentKey, parentFieldKey) as string[] | undefined;
   if (known) return known;

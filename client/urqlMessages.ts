@@ -21,21 +21,24 @@ interface Row {
   cursor: unknown;
 }
 
-/** Field with links from a chatroom to messages that were sent or came by a subscription, with all fields of the list. */
+/** Client-side field of a chatroom. Links to messages that were sent or received with all fields of the list. */
 const ADDED = 'addedMessages';
-/** Field with links to messages of a stream over all rooms, which may select only a preview of each message. */
+/** Client-side field of a chatroom. Links to messages of a stream over all rooms, which may lack fields of the list. */
 const PREVIEWED = 'previewedMessages';
-/** Field with links from a chatroom to the messages at whose cursors pages begin. */
+/** Client-side field of a chatroom. Links each cursor at which a page begins to the message at that cursor. */
 const AT_CURSOR = 'messagesAtCursors';
-/** Largest number of a stored message, which is an Int. An optimistic message has a larger one. */
+/** Largest number of a stored message, because `Message.number` is an Int. Optimistic messages have larger numbers. */
 const MAX_NUMBER = 2_147_483_647;
 
-/** Adds a message to the lists of its room. A preview lacks fields of the list. */
+/** Adds a message to the list of its room. A preview is a message that may lack fields of the list. */
 export function addMessage(cache: Cache, chatroom: string, message: string, isPreview: boolean): void {
   cache.link(chatroom, isPreview ? PREVIEWED : ADDED, { message }, message);
 }
 
-/** Stores the message at the cursor where a page begins, because a message has different cursors in different queries. */
+/**
+ * Links the cursor at which the written page begins to the message there. Cursors alone cannot be compared, because a
+ * message has different cursors in different queries.
+ */
 export const pageWritten: UpdateResolver = (_result, args, cache, { parentKey }) => {
   const cursor = args['before'] ?? args['after'];
   if (typeof cursor !== 'string') return;
@@ -54,7 +57,7 @@ export const messages: Resolver = (_parent, args, cache, info) => {
   const stored = cache.resolve(chatroom, parentFieldKey) as string | null | undefined;
   // The list is null for non-members. A page without message numbers cannot be merged with others.
   if (!own && stored !== undefined) return stored;
-  // A query with another page size may have loaded newer messages since.
+  // This page no longer contains the newest message. A query with another page size may have loaded newer messages.
   const isOld = own !== undefined && isEnd(args) && own.high < Infinity;
   const start = isOld ? END : (own ?? placeOf(cache, chatroom, args));
   if (!start) return undefined;
@@ -62,11 +65,11 @@ export const messages: Resolver = (_parent, args, cache, info) => {
   const { low, high } = grow(start, pages, new Set(complete));
   const parts = pages.filter((page) => page.low <= high && page.high >= low);
   if (parts.length === 0) return undefined;
-  // Returns the cached messages while the page is loading.
+  // While the page is loading, the cached messages are returned as a partial result.
   if (!own) info.partial = true;
   const added = addedTo(cache, chatroom, PREVIEWED, ADDED).filter(({ number }) => number >= low && number <= high);
   const read = parts.flatMap((page) => page.rows);
-  // A page contains every message that the viewer may see between its first and its last one.
+  // Skips added messages within the range of a page. The page contains those of them that the viewer may see.
   const unread = added.filter(
     (row) => !parts.some(({ rows }) => isWithin(row, rows)) && !isHidden(cache, chatroom, row),
   );
@@ -137,7 +140,7 @@ function rowOf(cache: Cache, node: string, cursor?: unknown): Row {
   return { node, number: Number(cache.resolve(node, 'number')), cursor: cursor ?? cache.resolve(node, 'cursor') };
 }
 
-/** Returns the message numbers at which the page with these arguments begins; null if they are unknown. */
+/** Returns the position at which the page with these arguments begins, or null if it is unknown. */
 function placeOf(cache: Cache, chatroom: string, args: NonNullable<FieldArgs>): Pick<Page, 'low' | 'high'> | null {
   const cursor = args['before'] ?? args['after'];
   if (cursor != null) {
@@ -149,8 +152,9 @@ function placeOf(cache: Cache, chatroom: string, args: NonNullable<FieldArgs>): 
 }
 
 /**
- * Extends a range of numbers by all adjoining pages and added messages. Graphcache may refetch a page, such as the newest one
- * if it found an incomplete message in it. Earlier messages are then covered by added messages only.
+ * Extends a range of numbers by all adjoining pages and added messages. Graphcache may load a page again, such as the
+ * newest page after it found an incomplete message in it. Messages before the new page may then be in the cache only as
+ * added messages.
  */
 function grow(
   { low, high }: Pick<Page, 'low' | 'high'>,
@@ -171,7 +175,10 @@ function grow(
   }
 }
 
-/** Returns the messages that were added to a room. Graphcache lists the latest pending ones first. */
+/**
+ * Returns the messages that were added to a room. Reverses the links, because graphcache lists those of the latest
+ * pending operations first.
+ */
 function addedTo(cache: Cache, chatroom: string, ...fields: string[]): Row[] {
   const links = cache.inspectFields(chatroom).filter(({ fieldName }) => fields.includes(fieldName));
   return links.toReversed().flatMap(({ fieldKey }) => {
@@ -186,14 +193,17 @@ function isWithin({ number }: Row, rows: readonly Row[]): boolean {
   return first !== undefined && last !== undefined && number >= first.number && number <= last.number;
 }
 
-/** Returns whether the message is hidden: rooms other than direct ones do not show messages of blocked users. */
+/** Returns whether a block hides the message. Only direct rooms show messages of blocked users. */
 function isHidden(cache: Cache, chatroom: string, { node }: Row): boolean {
   const sender = cache.resolve(node, 'sender');
   const isBlocked = typeof sender === 'string' && cache.resolve(sender, 'viewerHasBlocked') === true;
   return isBlocked && cache.resolve(chatroom, 'kind') !== 'DIRECT';
 }
 
-/** Returns the rows by number, without duplicates and without optimistic messages that have been stored. */
+/**
+ * Returns the rows sorted by number, without duplicates. Leaves out optimistic messages whose stored message is among
+ * the rows.
+ */
 function inOrder(cache: Cache, rows: readonly Row[]): Row[] {
   const unique = [...new Map(rows.map((row) => [row.node, row])).values()];
   const nameOf = ({ node }: Row) => cache.resolve(node, 'clientMessageId') as string | null | undefined;

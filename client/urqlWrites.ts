@@ -1,12 +1,15 @@
 import { type Exchange, makeResult, type Operation } from '@urql/core';
 import { filter, map, merge, pipe, share } from 'wonka';
 
-/** Property of a query's context: data to write to the cache instead of a request. */
+/** Key in the context of a query. Its value is data to write to the cache, instead of sending the query. */
 export const WRITTEN = 'writtenData';
 
 const isWrite = ({ kind, context }: Operation) => kind === 'query' && WRITTEN in context;
 
-/** Exchange below graphcache that returns the data of writes as their results. Graphcache can only be written by results. */
+/**
+ * Exchange below graphcache. Returns the data of a write as a result, because only results can be written to
+ * graphcache.
+ */
 export const writeExchange: Exchange =
   ({ forward }) =>
   (operations) => {

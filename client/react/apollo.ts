@@ -39,7 +39,7 @@ export function apolloCache(client: ApolloClient): ChatCache {
               cache.writeQuery({ id: 'ROOT_SUBSCRIPTION', query, variables, data });
               const [event] = Object.values(data) as (AddedEvent | null)[];
               const roomId = event?.chatroom?.id ?? event?.message?.chatroom?.id;
-              // A stream over all rooms may select too few fields for the list.
+              // Messages without a cursor come from a stream over all rooms. They may lack fields of the list.
               if (event?.__typename === 'MessageAdded' && event.message?.cursor && roomId)
                 addMessage(cache, roomId, event.message as CachedMessage);
             }

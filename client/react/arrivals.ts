@@ -1,7 +1,7 @@
-/** Nodes of events that arrive while a query runs. They may be newer than the answer. */
+/** Collects the nodes of events that arrive while a query runs. They may be newer than the response of the query. */
 export interface Arrivals<Node> {
   add: (node: Node) => void;
-  /** Returns the answer of a query, and the nodes that have arrived meanwhile, by their ids. */
+  /** Runs a query. Returns its response, and the nodes that have arrived meanwhile, by their ids. */
   during: <Answer>(query: () => Promise<Answer>) => Promise<[Answer, ReadonlyMap<string, Node>]>;
 }
 
@@ -16,7 +16,8 @@ export function createArrivals<Node extends { id: string }>(): Arrivals<Node> {
       open.add(arrived);
       try {
         const answer = await query();
-        // The cache adapter passes events on in batches, after a timeout.
+        // Waits for events that came before the response. The cache adapter passes events on in batches, after a
+        // timeout.
         await new Promise((resolve) => setTimeout(resolve));
         return [answer, arrived];
       } finally {

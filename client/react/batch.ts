@@ -1,6 +1,6 @@
 /**
- * Creates a batch of items that arrive together, such as missed events after a reconnect. Without it, a page would compute its
- * layout again for each of a thousand missed messages.
+ * Collects items that arrive together, such as missed events after a reconnect, and passes them to `flush` in one call.
+ * Otherwise a page would compute its layout again for each of a thousand missed messages.
  */
 export function createBatch<Item>(flush: (items: Item[]) => void): { add: (item: Item) => void; cancel: () => void } {
   let items: Item[] = [];

@@ -13,7 +13,9 @@ export function createChat(client: ChatClient, cache: ChatCache): Chat {
   return { client, cache, viewerEvents: createViewerEvents(client, cache) };
 }
 
-/** Queries the server, and retries until there is an answer. Returns the answer itself, which no list of the cache changes. */
+/**
+ * Queries the server, and retries until there is a response. Bypasses the cache, because its lists merge several pages.
+ */
 export function query<Data, Variables extends object>(
   { client }: Pick<Chat, 'client'>,
   document: TypedDocument<Data, Variables>,
@@ -22,7 +24,7 @@ export function query<Data, Variables extends object>(
   return client.execute(document, variables, { retry: true });
 }
 
-/** Queries the server and writes the answer to the cache. */
+/** Queries the server and writes the response to the cache. */
 export async function load<Data, Variables extends object>(
   chat: Pick<Chat, 'client' | 'cache'>,
   document: TypedDocument<Data, Variables>,

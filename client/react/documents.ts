@@ -39,7 +39,7 @@ export interface Connection<Node> {
 /** Query of objects by their ids. */
 export type NodesDocument<Node> = TypedDocument<{ nodes: readonly (Node | null)[] }, { ids: string[] }>;
 
-/** A room as the cache has it. */
+/** A room as the hooks read it from the cache. */
 export type CachedRoom<Room> = Room & RoomKey & { viewerMembership: { lastReadNumber: number } | null };
 
 export type HistoryRoom<Message, Room> = CachedRoom<Room> & {
@@ -56,7 +56,7 @@ export type RoomEvent<Message> =
 
 /** The operations of the hooks, including the application's selections. */
 export interface Documents<Message, Room, User> {
-  /** Identifies the selections: equal for equal fragments. */
+  /** Identifies the selections. Equal fragments have equal keys. */
   key: string;
   /** The room with its newest messages. */
   history: TypedDocument<{ chatroom: HistoryRoom<Message, Room> | null }, { chatroomId: string; last: number }>;
@@ -296,7 +296,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
 
 const TYPENAME: FieldNode = { kind: Kind.FIELD, name: { kind: Kind.NAME, value: '__typename' } };
 
-/** Adds `__typename` to all objects, because a cache needs it in the answers that are written to it. */
+/** Adds `__typename` to all objects, because the cache needs it in the responses that are written to it. */
 function withTypenames(document: DocumentNode): DocumentNode {
   return visit(document, {
     SelectionSet(node, _key, parent) {

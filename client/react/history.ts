@@ -3,14 +3,14 @@ import { ChatError } from '../errors.ts';
 import type { Connection, Documents, HistoryRoom, MessageKey } from './documents.ts';
 import type { MessagePage } from './messageList.ts';
 
-/** A room whose messages are queried, and how. */
+/** Parameters of a query for the messages of a room. */
 export interface RoomTarget<Message, Room, User> {
   documents: Documents<Message, Room, User>;
   chatroomId: string;
   pageSize: number;
 }
 
-/** A room with its newest messages, at a cursor. */
+/** A room with its newest messages, as of `room.cursor`. */
 export interface RoomSnapshot<Message, Room> extends MessagePage<Message & MessageKey> {
   room: HistoryRoom<Message, Room>;
 }
@@ -42,7 +42,10 @@ export async function queryPage<Message>(
   return pageOf(chatroom.messages);
 }
 
-/** Queries a message and those around it. Returns null if the viewer may not see it. */
+/**
+ * Queries a message and the messages around it. Returns null if the message does not exist or the viewer may not see
+ * it.
+ */
 export async function queryAround<Message>(
   chat: Chat,
   target: RoomTarget<Message, any, any>,

@@ -18,11 +18,11 @@ export interface MessageList<Node> extends Readonly<MessagePage<Node>> {
   prepend: (page: MessagePage<Node>) => void;
   /** Adds the page after `later`. */
   append: (page: MessagePage<Node>) => void;
-  /** Adds messages after the newest one. Ignores known ones. */
+  /** Adds messages after the newest one of the list. Ignores messages that are not newer. */
   push: (nodes: readonly Node[]) => void;
-  /** Adds the messages of a list that ends in this one or directly before it. */
+  /** Adds the earlier messages of another list. The two lists must overlap or adjoin, because a gap would be hidden. */
   join: (before: MessageList<Node>) => void;
-  /** Drops all but the newest messages. */
+  /** Drops all but the newest `count` messages. */
   keep: (count: number) => void;
   close: () => void;
 }

@@ -2,14 +2,15 @@ import { type Chat, load } from './chat.ts';
 import type { NodesDocument } from './documents.ts';
 
 /**
- * Maximum number of objects per watch. A change of one object makes the cache read all objects of its watch, and each change of
- * the cache costs time per watch. The server returns at most 100 objects by their ids.
+ * Maximum number of objects per watched query. A change of one object makes the cache read all objects of its query.
+ * Each change of the cache costs time for every query, so few objects per query would be slow, too. The server returns
+ * at most 100 objects by their ids.
  */
 const MAX_PART = 50;
 
 /**
- * A list of objects that a hook shows. The hook has their ids, and the cache has their fields. A list in the cache would change
- * when the application reads another page of it, or a page of another size.
+ * A list of objects that a hook returns. The list stores their ids, and the cache stores their fields. A list field in
+ * the cache would not do: it changes when the application loads another page of it, or pages of another size.
  */
 export interface NodeList<Node> {
   readonly nodes: readonly Node[];
@@ -25,7 +26,10 @@ interface Part<Node> {
   stop: () => void;
 }
 
-/** Creates an empty list. Add objects after they were written to the cache. Calls `onChange` when the cache changes one of them. */
+/**
+ * Creates an empty list. Write objects to the cache before you add them. Calls `onChange` when one of them changes in
+ * the cache.
+ */
 export function createNodeList<Node extends { id: string }>(
   chat: Pick<Chat, 'client' | 'cache'>,
   document: NodesDocument<Node>,
@@ -43,7 +47,7 @@ export function createNodeList<Node extends { id: string }>(
         isComplete = true;
         onChange();
       } else if (isComplete) {
-        // The application has evicted an object, or has written a part of it.
+        // The cache lacks a field, because the application has evicted an object or written a part of it.
         isComplete = false;
         load(chat, document, { ids }).catch(() => undefined);
       }
@@ -70,7 +74,8 @@ export function createNodeList<Node extends { id: string }>(
     },
     append(nodes) {
       let added = nodes;
-      // Joins parts of equal sizes, so that there are few parts, and each object is watched again only a few times.
+      // Joins the last part with the new one if it is not larger. There are then few parts, and each object is watched
+      // again only a few times.
       for (let last = parts.at(-1); last && last.nodes.length <= added.length; last = parts.at(-1)) {
         if (last.nodes.length + added.length > MAX_PART) break;
         last.stop();
@@ -88,7 +93,10 @@ function chunks<Item>(items: readonly Item[]): Item[][] {
   return Array.from({ length: count }, (_, i) => items.slice(i * MAX_PART, (i + 1) * MAX_PART));
 }
 
-/** Returns the objects. Those that are unchanged keep their identity, so that React does not render their rows again. */
+/**
+ * Returns the current objects without nulls. An unchanged object keeps its identity, so that React does not render its
+ * row again.
+ */
 function reuse<Node extends { id: string }>(before: readonly Node[], now: readonly (Node | null)[]): Node[] {
   const known = new Map(before.map((node) => [node.id, node]));
   return now.flatMap((node) => {

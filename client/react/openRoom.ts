@@ -6,11 +6,14 @@ interface Handlers<Message, Room> {
   /** Called when the room has been loaded: at the beginning, and again if missed events cannot be replayed. */
   onOpen: (snapshot: RoomSnapshot<Message, Room>) => void;
   onEvents: (events: RoomEvent<Message>[]) => void;
-  /** Called once if the room cannot be loaded, or if its events have ended. */
+  /** Called once if the room cannot be loaded, or if the stream of its events has ended. */
   onError: (error: unknown) => void;
 }
 
-/** Loads a room with its newest messages, then follows the events after its cursor. Returns a function that ends both. */
+/**
+ * Loads a room with its newest messages, then subscribes to the events after its cursor. Returns a function that stops
+ * both.
+ */
 export function openRoom<Message, Room>(
   chat: Chat,
   target: RoomTarget<Message, Room, any>,

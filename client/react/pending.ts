@@ -1,12 +1,13 @@
 import type { Outbox, OutboxEntry } from '../index.ts';
 import type { MessageKey } from './documents.ts';
 
-/** Maximum time for a stored message to arrive in the room. It is shown as pending until then. */
+/** Maximum time for which a stored message stays pending until its event arrives. */
 const ARRIVAL_TIMEOUT_MS = 5_000;
 
 /**
- * Creates the list of a room's pending messages. The outbox removes an entry when the server answers, but the message may reach
- * the list by the subscription later. The entry of a sent message is kept until then, so that the message does not flicker.
+ * Creates the list of a room's pending messages. The outbox removes an entry when the server has stored the message,
+ * but the event with the message may arrive later. Until then this list keeps the entry. Otherwise the message would
+ * vanish for a moment.
  */
 export function createPending(outbox: Outbox, chatroomId: string, onChange: () => void) {
   let entries: readonly OutboxEntry[] = [];
@@ -42,7 +43,7 @@ export function createPending(outbox: Outbox, chatroomId: string, onChange: () =
         entries = [];
       };
     },
-    /** Returns the entries that are not among these messages. */
+    /** Returns the pending entries whose messages are not in `messages`. */
     without(messages: readonly MessageKey[]): readonly OutboxEntry[] {
       const stored = new Set(messages.map(({ clientMessageId }) => clientMessageId));
       for (const id of kept.keys()) if (stored.has(id)) kept.delete(id);

@@ -8,7 +8,7 @@ const INTERVAL_MS = 1_000;
 
 /** Marks the messages of a room as read that the viewer has seen. */
 export interface ReadMarker {
-  /** Marks a message and all earlier ones as read. Repeats the request until it succeeds or cannot succeed. */
+  /** Marks a message and all earlier ones as read. Retries after temporary errors. */
   mark: (message: MessageKey) => void;
   /**
    * Sends a `markUnread` request. After it succeeds, nothing is marked as read until `resume`, because the messages are still on
@@ -22,7 +22,7 @@ export interface ReadMarker {
 /** Creates the read marker of a room. It sends one request at a time. */
 export function createReadMarker(markRead: (messageId: string) => Promise<unknown>): ReadMarker {
   let seen: MessageKey | null = null;
-  /** Number of the last message that the server has marked as read. */
+  /** Number of the last message whose request has succeeded or must not be retried. */
   let marked = 0;
   let paused = false;
   let stopped = false;
@@ -42,7 +42,7 @@ export function createReadMarker(markRead: (messageId: string) => Promise<unknow
     });
   }
 
-  /** Sends a request. Returns the number of milliseconds until the next one. */
+  /** Sends a request. Returns the number of milliseconds until the next request. */
   async function send({ id, number }: MessageKey): Promise<number> {
     try {
       await markRead(id);
@@ -65,7 +65,7 @@ export function createReadMarker(markRead: (messageId: string) => Promise<unknow
       const before = paused;
       paused = true;
       try {
-        // If a `markRead` arrived after the `markUnread`, it would undo it.
+        // A `markRead` that arrived after the `markUnread` would mark the messages as read again.
         await sending;
         const result = await request();
         [seen, marked, paused] = [null, 0, true];

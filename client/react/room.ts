@@ -51,7 +51,7 @@ export interface RoomStore<Message, Room, User> extends Store<RoomState<Message,
   onMessage: (listener: (message: Message & MessageKey) => void) => () => void;
 }
 
-/** Creates the store of a room, which is live while it has subscribers. */
+/** Creates the store of a room, which is kept up to date while it has subscribers. */
 export function createRoom<Message, Room, User>(
   chat: Chat,
   documents: Documents<Message, Room, User>,
@@ -162,7 +162,7 @@ export function createRoom<Message, Room, User>(
         documents.seen,
         { chatroomId },
         {
-          // Hints that were sent while the client was offline are lost, so their data is queried.
+          // The server does not replay `messageSeen` events, so the current state is queried after a reconnect.
           onResumed: () => void load(chat, documents.lastSeen, { chatroomId }).catch(() => undefined),
           onEvents: () => undefined,
           onError: fail,
@@ -195,7 +195,7 @@ export function createRoom<Message, Room, User>(
     },
     async markUnread({ id }) {
       const { markUnread } = await marker.markUnread(() => cache.mutate(documents.markUnread, { messageId: id }));
-      // The server keeps an earlier mark, so this number may be smaller than the message's.
+      // The server does not move a read mark that is already before the message.
       set({ readUpTo: markUnread.chatroom.viewerMembership?.lastReadNumber ?? 0 });
     },
     send(body, { replyToId } = {}) {

@@ -6,18 +6,21 @@ import { createMessageList, type MessageList, type MessagePage } from './message
 
 /** The messages of an open room. */
 export interface RoomMessages<Message, Room> {
-  /** The newest messages. They stay up to date while other ones are shown. */
+  /** The newest messages. They stay up to date while older messages are shown. */
   readonly newest: MessageList<Message & MessageKey>;
   /** The messages that are shown: the newest ones, or those around an old one to which the user has jumped. */
   readonly shown: MessageList<Message & MessageKey>;
   open: (page: MessagePage<Message & MessageKey>) => void;
-  /** Adds new messages, and notes changed ones, which have been written to the cache. */
+  /**
+   * Adds new messages to `newest`. Records changed messages, so that the response of a pending query does not overwrite
+   * them in the cache.
+   */
   onEvents: (changed: readonly (Message & MessageKey)[], added: readonly (Message & MessageKey)[]) => void;
   loadEarlier: () => Promise<void>;
   loadLater: () => Promise<void>;
   jumpTo: (number: number) => Promise<boolean>;
   showNewest: () => void;
-  /** Loads the messages again. Returns the room, or null if it was closed or loaded again meanwhile. */
+  /** Loads the messages again. Returns the room, or null if `close` or another `reload` was called meanwhile. */
   reload: () => Promise<RoomSnapshot<Message, Room> | null>;
   close: () => void;
 }
@@ -36,12 +39,18 @@ export function createRoomMessages<Message, Room>(
   let shown = newest;
   /** Number of the message around which `shown` was loaded. */
   let jumpedTo = 0;
-  /** Incremented by each call that changes what is shown, so that a late answer is recognised. */
+  /**
+   * Incremented by `open`, `jumpTo`, `showNewest` and `close`. A jump discards its response if a later call has
+   * incremented the counter.
+   */
   let jumps = 0;
   let reloads = 0;
   let loading: Promise<void> | null = null;
 
-  /** Writes a page to the cache. Messages that have arrived by events meanwhile replace those of the page. */
+  /**
+   * Writes a page to the cache. Messages of events that arrived during the query replace those of the page, because
+   * they may be newer.
+   */
   function write(page: MessagePage<Node>, arrived: ReadonlyMap<string, Node>): MessagePage<Node> {
     const nodes = page.nodes.map((node) => arrived.get(node.id) ?? node);
     chat.cache.write(documents.messages, { ids: nodes.map(({ id }) => id) }, { nodes });
@@ -60,7 +69,7 @@ export function createRoomMessages<Message, Room>(
     shown = newest;
   }
 
-  /** Joins the shown messages and the newest ones, once they meet. */
+  /** Joins the shown messages and the newest ones, if the two lists overlap or adjoin. */
   function join(): void {
     const first = newest.nodes[0]?.number ?? Infinity;
     const last = shown.nodes.at(-1)?.number ?? 0;
@@ -82,7 +91,7 @@ export function createRoomMessages<Message, Room>(
     return true;
   }
 
-  /** Queries the newest page, and the pages before it down to a number. */
+  /** Queries the newest page, and earlier pages down to the message with this number. */
   async function queryDownTo(number: number): Promise<RoomSnapshot<Message, Room>> {
     let page = await queryRoom(chat, target);
     for (let [first] = page.nodes; page.earlier !== null && first && first.number > number; [first] = page.nodes) {
@@ -92,7 +101,7 @@ export function createRoomMessages<Message, Room>(
     return page;
   }
 
-  /** Runs one load at a time: a second call waits for the first. */
+  /** Runs one load at a time. A call during a load returns the promise of that load. */
   function once(load: () => Promise<void>): Promise<void> {
     loading ??= load().finally(() => {
       loading = null;

@@ -26,10 +26,10 @@ export interface RoomsStore<Room> extends Store<RoomsState<Room>> {
 
 const PAGE_SIZE = 50;
 
-/** Events after which the list is loaded again. A block changes the last messages and the unread counts. */
+/** Types of events after which the list is loaded again. A block changes the last messages and the unread counts. */
 const CHANGES_OF_LIST = new Set(['ChatroomAppeared', 'ChatroomVanished', 'BlockChanged']);
 
-/** Creates the store of the viewer's rooms, which is live while it has subscribers. */
+/** Creates the store of the viewer's rooms, which is kept up to date while it has subscribers. */
 export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, any>): RoomsStore<Room> {
   type Node = Room & RoomKey;
   const { cache } = chat;
@@ -70,7 +70,7 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
     next = info?.hasNextPage ? info.endCursor : null;
     const nodes = (viewer?.chatrooms.nodes ?? []).map((node) => arrived.get(node.id) ?? node);
     if (running) {
-      // Sorted, so that the cache keeps one list of ids for the same rooms in another order.
+      // Sorts the ids, because the cache would store a separate list for each order of the same rooms.
       cache.write(documents.roomNodes, { ids: nodes.map(({ id }) => id).sort() }, { nodes });
       show([...list.nodes, ...nodes]);
     }
@@ -82,7 +82,7 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
     publishing.add(null);
   }
 
-  /** Reloads all loaded pages, and again if `reload` is called during the load. Returns the all-rooms cursor. */
+  /** Loads all loaded pages again. Repeats this if `reload` is called meanwhile. Returns the all-rooms cursor. */
   function reload(): Promise<string> {
     changes += 1;
     loading ??= (async () => {
@@ -96,7 +96,7 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
       } while (change !== changes && running);
       vanished.clear();
       loaded = running;
-      // Until now the list has kept the rooms that were loaded before.
+      // Removes rooms that are no longer in the list. Each page was only added to the rooms that were loaded before.
       if (running) show(nodes);
       return cursor;
     })().finally(() => {
@@ -154,7 +154,7 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
           { after },
           {
             onResync: reload,
-            // Changes of unread counts are not replayed, so they are queried.
+            // The stream does not replay changes of unread counts, so the list is loaded again after a reconnect.
             onResumed: () => void reload().catch(() => undefined),
             onEvents(events) {
               for (const { viewerEvents: event } of events) {

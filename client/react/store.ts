@@ -1,4 +1,4 @@
-/** A value for `useSyncExternalStore` of React. It is live while it has subscribers. */
+/** A value for React's `useSyncExternalStore`. It is kept up to date while it has subscribers. */
 export interface Store<State> {
   getSnapshot: () => State;
   subscribe: (listener: () => void) => () => void;
@@ -37,7 +37,7 @@ export function createStore<State extends object>(
       }
       return () => {
         listeners.delete(listener);
-        // Delayed, because React in strict mode, and a change of the route, subscribe again at once.
+        // Stops with a delay. React in strict mode, and a change of the route, unsubscribe and subscribe again at once.
         setTimeout(() => {
           if (listeners.size > 0) return;
           stop?.();

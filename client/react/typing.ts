@@ -1,14 +1,14 @@
 import type { Chat } from './chat.ts';
 import type { Documents } from './documents.ts';
 
-/** Interval of `setTyping` while the user keeps typing. On the server it expires after 10 s. */
+/** Interval of `setTyping` requests while the viewer types. The server regards each as expired after 10 s. */
 const INTERVAL_MS = 5_000;
 
-/** Users who are typing in a room, and whether the viewer is. */
+/** Follows the users who are typing in a room, and reports whether the viewer is typing. */
 export interface Typing<User> {
   /** Follows the users who are typing. Returns a function that unsubscribes. */
   follow: (onChange: (users: readonly User[]) => void, onError: (error: unknown) => void) => () => void;
-  /** Sends whether the viewer is typing, at most once per interval. */
+  /** Reports that the viewer is typing, at most once per interval, or has stopped typing. */
   send: (typing: boolean) => void;
 }
 
@@ -21,7 +21,7 @@ export function createTyping<User>(
 
   function send(typing: boolean): void {
     since = typing ? Date.now() : 0;
-    // Errors are ignored, because typing is only a hint.
+    // Errors are ignored, because a lost report of typing does no harm.
     cache.mutate(documents.setTyping, { chatroomId, typing }).catch(() => undefined);
   }
 
@@ -63,7 +63,7 @@ export function createTyping<User>(
       if (!typing) {
         if (since > 0) send(false);
       } else if (client.state === 'live' && Date.now() - since > INTERVAL_MS) {
-        // Sent only while live: a hint that is delayed until the connection is restored would be outdated.
+        // Sent only while live, because a report that waited for a reconnect would be outdated.
         send(true);
       }
     },

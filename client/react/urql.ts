@@ -13,13 +13,16 @@ import type { ChatCache, TypedDocument } from './cache.ts';
 /** Creates the adapter of urql's graphcache for the hooks. The client needs `chatCacheExchange()` and `chatExchange`. */
 export function urqlCache(client: Client): ChatCache {
   /**
-   * Keys of operations that have ended. Graphcache never forgets on which objects a key depended, so keys are used again. urql's
-   * own keys are not negative.
+   * Keys of ended operations, which are used again. Graphcache never deletes the dependencies of a key, so new keys
+   * would leak memory. These keys are negative, and urql's own keys are not.
    */
   const freeKeys: number[] = [];
   let lastKey = 0;
 
-  /** Executes a query under its own key, because urql joins queries of the same key. Returns a function that ends it. */
+  /**
+   * Executes a query under its own key, because urql merges queries with the same key. Returns a function that ends the
+   * query.
+   */
   function execute<Data, Variables extends object>(
     query: TypedDocument<Data, Variables>,
     variables: Variables,

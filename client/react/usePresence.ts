@@ -16,8 +16,8 @@ export interface PresenceState<User> {
 }
 
 /**
- * Returns the viewer's friends with their presence, kept up to date. While a component uses this hook, each cached
- * `User.presence` of the application is kept up to date as well.
+ * Returns the viewer's friends with their presence, kept up to date. While a component uses this hook, the presence of
+ * friends in other cached queries of the application is updated, too.
  */
 export function usePresence<User = Default.User>(
   selections: Pick<Selections<unknown, unknown, User>, 'user'> = {},
@@ -28,7 +28,7 @@ export function usePresence<User = Default.User>(
   return useSyncExternalStore(store.subscribe, store.getSnapshot, store.getSnapshot);
 }
 
-/** Creates the store of the viewer's friends, which is live while it has subscribers. */
+/** Creates the store of the viewer's friends, which is kept up to date while it has subscribers. */
 export function createPresence<User>(chat: Chat, documents: Documents<any, any, User>): Store<PresenceState<User>> {
   const { cache } = chat;
   const initial: PresenceState<User> = { friends: [], loading: true, error: null };
@@ -49,7 +49,7 @@ export function createPresence<User>(chat: Chat, documents: Documents<any, any, 
       list.replace(nodes);
       publish();
     }
-    // Presence events are hints, so changes that were missed while offline are queried.
+    // The server does not replay presence events, so the friends are loaded again after a reconnect.
     const unsubscribe = cache.subscribe(
       documents.presence,
       {},

@@ -31,9 +31,9 @@ export interface ReadMarksResult<User> extends ReadMarksState<User> {
 const MAX_MEMBERS = 100;
 
 /**
- * Returns the read marks of the other members of a room, kept up to date, for example to show "Read by 3 of 5". One query and
- * one stream serve all messages. Blocked members are left out. Joining and leaving members are noticed while `useRoom` is used
- * for the same room.
+ * Returns the read marks of the other members of a room, kept up to date, for example to show "Read by 3 of 5". One
+ * query and one stream serve all messages. Blocked members are left out. The list follows members who join or leave
+ * only while `useRoom` is used for the same room.
  */
 export function useReadMarks<User = Default.User>(
   chatroomId: string,
@@ -53,7 +53,7 @@ export function useReadMarks<User = Default.User>(
   return { ...state, readersOf };
 }
 
-/** Creates the store of a room's read marks, which is live while it has subscribers. */
+/** Creates the store of a room's read marks, which is kept up to date while it has subscribers. */
 export function createReadMarks<User>(
   chat: Chat,
   documents: Documents<any, any, User>,
@@ -62,7 +62,7 @@ export function createReadMarks<User>(
   const { cache } = chat;
   const initial: ReadMarksState<User> = { marks: [], loading: true, error: null };
   return createStore(initial, (set) => {
-    /** The highest mark of each member, because the answer to a query may be older than an event that arrived before it. */
+    /** The highest mark of each member. The response to a query may be older than an event that arrived before it. */
     const highest = new Map<string, number>();
     const members = createNodeList<MarkedMember<User>>(chat, documents.members, publish);
     let memberCount: number | null = null;
@@ -115,17 +115,17 @@ export function createReadMarks<User>(
 
     const stops = [
       cache.watch(documents.memberCount, { chatroomId }, (data) => {
-        // This stream has no events for members who join or leave, so a changed count reloads the list.
+        // `readMarksChanged` does not report members who join or leave, so a changed count reloads the list.
         if (memberCount !== null && data?.chatroom && data.chatroom.memberCount !== memberCount) load();
       }),
-      // Read marks are hints, so changes that were missed while offline are queried.
+      // The server does not replay `readMarksChanged` events, so the marks are loaded again after a reconnect.
       cache.subscribe(
         documents.readMarksChanged,
         { chatroomId },
         { onEvents: () => undefined, onResumed: load, onError: fail },
       ),
       chat.viewerEvents.listen(documents, ({ __typename }) => {
-        // The server sends no marks of blocked members.
+        // The server sends no marks of blocked members, so the marks are loaded again after an unblock.
         if (__typename === 'BlockChanged') load();
       }),
     ];

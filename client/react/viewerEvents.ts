@@ -5,14 +5,17 @@ import type { Documents, ViewerEvent } from './documents.ts';
 type Listener = (event: ViewerEvent) => void;
 type AnyDocuments = Documents<any, any, any>;
 
-/** The viewer's events, which all hooks of a provider receive from one stream. */
+/** The viewer's events. All hooks of a provider that listen receive them from the same stream. */
 export interface ViewerEvents {
   /**
-   * Adds the stream of a list of rooms, whose events carry the fields of that list. Returns functions to pass on its events, and
-   * to remove it.
+   * Registers a list of rooms, which has its own stream of `viewerEvents` with the fields of the list. Returns
+   * functions to pass on its events, and to remove the list.
    */
   addSource: () => { emit: Listener; remove: () => void };
-  /** Calls the listener for each event. Starts a stream only while there is no source. */
+  /**
+   * Calls the listener for each event. Starts a stream only while there is no source. Returns a function that removes
+   * the listener.
+   */
   listen: (documents: AnyDocuments, listener: Listener) => () => void;
 }
 
@@ -37,7 +40,7 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
         onEvents(events) {
           for (const { viewerEvents: event } of events) if (event) emit(event);
         },
-        // The listeners have streams of their own, which report why the viewer has lost access.
+        // Errors are ignored, because the hooks that listen have other streams, which report the same errors.
         onError: () => undefined,
       },
     );
@@ -60,7 +63,8 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
       update();
       return {
         emit(event) {
-          // Listeners need each event once.
+          // All sources deliver the same events. Only the first one passes them on, so that listeners get each event
+          // once.
           const [first] = sources;
           if (first === source) emit(event);
         },
