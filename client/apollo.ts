@@ -79,7 +79,7 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     // `Server` and `Viewer` are singletons. A query need not select their ids.
     Server: { keyFields: [] },
     Viewer: { keyFields: [], fields: fieldPolicies(connections.Viewer) },
-    // Each event replaces the one before it, because events are not parts of one object.
+    // Each event replaces the previous event, because events are not parts of one object.
     Subscription: { fields: { chatroomEvents: { merge: false }, viewerEvents: { merge: false } } },
     UnreadChanged: { fields: { totalUnreadCount: { merge: setTotalUnread } } },
   },

@@ -12,7 +12,7 @@ export interface GraphQLFailure {
   extensions?: Record<string, unknown>;
 }
 
-/** An error in the same shape for all clients. */
+/** An error of any supported client, in one common form. */
 export interface Failure {
   code: FailureCode;
   /** English text for the user, which includes what to do next. */

@@ -32,9 +32,14 @@ export interface ChatClientOptions extends SessionOptions {
   url: string;
   /** Replaces the global `fetch`, for example to send cookies to another origin. */
   fetch?: typeof fetch;
-  /** WebSocket implementation if there is no global one, as in Node before 22. Pass the one of the package ws. */
+  /**
+   * WebSocket implementation if there is no global one, as in Node before 22. Pass the `WebSocket` class of the package
+   * ws.
+   */
   webSocketImpl?: unknown;
-  /** Stores messages until they are sent, so that they survive a reload. Without a store they are kept in memory only. */
+  /**
+   * Stores messages until they are sent, so that they survive a reload. By default, messages are kept in memory only.
+   */
   outboxStore?: OutboxStore;
   /**
    * Called each time the store fails, or does not respond within 3 s. Messages are then kept in memory only. After a

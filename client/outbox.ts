@@ -24,7 +24,10 @@ export interface OutboxEntry {
  * has stored its message, or until it is discarded.
  */
 export interface Outbox {
-  /** Returns the entries of a room, or of all rooms, in the order of sending. The array is the same until an entry changes. */
+  /**
+   * Returns the entries of a room, or of all rooms, in the order of sending. Returns the same array until an entry
+   * changes.
+   */
   entries(chatroomId?: string): readonly OutboxEntry[];
   /** Calls the listener after each change. Returns a function that removes the listener. */
   subscribe(listener: () => void): () => void;

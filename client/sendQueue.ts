@@ -64,7 +64,7 @@ export class SendQueue {
     });
   }
 
-  /** Adds a request for these rooms. It starts when all earlier requests for them have ended. */
+  /** Adds a request for these rooms. The request starts when all earlier requests for them have ended. */
   add(rooms: readonly string[], attempt: Attempt, { retry, signal }: JobOptions): Promise<Result<unknown>> {
     this.#closed.throwIfAborted();
     signal?.throwIfAborted();

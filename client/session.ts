@@ -22,7 +22,7 @@ export interface Session {
 }
 
 export interface SessionOptions {
-  /** Returns the access token, or null if nobody is signed in or a cookie stores the token. */
+  /** Returns the access token. Returns null if nobody is signed in, or if the token is in a cookie. */
   getAccessToken: () => string | null | Promise<string | null>;
   /**
    * Called when the access token has expired. Exchanges the refresh token, stores both new tokens and returns the

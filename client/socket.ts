@@ -116,7 +116,7 @@ export class Socket {
   /** Registers a stream, even if the socket is not open. Returns a function that removes it. */
   addStream(stream: object): () => void {
     if (this.#socketState === 'signed-out') {
-      // The user may have signed in again.
+      // The user may have signed in again, so the socket may open again.
       [this.#socketState, this.#pause] = ['closed', Promise.resolve()];
     }
     this.#streams.add(stream);

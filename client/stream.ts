@@ -72,7 +72,7 @@ export function createStream<Data>(
   /** Advances the cursor by one result. Returns false if the result is a duplicate. */
   function advance(result: Result<unknown>, { field, room }: Resumption): boolean {
     const [event] = Object.values(result.data ?? {}) as (Event | null)[];
-    // Event types that the document does not select have no cursor. The previous cursor stays valid.
+    // An event whose type the document does not select has no cursor. The previous cursor stays valid.
     if (field === 'viewerEvents') {
       after = event?.cursor ?? after;
       return true;
@@ -137,7 +137,10 @@ export function createStream<Data>(
     });
   }
 
-  /** Queries the current cursor of the room or of all rooms. A stream that starts from it can resume before its first event. */
+  /**
+   * Queries the current cursor of the room or of all rooms. A stream that starts from this cursor can resume even
+   * before its first event.
+   */
   function begin({ room }: Resumption): Promise<Finish> {
     const id = room === null ? null : variables[room];
     const text = id == null ? CURSOR : ROOM_CURSOR;

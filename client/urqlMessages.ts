@@ -95,7 +95,8 @@ function pagesOf(cache: Cache, chatroom: string): Page[] {
   const pages = fields.flatMap(({ fieldKey, arguments: args }) => pageOf(cache, chatroom, fieldKey, args ?? {}) ?? []);
   const lastOf = ({ rows }: Page) => rows.at(-1)?.number ?? 0;
   const newest = Math.max(...pages.filter(({ high }) => high === Infinity).map(lastOf));
-  // A page that reached the end when it was loaded may lack newer messages by now.
+  // A page that reached the newest message when it was loaded may lack newer messages by now. Its range then ends at
+  // its last message.
   return pages.map((page) =>
     page.high === Infinity && lastOf(page) < newest ? { ...page, high: lastOf(page) } : page,
   );

@@ -1,6 +1,6 @@
 /**
- * Returns the number of milliseconds to wait after some failures in a row: 200 ms doubled each time, at most 5 s. Half of it is
- * random, so that clients do not reconnect all at once.
+ * Returns the number of milliseconds to wait after some failures in a row: 200 ms doubled each time, at most 5 s. Half
+ * of the time is random, so that clients do not reconnect all at once.
  */
 export function backoff(failures: number): number {
   return (0.5 + Math.random() / 2) * Math.min(5_000, 200 * 2 ** failures);

@@ -29,7 +29,7 @@ export interface ChatCache {
     listener: (data: Data | null) => void,
   ): () => void;
   /**
-   * Writes data to the cache that the server has sent, as if it were the result of the query. Sends nothing to the server. The
+   * Writes data of the server to the cache, as if it were the result of the query. Sends nothing to the server. The
    * objects of the data can then be watched by their ids, with `nodes(ids:)`.
    */
   write<Data, Variables extends object>(query: TypedDocument<Data, Variables>, variables: Variables, data: Data): void;

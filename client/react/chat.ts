@@ -2,7 +2,7 @@ import type { ChatClient } from '../index.ts';
 import type { ChatCache, TypedDocument } from './cache.ts';
 import { createViewerEvents, type ViewerEvents } from './viewerEvents.ts';
 
-/** Parts of a `ChatProvider` that all hooks below it share. */
+/** Values that a `ChatProvider` shares with all hooks below it. */
 export interface Chat {
   client: ChatClient;
   cache: ChatCache;

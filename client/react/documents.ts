@@ -5,7 +5,7 @@ import type * as Default from './types.ts';
 /** A fragment: a parsed document or a text, with the type that codegen gives to its data. */
 export type Fragment<Data> = (DocumentNode | { toString(): string }) & { __apiType?: (variables: any) => Data };
 
-/** Fields that an application selects of messages, rooms and users. Each fragment replaces the default selection. */
+/** Fields of messages, rooms and users that an application selects. Each fragment replaces a default selection. */
 export interface Selections<Message = Default.Message, Room = Default.Room, User = Default.User> {
   /** A fragment on `Message`. */
   message?: Fragment<Message>;

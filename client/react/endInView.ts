@@ -7,8 +7,8 @@ export interface EndInView extends Store<boolean> {
 }
 
 /**
- * Creates the state for a room. It is true if a component declares true, or if none declares anything. A component that only
- * sends messages, such as a composer, declares nothing.
+ * Creates the state for a room. The state is true if a component declares true, or if none declares anything. A
+ * component that only sends messages, such as a composer, declares nothing.
  */
 export function createEndInView(): EndInView {
   const declared = new Set<{ atEnd: boolean }>();

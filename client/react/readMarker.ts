@@ -6,7 +6,7 @@ import { failureOf } from './failure.ts';
 /** Minimum time between two `markRead` requests, which limits the requests in a busy room. */
 const INTERVAL_MS = 1_000;
 
-/** Marks the messages of a room as read that the viewer has seen. */
+/** Marks messages of a room as read after the viewer has seen them. */
 export interface ReadMarker {
   /** Marks a message and all earlier ones as read. Retries after temporary errors. */
   mark: (message: MessageKey) => void;

@@ -8,7 +8,7 @@ import { createMessageList, type MessageList, type MessagePage } from './message
 export interface RoomMessages<Message, Room> {
   /** The newest messages. They stay up to date while older messages are shown. */
   readonly newest: MessageList<Message & MessageKey>;
-  /** The messages that are shown: the newest ones, or those around an old one to which the user has jumped. */
+  /** The messages that `useRoom` returns: the newest ones, or those around an old message after a jump. */
   readonly shown: MessageList<Message & MessageKey>;
   open: (page: MessagePage<Message & MessageKey>) => void;
   /**

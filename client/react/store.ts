@@ -8,8 +8,8 @@ export interface Store<State> {
 export type SetState<State> = (change: Partial<State> | ((before: State) => Partial<State>)) => void;
 
 /**
- * Creates a store that calls `start` for its first subscriber. After the last one has unsubscribed, it calls the function that
- * `start` returned. Components share one store, and therefore one set of streams.
+ * Creates a store that calls `start` for its first subscriber. After the last subscriber has left, the store calls the
+ * function that `start` returned. Components share one store, and therefore one set of streams.
  */
 export function createStore<State extends object>(
   initial: State,

@@ -9,8 +9,9 @@ export interface RoomOptions<Message, Room, User> extends Selections<Message, Ro
   /** Number of messages per page; 40 by default, at most 100. */
   pageSize?: number;
   /**
-   * Whether the newest message is in view. While it is in view and the page is visible, messages are marked as read, at most once
-   * a second. Components that omit this option follow those that pass it. If all omit it, the newest message counts as in view.
+   * Whether the newest message is in view. While it is in view and the page is visible, messages are marked as read, at
+   * most once a second. If a component omits this option, the values of other components for the same room apply. If
+   * all omit it, the newest message counts as in view.
    */
   atEnd?: boolean;
   /** Called for each new message, in order. After a reconnect, also called for each missed message. */
@@ -41,10 +42,10 @@ export function useRoom<Message = Default.Message, Room = Default.Room, User = D
   const newest = state.hasLater ? undefined : state.messages.at(-1);
   const endInView = chat.store(`endInView ${chatroomId}`, createEndInView);
   const isEndInView = useSyncExternalStore(endInView.subscribe, endInView.getSnapshot, endInView.getSnapshot);
-  // All components declare before one of them marks a message, because layout effects run before other effects.
+  // All components declare `atEnd` before any of them marks a message, because layout effects run before other effects.
   useLayoutEffect(() => (atEnd === undefined ? undefined : endInView.declare(atEnd)), [endInView, atEnd]);
   useEffect(() => {
-    // Reads the state again: a component may have declared `false` since this one was rendered.
+    // Reads the state again, because another component may have declared `false` since this render.
     if (visible && isEndInView && endInView.getSnapshot() && newest) store.markRead(newest);
   }, [store, visible, endInView, isEndInView, newest]);
 

@@ -13,15 +13,15 @@ import {
 } from './generated/graphql.ts';
 import type { Session } from './session.ts';
 
-/** Creates a client for one user. Call `client.stop()` and discard it when the user signs out. */
+/** Creates a client for one user. When the user signs out, call `client.stop()` and discard the client. */
 export function createApolloClient({ chat }: Session): ApolloClient {
   return new ApolloClient({ link: createChatLink(chat), cache: new InMemoryCache(cachePolicies) });
 }
 
 /**
- * Loads the rooms and keeps them up to date. Queries first, then subscribes after the cursor of the answer, so that no event
- * between the two is missed. Calls the listener with the rooms and the number of unread messages, and again after each change.
- * Returns a function that unsubscribes.
+ * Loads the rooms and keeps them up to date. Queries first, then subscribes after the cursor of the response, so that
+ * no event between the two is missed. Calls the listener with the rooms and the number of unread messages, and again
+ * after each change. Returns a function that unsubscribes.
  */
 export async function followRooms(
   client: ApolloClient,
@@ -47,7 +47,7 @@ export async function followRooms(
       },
       error: console.error,
     }),
-    // After a reconnect, rooms that appeared or vanished are replayed. Unread counts are not, so they are loaded again.
+    // After a reconnect, the stream replays rooms that appeared or vanished, but not unread counts, so they are loaded.
     client
       .subscribe({ query: ViewerEventsDocument, variables, context: { onResync: load, onResumed: reload } })
       .subscribe({
@@ -118,14 +118,14 @@ export async function sendMessage(client: ApolloClient, { user }: Session, room:
   await client.mutate({
     mutation: SendMessageDocument,
     variables: { input: { chatroomId: room, body, clientMessageId } },
-    // Retries until there is an answer. The server stores one message for each clientMessageId.
+    // Retries until there is a response. The server stores one message for each clientMessageId.
     context: { retry: true },
     optimisticResponse: {
       sendMessage: {
         __typename: 'SendMessagePayload',
         message: {
           __typename: 'Message',
-          // Until the message is stored, its clientMessageId replaces its id and cursor, and the number sorts it last.
+          // Until the message is stored, its id and cursor are the clientMessageId, and the number sorts it last.
           id: clientMessageId,
           cursor: clientMessageId,
           number: Number.MAX_SAFE_INTEGER,

@@ -5,10 +5,10 @@ import { resumeSession, signIn } from './session.ts';
 import { createReadMarker, createView } from './view.ts';
 
 const url = 'http://localhost:4000/graphql';
-// Signs in a demo user. An application asks for the name and the password.
+// Signs in a demo user. A real application asks for the name and the password.
 const session = resumeSession(url) ?? (await signIn(url, 'ann', 'parley-demo'));
 const client = createApolloClient(session);
-// The session has ended, or another user has signed in in another tab.
+// Reloads the page after the session has ended, or after another user has signed in in another tab.
 session.chat.onState((state) => {
   if (state === 'signed-out') location.reload();
 });

@@ -50,8 +50,8 @@ export async function signOut({ user, chat }: Session): Promise<void> {
 }
 
 /**
- * Creates a client for the signed-in user. The session of this tab has ended if another user has signed in in another tab. Then
- * the client sends nothing, and its operations fail with `UNAUTHENTICATED`.
+ * Creates a client for the signed-in user. If another user signs in in another tab, the session of this tab ends. The
+ * client then sends no token, and its operations fail with `UNAUTHENTICATED`.
  */
 function open(url: string, user: Session['user']): Session {
   let tokens: Tokens | null = null;
@@ -63,13 +63,13 @@ function open(url: string, user: Session['user']): Session {
     },
     // Messages of `chat.send` that the server has not stored yet survive a reload.
     outboxStore: storeOf(user.id),
-    // Called when the access token has expired, in one tab at a time. UNAUTHENTICATED means that the session has ended.
+    // Called when the access token has expired, in one tab at a time. UNAUTHENTICATED ends the session.
     async refresh() {
       const refreshToken = read(user.id)?.refreshToken;
       if (!refreshToken) return null;
       const { refreshSession } = await chat.execute(RefreshSessionDocument, { refreshToken });
       if (!refreshSession?.refreshToken) return null;
-      // Another tab may have stored other tokens in the meantime. They must stay.
+      // Another tab may have stored other tokens in the meantime. These tokens must stay.
       const current = read(user.id);
       if (current?.refreshToken !== refreshToken) return current?.accessToken ?? null;
       write({ accessToken: refreshSession.accessToken, refreshToken: refreshSession.refreshToken, user });

@@ -14,7 +14,7 @@ import {
 } from './generated/graphql.ts';
 import type { Session } from './session.ts';
 
-/** Creates a client for one user. Discard it when the user signs out. */
+/** Creates a client for one user. Discard the client when the user signs out. */
 export function createUrqlClient(url: string, session: Session): Client {
   const cache = chatCacheExchange({
     ...cacheOptions,
@@ -24,9 +24,9 @@ export function createUrqlClient(url: string, session: Session): Client {
 }
 
 /**
- * Loads the rooms and keeps them up to date. Queries first, then subscribes after the cursor of the answer, so that no event
- * between the two is missed. Calls the listener with the rooms and the number of unread messages, and again after each change.
- * Returns a function that unsubscribes.
+ * Loads the rooms and keeps them up to date. Queries first, then subscribes after the cursor of the response, so that
+ * no event between the two is missed. Calls the listener with the rooms and the number of unread messages, and again
+ * after each change. Returns a function that unsubscribes.
  */
 export async function followRooms(
   client: Client,
@@ -49,7 +49,7 @@ export async function followRooms(
     client.subscription(MessageAddedDocument, variables, { onResync: load }).subscribe(({ error }) => {
       if (error) console.error(error);
     }),
-    // After a reconnect, rooms that appeared or vanished are replayed. Unread counts are not, so they are loaded again.
+    // After a reconnect, the stream replays rooms that appeared or vanished, but not unread counts, so they are loaded.
     client
       .subscription(ViewerEventsDocument, variables, { onResync: load, onResumed: reload })
       .subscribe(({ data, error }) => {
@@ -117,7 +117,7 @@ export async function markRead(client: Client, message: string): Promise<void> {
 /** Sends a message and shows it at once. */
 export async function sendMessage(client: Client, room: string, body: string): Promise<void> {
   const input = { chatroomId: room, body, clientMessageId: crypto.randomUUID() };
-  // Retries until there is an answer. The server stores one message for each clientMessageId.
+  // Retries until there is a response. The server stores one message for each clientMessageId.
   const { error } = await client.mutation(SendMessageDocument, { input }, { retry: true });
   if (error) throw error;
 }
@@ -128,7 +128,7 @@ function optimisticAnswer({ user }: Session, { input }: SendMessageMutationVaria
     __typename: 'SendMessagePayload',
     message: {
       __typename: 'Message',
-      // Until the message is stored, its clientMessageId replaces its id and cursor, and the number sorts it last.
+      // Until the message is stored, its id and cursor are the clientMessageId, and the number sorts it last.
       id: clientMessageId,
       cursor: clientMessageId,
       number: Number.MAX_SAFE_INTEGER,

@@ -51,8 +51,8 @@ function lineOf({ sender, body, editedAt, deletedAt, reactions }: MessageRowFrag
 }
 
 /**
- * Returns a function that marks the newest stored message as read. At most one request runs at a time, for the newest message at
- * its start, because a request for each message would delay sends.
+ * Returns a function that marks the newest stored message as read. Runs one request at a time, because a request for
+ * each message would delay sends.
  */
 export function createReadMarker(mark: (message: string) => Promise<void>) {
   let newest: string | undefined;

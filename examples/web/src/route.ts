@@ -11,7 +11,7 @@ export interface Place {
   number: number | null;
 }
 
-/** Number of navigations. A link to the current location counts too, because it shows its message again. */
+/** Number of navigations. A click on a link to the current location counts, too: the page shows the message again. */
 let visits = 0;
 addEventListener('hashchange', () => {
   visits += 1;

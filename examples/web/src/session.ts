@@ -34,7 +34,7 @@ const policies = {
         seenByAll: { merge: (known: boolean | undefined, incoming: boolean) => known === true || incoming },
       },
     },
-    // Each event replaces the one before it, because events are not parts of one object.
+    // Each event replaces the previous event, because events are not parts of one object.
     Subscription: { fields: { chatroomEvents: { merge: false }, viewerEvents: { merge: false } } },
   },
 };
@@ -78,7 +78,8 @@ export function openSession(viewerId: string, onEnd: () => void): Session {
   const chat = createChatClient({
     url,
     getAccessToken() {
-      // The cookies of another user would send this user's messages as the other user.
+      // After another user has signed in in another tab, the cookies belong to that user. Messages of this tab would
+      // then be sent as that user.
       if (localStorage.getItem(VIEWER) === viewerId) return null;
       throw new ChatError({ code: 'UNAUTHENTICATED', message: 'You have signed out in another tab. Reload the page.' });
     },
@@ -97,7 +98,7 @@ export function openSession(viewerId: string, onEnd: () => void): Session {
     async signOut() {
       await chat.execute(SignOutDocument, {});
       setViewer(null);
-      // A closed client no longer writes to the store.
+      // Closes the client before the store is emptied, because a closed client no longer writes to the store.
       chat.close();
       forgetDrafts(viewerId);
       for (const entry of await outboxStore.load()) await outboxStore.delete(entry);
@@ -111,13 +112,16 @@ export function openSession(viewerId: string, onEnd: () => void): Session {
   };
 }
 
-/** Exchanges the refresh token of the cookie. Returns null if the token is no longer valid. */
+/**
+ * Exchanges the refresh token in the cookie. Returns null if the token is no longer valid. Otherwise returns the expiry
+ * of the new access token, because scripts cannot read the token itself.
+ */
 async function refresh(): Promise<string | null> {
   try {
     const { refreshSession } = await ask(RefreshDocument, {});
     return refreshSession?.accessTokenExpiresAt ?? null;
   } catch (error) {
-    // BAD_USER_INPUT: there is no cookie.
+    // The server returns BAD_USER_INPUT if there is no cookie.
     if (isChatError(error, 'UNAUTHENTICATED') || isChatError(error, 'BAD_USER_INPUT')) return null;
     throw error;
   }

@@ -12,7 +12,7 @@ export function titleOf({ kind, title }: Pick<Room, 'kind' | 'title'>): string {
   return title ?? (kind === 'DIRECT' ? DELETED_ACCOUNT : 'Nobody else is here');
 }
 
-/** Returns the reason why a room has vanished. */
+/** Returns the text that explains why a room has vanished. */
 export function wordVanished(reason: string | null): string {
   switch (reason) {
     case 'REMOVED':

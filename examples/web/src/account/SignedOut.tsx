@@ -10,7 +10,7 @@ import { ForgotPassword } from './ForgotPassword.tsx';
 import { SignIn } from './SignIn.tsx';
 import { SignUp } from './SignUp.tsx';
 
-/** Whether the server has demo users, which it marks in the page. Their password is public. */
+/** Whether the server offers demo users, whose password is public. It then sets `data-demo` in the page. */
 const hasDemo = document.documentElement.dataset['demo'] !== undefined;
 
 const FORMS = { signIn: 'Sign in', signUp: 'Sign up', forgot: 'Reset password' } as const;
@@ -51,13 +51,15 @@ export function SignedOut({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
   );
 }
 
-/** Returns whether the server allows sign-up. True until it has answered, because most servers allow it. */
+/**
+ * Returns whether the server allows sign-up. Returns true until the response arrives, because most servers allow it.
+ */
 function useAllowsSignUp(): boolean {
   const [isAllowed, setAllowed] = useState(true);
   useEffect(() => {
     ask(SignUpPolicyDocument, {}).then(
       ({ server }) => setAllowed(server?.signUp !== 'OFF'),
-      // The form that the user sends reports why the server does not answer.
+      // The error is ignored, because the form reports it when the user sends the form.
       () => undefined,
     );
   }, []);

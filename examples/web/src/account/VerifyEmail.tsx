@@ -6,7 +6,8 @@ import { ask } from '../session.ts';
 
 const WORDS = {
   confirm: {
-    // Anybody can enter this address for their account, so opening the link must not be enough to confirm it.
+    // Anybody can enter the address of someone else for their account. Opening the link must not be enough to confirm
+    // it.
     question: 'Confirm your e-mail address? Only do so if the account named in the e-mail is yours.',
     yes: 'Confirm',
     done: 'Your e-mail address is confirmed.',
@@ -19,7 +20,10 @@ const WORDS = {
   },
 };
 
-/** Asks before it confirms an address, or restores a former one, with the link of an e-mail. Works signed in and signed out. */
+/**
+ * Confirms an e-mail address, or restores a former one, after the user has agreed. The link in an e-mail opens this
+ * page. It works signed in and signed out.
+ */
 export function VerifyEmail({ token, kind }: { token: string; kind: keyof typeof WORDS }) {
   const [state, setState] = useState<'asking' | 'done' | 'closed'>('asking');
   const { run, busy, problem } = useAction(async () => {

@@ -10,7 +10,7 @@ const WORDS: Record<ChatState, string> = {
   'signed-out': 'Signed out',
 };
 
-/** Shows the state of the connection. While live, only screen readers read it. */
+/** Shows the state of the connection. While the connection is live, the text is visible to screen readers only. */
 export function ConnectionBar() {
   const { state, reason } = useConnection();
   return (

@@ -22,7 +22,7 @@ export function Menu({
   useLayoutEffect(() => {
     const menu = ref.current;
     if (!menu || !opener) return;
-    // The source makes a click on the opener count as a click inside the menu.
+    // With `source`, a click on the opener counts as a click inside the menu.
     menu.showPopover({ source: opener });
     place(menu, opener, 'right');
   }, [opener]);

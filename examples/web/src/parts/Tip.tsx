@@ -3,13 +3,13 @@ import { place } from './place.ts';
 
 /** Time that the pointer must rest on the opener before the tip opens, so that a passing pointer opens nothing. */
 const HOVER_MS = 250;
-/** Time that the pointer may take to move from the opener to the tip before it closes. */
+/** Time that the pointer may take to move from the opener to the tip before the tip closes. */
 const LEAVE_MS = 120;
 
 interface Props {
-  /** Called when the tip opens. */
+  /** Returns the content of the tip. Called when the tip opens. */
   content: () => ReactNode;
-  /** Returns the opener. It uses the id of the open tip as `aria-describedby`. */
+  /** Returns the opener, which uses `tipId` as its `aria-describedby`. The id is undefined while the tip is closed. */
   children: (tipId: string | undefined) => ReactNode;
 }
 

@@ -5,9 +5,9 @@ import { wordError } from '../errors.ts';
 const UNDO_MS = 8_000;
 
 interface Toasts {
-  /** Ids of items that are hidden and whose removal can still be undone. */
+  /** Ids of items that are hidden, until their removal is undone or has been executed. */
   removed: ReadonlySet<string>;
-  /** Hides an item at once, and does the work when it can no longer be undone. */
+  /** Hides an item at once. Calls `work` when the removal can no longer be undone. */
   remove: (id: string, sentence: string, work: () => Promise<unknown>) => void;
   /** Shows an error or a notice. */
   report: (sentence: string) => void;

@@ -41,7 +41,7 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
   });
 
   useEffect(() => {
-    // Not on a touch screen, where the keyboard would cover the room that was just opened.
+    // On a touch screen, a new room does not focus the text field, because the keyboard would cover the room.
     if (draft || matchMedia('(pointer: fine)').matches) box.current?.focus();
     if (draft?.doing === 'edit') setEdited(draft.message.body ?? '');
   }, [draft]);

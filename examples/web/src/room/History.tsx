@@ -18,8 +18,8 @@ interface Props {
   chatroom: OpenRoom;
   viewerId: string;
   /**
-   * Number of the newest message when the room was opened; `Infinity` after `markUnread`. The "New" line stands only before an
-   * unread message up to this number.
+   * Number of the newest message when the room was opened; `Infinity` after `markUnread`. The "New" line is shown only
+   * if the first unread message has at most this number.
    */
   newestThen: number;
   /** Number of a message to show; null for the newest ones. */
@@ -50,7 +50,7 @@ export function History({ room, chatroom, viewerId, newestThen, target, mayManag
   useEffect(() => {
     if (sent > 0) newest();
   }, [sent]);
-  // Also moves the focus, so that a screen reader reads the message.
+  // Scrolls to the target message. Also moves the focus, so that a screen reader reads the message.
   useEffect(() => {
     if (target === null) return;
     const row = document.getElementById(`message-${target}`);
@@ -78,7 +78,7 @@ export function History({ room, chatroom, viewerId, newestThen, target, mayManag
       <p id={helpId} hidden>
         Use the arrow keys to move between messages.
       </p>
-      {/* Before the messages, so that keyboard users reach it without passing them. */}
+      {/* The button is before the messages, so that keyboard users reach it without passing them. */}
       {(!atEnd || hasLater) && (
         <button
           type="button"
@@ -140,14 +140,17 @@ function isContinued(before: Message, message: Message): boolean {
 }
 
 interface PageProps {
-  /** Number of the adjoining message, which changes when a page has been loaded. */
+  /** Number of the message beside this row. It changes when a page has been loaded. */
   edge: number | undefined;
   box: RefObject<HTMLDivElement | null>;
   label: string;
   onLoad: () => Promise<void>;
 }
 
-/** Loads the previous or next page when the user scrolls near it. The button is for users who do not scroll. */
+/**
+ * A row at the beginning or end of the loaded messages. Loads the adjoining page when the row comes near the visible
+ * area. The button is for users who do not scroll.
+ */
 function Page({ edge, box, label, onLoad }: PageProps) {
   const row = useRef<HTMLLIElement>(null);
   const load = () => void onLoad().catch(() => undefined);
@@ -161,7 +164,7 @@ function Page({ edge, box, label, onLoad }: PageProps) {
     if (row.current) observer.observe(row.current);
     return () => observer.disconnect();
   }, [edge]);
-  // The button is removed when the last page is loaded. Moves the focus to the list, so that it is not lost.
+  // The button is removed when the last page is loaded. Moves the focus to the list, because the focus would be lost.
   useLayoutEffect(() => {
     const item = row.current;
     return () => {

@@ -27,7 +27,7 @@ export function MessageActions({ message, own, current, mayDelete, onDo }: Props
   const react = useReact(message.id);
   const toasts = useToasts();
   const remove = () => {
-    // The button is removed with the message. Moves the focus to the list, so that it is not lost.
+    // The button is removed with the message. Moves the focus to the list, because the focus would be lost.
     opener.current?.closest<HTMLElement>('.history')?.focus();
     toasts.remove(message.id, 'Message deleted.', () =>
       apollo.mutate({ mutation: DeleteMessageDocument, variables: { id: message.id } }),

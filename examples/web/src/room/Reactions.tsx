@@ -46,7 +46,10 @@ function Reactors({ id, emoji }: { id: string; emoji: string }) {
   );
 }
 
-/** Returns a function that adds or removes a reaction. A toast shows the error, for example of the 21st reaction. */
+/**
+ * Returns a function that adds or removes a reaction. A toast shows an error, for example if the message has too many
+ * reactions.
+ */
 export function useReact(id: string): (emoji: string, add: boolean) => void {
   const { report } = useToasts();
   const onError = (error: unknown) => report(wordError(error));

@@ -4,7 +4,7 @@ import type { Reading } from './ReadBy.tsx';
 
 type Marks = Pick<ReadMarksResult<Person>, 'marks' | 'readersOf'>;
 
-/** Returns the viewer's newest message that others have read, with its readers. */
+/** Returns the viewer's newest message that others have read, with its readers. Returns null if there is none. */
 export function readingOf(
   messages: readonly Message[],
   { kind }: Pick<Room, 'kind'>,
