@@ -81,7 +81,9 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
       : `The server runs, but may not allow pages of ${origin}. Add this origin to ALLOWED_ORIGINS of the server.`;
   }
 
-  /** Sends the operation with the access token, and once more with a renewed token if the server refuses the first one. */
+  /**
+   * Sends the operation with the access token, and once more with a renewed token if the server refuses the first one.
+   */
   async function postAuthorized(
     query: string,
     variables: object,

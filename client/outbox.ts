@@ -345,8 +345,8 @@ export class StoredOutbox implements Outbox {
   }
 
   /**
-   * Accesses the store after earlier accesses for the same entry. Accesses for different entries run concurrently, because a
-   * page that is being closed has no time to run them in sequence.
+   * Accesses the store after earlier accesses for the same entry. Accesses for different entries run concurrently,
+   * because a page that is being closed has no time to run them in sequence.
    */
   async #access<Value>(entry: OutboxEntry, work: () => Value | Promise<Value>): Promise<Value | undefined> {
     const id = idOf(entry);

@@ -1,8 +1,8 @@
 import type { OutboxEntry } from './outbox.ts';
 
 /**
- * Stores the entries of an outbox, so that they survive a reload. A store belongs to one user. Otherwise the next user who signs
- * in would send the messages of the previous one.
+ * Stores the entries of an outbox, so that they survive a reload. A store belongs to one user. Otherwise the next user
+ * who signs in would send the messages of the previous one.
  *
  * An entry is identified by its `chatroomId` and `clientMessageId`. Methods may return promises.
  */

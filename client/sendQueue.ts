@@ -33,7 +33,10 @@ interface Job {
  */
 type QueueState = 'open' | 'probing' | 'paused';
 
-/** Maximum number of concurrent requests, each for another room. Browsers open at most 6 connections to a server over HTTP/1.1. */
+/**
+ * Maximum number of concurrent requests, each for another room. Browsers open at most 6 connections to a server over
+ * HTTP/1.1.
+ */
 const MAX_RUNNING = 6;
 /** Minimum pause after a failed request, so that an unreachable server gets at most 2 requests a second. */
 const MIN_PAUSE_MS = 700;
@@ -96,7 +99,9 @@ export class SendQueue {
     else if ((state === 'connecting' || state === 'offline') && this.#state === 'open') this.#state = 'probing';
   }
 
-  /** Called when the server can probably be reached again. Ends the pause and repeats requests that were probably lost. */
+  /**
+   * Called when the server can probably be reached again. Ends the pause and repeats requests that were probably lost.
+   */
   wake(): void {
     clearTimeout(this.#timer);
     this.#failures = 0;

@@ -49,8 +49,8 @@ const OPENING_TIMEOUT_MS = 10_000;
 const LAZY_CLOSE_TIMEOUT_MS = 1_000;
 
 /**
- * State of the WebSocket: `closed` before the first attempt and after a loss, `opening`, `open`, or `signed-out` when the
- * session has ended.
+ * State of the WebSocket: `closed` before the first attempt and after a loss, `opening`, `open`, or `signed-out` when
+ * the session has ended.
  */
 type SocketState = 'closed' | 'opening' | 'open' | 'signed-out';
 

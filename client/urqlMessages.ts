@@ -3,9 +3,9 @@ import type { Cache, FieldArgs, Resolver, UpdateResolver } from '@urql/exchange-
 /**
  * A page of `Chatroom.messages` in graphcache. This file merges all pages, and the messages added since, into one list.
  *
- * Graphcache stores results in layers while operations are pending, and a layer hides the same field of the layers below it.
- * A list to which every event appends would lose the items of hidden layers. Therefore each added message is a separate link,
- * and the list is computed from pages and links when it is read.
+ * Graphcache stores results in layers while operations are pending, and a layer hides the same field of the layers
+ * below it. A list to which every event appends would lose the items of hidden layers. Therefore each added message is
+ * a separate link, and the list is computed from pages and links when it is read.
  */
 interface Page {
   fieldKey: string;

@@ -61,8 +61,8 @@ export async function withAbortSignal<Value>(
 const listenersOf = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
- * Calls the listener when the signal fires. Returns a function that removes the listener. All listeners of a signal share one
- * event listener, because Node warns of a leak when a signal has eleven.
+ * Calls the listener when the signal fires. Returns a function that removes the listener. All listeners of a signal
+ * share one event listener, because Node warns of a leak when a signal has eleven.
  */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   let listeners = listenersOf.get(signal);

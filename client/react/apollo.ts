@@ -10,7 +10,9 @@ interface AddedEvent {
   message?: Partial<CachedMessage> & { chatroom?: { id: string } };
 }
 
-/** Creates the adapter of Apollo Client's cache for the hooks. The client needs `createChatLink` and `cachePolicies`. */
+/**
+ * Creates the adapter of Apollo Client's cache for the hooks. The client needs `createChatLink` and `cachePolicies`.
+ */
 export function apolloCache(client: ApolloClient): ChatCache {
   return {
     watch(query, variables, listener) {
@@ -31,7 +33,8 @@ export function apolloCache(client: ApolloClient): ChatCache {
     },
     subscribe(subscription, variables, { onEvents, onError, ...context }) {
       const query = client.cache.transformDocument(typed(subscription));
-      // Events that arrive together are written at once, because each write compares the results of all watched queries.
+      // Events that arrive together are written at once, because each write compares the results of all watched
+      // queries.
       const batch = createBatch<object>((events) => {
         client.cache.batch({
           update(cache) {

@@ -10,7 +10,9 @@ export interface TypedDocument<Data, Variables = object> extends DocumentNode {
 export interface SubscriptionHandlers<Data> extends StreamOptions {
   /** Called with the events that arrived together, after all of them are in the cache. */
   onEvents: (events: Data[]) => void;
-  /** Called once if the stream has ended and will not reconnect, for example because the viewer lost access to the room. */
+  /**
+   * Called once if the stream has ended and will not reconnect, for example because the viewer lost access to the room.
+   */
   onError: (error: unknown) => void;
 }
 
@@ -20,8 +22,8 @@ export interface SubscriptionHandlers<Data> extends StreamOptions {
  */
 export interface ChatCache {
   /**
-   * Calls the listener with the cached result of a query, and again after each change. The result is null while the cache lacks
-   * a field. Sends nothing to the server. Returns a function that stops watching.
+   * Calls the listener with the cached result of a query, and again after each change. The result is null while the
+   * cache lacks a field. Sends nothing to the server. Returns a function that stops watching.
    */
   watch<Data, Variables extends object>(
     query: TypedDocument<Data, Variables>,
@@ -36,8 +38,8 @@ export interface ChatCache {
   /** Sends a mutation and writes its result to the cache. */
   mutate<Data, Variables extends object>(mutation: TypedDocument<Data, Variables>, variables: Variables): Promise<Data>;
   /**
-   * Starts a subscription, writes its events to the cache, and adds new messages to `Chatroom.messages`. Returns a function
-   * that unsubscribes.
+   * Starts a subscription, writes its events to the cache, and adds new messages to `Chatroom.messages`. Returns a
+   * function that unsubscribes.
    */
   subscribe<Data, Variables extends object>(
     subscription: TypedDocument<Data, Variables>,

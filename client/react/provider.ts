@@ -11,7 +11,10 @@ interface ChatValue extends Chat {
 
 const ChatContext = createContext<ChatValue | null>(null);
 
-/** Provides the chat client and the application's cache to the hooks below. Use a new provider for each signed-in viewer. */
+/**
+ * Provides the chat client and the application's cache to the hooks below. Use a new provider for each signed-in
+ * viewer.
+ */
 export function ChatProvider({
   client,
   cache,

@@ -11,8 +11,8 @@ export interface ReadMarker {
   /** Marks a message and all earlier ones as read. Retries after temporary errors. */
   mark: (message: MessageKey) => void;
   /**
-   * Sends a `markUnread` request. After it succeeds, nothing is marked as read until `resume`, because the messages are still on
-   * the screen. After it fails, marking continues.
+   * Sends a `markUnread` request. After it succeeds, nothing is marked as read until `resume`, because the messages are
+   * still on the screen. After it fails, marking continues.
    */
   markUnread: <Result>(request: () => Promise<Result>) => Promise<Result>;
   resume: () => void;

@@ -16,7 +16,9 @@ export interface RoomState<Message, Room, User> {
   room: (Room & RoomKey) | null;
   /** Loaded messages without a gap, oldest first. */
   messages: readonly (Message & MessageKey)[];
-  /** The viewer's messages that are being sent or were rejected: outbox entries that `messages` does not contain yet. */
+  /**
+   * The viewer's messages that are being sent or were rejected: outbox entries that `messages` does not contain yet.
+   */
   pending: readonly OutboxEntry[];
   /** Users who are typing, without the viewer. */
   typing: readonly (User & { id: string })[];
@@ -40,8 +42,8 @@ export interface RoomStore<Message, Room, User> extends Store<RoomState<Message,
   showNewest: () => void;
   markRead: (message: MessageKey) => void;
   /**
-   * Marks a message and all later ones as unread. They stay unread until the room is opened again or the viewer sends a message
-   * to it.
+   * Marks a message and all later ones as unread. They stay unread until the room is opened again or the viewer sends a
+   * message to it.
    */
   markUnread: (message: MessageKey) => Promise<void>;
   /** Sends a message through the outbox and shows it in `pending` at once. Also ends `setTyping`. */

@@ -10,7 +10,9 @@ import { WRITTEN } from '../urqlWrites.ts';
 import { createBatch } from './batch.ts';
 import type { ChatCache, TypedDocument } from './cache.ts';
 
-/** Creates the adapter of urql's graphcache for the hooks. The client needs `chatCacheExchange()` and `chatExchange`. */
+/**
+ * Creates the adapter of urql's graphcache for the hooks. The client needs `chatCacheExchange()` and `chatExchange`.
+ */
 export function urqlCache(client: Client): ChatCache {
   /**
    * Keys of ended operations, which are used again. Graphcache never deletes the dependencies of a key, so new keys

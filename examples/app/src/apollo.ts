@@ -67,8 +67,8 @@ const lastActive = ({ lastMessageAt, createdAt }: RoomRowFragment) => lastMessag
 const byActivity = (a: RoomRowFragment, b: RoomRowFragment) => (lastActive(a) < lastActive(b) ? 1 : -1);
 
 /**
- * Loads the newest messages of a room and keeps them up to date: new messages, edits, deletions, reactions. Calls the listener
- * with the messages, oldest first, and again after each change. `loadOlder` loads the previous page.
+ * Loads the newest messages of a room and keeps them up to date: new messages, edits, deletions, reactions. Calls the
+ * listener with the messages, oldest first, and again after each change. `loadOlder` loads the previous page.
  */
 export async function openRoom(
   client: ApolloClient,

@@ -3,7 +3,10 @@ import { RefreshSessionDocument, SignInDocument, SignOutDocument } from './gener
 
 /** Storage key of the tokens. All tabs share them, so a refresh in one tab applies to all. */
 const TOKENS = 'parley tokens';
-/** Storage key of the device token, which stays after sign-out. It lets this device sign in while others guess the password. */
+/**
+ * Storage key of the device token, which stays after sign-out. It lets this device sign in while others guess the
+ * password.
+ */
 const DEVICE_TOKEN = 'parley device token';
 
 interface Tokens {
@@ -40,7 +43,10 @@ export function resumeSession(url: string): Session | null {
   return tokens && open(url, tokens.user);
 }
 
-/** Ends the session on the server and deletes the user's unsent messages. Also discard the cache of Apollo Client or urql. */
+/**
+ * Ends the session on the server and deletes the user's unsent messages. Also discard the cache of Apollo Client or
+ * urql.
+ */
 export async function signOut({ user, chat }: Session): Promise<void> {
   await chat.execute(SignOutDocument, {});
   chat.close();

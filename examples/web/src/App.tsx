@@ -9,7 +9,10 @@ import { ToastProvider } from './parts/Toast.tsx';
 import { Waiting } from './parts/Waiting.tsx';
 import { announceSession, findSession, onOtherSession, openSession, type Session, SessionContext } from './session.ts';
 
-/** Tokens from the link of an e-mail. They are removed from the URL, so that neither history nor a copied link contains them. */
+/**
+ * Tokens from the link of an e-mail. They are removed from the URL, so that neither history nor a copied link contains
+ * them.
+ */
 const link = takeLink();
 
 /** Shows the chat if the user is signed in, and the sign-in page otherwise. */

@@ -30,7 +30,8 @@ const policies = {
     Message: {
       fields: {
         ...cachePolicies.typePolicies?.['Message']?.fields,
-        // The message and its `seenByAll` arrive by different streams in any order. A seen message never becomes unseen.
+        // The message and its `seenByAll` arrive by different streams in any order. A seen message never becomes
+        // unseen.
         seenByAll: { merge: (known: boolean | undefined, incoming: boolean) => known === true || incoming },
       },
     },
@@ -127,7 +128,9 @@ async function refresh(): Promise<string | null> {
   }
 }
 
-/** Notifies other tabs when the user changes. Tabs share the cookies, so they must not continue with the previous user. */
+/**
+ * Notifies other tabs when the user changes. Tabs share the cookies, so they must not continue with the previous user.
+ */
 const tabs = new BroadcastChannel('parley session');
 
 export function announceSession(): void {

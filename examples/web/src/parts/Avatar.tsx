@@ -2,7 +2,10 @@ import type { CSSProperties } from 'react';
 
 const graphemes = new Intl.Segmenter();
 
-/** The first letter of a name on a colour, with a dot if the user is online. Hidden from screen readers, which read the name. */
+/**
+ * The first letter of a name on a colour, with a dot if the user is online. Hidden from screen readers, which read the
+ * name.
+ */
 export function Avatar({ name, seed, online = false }: { name: string; seed: string; online?: boolean }) {
   const [first] = graphemes.segment(name);
   return (

@@ -12,7 +12,8 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
   useLayoutEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
-    // Focuses the first input instead of the close button. Not on a touch screen, where the keyboard would cover half the dialog.
+    // Focuses the first input instead of the close button. Not on a touch screen, where the keyboard would cover half
+    // the dialog.
     if (matchMedia('(pointer: fine)').matches) dialog?.querySelector<HTMLElement>('.dialog-body input')?.focus();
     // Only a closed dialog restores the focus. The cleanup of a layout effect runs before the element is removed.
     return () => dialog?.close();

@@ -2,8 +2,8 @@ import { type ReactNode, useEffect, useLayoutEffect, useRef } from 'react';
 import { place } from './place.ts';
 
 /**
- * A menu beside the button that opened it. It is in the top layer, so that no scroll container clips it, and is positioned
- * inside the window.
+ * A menu beside the button that opened it. It is in the top layer, so that no scroll container clips it, and is
+ * positioned inside the window.
  *
  * @param onClose called when the user clicks outside, presses Escape or scrolls
  */

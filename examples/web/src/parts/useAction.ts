@@ -2,8 +2,8 @@ import { useRef, useState } from 'react';
 import { wordError } from '../errors.ts';
 
 /**
- * The action of a button, with its progress and its error. Make the button `aria-disabled` while the action is busy, because a
- * disabled button would lose the focus.
+ * The action of a button, with its progress and its error. Make the button `aria-disabled` while the action is busy,
+ * because a disabled button would lose the focus.
  */
 export interface Action<Args extends unknown[]> {
   /** Runs the action, unless it is already running. Returns whether it succeeded. */

@@ -90,7 +90,10 @@ function Profile({ viewer, onDone }: { viewer: Viewer; onDone: () => void }) {
   );
 }
 
-/** Turns on notifications, which appear while the page is open and hidden. The browser asks the user once for permission. */
+/**
+ * Turns on notifications, which appear while the page is open and hidden. The browser asks the user once for
+ * permission.
+ */
 function Notifications() {
   const [permission, setPermission] = useState('Notification' in window ? Notification.permission : 'denied');
   if (permission === 'granted')

@@ -31,8 +31,8 @@ interface Props {
 }
 
 /**
- * The messages of a room. The layout starts at the end (column-reverse). The room therefore opens at its newest message, and
- * earlier messages are added above without moving the visible ones.
+ * The messages of a room. The layout starts at the end (column-reverse). The room therefore opens at its newest
+ * message, and earlier messages are added above without moving the visible ones.
  */
 export function History({ room, chatroom, viewerId, newestThen, target, mayManage, ...on }: Props) {
   const { messages, pending, readUpTo, hasEarlier, hasLater, loadEarlier, loadLater, showNewest } = chatroom;

@@ -2,8 +2,8 @@ import { type FocusEvent, type KeyboardEvent, useState } from 'react';
 import type { Message } from '../types.ts';
 
 /**
- * Moves the focus between messages with the arrow keys. The Tab key reaches only the menu of the current message, so that
- * keyboard users pass a long history with one key press (WAI-ARIA, roving tabindex).
+ * Moves the focus between messages with the arrow keys. The Tab key reaches only the menu of the current message, so
+ * that keyboard users pass a long history with one key press (WAI-ARIA, roving tabindex).
  */
 export function useArrows(messages: readonly Pick<Message, 'number'>[]) {
   const newest = messages.at(-1)?.number;

@@ -1,7 +1,9 @@
 import type { ViewerEvent } from '@parley/client/react';
 import { useState } from 'react';
 
-/** Returns the rooms to which the viewer has lost access, with the reason. The reason is null if the server sent none. */
+/**
+ * Returns the rooms to which the viewer has lost access, with the reason. The reason is null if the server sent none.
+ */
 export function useVanished() {
   const [reasons, setReasons] = useState<ReadonlyMap<string, string | null>>(new Map());
   return {
