@@ -22,8 +22,9 @@ const commands: Record<string, Command> = {
  *
  * @param args the command's name and its arguments
  * @param openPostgres opens the database; not called for help or invalid arguments
- * @throws ConfigError with the help text, for an unknown command or invalid arguments; Error with a message for the operator,
- *   if the command fails
+ * @returns the text to print, and whether the command has failed
+ * @throws ConfigError with the help text, for an unknown command or invalid arguments; Error with a message for the
+ *   operator, if the command fails
  */
 export async function administer(
   args: readonly string[],

@@ -74,14 +74,16 @@ async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[
 }
 
 /**
- * Returns whether a proxy is likely. A node serves plain HTTP, so a proxy must serve an https PUBLIC_URL. In production, a node
- * that listens on loopback only must be behind a proxy too.
+ * Returns whether a proxy is likely. A node serves plain HTTP, so a proxy must serve an https PUBLIC_URL. In
+ * production, a node that listens on loopback only must be behind a proxy too.
  */
 function isBehindProxy({ NODE_ENV, PUBLIC_URL, HOST }: Config): boolean {
   return PUBLIC_URL?.startsWith('https:') === true || (NODE_ENV === 'production' && isNear(HOST));
 }
 
-/** Checks TLS as the driver interprets the URL, because the driver's meaning of `sslmode` differs from libpq's. */
+/**
+ * Checks the TLS settings of the database URL. Parses the URL like the driver, which interprets `sslmode` unlike libpq.
+ */
 function examineDatabaseTls(url: string | undefined): Finding[] {
   if (url === undefined) return [];
   const { host, ssl } = parseDatabaseUrl(url).options;

@@ -1,13 +1,13 @@
 /**
- * Escapes characters that a terminal would interpret instead of print, because texts of users, such as a User-Agent,
- * may contain them. Escaped are control characters (C0, DEL, C1), bidi and other format characters, and line
- * separators. The C1 character U+009B, for example, starts a terminal command.
+ * Escapes control characters (C0, DEL, C1), bidi and other format characters, and line separators. Texts of users, such
+ * as a User-Agent, may contain these characters, and a terminal would interpret them. U+009B, for example, starts a
+ * command.
  */
 export function printable(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, escape);
 }
 
-/** Escapes like {@link printable}, except for line feeds. */
+/** Escapes a text like {@link printable}, but keeps its line feeds. */
 export function printableLines(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => (character === '\n' ? character : escape(character)));
 }

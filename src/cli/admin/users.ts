@@ -58,14 +58,14 @@ export const userCommands: Record<string, Command> = {
   },
   'delete-user': {
     words: ['USERNAME'],
-    help: 'Deletes an account, as its user could. Its sessions end within a second. Its messages stay without a sender, and its rooms get another owner. This cannot be undone; export the data first if you need it.',
+    help: 'Deletes an account, like the mutation `deleteAccount`. Its sessions end within a second. Its messages stay without a sender, and its rooms get another owner. This cannot be undone; export the data first if you need it.',
     options: { yes: { type: 'boolean', help: 'confirms the deletion' } },
     async run({ open }, [username = ''], { yes }) {
       const database = await open();
       const { id } = await findUser(database, username);
       if (!yes) throw new Error(`This cannot be undone. To delete "${username}", add --yes.`);
       await database.transaction((query) => closeAccount(query, id, 0));
-      return `The account of "${username}" is closed. A running node deletes its data; if none is running, the next one that starts.`;
+      return `The account of "${username}" is closed. A running node deletes its data. If no node is running, the next node to start deletes the data.`;
     },
   },
   'list-sessions': {

@@ -31,8 +31,8 @@ const ROOMS: readonly {
 ];
 
 /**
- * Adds the demo users, friendships, rooms and a long history. The data is identical on every machine. Existing data is not
- * added again.
+ * Adds the demo users, friendships, rooms and a long history. The data is identical on every machine. Existing data is
+ * not added again.
  */
 export async function seedDemo(importing: ImportContext): Promise<ImportSummary> {
   const { database, passwords, progress } = importing;

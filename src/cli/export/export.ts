@@ -59,7 +59,9 @@ export async function exportUser(exporting: ExportContext, username: string, fil
   });
 }
 
-/** Runs a read-only transaction on one database snapshot, so that concurrent writes do not make the export inconsistent. */
+/**
+ * Runs a read-only transaction on one database snapshot, so that concurrent writes do not make the export inconsistent.
+ */
 function inSnapshot<Result>(database: Database, read: (query: Database['query']) => Promise<Result>): Promise<Result> {
   return database.transaction(async (query) => {
     await query(sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`);
@@ -67,7 +69,9 @@ function inSnapshot<Result>(database: Database, read: (query: Database['query'])
   });
 }
 
-/** Writes an export to a file and returns the number of messages. Streams the messages, so that memory use is constant. */
+/**
+ * Writes an export to a file and returns the number of messages. Streams the messages, so that memory use is constant.
+ */
 async function writeWithMessages(file: string, head: object, messages: AsyncIterable<object>): Promise<number> {
   let count = 0;
   async function* lines(): AsyncGenerator<string> {

@@ -9,7 +9,7 @@ export const exportedMessage = z.object({
   kind: z.enum(['USER', 'SYSTEM']),
   /** Null for a SYSTEM message, and if the account has been deleted. */
   senderId: z.uuid().nullable(),
-  /** Null once deleted, and for a SYSTEM message other than NOTICE. */
+  /** Null if the message has been deleted, and for a SYSTEM message other than NOTICE. */
   body: z.string().nullable(),
   systemEvent: z.enum(['MEMBER_JOINED', 'MEMBER_LEFT', 'RENAMED', 'NOTICE']).nullable(),
   subjectId: z.uuid().nullable(),
@@ -22,7 +22,7 @@ export const exportedMessage = z.object({
   createdAt: moment,
   editedAt: moment.nullable(),
   deletedAt: moment.nullable(),
-  /** SHA-256 of the text originally sent with the `clientMessageId`. Null if the message has not been edited. */
+  /** SHA-256 of the text before the first edit. Null if the message was never edited, or has no `clientMessageId`. */
   sentDigest: z.hex().nullable(),
   reactions: z.array(z.object({ emoji: z.string(), userId: z.uuid(), createdAt: moment })),
 });

@@ -24,7 +24,7 @@ export interface StoredUser {
   id: string;
   /** Name in the source. A name that breaks the rules for usernames is changed. */
   name: string;
-  /** Appended to the username if another user has it, such as `irc`. */
+  /** Text to append to the username if another user already has that username, such as `irc`. */
   suffix: string;
   nickname?: string;
   email?: string | null;
@@ -33,7 +33,10 @@ export interface StoredUser {
   isBot?: boolean;
 }
 
-/** Inserts users that do not exist yet. Sets the password of an existing user that has none. Returns the number of new users. */
+/**
+ * Inserts users that do not exist yet, and sets the passwords of existing users without a password. Returns the number
+ * of new users.
+ */
 export async function storeUsers(database: Database, users: readonly StoredUser[]): Promise<number> {
   const existing = await database.prisma.user.findMany({ select: { id: true, usernameKey: true, emailKey: true } });
   const ids = new Set(existing.map((user) => user.id));
@@ -71,8 +74,8 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
 }
 
 /**
- * Derives a free username from any name. Invalid characters become '-'. If the name is taken, appends the suffix and a
- * number.
+ * Derives a free username from any name. Invalid characters become '-'. If the name is taken, appends the suffix. If
+ * that name is taken too, appends the suffix and a number.
  */
 function freeName(user: StoredUser, taken: ReadonlySet<string>): string {
   for (let i = 0; ; i += 1) {
@@ -101,7 +104,7 @@ export interface StoredChatroom {
   kind: ChatroomKind;
   name?: string | null;
   topic?: string | null;
-  /** The first member is the owner, except in a DIRECT room. */
+  /** The first member is stored as the owner. A DIRECT room gives this member the role MEMBER, not OWNER. */
   memberIds: readonly string[];
   createdAt: Date;
 }
@@ -116,7 +119,7 @@ export async function storeChatroom(database: Database, room: StoredChatroom): P
     data: {
       id: room.id,
       kind,
-      // An invalid name is left out. The chat page then shows the members instead.
+      // An invalid name is left out. Clients then show the names of the members instead (`Chatroom.title`).
       name: room.name ? fitRoomName(clean(room.name)) : null,
       topic: room.topic ? fitTopic(clean(room.topic)) : null,
       ownerId,
@@ -146,8 +149,8 @@ export async function storeChatroom(database: Database, room: StoredChatroom): P
 export interface StoredMessage {
   senderId: string;
   /**
-   * Text, which is cut if it is too long. Null for a message without text, which is stored as deleted, so that message
-   * numbers match the source.
+   * Text of the message. A text that is too long is truncated. Null for a message without text. Such a message is
+   * stored as deleted, so that message numbers match the source.
    */
   body: string | null;
   createdAt: Date;
@@ -159,8 +162,8 @@ export interface StoredMessage {
 export const BATCH = 2_000;
 
 /**
- * Appends messages to a room in the given order, and skips existing ones. Each batch locks the room like a send, so that a
- * node may run at the same time.
+ * Appends messages to a room in the given order, and skips existing ones. Each batch locks the room like a send, so
+ * that a node may run at the same time.
  *
  * @param onStored called after each batch with its size
  * @returns the number of new messages

@@ -27,13 +27,15 @@ export async function usablePassword(
   return passwords.hash(password);
 }
 
-/** Stores one room and its messages, ordered by time, and adds the counts to the summary. Skips a room without members. */
+/**
+ * Stores one room and its messages, ordered by time, and adds the counts to the summary. Skips a room without members.
+ */
 export async function storeConversation(
   { database, progress }: ImportContext,
   room: Omit<StoredChatroom, 'createdAt'>,
   messages: readonly StoredMessage[],
   summary: ImportSummary,
-  /** Messages that users have seen. If omitted, all members of a new room have read everything. */
+  /** Messages that users have seen. If omitted, all messages of a new room are marked as read by all members. */
   seen?: readonly { userId: string; clientMessageId: string }[],
 ): Promise<void> {
   const dated = createDateCorrection(summary.changed);
@@ -52,7 +54,7 @@ export async function storeConversation(
   else if (added) await markAllRead(database, id);
 }
 
-/** Replaces dates of a source that are invalid, or that the API cannot format, such as those of the year -1. */
+/** Date that replaces an invalid date, or a date that the API cannot format, such as one in the year -1. */
 const EPOCH = new Date(0);
 
 /**

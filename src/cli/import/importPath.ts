@@ -45,7 +45,7 @@ async function importAny(importing: ImportContext, path: string, members: readon
   );
 }
 
-/** Returns null if the text is not JSON, for example because the file is truncated. */
+/** Parses a JSON text. Returns null if the text is not JSON, for example because the file is truncated. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -10,8 +10,8 @@ const SOURCE = 'irc:#ubuntu';
 const ROOM = { name: '#ubuntu', topic: 'Help and talk about Ubuntu, as it was on IRC' };
 
 /**
- * Number of minutes. If a line is earlier than the line before by more than this, a new day has begun. A smaller step
- * back means that the clock was corrected.
+ * Longest step back of the clock, in minutes, that counts as a correction of the clock. After a longer step back
+ * between two lines, a new day has begun.
  */
 const MIN_MIDNIGHT_STEP = 6 * 60;
 
@@ -24,8 +24,8 @@ interface Line {
 
 /**
  * Imports IRC logs in the format of the #ubuntu archive into one OPEN room. The lines `[HH:MM] <nick> text` and
- * `[HH:MM]  * nick does` become messages. Lines that start with `===` come from the server and are skipped. Times are UTC, and
- * the file name contains the day.
+ * `[HH:MM]  * nick does` become messages. Lines that start with `===` come from the server and are skipped. Times are
+ * UTC, and the file name starts with the day.
  *
  * @throws Error if a file name does not start with a day
  */

@@ -31,7 +31,7 @@ export async function importKuroi(importing: ImportContext, data: z.infer<typeof
     await Promise.all(
       data.users.map(async (user) => ({
         id: userId(user.id),
-        // A name in braces is a placeholder for the reader's own name.
+        // A name in braces is a placeholder, which a reader of the tutorial replaces with their own name.
         name: /^\{.*\}$/.test(user.username) ? `user${user.id}` : user.username,
         suffix: SOURCE,
         nickname: user.username,

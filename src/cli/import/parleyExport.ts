@@ -23,9 +23,9 @@ export function readExportedUser(data: unknown): ExportedUser | null {
 }
 
 /**
- * Restores an exported room in one transaction, with its message numbers. Before the transaction, creates an account
- * without a password for each user who has none. If the room already exists, it stays unchanged and the summary counts
- * it as skipped.
+ * Restores an exported room in one transaction, with its message numbers. Before the transaction, creates the missing
+ * accounts of its users, without passwords. If the room already exists, nothing changes in it, and the summary counts
+ * the room as skipped.
  */
 export async function importChatroom(importing: ImportContext, exported: ExportedChatroom): Promise<ImportSummary> {
   const { database, progress } = importing;
@@ -65,7 +65,7 @@ export async function importChatroom(importing: ImportContext, exported: Exporte
   return { ...summary, chatrooms: 1, messages: messages.length };
 }
 
-/** Returns the room with corrected dates, as {@link createDateCorrection} does: future dates become now, unreadable ones 1970. */
+/** Returns the room with its dates corrected by {@link createDateCorrection}. */
 function withoutFuture(exported: ExportedChatroom, changed: Record<string, number>): ExportedChatroom {
   const dated = createDateCorrection(changed);
   const moment = (text: string) => dated(new Date(text)).toISOString();
@@ -134,8 +134,8 @@ async function storeBatch(
 }
 
 /**
- * Restores an exported user without a password. Friendships and blocks are restored if the other user exists. Rooms are not
- * included, because each has its own export. If the user already exists, nothing changes.
+ * Restores an exported user without a password. Friendships and blocks are restored if the other user exists. Rooms are
+ * not included, because each has its own export. If the user already exists, nothing changes.
  */
 export async function importUser({ database }: ImportContext, exported: ExportedUser): Promise<ImportSummary> {
   const { user, friends, blockedUsers } = exported;
