@@ -38,7 +38,7 @@ const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
 });
 
 const COOKIE =
-  'If true, the server sets the tokens as HttpOnly cookies, which also authenticate the browser’s WebSocket. Works over HTTP only.';
+  'If true, the server sets the tokens as HttpOnly cookies, which also authenticate the browser’s WebSocket. Operations over WebSocket cannot set cookies, and fail with `BAD_USER_INPUT`.';
 
 const SignUpInput = builder.inputType('SignUpInput', {
   description: 'The account to create.',
@@ -71,7 +71,7 @@ const SignInInput = builder.inputType('SignInInput', {
     password: t.string({ required: true, description: 'Password of the account.' }),
     deviceToken: t.string({
       description:
-        'The `deviceToken` of the last sign-in on this device. The default is the token in the cookie. With a device token, failed sign-ins elsewhere never delay this one.',
+        'The `deviceToken` of the last sign-in on this device. The default is the token in the cookie. With a valid device token, failed sign-ins on other devices never delay this sign-in.',
     }),
     cookie: t.boolean({ required: true, defaultValue: false, description: COOKIE }),
   }),

@@ -144,7 +144,7 @@ builder.objectRef<Event>('ChatroomUpdated').implement({
   fields: (t) => ({
     actor: actorField(
       t,
-      'The user who changed the chatroom, or the former owner who left, so that another member became the owner.',
+      'The user who changed the chatroom. If the owner left and another member became the owner, this is the former owner.',
     ),
   }),
 });
@@ -170,7 +170,7 @@ builder.subscriptionFields((t) => ({
     type: MessageAdded,
     nullable: true,
     description:
-      'Streams the messages of one chatroom or, without `chatroomId`, of all chatrooms of the viewer, including chatrooms joined later. With `after`, first sends every message after the cursor, each once and in order, then continues live. In a stream of all chatrooms, messages can repeat right after a resume. Fails with `NOT_FOUND` if the viewer is not a member, with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned. A stream of one chatroom ends with `NOT_FOUND` when the viewer loses access to it.',
+      'Streams the messages of one chatroom or, without `chatroomId`, of all chatrooms of the viewer, including chatrooms joined later. With `after`, first sends every message after the cursor, then continues live. The messages of a chatroom arrive in order. A stream of one chatroom sends each message once. A stream of all chatrooms can repeat messages right after a resume. Fails with `NOT_FOUND` if the viewer is not a member, with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned. A stream of one chatroom ends with `NOT_FOUND` when the viewer loses access to it.',
     args: {
       chatroomId: t.arg.id({
         description: 'Id of the chatroom. By default, the stream covers all chatrooms of the viewer.',

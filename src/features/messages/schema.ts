@@ -20,7 +20,7 @@ import {
 } from './messages.ts';
 
 const MessageKind = builder.enumType('MessageKind', {
-  description: 'Kind of the author of a message.',
+  description: 'Kind of a message, which depends on its author.',
   values: {
     USER: { description: 'Sent by a user.' },
     SYSTEM: {
@@ -78,7 +78,10 @@ export const Message = builder.prismaNode('Message', {
       description:
         'Position of the message in its chatroom: 1, 2, 3 … without gaps, in the same order for all members. Messages of users whom the viewer has blocked are not shown, so a missing number does not mean a lost message.',
     }),
-    kind: t.expose('kind', { type: MessageKind, description: 'Kind of the author.' }),
+    kind: t.expose('kind', {
+      type: MessageKind,
+      description: 'Whether a user sent the message (USER), or the server or a service (SYSTEM).',
+    }),
     sender: t.field({
       type: User,
       nullable: true,
@@ -201,7 +204,7 @@ const SendMessagePayload = builder
       }),
       deduplicated: t.exposeBoolean('deduplicated', {
         description:
-          'Whether the `clientMessageId` had been sent before. If true, `message` is the message stored by the first send. A sender who is no longer a member receives it as it was first sent, without reactions, readers and the chatroom.',
+          'Whether the `clientMessageId` had been sent before. If true, `message` is the message stored by the first send. A sender who is no longer a member receives the message as it was first sent, but cannot read its reactions, its readers or the chatroom.',
       }),
     }),
   });
@@ -211,7 +214,7 @@ builder.mutationField('sendMessage', (t) =>
     type: SendMessagePayload,
     nullable: true,
     description:
-      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with another body. Fails with `NOT_FOUND` if the viewer is not a member, or if the message to reply to is not in the chatroom. A retry of a stored message succeeds although the viewer has lost the chatroom since then. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other.',
+      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with another body. Fails with `NOT_FOUND` if the viewer is not a member, or if the message to reply to is not in the chatroom. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other.',
     args: { input: t.arg({ type: SendMessageInput, required: true, description: 'Message to send.' }) },
     resolve: (_, { input }, context) =>
       sendMessage(context, {

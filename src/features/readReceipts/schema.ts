@@ -34,7 +34,10 @@ builder.objectField(Viewer, 'unreadCount', (t) =>
   }),
 );
 
-/** Complexity of `seenBy`. Reading the marks of a room of 10,000 members was measured to cost as much as 20 other fields. */
+/**
+ * Complexity of `seenBy`. Reading the marks of a room of 10,000 members was measured to cost as much as 20 other
+ * fields.
+ */
 const SEEN_BY_COST = 20;
 
 builder.objectFields(Message, (t) => ({

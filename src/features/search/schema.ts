@@ -31,7 +31,9 @@ builder.objectField(Viewer, 'searchMessages', (t) =>
   }),
 );
 
-/** Charges the viewer's rate limit, then searches. Charged per field, because one operation may contain many searches. */
+/**
+ * Charges the viewer's rate limit, then searches. Charged per field, because one operation may contain many searches.
+ */
 async function searchCharged(...args: Parameters<typeof searchMessages>): ReturnType<typeof searchMessages> {
   const [context] = args;
   await context.rateLimits.charge(context, SEARCHING);

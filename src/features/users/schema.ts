@@ -50,7 +50,7 @@ const FriendPolicy = builder.enumType('FriendPolicy', {
 });
 
 const Session = builder.prismaNode('Session', {
-  description: 'A sign-in of the viewer on one device. Ended sessions remain listed.',
+  description: 'A sign-in of the viewer on one device. Ended sessions remain listed for 90 days.',
   id: { field: 'id' },
   nullable: true,
   findUnique: (id, context) => ({ id, userId: requireViewer(context).userId }),

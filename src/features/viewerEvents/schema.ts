@@ -21,7 +21,7 @@ function cursorField<Of extends Event>(t: ObjectFieldBuilder<Types, Of>) {
 
 const ChatroomAppeared = builder.objectRef<EventOf<'ChatroomAppeared'>>('ChatroomAppeared').implement({
   description:
-    'A chatroom appeared in `Viewer.chatrooms`: the viewer joined or was added, or a message opened or reopened a DIRECT chatroom.',
+    'A chatroom appeared in `Viewer.chatrooms`: the viewer joined or was added, or a hidden DIRECT chatroom is shown because of a message or `createChatroom`.',
   fields: (t) => ({
     cursor: cursorField(t),
     chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom that appeared.' }),
@@ -77,7 +77,7 @@ const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('Frien
 
 const BlockChanged = builder.objectRef<EventOf<'BlockChanged'>>('BlockChanged').implement({
   description:
-    'The viewer blocked or unblocked a user, on this or another device. Only the viewer receives this event. Messages, reactions and unread counts of GROUP and OPEN chatrooms change with a block, so clients should load the shown ones again.',
+    'The viewer blocked or unblocked a user, on this or another device. Only the viewer receives this event. A block changes the messages, reactions and unread counts of GROUP and OPEN chatrooms. Clients should reload those that they display.',
   fields: (t) => ({
     cursor: cursorField(t),
     userId: t.id({ description: 'Id of the other user.', resolve: (event) => encodeId('User', event.userId) }),
