@@ -6,7 +6,10 @@ import { publishHint } from '../../delivery/userHints.ts';
 import { type Jobs, queueJob } from '../../platform/jobQueue.ts';
 import { requirePassword } from '../users/currentPassword.ts';
 
-/** Maximum number of attempts of a deletion that PostgreSQL aborts because of a deadlock. The queued job tries again later. */
+/**
+ * Maximum number of attempts of a deletion that PostgreSQL aborts because of a deadlock. The queued job tries again
+ * later.
+ */
 const MAX_ATTEMPTS = 5;
 /** Maximum number of rows that one statement changes. The deadline of a deletion is checked between statements. */
 const BATCH_SIZE = 5_000;
@@ -17,8 +20,8 @@ const REQUEST_TIMEOUT_MS = 5_000;
  * Deletes the viewer's account. Messages remain without a sender or name. Owned rooms pass to another member. Sessions,
  * devices, friendships, blocks and memberships are removed, which also closes sockets and streams.
  *
- * Nobody can sign in to the account once the deletion has begun. If the account has very many messages, a job completes the
- * deletion after this function has returned.
+ * Nobody can sign in to the account once the deletion has begun. If the account has very many messages, a job completes
+ * the deletion after this function has returned.
  *
  * @param password null for an account without a password
  * @throws ChatError `INVALID_CREDENTIALS` if the password is wrong
@@ -34,7 +37,8 @@ export async function deleteAccount(context: Context, password: string | null): 
 }
 
 /**
- * Begins the deletion of an account, and queues the job that completes it. After the commit nobody can sign in to the account.
+ * Begins the deletion of an account, and queues the job that completes it. After the commit nobody can sign in to the
+ * account.
  *
  * @param delaySeconds delay of the job, so that it does not compete with a caller that also runs `finishDeletion`
  */
@@ -71,8 +75,8 @@ export async function finishDeletion(
 }
 
 /**
- * Also removes `client_message_id`, because the client may have put the name of the user or device into it. The id
- * serves only to recognise retries, and without an account there are none.
+ * Removes the sender from one batch of messages. Also removes `client_message_id`, because a client may have put the
+ * name of the user or device into it. That id only serves to recognise retries, which a deleted account cannot send.
  */
 const forgetSender = (userId: string) => sql`
   UPDATE messages SET sender_id = NULL, client_message_id = NULL, sent_digest = NULL WHERE (chatroom_id, number) IN (
@@ -95,8 +99,8 @@ async function remove(
     return await database.query(sql`
       SELECT chatroom_id AS "chatroomId", seq FROM delete_account(${userId}::uuid)`);
   } catch (error) {
-    // 40P01 is a deadlock: another transaction has locked one of the rooms and waits for another one. The failed
-    // statement has released its locks.
+    // 40P01 is a deadlock: this statement and another transaction each waited for a room that the other had locked. The
+    // failed statement has released its locks, so a retry can succeed.
     if ((error as { code?: string }).code !== '40P01' || attempt === MAX_ATTEMPTS) throw error;
     return remove(database, userId, attempt + 1);
   }

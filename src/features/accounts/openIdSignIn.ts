@@ -15,12 +15,14 @@ import { findTakenUsername, requireSignUp } from '../users/users.ts';
 const MAX_SUFFIX = 1_000;
 
 /**
- * Signs in with an ID token of the configured OpenID provider. The first sign-in of an identity creates an account that belongs
- * to this identity only. An existing account with the same e-mail address is not linked, because another person may own it.
+ * Signs in with an ID token of the configured OpenID provider. The first sign-in of an identity creates an account that
+ * belongs to this identity only. An existing account with the same e-mail address is not linked, because another person
+ * may own it.
  *
  * @param input.username username of a new account; by default derived from the names in the token
- * @throws ChatError `INVALID_CREDENTIALS` for an invalid token, or without a provider; `BAD_USER_INPUT` and `USERNAME_TAKEN`
- *   for the username of a new account; `FORBIDDEN` for a new account if sign-up is off, and for a suspended account
+ * @throws ChatError `INVALID_CREDENTIALS` for an invalid token, or without a provider; `BAD_USER_INPUT` and
+ *   `USERNAME_TAKEN` for the username of a new account; `FORBIDDEN` for a new account if sign-up is off, and for a
+ *   suspended account
  */
 export async function signInWithIdToken(
   context: Context,
@@ -32,7 +34,7 @@ export async function signInWithIdToken(
   const claims = await context.openId.verify(input.idToken);
   const user = await context.database.transaction(async (query) => {
     const identity = `${claims.issuer} ${claims.subject}`;
-    // If two devices send the same new identity at the same time, only one account is created.
+    // Locks the identity, so that two devices that send the same new identity at the same time get the same account.
     await query(sql`SELECT pg_advisory_xact_lock(hashtextextended(${identity}, 1))`);
     const account = await findAccount(query, claims);
     if (account) return account;
@@ -52,7 +54,7 @@ async function findAccount(query: Database['query'], { issuer, subject }: OpenId
 async function makeAccount(query: Database['query'], claims: OpenIdClaims, wanted: string | null): Promise<Account> {
   const names = wanted === null ? candidates(claims.names) : [checkUsername(wanted, 'input.username')];
   for (const username of names) {
-    // If another account verifies the address at the same moment, the second attempt leaves the address out.
+    // The first attempt fails if another account verifies the address meanwhile. The second leaves the address out.
     const made = (await insertAccount(query, claims, username)) ?? (await insertAccount(query, claims, username));
     if (!made) continue;
     await query(sql`
@@ -66,8 +68,8 @@ async function makeAccount(query: Database['query'], claims: OpenIdClaims, wante
 }
 
 /**
- * Creates an account, without its address if another account has verified it. Returns undefined if the username is taken, or
- * if another account verifies the address at the same moment.
+ * Creates an account, without its address if another account has verified it. Returns undefined if the username is
+ * taken, or if another account verifies the address at the same moment.
  */
 async function insertAccount(
   query: Database['query'],
@@ -90,8 +92,8 @@ async function insertAccount(
 }
 
 /**
- * Yields usernames for a new account: the provider's names, changed to be valid, then the first valid name with a
- * number.
+ * Yields usernames for a new account: the provider's names, changed to be valid, then the first of them with a number
+ * appended. If no name can be made valid, yields `user` with a number.
  */
 function* candidates(names: readonly string[]): Generator<string> {
   const fitting = names.map((name) => fitUsername(name, 24, '')).filter(isUsername);

@@ -44,8 +44,8 @@ export async function signIn(
 }
 
 /**
- * Finds the account with a username or e-mail address. Returns the same key for all spellings of a name or address, whether or
- * not an account has it.
+ * Finds the account with a username or e-mail address. `user` is null if there is none. `key` is the same for all
+ * spellings of a name or address, because the login throttle counts the failures of an unknown name by this key.
  */
 async function findCredentials(
   { database }: Context,

@@ -34,8 +34,8 @@ export interface AllRoomsEvent {
 }
 
 /**
- * Streams the events of all the viewer's rooms. Adds rooms that the viewer joins, and drops rooms that the viewer
- * loses.
+ * Streams the events of all the viewer's rooms. Adds rooms that the viewer joins, and drops rooms when the viewer's
+ * membership ends.
  *
  * The cursor is a snapshot of the database: every event that is visible in the snapshot has been delivered. The cursor
  * advances when the stream has delivered all events that a poll found, which is about once a second. While missed
@@ -54,13 +54,13 @@ export async function followAllRooms(
   const since = after == null ? null : decodeAllRoomsCursor(databaseId, after, 'after');
   const events = new RoomsFollower(context.roomTails);
   /**
-   * Lost rooms for which a query is checking whether the viewer is a member again. The cursor does not advance before
-   * that query has ended.
+   * Rooms that the viewer has left, while a query checks whether the viewer has joined again. The cursor does not
+   * advance until that query has ended.
    */
   const asked = new Set<string>();
   /**
-   * Sequence number at which the viewer lost each room. Joins before that number are ignored, because the stream has
-   * already passed them.
+   * Sequence number of the event that ended the viewer's membership, by room. Joins before that event are ignored,
+   * because the stream has already passed them.
    */
   const lost = new Map<string, number>();
   let started = false;
@@ -110,8 +110,8 @@ export async function followAllRooms(
       if (!pulled || pulled.done) return pulled;
       const event = pulled.value;
       const { chatroomId, seq } = event;
-      // The cursor is read before `advance`, so that it does not cover this event, which may be lost before it reaches
-      // the client.
+      // The cursor must be read before `advance`, because it must not cover this event. If the connection breaks before
+      // the event reaches the client, a resume from this cursor sends the event again.
       const cursor = cursorOf(reached());
       return andThen(endsMembership(event, userId) ? lose(event) : undefined, () => {
         advance(chatroomId);
@@ -146,8 +146,8 @@ export async function followAllRooms(
 }
 
 /**
- * Returns the sequence number of the first join of each room after the viewer lost it. Starting at a later join would skip
- * events, because a user who joined, left and joined again was a member in between.
+ * Returns, for each room, the sequence number of the first join after the viewer's previous membership ended. Starting
+ * at a later join would skip events, because a user who joined, left and joined again was a member in between.
  */
 function firstJoins(joins: readonly Join[], lost: ReadonlyMap<string, number>): Map<string, number> {
   const first = new Map<string, number>();

@@ -18,7 +18,7 @@ import { userById } from '../users/users.ts';
 import { type ChatroomEvent, cursorAt } from './eventPage.ts';
 
 /**
- * Calls `onLost` with `NOT_FOUND` when the viewer loses a room. Used by streams that do not read the room's log
+ * Calls `onLost` with `NOT_FOUND` when the viewer's membership ends. Used by streams that do not read the room's log
  * themselves.
  *
  * @param onLost also called with the error if the room's log can no longer be read
@@ -39,8 +39,8 @@ export function watchMembership(context: Context, room: VisibleChatroom, onLost:
 /**
  * Streams the events of one room. With `after`, the missed events come first; without it, only new events are sent.
  *
- * Ends with `NOT_FOUND` when the viewer loses the room. All earlier events are sent first, because leaving the room is
- * itself an event in the log.
+ * Ends with `NOT_FOUND` when the viewer's membership ends. All earlier events are sent first, because leaving the room
+ * is itself an event in the log.
  *
  * @param options.only sends only events of this kind
  * @param options.caughtUp sends a CAUGHT_UP event after the last missed event
@@ -77,12 +77,12 @@ export async function followChatroom(
       if (!pulled || pulled.done) return pulled;
       const event = pulled.value;
       position = event.seq;
-      // The viewer was a member at `lastSeq`. After any MEMBER_LEFT event up to that position, the viewer has therefore
-      // joined again.
+      // The viewer was a member at `lastSeq`. A MEMBER_LEFT event up to that position therefore does not end the
+      // stream: the viewer has joined again since.
       if (event.kind === 'CHATROOM_DELETED' || endsMembership(event, viewerId, lastSeq)) throw notFound('chatroom');
       return andThen(isWanted(event) && isVisible(context, event), (visible) => {
-        // This node may have read the log further than this stream has. If that part shows that the viewer has left, no
-        // more events are sent.
+        // This node may already have read later events of the log. If one of them shows that the viewer has left, the
+        // stream sends no more events.
         if ((events.leftAt(viewerId) ?? 0) > lastSeq) throw notFound('chatroom');
         return visible ? { value: event, done: false } : undefined;
       });
@@ -109,8 +109,8 @@ export function endsMembership(event: FollowedEvent, viewerId: string, since = 0
 }
 
 /**
- * Returns whether the viewer may see an event now. False if a block hides it, or if its message no longer exists. The viewer
- * must be a member of the room.
+ * Returns whether the viewer may see an event now. False if a block hides it, or if its message no longer exists. The
+ * viewer must be a member of the room.
  *
  * Called for each subscriber of each event, so it must be cheap. Blocks are cached in memory.
  */
@@ -130,20 +130,23 @@ export function isVisible(
 function isHidden(context: Context, ofUser: string | null | undefined): MaybePromise<boolean> {
   if (ofUser == null) return false;
   return andThen(context.blockCache.of(ofUser), (blockers) =>
-    // Reads the viewer only if somebody has blocked the user, because reading the viewer prevents a shared execution.
+    // Reads the viewer only if somebody has blocked the user. After the viewer has been read, the result depends on the
+    // viewer, so other subscribers cannot share the execution.
     blockers.size > 0 && blockers.has(requireViewer(context).userId) ? isBlocked(context, ofUser) : false,
   );
 }
 
 /**
- * Returns whether the viewer has blocked a user. Reads the database, because the cache may be one second old. If a
- * block has just been removed, an event hidden because of the cache would be lost for good.
+ * Returns whether the viewer has blocked a user. Reads the database, because the cache may be one second old. The cache
+ * may still contain a block that was just removed, and the stream would then skip an event that it never sends again.
  */
 async function isBlocked(context: Context, user: string): Promise<boolean> {
   return (await blockStateOf(eventContext(context), user))?.viewerHasBlocked !== false;
 }
 
-/** Returns the user who caused an event. Null if unknown, if the account is gone, or if the viewer has blocked the user. */
+/**
+ * Returns the user who caused an event. Null if unknown, if the account is gone, or if the viewer has blocked the user.
+ */
 export async function actorOf(context: Context, { actorId }: ChatroomEvent): Promise<User | null> {
   return actorId === null || (await isHidden(context, actorId)) ? null : userById(context, actorId);
 }

@@ -10,9 +10,9 @@ export interface ChatroomEvent extends Pick<RoomEvent, 'chatroomId' | 'cursor' |
   kind: RoomEvent['kind'] | 'CAUGHT_UP';
   /** Position in the room's log. Undefined for an event that is not in the log. */
   seq?: number;
-  /** Whether all subscribers receive the same object, so that it can be executed once for all of them. */
+  /** Whether all subscribers receive the same object, so that the event can be executed once for all of them. */
   isShared: boolean;
-  /** Returns whether the viewer has lost the room. Set in streams over all rooms, which continue without lost rooms. */
+  /** Returns whether the viewer has left the room. Set only in streams over all rooms, which then skip the event. */
   isNoLongerMember?: (context: Context) => Promise<boolean>;
 }
 

@@ -30,7 +30,7 @@ export async function listChatrooms(
   const { userId } = requireViewer(context);
   const { prepared, query } = context.database;
   const conditions = await conditionsOf(context, filter);
-  // Only the statement without conditions is prepared: it has a single text, whose plan PostgreSQL caches.
+  // Prepares only the statement without conditions. With conditions, there are too many different statements to cache.
   const run = conditions.length === 0 ? prepared : query;
   return connect<VisibleChatroom>(args, {
     ...cursors('chatrooms', byActivity, (room) => [room.activeAt, room.id]),
@@ -64,12 +64,12 @@ async function conditionsOf(context: Context, { kind, unread, name }: ChatroomFi
 }
 
 /**
- * Returns the SQL condition that the name of a room contains a key. A nameless room matches by the nickname or username of another
- * member. Uses `strpos`, which has no wildcards to escape.
+ * Returns the SQL condition that the name of a room contains a key of {@link roomNameKey}. A nameless room matches by
+ * the nickname or username of another member. Uses `strpos`, which has no wildcards to escape.
  */
 function isNamed(key: string, viewer: Sql): Sql {
-  // A room that was locked while keys were written has no key yet. SQL then computes the key, although it converts some
-  // scripts to lower case differently.
+  // `fillNameKeysOf` skips locked rooms, so `name_key` can be null. SQL then computes the key. This result is only
+  // approximate, because SQL converts some scripts to lower case differently.
   return sql`CASE WHEN c.name IS NOT NULL
     THEN strpos(coalesce(c.name_key, lower(normalize(c.name, NFKC))), ${key}) > 0
     ELSE EXISTS (SELECT FROM members o JOIN users u ON u.id = o.user_id

@@ -8,11 +8,12 @@ import { checkRoomName, checkTopic } from '../../core/text/names.ts';
 import { requireMembership, type VisibleChatroom } from './chatrooms.ts';
 
 /**
- * Changes the name or topic of a room. Absent values stay unchanged, and null clears a value. Requires the OWNER or ADMIN role.
+ * Changes the name or topic of a room. Absent values stay unchanged, and null clears a value. Requires the OWNER or
+ * ADMIN role.
  *
  * @param chatroomId null for an id that names no room
- * @throws ChatError `BAD_USER_INPUT` for invalid values, a DIRECT room, or an OPEN room without a name; `NOT_FOUND` if the
- *   viewer is not a member; `FORBIDDEN` if their role does not suffice
+ * @throws ChatError `BAD_USER_INPUT` for invalid values, a DIRECT room, or an OPEN room without a name; `NOT_FOUND` if
+ *   the viewer is not a member; `FORBIDDEN` if their role does not suffice
  */
 export async function updateChatroom(
   context: Context,
@@ -32,8 +33,8 @@ export async function updateChatroom(
 }
 
 /**
- * Deletes a room with all its messages. Requires the OWNER role. A DIRECT room is only marked as read and hidden from the
- * viewer until its next message.
+ * Deletes a room with all its messages. Requires the OWNER role. A DIRECT room is only marked as read and hidden from
+ * the viewer until its next message.
  *
  * @param chatroomId null for an id that names no room
  * @throws ChatError `NOT_FOUND` if the viewer is not a member, `FORBIDDEN` if they are not the owner
@@ -67,7 +68,7 @@ export async function clearChatroom(
  * Calls a database function that changes a room on behalf of the viewer.
  *
  * @param call returns the SQL call; `by` is the id of the viewer
- * @returns the `seq` of the last event in the room's log, or null if no event was added
+ * @returns the `seq` of the last event that the function added to the room's log, or null if it added none
  * @throws ChatError `FORBIDDEN`, `BAD_USER_INPUT`, `BLOCKED` or `NOT_FOUND`, depending on the outcome of the function
  */
 export async function callRoomFunction(context: Context, call: (by: Sql) => Sql): Promise<number | null> {

@@ -27,8 +27,8 @@ export type VisibleChatroom = Chatroom & ViewerFields;
 /**
  * Returns the SQL condition that a user may see a room (`c`). All visibility checks use this predicate.
  *
- * OPEN rooms are visible to everyone, other rooms to their members. Messages, members and cursor are visible to members only:
- * see {@link isMember}.
+ * OPEN rooms are visible to everyone, other rooms to their members. Messages, members and cursor are visible to members
+ * only: see {@link isMember}.
  */
 export const visibleTo = (user: Sql): Sql => sql`(c.kind = 'OPEN' OR ${isMember(sql`c.id`, user)})`;
 
@@ -115,9 +115,9 @@ export async function opponentIdOf(context: Context, room: ChatroomRow): Promise
 /**
  * Returns the room of an event or message that the viewer may see.
  *
- * While access to the viewer is tracked, loading the room does not count as an access. Only reading a viewer-dependent
- * field (`viewerRole`, `opponentId`, `isHidden`) does. Subscribers who select other fields can then share one
- * execution.
+ * If an execution reads the viewer, subscribers cannot share it. Loading the room here does not count as reading the
+ * viewer. Only the viewer-dependent fields (`viewerRole`, `opponentId`, `isHidden`) count, when they are read.
+ * Subscribers who select only other fields therefore share one execution.
  *
  * @throws ChatError `NOT_FOUND` unless the viewer may see the room
  */
@@ -186,8 +186,8 @@ export async function listMembers(
 /** A member whose read mark may be shown to the viewer. */
 export interface ShownMember extends Member {
   /**
-   * True if there is no block between the member and any recipient of this row. The read mark is then shown without
-   * checking blocks.
+   * True if there is no block between the member and any subscriber who receives this object. The read mark is then
+   * shown without checking blocks.
    */
   isReadMarkPublic?: boolean;
 }
@@ -231,8 +231,8 @@ export interface NewChatroom {
 const MAX_NEW_MEMBERS = 100;
 
 /**
- * Creates a room. Each pair of users has one DIRECT room. If the room exists, returns that room. Concurrent calls of
- * the two users return one and the same room.
+ * Creates a room. Each pair of users has at most one DIRECT room. If that room exists, returns it. Concurrent calls of
+ * the two users return the same room.
  *
  * @throws ChatError `BAD_USER_INPUT`; `NOT_FOUND` if any of the users does not exist; `BLOCKED` if there is a block
  *   between the viewer and any of them. In each case, no room is created.

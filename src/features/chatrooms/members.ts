@@ -25,7 +25,7 @@ export async function joinChatroom(context: Context, chatroomId: string | null):
 }
 
 /**
- * Ends the viewer's membership, and their streams of the room. If the owner leaves, the longest-standing admin becomes
+ * Ends the viewer's membership and subscriptions to the room. If the owner leaves, the longest-standing admin becomes
  * owner, or else the longest-standing member. If the last member leaves, the room is deleted.
  *
  * @param chatroomId null for an id that names no room
@@ -39,14 +39,14 @@ export async function leaveChatroom(context: Context, chatroomId: string | null)
   if (seq !== null) notifyLeft(context, chatroomId, userId, seq);
 }
 
-/** Notifies the streams of the room, and the all-rooms streams of the new members. Called after the commit. */
+/** Notifies the subscribers of the room, and the all-rooms streams of the new members. Called after the commit. */
 function notifyJoined(context: Context, chatroomId: string, seq: number): void {
   context.roomTails.notify(chatroomId, seq);
   context.changePoller.requestPoll();
 }
 
 /**
- * Notifies the streams of the room, and requests a poll in case the room was deleted. Called after the commit.
+ * Notifies the subscribers of the room, and requests a poll in case the room was deleted. Called after the commit.
  *
  * Messages that only the former member had not read are now read by all members. Their senders are notified as well.
  */
@@ -84,8 +84,8 @@ export async function addChatroomMembers(
 }
 
 /**
- * Removes a member from a room, and ends their streams of the room. Admins can remove members with the MEMBER role. The owner
- * can also remove admins.
+ * Removes a member from a room, and ends the member's subscriptions to the room. Admins can remove members with the
+ * MEMBER role. The owner can also remove admins.
  *
  * @param chatroomId null for an id that names no room
  * @param memberId null for an id that names no user
@@ -107,13 +107,13 @@ export async function removeChatroomMember(
 }
 
 /**
- * Changes the role of a member. Requires the OWNER role. The role OWNER transfers the room, and the previous owner becomes an
- * admin.
+ * Changes the role of a member. Requires the OWNER role. The role OWNER transfers the room, and the previous owner
+ * becomes an admin.
  *
  * @param chatroomId null for an id that names no room
  * @param memberId null for an id that names no user
- * @throws ChatError `BAD_USER_INPUT` for the owner's own role, or a DIRECT room; `NOT_FOUND` for the room or the member;
- *   `FORBIDDEN` if the viewer is not the owner
+ * @throws ChatError `BAD_USER_INPUT` for the owner's own role, or a DIRECT room; `NOT_FOUND` for the room or the
+ *   member; `FORBIDDEN` if the viewer is not the owner
  */
 export async function setMemberRole(
   context: Context,

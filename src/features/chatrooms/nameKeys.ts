@@ -2,12 +2,15 @@ import { type Database, sql, type Sql } from '../../platform/database/database.t
 import { foldName } from '../../core/text/names.ts';
 
 /**
- * Maximum length of a key, in characters. Longer keys are cut, because NFKC can turn one character into 18, and an
- * index entry can have at most 2,700 bytes.
+ * Maximum length of a key, in characters. Longer keys are truncated, because NFKC can turn one character into 18, and
+ * an index entry can have at most 2,700 bytes.
  */
 const MAX_KEY_LENGTH = 100;
 
-/** Returns the key by which rooms are sorted and found. Rooms with equal keys, such as cut ones, are sorted by id. */
+/**
+ * Returns the key by which rooms are sorted and found. Keys of long names are truncated, and may be equal. Rooms with
+ * equal keys are sorted by id.
+ */
 export function roomNameKey(name: string): string {
   return Array.from(foldName(name)).slice(0, MAX_KEY_LENGTH).join('');
 }
@@ -16,8 +19,9 @@ export function roomNameKey(name: string): string {
 const BATCH_SIZE = 1_000;
 
 /**
- * Writes missing name keys of OPEN rooms. SQL cannot compute keys. New rooms, renamed rooms, and rooms written by the
- * previous release therefore have no key at first. Usually no key is missing, and the call costs one index lookup.
+ * Writes missing name keys of OPEN rooms. SQL cannot compute keys exactly. New rooms, renamed rooms, and rooms written
+ * by the previous release therefore have no key at first. Usually no key is missing, and the call costs one index
+ * lookup.
  *
  * A room whose row is locked, for example by a send, is skipped. A later call writes its key.
  */

@@ -8,8 +8,8 @@ import { isMember } from './chatrooms.ts';
 export const MAX_NAMES = 5;
 
 /**
- * One more than `MAX_NAMES`, to detect further members. Written as a literal: for a LIMIT parameter, PostgreSQL assumes
- * a tenth of the rows when it plans.
+ * One more than `MAX_NAMES`, to detect further members. A literal instead of a parameter, because the planner assumes
+ * that a LIMIT with a parameter returns a tenth of the rows.
  */
 const limit = raw(String(MAX_NAMES + 1));
 

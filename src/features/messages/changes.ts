@@ -11,8 +11,8 @@ import { messageByKey } from './messages.ts';
  * Replaces the body of a message that the viewer has sent.
  *
  * @param key `chatroomId:number`; null for an id that names no message
- * @throws ChatError `BAD_USER_INPUT` for an invalid body; `NOT_FOUND` for an unknown or deleted message; `FORBIDDEN` if the
- *   viewer is not the sender; `BLOCKED` in a DIRECT room if either member has blocked the other
+ * @throws ChatError `BAD_USER_INPUT` for an invalid body; `NOT_FOUND` for an unknown or deleted message; `FORBIDDEN` if
+ *   the viewer is not the sender; `BLOCKED` in a DIRECT room if either member has blocked the other
  */
 export async function editMessage(context: Context, key: string | null, body: string): Promise<Message> {
   checkBody(body, 'input.body');
@@ -20,8 +20,8 @@ export async function editMessage(context: Context, key: string | null, body: st
 }
 
 /**
- * Deletes a message. Senders may delete their own messages; owners and admins may delete messages of all users. The message
- * remains as a tombstone with its number. Deleting it again changes nothing.
+ * Deletes a message. Senders may delete their own messages; owners and admins may delete messages of all users. The
+ * message remains as a tombstone with its number. Deleting it again changes nothing.
  *
  * @param key `chatroomId:number`; null for an id that names no message
  * @throws ChatError `NOT_FOUND` for an unknown message, `FORBIDDEN` if the viewer may not delete it

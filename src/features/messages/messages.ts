@@ -104,8 +104,8 @@ export const lastMessageOf: Loader<Message> = createViewerLoader<Message & OfVie
 const byNumber = keyset({ 'm.number': 'number' });
 
 /**
- * Lists the messages of a room that the viewer may read, oldest first. Pages are found by message number, so page 10,000 costs
- * as much as page 1.
+ * Lists the messages of a room that the viewer may read, oldest first. Pages are found by message number, so page
+ * 10,000 costs as much as page 1.
  */
 export async function listMessages(
   context: Context,
@@ -137,11 +137,11 @@ export interface NewMessage {
 /**
  * Stores a message, then notifies the streams of the room. The message is on disk when the promise resolves.
  *
- * @returns the message; `deduplicated` is true if the same `clientMessageId` had been sent before. A sender who has left the
- *   room since then receives the message as it was first sent.
- * @throws ChatError `BAD_USER_INPUT` for an invalid body or `clientMessageId`; `NOT_FOUND` if the viewer is not a member, or
- *   the message to reply to is not in the room; `BLOCKED` in a DIRECT room if either member has blocked the other;
- *   `CONFLICT` if the `clientMessageId` was sent with another body
+ * @returns the message; `deduplicated` is true if the same `clientMessageId` had been sent before. If the sender has
+ *   left the room since then, the message is returned as it was first sent.
+ * @throws ChatError `BAD_USER_INPUT` for an invalid body or `clientMessageId`; `NOT_FOUND` if the viewer is not a
+ *   member, or the message to reply to is not in the room; `BLOCKED` in a DIRECT room if either member has blocked the
+ *   other; `CONFLICT` if the `clientMessageId` was sent with another body
  */
 export async function sendMessage(
   context: Context,

@@ -23,14 +23,16 @@ export interface Send {
 /** Result of a send. The fields of the message are null unless a message is stored: see `outcome`. */
 export type Sent = Message & {
   outcome: 'SENT' | 'REPEATED' | 'NOT_FOUND' | 'BLOCKED' | 'REPLY_NOT_FOUND' | 'CONFLICT';
-  /** The sender's previous read mark, if the send has advanced the mark in a way that other members can see. */
+  /** The sender's previous read mark. Null unless the send has advanced the mark that other members see. */
   seenAfter: number | null;
 };
 
 /** Stores a message. The message is on disk when the promise resolves. */
 export type SendQueue = (send: Send) => Promise<Sent>;
 
-/** Maximum number of concurrent batches. With two, one batch executes while the commit of the other is written to disk. */
+/**
+ * Maximum number of concurrent batches. With two, one batch executes while the commit of the other is written to disk.
+ */
 const MAX_CONCURRENT_BATCHES = 2;
 /** Maximum number of sends in one statement. */
 const MAX_BATCH_SIZE = 50;
@@ -43,14 +45,14 @@ const LOCK_TIMEOUT = '200ms';
 const NO_LOCK_TIMEOUT = '0';
 
 /**
- * Creates the send queue of one node. Sends that arrive while other sends are being stored share one statement and one commit
- * (group commit).
+ * Creates the send queue of one node. Sends that arrive while other sends are being stored share one statement and one
+ * commit (group commit).
  *
  * A statement that fails stores none of its sends. The retry depends on the failure:
  *
  * - If PostgreSQL refused the data of a send, the batch is split in halves until that send fails alone.
- * - After any other failure that was rolled back, sends are retried in batches per room, one batch at a time. A room that is
- *   locked for long then occupies one connection and delays only its own sends.
+ * - After any other failure that was rolled back, sends are retried in batches per room, one batch at a time. A room
+ *   that is locked for long then occupies one connection and delays only its own sends.
  * - Sends that fail again are retried one by one.
  */
 export function createSendQueue(database: Database): SendQueue {
@@ -85,8 +87,9 @@ export function createSendQueue(database: Database): SendQueue {
 }
 
 /**
- * Stores sends with one statement. Returns null for every send if the statement was rolled back and can be retried. Returns an
- * error for a send whose data PostgreSQL refuses.
+ * Stores sends with one statement. If PostgreSQL refuses the data of a send, stores each half with its own statement,
+ * recursively. Returns null for the sends of a statement that was rolled back and can be retried, and an error for a
+ * refused send.
  */
 async function trySendBatch(
   database: Database,
@@ -98,8 +101,7 @@ async function trySendBatch(
   } catch (error) {
     if (isRefused(error)) {
       if (sends.length === 1) return [error];
-      // Finding one refused send among fifty takes at most 13 statements. All other sends are stored in batches that
-      // are as large as possible.
+      // Finding one refused send among fifty takes at most 13 statements. The other sends are stored in large batches.
       const middle = Math.ceil(sends.length / 2);
       const first = await trySendBatch(database, sends.slice(0, middle), lockTimeout);
       return [...first, ...(await trySendBatch(database, sends.slice(middle), lockTimeout))];
@@ -115,8 +117,8 @@ function isRefused(error: unknown): error is pg.DatabaseError {
 }
 
 /**
- * Returns whether a statement certainly stored nothing and is worth a retry. If the connection broke, the outcome is unknown,
- * and a retry could store a message twice. Statements that exceeded their timeout are not retried either.
+ * Returns whether a statement certainly stored nothing and is worth a retry. If the connection broke, the outcome is
+ * unknown, and a retry could store a message twice. Statements that exceeded their timeout are not retried either.
  */
 function wasRolledBack(error: unknown): boolean {
   return error instanceof pg.DatabaseError && !/^(08|57)/.test(error.code ?? '08');

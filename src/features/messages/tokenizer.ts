@@ -6,7 +6,7 @@ export interface Word {
   position: number;
 }
 
-/** Maximum length of a word in code points. Longer words are cut. */
+/** Maximum length of a word in code points. Longer words are truncated. */
 const MAX_WORD_LENGTH = 64;
 /** PostgreSQL's highest position in a `tsvector`. Words beyond this position are not indexed. */
 const MAX_POSITION = 16_383;
@@ -31,7 +31,10 @@ const EACH_EMOJI = new RegExp(EMOJI, 'gu');
 const SKIN_TONE = /(?<=.)\p{Emoji_Modifier}$/u;
 
 const UNSPACED = String.raw`[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}ー々]`;
-/** Matches runs of unspaced scripts, and words. Both begin with a letter or digit. Marks after other characters are left out. */
+/**
+ * Matches runs of unspaced scripts, and words. Both begin with a letter or digit. Marks after other characters are left
+ * out.
+ */
 const RUNS = new RegExp(
   String.raw`((?:${UNSPACED}\p{M}*)+)|([[\p{L}\p{N}]--${UNSPACED}][[\p{L}\p{M}\p{N}]--${UNSPACED}]*)`,
   'gv',
@@ -40,19 +43,20 @@ const RUNS = new RegExp(
 type Run = { kind: 'word'; text: string } | { kind: 'unspaced' | 'emoji'; characters: string[] };
 
 /**
- * Yields the runs of a text or a query, in any language. Their words are the words of the full-text index.
+ * Splits a text or a query, in any language, into runs. The words of the full-text index are the words of these runs.
  *
- * Letters are compared regardless of case, accents and width: NFKD, without accents, in lower case. Invisible code points are
- * removed first: default-ignorable code points (variation selectors, joiners, tags), format characters and the Arabic tatweel.
+ * Letters are compared regardless of case, accents and width: NFKD, without accents, in lower case. Invisible code
+ * points are removed first: default-ignorable code points (variation selectors, joiners, tags), format characters and
+ * the Arabic tatweel.
  *
  * There are three kinds of runs:
  *
  * - Words of scripts with spaces. A query word matches words that begin with it.
  * - Runs of scripts without spaces between words (Chinese, Japanese, Thai …). They are indexed as overlapping pairs of
- *   characters, like the CJK bigrams of Lucene, so a query matches at any position. A dictionary is not used, because it would
- *   have to split the text and the query in the same way.
- * - Runs of emoji. Each emoji is a word, and adjacent emoji of a query match only adjacent emoji of a text. Skin tones are
- *   removed. A joined sequence such as 👩‍💻 is indexed as its parts, so a search for 👩 finds the sequence, too.
+ *   characters, like the CJK bigrams of Lucene, so a query matches at any position. A dictionary is not used, because
+ *   it would have to split the text and the query in the same way.
+ * - Runs of emoji. Each emoji is a word, and adjacent emoji of a query match only adjacent emoji of a text. Skin tones
+ *   are removed. A joined sequence such as 👩‍💻 is indexed as its parts, so a search for 👩 finds the sequence, too.
  */
 function* runsOf(text: string): Generator<Run> {
   // The pattern has one capturing group, so the parts alternate: text, emoji, text …
@@ -70,8 +74,8 @@ function* runsOf(text: string): Generator<Run> {
 }
 
 /**
- * Matches accents of Latin, Greek and Cyrillic, points of Hebrew, and vowel signs of Arabic. Marks of other scripts are not
- * removed, because they form a different letter (か and が) or are vowels (कि).
+ * Matches accents of Latin, Greek and Cyrillic, points of Hebrew, and vowel signs of Arabic. Marks of other scripts are
+ * not removed, because they form a different letter (か and が) or are vowels (कि).
  */
 const ACCENTS = /[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]+/g;
 
@@ -111,16 +115,17 @@ export function toVector(text: string): string {
 }
 
 /**
- * Returns the terms of a query, each in the syntax of PostgreSQL's `tsquery`. Each word, and each run of an unspaced script or
- * of emoji, is one term.
+ * Returns the terms of a query, each in the syntax of PostgreSQL's `tsquery`. Each word, and each run of an unspaced
+ * script or of emoji, is one term.
  */
 export function termsOf(query: string): string[] {
   return Array.from(runsOf(query), (run) => {
     if (run.kind === 'word') return quoted(run.text) + (isPrefix(run.text) ? ':*' : '');
     if (run.kind === 'emoji') return adjacent(run.characters);
     const { characters } = run;
-    // A single character matches as the beginning of a pair. In longer runs, the last entry, a single character, is
-    // left out. The pairs contain that character already, and a text has it as a single entry only at the end of a run.
+    // A run of one character is a prefix, so that it matches the first character of an indexed pair. A longer run
+    // consists of pairs only. The last entry of `pairsOf` is left out: it is a single character, which the index
+    // contains only at the end of a run.
     return characters.length === 1 ? `${quoted(characters.join(''))}:*` : adjacent(pairsOf(characters).slice(0, -1));
   });
 }

@@ -19,7 +19,10 @@ declare module '../../core/context.ts' {
   }
 }
 
-/** A node counts as dead 30 s after it last renewed its leases. A user who returns within 10 s is not reported as offline. */
+/**
+ * A node counts as dead 30 s after it last renewed its leases. A user who returns within 10 s is not reported as
+ * offline.
+ */
 const TIMES: LeaseTimes = { leaseMs: 30_000, graceMs: 10_000 };
 
 /** Maximum number of online friends in the `connection_ack` of a socket. */

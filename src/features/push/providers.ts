@@ -15,20 +15,20 @@ export interface Notification {
 }
 
 /**
- * Sends a notification to one device. Resolves with `GONE` if the provider no longer knows the device. Rejects if the request
- * fails or takes more than 10 s.
+ * Sends a notification to one device. Resolves with `GONE` if the provider no longer knows the device. Rejects if the
+ * request fails or takes more than 10 s.
  */
 export type PushSender = (token: string, notification: Notification) => Promise<'SENT' | 'GONE'>;
 
 /** Timeout of a request to a provider, in milliseconds. */
 const TIMEOUT_MS = 10_000;
-/** How long a provider stores a notification that it cannot deliver yet, in seconds: one day. */
+/** Time for which a provider stores a notification that cannot be delivered yet, in seconds. One day. */
 const TTL_SECONDS = 86_400;
 
 /**
  * Creates a sender for Firebase Cloud Messaging, HTTP v1
- * (firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send). Requests an access token with an assertion signed
- * by the service account (RFC 7523), and caches the token until it expires.
+ * (firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send). Requests an access token with an assertion
+ * signed by the service account (RFC 7523), and caches the token until it expires.
  */
 export function createFcmSender(account: ServiceAccount, endpoint: string): PushSender {
   let access: { token: string; expiresAt: number } | null = null;

@@ -22,7 +22,9 @@ declare module '../../core/context.ts' {
 export interface PushConfig {
   /** Sender of each configured platform. */
   senders: Partial<Record<PushPlatform, PushSender>>;
-  /** Allowed origins of Web Push endpoints. Without this list, users could make the server send requests to any host. */
+  /**
+   * Allowed origins of Web Push endpoints. Without this list, users could make the server send requests to any host.
+   */
   webPushOrigins: readonly string[];
   /** VAPID public key with which browsers subscribe. Null if Web Push is not configured. */
   webPushPublicKey: string | null;
@@ -32,7 +34,7 @@ export interface PushConfig {
 const MAX_TOKEN_CHARACTERS = 4_096;
 /** Maximum number of devices of a user. Registering one more removes the oldest. */
 const MAX_DEVICES = 20;
-/** Maximum number of characters of a message in a notification. The rest is cut off. */
+/** Maximum number of characters of a message in a notification. Longer messages are truncated. */
 const MAX_BODY_CHARACTERS = 200;
 
 /**
@@ -113,8 +115,8 @@ export async function unregisterPushDevice(context: Context, deviceId: string | 
 }
 
 /**
- * Condition that a member is notified of a message. The same condition as for unread counts, because the notification
- * shows the member's unread count.
+ * SQL condition that a member is notified of a message. Equals the condition for unread counts, because the
+ * notification shows the member's unread count.
  */
 const concerns = isUnread(sql`v.user_id`);
 
@@ -137,8 +139,8 @@ export async function pushMessage(
 }
 
 /**
- * Job that notifies one device of a message, if the message is still unread for its owner. Removes the device if the
- * provider no longer knows it.
+ * Job that notifies one device of a message. Does nothing if the message is no longer unread for the owner of the
+ * device. Removes the device if the provider no longer knows the device.
  */
 export async function pushDevice(
   { database, push }: Pick<ServerNode, 'database' | 'push'>,

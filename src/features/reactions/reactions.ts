@@ -86,8 +86,8 @@ const reactionsByKey = createViewerLoader<MessageReactions>(
 );
 
 /**
- * Returns the reactions to a message by emoji. The emoji that was used first comes first. Outside DIRECT rooms, leaves out
- * users whom the viewer has blocked. Returns none if the viewer is not a member.
+ * Returns the reactions to a message by emoji. The emoji that was used first comes first. Outside DIRECT rooms, leaves
+ * out users whom the viewer has blocked. Returns none if the viewer is not a member.
  */
 export async function reactionsOf(context: Context, message: Message): Promise<ReactionGroup[]> {
   const reactions = await reactionsByKey(context, messageKey(message.chatroomId, message.number));
@@ -124,8 +124,8 @@ const reactorsByPage = createPageLoader<Reactors>(
 );
 
 /**
- * Lists the users who reacted to a message with an emoji, sorted by username. Outside DIRECT rooms, leaves out users whom the
- * viewer has blocked.
+ * Lists the users who reacted to a message with an emoji, sorted by username. Outside DIRECT rooms, leaves out users
+ * whom the viewer has blocked.
  */
 export async function listReactors(
   context: Context,

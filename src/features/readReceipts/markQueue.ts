@@ -7,7 +7,7 @@ declare module '../../core/context.ts' {
   }
 }
 
-/** A user has read a room up to a message. */
+/** Request to mark a room as read by a user, up to a message. */
 export interface Mark {
   userId: string;
   chatroomId: string;
@@ -20,19 +20,19 @@ export interface MarkMove {
   chatroomId: string;
   /** Number of the last message that the user had read before. */
   readBefore: number;
-  /** Whether the mark that other members see has moved. It does not move for messages that were marked as unread. */
+  /** Whether the mark that other members see has moved. False if the move only undid a `markUnread`. */
   isAhead: boolean;
 }
 
-/** Moves a read mark. Returns null if the user had read the message. */
+/** Moves a read mark. Returns null if this call has not moved it, usually because the message was already read. */
 export type MarkQueue = (mark: Mark) => Promise<MarkMove | null>;
 
 /** Maximum number of marks in one statement. */
 const MAX_BATCH_SIZE = 200;
 
 /**
- * Time for which marks are collected, in milliseconds. The readers of a message mark it at about the same time. Their marks, the
- * answers and the events that follow then share their statements.
+ * Time for which marks are collected, in milliseconds. The readers of a message mark it at about the same time. Their
+ * marks, the results and the events that follow then share their statements.
  */
 const DELAY_MS = 50;
 
@@ -43,7 +43,7 @@ export function createMarkQueue(database: Database): MarkQueue {
       const moves = new Map((await moveMarks(database, marks)).map((move) => [keyOf(move), move]));
       return marks.map((mark) => {
         const move = moves.get(keyOf(mark)) ?? null;
-        // Two devices may mark the same room. The statement moves the mark once, and one of them announces the move.
+        // Two devices of a user may mark the same room. The mark moves once, so only the first call returns the move.
         moves.delete(keyOf(mark));
         return move;
       });
@@ -54,7 +54,10 @@ export function createMarkQueue(database: Database): MarkQueue {
 
 const keyOf = ({ userId, chatroomId }: Pick<Mark, 'userId' | 'chatroomId'>) => `${userId}:${chatroomId}`;
 
-/** Moves read marks forward, all of them or none. Returns those that have moved. */
+/**
+ * Moves read marks forward with one statement, so that either all are stored or none. Returns only the marks that have
+ * moved. The others were already at the message or beyond.
+ */
 export async function moveMarks({ prepared }: Database, marks: readonly Mark[]): Promise<MarkMove[]> {
   return prepared(sql`
     WITH target AS (

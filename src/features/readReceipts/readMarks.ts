@@ -14,12 +14,15 @@ declare module '../../core/context.ts' {
 }
 
 /**
- * Maximum number of members of a room whose read marks are reported. Larger rooms report none, because each moved mark
- * would be sent to every member.
+ * Maximum number of members of a room in which moved read marks are reported. Larger rooms report no marks, because
+ * each moved mark would be sent to every member.
  */
 const MAX_MEMBERS = 100;
 
-/** Members of a room whose read marks have moved. Subscribers from whom nothing is hidden share one object. */
+/**
+ * Moved read marks of a room, one member per mark. All subscribers from whom no block hides a mark receive the same
+ * object.
+ */
 export interface ReadMarks {
   chatroomId: string;
   members: ShownMember[];
@@ -55,7 +58,7 @@ export function publishReadMarks(bus: Bus, chatroomId: string, userIds: readonly
 
 const movedSchema = z.object({ userIds: z.array(z.uuid()).max(MAX_MEMBERS) });
 
-/** Creates the feed of one node. One statement loads the moved marks of a room for all subscribers and members. */
+/** Creates the feed of one node. One statement loads all moved marks of a room for all its subscribers. */
 export function createReadMarkFeed({
   database,
   bus,
@@ -94,7 +97,9 @@ export function createReadMarkFeed({
   };
 }
 
-/** Subscribers of one room on this node. Loads one batch at a time, so that marks are reported in the order they moved. */
+/**
+ * Subscribers of one room on this node. Loads one batch at a time, so that marks are reported in the order they moved.
+ */
 class RoomMarks {
   readonly followers = new Set<Follower>();
   stop: Promise<() => void> | undefined;
@@ -163,8 +168,8 @@ class RoomMarks {
  * viewer has blocked, and members who have blocked the viewer. Events can be lost; `ChatroomMember.lastReadNumber`
  * returns the current state.
  *
- * For a slow subscriber, only the latest mark of each member is buffered. Ends with `NOT_FOUND` when the viewer loses
- * the room.
+ * For a slow subscriber, only the latest mark of each member is buffered. Ends with `NOT_FOUND` when the viewer's
+ * membership ends.
  *
  * @throws ChatError `NOT_FOUND` if the viewer is not a member
  */

@@ -34,19 +34,20 @@ export async function markRead(context: Context, key: string | null): Promise<Vi
 }
 
 /**
- * Marks several rooms as read, each up to one of its messages. Marks all rooms or none. The number of statements does not
- * depend on the number of rooms.
+ * Marks several rooms as read, each up to one of its messages. Marks all rooms or none. The number of statements does
+ * not depend on the number of rooms.
  *
  * @param keys `chatroomId:number`; null for an id that names no message
  * @returns the rooms of the messages, each once
- * @throws ChatError `BAD_USER_INPUT` for no messages or more than 100; `NOT_FOUND` if the viewer may not read one of them
+ * @throws ChatError `BAD_USER_INPUT` for no messages or more than 100; `NOT_FOUND` if the viewer may not read one of
+ *   them
  */
 export async function markRoomsRead(context: Context, keys: readonly (string | null)[]): Promise<VisibleChatroom[]> {
   if (keys.length < 1 || keys.length > MAX_MARKED)
     throw badInput('input.messageIds', `Mark 1 to ${MAX_MARKED} chatrooms at once, each by one message.`);
   const { userId } = requireViewer(context);
   const messages = await Promise.all(keys.map((key) => requireReadable(context, key)));
-  // Not through the queue, which might split the rooms.
+  // Does not use the queue, because the queue could store some rooms in one statement and the others in the next.
   announceMarks(
     context,
     await moveMarks(
@@ -89,8 +90,9 @@ export async function markUnread(context: Context, key: string | null): Promise<
 }
 
 /**
- * Condition that a message (`m`) is unread for a user with the membership `v`. The message is after the user's mark, has
- * another sender, is visible to the user and is not deleted. SYSTEM messages count only if sent with `countsAsUnread`.
+ * Condition that a message (`m`) is unread for a user with the membership `v`. The message is after the user's mark,
+ * has another sender, is visible to the user and is not deleted. SYSTEM messages count only if sent with
+ * `countsAsUnread`.
  */
 export function isUnread(user: Sql): Sql {
   return sql`((m.kind = 'USER' OR m.counts_as_unread) AND m.deleted_at IS NULL
@@ -177,16 +179,16 @@ const seenByAllByKey = createViewerLoader<OfViewer & { key: string; seen: boolea
 );
 
 /**
- * Returns whether every other member has read a message; false if there is no other member, apart from those whose read
- * marks a block hides.
+ * Returns whether every other member has read a message. Leaves out members whose read marks a block hides. Returns
+ * false if no other member remains.
  */
 export async function isSeenByAll(context: Context, message: Message): Promise<boolean> {
   return (await seenByAllByKey(context, messageKey(message.chatroomId, message.number)))?.seen ?? false;
 }
 
 /**
- * Lists the members who have read a message, sorted by username. Leaves out its sender, users whom the viewer has blocked, and
- * users who have blocked the viewer.
+ * Lists the members who have read a message, sorted by username. Leaves out its sender, users whom the viewer has
+ * blocked, and users who have blocked the viewer.
  */
 export async function listSeenBy(context: Context, message: Message, args: ConnectionArgs): Promise<Connection<User>> {
   requireViewer(context);
@@ -206,9 +208,9 @@ const readersByPage = createPageLoader<Readers>(
   async (context, keys, page) => {
     const { userId } = requireViewer(context);
     const order = byUsername.order(page);
-    // Members whose marks lie between the same two messages of `asked` have read the same messages of `asked`. From
-    // each such group, only the first `limit` members by name can be on a page. One more is read, because the sender of
-    // a message is left out of its page.
+    // `asked` has the requested messages. Members whose marks lie between the same two of them have read the same
+    // requested messages. From each such group, only the first `limit` members by username can be on a page. One more
+    // member is read, because the page of a message leaves out its sender.
     const rows = await context.database.query<User & { ofRoom: string; ofNumber: number }>(sql`
       WITH asked AS MATERIALIZED (
         SELECT m.chatroom_id, m.number, m.sender_id
@@ -250,7 +252,7 @@ async function readersOf(context: Context, key: string, page: Page): Promise<Use
  * Streams messages of the viewer that every other member has now read, in one room or in all rooms. An event also
  * covers the viewer's earlier messages of the room. Events can be lost; `Message.seenByAll` returns the current state.
  *
- * A stream of one room ends with `NOT_FOUND` when the viewer loses the room.
+ * A stream of one room ends with `NOT_FOUND` when the viewer's membership ends.
  *
  * @param chatroomId undefined for all rooms; null for an id that names no room
  * @throws ChatError `NOT_FOUND` if the viewer is not a member

@@ -12,7 +12,7 @@ declare module '../../core/context.ts' {
   }
 }
 
-/** Maximum number of newly read messages that are checked. Senders of older messages receive no hint. */
+/** Maximum number of newly read messages that are checked. Senders of older messages are not notified. */
 const MAX_MESSAGES = 1_000;
 /**
  * Time for which the readers of a room are collected before one check, in milliseconds. In a busy room, each message
@@ -21,9 +21,9 @@ const MAX_MESSAGES = 1_000;
 const BATCH_MS = 100;
 
 /**
- * Notifies senders when every other member has read their messages. Call after the commit. Returns at once: senders are
- * notified about {@link BATCH_MS} later. Notifications can be lost; `Message.seenByAll` returns the current state,
- * and leaves out the same members.
+ * Notifies senders when every other member has read their messages. Leaves out members whose read marks a block hides.
+ * Call after the commit. Returns at once; the senders are notified after {@link BATCH_MS}. Notifications can be lost;
+ * `Message.seenByAll` returns the current state.
  *
  * @param readerId the user whose read mark has moved, or who is no longer a member
  * @param readBefore number of the last message that the user had read before
@@ -32,6 +32,7 @@ export type NotifyReadByAll = (chatroomId: string, readerId: string, readBefore:
 
 /**
  * Creates the notifier of one node. One query checks all readers of a room whose marks move within {@link BATCH_MS}.
+ * The notifier also publishes these moved marks.
  */
 export function createReadNotifier(node: { database: Database; bus: Bus; log: Logger }): NotifyReadByAll {
   const rooms = new Map<string, Map<string, number>>();
@@ -67,7 +68,7 @@ async function find(
   chatroomId: string,
   readers: ReadonlyMap<string, number>,
 ): Promise<{ senderId: string; number: number }[]> {
-  // Reads the few blocks among members once, instead of once for each pair of a sender and a reader.
+  // `walls` reads the few blocks between members once, instead of once for each pair of a sender and a reader.
   return database.prepared(sql`
     WITH readers AS MATERIALIZED (
       SELECT id, mark FROM unnest(${[...readers.keys()]}::uuid[], ${[...readers.values()]}::int[]) r (id, mark)

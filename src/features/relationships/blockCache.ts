@@ -19,7 +19,9 @@ export interface BlockCache {
 /** Maximum number of users whose blockers are cached. Beyond this number, the oldest entry is evicted. */
 const MAX_ENTRIES = 10_000;
 
-/** Creates the block cache of one node. The change poller invalidates the entries of users whose blocks have changed. */
+/**
+ * Creates the block cache of one node. The change poller invalidates the entries of users whose blocks have changed.
+ */
 export function createBlockCache({
   database,
   changePoller: changePoller,
@@ -42,8 +44,8 @@ export function createBlockCache({
     of(userId) {
       const cached = entries.get(userId);
       if (cached) return cached;
-      // If a block of the user changes during the query, the listener above evicts this promise. The outdated result is
-      // then not cached, and the next call queries the database again.
+      // If somebody blocks or unblocks the user during the query, the listener above evicts this promise. The outdated
+      // result is then not cached, and the next call queries the database again.
       const loading = load(userId);
       entries.set(userId, loading);
       loading.then(

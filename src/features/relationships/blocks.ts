@@ -18,7 +18,10 @@ export function blockBetween(a: Sql, b: Sql): Sql {
   return sql`(${hasBlocked(a, b)} OR ${hasBlocked(b, a)})`;
 }
 
-/** Returns the error for an action across a block. Both users get the same text, so that it does not reveal the blocker. */
+/**
+ * Returns the error for an action that a block prevents. Both users get the same text, so that the text does not reveal
+ * who has blocked whom.
+ */
 export function blocked(): ChatError {
   return new ChatError('BLOCKED', 'One of you has blocked the other. Only the user who blocked can unblock.');
 }
@@ -44,15 +47,15 @@ export async function blockUser(context: Context, blockedId: string | null): Pro
   });
   context.changePoller.requestPoll();
   await hintUnread(context, userId, user.id);
-  // The hint shows the blocked user only that the friendship or request has ended. If there was no friendship and no
-  // request, a hint would reveal the block, so no hint is sent.
+  // The blocked user learns only that the friendship or request has ended. If there was neither, a notification would
+  // reveal the block, so none is sent.
   if (ended) publishFriendship(context, user.id, null);
   return user;
 }
 
 /**
- * Removes a block. Messages and presence become visible again, but an ended friendship is not restored. Changes nothing if
- * there is no block.
+ * Removes a block. Messages and presence become visible again, but an ended friendship is not restored. Changes nothing
+ * if there is no block.
  *
  * @param blockedId null for an id that names no user
  * @throws ChatError `NOT_FOUND` for an unknown user
@@ -69,8 +72,8 @@ export async function unblockUser(context: Context, blockedId: string | null): P
 }
 
 /**
- * Notifies the blocker's devices of changed unread counts: a hint for each room with unread messages by the blocked
- * user.
+ * Notifies the blocker's devices of changed unread counts. Sends one notification for each room that has unread
+ * messages by the blocked user.
  *
  * Leaves out DIRECT rooms, because a block hides no messages there. Checks only the latest 1,000 messages of each room,
  * which bounds the cost. Unread counts also stop at 1,000.

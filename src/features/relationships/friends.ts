@@ -15,8 +15,8 @@ export interface FriendshipResult {
 }
 
 /**
- * Adds a friend, or creates a friend request if the other user's `friendPolicy` is APPROVAL. If the other user has already
- * sent a request to the viewer, accepts that request. Adding again changes nothing.
+ * Adds a friend, or creates a friend request if the other user's `friendPolicy` is APPROVAL. If the other user has
+ * already sent a request to the viewer, accepts that request. Adding again changes nothing.
  *
  * @param friendId null for an id that names no user
  * @throws ChatError `BAD_USER_INPUT` for the viewer's own id, `NOT_FOUND` for an unknown user, `BLOCKED` if either has
@@ -126,7 +126,10 @@ export async function isFriend(context: Context, userId: string): Promise<boolea
   return (await friendshipWith(context, userId)) !== null;
 }
 
-/** Lists the viewer's friends, sorted by username. With a `status`, lists only friends who are currently online or offline. */
+/**
+ * Lists the viewer's friends, sorted by username. With a `status`, lists only friends who are currently online or
+ * offline.
+ */
 export async function listFriends(
   context: Context,
   status: 'ONLINE' | 'OFFLINE' | null | undefined,

@@ -8,8 +8,8 @@ export function pairKey(a: string, b: string): string {
 }
 
 /**
- * Locks the friendship, requests and blocks between two users until the transaction ends. Concurrent changes to the same pair
- * run one after the other, so that each one checks the committed state of the previous one.
+ * Locks the friendship, requests and blocks between two users until the transaction ends. Concurrent changes to the
+ * same pair run one after the other, so that each one checks the committed state of the previous one.
  */
 export async function lockPair(query: Database['query'], a: string, b: string): Promise<void> {
   await query(sql`SELECT pg_advisory_xact_lock(hashtextextended(${pairKey(a, b)}, 0))`);

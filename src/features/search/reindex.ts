@@ -39,7 +39,8 @@ async function storeWords(
   database: Database,
   messages: readonly { chatroomId: string; number: number; body: string }[],
 ): Promise<number> {
-  // Updates a message only if its body is unchanged since the read. A concurrent edit has stored the words of the new body.
+  // Updates a message only if its body has not changed since the read. A concurrent edit has already stored the words
+  // of the new body.
   const changed = await database.query(sql`
     UPDATE messages m SET search = w.words
       FROM (

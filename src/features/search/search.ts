@@ -26,22 +26,23 @@ interface Search {
   /** A `tsquery` over the words of one message. */
   words: string;
   /**
-   * A `tsquery` over the index, in which each word starts with a key of its room. `~` is the placeholder for that key.
+   * A `tsquery` over the index. Each indexed word starts with the last 8 digits of the room's id, so that a lookup
+   * finds hardly any messages of other rooms. `~` is the placeholder for these digits.
    */
   inRoom: string;
 }
 
 /**
- * Finds messages that contain all words of a query, or longer words that begin with them, newest first. Leaves out deleted
- * messages and messages that the viewer may not read.
+ * Finds messages that contain all words of a query, or longer words that begin with them, newest first. Leaves out
+ * deleted messages and messages that the viewer may not read.
  *
  * The index is queried once for each room of the viewer, so neither the result nor the duration depends on other rooms.
  *
- * `OFFSET 0` keeps the planner from combining the conditions. Otherwise, the planner would read all messages of a room for a
- * word of unknown frequency.
+ * `OFFSET 0` keeps the planner from combining the conditions. Otherwise, the planner would read all messages of a room
+ * for a word of unknown frequency.
  *
- * Matches are sorted before `isReadable` runs, so that the check stops when the page is full. A common word can occur in
- * thousands of messages.
+ * Matches are sorted before `isReadable` runs, so that the check stops when the page is full. A common word can occur
+ * in thousands of messages.
  *
  * @param chatroomId searches this room only; by default, all rooms of the viewer are searched
  * @throws ChatError `BAD_USER_INPUT` for a query that is too long, has no word or too many, or takes longer than 2 s

@@ -23,7 +23,7 @@ export interface Notice {
   countsAsUnread: boolean;
 }
 
-/** Sender of a notice, and its id at the sender. */
+/** Sender of a notice, and the id that the sender has assigned to the notice. */
 interface Sender {
   service: string;
   authorName: string | null;
@@ -42,9 +42,9 @@ export interface SentSystemMessage {
 /**
  * Sends a notice from another service. A room stores the notice. A single user receives it only while online.
  *
- * @throws ChatError `UNAUTHENTICATED` without a token; `FORBIDDEN` for users; `BAD_USER_INPUT` for an invalid notice, or unless
- *   there is exactly one recipient; `NOT_FOUND` if the recipient does not exist; `CONFLICT` if the `clientMessageId` was sent
- *   with another body; `RECIPIENT_OFFLINE` if the user is not online
+ * @throws ChatError `UNAUTHENTICATED` without a token; `FORBIDDEN` for users; `BAD_USER_INPUT` for an invalid notice,
+ *   or unless there is exactly one recipient; `NOT_FOUND` if the recipient does not exist; `CONFLICT` if the
+ *   `clientMessageId` was sent with another body; `RECIPIENT_OFFLINE` if the user is not online
  */
 export async function sendSystemMessage(
   context: Context,

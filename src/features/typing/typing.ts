@@ -22,8 +22,8 @@ const typingSchema = z.object({ userId: z.uuid(), typing: z.boolean() });
 type TypingNotification = z.infer<typeof typingSchema>;
 
 /**
- * Notifies the other members that the viewer is typing or has stopped. Only open streams receive the notification. Typing
- * expires after 10 s unless it is reported again.
+ * Notifies the other members that the viewer is typing or has stopped. Only open streams receive the notification.
+ * Typing expires after 10 s unless it is reported again.
  *
  * @throws ChatError `NOT_FOUND` if the viewer is not a member
  */
@@ -35,7 +35,7 @@ export async function setTyping(context: Context, chatroomId: string | null, typ
 
 /**
  * Sends an event when another member of a room starts or stops typing. Leaves out members whom the viewer has blocked,
- * and members who have blocked the viewer. Ends with `NOT_FOUND` when the viewer loses the room.
+ * and members who have blocked the viewer. Ends with `NOT_FOUND` when the viewer's membership ends.
  *
  * @throws ChatError `NOT_FOUND` if the viewer is not a member
  */

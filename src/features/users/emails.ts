@@ -32,7 +32,9 @@ export async function isVerified({ query }: Pick<Database, 'query'>, key: string
   return found.length > 0;
 }
 
-/** A change of the viewer's e-mail address. The password or the ID token proves that the request comes from the viewer. */
+/**
+ * A change of the viewer's e-mail address. The password or the ID token proves that the request comes from the viewer.
+ */
 export interface EmailChange {
   email: string | null;
   currentPassword?: string | null | undefined;
@@ -113,8 +115,9 @@ async function requireProof(
 }
 
 /**
- * Stores a new address. A verified address stays valid for signing in and password resets until the new address is verified.
- * The verified address receives a mail with a link that undoes the change.
+ * Stores a new address. A verified address stays valid for signing in and password resets until the new address is
+ * verified. Null removes the address at once. In both cases, the verified address receives a mail with a link that
+ * undoes the change.
  */
 async function storeEmailChange(
   query: Database['query'],
@@ -124,7 +127,7 @@ async function storeEmailChange(
 ): Promise<void> {
   const before = await readAddresses(query, userId, sql`FOR NO KEY UPDATE`);
   const isPending = before.isVerified && email !== null;
-  // If the new address is the verified one, the pending change is cancelled, and nothing else changes.
+  // If the new address is the verified one, the pending change is cancelled, and no mail is sent.
   const isReturn = isPending && email === before.email;
   await query(
     isPending
@@ -167,11 +170,11 @@ export async function requestEmailVerification(context: Context): Promise<void> 
 }
 
 /**
- * Verifies the address that received the token. The verified address replaces the account's previous one. If the token was
- * mailed to a replaced address, that address is restored instead.
+ * Verifies the address that received the token. The verified address replaces the account's previous one. If the token
+ * was mailed to a replaced address, that address is restored instead.
  *
- * @throws ChatError `BAD_USER_INPUT` if the token was used, has expired, or was sent to an address that the user no longer
- *   has; `EMAIL_TAKEN` if another account has verified the address
+ * @throws ChatError `BAD_USER_INPUT` if the token was used, has expired, or was sent to an address that the user no
+ *   longer has; `EMAIL_TAKEN` if another account has verified the address
  */
 export async function verifyEmail(context: Context, token: string): Promise<void> {
   const purpose = await context.database
@@ -193,8 +196,9 @@ async function confirmEmail(query: Database['query'], { userId, emailKey: key }:
 }
 
 /**
- * Restores an address after an intruder changed it, and ends all sessions of the account. The intruder knows the password and
- * could use it before the owner sets a new one. The password is therefore removed, and a reset link is mailed to the address.
+ * Restores an address after an intruder changed it, and ends all sessions of the account. The intruder knows the
+ * password and could use it before the owner sets a new one. The password is therefore removed, and a reset link is
+ * mailed to the address.
  */
 async function restoreEmail(query: Database['query'], { userId, email, emailKey: key, expiresAt }: MailToken) {
   const [user] = await query<{ hasPassword: boolean }>(sql`
@@ -205,7 +209,8 @@ async function restoreEmail(query: Database['query'], { userId, email, emailKey:
   if (!user) throw invalidTokenError();
   await endSessions(query, sql`user_id = ${userId}::uuid`);
   await dropTokens(query, userId, ['VERIFY_EMAIL', 'RESET_PASSWORD']);
-  // Tokens of earlier changes stay valid. Tokens of later changes are deleted, because the intruder may have received them.
+  // Tokens of earlier changes stay valid. Tokens of later changes are deleted, because the intruder may have received
+  // them.
   await query(sql`
     DELETE FROM mail_tokens
       WHERE user_id = ${userId}::uuid AND purpose = 'UNDO_EMAIL_CHANGE' AND expires_at >= ${expiresAt}`);
@@ -213,8 +218,8 @@ async function restoreEmail(query: Database['query'], { userId, email, emailKey:
 }
 
 /**
- * Converts a unique violation to `EMAIL_TAKEN`, and throws any other error unchanged. Verified addresses are the only unique
- * key that an address change can violate.
+ * Converts a unique violation to `EMAIL_TAKEN`, and throws any other error unchanged. Verified addresses are the only
+ * unique key that an address change can violate.
  *
  * @throws ChatError `EMAIL_TAKEN`
  */

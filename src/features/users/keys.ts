@@ -36,8 +36,9 @@ export async function fillSkeletons(database: Database): Promise<void> {
 }
 
 /**
- * Recomputes the keys of e-mail addresses that are not ASCII. Earlier releases compared addresses by NFKC and case folding,
- * which made `x@straße.example` equal to `x@strasse.example`. An address keeps its old key if another account has the new one.
+ * Recomputes the keys of e-mail addresses that are not ASCII. Earlier releases compared addresses by NFKC and case
+ * folding, which made `x@straße.example` equal to `x@strasse.example`. An address keeps its old key if another account
+ * has the new one.
  */
 export async function renewEmailKeys(database: Database): Promise<void> {
   const users = await database.query<{ id: string; email: string; oldKey: string }>(sql`

@@ -15,8 +15,8 @@ import { dropTokens, requireToken, invalidTokenError, useToken } from './mailTok
  * Changes the viewer's password. All other sessions of the viewer end, with their sockets and streams.
  *
  * @param current null for an account without a password
- * @throws ChatError `BAD_USER_INPUT` for an invalid new password, `INVALID_CREDENTIALS` if the current password is wrong,
- *   `RATE_LIMITED`
+ * @throws ChatError `BAD_USER_INPUT` for an invalid new password, `INVALID_CREDENTIALS` if the current password is
+ *   wrong, `RATE_LIMITED`
  */
 export async function changePassword(context: Context, current: string | null, password: string): Promise<void> {
   const { userId, sessionId } = requireViewer(context);
@@ -61,22 +61,23 @@ export async function requestPasswordReset(context: Context, email: string): Pro
   await context.loginThrottle.mail(context, 'RESET_PASSWORD', key);
   const users = await context.database.query<{ id: string }>(sql`
     SELECT id FROM users u WHERE ${hasAddress(sql`u`, key)} ORDER BY created_at, id LIMIT ${MAX_RESET_MAILS}`);
-  // The job of a random user id sends nothing. Without that job, the response time would reveal which addresses have accounts.
+  // The job of a random user id sends nothing. Without that job, the response time would reveal which addresses have
+  // accounts.
   const userIds = users.length === 0 ? [createUuid()] : users.map(({ id }) => id);
   for (const userId of userIds) await queueMail(context.database.query, { userId, purpose: 'RESET_PASSWORD' });
 }
 
 /**
- * Sets a new password with a mailed token, and marks the address as verified. All sessions of the account end, and a pending
- * address change is cancelled. If the address was unverified, linked identities and push devices are removed.
+ * Sets a new password with a mailed token, and marks the address as verified. All sessions of the account end, and a
+ * pending address change is cancelled. If the address was unverified, linked identities and push devices are removed.
  *
  * @throws ChatError `BAD_USER_INPUT` for an invalid password, or a token that was used or has expired; `EMAIL_TAKEN` if
  *   another account has verified the address
  */
 export async function resetPassword(context: Context, token: string, password: string): Promise<void> {
   checkPassword(password, 'input.newPassword');
-  // Checked before the expensive hash, so that only a valid token can cause one: tokens cannot be guessed, are few, and
-  // work once.
+  // Checks the token before the expensive hash. Otherwise, clients could make the server compute hashes without a valid
+  // token.
   await requireToken(context.database, token, 'RESET_PASSWORD');
   const passwordHash = await context.passwords.hash(password);
   const userId = await context.database
@@ -101,7 +102,9 @@ export async function resetPassword(context: Context, token: string, password: s
   await trustClient(context, userId);
 }
 
-/** Lets the client that set the new password sign in at once, even if failed attempts of others have delayed sign-in. */
+/**
+ * Lets the client that set the new password sign in at once, even if failed attempts of others have delayed sign-in.
+ */
 async function trustClient(context: Context, userId: string): Promise<void> {
   const client = `network:${subnetOf(context.client.ipAddress)}`;
   await context.loginThrottle.forget({ account: `account:${userId}`, client, isKnown: false });

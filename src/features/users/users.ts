@@ -58,8 +58,8 @@ export function requireSignUp({ allowsSignUp }: Pick<Context, 'allowsSignUp'>): 
 /**
  * Creates an account. If an e-mail address is given, a verification mail is sent.
  *
- * @param limits rate limits for strangers, called before the expensive steps: `beforeHash` after the input was validated,
- *   `beforeMail` right before the mail is queued. If either throws, no account is created.
+ * @param limits rate limits for strangers, called before the expensive steps: `beforeHash` after the input was
+ *   validated, `beforeMail` right before the mail is queued. If either throws, no account is created.
  * @throws ChatError `BAD_USER_INPUT`, `USERNAME_TAKEN`, `EMAIL_TAKEN`
  */
 export async function createAccount(
@@ -101,7 +101,8 @@ export async function createAccount(
 }
 
 /**
- * Returns the error for a username if another user has it or one that looks like it; undefined if the username is free.
+ * Returns the error for a username that another user has, or that looks like the username of another user. Returns
+ * undefined if the username is free.
  */
 export async function findTakenUsername(query: Database['query'], username: string): Promise<ChatError | undefined> {
   const key = foldName(username);
@@ -195,8 +196,8 @@ export interface ProfileChange {
 }
 
 /**
- * Changes the viewer's profile. Absent fields stay unchanged, and null clears a field. A new e-mail address is unverified and
- * receives a verification mail.
+ * Changes the viewer's profile. Absent fields stay unchanged, and null clears a field. A new e-mail address is
+ * unverified and receives a verification mail.
  *
  * @throws ChatError `BAD_USER_INPUT`; `INVALID_CREDENTIALS` for an address change with a wrong password or ID token;
  *   `RATE_LIMITED`

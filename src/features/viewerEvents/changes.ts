@@ -5,7 +5,10 @@ import { decodeAllRoomsCursor, resyncRequired } from '../../delivery/cursor.ts';
 /** Reason why a room vanished from the viewer's list. */
 export type VanishedReason = 'LEFT' | 'REMOVED' | 'DELETED' | 'HIDDEN';
 
-/** Rooms that may have appeared in the viewer's list, or vanished from it, and changed blocks. A room can be in both lists. */
+/**
+ * Rooms that may have appeared in the viewer's list or vanished from it, and blocks that may have changed. A room can
+ * be in both `appeared` and `vanished`.
+ */
 export interface ViewerChanges {
   appeared: string[];
   vanished: { chatroomId: string; reason: VanishedReason | null }[];
@@ -20,8 +23,8 @@ export interface ViewerChanges {
 const MAX_CHANGES = 1_000;
 
 /**
- * Finds the changes to the viewer's list of rooms and blocks since an all-rooms cursor. The cursor is a snapshot, so the changes
- * include those of transactions that were open when the cursor was made.
+ * Finds the changes to the viewer's list of rooms and blocks since an all-rooms cursor. The cursor is a snapshot, so
+ * the changes include those of transactions that were open when the cursor was made.
  *
  * A hidden DIRECT room appears again with its next message. This change is read from the room's log, because only the
  * log records the message.

@@ -35,12 +35,12 @@ type Cue =
 const MAX_NOTICES = 100;
 
 /**
- * Streams the events that concern the viewer. Events can repeat or be lost; the query fields return the current state. The
- * stream is conflated: at most one event of each kind is buffered for a room or user.
+ * Streams the events that concern the viewer. Events can repeat or be lost; the query fields return the current state.
+ * The stream is conflated: at most one event of each kind is buffered for a room or user.
  *
- * With `after`, first sends the rooms that appeared or vanished and the blocks that changed since that cursor. The viewer's
- * list and blocks are read when an event is sent. The last event of a room or user is therefore correct even if changes
- * were reported out of order.
+ * With `after`, first sends the rooms that appeared or vanished and the blocks that changed since that cursor. The
+ * viewer's list and blocks are read when an event is sent. The last event of a room or user is therefore correct even
+ * if changes were reported out of order.
  *
  * @param after an all-rooms cursor
  * @throws ChatError as {@link findChangesSince}
@@ -51,9 +51,9 @@ export async function followViewer(
 ): Promise<AsyncIterableIterator<ViewerEvent>> {
   const { userId } = requireViewer(context);
   let notices = 0;
-  // Cursor of a snapshot whose visible changes have all been added to the conflated stream. Each cue is added together
-  // with the current cursor, and the oldest cue is sent first. The cursor of a sent event therefore never covers a cue
-  // that is still buffered.
+  // Cursor of a snapshot. All changes that are visible in the snapshot have been added to the conflated stream. Each
+  // pending event is added together with the current cursor, and the oldest is sent first. The cursor of a sent event
+  // therefore never covers an event that is still pending.
   let cursor = after ?? encodeAllRoomsCursor(context.databaseId, context.changePoller.snapshot());
 
   async function cueOf(event: FollowedEvent): Promise<Cue | null> {
@@ -76,7 +76,7 @@ export async function followViewer(
     switch (cue.kind) {
       case 'APPEARED':
         put(`appeared ${cue.chatroomId}`);
-        // The message that opened the room is also unread.
+        // If a message made the room appear, that message is also unread.
         put(`unread ${cue.chatroomId}`, { ...cue, kind: 'UNREAD' });
         return;
       case 'VANISHED':
@@ -109,7 +109,8 @@ export async function followViewer(
       case 'UNREAD': {
         const { chatroomId } = cue;
         const chatroom = await chatroomById(eventContext(context), chatroomId);
-        // The second member of a DIRECT room does not see the room before its first message.
+        // The viewer's list leaves out two kinds of DIRECT rooms: those that the viewer has hidden, and those that
+        // another user has created and that have no message yet.
         const listed = chatroom?.viewerRole && !chatroom.isHidden ? chatroom : null;
         if (cue.kind === 'VANISHED')
           return listed ? null : { kind: 'ChatroomVanished', chatroomId, reason: cue.reason };
@@ -140,7 +141,8 @@ export async function followViewer(
 
   const mailbox = createConflatedStream(context.gauges, read);
   return mailbox.connect(async () => {
-    // Listens before the missed changes are read, so that a change committed during or after that read is reported live.
+    // Listens before the missed changes are read, so that a change committed during or after that read is reported
+    // live.
     mailbox.onClose(context.changePoller.listen(onPolled));
     const rooms = await followAllRooms(context, null);
     mailbox.onClose(() => void rooms.return?.());
@@ -162,14 +164,17 @@ export async function followViewer(
   });
 }
 
-/** Returns why a user lost the room. Null for an event without an actor, which an earlier release stored. */
+/** Returns why a room vanished. Null for a MEMBER_LEFT event without an actor, which an earlier release stored. */
 function reasonOf(event: FollowedEvent): VanishedReason | null {
   if (event.kind === 'CHATROOM_DELETED') return 'DELETED';
   if (event.actorId === null) return null;
   return event.actorId === event.userId ? 'LEFT' : 'REMOVED';
 }
 
-/** Returns whether a message opens its DIRECT room for the viewer: as the first message, or the first since the viewer hid the room. */
+/**
+ * Returns whether a message makes its DIRECT room appear in the viewer's list. True for the first message of the room,
+ * and for the first message after the viewer hid the room.
+ */
 async function opensRoom(context: Context, { chatroomId, number }: Message): Promise<boolean> {
   const { userId } = requireViewer(context);
   const found = await context.database.query(sql`
