@@ -1,7 +1,7 @@
 import { fault, type Finding, ok, warning } from '../../core/findings.ts';
 
 /**
- * Measures the round trip of a request with five calls after a first one that is not counted.
+ * Measures the round trip of a request. Sends the request six times, and does not count the first time.
  *
  * @returns the median in milliseconds, the last result, and this machine's time at which that result was produced
  */

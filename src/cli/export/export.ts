@@ -82,7 +82,7 @@ async function writeWithMessages(file: string, head: object, messages: AsyncIter
     }
     yield '\n]}\n';
   }
-  // Only the operator may read the file. `chmod` is needed if the file already existed.
+  // Only the operator may read the file. `open` ignores the mode if the file already exists, so `chmod` sets it again.
   const handle = await open(file, 'w', 0o600);
   await handle.chmod(0o600);
   await pipeline(Readable.from(lines()), handle.createWriteStream());

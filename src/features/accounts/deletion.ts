@@ -17,8 +17,8 @@ const BATCH_SIZE = 5_000;
 const REQUEST_TIMEOUT_MS = 5_000;
 
 /**
- * Deletes the viewer's account. Messages remain without a sender or name. Owned rooms pass to another member. Sessions,
- * devices, friendships, blocks and memberships are removed, which also closes sockets and streams.
+ * Deletes the viewer's account. Messages remain, but without their sender. Owned rooms pass to another member.
+ * Sessions, devices, friendships, blocks and memberships are removed, which also ends sockets and subscriptions.
  *
  * Nobody can sign in to the account once the deletion has begun. If the account has very many messages, a job completes
  * the deletion after this function has returned.

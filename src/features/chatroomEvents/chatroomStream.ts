@@ -112,7 +112,7 @@ export function endsMembership(event: FollowedEvent, viewerId: string, since = 0
  * Returns whether the viewer may see an event now. False if a block hides it, or if its message no longer exists. The
  * viewer must be a member of the room.
  *
- * Called for each subscriber of each event, so it must be cheap. Blocks are cached in memory.
+ * Called for each subscriber of each event, so the check must be cheap. Blocks are therefore cached in memory.
  */
 export function isVisible(
   context: Context,

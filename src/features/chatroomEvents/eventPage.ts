@@ -5,7 +5,7 @@ import { columnsOf, rowOf, sql } from '../../platform/database/database.ts';
 import type { ChatroomKind } from '../../platform/database/generated/client.ts';
 import { columnsWithSender, type MessageWithSender, withSender } from '../messages/messages.ts';
 
-/** An event of a room as a stream delivers it. */
+/** An event of a room, as delivered to subscribers. */
 export interface ChatroomEvent extends Pick<RoomEvent, 'chatroomId' | 'cursor' | 'message' | 'userId' | 'actorId'> {
   kind: RoomEvent['kind'] | 'CAUGHT_UP';
   /** Position in the room's log. Undefined for an event that is not in the log. */
@@ -45,7 +45,7 @@ export async function readEventPage(
   return rows.map((row) => {
     const event = rowOf<LogEvent>(row, eventFields, 'event.');
     const message = withSender(row);
-    // Null if the message no longer exists.
+    // `number` is null if the message no longer exists.
     const { number } = message as { number: number | null };
     const cursor = cursorAt(databaseId, event);
     return { ...event, isShared: true, cursor, roomKind: row.roomKind, message: number === null ? null : message };

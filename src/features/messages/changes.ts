@@ -52,7 +52,8 @@ export async function requireReadable(context: Context, key: string | null): Pro
 }
 
 /**
- * Completes a committed change of a message. Notifies the streams of the room, and returns the message as it is now.
+ * Completes a committed change of a message. Notifies the subscribers of the room, and returns the message as it is
+ * now.
  *
  * @throws ChatError `FORBIDDEN`, `BLOCKED` or `NOT_FOUND`, depending on the outcome of the change
  */

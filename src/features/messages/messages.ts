@@ -135,7 +135,7 @@ export interface NewMessage {
 }
 
 /**
- * Stores a message, then notifies the streams of the room. The message is on disk when the promise resolves.
+ * Stores a message, then notifies the subscribers of the room. The message is on disk when the promise resolves.
  *
  * @returns the message; `deduplicated` is true if the same `clientMessageId` had been sent before. If the sender has
  *   left the room since then, the message is returned as it was first sent.

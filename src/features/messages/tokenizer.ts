@@ -138,7 +138,7 @@ function isPrefix(word: string): boolean {
   return Array.from(word).length >= MIN_PREFIX_LENGTH || /^\p{sc=Hangul}/u.test(word);
 }
 
-/** Returns the term for texts that follow each other. */
+/** Returns the term that matches the given words next to each other, in this order. */
 function adjacent(texts: readonly string[]): string {
   const all = texts.map(quoted).join(' <-> ');
   return texts.length === 1 ? all : `(${all})`;

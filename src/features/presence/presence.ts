@@ -51,7 +51,7 @@ export interface PresenceTracker {
   close(): Promise<void>;
 }
 
-/** Creates the presence tracker of one node. It notifies friends when a user goes online or offline. */
+/** Creates the presence tracker of one node. The tracker notifies friends when a user goes online or offline. */
 export function createPresenceTracker(options: {
   database: Database;
   bus: Bus;

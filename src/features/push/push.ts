@@ -132,7 +132,7 @@ export async function pushMessage(
       WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = ${number} AND ${concerns}`);
   const online = await presence.online([...new Set(devices.map((device) => device.userId))]);
   const away = devices.filter((device) => !online.has(device.userId));
-  // One transaction, because a retried job must not notify some devices twice.
+  // Queues all jobs in one transaction. Otherwise, a retry after a partial failure could notify some devices twice.
   await database.transaction(async (query) => {
     for (const { id } of away) await queueJob(query, 'push_device', { deviceId: id, chatroomId, number });
   });

@@ -49,8 +49,8 @@ export interface ReadMarkFeed {
 type MovedMark = ShownMember & { hiddenFrom: string[] };
 
 /**
- * Notifies all nodes of members whose read marks have moved. Call after the commit. A node reads the marks only if it
- * has subscribers. Does nothing for more than {@link MAX_MEMBERS} users.
+ * Notifies all nodes that the read marks of some members have moved. Call after the commit. A node loads the marks only
+ * if it has subscribers of the room. Does nothing for more than {@link MAX_MEMBERS} users.
  */
 export function publishReadMarks(bus: Bus, chatroomId: string, userIds: readonly string[]): void {
   if (userIds.length <= MAX_MEMBERS) bus.publish(topic(chatroomId), { userIds });

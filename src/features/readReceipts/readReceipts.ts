@@ -17,11 +17,11 @@ import { byUsername, connectUsers, userColumns } from '../users/users.ts';
 /** Maximum number of unread messages that are counted. This also limits the cost of counting. */
 export const MAX_UNREAD_COUNT = 1_000;
 
-/** Maximum number of messages, and so of rooms, in one `markRoomsRead`. */
+/** Maximum number of messages in one `markRoomsRead`. Each message stands for one room. */
 const MAX_MARKED = 100;
 
 /**
- * Marks a message, and all earlier messages of its room, as read. The mark only moves forward.
+ * Marks a message, and all earlier messages of its room, as read. The read mark of the viewer only moves forward.
  *
  * @param key `chatroomId:number`; null for an id that names no message
  * @throws ChatError `NOT_FOUND` if the viewer may not read the message

@@ -4,12 +4,12 @@ import type { ChangePoller } from '../../delivery/changePoller.ts';
 
 declare module '../../core/context.ts' {
   interface ServerNode {
-    /** Cache of blocks, for streams. */
+    /** Cache of blocks, for subscriptions. */
     blockCache: BlockCache;
   }
 }
 
-/** In-memory cache of blocks. Without the cache, streams would query the blocks for each event and subscriber. */
+/** In-memory cache of blocks. Without the cache, subscriptions would query the blocks for each event and subscriber. */
 export interface BlockCache {
   /** Returns the ids of users who have blocked a user. The result may be one second old. */
   of(userId: string): MaybePromise<ReadonlySet<string>>;

@@ -49,7 +49,7 @@ export function publishFriendship(context: Context, otherId: string, status: 'PE
   const { userId } = requireViewer(context);
   publishHint(context.bus, userId, { kind: 'FRIENDSHIP', userId: otherId, status });
   publishHint(context.bus, otherId, { kind: 'FRIENDSHIP', userId, status });
-  // New friends may see each other's presence from now on.
+  // Notifies both friends of each other's presence, which becomes visible to them now.
   if (status !== 'ACCEPTED') return;
   publishHint(context.bus, userId, { kind: 'PRESENCE', userId: otherId });
   publishHint(context.bus, otherId, { kind: 'PRESENCE', userId });

@@ -164,7 +164,7 @@ const SystemMessagePayload = builder.objectRef<SentSystemMessage>('SystemMessage
 
 builder.mutationField('sendSystemMessage', (t) =>
   t.field({
-    // Requires a service token instead.
+    // Requires a service token instead of a viewer.
     extensions: noViewerRequired,
     type: SystemMessagePayload,
     nullable: true,

@@ -22,8 +22,8 @@ const typingSchema = z.object({ userId: z.uuid(), typing: z.boolean() });
 type TypingNotification = z.infer<typeof typingSchema>;
 
 /**
- * Notifies the other members that the viewer is typing or has stopped. Only open streams receive the notification.
- * Typing expires after 10 s unless it is reported again.
+ * Notifies the other members that the viewer is typing or has stopped. Only open subscriptions receive the
+ * notification. Typing expires after 10 s unless it is reported again.
  *
  * @throws ChatError `NOT_FOUND` if the viewer is not a member
  */
@@ -51,7 +51,7 @@ export async function followTyping(
   const sent = new Map<string, boolean>();
 
   async function read({ userId, typing }: TypingNotification): Promise<TypingChange | null> {
-    // If the user stopped and started again before the subscriber read an event, nothing has changed.
+    // Skips the event if the user has stopped and started again before the subscriber read an event.
     if ((sent.get(userId) ?? false) === typing) return null;
     const now = eventContext(context);
     const chatroom = await requireMembership(now, room.id);

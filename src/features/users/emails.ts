@@ -209,8 +209,8 @@ async function restoreEmail(query: Database['query'], { userId, email, emailKey:
   if (!user) throw invalidTokenError();
   await endSessions(query, sql`user_id = ${userId}::uuid`);
   await dropTokens(query, userId, ['VERIFY_EMAIL', 'RESET_PASSWORD']);
-  // Tokens of earlier changes stay valid. Tokens of later changes are deleted, because the intruder may have received
-  // them.
+  // Undo tokens of earlier address changes stay valid. Those of later changes are deleted, because the intruder may
+  // have received them.
   await query(sql`
     DELETE FROM mail_tokens
       WHERE user_id = ${userId}::uuid AND purpose = 'UNDO_EMAIL_CHANGE' AND expires_at >= ${expiresAt}`);

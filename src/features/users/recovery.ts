@@ -12,7 +12,7 @@ import { hasAddress, rethrowAsEmailTaken } from './emails.ts';
 import { dropTokens, requireToken, invalidTokenError, useToken } from './mailTokens.ts';
 
 /**
- * Changes the viewer's password. All other sessions of the viewer end, with their sockets and streams.
+ * Changes the viewer's password. All other sessions of the viewer end, with their sockets and subscriptions.
  *
  * @param current null for an account without a password
  * @throws ChatError `BAD_USER_INPUT` for an invalid new password, `INVALID_CREDENTIALS` if the current password is

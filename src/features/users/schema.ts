@@ -16,8 +16,8 @@ export const PresenceStatus = builder.enumType('PresenceStatus', {
 export const User = builder.prismaNode('User', {
   description: 'A user account. Visible to every signed-in user.',
   id: { field: 'id' },
-  // Every signed-in user may see every user.
   nullable: true,
+  // Every signed-in user may see every user.
   findUnique(id, context) {
     requireViewer(context);
     return { id };

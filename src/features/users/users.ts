@@ -189,7 +189,7 @@ export interface ProfileChange {
   nickname?: string | null | undefined;
   bio?: string | null | undefined;
   email?: string | null | undefined;
-  /** Required with a new address, unless `idToken` is given. See {@link prepareEmailChange}. */
+  /** Required to change or clear the address, unless `idToken` is given. See {@link prepareEmailChange}. */
   currentPassword?: string | null | undefined;
   idToken?: string | null | undefined;
   friendPolicy?: FriendPolicy | null | undefined;

@@ -116,7 +116,7 @@ const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged
 
 const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').implement({
   description:
-    'A notice that another service sent to the viewer with `sendSystemMessage`. The notice is not stored, so only open streams receive it.',
+    'A notice that another service sent to the viewer with `sendSystemMessage`. The notice is not stored, so only open subscriptions receive it.',
   fields: (t) => ({
     cursor: cursorField(t),
     body: t.exposeString('body', { description: 'Text of the notice.' }),
