@@ -24,7 +24,10 @@ import { version } from './core/version.ts';
 
 /** Timeout of a shutdown, in milliseconds. Then the process exits with code 1. */
 const SHUTDOWN_TIMEOUT_MS = 30_000;
-/** Time over which a shutdown closes the sockets, in milliseconds. Clients then do not reconnect to other nodes all at once. */
+/**
+ * Time over which a shutdown closes the sockets, in milliseconds. Clients then do not reconnect to other nodes all at
+ * once.
+ */
 const CLOSE_SPREAD_MS = 3_000;
 
 const [command = 'start', ...args] = process.argv.slice(2);

@@ -50,8 +50,8 @@ export interface Passwords {
   /** Returns the salted argon2id hash of a password in PHC form. The password must have passed `checkPassword`. */
   hash(password: string): Promise<string>;
   /**
-   * Returns true if the password matches the hash. Takes equally long for an account without a password and for an
-   * unknown account.
+   * Returns true if the password matches the hash. Takes the same time for an unknown account and for an account
+   * without a password, so that the time reveals neither.
    */
   verify(password: string, passwordHash: string | null | undefined): Promise<boolean>;
 }

@@ -21,7 +21,7 @@ export const REFRESH_LEEWAY_SECONDS = 10;
  * the session, and C is accepted for 10 s more. A thief who replays a token within the 10 s gets a second token of the
  * generation. After the next rotation and its 10 s, the use of the other token ends the session for both.
  *
- * @param given null to use the token in the cookie
+ * @param given refresh token that the client sent; null to use the token in the cookie
  * @throws ChatError `UNAUTHENTICATED` for a token that is unknown, expired or of an ended session. Also for a token
  *   that was replaced more than 10 s ago; its use ends the session.
  * @throws ChatError `BAD_USER_INPUT` if there is neither a token nor a cookie

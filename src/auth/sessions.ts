@@ -122,8 +122,8 @@ export async function startSession(context: Context, user: Account, cookie = fal
     SELECT id, user_id AS "userId", flushed_snapshot()::text AS "asOf" FROM session`);
   if (!session) throw await signInFailure(context.database, user.id);
   const signedIn = await issueTokens(context, session, token, cookie);
-  // A refresh issues no device token. Otherwise a stolen session could collect device tokens, each of which allows a
-  // few guesses at the password.
+  // Only a sign-in issues a device token. If a refresh issued one too, a stolen session could collect device tokens,
+  // each of which allows a few guesses at the password.
   const deviceToken = await context.deviceTokens.sign(user.id);
   if (cookie) requireCookies(context).keepDevice(deviceToken);
   return { ...signedIn, deviceToken: cookie ? null : deviceToken };

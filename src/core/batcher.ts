@@ -2,16 +2,16 @@ import { AsyncResource } from 'node:async_hooks';
 import DataLoader from 'dataloader';
 
 /**
- * Creates a function that collects calls into batches. The calls of one turn of the event loop start at once if fewer than
- * `concurrency` batches are running. Otherwise they wait and join the next batch. Under load many calls share a statement, and
- * writes share a commit (group commit).
+ * Creates a function that collects calls into batches. The calls of one turn of the event loop form a batch, which
+ * starts at the end of the turn if fewer than `concurrency` batches are running. Otherwise the batch waits, and later
+ * calls join it. Under load, many calls therefore share a statement, and writes share a commit (group commit).
  *
  * @param run returns one result per call, in the order of the calls; an `Error` rejects its own call only
  * @param options.concurrency maximum number of batches that run at a time
  * @param options.maxBatchSize maximum number of calls in one batch
- * @param options.delayMs time for which calls are collected before a batch, in milliseconds; by default, this turn of the event
- *   loop
- * @param options.patienceMs time after which a running batch no longer makes others wait, in milliseconds
+ * @param options.delayMs time for which calls are collected before a batch, in milliseconds; by default, this turn of
+ *   the event loop
+ * @param options.patienceMs time after which a running batch no longer counts towards `concurrency`, in milliseconds
  */
 export function createBatcher<Call, Result>(
   run: (calls: readonly Call[]) => Promise<readonly (Result | Error)[]>,
@@ -47,7 +47,7 @@ export function createBatcher<Call, Result>(
         waiting.push(() => {
           resource.runInAsyncScope(dispatch);
         });
-        // At the end of this turn, so that calls which depend on the same earlier batch share the next one.
+        // Starts at the end of this turn by default. The callers that continue after one batch then share the next batch.
         if (delayMs > 0) setTimeout(start, delayMs);
         else setImmediate(start);
       },

@@ -24,7 +24,7 @@ export interface AccessClaims {
   expiresAt: Date;
 }
 
-/** Another service, which may send system messages and nothing else. */
+/** A program with a service token. A service may send system messages and nothing else. */
 export interface Service {
   name: string;
 }

@@ -11,14 +11,14 @@ export const errorCodes = {
   NOT_FOUND: 'The object does not exist, or you may not see it. Both cases return this error.',
   CONFLICT: 'The request contradicts stored data, such as the same clientMessageId with another body.',
   USERNAME_TAKEN:
-    'Another account has this username, perhaps in other letter case, or one that looks like it. Choose another.',
+    'Another account has the same username, ignoring letter case, or one that looks like it. Choose another.',
   EMAIL_TAKEN: 'Another account has verified this e-mail address. Sign in to it, or use another.',
   BLOCKED: 'One of the two users has blocked the other.',
   RECIPIENT_OFFLINE: 'The user is not online, and the message is not stored for later delivery.',
   RATE_LIMITED: 'Too many requests. Wait for `extensions.retryAfterMs` milliseconds.',
   RESYNC_REQUIRED: 'The cursor is no longer valid. Query again and subscribe from the new cursor.',
   QUERY_TOO_COMPLEX: 'The operation selects too much. Select fewer fields, or load smaller pages.',
-  INTERNAL_SERVER_ERROR: 'The server failed. Its log has the details under `extensions.requestId`.',
+  INTERNAL_SERVER_ERROR: 'The server failed. The log of the server has the details under `extensions.requestId`.',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

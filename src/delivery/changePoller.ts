@@ -32,29 +32,32 @@ export interface Join {
 }
 
 /**
- * A change that is in no room's log: a user has hidden a DIRECT room or has shown it again, or has blocked or unblocked
- * another user. Excludes a room that reappears because of a new message.
+ * A change that is in no room's log: a user has hidden a DIRECT room, has shown a hidden room again, or has blocked or
+ * unblocked another user. Excludes a room that reappears because of a new message, because the message is in the log.
  */
 export type UnloggedChange = { userId: string } & (
   { kind: 'HIDDEN' | 'SHOWN'; chatroomId: string } | { kind: 'BLOCK_CHANGED'; otherId: string }
 );
 
-/** Polls the database for changes once a second, in case a notification was lost. */
+/** Polls the database for changes once a second. A change is therefore reported even if its notification was lost. */
 export interface ChangePoller {
   /** Calls a function after each poll. Returns a function that removes the listener. */
   listen(listener: (changes: ChangeSet) => void): () => void;
   /** Returns the snapshot of the latest poll. */
   snapshot(): string;
   /**
-   * Makes all nodes poll at once. Called when a user has joined a room, a session has ended, a room has been deleted, or a
-   * block has changed. Call it after the commit, because the poll sees committed changes only.
+   * Makes all nodes poll immediately. Call it after a user has joined a room, a session has ended, a room has been
+   * deleted, or a block has changed. Call it after the commit, because a poll sees only committed changes.
    */
   requestPoll(): void;
   /** Ends polling on this node. */
   stop(): void;
 }
 
-/** Time between two polls, in milliseconds. A change whose notification was lost is found at most this much later. */
+/**
+ * Time between two polls, in milliseconds. If a notification is lost, the next poll finds its change at most this much
+ * later.
+ */
 const POLL_INTERVAL_MS = 1_000;
 const TOPIC = 'sweep';
 

@@ -1,17 +1,20 @@
 /**
- * A stream to one subscriber that buffers only the latest item of each key. While the subscriber does not read, the buffer
- * contains at most one item per key.
+ * A stream to one subscriber that buffers only the latest item of each key. While the subscriber does not read, the
+ * buffer contains at most one item per key.
  */
 export interface ConflatedStream<Item, Event> extends AsyncIterableIterator<Event, undefined> {
   /** Adds an item, which replaces a buffered item with the same key. */
   set(key: string, item: Item): void;
   /** Ends the stream with an error after the buffered items have been read. */
   error: (error: unknown) => void;
-  /** Calls a function once, when the stream has ended or failed. Calls it at once if the stream has already ended. */
+  /**
+   * Calls a function once, when the stream has ended or failed. Calls the function immediately if the stream has
+   * already ended.
+   */
   onClose(release: () => void): void;
   /**
-   * Runs the function that connects the stream to its sources, and returns the stream. If the function fails, the stream
-   * ends and releases the sources connected so far, because no subscriber will ever end it.
+   * Runs the function that connects the stream to its sources, and returns the stream. If the function fails, ends the
+   * stream and releases the sources connected so far. The subscriber never receives this stream and could not end it.
    */
   connect(sources: () => Promise<void>): Promise<ConflatedStream<Item, Event>>;
 }
@@ -20,8 +23,8 @@ export interface ConflatedStream<Item, Event> extends AsyncIterableIterator<Even
  * Creates the conflated stream of one subscriber.
  *
  * @param gauges contains the number of streams that have not ended
- * @param read creates the event of an item, or returns null to skip the item. It is called only when the subscriber
- *   reads, so that the event is current.
+ * @param read creates the event of an item, or returns null to skip the item. Called only when the subscriber reads the
+ *   item, so that the event contains current data.
  */
 export function createConflatedStream<Item, Event>(
   gauges: { conflatedStreams: number },

@@ -9,7 +9,7 @@ declare module '../core/context.ts' {
 }
 
 /**
- * A client's position in a room: after event `seq`. The last message before this position is `number`.
+ * A client's position in a room: after event `seq`. `number` is the number of the last message before this position.
  *
  * The cursor of a message (kind `message`) also means that the client has every message up to `number`, even if the
  * client lacks other events.
@@ -105,8 +105,9 @@ function isPosition(text: string): boolean {
 }
 
 /**
- * Shortens a snapshot of more than 120 characters. A snapshot lists all open transactions, so that of a busy database
- * can be long. `xmin:xmin:` is a shorter and older snapshot. A resume from it may repeat events, but never loses one.
+ * Replaces a snapshot of more than 120 characters by the older snapshot `xmin:xmin:`. A snapshot lists all open
+ * transactions, so it can be long on a busy database. A resume from the older snapshot may repeat events, but never
+ * loses one.
  */
 function shorten(snapshot: string): string {
   const [xmin = ''] = snapshot.split(':');

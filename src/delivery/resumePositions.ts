@@ -3,21 +3,26 @@ import { type Database, sql } from '../platform/database/database.ts';
 import { resyncRequired } from './cursor.ts';
 
 /**
- * Maximum number of events that a resumed all-rooms stream may have missed, in all rooms together. Limited because a
- * resume sorts the positions of all missed events.
+ * Maximum number of events that a resumed all-rooms stream may have missed, in all rooms together. A stream that missed
+ * more fails with `RESYNC_REQUIRED`. Limited because a resume sorts the positions of all missed events.
  */
 const MAX_MISSED = 50_000;
-/** Minimum number of missed events between two checkpoints. A stream that breaks off resumes from its last checkpoint. */
+/**
+ * Minimum number of missed events between two checkpoints. A stream that breaks off resumes from its last checkpoint.
+ */
 const CHECKPOINT_INTERVAL = 1_000;
-/** Maximum number of checkpoints of one resume. If `interval` would produce more, the checkpoints are further apart. */
+/**
+ * Maximum number of checkpoints of one resume. If `CHECKPOINT_INTERVAL` would produce more, the checkpoints are further
+ * apart.
+ */
 const MAX_CHECKPOINTS = 100;
 
 /** Position of a stream in one room. */
 export interface RoomPosition {
   chatroomId: string;
-  /** Last event that was delivered. */
+  /** The `seq` of the last event that was delivered. */
   seq: number;
-  /** Last event of the room's log. */
+  /** The `seq` of the last event in the room's log. */
   lastSeq: number;
 }
 
@@ -51,16 +56,16 @@ export async function findPositions(context: Context): Promise<RoomPositions> {
 interface PositionSince {
   chatroomId: string;
   lastSeq: number;
-  /** Last event visible in the snapshot. Null if the log no longer contains such an event. */
+  /** The `seq` of the last event that the snapshot sees. Null if the log contains no such event. */
   seen: number | null;
   /**
    * The `seq` of the viewer's `MEMBER_JOINED` event, if that event is the first change of the viewer's membership after
-   * `seen`. A value means that the viewer was not a member in the snapshot.
+   * `seen`. The viewer was then not a member in the snapshot. Null in all other cases.
    */
   joined: number | null;
-  /** First event to deliver. Null if there is none. */
+  /** The `seq` of the first event to deliver. Null if there is none. */
   next: number | null;
-  /** Whether `next` is at most LOG_DAYS old. Null if there is no `next`. */
+  /** Whether the event `next` is at most LOG_DAYS old. Null if there is no `next`. */
   recent: boolean | null;
 }
 
@@ -121,12 +126,12 @@ function countMissed(rooms: readonly RoomPosition[]): number {
 }
 
 /**
- * Returns checkpoints between the positions and their snapshot. A subscriber that is disconnected during a long backlog
- * resumes from the last checkpoint instead of the start.
+ * Returns checkpoints between the positions and their snapshot; none if at most `interval` events were missed. A
+ * subscriber that is disconnected during a long backlog resumes from the last checkpoint instead of the start.
  *
- * A checkpoint stands for all committed transactions before some transaction X. A checkpoint must not split a room: no
- * event before X may have a higher `seq` than an event from X on. Not every X is suitable, because of two concurrent
- * sends, the one with the higher `seq` may have the lower transaction id.
+ * A checkpoint is a snapshot that sees the committed transactions before some transaction X. A checkpoint must not
+ * split a room: in each room, the events of transactions before X must have a lower `seq` than all other missed events.
+ * Not every X is suitable: of two concurrent sends, the one with the higher `seq` may have the lower transaction id.
  *
  * @param interval minimum number of missed events between two checkpoints
  */
@@ -161,23 +166,23 @@ export async function findCheckpoints(
 interface Part {
   part: number;
   chatroomId: string;
-  /** First transaction of the part. */
+  /** Lowest transaction id of the part, over all rooms. */
   start: string;
   /** The highest `seq` of the room in this part and all earlier parts. */
   seq: number;
   /**
-   * Whether a later part has an event of the room from before this part's `seq`. Null if no later part has the room.
+   * Whether a later part has an event of the room that precedes `seq`. Null if no later part has events of the room.
    */
   splitsRoom: boolean | null;
   /** Next part with events of the room. Null if there is none. */
   nextPart: number | null;
 }
 
-/** Returns a checkpoint for the end of each part that splits no room. */
+/** Returns a checkpoint for each boundary between two parts that splits no room. */
 function toCheckpoints(snapshot: string, parts: readonly Part[]): Checkpoint[] {
   const checkpoints: Checkpoint[] = [];
   let due: Checkpoint['rooms'] = [];
-  /** The last part into which the events of a split room reach. A checkpoint must come after this part. */
+  /** Part in which the events of a split room continue. The next checkpoint must come after this part. */
   let splitUntil = 0;
   let part = 0;
   for (const each of parts) {

@@ -5,7 +5,7 @@ import { MAX_AGE_MS } from './roomTail.ts';
 import type { RoomTails } from './roomTails.ts';
 import { andThen, done, type MaybePromise, type Next, type Source, type SubscriberGroup } from './source.ts';
 
-/** An event of a room's log, or the deletion of the room after its last event. */
+/** An event of a room's log, or the deletion of the room, which follows the last event. */
 export type FollowedEvent = RoomEvent | { kind: 'CHATROOM_DELETED'; chatroomId: string; seq: number };
 
 /**
@@ -14,7 +14,7 @@ export type FollowedEvent = RoomEvent | { kind: 'CHATROOM_DELETED'; chatroomId: 
  */
 const MAX_LOOKAHEAD = 50;
 
-/** Events that were read and are not delivered yet. */
+/** Events that were read together and are delivered one by one. */
 interface Page {
   events: readonly RoomEvent[];
   /** Index of the next event. */
@@ -25,11 +25,12 @@ interface Page {
 const NO_PAGE: Page = { events: [], index: 0, readAt: 0 };
 
 /**
- * Follows one room after `seq`: first the missed events, then the live ones. Both are read from the same log, so no event is
- * lost in between. Each event is delivered once and in order. After a deletion, every pull returns `CHATROOM_DELETED` until the
- * follower is ended.
+ * Follows one room after `seq`: first the missed events, then the live ones. Both are read from the same log, so no
+ * event is lost in between. Each event is delivered once and in order. After a deletion, every pull returns
+ * `CHATROOM_DELETED` until the follower is ended.
  *
- * A follower stores a position and no queue, so events do not accumulate for a follower that is not pulled.
+ * A follower stores its position and at most one page of events. Events therefore do not accumulate for a follower that
+ * is not pulled.
  */
 export class RoomFollower implements Source<FollowedEvent>, TailFollower {
   readonly #tails: RoomTails;
@@ -40,7 +41,7 @@ export class RoomFollower implements Source<FollowedEvent>, TailFollower {
   #listener = () => {};
   group: SubscriberGroup | null = null;
 
-  /** @param seq an event that the log is known to contain */
+  /** @param seq number of an event that is in the log, or 0. The follower delivers the events after it. */
   constructor(tails: RoomTails, chatroomId: string, seq: number) {
     this.#tails = tails;
     this.#position = seq;
@@ -52,7 +53,10 @@ export class RoomFollower implements Source<FollowedEvent>, TailFollower {
     return this.#position;
   }
 
-  /** Returns the `seq` at which a user left. The result may be higher than the `seq` of the last delivered event. */
+  /**
+   * Returns the `seq` of the event with which a user left the room. Undefined if the user has not left. The follower
+   * may not have delivered that event yet.
+   */
   leftAt(userId: string): number | undefined {
     return this.#tail.leftAt(userId);
   }
@@ -73,7 +77,10 @@ export class RoomFollower implements Source<FollowedEvent>, TailFollower {
     return andThen(this.#tail.read(this.#position), (events) => this.#open(events, isDeleted));
   }
 
-  /** The rest of an old page is read again, because a subscriber that does not read may need it much later. */
+  /**
+   * Returns whether the next event can be delivered from the page. If the page is older than {@link MAX_AGE_MS}, its
+   * rest is read again, because a slow subscriber would otherwise receive outdated data.
+   */
   #isPageCurrent(): boolean {
     const { events, index, readAt } = this.#page;
     return index < events.length && performance.now() - readAt < MAX_AGE_MS;

@@ -7,20 +7,22 @@ export interface LogEvent {
   chatroomId: string;
   seq: number;
   kind: EventKind;
-  /** Number of the message that the event concerns. */
+  /** Number of the message that the event concerns. Null if the event concerns no message. */
   number: number | null;
-  /** User that the event concerns. */
+  /** User that the event concerns. Null if the event concerns no user. */
   userId: string | null;
   /** User who caused the event. Null if the operator caused it, and for events that earlier releases wrote. */
   actorId: string | null;
 }
 
 /**
- * An event in the form in which the members of the room receive it. It is read once on a node, and all streams that deliver
- * it use the same object. A feature declares the data that it adds with `declare module`.
+ * An event with the data that subscribers receive. A node reads each event once, and all streams deliver the same
+ * object. Each feature adds its data to this interface with `declare module`.
  */
 export interface RoomEvent extends LogEvent {
-  /** All subscribers receive the same object, so that it can be executed once for all of them. */
+  /**
+   * Marks an event that all subscribers receive as the same object. Such an event can be executed once for all of them.
+   */
   isShared: true;
   /** Cursor of the position after the event. */
   cursor: string;
@@ -45,14 +47,14 @@ export interface Change {
 
 /** Maximum number of events that one query reads. */
 export const LOG_PAGE_SIZE = 200;
-/** Written as a literal: for a LIMIT parameter, PostgreSQL assumes a tenth of the log when it plans. */
+/** A literal, because for a LIMIT parameter PostgreSQL plans as if the query returned a tenth of the log. */
 const limit = raw(String(LOG_PAGE_SIZE));
 
 /**
  * Returns a subquery for the rows of `events` after `seq`, at most {@link LOG_PAGE_SIZE}.
  *
- * The page has no gaps. A transaction that writes an event locks the room until the commit, so the committed events are
- * always 1..n.
+ * The page has no gaps. A transaction that writes an event locks the room until the commit, so events commit in the
+ * order of their `seq`.
  */
 export function pageAfter(chatroomId: string, seq: number): Sql {
   return sql`(SELECT * FROM events WHERE chatroom_id = ${chatroomId}::uuid AND seq > ${seq}::int ORDER BY seq LIMIT ${limit})`;
@@ -88,8 +90,8 @@ export async function resumePosition(
 }
 
 /**
- * Returns the `seq` of the last event that the cursor's snapshot sees, at most the cursor's own. The snapshot also sees
- * all earlier events of the room, because they committed in order.
+ * Returns the `seq` of the last event that the cursor's snapshot sees, at most `cursor.seq`. The snapshot also sees all
+ * earlier events of the room, because they committed in order.
  */
 async function lastSeenBy(database: Database, cursor: RoomCursor, asOf: string): Promise<number> {
   const [found] = await database.query<{ unseen: number | null; known: boolean }>(sql`

@@ -6,7 +6,7 @@ import type { MaybePromise, SubscriberGroup } from './source.ts';
 
 /** A follower of a room, as its tail sees it. */
 export interface TailFollower {
-  /** The group of subscribers to which the follower belongs. Null if its events are not executed together with others. */
+  /** The group of subscribers to which the follower belongs. Null if each event is executed for the follower alone. */
   readonly group: SubscriberGroup | null;
   /** Called when the tail may have new events, or when the room has been deleted. */
   wake(): void;
@@ -22,20 +22,25 @@ export interface TailOptions {
 /** Maximum number of events that a tail keeps. A follower that lags further behind reads from the database. */
 const MAX_RECENT_EVENTS = 256;
 /**
- * How long an event is kept, in milliseconds. Any later change of its data produces another event. On a slow database,
- * followers may ask for an event as far apart as one read takes, so an event is kept at least that long.
+ * How long a tail keeps an event after reading it, in milliseconds. If the read took longer, the tail keeps the event
+ * for the duration of the read instead, because on a slow database followers need an event at times that far apart. The
+ * data of a kept event may be outdated, but each change of the data produces another event.
  */
 export const MAX_AGE_MS = 500;
-/** Maximum time to wait for an execution of a group before the other members of the group are woken, in milliseconds. */
+/**
+ * How long the other followers of a group wait for a running execution of their group, in milliseconds. Then they are
+ * woken.
+ */
 const EXECUTION_TIMEOUT_MS = 100;
 
 const NOTHING: readonly RoomEvent[] = [];
 
 /**
- * The end of one room's log in memory. A node reads each event once, with its data, however many followers the room has.
+ * The end of one room's log in memory. A node reads each event and its data only once, regardless of the number of
+ * followers.
  *
- * The tail is `idle`, `reading` new events, or `closed`. Notifications and the change poller raise the target, which is the
- * last event that the node knows of. An idle tail behind its target reads until it has reached the target.
+ * The tail is `idle`, `reading` new events, or `closed`. Notifications and the change poller raise the target, which is
+ * the last event that the node knows of. An idle tail behind its target reads until it has reached the target.
  */
 export class RoomTail {
   readonly chatroomId: string;
@@ -48,19 +53,22 @@ export class RoomTail {
   #existenceChecked = false;
   /** The latest events up to `seq`, without gaps, not older than {@link MAX_AGE_MS}. */
   readonly #recent: RoomEvent[] = [];
-  /** Pages of older events by the `seq` after which they begin. Many subscribers may resume at once from one position. */
+  /**
+   * Pages of older events by the `seq` after which they begin. Cached, because many subscribers may resume from the
+   * same position at the same time.
+   */
   readonly #pages = new Map<number, MaybePromise<readonly RoomEvent[]>>();
   /** The `seq` at which each user left, from the events read so far. Users who rejoined are removed. */
   readonly #left = new Map<string, number>();
   readonly #followers = new Set<TailFollower>();
 
-  /** @param seq an event that the log is known to contain */
+  /** @param seq number of an event that is in the log, or 0. The tail reads the events after it. */
   constructor(chatroomId: string, seq: number, options: TailOptions) {
     [this.chatroomId, this.#options] = [chatroomId, options];
     [this.#seq, this.#targetSeq] = [seq, seq];
   }
 
-  /** Last event that the node knows of. */
+  /** The `seq` of the last event that the node knows of. */
   get targetSeq(): number {
     return this.#targetSeq;
   }
@@ -74,19 +82,22 @@ export class RoomTail {
     return this.#followers.size;
   }
 
-  /** Returns whether the log has an event after `seq`, or the room has been deleted. */
+  /** Returns whether the tail has read an event after `seq`, or the room has been deleted. */
   hasMore(seq: number): boolean {
     return this.#seq > seq || this.#isDeleted;
   }
 
-  /** Returns the `seq` at which a user left, from the events read so far. Undefined for a user who has not left, or has rejoined. */
+  /**
+   * Returns the `seq` at which a user left, from the events read so far. Undefined for a user who has not left or has
+   * rejoined.
+   */
   leftAt(userId: string): number | undefined {
     return this.#left.get(userId);
   }
 
   /**
-   * Returns events after `seq`, oldest first: all of them if they are in memory, otherwise one page of the log. The list is
-   * empty if there are none.
+   * Returns events after `seq`, oldest first: all of them if they are in memory, otherwise one page of the log. The
+   * list is empty if there are none.
    */
   read(seq: number): MaybePromise<readonly RoomEvent[]> {
     if (this.#seq <= seq) return NOTHING;
@@ -111,14 +122,16 @@ export class RoomTail {
     this.#followers.add(follower);
   }
 
-  /** Removes a follower, and closes the tail with its last one. Returns whether the tail is closed. */
+  /** Removes a follower. Closes the tail if no follower is left. Returns whether the tail is closed. */
   remove(follower: TailFollower): boolean {
     this.#followers.delete(follower);
     if (this.#followers.size === 0) this.#state = 'closed';
     return this.#state === 'closed';
   }
 
-  /** Called when the log is known to contain event `seq`. */
+  /**
+   * Raises the target to event `seq`, and starts to read if the tail is idle. Call it when the log contains that event.
+   */
   advance(seq: number): void {
     // Other programs may publish to the same Redis, so the value can be anything.
     if (!Number.isSafeInteger(seq)) return;
@@ -134,12 +147,12 @@ export class RoomTail {
     this.advance(this.#seq + 1);
   }
 
-  /** Called when the last read may have failed. */
+  /** Starts to read again if the last read failed. */
   retry(): void {
     this.advance(this.#seq);
   }
 
-  /** Called when the room and its log have been deleted. */
+  /** Marks the room as deleted and wakes the followers. Call it when the room and its log have been deleted. */
   delete(): void {
     this.#isDeleted = true;
     void this.#wakeFollowers();
@@ -169,7 +182,7 @@ export class RoomTail {
     }
   }
 
-  /** The tail may have been closed during an `await`. */
+  /** Returns false if the tail was closed during an `await`. */
   #isReading(): boolean {
     return this.#state === 'reading';
   }
@@ -184,8 +197,7 @@ export class RoomTail {
     }
     this.#append(events, last.seq, maxAgeSince(began));
     await this.#wakeFollowers(events[0]);
-    // After a full page there may be another one, so read again. No notification will come for events that are already in the
-    // log.
+    // After a full page, reads the log again, because no notification may come for events that are already in the log.
     if (events.length === LOG_PAGE_SIZE) this.#targetSeq = Math.max(this.#targetSeq, last.seq + 1);
   }
 
@@ -211,9 +223,11 @@ export class RoomTail {
   }
 
   /**
-   * Wakes the followers. When a member of a group has started the execution of the event, the others are woken after it, or
-   * after {@link EXECUTION_TIMEOUT_MS}. Otherwise each of them would be woken twice: for the event, and for the result. With a
-   * thousand followers, their data would leave the CPU cache between the two.
+   * Wakes the followers. In each group, followers are woken in order until one of them starts the execution of the
+   * event. The others are woken when that execution has ended, or after {@link EXECUTION_TIMEOUT_MS}.
+   *
+   * Otherwise each of them would be woken twice: for the event, and for the result. With a thousand followers, their
+   * data would leave the CPU cache between the two wake-ups.
    *
    * @param event the first new event
    */

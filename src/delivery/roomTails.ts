@@ -21,14 +21,19 @@ interface RoomTailsOptions extends TailOptions {
   } | null;
 }
 
-/** A notification that a room's log has grown. `at` only serves the metric of the notification delay. */
+/**
+ * A notification that a room's log has grown. `at` is the time of sending, for the metric of the notification delay.
+ */
 interface Notification {
   seq: number;
   at: number;
   trace: unknown;
 }
 
-/** The tails of the rooms that are followed on one node, and the notifications about rooms. */
+/**
+ * The tails of the rooms that are followed on one node. Also sends and receives the notifications that a room's log has
+ * grown.
+ */
 export class RoomTails {
   readonly #options: RoomTailsOptions;
   readonly #tails = new Map<string, { tail: RoomTail; unsubscribe: () => void }>();
@@ -48,7 +53,7 @@ export class RoomTails {
     return this.#tails.size;
   }
 
-  /** Returns the number of followers of these rooms. */
+  /** Returns the number of followers of all rooms on this node. */
   followers(): number {
     return [...this.#tails.values()].reduce((sum, { tail }) => sum + tail.size, 0);
   }
@@ -56,7 +61,7 @@ export class RoomTails {
   /**
    * Adds a follower to the tail of a room.
    *
-   * @param seq an event that the log is known to contain
+   * @param seq number of an event that is in the log, or 0. The follower has all events up to it.
    */
   open(chatroomId: string, seq: number, follower: TailFollower): RoomTail {
     const { tail } = this.#tails.get(chatroomId) ?? this.#subscribe(chatroomId, seq);
@@ -66,7 +71,7 @@ export class RoomTails {
     return tail;
   }
 
-  /** Removes a follower. The node unsubscribes from a room with its last follower. */
+  /** Removes a follower. If the room has no other follower, the node unsubscribes from the room. */
   close(tail: RoomTail, follower: TailFollower): void {
     if (!tail.remove(follower)) return;
     const { chatroomId } = tail;
@@ -76,8 +81,8 @@ export class RoomTails {
   }
 
   /**
-   * Notifies all nodes that a room's log has grown to `seq`. Call it after the commit. Notifications about one room within a
-   * turn of the event loop are merged, so that a room with many concurrent sends has only one.
+   * Notifies all nodes that a room's log has grown to `seq`. Call it after the commit. Notifications about one room
+   * within a turn of the event loop are merged into one, so that many concurrent sends cause a single notification.
    */
   notify(chatroomId: string, seq: number): void {
     if (this.#notifications.size === 0)

@@ -26,7 +26,10 @@ export class RoomsFollower implements Source<FollowedEvent> {
     return this.#rooms.get(chatroomId)?.position;
   }
 
-  /** Returns the `seq` at which a user left a room. The result may be higher than the `seq` of the last delivered event. */
+  /**
+   * Returns the `seq` of the event with which a user left a room. Undefined if the user has not left. The event may not
+   * be delivered yet.
+   */
   leftAt(chatroomId: string, userId: string): number | undefined {
     return this.#rooms.get(chatroomId)?.leftAt(userId);
   }

@@ -14,8 +14,8 @@ export interface SessionWatch {
   /**
    * Watches the session of one socket or stream.
    *
-   * @param onEnd called once: with `TOKEN_EXPIRED` when the access token expires, with `UNAUTHENTICATED` when the session
-   *   has ended on any node, or with null when this node stops
+   * @param onEnd called once: with `TOKEN_EXPIRED` when the access token expires, with `UNAUTHENTICATED` when the
+   *   session has ended on any node, or with null when this node stops
    * @returns a function that stops watching
    */
   watch(claims: AccessClaims, onEnd: (reason: ChatError | null) => void): () => void;
@@ -32,8 +32,8 @@ export interface SessionWatch {
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * How long an ended session is remembered, in milliseconds. Longer than an operation takes from its authentication
- * until its stream is watched.
+ * How long an ended session is remembered, in milliseconds. Longer than the time between the authentication of an
+ * operation and the watching of its stream.
  */
 const ENDED_SESSION_TTL_MS = 60_000;
 
@@ -45,8 +45,8 @@ function sessionEnded(): ChatError {
 export function createSessionWatch(changePoller: ChangePoller): SessionWatch {
   const watched = new Map<string, Set<(reason: ChatError | null) => void>>();
   /**
-   * When this node learned that each session ended. A stream that was authenticated before the end, but is watched only
-   * after it, must end too.
+   * Time at which this node learned of the end of each session. Needed for a stream that is authenticated before the
+   * end of its session, but watched only after the end. Such a stream must end too.
    */
   const recent = new Map<string, number>();
 

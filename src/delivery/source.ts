@@ -4,7 +4,7 @@ export type MaybePromise<Value> = Value | Promise<Value>;
 /** Next result of a source. Null if there is none yet. */
 export type Next<Value> = IteratorResult<Value, undefined> | null;
 
-/** Subscribers whose events are executed once for all of them. */
+/** A group of subscribers. Each event is executed once for the whole group. */
 export interface SubscriberGroup {
   /** Returns a promise that resolves when the running execution of an event has ended. Null if none is running. */
   pending(event: object): Promise<unknown> | null;
@@ -27,7 +27,7 @@ export interface Source<Value> {
    * @param group the group to which the subscriber belongs, if there is one
    */
   onReady(listener: () => void, group?: SubscriberGroup | null): void;
-  /** Cheap check: false if `pull` would return null right now. Saves a pull through every layer. */
+  /** Returns false if `pull` would return null now. The check is cheap and saves a pull through every layer. */
   hasMore?(): boolean;
   /** Returns the events that come next and are already in memory. The list may be incomplete. */
   lookahead?(): readonly object[];
@@ -68,7 +68,7 @@ class SourceStream<Value> implements Stream<Value> {
   readonly #source: Source<Value>;
   /** Resolves when the last call of `next` has ended. */
   #turn: Promise<unknown> = Promise.resolve();
-  /** Number of calls of the `onReady` listener. */
+  /** Number of calls of the `onReady` listener. A call during a pull means that the next pull may return a result. */
   #calls = 0;
   #wake = () => {};
 

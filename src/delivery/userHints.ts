@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { Bus } from '../platform/redis/bus.ts';
 
 /**
- * Notification to the streams of one user about changes that are in no room's log. A hint may be lost, repeated or late. The
- * receiver reads the current state from the database.
+ * Hint to the streams of one user that something has changed, such as an unread count. A hint may be lost, repeated or
+ * late. For `PRESENCE`, `UNREAD` and `SEEN`, the receiver reads the current state from the database.
  */
 const hintSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('PRESENCE'), userId: z.uuid() }),

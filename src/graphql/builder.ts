@@ -71,14 +71,14 @@ builder.scalarType('DateTime', {
 });
 
 builder.queryType({
-  description: 'All queries. Signed-out clients may query only `server` and `viewer`, and `viewer` is then null.',
+  description: 'All queries. Signed-out clients may query only `server` and `viewer`. For them, `viewer` is null.',
 });
 builder.mutationType({ description: 'All mutations.' });
 builder.subscriptionType({ description: 'All subscriptions, over WebSocket (graphql-transport-ws) or SSE.' });
 
 /**
- * Defines the connection and edge types of a list according to the Relay specification: `UserConnection` and `UserEdge` for
- * `User`. Resolvers return the result of `connect` (keysetPage.ts).
+ * Defines the connection and edge types of a list according to the Relay specification: `UserConnection` and `UserEdge`
+ * for `User`. Resolvers return the result of `connect` (keysetPage.ts).
  */
 export function defineConnection<Item extends object>(item: ObjectRef<Types, Item>, name: string) {
   const Edge = builder.objectRef<{ cursor: string; node: Item }>(`${name}Edge`).implement({

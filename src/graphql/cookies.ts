@@ -69,7 +69,10 @@ export function openCookieJar(
   };
 }
 
-/** A cookie that is not a token counts as absent. Tokens consist only of base64url characters and dots. */
+/**
+ * Returns undefined for a value that is not a token, so that its cookie counts as absent. Tokens consist only of
+ * base64url characters and dots.
+ */
 function tokenOnly(value: string): string | undefined {
   return /^[\w.-]+$/.test(value) ? value : undefined;
 }

@@ -14,8 +14,8 @@ export interface RequestCredentials {
 }
 
 /**
- * Authenticates the client and creates an operation with an empty cache. An invalid credential is not thrown but stored
- * in `authError`.
+ * Authenticates the client and creates an operation with an empty cache. For an invalid credential, stores the error in
+ * `authError` instead of throwing it.
  */
 export async function createOperation(node: ServerNode, credentials: RequestCredentials): Promise<Operation> {
   const { authorization, client = clientInfo(undefined, null), cookies = null, onDisconnect = null } = credentials;

@@ -28,8 +28,8 @@ export function allowsOrigin(config: Config, origin: string, host: string | unde
 }
 
 /**
- * Returns the CORS options for an allowed foreign origin; false for all other origins. Options without the request's
- * origin would make Yoga allow the origin `null`, which is the origin of sandboxed frames.
+ * Returns the CORS options for an allowed foreign origin; false for all other origins. The options name the request's
+ * origin, because without an origin Yoga would allow the origin `null` of sandboxed frames.
  */
 export function allowCrossOrigin(config: Config, request: Request) {
   const origin = request.headers.get('origin');

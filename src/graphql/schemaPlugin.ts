@@ -26,8 +26,8 @@ class ParleyPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
   }
 
   /**
-   * Returns a synchronous resolver of `id`. The Relay plugin awaits the key of each id, although the key is already
-   * loaded. A page of messages has up to a hundred ids.
+   * Returns a synchronous resolver of `id`, or undefined for a type without a global id. The Relay plugin awaits the
+   * key of each id, although the key is already loaded. A page of messages has up to a hundred ids.
    */
   private resolveIdAtOnce(type: string): Resolver<Types> | undefined {
     const { pothosOptions } = this.builder.configStore.getTypeConfig(type);

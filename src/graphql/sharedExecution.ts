@@ -42,13 +42,13 @@ export class SharedOperation implements SubscriberGroup {
   viewerDependent = false;
   /** Number of open subscriptions of this operation. */
   subscribers = 0;
-  /** A result is kept as long as its event, which a room tail keeps for half a second. */
+  /** Executions by event. A result stays in memory as long as its event, which a room tail keeps for half a second. */
   readonly #runs = new WeakMap<object, SharedExecutionRun>();
 
   /**
    * Returns the execution of an event, or starts it.
    *
-   * @param execute must not fail
+   * @param execute must never reject
    */
   run(event: object, execute: () => Promise<SharedResult>): SharedExecutionRun {
     let run = this.#runs.get(event);
@@ -77,13 +77,19 @@ interface SharedDocument {
   operations: Map<string, SharedOperation>;
 }
 
-/** The operations of one node to which clients are subscribed. Each event is executed once for all subscribers of an operation. */
+/**
+ * The operations of one node to which clients are subscribed. Each event is executed once for all subscribers of an
+ * operation.
+ */
 export class SharedExecution {
   readonly #isEnabled: boolean;
   readonly #documents = new WeakMap<DocumentNode, SharedDocument>();
   #size = 0;
 
-  /** If disabled, clients receive the same results at a higher cost. */
+  /**
+   * @param options.isEnabled if false, each event is executed for each subscriber. The results are the same, at a
+   *   higher cost.
+   */
   constructor({ isEnabled }: { isEnabled: boolean }) {
     this.#isEnabled = isEnabled;
   }
@@ -91,7 +97,8 @@ export class SharedExecution {
   /**
    * Registers a subscription.
    *
-   * @returns the operation, and a function to call once when the subscription has ended; null if shared execution is off
+   * @returns the operation, and a function to call once when the subscription has ended; null if shared execution is
+   *   off
    */
   register(args: ExecutionArgs): { operation: SharedOperation; release: () => void } | null {
     if (!this.#isEnabled) return null;
@@ -147,7 +154,7 @@ function variablesBelowRoot(document: DocumentNode): string[] {
 }
 
 /**
- * Hashes a key, so that it is short. A variable may be as long as the largest message, and the key stays in memory
+ * Hashes a key to shorten it. The variables in a key may have thousands of characters, and the key stays in memory
  * until the subscription ends.
  */
 function digest(text: string): string {

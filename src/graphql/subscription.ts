@@ -19,8 +19,8 @@ interface SubscriptionOptions {
   /** Executes one event. Fails if the execution takes too long. */
   execute: (args: ExecutionArgs) => Promise<ExecutionResult> | ExecutionResult;
   /**
-   * Calls `onEnd` when the stream must end: with an error, or with null if the client has disconnected or the node stops.
-   * Returns a function that stops watching.
+   * Calls `onEnd` when the stream must end: with an error, or with null if the client has disconnected or the node
+   * stops. Returns a function that stops watching.
    */
   watch: (onEnd: (reason: Error | null) => void) => () => void;
 }
@@ -57,8 +57,8 @@ export async function subscribe(
 }
 
 /**
- * The results of one subscription. It is `open`, or `waiting` for the execution of an event that another subscriber has
- * started, or `ended`.
+ * The results of one subscription. The subscription is `open`, `waiting` for the shared execution of an event, or
+ * `ended`.
  */
 class Subscription implements Source<ExecutionResult> {
   readonly #args: ExecutionArgs;
@@ -69,9 +69,9 @@ class Subscription implements Source<ExecutionResult> {
   readonly #counters: Context['counters']['sse'];
   readonly #releases: (() => void)[] = [];
   #state: 'open' | 'waiting' | 'ended' = 'open';
-  /** Event whose shared execution is running, in the state `waiting`. */
+  /** In the state `waiting`, the event whose shared execution is running. Otherwise null. */
   #held: object | null = null;
-  /** Error that ended the stream, until it has been thrown. */
+  /** Error that ended the stream. Null after it has been thrown. */
   #reason: Error | null = null;
   #listener = () => {};
 
@@ -101,7 +101,10 @@ class Subscription implements Source<ExecutionResult> {
     this.#events.onReady(listener, this.#operation);
   }
 
-  /** Returns true after the end, because the next pull must still report the reason. */
+  /**
+   * Returns whether a pull may return a result. True after the end, because the next pull must still throw the error
+   * that ended the stream.
+   */
   hasMore(): boolean {
     return this.#state === 'ended' || (this.#events.hasMore?.() ?? true);
   }
@@ -149,7 +152,10 @@ class Subscription implements Source<ExecutionResult> {
     return andThen(result, (own) => this.#deliver(event, own));
   }
 
-  /** Delivers the result of the operation's execution, which the first subscriber starts. */
+  /**
+   * Delivers the shared result of an event. The first subscriber starts the execution. Returns null while the execution
+   * is running.
+   */
   #deliverShared(event: object): MaybePromise<Next<ExecutionResult> | undefined> {
     const operation = this.#operation as SharedOperation;
     const run = operation.run(event, () => this.#executeAhead(event, operation));
@@ -168,8 +174,8 @@ class Subscription implements Source<ExecutionResult> {
   }
 
   /**
-   * Executes an event together with the events that are already in memory after it. Their statements are then batched, and
-   * their results are written in one chunk.
+   * Executes an event together with the following events that are already in memory. Their statements are then batched,
+   * and their results are written in one chunk.
    */
   #executeAhead(event: object, operation: SharedOperation): Promise<SharedResult> {
     const observed = trackViewer(this.#context);
@@ -211,7 +217,7 @@ class Subscription implements Source<ExecutionResult> {
     if (!isMembershipEvent(event) || !(await event.isNoLongerMember(this.#context))) throw error;
   }
 
-  /** Throws the error that ended the stream, on the first call and if there is one. Otherwise returns `done`. */
+  /** Returns `done`. If an error ended the stream, the first call throws the error instead. */
   #last(): typeof done {
     const error = this.#reason;
     this.#reason = null;

@@ -37,7 +37,8 @@ export function credentialOf(config: Config, { incoming, response, authorization
 export function readCredentials(config: Config, transport: Transport): RequestCredentials {
   const { incoming, response } = transport;
   const { authorization, jar, trusted } = credentialOf(config, transport);
-  // A proxy may have set a request id. Using the same id lets operators find the request in the logs of both.
+  // A proxy may have set a request id. With the same id here, operators find the request in the logs of the proxy and
+  // of Parley.
   const given = incoming.headers['x-request-id'];
   const requestId = isRequestId(given) ? given : createUuid();
   response?.setHeader('x-request-id', requestId);

@@ -45,7 +45,10 @@ export type Prepared = ExecutionArgs & {
   };
 };
 
-/** Prepares an operation of a WebSocket with the same pipeline as HTTP. Returns the operation, or the errors that refuse it. */
+/**
+ * Prepares an operation of a WebSocket with the same pipeline as HTTP. Returns the operation, or the errors that refuse
+ * it.
+ */
 type Prepare = (transport: Transport, params: SubscribePayload) => Promise<Prepared | readonly GraphQLError[]>;
 
 interface GraphQLOptions {
@@ -55,7 +58,8 @@ interface GraphQLOptions {
 }
 
 /**
- * Creates the GraphQL handler of one node. It serves operations over HTTP and SSE, and prepares operations of WebSockets.
+ * Creates the GraphQL handler of one node. It serves operations over HTTP and SSE, and prepares operations of
+ * WebSockets.
  *
  * @throws ConfigError if PERSISTED_ONLY names a file that cannot be used
  */

@@ -27,16 +27,16 @@ function frameHead(length: number): string {
 }
 
 /**
- * Writes the results of a subscription to its socket, with the frames that the library would send.
+ * Writes the results of a subscription to its socket, with the same frames that graphql-ws would send.
  *
- * Unlike the library, serializes each result once for all subscribers. Writes results that are available together in
- * one chunk, and awaits nothing while the socket accepts data. While the socket is full, pulls no results. For a
- * subscriber that does not read, the node therefore stores only a position, not a queue of results.
+ * Unlike graphql-ws, this function serializes each result once for all subscribers. It writes results that are
+ * available together in one chunk, and awaits nothing while the socket accepts data. It pulls no results while the
+ * socket is full, so the node stores a position, not a queue, for a subscriber that does not read.
  *
  * The frames are built here, because `ws` creates a new buffer for each text. This function and `ws` may both write to
  * one connection, because each writes only complete frames.
  *
- * @returns an iterator for the library that yields nothing and ends with the subscription
+ * @returns an iterator for graphql-ws that yields nothing and ends with the subscription
  */
 export function writeResults(
   results: Source<object>,
@@ -66,8 +66,8 @@ export function writeResults(
   const head = toBytes(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
   let over = false;
   /**
-   * Whether `goOn` is running or scheduled, in which case `onReady` does not call it. Initially true, because the first
-   * call must come from the library, which starts the iterator.
+   * True while `goOn` is running or scheduled. The `onReady` listener then does not call `goOn`. Initially true,
+   * because the first call comes from `next` of the iterator.
    */
   let busy = true;
   let finish: (how: typeof done) => void;
@@ -81,7 +81,11 @@ export function writeResults(
   });
   ended.then(options.onEnd, options.onEnd);
 
-  /** Writes all available results with one call, because the system call is the most expensive part. */
+  /**
+   * Writes all available results with one call, because the system call is the most expensive part.
+   *
+   * @param first result that was pulled before the call
+   */
   function goOn(first?: Next<object>): void {
     busy = true;
     let frames = '';

@@ -44,8 +44,8 @@ const API_HEADERS = new Map([
 ]);
 
 /**
- * Close code for too many sockets of a user. Not 4409, which in the protocol means a duplicate operation id, and after
- * which clients do not reconnect.
+ * Close code for too many sockets of a user. Not 4409: in graphql-transport-ws, 4409 means a duplicate operation id,
+ * and clients do not reconnect after it.
  */
 const TOO_MANY_SOCKETS = 4420;
 

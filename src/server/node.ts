@@ -53,13 +53,15 @@ export interface NodeOptions {
   hashCost?: HashCost | undefined;
 }
 
-/** Creates one node. The database must already be migrated. Nodes notify one another through Redis if it is configured. */
+/**
+ * Creates one node. The database must already be migrated. Nodes notify one another through Redis if it is configured.
+ */
 export async function createNode(config: Config, options: NodeOptions): Promise<ServerNode> {
   const { log, databaseUrl, tracing = null } = options;
   const gauges = createGauges();
   const counters = createCounters();
   const metrics = createMetrics();
-  // The first successful poll after an outage, which comes within a second, logs the recovery.
+  // The first successful poll after an outage logs `recovered`. The change poller polls once a second.
   const databaseFailures = createFailureLog(log, {
     explain: (error) => `The database fails: ${explainDatabaseFailure(error)}`,
     recovered: 'The database works again.',

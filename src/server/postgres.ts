@@ -51,7 +51,9 @@ export async function requireUsable(
   }
 }
 
-/** Applies all pending migrations, including those of the job queue. Returns the names of Parley's applied migrations. */
+/**
+ * Applies all pending migrations, including those of the job queue. Returns the names of Parley's applied migrations.
+ */
 export async function migrate(databaseUrl: string): Promise<string[]> {
   const applied = await applyMigrations(databaseUrl);
   await migrateJobs(databaseUrl);

@@ -7,8 +7,8 @@ import { type Database, sql } from '../platform/database/database.ts';
 const CACHE_TTL_MS = 1_000;
 
 /**
- * Creates a function that checks whether the database accepts writes. The function returns null if the database does,
- * and otherwise the reason. It queries the database at most once a second.
+ * Creates a function that checks whether the database accepts writes. The function resolves to null if writes are
+ * accepted, and otherwise to the reason. The database is queried at most once a second.
  */
 export function createReadiness(database: Database): () => Promise<string | null> {
   let latest: { askedAt: number; pending: boolean; reason: Promise<string | null> } | undefined;

@@ -22,7 +22,8 @@ const NOT_UTF8 = 1007;
 /** The reading side of one socket. */
 export interface SocketReader {
   /**
-   * Does not count a message as in progress while its stream is open, although its handling ends only after the stream.
+   * Excludes the message of a subscription from the messages in progress until `stream` settles. graphql-ws handles
+   * such a message until its stream has ended, so open subscriptions would otherwise use up `MAX_IN_PROGRESS`.
    */
   exclude(stream: Promise<unknown>): void;
 }

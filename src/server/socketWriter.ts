@@ -8,8 +8,8 @@ export interface SocketWriter {
   /** Returns whether the connection is full, so that nothing more should be written. */
   isFull(): boolean;
   /**
-   * Calls a function when the connection accepts more bytes, or has closed. Functions are called in order, one per turn of
-   * the event loop, so that each sees the bytes that the earlier ones have written.
+   * Calls a function when the connection accepts more bytes, or has closed. Functions are called in order, one per turn
+   * of the event loop, so that each sees the bytes that the earlier ones have written.
    */
   whenWritable(write: () => void): void;
 }

@@ -117,16 +117,19 @@ export const TRY_AGAIN_LATER = 1013;
 /** How long a socket whose session has ended waits for the results of its running operations, in milliseconds. */
 const RESULT_TIMEOUT_MS = 500;
 /**
- * How long the socket waits if one of these operations has ended the session itself, in milliseconds. Longer than
+ * How long a socket waits instead if one of its running operations has ended the session, in milliseconds. Longer than
  * `RESULT_TIMEOUT_MS`, because `deleteAccount` takes up to 5 s and one more statement.
  */
 const LAST_RESULT_TIMEOUT_MS = 10_000;
-/** How long a shutdown waits for close frames from clients, in milliseconds. Then the remaining connections are terminated. */
+/**
+ * How long a shutdown waits for close frames from clients, in milliseconds. Then the remaining connections are
+ * terminated.
+ */
 const SHUTDOWN_CLOSE_TIMEOUT_MS = 3_000;
 
 /**
- * Returns a promise that never resolves. Given to the library while a socket is closing, because any result would make
- * the library close the socket with its own code.
+ * Returns a promise that never resolves. Returned to graphql-ws while a socket is closing, because any result would
+ * make graphql-ws close the socket with its own code.
  */
 const never = () => new Promise<never>(() => undefined);
 
@@ -172,7 +175,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     const result = connected.execute(async () => {
       await writable(outlet);
       const executed = await execute(args);
-      // Waits again before returning: the library serializes the result on return, and earlier results must be written
+      // Waits again before returning: graphql-ws serializes the result on return, and earlier results must be written
       // first.
       await writable(outlet);
       return executed;
@@ -208,8 +211,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
           forget();
           return results;
         }
-        // The library references the arguments until the stream ends. They are cleared to free memory, because nothing
-        // reads them any more.
+        // graphql-ws references the arguments until the stream ends. Nothing reads the arguments any more, so they are
+        // cleared to free memory.
         Object.assign(args, { contextValue: null, rootValue: null });
         return writeResults(
           rootValue.stream,
@@ -280,7 +283,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     const closed = graphql.opened(
       {
         protocol: socket.protocol,
-        // Errors are ignored, because the client may have disconnected.
+        // Resolves even if sending fails, because the client may have disconnected.
         send(text) {
           return new Promise((resolve) => {
             socket.send(text, () => {
@@ -309,7 +312,8 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       socket.terminate();
     });
     options.gauges.sockets += 1;
-    // Ignored, because `ws` itself closes the socket after an invalid frame, with the code that the protocol defines.
+    // Errors need no handling here: after an invalid frame, `ws` closes the socket with the code that the protocol
+    // defines.
     socket.on('error', () => undefined);
     socket.once('close', (code, reason) => {
       options.gauges.sockets -= 1;
@@ -326,7 +330,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
         socket.close(SERVICE_RESTART, RESTART_REASON);
       });
       await Promise.all(closings);
-      // Sockets that were opened in the meantime.
+      // Closes the sockets that were opened while the others were being closed.
       for (const socket of sockets.clients) socket.close(SERVICE_RESTART, RESTART_REASON);
       const ended = promisify(sockets.close.bind(sockets))();
       // Without this timeout, an unresponsive client would delay the shutdown by CLOSE_TIMEOUT_MS.
@@ -345,7 +349,7 @@ function writable(outlet: SocketWriter): Promise<void> {
 }
 
 /**
- * Closes a socket whose first message is not `connection_init`. Without this check, the library would send a pong for a
+ * Closes a socket whose first message is not `connection_init`. Without this check, graphql-ws would send a pong for a
  * ping that precedes `connection_init`.
  */
 function refuseUntilInit(socket: WebSocket, take: (text: string) => Promise<void>): (text: string) => Promise<void> {
@@ -361,8 +365,8 @@ function refuseUntilInit(socket: WebSocket, take: (text: string) => Promise<void
 }
 
 /**
- * Returns the type of a message. For text that is not JSON, returns `connection_init`, so that the library refuses it with
- * 4400.
+ * Returns the type of a message. For a message that is not JSON, returns `connection_init`, so that graphql-ws refuses
+ * the message with 4400.
  */
 function typeOf(text: string): unknown {
   try {
@@ -381,8 +385,8 @@ function once(run: () => void): () => void {
 }
 
 /**
- * Throws for a message type that only servers send, so that the socket closes with 4400. Otherwise the library would
- * treat the message as an internal error, and a client could make it print any number of stack traces.
+ * Throws for a message type that only servers send, so that the socket closes with 4400. Otherwise graphql-ws would
+ * treat the message as an internal error, and a client could cause any number of stack traces in the log.
  */
 function refuseServersMessages(key: string, value: unknown): unknown {
   const type = key === '' ? (value as { type?: unknown } | null)?.type : undefined;

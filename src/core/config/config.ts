@@ -42,7 +42,7 @@ function adviceOn(name: string, value: string): string {
   return ['DATABASE_URL', 'REDIS_URL', 'SMTP_URL'].includes(name) ? adviseOnUrl(value) : '';
 }
 
-/** Returns an error for each missing setting without which another setting has no effect. */
+/** Returns an error for each pair of settings of which only one is set. */
 function missingHalves(given: (name: keyof Config) => boolean): string[] {
   const pairs = [
     ['OIDC_ISSUER', 'OIDC_AUDIENCE'],

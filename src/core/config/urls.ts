@@ -20,7 +20,10 @@ export function findUrlFault(url: string): string | null {
   return isSplit || isMalformed ? ENCODE : null;
 }
 
-/** Returns the advice for a URL that cannot be parsed at all, if the URL contains an `@`. */
+/**
+ * Returns the advice to percent-encode, after a space, if an invalid URL contains an `@`. Otherwise returns an empty
+ * text.
+ */
 export function adviseOnUrl(url: string): string {
   return url.includes('@') ? ` ${ENCODE}` : '';
 }

@@ -76,7 +76,10 @@ function sizeOf(value: unknown): string {
   return value === null || typeof value === 'number' ? String(value) : typeof value;
 }
 
-/** Returns null if the document has no operation of this name. The execution then reports the error. */
+/**
+ * Returns the complexity of an operation. Null if the document has no operation of this name, which the execution
+ * reports.
+ */
 function computeComplexity({ schema, document, operationName, variableValues }: ExecutionArgs): number | null {
   const operation = getOperationAST(document, operationName);
   if (!operation) return null;

@@ -8,8 +8,8 @@ import { subscribe } from '../subscription.ts';
 import { traceDelivery } from './traces.ts';
 
 /**
- * Creates the execution context from the operation. Must be the first plugin: the later plugins wrap its function, and
- * therefore still receive the operation.
+ * Creates the execution context from the operation. Must be the first plugin: the later plugins wrap its function, so
+ * they receive the operation and not the execution context.
  */
 export const executeInContext: Plugin = {
   onExecute({ executeFn, setExecuteFn }) {
@@ -21,8 +21,8 @@ export const executeInContext: Plugin = {
 };
 
 /**
- * Replaces `subscribe` and limits the number of streams per user. Each event of a subscription is executed in a new
- * context.
+ * Replaces the `subscribe` function of GraphQL by one that executes each event in a new context, for at most `ms`
+ * milliseconds. Limits the number of streams per user.
  *
  * When a session ends, its streams over HTTP end. Over WebSocket, the whole socket closes instead, with a code that
  * shows whether the client may reconnect.
@@ -78,7 +78,8 @@ export const subscribeInContexts = (
       }
       // Releases the rows loaded during setup, which the stream does not need.
       context.cache = {};
-      // The WebSocket server reads this stream directly. The other plugins would wrap each result in a promise.
+      // Passes the stream to the WebSocket server, which reads it directly. The other plugins would wrap each result in
+      // a promise.
       Object.assign(args.rootValue ?? {}, { stream: results });
       return results;
     });

@@ -24,7 +24,7 @@ import { createTurns } from './turns.ts';
  */
 const COMPLEXITY_PER_POINT = 500;
 
-/** Part of the parsing context, on HTTP and WebSocket: the payer of the document. */
+/** The field of the parsing context that this plugin reads, on HTTP and WebSocket. */
 interface Sender {
   payer: Payer;
 }
@@ -32,6 +32,7 @@ interface Sender {
 /**
  * Serialises the parsing of documents that are not in the cache, because parsing one blocks the node for up to 120 ms.
  *
+ * @param known the cache of parsed documents
  * @returns a function that resolves when a sender's document may be parsed. It rejects with `RATE_LIMITED` if the
  *   sender has no points left or too many waiting documents.
  */
@@ -87,7 +88,7 @@ export function limitQueries(
 ): Plugin<Sender> {
   const rules = limitRules(config, introspection);
   const limitErrors = new WeakMap<DocumentNode, readonly GraphQLError[]>();
-  /** Points of parsed documents that have not been charged yet. */
+  /** Points that have not been charged yet, by parsed document. */
   const unpaid = new WeakMap<DocumentNode, number>();
   const complexityOf = memoizeComplexity();
 

@@ -88,8 +88,8 @@ export function parseWithin(maxTokens: number, text: string, size: DocumentSize,
 export function limitRules(config: Config, introspection: boolean): ValidationRule[] {
   const limits = { exposeLimits: false, flattenFragments: true, allowList: [] };
   return [
-    // Comes first, because a validation rule of graphql-js (overlapping fields) overflows the stack for a cycle of a
-    // hundred fragments.
+    // Checked before validation, because a validation rule of graphql-js (overlapping fields) overflows the stack for a
+    // cycle of a hundred fragments.
     NoFragmentCyclesRule,
     maxDepthRule({
       ...limits,

@@ -18,9 +18,9 @@ const MAX_MESSAGE_LENGTH = 1_000;
 export type ErrorMask = (error: unknown, requestId?: string) => GraphQLError;
 
 /**
- * Creates the function that formats errors for clients on every transport: as a GraphQL error whose `extensions.code` is an
- * `ErrorCode`. An unexpected failure is logged with all details. The client gets only `INTERNAL_SERVER_ERROR` and the id of
- * the log entry.
+ * Creates the function that formats errors for clients on every transport: as a GraphQL error whose `extensions.code`
+ * is an `ErrorCode`. An unexpected failure is logged with all details. The client gets only `INTERNAL_SERVER_ERROR` and
+ * the id of the log entry.
  *
  * @param suggestions whether messages may include "Did you mean …?", which reveals names of the schema
  */
@@ -90,8 +90,8 @@ export function codeOf(error: unknown): ErrorCode {
 
 function originalOf(error: unknown): unknown {
   let cause = error;
-  // Stops at an error with an HTTP status. The transport creates such an error for clients. The error that it wraps,
-  // such as a SyntaxError, is not meant for them.
+  // Stops at an error with an HTTP status, which the transport has created for clients. The wrapped error, such as a
+  // SyntaxError, is not meant for clients.
   while (cause instanceof GraphQLError && cause.originalError && !cause.extensions.http) cause = cause.originalError;
   return cause;
 }

@@ -18,7 +18,7 @@ const PARTS_OF_CONNECTIONS = new Set(['edges', 'nodes', 'node']);
 /**
  * Finds the list that can return the most items in an operation, multiplied by the sizes of the lists around it.
  * Example: with 20 messages for each of 30 chatrooms, the list is `viewer.chatrooms.messages` with 600 items. Returns
- * null if the operation has no list with a size.
+ * null if the operation has no list with a size argument.
  */
 export function findLargestList({
   schema,

@@ -23,6 +23,7 @@ export type TrustDocuments = <Params extends DocumentRequest>(params: Params) =>
  * Clients send an id as `documentId` or as `extensions.persistedQuery.sha256Hash`. Over WebSocket, `query` is then
  * empty.
  *
+ * @returns the function that replaces ids by documents
  * @throws ConfigError if the file cannot be read or a document does not fit the schema
  */
 export function readTrustedDocuments(path: string, schema: GraphQLSchema): TrustDocuments {

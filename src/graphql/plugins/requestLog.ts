@@ -18,11 +18,11 @@ const REFUSED = 'refused';
 const OK = 'OK';
 
 /**
- * Records each operation and its outcome in the metrics and the log, on every transport. Failures are logged with the same
- * request id.
+ * Records each operation and its outcome in the metrics and the log, on every transport. If an operation fails
+ * unexpectedly, the error mask logs the failure with the request id of the operation.
  *
- * Operations are recorded by root field, because the schema limits the number of root fields. Operation names are chosen by
- * clients, and a client could send a new name with each request.
+ * Operations are recorded by root field, because the schema limits the number of root fields. Operation names are
+ * chosen by clients, and a client could send a new name with each request.
  */
 export function logRequests({ metrics, log }: { metrics: Metrics; log: Logger }, mask: ErrorMask): Plugin {
   const began = new WeakMap<object, number>();
@@ -79,7 +79,8 @@ export function logRequests({ metrics, log }: { metrics: Metrics; log: Logger },
 const rootFields = new WeakMap<DocumentNode, Map<string, string>>();
 
 /**
- * Returns the name of the only root field of a validated operation, or `several` if it has more than one.
+ * Returns the name of the only root field of a validated operation; `several` if it has more than one, and `refused` if
+ * the document has no such operation.
  *
  * The result is cached per document and operation name, because tracing requests the name for each event of a
  * subscription.

@@ -4,7 +4,9 @@ import type { Tracing } from '../../platform/observability/tracing.ts';
 import type { Transport } from '../transport.ts';
 import { rootFieldOf } from './requestLog.ts';
 
-/** Creates a trace span per operation, named after its root field. Operation names are chosen by clients and not unique. */
+/**
+ * Creates a trace span per operation, named after its root field. Operation names are chosen by clients and not unique.
+ */
 export function traceOperations(tracing: Tracing): Plugin {
   const trace = <Result>(args: ExecutionArgs, run: () => Result | Promise<Result>) => {
     const { params } = args.contextValue as { params?: { extensions?: Record<string, unknown> | null } };

@@ -11,14 +11,14 @@ const RETRY_AFTER_MS = 1_000;
 const MAX_PAUSE_MS = 100;
 
 /**
- * Schedules expensive synchronous tasks: one per turn of the event loop, followed by a pause as long as the task took. Payers
- * take turns, so that no payer waits behind all the tasks of another.
+ * Schedules expensive synchronous tasks: one per turn of the event loop, followed by a pause as long as the task took.
+ * Payers take turns, so that no payer waits behind all the tasks of another.
  *
- * Without the scheduler, tasks of many connections that arrive together all run before any other work. 400 documents of 2,000
- * tokens blocked a node for half a minute.
+ * Without the scheduler, tasks of many connections that arrive together all run before any other work. 400 documents of
+ * 2,000 tokens blocked a node for half a minute.
  *
- * @returns a function that resolves when it is a payer's turn, or rejects with `RATE_LIMITED`. The caller must run its task
- *   without waiting for anything else.
+ * @returns a function that resolves when it is a payer's turn, or rejects with `RATE_LIMITED`. The caller must then run
+ *   its task without another `await`.
  */
 export function createTurns(): (payer: string) => Promise<void> {
   /** Waiting tasks by payer. The first payer has the next turn. */

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { parseDatabaseUrl } from '../../core/config/databaseUrl.ts';
 
-/** Thrown for a connection to a read-only server that replicates another one. */
+/** Thrown for a connection to a standby, a read-only server that replicates the primary. */
 export class StandbyError extends Error {
   override readonly name = 'StandbyError';
   constructor() {

@@ -35,8 +35,8 @@ function snakeCase(field: string): string {
 }
 
 /**
- * Returns composite keys, such as `chatroomId:number`, as a SQL table with a column for each part of a key. The text of the
- * statement does not depend on the number of keys, so that PostgreSQL can cache its plan.
+ * Returns composite keys, such as `chatroomId:number`, as a SQL table with a column for each part of a key. The text of
+ * the statement does not depend on the number of keys, so that PostgreSQL can cache its plan.
  *
  * @param types PostgreSQL type of each part of a key
  */
@@ -78,7 +78,10 @@ export interface Database {
    * replica have different identities.
    */
   identity: string;
-  /** Number of connections in the pool, and number of requests that wait for a connection. */
+  /**
+   * Numbers of all connections in the pool, of idle ones, and of statements and transactions that wait for a
+   * connection.
+   */
   connections(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
 }
@@ -183,9 +186,9 @@ export async function openDatabase(
 
 /**
  * Wraps each value that is cast in a subquery, which hides the value from the planner. PostgreSQL reuses the plan of a
- * prepared statement only if a plan for the actual values does not seem cheaper. Such a plan usually does seem cheaper,
- * because of a guess at the number of rows. PostgreSQL then plans each execution again, which takes longer than the
- * execution ("Plan caching" in the documentation of PREPARE).
+ * prepared statement only if a plan for the actual values is not estimated to be cheaper. With visible values, the
+ * estimate usually is cheaper, because it contains a guess at the number of rows. PostgreSQL then plans each execution
+ * again, which takes longer than the execution itself ("Plan caching" in the documentation of PREPARE).
  */
 function hideValues(text: string): string {
   return text.replace(/\$\d+::(\w+)(\[\])?/g, (value, type: string, array?: string) =>

@@ -14,14 +14,16 @@ export interface EmbeddedPostgres {
   version: string;
   /** Data directory. */
   folder: string;
-  /** Stops the server with a fast shutdown, unless another Parley process is using it. */
+  /**
+   * Closes the connection to the server. If this process owns the server, also stops the server with a fast shutdown.
+   */
   stop(): Promise<void>;
 }
 
 export interface EmbeddedOptions {
   dataDir: string;
   log: (line: string) => void;
-  /** Whether to run although another Parley process owns the folder, as commands do. */
+  /** Whether to use a server that another Parley process owns. Set by commands, but not by nodes. */
   share?: boolean;
   /** Further server settings, by their names in postgresql.conf. */
   settings?: Record<string, string>;
@@ -132,7 +134,7 @@ async function startServer(
     }
     const ended = await spawnServer(home, data, logFile, settings);
     // Waits until the server is ready or has exited. The server exits if another server was faster, its port was taken,
-    // or processes of a killed server are still running. Then the loop starts it again.
+    // or processes of a killed server are still running. Then the outer loop starts it again.
     while (Date.now() < deadline && !ended()) {
       const started = await readPostmaster(data);
       const client = started && (await tryConnect(started.port, password));
@@ -195,7 +197,7 @@ async function readPostmaster(data: string): Promise<{ pid: number; port: number
   const [pid, , , port] = text.split('\n').map(Number);
   if (!pid || !port || !isAlive(pid)) return null;
   // The process id may have been reused by another program, or the process may be a zombie. PostgreSQL would mistake
-  // either for a running server and refuse to start.
+  // either for a running server and refuse to start, so the file is deleted.
   const [, command = 'postgres', state] =
     /\((.*)\) (\w)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')) ?? [];
   if (command === 'postgres' && state !== 'Z') return { pid, port };
@@ -224,7 +226,10 @@ async function tryConnect(port: number, password: string): Promise<pg.Client | n
   }
 }
 
-/** Returns true if this process now owns the server and must stop it. The connection must stay open. */
+/**
+ * Tries to acquire the owner lock. Returns true if this process now owns the server and must stop it. The process owns
+ * the server only while the connection is open.
+ */
 async function becomeOwner(client: pg.Client, timeoutMs: number): Promise<boolean> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {

@@ -40,7 +40,7 @@ export const PAGE_SIZE = { default: 20, max: 100 };
 /**
  * Possible values of LIMIT. A page uses the smallest value above its size. The value is a literal in the statement.
  * With a parameter, PostgreSQL would plan for a tenth of the list, or plan again for each page. There are only four
- * values, so that the plans of all texts stay cached.
+ * values, so that few different statements exist and all their plans stay cached.
  */
 const LIMITS = [11, 21, 51, 101];
 
@@ -170,8 +170,8 @@ function decode(list: string, shape: readonly Kind[], cursor: string, path: stri
 }
 
 /**
- * PostgreSQL refuses 30 February, the year 0 and 24:00. Date.parse reads 30 February as 1 or 2 March, so the date is
- * formatted again and compared.
+ * Returns whether PostgreSQL accepts a time. PostgreSQL refuses 30 February, the year 0 and 24:00. Date.parse reads 30
+ * February as 1 or 2 March, so the date is formatted again and compared.
  */
 function isMoment(text: string): boolean {
   return (

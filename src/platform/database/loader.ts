@@ -9,16 +9,13 @@ export type Loader<Value> = (context: Context, key: string) => Promise<Value | n
 /** Returns the values that exist, in any order. The keys are distinct. */
 type Load<Value> = (node: ServerNode, keys: readonly string[]) => Promise<Value[]>;
 
-/**
- * Lookups that arrive while a statement is running share the next one. A slow statement stops delaying others after a few
- * milliseconds.
- */
+/** Lookups that arrive while a statement is running share the next statement, which starts after 5 ms at the latest. */
 const BATCHES = { concurrency: 1, maxBatchSize: 500, patienceMs: 5 };
 
 /**
- * Creates a function that finds a value by its key. Lookups that arrive together share one statement, even if they come from
- * different operations: a node executes an event for many subscribers at once, and the number of statements must not grow with
- * their number. Results are cached for one operation, until the operation writes.
+ * Creates a function that finds a value by its key. Lookups that arrive together share one statement, even if they come
+ * from different operations: a node executes an event for many subscribers at once, and the number of statements must
+ * not grow with their number. Results are cached for one operation, until the operation writes.
  *
  * @param load must not depend on the viewer; see {@link createViewerLoader}
  * @param keyOf returns the key of a loaded value
@@ -54,8 +51,8 @@ export interface OfViewer {
 }
 
 /**
- * Creates a function that finds a value which depends on the viewer. Lookups of different viewers in the same tick share one
- * statement, too.
+ * Creates a function that finds a value which depends on the viewer. Lookups that arrive together share one statement,
+ * even if they have different viewers.
  *
  * @param load receives keys of the form `viewerId:key`. It returns the values that exist and that their viewer may see.
  * @param keyOf returns the key of a loaded value, without the viewer
@@ -66,13 +63,14 @@ export function createViewerLoader<Value extends OfViewer>(
   keyOf: (value: Value) => string,
 ): Loader<Value> {
   const loadByViewer = createLoader(load, (value) => `${value.viewerId}:${keyOf(value)}`);
-  // Reads the viewer in each call. A context that tracks reads of its viewer must not miss one whose value is cached.
+  // Reads the viewer in each call, even if the value is cached, because `trackViewer` must notice every lookup.
   return (context, key) => loadByViewer(context, `${requireViewer(context).userId}:${key}`);
 }
 
 /**
- * Creates a function that loads a page of a list which belongs to a parent, such as the readers of a message. Loads of
- * equal pages in one operation and tick share one statement for all parents.
+ * Creates a function that loads a page of a list which belongs to a parent, such as the readers of a message. If loads
+ * in one operation have equal page arguments and arrive in the same tick of the event loop, they share one statement
+ * for all parents.
  *
  * @param load returns the parents that exist, each with its page, in any order
  * @param keyOf returns the key of a loaded value
@@ -83,7 +81,7 @@ export function createPageLoader<Value>(
 ): (context: Context, key: string, page: Page) => Promise<Value | null> {
   const caches = new WeakMap<object, Map<string, DataLoader<string, Value | null>>>();
   return (context, key, page) => {
-    // As in `createViewerLoader`.
+    // Reads the viewer in each call, as in `createViewerLoader`.
     requireViewer(context);
     const loaders = caches.get(context.cache) ?? new Map<string, DataLoader<string, Value | null>>();
     caches.set(context.cache, loaders);

@@ -19,10 +19,9 @@ export interface Gauges {
   /** WebSocket subscriptions paused by backpressure, because the client does not read. */
   backpressured: number;
   conflatedStreams: number;
-  /**
-   * Operations in progress, and operations that wait for another one of the same client. Excludes open subscriptions.
-   */
+  /** Operations in progress. Excludes open subscriptions. */
   operations: number;
+  /** Operations that wait until another operation of the same client has ended. */
   operationsWaiting: number;
 }
 

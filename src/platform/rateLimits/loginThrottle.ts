@@ -15,8 +15,8 @@ declare module '../../core/context.ts' {
 /** Attempt to sign in, or to confirm a password. */
 export interface Attempt {
   /**
-   * Account whose password is tried. Starts with a namespace such as `account:`. Without it, a typed name could equal a
-   * key of another kind.
+   * Key of the account whose password is tried. Starts with a namespace such as `account:`, because a key made from a
+   * typed name could otherwise equal a key of another kind.
    */
   account: string;
   /** Origin of the attempt: a network, a device or a session. */
@@ -49,8 +49,8 @@ export interface LoginThrottle {
    */
   changeAddress(context: Pick<Context, 'viewer' | 'client'>): Promise<void>;
   /**
-   * Counts a mail to an address, even if no account has the address. A single network can use only some of the mails of
-   * an address.
+   * Counts a mail to an address, even if no account has the address. A single network can use up only some of the mails
+   * that an address may receive.
    *
    * @throws ChatError `RATE_LIMITED` after 3 mails of this purpose to the address within an hour from one network, or
    *   12 from all networks together

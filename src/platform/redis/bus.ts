@@ -21,14 +21,14 @@ export interface Bus {
   /**
    * Subscribes to a topic.
    *
-   * @param onReady called when hints from other nodes arrive too, and again after each lost connection, because hints may
-   *   have been missed
+   * @param onReady called when Redis has confirmed the subscription, after which hints from other nodes arrive. Called
+   *   again after each reconnect, because hints may have been missed. Without Redis, called once.
    * @returns a function that unsubscribes
    */
   subscribe(topic: string, onMessage: (payload: unknown) => void, onReady: () => void): () => void;
   /**
-   * Subscribes like `subscribe`. Resolves when hints from other nodes arrive too, or after a second if Redis is
-   * unavailable.
+   * Subscribes like `subscribe`. Resolves when Redis has confirmed the subscription, or after a second if Redis is
+   * unavailable. Without Redis, resolves at once.
    */
   listen(topic: string, onMessage: (payload: unknown) => void): Promise<() => void>;
   /** Number of topics with subscribers on this node. */
@@ -39,7 +39,7 @@ export interface Bus {
 interface Channel {
   /** The `onReady` callbacks of the subscribers. */
   subscribers: Set<() => void>;
-  /** Whether Redis delivers the topic here. */
+  /** Whether Redis delivers the topic to this node. */
   isReady: boolean;
   close: () => void;
 }
@@ -106,7 +106,7 @@ export function createBus({ redis, log }: { redis: RedisConnections | null; log:
     publish(topic, payload) {
       void local.publish(topic, payload);
       remote?.publish(topic, { from: self, payload }).catch((error: unknown) => {
-        log.debug({ error, topic }, 'A hint was lost; the next poll recovers it.');
+        log.debug({ error, topic }, 'A hint was lost. The next poll recovers it if it is a notification of a room.');
       });
     },
     subscribe(topic, onMessage, onReady) {

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { createFailureLog } from '../observability/failureLog.ts';
 import { DEMOTED, explainRedisFailure } from './failures.ts';
 
-/** Redis connection for short-lived data. A command without a prompt reply fails. */
+/** Redis connection for short-lived data. A command without a reply within half a second fails. */
 export interface FailFastRedis {
   /**
    * Runs a command. Rejects at once while Redis is unavailable, and after half a second without a reply.
@@ -23,7 +23,7 @@ export interface FailFastRedis {
 export interface RedisConnections {
   commands: FailFastRedis;
   subscriber: Redis;
-  /** Reports the result of a subscription: the error of a refusal, or null. */
+  /** Logs whether Redis accepted a SUBSCRIBE. Call it with null on success, otherwise with the error. */
   onSubscription(error: unknown): void;
   close(): void;
 }

@@ -17,11 +17,14 @@ export interface Leases {
 
 /** Receives presence changes. Each change is reported to exactly one node. */
 export interface LeaseListener {
-  /** The first connection of an absent user has opened. */
+  /** A user without a connection or grace period has opened a connection. */
   onArrived(userId: string): void;
-  /** The last connection has closed. If its node was killed, `at` is the time of the last renewal. */
+  /**
+   * The last connection of a user has closed, at the time `at`. If the node of the connection was killed, `at` is the
+   * time of the last renewal.
+   */
   onLeft(userId: string, at: Date): void;
-  /** The grace period has passed without a new connection. */
+  /** The grace period of a user has passed without a new connection. */
   onGone(userId: string): void;
 }
 

@@ -3,9 +3,9 @@ import type { LeaseListener, Leases, LeaseTimes } from './leases.ts';
 import type { FailFastRedis } from './clients.ts';
 
 /**
- * Data in Redis: the leases by their expiry, the number of leases of each user, and the users in their grace period.
- * Each script is atomic, so that each arrival and departure is reported to exactly one node. All times come from the
- * clock of Redis.
+ * Keys in Redis: the leases by their expiry, the number of leases of each user, the users in their grace period, and
+ * the time of the last expiry check. Each script is atomic, so that each arrival and departure is reported to exactly
+ * one node. All times come from the clock of Redis.
  */
 const KEYS = [
   'parley:{presence}:leases',
@@ -89,7 +89,7 @@ export function createRedisLeases(
   { leaseMs, graceMs }: LeaseTimes,
   log: Logger,
 ): Leases {
-  /** Connections to this node, by user. */
+  /** Connection ids of the leases that this node holds, by user. */
   const mine = new Map<string, Set<string>>();
   const remembered = new Map<string, boolean>();
   // Renews after each reconnect, because Redis may have lost its data meanwhile.

@@ -39,8 +39,8 @@ export function createRedisPubSub(redis: RedisConnections): Pick<RedisPubSub, 'p
 function guardSubscriber(redis: RedisConnections) {
   const { subscriber } = redis;
   /**
-   * Calls back on success only, because the library leaves a rejection of a refused subscription unhandled. A refusal is
-   * retried, because the privileges of the Redis user may change without a reconnect.
+   * Calls back on success only, because the library leaves a rejection of a refused subscription unhandled. A refusal
+   * is retried, because the privileges of the Redis user may change without a reconnect.
    */
   function subscribe(channel: string, done: (error: null) => void): void {
     subscriber.subscribe(channel).then(
