@@ -220,7 +220,7 @@ async function seedWith(database: Database): Promise<ImportSummary> {
 async function readOrCreateSecret(dataDir: string): Promise<string> {
   const file = join(await openDataDir(dataDir), 'auth-secret');
   const created = randomBytes(48).toString('base64url');
-  // `wx` fails if the file exists. If two processes start at once, one creates the file and both read it.
+  // `wx` fails if the file exists. If two processes start at the same time, one creates the file and both read it.
   await writeFile(file, created, { mode: 0o600, flag: 'wx' }).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   });

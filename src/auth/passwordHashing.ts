@@ -50,8 +50,8 @@ export interface Passwords {
   /** Returns the salted argon2id hash of a password in PHC form. The password must have passed `checkPassword`. */
   hash(password: string): Promise<string>;
   /**
-   * Returns true if the password matches the hash. Takes the same time for an unknown account and for an account
-   * without a password, so that the time reveals neither.
+   * Returns true if the password matches the hash. An unknown account or an account without a password takes as long as
+   * any other, so that the duration does not reveal it.
    */
   verify(password: string, passwordHash: string | null | undefined): Promise<boolean>;
 }

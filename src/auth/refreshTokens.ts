@@ -13,13 +13,14 @@ export const REFRESH_LEEWAY_SECONDS = 10;
 /**
  * Exchanges a refresh token for new tokens of its session (refresh token rotation, RFC 9700 section 4.14.2).
  *
- * Each rotation begins a generation and ends the validity of the previous generation. For 10 s after the rotation, a
- * token of the previous generation is still accepted and returns another token of the current generation. A lost
- * response or two tabs therefore sign nobody out. The 10 s count from the rotation and are not extended.
+ * Each rotation begins a new generation of tokens. For 10 s after the rotation, a token of the previous generation is
+ * still accepted. Its use returns another token of the new generation and does not extend the 10 s. A lost response or
+ * two open tabs therefore sign nobody out.
  *
- * A generation can therefore have several valid tokens: if A was used twice, both B and C are valid. Using B rotates
- * the session, and C is accepted for 10 s more. A thief who replays a token within the 10 s gets a second token of the
- * generation. After the next rotation and its 10 s, the use of the other token ends the session for both.
+ * A generation can therefore have several valid tokens: if token A was used twice, tokens B and C are both valid. The
+ * use of B begins the next generation, and C is accepted for 10 s more. A thief who replays a token within the 10 s
+ * gets a second token of the generation. If the thief and the user each use their token, the later of them presents a
+ * replaced token. After the 10 s, its use ends the session for both.
  *
  * @param given refresh token that the client sent; null to use the token in the cookie
  * @throws ChatError `UNAUTHENTICATED` for a token that is unknown, expired or of an ended session. Also for a token

@@ -49,9 +49,8 @@ export async function authenticate(node: ServerNode, header: unknown): Promise<A
 }
 
 /**
- * Returns the payer of a request that is refused before its session is queried: the user of its access token, or else
- * its network. Does not query the database. The session may therefore have ended, and service tokens are not
- * recognised.
+ * Returns the payer of a request before the session is queried: the user of the access token, otherwise the network of
+ * the client. Does not query the database. The session may therefore have ended, and service tokens are not recognised.
  */
 export async function payerOf(tokens: AccessTokens, header: unknown, client: ClientInfo): Promise<Payer> {
   const nobody = { viewer: null, service: null, client };

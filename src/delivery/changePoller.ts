@@ -116,7 +116,7 @@ export async function startChangePoller(options: {
     }
   }
 
-  /** Calls each listener. If one fails, still calls the others, because no later poll reports these changes again. */
+  /** Calls all listeners, even if one of them fails, because no later poll reports these changes again. */
   function notifyListeners(changes: ChangeSet): void {
     for (const listener of [...listeners]) {
       try {

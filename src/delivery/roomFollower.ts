@@ -9,8 +9,8 @@ import { andThen, done, type MaybePromise, type Next, type Source, type Subscrib
 export type FollowedEvent = RoomEvent | { kind: 'CHATROOM_DELETED'; chatroomId: string; seq: number };
 
 /**
- * Maximum number of events in a lookahead. All of them are executed before the first is sent, so more would delay the
- * first.
+ * Maximum number of events in a lookahead. Limited because all of these events are executed before the first result is
+ * sent.
  */
 const MAX_LOOKAHEAD = 50;
 

@@ -4,7 +4,7 @@ import { type Database, sql } from '../platform/database/database.ts';
 import { LOG_PAGE_SIZE, type RoomEvent } from './roomLog.ts';
 import type { MaybePromise, SubscriberGroup } from './source.ts';
 
-/** A follower of a room, as its tail sees it. */
+/** The part of a follower that the tail of a room uses. */
 export interface TailFollower {
   /** The group of subscribers to which the follower belongs. Null if each event is executed for the follower alone. */
   readonly group: SubscriberGroup | null;
@@ -23,8 +23,8 @@ export interface TailOptions {
 const MAX_RECENT_EVENTS = 256;
 /**
  * How long a tail keeps an event after reading it, in milliseconds. If the read took longer, the tail keeps the event
- * for the duration of the read instead, because on a slow database followers need an event at times that far apart. The
- * data of a kept event may be outdated, but each change of the data produces another event.
+ * for the duration of the read instead. On a slow database, some followers need an event that much later than others.
+ * The data of a kept event may be outdated, but each change of the data produces another event.
  */
 export const MAX_AGE_MS = 500;
 /**

@@ -12,7 +12,7 @@ export interface SubscriberGroup {
 
 /**
  * A stream that can be read without `await`. One loop may deliver an event to a thousand subscribers of a room. If each
- * layer used `await` for each subscriber, that would be most of the cost of a delivery.
+ * layer used `await` for each subscriber, the promises would be most of the cost of a delivery.
  *
  * A caller pulls again only after the previous result is available. A source that throws or rejects has failed, and the
  * caller must call `end`.
@@ -21,8 +21,8 @@ export interface Source<Value> {
   /** Returns the next result. Returns a promise only if something must be loaded first. */
   pull(): MaybePromise<Next<Value>>;
   /**
-   * Sets the function that is called when a pull after null may return a result. The function must not throw. A later
-   * call replaces the function.
+   * Sets the function that is called when a pull may return a result again, after a pull has returned null. The
+   * function must not throw. A later call replaces the function.
    *
    * @param group the group to which the subscriber belongs, if there is one
    */

@@ -16,8 +16,8 @@ export interface CookieJar {
   /** Proves that the browser signed in to an account before; see `DeviceTokens`. */
   deviceToken: string | null;
   /**
-   * Whether the page that sent the request may store a session in cookies. A page of another site may not, because it
-   * could sign its visitors in to an account of its choice.
+   * Whether the page that sent the request may store a session in cookies. A page of another site may not, because the
+   * page could sign its visitors in to an account of an attacker.
    */
   mayKeep: boolean;
   /** Sets the access and refresh token cookies. */

@@ -25,7 +25,7 @@ interface SubscriptionOptions {
   watch: (onEnd: (reason: Error | null) => void) => () => void;
 }
 
-/** An event of which all subscribers receive the same object, so that it can be executed once for all of them. */
+/** An event that all subscribers receive as the same object. Such an event can be executed once for all of them. */
 interface SharedEvent {
   isShared: true;
 }

@@ -65,8 +65,8 @@ export function clientOf(config: Config, { headers, socket }: IncomingMessage): 
  * Returns whether a request comes from an allowed page, or from no page at all.
  *
  * Browsers send the Origin header with each POST and each WebSocket. A GET without that header is allowed. A POST
- * without that header is allowed only if it is JSON, because a browser would have sent a CORS preflight before such a
- * request.
+ * without that header is allowed only if its body is JSON, because browsers send a CORS preflight before a JSON request
+ * to another site.
  */
 function mayUseCookies(config: Config, { headers, method }: IncomingMessage): boolean {
   if (headers.origin !== undefined) return allowsOrigin(config, headers.origin, headers.host);

@@ -235,7 +235,7 @@ function statusOf(error: unknown): string {
   return isLimit ? '429 Too Many Requests' : '503 Service Unavailable';
 }
 
-/** Returns 4403 if the client may reconnect with a new token, and 4401 if it must give up. */
+/** Returns 4403 if the client may reconnect with a new access token, and 4401 if the user must sign in again. */
 function closeCodeOf(reason: ChatError): number {
   return reason.code === 'TOKEN_EXPIRED' ? CloseCode.Forbidden : CloseCode.Unauthorized;
 }

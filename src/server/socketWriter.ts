@@ -9,7 +9,7 @@ export interface SocketWriter {
   isFull(): boolean;
   /**
    * Calls a function when the connection accepts more bytes, or has closed. Functions are called in order, one per turn
-   * of the event loop, so that each sees the bytes that the earlier ones have written.
+   * of the event loop, so that each function sees the bytes that earlier functions have written.
    */
   whenWritable(write: () => void): void;
 }

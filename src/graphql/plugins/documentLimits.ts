@@ -130,7 +130,7 @@ export function limitQueries(
       return complexity <= config.MAX_COMPLEXITY ? [] : [exceeds(complexity, config.MAX_COMPLEXITY, args)];
     });
     const size = Math.floor(Math.min(complexity, config.MAX_COMPLEXITY) / COMPLEXITY_PER_POINT);
-    // Fields of a mutation are charged one by one when they are resolved, so a mutation pays no `READING`.
+    // Fields of a mutation are charged one by one when they are resolved, so an executed mutation pays no `READING`.
     const points = size + (isMutation(args) && errors.length === 0 ? 0 : READING);
     const documentCost = takeUnpaid(args.document);
     try {

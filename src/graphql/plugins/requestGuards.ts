@@ -88,7 +88,7 @@ async function readAll(body: ReadableStream<Uint8Array>, maxBytes: number): Prom
 
 /**
  * Returns the error for a client that has disconnected, or was disconnected for being too slow. Any client can
- * disconnect, so this is no server failure.
+ * disconnect, so the error must not count as a server failure.
  */
 const incomplete = () => badRequest(400, 'The request ended before its body was complete. Send it again.');
 

@@ -107,8 +107,8 @@ function computeRootField(document: DocumentNode, operation: OperationDefinition
       else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet);
       else {
         const fragment = fragments.get(selection.name.value);
-        // Deleted, so that each fragment is visited once. In a chain of fragments that each spread the next one twice,
-        // the work would otherwise double with each fragment.
+        // Deleted, so that each fragment is visited once. Otherwise the work would double with each fragment of a chain
+        // in which each fragment spreads the next fragment twice.
         fragments.delete(selection.name.value);
         if (fragment) collect(fragment.selectionSet);
       }

@@ -9,7 +9,10 @@ export type Loader<Value> = (context: Context, key: string) => Promise<Value | n
 /** Returns the values that exist, in any order. The keys are distinct. */
 type Load<Value> = (node: ServerNode, keys: readonly string[]) => Promise<Value[]>;
 
-/** Lookups that arrive while a statement is running share the next statement, which starts after 5 ms at the latest. */
+/**
+ * Lookups that arrive while a statement is running share the next statement. It starts when the running statement has
+ * ended, or after 5 ms.
+ */
 const BATCHES = { concurrency: 1, maxBatchSize: 500, patienceMs: 5 };
 
 /**

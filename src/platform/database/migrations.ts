@@ -24,7 +24,7 @@ const MIN_VERSION = 140_000;
  *
  * Applied migrations are recorded in `_prisma_migrations`, as `prisma migrate deploy` does, so that either tool can
  * continue the work of the other. Unlike Prisma, this function needs no engine to be downloaded. A database with
- * unknown migrations has a newer version and is left unchanged, because versions overlap during a rollout.
+ * unknown migrations belongs to a newer version. This is not an error, because versions overlap during a rollout.
  *
  * @throws Error with the name of the migration and the message of PostgreSQL
  */
@@ -70,7 +70,7 @@ export interface Difference {
   pending: string[];
   /** Migrations whose file has changed since they were applied. */
   changed: string[];
-  /** Migrations of a newer version. */
+  /** Migrations that were applied by a newer version. */
   unknown: string[];
 }
 

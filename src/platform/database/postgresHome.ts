@@ -41,7 +41,7 @@ const ROOT_FOLDER = '/var/lib/parley';
  *
  * Root's own folders are often closed to everyone else (mode 700). The unprivileged user of PostgreSQL could then reach
  * neither `node_modules` nor the data. Both are then stored under `/var/lib/parley`. The name of the data folder there
- * is a hash of the wanted path, so that the next start finds the data again.
+ * is a hash of the path of DATA_DIR, so that the next start finds the data again.
  */
 export async function preparePostgresHome(dataDir: string, log: (line: string) => void): Promise<PostgresHome> {
   const wanted = await openDataDir(dataDir);

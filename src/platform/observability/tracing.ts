@@ -24,7 +24,7 @@ export interface Tracing {
   statement: <Result>(text: string, run: () => Promise<Result>) => Promise<Result>;
   /** Returns the `traceparent` of the active span, for another node. */
   traceparent(): string | undefined;
-  /** Records which span caused an event, so that its delivery joins the same trace. */
+  /** Records which span caused an event, so that the deliveries of the event join the trace of that span. */
   noteCause(event: EventPosition, traceparent: unknown): void;
   /** Executes an event for a subscriber as part of the trace that caused the event. */
   deliver<Result extends object>(

@@ -56,8 +56,8 @@ export function createBus({ redis, log }: { redis: RedisConnections | null; log:
   const local = new PubSub({ eventEmitter: new EventEmitter().setMaxListeners(0) });
   const remote = redis && createRedisPubSub(redis);
   const channels = new Map<string, Channel>();
-  // Id of this node in its hints. Redis returns a node's own hints, which the node has already delivered and must
-  // ignore.
+  // Sender id of this node. Redis also returns the node's own hints. The node ignores them, because it has already
+  // delivered them locally.
   const self = randomUUID();
 
   /** Wraps a listener so that its errors do not end the process. A payload from Redis may be anything. */
@@ -87,7 +87,7 @@ export function createBus({ redis, log }: { redis: RedisConnections | null; log:
     channels.set(topic, channel);
     if (!remote) return channel;
     const subscribed = remote.subscribe<Envelope>(topic, ({ from, payload }) => {
-      // A closed channel stays subscribed until Redis has confirmed its subscription, so its hints are ignored here.
+      // A channel may be closed before Redis has confirmed its subscription. Hints for a closed channel are ignored.
       if (from !== self && channels.get(topic) === channel) void local.publish(topic, payload);
     });
     void subscribed.then(() => {
