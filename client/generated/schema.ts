@@ -14,7 +14,7 @@ export type ErrorCode =
   | 'NOT_FOUND'
   /** The request contradicts stored data, such as the same clientMessageId with another body. */
   | 'CONFLICT'
-  /** Another account has this username, perhaps in other letter case, or one that looks like it. Choose another. */
+  /** Another account has the same username, ignoring letter case, or one that looks like it. Choose another. */
   | 'USERNAME_TAKEN'
   /** Another account has verified this e-mail address. Sign in to it, or use another. */
   | 'EMAIL_TAKEN'
@@ -28,7 +28,7 @@ export type ErrorCode =
   | 'RESYNC_REQUIRED'
   /** The operation selects too much. Select fewer fields, or load smaller pages. */
   | 'QUERY_TOO_COMPLEX'
-  /** The server failed. Its log has the details under `extensions.requestId`. */
+  /** The server failed. The log of the server has the details under `extensions.requestId`. */
   | 'INTERNAL_SERVER_ERROR';
 
 /** Object types of each interface and union. */
