@@ -24,7 +24,7 @@ export interface OpenIdClaims {
   name: string | null;
 }
 
-/** OpenID provider whose ID tokens sign in. */
+/** OpenID provider that issues the ID tokens with which users sign in. */
 export interface OpenIdProvider {
   /**
    * Verifies an ID token and returns its claims.
@@ -35,7 +35,9 @@ export interface OpenIdProvider {
   verify(idToken: string): Promise<OpenIdClaims>;
 }
 
-/** Asymmetric algorithms only. HS256 and none are refused, because the server has only the provider's public keys. */
+/**
+ * Asymmetric algorithms only. `HS256` and `none` are refused, because the server has only the provider's public keys.
+ */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
 const TIMEOUT_MS = 5_000;
 

@@ -5,8 +5,8 @@ import { issueTokens, type SignedIn, type StoredSession } from './sessions.ts';
 import { createRefreshToken, hashToken } from './accessTokens.ts';
 
 /**
- * Grace period in which the predecessor of the latest refresh token is still accepted, in seconds of the database's
- * clock.
+ * Grace period after a rotation in which refresh tokens of the previous generation are still accepted, in seconds by
+ * the clock of the database.
  */
 export const REFRESH_LEEWAY_SECONDS = 10;
 

@@ -8,7 +8,8 @@ const BATCH = 5_000;
 
 /**
  * Returns an SQL condition that is true for an active session. An active session has not ended, and has a refresh token
- * that has not expired. Between the expiry and the next run of `endExpiredSessions`, `ended_at` is still null.
+ * that has not expired. The token is checked because `ended_at` stays null between the expiry of the token and the next
+ * run of `endExpiredSessions`.
  *
  * @param session alias of the table `sessions`
  */

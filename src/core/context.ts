@@ -63,7 +63,7 @@ export interface Operation {
    * operation, not before.
    */
   sessionEnd: { isExpected: boolean };
-  /** Key of the loader caches. Assign a new object to clear them all. */
+  /** Object by which loaders cache the values of this operation. Assign a new object to clear all loader caches. */
   cache: object;
 }
 

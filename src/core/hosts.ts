@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import type { Config } from './config/settings.ts';
 
-/** Returns true if an origin is a page served by the machine on which the browser runs. */
+/** Returns true if the pages of an origin are served by the machine on which the browser runs. */
 export function isLocalOrigin(origin: string): boolean {
   return /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/.test(origin);
 }

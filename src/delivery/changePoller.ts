@@ -16,9 +16,9 @@ export interface ChangeSet {
   snapshot: string;
   /** The `seq` of the last event of each room whose log has grown, by room id. */
   rooms: ReadonlyMap<string, number>;
-  /** Joins by user. */
+  /** Joins by user id. */
   joins: ReadonlyMap<string, readonly Join[]>;
-  /** Changes that are in no room's log, by user. */
+  /** Changes that are in no room's log, by user id. */
   unlogged: ReadonlyMap<string, readonly UnloggedChange[]>;
   /** Ids of sessions that have ended and rooms that have been deleted. */
   ended: string[];

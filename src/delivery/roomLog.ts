@@ -41,7 +41,7 @@ export const eventFields = [
 /** Result of a database function that changes a room or a message. */
 export interface Change {
   outcome: string;
-  /** New last event of the room's log. Null if the log has not grown. */
+  /** The `seq` of the new last event in the room's log. Null if the log has not grown. */
   seq: number | null;
 }
 

@@ -17,8 +17,8 @@ function allowsForeignOrigin(config: Config, origin: string): boolean {
  * those that {@link allowsForeignOrigin} allows.
  *
  * In production with `PUBLIC_URL`, the own origin is exactly the origin of that URL, including the scheme. A page that
- * a man in the middle has forged over plain http then has another origin. In all other cases, an origin with the host
- * to which the request was sent is also the own origin.
+ * a man in the middle has forged over plain http then has another origin. In all other cases, the http and https
+ * origins of the host to which the request was sent also count as the own origin.
  */
 export function allowsOrigin(config: Config, origin: string, host: string | undefined): boolean {
   if (allowsForeignOrigin(config, origin)) return true;

@@ -30,7 +30,10 @@ interface SharedEvent {
   isShared: true;
 }
 
-/** An event of a room. Its execution fails if the subscriber has lost access to the room since the event was pulled. */
+/**
+ * An event of a room. The execution of the event fails if the subscriber has lost access to the room after the event
+ * was pulled.
+ */
 interface MembershipEvent {
   isNoLongerMember: (context: Context) => Promise<boolean>;
 }
@@ -42,7 +45,7 @@ interface MembershipEvent {
  * Whether a result may be shared is observed, not declared. If the first execution reads anything viewer-dependent,
  * this event and all later ones are executed separately for each subscriber.
  *
- * If the stream fails, it throws. Each transport reports the error in its own format.
+ * If the stream fails, the next pull throws the error. Each transport reports the error in its own format.
  */
 export async function subscribe(
   args: ExecutionArgs,

@@ -45,7 +45,7 @@ export function readCredentials(config: Config, transport: Transport): RequestCr
   return {
     authorization,
     client: clientOf(config, incoming),
-    // Over WebSocket each operation gets its own id, because many operations share one request.
+    // Over WebSocket each operation gets its own id, because many operations arrive through one upgrade request.
     requestId: response ? requestId : undefined,
     onDisconnect: response && ((listener) => onClose(response, listener)),
     cookies: response && (trusted ? jar : { ...jar, refreshToken: null, deviceToken: null, mayKeep: false }),

@@ -94,7 +94,7 @@ export async function startJobs(options: {
   log: Logger;
   /** Called after each job. */
   onRun: (task: string, outcome: 'done' | 'failed') => void;
-  /** Omits `send_mail` on a node that cannot send mail; another node runs those jobs. */
+  /** Functions that run the jobs. A node that cannot send mail omits `send_mail`; another node then runs those jobs. */
   tasks: Omit<Tasks, 'send_mail'> & Partial<Pick<Tasks, 'send_mail'>>;
 }): Promise<() => Promise<void>> {
   const { send_mail: sendMail, ...others } = options.tasks;

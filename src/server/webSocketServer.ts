@@ -58,7 +58,7 @@ export interface WebSocketServing {
    * @throws an error for a client that sends too many messages
    */
   charge: (request: IncomingMessage, points: number) => Promise<void>;
-  /** Bytes of messages that cost a client one rate limit point. */
+  /** Number of message bytes that cost a client one rate limit point. */
   bytesPerPoint: number;
   /** Maximum number of open subscriptions per socket. */
   maxSubscriptions: number;
@@ -84,15 +84,15 @@ interface Connected {
   connection: Socket;
   outlet: SocketWriter;
   intake: SocketReader | null;
-  /** Limits how many operations of the socket are executed or set up at once. */
+  /** Limits how many operations of the socket are executed or set up at the same time. */
   execute: LimitFunction;
   /** Number of subscriptions that are open or being set up. */
   subscriptions: number;
 }
 
 /**
- * Maximum number of fragments of a message, and of network reads for it. Each uses some hundred bytes of memory until
- * the message is complete.
+ * Maximum number of fragments of a message, and of network chunks in which the message arrives. Each fragment or chunk
+ * uses some hundred bytes of memory until the message is complete.
  */
 const MAX_PARTS = 4_096;
 /** Timeout of a close frame from the client, in milliseconds, after which the connection is terminated. */

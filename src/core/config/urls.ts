@@ -1,4 +1,4 @@
-/** Advice for a URL whose user or password may contain a character that ends a part of the URL. */
+/** Advice for a URL with a special character in its user or password that the parser takes for the end of this part. */
 const ENCODE =
   'Percent-encode special characters in its user and password: @ as %40, / as %2F, # as %23, ? as %3F, : as %3A, % as %25.';
 

@@ -2,10 +2,7 @@
 const MAX_LENGTH = 64;
 /** Emoji that Unicode recommends for interchange, including sequences. */
 const EMOJI = new RegExp('^\\p{RGI_Emoji}$', 'v');
-/**
- * Character that is displayed as text unless U+FE0F follows. With a skin tone it is displayed as an emoji without
- * U+FE0F.
- */
+/** Character that is displayed as text unless U+FE0F or a skin tone follows. Does not match before a skin tone. */
 const TEXT_BY_DEFAULT = /(?:(?!\p{Emoji_Presentation})\p{Emoji})(?!\p{Emoji_Modifier})/gu;
 
 /**

@@ -32,7 +32,10 @@ export function foldName(name: string): string {
   return name.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC');
 }
 
-/** Letters and digits with marks on them, `_`, `.` and `-`. Excludes invisible characters. */
+/**
+ * Letters and digits with marks on them, `_`, `.` and `-`, with at least one letter or digit. Excludes invisible
+ * characters.
+ */
 const USERNAME = new RegExp(
   String.raw`^(?=.*[\p{L}\p{Nd}])(?:(?!${BLANK})[\p{L}\p{Nd}_.\-]|(?<=[\p{L}\p{Nd}\p{M}])(?!${BLANK})[\p{Mn}\p{Mc}])+$`,
   'u',

@@ -82,8 +82,8 @@ export function parseWithin(maxTokens: number, text: string, size: DocumentSize,
 }
 
 /**
- * Returns the rules that are checked before validation. Validating a document that breaks one of them would be
- * expensive.
+ * Returns the rules that are checked before validation. The validation of a document that breaks one of these rules
+ * would be expensive.
  */
 export function limitRules(config: Config, introspection: boolean): ValidationRule[] {
   const limits = { exposeLimits: false, flattenFragments: true, allowList: [] };

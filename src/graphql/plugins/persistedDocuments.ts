@@ -12,7 +12,7 @@ export interface DocumentRequest {
 /**
  * Replaces the document id of a request by the document.
  *
- * @throws GraphQLError `BAD_USER_INPUT` for a request without an id or with an unknown one
+ * @throws GraphQLError `BAD_USER_INPUT` for a request without an id or with an unknown id
  */
 export type TrustDocuments = <Params extends DocumentRequest>(params: Params) => Params;
 

@@ -120,7 +120,7 @@ export function isMutation({ document, operationName }: ExecutionArgs): boolean 
 }
 
 /**
- * Limits how many operations of one client run at once, and how long one may take.
+ * Limits the number of operations of one client that run at the same time, and the duration of an operation.
  *
  * An operation that exceeds EXECUTION_SECONDS fails with an error. Waiting for a slot counts towards that time. A
  * subscription uses a slot only while it is set up.

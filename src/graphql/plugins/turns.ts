@@ -1,6 +1,6 @@
 import { rateLimited } from '../../platform/rateLimits/counters.ts';
 
-/** Maximum number of waiting documents per payer. Further ones are refused. */
+/** Maximum number of waiting documents per payer. Further documents are refused. */
 const MAX_WAITING = 200;
 /** Retry delay that a refused client receives, in milliseconds. */
 const RETRY_AFTER_MS = 1_000;

@@ -32,7 +32,7 @@ export interface EmbeddedOptions {
 const SUPERUSER = 'parley';
 const DATABASE = 'parley';
 const START_TIMEOUT_MS = 60_000;
-/** Polling interval, in milliseconds, for conditions that nothing notifies us of. */
+/** Interval at which the state of the server is polled, in milliseconds. PostgreSQL sends no notification of it. */
 const POLL_INTERVAL_MS = 25;
 /** Advisory lock of the Parley process that owns the server. The number is 'parl' in ASCII. */
 const OWNER_LOCK = 0x7061726c;
@@ -214,8 +214,7 @@ async function tryConnect(port: number, password: string): Promise<pg.Client | n
     database: 'postgres',
     connectionTimeoutMillis: 5_000,
   });
-  // A server that stops breaks this connection. The error is handled elsewhere; without a listener it would end the
-  // process.
+  // If the server stops, this connection emits an error. Without a listener, the error would end the process.
   client.on('error', () => undefined);
   try {
     await client.connect();

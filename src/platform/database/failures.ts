@@ -4,7 +4,7 @@ import { parseDatabaseUrl } from '../../core/config/databaseUrl.ts';
 const PASSING_STATES = new Set(['57P01', '57P02', '57P03', '53300', '08006', '08001', '08004']);
 const PASSING_CODES = new Set([
   ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN'],
-  // In Compose and Kubernetes, the host name appears together with the container. ENOENT refers to a Unix socket.
+  // In Compose and Kubernetes, a host name resolves only while its container runs. ENOENT means a missing Unix socket.
   ...['ENOTFOUND', 'EAI_AGAIN', 'ENOENT'],
 ]);
 const PASSING_TEXTS = /timeout|Connection terminated|cannot connect to server|server login|server_login_retry/i;

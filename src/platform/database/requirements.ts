@@ -145,7 +145,7 @@ const ROUNDS = 4;
 /**
  * Detects a pooler that assigns each transaction to another server connection. With such a pooler, settings and session
  * locks are lost, and LISTEN never notifies. The check alternates between two clients. In session mode, each client
- * always reaches its own server process, and never that of the other.
+ * always reaches its own server process, and never the server process of the other client.
  */
 async function examinePooling(client: pg.Client, url: string): Promise<Finding[]> {
   const { pid } = await one<{ pid: number }>(client, 'SELECT pg_backend_pid() AS pid');

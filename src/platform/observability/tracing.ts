@@ -9,7 +9,7 @@ declare module '../../core/context.ts' {
   }
 }
 
-/** Records traces of requests and of the deliveries that they cause. Null if no collector is configured. */
+/** Records traces of requests and of the deliveries that they cause. */
 export interface Tracing {
   /** Serves an HTTP request within its own span. */
   serve(request: IncomingMessage, response: ServerResponse, answer: () => void): void;

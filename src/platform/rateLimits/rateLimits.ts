@@ -73,7 +73,7 @@ export const COSTS: Readonly<Record<string, number>> = {
   markRoomsRead: 20,
   // At 5 points, the default of 1,200 points per minute allows four messages a second indefinitely.
   sendMessage: 5,
-  // These mutations notify people who did not ask for it.
+  // These mutations notify people who did not ask to be notified.
   addFriend: 20,
   addChatroomMembers: 20,
   createChatroom: 30,

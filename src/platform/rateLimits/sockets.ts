@@ -1,8 +1,8 @@
 import { ChatError } from '../../core/errors.ts';
 
 /**
- * Limit of the sockets of a network that have not sent `connection_init`, as a multiple of its limit of signed-out
- * sockets.
+ * Maximum number of sockets of one network that have not sent `connection_init`, as a multiple of
+ * MAX_SIGNED_OUT_SOCKETS.
  */
 const HALF_OPEN_FACTOR = 10;
 const RETRY_AFTER_MS = 5_000;

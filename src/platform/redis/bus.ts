@@ -76,7 +76,8 @@ export function createBus({ redis, log }: { redis: RedisConnections | null; log:
     for (const onReady of [...channel.subscribers]) onReady();
   }
 
-  // ioredis resubscribes to its channels after a reconnect. Hints published in between are lost.
+  // After a reconnect, ioredis resubscribes to its channels. Hints that were published in between are lost, so
+  // `onReady` is called again.
   redis?.subscriber.on('ready', () => {
     for (const channel of channels.values()) if (channel.isReady) becomeReady(channel);
   });

@@ -17,8 +17,8 @@ export interface FailFastRedis {
 }
 
 /**
- * Redis connections of one node. Both reconnect if their Redis has been demoted to a replica. PUBLISH does not reveal a
- * demotion, because it succeeds on a replica.
+ * Redis connections of one node. Both connections reconnect if their Redis has been demoted to a replica. PUBLISH does
+ * not reveal a demotion, because it succeeds on a replica.
  */
 export interface RedisConnections {
   commands: FailFastRedis;

@@ -15,8 +15,9 @@ const RESUBSCRIBE_MS = 5_000;
 const PREFIX = 'parley:';
 
 /**
- * Creates the pub/sub engine of the bus. The library receives wrapped clients that have only the methods that the
- * library calls. Version 2.7 leaves some rejections of these methods unhandled, which would end the process.
+ * Creates the pub/sub engine of the bus with graphql-redis-subscriptions. This library receives wrapped clients that
+ * have only the methods that the library calls. Version 2.7 of the library leaves some rejections of these methods
+ * unhandled, which would end the process.
  */
 export function createRedisPubSub(redis: RedisConnections): Pick<RedisPubSub, 'publish' | 'subscribe' | 'unsubscribe'> {
   const publisher = {
@@ -49,7 +50,7 @@ function guardSubscriber(redis: RedisConnections) {
         done(null);
       },
       (error: unknown) => {
-        // The connection was closed for good.
+        // The connection was closed and does not reconnect.
         if (subscriber.status === 'end') return;
         redis.onSubscription(error);
         setTimeout(() => {
