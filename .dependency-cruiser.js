@@ -4,7 +4,7 @@ const LAYERS = ['core', 'platform', 'auth', 'delivery', 'graphql', 'features', '
 // Features, lowest first. A feature imports only itself and earlier ones.
 const FEATURES = [
   ...['users', 'relationships', 'chatrooms', 'messages', 'search', 'reactions', 'chatroomEvents', 'readReceipts'],
-  ...['chatroomList', 'viewerEvents', 'typing', 'presence', 'push', 'systemMessages', 'accounts'],
+  ...['chatroomList', 'viewerEvents', 'typing', 'presence', 'push', 'systemMessages', 'accounts', 'server'],
 ];
 
 /** One rule for each folder that has folders above it. */

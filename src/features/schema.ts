@@ -11,6 +11,7 @@ import './push/schema.ts';
 import './reactions/schema.ts';
 import './readReceipts/schema.ts';
 import './search/schema.ts';
+import './server/schema.ts';
 import './systemMessages/schema.ts';
 import './typing/schema.ts';
 import './users/schema.ts';

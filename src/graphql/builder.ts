@@ -40,7 +40,7 @@ export const builder = new SchemaBuilder<SchemaTypes>({
     encodeGlobalID: (type, key) => encodeId(type, String(key)),
     idFieldOptions: { description: 'Opaque id, unique across all types.' },
     nodeTypeOptions: { description: 'An object that `node` and `nodes` can return by its id.' },
-    // `node` and `nodes` are defined in features/systemMessages/schema.ts, because the plugin's versions fail for an
+    // `node` and `nodes` are defined in features/server/nodesSchema.ts, because the plugin's versions fail for an
     // unknown id.
     nodeQueryOptions: false,
     nodesQueryOptions: false,

@@ -181,21 +181,21 @@ export async function followReadMarks(
   const { userId: viewerId } = requireViewer(context);
   let waiting: ReadMarks | null = null;
 
-  const mailbox = createConflatedStream(context.gauges, () => {
+  const stream = createConflatedStream(context.gauges, () => {
     const marks = waiting;
     waiting = null;
     return Promise.resolve(marks);
   });
-  return mailbox.connect(async () => {
+  return stream.connect(async () => {
     const follower: Follower = {
       viewerId,
       onMoved(marks) {
         waiting = waiting ? merge(waiting, marks) : marks;
-        mailbox.set('marks', null);
+        stream.set('marks', null);
       },
     };
-    mailbox.onClose(await context.readMarks.follow(room.id, follower));
-    mailbox.onClose(watchMembership(context, room, mailbox.error));
+    stream.onClose(await context.readMarks.follow(room.id, follower));
+    stream.onClose(watchMembership(context, room, stream.error));
   });
 }
 

@@ -263,25 +263,25 @@ export async function followSeen(
 ): Promise<AsyncIterableIterator<Message>> {
   const { userId } = requireViewer(context);
   const room = chatroomId === undefined ? null : await requireMembership(context, chatroomId);
-  const told = new Map<string, number>();
+  const reported = new Map<string, number>();
 
   async function read(key: string): Promise<Message | null> {
     const now = eventContext(context);
     const message = await messageByKey(now, key);
-    if (message?.senderId !== userId || message.number <= (told.get(message.chatroomId) ?? 0)) return null;
+    if (message?.senderId !== userId || message.number <= (reported.get(message.chatroomId) ?? 0)) return null;
     if (!(await isSeenByAll(now, message))) return null;
-    told.set(message.chatroomId, message.number);
+    reported.set(message.chatroomId, message.number);
     return message;
   }
 
-  const mailbox = createConflatedStream(context.gauges, read);
-  return mailbox.connect(async () => {
-    mailbox.onClose(
+  const stream = createConflatedStream(context.gauges, read);
+  return stream.connect(async () => {
+    stream.onClose(
       await subscribeHints(context.bus, userId, (what) => {
         if (what.kind !== 'SEEN' || (room && what.chatroomId !== room.id)) return;
-        mailbox.set(what.chatroomId, messageKey(what.chatroomId, what.number));
+        stream.set(what.chatroomId, messageKey(what.chatroomId, what.number));
       }),
     );
-    if (room) mailbox.onClose(watchMembership(context, room, mailbox.error));
+    if (room) stream.onClose(watchMembership(context, room, stream.error));
   });
 }

@@ -14,9 +14,9 @@ import { blockStateOf } from '../relationships/blocks.ts';
 import { findChangesSince, type VanishedReason } from './changes.ts';
 
 /** An event that concerns the viewer, independent of the room or page that the client shows. */
-export type ViewerEvent = { cursor: string } & Happening;
+export type ViewerEvent = { cursor: string } & EventData;
 
-type Happening =
+type EventData =
   | { kind: 'ChatroomAppeared'; chatroom: VisibleChatroom }
   | { kind: 'ChatroomVanished'; chatroomId: string; reason: VanishedReason | null }
   | { kind: 'FriendshipChanged'; userId: string; status: 'PENDING' | 'ACCEPTED' | null }
@@ -25,7 +25,7 @@ type Happening =
   | ({ kind: 'SystemNotice'; body: string; sentAt: Date; clientMessageId: string | null } & NoticeSender);
 
 /** A pending event. Its data is read when the subscriber requests the event. */
-type Cue =
+type PendingChange =
   | { kind: 'APPEARED' | 'UNREAD'; chatroomId: string }
   | { kind: 'VANISHED'; chatroomId: string; reason: VanishedReason | null }
   | { kind: 'BLOCK'; userId: string }
@@ -56,7 +56,7 @@ export async function followViewer(
   // therefore never covers an event that is still pending.
   let cursor = after ?? encodeAllRoomsCursor(context.databaseId, context.changePoller.snapshot());
 
-  async function cueOf(event: FollowedEvent): Promise<Cue | null> {
+  async function changeOf(event: FollowedEvent): Promise<PendingChange | null> {
     const { chatroomId } = event;
     if (event.kind === 'CHATROOM_DELETED' || endsMembership(event, userId))
       return { kind: 'VANISHED', chatroomId, reason: reasonOf(event) };
@@ -69,27 +69,27 @@ export async function followViewer(
     return { kind: opens ? 'APPEARED' : 'UNREAD', chatroomId };
   }
 
-  function tell(cue: Cue): void {
-    const put = (key: string, what = cue) => {
-      mailbox.set(key, { cue: what, cursor });
+  function add(change: PendingChange): void {
+    const put = (key: string, what = change) => {
+      stream.set(key, { change: what, cursor });
     };
-    switch (cue.kind) {
+    switch (change.kind) {
       case 'APPEARED':
-        put(`appeared ${cue.chatroomId}`);
+        put(`appeared ${change.chatroomId}`);
         // If a message made the room appear, that message is also unread.
-        put(`unread ${cue.chatroomId}`, { ...cue, kind: 'UNREAD' });
+        put(`unread ${change.chatroomId}`, { ...change, kind: 'UNREAD' });
         return;
       case 'VANISHED':
-        put(`vanished ${cue.chatroomId}`);
+        put(`vanished ${change.chatroomId}`);
         return;
       case 'UNREAD':
-        put(`unread ${cue.chatroomId}`);
+        put(`unread ${change.chatroomId}`);
         return;
       case 'FRIENDSHIP':
-        put(`friend ${cue.userId}`);
+        put(`friend ${change.userId}`);
         return;
       case 'BLOCK':
-        put(`block ${cue.userId}`);
+        put(`block ${change.userId}`);
         return;
       case 'NOTICE':
         notices += 1;
@@ -97,70 +97,70 @@ export async function followViewer(
     }
   }
 
-  async function read(item: { cue: Cue; cursor: string }): Promise<ViewerEvent | null> {
-    const happening = await readCue(item.cue);
-    return happening && { ...happening, cursor: item.cursor };
+  async function read(item: { change: PendingChange; cursor: string }): Promise<ViewerEvent | null> {
+    const data = await readChange(item.change);
+    return data && { ...data, cursor: item.cursor };
   }
 
-  async function readCue(cue: Cue): Promise<Happening | null> {
-    switch (cue.kind) {
+  async function readChange(change: PendingChange): Promise<EventData | null> {
+    switch (change.kind) {
       case 'APPEARED':
       case 'VANISHED':
       case 'UNREAD': {
-        const { chatroomId } = cue;
+        const { chatroomId } = change;
         const chatroom = await chatroomById(eventContext(context), chatroomId);
         // The viewer's list leaves out two kinds of DIRECT rooms: those that the viewer has hidden, and those that
         // another user has created and that have no message yet.
         const listed = chatroom?.viewerRole && !chatroom.isHidden ? chatroom : null;
-        if (cue.kind === 'VANISHED')
-          return listed ? null : { kind: 'ChatroomVanished', chatroomId, reason: cue.reason };
+        if (change.kind === 'VANISHED')
+          return listed ? null : { kind: 'ChatroomVanished', chatroomId, reason: change.reason };
         if (!listed) return null;
-        return { kind: cue.kind === 'APPEARED' ? 'ChatroomAppeared' : 'UnreadChanged', chatroom: listed };
+        return { kind: change.kind === 'APPEARED' ? 'ChatroomAppeared' : 'UnreadChanged', chatroom: listed };
       }
       case 'FRIENDSHIP':
-        return { kind: 'FriendshipChanged', userId: cue.userId, status: cue.status };
+        return { kind: 'FriendshipChanged', userId: change.userId, status: change.status };
       case 'BLOCK': {
-        const state = await blockStateOf(eventContext(context), cue.userId);
-        return { kind: 'BlockChanged', userId: cue.userId, blocked: state?.viewerHasBlocked ?? false };
+        const state = await blockStateOf(eventContext(context), change.userId);
+        return { kind: 'BlockChanged', userId: change.userId, blocked: state?.viewerHasBlocked ?? false };
       }
       case 'NOTICE':
-        return { ...cue, kind: 'SystemNotice', sentAt: new Date(cue.sentAt) };
+        return { ...change, kind: 'SystemNotice', sentAt: new Date(change.sentAt) };
     }
   }
 
   const onHint = (hint: Hint) => {
-    if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') tell(hint);
+    if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') add(hint);
   };
   const onPolled = ({ unlogged }: ChangeSet) => {
     for (const change of unlogged.get(userId) ?? []) {
-      if (change.kind === 'BLOCK_CHANGED') tell({ kind: 'BLOCK', userId: change.otherId });
-      else if (change.kind === 'SHOWN') tell({ kind: 'APPEARED', chatroomId: change.chatroomId });
-      else tell({ kind: 'VANISHED', chatroomId: change.chatroomId, reason: 'HIDDEN' });
+      if (change.kind === 'BLOCK_CHANGED') add({ kind: 'BLOCK', userId: change.otherId });
+      else if (change.kind === 'SHOWN') add({ kind: 'APPEARED', chatroomId: change.chatroomId });
+      else add({ kind: 'VANISHED', chatroomId: change.chatroomId, reason: 'HIDDEN' });
     }
   };
 
-  const mailbox = createConflatedStream(context.gauges, read);
-  return mailbox.connect(async () => {
+  const stream = createConflatedStream(context.gauges, read);
+  return stream.connect(async () => {
     // Listens before the missed changes are read, so that a change committed during or after that read is reported
     // live.
-    mailbox.onClose(context.changePoller.listen(onPolled));
+    stream.onClose(context.changePoller.listen(onPolled));
     const rooms = await followAllRooms(context, null);
-    mailbox.onClose(() => void rooms.return?.());
-    mailbox.onClose(await subscribeHints(context.bus, userId, onHint));
+    stream.onClose(() => void rooms.return?.());
+    stream.onClose(await subscribeHints(context.bus, userId, onHint));
     if (after != null) {
       const { appeared, vanished, blocks } = await findChangesSince(context, after);
-      for (const room of vanished) tell({ kind: 'VANISHED', ...room });
-      for (const chatroomId of appeared) tell({ kind: 'APPEARED', chatroomId });
-      for (const blockedId of blocks) tell({ kind: 'BLOCK', userId: blockedId });
+      for (const room of vanished) add({ kind: 'VANISHED', ...room });
+      for (const chatroomId of appeared) add({ kind: 'APPEARED', chatroomId });
+      for (const blockedId of blocks) add({ kind: 'BLOCK', userId: blockedId });
     }
     const watch = async () => {
       for await (const { event, cursor: reached } of rooms) {
-        const cue = await cueOf(event);
+        const change = await changeOf(event);
         cursor = reached;
-        if (cue) tell(cue);
+        if (change) add(change);
       }
     };
-    watch().catch(mailbox.error);
+    watch().catch(stream.error);
   });
 }
 

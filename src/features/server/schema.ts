@@ -1,0 +1,64 @@
+import './nodesSchema.ts';
+import { type ErrorCode as Code, errorCodes } from '../../core/errors.ts';
+import { version } from '../../core/version.ts';
+import { builder } from '../../graphql/builder.ts';
+
+const ErrorCode = builder.enumType('ErrorCode', {
+  description:
+    'Values of `extensions.code`. Every failure is a GraphQL error with one of these codes, over HTTP and WebSocket.',
+  values: Object.fromEntries(
+    Object.entries(errorCodes).map(([code, description]) => [code, { description }]),
+  ) as Record<Code, { description: string }>,
+});
+
+const SignUpPolicy = builder.enumType('SignUpPolicy', {
+  description: 'Policy for the creation of accounts.',
+  values: {
+    OPEN: { description: 'Everyone can create an account, with `signUp` or with a first OpenID sign-in.' },
+    OFF: { description: 'Only the operator can create accounts.' },
+  } as const,
+});
+
+const Server = builder.objectRef<object>('Server').implement({
+  description: 'Properties of this server. Clients use them to adapt to its version and configuration.',
+  fields: (t) => ({
+    version: t.string({ description: 'Version of Parley, according to semver.org.', resolve: () => version }),
+    features: t.stringList({
+      description:
+        'Names of the supported features: `resume`, `cookies`, and if configured `openid`, `fcm` and `web-push`. The meaning of a name never changes. Later versions may add names.',
+      resolve: (_, _args, { openId, push }) => [
+        'resume',
+        'cookies',
+        ...(openId ? ['openid'] : []),
+        ...(push.senders.FCM ? ['fcm'] : []),
+        ...(push.senders.WEB_PUSH ? ['web-push'] : []),
+      ],
+    }),
+    signUp: t.field({
+      type: SignUpPolicy,
+      description: 'Policy for the creation of accounts. Clients should hide their sign-up form if it is OFF.',
+      resolve: (_, _args, { allowsSignUp }) => (allowsSignUp ? ('OPEN' as const) : ('OFF' as const)),
+    }),
+    webPushPublicKey: t.string({
+      nullable: true,
+      description:
+        'VAPID public key with which browsers subscribe to notifications. Null if Web Push is not configured.',
+      resolve: (_, _args, { push }) => push.webPushPublicKey,
+    }),
+    now: t.field({ type: 'DateTime', description: 'Current time of the server’s clock.', resolve: () => new Date() }),
+    errorCodes: t.field({
+      type: [ErrorCode],
+      description: 'All error codes that this server can return.',
+      resolve: () => Object.keys(errorCodes) as Code[],
+    }),
+  }),
+});
+
+builder.queryField('server', (t) =>
+  t.field({
+    type: Server,
+    nullable: true,
+    description: 'Properties of this server. Available to signed-out clients.',
+    resolve: () => ({}),
+  }),
+);
