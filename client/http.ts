@@ -41,7 +41,7 @@ const MAX_CRASHES = 5;
 
 /** Sends operations over HTTP. */
 export function createRequest({ url, session, fetch, closed }: HttpOptions): Request {
-  /** Whether the page has read a response of the server, which proves that the server allows its origin. */
+  /** Whether the page has read a response. The browser permits this only if the server allows the page's origin. */
   let isAllowed = false;
 
   async function post(

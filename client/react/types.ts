@@ -1,4 +1,4 @@
-/** Types of the default selections. */
+/** Data types of the default fragments in documents.ts. The hooks select these fragments if the application passes none. */
 
 export interface User {
   id: string;

@@ -12,7 +12,10 @@ export interface ChatroomEvent extends Pick<RoomEvent, 'chatroomId' | 'cursor' |
   seq?: number;
   /** Whether all subscribers receive the same object, so that the event can be executed once for all of them. */
   isShared: boolean;
-  /** Returns whether the viewer has left the room. Set only in streams over all rooms, which then skip the event. */
+  /**
+   * Returns whether the viewer is no longer a member of the room. Set only in streams over all rooms. If the execution
+   * of the event fails for a former member, the stream skips the event.
+   */
   isNoLongerMember?: (context: Context) => Promise<boolean>;
 }
 

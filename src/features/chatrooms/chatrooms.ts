@@ -25,7 +25,8 @@ interface ViewerFields {
 export type VisibleChatroom = Chatroom & ViewerFields;
 
 /**
- * Returns the SQL condition that a user may see a room (`c`). All visibility checks use this predicate.
+ * Returns the SQL condition that a user may see a room (`c`). Prisma queries use {@link visibleChatrooms}, which selects
+ * the same rooms.
  *
  * OPEN rooms are visible to everyone, other rooms to their members. Messages, members and cursor are visible to members
  * only: see {@link isMember}.
@@ -183,12 +184,9 @@ export async function listMembers(
   });
 }
 
-/** A member whose read mark may be shown to the viewer. */
+/** A member, and whether the read mark can be shown without checking blocks. */
 export interface ShownMember extends Member {
-  /**
-   * True if there is no block between the member and any subscriber who receives this object. The read mark is then
-   * shown without checking blocks.
-   */
+  /** True if there is no block between the member and any subscriber who receives this object. */
   isReadMarkPublic?: boolean;
 }
 

@@ -32,8 +32,8 @@ const SKIN_TONE = /(?<=.)\p{Emoji_Modifier}$/u;
 
 const UNSPACED = String.raw`[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}ー々]`;
 /**
- * Matches runs of unspaced scripts, and words. Both begin with a letter or digit. Marks after other characters are left
- * out.
+ * Group 1 matches a run of scripts without spaces between words, with the marks and punctuation of these scripts. Group
+ * 2 matches a word, which begins with a letter or digit. Marks that follow neither are left out.
  */
 const RUNS = new RegExp(
   String.raw`((?:${UNSPACED}\p{M}*)+)|([[\p{L}\p{N}]--${UNSPACED}][[\p{L}\p{M}\p{N}]--${UNSPACED}]*)`,

@@ -16,7 +16,7 @@ const PushPlatform = builder.enumType('PushPlatform', {
 
 const PushDevice = builder.prismaNode('PushDevice', {
   description:
-    'A device of the viewer that receives notifications of messages while the viewer is offline. Its token is never returned.',
+    'A device of the viewer that receives notifications of messages while the viewer is offline. The `token` passed to `registerPushDevice` is never returned.',
   id: { field: 'id' },
   nullable: true,
   findUnique: (id, context) => ({ id, userId: requireViewer(context).userId }),

@@ -17,7 +17,7 @@ import { byUsername, connectUsers, userColumns } from '../users/users.ts';
 /** Maximum number of unread messages that are counted. This also limits the cost of counting. */
 export const MAX_UNREAD_COUNT = 1_000;
 
-/** Maximum number of messages in one `markRoomsRead`. Each message stands for one room. */
+/** Maximum number of messages in one `markRoomsRead`, normally one for each room to mark. */
 const MAX_MARKED = 100;
 
 /**
@@ -60,7 +60,10 @@ export async function markRoomsRead(context: Context, keys: readonly (string | n
   return Promise.all([...rooms].map((chatroomId) => requireMembership(now, chatroomId)));
 }
 
-/** Notifies the devices of users whose marks have moved, and the senders whose messages they have read. */
+/**
+ * Notifies the devices of each user whose mark has moved. If the mark that other members see has moved,
+ * `notifyReadByAll` publishes the mark, and notifies senders whose messages every other member has read.
+ */
 function announceMarks(context: Context, moves: readonly (MarkMove | null)[]): void {
   for (const move of moves) {
     if (!move) continue;

@@ -8,7 +8,7 @@ import { checkEmail, emailKey } from '../../core/text/email.ts';
 import { dropTokens, type MailToken, invalidTokenError, useToken } from './mailTokens.ts';
 import { requirePassword } from './currentPassword.ts';
 
-/** Maximum age of an ID token that replaces the current password, in seconds. Older tokens are refused. */
+/** Maximum age, in seconds, of an ID token that is sent as proof instead of the current password. */
 const MAX_ID_TOKEN_SECONDS = 5 * 60;
 
 /**

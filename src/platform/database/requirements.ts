@@ -3,8 +3,8 @@ import { fault, type Finding, ok } from '../../core/findings.ts';
 import { connectClient } from './connections.ts';
 
 /**
- * Checks the requirements of every node: encoding, schema, privileges, and sessions that stay on one server connection.
- * Changes nothing.
+ * Checks the requirements of every node: encoding, schema, privileges and, behind a pooler such as PgBouncer, session
+ * pooling. Changes nothing.
  *
  * @param migrates whether the role must be able to apply migrations
  */

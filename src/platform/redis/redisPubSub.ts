@@ -40,8 +40,8 @@ export function createRedisPubSub(redis: RedisConnections): Pick<RedisPubSub, 'p
 function guardSubscriber(redis: RedisConnections) {
   const { subscriber } = redis;
   /**
-   * Calls back on success only, because the library leaves a rejection of a refused subscription unhandled. A refusal
-   * is retried, because the privileges of the Redis user may change without a reconnect.
+   * Calls back on success only. If called back with an error, the library would reject a promise that nothing handles.
+   * A refused subscription is tried again, because the privileges of the Redis user may change without a reconnect.
    */
   function subscribe(channel: string, done: (error: null) => void): void {
     subscriber.subscribe(channel).then(
