@@ -20,7 +20,7 @@ export async function createAccounts(node: ServerNode, url: string, usernames: r
           FROM unnest(${usernames}::text[], ${usernames.map(foldName)}::text[], ${usernames.map(skeletonOf)}::text[]) u (name, key, skeleton)
         RETURNING id, username
     ), session AS (
-      INSERT INTO sessions (user_id) SELECT id FROM added RETURNING id, user_id
+      INSERT INTO sessions (user_id, user_agent, ip_address) SELECT id, 'node', '127.0.0.1' FROM added RETURNING id, user_id
     ), token AS (
       INSERT INTO refresh_tokens (hash, session_id, expires_at)
         SELECT t.hash, s.id, now() + interval '30 days'
