@@ -50,13 +50,19 @@ export function apolloCache(client: ApolloClient): ChatCache {
         });
         onEvents(events as never[]);
       });
-      const following = client.subscribe<object>({ query, variables, fetchPolicy: 'no-cache', context }).subscribe({
-        next({ data, error }) {
-          if (error) onError(error);
-          else if (data) batch.add(data);
-        },
-        error: onError,
-      });
+      const following = client
+        .subscribe<object>({
+          ...{ query, variables, fetchPolicy: 'no-cache' },
+          // Otherwise Apollo Client joins equal subscriptions, and calls the callbacks of the first one only.
+          context: { ...context, queryDeduplication: false },
+        })
+        .subscribe({
+          next({ data, error }) {
+            if (error) onError(error);
+            else if (data) batch.add(data);
+          },
+          error: onError,
+        });
       return () => {
         following.unsubscribe();
         batch.cancel();

@@ -52,7 +52,9 @@ export function urqlCache(client: Client): ChatCache {
     },
     subscribe(subscription, variables, { onEvents, onError, ...context }) {
       const batch = createBatch(onEvents);
-      const following = client.subscription(typed(subscription), variables, context).subscribe(({ data, error }) => {
+      // Under its own key, because urql joins equal subscriptions, and calls the callbacks of the first one only.
+      const request = { ...createRequest(typed(subscription), variables as AnyVariables), key: (lastKey -= 1) };
+      const following = client.executeSubscription(request, context).subscribe(({ data, error }) => {
         if (error) onError(error);
         else if (data) batch.add(data);
       });

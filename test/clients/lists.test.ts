@@ -27,6 +27,13 @@ async function sendMany(person: Person, room: string, count: number): Promise<{ 
   return sent;
 }
 
+/** Changes a cursor into one of another database, as after a restored backup. */
+function ofAnotherDatabase(cursor: string): string {
+  const parts = Buffer.from(cursor, 'base64url').toString().split(' ');
+  parts[1] = 'AAAAAAAA';
+  return Buffer.from(parts.join(' ')).toString('base64url');
+}
+
 /**
  * Creates a `fetch` that delays the answers of an operation. `next()` waits for the next answer, which the server has sent, and
  * returns a function that passes it on.
@@ -231,10 +238,7 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
         const { data } = JSON.parse(text);
         opened.push(data.chatroom.cursor);
         if (opened.length > 1) return new Response(text, answer);
-        // A cursor of another database, as after a restored backup.
-        const parts = Buffer.from(data.chatroom.cursor, 'base64url').toString().split(' ');
-        parts[1] = 'AAAAAAAA';
-        data.chatroom.cursor = Buffer.from(parts.join(' ')).toString('base64url');
+        data.chatroom.cursor = ofAnotherDatabase(data.chatroom.cursor);
         // Missed, because the room's events cannot be replayed.
         await send(ben, room, '7');
         return Response.json({ data });
@@ -249,6 +253,34 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     await store.loadEarlier();
     expect(numbersOf(store)).toEqual(upTo(8));
     expect(store.getSnapshot()).toMatchObject({ error: null, hasEarlier: false });
+  });
+
+  test('two page sizes of a room both load missed messages', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await sendMany(ben, room, 6);
+    let opened = 0;
+    let answer: () => void = () => undefined;
+    const missed = new Promise<void>((resolve) => (answer = resolve));
+    const chat = openChat(ann, {
+      async fetch(input, init) {
+        const response = await fetch(input, init);
+        if (!(init?.body as string).includes('query ParleyHistory(') || opened === 2) return response;
+        opened += 1;
+        const { data } = (await response.json());
+        data.chatroom.cursor = ofAnotherDatabase(data.chatroom.cursor);
+        await missed;
+        return Response.json({ data });
+      },
+    });
+    const [long, short] = [createRoom(chat, documents, room, 6), createRoom(chat, documents, room, 3)];
+    for (const each of [long, short]) show(each);
+    await expect.poll(() => opened).toBe(2);
+    // Missed by both, because the room's events cannot be replayed.
+    await send(ben, room, '7');
+    answer();
+    await expect.poll(() => [numbersOf(long), numbersOf(short)]).toEqual([upTo(7, 2), upTo(7, 5)]);
+    await send(ben, room, '8');
+    await expect.poll(() => [numbersOf(long), numbersOf(short)]).toEqual([upTo(8, 2), upTo(8, 5)]);
   });
 
   test('a block hides messages of an open room and of the list', async () => {
