@@ -1,10 +1,13 @@
 import { type Exchange, makeResult, type Operation } from '@urql/core';
 import { filter, map, merge, pipe, share } from 'wonka';
 
-/** Key in the context of a query. Its value is data to write to the cache, instead of sending the query. */
+/**
+ * Key in the context of a query or subscription. Its value is data to write to the cache, instead of sending the
+ * operation.
+ */
 export const WRITTEN = 'writtenData';
 
-const isWrite = ({ kind, context }: Operation) => kind === 'query' && WRITTEN in context;
+const isWrite = ({ kind, context }: Operation) => kind !== 'teardown' && WRITTEN in context;
 
 /**
  * Exchange below graphcache. Returns the data of a write as a result, because only results can be written to

@@ -36,19 +36,22 @@ export function apolloCache(client: ApolloClient): ChatCache {
       // Events that arrive together are written at once, because each write compares the results of all watched
       // queries.
       const batch = createBatch<object>((events) => {
-        client.cache.batch({
-          update(cache) {
-            for (const data of events) {
-              cache.writeQuery({ id: 'ROOT_SUBSCRIPTION', query, variables, data });
-              const [event] = Object.values(data) as (AddedEvent | null)[];
-              const roomId = event?.chatroom?.id ?? event?.message?.chatroom?.id;
-              // Messages without a cursor come from a stream over all rooms. They may lack fields of the list.
-              if (event?.__typename === 'MessageAdded' && event.message?.cursor && roomId)
-                addMessage(cache, roomId, event.message as CachedMessage);
-            }
-          },
-        });
-        onEvents(events as never[]);
+        const write = () => {
+          client.cache.batch({
+            update(cache) {
+              for (const data of events) {
+                cache.writeQuery({ id: 'ROOT_SUBSCRIPTION', query, variables, data });
+                const [event] = Object.values(data) as (AddedEvent | null)[];
+                const roomId = event?.chatroom?.id ?? event?.message?.chatroom?.id;
+                // Messages without a cursor come from a stream over all rooms. They may lack fields of the list.
+                if (event?.__typename === 'MessageAdded' && event.message?.cursor && roomId)
+                  addMessage(cache, roomId, event.message as CachedMessage);
+              }
+            },
+          });
+        };
+        write();
+        onEvents(events as never[], write);
       });
       const following = client
         .subscribe<object>({

@@ -1,25 +1,35 @@
-/** Collects the nodes of events that arrive while a query runs. They may be newer than the response of the query. */
-export interface Arrivals<Node> {
-  add: (node: Node) => void;
-  /** Runs a query. Returns its response, and the nodes that have arrived meanwhile, by their ids. */
-  during: <Answer>(query: () => Promise<Answer>) => Promise<[Answer, ReadonlyMap<string, Node>]>;
+/**
+ * Collects the events that arrive while a query runs. They may be newer than the response of the query, in any object
+ * that both contain.
+ */
+export interface Arrivals {
+  /** Adds events. `write` writes them to the cache. */
+  add: (write: () => void) => void;
+  /**
+   * Runs a query. Returns its response, and a function that writes the events that have arrived meanwhile to the cache
+   * again. Call this function after the response has been written.
+   */
+  during: <Answer>(query: () => Promise<Answer>) => Promise<[Answer, () => void]>;
 }
 
-export function createArrivals<Node extends { id: string }>(): Arrivals<Node> {
-  const open = new Set<Map<string, Node>>();
+export function createArrivals(): Arrivals {
+  const open = new Set<(() => void)[]>();
   return {
-    add(node) {
-      for (const arrived of open) arrived.set(node.id, node);
+    add(write) {
+      for (const arrived of open) arrived.push(write);
     },
     async during(query) {
-      const arrived = new Map<string, Node>();
+      const arrived: (() => void)[] = [];
       open.add(arrived);
       try {
         const answer = await query();
         // Waits for events that came before the response. The cache adapter passes events on in batches, after a
         // timeout.
         await new Promise((resolve) => setTimeout(resolve));
-        return [answer, arrived];
+        const replay = () => {
+          for (const write of arrived) write();
+        };
+        return [answer, replay];
       } finally {
         open.delete(arrived);
       }

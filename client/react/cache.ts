@@ -8,8 +8,11 @@ export interface TypedDocument<Data, Variables = object> extends DocumentNode {
 
 /** Callbacks of a subscription. */
 export interface SubscriptionHandlers<Data> extends StreamOptions {
-  /** Called with the events that arrived together, after all of them are in the cache. */
-  onEvents: (events: Data[]) => void;
+  /**
+   * Called with the events that arrived together, after all of them are in the cache. `write` writes them again, after
+   * an older response has overwritten them.
+   */
+  onEvents: (events: Data[], write: () => void) => void;
   /**
    * Called once if the stream has ended and will not reconnect, for example because the viewer lost access to the room.
    */

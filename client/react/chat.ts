@@ -1,16 +1,31 @@
 import type { ChatClient } from '../index.ts';
+import { type Arrivals, createArrivals } from './arrivals.ts';
 import type { ChatCache, TypedDocument } from './cache.ts';
 import { createViewerEvents, type ViewerEvents } from './viewerEvents.ts';
 
 /** Values that a `ChatProvider` shares with all hooks below it. */
 export interface Chat {
   client: ChatClient;
+  /** The cache of the application. Adds the events of each subscription to `arrivals`. */
   cache: ChatCache;
+  arrivals: Arrivals;
   viewerEvents: ViewerEvents;
 }
 
 export function createChat(client: ChatClient, cache: ChatCache): Chat {
-  return { client, cache, viewerEvents: createViewerEvents(client, cache) };
+  const arrivals = createArrivals();
+  const recording: ChatCache = {
+    ...cache,
+    subscribe: (subscription, variables, { onEvents, ...handlers }) =>
+      cache.subscribe(subscription, variables, {
+        ...handlers,
+        onEvents(events, write) {
+          arrivals.add(write);
+          onEvents(events, write);
+        },
+      }),
+  };
+  return { client, cache: recording, arrivals, viewerEvents: createViewerEvents(client, recording) };
 }
 
 /**
@@ -26,11 +41,12 @@ export function query<Data, Variables extends object>(
 
 /** Queries the server and writes the response to the cache. */
 export async function load<Data, Variables extends object>(
-  chat: Pick<Chat, 'client' | 'cache'>,
+  chat: Pick<Chat, 'client' | 'cache' | 'arrivals'>,
   document: TypedDocument<Data, Variables>,
   variables: Variables,
 ): Promise<Data> {
-  const data = await query(chat, document, variables);
+  const [data, replay] = await chat.arrivals.during(() => query(chat, document, variables));
   chat.cache.write(document, variables, data);
+  replay();
   return data;
 }

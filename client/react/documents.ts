@@ -59,7 +59,10 @@ export interface Documents<Message, Room, User> {
   /** Identifies the selections. Equal fragments have equal keys. */
   key: string;
   /** The room with its newest messages. */
-  history: TypedDocument<{ chatroom: HistoryRoom<Message, Room> | null }, { chatroomId: string; last: number }>;
+  history: TypedDocument<
+    { viewer: { cursor: string } | null; chatroom: HistoryRoom<Message, Room> | null },
+    { chatroomId: string; last: number }
+  >;
   room: TypedDocument<{ chatroom: CachedRoom<Room> | null }, { chatroomId: string }>;
   page: TypedDocument<
     { chatroom: { messages: Connection<Message & MessageKey> | null } | null },
@@ -123,13 +126,17 @@ export interface Presence {
 export type Friend<User> = User & { id: string; presence: Presence | null };
 
 /** An event that is passed to `onEvent` of `useRooms`. */
-export type ViewerEvent =
+export type ViewerEvent = {
+  /** All-rooms cursor after the event. */
+  cursor?: string;
+} & (
   | { __typename: 'ChatroomAppeared'; chatroom: { id: string } }
   | { __typename: 'ChatroomVanished'; chatroomId: string; reason: string | null }
   | { __typename: 'FriendshipChanged'; userId: string; status: string }
   | { __typename: 'BlockChanged'; userId: string; blocked: boolean }
   | { __typename: 'UnreadChanged'; unreadCount: number; chatroom: { id: string } }
-  | { __typename: 'SystemNotice'; body: string; sentAt: string };
+  | { __typename: 'SystemNotice'; body: string; sentAt: string }
+);
 
 const USER = 'fragment ParleyUser on User { id username nickname }';
 const MESSAGE = `fragment ParleyMessage on Message {
@@ -182,6 +189,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
     key,
     history: document(
       `query ParleyHistory($chatroomId: ID!, $last: Int!) {
+        viewer { id cursor }
         chatroom(id: $chatroomId) {
           ${CACHED_ROOM_FIELDS} cursor messages(last: $last) { nodes { ${MESSAGE_FIELDS} } ${PAGE_INFO} }
         }

@@ -13,6 +13,8 @@ export interface RoomTarget<Message, Room, User> {
 /** A room with its newest messages, as of `room.cursor`. */
 export interface RoomSnapshot<Message, Room> extends MessagePage<Message & MessageKey> {
   room: HistoryRoom<Message, Room>;
+  /** All-rooms cursor, which is not newer than the messages. */
+  viewerCursor: string;
 }
 
 /**
@@ -24,10 +26,10 @@ export async function queryRoom<Message, Room>(
   chat: Chat,
   { documents, chatroomId, pageSize }: RoomTarget<Message, Room, any>,
 ): Promise<RoomSnapshot<Message, Room>> {
-  const { chatroom: room } = await query(chat, documents.history, { chatroomId, last: pageSize });
+  const { viewer, chatroom: room } = await query(chat, documents.history, { chatroomId, last: pageSize });
   if (!room?.messages)
     throw new ChatError({ code: 'NOT_FOUND', message: 'This room does not exist, or you are not a member of it.' });
-  return { room, ...pageOf(room.messages) };
+  return { room, viewerCursor: viewer?.cursor ?? '', ...pageOf(room.messages) };
 }
 
 /** Queries a page of messages before or after a cursor. */

@@ -28,7 +28,7 @@ export interface MessageList<Node> extends Readonly<MessagePage<Node>> {
 }
 
 export function createMessageList<Node extends MessageKey>(
-  chat: Pick<Chat, 'client' | 'cache'>,
+  chat: Pick<Chat, 'client' | 'cache' | 'arrivals'>,
   document: NodesDocument<Node>,
   onChange: () => void,
 ): MessageList<Node> {

@@ -31,7 +31,7 @@ interface Part<Node> {
  * the cache.
  */
 export function createNodeList<Node extends { id: string }>(
-  chat: Pick<Chat, 'client' | 'cache'>,
+  chat: Pick<Chat, 'client' | 'cache' | 'arrivals'>,
   document: NodesDocument<Node>,
   onChange: () => void,
 ): NodeList<Node> {

@@ -3,8 +3,11 @@ import type { RoomEvent } from './documents.ts';
 import { queryRoom, type RoomSnapshot, type RoomTarget } from './history.ts';
 
 interface Handlers<Message, Room> {
-  /** Called when the room has been loaded: at the beginning, and again if missed events cannot be replayed. */
-  onOpen: (snapshot: RoomSnapshot<Message, Room>) => void;
+  /**
+   * Called when the room has been loaded: at the beginning, and again if missed events cannot be replayed. `replay`
+   * writes events to the cache that may be newer than the room.
+   */
+  onOpen: (snapshot: RoomSnapshot<Message, Room>, replay: () => void) => void;
   onEvents: (events: RoomEvent<Message>[]) => void;
   /** Called once if the room cannot be loaded, or if the stream of its events has ended. */
   onError: (error: unknown) => void;
@@ -22,9 +25,20 @@ export function openRoom<Message, Room>(
   const { documents, chatroomId } = target;
   let stopped = false;
   let unsubscribe: (() => void) | undefined;
+  /** Number of blocks that changed. A room that was queried before the last one is queried again. */
+  let blocks = 0;
+  const unlisten = chat.viewerEvents.listen(({ __typename }) => {
+    if (__typename === 'BlockChanged') blocks += 1;
+  });
   async function open(): Promise<string> {
-    const snapshot = await queryRoom(chat, target);
-    if (!stopped) onOpen(snapshot);
+    let snapshot: RoomSnapshot<Message, Room>;
+    let replay: () => void;
+    let block: number;
+    do {
+      block = blocks;
+      [snapshot, replay] = await chat.arrivals.during(() => queryRoom(chat, target));
+    } while (block !== blocks && !stopped);
+    if (!stopped) onOpen(snapshot, replay);
     return snapshot.room.cursor;
   }
   async function run(): Promise<void> {
@@ -48,5 +62,6 @@ export function openRoom<Message, Room>(
   return () => {
     stopped = true;
     unsubscribe?.();
+    unlisten();
   };
 }

@@ -95,53 +95,80 @@ export function createRoom<Message, Room, User>(
   }
   const publishing = createBatch<unknown>(publish);
 
-  function show(snapshot: RoomSnapshot<Message, Room>): void {
-    ({ room } = snapshot);
-    cache.write(documents.room, { chatroomId }, { chatroom: room });
-    if (!loaded) set({ readUpTo: room.viewerMembership?.lastReadNumber ?? 0 });
+  function show(snapshot: RoomSnapshot<Message, Room>, replay: () => void): void {
+    messages.open(snapshot, replay);
+    // The cache may have a newer room, which it has passed to `watch`.
+    room ??= snapshot.room;
+    if (!loaded) set({ readUpTo: snapshot.room.viewerMembership?.lastReadNumber ?? 0 });
     loaded = true;
     publishing.add(null);
   }
 
-  /** Loads the room again, after the viewer has blocked or unblocked somebody. */
-  async function reload(): Promise<void> {
-    const snapshot = await messages.reload();
-    if (snapshot) show(snapshot);
-  }
-
   function onEvents(events: RoomEvent<Message>[]): void {
-    const changed = events.filter((event) => 'message' in event);
-    const added = changed.flatMap((event) => (event.__typename === 'MessageAdded' ? event.message : []));
-    messages.onEvents(
-      changed.map(({ message }) => message),
-      added,
-    );
+    const added = events.flatMap((event) => (event.__typename === 'MessageAdded' ? event.message : []));
+    messages.newest.push(added);
     publishing.add(null);
     for (const message of added) for (const listener of listeners) listener(message);
   }
 
   function start(setState: typeof set): () => void {
     set = setState;
-    const fail = (error: unknown) => {
-      set({ error: failureOf(error), loading: false });
+    let opened: (() => void)[] = [];
+    let unfollow: (() => void) | null = null;
+    let hasFailed = false;
+    /** Whether the viewer was added again before the streams of the previous membership have failed. */
+    let hasAppeared = false;
+
+    const followViewer = (after?: string) => {
+      unfollow ??= chat.viewerEvents.follow(documents, after);
     };
+    const fail = (error: unknown) => {
+      if (hasAppeared) {
+        open();
+        return;
+      }
+      hasFailed = true;
+      set({ error: failureOf(error), loading: false });
+      // The event that the viewer was added ends the failure.
+      followViewer();
+    };
+    const close = () => {
+      for (const stop of opened) stop();
+      opened = [];
+    };
+    function open(): void {
+      close();
+      if (hasFailed) set({ error: null, loading: !loaded });
+      [hasFailed, hasAppeared] = [false, false];
+      const stop = openRoom(chat, target, {
+        onOpen(snapshot, replay) {
+          if (opened.length === 1) opened.push(...followHints(fail));
+          followViewer(snapshot.viewerCursor);
+          show(snapshot, replay);
+        },
+        onEvents,
+        onError: fail,
+      });
+      opened.push(stop);
+    }
+
     const stops = [
       pending.start(),
       cache.watch(documents.room, { chatroomId }, (data) => {
         if (data?.chatroom) room = data.chatroom;
         publishing.add(null);
       }),
-      openRoom(chat, target, {
-        onOpen(snapshot) {
-          if (!loaded) stops.push(...followHints(fail));
-          messages.open(snapshot);
-          show(snapshot);
-        },
-        onEvents,
-        onError: fail,
+      chat.viewerEvents.listen((event) => {
+        if (event.__typename === 'BlockChanged' && loaded) messages.reload().catch(() => undefined);
+        if (event.__typename !== 'ChatroomAppeared' || event.chatroom.id !== chatroomId) return;
+        if (hasFailed) open();
+        else hasAppeared = true;
       }),
     ];
+    open();
     return () => {
+      close();
+      unfollow?.();
       for (const stop of stops) stop();
       publishing.cancel();
       messages.close();
@@ -157,9 +184,6 @@ export function createRoom<Message, Room, User>(
       typing.follow((users) => {
         set({ typing: users });
       }, fail),
-      chat.viewerEvents.listen(documents, ({ __typename }) => {
-        if (__typename === 'BlockChanged') reload().catch(() => undefined);
-      }),
       cache.subscribe(
         documents.seen,
         { chatroomId },

@@ -1,4 +1,3 @@
-import { createArrivals } from './arrivals.ts';
 import type { Chat } from './chat.ts';
 import type { MessageKey } from './documents.ts';
 import { queryAround, queryPage, queryRoom, type RoomSnapshot, type RoomTarget } from './history.ts';
@@ -10,18 +9,14 @@ export interface RoomMessages<Message, Room> {
   readonly newest: MessageList<Message & MessageKey>;
   /** The messages that `useRoom` returns: the newest ones, or those around an old message after a jump. */
   readonly shown: MessageList<Message & MessageKey>;
-  open: (page: MessagePage<Message & MessageKey>) => void;
-  /**
-   * Adds new messages to `newest`. Records changed messages, so that the response of a pending query does not overwrite
-   * them in the cache.
-   */
-  onEvents: (changed: readonly (Message & MessageKey)[], added: readonly (Message & MessageKey)[]) => void;
+  /** Shows the newest messages of a room. `replay` writes events to the cache that may be newer than the room. */
+  open: (snapshot: RoomSnapshot<Message, Room>, replay: () => void) => void;
   loadEarlier: () => Promise<void>;
   loadLater: () => Promise<void>;
   jumpTo: (number: number) => Promise<boolean>;
   showNewest: () => void;
-  /** Loads the messages again. Returns the room, or null if `close` or another `reload` was called meanwhile. */
-  reload: () => Promise<RoomSnapshot<Message, Room> | null>;
+  /** Loads the messages again. Does nothing if `close` or another `reload` is called meanwhile. */
+  reload: () => Promise<void>;
   close: () => void;
 }
 
@@ -33,7 +28,6 @@ export function createRoomMessages<Message, Room>(
 ): RoomMessages<Message, Room> {
   type Node = Message & MessageKey;
   const { documents, pageSize } = target;
-  const arrivals = createArrivals<Node>();
   const createList = () => createMessageList<Node>(chat, documents.messages, onChange);
   const newest = createList();
   let shown = newest;
@@ -47,20 +41,32 @@ export function createRoomMessages<Message, Room>(
   let reloads = 0;
   let loading: Promise<void> | null = null;
 
-  /**
-   * Writes a page to the cache. Messages of events that arrived during the query replace those of the page, because
-   * they may be newer.
-   */
-  function write(page: MessagePage<Node>, arrived: ReadonlyMap<string, Node>): MessagePage<Node> {
-    const nodes = page.nodes.map((node) => arrived.get(node.id) ?? node);
+  /** Writes a page to the cache, then the events that arrived during the query, because they may be newer. */
+  function write({ nodes, earlier, later }: MessagePage<Node>, replay: () => void): MessagePage<Node> {
     chat.cache.write(documents.messages, { ids: nodes.map(({ id }) => id) }, { nodes });
-    return { nodes, earlier: page.earlier, later: page.later };
+    replay();
+    return { nodes, earlier, later };
   }
 
-  function open(page: MessagePage<Node>, arrived: ReadonlyMap<string, Node> = new Map()): void {
+  function open(snapshot: RoomSnapshot<Message, Room>, replay: () => void): void {
     leave();
-    newest.open(write(page, arrived));
-    newest.push([...arrived.values()]);
+    chat.cache.write(documents.room, { chatroomId: target.chatroomId }, { chatroom: snapshot.room });
+    newest.open(write(snapshot, replay));
+  }
+
+  /**
+   * Runs a query, and repeats it if the messages are loaded again meanwhile. Its response may contain messages of a
+   * user who has been blocked since. Stops when the response is no longer wanted.
+   */
+  async function queryCurrent<Answer>(
+    ask: () => Promise<Answer>,
+    isWanted: () => boolean,
+  ): Promise<[Answer, () => void]> {
+    for (;;) {
+      const reload = reloads;
+      const result = await chat.arrivals.during(ask);
+      if (reload === reloads || !isWanted()) return result;
+    }
   }
 
   /** Shows the newest messages instead of those around an old one. */
@@ -81,12 +87,15 @@ export function createRoomMessages<Message, Room>(
   async function jumpTo(number: number): Promise<boolean> {
     const jump = (jumps += 1);
     if (shown === newest && newest.nodes.some((node) => node.number === number)) return true;
-    const [page, arrived] = await arrivals.during(() => queryAround(chat, target, number));
+    const [page, replay] = await queryCurrent(
+      () => queryAround(chat, target, number),
+      () => jump === jumps,
+    );
     if (!page) return false;
     if (jump !== jumps) return true;
     leave();
     [shown, jumpedTo] = [createList(), number];
-    shown.open(write(page, arrived));
+    shown.open(write(page, replay));
     join();
     return true;
   }
@@ -114,29 +123,27 @@ export function createRoomMessages<Message, Room>(
     get shown() {
       return shown;
     },
-    open(page) {
+    open(snapshot, replay) {
       jumps += 1;
-      open(page);
-    },
-    onEvents(changed, added) {
-      for (const node of changed) arrivals.add(node);
-      newest.push(added);
+      open(snapshot, replay);
     },
     loadEarlier: () =>
       once(async () => {
         const [list, before] = [shown, shown.earlier];
         if (before === null) return;
-        const [page, arrived] = await arrivals.during(() => queryPage(chat, target, { last: pageSize, before }));
         // The page no longer adjoins the list if the list was opened again or shortened meanwhile.
-        if (list.earlier === before) list.prepend(write(page, arrived));
+        const adjoins = () => list.earlier === before;
+        const [page, replay] = await queryCurrent(() => queryPage(chat, target, { last: pageSize, before }), adjoins);
+        if (adjoins()) list.prepend(write(page, replay));
       }),
     loadLater: () =>
       once(async () => {
         const [list, after] = [shown, shown.later];
         if (after === null) return;
-        const [page, arrived] = await arrivals.during(() => queryPage(chat, target, { first: pageSize, after }));
-        if (list.later !== after) return;
-        list.append(write(page, arrived));
+        const adjoins = () => list.later === after;
+        const [page, replay] = await queryCurrent(() => queryPage(chat, target, { first: pageSize, after }), adjoins);
+        if (!adjoins()) return;
+        list.append(write(page, replay));
         join();
       }),
     jumpTo,
@@ -147,13 +154,14 @@ export function createRoomMessages<Message, Room>(
     },
     async reload() {
       const reload = (reloads += 1);
-      const oldest = newest.nodes[0]?.number ?? Infinity;
-      const [snapshot, arrived] = await arrivals.during(() => queryDownTo(oldest));
-      if (reload !== reloads) return null;
+      const [oldest, last] = [newest.nodes[0]?.number ?? Infinity, newest.nodes.at(-1)?.number ?? 0];
+      const [snapshot, replay] = await chat.arrivals.during(() => queryDownTo(oldest));
+      if (reload !== reloads) return;
       const wasJumped = shown !== newest;
-      open(snapshot, arrived);
+      const added = newest.nodes.filter(({ number }) => number > last);
+      open(snapshot, replay);
+      newest.push(added);
       if (wasJumped) await jumpTo(jumpedTo);
-      return reload === reloads ? snapshot : null;
     },
     close() {
       jumps += 1;

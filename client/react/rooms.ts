@@ -1,5 +1,4 @@
 import type { Failure } from '../errors.ts';
-import { createArrivals } from './arrivals.ts';
 import { createBatch } from './batch.ts';
 import { type Chat, query } from './chat.ts';
 import type { Documents, RoomKey, ViewerEvent } from './documents.ts';
@@ -35,7 +34,6 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
   const { cache } = chat;
   const initial: RoomsState<Room> = { rooms: [], unreadCount: 0, loading: true, error: null, hasMore: false };
   const listeners = new Set<(event: ViewerEvent) => void>();
-  const arrivals = createArrivals<Node>();
   const list = createNodeList<Node>(chat, documents.roomNodes, () => {
     publishing.add(null);
   });
@@ -61,20 +59,36 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
   }
   const publishing = createBatch<unknown>(publish);
 
-  /** Loads a page into the cache and adds its rooms to the list. */
-  async function loadPage(after?: string): Promise<{ nodes: Node[]; cursor: string }> {
-    const [{ viewer }, arrived] = await arrivals.during(() =>
+  interface Page {
+    nodes: Node[];
+    cursor: string;
+    next: string | null;
+    replay: () => void;
+  }
+
+  async function queryRooms(after?: string): Promise<Page> {
+    const [{ viewer }, replay] = await chat.arrivals.during(() =>
       query(chat, documents.rooms, { first: PAGE_SIZE, ...(after === undefined ? {} : { after }) }),
     );
     const info = viewer?.chatrooms.pageInfo;
-    next = info?.hasNextPage ? info.endCursor : null;
-    const nodes = (viewer?.chatrooms.nodes ?? []).map((node) => arrived.get(node.id) ?? node);
-    if (running) {
-      // Sorts the ids, because the cache would store a separate list for each order of the same rooms.
-      cache.write(documents.roomNodes, { ids: nodes.map(({ id }) => id).sort() }, { nodes });
-      show([...list.nodes, ...nodes]);
-    }
-    return { nodes, cursor: viewer?.cursor ?? '' };
+    return {
+      nodes: [...(viewer?.chatrooms.nodes ?? [])],
+      cursor: viewer?.cursor ?? '',
+      next: info?.hasNextPage ? info.endCursor : null,
+      replay,
+    };
+  }
+
+  /** Writes a page to the cache and adds its rooms to the list. */
+  function addPage(page: Page): Page {
+    const { nodes, replay } = page;
+    if (!running) return page;
+    ({ next } = page);
+    // Sorts the ids, because the cache would store a separate list for each order of the same rooms.
+    cache.write(documents.roomNodes, { ids: nodes.map(({ id }) => id).sort() }, { nodes });
+    replay();
+    show([...list.nodes, ...nodes]);
+    return page;
   }
 
   function show(nodes: readonly Node[]): void {
@@ -91,8 +105,9 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
       let change: number;
       do {
         change = changes;
-        ({ cursor, nodes } = await loadPage());
-        for (let page = 1; page < pages && next !== null; page += 1) nodes.push(...(await loadPage(next)).nodes);
+        ({ cursor, nodes } = addPage(await queryRooms()));
+        for (let page = 1; page < pages && next !== null; page += 1)
+          nodes.push(...addPage(await queryRooms(next)).nodes);
       } while (change !== changes && running);
       vanished.clear();
       loaded = running;
@@ -109,7 +124,6 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
   function onViewerEvent(event: ViewerEvent): void {
     if (event.__typename === 'ChatroomVanished') vanished.add(event.chatroomId);
     if (event.__typename === 'ChatroomAppeared') vanished.delete(event.chatroom.id);
-    if ('chatroom' in event) arrivals.add(event.chatroom as Node);
     if (CHANGES_OF_LIST.has(event.__typename)) {
       publishing.add(null);
       reload().catch(() => undefined);
@@ -127,8 +141,6 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
       if (running) stops.push(stop);
       else stop();
     };
-    const source = chat.viewerEvents.addSource();
-    follow(source.remove);
     async function live(): Promise<void> {
       const after = await reload();
       if (!running) return;
@@ -140,7 +152,6 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
             onResync: reload,
             onEvents(events) {
               const known = new Set(list.nodes.map(({ id }) => id));
-              for (const { messageAdded } of events) if (messageAdded) arrivals.add(messageAdded.chatroom);
               if (events.some(({ messageAdded }) => messageAdded && !known.has(messageAdded.chatroom.id)))
                 reload().catch(() => undefined);
             },
@@ -148,6 +159,8 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
           },
         ),
       );
+      const source = chat.viewerEvents.addSource(after);
+      follow(source.remove);
       follow(
         cache.subscribe(
           documents.viewerEvents,
@@ -171,6 +184,7 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
     live().catch(fail);
     return () => {
       running = false;
+      changes += 1;
       for (const stop of stops) stop();
       publishing.cancel();
       vanished.clear();
@@ -182,9 +196,16 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
   return {
     ...createStore(initial, start),
     async loadMore() {
-      await loading;
-      if (next === null) return;
-      await loadPage(next);
+      let page: Page;
+      let change: number;
+      // A page that was queried before the last change may contain a room that has vanished since.
+      do {
+        await loading;
+        if (next === null) return;
+        change = changes;
+        page = await queryRooms(next);
+      } while (change !== changes);
+      addPage(page);
       pages += 1;
       publishing.add(null);
     },

@@ -37,7 +37,7 @@ export function createTyping<User>(
           // Users who were typing when the connection was lost may have stopped since.
           if (state === 'offline') show([]);
         }),
-        viewerEvents.listen(documents, ({ __typename }) => {
+        viewerEvents.listen(({ __typename }) => {
           // The server does not report that a blocked user has stopped typing.
           if (__typename === 'BlockChanged') show([]);
         }),

@@ -51,12 +51,23 @@ export function urqlCache(client: Client): ChatCache {
       return dataOf(await client.mutation(typed(mutation), variables).toPromise());
     },
     subscribe(subscription, variables, { onEvents, onError, ...context }) {
-      const batch = createBatch(onEvents);
       // Under its own key, because urql joins equal subscriptions, and calls the callbacks of the first one only.
-      const request = { ...createRequest(typed(subscription), variables as AnyVariables), key: (lastKey -= 1) };
-      const following = client.executeSubscription(request, context).subscribe(({ data, error }) => {
+      const ownRequest = () => ({
+        ...createRequest(typed(subscription), variables as AnyVariables),
+        key: (lastKey -= 1),
+      });
+      const batch = createBatch<never>((events) => {
+        onEvents(events, () => {
+          for (const data of events)
+            client
+              .executeSubscription(ownRequest(), { [WRITTEN]: data })
+              .subscribe(() => undefined)
+              .unsubscribe();
+        });
+      });
+      const following = client.executeSubscription(ownRequest(), context).subscribe(({ data, error }) => {
         if (error) onError(error);
-        else if (data) batch.add(data);
+        else if (data) batch.add(data as never);
       });
       return () => {
         following.unsubscribe();

@@ -42,10 +42,11 @@ export function createPresence<User>(chat: Chat, documents: Documents<any, any, 
     };
     let stopped = false;
     async function load(): Promise<void> {
-      const { viewer } = await query(chat, documents.friends, {});
+      const [{ viewer }, replay] = await chat.arrivals.during(() => query(chat, documents.friends, {}));
       if (!viewer || stopped) return;
       const { nodes } = viewer.friends;
       cache.write(documents.friendNodes, { ids: nodes.map(({ id }) => id) }, { nodes });
+      replay();
       list.replace(nodes);
       publish();
     }

@@ -74,7 +74,7 @@ export function createReadMarks<User>(
       set({ error: failureOf(error), loading: false });
     };
     async function loadMembers(): Promise<void> {
-      const { chatroom } = await query(chat, documents.readMarks, { chatroomId });
+      const [{ chatroom }, replay] = await chat.arrivals.during(() => query(chat, documents.readMarks, { chatroomId }));
       if (stopped) return;
       if (!chatroom?.members) {
         set({ loading: false });
@@ -85,6 +85,7 @@ export function createReadMarks<User>(
       ownId = chatroom.viewerMembership?.id;
       cache.write(documents.memberCount, { chatroomId }, { chatroom });
       cache.write(documents.members, { ids: nodes.map(({ id }) => id) }, { nodes });
+      replay();
       members.replace(nodes);
       publish();
     }
@@ -124,10 +125,11 @@ export function createReadMarks<User>(
         { chatroomId },
         { onEvents: () => undefined, onResumed: load, onError: fail },
       ),
-      chat.viewerEvents.listen(documents, ({ __typename }) => {
+      chat.viewerEvents.listen(({ __typename }) => {
         // The server sends no marks of blocked members, so the marks are loaded again after an unblock.
         if (__typename === 'BlockChanged') load();
       }),
+      chat.viewerEvents.follow(documents),
     ];
     load();
     return () => {

@@ -8,58 +8,63 @@ type AnyDocuments = Documents<any, any, any>;
 /** The viewer's events. All hooks of a provider that listen receive them from the same stream. */
 export interface ViewerEvents {
   /**
-   * Registers a list of rooms, which has its own stream of `viewerEvents` with the fields of the list. Returns
-   * functions to pass on its events, and to remove the list.
+   * Registers a list of rooms, which has its own stream of `viewerEvents` with the fields of the list. Call it when
+   * this stream has been started, with the cursor from which it starts. Returns functions to pass on its events, and to
+   * remove the list.
    */
-  addSource: () => { emit: Listener; remove: () => void };
+  addSource: (after: string) => { emit: Listener; remove: () => void };
+  /** Calls the listener for each event of a stream that runs. Returns a function that removes the listener. */
+  listen: (listener: Listener) => () => void;
   /**
-   * Calls the listener for each event. Starts a stream only while there is no source. Returns a function that removes
-   * the listener.
+   * Starts a stream while there is no source. It starts from the cursor, or from now. Returns a function that no longer
+   * requires the stream.
    */
-  listen: (documents: AnyDocuments, listener: Listener) => () => void;
+  follow: (documents: AnyDocuments, after?: string) => () => void;
 }
 
 export function createViewerEvents(client: ChatClient, cache: ChatCache): ViewerEvents {
   const sources = new Set<object>();
-  const listeners = new Map<Listener, AnyDocuments>();
+  const listeners = new Set<Listener>();
+  const followers = new Map<object, AnyDocuments>();
+  /** Cursor from which the next stream continues. Undefined while no stream runs. */
+  let position: string | undefined;
   let stopOwn: (() => void) | null = null;
 
   const emit: Listener = (event) => {
-    for (const listener of [...listeners.keys()]) listener(event);
+    position = event.cursor ?? position;
+    for (const listener of [...listeners]) listener(event);
   };
 
   function start({ viewerEvents, viewerCursor }: AnyDocuments): () => void {
-    return cache.subscribe(
-      viewerEvents,
-      {},
-      {
-        async onResync() {
-          const { viewer } = await client.execute(viewerCursor, {}, { retry: true });
-          return viewer?.cursor ?? '';
-        },
-        onEvents(events) {
-          for (const { viewerEvents: event } of events) if (event) emit(event);
-        },
-        // Errors are ignored, because the hooks that listen have other streams, which report the same errors.
-        onError: () => undefined,
+    return cache.subscribe(viewerEvents, position === undefined ? {} : { after: position }, {
+      async onResync() {
+        const { viewer } = await client.execute(viewerCursor, {}, { retry: true });
+        return viewer?.cursor ?? '';
       },
-    );
+      onEvents(events) {
+        for (const { viewerEvents: event } of events) if (event) emit(event);
+      },
+      // Errors are ignored, because the hooks that listen have other streams, which report the same errors.
+      onError: () => undefined,
+    });
   }
 
-  /** Starts or stops the stream that serves the listeners while there is no source. */
+  /** Starts or stops the stream that serves the followers while there is no source. */
   function update(): void {
-    const [documents] = listeners.values();
+    const [documents] = followers.values();
     if (documents && sources.size === 0) stopOwn ??= start(documents);
     else {
       stopOwn?.();
       stopOwn = null;
+      if (sources.size === 0) position = undefined;
     }
   }
 
   return {
-    addSource() {
+    addSource(after) {
       const source = {};
       sources.add(source);
+      position ??= after;
       update();
       return {
         emit(event) {
@@ -74,11 +79,17 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
         },
       };
     },
-    listen(documents, listener) {
-      listeners.set(listener, documents);
+    listen(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    follow(documents, after) {
+      const follower = {};
+      followers.set(follower, documents);
+      position ??= after;
       update();
       return () => {
-        listeners.delete(listener);
+        followers.delete(follower);
         update();
       };
     },

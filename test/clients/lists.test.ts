@@ -5,7 +5,7 @@ import type { Message, Room, User } from '../../client/react/types.ts';
 import { createPresence } from '../../client/react/usePresence.ts';
 import { createReadMarks } from '../../client/react/useReadMarks.ts';
 import type { Person } from '../support/client.ts';
-import { BLOCK, createRoom as addRoom, DELETE_MESSAGE, FRIEND, REACT } from '../support/rooms.ts';
+import { ADD, BLOCK, createRoom as addRoom, DELETE_MESSAGE, FRIEND, LEAVE, REACT, REMOVE } from '../support/rooms.ts';
 import { startTestServer } from '../support/server.ts';
 import { send, world } from '../support/world.ts';
 import { apolloChat, CHATS, documents, show } from './stores.ts';
@@ -35,8 +35,8 @@ function ofAnotherDatabase(cursor: string): string {
 }
 
 /**
- * Creates a `fetch` that delays the answers of an operation. `next()` waits for the next answer, which the server has sent, and
- * returns a function that passes it on.
+ * Creates a `fetch` that delays the answers of an operation. `next()` waits for an answer, which the server has sent, and
+ * returns a function that passes on all delayed answers.
  */
 function holding(operation: string) {
   const held: (() => void)[] = [];
@@ -52,9 +52,11 @@ function holding(operation: string) {
       on = true;
     },
     next: async (): Promise<() => void> => {
-      await expect.poll(() => held.length).toBe(1);
+      await expect.poll(() => held.length).toBeGreaterThan(0);
       on = false;
-      return held.shift()!;
+      return () => {
+        for (const release of held.splice(0)) release();
+      };
     },
   };
 }
@@ -266,7 +268,7 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
         const response = await fetch(input, init);
         if (!(init?.body as string).includes('query ParleyHistory(') || opened === 2) return response;
         opened += 1;
-        const { data } = (await response.json());
+        const { data } = await response.json();
         data.chatroom.cursor = ofAnotherDatabase(data.chatroom.cursor);
         await missed;
         return Response.json({ data });
@@ -281,6 +283,136 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     await expect.poll(() => [numbersOf(long), numbersOf(short)]).toEqual([upTo(7, 2), upTo(7, 5)]);
     await send(ben, room, '8');
     await expect.poll(() => [numbersOf(long), numbersOf(short)]).toEqual([upTo(8, 2), upTo(8, 5)]);
+  });
+
+  test('a block during the load of a room hides messages', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await send(ann, room, 'hello');
+    await send(ben, room, 'an insult');
+    const answers = holding('ParleyHistory');
+    const chat = openChat(ann, { fetch: answers.fetch });
+    const store = createRoom(chat, documents, room, 20);
+    answers.hold();
+    const hide = show(store);
+    let release = await answers.next();
+    await ann.ask(BLOCK, { id: ben.id });
+    release();
+    await expect.poll(() => bodiesOf(store)).toEqual(['hello']);
+    hide();
+    await ann.ask(UNBLOCK, { id: ben.id });
+    // The stream of a list delivers the block before the room has opened.
+    const events: string[] = [];
+    const rooms = createRooms(chat, documents);
+    rooms.onEvent(({ __typename }) => events.push(__typename));
+    show(rooms);
+    await expect.poll(() => rooms.getSnapshot().rooms[0]?.lastMessage?.body).toBe('an insult');
+    answers.hold();
+    show(store);
+    release = await answers.next();
+    await ann.ask(BLOCK, { id: ben.id });
+    await expect.poll(() => events).toContain('BlockChanged');
+    release();
+    await expect.poll(() => bodiesOf(store)).toEqual(['hello']);
+  });
+
+  test('a block during the load of the list hides messages of a room', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await send(ann, room, 'hello');
+    await send(ben, room, 'an insult');
+    const answers = holding('ParleyRooms');
+    const chat = openChat(ann, { fetch: answers.fetch });
+    const store = createRoom(chat, documents, room, 20);
+    show(store);
+    await expect.poll(() => bodiesOf(store)).toEqual(['hello', 'an insult']);
+    answers.hold();
+    show(createRooms(chat, documents));
+    const release = await answers.next();
+    await ann.ask(BLOCK, { id: ben.id });
+    await expect.poll(() => bodiesOf(store)).toEqual(['hello']);
+    release();
+  });
+
+  test('an older list of rooms overwrites no edit', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const { id } = await send(ben, room, 'a secret');
+    const answers = holding('ParleyRooms');
+    const chat = openChat(ann, { fetch: answers.fetch });
+    const rooms = createRooms(chat, documents);
+    const store = createRoom(chat, documents, room, 20);
+    for (const each of [rooms, store]) show(each);
+    const preview = () => rooms.getSnapshot().rooms.find((each) => each.id === room)?.lastMessage?.body;
+    await expect.poll(preview).toBe('a secret');
+    await expect.poll(() => bodiesOf(store)).toEqual(['a secret']);
+    answers.hold();
+    const another = await addRoom(ben, { kind: 'GROUP', name: 'Another', memberIds: [ann.id] });
+    const release = await answers.next();
+    await ben.ask(EDIT, { id, body: 'edited' });
+    await expect.poll(() => bodiesOf(store)).toEqual(['edited']);
+    release();
+    await expect.poll(() => rooms.getSnapshot().rooms.map((each) => each.id)).toContain(another);
+    expect([preview(), ...bodiesOf(store)]).toEqual(['edited', 'edited']);
+  });
+
+  test('a jump during a block shows no messages of the blocked user', async () => {
+    const { ann, ben, eve } = await world(await startTestServer());
+    const room = await addRoom(eve, { kind: 'GROUP', name: 'Of three', memberIds: [ann.id, ben.id] });
+    for (let i = 1; i <= 6; i += 1) await send(i % 2 ? ben : eve, room, String(i));
+    for (let i = 7; i <= 20; i += 1) await send(eve, room, String(i));
+    const answers = holding('ParleyPage');
+    const chat = openChat(ann, { fetch: answers.fetch });
+    const store = createRoom(chat, documents, room, 4);
+    const events: string[] = [];
+    show(store);
+    chat.viewerEvents.listen(({ __typename }) => events.push(__typename));
+    await expect.poll(() => bodiesOf(store)).toEqual(['17', '18', '19', '20']);
+    answers.hold();
+    const jumping = store.jumpTo(4);
+    const release = await answers.next();
+    await ann.ask(BLOCK, { id: ben.id });
+    await expect.poll(() => events).toContain('BlockChanged');
+    release();
+    await jumping;
+    expect(bodiesOf(store)).toEqual(['2', '4', '6', '7']);
+  });
+
+  test('a room opens again for a member who is added again', async () => {
+    const { ann, ben } = await world(await startTestServer());
+    const room = await addRoom(ben, { kind: 'GROUP', name: 'Of two', memberIds: [ann.id] });
+    await send(ben, room, 'one');
+    const store = createRoom(openChat(ann), documents, room, 20);
+    show(store);
+    const state = () => [store.getSnapshot().error?.code, ...bodiesOf(store)];
+    await expect.poll(state).toEqual([undefined, 'one']);
+    await ben.ask(REMOVE, { id: room, user: ann.id });
+    await expect.poll(() => store.getSnapshot().error?.code).toBe('NOT_FOUND');
+    await ben.ask(ADD, { id: room, users: [ann.id] });
+    await send(ben, room, 'welcome back');
+    await expect.poll(() => store.getSnapshot().error).toBeNull();
+    await expect.poll(() => bodiesOf(store).at(-1)).toBe('welcome back');
+  });
+
+  test('a page of rooms does not restore a room that has vanished', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await send(ben, room, 'the newest');
+    for (let i = 1; i <= 50; i += 1) await addRoom(ben, { kind: 'GROUP', name: String(i), memberIds: [ann.id] });
+    const answers = holding('ParleyRooms');
+    const rooms = createRooms(openChat(ann, { fetch: answers.fetch }), documents);
+    const ids = () => rooms.getSnapshot().rooms.map(({ id }) => id);
+    show(rooms);
+    await expect.poll(() => [ids().length, ids().includes(room)]).toEqual([50, false]);
+    const vanished: string[] = [];
+    rooms.onEvent((event) => {
+      if (event.__typename === 'ChatroomVanished') vanished.push(event.chatroomId);
+    });
+    answers.hold();
+    const loading = rooms.loadMore();
+    const release = await answers.next();
+    await ann.ask(LEAVE, { id: room });
+    await expect.poll(() => vanished).toEqual([room]);
+    release();
+    await loading;
+    await expect.poll(() => rooms.getSnapshot()).toMatchObject({ loading: false, hasMore: false });
+    expect([ids().length, ids().includes(room)]).toEqual([50, false]);
   });
 
   test('a block hides messages of an open room and of the list', async () => {
