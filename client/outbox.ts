@@ -1,7 +1,7 @@
 import { ChatError, errorOf, failed, type Failure, isChatError } from './errors.ts';
 import type { Request, RequestOptions, Result } from './http.ts';
 import type { OutboxStore } from './outboxStore.ts';
-import { SEND_MESSAGE, type SendInput, type SentMessage } from './send.ts';
+import { NEWEST_MESSAGES, SEND_MESSAGE, type SendInput, type SentMessage } from './send.ts';
 import type { SendQueue } from './sendQueue.ts';
 import { withTimeout } from './wait.ts';
 
@@ -29,13 +29,16 @@ export interface Outbox {
    * changes.
    */
   entries(chatroomId?: string): readonly OutboxEntry[];
-  /** Calls the listener after each change. Returns a function that removes the listener. */
-  subscribe(listener: () => void): () => void;
+  /**
+   * Calls the listener after each change. Passes the entry that was removed because the server has stored its message.
+   * Returns a function that removes the listener.
+   */
+  subscribe(listener: (stored?: OutboxEntry) => void): () => void;
   /**
    * Sends a message after the earlier ones of its room, and retries until there is a response.
    *
    * @throws ChatError with the server's code if the server rejects the message. The entry stays until it is retried or
-   *   discarded. `CONFLICT` if a different message with this `clientMessageId` is being sent.
+   *   discarded. `AbortError` if another tab has discarded the message. `CONFLICT` if a different message with this `clientMessageId` is being sent.
    */
   send(input: SendInput, options?: Pick<RequestOptions, 'signal'>): Promise<SentMessage>;
   /** Sends a failed message again, under the same `clientMessageId`, after the other messages of its room. */
@@ -56,9 +59,12 @@ export interface OutboxOptions {
 
 interface Item {
   entry: OutboxEntry;
-  /** Whether the entry was loaded from the store. Another tab may then send the same message. */
+  /** Whether the entry was loaded from the store. Nobody then waits for its stored message. */
   isLoaded: boolean;
-  /** Whether the entry was written to the store or loaded from it. Another tab may have removed it since. */
+  /**
+   * Whether the entry was written to the store or loaded from it. Another tab may have sent or discarded the message
+   * since.
+   */
   isSaved: boolean;
   isQueued: boolean;
   /** Fires when the entry is discarded. */
@@ -92,7 +98,7 @@ export class StoredOutbox implements Outbox {
    * the user may have discarded them.
    */
   readonly #undeleted = new Map<string, OutboxEntry>();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(stored?: OutboxEntry) => void>();
   /** Cached results of `entries` by room, with undefined for all rooms. Cleared by each change. */
   readonly #lists = new Map<string | undefined, readonly OutboxEntry[]>();
   /** Entries by `idOf`, in the order of sending. */
@@ -121,7 +127,7 @@ export class StoredOutbox implements Outbox {
     return found;
   }
 
-  subscribe(listener: () => void): () => void {
+  subscribe(listener: (stored?: OutboxEntry) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -283,9 +289,14 @@ export class StoredOutbox implements Outbox {
   async #attempt(item: Item, signal: AbortSignal): Promise<Result<unknown>> {
     const { request, store } = this.#options;
     return this.#alone(item, signal, async () => {
-      if (item.isLoaded && store && (await this.#access(item.entry, () => store.has(item.entry))) === false) {
-        // Another tab has sent the message and removed its entry from the store.
-        this.#discard(item, new DOMException('The message was sent by another tab.', 'AbortError'));
+      if (item.isSaved && store && (await this.#access(item.entry, () => store.has(item.entry))) === false) {
+        // Another tab has removed the entry from the store, because it has sent or discarded the message.
+        const message = item.isLoaded ? undefined : await this.#findSent(item, signal);
+        if (message) {
+          await this.#remove(item, item.entry);
+          return { data: { sendMessage: { message } } };
+        }
+        this.#discard(item, new DOMException('The message was sent or discarded in another tab.', 'AbortError'));
         return {};
       }
       this.#set(item, 'sending');
@@ -293,12 +304,22 @@ export class StoredOutbox implements Outbox {
       const input = { clientMessageId, chatroomId, body, replyToId };
       try {
         const result = await request(SEND_MESSAGE, { input }, { signal });
-        if (!result.errors?.length) await this.#remove(item);
+        if (!result.errors?.length) await this.#remove(item, item.entry);
         return result;
       } finally {
         if (this.#has(item)) this.#set(item, 'waiting');
       }
     });
+  }
+
+  /** Queries the message of an item among the newest ones of its room. */
+  async #findSent({ entry }: Item, signal: AbortSignal): Promise<SentMessage | undefined> {
+    const result = await this.#options.request(NEWEST_MESSAGES, { id: entry.chatroomId }, { signal, retry: true });
+    const { chatroom } = (result.data ?? {}) as { chatroom?: { messages: { nodes: SentMessage[] } | null } | null };
+    // Ids are unique per sender only, so the texts are compared, too.
+    return chatroom?.messages?.nodes.find(
+      ({ clientMessageId, body }) => clientMessageId === entry.clientMessageId && body === entry.body,
+    );
   }
 
   /**
@@ -318,11 +339,12 @@ export class StoredOutbox implements Outbox {
     item.reject(reason);
   }
 
-  async #remove(item: Item): Promise<void> {
+  /** Removes an item. Passes `stored`, its entry, to the listeners if the server has stored the message. */
+  async #remove(item: Item, stored?: OutboxEntry): Promise<void> {
     const { store } = this.#options;
     if (!this.#has(item)) return;
     this.#items.delete(idOf(item.entry));
-    this.#changed();
+    this.#changed(stored);
     if (store) await this.#delete(store, item.entry);
   }
 
@@ -391,9 +413,9 @@ export class StoredOutbox implements Outbox {
     this.#changed();
   }
 
-  #changed(): void {
+  #changed(stored?: OutboxEntry): void {
     this.#lists.clear();
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) listener(stored);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { ChatClient } from '../index.ts';
 import { type Arrivals, createArrivals } from './arrivals.ts';
 import type { ChatCache, TypedDocument } from './cache.ts';
+import { createReadMarkers, type ReadMarkers } from './readMarker.ts';
 import { createViewerEvents, type ViewerEvents } from './viewerEvents.ts';
 
 /** Values that a `ChatProvider` shares with all hooks below it. */
@@ -10,6 +11,7 @@ export interface Chat {
   cache: ChatCache;
   arrivals: Arrivals;
   viewerEvents: ViewerEvents;
+  readMarkers: ReadMarkers;
 }
 
 export function createChat(client: ChatClient, cache: ChatCache): Chat {
@@ -25,7 +27,11 @@ export function createChat(client: ChatClient, cache: ChatCache): Chat {
         },
       }),
   };
-  return { client, cache: recording, arrivals, viewerEvents: createViewerEvents(client, recording) };
+  return {
+    ...{ client, cache: recording, arrivals },
+    viewerEvents: createViewerEvents(client, recording),
+    readMarkers: createReadMarkers(),
+  };
 }
 
 /**

@@ -14,11 +14,9 @@ export function createPending(outbox: Outbox, chatroomId: string, onChange: () =
   const kept = new Map<string, OutboxEntry>();
   const timers = new Set<ReturnType<typeof setTimeout>>();
 
-  function update(): void {
-    const now = outbox.entries(chatroomId);
-    const ids = new Set(now.map(({ clientMessageId }) => clientMessageId));
-    for (const entry of entries) if (entry.state === 'sending' && !ids.has(entry.clientMessageId)) keep(entry);
-    entries = now;
+  function update(stored?: OutboxEntry): void {
+    if (stored?.chatroomId === chatroomId) keep(stored);
+    entries = outbox.entries(chatroomId);
     onChange();
   }
 

@@ -16,7 +16,35 @@ export interface ReadMarker {
    */
   markUnread: <Result>(request: () => Promise<Result>) => Promise<Result>;
   resume: () => void;
+  /** Sends a waiting mark at once, and then nothing more. */
   stop: () => void;
+}
+
+/** The read markers of the rooms that are shown. All components that show a room share its marker. */
+export interface ReadMarkers {
+  /**
+   * Returns the marker of a room. Creates it on the first call. The marker stops after all callers have released it.
+   */
+  open: (chatroomId: string, markRead: (messageId: string) => Promise<unknown>) => ReadMarker;
+  release: (chatroomId: string) => void;
+}
+
+export function createReadMarkers(): ReadMarkers {
+  const markers = new Map<string, { marker: ReadMarker; users: number }>();
+  return {
+    open(chatroomId, markRead) {
+      const known = markers.get(chatroomId) ?? { marker: createReadMarker(markRead), users: 0 };
+      known.users += 1;
+      markers.set(chatroomId, known);
+      return known.marker;
+    },
+    release(chatroomId) {
+      const known = markers.get(chatroomId);
+      if (!known || (known.users -= 1) > 0) return;
+      markers.delete(chatroomId);
+      known.marker.stop();
+    },
+  };
 }
 
 /** Creates the read marker of a room. It sends one request at a time. */
@@ -31,7 +59,7 @@ export function createReadMarker(markRead: (messageId: string) => Promise<unknow
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   function next(): void {
-    if (stopped || paused || sending || timer !== undefined || !seen || seen.number <= marked) return;
+    if (paused || sending || timer !== undefined || !seen || seen.number <= marked) return;
     sending = send(seen).then((pause) => {
       sending = null;
       if (stopped) return;
@@ -57,7 +85,7 @@ export function createReadMarker(markRead: (messageId: string) => Promise<unknow
 
   return {
     mark(message) {
-      if (message.number <= (seen?.number ?? 0)) return;
+      if (stopped || message.number <= (seen?.number ?? 0)) return;
       seen = message;
       next();
     },
@@ -83,6 +111,9 @@ export function createReadMarker(markRead: (messageId: string) => Promise<unknow
     stop() {
       stopped = true;
       clearTimeout(timer);
+      timer = undefined;
+      if (sending) void sending.then(next);
+      else next();
     },
   };
 }

@@ -7,7 +7,7 @@ import { failureOf } from './failure.ts';
 import type { RoomSnapshot } from './history.ts';
 import { openRoom } from './openRoom.ts';
 import { createPending } from './pending.ts';
-import { createReadMarker } from './readMarker.ts';
+import type { ReadMarker } from './readMarker.ts';
 import { createRoomMessages } from './roomMessages.ts';
 import { createStore, type SetState, type Store } from './store.ts';
 import { createTyping } from './typing.ts';
@@ -75,8 +75,8 @@ export function createRoom<Message, Room, User>(
   const messages = createRoomMessages(chat, target, () => {
     publishing.add(null);
   });
-  const startMarker = () => createReadMarker((messageId) => cache.mutate(documents.markRead, { messageId }));
-  let marker = startMarker();
+  /** Null while the store has no subscribers. */
+  let marker: ReadMarker | null = null;
   let set: SetState<RoomState<Message, Room, User>> = () => undefined;
   let room: CachedRoom<Room> | null = null;
   let loaded = false;
@@ -113,6 +113,7 @@ export function createRoom<Message, Room, User>(
 
   function start(setState: typeof set): () => void {
     set = setState;
+    marker = chat.readMarkers.open(chatroomId, (messageId) => cache.mutate(documents.markRead, { messageId }));
     let opened: (() => void)[] = [];
     let unfollow: (() => void) | null = null;
     let hasFailed = false;
@@ -173,8 +174,8 @@ export function createRoom<Message, Room, User>(
       publishing.cancel();
       messages.close();
       typing.send(false);
-      marker.stop();
-      marker = startMarker();
+      chat.readMarkers.release(chatroomId);
+      marker = null;
       [room, loaded] = [null, false];
     };
   }
@@ -217,16 +218,17 @@ export function createRoom<Message, Room, User>(
       publish();
     },
     markRead(message) {
-      if (message.number > (room?.viewerMembership?.lastReadNumber ?? 0)) marker.mark(message);
+      if (message.number > (room?.viewerMembership?.lastReadNumber ?? 0)) marker?.mark(message);
     },
     async markUnread({ id }) {
-      const { markUnread } = await marker.markUnread(() => cache.mutate(documents.markUnread, { messageId: id }));
+      const request = () => cache.mutate(documents.markUnread, { messageId: id });
+      const { markUnread } = await (marker ? marker.markUnread(request) : request());
       // The server does not move a read mark that is already before the message.
       set({ readUpTo: markUnread.chatroom.viewerMembership?.lastReadNumber ?? 0 });
     },
     send(body, { replyToId } = {}) {
       typing.send(false);
-      marker.resume();
+      marker?.resume();
       // A rejection is shown by the state of the outbox entry.
       client.send({ chatroomId, body, ...(replyToId === undefined ? {} : { replyToId }) }).catch(() => undefined);
     },

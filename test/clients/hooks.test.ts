@@ -85,6 +85,63 @@ describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
     expect([store.getSnapshot().readUpTo, ...(await readState(ann, room))]).toEqual([1, 3, 1]);
   });
 
+  test('a waiting read mark is sent when the room is left', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await send(ben, room, 'one');
+    const store = createRoom(openChat(ann), documents, room, 20);
+    const hide = show(store);
+    const newest = () => store.getSnapshot().messages.at(-1)!;
+    await expect.poll(() => newest()?.body).toBe('one');
+    store.markRead(newest());
+    await send(ben, room, 'two');
+    await expect.poll(() => newest().body).toBe('two');
+    store.markRead(newest());
+    hide();
+    await expect.poll(() => readState(ann, room)).toEqual([0, 2]);
+  });
+
+  test('markUnread pauses the marks of all components of the room', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    for (const body of ['one', 'two']) await send(ben, room, body);
+    let requests = 0;
+    const chat = openChat(ann, {
+      fetch: fetchAfter((body) => {
+        if (body.includes('ParleyMarkRead')) requests += 1;
+      }),
+    });
+    const stores = [createRoom(chat, documents, room, 20), createRoom(chat, documents, room, 30)];
+    const newest = () => stores.map((store) => store.getSnapshot().messages.at(-1)?.body);
+    const markAll = () => {
+      for (const store of stores) store.markRead(store.getSnapshot().messages.at(-1)!);
+    };
+    for (const store of stores) show(store);
+    await expect.poll(newest).toEqual(['two', 'two']);
+    markAll();
+    await expect.poll(() => readState(ann, room)).toEqual([0, 2]);
+    await stores[0]!.markUnread(stores[0]!.getSnapshot().messages[1]!);
+    await send(ben, room, 'three');
+    await expect.poll(newest).toEqual(['three', 'three']);
+    markAll();
+    // Requests are sent in order.
+    await chat.client.execute(READ, { id: room });
+    expect([requests, ...(await readState(ann, room))]).toEqual([1, 2, 1]);
+  });
+
+  test('a message that is discarded while it is sent disappears at once', async () => {
+    const { ann, room } = await world(await startTestServer());
+    const chat = openChat(ann, {
+      fetch: fetchAfter((body) => (body.includes('regretted') ? new Promise(() => undefined) : undefined)),
+    });
+    const store = createRoom(chat, documents, room, 20);
+    const states = () => store.getSnapshot().pending.map(({ state }) => state);
+    show(store);
+    await expect.poll(() => store.getSnapshot().loading).toBe(false);
+    store.send('regretted');
+    await expect.poll(states).toEqual(['sending']);
+    chat.client.outbox.discard(store.getSnapshot().pending[0]!.clientMessageId);
+    expect(states()).toEqual([]);
+  });
+
   test('a room left while it loads is loaded again by the next visit', async () => {
     const { ann, ben, room } = await world(await startTestServer());
     const { id } = await send(ben, room, 'read');

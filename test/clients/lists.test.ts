@@ -315,7 +315,7 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     await expect.poll(() => bodiesOf(store)).toEqual(['hello']);
   });
 
-  test('a block during the load of the list hides messages of a room', async () => {
+  test('a block while the list loads hides messages of a room', async () => {
     const { ann, ben, room } = await world(await startTestServer());
     await send(ann, room, 'hello');
     await send(ben, room, 'an insult');

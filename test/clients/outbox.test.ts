@@ -230,6 +230,30 @@ test('a failure that another tab discards or retries disappears', async () => {
   expect(second.outbox.entries()).toEqual([]);
 });
 
+test('a message that another tab discards is not sent', async () => {
+  const server = await startRestarting();
+  const { ann, room } = await world(server);
+  const storage = memoryStorage();
+  const open = () => chatOf(ann, { outboxStore: localStorageOutbox('outbox', storage) });
+  await server.stop();
+  const first = open();
+  const regretted = expect(first.send({ chatroomId: room, body: 'regretted' })).rejects.toMatchObject({
+    name: 'AbortError',
+  });
+  const sent = first.send({ chatroomId: room, body: 'sent' });
+  await expect.poll(() => storage.length).toBe(2);
+  const second = open();
+  await expect.poll(() => second.outbox.entries()).toHaveLength(2);
+  second.outbox.discard(second.outbox.entries()[0]!.clientMessageId);
+  await expect.poll(() => storage.length).toBe(1);
+  // Only the first client sends.
+  second.close();
+  await server.start();
+  await Promise.all([regretted, sent]);
+  expect(await storedBodies(ann, room)).toEqual(['sent']);
+  expect(first.outbox.entries()).toEqual([]);
+});
+
 test('messages sent right before the client closes are all stored', () => {
   const storage = memoryStorage();
   const slow: string[] = [];
