@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import DataLoader from 'dataloader';
+import { once } from './once.ts';
 
 /**
  * Creates a function that collects calls into batches. The calls of one turn of the event loop form a batch, which
@@ -64,12 +65,4 @@ export function createBatcher<Call, Result>(
   }
 
   return (call) => loader.load(call);
-}
-
-function once(run: () => void): () => void {
-  let isDone = false;
-  return () => {
-    if (!isDone) run();
-    isDone = true;
-  };
 }

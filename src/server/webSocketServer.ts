@@ -6,6 +6,7 @@ import { type ExecutionArgs, getOperationAST, type GraphQLError, OperationTypeNo
 import { CloseCode, handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { once } from '../core/once.ts';
 import { createSocketReader, type SocketReader } from './socketReader.ts';
 import { keepAlive } from './keepAlive.ts';
 import { createSocketWriter, type SocketWriter } from './socketWriter.ts';
@@ -374,14 +375,6 @@ function typeOf(text: string): unknown {
   } catch {
     return 'connection_init';
   }
-}
-
-function once(run: () => void): () => void {
-  let done = false;
-  return () => {
-    if (!done) run();
-    done = true;
-  };
 }
 
 /**
