@@ -19,6 +19,19 @@ function cursorField<Of extends Event>(t: ObjectFieldBuilder<Types, Of>) {
   });
 }
 
+/** Fields of an event about the viewer and another user. */
+function otherUserFields<Of extends Event & { userId: string }>(t: ObjectFieldBuilder<Types, Of>) {
+  return {
+    userId: t.id({ description: 'Id of the other user.', resolve: (event) => encodeId('User', event.userId) }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'The other user. Null if the account was deleted.',
+      resolve: (event, _args, context) => userById(context, event.userId),
+    }),
+  };
+}
+
 const ChatroomAppeared = builder.objectRef<EventOf<'ChatroomAppeared'>>('ChatroomAppeared').implement({
   description:
     'A chatroom appeared in `Viewer.chatrooms`: the viewer joined or was added, or a hidden DIRECT chatroom is shown because of a message or `createChatroom`.',
@@ -59,13 +72,7 @@ const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('Frien
   description: 'A friendship or friend request of the viewer was created, accepted or ended.',
   fields: (t) => ({
     cursor: cursorField(t),
-    userId: t.id({ description: 'Id of the other user.', resolve: (event) => encodeId('User', event.userId) }),
-    user: t.field({
-      type: User,
-      nullable: true,
-      description: 'The other user. Null if the account was deleted.',
-      resolve: (event, _args, context) => userById(context, event.userId),
-    }),
+    ...otherUserFields(t),
     status: t.expose('status', {
       type: FriendshipStatus,
       nullable: true,
@@ -80,13 +87,7 @@ const BlockChanged = builder.objectRef<EventOf<'BlockChanged'>>('BlockChanged').
     'The viewer blocked or unblocked a user, on this or another device. Only the viewer receives this event. A block changes the messages, reactions and unread counts of GROUP and OPEN chatrooms. Clients should reload those that they display.',
   fields: (t) => ({
     cursor: cursorField(t),
-    userId: t.id({ description: 'Id of the other user.', resolve: (event) => encodeId('User', event.userId) }),
-    user: t.field({
-      type: User,
-      nullable: true,
-      description: 'The other user. Null if the account was deleted.',
-      resolve: (event, _args, context) => userById(context, event.userId),
-    }),
+    ...otherUserFields(t),
     blocked: t.exposeBoolean('blocked', {
       description:
         'Whether the viewer has blocked the user, at the time when the event is sent. Same as `User.viewerHasBlocked`.',

@@ -31,8 +31,7 @@ export function createLoader<Value>(load: Load<Value>, keyOf: (value: Value) => 
     let batch = batches.get(node);
     if (!batch) {
       const loadAll = async (keys: readonly string[]) => {
-        const found = new Map((await load(node, [...new Set(keys)])).map((value) => [keyOf(value), value]));
-        return keys.map((key) => found.get(key) ?? null);
+        return inOrder(keys, await load(node, [...new Set(keys)]), keyOf);
       };
       batches.set(node, (batch = createBatcher<string, Value | null>(loadAll, BATCHES)));
     }
@@ -93,11 +92,20 @@ export function createPageLoader<Value>(
     let loader = loaders.get(name);
     if (!loader) {
       loader = new DataLoader(async (keys: readonly string[]) => {
-        const found = new Map((await load(context, keys, page)).map((value) => [keyOf(value), value]));
-        return keys.map((wanted) => found.get(wanted) ?? null);
+        return inOrder(keys, await load(context, keys, page), keyOf);
       });
       loaders.set(name, loader);
     }
     return loader.load(key);
   };
+}
+
+/** Returns the values in the order of their keys; null for a key without a value. */
+function inOrder<Value>(
+  keys: readonly string[],
+  values: readonly Value[],
+  keyOf: (value: Value) => string,
+): (Value | null)[] {
+  const found = new Map(values.map((value) => [keyOf(value), value]));
+  return keys.map((key) => found.get(key) ?? null);
 }
