@@ -59,10 +59,7 @@ export async function subscribe(
   return toAsyncIterator(new Subscription(args, events, execute, watch));
 }
 
-/**
- * The results of one subscription. The subscription is `open`, `waiting` for the shared execution of an event, or
- * `ended`.
- */
+/** The results of one subscription. While it is `open`, it may wait for the shared execution of an event. */
 class Subscription implements Source<ExecutionResult> {
   readonly #args: ExecutionArgs;
   readonly #context: Context;
@@ -71,8 +68,8 @@ class Subscription implements Source<ExecutionResult> {
   readonly #operation: SharedOperation | null;
   readonly #counters: Context['counters']['sse'];
   readonly #releases: (() => void)[] = [];
-  #state: 'open' | 'waiting' | 'ended' = 'open';
-  /** In the state `waiting`, the event whose shared execution is running. Otherwise null. */
+  #state: 'open' | 'ended' = 'open';
+  /** Event whose shared execution is running. Null if the subscription does not wait for one. */
   #held: object | null = null;
   /** Error that ended the stream. Null after it has been thrown. */
   #reason: Error | null = null;
@@ -163,13 +160,13 @@ class Subscription implements Source<ExecutionResult> {
     const operation = this.#operation as SharedOperation;
     const run = operation.run(event, () => this.#executeAhead(event, operation));
     if (!run.result) {
-      [this.#state, this.#held] = ['waiting', event];
+      this.#held = event;
       void run.ended.then(() => {
         this.#listener();
       });
       return null;
     }
-    [this.#state, this.#held] = ['open', null];
+    this.#held = null;
     const { executedFor, result, failure, viewerDependent } = run.result;
     if (viewerDependent && executedFor !== this.#args) return this.#deliverOwn(event);
     if (!result) throw failure;
