@@ -12,7 +12,10 @@ declare module '../core/context.ts' {
 
 /** Changes that one poll found and no earlier poll had reported. */
 export interface ChangeSet {
-  /** The `pg_snapshot` of the poll. This poll or an earlier one has reported every change that the snapshot sees. */
+  /**
+   * Database snapshot of the poll, a `pg_snapshot`. Every change that it sees is in this change set or in an earlier
+   * one.
+   */
   snapshot: string;
   /** The `seq` of the last event of each room whose log has grown, by room id. */
   rooms: ReadonlyMap<string, number>;
@@ -24,7 +27,7 @@ export interface ChangeSet {
   ended: string[];
 }
 
-/** A user has joined a room, with event `seq`. */
+/** The joining of a room by a user. `seq` is the number of the `MEMBER_JOINED` event. */
 export interface Join {
   userId: string;
   chatroomId: string;
@@ -32,8 +35,9 @@ export interface Join {
 }
 
 /**
- * A change that is in no room's log: a user has hidden a DIRECT room, has shown a hidden room again, or has blocked or
- * unblocked another user. Excludes a room that reappears because of a new message, because the message is in the log.
+ * A change that is in no room's log: a user hides a DIRECT room, shows a hidden room again, or blocks or unblocks
+ * another user. If a new message makes a hidden room reappear, the log contains the message, so there is no unlogged
+ * change.
  */
 export type UnloggedChange = { userId: string } & (
   { kind: 'HIDDEN' | 'SHOWN'; chatroomId: string } | { kind: 'BLOCK_CHANGED'; otherId: string }
@@ -54,20 +58,18 @@ export interface ChangePoller {
   stop(): void;
 }
 
-/**
- * Time between two polls, in milliseconds. If a notification is lost, the next poll finds its change at most this much
- * later.
- */
+/** Time between two polls, in milliseconds. A lost notification delays its change by at most this time. */
 const POLL_INTERVAL_MS = 1_000;
 const TOPIC = 'sweep';
 
 /**
  * Starts the change poller of one node.
  *
- * Each poll takes a snapshot. A change that the snapshot does not see belongs to a transaction at or after the
- * snapshot's xmin. The next poll therefore reads from that xmin, and leaves out the changes that the snapshot saw. Each
- * change is reported exactly once, without a clock or a safety margin. The cost of a poll depends on the number of
- * changes, not on the number of subscribers.
+ * Each poll takes a snapshot. The next poll reads the changes of transactions at or after the xmin of that snapshot,
+ * and leaves out the changes that the snapshot saw. Each change is therefore reported exactly once, without a clock or
+ * a safety margin.
+ *
+ * The cost of a poll depends on the number of changes, not on the number of subscribers.
  */
 export async function startChangePoller(options: {
   database: Database;
@@ -129,7 +131,7 @@ export async function startChangePoller(options: {
 
   async function run(): Promise<void> {
     if (state !== 'idle') {
-      // The running poll may have started before the requested change was committed.
+      // Polls again, because the running poll may have started before the requested change was committed.
       state = 'polling, and again';
       return;
     }
@@ -143,8 +145,8 @@ export async function startChangePoller(options: {
 
   const timer = setInterval(() => void run(), POLL_INTERVAL_MS);
   timer.unref();
-  // The second callback runs when the bus has connected or reconnected. Requests to poll that were sent during the
-  // outage are lost, so this node polls at once.
+  // The second callback runs when the bus has connected or reconnected. Requests to poll may have been lost before, so
+  // this node polls at once.
   const unsubscribe = bus.subscribe(
     TOPIC,
     () => void run(),

@@ -13,8 +13,8 @@ export interface ConflatedStream<Item, Event> extends AsyncIterableIterator<Even
    */
   onClose(release: () => void): void;
   /**
-   * Runs the function that connects the stream to its sources, and returns the stream. If the function fails, ends the
-   * stream and releases the sources connected so far. The subscriber never receives this stream and could not end it.
+   * Calls `sources`, which connects the stream to its sources, and returns the stream. If `sources` fails, ends the
+   * stream, releases the sources connected so far, and throws the error.
    */
   connect(sources: () => Promise<void>): Promise<ConflatedStream<Item, Event>>;
 }
@@ -49,8 +49,7 @@ export function createConflatedStream<Item, Event>(
     [Symbol.asyncIterator]: () => stream,
     set(key, item) {
       if (ended) return;
-      // Deletes the key first, because setting an existing key would not move it to the end. The newest item is read
-      // last.
+      // Deletes the key first, so that the new item moves to the end and is read last.
       items.delete(key);
       items.set(key, item);
       wake();

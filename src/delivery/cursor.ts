@@ -9,14 +9,14 @@ declare module '../core/context.ts' {
 }
 
 /**
- * A client's position in a room: after event `seq`. `number` is the number of the last message before this position.
+ * A client's position in a room: the client has received the events up to `seq`.
  *
- * The cursor of a message (kind `message`) also means that the client has every message up to `number`, even if the
- * client lacks other events.
+ * `asOf` prevents a cursor from being newer than the fields that were returned with it. These fields are read one after
+ * the other, and a commit may happen in between. The `asOf` snapshot is taken before any field is read. When the client
+ * resumes, the position moves back to the last event that the snapshot sees.
  *
- * `asOf` prevents a cursor from being newer than the fields that were returned with it. The fields of a response are
- * read one after the other, and a commit may happen in between. The `asOf` snapshot is therefore taken before any field
- * is read. When the client resumes, the position moves back to the last event that the snapshot saw.
+ * The cursor of a message has the kind `message`, and `number` is the number of that message. The client has all
+ * messages up to `number`, so a resumed stream leaves them out. Cursors of the kind `room` do not use `number`.
  */
 export interface RoomCursor {
   kind: 'room' | 'message';
@@ -68,9 +68,10 @@ export function decodeRoomCursor(databaseId: string, chatroomId: string, text: s
 }
 
 /**
- * Encodes an all-rooms cursor. It contains a database snapshot, and means that the client has every event that the
- * snapshot sees. The snapshot was taken by a poll or at the start of an operation, so it is never newer than the fields
- * returned with it.
+ * Encodes an all-rooms cursor. The cursor means that the client has received every event that `snapshot` sees.
+ *
+ * @param snapshot taken by a poll or at the start of an operation, so never newer than the fields returned with the
+ *   cursor
  */
 export function encodeAllRoomsCursor(databaseId: string, snapshot: string): string {
   return Buffer.from(['all', databaseId, shorten(snapshot)].join(' ')).toString('base64url');
@@ -95,7 +96,7 @@ export function decodeAllRoomsCursor(databaseId: string, text: string, path: str
   return snapshot;
 }
 
-/** Returns the error for a valid cursor after which some events can no longer be delivered. */
+/** Returns the error for a valid cursor from which a stream cannot resume. `reason` is a sentence for the client. */
 export function resyncRequired(reason: string): ChatError {
   return new ChatError('RESYNC_REQUIRED', `${reason} Query again and subscribe from the new cursor.`);
 }

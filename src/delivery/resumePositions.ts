@@ -59,8 +59,8 @@ interface PositionSince {
   /** The `seq` of the last event that the snapshot sees. Null if the log contains no such event. */
   seen: number | null;
   /**
-   * The `seq` of the viewer's `MEMBER_JOINED` event, if that event is the first change of the viewer's membership after
-   * `seen`. The viewer was then not a member in the snapshot. Null in all other cases.
+   * The `seq` of the viewer's first `MEMBER_JOINED` event after `seen`, if the viewer was not a member in the snapshot.
+   * Null if the viewer was a member.
    */
   joined: number | null;
   /** The `seq` of the first event to deliver. Null if there is none. */
@@ -129,9 +129,9 @@ function countMissed(rooms: readonly RoomPosition[]): number {
  * Returns checkpoints between the positions and their snapshot; none if at most `interval` events were missed. A
  * subscriber that is disconnected during a long backlog resumes from the last checkpoint instead of the start.
  *
- * A checkpoint is a snapshot that sees the committed transactions before some transaction X. A checkpoint must not
- * split a room: in each room, the events of transactions before X must have a lower `seq` than all other missed events.
- * Not every X is suitable: of two concurrent sends, the one with the higher `seq` may have the lower transaction id.
+ * A checkpoint is a snapshot that sees the committed transactions before some transaction X. In each room, the events
+ * that the checkpoint sees must have a lower `seq` than all other missed events. This is not the case for every X: of
+ * two concurrent sends, the one with the higher `seq` may have the lower transaction id.
  *
  * @param interval minimum number of missed events between two checkpoints
  */
@@ -162,7 +162,7 @@ export async function findCheckpoints(
   return toCheckpoints(snapshot, parts);
 }
 
-/** Missed events of one room in one part. A part is a group of missed events with consecutive transaction ids. */
+/** Missed events of one room in one part. All missed events are sorted by transaction id and divided into parts. */
 interface Part {
   part: number;
   chatroomId: string;
@@ -178,7 +178,7 @@ interface Part {
   nextPart: number | null;
 }
 
-/** Returns a checkpoint for each boundary between two parts that splits no room. */
+/** Returns a checkpoint for each boundary between two parts, except for boundaries that split a room. */
 function toCheckpoints(snapshot: string, parts: readonly Part[]): Checkpoint[] {
   const checkpoints: Checkpoint[] = [];
   let due: Checkpoint['rooms'] = [];

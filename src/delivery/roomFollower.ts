@@ -78,8 +78,8 @@ export class RoomFollower implements Source<FollowedEvent>, TailFollower {
   }
 
   /**
-   * Returns whether the next event can be delivered from the page. If the page is older than {@link MAX_AGE_MS}, its
-   * rest is read again, because a slow subscriber would otherwise receive outdated data.
+   * Returns whether the page contains the next event and is not older than {@link MAX_AGE_MS}. An older page is read
+   * again, because a slow subscriber would otherwise receive outdated data.
    */
   #isPageCurrent(): boolean {
     const { events, index, readAt } = this.#page;

@@ -47,7 +47,10 @@ export interface Change {
 
 /** Maximum number of events that one query reads. */
 export const LOG_PAGE_SIZE = 200;
-/** A literal, because for a LIMIT parameter PostgreSQL plans as if the query returned a tenth of the log. */
+/**
+ * A literal instead of a parameter. With a LIMIT parameter, PostgreSQL would plan as if the query returned a tenth of
+ * the log.
+ */
 const limit = raw(String(LOG_PAGE_SIZE));
 
 /**

@@ -6,7 +6,9 @@ import type { MaybePromise, SubscriberGroup } from './source.ts';
 
 /** The part of a follower that the tail of a room uses. */
 export interface TailFollower {
-  /** The group of subscribers to which the follower belongs. Null if each event is executed for the follower alone. */
+  /**
+   * Subscribers with which the follower shares the execution of events. Null if each event is executed for it alone.
+   */
   readonly group: SubscriberGroup | null;
   /** Called when the tail may have new events, or when the room has been deleted. */
   wake(): void;
@@ -23,13 +25,13 @@ export interface TailOptions {
 const MAX_RECENT_EVENTS = 256;
 /**
  * How long a tail keeps an event after reading it, in milliseconds. If the read took longer, the tail keeps the event
- * for the duration of the read instead. On a slow database, some followers need an event that much later than others.
- * The data of a kept event may be outdated, but each change of the data produces another event.
+ * for the duration of the read, because followers also lag further behind on a slow database. The data of a kept event
+ * may be outdated, but each change of the data produces another event.
  */
 export const MAX_AGE_MS = 500;
 /**
- * How long the other followers of a group wait for a running execution of their group, in milliseconds. Then they are
- * woken.
+ * How long followers wait while another follower of their group executes an event, in milliseconds. After this time
+ * they are woken although the execution has not ended.
  */
 const EXECUTION_TIMEOUT_MS = 100;
 
@@ -54,7 +56,7 @@ export class RoomTail {
   /** The latest events up to `seq`, without gaps, not older than {@link MAX_AGE_MS}. */
   readonly #recent: RoomEvent[] = [];
   /**
-   * Pages of older events by the `seq` after which they begin. Cached, because many subscribers may resume from the
+   * Pages of older events, by the `seq` before their first event. Cached, because many subscribers may resume from the
    * same position at the same time.
    */
   readonly #pages = new Map<number, MaybePromise<readonly RoomEvent[]>>();
@@ -96,8 +98,8 @@ export class RoomTail {
   }
 
   /**
-   * Returns events after `seq`, oldest first: all of them if they are in memory, otherwise one page of the log. The
-   * list is empty if there are none.
+   * Returns events after `seq`, oldest first. Returns all of them if they are in memory, otherwise one page of the log.
+   * Returns an empty list if the tail has read no event after `seq`.
    */
   read(seq: number): MaybePromise<readonly RoomEvent[]> {
     if (this.#seq <= seq) return NOTHING;
@@ -140,8 +142,8 @@ export class RoomTail {
   }
 
   /**
-   * Reads new events without a notification. Needed because this node receives no notification of a commit before its
-   * subscription, or during an outage of the bus.
+   * Reads new events without a notification. Call it when the subscription to the bus has started or recovered, because
+   * this node did not receive earlier notifications.
    */
   poll(): void {
     this.advance(this.#seq + 1);
@@ -197,7 +199,8 @@ export class RoomTail {
     }
     this.#append(events, last.seq, maxAgeSince(began));
     await this.#wakeFollowers(events[0]);
-    // After a full page, reads the log again, because no notification may come for events that are already in the log.
+    // A full page may not be the end of the log. No notification may follow, so the target is raised to read the next
+    // page.
     if (events.length === LOG_PAGE_SIZE) this.#targetSeq = Math.max(this.#targetSeq, last.seq + 1);
   }
 
@@ -253,5 +256,7 @@ export class RoomTail {
   }
 }
 
-/** Returns how long the result of a read that began at a time is kept, in milliseconds. */
+/**
+ * Returns how long events are kept after a read, in milliseconds: as long as the read took, but at least MAX_AGE_MS.
+ */
 const maxAgeSince = (began: number) => Math.max(MAX_AGE_MS, performance.now() - began);

@@ -16,7 +16,7 @@ export class RoomsFollower implements Source<FollowedEvent> {
     this.#tails = tails;
   }
 
-  /** The followed rooms. */
+  /** Ids of the followed rooms. */
   get rooms(): Pick<ReadonlySet<string>, 'size' | 'has' | 'keys'> {
     return this.#rooms;
   }

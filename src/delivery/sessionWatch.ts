@@ -32,8 +32,8 @@ export interface SessionWatch {
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * How long an ended session is remembered, in milliseconds. Longer than the time between the authentication of an
- * operation and the watching of its stream.
+ * How long an ended session is remembered, in milliseconds. An operation takes less time from its authentication until
+ * its stream is watched.
  */
 const ENDED_SESSION_TTL_MS = 60_000;
 
@@ -45,8 +45,8 @@ function sessionEnded(): ChatError {
 export function createSessionWatch(changePoller: ChangePoller): SessionWatch {
   const watched = new Map<string, Set<(reason: ChatError | null) => void>>();
   /**
-   * Time at which this node learned of the end of each session. Needed for a stream that is authenticated before the
-   * end of its session, but watched only after the end. Such a stream must end too.
+   * Time at which this node learned of the end of each session, by session id. A session may end between the
+   * authentication of an operation and `watch` for its stream. The stream must end then too.
    */
   const recent = new Map<string, number>();
 

@@ -1,6 +1,6 @@
 /**
- * Tracks the progress of a subscriber to many rooms: the latest database snapshot of which the subscriber has received
- * every event. The subscriber's cursor must not name a later snapshot.
+ * Tracks the latest database snapshot that a subscriber to many rooms has reached. A snapshot is reached when every
+ * event that it sees has been delivered. The subscriber's cursor must not name a later snapshot.
  */
 export interface SnapshotProgress {
   /** Returns the latest snapshot that was reached. */
@@ -10,16 +10,19 @@ export interface SnapshotProgress {
    * `seq`.
    */
   require(snapshot: string, rooms: Iterable<readonly [chatroomId: string, seq: number]>): void;
-  /** Call this after an event of the room has been delivered. Without an argument, checks all rooms again. */
+  /**
+   * Checks whether the first pending snapshots have been reached. Call it with a room after an event of that room has
+   * been delivered. Without an argument, checks all rooms.
+   */
   advance: (chatroomId?: string) => void;
 }
 
 /**
  * Creates the progress of one subscriber.
  *
- * Snapshots are reached in order. The first pending snapshot stays the same while later ones arrive, so that a
- * subscriber that always lags a little still advances. All later snapshots are merged into one. At most two snapshots
- * are therefore pending, in addition to the checkpoints.
+ * Snapshots are reached in order. Besides the checkpoints, at most two snapshots are pending: the first one, and one
+ * that replaces all later ones. The first one does not change, so that a subscriber that always lags a little still
+ * reaches it.
  *
  * @param start the snapshot that counts as reached
  * @param isDue returns whether a room still has undelivered events up to `seq`

@@ -18,11 +18,13 @@ export interface SubscriberGroup {
  * caller must call `end`.
  */
 export interface Source<Value> {
-  /** Returns the next result. Returns a promise only if something must be loaded first. */
+  /**
+   * Returns the next result, or null if there is none yet. Returns a promise only if something must be loaded first.
+   */
   pull(): MaybePromise<Next<Value>>;
   /**
-   * Sets the function that is called when a pull may return a result again, after a pull has returned null. The
-   * function must not throw. A later call replaces the function.
+   * Sets the listener and replaces the previous one. After a pull has returned null, the listener is called when the
+   * next pull may return a result. The listener must not throw.
    *
    * @param group the group to which the subscriber belongs, if there is one
    */
@@ -46,7 +48,10 @@ export function andThen<Value, Result>(
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
-/** Pulls until the result is defined; undefined marks a skipped event. Loops, so that the stack does not grow. */
+/**
+ * Pulls until the result is defined. `pull` returns undefined for a skipped event. A loop, because recursion could
+ * overflow the stack.
+ */
 export function pullPast<Value>(pull: () => MaybePromise<Next<Value> | undefined>): MaybePromise<Next<Value>> {
   for (;;) {
     const pulled = pull();
@@ -58,12 +63,15 @@ export function pullPast<Value>(pull: () => MaybePromise<Next<Value> | undefined
 /** Result of a source that has ended. */
 export const done = { value: undefined, done: true } as const;
 
-/** Makes a source an async iterator too. A reader uses either `pull` or the iterator, not both. */
+/** Returns a source that is also an async iterator. A reader uses either `pull` or the iterator, not both. */
 export function toAsyncIterator<Value>(source: Source<Value>): Stream<Value> {
   return new SourceStream(source);
 }
 
-/** Not an async generator, because `return()` of a generator waits for a pending `next()`, which may never resolve. */
+/**
+ * A source as an async iterator. Not an async generator, because the `return()` of a generator waits for a pending
+ * `next()`, which may never resolve.
+ */
 class SourceStream<Value> implements Stream<Value> {
   readonly #source: Source<Value>;
   /** Resolves when the last call of `next` has ended. */

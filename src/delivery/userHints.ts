@@ -3,7 +3,8 @@ import type { Bus } from '../platform/redis/bus.ts';
 
 /**
  * Hint to the streams of one user that something has changed, such as an unread count. A hint may be lost, repeated or
- * late. For `PRESENCE`, `UNREAD` and `SEEN`, the receiver reads the current state from the database.
+ * late. For `PRESENCE`, `UNREAD` and `SEEN`, the receiver reads the current state. `FRIENDSHIP` and `NOTICE` contain
+ * the change itself.
  */
 const hintSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('PRESENCE'), userId: z.uuid() }),
@@ -34,7 +35,7 @@ export function publishHint(bus: Bus, userId: string, hint: Hint): void {
 /**
  * Subscribes to the hints of a user.
  *
- * @returns a promise that resolves when the subscription is active, with a function that ends it
+ * @returns a function that ends the subscription; the promise resolves when the subscription is active
  */
 export function subscribeHints(bus: Bus, userId: string, onHint: (hint: Hint) => void): Promise<() => void> {
   return bus.listen(topic(userId), (received) => {
