@@ -33,11 +33,11 @@ const REFRESH = 'parley_refresh';
 const DEVICE = 'parley_device';
 
 /**
- * Reads the cookies of a request and sets those of its response.
+ * Reads the cookies of a request and sets cookies in its response.
  *
- * Browsers do not send SameSite=Strict cookies with requests from pages of other sites. The access token cookie lasts
- * as long as the refresh token. A browser therefore still sends an expired access token, and receives `TOKEN_EXPIRED`
- * instead of `UNAUTHENTICATED`.
+ * The cookies are SameSite=Strict, so browsers do not send them with requests from pages of other sites. The access
+ * token cookie lasts as long as the refresh token. A browser therefore still sends an expired access token, and
+ * receives `TOKEN_EXPIRED` instead of `UNAUTHENTICATED`.
  *
  * @param set adds a `Set-Cookie` header to the response
  */

@@ -2,23 +2,22 @@ import type { Config } from '../core/config/settings.ts';
 import { isLocalOrigin } from '../core/hosts.ts';
 
 /**
- * Returns whether pages of an origin other than this server's may call the API. Allowed are `ALLOWED_ORIGINS` and, in
- * development, localhost.
+ * Returns whether pages of another origin than this server's may call the API. `ALLOWED_ORIGINS` are allowed, and in
+ * development also localhost.
  *
- * DNS rebinding gives a page no allowed origin, because an origin contains the host name from which the page was
- * loaded, not the address.
+ * DNS rebinding does not help an attacker, because an origin contains the host name of the page and not its address.
  */
 function allowsForeignOrigin(config: Config, origin: string): boolean {
   return config.ALLOWED_ORIGINS.includes(origin) || (config.NODE_ENV === 'development' && isLocalOrigin(origin));
 }
 
 /**
- * Returns whether pages of an origin may use cookies and open WebSockets. Allowed are this server's own origin and
- * those that {@link allowsForeignOrigin} allows.
+ * Returns whether pages of an origin may use cookies and open WebSockets. This server's own origin is allowed, and each
+ * origin that {@link allowsForeignOrigin} allows.
  *
- * In production with `PUBLIC_URL`, the own origin is exactly the origin of that URL, including the scheme. A page that
- * a man in the middle has forged over plain http then has another origin. In all other cases, the http and https
- * origins of the host to which the request was sent also count as the own origin.
+ * In production with `PUBLIC_URL`, only the origin of that URL is the own origin. A page that a man in the middle has
+ * forged over plain http has another scheme and is refused. In all other cases, the http and https origins of the
+ * requested host also count as the own origin.
  */
 export function allowsOrigin(config: Config, origin: string, host: string | undefined): boolean {
   if (allowsForeignOrigin(config, origin)) return true;

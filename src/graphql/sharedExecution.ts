@@ -31,8 +31,8 @@ export interface SharedExecutionRun {
 }
 
 /**
- * An operation to which one or more clients are subscribed. Their documents, operation names, and variables that can
- * affect a result are equal.
+ * An operation to which one or more clients are subscribed. Clients share it if their documents, operation names, and
+ * variables that can affect a result are equal.
  */
 export class SharedOperation implements SubscriberGroup {
   /**
@@ -134,8 +134,8 @@ export class SharedExecution {
 }
 
 /**
- * Returns the variables that the result of an event can depend on. Variables used only in arguments of the root field,
- * such as the start cursor, are left out: they select the events, but do not affect the result of an event.
+ * Returns the variables that can affect the result of an event. Leaves out variables that are used only in arguments of
+ * the root field, such as the start cursor. They only select the events.
  */
 function variablesBelowRoot(document: DocumentNode): string[] {
   const names = new Set<string>();

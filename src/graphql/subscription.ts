@@ -31,8 +31,8 @@ interface SharedEvent {
 }
 
 /**
- * An event of a room. The execution of the event fails if the subscriber has lost access to the room after the event
- * was pulled.
+ * An event of a stream over all rooms. Its execution may fail because the subscriber has lost access to the room since
+ * the pull.
  */
 interface MembershipEvent {
   isNoLongerMember: (context: Context) => Promise<boolean>;
@@ -59,7 +59,9 @@ export async function subscribe(
   return toAsyncIterator(new Subscription(args, events, execute, watch));
 }
 
-/** The results of one subscription. While it is `open`, it may wait for the shared execution of an event. */
+/**
+ * Source of the results of one subscription. An event is executed for this subscription alone, or shared with others.
+ */
 class Subscription implements Source<ExecutionResult> {
   readonly #args: ExecutionArgs;
   readonly #context: Context;
@@ -174,8 +176,8 @@ class Subscription implements Source<ExecutionResult> {
   }
 
   /**
-   * Executes an event together with the following events that are already in memory. Their statements are then batched,
-   * and their results are written in one chunk.
+   * Executes an event, and starts to execute the following events that are already in memory. Their statements are then
+   * batched, and their results are written in one chunk. Returns the result of the first event.
    */
   #executeAhead(event: object, operation: SharedOperation): Promise<SharedResult> {
     const observed = trackViewer(this.#context);
@@ -210,8 +212,8 @@ class Subscription implements Source<ExecutionResult> {
   }
 
   /**
-   * Skips a failed event if the subscriber is no longer a member of its room. Otherwise throws the error: if the event
-   * were skipped, the cursor of the next event would mark it as delivered.
+   * Skips a failed event if the subscriber is no longer a member of its room. Otherwise throws the error. A skipped
+   * event would count as delivered, because the cursor of the next event lies after it.
    */
   async #skipIfNoLongerMember(event: object, error: Error): Promise<undefined> {
     if (!isMembershipEvent(event) || !(await event.isNoLongerMember(this.#context))) throw error;

@@ -32,22 +32,21 @@ import { clientOf, credentialOf, PATH, readCredentials, type Transport } from '.
 export type Run = (args: ExecutionArgs) => ReturnType<NonNullable<ServerOptions['execute']>>;
 
 /**
- * An operation that is ready to run. `rootValue` contains the functions that run the operation and, for a subscription,
- * its stream.
+ * An operation that is ready to run. `rootValue` contains the functions that run the operation. After a subscription
+ * has been set up, `rootValue` also contains its stream.
  */
 export type Prepared = ExecutionArgs & {
   rootValue: {
     execute: Run;
     subscribe: Run;
-    /** Whether the operation ends its own session. */
+    /** Returns whether the operation ends its own session, as `deleteAccount` does. */
     endsSession: () => boolean;
     stream?: Source<object>;
   };
 };
 
 /**
- * Prepares an operation of a WebSocket with the same pipeline as HTTP. Returns the operation, or the errors that refuse
- * it.
+ * Prepares an operation of a WebSocket with the same pipeline as HTTP. Returns the operation, or its validation errors.
  */
 type Prepare = (transport: Transport, params: SubscribePayload) => Promise<Prepared | readonly GraphQLError[]>;
 

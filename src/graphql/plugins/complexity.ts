@@ -27,7 +27,8 @@ function lengthOf(args: Record<string, unknown>, field: GraphQLField<unknown, Co
 }
 
 /**
- * Returns the maximum number of items that a list returns for its arguments; null for a field without a size argument.
+ * Returns the maximum number of items that a list returns with these arguments. Null for a field without a size
+ * argument.
  */
 export function pageSizeOf(
   args: Record<string, unknown>,
@@ -62,8 +63,8 @@ export function memoizeComplexity(): (args: ExecutionArgs) => number {
     const asked = [operationName, ...variables.map(({ variable }) => sizeOf(variableValues?.[variable.name.value]))];
     const key = asked.join(' ');
     const result = results.get(key) ?? computeComplexity(args);
-    // Null is not cached, because an unknown operation name that contains spaces can have the same key as an existing
-    // operation with variables.
+    // Null means an unknown operation name and is not cached. Clients choose the name, and a name with spaces could
+    // produce the cache key of an existing operation with variables.
     if (result !== null) results.set(key, result);
     if (results.size > MAX_RESULTS) results.clear();
     return result ?? 0;
@@ -77,8 +78,8 @@ function sizeOf(value: unknown): string {
 }
 
 /**
- * Returns the complexity of an operation. Null if the document has no operation of this name, which the execution
- * reports.
+ * Returns the complexity of an operation. Null if the document has no operation of this name; the execution reports
+ * that error.
  */
 function computeComplexity({ schema, document, operationName, variableValues }: ExecutionArgs): number | null {
   const operation = getOperationAST(document, operationName);

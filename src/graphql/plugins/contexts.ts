@@ -8,8 +8,8 @@ import { subscribe } from '../subscription.ts';
 import { traceDelivery } from './traces.ts';
 
 /**
- * Creates the execution context from the operation. Must be the first plugin: the later plugins wrap its function, so
- * they receive the operation and not the execution context.
+ * Plugin that creates the execution context from the operation. Must be the first plugin: the later plugins wrap its
+ * function, so they receive the operation and not the execution context.
  */
 export const executeInContext: Plugin = {
   onExecute({ executeFn, setExecuteFn }) {
@@ -21,11 +21,13 @@ export const executeInContext: Plugin = {
 };
 
 /**
- * Replaces the `subscribe` function of GraphQL by one that executes each event in a new context, for at most `ms`
- * milliseconds. Limits the number of streams per user.
+ * Creates the plugin that executes each event of a subscription in a new context. Also limits the number of streams per
+ * user.
  *
- * When a session ends, its streams over HTTP end. Over WebSocket, the whole socket closes instead, with a code that
- * shows whether the client may reconnect.
+ * When a session ends, its SSE streams end. Over WebSocket, the whole socket closes instead. The close code then shows
+ * whether the client may reconnect.
+ *
+ * @param ms maximum duration of the execution of one event, in milliseconds
  */
 export const subscribeInContexts = (
   ms: number,
@@ -69,8 +71,8 @@ export const subscribeInContexts = (
         return results;
       }
       try {
-        // Checked after the arguments of the subscription, because an error about an argument is more helpful: it names
-        // the argument.
+        // Checked after the arguments of the subscription, because the error about an invalid argument names the
+        // argument.
         checkStreamVariables(args.variableValues);
       } catch (error) {
         results.end();

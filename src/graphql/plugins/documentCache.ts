@@ -11,8 +11,8 @@ const BYTES_PER_TOKEN = 500;
  * Creates a cache of parsed documents by their text, with a limit on memory. Yoga's own cache limits only the number of
  * documents: 1,000 documents of the maximum size would use at least 500 MB.
  *
- * Invalid documents are not cached, because the cache would also store their errors, which can repeat the text of the
- * document a hundred times.
+ * Invalid documents are not cached, because their errors would stay in memory too. These errors can repeat the text of
+ * the document a hundred times.
  */
 export function createDocumentCache(): {
   options: { documentCache: LRUCache<string, DocumentNode>; errorCache: { get: () => undefined; set: () => void } };

@@ -30,11 +30,12 @@ interface Sender {
 }
 
 /**
- * Serialises the parsing of documents that are not in the cache, because parsing one blocks the node for up to 120 ms.
+ * Creates the scheduler for parsing new documents. Documents are parsed one by one, because parsing and validating one
+ * blocks the node for up to 120 ms.
  *
  * @param known the cache of parsed documents
- * @returns a function that resolves when a sender's document may be parsed. It rejects with `RATE_LIMITED` if the
- *   sender has no points left or too many waiting documents.
+ * @returns a function that resolves when a sender's document may be parsed; at once if the document is in the cache. It
+ *   rejects with `RATE_LIMITED` if the sender has no points left or too many waiting documents.
  */
 export function createDocumentTurns(
   known: { has: (text: string) => boolean },
@@ -76,9 +77,9 @@ export function identifyPayers(
  * limits are exceeded.
  *
  * A document that is not in the cache costs points by its length, because parsing and validating take up to 120 ms. If
- * the sender has no points left, the document is refused without being parsed. A cached document costs nothing here. If
- * one client has used up the points of its network, the other clients can therefore still sign in with a document that
- * is cached.
+ * the sender has no points left, the document is refused without being parsed. A cached document does not cost these
+ * points. If one client has used up the points of its network, the others can therefore still sign in with a cached
+ * document.
  */
 export function limitQueries(
   config: Config,

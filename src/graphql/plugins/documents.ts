@@ -58,7 +58,7 @@ export function measureDocument(text: string, maxTokens: number): DocumentSize {
       if (kind === TokenKind.NAME) size.longestName = Math.max(size.longestName, value.length);
     }
   } catch {
-    // The parser reports the syntax error.
+    // Ignores the syntax error, because the parser reports it.
     size.lines = lexer.line;
   }
   return size;
@@ -82,8 +82,8 @@ export function parseWithin(maxTokens: number, text: string, size: DocumentSize,
 }
 
 /**
- * Returns the rules that are checked before validation. The validation of a document that breaks one of these rules
- * would be expensive.
+ * Returns the rules that are checked before validation. Most of them refuse documents whose validation would be
+ * expensive.
  */
 export function limitRules(config: Config, introspection: boolean): ValidationRule[] {
   const limits = { exposeLimits: false, flattenFragments: true, allowList: [] };
@@ -127,7 +127,10 @@ const maxRepetitionsRule: ValidationRule = () => {
   return { OperationDefinition: check, FragmentDefinition: check, Field: check };
 };
 
-/** Counts the fields of a selection and of the inline fragments in it. */
+/**
+ * Counts how often a selection and its inline fragments repeat each field. Throws `QUERY_TOO_COMPLEX` if a field is
+ * repeated more than {@link MAX_REPETITIONS} times.
+ */
 function countFields({ selections }: SelectionSetNode, counts: Map<string, number>): void {
   for (const selection of selections) {
     if (selection.kind === Kind.INLINE_FRAGMENT) countFields(selection.selectionSet, counts);

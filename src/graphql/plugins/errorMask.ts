@@ -18,9 +18,9 @@ const MAX_MESSAGE_LENGTH = 1_000;
 export type ErrorMask = (error: unknown, requestId?: string) => GraphQLError;
 
 /**
- * Creates the function that formats errors for clients on every transport: as a GraphQL error whose `extensions.code`
- * is an `ErrorCode`. An unexpected failure is logged with all details. The client gets only `INTERNAL_SERVER_ERROR` and
- * the id of the log entry.
+ * Creates the error mask of all transports. Clients receive a GraphQL error with an `ErrorCode` in `extensions.code`.
+ * An unexpected failure is logged with all details. The client gets only `INTERNAL_SERVER_ERROR` and the id of the log
+ * entry.
  *
  * @param suggestions whether messages may include "Did you mean …?", which reveals names of the schema
  */
@@ -90,16 +90,16 @@ export function codeOf(error: unknown): ErrorCode {
 
 function originalOf(error: unknown): unknown {
   let cause = error;
-  // Stops at an error with an HTTP status, which the transport has created for clients. The wrapped error, such as a
-  // SyntaxError, is not meant for clients.
+  // Does not unwrap an error with an HTTP status. The transport has created that error for clients. The wrapped error,
+  // such as a SyntaxError, is internal.
   while (cause instanceof GraphQLError && cause.originalError && !cause.extensions.http) cause = cause.originalError;
   return cause;
 }
 
 /**
- * Returns the HTTP options of an error. With `spec: true`, Yoga responds with 200 to clients that accept
- * application/json, as GraphQL over HTTP requires for a document with errors. For a body that is not JSON, `spec`
- * becomes false, so that every client receives 400.
+ * Returns the HTTP options of an error. For a body that is not JSON, sets `spec` to false, so that every client
+ * receives 400. With `spec: true`, Yoga responds with 200 to clients that accept application/json. GraphQL over HTTP
+ * requires that only for documents with errors.
  */
 function statusOf(http: GraphQLErrorExtensions['http'], code: unknown): GraphQLErrorExtensions['http'] {
   return code === 'BAD_REQUEST' ? { ...http, spec: false } : http;

@@ -16,9 +16,9 @@ import { pageSizeOf } from './complexity.ts';
 const PARTS_OF_CONNECTIONS = new Set(['edges', 'nodes', 'node']);
 
 /**
- * Finds the list that can return the most items in an operation, multiplied by the sizes of the lists around it.
- * Example: with 20 messages for each of 30 chatrooms, the list is `viewer.chatrooms.messages` with 600 items. Returns
- * null if the operation has no list with a size argument.
+ * Returns the list that can return the most items in an operation. `items` is the size of the list, multiplied by the
+ * sizes of the lists around it. Example: with 20 messages for each of 30 chatrooms, the list is
+ * `viewer.chatrooms.messages` with 600 items. Returns null if the operation has no list with a size argument.
  */
 export function findLargestList({
   schema,
@@ -30,8 +30,8 @@ export function findLargestList({
   for (const definition of document.definitions)
     if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition);
   /**
-   * Largest multiplier with which each fragment was visited. Without this map, nested fragment spreads would take
-   * exponential time.
+   * Largest multiplier with which each fragment was visited. Visits with a smaller multiplier are skipped. Otherwise
+   * nested fragment spreads would take exponential time.
    */
   const visited = new Map<string, number>();
   let largest: { path: string; items: number } | null = null;

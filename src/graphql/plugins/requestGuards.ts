@@ -120,10 +120,10 @@ export function isMutation({ document, operationName }: ExecutionArgs): boolean 
 }
 
 /**
- * Limits the number of operations of one client that run at the same time, and the duration of an operation.
+ * Limits how many operations of one client run at the same time, and how long a query or mutation runs.
  *
- * An operation that exceeds EXECUTION_SECONDS fails with an error. Waiting for a slot counts towards that time. A
- * subscription uses a slot only while it is set up.
+ * A query or mutation that exceeds EXECUTION_SECONDS fails with an error. Waiting for a slot counts towards that time.
+ * A subscription uses a slot only while it is set up.
  */
 export function limitExecution(config: Config, slots: OperationSlots, mask: ErrorMask): Plugin {
   const ms = config.EXECUTION_SECONDS * 1_000;

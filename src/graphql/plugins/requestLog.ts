@@ -79,8 +79,8 @@ export function logRequests({ metrics, log }: { metrics: Metrics; log: Logger },
 const rootFields = new WeakMap<DocumentNode, Map<string, string>>();
 
 /**
- * Returns the name of the only root field of a validated operation; `several` if it has more than one, and `refused` if
- * the document has no such operation.
+ * Returns the name of the only root field of a validated operation. Returns `several` if the operation has more than
+ * one root field, and `refused` if the document has no operation of this name.
  *
  * The result is cached per document and operation name, because tracing requests the name for each event of a
  * subscription.
@@ -107,8 +107,8 @@ function computeRootField(document: DocumentNode, operation: OperationDefinition
       else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet);
       else {
         const fragment = fragments.get(selection.name.value);
-        // Deleted, so that each fragment is visited once. Otherwise the work would double with each fragment of a chain
-        // in which each fragment spreads the next fragment twice.
+        // Deleted, so that each fragment is visited once. Otherwise nested fragment spreads would take exponential
+        // time.
         fragments.delete(selection.name.value);
         if (fragment) collect(fragment.selectionSet);
       }
