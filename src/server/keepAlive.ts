@@ -5,14 +5,17 @@ import type { WebSocket } from 'ws';
 const TICK_MS = 3_000;
 /** Minimum time between two pings, in milliseconds. */
 const PING_INTERVAL_MS = 12_000;
-/** Timeout of a pong, in milliseconds. Unread bytes that were written before the ping extend it; see `MIN_RATE`. */
+/**
+ * Timeout of a pong, in milliseconds. Extended if the client has not read all bytes written before the ping; see
+ * `MIN_RATE`.
+ */
 const PONG_TIMEOUT_MS = 12_000;
 /** Maximum time without write progress while bytes are buffered, in milliseconds. Then the connection is terminated. */
 const STALL_TIMEOUT_MS = 30_000;
 /**
- * Read rate of the slowest accepted client, in bytes per millisecond. The pong timeout is extended accordingly, because
- * a client reads a ping only after all bytes written before the ping. Several megabytes of these bytes may be in
- * operating-system buffers, where the server cannot see whether they were read.
+ * Minimum rate at which a client must read, in bytes per millisecond. A client reads a ping only after all bytes
+ * written before it, so the pong timeout is extended by the time to read these bytes. Several megabytes of them may be
+ * in operating-system buffers, where the server cannot see whether they were read.
  */
 const MIN_RATE = 10;
 

@@ -52,7 +52,8 @@ export async function requireUsable(
 }
 
 /**
- * Applies all pending migrations, including those of the job queue. Returns the names of Parley's applied migrations.
+ * Applies all pending migrations, including those of the job queue, and computes name skeletons and e-mail keys that
+ * are missing or outdated. Returns the names of Parley's applied migrations.
  */
 export async function migrate(databaseUrl: string): Promise<string[]> {
   const applied = await applyMigrations(databaseUrl);

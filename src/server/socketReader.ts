@@ -47,15 +47,15 @@ export function createSocketReader(
   },
 ): SocketReader {
   /**
-   * Received messages that are not handled yet, because one chunk of up to 64 KB may contain many. Reading pauses until
-   * the queue is empty.
+   * Received messages that are not handled yet. One chunk of up to 64 KB may contain many messages. Reading pauses
+   * until the queue is empty.
    */
   const queue: Buffer[] = [];
   let inProgress = 0;
   let unpaid = 0;
   /**
-   * Number of messages that arrived after the server began to close the socket. After many, the connection is
-   * terminated, because such a client will not send a close frame.
+   * Number of messages that arrived after the server began to close the socket. Above `MAX_IN_PROGRESS`, the connection
+   * is terminated, because such a client will not send a close frame.
    */
   let late = 0;
   let charging = false;

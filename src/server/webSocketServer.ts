@@ -38,7 +38,7 @@ export interface WebSocketServing {
   /**
    * Registers a socket whose client is not authenticated yet.
    *
-   * @param cut terminates the connection
+   * @param cut terminates the connection; called when a newer socket of the same network replaces this socket
    * @returns a function to call when the socket has closed
    */
   enter: (request: IncomingMessage, cut: () => void) => () => void;
@@ -73,7 +73,7 @@ export interface WebSocketServing {
   mask: (error: unknown) => GraphQLError;
 }
 
-/** Arguments of an operation whose `rootValue` also names its socket and its id. */
+/** Arguments of an operation. Their `rootValue` also contains the state of its socket, and the id of the operation. */
 type SocketOperation = ExecutionArgs & {
   rootValue: Prepared['rootValue'] & { connected: Connected; id: string };
 };
@@ -115,11 +115,13 @@ const SERVICE_RESTART = 1012;
 const RESTART_REASON = 'The server is restarting. Reconnect.';
 /** Close code for "try again later". */
 export const TRY_AGAIN_LATER = 1013;
-/** How long a socket whose session has ended waits for the results of its running operations, in milliseconds. */
+/**
+ * How long a socket stays open for the results of its running operations after its session has ended, in milliseconds.
+ */
 const RESULT_TIMEOUT_MS = 500;
 /**
- * How long a socket waits instead if one of its running operations has ended the session, in milliseconds. Longer than
- * `RESULT_TIMEOUT_MS`, because `deleteAccount` takes up to 5 s and one more statement.
+ * Replaces `RESULT_TIMEOUT_MS` if a running operation of the socket has itself ended the session. Longer, because
+ * `deleteAccount` takes up to 5 s and one more statement.
  */
 const LAST_RESULT_TIMEOUT_MS = 10_000;
 /**
@@ -186,7 +188,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     return result.finally(() => ofSocket.delete(operation));
   }
   /**
-   * Closes a socket after its running operations, at the latest after a timeout. A client that ends its own session
+   * Closes a socket when its running operations have ended, or after a timeout. A client that ends its own session
    * therefore receives the result before the socket closes.
    */
   async function closeAfterResults(socket: WebSocket, code: number, reason: string): Promise<void> {
@@ -378,8 +380,8 @@ function typeOf(text: string): unknown {
 }
 
 /**
- * Throws for a message type that only servers send, so that the socket closes with 4400. Otherwise graphql-ws would
- * treat the message as an internal error, and a client could cause any number of stack traces in the log.
+ * JSON reviver that throws for a message type that only servers send, so that the socket closes with 4400. Otherwise
+ * graphql-ws would treat the message as an internal error. A client could cause any number of stack traces in the log.
  */
 function refuseServersMessages(key: string, value: unknown): unknown {
   const type = key === '' ? (value as { type?: unknown } | null)?.type : undefined;

@@ -13,8 +13,8 @@ export async function hasDemo({ database }: Pick<ServerNode, 'database'>): Promi
 }
 
 /**
- * Signs in the first demo user, whose credentials the terminal or a page then displays. Returns null if the user does
- * not exist, or if the password has been changed, because the account is then in use by somebody.
+ * Signs in the first demo user for the terminal or a page, which then displays the credentials. Returns null if the
+ * user does not exist. Also returns null if the password has been changed, because somebody then uses the account.
  */
 export async function signInDemo(
   node: ServerNode,
