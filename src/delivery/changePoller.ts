@@ -13,8 +13,8 @@ declare module '../core/context.ts' {
 /** Changes that one poll found and no earlier poll had reported. */
 export interface ChangeSet {
   /**
-   * Database snapshot of the poll, a `pg_snapshot`. Every change that it sees is in this change set or in an earlier
-   * one.
+   * The database snapshot that the poll read, a `pg_snapshot`. This change set or an earlier one contains every change
+   * that the snapshot sees.
    */
   snapshot: string;
   /** The `seq` of the last event of each room whose log has grown, by room id. */
@@ -23,11 +23,11 @@ export interface ChangeSet {
   joins: ReadonlyMap<string, readonly Join[]>;
   /** Changes that are in no room's log, by user id. */
   unlogged: ReadonlyMap<string, readonly UnloggedChange[]>;
-  /** Ids of sessions that have ended and rooms that have been deleted. */
+  /** Ids of ended sessions and of deleted rooms. */
   ended: string[];
 }
 
-/** The joining of a room by a user. `seq` is the number of the `MEMBER_JOINED` event. */
+/** A `MEMBER_JOINED` event of a room's log. */
 export interface Join {
   userId: string;
   chatroomId: string;
@@ -36,8 +36,7 @@ export interface Join {
 
 /**
  * A change that is in no room's log: a user hides a DIRECT room, shows a hidden room again, or blocks or unblocks
- * another user. If a new message makes a hidden room reappear, the log contains the message, so there is no unlogged
- * change.
+ * another user. Does not include a hidden room that reappears because of a new message. That message is in the log.
  */
 export type UnloggedChange = { userId: string } & (
   { kind: 'HIDDEN' | 'SHOWN'; chatroomId: string } | { kind: 'BLOCK_CHANGED'; otherId: string }

@@ -22,7 +22,7 @@ export interface ConflatedStream<Item, Event> extends AsyncIterableIterator<Even
 /**
  * Creates the conflated stream of one subscriber.
  *
- * @param gauges contains the number of streams that have not ended
+ * @param gauges counts the streams that have not ended
  * @param read creates the event of an item, or returns null to skip the item. Called only when the subscriber reads the
  *   item, so that the event contains current data.
  */

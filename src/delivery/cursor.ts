@@ -116,8 +116,8 @@ function shorten(snapshot: string): string {
 }
 
 /**
- * Returns whether PostgreSQL accepts a text as a snapshot. The form is `xmin:xmax:xip,xip…` with ascending xips, each
- * of them at least xmin and below xmax.
+ * Returns whether PostgreSQL accepts a text as a snapshot: `xmin:xmax:xip,xip…`. The xips must ascend from at least
+ * xmin to below xmax.
  */
 function isSnapshot(text: string): boolean {
   const [, xmin = '', xmax = '', list = ''] = /^(\d{1,18}):(\d{1,18}):((?:\d{1,18}(?:,\d{1,18})*)?)$/.exec(text) ?? [];

@@ -33,8 +33,8 @@ export interface RoomPositions {
 }
 
 /**
- * An intermediate snapshot of a resume. It is reached when the events of each listed room have been delivered up to the
- * room's `seq`.
+ * An intermediate snapshot of a resume. The stream has reached the snapshot when it has delivered the events of each
+ * listed room up to `seq`.
  */
 export interface Checkpoint {
   snapshot: string;
@@ -126,8 +126,8 @@ function countMissed(rooms: readonly RoomPosition[]): number {
 }
 
 /**
- * Returns checkpoints between the positions and their snapshot; none if at most `interval` events were missed. A
- * subscriber that is disconnected during a long backlog resumes from the last checkpoint instead of the start.
+ * Returns the intermediate snapshots of a resume. Returns none if at most `interval` events were missed. A subscriber
+ * that is disconnected during a long backlog resumes from the last checkpoint instead of the start.
  *
  * A checkpoint is a snapshot that sees the committed transactions before some transaction X. In each room, the events
  * that the checkpoint sees must have a lower `seq` than all other missed events. This is not the case for every X: of
@@ -171,7 +171,8 @@ interface Part {
   /** The highest `seq` of the room in this part and all earlier parts. */
   seq: number;
   /**
-   * Whether a later part has an event of the room that precedes `seq`. Null if no later part has events of the room.
+   * Whether a later part contains an event of the room with a lower `seq`. Null if no later part has events of the
+   * room.
    */
   splitsRoom: boolean | null;
   /** Next part with events of the room. Null if there is none. */

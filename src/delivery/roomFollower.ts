@@ -25,8 +25,8 @@ interface Page {
 const NO_PAGE: Page = { events: [], index: 0, readAt: 0 };
 
 /**
- * Follows one room after `seq`: first the missed events, then the live ones. Both are read from the same log, so no
- * event is lost in between. Each event is delivered once and in order. After a deletion, every pull returns
+ * Follows one room after `seq`: first the missed events, then the live events. All events come from the same log, so
+ * none is lost in between. Each event is delivered once and in order. After a deletion, every pull returns
  * `CHATROOM_DELETED` until the follower is ended.
  *
  * A follower stores its position and at most one page of events. Events therefore do not accumulate for a follower that

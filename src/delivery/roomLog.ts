@@ -64,9 +64,9 @@ export function pageAfter(chatroomId: string, seq: number): Sql {
 }
 
 /**
- * Maximum number of events between a cursor's `asOf` snapshot and its `seq`. Both come from one operation. An operation
- * lasts at most 10 s, and a room can have about 1,000 events per second. A cursor with more events in between is
- * refused with `RESYNC_REQUIRED`.
+ * Maximum number of events between a cursor's `asOf` snapshot and its `seq`. A cursor with more events in between is
+ * refused with `RESYNC_REQUIRED`. One operation creates both. It lasts at most 10 s, and a room can have about 1,000
+ * events per second.
  */
 const MAX_EVENTS_SINCE_AS_OF = 10_000;
 
@@ -77,9 +77,9 @@ const MAX_EVENTS_SINCE_AS_OF = 10_000;
  * A cursor comes from a client and may be forged. Its age is checked with two index lookups before the log is read.
  *
  * @param lastSeq the current last event of the room
- * @throws ChatError `RESYNC_REQUIRED` if the event after the cursor has been deleted or is older than LOG_DAYS. Also if
+ * @throws ChatError `RESYNC_REQUIRED` if the event after the cursor has been deleted or is older than LOG_DAYS, or if
  *   more than {@link MAX_EVENTS_SINCE_AS_OF} events lie between the cursor's `asOf` snapshot and its `seq`. Also if the
- *   log does not reach the cursor, which means that the database was restored from a backup older than the cursor.
+ *   database was restored from a backup older than the cursor.
  */
 export async function resumePosition(
   { database, logDays }: { database: Database; logDays: number },

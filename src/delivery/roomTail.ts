@@ -6,9 +6,7 @@ import type { MaybePromise, SubscriberGroup } from './source.ts';
 
 /** The part of a follower that the tail of a room uses. */
 export interface TailFollower {
-  /**
-   * Subscribers with which the follower shares the execution of events. Null if each event is executed for it alone.
-   */
+  /** Subscribers with which the follower shares the execution of events. Null if the follower shares with nobody. */
   readonly group: SubscriberGroup | null;
   /** Called when the tail may have new events, or when the room has been deleted. */
   wake(): void;
@@ -199,8 +197,8 @@ export class RoomTail {
     }
     this.#append(events, last.seq, maxAgeSince(began));
     await this.#wakeFollowers(events[0]);
-    // A full page may not be the end of the log. No notification may follow, so the target is raised to read the next
-    // page.
+    // After a full page, the log may contain more events, for which no notification may come. Raises the target to read
+    // them.
     if (events.length === LOG_PAGE_SIZE) this.#targetSeq = Math.max(this.#targetSeq, last.seq + 1);
   }
 

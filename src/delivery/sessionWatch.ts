@@ -32,8 +32,8 @@ export interface SessionWatch {
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * How long an ended session is remembered, in milliseconds. An operation takes less time from its authentication until
- * its stream is watched.
+ * How long an ended session is remembered, in milliseconds. Must exceed the time from the authentication of an
+ * operation to the `watch` of its stream.
  */
 const ENDED_SESSION_TTL_MS = 60_000;
 
@@ -46,7 +46,7 @@ export function createSessionWatch(changePoller: ChangePoller): SessionWatch {
   const watched = new Map<string, Set<(reason: ChatError | null) => void>>();
   /**
    * Time at which this node learned of the end of each session, by session id. A session may end between the
-   * authentication of an operation and `watch` for its stream. The stream must end then too.
+   * authentication of an operation and `watch` for its stream. That stream must end too.
    */
   const recent = new Map<string, number>();
 

@@ -20,9 +20,8 @@ export interface SnapshotProgress {
 /**
  * Creates the progress of one subscriber.
  *
- * Snapshots are reached in order. Besides the checkpoints, at most two snapshots are pending: the first one, and one
- * that replaces all later ones. The first one does not change, so that a subscriber that always lags a little still
- * reaches it.
+ * Snapshots are reached in order. If two or more are pending, a new snapshot replaces the last of them. The first
+ * pending snapshot is kept, so that a subscriber that always lags a little still reaches it.
  *
  * @param start the snapshot that counts as reached
  * @param isDue returns whether a room still has undelivered events up to `seq`
