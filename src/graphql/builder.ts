@@ -23,13 +23,13 @@ export type Types = PothosSchemaTypes.ExtendDefaultTypes<SchemaTypes>;
  * one failed root field does not turn the whole result into null.
  */
 export const builder = new SchemaBuilder<SchemaTypes>({
-  // The first plugin wraps the resolvers of the others.
+  // `parley` comes first, so that it wraps the resolvers of the other plugins.
   plugins: ['parley', RelayPlugin, PrismaPlugin, ComplexityPlugin],
   prisma: {
     client: ({ database }) => database.nodes,
     dmmf: getDatamodel(),
     // Throws if a resolver ignores the `query` that the plugin has prepared. Otherwise the plugin would load each item
-    // again with a statement of its own.
+    // again with a separate statement.
     onUnusedQuery: 'error',
   },
   defaultFieldNullability: false,

@@ -70,8 +70,8 @@ export function openCookieJar(
 }
 
 /**
- * Returns undefined for a value that is not a token, so that its cookie counts as absent. Tokens consist only of
- * base64url characters and dots.
+ * Returns a cookie value if it can be a token: base64url characters and dots. Otherwise returns undefined, so that the
+ * cookie counts as absent.
  */
 function tokenOnly(value: string): string | undefined {
   return /^[\w.-]+$/.test(value) ? value : undefined;

@@ -2,8 +2,8 @@ import type { Config } from '../core/config/settings.ts';
 import { isLocalOrigin } from '../core/hosts.ts';
 
 /**
- * Returns whether pages of another origin than this server's may call the API. `ALLOWED_ORIGINS` are allowed, and in
- * development also localhost.
+ * Returns whether pages of a foreign origin may call the API. The origins in `ALLOWED_ORIGINS` may, and in development
+ * also localhost.
  *
  * DNS rebinding does not help an attacker, because an origin contains the host name of the page and not its address.
  */
@@ -12,12 +12,12 @@ function allowsForeignOrigin(config: Config, origin: string): boolean {
 }
 
 /**
- * Returns whether pages of an origin may use cookies and open WebSockets. This server's own origin is allowed, and each
- * origin that {@link allowsForeignOrigin} allows.
+ * Returns whether pages of an origin may use cookies and open WebSockets. This server's own origin may, and each origin
+ * that {@link allowsForeignOrigin} allows.
  *
- * In production with `PUBLIC_URL`, only the origin of that URL is the own origin. A page that a man in the middle has
- * forged over plain http has another scheme and is refused. In all other cases, the http and https origins of the
- * requested host also count as the own origin.
+ * In production with `PUBLIC_URL`, the own origin is the origin of that URL. A page that a man in the middle has forged
+ * over plain http is therefore refused, because its scheme differs. In all other cases, the http and https origins of
+ * the requested host also count as the own origin.
  */
 export function allowsOrigin(config: Config, origin: string, host: string | undefined): boolean {
   if (allowsForeignOrigin(config, origin)) return true;

@@ -27,7 +27,8 @@ class ParleyPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
 
   /**
    * Returns a synchronous resolver of `id`, or undefined for a type without a global id. The Relay plugin's resolver is
-   * asynchronous although the key is already loaded. A page of messages would await a hundred promises.
+   * asynchronous although the key is already loaded. With that resolver, a page of messages would await a hundred
+   * promises.
    */
   private resolveIdAtOnce(type: string): Resolver<Types> | undefined {
     const { pothosOptions } = this.builder.configStore.getTypeConfig(type);

@@ -14,7 +14,7 @@ import {
 } from '../delivery/source.ts';
 import type { SharedOperation, SharedResult } from './sharedExecution.ts';
 
-/** Functions that depend on the configuration and the transport. */
+/** The parts of a subscription that depend on the configuration and the transport. */
 interface SubscriptionOptions {
   /** Executes one event. Fails if the execution takes too long. */
   execute: (args: ExecutionArgs) => Promise<ExecutionResult> | ExecutionResult;
@@ -71,7 +71,7 @@ class Subscription implements Source<ExecutionResult> {
   readonly #counters: Context['counters']['sse'];
   readonly #releases: (() => void)[] = [];
   #state: 'open' | 'ended' = 'open';
-  /** Event whose shared execution is running. Null if the subscription does not wait for one. */
+  /** Event whose shared execution the subscription waits for. Null if the subscription is not waiting. */
   #held: object | null = null;
   /** Error that ended the stream. Null after it has been thrown. */
   #reason: Error | null = null;

@@ -21,7 +21,9 @@ export interface Transport {
   authorization?: unknown;
 }
 
-/** Returns the credential of a request. Cookies are used only if no page of another site can have sent the request. */
+/**
+ * Returns the credential of a request. Cookies are used only if the request comes from an allowed page or from no page.
+ */
 export function credentialOf(config: Config, { incoming, response, authorization }: Transport) {
   const { headers } = incoming;
   const secure = config.PUBLIC_URL?.startsWith('https:') ?? false;
@@ -37,8 +39,7 @@ export function credentialOf(config: Config, { incoming, response, authorization
 export function readCredentials(config: Config, transport: Transport): RequestCredentials {
   const { incoming, response } = transport;
   const { authorization, jar, trusted } = credentialOf(config, transport);
-  // A proxy may have set a request id. With the same id here, operators find the request in the logs of the proxy and
-  // of Parley.
+  // A proxy may have set a request id. Parley uses the same id, so that operators find the request in both logs.
   const given = incoming.headers['x-request-id'];
   const requestId = isRequestId(given) ? given : createUuid();
   response?.setHeader('x-request-id', requestId);

@@ -24,7 +24,7 @@ import { createTurns } from './turns.ts';
  */
 const COMPLEXITY_PER_POINT = 500;
 
-/** The field of the parsing context that this plugin reads, on HTTP and WebSocket. */
+/** The part of the parsing context that this plugin uses. Present on HTTP and WebSocket. */
 interface Sender {
   payer: Payer;
 }
