@@ -29,9 +29,9 @@ function frameHead(length: number): string {
 /**
  * Writes the results of a subscription to its socket, with the same frames that graphql-ws would send.
  *
- * Unlike graphql-ws, this function serializes each result once for all subscribers. It writes results that are
- * available together in one chunk, and awaits nothing while the socket accepts data. It pulls no results while the
- * socket is full, so the node stores a position, not a queue, for a subscriber that does not read.
+ * Unlike graphql-ws, this function serializes each result once for all subscribers. Results that are available together
+ * are written in one chunk, without `await` while the socket accepts data. While the socket is full, no results are
+ * pulled. A subscriber that does not read therefore costs a position and not a queue.
  *
  * The frames are built here, because `ws` creates a new buffer for each text. This function and `ws` may both write to
  * one connection, because each writes only complete frames.

@@ -55,8 +55,8 @@ export interface RunningServer {
   url: string;
   node: ServerNode;
   /**
-   * Stops the server. Reports not ready, closes sockets with 1012, finishes the requests in flight, and releases all
-   * resources.
+   * Stops the server. Makes `/health/ready` respond with 503, closes sockets with 1012, finishes the requests in
+   * flight, and releases all resources.
    *
    * @param spreadMs time over which the closing of sockets is spread, so that clients do not reconnect all at once
    */
@@ -280,7 +280,10 @@ async function serveOther(
   }
 }
 
-/** Returns the GraphiQL options. With demo data, each page load gets a new demo session; never in production. */
+/**
+ * Returns the options of the GraphiQL page. If demo data exists, creates a demo session for the page, except in
+ * production.
+ */
 async function openGraphiql(config: Config, node: ServerNode) {
   const demo = config.NODE_ENV === 'production' ? null : await signInDemo(node);
   const [{ username }] = DEMO_PEOPLE;

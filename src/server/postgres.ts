@@ -8,7 +8,7 @@ import { waitForDatabase } from '../platform/database/waiting.ts';
 import { migrateJobs } from '../platform/jobQueue.ts';
 import { fillSkeletons, renewEmailKeys } from '../features/users/keys.ts';
 
-/** The PostgreSQL that a command works on. */
+/** The PostgreSQL server that a node or a command uses. */
 export interface Postgres {
   url: string;
   /** Version and data folder of the embedded PostgreSQL. Absent for a configured PostgreSQL. */
@@ -19,7 +19,8 @@ export interface Postgres {
 /**
  * Returns the configured PostgreSQL, or starts the embedded PostgreSQL if none is configured.
  *
- * @param share whether to use the embedded PostgreSQL even if a running node already uses it, as commands do
+ * @param share whether to use an embedded PostgreSQL that another Parley process owns; set by commands, but not by
+ *   nodes
  */
 export async function openPostgres(config: Config, say: (line: string) => void, share: boolean): Promise<Postgres> {
   if (config.DATABASE_URL !== undefined) return { url: config.DATABASE_URL, stop: () => Promise.resolve() };

@@ -5,7 +5,7 @@ const MAX_BUFFERED_BYTES = 64 * 1024;
 
 /** The writing side of one connection. */
 export interface SocketWriter {
-  /** Returns whether the connection is full, so that nothing more should be written. */
+  /** Returns whether the connection is full. Nothing should be written then. */
   isFull(): boolean;
   /**
    * Calls a function when the connection accepts more bytes, or has closed. Functions are called in order, one per turn

@@ -73,7 +73,7 @@ export interface WebSocketServing {
   mask: (error: unknown) => GraphQLError;
 }
 
-/** Arguments of an operation. Their `rootValue` also contains the state of its socket, and the id of the operation. */
+/** Arguments of an operation. `rootValue` also contains the state of the socket and the id of the operation. */
 type SocketOperation = ExecutionArgs & {
   rootValue: Prepared['rootValue'] & { connected: Connected; id: string };
 };
@@ -120,7 +120,7 @@ export const TRY_AGAIN_LATER = 1013;
  */
 const RESULT_TIMEOUT_MS = 500;
 /**
- * Replaces `RESULT_TIMEOUT_MS` if a running operation of the socket has itself ended the session. Longer, because
+ * Replaces `RESULT_TIMEOUT_MS` for a socket whose own operation ends the session, in milliseconds. Longer, because
  * `deleteAccount` takes up to 5 s and one more statement.
  */
 const LAST_RESULT_TIMEOUT_MS = 10_000;
@@ -381,7 +381,7 @@ function typeOf(text: string): unknown {
 
 /**
  * JSON reviver that throws for a message type that only servers send, so that the socket closes with 4400. Otherwise
- * graphql-ws would treat the message as an internal error. A client could cause any number of stack traces in the log.
+ * graphql-ws would treat the message as an internal error, and a client could fill the log with stack traces.
  */
 function refuseServersMessages(key: string, value: unknown): unknown {
   const type = key === '' ? (value as { type?: unknown } | null)?.type : undefined;

@@ -7,7 +7,7 @@ export const DEMO_SOURCE = 'parley demo';
 /** Id of the room with the long history. */
 export const DEMO_ROOM = derivedId(DEMO_SOURCE, 'room garden');
 
-/** Returns the id of a demo user, which is the same on every machine. */
+/** Returns the id of a demo user. The id is the same on every machine. */
 export function demoUserId(username: DemoUsername): string {
   return derivedId(DEMO_SOURCE, `user ${username}`);
 }
