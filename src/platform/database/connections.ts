@@ -11,18 +11,18 @@ export class StandbyError extends Error {
 
 interface SessionOptions {
   statementTimeoutMs?: number | undefined;
-  /** Whether a standby is accepted, for a check that changes nothing. */
+  /** Whether a connection to a standby is accepted. Only for checks that do not write. */
   acceptStandby?: boolean | undefined;
 }
 
-/** Timeout of the first statement of a connection, in milliseconds. */
+/** Timeout of the statement that applies the session settings, in milliseconds. */
 const PREPARE_TIMEOUT_MS = 4_000;
 
 /**
- * Applies the settings of a session. Uses a statement, because PgBouncer refuses most startup parameters.
+ * Applies the settings of a new session, and checks that the server is not a standby. Uses SQL, because PgBouncer
+ * refuses most startup parameters.
  *
- * @throws StandbyError for a standby, unless `acceptStandby` is set, because data read from a standby may be older than
- *   a cursor
+ * @throws StandbyError for a standby, unless `acceptStandby` is set. A standby may lag behind the cursors of clients.
  */
 async function prepareSession(
   client: pg.ClientBase,
@@ -45,7 +45,8 @@ async function prepareSession(
 }
 
 /**
- * Creates a pool whose connections use the schema of the URL and never lead to a standby.
+ * Creates a connection pool. The connections use the schema of the URL. A connection to a standby fails, unless
+ * `acceptStandby` is set.
  *
  * @param options.onError called when a connection breaks; the pool replaces it
  */
@@ -69,8 +70,8 @@ export function createPool(
 }
 
 /**
- * Opens one connection outside a pool, for migrations and checks. If the connection breaks, only its own statements
- * fail.
+ * Opens one connection outside a pool, for migrations and checks. If the connection breaks, its statements fail, but
+ * the process does not end.
  */
 export async function connectClient(url: string, options: pg.ClientConfig & SessionOptions = {}): Promise<pg.Client> {
   const { statementTimeoutMs, acceptStandby, ...clientOptions } = options;

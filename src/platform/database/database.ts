@@ -20,10 +20,10 @@ export const raw = Prisma.raw;
 export type Sql = Prisma.Sql;
 
 /**
- * Returns a column list with the columns of a table as fields of its model: `m.chatroom_id AS "chatroomId", …`.
+ * Returns a SELECT list that renames each column to its model field: `m.chatroom_id AS "chatroomId", …`.
  *
  * @param table alias of the table in the statement
- * @param prefix prefix of each field, for a statement that returns rows of several tables; see `rowOf`
+ * @param prefix prefix of the field names, for a statement that selects from several tables; see `rowOf`
  */
 export function columnsOf(table: string, fields: readonly string[], prefix = ''): Sql {
   const columns = fields.map((field) => `${table}.${snakeCase(field)} AS "${prefix}${field}"`);
@@ -35,8 +35,8 @@ function snakeCase(field: string): string {
 }
 
 /**
- * Returns composite keys, such as `chatroomId:number`, as a SQL table with a column for each part of a key. The text of
- * the statement does not depend on the number of keys, so that PostgreSQL can cache its plan.
+ * Returns SQL for a table of composite keys, such as `chatroomId:number`. Each part of a key has its own column. The
+ * SQL text is the same for any number of keys, so PostgreSQL can reuse the plan.
  *
  * @param types PostgreSQL type of each part of a key
  */
@@ -46,7 +46,7 @@ export function keyTable(keys: readonly string[], ...types: string[]): Sql {
   return sql`unnest(${join(columns)})`;
 }
 
-/** Extracts the fields of one table from a row that contains several tables. */
+/** Extracts the fields of one table from a row of several tables. Pass the prefix that was passed to `columnsOf`. */
 export function rowOf<Row>(row: object, fields: readonly (keyof Row & string)[], prefix: string): Row {
   const all = row as Record<string, unknown>;
   return Object.fromEntries(fields.map((field) => [field, all[prefix + field]])) as Row;
@@ -58,14 +58,14 @@ export function rowOf<Row>(row: object, fields: readonly (keyof Row & string)[],
  */
 export interface Database {
   prisma: PrismaClient;
-  /** Client with which the Prisma plugin of Pothos finds nodes, many with one statement. */
+  /** Prisma Client that batches `findUnique` calls. The Prisma plugin of Pothos loads nodes with this client. */
   nodes: PrismaClient;
   /** Runs one statement and returns its rows. */
   query: <Row extends object>(statement: Sql) => Promise<Row[]>;
   /**
    * Runs a frequent statement as a prepared statement, which PostgreSQL parses and plans once per connection. Use it
-   * for a fixed set of texts only, because every distinct text stays in memory. Values that are cast, as in
-   * `${id}::uuid`, are hidden from the planner, so one plan must suit all of these values.
+   * for a fixed set of texts only, because every distinct text stays in memory. The planner cannot see values with a
+   * cast, such as `${id}::uuid`. One plan must therefore suit all values.
    */
   prepared: <Row extends object>(statement: Sql) => Promise<Row[]>;
   /**
@@ -74,13 +74,13 @@ export interface Database {
    */
   transaction<Result>(work: (query: Database['query']) => Promise<Result>): Promise<Result>;
   /**
-   * Identity of the database that positions and cursors belong to. A restored backup, another server and a promoted
-   * replica have different identities.
+   * Identity of the database. Room cursors of a database with another identity are invalid. A restored backup, another
+   * server and a promoted replica have different identities.
    */
   identity: string;
   /**
-   * Numbers of all connections in the pool, of idle ones, and of statements and transactions that wait for a
-   * connection.
+   * Returns the number of connections in the pool, how many of them are idle, and how many statements and transactions
+   * wait for a connection.
    */
   connections(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
@@ -140,7 +140,8 @@ export async function openDatabase(
     throw mayPass(error) ? new Error(explainConnectionFailure(error, url), { cause: error }) : error;
   });
   if (!found) throw new Error('PostgreSQL did not return the identity of the database.');
-  // Prisma Client names a schema in each query, `public` by default. All other SQL follows the search_path.
+  // Prisma Client qualifies tables with a schema, by default `public`. All other SQL uses the search_path. Makes Prisma
+  // Client use the same schema.
   const adapter = new PrismaPg(pool, {
     disposeExternalPool: false,
     ...(found.schema === null ? {} : { schema: found.schema }),
@@ -157,7 +158,8 @@ export async function openDatabase(
     connections: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     async transaction(work) {
       const client = await pool.connect();
-      // A connection that is lost or whose ROLLBACK fails is in an unknown state and must not be used again.
+      // True if the connection was lost or a ROLLBACK failed. The pool then closes the connection, because its state is
+      // unknown.
       let broken = false;
       const onLost = () => (broken = true);
       client.on('error', onLost);
@@ -185,14 +187,15 @@ export async function openDatabase(
 }
 
 /**
- * Wraps each value that is cast in a subquery, which hides the value from the planner. PostgreSQL reuses the plan of a
- * prepared statement only if a plan for the actual values is not estimated to be cheaper. With visible values, the
- * estimate usually is cheaper, because it contains a guess at the number of rows. PostgreSQL then plans each execution
- * again, which takes longer than the execution itself ("Plan caching" in the documentation of PREPARE).
+ * Hides each value with a cast from the planner by wrapping the value in a subquery.
+ *
+ * For a prepared statement, PostgreSQL compares the estimated costs of one plan for all values and of a plan for the
+ * actual values. With visible values, a plan for the actual values usually looks cheaper. PostgreSQL then plans every
+ * execution again, which takes longer than the execution itself. See the documentation of PREPARE.
  */
 function hideValues(text: string): string {
   return text.replace(/\$\d+::(\w+)(\[\])?/g, (value, type: string, array?: string) =>
-    // Without the second cast, ANY would compare with the rows of the subquery.
+    // `= ANY (SELECT …)` would compare with rows. The outer cast turns the subquery into an array.
     array ? `(SELECT ${value})::${type}[]` : `(SELECT ${value})`,
   );
 }
@@ -201,7 +204,10 @@ function toPg(statement: Sql): pg.QueryConfig {
   return { text: statement.text, values: statement.values };
 }
 
-/** Traces the statements of `query` and of Prisma. Both call the pool's `query` and await its promise. */
+/**
+ * Traces statements outside transactions. `query`, `prepared` and Prisma Client all call the pool's `query` and await
+ * its promise.
+ */
 function tracePool(pool: pg.Pool, trace: StatementTracer): void {
   const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<unknown>;
   pool.query = ((...args: unknown[]) => {

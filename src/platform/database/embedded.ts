@@ -23,7 +23,10 @@ export interface EmbeddedPostgres {
 export interface EmbeddedOptions {
   dataDir: string;
   log: (line: string) => void;
-  /** Whether to use a server that another Parley process owns. Set by commands, but not by nodes. */
+  /**
+   * Whether to use a server that another Parley process owns. If false, the start fails instead. Commands set this
+   * option, nodes do not.
+   */
   share?: boolean;
   /** Further server settings, by their names in postgresql.conf. */
   settings?: Record<string, string>;
@@ -32,7 +35,7 @@ export interface EmbeddedOptions {
 const SUPERUSER = 'parley';
 const DATABASE = 'parley';
 const START_TIMEOUT_MS = 60_000;
-/** Interval at which the state of the server is polled, in milliseconds. PostgreSQL sends no notification of it. */
+/** Interval at which the state of the server is polled, in milliseconds. */
 const POLL_INTERVAL_MS = 25;
 /** Advisory lock of the Parley process that owns the server. The number is 'parl' in ASCII. */
 const OWNER_LOCK = 0x7061726c;
@@ -43,11 +46,11 @@ const OWNER_LOCK = 0x7061726c;
 const OWNER_EXIT_TIMEOUT_MS = 3_000;
 
 /**
- * Starts the embedded PostgreSQL on `<dataDir>/postgres`, or takes over a server that a killed process left running.
- * The server listens on a free port of 127.0.0.1. A random password keeps other local users out.
+ * Starts the embedded PostgreSQL, or connects to a server that already runs on the same data directory. The server
+ * listens on a free port of 127.0.0.1. A random password keeps other local users out.
  *
- * PostgreSQL ensures that two servers never run on one directory. An advisory lock decides which Parley process stops
- * the server. PostgreSQL releases the lock when the connection of its owner ends, even after a crash.
+ * PostgreSQL prevents two servers on one data directory. The Parley process with the advisory lock owns the server and
+ * stops it. PostgreSQL releases the lock when the owner's connection ends, even after a crash.
  *
  * @throws Error with a sentence that says what is wrong and what to do
  */
@@ -104,7 +107,7 @@ async function ensureCluster(home: PostgresHome, data: string, log: (line: strin
   });
 }
 
-/** Deletes incomplete data directories. They remain if a process is killed while creating one. */
+/** Deletes incomplete data directories of processes that no longer run. */
 async function removeIncomplete(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const pid = /^postgres\.new-(\d+)/.exec(name)?.[1];
@@ -133,8 +136,8 @@ async function startServer(
       continue;
     }
     const ended = await spawnServer(home, data, logFile, settings);
-    // Waits until the server is ready or has exited. The server exits if another server was faster, its port was taken,
-    // or processes of a killed server are still running. Then the outer loop starts it again.
+    // Waits until the server is ready or has exited. A server exits if its port was taken, another server was faster,
+    // or processes of a killed server are still running. The outer loop then tries again.
     while (Date.now() < deadline && !ended()) {
       const started = await readPostmaster(data);
       const client = started && (await tryConnect(started.port, password));
@@ -151,7 +154,10 @@ async function startServer(
   );
 }
 
-/** Starts a server in its own process group. Otherwise Ctrl-C in the terminal would end the server before Parley. */
+/**
+ * Starts a server, and returns a function that reports whether the server has exited. The server has its own process
+ * group. Otherwise Ctrl-C in the terminal would end the server before Parley.
+ */
 async function spawnServer(
   home: PostgresHome,
   data: string,
@@ -191,7 +197,7 @@ async function spawnServer(
   return () => ended;
 }
 
-/** Returns the server that `postmaster.pid` names, or null if no server is running on the directory. */
+/** Returns the process id and port in `postmaster.pid`, or null if no server is running on the directory. */
 async function readPostmaster(data: string): Promise<{ pid: number; port: number } | null> {
   const text = await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '');
   const [pid, , , port] = text.split('\n').map(Number);
@@ -226,8 +232,8 @@ async function tryConnect(port: number, password: string): Promise<pg.Client | n
 }
 
 /**
- * Tries to acquire the owner lock. Returns true if this process now owns the server and must stop it. The process owns
- * the server only while the connection is open.
+ * Tries to acquire the owner lock until the timeout. Returns true if this process now owns the server, and false if
+ * another process does. Ownership ends when the connection is closed.
  */
 async function becomeOwner(client: pg.Client, timeoutMs: number): Promise<boolean> {
   const deadline = Date.now() + timeoutMs;

@@ -10,8 +10,8 @@ const PASSING_CODES = new Set([
 const PASSING_TEXTS = /timeout|Connection terminated|cannot connect to server|server login|server_login_retry/i;
 
 /**
- * Returns the code and text of an error. A host with several addresses fails with one error per address, of which the
- * first is used.
+ * Returns the code and text of an error. A host with several addresses may fail with one error per address. The first
+ * of these errors is used.
  */
 function read(error: unknown): { code: string; message: string } {
   const [first = error] = error instanceof AggregateError ? (error.errors as unknown[]) : [];
@@ -30,7 +30,7 @@ export function mayPass(error: unknown): boolean {
   );
 }
 
-/** Returns sentences about a database failure of a running node, whose pool reconnects by itself. */
+/** Returns sentences that name a database failure of a running node and its consequences. */
 export function explainDatabaseFailure(error: unknown): string {
   return `${read(error).message.replace(/\.$/, '')}. The pool reconnects. Until then, requests fail and /health/ready returns 503.`;
 }

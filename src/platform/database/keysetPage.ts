@@ -23,11 +23,11 @@ export interface Connection<Item> {
 /** Sort keys of a row, most significant first. */
 type Position = readonly string[];
 
-/** Rows to load: those after `after` and before `before`, in the list's order or reversed. */
+/** Range of rows to load. Starts after `after` and ends before `before`; null means no bound. */
 export interface Page {
   after: Position | null;
   before: Position | null;
-  /** Whether to load rows from the end backwards. */
+  /** Whether to load rows from the end of the range backwards. */
   reverse: boolean;
   /** Maximum number of rows to load. At least one more than the page size, to detect further rows. */
   limit: Sql;
@@ -38,13 +38,16 @@ export interface Page {
 /** Default and maximum number of items of a page. */
 export const PAGE_SIZE = { default: 20, max: 100 };
 /**
- * Possible values of LIMIT. A page uses the smallest value above its size. The value is a literal in the statement.
- * With a parameter, PostgreSQL would plan for a tenth of the list, or plan again for each page. There are only four
- * values, so that few different statements exist and all their plans stay cached.
+ * Possible values of LIMIT. A page uses the smallest value above its size. The value is a literal in the statement. For
+ * a parameter, PostgreSQL would assume a tenth of the list, or plan each execution again. Four values keep the number
+ * of cached plans small.
  */
 const LIMITS = [11, 21, 51, 101];
 
-/** Kinds of sort keys, with the SQL that casts a value of a cursor to the type of its column. */
+/**
+ * Types of sort keys. `isValid` checks a value from a cursor. `cast` is SQL that converts the value to the type of the
+ * column.
+ */
 const kinds = {
   moment: { cast: raw('::timestamptz'), isValid: isMoment },
   uuid: {
@@ -52,8 +55,7 @@ const kinds = {
     isValid: (text) => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text),
   },
   number: { cast: raw('::int'), isValid: (text) => /^\d{1,9}$/.test(text) },
-  // Names have at most 100 characters. A key may be longer than its name, because NFKC and lower case can add
-  // characters.
+  // Names have at most 100 characters. Their sort keys may be longer, because NFKC and lower case can add characters.
   name: { cast: empty, isValid: (text) => text.length <= 1_000 && isStorable(text) },
 } satisfies Record<string, { cast: Sql; isValid: (text: string) => boolean }>;
 
@@ -71,7 +73,7 @@ export interface Keyset {
 /**
  * Defines the sort order of a list.
  *
- * @param columns sort columns, most significant first, each with the kind of its values; together unique
+ * @param columns sort columns with the types of their values, most significant first. Together they identify a row.
  */
 export function keyset(columns: Record<string, Kind>, direction: 'ASC' | 'DESC' = 'ASC'): Keyset {
   const names = Object.keys(columns);
@@ -96,7 +98,7 @@ export function keyset(columns: Record<string, Kind>, direction: 'ASC' | 'DESC' 
  *
  * @param decode returns the position of a cursor; throws `BAD_USER_INPUT` for a cursor of another list
  * @param load returns the first `page.limit` rows, in reverse order if `page.reverse` is set
- * @throws ChatError `BAD_USER_INPUT` for a size outside 1 to 100, and for both `first` and `last`
+ * @throws ChatError `BAD_USER_INPUT` for a size outside 1 to 100, or if both `first` and `last` are set
  */
 export async function connect<Item>(
   args: ConnectionArgs,
@@ -154,7 +156,12 @@ function toKey(value: string | number | Date): string {
   return value instanceof Date ? value.toISOString() : String(value);
 }
 
-/** Checks every sort key, because a client may send any cursor, and PostgreSQL fails on malformed values. */
+/**
+ * Returns the sort keys in a cursor. Checks each key, because clients may send anything, and PostgreSQL fails on
+ * malformed values.
+ *
+ * @throws ChatError `BAD_USER_INPUT` for an invalid cursor
+ */
 function decode(list: string, shape: readonly Kind[], cursor: string, path: string): Position {
   try {
     if (cursor.length > MAX_CURSOR_LENGTH) throw new RangeError('too long');
@@ -164,14 +171,14 @@ function decode(list: string, shape: readonly Kind[], cursor: string, path: stri
       if (shape.every((kind, i) => kinds[kind].isValid(found[i] ?? ''))) return found;
     }
   } catch {
-    // The cursor is malformed, which the error below reports.
+    // A malformed cursor causes the error below.
   }
   throw badInput(path, 'This cursor does not belong to this list. Take it from pageInfo or an edge of the same list.');
 }
 
 /**
- * Returns whether PostgreSQL accepts a time. PostgreSQL refuses 30 February, the year 0 and 24:00. Date.parse reads 30
- * February as 1 or 2 March, so the date is formatted again and compared.
+ * Returns true for a time that PostgreSQL accepts. PostgreSQL refuses 30 February, the year 0 and 24:00. Date.parse
+ * changes 30 February to a day in March, so the parsed date is formatted and compared with the text.
  */
 function isMoment(text: string): boolean {
   return (

@@ -3,22 +3,22 @@ import { createBatcher } from '../../core/batcher.ts';
 import { type Context, requireViewer, type ServerNode } from '../../core/context.ts';
 import type { Page } from './keysetPage.ts';
 
-/** Finds a value by its key. Null if there is none. */
+/** Returns the value of a key, or null if there is none. */
 export type Loader<Value> = (context: Context, key: string) => Promise<Value | null>;
 
-/** Returns the values that exist, in any order. The keys are distinct. */
+/** Loads the values of distinct keys. Returns only values that exist, in any order. */
 type Load<Value> = (node: ServerNode, keys: readonly string[]) => Promise<Value[]>;
 
 /**
- * Lookups that arrive while a statement is running share the next statement. It starts when the running statement has
- * ended, or after 5 ms.
+ * Lookups that arrive while a statement is running share the next statement. The next statement starts when the running
+ * one has ended, or after 5 ms.
  */
 const BATCHES = { concurrency: 1, maxBatchSize: 500, patienceMs: 5 };
 
 /**
- * Creates a function that finds a value by its key. Lookups that arrive together share one statement, even if they come
- * from different operations: a node executes an event for many subscribers at once, and the number of statements must
- * not grow with their number. Results are cached for one operation, until the operation writes.
+ * Creates a function that finds a value by its key. Lookups that arrive together share one statement, even across
+ * operations. Otherwise an event would cause one statement per subscriber. Results are cached for one operation, until
+ * the operation writes.
  *
  * @param load must not depend on the viewer; see {@link createViewerLoader}
  * @param keyOf returns the key of a loaded value
@@ -47,35 +47,34 @@ export function createLoader<Value>(load: Load<Value>, keyOf: (value: Value) => 
   };
 }
 
-/** A value for one viewer. */
+/** Value that was loaded for one viewer. */
 export interface OfViewer {
   viewerId: string;
 }
 
 /**
  * Creates a function that finds a value which depends on the viewer. Lookups that arrive together share one statement,
- * even if they have different viewers.
+ * even for different viewers. The created function throws the errors of `requireViewer`.
  *
- * @param load receives keys of the form `viewerId:key`. It returns the values that exist and that their viewer may see.
+ * @param load receives keys of the form `viewerId:key`. Returns the values that exist and that the viewer may see.
  * @param keyOf returns the key of a loaded value, without the viewer
- * @throws ChatError as `requireViewer`
  */
 export function createViewerLoader<Value extends OfViewer>(
   load: Load<Value>,
   keyOf: (value: Value) => string,
 ): Loader<Value> {
   const loadByViewer = createLoader(load, (value) => `${value.viewerId}:${keyOf(value)}`);
-  // Reads the viewer in each call, even if the value is cached, because `trackViewer` must notice every lookup.
+  // Reads the viewer even if the value is cached, because `trackViewer` must notice that the result depends on the
+  // viewer.
   return (context, key) => loadByViewer(context, `${requireViewer(context).userId}:${key}`);
 }
 
 /**
- * Creates a function that loads a page of a list which belongs to a parent, such as the readers of a message. If loads
- * in one operation have equal page arguments and arrive in the same tick of the event loop, they share one statement
- * for all parents.
+ * Creates a function that loads one page of a parent's list, such as the readers of a message. Loads of one operation
+ * share a statement if their page arguments are equal and they arrive in the same tick of the event loop.
  *
  * @param load returns the parents that exist, each with its page, in any order
- * @param keyOf returns the key of a loaded value
+ * @param keyOf returns the key of a loaded parent
  */
 export function createPageLoader<Value>(
   load: (context: Context, keys: readonly string[], page: Page) => Promise<Value[]>,
@@ -100,7 +99,7 @@ export function createPageLoader<Value>(
   };
 }
 
-/** Returns the values in the order of their keys; null for a key without a value. */
+/** Returns the values in the order of their keys, with null for a key without a value. */
 function inOrder<Value>(
   keys: readonly string[],
   values: readonly Value[],

@@ -5,15 +5,15 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { connectClient } from './connections.ts';
 
-/** Resolves to the same folder from src/ and from dist/. */
+/** Folder of the migrations. The relative path is the same from src/ and from dist/. */
 const FOLDER = fileURLToPath(new URL('../../../prisma/migrations', import.meta.url));
 
 /** Advisory lock that is held while migrations are applied. Nodes that start together wait for one another. */
 const MIGRATION_LOCK = 72_707_369;
 const LOCK_TIMEOUT = '60s';
 /**
- * Maximum number of attempts of a migration that deadlocks with serving nodes. PostgreSQL ends a deadlock by cancelling
- * one side, which may be the migration.
+ * Maximum number of attempts per migration. A migration may deadlock with running nodes. PostgreSQL then cancels one
+ * side, possibly the migration.
  */
 const MAX_ATTEMPTS = 5;
 const DEADLOCK = '40P01';
@@ -22,11 +22,12 @@ const MIN_VERSION = 140_000;
 /**
  * Applies the missing migrations, each in its own transaction, and returns their names.
  *
- * Applied migrations are recorded in `_prisma_migrations`, as `prisma migrate deploy` does, so that either tool can
- * continue the work of the other. Unlike Prisma, this function needs no engine to be downloaded. A database with
- * unknown migrations belongs to a newer version. This is not an error, because versions overlap during a rollout.
+ * Records them in `_prisma_migrations`, like `prisma migrate deploy`. Either tool can therefore continue after the
+ * other. Unlike Prisma, this function downloads no engine. Applied migrations that this version does not know are
+ * ignored, because versions overlap during a rollout.
  *
- * @throws Error with the name of the migration and the message of PostgreSQL
+ * @throws Error if a migration fails or has changed, if another node migrates for over 60 s, or if PostgreSQL is too
+ *   old
  */
 export async function applyMigrations(databaseUrl: string, folder = FOLDER): Promise<string[]> {
   const client = await connectClient(databaseUrl);
@@ -64,17 +65,17 @@ async function applyMissing(client: pg.Client, folder: string): Promise<string[]
   return pending.map(({ name }) => name);
 }
 
-/** Differences between a database and the migrations of this version, as names of migrations. */
+/** Names of the migrations in which a database and this version differ. */
 export interface Difference {
   /** Migrations that the database lacks. */
   pending: string[];
   /** Migrations whose file has changed since they were applied. */
   changed: string[];
-  /** Migrations that were applied by a newer version. */
+  /** Applied migrations that this version does not contain, because a newer version applied them. */
   unknown: string[];
 }
 
-/** Compares the migrations without changing anything. */
+/** Compares the database with the migrations of this version. Only reads. */
 export async function compareMigrations(databaseUrl: string, folder = FOLDER): Promise<Difference> {
   const client = await connectClient(databaseUrl, { acceptStandby: true });
   try {

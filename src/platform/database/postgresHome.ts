@@ -24,24 +24,26 @@ import { openDataDir } from '../dataDir.ts';
 export interface PostgresHome {
   /** Folder with `bin`, `lib` and `share`. */
   programs: string;
-  /** Folder with the data directory, the password and the log. */
+  /** Folder that contains the data directory and the log. */
   folder: string;
-  /** Unprivileged user that runs PostgreSQL if Parley runs as root, because PostgreSQL refuses root. */
+  /**
+   * User that runs PostgreSQL if Parley runs as root, because PostgreSQL refuses to run as root. Otherwise undefined.
+   */
   user: { uid: number; gid: number } | undefined;
   version: string;
 }
 
 /**
- * Folder for the data and programs if Parley runs as root and the unprivileged user cannot reach the project's folder.
+ * Folder for data and programs that the user of PostgreSQL cannot reach elsewhere. Used only if Parley runs as root.
  */
 const ROOT_FOLDER = '/var/lib/parley';
 
 /**
  * Prepares the programs and the data folder.
  *
- * Root's own folders are often closed to everyone else (mode 700). The unprivileged user of PostgreSQL could then reach
- * neither `node_modules` nor the data. Both are then stored under `/var/lib/parley`. The name of the data folder there
- * is a hash of the path of DATA_DIR, so that the next start finds the data again.
+ * If Parley runs as root, PostgreSQL runs as an unprivileged user, who often cannot enter root's folders. Programs and
+ * data that this user cannot reach are stored under `/var/lib/parley`. The data folder there is named after a hash of
+ * the path of DATA_DIR. The next start therefore finds the data again.
  */
 export async function preparePostgresHome(dataDir: string, log: (line: string) => void): Promise<PostgresHome> {
   const wanted = await openDataDir(dataDir);
@@ -100,8 +102,8 @@ async function linksOf(native: string): Promise<Link[]> {
 }
 
 /**
- * Returns true if the symbolic links of the package exist. npm packages contain no symbolic links. The package creates
- * them in an install script, which npm may be configured not to run.
+ * Returns true if the symbolic links of the package exist. npm packages cannot contain links, so an install script
+ * creates them. npm may be configured to skip install scripts.
  */
 async function hasLinks(native: string): Promise<boolean> {
   const found = await Promise.all((await linksOf(native)).map(({ target }) => exists(join(native, '..', target))));
@@ -126,7 +128,10 @@ async function makeLinks(native: string): Promise<void> {
   }
 }
 
-/** Copies the programs to a folder where they can run. An interrupted copy never gets the final name. */
+/**
+ * Copies the programs into `folder` and returns the path of the copy. Reuses an existing copy. An interrupted copy
+ * never gets the final name.
+ */
 async function copyPrograms(native: string, folder: string): Promise<string> {
   const { version } = JSON.parse(await readFile(join(native, '..', 'package.json'), 'utf8')) as { version: string };
   const home = join(folder, `postgresql-${version}`);
@@ -150,7 +155,11 @@ async function versionOf(programs: string, user: PostgresHome['user']): Promise<
   return /\d+(\.\d+)*/.exec(stdout)?.[0] ?? '';
 }
 
-/** Returns the user `nobody`, which exists on every system, to own the data and run the server. */
+/**
+ * Returns the user `nobody`, who owns the data and runs the server if Parley runs as root.
+ *
+ * @throws Error if the user does not exist
+ */
 async function unprivilegedUser(): Promise<{ uid: number; gid: number }> {
   const accounts = await readFile('/etc/passwd', 'utf8');
   const [, , uid, gid] =
@@ -166,7 +175,7 @@ async function unprivilegedUser(): Promise<{ uid: number; gid: number }> {
   return { uid: Number(uid), gid: Number(gid) };
 }
 
-/** Returns true if the user may enter every folder on the way to `path`. */
+/** Returns true if the user may enter `path` and all its parent folders. */
 async function canReach(path: string, user: { uid: number; gid: number }): Promise<boolean> {
   const { root } = parse(path);
   for (let folder = path; folder !== root; folder = dirname(folder)) {

@@ -3,8 +3,8 @@ import { fault, type Finding, ok } from '../../core/findings.ts';
 import { connectClient } from './connections.ts';
 
 /**
- * Checks the requirements of every node: encoding, schema, privileges and, behind a pooler such as PgBouncer, session
- * pooling. Changes nothing.
+ * Checks the encoding, schema, privileges and write access that a node needs. Also checks that a pooler, such as
+ * PgBouncer, pools by session. Only reads.
  *
  * @param migrates whether the role must be able to apply migrations
  */
@@ -59,7 +59,9 @@ const TABLES = [
 ];
 /** Tables that nodes only read. */
 const READ_TABLES = ['_prisma_migrations', 'restorations'];
-/** Number of tables that the first migration creates. A schema with fewer of them belongs to another program. */
+/**
+ * Number of tables that the first migration creates. A schema with fewer of Parley's tables belongs to another program.
+ */
 const FIRST_TABLES = 9;
 
 const SCHEMA_STATE = `
@@ -138,18 +140,19 @@ async function examineWrites(client: pg.Client): Promise<Finding[]> {
 }
 
 /**
- * Rounds of the check for a transaction pooler. In a single round, other clients of the pooler may hide the problem.
+ * Number of rounds of the pooler check. In a single round, other clients of the pooler may hide transaction pooling.
  */
 const ROUNDS = 4;
 
 /**
- * Detects a pooler that assigns each transaction to another server connection. With such a pooler, settings and session
- * locks are lost, and LISTEN never notifies. The check alternates between two clients. In session mode, each client
- * always reaches its own server process, and never the server process of the other client.
+ * Checks that a pooler reserves a server process for each client. With transaction pooling, settings and session locks
+ * are lost, and LISTEN receives nothing. The check asks two clients in turns for the id of their server process. With
+ * session pooling, each client always gets the same id, and the two ids differ. Returns no finding if there is no
+ * pooler.
  */
 async function examinePooling(client: pg.Client, url: string): Promise<Finding[]> {
   const { pid } = await one<{ pid: number }>(client, 'SELECT pg_backend_pid() AS pid');
-  // A pooler sends an invented process id when a client connects. An equal id therefore means a direct connection.
+  // A pooler invents the process id in the handshake. If this id equals that of the server process, there is no pooler.
   if (pid === (client as unknown as { processID: number }).processID) return [];
   const other = await connectClient(url, { acceptStandby: true });
   try {

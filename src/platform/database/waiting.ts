@@ -5,7 +5,7 @@ import { connectClient } from './connections.ts';
 import { explainConnectionFailure, mayPass } from './failures.ts';
 
 /**
- * Connects to a PostgreSQL that may not be up yet, or to a standby that is about to be promoted.
+ * Connects to PostgreSQL. Retries while the server is not up yet, or is a standby that may be promoted.
  *
  * @throws Error with a sentence that says what is wrong and what to do
  */
