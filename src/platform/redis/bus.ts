@@ -13,7 +13,7 @@ declare module '../../core/context.ts' {
 
 /**
  * Carries hints between the nodes, such as "room R has reached event n". A hint may be lost, repeated or out of order.
- * The database is the truth, and nothing waits for the bus.
+ * Only the database is authoritative.
  */
 export interface Bus {
   /** Delivers a payload to this node at once and to other nodes soon. Never throws and is never awaited. */
@@ -21,14 +21,14 @@ export interface Bus {
   /**
    * Subscribes to a topic.
    *
-   * @param onReady called when Redis has confirmed the subscription, after which hints from other nodes arrive. Called
-   *   again after each reconnect, because hints may have been missed. Without Redis, called once.
+   * @param onReady called when Redis has confirmed the subscription. From then on, hints from other nodes arrive.
+   *   Called again after each reconnect, because hints may have been missed. Without Redis, called once.
    * @returns a function that unsubscribes
    */
   subscribe(topic: string, onMessage: (payload: unknown) => void, onReady: () => void): () => void;
   /**
-   * Subscribes like `subscribe`. Resolves when Redis has confirmed the subscription, or after a second if Redis is
-   * unavailable. Without Redis, resolves at once.
+   * Subscribes to a topic, and waits until Redis has confirmed the subscription. Waits at most a second, and not at all
+   * without Redis. Resolves to a function that unsubscribes.
    */
   listen(topic: string, onMessage: (payload: unknown) => void): Promise<() => void>;
   /** Number of topics with subscribers on this node. */
@@ -39,12 +39,12 @@ export interface Bus {
 interface Channel {
   /** The `onReady` callbacks of the subscribers. */
   subscribers: Set<() => void>;
-  /** Whether Redis delivers the topic to this node. */
+  /** Whether hints from all nodes arrive. Without Redis, always true. */
   isReady: boolean;
   close: () => void;
 }
 
-/** Maximum time that `listen` waits for Redis. The caller then continues without Redis. */
+/** Maximum time that `listen` waits for Redis, in milliseconds. The caller then continues without Redis. */
 const LISTEN_TIMEOUT_MS = 1_000;
 
 /**
@@ -52,7 +52,7 @@ const LISTEN_TIMEOUT_MS = 1_000;
  * node.
  */
 export function createBus({ redis, log }: { redis: RedisConnections | null; log: Logger }): Bus {
-  // A room may have more subscribers than the default limit of 10 listeners, at which Node prints a warning.
+  // A room may have many subscribers. By default, Node.js prints a warning for more than 10 listeners.
   const local = new PubSub({ eventEmitter: new EventEmitter().setMaxListeners(0) });
   const remote = redis && createRedisPubSub(redis);
   const channels = new Map<string, Channel>();
@@ -82,7 +82,10 @@ export function createBus({ redis, log }: { redis: RedisConnections | null; log:
     for (const channel of channels.values()) if (channel.isReady) becomeReady(channel);
   });
 
-  /** Subscribes at Redis once per topic, regardless of the number of subscribers on this node. */
+  /**
+   * Creates the channel of a topic. Redis has one subscription per node and topic, regardless of the number of
+   * subscribers on the node.
+   */
   function open(topic: string): Channel {
     const channel: Channel = { subscribers: new Set(), isReady: remote === null, close: () => undefined };
     channels.set(topic, channel);

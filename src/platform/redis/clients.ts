@@ -17,8 +17,8 @@ export interface FailFastRedis {
 }
 
 /**
- * Redis connections of one node. Both connections reconnect if their Redis has been demoted to a replica. PUBLISH does
- * not reveal a demotion, because it succeeds on a replica.
+ * Redis connections of one node. Both connections reconnect if a command shows that Redis has been demoted to a
+ * replica.
  */
 export interface RedisConnections {
   commands: FailFastRedis;
@@ -44,21 +44,20 @@ const MAX_LEAVE_PAUSE_MS = 5_000;
 const BASE: RedisOptions = { disconnectTimeout: COMMAND_TIMEOUT_MS, retryStrategy: backOff };
 const FAIL_FAST: RedisOptions = {
   ...BASE,
-  // By default ioredis queues commands that it cannot send, and waits for 10 s.
+  // By default, ioredis queues commands while it is disconnected. They would then wait instead of failing.
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
   commandTimeout: COMMAND_TIMEOUT_MS,
-  // Commands in flight when a connection is lost are not sent again on the next connection.
+  // Commands in flight fail immediately when the connection is lost.
   maxRetriesPerRequest: 0,
 };
 
 /**
- * Opens the connections of a node: one for commands, and one for subscriptions, which resubscribes after each
- * reconnect.
+ * Opens two connections: one for commands, and one for subscriptions. The second resubscribes after each reconnect.
  *
- * After a failover the old primary may keep its connections and refuse writes, because ElastiCache and TCP proxies do
- * not close them. The presence leases write every second and therefore receive READONLY within a second. All
- * connections then reconnect, and resolve the host name again.
+ * After a failover, ElastiCache and TCP proxies do not close connections to the old primary. The old primary then
+ * refuses writes, but PUBLISH still succeeds. The presence leases write every second, and therefore receive READONLY
+ * within a second. Both connections then reconnect, and resolve the host name again.
  */
 export function connectRedis(url: string, log: Logger): RedisConnections {
   const failures = createFailureLog(log, {
@@ -117,7 +116,7 @@ export function connectRedis(url: string, log: Logger): RedisConnections {
 }
 
 /**
- * Connects once, for a check.
+ * Opens a connection for a check. Does not reconnect.
  *
  * @throws the first error of the connection
  */
@@ -142,10 +141,10 @@ export async function openRedis(url: string, timeoutMs: number): Promise<FailFas
 const TIMED_OUT = 'Command timed out';
 
 function createFailFast(client: Redis): FailFastRedis {
-  // True from the first command without a reply until the connection has closed.
+  // True from the first timeout of a command until the connection has closed.
   let isHung = false;
   client.on('close', () => (isHung = false));
-  // Disconnects only once, because each call would add another listener and another timer to the socket.
+  // Disconnects once, even if many commands time out. Each `disconnect` adds a listener and a timer to the socket.
   function dropConnection(): void {
     if (isHung || client.status !== 'ready') return;
     isHung = true;
@@ -157,7 +156,8 @@ function createFailFast(client: Redis): FailFastRedis {
       try {
         return await command(client);
       } catch (error) {
-        // Drops the commands that wait for a hung Redis. Otherwise they would accumulate until Redis recovers.
+        // Closes the connection of a hung Redis. Otherwise commands without a reply would accumulate until Redis
+        // recovers.
         if ((error as Error).message === TIMED_OUT) dropConnection();
         throw error;
       }

@@ -31,8 +31,8 @@ export function explainRedisFailure(error: unknown): string {
 const ENCODE = 'Percent-encode special characters in its password, such as %40 for @.';
 
 /**
- * Returns the text of an error. A host with several addresses fails with one error per address, of which the first is
- * used.
+ * Returns the text of an error. A host with several addresses may fail with one error per address. The first of these
+ * errors is used.
  */
 function textOf(error: unknown): string {
   const [first = error] = error instanceof AggregateError ? (error.errors as unknown[]) : [];

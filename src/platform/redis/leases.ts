@@ -1,6 +1,7 @@
 /**
- * Tracks the users with a connection to any node. Each live connection has a lease, which its node renews. The lease
- * expires if the node was killed. A user who reconnects within the grace period is not reported as gone.
+ * Tracks which users have a connection to any node. Each connection has a lease, which the node of the connection
+ * renews. If a node is killed, its leases expire. A user who reconnects within the grace period is not reported as
+ * gone.
  */
 export interface Leases {
   /** Acquires a lease for a connection. Resolves to false if the user already has `max` leases. */
@@ -17,18 +18,18 @@ export interface Leases {
 
 /** Receives presence changes. Each change is reported to exactly one node. */
 export interface LeaseListener {
-  /** A user without a connection or grace period has opened a connection. */
+  /** Called when a user opens a first connection. Not called if the user reconnects within the grace period. */
   onArrived(userId: string): void;
   /**
-   * The last connection of a user has closed, at the time `at`. If the node of the connection was killed, `at` is the
-   * time of the last renewal.
+   * Called when the last connection of a user has closed, at the time `at`. If the node of the connection was killed,
+   * `at` is the time of the last renewal.
    */
   onLeft(userId: string, at: Date): void;
-  /** The grace period of a user has passed without a new connection. */
+  /** Called when the grace period of a user has passed without a new connection. */
   onGone(userId: string): void;
 }
 
-/** Duration of a lease, and the grace period after the last connection of a user, in milliseconds. */
+/** Duration of a lease, and of the grace period after a user's last connection, in milliseconds. */
 export interface LeaseTimes {
   leaseMs: number;
   graceMs: number;

@@ -3,9 +3,9 @@ import type { LeaseListener, Leases, LeaseTimes } from './leases.ts';
 import type { FailFastRedis } from './clients.ts';
 
 /**
- * Keys in Redis: the leases by their expiry, the number of leases of each user, the users in their grace period, and
- * the time of the last expiry check. Each script is atomic, so that each arrival and departure is reported to exactly
- * one node. All times come from the clock of Redis.
+ * Keys in Redis: leases by expiry, number of leases per user, users in their grace period, and time of the last expiry
+ * check. Each script is atomic, so each arrival and departure is reported to exactly one node. All times come from the
+ * clock of Redis.
  */
 const KEYS = [
   'parley:{presence}:leases',
@@ -29,7 +29,7 @@ local function drop(lease, user, grace, at)
 end
 `;
 
-/** Acquires or renews leases. ARGV: duration, maximum per user (0 for no limit), leases. */
+/** Acquires or renews leases. ARGV: duration in milliseconds, maximum per user (0 for no limit), leases. */
 const ACQUIRE = `${PRELUDE}
 local term, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 for i = 3, #ARGV do
@@ -44,7 +44,7 @@ for i = 3, #ARGV do
 end
 return told`;
 
-/** Releases leases. ARGV: grace period, leases. */
+/** Releases leases. ARGV: grace period in milliseconds, leases. */
 const RELEASE = `${PRELUDE}
 for i = 2, #ARGV do drop(ARGV[i], string.match(ARGV[i], '^[^ ]+'), tonumber(ARGV[1]), now) end
 return told`;
@@ -52,8 +52,8 @@ return told`;
 /**
  * Expires leases and grace periods. ARGV: duration, maximum gap between two checks, one lease of the calling node.
  *
- * A gap above the maximum means that Redis or all nodes were stopped, so that no lease could be renewed. All leases are
- * then extended instead of expired. If the lease of the caller is missing, Redis was emptied, and the caller renews all
+ * After a longer gap, extends all leases instead, because Redis or all nodes were stopped and no lease could be
+ * renewed. If the given lease is missing, Redis has lost its data. The script then asks the calling node to renew all
  * its leases.
  */
 const EXPIRE = `${PRELUDE}
@@ -75,7 +75,10 @@ return told`;
 
 /** Interval of the expiry check, in milliseconds. */
 const CHECK_INTERVAL_MS = 1_000;
-/** Maximum gap between two checks of any node, in milliseconds. After a longer gap, all leases are extended. */
+/**
+ * Maximum time between two checks, in milliseconds. Counts the checks of all nodes. After a longer gap, all leases are
+ * extended.
+ */
 const MAX_CHECK_GAP_MS = 5_000;
 /** Maximum number of leases that one call renews. */
 const BATCH = 500;
@@ -147,7 +150,7 @@ export function createRedisLeases(
     async acquire(userId, connectionId, most) {
       const connections = mine.get(userId) ?? new Set();
       if (connections.size >= most) return false;
-      // Counts the connection before Redis replies, because the user may open another connection concurrently.
+      // Adds the connection before Redis replies, so that a concurrent call for the user counts it.
       mine.set(userId, connections.add(connectionId));
       try {
         const changes = await run(ACQUIRE, leaseMs, most, toLease([userId, connectionId]));

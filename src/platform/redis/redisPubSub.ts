@@ -15,9 +15,9 @@ const RESUBSCRIBE_MS = 5_000;
 const PREFIX = 'parley:';
 
 /**
- * Creates the pub/sub engine of the bus with graphql-redis-subscriptions. This library receives wrapped clients that
- * have only the methods that the library calls. Version 2.7 of the library leaves some rejections of these methods
- * unhandled, which would end the process.
+ * Creates the pub/sub engine of the bus with graphql-redis-subscriptions. Version 2.7 of this library leaves some
+ * rejections unhandled, which would end the process. The library therefore receives wrapped clients. They have only the
+ * methods that the library calls.
  */
 export function createRedisPubSub(redis: RedisConnections): Pick<RedisPubSub, 'publish' | 'subscribe' | 'unsubscribe'> {
   const publisher = {
@@ -36,12 +36,13 @@ export function createRedisPubSub(redis: RedisConnections): Pick<RedisPubSub, 'p
   return pubSub;
 }
 
-/** Wraps the subscriber for the library. */
+/** Wraps the subscriber so that the library receives no rejections. */
 function guardSubscriber(redis: RedisConnections) {
   const { subscriber } = redis;
   /**
-   * Calls back on success only. If called back with an error, the library would reject a promise that nothing handles.
-   * A refused subscription is tried again, because the privileges of the Redis user may change without a reconnect.
+   * Subscribes to a channel and calls `done`, but only on success. After an error, the library would reject a promise
+   * without a handler, which would end the process. A refused subscription is tried again, because the privileges of
+   * the Redis user may change without a reconnect.
    */
   function subscribe(channel: string, done: (error: null) => void): void {
     subscriber.subscribe(channel).then(

@@ -6,8 +6,8 @@ import { explainRedisFailure, mayRedisRecover } from './failures.ts';
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /**
- * Script that deletes a key that does not exist. Fails if the user has no permission to write, or if the Redis is not a
- * primary.
+ * Script that checks write access by deleting a key that does not exist. Fails on a replica, or if the user may not
+ * write.
  */
 const PROBE = `return redis.call('DEL', KEYS[1])`;
 
@@ -34,9 +34,9 @@ export async function examineRedisAccess(redis: FailFastRedis): Promise<Finding[
 }
 
 /**
- * Waits for a Redis that is not up yet, and checks it.
+ * Waits until Redis is up, and checks it. Never throws, because a node works without Redis.
  *
- * @returns sentences about each problem. A node works without Redis, so nothing is thrown.
+ * @returns the problems, as sentences
  */
 export async function waitForRedis(url: string, say: (line: string) => void, waitMs?: number): Promise<string[]> {
   try {
