@@ -3,10 +3,13 @@ import { ChatError } from '../../core/errors.ts';
 import type { FailFastRedis } from '../redis/clients.ts';
 import { withTimeout } from '../../core/timeout.ts';
 
-/** Timeout of a count in Redis, in milliseconds. Afterwards the node counts in memory. */
+/** Timeout of a count in Redis, in milliseconds. After a timeout, the node counts in memory. */
 const COUNT_TIMEOUT_MS = 100;
 
-/** Adds points to a counter. KEYS: the counter. ARGV: points to add, and lifetime of a new counter in seconds. */
+/**
+ * Script that adds points to a counter. KEYS: the counter. ARGV: points to add, and lifetime of a new counter in
+ * seconds. Returns the count and its remaining lifetime in milliseconds.
+ */
 const ADD = `
 local count = redis.call('INCRBY', KEYS[1], ARGV[1])
 local left = redis.call('PTTL', KEYS[1])
@@ -18,8 +21,7 @@ return {count, left}`;
 
 /**
  * Creates a counter that allows each key a number of points per period. All nodes share the counts in Redis. While
- * Redis does not respond, each node counts for itself. A failed or hung Redis therefore neither refuses nor delays
- * requests.
+ * Redis does not respond, each node counts in memory, so that requests still succeed.
  *
  * @param rememberRefusals whether a key without points is refused without querying Redis again
  */
@@ -54,7 +56,7 @@ export function openCounter(
   });
 }
 
-/** Rejects a reply that is not a count, so that the node falls back to counting in memory. */
+/** Returns the reply of Redis if it is a count. Otherwise throws, so that the node counts in memory. */
 function requireCount(answer: unknown): unknown {
   if (Array.isArray(answer) && answer.length === 2 && answer.every(Number.isSafeInteger)) return answer;
   throw new Error('Redis did not return a count.');
@@ -63,9 +65,9 @@ function requireCount(answer: unknown): unknown {
 /**
  * Charges points to a key.
  *
- * @param options.customDuration lifetime of a new count in seconds, instead of that of the counter
- * @param options.message says what is wrong, and what to do apart from waiting
- * @throws ChatError `RATE_LIMITED`, with the time to wait
+ * @param options.customDuration lifetime of a new count, in seconds. By default, the period of the counter.
+ * @param options.message beginning of the error text. The time to wait is appended.
+ * @throws ChatError `RATE_LIMITED` if the key has too few points
  */
 export async function take(
   counter: RateLimiterAbstract,

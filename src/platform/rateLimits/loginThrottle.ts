@@ -15,8 +15,8 @@ declare module '../../core/context.ts' {
 /** Attempt to sign in, or to confirm a password. */
 export interface Attempt {
   /**
-   * Key of the account whose password is tried. Starts with a namespace such as `account:`, because a key made from a
-   * typed name could otherwise equal a key of another kind.
+   * Key of the account whose password is tried. A prefix such as `account:` or `name:` separates ids of accounts from
+   * typed names.
    */
   account: string;
   /** Origin of the attempt: a network, a device or a session. */
@@ -31,11 +31,12 @@ export interface Attempt {
 /** Slows down password guessing, and limits mails. The reasons are in docs/decisions/0014-sign-in-throttling.md. */
 export interface LoginThrottle {
   /**
-   * Runs a password check. After the fifth failure of an account and client, the next attempt must wait 1 s, then 2 s,
-   * 4 s and so on. After 100 failures within 15 minutes, an account refuses clients that it does not know.
+   * Runs a password check. After five failures of an account and client, the next attempt must wait 1 s. Each further
+   * failure doubles the delay, up to 15 minutes. After 100 failures of unknown clients within 15 minutes, the account
+   * refuses all unknown clients.
    *
-   * @param work fails with `INVALID_CREDENTIALS` if the password is wrong; no other error counts as a failure
-   * @throws ChatError `RATE_LIMITED`, also for an account that does not exist
+   * @param work throws `INVALID_CREDENTIALS` if the password is wrong. Other errors do not count as failures.
+   * @throws ChatError `RATE_LIMITED` if the attempt is refused. Accounts that do not exist have the same limits.
    */
   guard<Result>(attempt: Attempt, work: () => Promise<Result>): Promise<Result>;
   /**
@@ -45,15 +46,14 @@ export interface LoginThrottle {
   /**
    * Counts a change of a user's e-mail address. Call it before checking whether the address is free.
    *
-   * @throws ChatError `RATE_LIMITED` after 5 changes of one user or 20 of one network within an hour
+   * @throws ChatError `RATE_LIMITED` after 5 changes by one user or 20 from one network within an hour
    */
   changeAddress(context: Pick<Context, 'viewer' | 'client'>): Promise<void>;
   /**
-   * Counts a mail to an address, even if no account has the address. A single network can use up only some of the mails
-   * that an address may receive.
+   * Counts a mail to an address, even if no account has the address.
    *
-   * @throws ChatError `RATE_LIMITED` after 3 mails of this purpose to the address within an hour from one network, or
-   *   12 from all networks together
+   * @throws ChatError `RATE_LIMITED` after 3 mails within an hour from one network, or 12 from all networks. Counts
+   *   each purpose and address separately.
    */
   mail(context: Pick<Context, 'client'>, purpose: string, address: string): Promise<void>;
 }
@@ -62,19 +62,19 @@ export interface LoginThrottle {
  * Number of failures of an account and client after which attempts are delayed. Earlier failures may be typing errors.
  */
 const DELAYED_FAILURE = 5;
-/** Failures of an account and client are forgotten an hour after the first one. */
+/** Time from the first failure until the failures of an account and client are forgotten, in seconds. */
 const BACKOFF_SECONDS = 60 * 60;
 const MAX_DELAY_SECONDS = 15 * 60;
 /**
- * Maximum number of failures of an account from unknown clients. Users do not reach it by mistyping. An attacker
- * reaches it only with many networks.
+ * Maximum number of failures of an account from unknown clients. Mistyping does not reach the limit. An attacker needs
+ * many networks to reach it, because the attempts of each client are delayed.
  */
 const ACCOUNT_FAILURES = { points: 100, seconds: 15 * 60 };
 
 const HOUR = 60 * 60;
 /**
- * Maximum number of mails to one address, per network and in total. The total is higher than the limit of one network;
- * otherwise one stranger could use up all mails and keep the owner of the address from signing up.
+ * Maximum number of mails per hour to one address, from one network and from all networks. The second limit is higher.
+ * Otherwise a stranger could use up all mails, and the owner of the address could not sign up.
  */
 const MAILS_PER_HOUR = { network: 3, address: 12 };
 /** Maximum number of address changes per hour. Limited because each change may mail a stranger. */
@@ -101,7 +101,7 @@ export function createLoginThrottle(config: Config, redis: FailFastRedis | null)
         // Counts each attempt as a failure in advance. Otherwise concurrent attempts would all pass the limit.
         if (!isKnown) await take(failures, account, 1, { message: TOO_MANY_FAILURES });
         const result = await work();
-        // The counter of the account is not reset. Otherwise each sign-in of the owner would grant an attacker another
+        // Removes only this attempt from the count. A reset at each sign-in of the owner would give an attacker another
         // 100 attempts.
         await Promise.all([backoff.forget(keyOf(attempt)), isKnown || failures.reward(account)]);
         return result;
@@ -127,8 +127,8 @@ const TOO_MANY_FAILURES =
   'Too many sign-ins to this account have failed. Sign in from a device or network that you used before, or reset the password.';
 
 /**
- * Counts the failures of a key. From the fifth failure on, allows one attempt per delay. The delay starts at 1 s and
- * doubles with each failure.
+ * Creates counters that delay the attempts of a key. From the fifth failure on, each key has one attempt per delay. The
+ * delay starts at 1 s, doubles with each failure, and is at most 15 minutes.
  */
 function createBackoff(redis: FailFastRedis | null) {
   const failures = openCounter(redis, { name: 'failures', points: DELAYED_FAILURE, seconds: BACKOFF_SECONDS });
@@ -146,7 +146,7 @@ function createBackoff(redis: FailFastRedis | null) {
         throw error;
       }
     },
-    /** Uncounts an attempt that did not test a password. */
+    /** Removes from the count an attempt that did not test a password. */
     async undo(key: string): Promise<void> {
       await Promise.all([failures.reward(key), turns.delete(key)]);
     },
@@ -161,7 +161,7 @@ function keyOf({ account, client }: Attempt): string {
 }
 
 /**
- * Returns the hash of a typed name or address. Used in keys instead of the text, which may be long and is personal
+ * Returns the hash of a typed name or address. Keys contain the hash, because the text may be long and is personal
  * data.
  */
 export function digest(text: string): string {

@@ -11,7 +11,7 @@ declare module '../../core/context.ts' {
   }
 }
 
-/** Part of a context that identifies the payer. */
+/** Part of a context that identifies the user, service or network to charge. */
 export type Payer = Pick<Context, 'viewer' | 'service' | 'client'>;
 
 /** Number of bytes of a request or message that cost one point. Parsing 165 KB of JSON takes 14 ms of CPU time. */
@@ -21,37 +21,37 @@ export const BYTES_PER_POINT = 16 * 1_024;
 export interface RateLimits {
   /**
    * Charges the signed-in user, or the network of a signed-out client. Signed-out clients therefore cannot use up the
-   * points of signed-in users in the same network. Services are not charged; nor, in development, are signed-out
-   * requests from the server's own machine.
+   * points of signed-in users in the same network. Services are free. In development, signed-out requests from the
+   * server's own machine are also free.
    *
    * @throws ChatError `RATE_LIMITED`
    */
   charge(payer: Payer, points: number): Promise<void>;
   /**
-   * Charges a request that presents a credential, such as a handshake or a refresh token. Call it before the credential
-   * is checked. Each kind has its own counter per network. Signed-out requests therefore cannot lock out a client that
-   * is about to sign in.
+   * Charges a request that presents a credential, such as a refresh token. Call it before checking the credential. For
+   * signed-out clients, each network and kind has its own counter. Other requests therefore cannot prevent a client
+   * from signing in.
    *
    * @throws ChatError `RATE_LIMITED`
    */
   chargeCredential(payer: Payer, kind: string): Promise<void>;
   /**
-   * Charges a document that the node had to parse. Signed-out clients pay from a separate counter of their network.
-   * Their other requests therefore cannot prevent a client of the same network from sending a document that signs in.
+   * Charges the parsing of a GraphQL document. Signed-out clients use a separate counter of their network. Other
+   * requests from the network therefore cannot prevent a client from sending the document that signs in.
    *
    * @throws ChatError `RATE_LIMITED`
    */
   chargeDocument(payer: Payer, points: number): Promise<void>;
   /**
-   * Returns the error for the next document of a payer who is known to have no points left. Returns null for any other
-   * payer. Consults only local memory.
+   * Returns the `RATE_LIMITED` error for the next document if this node knows that the payer has no points left.
+   * Otherwise returns null. Reads only local memory.
    */
   refusalOf(payer: Payer): ChatError | null;
   /**
-   * Charges a password check to the signed-in user, else to a client that the account knows, else to the network. In
-   * development, requests from the server's own machine are free.
+   * Charges a password check to the signed-in user. For a signed-out client, charges `knownClient`, or the network if
+   * `knownClient` is null. In development, requests from the server's own machine are free.
    *
-   * @param knownClient key of an account and a client that it knows; null for an unknown client
+   * @param knownClient key of an account and a client from which the account has signed in; null for an unknown client
    * @throws ChatError `RATE_LIMITED`
    */
   chargePassword(payer: Payer, knownClient: string | null): Promise<void>;
@@ -80,8 +80,8 @@ export const COSTS: Readonly<Record<string, number>> = {
 };
 
 /**
- * Costs of the expensive step of a mutation, in addition to its base cost. They are charged after the input was
- * checked, immediately before the step.
+ * Costs of expensive steps of mutations, in points. Charged in addition to the base cost, after the input was checked
+ * and immediately before the step.
  */
 export const STEP_COSTS = {
   /** A password hash takes at least 20 ms of CPU time. */
@@ -97,9 +97,8 @@ export const STEP_COSTS = {
 } as const;
 
 /**
- * Factor by which the credential limit exceeds the network limit. The credential limit can be high, because checking a
- * credential costs hardly more than refusing the request. It must be high, because one client must not be able to
- * prevent others in its network from signing in.
+ * Ratio of the credential limit to the network limit. With a low limit, one client could prevent others in its network
+ * from signing in. The limit can be high, because checking a credential costs hardly more than refusing the request.
  */
 const CREDENTIALS_FACTOR = 10;
 

@@ -68,7 +68,7 @@ export class OperationSlots {
   }
 
   #wait(slots: Slots, maxWaitMs: number, isGone: () => boolean): Promise<void> {
-    // Operations whose client has gone must not occupy the queue.
+    // Refuses operations whose client has gone, so that they do not fill the queue.
     if (slots.waiting.size >= MAX_WAITING) for (const other of slots.waiting) if (other.isGone()) other.refuse();
     if (slots.waiting.size >= MAX_WAITING) throw rateLimited(RETRY_AFTER_MS);
     return new Promise((resolve, reject) => {

@@ -11,7 +11,7 @@ const MAX_STREAM_VARIABLES = 16_384;
 
 /** Registration of a socket that has not signed in yet. */
 export interface SignedOutSocket {
-  /** Counts the socket as signed out. Returns false if its network has reached the maximum. */
+  /** Admits the socket without a sign-in. Returns false if its network has too many signed-out sockets. */
   stay(): boolean;
   /** Call this when the socket has signed in or closed. */
   leave(): void;
@@ -20,12 +20,16 @@ export interface SignedOutSocket {
 /**
  * Limits the signed-out sockets of each network on this node.
  *
- * A socket before its `connection_init` counts too, but is not refused, because its client may be about to sign in. If
- * such sockets were refused, anyone could lock out the users of a network by opening sockets in it. Beyond a limit, a
- * new socket replaces the oldest one without `connection_init`.
+ * A socket that has not sent `connection_init` counts as signed out, but is not refused. Otherwise a client could open
+ * many sockets, and nobody in its network could sign in any more. Instead, a new socket replaces the oldest of these
+ * sockets when their number exceeds `max * HALF_OPEN_FACTOR`.
  */
 export function createSignedOutSockets(max: number): {
-  /** @param evict closes the connection; called when a newer socket replaces this socket */
+  /**
+   * Counts a new socket.
+   *
+   * @param evict closes the socket; called when a newer socket replaces it
+   */
   enter(network: string, evict: () => void): SignedOutSocket;
 } {
   const networks = new Map<string, Set<{ halfOpen: boolean; evict: () => void }>>();
@@ -58,8 +62,10 @@ export function createSignedOutSockets(max: number): {
 /** Limits the open streams of each user on this node, over all transports. */
 export function createStreamLimit(max: number): {
   /**
+   * Counts a new stream.
+   *
    * @returns a function to call when the stream has ended
-   * @throws ChatError `RATE_LIMITED`
+   * @throws ChatError `RATE_LIMITED` if the user has too many streams
    */
   enter(userId: string): () => void;
 } {
