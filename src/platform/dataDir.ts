@@ -4,14 +4,13 @@ import { dirname, join, resolve } from 'node:path';
 /**
  * Creates the folder DATA_DIR if it is missing, and returns its absolute path.
  *
- * @throws Error if the folder is not writable; the message is for the operator
+ * @throws Error if the folder is not writable; the message says what to do
  */
 export async function openDataDir(dataDir: string): Promise<string> {
   const folder = resolve(dataDir);
   try {
     await mkdir(folder, { recursive: true });
-    // Tests with a real write, because permissions are not enough: root has write permission even on a read-only mount,
-    // and a disk may be full.
+    // Checks with a real write. Permissions do not reveal a read-only mount or a full disk.
     await rmdir(await mkdtemp(join(folder, '.write-')));
     return folder;
   } catch (error) {
@@ -23,8 +22,8 @@ export async function openDataDir(dataDir: string): Promise<string> {
 }
 
 /**
- * Returns the code of an error. Replaces ENOENT by the code for the nearest existing folder, because Node.js reports a
- * read-only mount as ENOENT.
+ * Returns an error code that says why the folder is not writable. Node.js reports a read-only mount as ENOENT. For
+ * ENOENT, returns the code from a write check of the nearest existing folder instead.
  */
 async function findReason(folder: string, error: unknown): Promise<string> {
   const { code = String(error) } = error as { code?: string };

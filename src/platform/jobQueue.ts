@@ -98,7 +98,7 @@ export async function startJobs(options: {
   tasks: Omit<Tasks, 'send_mail'> & Partial<Pick<Tasks, 'send_mail'>>;
 }): Promise<() => Promise<void>> {
   const { send_mail: sendMail, ...others } = options.tasks;
-  // Each runner listens on one connection. It borrows another connection to fetch and to complete jobs.
+  // Each of the two runners listens on one connection, and borrows further connections to fetch and complete jobs.
   const pool = createPool(options.databaseUrl, {
     max: 5,
     application_name: 'parley jobs',

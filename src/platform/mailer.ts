@@ -19,7 +19,7 @@ export interface Mailer {
   /**
    * Sends one mail.
    *
-   * @throws Error with the response of the mail server; the caller must retry later
+   * @throws Error if the mail could not be sent; the caller must retry later
    */
   send(mail: Mail): Promise<void>;
   close(): void;

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * How long startup waits for PostgreSQL or Redis, in milliseconds. They may not be up yet, because Compose and
- * Kubernetes start servers in any order.
+ * How long startup waits for PostgreSQL or Redis, in milliseconds. Compose and Kubernetes start servers in any order.
  */
 export const START_WAIT_MS = 60_000;
 /** Interval between two progress lines, in milliseconds. */
@@ -10,7 +9,8 @@ const REPORT_INTERVAL_MS = 5_000;
 const RETRY_MS = 250;
 
 /**
- * Retries an attempt until it succeeds or `waitMs` have passed, a minute by default. Prints a line every few seconds.
+ * Calls `attempt` repeatedly until it succeeds. Gives up after `waitMs`, a minute by default, or after an error that
+ * waiting cannot resolve. Prints a line every few seconds.
  *
  * @param options.mayPass returns whether the error may disappear without a change of the settings
  * @param options.explain returns a sentence about the error

@@ -4,8 +4,8 @@ import type { Logger } from 'pino';
 const MAX_REASONS = 20;
 
 /**
- * Logs each reason of failure once at `warn`, and its repetitions at `debug`. When all parts work again, logs the
- * recovery at `warn`.
+ * Logs each reason of failure once per outage at `warn`, and repetitions at `debug`. When all failed components work
+ * again, logs the recovery at `warn`.
  */
 export interface FailureLog {
   /** @param part name of the failed component, such as one of several connections */

@@ -6,13 +6,14 @@ declare module '../../core/context.ts' {
 }
 
 /**
- * Resources that a node holds for clients. Each number returns to zero when the clients have gone, however they left.
+ * Numbers of the resources that a node currently uses for clients. Each number returns to zero when all clients have
+ * disconnected.
  */
 export interface Gauges {
   /** Whether the node accepts requests. False while it shuts down. */
   ready: boolean;
   sockets: number;
-  /** Open subscriptions over both transports. */
+  /** Open subscriptions over WebSocket and SSE. */
   streams: number;
   /** Open subscriptions over SSE. */
   sse: number;
@@ -25,7 +26,7 @@ export interface Gauges {
   operationsWaiting: number;
 }
 
-/** Events delivered to the subscribers of one transport, and the executions they needed. */
+/** Numbers of the events delivered over one transport, and of the executions for these events. */
 export interface DeliveryCounters {
   delivered: number;
   /** Executions whose result was shared by all subscribers with an equal operation. */
@@ -35,15 +36,15 @@ export interface DeliveryCounters {
 }
 
 /**
- * Totals since the node started. They are plain numbers, so that counting a delivery costs one addition. Metrics are
- * derived from them only during a scrape.
+ * Totals since the node started. They are plain numbers, which are cheap to increment. The metrics read the totals
+ * during a scrape.
  */
 export interface Counters {
   /** Acknowledged messages. A retry of an acknowledged message does not count. */
   sent: number;
   websocket: DeliveryCounters;
   sse: DeliveryCounters;
-  /** Events of watched rooms that a poll found first, because their notification was lost or late. */
+  /** Events of watched rooms that a poll found before their notification. The notification was lost or late. */
   recoveredByPoll: number;
 }
 

@@ -9,27 +9,26 @@ const MAX_TEXT = 1_000;
 const MAX_STACK_FRAMES = 20;
 
 /**
- * Patterns of secrets and addresses anywhere in a line. Values without a recognisable shape, such as passwords and
- * message bodies, must not be logged at all.
+ * Patterns of secrets and e-mail addresses, each with its replacement. Passwords and message bodies have no
+ * recognisable shape, so they must not be logged at all.
  *
- * Clients choose parts of a line, so no pattern may backtrack over long texts. Each pattern begins at the start of a
- * word or has bounded quantifiers.
+ * Clients choose parts of a line. Quantifiers that could backtrack are therefore bounded.
  */
 const SECRETS: readonly (readonly [RegExp, string])[] = [
-  // Also matches a JWT that is cut off within its claims.
+  // JWT. The end may be missing, because long texts are cut.
   [/(?<![\w-])eyJ[\w-]{1,2000}\.[\w-]{1,4000}(?:\.[\w-]{0,1000})?/g, '[token]'],
   [/(parley-service-)[\w-]+/g, '$1[token]'],
   // 256 bits in base64url or hexadecimal: refresh tokens, tokens in mails, keys. Excludes request ids, because a proxy
   // may choose ids of this shape.
   [/(?<![\w-]|"requestId":")(?:[\w-]{43}|[0-9a-f]{64})(?![\w-])/g, '[token]'],
-  // A password that was not percent-encoded may contain an @.
+  // Password in a URL. Matches up to the last @, because a password that was not percent-encoded may contain an @.
   [/(\w:\/\/[^\s:/@"]{0,256}):[^\s/"]{1,256}@/g, '$1:[password]@'],
   [/[^\s@"'<>(),;:\\[\]]{1,64}@[^\s@"'<>(),;:\\[\]]{1,255}\.[^\s@"'<>(),;:\\[\]]+/g, '[address]'],
 ];
 
 /**
- * Identifies a line that prints a mail, which happens only in development without a mail server. Such a line is not
- * redacted. Texts of clients cannot match, because quotation marks inside a text are escaped.
+ * Marks a line that prints a mail. Such a line is not redacted. It occurs only in development without a mail server.
+ * Texts of clients cannot contain the mark, because quotation marks inside a text are escaped.
  */
 const PRINTED_MAIL = '"mail":{';
 
@@ -59,13 +58,15 @@ function shorten(entry: Record<string, unknown>): Record<string, unknown> {
 
 function shortenValue(value: unknown): unknown {
   if (typeof value === 'string') return cutText(value);
-  // The number of entries needs no limit here. Arrays in the log are paths of errors, which the maximum query depth
-  // limits.
+  // Only paths of errors are logged as arrays. The maximum query depth limits their length.
   if (Array.isArray(value)) return value.map(shortenValue);
   return value;
 }
 
-/** Redacts before cutting, because the pattern of a token does not match a part of the token. */
+/**
+ * Cuts a text to `MAX_TEXT` and appends an ellipsis. Redacts first, because a pattern does not match a token that is
+ * cut.
+ */
 function cutText(text: string): string {
   if (text.length <= MAX_TEXT) return text;
   const beginning = withoutSecrets(text.slice(0, 2 * MAX_TEXT).toWellFormed());
@@ -73,8 +74,8 @@ function cutText(text: string): string {
 }
 
 /**
- * Returns the parts of an error that may be logged. Omits the `detail` of a database error, which contains rows. Omits
- * all but the last line of the message, because Prisma repeats arguments before it.
+ * Returns the parts of an error that may be logged. Omits the `detail` of a database error, because it contains rows.
+ * Keeps only the last line of the message, because Prisma prints arguments in the lines before.
  */
 function describeError(error: unknown): unknown {
   if (!(error instanceof Error)) return typeof error === 'string' ? cutText(error) : typeof error;

@@ -26,13 +26,13 @@ export interface Metrics {
 
 type Watched = Pick<ServerNode, 'gauges' | 'counters' | 'database' | 'bus' | 'roomTails' | 'sessions' | 'presence'>;
 
-/** Values with their labels. */
+/** Values of a metric, one per combination of labels. */
 type Readings = [labels: Record<string, string>, value: number][];
 
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /**
- * Maximum delay that is recorded, in seconds. Larger values are errors: the clocks of two nodes may differ, and another
- * program may publish any value on a shared Redis.
+ * Maximum notification delay that is recorded, in seconds. Larger values are recorded as this maximum. They come from
+ * clocks that differ, or from other programs on a shared Redis.
  */
 const MAX_LAG_SECONDS = 60;
 
@@ -82,7 +82,7 @@ export function createMetrics(): Metrics {
       exposeNode(registry, node);
     },
     async text() {
-      // Starts with the first scrape, because these metrics watch the event loop with timers that cannot be stopped.
+      // Collects metrics of Node.js from the first scrape on, because the timers of these metrics cannot be stopped.
       if (!isScraped) collectDefaultMetrics({ register: registry });
       isScraped = true;
       return registry.metrics();
@@ -92,9 +92,9 @@ export function createMetrics(): Metrics {
 }
 
 /**
- * Serves /metrics. Requires METRICS_TOKEN if it is set. Without a token, the endpoint is public, except in production,
- * where it is off. The client's address is no criterion, because behind a proxy on the same machine all requests come
- * from that machine.
+ * Serves /metrics. If METRICS_TOKEN is set, requests must send it. Otherwise the endpoint is off in production, and
+ * public elsewhere. Access does not depend on the client's address, because behind a proxy on the same machine every
+ * request seems local.
  */
 export async function serveMetrics(
   { NODE_ENV, METRICS_TOKEN }: Pick<Config, 'NODE_ENV' | 'METRICS_TOKEN'>,
@@ -115,11 +115,11 @@ function isSame(guess: string, secret: string): boolean {
   return a !== undefined && b !== undefined && timingSafeEqual(a, b);
 }
 
-/** Exposes the gauges and counters of the node, which are read during a scrape. */
+/** Registers metrics that read the gauges and counters of the node during each scrape. */
 function exposeNode(registry: Registry, node: Watched): void {
   const { gauges, counters, database, bus, roomTails, sessions, presence } = node;
   const registers = [registry];
-  // Before the first client connects, all topics are the node's own.
+  // Number of topics that the node itself uses. No client is connected yet.
   const ownTopics = bus.topics();
 
   function gauge(name: string, help: string, read: () => number | Readings, labelNames: string[] = []): void {

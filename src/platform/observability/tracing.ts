@@ -11,7 +11,7 @@ declare module '../../core/context.ts' {
 
 /** Records traces of requests and of the deliveries that they cause. */
 export interface Tracing {
-  /** Serves an HTTP request within its own span. */
+  /** Calls `answer` within a span for an HTTP request. The span ends when the response is closed. */
   serve(request: IncomingMessage, response: ServerResponse, answer: () => void): void;
   /** Runs `work` within a span. The parent is `traceparent` (W3C Trace Context) if given, otherwise the active span. */
   within<Result>(
@@ -20,19 +20,22 @@ export interface Tracing {
     work: () => Result | Promise<Result>,
     traceparent?: unknown,
   ): Promise<Result>;
-  /** Runs an SQL statement within a span if a trace is active. Does not record the values. */
+  /** Runs an SQL statement, within a span if a trace is active. Does not record parameter values. */
   statement: <Result>(text: string, run: () => Promise<Result>) => Promise<Result>;
-  /** Returns the `traceparent` of the active span, for another node. */
+  /** Returns the `traceparent` of the active span, to send to another node. Returns undefined if no span is active. */
   traceparent(): string | undefined;
   /** Records which span caused an event, so that the deliveries of the event join the trace of that span. */
   noteCause(event: EventPosition, traceparent: unknown): void;
-  /** Executes an event for a subscriber as part of the trace that caused the event. */
+  /**
+   * Executes an event for a subscriber within the trace that caused the event. Without a recorded cause, executes the
+   * event outside any trace.
+   */
   deliver<Result extends object>(
     name: string,
     event: EventPosition | null,
     execute: () => Promise<Result>,
   ): Promise<Result>;
-  /** Records that a result has been written to its first subscriber. */
+  /** Records the first write of a result to a subscriber. Ignores further writes of the same result. */
   recordWrite: (result: object) => void;
   /** Sends all pending spans. */
   flush(): Promise<void>;
@@ -47,18 +50,18 @@ interface EventPosition {
 }
 
 /**
- * Maximum number of events whose span is remembered. Few are needed at a time, because an event is delivered within
- * milliseconds, or after the next poll.
+ * Maximum number of events whose cause is remembered. Few are needed, because events are delivered within milliseconds
+ * or after the next poll.
  */
 const MAX_NOTED_EVENTS = 1_000;
 
 /**
- * Starts tracing to an OpenTelemetry collector. Loads the libraries here, so that a server without tracing does not pay
- * for them.
+ * Starts tracing to an OpenTelemetry collector. Imports the libraries here, so that a server without tracing does not
+ * load them.
  *
  * @param options.endpoint OTLP/HTTP endpoint without a path
- * @param options.ratio fraction of locally started traces that are recorded, from 0 to 1. A request with a
- *   `traceparent` follows the decision of its parent.
+ * @param options.ratio fraction of traces that are recorded, from 0 to 1. A request with a `traceparent` is recorded if
+ *   its sender records the trace.
  */
 export async function startTracing(options: { endpoint: string; ratio: number; version: string }): Promise<Tracing> {
   const [api, { W3CTraceContextPropagator }, sdk, { OTLPTraceExporter }, { resourceFromAttributes }] =
@@ -76,7 +79,7 @@ export async function startTracing(options: { endpoint: string; ratio: number; v
       new sdk.BatchSpanProcessor(new OTLPTraceExporter({ url: `${options.endpoint.replace(/\/$/, '')}/v1/traces` })),
     ],
   });
-  // Avoids the global provider, because two nodes share one process in tests.
+  // Does not register a global provider, because in tests two nodes share one process.
   const tracer = provider.getTracer('parley');
   const contexts = new AsyncLocalStorage<TraceContext>();
   const noted = new Map<string, TraceContext>();
@@ -90,8 +93,8 @@ export async function startTracing(options: { endpoint: string; ratio: number; v
   }
 
   /**
-   * Returns the context of the active span. Ignores ended spans, which long-lived streams, timers and connections
-   * inherit from the operation that created them.
+   * Returns the context of the active span, or the root context. Streams, timers and connections may outlive the
+   * operation that created them. A span that has ended is therefore ignored.
    */
   function active(): TraceContext {
     const found = contexts.getStore() ?? api.ROOT_CONTEXT;
@@ -164,7 +167,8 @@ export async function startTracing(options: { endpoint: string; ratio: number; v
     },
     recordWrite(result) {
       const parent = results.get(result);
-      // Only the first of possibly thousands of writes is recorded. The others follow immediately.
+      // A result may be written to thousands of subscribers. Records only the first write, because the others follow
+      // immediately.
       if (parent && results.delete(result))
         tracer.startSpan('write frame', { kind: api.SpanKind.PRODUCER }, parent).end();
     },
