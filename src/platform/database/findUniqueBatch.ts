@@ -57,7 +57,10 @@ async function findBatch(prisma: PrismaClient, batch: readonly Call[]): Promise<
   return batch.map((call) => found.get(call) ?? null);
 }
 
-/** Finds the rows of calls that differ only in their keys. Returns them in the order of the calls. */
+/**
+ * Finds the rows of calls that differ only in their keys. Returns the rows in the order of the calls, with null for a
+ * missing row.
+ */
 async function findGroup(prisma: PrismaClient, calls: readonly Call[]): Promise<(Values | null)[]> {
   const [first] = calls;
   if (!first) return [];

@@ -168,7 +168,7 @@ export function createRateLimits(config: Config, redis: FailFastRedis | null): R
 /** Maximum number of users and networks without points that a node remembers. */
 const MAX_REFUSALS = 10_000;
 
-/** Remembers until when a user or a network has no points left, so that refusals need no query. */
+/** Creates a memory of the users and networks that have no points left. A refusal then needs no query to Redis. */
 function createRefusals() {
   const refusedUntil = new Map<string, number>();
 

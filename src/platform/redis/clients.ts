@@ -44,7 +44,7 @@ const MAX_LEAVE_PAUSE_MS = 5_000;
 const BASE: RedisOptions = { disconnectTimeout: COMMAND_TIMEOUT_MS, retryStrategy: backOff };
 const FAIL_FAST: RedisOptions = {
   ...BASE,
-  // By default, ioredis queues commands while it is disconnected. They would then wait instead of failing.
+  // By default, ioredis queues commands while it is disconnected. Queued commands would wait instead of failing.
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
   commandTimeout: COMMAND_TIMEOUT_MS,
