@@ -9,7 +9,7 @@ declare module '../core/context.ts' {
   }
 }
 
-/** Lifetime of an access token, in seconds. Each use of a token also checks that its session is still active. */
+/** Lifetime of an access token, in seconds. A token becomes invalid earlier if its session ends. */
 export const ACCESS_TOKEN_SECONDS = 15 * 60;
 
 /** Lifetime of an unused refresh token, in days. The session ends when the token expires. */
@@ -18,8 +18,7 @@ export const REFRESH_TOKEN_DAYS = 30;
 /** Maximum number of verified tokens that a node caches. Each takes half a kilobyte. */
 const MAX_CACHED_TOKENS = 10_000;
 
-// `verify` requires these three values and the algorithm below, so tokens for another purpose or with another algorithm
-// are refused.
+// `verify` accepts only tokens with these values and this algorithm. It therefore refuses device tokens.
 const PINNED = { issuer: 'parley', audience: 'parley', typ: 'at+jwt' } as const;
 export const ALGORITHM = 'HS256';
 
@@ -27,19 +26,20 @@ export const ALGORITHM = 'HS256';
 export interface AccessTokens {
   sign(userId: string, sessionId: string): Promise<{ token: string; expiresAt: Date }>;
   /**
-   * Returns the claims of a token. Does not check its session.
+   * Verifies a token and returns its claims. Does not check whether the session is still active.
    *
-   * @throws ChatError `TOKEN_EXPIRED` if the token has expired or its key was retired, because the session can continue
-   *   with a new token; `UNAUTHENTICATED` for any other invalid token
+   * @throws ChatError `TOKEN_EXPIRED` if the token has expired or was signed with a retired key. The client can refresh
+   *   the session.
+   * @throws ChatError `UNAUTHENTICATED` for any other invalid token
    */
   verify(token: string): Promise<AccessClaims>;
 }
 
 /**
- * Creates the access tokens of one node.
+ * Creates the object that signs and verifies the access tokens of one node.
  *
  * @param secret signs new tokens
- * @param accepted other secrets whose tokens are valid: the next and the former secret during a key rotation
+ * @param accepted other secrets that tokens may be signed with: during a key rotation, the next and the previous secret
  */
 export function createAccessTokens(secret: string, accepted: readonly string[] = []): AccessTokens {
   const keyId = keyIdOf(secret);
@@ -103,14 +103,14 @@ export function createAccessTokens(secret: string, accepted: readonly string[] =
 }
 
 /**
- * Returns the key id that tokens carry in `kid`. The key id is an HMAC of the secret, so it reveals no more of the
- * secret than a token's signature does.
+ * Returns the key id of a secret, which tokens carry in `kid`. The id is an HMAC keyed with the secret and does not
+ * reveal the secret.
  */
 export function keyIdOf(secret: string): string {
   return createHmac('sha256', secret).update('parley key id').digest('base64url').slice(0, 8);
 }
 
-/** Returns the keys of the given secrets by key id. */
+/** Returns a map from key id to signing key, with one entry for each secret. */
 export function keysOf(secrets: readonly string[]): ReadonlyMap<string, Uint8Array> {
   return new Map(secrets.map((secret) => [keyIdOf(secret), new TextEncoder().encode(secret)]));
 }

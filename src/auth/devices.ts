@@ -13,26 +13,27 @@ declare module '../core/context.ts' {
  * a new device token.
  */
 export const DEVICE_TOKEN_DAYS = 400;
-/** Maximum length of a device token. Longer texts are not parsed. */
+/** Maximum length of a device token, in characters. Longer texts are refused without being parsed. */
 const MAX_LENGTH = 1_000;
 
 const PINNED = { issuer: 'parley', audience: 'parley', typ: 'device+jwt' } as const;
 
 /**
- * Device tokens prove that a device has signed in to an account before ("device cookies" of OWASP). A device with such
- * a token is not locked out while others guess the password of its account. The device still needs the password.
+ * Signs and verifies device tokens ("device cookies" of OWASP). A device token proves that the device has signed in to
+ * the account before. Failed sign-ins from other devices do not lock out a device with a token. The device still needs
+ * the password.
  */
 export interface DeviceTokens {
   sign(userId: string): Promise<string>;
-  /** Returns the id of the device, or null if the token is not valid for this account. */
+  /** Returns the id of the device, or null if the token is invalid or belongs to another account. */
   verify(token: string, userId: string): Promise<string | null>;
 }
 
 /**
- * Creates the device tokens of one node.
+ * Creates the object that signs and verifies the device tokens of one node.
  *
  * @param secret signs new tokens
- * @param accepted other secrets whose tokens are valid
+ * @param accepted other secrets that tokens may be signed with
  */
 export function createDeviceTokens(secret: string, accepted: readonly string[] = []): DeviceTokens {
   const keyId = keyIdOf(secret);

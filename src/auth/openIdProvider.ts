@@ -16,9 +16,9 @@ export interface OpenIdClaims {
   subject: string;
   /** Time at which the token was issued, in seconds since 1970. */
   issuedAt: number;
-  /** Address that the provider has verified, or null. */
+  /** E-mail address, or null if the provider has not verified it. */
   email: string | null;
-  /** Candidates for a username, the likeliest first. */
+  /** Candidates for the username of a new account, in order of preference. */
   names: string[];
   /** Full name, which becomes the nickname of a new account. */
   name: string | null;
@@ -35,9 +35,7 @@ export interface OpenIdProvider {
   verify(idToken: string): Promise<OpenIdClaims>;
 }
 
-/**
- * Asymmetric algorithms only. `HS256` and `none` are refused, because the server has only the provider's public keys.
- */
+/** Accepted signature algorithms. All are asymmetric, because the server has only the provider's public keys. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
 const TIMEOUT_MS = 5_000;
 
@@ -53,7 +51,10 @@ const claims = z.object({
   name: z.string().optional(),
 });
 
-/** Discovers the provider's keys when the first token arrives (OpenID Connect Discovery 1.0), and caches them. */
+/**
+ * Creates an OpenID provider. The first `verify` loads the provider's keys (OpenID Connect Discovery 1.0), and later
+ * calls reuse them.
+ */
 export function createOpenIdProvider({ issuer, audience }: { issuer: string; audience: string }): OpenIdProvider {
   let keys: Promise<JWTVerifyGetKey> | null = null;
 
@@ -79,12 +80,12 @@ export function createOpenIdProvider({ issuer, audience }: { issuer: string; aud
           algorithms: ALGORITHMS,
           requiredClaims: ['sub', 'exp', 'iat'],
         });
-        // The provider signs access tokens (RFC 9068) and logout tokens with the same keys. Only their `typ`
-        // distinguishes them from ID tokens (RFC 8725, section 3.11).
+        // The provider signs access tokens (RFC 9068) and logout tokens with the same keys as ID tokens. Without this
+        // check, an access token or logout token would pass as an ID token (RFC 8725, section 3.11).
         if (protectedHeader.typ !== undefined && protectedHeader.typ.toUpperCase() !== 'JWT')
           throw new errors.JWTInvalid('The token is not an ID token.');
-        // In a token for several audiences, `azp` names the client that requested it
-        // (OpenID Connect Core 1.0, section 3.1.3.7).
+        // In a token for several audiences, `azp` names the client that requested the token (OpenID Connect Core 1.0,
+        // section 3.1.3.7).
         if (Array.isArray(payload.aud) && payload.aud.length > 1 && payload['azp'] !== audience)
           throw new errors.JWTInvalid('The token was issued to another client.');
         const parsed = claims.parse(payload);
@@ -111,7 +112,7 @@ export function createOpenIdProvider({ issuer, audience }: { issuer: string; aud
   };
 }
 
-/** Returns true if the provider failed to return its keys. Such a failure says nothing about the token. */
+/** Returns true if the provider's keys could not be loaded. In this case, the token may still be valid. */
 function isProviderFailure(error: unknown): boolean {
   return (
     error instanceof errors.JWKSTimeout ||

@@ -16,13 +16,13 @@ export interface HashCost {
   parallelism: number;
 }
 
-/** OWASP's first choice of argon2id parameters: 19 MiB, two passes, one lane. argon2id is the library's default. */
+/** OWASP's first choice for argon2id: 19 MiB, two passes, one lane. The library uses argon2id by default. */
 const ARGON2: HashCost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 
 const LENGTH = { least: 8, most: 128 };
 /**
- * Maximum length of a text that is normalised, in UTF-16 units. A valid password has at most 128 characters and stays
- * below this length even when decomposed.
+ * Length above which a password is refused without being normalised, in UTF-16 units. A valid password has at most 128
+ * characters and is always shorter, even in decomposed form.
  */
 const MAX_UNITS = 1_024;
 
@@ -39,8 +39,8 @@ export function checkPassword(password: string, path: string): void {
 }
 
 /**
- * Returns a password in NFKC (RFC 8265 and NIST SP 800-63B). Keyboards send é as one or two code points, and digits in
- * two widths; NFKC makes them the same password.
+ * Returns a password in NFKC (RFC 8265 and NIST SP 800-63B). Keyboards encode é as one or two code points, and digits
+ * in two widths. NFKC makes these forms equal.
  */
 function normalise(password: string): string {
   return password.toWellFormed().normalize('NFKC');
@@ -50,16 +50,16 @@ export interface Passwords {
   /** Returns the salted argon2id hash of a password in PHC form. The password must have passed `checkPassword`. */
   hash(password: string): Promise<string>;
   /**
-   * Returns true if the password matches the hash. An unknown account or an account without a password takes as long as
-   * any other, so that the duration does not reveal it.
+   * Returns true if the password matches the hash. If the account is unknown or has no password, checks a dummy hash
+   * and returns false. The duration therefore does not reveal whether the account exists.
    */
   verify(password: string, passwordHash: string | null | undefined): Promise<boolean>;
 }
 
 /**
- * Creates the password hashing of one node. At most two hashes run at a time, so that a flood of sign-ins does not
- * block other requests: each hash takes 19 MiB and a whole CPU core. Tests pass a lower cost, because a full hash takes
- * 40 ms of CPU time.
+ * Creates the functions that hash and verify passwords. At most two hashes run at a time, because each takes 19 MiB and
+ * a whole CPU core. A flood of sign-ins therefore does not block other requests. Tests pass a lower `cost`, because a
+ * full hash takes 40 ms of CPU time.
  */
 export async function createPasswords(cost: HashCost = ARGON2): Promise<Passwords> {
   const limit = pLimit(2);
@@ -77,8 +77,9 @@ export async function createPasswords(cost: HashCost = ARGON2): Promise<Password
 }
 
 /**
- * Returns the forms in which a password may have been hashed, because earlier releases did not normalise. Their number
- * depends only on the password, so the duration of a failure reveals nothing about the account.
+ * Returns the normalised password, and the password as typed if it differs. Earlier releases hashed passwords as typed.
+ * The number of hashes to check depends only on the password, so the duration of a failure reveals nothing about the
+ * account. An over-long password becomes an empty text, which matches no hash.
  */
 function formsOf(password: string): string[] {
   if (password.length > MAX_UNITS) return [''];

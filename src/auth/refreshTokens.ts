@@ -4,27 +4,22 @@ import { badInput, ChatError } from '../core/errors.ts';
 import { issueTokens, type SignedIn, type StoredSession } from './sessions.ts';
 import { createRefreshToken, hashToken } from './accessTokens.ts';
 
-/**
- * Grace period after a rotation in which refresh tokens of the previous generation are still accepted, in seconds by
- * the clock of the database.
- */
+/** Maximum time for which a replaced refresh token is still accepted, in seconds of the database clock. */
 export const REFRESH_LEEWAY_SECONDS = 10;
 
 /**
  * Exchanges a refresh token for new tokens of its session (refresh token rotation, RFC 9700 section 4.14.2).
  *
- * Each rotation begins a new generation of tokens. For 10 s after the rotation, a token of the previous generation is
- * still accepted. Its use returns another token of the new generation and does not extend the 10 s. A lost response or
- * two open tabs therefore sign nobody out.
+ * Each rotation begins a new generation of tokens. Tokens of the previous generation are accepted for 10 s more, so
+ * that a lost response or two open tabs sign nobody out. The use of such a token returns another token of the new
+ * generation, and does not extend the 10 s.
  *
- * A generation can therefore have several valid tokens: if token A was used twice, tokens B and C are both valid. The
- * use of B begins the next generation, and C is accepted for 10 s more. A thief who replays a token within the 10 s
- * gets a second token of the generation. If the thief and the user each use their token, the later of them presents a
- * replaced token. After the 10 s, its use ends the session for both.
+ * A thief who replays a token within the 10 s gets a token of the same generation as the user's token. The use of
+ * either token replaces both. After 10 s more, the use of the other token ends the session for the thief and the user.
  *
  * @param given refresh token that the client sent; null to use the token in the cookie
- * @throws ChatError `UNAUTHENTICATED` for a token that is unknown, expired or of an ended session. Also for a token
- *   that was replaced more than 10 s ago; its use ends the session.
+ * @throws ChatError `UNAUTHENTICATED` if the token is unknown or has expired, or if its session has ended
+ * @throws ChatError `UNAUTHENTICATED` for a replaced token that is no longer accepted. Its use ends the session.
  * @throws ChatError `BAD_USER_INPUT` if there is neither a token nor a cookie
  */
 export async function refreshSession(context: Context, given: string | null): Promise<SignedIn> {
@@ -51,8 +46,8 @@ async function rotate(
   hash: Buffer,
   next: Pick<ReturnType<typeof createRefreshToken>, 'hash' | 'expiresAt'>,
 ): Promise<Outcome> {
-  // The row lock serialises the tokens of one session. The next statement has a newer snapshot and sees what the
-  // previous holder of the lock committed.
+  // The row lock serialises the rotations of one session. The next statement takes its snapshot after the lock was
+  // acquired, so it sees all earlier rotations.
   const [session] = await query<{ id: string; endedAt: Date | null }>(sql`
     SELECT s.id, s.ended_at AS "endedAt" FROM sessions s JOIN refresh_tokens t ON t.session_id = s.id
       WHERE t.hash = ${hash} FOR NO KEY UPDATE OF s`);

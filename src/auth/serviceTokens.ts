@@ -29,7 +29,7 @@ export async function findService(database: Database, token: string): Promise<Se
 }
 
 /**
- * Creates the token of a service. The token is returned once and stored only as a hash.
+ * Creates a token for a service and returns it. Only the hash is stored, so the token cannot be read again.
  *
  * @throws Error for an invalid name or a service that already has a token; the message is for the operator
  */

@@ -1,15 +1,15 @@
 import { type Database, sql, type Sql } from '../platform/database/database.ts';
 
-/** Time for which an ended session is still listed, in days. */
+/** Time for which an ended session is kept, in days. */
 export const ENDED_SESSION_DAYS = 90;
 
 /** Maximum number of rows that one statement changes, so that each statement stays far below the statement timeout. */
 const BATCH = 5_000;
 
 /**
- * Returns an SQL condition that is true for an active session. An active session has not ended, and has a refresh token
- * that has not expired. The token is checked because `ended_at` stays null between the expiry of the token and the next
- * run of `endExpiredSessions`.
+ * Returns an SQL condition that is true for an active session. An active session has not ended, and has an unused
+ * refresh token that has not expired. The token is checked because a job sets `ended_at` only some time after the
+ * expiry.
  *
  * @param session alias of the table `sessions`
  */
@@ -25,8 +25,8 @@ function hasValidToken(session: Sql): Sql {
 
 /** Ends sessions whose refresh token has expired. Runs as a job. */
 export async function endExpiredSessions({ query }: Pick<Database, 'query'>): Promise<void> {
-  // The previous release inserts a session and its first token in two statements. A session without any token is
-  // therefore ended only after an hour.
+  // Nodes of the previous release insert a session and its first token in two statements. A session without tokens may
+  // still get its first token, so it is ended only after an hour.
   await repeat(
     query,
     sql`
@@ -40,12 +40,13 @@ export async function endExpiredSessions({ query }: Pick<Database, 'query'>): Pr
 }
 
 /**
- * Deletes sessions that ended more than 90 days ago, and expired refresh tokens. An expired token is refused in any
- * case, so it is not needed to detect theft.
+ * Deletes sessions that ended more than 90 days ago, and expired refresh tokens and mail tokens. A replaced refresh
+ * token is kept until it expires, because its use may be theft.
  */
 export async function pruneSessions(database: Pick<Database, 'query'>): Promise<void> {
   const { query } = database;
-  // Runs before tokens are deleted, because tokens distinguish an expired session from one that is being created.
+  // Must run before tokens are deleted. Otherwise an expired session without tokens looks like one that is being
+  // created.
   await endExpiredSessions(database);
   await query(sql`DELETE FROM refresh_tokens WHERE expires_at < now()`);
   await query(sql`DELETE FROM mail_tokens WHERE expires_at < now()`);

@@ -16,9 +16,9 @@ declare module '../core/context.ts' {
 export interface SignedIn {
   accessToken: string;
   accessTokenExpiresAt: Date;
-  /** Null if the token is in a cookie. */
+  /** Null if the token was set as a cookie. */
   refreshToken: string | null;
-  /** Null after a refresh, and if the token is in a cookie. */
+  /** Null after a refresh, and if the token was set as a cookie. */
   deviceToken: string | null;
 }
 
@@ -27,11 +27,11 @@ type Authentication = Pick<Context, 'viewer' | 'service' | 'authError' | 'asOf'>
 const NOBODY: Authentication = { viewer: null, service: null, authError: null, asOf: undefined };
 
 /**
- * Returns the viewer or service that an Authorization header belongs to. Queries the database on each operation, so
- * that an ended session is refused immediately.
+ * Returns the viewer or service of an Authorization header. Both are null if the header is absent. Queries the database
+ * for each operation, so that an ended session is refused immediately.
  *
- * An invalid token is returned as `authError` and not thrown. Fields that need a viewer fail with this error.
- * `refreshSession` and `signIn` still work for a client that sends its old header with every request.
+ * For an invalid token, returns an `authError` instead of throwing it. Fields that need a viewer throw this error.
+ * `refreshSession` and `signIn` still work for a client that sends an old token with every request.
  */
 export async function authenticate(node: ServerNode, header: unknown): Promise<Authentication> {
   try {
@@ -49,8 +49,9 @@ export async function authenticate(node: ServerNode, header: unknown): Promise<A
 }
 
 /**
- * Returns the payer of a request before the session is queried: the user of the access token, otherwise the network of
- * the client. Does not query the database. The session may therefore have ended, and service tokens are not recognised.
+ * Returns the viewer or network that rate limits charge for a request. The viewer is read from the access token without
+ * a database query, so the session may have ended. A request without a valid access token, or with a service token, is
+ * charged to the network of its client.
  */
 export async function payerOf(tokens: AccessTokens, header: unknown, client: ClientInfo): Promise<Payer> {
   const nobody = { viewer: null, service: null, client };
@@ -65,8 +66,8 @@ export async function payerOf(tokens: AccessTokens, header: unknown, client: Cli
 }
 
 /**
- * Finds the session of a token. Returns null if the session has ended. Otherwise returns a database snapshot that was
- * taken before every other read of the operation.
+ * Checks the session of an access token. Returns null if the session has ended. Otherwise returns `asOf`, the database
+ * snapshot of this check, which was taken before every other read of the operation.
  */
 export type SessionFinder = (claims: AccessClaims) => Promise<{ asOf: string } | null>;
 
@@ -89,7 +90,8 @@ export function createSessionFinder(database: Database): SessionFinder {
 }
 
 /**
- * User who can sign in, and the password hash that was verified. The hash is null for an account without a password.
+ * User to sign in. `passwordHash` is the hash against which the password was verified, or null for an account without a
+ * password.
  */
 export interface Account {
   id: string;
@@ -99,10 +101,11 @@ export interface Account {
 /**
  * Starts a session for a user who has been authenticated.
  *
- * @param user contains the password hash that was verified. The session is not created if the password has changed
- *   since.
- * @throws ChatError `INVALID_CREDENTIALS` if the password has changed; `FORBIDDEN` if the account is suspended;
- *   `BAD_USER_INPUT` if cookies are requested but not available
+ * @param user user and the password hash that was verified
+ * @param cookie whether to set all tokens as cookies, and to return only the access token
+ * @throws ChatError `INVALID_CREDENTIALS` if the password has changed since it was verified
+ * @throws ChatError `FORBIDDEN` if the account is suspended
+ * @throws ChatError `BAD_USER_INPUT` if `cookie` is true and cookies are not available
  */
 export async function startSession(context: Context, user: Account, cookie = false): Promise<SignedIn> {
   const { userAgent, ipAddress } = context.client;
@@ -121,14 +124,17 @@ export async function startSession(context: Context, user: Account, cookie = fal
     SELECT id, user_id AS "userId", flushed_snapshot()::text AS "asOf" FROM session`);
   if (!session) throw await signInFailure(context.database, user.id);
   const signedIn = await issueTokens(context, session, token, cookie);
-  // Only a sign-in issues a device token. If a refresh issued one too, a stolen session could collect device tokens,
-  // each of which allows a few guesses at the password.
+  // A refresh issues no device token. Otherwise the thief of a session could collect device tokens, and each allows a
+  // few guesses at the password.
   const deviceToken = await context.deviceTokens.sign(user.id);
   if (cookie) requireCookies(context).keepDevice(deviceToken);
   return { ...signedIn, deviceToken: cookie ? null : deviceToken };
 }
 
-/** Returns the reason for a refused sign-in. Call it only for a user who has proved ownership of the account. */
+/**
+ * Returns the error for a refused sign-in. Call it only for the owner of the account, because the error reveals a
+ * suspension.
+ */
 async function signInFailure({ query }: Database, userId: string): Promise<ChatError> {
   const suspended = await query(sql`SELECT FROM users WHERE id = ${userId}::uuid AND suspended_at IS NOT NULL`);
   return suspended.length > 0
@@ -139,7 +145,7 @@ async function signInFailure({ query }: Database, userId: string): Promise<ChatE
 /**
  * Returns the cookie jar of the request.
  *
- * @throws ChatError `BAD_USER_INPUT` over WebSocket, and for a page of another site
+ * @throws ChatError `BAD_USER_INPUT` if the request came over WebSocket, or from a page of another site
  */
 export function requireCookies(context: Context): NonNullable<Context['cookies']> {
   if (!context.cookies)
@@ -155,7 +161,7 @@ export function requireCookies(context: Context): NonNullable<Context['cookies']
   return context.cookies;
 }
 
-/** Ends the session of this operation's token, with its sockets and streams. */
+/** Ends the viewer's current session, with its sockets and streams. */
 export async function signOut(context: Context): Promise<void> {
   const { sessionId, userId } = requireViewer(context);
   await endSessions(context.database.query, sql`id = ${sessionId}::uuid AND user_id = ${userId}::uuid`);
@@ -166,7 +172,7 @@ export async function signOut(context: Context): Promise<void> {
 /**
  * Ends one of the viewer's sessions, with its sockets and streams. If the session has already ended, changes nothing.
  *
- * @throws ChatError `NOT_FOUND`
+ * @throws ChatError `NOT_FOUND` if the viewer has no such session
  */
 export async function revokeSession(context: Context, sessionId: string | null): Promise<void> {
   const { userId } = requireViewer(context);
@@ -178,14 +184,14 @@ export async function revokeSession(context: Context, sessionId: string | null):
 }
 
 /**
- * Ends the sessions that match a condition. After the commit, call `context.changePoller.requestPoll()` to notify all
- * nodes.
+ * Ends the sessions that match a condition. After the commit, call `context.changePoller.requestPoll()`, so that all
+ * nodes close the sockets of these sessions.
  */
 export async function endSessions(query: Database['query'], condition: Sql): Promise<void> {
   await query(sql`UPDATE sessions SET ended_at = now() WHERE ended_at IS NULL AND ${condition}`);
 }
 
-/** Returns the client info of a request. Cuts the user agent to 300 characters, because it is stored. */
+/** Returns the client info of a request. Truncates the user agent to 300 characters for storage. */
 export function clientInfo(ipAddress: string | undefined, userAgent: string | null | undefined): ClientInfo {
   return { ipAddress: ipAddress ?? null, userAgent: userAgent?.slice(0, 300) ?? null };
 }
@@ -194,13 +200,13 @@ export function clientInfo(ipAddress: string | undefined, userAgent: string | nu
 export interface StoredSession {
   id: string;
   userId: string;
-  /** Snapshot of the statement that stored the session; see `RoomCursor.asOf`. */
+  /** Database snapshot of the statement that stored the session; see `RoomCursor.asOf`. */
   asOf: string;
 }
 
 /**
- * Signs an access token for a session whose refresh token is stored. Makes the user of the session the viewer of this
- * operation.
+ * Signs an access token for a stored session, and returns it with the refresh token. With `cookie`, sets both tokens as
+ * cookies and does not return the refresh token. Makes the user of the session the viewer of this operation.
  */
 export async function issueTokens(
   context: Context,
