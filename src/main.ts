@@ -22,11 +22,11 @@ import { waitForRedis } from './platform/redis/requirements.ts';
 import { type RunningServer, startServer } from './server/httpServer.ts';
 import { version } from './core/version.ts';
 
-/** Timeout of a shutdown, in milliseconds. Then the process exits with code 1. */
+/** Maximum duration of a shutdown, in milliseconds. After this time, the process exits with code 1. */
 const SHUTDOWN_TIMEOUT_MS = 30_000;
 /**
- * Time over which a shutdown closes the sockets, in milliseconds. Clients then do not reconnect to other nodes all at
- * once.
+ * Time over which a shutdown spreads the closing of sockets, in milliseconds. Otherwise all clients would reconnect to
+ * other nodes at once.
  */
 const CLOSE_SPREAD_MS = 3_000;
 
@@ -170,12 +170,12 @@ async function migrateOnly(config: Config): Promise<void> {
 }
 
 /**
- * Opens the configured or embedded PostgreSQL, and migrates it if required. The embedded PostgreSQL is always migrated,
- * because nothing else would migrate it.
+ * Opens the configured or embedded PostgreSQL. Always migrates the embedded PostgreSQL, because nothing else would
+ * migrate it.
  *
  * @param options.share whether to use the embedded PostgreSQL even if a running node already uses it
  * @param options.migrates whether to apply migrations to a configured PostgreSQL
- * @param options.checks whether to wait for a configured database and check it; `doctor` does its own checks
+ * @param options.checks whether to wait for a configured PostgreSQL and check its requirements
  */
 async function openMigrated(config: Config, options: { share: boolean; migrates: boolean; checks?: boolean }) {
   const { share, migrates, checks = true } = options;
@@ -216,7 +216,7 @@ async function seedWith(database: Database): Promise<ImportSummary> {
   return seedDemo({ database, passwords: await createPasswords(), progress: createProgress(process.stderr) });
 }
 
-/** Returns the secret of a data folder, and creates it on first use. Used if AUTH_SECRET is not set. */
+/** Returns the secret in the data folder, and creates it on first use. Needed if AUTH_SECRET is not set. */
 async function readOrCreateSecret(dataDir: string): Promise<string> {
   const file = join(await openDataDir(dataDir), 'auth-secret');
   const created = randomBytes(48).toString('base64url');

@@ -18,13 +18,13 @@ const commands: Record<string, Command> = {
 };
 
 /**
- * Runs `admin NAME ARGUMENTS…`.
+ * Runs the command line `admin NAME ARGUMENTS…`.
  *
  * @param args the command's name and its arguments
  * @param openPostgres opens the database; not called for help or invalid arguments
- * @returns the text to print, and whether the command has failed
- * @throws ConfigError with the help text, for an unknown command or invalid arguments; Error with a message for the
- *   operator, if the command fails
+ * @returns the text to print, and whether the process should exit with code 1
+ * @throws ConfigError with the help text, for an unknown command or invalid arguments
+ * @throws Error with a message for the operator, if the command fails
  */
 export async function administer(
   args: readonly string[],

@@ -2,14 +2,14 @@ import type { Config } from '../../core/config/settings.ts';
 import type { Progress } from '../../core/progress.ts';
 import type { Database } from '../../platform/database/database.ts';
 
-/** Environment of a command. */
+/** Dependencies of a command. */
 export interface Tools {
   config: Config;
   databaseUrl: string;
   /**
    * Opens the database.
    *
-   * @throws ConfigError if a migration is missing
+   * @throws ConfigError if a migration has not been applied
    */
   open: () => Promise<Database>;
   /** Reads standard input. */

@@ -74,15 +74,16 @@ async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[
 }
 
 /**
- * Returns whether a proxy is likely. A node serves plain HTTP, so a proxy must serve an https PUBLIC_URL. In
- * production, a node that listens on loopback only must be behind a proxy too.
+ * Returns true if this node is likely behind a proxy. A node serves only plain HTTP, so an https PUBLIC_URL needs a
+ * proxy. In production, a node that listens on loopback only needs a proxy too.
  */
 function isBehindProxy({ NODE_ENV, PUBLIC_URL, HOST }: Config): boolean {
   return PUBLIC_URL?.startsWith('https:') === true || (NODE_ENV === 'production' && isNear(HOST));
 }
 
 /**
- * Checks the TLS settings of the database URL. Parses the URL like the driver, which interprets `sslmode` unlike libpq.
+ * Checks whether the database URL uses TLS and verifies the server. Parses the URL as the driver does, because the
+ * driver interprets `sslmode` differently from libpq.
  */
 function examineDatabaseTls(url: string | undefined): Finding[] {
   if (url === undefined) return [];
@@ -114,7 +115,7 @@ function isPlainRedis(url: string | undefined): boolean {
   return url !== undefined && !url.startsWith('rediss:') && !isNear(new URL(url).hostname);
 }
 
-/** Returns whether a host is this machine. An absolute path is a Unix socket. */
+/** Returns true for a host on this machine: a loopback name or address, the path of a Unix socket, or an empty text. */
 function isNear(host: string): boolean {
   return /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?|\/.*|)$/.test(host);
 }

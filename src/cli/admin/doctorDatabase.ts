@@ -12,7 +12,7 @@ const SLOW_MS = 10;
 /** Maximum number of connections that a node uses for jobs, in addition to its pool. */
 const OTHER_CONNECTIONS = 5;
 
-/** Checks a database without changing it. Assumes nothing about its contents: even the tables may be missing. */
+/** Checks a database without changing it. Works on any database, even without Parley's tables. */
 export async function examineDatabase(databaseUrl: string, config: Config): Promise<Finding[]> {
   let client: pg.Client;
   try {
@@ -104,7 +104,10 @@ async function examineMigrations(databaseUrl: string): Promise<Finding[]> {
   ];
 }
 
-/** Checks the contents for signs of problems. Skips tables that do not exist. */
+/**
+ * Looks for signs of a restored backup, a long write transaction and failed jobs. Skips a check if its table does not
+ * exist.
+ */
 async function examineContents(client: pg.Client): Promise<Finding[]> {
   const foreign = await one<{ found: boolean }>(
     client,
@@ -144,7 +147,10 @@ async function examineContents(client: pg.Client): Promise<Finding[]> {
   ];
 }
 
-/** Returns the first row. Undefined if there is none, or if the query fails because a table does not exist. */
+/**
+ * Returns the first row of a query. Returns undefined if there is none, or if the query fails, for example because a
+ * table does not exist.
+ */
 async function one<Row extends object>(client: pg.Client, text: string): Promise<Row | undefined> {
   const { rows } = await client.query<Row>(text).catch(() => ({ rows: [] }));
   return rows[0];

@@ -10,7 +10,7 @@ const SLOW_MS = 5;
 const MIN_VERSION = [6, 2] as const;
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** Checks Redis without changing it. Returns a warning if it is not configured. */
+/** Checks Redis without changing it. Returns a warning if `url` is undefined. */
 export async function examineRedis(url: string | undefined): Promise<Finding[]> {
   if (url === undefined)
     return [warning('REDIS_URL is not set: nodes cannot notify one another. Set it if there is more than one node.')];

@@ -39,9 +39,9 @@ export const maintenanceCommands: Record<string, Command> = {
       if (!yes)
         throw new Error('All clients will have to reload their data. If no node is running, confirm with --yes.');
       await database.query(sql`INSERT INTO restorations DEFAULT VALUES`);
-      // Deletes the events, because no client can resume from them any more. Only the last event of each room stays.
-      // Its transaction id is set to 3, which is in the past on every server. The ids in a dump come from another
-      // server, and this server could mistake them for transactions of the future.
+      // Deletes all events except the last of each room, because no client can resume from them any more. Sets the
+      // transaction id of the remaining events to 3, which is in the past on every server. A dump contains the ids of
+      // another server, and this server could mistake them for future transactions.
       const clear = sql`
         DELETE FROM events WHERE (chatroom_id, seq) IN (
           SELECT e.chatroom_id, e.seq FROM events e JOIN chatrooms c ON c.id = e.chatroom_id

@@ -1,9 +1,10 @@
 import { fault, type Finding, ok, warning } from '../../core/findings.ts';
 
 /**
- * Measures the round trip of a request. Sends the request six times, and does not count the first time.
+ * Measures the round trip of a request. Sends the request six times and ignores the first time.
  *
- * @returns the median in milliseconds, the last result, and this machine's time at which that result was produced
+ * @returns `ms`: the median in milliseconds; `answer`: the last result; `at`: the time on this machine at which the
+ *   last result was produced, in milliseconds since 1970
  */
 export async function measure<Answer>(ask: () => Promise<Answer>): Promise<{ ms: number; answer: Answer; at: number }> {
   const times: number[] = [];
@@ -13,21 +14,21 @@ export async function measure<Answer>(ask: () => Promise<Answer>): Promise<{ ms:
     const [began, wall] = [performance.now(), Date.now()];
     answer = await ask();
     times.push(performance.now() - began);
-    // The result was produced about halfway through the round trip.
+    // Assumes that the result was produced halfway through the round trip.
     at = (wall + Date.now()) / 2;
   }
   return { ms: times.sort((a, b) => a - b)[2] ?? 0, answer, at };
 }
 
 /**
- * Clock skews, in milliseconds, from which `doctor` reports a warning and a fault. With skewed clocks, nodes disagree
- * on the expiry of access tokens, which are valid for 15 minutes.
+ * Clock skews from which `doctor` reports a warning and a fault, in milliseconds. With skewed clocks, access tokens
+ * expire too early or too late.
  */
 const WARNING_SKEW_MS = 1_000;
 const FAULT_SKEW_MS = 60_000;
 
 /**
- * Compares another clock with the clock of this machine.
+ * Compares another clock with the clock of this machine, and returns a finding about the skew.
  *
  * @param whose name of the other clock, for the message
  * @param theirs time of the other clock, in milliseconds since 1970

@@ -1,7 +1,6 @@
 /**
- * Escapes control characters (C0, DEL, C1), bidi and other format characters, and line separators. Texts of users, such
- * as a User-Agent, may contain these characters, and a terminal would interpret them. U+009B, for example, starts a
- * terminal command.
+ * Escapes control, format and line separator characters. A text from a user, such as a User-Agent, may contain them,
+ * and a terminal would execute them. For example, U+009B starts a terminal command.
  */
 export function printable(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, escape);

@@ -11,7 +11,10 @@ import { createAccount } from '../../features/users/users.ts';
 import type { Command } from './command.ts';
 import { printable } from './printable.ts';
 
-/** Commands for accounts. Nodes detect ended sessions within a second by polling the database. */
+/**
+ * Commands for accounts and sessions. Running nodes detect an ended session within a second, because they poll the
+ * database.
+ */
 export const userCommands: Record<string, Command> = {
   'create-user': {
     words: ['USERNAME'],
@@ -38,8 +41,8 @@ export const userCommands: Record<string, Command> = {
       const database = await open();
       const { id } = await findUser(database, username);
       await database.transaction(async (query) => {
-        // This update waits for a concurrent sign-in, which has the row locked. The session of the sign-in therefore
-        // exists when the sessions are ended below.
+        // A concurrent sign-in locks the user's row until its session is committed. This update waits for that lock, so
+        // that the next statement also ends the new session.
         await query(sql`UPDATE users SET suspended_at = coalesce(suspended_at, now()) WHERE id = ${id}::uuid`);
         await endSessions(query, sql`user_id = ${id}::uuid`);
       });

@@ -44,7 +44,7 @@ export const SLOTS: Record<string, readonly string[]> = {
   animal: ['hedgehog', 'blackbird', 'toad', 'fox', 'bumblebee nest', 'robin', 'pair of ducks'],
 };
 
-/** Scenes in the allotment garden that the demo users share. */
+/** Conversations of the open room, about the garden that the demo users share. */
 export const SCENES: readonly (readonly ScriptedMessage[])[] = [
   [
     ['ann', 'Morning all. The {plant} came up overnight!'],

@@ -80,8 +80,8 @@ export async function isEmpty(database: Database): Promise<boolean> {
 }
 
 /**
- * Returns `length` messages from successive scenes with filled slots. Deterministic, so that every machine gets the
- * same messages.
+ * Returns `length` messages of consecutive scenes, with a word in place of each slot. The result is the same on every
+ * machine.
  */
 function tellStory(length: number): ScriptedMessage[] {
   const story: ScriptedMessage[] = [];

@@ -146,7 +146,10 @@ const messagesAfter = (chatroomId: string, after: number): Sql => sql`
     FROM messages m WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number > ${after}
     ORDER BY m.number LIMIT ${BATCH_SIZE}`;
 
-/** Reads in the order of the index `messages_sender_id_chatroom_id_number_idx`, so that each batch costs the same. */
+/**
+ * Returns SQL that reads the next batch of a user's messages after `last`. The order is that of the index
+ * `messages_sender_id_chatroom_id_number_idx`, so that each batch costs the same.
+ */
 const messagesOf = (userId: string, last: { chatroomId: string; number: number } | undefined): Sql => sql`
   SELECT m.chatroom_id AS "chatroomId", m.number, m.body, m.client_message_id AS "clientMessageId",
     ${at(sql`m.created_at`)} AS "createdAt", ${at(sql`m.edited_at`)} AS "editedAt", ${at(sql`m.deleted_at`)} AS "deletedAt"

@@ -69,7 +69,7 @@ export const exportedUser = z.object({
     bio: z.string().nullable(),
     email: z.string().nullable(),
     emailVerified: z.boolean(),
-    /** Address that replaces `email` once it is verified. Absent in exports of release 0.1.0. */
+    /** New address, which replaces `email` when the user has verified it. Absent in exports of release 0.1.0. */
     pendingEmail: z.string().nullable().optional(),
     friendPolicy: z.enum(['OPEN', 'APPROVAL']),
     isBot: z.boolean(),

@@ -17,14 +17,14 @@ import {
 import { fillSkeletons } from '../../features/users/keys.ts';
 
 /**
- * A user to insert. Imports derive all ids from the source. Repeating an import therefore adds nothing, and a later run
+ * User to insert. `id` depends only on the imported data. A repeated import therefore recognises stored users, and
  * completes an interrupted import.
  */
 export interface StoredUser {
   id: string;
   /** Name in the source. A name that breaks the rules for usernames is changed. */
   name: string;
-  /** Text to append to the username if another user already has that username, such as `irc`. */
+  /** Text such as `irc`, which is appended to the username if the username is taken or too short. */
   suffix: string;
   nickname?: string;
   email?: string | null;
@@ -34,8 +34,8 @@ export interface StoredUser {
 }
 
 /**
- * Inserts users that do not exist yet, and sets the passwords of existing users without a password. Returns the number
- * of new users.
+ * Inserts the users that do not exist yet. Sets the password of existing users who have none. Returns the number of new
+ * users.
  */
 export async function storeUsers(database: Database, users: readonly StoredUser[]): Promise<number> {
   const existing = await database.prisma.user.findMany({ select: { id: true, usernameKey: true, emailKey: true } });
@@ -74,8 +74,8 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
 }
 
 /**
- * Derives a free username from any name. Invalid characters become '-'. If the name is taken, appends the suffix. If
- * that name is taken too, appends the suffix and a number.
+ * Returns a username that is not taken, derived from a name. Replaces invalid characters with '-'. If the result is
+ * taken or too short, appends the suffix. If that is taken too, appends the suffix and a number.
  */
 function freeName(user: StoredUser, taken: ReadonlySet<string>): string {
   for (let i = 0; ; i += 1) {
@@ -104,12 +104,15 @@ export interface StoredChatroom {
   kind: ChatroomKind;
   name?: string | null;
   topic?: string | null;
-  /** The first member is stored as the owner. A DIRECT room gives this member the role MEMBER, not OWNER. */
+  /** The first member becomes the room's `ownerId`. This member gets the role OWNER, except in a DIRECT room. */
   memberIds: readonly string[];
   createdAt: Date;
 }
 
-/** Inserts a room and its missing members. Returns the id of the room, and whether it is new. */
+/**
+ * Inserts a room if it does not exist, and adds the missing members. Returns the id of the room, and whether the room
+ * is new.
+ */
 export async function storeChatroom(database: Database, room: StoredChatroom): Promise<{ id: string; added: boolean }> {
   const { kind, createdAt, memberIds } = room;
   const [one = '', other = ''] = memberIds;
@@ -119,7 +122,7 @@ export async function storeChatroom(database: Database, room: StoredChatroom): P
     data: {
       id: room.id,
       kind,
-      // An invalid name is left out. Clients then show the names of the members instead (`Chatroom.title`).
+      // An invalid name becomes null. Clients then show the names of the members (`Chatroom.title`).
       name: room.name ? fitRoomName(clean(room.name)) : null,
       topic: room.topic ? fitTopic(clean(room.topic)) : null,
       ownerId,
@@ -129,7 +132,7 @@ export async function storeChatroom(database: Database, room: StoredChatroom): P
     },
     skipDuplicates: true,
   });
-  // The pair may already have a DIRECT room of their own, with another id.
+  // The two users may already have a DIRECT room with another id. That room is then used.
   const { id } = await database.prisma.chatroom.findUniqueOrThrow({
     where: directKey === null ? { id: room.id } : { directKey },
   });
@@ -150,7 +153,7 @@ export interface StoredMessage {
   senderId: string;
   /**
    * Text of the message. A text that is too long is truncated. Null for a message without text. Such a message is
-   * stored as deleted, so that message numbers match the source.
+   * stored as deleted, so that the message numbers match the source.
    */
   body: string | null;
   createdAt: Date;
@@ -158,14 +161,14 @@ export interface StoredMessage {
   clientMessageId: string;
 }
 
-/** Maximum number of messages per transaction. */
+/** Maximum number of messages that one statement inserts. */
 export const BATCH = 2_000;
 
 /**
- * Appends messages to a room in the given order, and skips existing ones. Each batch locks the room like a send, so
- * that a node may run at the same time.
+ * Appends messages to a room in the given order. Skips messages that are already stored. Each batch locks the room as a
+ * send does, so a node may run during the import.
  *
- * @param onStored called after each batch with its size
+ * @param onStored called after each batch with the number of its messages
  * @returns the number of new messages
  */
 export async function storeMessages(

@@ -28,7 +28,8 @@ export async function usablePassword(
 }
 
 /**
- * Stores one room and its messages, ordered by time, and adds the counts to the summary. Skips a room without members.
+ * Stores a room and its messages in the order of their dates. Adds the counts to `summary`. Skips a room without
+ * members.
  */
 export async function storeConversation(
   { database, progress }: ImportContext,
@@ -54,14 +55,14 @@ export async function storeConversation(
   else if (added) await markAllRead(database, id);
 }
 
-/** Date that replaces an invalid date, or a date that the API cannot format, such as one in the year -1. */
+/** Replaces invalid dates, and dates before the year 1, because the API cannot format them. */
 const EPOCH = new Date(0);
 
 /**
- * Returns a function that replaces future dates by now and unreadable dates by 1970, and counts both.
+ * Returns a function that replaces future dates by now and unreadable dates by 1970. Counts each replacement in
+ * `changed`.
  *
- * Needed because new messages get the current date. An imported message from the future would stay the newest in lists
- * and searches until its date.
+ * A message with a future date would stay the newest in lists and searches until that date.
  */
 export function createDateCorrection(changed: Record<string, number>): (date: Date) => Date {
   const now = new Date();

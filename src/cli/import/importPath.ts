@@ -13,8 +13,7 @@ import { importChatroom, importUser, readExportedChatroom, readExportedUser } fr
  * Imports an IRC log, a folder of IRC logs, an export of Parley, or one of the two supported JSON files of demo data.
  * Importing data again adds nothing.
  *
- * @param members usernames of additional members of an imported OPEN room. The speakers in the room and the demo users
- *   become members in any case.
+ * @param members usernames of additional members of an IRC room. Its speakers and the demo users are always members.
  * @throws Error with a message for the operator, if the path does not exist, its format is not supported, or a member
  *   is unknown
  */

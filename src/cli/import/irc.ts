@@ -10,8 +10,8 @@ const SOURCE = 'irc:#ubuntu';
 const ROOM = { name: '#ubuntu', topic: 'Help and talk about Ubuntu, as it was on IRC' };
 
 /**
- * Longest step back of the clock, in minutes, that counts as a correction of the clock. After a longer step back
- * between two lines, a new day has begun.
+ * Maximum backward step of the time between two lines that counts as a clock correction, in minutes. A longer step
+ * means that a new day has begun.
  */
 const MIN_MIDNIGHT_STEP = 6 * 60;
 
@@ -24,8 +24,8 @@ interface Line {
 
 /**
  * Imports IRC logs in the format of the #ubuntu archive into one OPEN room. The lines `[HH:MM] <nick> text` and
- * `[HH:MM]  * nick does` become messages. Lines that start with `===` come from the server and are skipped. Times are
- * UTC, and the file name starts with the day.
+ * `[HH:MM]  * nick does` become messages. All other lines are skipped, such as the server's lines (`===`). Times are
+ * read as UTC. The name of a file starts with the day of its first line.
  *
  * @throws Error if a file name does not start with a day
  */
@@ -43,7 +43,7 @@ export async function importIrc(
     .map((line) => ({ ...line, at: dated(line.at) }));
 
   const users = new Map(
-    // Reversed, so that the first spelling of a nick wins over later spellings.
+    // A Map keeps the last value of each key. Reversing the lines therefore keeps the first spelling of a nick.
     lines
       .toReversed()
       .map(({ nick }) => [nickId(nick), { id: nickId(nick), name: nick, suffix: 'irc', nickname: nick }]),

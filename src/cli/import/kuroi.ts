@@ -16,7 +16,7 @@ const Kuroi = z.object({
   groups_messages: z.array(z.object({ ...Sent, group_id: z.number() })),
 });
 
-/** Returns whether the data is the demo data of the personal chat tutorial. */
+/** Returns true if the data has the format of the demo data `kuroi`, which belongs to a chat tutorial. */
 export function isKuroi(data: unknown): data is z.infer<typeof Kuroi> {
   return Kuroi.safeParse(data).success;
 }
@@ -31,7 +31,7 @@ export async function importKuroi(importing: ImportContext, data: z.infer<typeof
     await Promise.all(
       data.users.map(async (user) => ({
         id: userId(user.id),
-        // A name in braces is a placeholder, which a reader of the tutorial replaces with their own name.
+        // A name in braces is a placeholder that readers of the tutorial replace. It is not a valid username.
         name: /^\{.*\}$/.test(user.username) ? `user${user.id}` : user.username,
         suffix: SOURCE,
         nickname: user.username,

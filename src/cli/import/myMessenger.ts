@@ -18,12 +18,12 @@ const MyMessenger = z.object({
   message_seen_status: z.array(z.object({ message_id: z.string(), user_id: z.string() })),
 });
 
-/** Returns whether the data is the fake data of my_messenger, which contains "seen" marks. */
+/** Returns true if the data has the format of the demo data of my_messenger. */
 export function isMyMessenger(data: unknown): data is z.infer<typeof MyMessenger> {
   return MyMessenger.safeParse(data).success;
 }
 
-/** Imports users with e-mail addresses, private and group chats, messages, and which users have seen them. */
+/** Imports users with e-mail addresses, private and group chats, messages, and read marks. */
 export async function importMyMessenger(
   importing: ImportContext,
   data: z.infer<typeof MyMessenger>,
@@ -48,7 +48,7 @@ export async function importMyMessenger(
   for (const chat of data.chats) {
     const group = data.groups.find(({ chat_id }) => chat_id === chat.id);
     const members = data.chat_members.filter(({ chat_id }) => chat_id === chat.id).map(({ user_id }) => user_id);
-    // The creator comes first and becomes the owner.
+    // Sorts the creator to the front, because the first member becomes the owner.
     members.sort((a, b) => Number(b === group?.creator_id) - Number(a === group?.creator_id));
     const direct = chat.type === PRIVATE && members.length === 2;
     if (chat.type === PRIVATE && !direct)

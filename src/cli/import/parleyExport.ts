@@ -23,9 +23,8 @@ export function readExportedUser(data: unknown): ExportedUser | null {
 }
 
 /**
- * Restores an exported room in one transaction, with its message numbers. Before the transaction, creates the missing
- * accounts of its users, without passwords. If the room already exists, nothing changes in it, and the summary counts
- * the room as skipped.
+ * Restores an exported room with its message numbers, in one transaction. First creates accounts without passwords for
+ * users who do not exist yet. If the room already exists, leaves it unchanged and counts it as skipped.
  */
 export async function importChatroom(importing: ImportContext, exported: ExportedChatroom): Promise<ImportSummary> {
   const { database, progress } = importing;
@@ -85,15 +84,15 @@ function withoutFuture(exported: ExportedChatroom, changed: Record<string, numbe
   };
 }
 
-/** Returns whether the room exists, or another DIRECT room of the same pair. */
+/** Returns true if the room exists, or if the same two users have another DIRECT room. */
 async function exists(database: Database, { id }: { id: string }, directKey: string | null): Promise<boolean> {
   const same = [{ id }, ...(directKey === null ? [] : [{ directKey }])];
   return (await database.prisma.chatroom.count({ where: { OR: same } })) > 0;
 }
 
 /**
- * Returns the unique key of a DIRECT room. If one of the two users has been deleted, the other is the only member. The
- * room then uses its own id as the key, because one user may have several such rooms.
+ * Returns the unique key of a DIRECT room, which is derived from the ids of its two members. If one account has been
+ * deleted, returns the id of the room, because the remaining member may have several such rooms.
  */
 function directKeyOf({ id }: { id: string }, members: ExportedChatroom['members']): string {
   const [a, b] = members;
@@ -134,8 +133,8 @@ async function storeBatch(
 }
 
 /**
- * Restores an exported user without a password. Friendships and blocks are restored if the other user exists. Rooms are
- * not included, because each has its own export. If the user already exists, nothing changes.
+ * Restores an exported user without a password. Restores a friendship or block if the other user exists. Does not
+ * restore rooms, because each room has its own export. If the user already exists, changes nothing.
  */
 export async function importUser({ database }: ImportContext, exported: ExportedUser): Promise<ImportSummary> {
   const { user, friends, blockedUsers } = exported;
