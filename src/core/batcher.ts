@@ -3,15 +3,15 @@ import DataLoader from 'dataloader';
 import { once } from './once.ts';
 
 /**
- * Creates a function that collects calls into batches. The calls of one turn of the event loop form a batch, which
- * starts at the end of the turn if fewer than `concurrency` batches are running. Otherwise the batch waits, and later
- * calls join it. Under load, many calls therefore share a statement, and writes share a commit (group commit).
+ * Creates a function that collects calls into batches and passes each batch to `run`. A batch starts at the end of the
+ * current turn of the event loop. While `concurrency` batches are running, the next batch waits and collects more
+ * calls. Under load, many calls therefore share one statement and one commit (group commit).
  *
- * @param run returns one result per call, in the order of the calls; an `Error` rejects its own call only
+ * @param run returns one result per call, in the order of the calls; an `Error` rejects only the call at its position
  * @param options.concurrency maximum number of batches that run at a time
  * @param options.maxBatchSize maximum number of calls in one batch
- * @param options.delayMs time for which calls are collected before a batch, in milliseconds; by default, this turn of
- *   the event loop
+ * @param options.delayMs time for which a batch collects calls before it starts, in milliseconds; by default, the
+ *   current turn of the event loop
  * @param options.patienceMs time after which a running batch no longer counts towards `concurrency`, in milliseconds
  */
 export function createBatcher<Call, Result>(
@@ -42,13 +42,14 @@ export function createBatcher<Call, Result>(
       cache: false,
       maxBatchSize,
       batchScheduleFn(dispatch) {
-        // Traces attribute a batch to the call that began it. `AsyncResource.bind` would cost more than all the rest of
-        // this function.
+        // Runs the batch in the async context of its first call, so that traces attribute the batch to that call.
+        // `AsyncResource.bind` would do the same, but takes longer than the rest of this function.
         const resource = new AsyncResource('Batch');
         waiting.push(() => {
           resource.runInAsyncScope(dispatch);
         });
-        // Starts at the end of this turn by default. The callers that continue after one batch then share the next batch.
+        // Without a delay, the batch starts at the end of this turn. Callers that resume after the previous batch then
+        // share this batch.
         if (delayMs > 0) setTimeout(start, delayMs);
         else setImmediate(start);
       },

@@ -2,10 +2,11 @@ import { isIPv4, isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
 
 /**
- * Returns the address of the client of a request. Each proxy appends the address of its caller to `X-Forwarded-For`.
- * With two proxies of the operator, the client's address is the last entry but one, which a trusted proxy wrote. The
- * client may have forged all earlier entries.
+ * Returns the address of a request's client. Each proxy appends the address of its caller to `X-Forwarded-For`. With
+ * two trusted proxies, the second to last entry is the client. A client can forge only the entries before that entry.
  *
+ * @param remote address of the connection's other end; used if `trusted` is 0 or the entry is missing or invalid
+ * @param forwarded value of `X-Forwarded-For`
  * @param trusted number of the operator's proxies that a request has passed
  */
 export function addressOf(
@@ -18,20 +19,18 @@ export function addressOf(
 }
 
 /**
- * Returns the canonical form of an IP address, or undefined for anything else. Accepts what proxies write: a port after
- * the address, brackets around IPv6, and zone ids.
+ * Returns the canonical form of an IP address, or undefined for anything else. Accepts a port, brackets around IPv6,
+ * and zone ids, because proxies write them.
  *
- * IPv4 mapped into IPv6 (`::ffff:192.0.2.1`, `::ffff:c000:201`) is returned as IPv4. IPv4 translated to IPv6
- * (`64:ff9b::c000:201`, RFC 6052) is returned as IPv4 too. Otherwise all IPv4 clients would be in one /64 and share one
- * rate limit.
+ * Returns IPv4 for an IPv4 address that is mapped into IPv6 (`::ffff:192.0.2.1`, `::ffff:c000:201`) or translated to
+ * IPv6 (`64:ff9b::c000:201`, RFC 6052). Otherwise all IPv4 clients would be in one /64 and share one rate limit.
  */
 function parseAddress(text = ''): string | undefined {
   const [, inBrackets, beforePort] = /^\[([^\]]*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text.trim()) ?? [];
   const bare = (inBrackets ?? beforePort ?? text.trim()).replace(/%.*$/, '');
   if (isIPv4(bare)) return bare;
   if (!isIPv6(bare)) return undefined;
-  // WHATWG URLs have one spelling for each address (RFC 5952): lower case, hexadecimal, the longest run of zeros
-  // omitted.
+  // `URL` returns the canonical form of RFC 5952: lower-case hexadecimal, with the longest run of zeros omitted.
   const canonical = new URL(`http://[${bare}]`).hostname.slice(1, -1);
   const [, high, low] = /^(?:::ffff:|64:ff9b::)([\da-f]+):([\da-f]+)$/.exec(canonical) ?? [];
   if (high === undefined || low === undefined) return canonical;
@@ -40,8 +39,8 @@ function parseAddress(text = ''): string | undefined {
 }
 
 /**
- * Returns the network that rate limits treat as one client: an IPv4 address, or the /64 of an IPv6 address. Each IPv6
- * subscriber has at least 2^64 addresses.
+ * Returns the network that rate limits treat as one client: an IPv4 address, or the /64 of an IPv6 address. An IPv6
+ * subscriber usually has a whole /64. Returns 'unknown' for an invalid address.
  */
 export function subnetOf(address: string | null): string {
   const canonical = parseAddress(address ?? '');
@@ -60,9 +59,8 @@ export function isLoopback(address: string | null): boolean {
 const PROXY_HEADERS = ['x-forwarded-for', 'forwarded', 'x-real-ip'];
 
 /**
- * Returns a function that inspects the headers of requests. The function warns once if a request passed a proxy
- * although no proxy is trusted. All clients behind that proxy then share the proxy's address, and one of them can use
- * up the rate limits of all.
+ * Returns a function that inspects the headers of requests. If `trusted` is 0, the function logs one warning when a
+ * request came through a proxy. All clients behind that proxy share its address and one rate limit.
  */
 export function createProxyWarning(trusted: number, log: Logger): (headers: Readonly<Record<string, unknown>>) => void {
   let isDone = trusted > 0;

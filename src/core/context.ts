@@ -2,8 +2,8 @@ import type { Logger } from 'pino';
 import { ChatError } from './errors.ts';
 
 /**
- * Services of one node, created once by `createNode`. A module declares the service that it provides with `declare
- * module`. This file therefore imports no service, which avoids cyclic imports of types.
+ * Services of one node, created once by `createNode`. Each module adds its own service to this interface with `declare
+ * module`. This file therefore does not import these modules, which avoids import cycles.
  */
 export interface ServerNode {
   log: Logger;
@@ -35,50 +35,48 @@ export interface ClientInfo {
   userAgent: string | null;
 }
 
-/**
- * Values of one operation, in addition to the services of its node. GraphQL Yoga and its plugins receive this object
- * and may copy it.
- */
+/** Values of one operation. GraphQL Yoga and its plugins receive this object and may copy it. */
 export interface Operation {
-  /** Node that runs the operation. A single property, so that copying the object stays cheap. */
+  /** Services of the node that runs the operation. They are one property, so that copying this object stays cheap. */
   node: ServerNode;
   /** Signed-in user and session, or null. */
   viewer: AccessClaims | null;
   /** Service that sent the request, or null. Never set together with `viewer`. */
   service: Service | null;
-  /** Reason why the token that was sent is not valid, or null. */
+  /** Error of an invalid token, or null. Fields that need a viewer throw this error. */
   authError: ChatError | null;
-  /** Snapshot of the operation's first statement, taken before every other read; see `RoomCursor.asOf`. */
+  /**
+   * Database snapshot taken before every other read of the operation; see `RoomCursor.asOf`. Undefined if nobody is
+   * signed in, and for an event of a subscription.
+   */
   asOf: string | undefined;
   client: ClientInfo;
-  /** Id of the operation in the log. */
+  /** Id of the operation in log entries. */
   requestId: string;
   /**
-   * Registers a listener for the disconnect of an HTTP client, and returns a function that removes it. Null over
+   * Registers a listener for the disconnect of an HTTP client. Returns a function that removes the listener. Null over
    * WebSocket.
    */
   onDisconnect: ((listener: () => void) => () => void) | null;
   /**
-   * An operation that ends its own session sets `isExpected` first. The socket then closes after the result of the
-   * operation, not before.
+   * `isExpected` is set before an operation ends its own session. The socket then closes only after the result of the
+   * operation has been sent.
    */
   sessionEnd: { isExpected: boolean };
-  /** Object by which loaders cache the values of this operation. Assign a new object to clear all loader caches. */
+  /** Key of this operation's values in the caches of all loaders. Assign a new object to discard all cached values. */
   cache: object;
 }
 
 /** Context of one operation on one node. Each event of a subscription has a new context. */
 export interface Context extends ServerNode, Operation {
-  /**
-   * Set while viewer access is tracked: the untracked context, and the callback that records a read. See `trackViewer`.
-   */
+  /** Set only in a context of `trackViewer`: the original context, and a callback that records a read of `viewer`. */
   viewerTracking?: { context: Context; note: () => void };
 }
 
 /**
  * Returns the signed-in user.
  *
- * @throws ChatError `UNAUTHENTICATED` or `TOKEN_EXPIRED`; `FORBIDDEN` for a service
+ * @throws ChatError `UNAUTHENTICATED` or `TOKEN_EXPIRED` if nobody is signed in; `FORBIDDEN` for a service
  */
 export function requireViewer(context: Context): AccessClaims {
   if (context.viewer) return context.viewer;
@@ -92,16 +90,17 @@ export function requireViewer(context: Context): AccessClaims {
 }
 
 /**
- * Creates the context of an operation. The context inherits the services of its node through the prototype. Copying
- * these services instead, some forty fields, would take 26 µs, a tenth of the total time of a small operation. V8 also
- * stores an object with that many own properties as a dictionary, which makes every property access slow.
+ * Creates the context of an operation. The services of the node are the prototype of the context. Copying some forty
+ * services would take 26 µs, a tenth of the time of a small operation. V8 would also store so many properties in a
+ * dictionary, which slows down every access.
  */
 export function executionContext(operation: Operation): Context {
   return Object.assign(Object.create(operation.node) as ServerNode, operation);
 }
 
 /**
- * Creates the context that a subscription retains: the fields below and an empty cache, nothing else of the request.
+ * Creates the context that a subscription keeps. Copies only the fields below, so that the subscription does not retain
+ * the whole request.
  */
 export function subscriptionContext(operation: Operation): Context {
   const { node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, sessionEnd } = operation;
@@ -115,8 +114,8 @@ export function eventContext(context: Context): Context {
 }
 
 /**
- * Creates a new context that records whether `viewer` was read. If `viewer` was not read, the result is the same for
- * everyone who may see the event.
+ * Creates an event context that records whether `viewer` is read. If `viewer` is not read, the result is the same for
+ * every viewer who may see the event.
  */
 export function trackViewer(context: Context): { context: Context; viewerWasRead: () => boolean } {
   const untracked = eventContext(context);

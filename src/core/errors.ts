@@ -23,11 +23,11 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes;
 
-/** Failure that the caller may see. Its message says what to do next. */
+/** Error whose code and message are sent to the client. The message says what to do next. */
 export class ChatError extends Error {
   override readonly name = 'ChatError';
   readonly code: ErrorCode;
-  /** Further fields of `extensions` that a client may rely on, such as `path` or `retryAfterMs`. */
+  /** Additional fields of `extensions`, such as `path` or `retryAfterMs`. */
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}) {

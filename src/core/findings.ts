@@ -1,4 +1,4 @@
-/** Result of one check: its severity, and a sentence that says what to do. */
+/** Result of one check: its severity, and a text for the operator. */
 export interface Finding {
   level: 'ok' | 'warning' | 'fault';
   text: string;

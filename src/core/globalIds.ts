@@ -4,7 +4,7 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const NUMBER = /^[1-9]\d{0,9}$/;
 const MAX_INT = 2_147_483_647;
 
-/** Types that have ids, and the patterns of their keys. Parts of a key are separated by ':'. */
+/** Types with global ids. Each has one pattern for each part of its keys. A ':' separates the parts. */
 const keyParts = {
   User: [UUID],
   Viewer: [UUID],
@@ -18,14 +18,14 @@ const keyParts = {
 
 export type NodeType = keyof typeof keyParts;
 
-/** Returns the global id that clients see. It is opaque to clients, and unique over all types. */
+/** Returns the global id of an object. Global ids are opaque to clients, and unique across all types. */
 export function encodeId(type: string, key: string): string {
   return Buffer.from(`${type}:${key}`).toString('base64url');
 }
 
 /**
- * Returns the type and key of an id. Returns null for a malformed id, which callers treat like the id of an object that
- * does not exist.
+ * Returns the type and key of a global id, or null if the id is malformed. Callers treat a malformed id like an object
+ * that does not exist.
  */
 export function decodeId(id: string): { type: NodeType; key: string } | null {
   const [, type = '', key = ''] = /^(\w+):([\w:-]+)$/.exec(Buffer.from(id, 'base64url').toString()) ?? [];
@@ -55,16 +55,16 @@ function isKey(type: NodeType, key: string): boolean {
 }
 
 /**
- * Returns a UUID as a flat string. `randomUUID` returns a rope of some forty pieces, which occupies a kilobyte until
- * the string is first read.
+ * Returns a random UUID. `randomUUID` returns a concatenation of some forty strings, which occupies a kilobyte until it
+ * is first read. The conversion through a buffer makes one compact string.
  */
 export function createUuid(): string {
   return Buffer.from(randomUUID(), 'latin1').toString('latin1');
 }
 
 /**
- * Returns the id for `name` in the data source `source`: a UUID of version 8, derived with SHA-256. The same arguments
- * give the same id.
+ * Returns a UUID of version 8, derived from `source` and `name` with SHA-256. The same arguments always give the same
+ * id.
  */
 export function derivedId(source: string, name: string): string {
   const hex = createHash('sha256').update(`${source}\0${name}`).digest('hex');

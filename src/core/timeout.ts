@@ -1,7 +1,7 @@
 /**
- * Rejects if `work` has not settled after `ms` milliseconds. `work` itself continues.
+ * Returns the result of `work`, or fails after `ms` milliseconds.
  *
- * @throws Error if the timeout passes first
+ * @throws Error after the timeout; `work` itself continues
  */
 export async function withTimeout<Result>(ms: number, work: PromiseLike<Result>): Promise<Result> {
   let timer: NodeJS.Timeout | undefined;

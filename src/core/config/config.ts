@@ -16,8 +16,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   const given = Object.fromEntries(Object.keys(variables).flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
   const parsed = schema.safeParse(given);
   const unfit = new Set(parsed.error?.issues.map((issue) => String(issue.path[0])));
-  // Reports all problems at once. The settings that are valid by themselves are therefore checked together, even if
-  // others are invalid.
+  // Checks the valid settings even if others are invalid, so that all problems are reported at once.
   const config = schema.partial().parse(Object.fromEntries(Object.entries(given).filter(([name]) => !unfit.has(name))));
   const problems = [
     ...[...unfit].map(
@@ -30,19 +29,24 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   return schema.parse(given);
 }
 
-/** Returns what is wrong with a value. Does not quote secrets, because many people read startup logs. */
+/** Describes an invalid value for an error message. Does not quote secrets, because many people read startup logs. */
 function fault(name: string, value: string | undefined): string {
   return /SECRET|TOKEN|PRIVATE|ACCOUNT|_URL$/.test(name) && name !== 'PUBLIC_URL'
     ? 'is invalid (its value is not shown)'
     : `cannot be ${JSON.stringify(value)}`;
 }
 
-/** Returns advice on an invalid URL. The usual mistake is a raw `@` or `/` in the password. */
+/**
+ * Returns advice for an invalid URL that contains an `@`, otherwise an empty text. The usual mistake is a raw `@` or
+ * `/` in the password.
+ */
 function adviceOn(name: string, value: string): string {
   return ['DATABASE_URL', 'REDIS_URL', 'SMTP_URL'].includes(name) ? adviseOnUrl(value) : '';
 }
 
-/** Returns an error for each pair of settings of which only one is set. */
+/**
+ * Returns an error for each pair of settings with one value missing. The two settings of a pair must be set together.
+ */
 function missingHalves(given: (name: keyof Config) => boolean): string[] {
   const pairs = [
     ['OIDC_ISSUER', 'OIDC_AUDIENCE'],

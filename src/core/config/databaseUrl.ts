@@ -5,7 +5,7 @@ import { parse, toClientConfig } from 'pg-connection-string';
  * Parses a DATABASE_URL.
  *
  * @returns the options for `pg`, and the schema that Prisma's `?schema=NAME` selects
- * @throws UrlFileError
+ * @throws UrlFileError if a file that the URL names cannot be read
  */
 export function parseDatabaseUrl(url: string): { options: ClientConfig; schema: string | undefined } {
   // pg treats the sslmodes prefer, require and verify-ca as verify-full, but prints a warning of ten lines for each.

@@ -11,7 +11,8 @@ export const serviceAccount = z.object({
 export type ServiceAccount = z.infer<typeof serviceAccount>;
 
 /**
- * Signs a JWT assertion, which Google exchanges for an access token of the given scope (RFC 7523). Valid for an hour.
+ * Returns a signed JWT that Google exchanges for an access token of the given scope (RFC 7523). The JWT is valid for an
+ * hour.
  */
 export async function signAssertion(account: ServiceAccount, scope: string): Promise<string> {
   return new SignJWT({ scope })

@@ -10,10 +10,10 @@ const MIN_DISTINCT_CHARACTERS = 8;
 const GENERATE = 'Generate one with `openssl rand -base64 48`.';
 
 /**
- * Returns the reasons why a configuration is refused in production, one line each. Reasons are missing services and
- * secrets, guessable secrets, open origins and unencrypted URLs.
+ * Returns an error line for each setting that production refuses: missing services and secrets, guessable secrets,
+ * unsafe origins and unencrypted URLs. Returns none outside production.
  *
- * @param given returns whether a setting was provided, even with an invalid value, which is reported elsewhere
+ * @param given returns true for a setting that has a value, valid or not
  */
 export function refusedInProduction(config: Partial<Config>, given: (name: keyof Config) => boolean): string[] {
   if (config.NODE_ENV !== 'production') return [];

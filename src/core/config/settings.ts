@@ -231,7 +231,11 @@ function isDatabaseUrl(url: string): boolean {
   }
 }
 
-/** Parses a list of origins separated by commas. */
+/**
+ * Returns a schema for a comma-separated list of origins.
+ *
+ * @param list default value
+ */
 function originList(list: string) {
   return z.string().default(list).transform(split);
 }

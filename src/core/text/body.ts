@@ -2,13 +2,13 @@ import { badInput } from '../errors.ts';
 import { isVisible } from './names.ts';
 import { countCharacters, cut, isStorable } from './text.ts';
 
-/** Maximum characters of a body, without surrounding white space. */
+/** Maximum number of characters of a body, without surrounding white space. */
 export const MAX_BODY = 10_000;
 const MAX_CLIENT_MESSAGE_ID = 100;
 
 /**
- * Checks the body of a message. A body is stored exactly as it was sent. Surrounding white space is left out only when
- * the length is counted.
+ * Checks the body of a message. A body is stored exactly as it was sent. Its length is counted without surrounding
+ * white space.
  *
  * @throws ChatError `BAD_USER_INPUT`
  */
@@ -23,7 +23,7 @@ export function checkBody(body: string, path: string): void {
   if (!isVisible(body)) throw badInput(path, 'A message needs a visible character. This text has none.');
 }
 
-/** Returns the beginning of an imported text as a body, or null if the text has no visible character. */
+/** Truncates an imported text to the maximum length of a body. Returns null if the text has no visible character. */
 export function fitBody(text: string): string | null {
   const body = cut(text.toWellFormed().replaceAll('\0', ''), MAX_BODY);
   return isVisible(body) ? body : null;

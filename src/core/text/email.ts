@@ -2,8 +2,8 @@ import { domainToASCII } from 'node:url';
 import { badInput } from '../errors.ts';
 
 /**
- * Maximum length of an e-mail address in SMTP (RFC 5321), in UTF-16 units. Longer texts are never normalised or
- * matched.
+ * Maximum length of an e-mail address in SMTP (RFC 5321), in UTF-16 units. Longer texts are refused before they are
+ * normalised.
  */
 const MAX_LENGTH = 254;
 // Excludes invisible characters, and those that would turn the address into a list, a group or a comment in a mail
@@ -23,8 +23,8 @@ export function checkEmail(email: string, path: string): string {
 }
 
 /**
- * Returns true if a text is one e-mail address. An address that NFKC changes (`ⓥictim@example.org`) is refused. It
- * looks like another address, but its mail goes elsewhere.
+ * Returns true if a text is one e-mail address. Refuses an address that NFKC changes, such as `ⓥictim@example.org`.
+ * Such an address looks like the address of somebody else.
  */
 export function isEmail(text: string): boolean {
   return emailKey(text) !== null && text.normalize('NFKC') === text;
@@ -32,13 +32,13 @@ export function isEmail(text: string): boolean {
 
 /**
  * Returns the key by which e-mail addresses are compared: the local part in lower case, and the domain in the ASCII
- * form that DNS uses. Addresses in another width or composition have the same key (NFKC). Returns null for a text that
- * is not an e-mail address. The text may have any length.
+ * form of DNS. The key ignores width and composition (NFKC). Returns null for a text that is not an e-mail address.
  */
 export function emailKey(text: string): string | null {
   if (text.length > MAX_LENGTH) return null;
   const [, localPart = '', domain = ''] = ADDRESS.exec(text.normalize('NFKC')) ?? [];
   const ascii = domainToASCII(domain);
-  // A last label without a letter is an IP address. IDNA returns '' for an invalid domain.
+  // Refuses an IP address, because its last part has no letter. Refuses an invalid domain, because `domainToASCII`
+  // returns '' for it.
   return /[a-z][^.]*$/.test(ascii) ? `${localPart.toLowerCase()}@${ascii}` : null;
 }

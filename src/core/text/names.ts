@@ -3,8 +3,8 @@ import { isHighlyRestrictive } from './scripts.ts';
 import { BLANK, countCharacters, cut, isStorable } from './text.ts';
 
 /**
- * Maximum length of a text that is normalised, in UTF-16 units. ICU sorts combining marks by insertion, so 100 KB of
- * them block the process for half a second. No name is this long.
+ * Maximum length of a name before normalisation, in UTF-16 units. Longer texts are refused, because normalising 100 KB
+ * of combining marks blocks the process for half a second.
  */
 const MAX_KEY_LENGTH = 256;
 
@@ -17,8 +17,8 @@ const MAX_BIO = 500;
 const MAX_SEARCH = 100;
 
 /**
- * Returns the key by which names are compared, or null for a text that is too long to be a name. Names are equal
- * regardless of letter case, width and composition (NFKC).
+ * Returns the key by which names are compared. The key ignores letter case, width and composition (NFKC). Returns null
+ * for a text that is too long to be a name.
  */
 export function nameKey(name: string): string | null {
   return name.length > MAX_KEY_LENGTH ? null : foldName(name);
@@ -33,8 +33,8 @@ export function foldName(name: string): string {
 }
 
 /**
- * Letters and digits with marks on them, `_`, `.` and `-`, with at least one letter or digit. Excludes invisible
- * characters.
+ * Matches letters and digits with combining marks, `_`, `.` and `-`. At least one letter or digit is required.
+ * Invisible characters do not match.
  */
 const USERNAME = new RegExp(
   String.raw`^(?=.*[\p{L}\p{Nd}])(?:(?!${BLANK})[\p{L}\p{Nd}_.\-]|(?<=[\p{L}\p{Nd}\p{M}])(?!${BLANK})[\p{Mn}\p{Mc}])+$`,
@@ -42,8 +42,8 @@ const USERNAME = new RegExp(
 );
 const INVALID_IN_USERNAME = new RegExp(String.raw`(?:${BLANK}|[^\p{L}\p{Mn}\p{Mc}\p{Nd}_.\-])+`, 'gu');
 /**
- * Matches more consecutive marks than people write: three, or five in Myanmar, Tibetan, Khmer and Tai Tham, which stack
- * up to four.
+ * Matches too many consecutive combining marks: three in most scripts. Myanmar, Tibetan, Khmer and Tai Tham stack up to
+ * four marks, so five are too many.
  */
 const STACKED_MARKS = new RegExp(
   String.raw`[\p{M}--[\p{sc=Myanmar}\p{sc=Tibetan}\p{sc=Khmer}\p{sc=Tai_Tham}]]{3}|\p{M}{5}`,
@@ -76,15 +76,15 @@ export function checkUsername(text: string, path: string): string {
 }
 
 /**
- * Returns true if a text has the length, the characters and the normal form of a stored username. Imported names are
- * checked for this only, not for mixed scripts, because earlier releases allowed any mixture.
+ * Returns true if a text has the length, the characters and the normal form of a username. Mixed scripts are allowed.
+ * Imported names need only this check, because earlier releases allowed mixed scripts.
  */
 export function hasUsernameShape(text: string): boolean {
   const length = countCharacters(text, MAX_USERNAME);
   return length >= 3 && length <= MAX_USERNAME && USERNAME.test(text) && text.normalize('NFKC') === text;
 }
 
-/** Returns true if a text is a username in its stored form. */
+/** Returns true if a text is a valid username in its stored form. */
 export function isUsername(text: string): boolean {
   try {
     return checkUsername(text, 'username') === text;
@@ -118,19 +118,17 @@ export function checkNickname(text: string, path: string): string {
   return checkLine(text, path, 'A nickname', MAX_NICKNAME);
 }
 
-/** Returns the beginning of an imported name as a nickname, or null if the name breaks the rules of nicknames. */
+/** Truncates an imported name to the maximum length of a nickname. Returns null if the name breaks another rule. */
 export function fitNickname(name: string): string | null {
   return fitLine(name, MAX_NICKNAME, checkNickname);
 }
 
-/**
- * Returns the beginning of an imported name as the name of a room, or null if the name breaks the rules of room names.
- */
+/** Truncates an imported name to the maximum length of a room name. Returns null if the name breaks another rule. */
 export function fitRoomName(name: string): string | null {
   return fitLine(name, MAX_ROOM_NAME, checkRoomName);
 }
 
-/** Returns the beginning of an imported text as a topic, or null if the text breaks the rules of topics. */
+/** Truncates an imported text to the maximum length of a topic. Returns null if the text breaks another rule. */
 export function fitTopic(text: string): string | null {
   return fitLine(text, MAX_TOPIC, checkTopic);
 }
@@ -166,8 +164,8 @@ function checkLine(text: string, path: string, what: string, limit: number): str
 }
 
 /**
- * Control characters except line breaks and tabs, and embeddings and overrides, which can reverse the whole text.
- * Direction marks and isolates stay allowed, because texts in Hebrew and Arabic need them.
+ * Matches control characters except line breaks and tabs. Also matches embeddings and overrides, which can reverse the
+ * whole text. Direction marks and isolates are allowed, because texts in Hebrew and Arabic need them.
  */
 const FORBIDDEN_IN_TEXT = /(?![\t\n\r])[\p{Cc}\u202a-\u202e]/u;
 
@@ -202,7 +200,7 @@ function checkParagraphs(text: string, path: string, what: string, least: number
 }
 
 /**
- * Checks a search text for names and returns it unchanged.
+ * Checks the text of a name search and returns it unchanged.
  *
  * @throws ChatError `BAD_USER_INPUT`
  */

@@ -17,10 +17,7 @@ const SCRIPTS = `
   Tai_Le Tai_Tham Tai_Viet Tai_Yo Takri Tamil Tangsa Tangut Telugu Thaana Thai Tibetan Tifinagh Tirhuta Todhri Tolong_Siki
   Toto Tulu_Tigalari Ugaritic Vai Vithkuqi Wancho Warang_Citi Yezidi Yi Zanabazar_Square`;
 
-/**
- * Scripts that are written together: Latin with the scripts of Japanese, Chinese or Korean. Han or Latin alone also
- * match.
- */
+/** Scripts that a text may combine: Latin with the scripts of Japanese, Chinese or Korean. */
 const COMBINATIONS = ['Latin Han Hiragana Katakana', 'Latin Han Bopomofo', 'Latin Han Hangul'];
 
 const allowed = [...COMBINATIONS, ...SCRIPTS.trim().split(/\s+/)].flatMap((scripts) => {
@@ -35,8 +32,9 @@ const allowed = [...COMBINATIONS, ...SCRIPTS.trim().split(/\s+/)].flatMap((scrip
 });
 
 /**
- * Returns true if a text mixes scripts only as the level "highly restrictive" of Unicode Technical Standard 39 allows.
- * That is one script, or Latin with the scripts of Japanese, Chinese or Korean. Call it for short texts only.
+ * Returns true if a text uses one script, or Latin with the scripts of Japanese, Chinese or Korean. This is the level
+ * "highly restrictive" of Unicode Technical Standard 39. Call it for short texts only, because it tries one pattern per
+ * script.
  */
 export function isHighlyRestrictive(text: string): boolean {
   return allowed.some((scripts) => scripts.test(text));

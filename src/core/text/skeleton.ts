@@ -12,14 +12,14 @@ const prototypes = new Map(
 );
 
 /**
- * Returns the skeleton of a username, which is equal for usernames that look alike (Unicode Technical Standard 39), in
- * lower case. `paypaI` and `paypal` have the same skeleton, as have Latin `ape` and Cyrillic `аре`.
+ * Returns the skeleton of a username (Unicode Technical Standard 39), in lower case. Usernames that look alike have the
+ * same skeleton, such as `paypaI` and `paypal`, or Latin `ape` and Cyrillic `аре`.
  *
- * Pass the name as displayed, because a capital I looks like l and a small one does not. The name must have passed
- * `checkUsername`, or be a stored name.
+ * Pass the name as displayed, because a capital I looks like l and a small i does not. The name must be stored, or have
+ * passed `checkUsername`.
  */
 export function skeletonOf(username: string): string {
-  // U+0640 only stretches Arabic letters.
+  // U+0640 is removed because it only stretches Arabic letters.
   const characters = username.normalize('NFD').replace(/[\p{Default_Ignorable_Code_Point}\u0640]/gu, '');
   return Array.from(characters, (character) => prototypes.get(character) ?? character)
     .join('')

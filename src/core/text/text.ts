@@ -1,7 +1,6 @@
 /**
- * Returns the number of characters (Unicode code points) of a text, or `limit + 1` if the text has more than `limit`.
- * Counting stops at `limit + 1`, so that a text of a megabyte costs no more than one of `limit` characters.
- * JavaScript's own `length` counts an emoji twice.
+ * Returns the number of characters (Unicode code points) of a text, at most `limit + 1`. A text that is far too long is
+ * not counted. JavaScript's `length` counts an emoji twice.
  */
 export function countCharacters(text: string, limit: number): number {
   // A character has at most two UTF-16 units.
@@ -12,9 +11,8 @@ export function countCharacters(text: string, limit: number): number {
 const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
 
 /**
- * Returns the beginning of a text, at most `limit` characters. A grapheme (an emoji of several code points, a letter
- * with its marks) is included whole or left out. A first grapheme that is longer than `limit` is cut between code
- * points.
+ * Returns the beginning of a text, at most `limit` characters. Does not split a grapheme, such as an emoji of several
+ * code points or a letter with its marks. Only a first grapheme that is longer than `limit` is split.
  */
 export function cut(text: string, limit: number): string {
   if (countCharacters(text, limit) <= limit) return text;
@@ -31,8 +29,7 @@ export function isStorable(text: string): boolean {
 }
 
 /**
- * Pattern of a character that fonts render as blank, for a regular expression with the flag u. Such characters are the
- * ignorable characters, the fillers of Hangul and Khitan, the blanks of Braille, musical and Egyptian signs, and the
- * object replacement character (U+FFFC).
+ * Pattern of a character that fonts render as blank, for a regular expression with the flag u. Includes ignorable
+ * characters, blanks of Braille, Khitan, musical and Egyptian signs, and U+FFFC.
  */
 export const BLANK = String.raw`[\p{Default_Ignorable_Code_Point}\u2800\uFFFC\u{16FE4}\u{1D159}\u{13441}\u{13442}]`;
