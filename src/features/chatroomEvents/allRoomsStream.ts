@@ -22,8 +22,8 @@ import { findPositions, findPositionsSince, findCheckpoints } from '../../delive
 export interface AllRoomsEvent {
   event: FollowedEvent;
   /**
-   * Covers the events before this one, but not this one. If the connection is lost before this event reaches the
-   * client, a resume sends it again.
+   * Covers the events before this event, but not the event itself. If the connection is lost before the event reaches
+   * the client, a resume sends the event again.
    */
   cursor: string;
   /**
@@ -37,10 +37,10 @@ export interface AllRoomsEvent {
  * Streams the events of all the viewer's rooms. Adds rooms that the viewer joins, and drops rooms when the viewer's
  * membership ends.
  *
- * The cursor is a snapshot of the database: every event that is visible in the snapshot has been delivered. The cursor
- * advances when the stream has delivered all events that a poll found, which is about once a second. While missed
- * events are delivered, the cursor advances from checkpoint to checkpoint. After a resume, the events since the last
- * advance are repeated, and none is lost.
+ * The cursor is a snapshot of the database. Every event that is visible in the snapshot has been delivered. A poll
+ * looks for new events about once a second. The cursor advances when the stream has delivered all events that a poll
+ * found. If the client has missed many events, the cursor also advances at checkpoints between them. The next resume
+ * repeats the events since the last advance, and loses none.
  *
  * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED`, before any event is sent, if the
  *   stream cannot resume from the cursor
@@ -54,8 +54,8 @@ export async function followAllRooms(
   const since = after == null ? null : decodeAllRoomsCursor(databaseId, after, 'after');
   const events = new RoomsFollower(context.roomTails);
   /**
-   * Rooms that the viewer has left, while a query checks whether the viewer has joined again. The cursor does not
-   * advance until that query has ended.
+   * Rooms that the viewer has left. A query is checking whether the viewer has joined these rooms again. The cursor
+   * does not advance until that query has ended.
    */
   const asked = new Set<string>();
   /**
@@ -67,7 +67,8 @@ export async function followAllRooms(
   const isDue = (chatroomId: string, seq: number) =>
     !started || asked.has(chatroomId) || (events.position(chatroomId) ?? seq) < seq;
 
-  // Listens before the rooms are read, so that a join or an event during the read is not missed.
+  // Listens before the rooms are read. Changes that arrive during the read are stored in `early` and applied
+  // afterwards.
   const early: ChangeSet[] = [];
   const stopListening = changePoller.listen((changes) => {
     if (progress) apply(changes, progress);
@@ -110,8 +111,8 @@ export async function followAllRooms(
       if (!pulled || pulled.done) return pulled;
       const event = pulled.value;
       const { chatroomId, seq } = event;
-      // The cursor must be read before `advance`, because it must not cover this event. If the connection breaks before
-      // the event reaches the client, a resume from this cursor sends the event again.
+      // Reads the cursor before `advance`, because the cursor must not cover this event. If the connection breaks
+      // before the event reaches the client, a resume from the cursor sends the event again.
       const cursor = cursorOf(reached());
       return andThen(endsMembership(event, userId) ? lose(event) : undefined, () => {
         advance(chatroomId);
@@ -146,8 +147,8 @@ export async function followAllRooms(
 }
 
 /**
- * Returns, for each room, the sequence number of the first join after the viewer's previous membership ended. Starting
- * at a later join would skip events, because a user who joined, left and joined again was a member in between.
+ * Returns, by room, the sequence number of the first join after the viewer's previous membership ended. If the viewer
+ * joined, left and joined again, a start at the last join would skip events.
  */
 function firstJoins(joins: readonly Join[], lost: ReadonlyMap<string, number>): Map<string, number> {
   const first = new Map<string, number>();
@@ -158,9 +159,9 @@ function firstJoins(joins: readonly Join[], lost: ReadonlyMap<string, number>): 
 }
 
 /**
- * Yields those of `rooms` that have changed, each with its last sequence number. Iterates over the smaller of the two
- * collections, because every all-rooms stream calls this once a second. A user has few rooms, even if many rooms of the
- * server have changed.
+ * Yields each of `rooms` that has changed, with its last sequence number. Iterates over the smaller collection, because
+ * every all-rooms stream calls this function once a second. A user has few rooms, even if many rooms of the server have
+ * changed.
  */
 export function* changedAmong(
   changed: ReadonlyMap<string, number>,
@@ -174,7 +175,7 @@ export function* changedAmong(
 }
 
 /**
- * Streams the messages of all the viewer's rooms, without those that a block hides.
+ * Streams the messages of all the viewer's rooms. Leaves out messages that a block hides.
  *
  * @throws ChatError as {@link followAllRooms}
  */
@@ -205,7 +206,10 @@ export async function followAllMessages(
   });
 }
 
-/** Maps a room event to its latest copy with an all-rooms cursor. Streams at the same cursor share that copy. */
+/**
+ * Latest copy of a room event with an all-rooms cursor, by event. Streams with the same cursor share the copy, so that
+ * the event is executed once for all of them.
+ */
 const placed = new WeakMap<RoomEvent, ChatroomEvent>();
 
 function placeAt(original: RoomEvent, cursor: string): ChatroomEvent {

@@ -37,10 +37,10 @@ export function watchMembership(context: Context, room: VisibleChatroom, onLost:
 }
 
 /**
- * Streams the events of one room. With `after`, the missed events come first; without it, only new events are sent.
+ * Streams the events of one room. With `after`, the missed events come first. Without `after`, only new events are
+ * sent.
  *
- * Ends with `NOT_FOUND` when the viewer's membership ends. All earlier events are sent first, because leaving the room
- * is itself an event in the log.
+ * Ends with `NOT_FOUND` when the viewer's membership ends. Events that have not been sent by then may be left out.
  *
  * @param options.only sends only events of this kind
  * @param options.caughtUp sends a CAUGHT_UP event after the last missed event
@@ -81,8 +81,8 @@ export async function followChatroom(
       // stream: the viewer has joined again since.
       if (event.kind === 'CHATROOM_DELETED' || endsMembership(event, viewerId, lastSeq)) throw notFound('chatroom');
       return andThen(isWanted(event) && isVisible(context, event), (visible) => {
-        // This node may already have read later events of the log. If one of them shows that the viewer has left, the
-        // stream sends no more events.
+        // This node may already have read later events of the log. If they include the viewer's MEMBER_LEFT event, the
+        // stream ends now.
         if ((events.leftAt(viewerId) ?? 0) > lastSeq) throw notFound('chatroom');
         return visible ? { value: event, done: false } : undefined;
       });
@@ -102,15 +102,18 @@ export async function followChatroom(
   });
 }
 
-/** Returns whether an event ends the viewer's access: the room was deleted, or the viewer left it after `since`. */
+/**
+ * Returns whether an event ends the viewer's access. True if the room was deleted, or if the viewer left after the
+ * position `since`.
+ */
 export function endsMembership(event: FollowedEvent, viewerId: string, since = 0): boolean {
   if (event.kind === 'CHATROOM_DELETED') return true;
   return event.kind === 'MEMBER_LEFT' && event.userId === viewerId && event.seq > since;
 }
 
 /**
- * Returns whether the viewer may see an event now. False if a block hides it, or if its message no longer exists. The
- * viewer must be a member of the room.
+ * Returns whether the viewer may see an event now. False if a block hides the event, or if its message no longer
+ * exists. Call this only for a member of the room.
  *
  * Called for each subscriber of each event, so the check must be cheap. Blocks are therefore cached in memory.
  */
@@ -130,22 +133,23 @@ export function isVisible(
 function isHidden(context: Context, ofUser: string | null | undefined): MaybePromise<boolean> {
   if (ofUser == null) return false;
   return andThen(context.blockCache.of(ofUser), (blockers) =>
-    // Reads the viewer only if somebody has blocked the user. After the viewer has been read, the result depends on the
-    // viewer, so other subscribers cannot share the execution.
+    // Reads the viewer only if somebody has blocked the user. An execution that has read the viewer cannot be shared
+    // with other subscribers.
     blockers.size > 0 && blockers.has(requireViewer(context).userId) ? isBlocked(context, ofUser) : false,
   );
 }
 
 /**
- * Returns whether the viewer has blocked a user. Reads the database, because the cache may be one second old. The cache
- * may still contain a block that was just removed, and the stream would then skip an event that it never sends again.
+ * Returns whether the viewer has blocked a user. Reads the database, because the cache may still contain a block that
+ * was removed within the last second. The stream would then skip an event and never send it.
  */
 async function isBlocked(context: Context, user: string): Promise<boolean> {
   return (await blockStateOf(eventContext(context), user))?.viewerHasBlocked !== false;
 }
 
 /**
- * Returns the user who caused an event. Null if unknown, if the account is gone, or if the viewer has blocked the user.
+ * Returns the user who caused an event. Null if the user is unknown, has deleted their account, or is blocked by the
+ * viewer.
  */
 export async function actorOf(context: Context, { actorId }: ChatroomEvent): Promise<User | null> {
   return actorId === null || (await isHidden(context, actorId)) ? null : userById(context, actorId);

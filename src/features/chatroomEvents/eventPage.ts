@@ -21,7 +21,10 @@ export interface ChatroomEvent extends Pick<RoomEvent, 'chatroomId' | 'cursor' |
 
 declare module '../../delivery/roomLog.ts' {
   interface RoomEvent {
-    /** The message that the event is about, in its current state. Null if there is none, or if it no longer exists. */
+    /**
+     * The message of the event in its current state. Null if the event has no message, or if the message no longer
+     * exists.
+     */
     message: MessageWithSender | null;
     roomKind: ChatroomKind;
   }
@@ -48,7 +51,7 @@ export async function readEventPage(
   return rows.map((row) => {
     const event = rowOf<LogEvent>(row, eventFields, 'event.');
     const message = withSender(row);
-    // `number` is null if the message no longer exists.
+    // All fields of `message` are null if the event has no message, or if the message no longer exists.
     const { number } = message as { number: number | null };
     const cursor = cursorAt(databaseId, event);
     return { ...event, isShared: true, cursor, roomKind: row.roomKind, message: number === null ? null : message };

@@ -45,7 +45,7 @@ export async function listChatrooms(
   });
 }
 
-/** Returns the SQL conditions of a filter on a room `c` and the viewer's membership `v`. */
+/** Returns the SQL conditions of a filter. The alias `c` is the room, and `v` is the viewer's membership. */
 async function conditionsOf(context: Context, { kind, unread, name }: ChatroomFilter): Promise<Sql[]> {
   const { userId } = requireViewer(context);
   const viewer = sql`${userId}::uuid`;
@@ -64,12 +64,12 @@ async function conditionsOf(context: Context, { kind, unread, name }: ChatroomFi
 }
 
 /**
- * Returns the SQL condition that the name of a room contains a key of {@link roomNameKey}. A nameless room matches by
- * the nickname or username of another member. Uses `strpos`, which has no wildcards to escape.
+ * Returns the SQL condition that the name of a room contains `key`, a result of {@link roomNameKey}. For a nameless
+ * room, the nickname or username of another member must contain `key`. Uses `strpos`, which has no wildcards to escape.
  */
 function isNamed(key: string, viewer: Sql): Sql {
-  // `fillNameKeysOf` skips locked rooms, so `name_key` can be null. SQL then computes the key. This result is only
-  // approximate, because SQL converts some scripts to lower case differently.
+  // `fillNameKeysOf` skips locked rooms, so `name_key` can be null. SQL then computes the key, but only approximately,
+  // because SQL converts some scripts to lower case differently.
   return sql`CASE WHEN c.name IS NOT NULL
     THEN strpos(coalesce(c.name_key, lower(normalize(c.name, NFKC))), ${key}) > 0
     ELSE EXISTS (SELECT FROM members o JOIN users u ON u.id = o.user_id

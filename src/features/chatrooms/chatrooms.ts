@@ -15,8 +15,8 @@ interface ViewerFields {
   /** The other member of a DIRECT room; null for other kinds. */
   opponentId: string | null;
   /**
-   * Whether the viewer's list leaves out this DIRECT room. True if the viewer has hidden the room, or if the other
-   * member created the room and has not written yet.
+   * Whether the viewer's list leaves out this DIRECT room. True from the time the viewer hides the room until its next
+   * message. Also true until the first message if the other member created the room.
    */
   isHidden: boolean;
 }
@@ -25,8 +25,8 @@ interface ViewerFields {
 export type VisibleChatroom = Chatroom & ViewerFields;
 
 /**
- * Returns the SQL condition that a user may see a room (`c`). Prisma queries use {@link visibleChatrooms}, which selects
- * the same rooms.
+ * Returns the SQL condition that a user may see a room (`c`). Prisma queries use {@link visibleChatrooms}, which
+ * selects the same rooms.
  *
  * OPEN rooms are visible to everyone, other rooms to their members. Messages, members and cursor are visible to members
  * only: see {@link isMember}.
@@ -70,7 +70,7 @@ export const visibleColumns = (user: Sql): Sql => sql`
     THEN (SELECT user_id FROM members m WHERE m.chatroom_id = c.id AND m.user_id <> ${user})
   END AS "opponentId"`;
 
-/** Returns a room by key; null unless the viewer may see the room. */
+/** Returns a room by its id; null unless the viewer may see the room. */
 export const chatroomById: Loader<VisibleChatroom> = createViewerLoader<VisibleChatroom & OfViewer>(
   ({ database }, keys) => {
     const viewer = sql`k.viewer_id`;
@@ -83,7 +83,7 @@ export const chatroomById: Loader<VisibleChatroom> = createViewerLoader<VisibleC
 );
 
 /**
- * Returns a room by key.
+ * Returns a room by its id.
  *
  * @throws ChatError `NOT_FOUND` unless the viewer may see the room
  */
@@ -94,15 +94,16 @@ export async function requireChatroom(context: Context, chatroomId: string): Pro
 }
 
 /**
- * A chatroom that the viewer may see. Rows from SQL have the fields that depend on the viewer. Rows that Prisma Client has
- * loaded for `node` lack them.
+ * A chatroom that the viewer may see. Rows from SQL have the fields that depend on the viewer. Rows that Prisma Client
+ * has loaded for `node` lack them.
  */
 export type ChatroomRow = Chatroom & Partial<ViewerFields>;
 
 /** Returns whether the viewer is a member of a room that the viewer may see. */
 export async function isJoined(context: Context, room: ChatroomRow): Promise<boolean> {
   if (room.viewerRole !== undefined) return room.viewerRole !== null;
-  // Only members see a room that is not OPEN, and the condition of the node has been checked.
+  // Only members may see a room that is not OPEN. The query of `node` has already checked that the viewer may see the
+  // room.
   if (room.kind !== 'OPEN') return true;
   return (await chatroomById(context, room.id))?.viewerRole != null;
 }
@@ -114,11 +115,10 @@ export async function opponentIdOf(context: Context, room: ChatroomRow): Promise
 }
 
 /**
- * Returns the room of an event or message that the viewer may see.
+ * Returns the room of an event or message.
  *
- * If an execution reads the viewer, subscribers cannot share it. Loading the room here does not count as reading the
- * viewer. Only the viewer-dependent fields (`viewerRole`, `opponentId`, `isHidden`) count, when they are read.
- * Subscribers who select only other fields therefore share one execution.
+ * Subscribers can share an execution only if the execution does not read the viewer. Loading the room here does not
+ * count as reading the viewer. Reading `viewerRole`, `opponentId` or `isHidden` of the room does count.
  *
  * @throws ChatError `NOT_FOUND` unless the viewer may see the room
  */
@@ -161,14 +161,14 @@ const memberCountByChatroom = createLoader<{ chatroomId: string; count: number }
   ({ chatroomId }) => chatroomId,
 );
 
-/** Returns the number of members of a room. The caller checks that the viewer may see the room. */
+/** Returns the number of members of a room. The caller must check that the viewer may see the room. */
 export async function countMembers(context: Context, chatroomId: string): Promise<number> {
   return (await memberCountByChatroom(context, chatroomId))?.count ?? 0;
 }
 
 const byJoinTime = keyset({ 'm.joined_at': 'moment', 'm.user_id': 'uuid' });
 
-/** Lists the members of a room, longest-standing first. The caller checks that the viewer is a member. */
+/** Lists the members of a room, longest-standing first. The caller must check that the viewer is a member. */
 export async function listMembers(
   context: Context,
   chatroomId: string,
@@ -195,7 +195,9 @@ export const memberColumns = sql`
   m.chatroom_id AS "chatroomId", m.user_id AS "userId", m.role, m.joined_at AS "joinedAt",
   m.last_read_number AS "lastReadNumber", m.unread_after AS "unreadAfter"`;
 
-/** Returns the condition that finds a member by its key `chatroomId:userId`, if the viewer is a member of the same room. */
+/**
+ * Returns the condition that finds a member by its key `chatroomId:userId`, if the viewer is a member of the same room.
+ */
 export function visibleMember(key: string, viewerId: string): Prisma.MemberWhereUniqueInput {
   const [chatroomId = '', userId = ''] = key.split(':');
   return { chatroomId_userId: { chatroomId, userId }, AND: visibleMembers(viewerId) };
@@ -229,11 +231,11 @@ export interface NewChatroom {
 const MAX_NEW_MEMBERS = 100;
 
 /**
- * Creates a room. Each pair of users has at most one DIRECT room. If that room exists, returns it. Concurrent calls of
- * the two users return the same room.
+ * Creates a room, or returns the existing DIRECT room of two users. Each pair of users has at most one DIRECT room,
+ * even if both users create the room at the same time.
  *
- * @throws ChatError `BAD_USER_INPUT`; `NOT_FOUND` if any of the users does not exist; `BLOCKED` if there is a block
- *   between the viewer and any of them. In each case, no room is created.
+ * @throws ChatError `BAD_USER_INPUT` for invalid members, name or topic; `NOT_FOUND` if one of the users does not
+ *   exist; `BLOCKED` if there is a block between the viewer and one of the users
  */
 export async function createChatroom(context: Context, input: NewChatroom): Promise<VisibleChatroom> {
   const { userId } = requireViewer(context);

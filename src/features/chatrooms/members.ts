@@ -48,7 +48,8 @@ function notifyJoined(context: Context, chatroomId: string, seq: number): void {
 /**
  * Notifies the subscribers of the room, and requests a poll in case the room was deleted. Called after the commit.
  *
- * Messages that only the former member had not read are now read by all members. Their senders are notified as well.
+ * A message that everyone but the former member had read is now read by all members. The sender of that message is
+ * notified as well.
  */
 function notifyLeft(context: Context, chatroomId: string, userId: string, seq: number): void {
   context.roomTails.notify(chatroomId, seq);

@@ -19,11 +19,11 @@ export function roomNameKey(name: string): string {
 const BATCH_SIZE = 1_000;
 
 /**
- * Writes missing name keys of OPEN rooms. SQL cannot compute keys exactly. New rooms, renamed rooms, and rooms written
- * by the previous release therefore have no key at first. Usually no key is missing, and the call costs one index
+ * Writes missing name keys of OPEN rooms. A new or renamed room has no key at first, because SQL cannot compute keys
+ * exactly. Rooms written by the previous release have no key either. If no key is missing, the call costs one index
  * lookup.
  *
- * A room whose row is locked, for example by a send, is skipped. A later call writes its key.
+ * Skips a room whose row is locked, for example by a send. A later call writes the key of that room.
  */
 export function fillNameKeys(database: Database): Promise<void> {
   return fill(database, sql`kind = 'OPEN' AND name_key IS NULL`);

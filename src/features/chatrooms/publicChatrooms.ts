@@ -8,7 +8,8 @@ import { fillNameKeys, roomNameKey } from './nameKeys.ts';
 const byName = keyset({ 'c.name_key': 'name', 'c.id': 'uuid' });
 
 /**
- * Lists OPEN rooms sorted by name: all, or those whose name begins with `search`, regardless of letter case and width.
+ * Lists OPEN rooms, sorted by name. With `search`, lists only rooms whose name begins with that text. Ignores letter
+ * case and width.
  *
  * @throws ChatError `BAD_USER_INPUT` if `search` is too long
  */

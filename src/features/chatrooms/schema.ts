@@ -152,8 +152,8 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
   }),
 });
 /**
- * A chatroom. Other features add fields to this type, which must accept a `ChatroomRow`. Resolvers must return a
- * `VisibleChatroom`, so that a row which was read without the condition on the viewer does not compile.
+ * GraphQL type of a chatroom. A field with this type must return a `VisibleChatroom`: a row that was read without an
+ * access check is a type error. The fields of this type must accept a `ChatroomRow` as their parent.
  */
 export const Chatroom = ChatroomNode as unknown as ObjectRef<Types, VisibleChatroom, ChatroomRow>;
 export const { List: ChatroomConnection } = defineConnection(Chatroom, 'Chatroom');

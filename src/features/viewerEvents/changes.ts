@@ -17,8 +17,8 @@ export interface ViewerChanges {
 }
 
 /**
- * Maximum number of changes. A client with more changes must reload its data, because each change is loaded with a
- * query of its own.
+ * Maximum number of changes. A client with more changes must reload its data, because each change would need its own
+ * query.
  */
 const MAX_CHANGES = 1_000;
 
@@ -26,11 +26,11 @@ const MAX_CHANGES = 1_000;
  * Finds the changes to the viewer's list of rooms and blocks since an all-rooms cursor. The cursor is a snapshot, so
  * the changes include those of transactions that were open when the cursor was made.
  *
- * A hidden DIRECT room appears again with its next message. This change is read from the room's log, because only the
- * log records the message.
+ * A hidden DIRECT room appears again with its next message. `membership_changes` does not contain this change, so the
+ * statement looks for the message.
  *
  * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED` for a cursor of another database,
- *   if later changes have been pruned, or if there are more than {@link MAX_CHANGES}
+ *   if changes after the cursor have been pruned, or if there are more than {@link MAX_CHANGES}
  */
 export async function findChangesSince(context: Context, after: string): Promise<ViewerChanges> {
   const { userId } = requireViewer(context);

@@ -31,16 +31,16 @@ type PendingChange =
   | { kind: 'BLOCK'; userId: string }
   | Extract<Hint, { kind: 'FRIENDSHIP' | 'NOTICE' }>;
 
-/** Maximum number of notices that wait for one subscriber. A further notice replaces the oldest one. */
+/** Maximum number of notices that are buffered for one subscriber. A further notice replaces the oldest one. */
 const MAX_NOTICES = 100;
 
 /**
  * Streams the events that concern the viewer. Events can repeat or be lost; the query fields return the current state.
  * The stream is conflated: at most one event of each kind is buffered for a room or user.
  *
- * With `after`, first sends the rooms that appeared or vanished and the blocks that changed since that cursor. The
- * viewer's list and blocks are read when an event is sent. The last event of a room or user is therefore correct even
- * if changes were reported out of order.
+ * With `after`, first reports rooms that appeared or vanished since that cursor, and blocks that changed since then.
+ * The viewer's list and blocks are read when an event is sent. The last event of a room or user is therefore correct
+ * even if changes were reported out of order.
  *
  * @param after an all-rooms cursor
  * @throws ChatError as {@link findChangesSince}
@@ -51,9 +51,9 @@ export async function followViewer(
 ): Promise<AsyncIterableIterator<ViewerEvent>> {
   const { userId } = requireViewer(context);
   let notices = 0;
-  // Cursor of a snapshot. All changes that are visible in the snapshot have been added to the conflated stream. Each
-  // pending event is added together with the current cursor, and the oldest is sent first. The cursor of a sent event
-  // therefore never covers an event that is still pending.
+  // All changes up to this cursor have been added to the conflated stream. Each pending event keeps the cursor that was
+  // current when the event was added. The oldest event is sent first. The cursor of a sent event therefore never covers
+  // a pending event.
   let cursor = after ?? encodeAllRoomsCursor(context.databaseId, context.changePoller.snapshot());
 
   async function changeOf(event: FollowedEvent): Promise<PendingChange | null> {
@@ -109,8 +109,8 @@ export async function followViewer(
       case 'UNREAD': {
         const { chatroomId } = change;
         const chatroom = await chatroomById(eventContext(context), chatroomId);
-        // The viewer's list leaves out two kinds of DIRECT rooms: those that the viewer has hidden, and those that
-        // another user has created and that have no message yet.
+        // The viewer's list leaves out DIRECT rooms that the viewer has hidden. The list also leaves out DIRECT rooms
+        // that another user created and that have no message yet.
         const listed = chatroom?.viewerRole && !chatroom.isHidden ? chatroom : null;
         if (change.kind === 'VANISHED')
           return listed ? null : { kind: 'ChatroomVanished', chatroomId, reason: change.reason };
@@ -141,8 +141,7 @@ export async function followViewer(
 
   const stream = createConflatedStream(context.gauges, read);
   return stream.connect(async () => {
-    // Listens before the missed changes are read, so that a change committed during or after that read is reported
-    // live.
+    // Listens before the missed changes are read, so that no change is lost between the read and the live events.
     stream.onClose(context.changePoller.listen(onPolled));
     const rooms = await followAllRooms(context, null);
     stream.onClose(() => void rooms.return?.());
@@ -164,7 +163,7 @@ export async function followViewer(
   });
 }
 
-/** Returns why a room vanished. Null for a MEMBER_LEFT event without an actor, which an earlier release stored. */
+/** Returns why a room vanished. Null for a MEMBER_LEFT event that an earlier release stored without an actor. */
 function reasonOf(event: FollowedEvent): VanishedReason | null {
   if (event.kind === 'CHATROOM_DELETED') return 'DELETED';
   if (event.actorId === null) return null;
