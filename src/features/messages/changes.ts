@@ -21,7 +21,7 @@ export async function editMessage(context: Context, key: string | null, body: st
 
 /**
  * Deletes a message. Senders may delete their own messages; owners and admins may delete messages of all users. The
- * message remains as a tombstone with its number. Deleting it again changes nothing.
+ * message remains as a tombstone with its number. A repeated deletion changes nothing.
  *
  * @param key `chatroomId:number`; null for an id that names no message
  * @throws ChatError `NOT_FOUND` for an unknown message, `FORBIDDEN` if the viewer may not delete it
@@ -52,10 +52,10 @@ export async function requireReadable(context: Context, key: string | null): Pro
 }
 
 /**
- * Completes a committed change of a message. Notifies the subscribers of the room, and returns the message as it is
- * now.
+ * Handles the outcome of a change to a message, after the commit. Notifies the subscribers of the room, and returns the
+ * message in its current state.
  *
- * @throws ChatError `FORBIDDEN`, `BLOCKED` or `NOT_FOUND`, depending on the outcome of the change
+ * @throws ChatError `FORBIDDEN`, `BLOCKED` or `NOT_FOUND`, depending on the outcome
  */
 export async function completeChange(
   context: Context,

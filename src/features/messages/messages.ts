@@ -35,8 +35,8 @@ export function withSender(row: object): MessageWithSender {
 /**
  * Returns the SQL condition that a user may read a message (`m`). All access checks for messages use this predicate.
  *
- * Members may read the messages of their room, except messages of users whom they have blocked. DIRECT rooms have no
- * such exception: a block prevents new messages there, and the earlier messages stay readable.
+ * Members may read the messages of their room. Outside DIRECT rooms, messages of users whom they have blocked are
+ * hidden. In a DIRECT room, a block prevents new messages, and earlier messages stay readable.
  */
 export function isReadable(user: Sql): Sql {
   return sql`(${isMember(sql`m.chatroom_id`, user)} AND NOT (
@@ -44,7 +44,10 @@ export function isReadable(user: Sql): Sql {
       AND (SELECT kind FROM chatrooms WHERE id = m.chatroom_id) <> 'DIRECT'))`;
 }
 
-/** Returns the condition of Prisma Client that a user may read a message. Selects the same messages as {@link isReadable}. */
+/**
+ * Returns the condition of Prisma Client that a user may read a message. Selects the same messages as
+ * {@link isReadable}.
+ */
 export function visibleMessages(userId: string): Prisma.MessageWhereInput {
   return {
     chatroom: joinedChatrooms(userId),
@@ -57,7 +60,8 @@ export function visibleMessages(userId: string): Prisma.MessageWhereInput {
 }
 
 /**
- * Sender of a notice. `service` is null in messages that are not notices, and in notices stored by earlier releases.
+ * Fields of a message that name the sender of a notice. `service` is null if the message is not a notice, and in
+ * notices stored by earlier releases.
  */
 export type NoticeSender = Pick<Message, 'service' | 'authorName'>;
 
@@ -130,7 +134,10 @@ export interface NewMessage {
   chatroomId: string | null;
   body: string;
   clientMessageId?: string | null | undefined;
-  /** `chatroomId:number` of the message that this one replies to; null for an id that names no message. */
+  /**
+   * Key `chatroomId:number` of the message to reply to. Undefined if the new message is no reply; null for an id that
+   * names no message.
+   */
   replyToKey?: string | null | undefined;
 }
 
@@ -138,7 +145,7 @@ export interface NewMessage {
  * Stores a message, then notifies the subscribers of the room. The message is on disk when the promise resolves.
  *
  * @returns the message; `deduplicated` is true if the same `clientMessageId` had been sent before. If the sender has
- *   left the room since then, the message is returned as it was first sent.
+ *   left the room since then, the returned message does not show later edits or a deletion.
  * @throws ChatError `BAD_USER_INPUT` for an invalid body or `clientMessageId`; `NOT_FOUND` if the viewer is not a
  *   member, or the message to reply to is not in the room; `BLOCKED` in a DIRECT room if either member has blocked the
  *   other; `CONFLICT` if the `clientMessageId` was sent with another body

@@ -39,7 +39,7 @@ const SystemEvent = builder.enumType('SystemEvent', {
   } as const,
 });
 
-/** Author of a notice, which is either a message in a room or an unstored notice to a user. */
+/** Author of a notice. Used for messages in a room, and for unstored notices to one user. */
 export const NoticeAuthor = builder.objectRef<NoticeSender & { service: string }>('NoticeAuthor').implement({
   description: 'Service that sent a notice, and the name to display.',
   fields: (t) => ({
@@ -133,7 +133,7 @@ export const Message = builder.prismaNode('Message', {
   }),
 });
 
-// Defined apart from the type, because TypeScript cannot infer a type whose fields return that type.
+// Added after the type is defined, because TypeScript cannot infer a type with a field of that same type.
 builder.objectField(Message, 'replyTo', (t) =>
   t.field({
     type: Message,

@@ -20,10 +20,12 @@ export interface Send {
   replyToNumber: number | null;
 }
 
-/** Result of a send. The fields of the message are null unless a message is stored: see `outcome`. */
+/** Result of a send. The fields of the message are null if `outcome` is NOT_FOUND, BLOCKED or REPLY_NOT_FOUND. */
 export type Sent = Message & {
   outcome: 'SENT' | 'REPEATED' | 'NOT_FOUND' | 'BLOCKED' | 'REPLY_NOT_FOUND' | 'CONFLICT';
-  /** The sender's previous read mark. Null unless the send has advanced the mark that other members see. */
+  /**
+   * The sender's read mark before the send. Null if the send cannot have made an earlier message read by all members.
+   */
   seenAfter: number | null;
 };
 
@@ -88,8 +90,8 @@ export function createSendQueue(database: Database): SendQueue {
 
 /**
  * Stores sends with one statement. If PostgreSQL refuses the data of a send, stores each half with its own statement,
- * recursively. Returns null for the sends of a statement that was rolled back and can be retried, and an error for a
- * refused send.
+ * recursively. Returns one result per send: an error for a refused send, and null for a send that was rolled back and
+ * can be retried.
  */
 async function trySendBatch(
   database: Database,

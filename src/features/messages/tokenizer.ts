@@ -16,7 +16,7 @@ const MAX_POSITION = 16_383;
  */
 const MIN_PREFIX_LENGTH = 2;
 
-/** Matches invisible code points. U+07FA and U+180A stretch words in N'Ko and Mongolian, like U+0640 in Arabic. */
+/** Matches invisible code points, and the characters that stretch words in Arabic (U+0640), N'Ko and Mongolian. */
 const IGNORED = /[\p{Default_Ignorable_Code_Point}\p{Cf}\u0640\u07fa\u180a]+/gu;
 /**
  * Matches marks beyond 30 in a row, the limit of the Stream-Safe Text Format (UAX #15). Such marks are removed, because
@@ -32,8 +32,8 @@ const SKIN_TONE = /(?<=.)\p{Emoji_Modifier}$/u;
 
 const UNSPACED = String.raw`[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}ー々]`;
 /**
- * Group 1 matches a run of scripts without spaces between words, with the marks and punctuation of these scripts. Group
- * 2 matches a word, which begins with a letter or digit. Marks that follow neither are left out.
+ * Group 1 matches a run of characters from scripts without spaces between words, with their marks. Group 2 matches a
+ * word, which begins with a letter or digit. All other characters are left out.
  */
 const RUNS = new RegExp(
   String.raw`((?:${UNSPACED}\p{M}*)+)|([[\p{L}\p{N}]--${UNSPACED}][[\p{L}\p{M}\p{N}]--${UNSPACED}]*)`,
@@ -43,15 +43,15 @@ const RUNS = new RegExp(
 type Run = { kind: 'word'; text: string } | { kind: 'unspaced' | 'emoji'; characters: string[] };
 
 /**
- * Splits a text or a query, in any language, into runs. The words of the full-text index are the words of these runs.
+ * Splits a text or a query, in any language, into runs. {@link wordsOf} turns runs into words of the index.
+ * {@link termsOf} turns runs into terms of a query.
  *
- * Letters are compared regardless of case, accents and width: NFKD, without accents, in lower case. Invisible code
- * points are removed first: default-ignorable code points (variation selectors, joiners, tags), format characters and
- * the Arabic tatweel.
+ * Removes invisible code points: variation selectors, joiners, tags, format characters and the Arabic tatweel. Outside
+ * emoji, also removes differences of case, accents and width.
  *
  * There are three kinds of runs:
  *
- * - Words of scripts with spaces. A query word matches words that begin with it.
+ * - Words of scripts with spaces. A query word matches words that begin with the query word.
  * - Runs of scripts without spaces between words (Chinese, Japanese, Thai …). They are indexed as overlapping pairs of
  *   characters, like the CJK bigrams of Lucene, so a query matches at any position. A dictionary is not used, because
  *   it would have to split the text and the query in the same way.
@@ -82,9 +82,9 @@ const ACCENTS = /[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]+/g;
 /**
  * Returns a text without differences of case, accents and width.
  *
- * Converts to upper case first, so that ß equals SS. A final sigma (ς) is replaced by σ. Otherwise a query that ends in
- * ς would not match a longer word, which has σ in the same position. `IGNORED` is removed again after NFKD, because
- * NFKD can produce ignorable characters such as Hangul fillers.
+ * Converts to upper case first, so that ß equals SS. Replaces a final sigma (ς) by σ, because a query that ends in ς
+ * must also match longer words with σ in that position. Removes `IGNORED` again after NFKD, because NFKD can produce
+ * ignorable characters such as Hangul fillers.
  */
 function fold(text: string): string {
   const bare = text.replace(EXCESS_MARKS, '').normalize('NFKD').replace(IGNORED, '').replace(ACCENTS, '');
@@ -102,7 +102,10 @@ export function wordsOf(text: string): Word[] {
   return words.slice(0, MAX_POSITION);
 }
 
-/** Returns each character paired with the next one. The last character stays alone, so that a search for it matches. */
+/**
+ * Returns each character paired with the next one. The last character stays alone, so that a search for this character
+ * matches.
+ */
 function pairsOf(characters: readonly string[]): string[] {
   return characters.map((character, i) => character + (characters[i + 1] ?? ''));
 }
@@ -123,9 +126,9 @@ export function termsOf(query: string): string[] {
     if (run.kind === 'word') return quoted(run.text) + (isPrefix(run.text) ? ':*' : '');
     if (run.kind === 'emoji') return adjacent(run.characters);
     const { characters } = run;
-    // A run of one character is a prefix, so that it matches the first character of an indexed pair. A longer run
-    // consists of pairs only. The last entry of `pairsOf` is left out: it is a single character, which the index
-    // contains only at the end of a run.
+    // A single character is searched as a prefix, so that it matches all pairs that begin with this character. A longer
+    // run is searched as pairs. The last entry of `pairsOf` is left out, because it is a single character. The index
+    // contains single characters only at the end of a run.
     return characters.length === 1 ? `${quoted(characters.join(''))}:*` : adjacent(pairsOf(characters).slice(0, -1));
   });
 }

@@ -33,8 +33,8 @@ interface Search {
 }
 
 /**
- * Finds messages that contain all words of a query, or longer words that begin with them, newest first. Leaves out
- * deleted messages and messages that the viewer may not read.
+ * Finds messages that contain all words of a query, newest first. A query word also matches longer words that begin
+ * with it. Leaves out deleted messages and messages that the viewer may not read.
  *
  * The index is queried once for each room of the viewer, so neither the result nor the duration depends on other rooms.
  *
@@ -107,7 +107,7 @@ function parseQuery(query: string): Search {
     );
   if (terms.length > MAX_WORDS) throw badInput('query', `Search for at most ${MAX_WORDS} words.`);
   const words = terms.join(' & ');
-  // The index has no positions, so `inRoom` ignores adjacency. The condition `words` then checks the adjacency in the
+  // The index has no positions, so `inRoom` ignores adjacency. The condition `words` then checks adjacency in the
   // message itself.
   return { words, inRoom: words.replaceAll(/'([^']+)'/g, "'~$1'").replaceAll('<->', '&') };
 }

@@ -4,7 +4,7 @@ import { badInput } from '../../core/errors.ts';
 import { decodeId } from '../../core/globalIds.ts';
 import { builder } from '../../graphql/builder.ts';
 
-/** Maximum number of ids in one `nodes` query. More fail with `BAD_USER_INPUT`. */
+/** Maximum number of ids in one `nodes` query. More ids are `BAD_USER_INPUT`. */
 const MAX_NODES = 100;
 
 builder.queryFields((t) => ({
