@@ -127,7 +127,7 @@ export async function presenceOf(context: Context, userId: string): Promise<Pres
 }
 
 /**
- * Returns the friends of a user who are online, at most 100, sorted by username. The list is sent when a socket opens.
+ * Returns the online friends of a user, at most 100, sorted by username. The list is sent when a socket opens.
  */
 export async function listOnlineFriends(
   node: Pick<Context, 'database' | 'presence'>,

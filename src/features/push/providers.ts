@@ -15,8 +15,8 @@ export interface Notification {
 }
 
 /**
- * Sends a notification to one device. Resolves with `GONE` if the provider no longer knows the device. Rejects if the
- * request fails or takes more than 10 s.
+ * Sends a notification to one device. Resolves with `GONE` if the provider no longer knows the device. Rejects if a
+ * request to the provider fails or takes more than 10 s.
  */
 export type PushSender = (token: string, notification: Notification) => Promise<'SENT' | 'GONE'>;
 
@@ -65,7 +65,8 @@ export function createFcmSender(account: ServiceAccount, endpoint: string): Push
     });
     const answer = await response.text();
     if (response.ok) return 'SENT';
-    // The status 404 alone is not enough to remove a device: a wrong project or endpoint causes it for every device.
+    // The status 404 alone is no reason to remove a device. With a wrong project or endpoint, FCM returns 404 for every
+    // device.
     if (answer.includes('UNREGISTERED')) return 'GONE';
     if (response.status === 401) access = null;
     throw new Error(`FCM returned ${response.status}: ${answer.slice(0, 500)}`);

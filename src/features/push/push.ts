@@ -38,9 +38,9 @@ const MAX_DEVICES = 20;
 const MAX_BODY_CHARACTERS = 200;
 
 /**
- * Registers a device that receives notifications of messages while the viewer is offline, until the current session
- * ends. Registering the device again binds it to the current session. A device that another user has registered becomes
- * the viewer's.
+ * Registers a device. The device receives notifications of messages while the viewer is offline, until the current
+ * session ends. Registering the device again binds it to the current session. A device that another user has registered
+ * becomes the viewer's.
  *
  * @throws ChatError `BAD_USER_INPUT` if the platform is not configured, or if the token is invalid for the platform
  */
@@ -48,8 +48,8 @@ export async function registerPushDevice(context: Context, platform: PushPlatfor
   const { userId, sessionId } = requireViewer(context);
   checkToken(context.push, platform, token);
   return context.database.transaction(async (query) => {
-    // Serialises registrations of a user. Two concurrent registrations would both remove the same oldest device, and
-    // the user would have one device too many.
+    // Locks the user, so that registrations run one after the other. Two concurrent registrations would both remove the
+    // same oldest device, and one device too many would remain.
     await query(sql`SELECT FROM users WHERE id = ${userId}::uuid FOR NO KEY UPDATE`);
     const [device] = await query<PushDevice>(sql`
       INSERT INTO push_devices (user_id, session_id, platform, token, token_hash)

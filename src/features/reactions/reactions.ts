@@ -45,7 +45,11 @@ export async function react(context: Context, key: string | null, emoji: string,
   return completeChange(context, key, change);
 }
 
-/** Returns the form in which an emoji is stored, so that ❤ and ❤️ are the same reaction. */
+/**
+ * Returns the stored form of an emoji. ❤ has the same stored form with and without a variation selector.
+ *
+ * @throws ChatError `BAD_USER_INPUT` if the text is not exactly one emoji
+ */
 function checkEmoji(emoji: string): string {
   const qualified = qualifyEmoji(emoji);
   if (qualified === null) throw badInput('input.emoji', 'This is not one emoji. Send exactly one, such as 👍.');
@@ -86,8 +90,9 @@ const reactionsByKey = createViewerLoader<MessageReactions>(
 );
 
 /**
- * Returns the reactions to a message by emoji. The emoji that was used first comes first. Outside DIRECT rooms, leaves
- * out users whom the viewer has blocked. Returns none if the viewer is not a member.
+ * Returns the reactions to a message, one group per emoji. The emoji that was used first comes first. Outside DIRECT
+ * rooms, leaves out reactions of users whom the viewer has blocked. Returns an empty list if the viewer is not a
+ * member.
  */
 export async function reactionsOf(context: Context, message: Message): Promise<ReactionGroup[]> {
   const reactions = await reactionsByKey(context, messageKey(message.chatroomId, message.number));

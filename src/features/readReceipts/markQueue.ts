@@ -31,8 +31,8 @@ export type MarkQueue = (mark: Mark) => Promise<MarkMove | null>;
 const MAX_BATCH_SIZE = 200;
 
 /**
- * Time for which marks are collected, in milliseconds. The readers of a message mark it at about the same time. Their
- * marks, the results and the events that follow then share their statements.
+ * Time for which marks are collected, in milliseconds. The readers of a new message mark it at about the same time.
+ * With the delay, one statement stores all these marks, and the resulting events share their queries.
  */
 const DELAY_MS = 50;
 
@@ -55,8 +55,8 @@ export function createMarkQueue(database: Database): MarkQueue {
 const keyOf = ({ userId, chatroomId }: Pick<Mark, 'userId' | 'chatroomId'>) => `${userId}:${chatroomId}`;
 
 /**
- * Moves read marks forward with one statement, so that either all are stored or none. Returns only the marks that have
- * moved. The others were already at the message or beyond.
+ * Moves read marks forward with one statement, so that either all are stored or none. Returns the marks that have
+ * moved. A mark that was already at the message, or beyond, does not move.
  */
 export async function moveMarks({ prepared }: Database, marks: readonly Mark[]): Promise<MarkMove[]> {
   return prepared(sql`

@@ -20,8 +20,8 @@ declare module '../../core/context.ts' {
 const MAX_MEMBERS = 100;
 
 /**
- * Moved read marks of a room, one member per mark. All subscribers from whom no block hides a mark receive the same
- * object.
+ * Moved read marks of a room. `members` contains the members whose marks have moved. Subscribers who may see all these
+ * marks receive the same object.
  */
 export interface ReadMarks {
   chatroomId: string;
@@ -38,19 +38,24 @@ interface Follower {
 /** Reports moved read marks to the subscribers on this node. */
 export interface ReadMarkFeed {
   /**
-   * Calls `onMoved` whenever read marks of a room have moved. The follower is subscribed when the promise resolves.
+   * Subscribes a follower to a room. Calls `onMoved` whenever read marks of the room have moved. The follower is
+   * subscribed when the promise resolves.
    *
    * @returns a function that unsubscribes the follower
    */
   follow(chatroomId: string, follower: Follower): Promise<() => void>;
 }
 
-/** A member whose mark has moved, and the subscribers who have blocked that member or whom the member has blocked. */
+/**
+ * A member whose mark has moved. `hiddenFrom` contains the subscribers who have blocked the member, or whom the member
+ * has blocked.
+ */
 type MovedMark = ShownMember & { hiddenFrom: string[] };
 
 /**
  * Notifies all nodes that the read marks of some members have moved. Call after the commit. A node loads the marks only
- * if it has subscribers of the room. Does nothing for more than {@link MAX_MEMBERS} users.
+ * if it has subscribers of the room. Does nothing for more than {@link MAX_MEMBERS} users, because a room with so many
+ * members reports no marks.
  */
 export function publishReadMarks(bus: Bus, chatroomId: string, userIds: readonly string[]): void {
   if (userIds.length <= MAX_MEMBERS) bus.publish(topic(chatroomId), { userIds });
@@ -98,7 +103,8 @@ export function createReadMarkFeed({
 }
 
 /**
- * Subscribers of one room on this node. Loads one batch at a time, so that marks are reported in the order they moved.
+ * Subscribers of one room on this node. Loads one batch of marks at a time, so that marks are reported in the order in
+ * which they moved.
  */
 class RoomMarks {
   readonly followers = new Set<Follower>();
@@ -123,8 +129,8 @@ class RoomMarks {
       while (this.#waiting.size > 0 && this.followers.size > 0) {
         const moved = [...this.#waiting];
         this.#waiting.clear();
-        // A follower that subscribes during the load must not receive the result, because the query did not check the
-        // blocks of that follower.
+        // Copies the followers before the load. A follower that subscribes during the load must not receive the result,
+        // because the query did not check the blocks of that follower.
         const followers = [...this.followers];
         this.#distribute(await this.#load(moved, followers), followers);
       }

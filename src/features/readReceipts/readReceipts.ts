@@ -34,20 +34,21 @@ export async function markRead(context: Context, key: string | null): Promise<Vi
 }
 
 /**
- * Marks several rooms as read, each up to one of its messages. Marks all rooms or none. The number of statements does
- * not depend on the number of rooms.
+ * Marks several rooms as read, each up to a given message. Marks all rooms or none. The number of statements does not
+ * depend on the number of rooms.
  *
  * @param keys `chatroomId:number`; null for an id that names no message
- * @returns the rooms of the messages, each once
+ * @returns the rooms of the messages, without duplicates
  * @throws ChatError `BAD_USER_INPUT` for no messages or more than 100; `NOT_FOUND` if the viewer may not read one of
- *   them
+ *   the messages
  */
 export async function markRoomsRead(context: Context, keys: readonly (string | null)[]): Promise<VisibleChatroom[]> {
   if (keys.length < 1 || keys.length > MAX_MARKED)
     throw badInput('input.messageIds', `Mark 1 to ${MAX_MARKED} chatrooms at once, each by one message.`);
   const { userId } = requireViewer(context);
   const messages = await Promise.all(keys.map((key) => requireReadable(context, key)));
-  // Does not use the queue, because the queue could store some rooms in one statement and the others in the next.
+  // Does not use the queue, because the queue could divide the rooms between two statements. One statement could then
+  // fail alone.
   announceMarks(
     context,
     await moveMarks(
@@ -93,9 +94,9 @@ export async function markUnread(context: Context, key: string | null): Promise<
 }
 
 /**
- * Condition that a message (`m`) is unread for a user with the membership `v`. The message is after the user's mark,
- * has another sender, is visible to the user and is not deleted. SYSTEM messages count only if sent with
- * `countsAsUnread`.
+ * Returns the SQL condition that a message (`m`) is unread for a user with the membership `v`. The message must be
+ * after the user's mark, have another sender, be readable for the user, and not be deleted. SYSTEM messages count only
+ * if sent with `countsAsUnread`.
  */
 export function isUnread(user: Sql): Sql {
   return sql`((m.kind = 'USER' OR m.counts_as_unread) AND m.deleted_at IS NULL
@@ -129,7 +130,7 @@ export async function countAllUnread(context: Context): Promise<number> {
   return (await unreadByUser(context, requireViewer(context).userId))?.unread ?? 0;
 }
 
-/** Returns the `Viewer.unreadCount` of users. */
+/** Counts the unread messages of each user in all rooms, up to {@link MAX_UNREAD_COUNT}. */
 export function countUnreadOfUsers(
   { database }: Pick<ServerNode, 'database'>,
   userIds: readonly string[],
@@ -152,9 +153,9 @@ const acrossBlock = (user: Sql): Sql => sql`
 /**
  * Loads whether every other member has read a message, for many messages at once.
  *
- * A message has been read by all if the lowest read mark of the other members has reached it. The two lowest marks of a
- * room are enough for all its messages, because at most one of the two belongs to the sender. The members of a room are
- * therefore read once, for any number of its messages.
+ * Only the two lowest read marks of a room are needed for all its messages. At most one of the two belongs to the
+ * sender of a message, and is ignored. If the lowest remaining mark has reached the message, all other members have
+ * read it. The members of a room are therefore read only once.
  */
 const seenByAllByKey = createViewerLoader<OfViewer & { key: string; seen: boolean }>(
   async ({ database }, keys) => {
@@ -182,15 +183,15 @@ const seenByAllByKey = createViewerLoader<OfViewer & { key: string; seen: boolea
 );
 
 /**
- * Returns whether every other member has read a message. Leaves out members whose read marks a block hides. Returns
- * false if no other member remains.
+ * Returns whether every member except the sender has read a message. Leaves out members whose read marks a block hides.
+ * Returns false if no member remains.
  */
 export async function isSeenByAll(context: Context, message: Message): Promise<boolean> {
   return (await seenByAllByKey(context, messageKey(message.chatroomId, message.number)))?.seen ?? false;
 }
 
 /**
- * Lists the members who have read a message, sorted by username. Leaves out its sender, users whom the viewer has
+ * Lists the members who have read a message, sorted by username. Leaves out the sender, users whom the viewer has
  * blocked, and users who have blocked the viewer.
  */
 export async function listSeenBy(context: Context, message: Message, args: ConnectionArgs): Promise<Connection<User>> {
@@ -211,9 +212,9 @@ const readersByPage = createPageLoader<Readers>(
   async (context, keys, page) => {
     const { userId } = requireViewer(context);
     const order = byUsername.order(page);
-    // `asked` has the requested messages. Members whose marks lie between the same two of them have read the same
-    // requested messages. From each such group, only the first `limit` members by username can be on a page. One more
-    // member is read, because the page of a message leaves out its sender.
+    // `asked` contains the requested messages. Members are grouped by the last of these messages that they have read.
+    // Only the first `limit` members of a group, by username, can be on a page. The statement reads one more member of
+    // each group, because the page of a message leaves out the sender.
     const rows = await context.database.query<User & { ofRoom: string; ofNumber: number }>(sql`
       WITH asked AS MATERIALIZED (
         SELECT m.chatroom_id, m.number, m.sender_id
@@ -252,8 +253,8 @@ async function readersOf(context: Context, key: string, page: Page): Promise<Use
 }
 
 /**
- * Streams messages of the viewer that every other member has now read, in one room or in all rooms. An event also
- * covers the viewer's earlier messages of the room. Events can be lost; `Message.seenByAll` returns the current state.
+ * Streams the viewer's messages that every other member has now read, in one room or in all rooms. An event also covers
+ * the viewer's earlier messages in the room. Events can be lost; `Message.seenByAll` returns the current state.
  *
  * A stream of one room ends with `NOT_FOUND` when the viewer's membership ends.
  *

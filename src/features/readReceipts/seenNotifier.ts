@@ -32,7 +32,7 @@ export type NotifyReadByAll = (chatroomId: string, readerId: string, readBefore:
 
 /**
  * Creates the notifier of one node. One query checks all readers of a room whose marks move within {@link BATCH_MS}.
- * The notifier also publishes these moved marks.
+ * The notifier also publishes the moved read marks.
  */
 export function createReadNotifier(node: { database: Database; bus: Bus; log: Logger }): NotifyReadByAll {
   const rooms = new Map<string, Map<string, number>>();

@@ -40,7 +40,8 @@ export interface SentSystemMessage {
 }
 
 /**
- * Sends a notice from another service. A room stores the notice. A single user receives it only while online.
+ * Sends a notice from another service to a room or to one user. A notice to a room is stored. A notice to one user is
+ * not stored, so the user must be online.
  *
  * @throws ChatError `UNAUTHENTICATED` without a token; `FORBIDDEN` for users; `BAD_USER_INPUT` for an invalid notice,
  *   or unless there is exactly one recipient; `NOT_FOUND` if the recipient does not exist; `CONFLICT` if the

@@ -51,7 +51,8 @@ export async function followTyping(
   const sent = new Map<string, boolean>();
 
   async function read({ userId, typing }: TypingNotification): Promise<TypingChange | null> {
-    // Skips the event if the user has stopped and started again before the subscriber read an event.
+    // Skips the event if the subscriber has already received this state. The user may have stopped and started again
+    // before the subscriber read an event.
     if ((sent.get(userId) ?? false) === typing) return null;
     const now = eventContext(context);
     const chatroom = await requireMembership(now, room.id);
@@ -60,8 +61,8 @@ export async function followTyping(
       memberByKey(now, memberKey({ chatroomId: room.id, userId })),
       blockStateOf(now, userId),
     ]);
-    // Skips the start of a former or blocked member. Always reports a stop, because the subscriber has received the
-    // start.
+    // Skips the start of typing by a former or blocked member. Always reports a stop, because the subscriber has
+    // received the start.
     if (!user || (typing && (!member || block?.either))) return null;
     sent.set(userId, typing);
     return { chatroom, user, typing };
