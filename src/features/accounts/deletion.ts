@@ -7,8 +7,8 @@ import { type Jobs, queueJob } from '../../platform/jobQueue.ts';
 import { requirePassword } from '../users/currentPassword.ts';
 
 /**
- * Maximum number of attempts of a deletion that PostgreSQL aborts because of a deadlock. The queued job tries again
- * later.
+ * Maximum number of attempts to delete an account if a deadlock aborts each attempt. After the last attempt, the queued
+ * job tries again later.
  */
 const MAX_ATTEMPTS = 5;
 /** Maximum number of rows that one statement changes. The deadline of a deletion is checked between statements. */
@@ -17,14 +17,14 @@ const BATCH_SIZE = 5_000;
 const REQUEST_TIMEOUT_MS = 5_000;
 
 /**
- * Deletes the viewer's account. Messages remain, but without their sender. Owned rooms pass to another member.
- * Sessions, devices, friendships, blocks and memberships are removed, which also ends sockets and subscriptions.
+ * Deletes the viewer's account. Messages remain, but without their sender. Owned rooms pass to another member. Removes
+ * sessions, devices, friendships, blocks and memberships. This also ends the account's sockets and subscriptions.
  *
  * Nobody can sign in to the account once the deletion has begun. If the account has very many messages, a job completes
  * the deletion after this function has returned.
  *
  * @param password null for an account without a password
- * @throws ChatError `INVALID_CREDENTIALS` if the password is wrong
+ * @throws ChatError `INVALID_CREDENTIALS` if the password is wrong, `RATE_LIMITED` after too many wrong passwords
  */
 export async function deleteAccount(context: Context, password: string | null): Promise<void> {
   const { userId } = requireViewer(context);
@@ -37,10 +37,10 @@ export async function deleteAccount(context: Context, password: string | null): 
 }
 
 /**
- * Begins the deletion of an account, and queues the job that completes it. After the commit nobody can sign in to the
- * account.
+ * Begins the deletion of an account, and queues the job that completes the deletion. After the commit, nobody can sign
+ * in to the account.
  *
- * @param delaySeconds delay of the job, so that it does not compete with a caller that also runs `finishDeletion`
+ * @param delaySeconds delay of the job. Meanwhile, the caller can run `finishDeletion` without competing with the job.
  */
 export async function closeAccount(query: Database['query'], userId: string, delaySeconds = 60): Promise<void> {
   await query(sql`
@@ -56,7 +56,8 @@ export async function closeAccount(query: Database['query'], userId: string, del
 /**
  * Completes a deletion. Runs in the request, and again as a job in case the request did not finish.
  *
- * @param deadline time in milliseconds after which no further batch begins; the job then completes the deletion
+ * @param deadline Unix time in milliseconds. No further batch begins after the deadline, and the job completes the
+ *   deletion.
  */
 export async function finishDeletion(
   node: Pick<ServerNode, 'database' | 'changePoller' | 'roomTails' | 'bus'>,
@@ -75,8 +76,8 @@ export async function finishDeletion(
 }
 
 /**
- * Removes the sender from one batch of messages. Also removes `client_message_id`, because a client may have put the
- * name of the user or device into it. That id only serves to recognise retries, which a deleted account cannot send.
+ * Removes the sender from one batch of messages. Also removes `client_message_id`, because a client may have put a name
+ * of the user or device into this id. Only retries of a send need the id, and a deleted account sends none.
  */
 const forgetSender = (userId: string) => sql`
   UPDATE messages SET sender_id = NULL, client_message_id = NULL, sent_digest = NULL WHERE (chatroom_id, number) IN (

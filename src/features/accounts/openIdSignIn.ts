@@ -9,7 +9,7 @@ import { skeletonOf } from '../../core/text/skeleton.ts';
 import { findTakenUsername, requireSignUp } from '../users/users.ts';
 
 /**
- * Highest number that is appended to a username that is taken: ann, ann2, ann3 … If all of these are taken, the sign-in
+ * Highest number that is appended to a taken username (ann2, ann3 …). If all these usernames are taken, the sign-in
  * fails.
  */
 const MAX_SUFFIX = 1_000;
@@ -17,12 +17,12 @@ const MAX_SUFFIX = 1_000;
 /**
  * Signs in with an ID token of the configured OpenID provider. The first sign-in of an identity creates an account that
  * belongs to this identity only. An existing account with the same e-mail address is not linked, because another person
- * may own it.
+ * may own that account.
  *
  * @param input.username username of a new account; by default derived from the names in the token
- * @throws ChatError `INVALID_CREDENTIALS` for an invalid token, or without a provider; `BAD_USER_INPUT` and
- *   `USERNAME_TAKEN` for the username of a new account; `FORBIDDEN` for a new account if sign-up is off, and for a
- *   suspended account
+ * @throws ChatError `INVALID_CREDENTIALS` if the token is invalid, or if no provider is configured; `FORBIDDEN` if the
+ *   account is suspended, or if sign-up is off and a new account is needed; `USERNAME_TAKEN`; `BAD_USER_INPUT` for an
+ *   invalid username, or if cookies are requested but not available
  */
 export async function signInWithIdToken(
   context: Context,
@@ -34,7 +34,7 @@ export async function signInWithIdToken(
   const claims = await context.openId.verify(input.idToken);
   const user = await context.database.transaction(async (query) => {
     const identity = `${claims.issuer} ${claims.subject}`;
-    // Locks the identity, so that two devices that send the same new identity at the same time get the same account.
+    // Locks the identity. If two devices send the same new identity at the same time, both get the same account.
     await query(sql`SELECT pg_advisory_xact_lock(hashtextextended(${identity}, 1))`);
     const account = await findAccount(query, claims);
     if (account) return account;
@@ -54,7 +54,8 @@ async function findAccount(query: Database['query'], { issuer, subject }: OpenId
 async function makeAccount(query: Database['query'], claims: OpenIdClaims, wanted: string | null): Promise<Account> {
   const names = wanted === null ? candidates(claims.names) : [checkUsername(wanted, 'input.username')];
   for (const username of names) {
-    // The first attempt fails if another account verifies the address meanwhile. The second leaves the address out.
+    // `insertAccount` also fails if another account verifies the e-mail address at the same moment. The second attempt
+    // then leaves the address out.
     const made = (await insertAccount(query, claims, username)) ?? (await insertAccount(query, claims, username));
     if (!made) continue;
     await query(sql`
@@ -68,8 +69,8 @@ async function makeAccount(query: Database['query'], claims: OpenIdClaims, wante
 }
 
 /**
- * Creates an account, without its address if another account has verified it. Returns undefined if the username is
- * taken, or if another account verifies the address at the same moment.
+ * Creates an account. Leaves out the e-mail address if another account has verified that address. Returns undefined if
+ * the username is taken, or if another account verifies the address at the same moment.
  */
 async function insertAccount(
   query: Database['query'],
@@ -92,8 +93,8 @@ async function insertAccount(
 }
 
 /**
- * Yields usernames for a new account: the provider's names, changed to be valid, then the first of them with a number
- * appended. If no name can be made valid, yields `user` with a number.
+ * Yields usernames to try for a new account. First yields each name from the provider in a valid form, then the first
+ * valid form with a number appended. If no name can be made valid, yields `user` with a number.
  */
 function* candidates(names: readonly string[]): Generator<string> {
   const fitting = names.map((name) => fitUsername(name, 24, '')).filter(isUsername);

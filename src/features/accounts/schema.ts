@@ -189,7 +189,7 @@ const RevokeSessionPayload = builder.objectRef<{ sessionId: string }>('RevokeSes
   }),
 });
 
-/** Awaits the work of a mutation that returns an `OkPayload`. */
+/** Awaits the work of a mutation, and returns its `OkPayload`. */
 const done = async (work: Promise<void>) => {
   await work;
   return {};

@@ -9,9 +9,9 @@ import { nameKey } from '../../core/text/names.ts';
 import { isStorable } from '../../core/text/text.ts';
 import { hasAddress } from '../users/emails.ts';
 
-/** Number of days for which a sign-in makes its network known to the account. */
+/** Number of days for which the network of a sign-in counts as known to the account. */
 const KNOWN_NETWORK_DAYS = 30;
-/** Maximum number of recent sessions whose networks are read. Bounds the cost for a bot that signs in very often. */
+/** Maximum number of recent sessions whose networks are read. Limits the cost if a bot signs in very often. */
 const MAX_KNOWN_SESSIONS = 200;
 
 /** Columns of an account that a sign-in reads. */
@@ -21,11 +21,12 @@ interface Credentials extends Account {
 }
 
 /**
- * Signs in with a username or e-mail address, and a password.
+ * Signs in with a username or e-mail address, and a password. An unknown name causes the same errors as a wrong
+ * password, after the same time.
  *
- * @throws ChatError `INVALID_CREDENTIALS`, with the same text and after the same time for an unknown name and a wrong
- *   password; `RATE_LIMITED` after too many failures (decision 14), likewise for an unknown name; `FORBIDDEN` for a
- *   suspended account; `BAD_USER_INPUT` if cookies are requested but not available
+ * @throws ChatError `INVALID_CREDENTIALS` for an unknown name or a wrong password; `RATE_LIMITED` after too many
+ *   failures (decision 14); `FORBIDDEN` for a suspended account; `BAD_USER_INPUT` if cookies are requested but not
+ *   available
  */
 export async function signIn(
   context: Context,
@@ -44,8 +45,8 @@ export async function signIn(
 }
 
 /**
- * Finds the account with a username or e-mail address. `user` is null if there is none. `key` is the same for all
- * spellings of a name or address, because the login throttle counts the failures of an unknown name by this key.
+ * Finds the account with a username or e-mail address. `user` is null if no account matches. `key` is the same for all
+ * spellings of a name or address. The login throttle counts the failures of an unknown name by this key.
  */
 async function findCredentials(
   { database }: Context,
@@ -53,7 +54,7 @@ async function findCredentials(
 ): Promise<{ key: string; user: Credentials | null }> {
   const key = emailKey(typed) ?? nameKey(typed);
   if (key === null || !isStorable(key)) return { key: digest(typed), user: null };
-  // A username cannot contain '@', so it can never be the address of another user.
+  // A key with '@' is an e-mail address, because a username cannot contain '@'.
   const isEmail = key.includes('@');
   const [user = null] = await database.query<Credentials>(sql`
     SELECT u.id, u.password_hash AS "passwordHash", ARRAY(
@@ -67,7 +68,10 @@ async function findCredentials(
   return { key, user };
 }
 
-/** Returns the account and the client of a sign-in, by which the login throttle counts failures. */
+/**
+ * Returns the account and client of a sign-in. The login throttle counts failures by account and client. `isKnown` is
+ * true if the account has signed in from the same device or network before.
+ */
 async function attemptOf(
   context: Context,
   user: Credentials | null,

@@ -47,15 +47,15 @@ export async function blockUser(context: Context, blockedId: string | null): Pro
   });
   context.changePoller.requestPoll();
   await hintUnread(context, userId, user.id);
-  // The blocked user learns only that the friendship or request has ended. If there was neither, a notification would
-  // reveal the block, so none is sent.
+  // The blocked user learns only that the friendship or request has ended. Without either of them, a notification would
+  // reveal the block.
   if (ended) publishFriendship(context, user.id, null);
   return user;
 }
 
 /**
- * Removes a block. Messages and presence become visible again, but an ended friendship is not restored. Changes nothing
- * if there is no block.
+ * Removes a block. Hidden messages become visible again, but an ended friendship is not restored. Changes nothing if
+ * there is no block.
  *
  * @param blockedId null for an id that names no user
  * @throws ChatError `NOT_FOUND` for an unknown user
@@ -76,7 +76,7 @@ export async function unblockUser(context: Context, blockedId: string | null): P
  * messages by the blocked user.
  *
  * Leaves out DIRECT rooms, because a block hides no messages there. Checks only the latest 1,000 messages of each room,
- * which bounds the cost. Unread counts also stop at 1,000.
+ * because unread counts also stop at 1,000.
  */
 async function hintUnread({ database, bus }: Context, blockerId: string, blockedId: string): Promise<void> {
   const rooms = await database.query<{ chatroomId: string }>(sql`

@@ -126,10 +126,7 @@ export async function isFriend(context: Context, userId: string): Promise<boolea
   return (await friendshipWith(context, userId)) !== null;
 }
 
-/**
- * Lists the viewer's friends, sorted by username. With a `status`, lists only friends who are currently online or
- * offline.
- */
+/** Lists the viewer's friends, sorted by username. With a `status`, lists only friends who have that status now. */
 export async function listFriends(
   context: Context,
   status: 'ONLINE' | 'OFFLINE' | null | undefined,

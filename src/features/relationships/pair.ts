@@ -9,13 +9,13 @@ export function pairKey(a: string, b: string): string {
 
 /**
  * Locks the friendship, requests and blocks between two users until the transaction ends. Concurrent changes to the
- * same pair run one after the other, so that each one checks the committed state of the previous one.
+ * same pair run one after the other, so that each change checks the committed result of the previous change.
  */
 export async function lockPair(query: Database['query'], a: string, b: string): Promise<void> {
   await query(sql`SELECT pg_advisory_xact_lock(hashtextextended(${pairKey(a, b)}, 0))`);
 }
 
-/** Ends a friendship for both users. Returns whether there was one. */
+/** Ends a friendship for both users. Returns whether the two were friends. */
 export async function endFriendship(query: Database['query'], a: string, b: string): Promise<boolean> {
   const deleted = await query(sql`
     DELETE FROM friendships
@@ -24,8 +24,8 @@ export async function endFriendship(query: Database['query'], a: string, b: stri
 }
 
 /**
- * Removes the friend request from `otherId` to `userId` or, with 'either', the requests in both directions. Returns
- * whether there was a request.
+ * Removes the friend request from `otherId` to `userId`. With 'either', also removes the request in the other
+ * direction. Returns whether there was a request.
  */
 export async function deleteRequests(
   query: Database['query'],
@@ -49,7 +49,7 @@ export function publishFriendship(context: Context, otherId: string, status: 'PE
   const { userId } = requireViewer(context);
   publishHint(context.bus, userId, { kind: 'FRIENDSHIP', userId: otherId, status });
   publishHint(context.bus, otherId, { kind: 'FRIENDSHIP', userId, status });
-  // Notifies both friends of each other's presence, which becomes visible to them now.
+  // New friends may see each other's presence from now on, so both receive a notification.
   if (status !== 'ACCEPTED') return;
   publishHint(context.bus, userId, { kind: 'PRESENCE', userId: otherId });
   publishHint(context.bus, otherId, { kind: 'PRESENCE', userId });

@@ -4,7 +4,7 @@ import { sql } from '../../platform/database/database.ts';
 import { STEP_COSTS } from '../../platform/rateLimits/rateLimits.ts';
 
 /**
- * Verifies the viewer's current password. Returns its hash, or null for an account without a password.
+ * Verifies the viewer's current password. Returns the password hash, or null for an account without a password.
  *
  * @param password null for an account without a password
  * @throws ChatError `INVALID_CREDENTIALS` if the password is wrong, or is given for an account without one;
@@ -15,7 +15,8 @@ export async function requirePassword(context: Context, password: string | null)
   const [account] = await context.database.query<{ passwordHash: string | null }>(sql`
     SELECT password_hash AS "passwordHash" FROM users WHERE id = ${userId}::uuid`);
   const passwordHash = account?.passwordHash ?? null;
-  // Throttled per session: an attacker with a stolen session cannot lock the user's other sessions out of this check.
+  // Throttled per session. Otherwise, an attacker with one stolen session could lock the user's other sessions out of
+  // this check.
   const attempt = { account: `viewer:${userId}`, client: `session:${sessionId}`, isKnown: true };
   await context.loginThrottle.guard(attempt, async () => {
     if (passwordHash !== null) await context.rateLimits.charge(context, STEP_COSTS.hashPassword);

@@ -12,8 +12,8 @@ import { requirePassword } from './currentPassword.ts';
 const MAX_ID_TOKEN_SECONDS = 5 * 60;
 
 /**
- * Returns the SQL condition that an account is reachable by an e-mail address. If an account has verified the address,
- * only that account matches. Otherwise every account with the address matches.
+ * Returns the SQL condition that an e-mail address identifies an account. If an account has verified the address, only
+ * that account matches. Otherwise every account with the address matches.
  *
  * Callers must sort the matches by age, oldest first, because a stranger can set the same address on a new account at
  * any time.
@@ -116,8 +116,8 @@ async function requireProof(
 
 /**
  * Stores a new address. A verified address stays valid for signing in and password resets until the new address is
- * verified. Null removes the address at once. In both cases, the verified address receives a mail with a link that
- * undoes the change.
+ * verified. If `email` is null, removes the address at once. In either case, a verified address receives a mail with a
+ * link that undoes the change.
  */
 async function storeEmailChange(
   query: Database['query'],
@@ -127,7 +127,7 @@ async function storeEmailChange(
 ): Promise<void> {
   const before = await readAddresses(query, userId, sql`FOR NO KEY UPDATE`);
   const isPending = before.isVerified && email !== null;
-  // If the new address is the verified one, the pending change is cancelled, and no mail is sent.
+  // If the new address equals the verified address, the pending change is cancelled, and no mail is sent.
   const isReturn = isPending && email === before.email;
   await query(
     isPending
@@ -163,15 +163,15 @@ export async function requestEmailVerification(context: Context): Promise<void> 
   if (key === null) throw badInput('input.email', 'There is no address to verify. Set one with updateProfile.');
   if (hasVerified && pendingEmail === null) throw new ChatError('CONFLICT', 'The address is already verified.');
   await context.rateLimits.charge(context, STEP_COSTS.mailVerification);
-  // Limited per user: strangers who set the same address on their accounts must not use up the mail limit of the
-  // address's owner.
+  // Limited per user. Otherwise, strangers who set the same address on their accounts could use up the mail limit of
+  // the address's owner.
   await context.loginThrottle.mail(context, `VERIFY_EMAIL ${userId}`, key);
   await queueMail(context.database.query, { userId, purpose: 'VERIFY_EMAIL' });
 }
 
 /**
- * Verifies the address that received the token. The verified address replaces the account's previous one. If the token
- * was mailed to a replaced address, that address is restored instead.
+ * Verifies the e-mail address to which a token was mailed. The address replaces the account's previous address. A token
+ * that was mailed to undo an address change restores the former address instead.
  *
  * @throws ChatError `BAD_USER_INPUT` if the token was used, has expired, or was sent to an address that the user no
  *   longer has; `EMAIL_TAKEN` if another account has verified the address
@@ -196,9 +196,8 @@ async function confirmEmail(query: Database['query'], { userId, emailKey: key }:
 }
 
 /**
- * Restores an address after an intruder changed it, and ends all sessions of the account. The intruder knows the
- * password and could use it before the owner sets a new one. The password is therefore removed, and a reset link is
- * mailed to the address.
+ * Restores an address after an intruder changed it, and ends all sessions of the account. Removes the password, because
+ * the intruder may know it. If the account had a password, mails a reset link to the restored address.
  */
 async function restoreEmail(query: Database['query'], { userId, email, emailKey: key, expiresAt }: MailToken) {
   const [user] = await query<{ hasPassword: boolean }>(sql`
@@ -209,8 +208,8 @@ async function restoreEmail(query: Database['query'], { userId, email, emailKey:
   if (!user) throw invalidTokenError();
   await endSessions(query, sql`user_id = ${userId}::uuid`);
   await dropTokens(query, userId, ['VERIFY_EMAIL', 'RESET_PASSWORD']);
-  // Undo tokens of earlier address changes stay valid. Those of later changes are deleted, because the intruder may
-  // have received them.
+  // Undo tokens of earlier address changes stay valid. Undo tokens of later changes are deleted, because the intruder
+  // may have received them.
   await query(sql`
     DELETE FROM mail_tokens
       WHERE user_id = ${userId}::uuid AND purpose = 'UNDO_EMAIL_CHANGE' AND expires_at >= ${expiresAt}`);

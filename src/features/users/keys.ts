@@ -6,9 +6,9 @@ import { skeletonOf } from '../../core/text/skeleton.ts';
 const BATCH_SIZE = 1_000;
 
 /**
- * Fills missing username skeletons, by which look-alike usernames are found. Imported users and users created by an
- * earlier release have none. If several such names look alike, only the first name gets the skeleton. The other names
- * stay valid without a skeleton.
+ * Writes missing username skeletons. Usernames that look alike have the same skeleton. Imported users and users created
+ * by an earlier release have no skeleton at first. If several such names look alike, only the first name gets the
+ * skeleton. The other names stay valid without a skeleton.
  */
 export async function fillSkeletons(database: Database): Promise<void> {
   let after = '';
@@ -38,7 +38,7 @@ export async function fillSkeletons(database: Database): Promise<void> {
 /**
  * Recomputes the keys of e-mail addresses that are not ASCII. Earlier releases compared addresses by NFKC and case
  * folding, which made `x@straße.example` equal to `x@strasse.example`. An address keeps its old key if another account
- * has the new one.
+ * has the new key.
  */
 export async function renewEmailKeys(database: Database): Promise<void> {
   const users = await database.query<{ id: string; email: string; oldKey: string }>(sql`

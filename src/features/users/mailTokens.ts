@@ -25,7 +25,7 @@ export interface MailToken {
 }
 
 /**
- * Checks that a token is valid without using it up.
+ * Checks that a token is valid. The token remains usable.
  *
  * @throws ChatError `BAD_USER_INPUT` if the token is unknown, used or expired
  */
@@ -79,8 +79,8 @@ interface Recipient {
 }
 
 /**
- * Runs the job that mails a user about their account. The token is created here and stored as a hash, so that only the
- * mail contains the token itself. A retried job sends a new token.
+ * Runs the job that mails a user about their account. Creates the token here and stores only its hash, so that only the
+ * mail contains the token. A retried job sends a new token.
  */
 export async function sendMail(
   { database, mailer, publicUrl }: Pick<ServerNode, 'database' | 'publicUrl'> & { mailer: Mailer },

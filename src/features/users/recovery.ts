@@ -46,9 +46,8 @@ const MAX_RESET_MAILS = 10;
  * Mails a token that allows setting a new password. Only the owner of the address learns whether an account has the
  * address.
  *
- * If several accounts have the address and none has verified it, one mail is sent for each account and names that
- * account. With a single mail, a stranger who sets the address on another account could keep the owner of the address
- * from resetting the password.
+ * If several accounts have the address and none has verified it, sends one mail for each account. With a single mail, a
+ * stranger who sets the address on another account could keep the owner of the address from resetting the password.
  *
  * @throws ChatError `RATE_LIMITED`
  */
@@ -61,8 +60,8 @@ export async function requestPasswordReset(context: Context, email: string): Pro
   await context.loginThrottle.mail(context, 'RESET_PASSWORD', key);
   const users = await context.database.query<{ id: string }>(sql`
     SELECT id FROM users u WHERE ${hasAddress(sql`u`, key)} ORDER BY created_at, id LIMIT ${MAX_RESET_MAILS}`);
-  // The job of a random user id sends nothing. Without that job, the response time would reveal which addresses have
-  // accounts.
+  // If no account has the address, queues a job for a random user id. The job sends nothing. Without the job, the
+  // response time would reveal which addresses have accounts.
   const userIds = users.length === 0 ? [createUuid()] : users.map(({ id }) => id);
   for (const userId of userIds) await queueMail(context.database.query, { userId, purpose: 'RESET_PASSWORD' });
 }
@@ -113,7 +112,8 @@ async function trustClient(context: Context, userId: string): Promise<void> {
 
 /**
  * Removes all other access to an account whose address was unverified. A stranger may have created the account with the
- * address of a victim. Identities and devices that the stranger linked would keep working after the victim takes over.
+ * address of a victim. Identities and devices that the stranger linked would keep working after the victim has reset
+ * the password.
  */
 async function removeOtherAccess(query: Database['query'], userId: string): Promise<void> {
   await query(sql`DELETE FROM identities WHERE user_id = ${userId}::uuid`);

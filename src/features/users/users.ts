@@ -118,7 +118,7 @@ export async function findTakenUsername(query: Database['query'], username: stri
   );
 }
 
-/** Returns a user by key, or null. Every signed-in user may see every user. */
+/** Returns a user by their id, or null. Every signed-in user may see every user. */
 export const userById = createLoader<User>(
   ({ database }, ids) =>
     database.prepared<User>(sql`SELECT ${userColumns} FROM users u WHERE u.id = ANY (${ids}::uuid[])`),
@@ -126,7 +126,7 @@ export const userById = createLoader<User>(
 );
 
 /**
- * Returns a user by key.
+ * Returns a user by their id.
  *
  * @throws ChatError `NOT_FOUND` if `id` is null or names no user
  */
@@ -144,7 +144,7 @@ export async function findUserByName(context: Context, username: string): Promis
 }
 
 /**
- * Lists users sorted by username: all, or those whose username or nickname begins with `search`.
+ * Lists users, sorted by username. With `search`, lists only users whose username or nickname begins with that text.
  *
  * @throws ChatError `BAD_USER_INPUT` if `search` is too long
  */
@@ -164,9 +164,9 @@ export const byUsername = keyset({ 'u.username_key': 'name' });
 /**
  * Returns one page of a list of users, sorted by username.
  *
- * @param list name of the list, which is part of its cursors, so that a cursor of another list is refused
- * @param from SQL after FROM, with the users table as `u` and a WHERE clause; or a function that loads a page by
- *   `usernameKey`
+ * @param list name of the list. Each cursor contains the name, so a cursor of another list is refused.
+ * @param from either the SQL after FROM, or a function that loads a page, sorted by `usernameKey`. The SQL has the
+ *   users table as `u`, and a WHERE clause.
  */
 export async function connectUsers(
   context: Context,
