@@ -2,29 +2,29 @@
 export type ErrorCode =
   /** An argument is invalid; `extensions.path` names it. */
   | 'BAD_USER_INPUT'
-  /** Nobody is signed in, or the token is invalid. Sign in and send the new token. */
+  /** The request has no token, or the token is invalid. Sign in and send the new token. */
   | 'UNAUTHENTICATED'
   /** The access token has expired. Call refreshSession and send the new token. */
   | 'TOKEN_EXPIRED'
-  /** The name, the password or the ID token is wrong. Correct it and try again. */
+  /** The name, the password or the ID token is wrong. Correct the wrong value and try again. */
   | 'INVALID_CREDENTIALS'
-  /** Your role or the kind of your token does not allow this, or your account is suspended. */
+  /** Your role or your type of token does not allow this, or your account is suspended. */
   | 'FORBIDDEN'
   /** The object does not exist, or you may not see it. Both cases return this error. */
   | 'NOT_FOUND'
-  /** The request contradicts stored data, such as the same clientMessageId with another body. */
+  /** The request contradicts stored data. For example, its clientMessageId was sent before with another body. */
   | 'CONFLICT'
-  /** Another account has the same username, ignoring letter case, or one that looks like it. Choose another. */
+  /** Another account has this username or one that looks alike. Letter case is ignored. Choose another username. */
   | 'USERNAME_TAKEN'
-  /** Another account has verified this e-mail address. Sign in to it, or use another. */
+  /** Another account has verified this e-mail address. Sign in to that account, or use another address. */
   | 'EMAIL_TAKEN'
   /** One of the two users has blocked the other. */
   | 'BLOCKED'
-  /** The user is not online, and the message is not stored for later delivery. */
+  /** The recipient is not online. The notice was not delivered, and the server does not store notices to users. */
   | 'RECIPIENT_OFFLINE'
   /** Too many requests. Wait for `extensions.retryAfterMs` milliseconds. */
   | 'RATE_LIMITED'
-  /** The cursor is no longer valid. Query again and subscribe from the new cursor. */
+  /** The cursor is no longer valid. Query the data again, and subscribe from the new cursor. */
   | 'RESYNC_REQUIRED'
   /** The operation selects too much. Select fewer fields, or load smaller pages. */
   | 'QUERY_TOO_COMPLEX'

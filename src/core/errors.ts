@@ -4,19 +4,20 @@
  */
 export const errorCodes = {
   BAD_USER_INPUT: 'An argument is invalid; `extensions.path` names it.',
-  UNAUTHENTICATED: 'Nobody is signed in, or the token is invalid. Sign in and send the new token.',
+  UNAUTHENTICATED: 'The request has no token, or the token is invalid. Sign in and send the new token.',
   TOKEN_EXPIRED: 'The access token has expired. Call refreshSession and send the new token.',
-  INVALID_CREDENTIALS: 'The name, the password or the ID token is wrong. Correct it and try again.',
-  FORBIDDEN: 'Your role or the kind of your token does not allow this, or your account is suspended.',
+  INVALID_CREDENTIALS: 'The name, the password or the ID token is wrong. Correct the wrong value and try again.',
+  FORBIDDEN: 'Your role or your type of token does not allow this, or your account is suspended.',
   NOT_FOUND: 'The object does not exist, or you may not see it. Both cases return this error.',
-  CONFLICT: 'The request contradicts stored data, such as the same clientMessageId with another body.',
+  CONFLICT: 'The request contradicts stored data. For example, its clientMessageId was sent before with another body.',
   USERNAME_TAKEN:
-    'Another account has the same username, ignoring letter case, or one that looks like it. Choose another.',
-  EMAIL_TAKEN: 'Another account has verified this e-mail address. Sign in to it, or use another.',
+    'Another account has this username or one that looks alike. Letter case is ignored. Choose another username.',
+  EMAIL_TAKEN: 'Another account has verified this e-mail address. Sign in to that account, or use another address.',
   BLOCKED: 'One of the two users has blocked the other.',
-  RECIPIENT_OFFLINE: 'The user is not online, and the message is not stored for later delivery.',
+  RECIPIENT_OFFLINE:
+    'The recipient is not online. The notice was not delivered, and the server does not store notices to users.',
   RATE_LIMITED: 'Too many requests. Wait for `extensions.retryAfterMs` milliseconds.',
-  RESYNC_REQUIRED: 'The cursor is no longer valid. Query again and subscribe from the new cursor.',
+  RESYNC_REQUIRED: 'The cursor is no longer valid. Query the data again, and subscribe from the new cursor.',
   QUERY_TOO_COMPLEX: 'The operation selects too much. Select fewer fields, or load smaller pages.',
   INTERNAL_SERVER_ERROR: 'The server failed. The log of the server has the details under `extensions.requestId`.',
 } as const;

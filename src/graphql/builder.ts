@@ -44,17 +44,21 @@ export const builder = new SchemaBuilder<SchemaTypes>({
     // unknown id.
     nodeQueryOptions: false,
     nodesQueryOptions: false,
-    pageInfoTypeOptions: { description: 'Position of a page in its list.' },
+    pageInfoTypeOptions: { description: 'Cursors of a page, and whether other pages come before or after it.' },
     hasNextPageFieldOptions: {
       description:
-        'Whether there are items after this page. Exact when paging forwards. When paging backwards (with `last`), true if `before` was given, and false otherwise.',
+        'Whether there are items after this page. With `last`, the server does not check this: the value is true if `before` was given, and false otherwise.',
     },
     hasPreviousPageFieldOptions: {
       description:
-        'Whether there are items before this page. Exact when paging backwards (with `last`). When paging forwards, true if `after` was given, and false otherwise.',
+        'Whether there are items before this page. Without `last`, the server does not check this: the value is true if `after` was given, and false otherwise.',
     },
-    startCursorFieldOptions: { description: 'Cursor of the first item. Pass it as `before` for the previous page.' },
-    endCursorFieldOptions: { description: 'Cursor of the last item. Pass it as `after` for the next page.' },
+    startCursorFieldOptions: {
+      description: 'Cursor of the first item. Pass it as `before` for the previous page. Null if the page is empty.',
+    },
+    endCursorFieldOptions: {
+      description: 'Cursor of the last item. Pass it as `after` for the next page. Null if the page is empty.',
+    },
   },
 });
 
@@ -91,7 +95,7 @@ export function defineConnection<Item extends object>(item: ObjectRef<Types, Ite
     }),
   });
   const List = builder.objectRef<Connection<Item>>(`${name}Connection`).implement({
-    description: `One page of a list of ${name}.`,
+    description: `One page of a list of ${name} objects.`,
     fields: (t) => ({
       edges: t.field({ type: [Edge], description: 'The items with their cursors.', resolve: (list) => list.edges }),
       nodes: t.field({
@@ -101,7 +105,7 @@ export function defineConnection<Item extends object>(item: ObjectRef<Types, Ite
       }),
       pageInfo: t.field({
         type: builder.pageInfoRef(),
-        description: 'Position of the page in the list.',
+        description: 'Cursors of the page, and whether other pages come before or after it.',
         resolve: (list) => list.pageInfo,
       }),
     }),
@@ -112,9 +116,14 @@ export function defineConnection<Item extends object>(item: ObjectRef<Types, Ite
 /** Returns the paging arguments of a list. */
 export function connectionArgs(t: Pick<InputFieldBuilder<Types, 'Arg'>, 'int' | 'string'>) {
   return {
-    first: t.int({ description: 'Number of items from the start of the list, 1 to 100. The default is 20.' }),
+    first: t.int({
+      description: 'Page size for paging forwards: 1 to 100 items, 20 by default.',
+    }),
     after: t.string({ description: 'Returns only items after this cursor.' }),
-    last: t.int({ description: 'Number of items from the end of the list, 1 to 100.' }),
+    last: t.int({
+      description:
+        'Page size for paging backwards from the end of the list: 1 to 100 items. Not allowed together with `first`.',
+    }),
     before: t.string({ description: 'Returns only items before this cursor.' }),
   };
 }

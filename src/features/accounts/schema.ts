@@ -18,7 +18,7 @@ const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
     viewer: viewerField(t),
     accessToken: t.exposeString('accessToken', {
       description:
-        'Authenticates requests. Send it as `Authorization: Bearer TOKEN` over HTTP, and as `connectionParams: { authorization: "Bearer TOKEN" }` over WebSocket.',
+        'Token that authenticates requests. Send it as `Authorization: Bearer TOKEN` over HTTP, and as `connectionParams: { authorization: "Bearer TOKEN" }` over WebSocket.',
     }),
     accessTokenExpiresAt: t.expose('accessTokenExpiresAt', {
       type: 'DateTime',
@@ -27,18 +27,18 @@ const AuthPayload = builder.objectRef<SignedIn>('AuthPayload').implement({
     refreshToken: t.exposeString('refreshToken', {
       nullable: true,
       description:
-        'Token for one call of `refreshSession`, within 30 days. Using it a second time more than 10 s later ends the session. Null in cookie mode, where it is an HttpOnly cookie.',
+        'Token for the next call of `refreshSession`, valid once and for 30 days. If it is used again more than 10 s after the first use, the session ends. Null if the tokens are set as cookies.',
     }),
     deviceToken: t.exposeString('deviceToken', {
       nullable: true,
       description:
-        'Token to pass to a later `signIn`, as a proof that this device has signed in before. Valid for 400 days. Keep it after signing out. Null for `refreshSession`, and in cookie mode, where it is an HttpOnly cookie.',
+        'Token that proves that this device has signed in before. Keep it after signing out, and pass it to the next `signIn`. Valid for 400 days. Null in the result of `refreshSession`, and if the tokens are set as cookies.',
     }),
   }),
 });
 
 const COOKIE =
-  'If true, the server sets the tokens as HttpOnly cookies, which also authenticate the browser’s WebSocket. Operations over WebSocket cannot set cookies, and fail with `BAD_USER_INPUT`.';
+  'If true, the server sets the tokens as HttpOnly cookies, which also authenticate the browser’s WebSocket. Over WebSocket, true fails with `BAD_USER_INPUT`, because cookies can only be set over HTTP.';
 
 const SignUpInput = builder.inputType('SignUpInput', {
   description: 'The account to create.',
@@ -46,16 +46,16 @@ const SignUpInput = builder.inputType('SignUpInput', {
     username: t.string({
       required: true,
       description:
-        'Unique name of 3 to 32 characters: letters, digits, `_`, `.` and `-`. All letters belong to one script, but Latin may be combined with Japanese, Chinese or Korean. Names that differ only in letter case or look alike count as the same name.',
+        'Unique name of 3 to 32 characters: letters, digits, `_`, `.` and `-`. All letters must belong to one script, but Latin may be combined with Japanese, Chinese or Korean. Names that look alike or differ only in letter case count as the same name.',
     }),
     password: t.string({ required: true, description: 'Password of 8 to 128 characters.' }),
     email: t.string({
       description:
-        'E-mail address, which can also be used to sign in. It stays unverified until `verifyEmail` is called with the token mailed to it.',
+        'E-mail address, which can also be used to sign in. The server mails a token to the address. Pass the token to `verifyEmail` to verify the address.',
     }),
     nickname: t.string({
       description:
-        'Display name of 1 to 64 characters in one line, at least one of them visible. The default is the username.',
+        'Display name of 1 to 64 characters on one line, at least one of them visible. The default is the username.',
     }),
     cookie: t.boolean({ required: true, defaultValue: false, description: COOKIE }),
   }),
@@ -71,7 +71,7 @@ const SignInInput = builder.inputType('SignInInput', {
     password: t.string({ required: true, description: 'Password of the account.' }),
     deviceToken: t.string({
       description:
-        'The `deviceToken` of the last sign-in on this device. The default is the token in the cookie. With a valid device token, failed sign-ins on other devices never delay this sign-in.',
+        'The `deviceToken` of the last sign-in on this device. By default, the server uses the token in the cookie. With a valid device token, failed sign-ins on other devices never delay this sign-in.',
     }),
     cookie: t.boolean({ required: true, defaultValue: false, description: COOKIE }),
   }),
@@ -81,7 +81,7 @@ const RefreshSessionInput = builder.inputType('RefreshSessionInput', {
   description: 'The refresh token of a session.',
   fields: (t) => ({
     refreshToken: t.string({
-      description: 'The latest refresh token of the session. The default is the token in the cookie.',
+      description: 'Latest refresh token of the session. By default, the server uses the token in the cookie.',
     }),
   }),
 });
@@ -92,7 +92,7 @@ builder.mutationFields((t) => ({
     type: AuthPayload,
     nullable: true,
     description:
-      'Creates an account and signs in to it. Fails with `BAD_USER_INPUT`, `USERNAME_TAKEN` or `EMAIL_TAKEN`, and with `FORBIDDEN` if `Server.signUp` is OFF.',
+      'Creates an account and signs in to it. Fails with `BAD_USER_INPUT` for an invalid value, and with `FORBIDDEN` if `Server.signUp` is OFF. Fails with `USERNAME_TAKEN` or `EMAIL_TAKEN` if another account has the username, or has verified the e-mail address.',
     args: { input: t.arg({ type: SignUpInput, required: true, description: 'The account to create.' }) },
     resolve: (_, { input }, context) => signUp(context, input),
   }),
@@ -101,7 +101,7 @@ builder.mutationFields((t) => ({
     type: AuthPayload,
     nullable: true,
     description:
-      'Signs in with a password and starts a session. Fails with `INVALID_CREDENTIALS` if the name is unknown or the password is wrong; the error does not show which. Fails with `RATE_LIMITED` after 5 failures from one device or network, or 100 from all clients that the account does not know. Fails with `FORBIDDEN` for a suspended account.',
+      'Signs in with a password and starts a session. Fails with `INVALID_CREDENTIALS` if the name is unknown or the password is wrong; the error does not show which. After 5 failures from one device or network, the next attempt fails with `RATE_LIMITED` until a waiting time has passed. After 100 failures from devices and networks that are new to the account, attempts from all such devices and networks fail with `RATE_LIMITED` too. Fails with `FORBIDDEN` for a suspended account.',
     args: { input: t.arg({ type: SignInInput, required: true, description: 'Name and password.' }) },
     resolve: (_, { input }, context) => signIn(context, input),
   }),
@@ -110,7 +110,7 @@ builder.mutationFields((t) => ({
     type: AuthPayload,
     nullable: true,
     description:
-      'Exchanges a refresh token for new tokens of the same session. The replaced token is accepted again for 10 s, in case the response was lost. Using the replaced token later ends the session. Fails with `UNAUTHENTICATED` if the token is no longer valid.',
+      'Exchanges a refresh token for a new access token and a new refresh token of the same session. The old refresh token is accepted again for 10 s, in case the response was lost. Using the old token later ends the session. Fails with `UNAUTHENTICATED` if the token is no longer valid.',
     args: { input: t.arg({ type: RefreshSessionInput, required: true, description: 'The refresh token.' }) },
     resolve: (_, { input }, context) => refreshSession(context, input.refreshToken ?? null),
   }),
@@ -131,7 +131,8 @@ const SignInWithIdTokenInput = builder.inputType('SignInWithIdTokenInput', {
   fields: (t) => ({
     idToken: t.string({ required: true, description: 'The ID token, as issued by the provider.' }),
     username: t.string({
-      description: 'Username if a new account is created. The default is derived from the names in the token.',
+      description:
+        'Username for a new account. By default, the server derives it from the names in the token. Ignored if the account exists.',
     }),
     cookie: t.boolean({ required: true, defaultValue: false, description: COOKIE }),
   }),
@@ -148,7 +149,7 @@ const VerifyEmailInput = builder.inputType('VerifyEmailInput', {
     token: t.string({
       required: true,
       description:
-        'The token from the mail. It can be used once, within 48 hours, or within 7 days if it restores a replaced address.',
+        'The token from the mail. Valid once, for 48 hours. A token that restores a replaced address is valid for 7 days.',
     }),
   }),
 });
@@ -159,9 +160,9 @@ const RequestPasswordResetInput = builder.inputType('RequestPasswordResetInput',
 });
 
 const ResetPasswordInput = builder.inputType('ResetPasswordInput', {
-  description: 'A new password, and the token that allows setting it.',
+  description: 'A new password, and the token that `requestPasswordReset` mailed.',
   fields: (t) => ({
-    token: t.string({ required: true, description: 'The token from the mail. It can be used once, within one hour.' }),
+    token: t.string({ required: true, description: 'The token from the mail. Valid once, for one hour.' }),
     newPassword: t.string({ required: true, description: 'New password of 8 to 128 characters.' }),
   }),
 });
@@ -169,7 +170,10 @@ const ResetPasswordInput = builder.inputType('ResetPasswordInput', {
 const ChangePasswordInput = builder.inputType('ChangePasswordInput', {
   description: 'The current and the new password of the viewer.',
   fields: (t) => ({
-    currentPassword: t.string({ description: 'Current password. Leave it out if the account has none yet (OpenID).' }),
+    currentPassword: t.string({
+      description:
+        'Current password. Leave it out if the account was created by an OpenID sign-in and has no password yet.',
+    }),
     newPassword: t.string({ required: true, description: 'New password of 8 to 128 characters.' }),
   }),
 });
@@ -177,7 +181,10 @@ const ChangePasswordInput = builder.inputType('ChangePasswordInput', {
 const DeleteAccountInput = builder.inputType('DeleteAccountInput', {
   description: 'The password that confirms the deletion.',
   fields: (t) => ({
-    password: t.string({ description: 'Password of the account. Leave it out if the account has none (OpenID).' }),
+    password: t.string({
+      description:
+        'Password of the account. Leave it out if the account was created by an OpenID sign-in and has no password.',
+    }),
   }),
 });
 
@@ -201,7 +208,7 @@ builder.mutationFields((t) => ({
     type: AuthPayload,
     nullable: true,
     description:
-      'Signs in with an ID token of the configured OpenID provider. The first sign-in creates an account, whose nickname is the `name` in the token. Fails with `INVALID_CREDENTIALS` if the token is invalid. For a new account, fails with `BAD_USER_INPUT` or `USERNAME_TAKEN` because of the username, and with `FORBIDDEN` if `Server.signUp` is OFF. Fails with `FORBIDDEN` for a suspended account.',
+      'Signs in with an ID token of the configured OpenID provider. The first sign-in creates an account, with the `name` in the token as the nickname. Fails with `INVALID_CREDENTIALS` if the token is invalid, and with `FORBIDDEN` for a suspended account. Creating the account fails with `BAD_USER_INPUT` or `USERNAME_TAKEN` if the username is invalid or taken, and with `FORBIDDEN` if `Server.signUp` is OFF.',
     args: { input: t.arg({ type: SignInWithIdTokenInput, required: true, description: 'The ID token.' }) },
     resolve: (_, { input }, context) => signInWithIdToken(context, input),
   }),
@@ -209,7 +216,7 @@ builder.mutationFields((t) => ({
     type: RevokeSessionPayload,
     nullable: true,
     description:
-      'Ends one of the viewer’s sessions. Its sockets close within a second. Fails with `NOT_FOUND` if the viewer has no such session.',
+      'Ends one of the viewer’s sessions. The sockets of the session close within a second. Fails with `NOT_FOUND` if the viewer has no such session.',
     args: { input: t.arg({ type: RevokeSessionInput, required: true, description: 'The session to end.' }) },
     resolve: async (_, { input }, context) => {
       await revokeSession(context, keyOf('Session', input.sessionId));
@@ -228,7 +235,7 @@ builder.mutationFields((t) => ({
     type: OkPayload,
     nullable: true,
     description:
-      'Verifies an e-mail address with the token mailed to it. Works signed in and signed out. Before calling this, ask the user whether the account named in the mail is theirs. A token mailed to a replaced address is valid for 7 days and restores that address. Such a token also ends all sessions of the account and mails a link to set a new password. Fails with `BAD_USER_INPUT` if the token is invalid, was used or has expired, and with `EMAIL_TAKEN` if another account has verified the address.',
+      'Verifies an e-mail address with the token mailed to the address. Works signed in and signed out. Before calling this mutation, ask the user whether the account named in the mail is theirs. With a token mailed to a replaced or cleared address, restores that address and ends all sessions of the account. The server then mails a link to set a new password. Fails with `BAD_USER_INPUT` if the token is invalid, was used or has expired, and with `EMAIL_TAKEN` if another account has verified the address.',
     args: { input: t.arg({ type: VerifyEmailInput, required: true, description: 'The token from the mail.' }) },
     resolve: (_, { input }, context) => done(verifyEmail(context, input.token)),
   }),
@@ -237,7 +244,7 @@ builder.mutationFields((t) => ({
     type: OkPayload,
     nullable: true,
     description:
-      'Mails a token for `resetPassword`, valid for one hour. The response is the same whether or not an account has the address. Fails with `RATE_LIMITED` after too many requests.',
+      'Mails a token for `resetPassword`, valid for one hour. The response does not show whether an account has the address. Fails with `RATE_LIMITED` after too many requests.',
     args: {
       input: t.arg({ type: RequestPasswordResetInput, required: true, description: 'The address of the account.' }),
     },
@@ -248,7 +255,7 @@ builder.mutationFields((t) => ({
     type: OkPayload,
     nullable: true,
     description:
-      'Sets a new password with a mailed token, which also verifies the address. All sessions of the account end. If the address was not verified before, the OpenID identities and push devices of the account are removed. Fails with `BAD_USER_INPUT` if the token or the password is invalid, and with `EMAIL_TAKEN` if another account has verified the address.',
+      'Sets a new password with the token mailed by `requestPasswordReset`. Also verifies the e-mail address, and ends all sessions of the account. If the address was not verified before, removes the OpenID identities and push devices of the account. Fails with `BAD_USER_INPUT` if the token or the password is invalid, and with `EMAIL_TAKEN` if another account has verified the address.',
     args: {
       input: t.arg({ type: ResetPasswordInput, required: true, description: 'The token and the new password.' }),
     },

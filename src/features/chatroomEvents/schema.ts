@@ -31,11 +31,11 @@ const ChatroomEvent = builder.interfaceRef<Event>('ChatroomEvent').implement({
   fields: (t) => ({
     cursor: t.exposeString('cursor', {
       description:
-        'Cursor to resume after this event: pass it as `after`. In `messageAdded` without `chatroomId` it is an all-rooms cursor, otherwise a room cursor.',
+        'Position of the event. Pass it as `after` to resume after the event. This is a room cursor, except in `messageAdded` without `chatroomId`, where it is an all-rooms cursor.',
     }),
     chatroom: t.field({
       type: Chatroom,
-      description: 'Chatroom in which the event happened.',
+      description: 'Chatroom of the event.',
       resolve: (event, _args, context) => requireEventChatroom(context, event.chatroomId),
     }),
   }),
@@ -54,7 +54,7 @@ function actorField<E extends Event>(t: ObjectFieldBuilder<Types, E>, descriptio
   return t.field({
     type: User,
     nullable: true,
-    description: `${description} Null if the viewer has blocked this user, if the account was deleted, if the operator made the change, and for events stored by earlier releases.`,
+    description: `${description} Null if the viewer has blocked this user, if the account was deleted, or if the operator made the change. Also null for events stored by earlier releases.`,
     resolve: (event, _args, context) => actorOf(context, event),
   });
 }
@@ -70,7 +70,7 @@ function defineMessageEvent(name: string, description: string) {
 const MessageAdded = defineMessageEvent('MessageAdded', 'A message was sent.');
 defineMessageEvent('MessageEdited', 'The text of a message was edited.');
 builder.objectRef<MessageEvent>('MessageDeleted').implement({
-  description: 'A message was deleted. It remains in the chatroom with its number, but without its text.',
+  description: 'A message was deleted. The message remains in the chatroom with its number, but without its text.',
   interfaces: [ChatroomEvent],
   fields: (t) => ({
     message: messageField(t),
@@ -85,7 +85,7 @@ const userIdOf = (event: MemberEvent) => encodeId('User', event.userId);
 
 builder.objectRef<MemberEvent>('MemberJoined').implement({
   description:
-    'A user became a member of the chatroom. All fields show the current state, even if the event is sent again after a resume.',
+    'A user became a member of the chatroom. All fields show the current state, which may be newer than the event.',
   interfaces: [ChatroomEvent],
   fields: (t) => ({
     userId: t.id({ description: 'Id of the user who joined.', resolve: userIdOf }),
@@ -98,7 +98,7 @@ builder.objectRef<MemberEvent>('MemberJoined').implement({
     member: t.field({
       type: ChatroomMember,
       nullable: true,
-      description: 'The membership of this user. Null if the user has left since.',
+      description: 'The membership of this user. Null if the user is no longer a member.',
       resolve: (event, _args, context) => memberByKey(context, memberKey(event)),
     }),
   }),
@@ -118,7 +118,7 @@ builder.objectRef<MemberEvent>('MemberUpdated').implement({
     member: t.field({
       type: ChatroomMember,
       nullable: true,
-      description: 'The membership of this user, with the current role. Null if the user has left since.',
+      description: 'The membership of this user, with the current role. Null if the user is no longer a member.',
       resolve: (event, _args, context) => memberByKey(context, memberKey(event)),
     }),
   }),
@@ -144,20 +144,21 @@ builder.objectRef<Event>('ChatroomUpdated').implement({
   fields: (t) => ({
     actor: actorField(
       t,
-      'The user who changed the chatroom. If the owner left and another member became the owner, this is the former owner.',
+      'The user who changed the chatroom. If a member became the owner because the owner left, this is the former owner.',
     ),
   }),
 });
 
 builder.objectRef<Event>('CaughtUp').implement({
-  description: 'All missed events have been sent. The events after this one are live.',
+  description:
+    'Sent once after the last missed event, when `chatroomEvents` resumes with `after`. All later events are live.',
   interfaces: [ChatroomEvent],
 });
 
 builder.objectField(Viewer, 'cursor', (t) =>
   t.string({
     description:
-      'All-rooms cursor: the current position in all chatrooms of the viewer. Pass it as `after` to `viewerEvents`, or to `messageAdded` without `chatroomId`. Never newer than any other field of the same operation, so a subscription from this cursor misses no event.',
+      'All-rooms cursor: the current position in all chatrooms of the viewer. Pass it as `after` to `viewerEvents`, or to `messageAdded` without `chatroomId`. The cursor is never newer than the other fields of the operation. From this cursor, `messageAdded` misses no message, and `viewerEvents` misses no change of `Viewer.chatrooms`.',
     // The context of an event has no `asOf` snapshot. The fields of an event are read after the last poll, so the
     // snapshot of that poll is never newer than the fields.
     resolve: (_, _args, { databaseId, asOf, changePoller }) =>
@@ -170,14 +171,14 @@ builder.subscriptionFields((t) => ({
     type: MessageAdded,
     nullable: true,
     description:
-      'Streams the messages of one chatroom or, without `chatroomId`, of all chatrooms of the viewer, including chatrooms joined later. With `after`, first sends every message after the cursor, then continues live. The messages of a chatroom arrive in order. A stream of one chatroom sends each message once. A stream of all chatrooms can repeat messages right after a resume. Fails with `NOT_FOUND` if the viewer is not a member, with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned. A stream of one chatroom ends with `NOT_FOUND` when the viewer loses access to it.',
+      'Streams the messages of one chatroom. Without `chatroomId`, streams the messages of all chatrooms of the viewer, including chatrooms joined later. With `after`, first sends every message after the cursor, then continues live. The messages of a chatroom arrive in order. A stream of one chatroom sends each message once. A stream of all chatrooms can repeat messages right after a resume. Fails with `NOT_FOUND` if the viewer is not a member, and with `BAD_USER_INPUT` for an invalid cursor. Fails with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned. A stream of one chatroom ends with `NOT_FOUND` when the viewer loses access to the chatroom.',
     args: {
       chatroomId: t.arg.id({
         description: 'Id of the chatroom. By default, the stream covers all chatrooms of the viewer.',
       }),
       after: t.arg.string({
         description:
-          'With `chatroomId`, a room cursor. Without `chatroomId`, `Viewer.cursor` or the cursor of an event of this stream.',
+          'With `chatroomId`, a room cursor of the chatroom. Without `chatroomId`, `Viewer.cursor` or the cursor of an event of this stream. By default, only new messages are sent.',
       }),
     },
     subscribe: (_, { chatroomId, after }, context) =>

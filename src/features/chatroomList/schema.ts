@@ -13,7 +13,7 @@ const ChatroomFilter = builder.inputType('ChatroomFilter', {
     }),
     name: t.string({
       description:
-        'Returns only chatrooms whose name contains this text, regardless of letter case and width. Chatrooms without a name match by the nicknames and usernames of the other members. At most 100 characters.',
+        'Returns only chatrooms whose name contains this text. A chatroom without a name matches if the nickname or username of another member contains the text. Ignores letter case and the width of full-width characters. At most 100 characters.',
     }),
   }),
 });
@@ -22,7 +22,7 @@ builder.objectField(Viewer, 'chatrooms', (t) =>
   t.field({
     type: ChatroomConnection,
     description:
-      'Chatrooms of the viewer, most recently active first. Hidden DIRECT chatrooms are left out. Cursors stay valid with another filter. Fails with `BAD_USER_INPUT` if `filter.name` is too long.',
+      'Chatrooms of the viewer, most recently active first. Leaves out hidden DIRECT chatrooms. A cursor stays valid if the filter changes. Fails with `BAD_USER_INPUT` if `filter.name` is too long.',
     args: {
       filter: t.arg({ type: ChatroomFilter, description: 'Filter for the chatrooms. By default, all are returned.' }),
       ...connectionArgs(t.arg),

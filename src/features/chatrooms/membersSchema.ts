@@ -14,7 +14,7 @@ const LeaveChatroomPayload = builder.objectRef<{ chatroomId: string }>('LeaveCha
 
 builder.mutationFields((t) => {
   const args = {
-    input: t.arg({ type: ChatroomTargetInput, required: true, description: 'Chatroom to join or leave.' }),
+    input: t.arg({ type: ChatroomTargetInput, required: true, description: 'The chatroom.' }),
   };
   return {
     joinChatroom: t.field({
@@ -78,7 +78,7 @@ builder.mutationFields((t) => ({
     type: ChatroomPayload,
     nullable: true,
     description:
-      'Adds users to a chatroom: either all of them or none. Nothing changes for users who are already members. Requires the role OWNER or ADMIN. Fails with `BAD_USER_INPUT` for a wrong number of users or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer is not a member or any of the users does not exist. Fails with `FORBIDDEN` if the viewer is not OWNER or ADMIN, and with `BLOCKED` if there is a block between the viewer and any of the users.',
+      'Adds users to a chatroom: either all of them or none. Nothing changes for users who are already members. Requires the role OWNER or ADMIN. Fails with `BAD_USER_INPUT` for a wrong number of users or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer is not a member or any of the users does not exist. Fails with `FORBIDDEN` if the viewer is not OWNER or ADMIN. Fails with `BLOCKED` if there is a block between the viewer and any of the users.',
     args: { input: t.arg({ type: ChatroomMembersInput, required: true, description: 'Chatroom and users to add.' }) },
     resolve: async (_, { input }, context) => ({
       chatroom: await addChatroomMembers(
@@ -104,7 +104,7 @@ builder.mutationFields((t) => ({
     type: ChatroomPayload,
     nullable: true,
     description:
-      'Changes the role of a member. Requires the role OWNER. The new role OWNER transfers the chatroom, and the viewer becomes an ADMIN. Fails with `BAD_USER_INPUT` for the viewer’s own role or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer or the user is not a member, and with `FORBIDDEN` if the viewer is not the OWNER.',
+      'Changes the role of a member. Requires the role OWNER. If the new role is OWNER, the member becomes the owner, and the viewer becomes an ADMIN. Fails with `BAD_USER_INPUT` for the viewer’s own id or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer or the user is not a member, and with `FORBIDDEN` if the viewer is not the OWNER.',
     args: { input: t.arg({ type: SetMemberRoleInput, required: true, description: 'Member and new role.' }) },
     resolve: async (_, { input }, context) => ({
       chatroom: await setMemberRole(

@@ -29,8 +29,8 @@ import {
 export const ChatroomKind = builder.enumType('ChatroomKind', {
   description: 'Kind of a chatroom. Determines which users can be members.',
   values: {
-    DIRECT: { description: 'Two users. Each pair has one DIRECT chatroom, created on first use.' },
-    GROUP: { description: 'Invited users. Members see the history from the first message on.' },
+    DIRECT: { description: 'A conversation of two users. Each pair of users has at most one DIRECT chatroom.' },
+    GROUP: { description: 'Only the owner and admins add members. New members also see all earlier messages.' },
     OPEN: { description: 'Any signed-in user may find and join the chatroom. Only members see its messages.' },
   } as const,
 });
@@ -70,7 +70,7 @@ export const ChatroomMember = builder.prismaNode('Member', {
     joinedAt: t.expose('joinedAt', { type: 'DateTime', description: 'Time at which the user joined the chatroom.' }),
     lastReadNumber: t.int({
       description:
-        'Number of the last message that the member has read. 0 if there is none, or if there is a block between the viewer and the member. `markUnread` lowers the number only in the viewer’s own view of their membership; other users do not see the change.',
+        'Number of the last message that the member has read. 0 if the member has read none. Also 0 if there is a block between the viewer and the member. After `markUnread`, the viewer sees a lower number in their own membership. Other users do not see the change.',
       resolve: lastReadNumberOf,
     }),
   }),
@@ -87,11 +87,11 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
     kind: t.expose('kind', { type: ChatroomKind, description: 'Kind of the chatroom.' }),
     name: t.exposeString('name', {
       nullable: true,
-      description: 'Name of the chatroom. Always null in a DIRECT chatroom; optional in a GROUP chatroom.',
+      description: 'Name of the chatroom. Null in a DIRECT chatroom, and in a GROUP chatroom without a name.',
     }),
     title: t.string({
       nullable: true,
-      description: `Display name for a chatroom of any kind. This is the name if there is one. Otherwise, it consists of the nicknames of up to ${MAX_NAMES} other members, longest-standing first, followed by "…" if there are more. In a DIRECT chatroom, it is the nickname of the other member. Null if the chatroom has no name and no other members.`,
+      description: `Display name for a chatroom of any kind: its \`name\`, or else the nicknames of the other members. Lists at most ${MAX_NAMES} nicknames, longest-standing member first, then "…" if there are more members. Null if the chatroom has no name and no other members.`,
       resolve: (chatroom, _args, context) => titleOf(context, chatroom),
     }),
     topic: t.exposeString('topic', { nullable: true, description: 'Topic of the chatroom. Null if none is set.' }),
@@ -101,14 +101,14 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
       type: User,
       nullable: true,
       description:
-        'Owner of the chatroom. In a DIRECT chatroom, this is the user who created it. That user has no special rights there, and the field is null if the account has been deleted.',
+        'Owner of the chatroom. In a DIRECT chatroom, the creator is the owner, but has no special rights. Null if the account of the owner has been deleted.',
       resolve: (chatroom, _args, context) => (chatroom.ownerId === null ? null : userById(context, chatroom.ownerId)),
     }),
     opponent: t.field({
       type: User,
       nullable: true,
       description:
-        'The other member of a DIRECT chatroom. Null in other chatrooms, and if the account has been deleted.',
+        'The other member of a DIRECT chatroom. Null in GROUP and OPEN chatrooms, and if the account has been deleted.',
       async resolve(chatroom, _args, context) {
         const opponentId = await opponentIdOf(context, chatroom);
         return opponentId === null ? null : userById(context, opponentId);
@@ -121,8 +121,7 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
     members: t.field({
       type: ChatroomMemberConnection,
       nullable: true,
-      description:
-        'Members, longest-standing first. Null unless the viewer is a member, like `messages`, `message` and `cursor`.',
+      description: 'Members, longest-standing first. Null unless the viewer is a member.',
       args: connectionArgs(t.arg),
       resolve: async (chatroom, args, context) =>
         (await isJoined(context, chatroom)) ? listMembers(context, chatroom.id, args) : null,
@@ -142,7 +141,7 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
     cursor: t.string({
       nullable: true,
       description:
-        'Room cursor: the position at the current end of the chatroom. Never newer than any other field of the same operation, so a subscription from this cursor misses no event. Null unless the viewer is a member.',
+        'Room cursor: position of the latest event of the chatroom. Pass it as `after` to `messageAdded` or `chatroomEvents`. The cursor is never newer than the other fields of the operation, so the subscription misses no event. Null unless the viewer is a member.',
       async resolve(chatroom, _args, context) {
         if (!(await isJoined(context, chatroom))) return null;
         const { id: chatroomId, lastNumber: number, lastSeq: seq } = chatroom;
@@ -201,7 +200,7 @@ const CreateChatroomInput = builder.inputType('CreateChatroomInput', {
       required: true,
       defaultValue: [],
       description:
-        'Ids of the users to add besides the viewer: at most 100, for DIRECT exactly one. If any of them cannot be added, no chatroom is created.',
+        'Ids of the users to add besides the viewer. At most 100; exactly one for a DIRECT chatroom. If any of them cannot be added, no chatroom is created.',
     }),
   }),
 });
@@ -218,7 +217,7 @@ builder.mutationField('createChatroom', (t) =>
     type: ChatroomPayload,
     nullable: true,
     description:
-      'Creates a chatroom. For DIRECT, returns the existing chatroom of the two users if there is one. Fails with `BAD_USER_INPUT` for invalid properties, with `NOT_FOUND` for an unknown user, and with `BLOCKED` if there is a block between the viewer and any of the users.',
+      'Creates a chatroom. For DIRECT, returns the existing chatroom of the two users if there is one. Fails with `BAD_USER_INPUT` for invalid properties, and with `NOT_FOUND` for an unknown user. Fails with `BLOCKED` if there is a block between the viewer and any of the users.',
     args: { input: t.arg({ type: CreateChatroomInput, required: true, description: 'Properties of the chatroom.' }) },
     resolve: async (_, { input }, context) => ({
       chatroom: await createChatroom(context, { ...input, memberIds: input.memberIds.map((id) => keyOf('User', id)) }),
@@ -271,7 +270,7 @@ builder.mutationFields((t) => ({
     type: ChatroomPayload,
     nullable: true,
     description:
-      'Changes the name or topic of a chatroom. Requires the role OWNER or ADMIN. Fails with `BAD_USER_INPUT` for an invalid value or a DIRECT chatroom, with `NOT_FOUND` if the viewer is not a member, and with `FORBIDDEN` if the viewer is not OWNER or ADMIN.',
+      'Changes the name or topic of a chatroom. Requires the role OWNER or ADMIN. Fails with `BAD_USER_INPUT` for an invalid value or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer is not a member, and with `FORBIDDEN` if the viewer is not OWNER or ADMIN.',
     args: { input: t.arg({ type: UpdateChatroomInput, required: true, description: 'Changes to the chatroom.' }) },
     resolve: async (_, { input: { chatroomId, ...change } }, context) => ({
       chatroom: await updateChatroom(context, keyOf('Chatroom', chatroomId), change),
@@ -281,7 +280,7 @@ builder.mutationFields((t) => ({
     type: DeleteChatroomPayload,
     nullable: true,
     description:
-      'Deletes a chatroom with all its messages. Requires the role OWNER. A DIRECT chatroom requires no role: it is not deleted, but marked as read and hidden from the viewer until its next message. Fails with `NOT_FOUND` if the viewer is not a member, and with `FORBIDDEN` if the viewer is not the OWNER.',
+      'Deletes a chatroom with all its messages. Requires the role OWNER. A DIRECT chatroom is not deleted. Instead, it is marked as read and hidden from the viewer until its next message; this requires no role. Fails with `NOT_FOUND` if the viewer is not a member, and with `FORBIDDEN` if the viewer is not the OWNER.',
     args: { input: t.arg({ type: ChatroomTargetInput, required: true, description: 'Chatroom to delete.' }) },
     resolve: async (_, { input: { chatroomId } }, context) => {
       await deleteChatroom(context, keyOf('Chatroom', chatroomId));

@@ -20,7 +20,7 @@ import {
 } from './messages.ts';
 
 const MessageKind = builder.enumType('MessageKind', {
-  description: 'Kind of a message, which depends on its author.',
+  description: 'Kind of a message. Depends on who created the message.',
   values: {
     USER: { description: 'Sent by a user.' },
     SYSTEM: {
@@ -30,7 +30,8 @@ const MessageKind = builder.enumType('MessageKind', {
 });
 
 const SystemEvent = builder.enumType('SystemEvent', {
-  description: 'Event that a SYSTEM message reports. Clients show it as a text in the language of their user.',
+  description:
+    'Event that a SYSTEM message reports. Clients display a text for the event, in the language of their user.',
   values: {
     MEMBER_JOINED: { description: 'The user in `subject` has become a member.' },
     MEMBER_LEFT: { description: 'The user in `subject` has left or was removed.' },
@@ -66,7 +67,7 @@ export const Message = builder.prismaNode('Message', {
   fields: (t) => ({
     cursor: t.string({
       description:
-        'Room cursor: the position right after this message. Equal to the cursor of the message’s edge in `Chatroom.messages`.',
+        'Room cursor: position of this message. Pass it as `after` to resume after the message. Same as the cursor of the message’s edge in `Chatroom.messages`.',
       resolve: (message, _args, context) => messageCursor(context, message),
     }),
     chatroom: t.field({
@@ -76,11 +77,11 @@ export const Message = builder.prismaNode('Message', {
     }),
     number: t.exposeInt('number', {
       description:
-        'Position of the message in its chatroom: 1, 2, 3 … without gaps, in the same order for all members. Messages of users whom the viewer has blocked are not shown, so a missing number does not mean a lost message.',
+        'Position of the message in its chatroom: 1, 2, 3 … without gaps, the same for all members. The viewer does not see messages of users whom they have blocked, so a missing number does not mean a lost message.',
     }),
     kind: t.expose('kind', {
       type: MessageKind,
-      description: 'Whether a user sent the message (USER), or the server or a service (SYSTEM).',
+      description: 'USER if a user sent the message. SYSTEM if the server or a service created the message.',
     }),
     sender: t.field({
       type: User,
@@ -92,7 +93,7 @@ export const Message = builder.prismaNode('Message', {
     body: t.exposeString('body', {
       nullable: true,
       description:
-        'Text of the message, exactly as sent. Null if the message has been deleted, and for a SYSTEM message that is not a NOTICE.',
+        'Text of the message, exactly as sent. Null if the message has been deleted. Also null for a SYSTEM message, unless `systemEvent` is NOTICE.',
     }),
     systemEvent: t.expose('systemEvent', {
       type: SystemEvent,
@@ -102,7 +103,8 @@ export const Message = builder.prismaNode('Message', {
     noticeAuthor: t.field({
       type: NoticeAuthor,
       nullable: true,
-      description: 'Author of a NOTICE. Null for other messages, and for notices stored by earlier releases.',
+      description:
+        'Service that sent the message, if `systemEvent` is NOTICE. Null for other messages, and for notices stored by earlier releases.',
       resolve: noticeAuthorOf,
     }),
     subject: t.field({
@@ -113,7 +115,7 @@ export const Message = builder.prismaNode('Message', {
     }),
     createdAt: t.expose('createdAt', {
       type: 'DateTime',
-      description: 'Time at which the server stored the message, by the clock of the server.',
+      description: 'Time at which the server stored the message, according to the server’s clock.',
     }),
     editedAt: t.expose('editedAt', {
       type: 'DateTime',
@@ -128,7 +130,8 @@ export const Message = builder.prismaNode('Message', {
     }),
     clientMessageId: t.exposeString('clientMessageId', {
       nullable: true,
-      description: 'Id that the sender’s client or the service assigned to the message. Null if none was sent.',
+      description:
+        'Id that the sender’s client or the service assigned to the message. Null if the message was sent without such an id.',
     }),
   }),
 });
@@ -152,7 +155,7 @@ builder.objectFields(Chatroom, (t) => ({
     type: MessageConnection,
     nullable: true,
     description:
-      'Messages of the chatroom, oldest first. Page backwards from the end with `last` and `before`. Cursors are room cursors. Null unless the viewer is a member.',
+      'Messages of the chatroom, oldest first. Page backwards from the end with `last` and `before`. The cursors are room cursors, which `messageAdded` and `chatroomEvents` also accept as `after`. Null unless the viewer is a member.',
     args: connectionArgs(t.arg),
     resolve: async (chatroom, args, context) =>
       (await isJoined(context, chatroom)) ? listMessages(context, chatroom.id, args) : null,
@@ -181,11 +184,11 @@ const SendMessageInput = builder.inputType('SendMessageInput', {
     body: t.string({
       required: true,
       description:
-        'Text: 1 to 10,000 characters after trimming, at least one of them visible. Stored exactly as sent, without trimming.',
+        'Text of 1 to 10,000 characters, at least one of them visible. White space at both ends is stored, but does not count.',
     }),
     clientMessageId: t.string({
       description:
-        'Id chosen by the client: 1 to 100 characters, permanently unique per sender and chatroom. Makes retries safe, because sending the same id and body again returns the first message.',
+        'Id chosen by the client: 1 to 100 characters, permanently unique per sender and chatroom. Makes retries safe: sending the same id and body again stores no second message, and returns the first message.',
     }),
     replyToId: t.id({ description: 'Id of a message of the same chatroom that this message replies to.' }),
   }),
@@ -204,7 +207,7 @@ const SendMessagePayload = builder
       }),
       deduplicated: t.exposeBoolean('deduplicated', {
         description:
-          'Whether the `clientMessageId` had been sent before. If true, `message` is the message stored by the first send. A sender who is no longer a member receives the message as it was first sent, but cannot read its reactions, its readers or the chatroom.',
+          'Whether an earlier send with the same `clientMessageId` stored the message. A sender who is no longer a member receives the message as it was first sent. Such a sender cannot read the message’s reactions, its readers or its chatroom.',
       }),
     }),
   });
@@ -214,7 +217,7 @@ builder.mutationField('sendMessage', (t) =>
     type: SendMessagePayload,
     nullable: true,
     description:
-      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with another body. Fails with `NOT_FOUND` if the viewer is not a member, or if the message to reply to is not in the chatroom. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other.',
+      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with another body. Fails with `NOT_FOUND` if the viewer is not a member, or if the message to reply to is not in the chatroom. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom.',
     args: { input: t.arg({ type: SendMessageInput, required: true, description: 'Message to send.' }) },
     resolve: (_, { input }, context) =>
       sendMessage(context, {
@@ -244,7 +247,7 @@ const EditMessageInput = builder.inputType('EditMessageInput', {
     body: t.string({
       required: true,
       description:
-        'New text: 1 to 10,000 characters after trimming, at least one of them visible. Stored exactly as sent, without trimming.',
+        'New text of 1 to 10,000 characters, at least one of them visible. White space at both ends is stored, but does not count.',
     }),
   }),
 });

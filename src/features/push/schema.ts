@@ -49,7 +49,7 @@ const RegisterPushDeviceInput = builder.inputType('RegisterPushDeviceInput', {
     token: t.string({
       required: true,
       description:
-        'For FCM, the registration token. For WEB_PUSH, the JSON of the browser’s PushSubscription. 1 to 4,096 characters.',
+        'Token of 1 to 4,096 characters. For FCM, the registration token. For WEB_PUSH, the JSON of the browser’s PushSubscription.',
     }),
   }),
 });
@@ -77,7 +77,7 @@ builder.mutationFields((t) => ({
     type: PushDevicePayload,
     nullable: true,
     description:
-      'Registers a device for notifications of messages while the viewer is offline. The registration lasts as long as the current session. A user has at most 20 devices; registering another removes the oldest. A device that another user had registered becomes the viewer’s. Fails with `BAD_USER_INPUT` if the platform is not configured or the token is invalid.',
+      'Registers a device for notifications of messages while the viewer is offline. The registration lasts as long as the current session. A user has at most 20 devices; registering another removes the oldest. A device that another user has registered is moved to the viewer. Fails with `BAD_USER_INPUT` if the platform is not configured or the token is invalid.',
     args: { input: t.arg({ type: RegisterPushDeviceInput, required: true, description: 'The device to register.' }) },
     resolve: async (_, { input }, context) => ({
       device: await registerPushDevice(context, input.platform, input.token),

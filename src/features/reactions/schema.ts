@@ -5,19 +5,19 @@ import { UserConnection } from '../users/schema.ts';
 import { listReactors, react, type ReactionGroup as Group, reactionsOf } from './reactions.ts';
 
 const ReactionGroup = builder.objectRef<Group>('ReactionGroup').implement({
-  description: 'All reactions to a message with the same emoji.',
+  description: 'One emoji, and the users who reacted to a message with this emoji.',
   fields: (t) => ({
     emoji: t.exposeString('emoji', {
       description: 'The emoji, in its fully-qualified form (Unicode Technical Standard 51).',
     }),
     count: t.exposeInt('count', {
       description:
-        'Number of users who reacted with this emoji. Outside DIRECT chatrooms, leaves out users whom the viewer has blocked.',
+        'Number of users who reacted with this emoji. In GROUP and OPEN chatrooms, leaves out users whom the viewer has blocked.',
     }),
     users: t.field({
       type: UserConnection,
       description:
-        'Users who reacted with this emoji, sorted by username. Outside DIRECT chatrooms, leaves out users whom the viewer has blocked.',
+        'Users who reacted with this emoji, sorted by username. In GROUP and OPEN chatrooms, leaves out users whom the viewer has blocked.',
       args: connectionArgs(t.arg),
       resolve: (group, args, context) => listReactors(context, group, args),
     }),
@@ -42,7 +42,7 @@ const ReactionInput = builder.inputType('ReactionInput', {
     emoji: t.string({
       required: true,
       description:
-        'Exactly one emoji that Unicode recommends, such as 👍. Forms with and without the variation selector U+FE0F are the same reaction.',
+        'Exactly one emoji, such as 👍. Only emoji that Unicode recommends for general interchange are allowed. Forms with and without the variation selector U+FE0F are the same reaction.',
     }),
   }),
 });
@@ -52,7 +52,7 @@ builder.mutationFields((t) => ({
     type: MessagePayload,
     nullable: true,
     description:
-      'Adds a reaction of the viewer to a message. Changes nothing if the viewer has already reacted with this emoji. A message has at most 20 reactions of one user and 50 different emoji. Fails with `BAD_USER_INPUT` if the emoji is invalid or a limit is reached, with `NOT_FOUND` for an unknown or deleted message, and with `BLOCKED` in a DIRECT chatroom if one of the two users has blocked the other.',
+      'Adds a reaction of the viewer to a message. Changes nothing if the viewer has already reacted with this emoji. A user can add at most 20 reactions to a message, and a message can have at most 50 different emoji. Fails with `BAD_USER_INPUT` if the emoji is invalid or a limit is reached, and with `NOT_FOUND` for an unknown or deleted message. Fails with `BLOCKED` in a DIRECT chatroom if one of the two users has blocked the other.',
     args: { input: t.arg({ type: ReactionInput, required: true, description: 'The message and the emoji.' }) },
     resolve: async (_, { input }, context) => ({
       message: await react(context, keyOf('Message', input.messageId), input.emoji, true),

@@ -21,7 +21,7 @@ import { followReadMarks, type ReadMarks } from './readMarks.ts';
 builder.objectField(Chatroom, 'unreadCount', (t) =>
   t.int({
     description:
-      'Number of messages that the viewer has not read, counted up to 1,000. Leaves out the viewer’s own messages, deleted messages, messages of users whom the viewer has blocked, and SYSTEM messages other than notices sent with `countsAsUnread`.',
+      'Number of messages that the viewer has not read, counted up to 1,000. Does not count the viewer’s own messages or deleted messages. In GROUP and OPEN chatrooms, does not count messages of users whom the viewer has blocked. Counts a SYSTEM message only if a service sent it with `countsAsUnread`. 0 if the viewer is not a member.',
     resolve: (chatroom, _args, context) => countUnread(context, chatroom.id),
   }),
 );
@@ -29,7 +29,7 @@ builder.objectField(Chatroom, 'unreadCount', (t) =>
 builder.objectField(Viewer, 'unreadCount', (t) =>
   t.int({
     description:
-      'Number of messages in all chatrooms that the viewer has not read, counted up to 1,000. See `Chatroom.unreadCount` for the messages that count.',
+      'Number of unread messages in all chatrooms of the viewer, counted up to 1,000. `Chatroom.unreadCount` describes which messages count.',
     resolve: (_, _args, context) => countAllUnread(context),
   }),
 );
@@ -43,7 +43,7 @@ const SEEN_BY_COST = 20;
 builder.objectFields(Message, (t) => ({
   seenByAll: t.boolean({
     description:
-      'Whether every other member has read the message. Leaves out users whom the viewer has blocked, and users who have blocked the viewer. False if no other member remains.',
+      'Whether every member except the sender has read the message. Ignores users whom the viewer has blocked, and users who have blocked the viewer. False if no member is left to consider.',
     resolve: (message, _args, context) => isSeenByAll(context, message),
   }),
   seenBy: t.field({
@@ -61,7 +61,7 @@ const MarkReadInput = builder.inputType('MarkReadInput', {
   fields: (t) => ({
     messageId: t.id({
       required: true,
-      description: 'Id of the last message read. All earlier messages of its chatroom become read too.',
+      description: 'Id of the last message read. All earlier messages of the chatroom become read too.',
     }),
   }),
 });
@@ -79,7 +79,7 @@ builder.mutationField('markRead', (t) =>
     type: MarkReadPayload,
     nullable: true,
     description:
-      'Marks a message and all earlier messages of its chatroom as read. The viewer’s read mark only moves forward. Fails with `NOT_FOUND` if the viewer may not read the message.',
+      'Marks a message and all earlier messages of its chatroom as read. Later messages that are already read stay read. Fails with `NOT_FOUND` if the viewer may not read the message.',
     args: { input: t.arg({ type: MarkReadInput, required: true, description: 'The last message read.' }) },
     resolve: async (_, { input }, context) => ({
       chatroom: await markRead(context, keyOf('Message', input.messageId)),
@@ -93,7 +93,7 @@ const MarkRoomsReadInput = builder.inputType('MarkRoomsReadInput', {
     messageIds: t.idList({
       required: true,
       description:
-        'Ids of 1 to 100 messages. Each of these messages becomes read, together with all earlier messages of its chatroom.',
+        'Ids of 1 to 100 messages. Each message becomes read, together with all earlier messages of its chatroom.',
     }),
   }),
 });
@@ -101,7 +101,10 @@ const MarkRoomsReadInput = builder.inputType('MarkRoomsReadInput', {
 const MarkRoomsReadPayload = builder.objectRef<{ chatrooms: VisibleChatroom[] }>('MarkRoomsReadPayload').implement({
   description: 'The chatrooms and the viewer, with their new unread counts.',
   fields: (t) => ({
-    chatrooms: t.expose('chatrooms', { type: [Chatroom], description: 'The chatrooms of the messages, each once.' }),
+    chatrooms: t.expose('chatrooms', {
+      type: [Chatroom],
+      description: 'The chatrooms of the messages, each once, with its new `unreadCount`.',
+    }),
     viewer: viewerField(t),
   }),
 });
@@ -126,7 +129,7 @@ builder.mutationFields((t) => ({
     type: MarkRoomsReadPayload,
     nullable: true,
     description:
-      'Marks several chatrooms as read, each up to one of its messages, like `markRead`. Marks either all chatrooms or none. Fails with `NOT_FOUND` if the viewer may not read one of the messages, and with `BAD_USER_INPUT` for no message ids or more than 100.',
+      'Marks several chatrooms as read, each up to a given message. Works like `markRead`, but marks either all chatrooms or none. Fails with `NOT_FOUND` if the viewer may not read one of the messages, and with `BAD_USER_INPUT` for an empty list or more than 100 ids.',
     args: { input: t.arg({ type: MarkRoomsReadInput, required: true, description: 'The last messages read.' }) },
     resolve: async (_, { input }, context) => ({
       chatrooms: await markRoomsRead(
@@ -139,7 +142,7 @@ builder.mutationFields((t) => ({
     type: MarkUnreadPayload,
     nullable: true,
     description:
-      'Marks a message and all later messages of its chatroom as unread. Affects the viewer’s own unread counts only: `seenBy`, `seenByAll` and the read mark that others see do not change. Does nothing if the message is already unread. The messages become read again with `markRead`, or when the viewer sends a message. Fails with `NOT_FOUND` if the viewer may not read the message.',
+      'Marks a message and all later messages of its chatroom as unread. Raises the viewer’s unread counts. Other members do not see the change, and `seenBy` and `seenByAll` stay the same. Does nothing if the message is already unread. The messages become read again with `markRead`, or when the viewer sends a message. Fails with `NOT_FOUND` if the viewer may not read the message.',
     args: {
       input: t.arg({ type: MarkUnreadInput, required: true, description: 'The first message to mark as unread.' }),
     },
@@ -150,7 +153,7 @@ builder.mutationFields((t) => ({
 }));
 
 const MessageSeen = builder.objectRef<{ message: MessageRow }>('MessageSeen').implement({
-  description: 'Every other member has read the viewer’s messages in a chatroom, up to `message`.',
+  description: 'Every other member of a chatroom has read the viewer’s messages up to and including `message`.',
   fields: (t) => ({
     message: t.expose('message', {
       type: Message,
@@ -164,7 +167,7 @@ builder.subscriptionField('messageSeen', (t) =>
     type: MessageSeen,
     nullable: true,
     description:
-      'Sends an event when every other member has read messages of the viewer. Events can be lost; `Message.seenByAll` returns the current state. Fails with `NOT_FOUND` if the viewer is not a member. A stream of one chatroom ends with `NOT_FOUND` when the viewer loses access to it.',
+      'Sends an event when every other member of a chatroom has read further messages of the viewer. Events can be lost; `Message.seenByAll` returns the current state. Fails with `NOT_FOUND` if the viewer is not a member. A stream of one chatroom ends with `NOT_FOUND` when the viewer loses access to the chatroom.',
     args: {
       chatroomId: t.arg.id({
         description: 'Id of the chatroom. By default, the stream covers all chatrooms of the viewer.',
@@ -177,17 +180,17 @@ builder.subscriptionField('messageSeen', (t) =>
 );
 
 const ReadMarksChanged = builder.objectRef<ReadMarks>('ReadMarksChanged').implement({
-  description: 'The read marks of members of a chatroom have moved forward.',
+  description: 'Members of a chatroom have read further messages.',
   fields: (t) => ({
     chatroom: t.field({
       type: Chatroom,
-      description: 'The chatroom in which the marks moved.',
+      description: 'Chatroom of the members.',
       resolve: (marks, _args, context) => requireEventChatroom(context, marks.chatroomId),
     }),
     members: t.expose('members', {
       type: [ChatroomMember],
       description:
-        'Members whose mark moved, each once, with the current `lastReadNumber`. Leaves out users whom the viewer has blocked, and users who have blocked the viewer.',
+        'Members who have read further messages, each once, with the current `lastReadNumber`. Leaves out users whom the viewer has blocked, and users who have blocked the viewer.',
     }),
   }),
 });
@@ -197,7 +200,7 @@ builder.subscriptionField('readMarksChanged', (t) =>
     type: ReadMarksChanged,
     nullable: true,
     description:
-      'Streams the read marks of a chatroom’s members, including the viewer’s own, in at most ten events per second. Clients can combine them with `Chatroom.members` to show how many members have read a message. Chatrooms of more than 100 members send no events. Events can be lost; `ChatroomMember.lastReadNumber` returns the current state. Fails with `NOT_FOUND` if the viewer is not a member, and ends with `NOT_FOUND` when the viewer loses access to the chatroom.',
+      'Sends an event when members of a chatroom, including the viewer, have read further messages. Sends at most ten events per second, and none in chatrooms of more than 100 members. Clients can apply the events to `Chatroom.members` to show who has read a message. Events can be lost; `ChatroomMember.lastReadNumber` returns the current state. Fails with `NOT_FOUND` if the viewer is not a member, and ends with `NOT_FOUND` when the viewer loses access to the chatroom.',
     args: { chatroomId: t.arg.id({ required: true, description: 'Id of the chatroom.' }) },
     subscribe: (_, { chatroomId }, context) => followReadMarks(context, keyOf('Chatroom', chatroomId)),
     resolve: (marks) => marks,

@@ -21,7 +21,7 @@ import {
 export const FriendshipStatus = builder.enumType('FriendshipStatus', {
   description: 'State of the relationship between the viewer and another user.',
   values: {
-    PENDING: { description: 'One of the two users has sent a friend request, which the other has not answered yet.' },
+    PENDING: { description: 'One of the two users has sent a friend request, and the other has not answered yet.' },
     ACCEPTED: { description: 'The two users are friends.' },
   } as const,
 });
@@ -81,13 +81,14 @@ builder.objectFields(Viewer, (t) => ({
   }),
   friendRequests: t.field({
     type: FriendRequestConnection,
-    description: 'Pending friend requests to or by the viewer, newest first.',
+    description:
+      'Pending friend requests that the viewer has received or sent, depending on `direction`. Newest first.',
     args: {
       direction: t.arg({
         type: FriendRequestDirection,
         required: true,
         defaultValue: 'INCOMING',
-        description: 'Direction of the requests: to the viewer by default.',
+        description: 'Whether to return received or sent requests. By default, returns received requests.',
       }),
       ...connectionArgs(t.arg),
     },
@@ -111,7 +112,7 @@ const FriendshipPayload = builder.objectRef<FriendshipResult>('FriendshipPayload
   fields: (t) => ({
     status: t.expose('status', {
       type: FriendshipStatus,
-      description: 'Whether the two users are now friends, or a friend request is pending.',
+      description: 'ACCEPTED if the two users are now friends. PENDING if a friend request waits for the other user.',
     }),
     user: t.expose('user', { type: User, description: 'The other user.' }),
     viewer: viewerField(t),
@@ -165,7 +166,7 @@ builder.mutationFields((t) => {
       type: UserPayload,
       nullable: true,
       description:
-        'Blocks a user. Ends the friendship and removes friend requests between the two. The viewer no longer sees the user’s messages in GROUP and OPEN chatrooms, and neither of the two sees the other’s presence, typing or read state. Fails with `BAD_USER_INPUT` for the viewer’s own id, or `NOT_FOUND` for an unknown user.',
+        'Blocks a user. Ends the friendship and removes friend requests between the two. The viewer no longer sees the user’s messages in GROUP and OPEN chatrooms. Neither of the two sees the other’s presence, typing or read state. Fails with `BAD_USER_INPUT` for the viewer’s own id, and with `NOT_FOUND` for an unknown user.',
       args,
       resolve: async (_, { input }, context) => ({ user: await blockUser(context, keyOf('User', input.userId)) }),
     }),
@@ -173,7 +174,7 @@ builder.mutationFields((t) => {
       type: UserPayload,
       nullable: true,
       description:
-        'Removes a block. Messages become visible again, but an ended friendship is not restored. Changes nothing if there is no block. Fails with `NOT_FOUND` for an unknown user.',
+        'Removes the viewer’s block of a user. The user’s messages become visible again, but an ended friendship is not restored. Changes nothing if there is no block. Fails with `NOT_FOUND` for an unknown user.',
       args,
       resolve: async (_, { input }, context) => ({ user: await unblockUser(context, keyOf('User', input.userId)) }),
     }),

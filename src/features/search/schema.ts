@@ -7,14 +7,14 @@ import { Viewer } from '../users/schema.ts';
 import { searchMessages } from './search.ts';
 
 const query =
-  'Words to search for: at most 8 words and 100 characters. A message matches if it contains all words. A word of two or more letters also matches longer words that begin with it. Letter case, accents and width do not matter. Emoji count as words, regardless of skin tone. Fails with `BAD_USER_INPUT` if the query has no word or exceeds these limits, or if the search takes longer than 2 s.';
+  'Words to search for: at most 8 words and 100 characters. A message matches if it contains all words. A word of two or more letters also matches longer words that begin with the same letters. Letter case, accents and the width of full-width characters are ignored. An emoji counts as a word, and its skin tone is ignored. Fails with `BAD_USER_INPUT` if the query has no word or exceeds these limits, or if the search takes longer than 2 s.';
 
 builder.objectField(Chatroom, 'searchMessages', (t) =>
   t.field({
     type: MessageConnection,
     nullable: true,
     description:
-      'Messages of this chatroom that match a search, newest first. Cursors are valid only for paging this list. Null unless the viewer is a member.',
+      'Messages of this chatroom that match a search, newest first. The cursors can only be used to page this list. Null unless the viewer is a member.',
     args: { query: t.arg.string({ required: true, description: query }), ...connectionArgs(t.arg) },
     resolve: async (chatroom, { query: words, ...args }, context) =>
       (await isJoined(context, chatroom)) ? searchCharged(context, words, args, chatroom.id) : null,
@@ -25,7 +25,7 @@ builder.objectField(Viewer, 'searchMessages', (t) =>
   t.field({
     type: MessageConnection,
     description:
-      'Messages of all chatrooms of the viewer that match a search, newest first. Cursors are valid only for paging this list.',
+      'Messages of all chatrooms of the viewer that match a search, newest first. The cursors can only be used to page this list.',
     args: { query: t.arg.string({ required: true, description: query }), ...connectionArgs(t.arg) },
     resolve: (_, { query: words, ...args }, context) => searchCharged(context, words, args),
   }),

@@ -5,16 +5,16 @@ import { builder } from '../../graphql/builder.ts';
 
 const ErrorCode = builder.enumType('ErrorCode', {
   description:
-    'Values of `extensions.code`. Every failure is a GraphQL error with one of these codes, over HTTP and WebSocket.',
+    'Values of `extensions.code`. Every failure is a GraphQL error with one of these codes, over HTTP, SSE and WebSocket.',
   values: Object.fromEntries(
     Object.entries(errorCodes).map(([code, description]) => [code, { description }]),
   ) as Record<Code, { description: string }>,
 });
 
 const SignUpPolicy = builder.enumType('SignUpPolicy', {
-  description: 'Policy for the creation of accounts.',
+  description: 'Whether clients may create accounts.',
   values: {
-    OPEN: { description: 'Everyone can create an account, with `signUp` or with a first OpenID sign-in.' },
+    OPEN: { description: 'Everyone can create an account, with `signUp` or by a first OpenID sign-in.' },
     OFF: { description: 'Only the operator can create accounts.' },
   } as const,
 });
@@ -25,7 +25,7 @@ const Server = builder.objectRef<object>('Server').implement({
     version: t.string({ description: 'Version of Parley, according to semver.org.', resolve: () => version }),
     features: t.stringList({
       description:
-        'Names of the supported features: `resume`, `cookies`, and if configured `openid`, `fcm` and `web-push`. The meaning of a name never changes. Later versions may add names.',
+        'Names of the supported features: always `resume` and `cookies`; if configured, also `openid`, `fcm` and `web-push`. The meaning of a name never changes. Later versions may add names.',
       resolve: (_, _args, { openId, push }) => [
         'resume',
         'cookies',
@@ -36,7 +36,7 @@ const Server = builder.objectRef<object>('Server').implement({
     }),
     signUp: t.field({
       type: SignUpPolicy,
-      description: 'Policy for the creation of accounts. Clients should hide their sign-up form if it is OFF.',
+      description: 'Whether clients may create accounts. If the policy is OFF, clients should hide their sign-up form.',
       resolve: (_, _args, { allowsSignUp }) => (allowsSignUp ? ('OPEN' as const) : ('OFF' as const)),
     }),
     webPushPublicKey: t.string({

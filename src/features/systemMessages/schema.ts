@@ -9,34 +9,37 @@ const SystemMessageTarget = builder.inputType('SystemMessageTarget', {
   description: 'Recipient of a system message. Set exactly one field.',
   isOneOf: true,
   fields: (t) => ({
-    userId: t.id({ description: 'Id of a user, who must be online.' }),
-    username: t.string({ description: 'Username of a user, who must be online.' }),
-    chatroomId: t.id({ description: 'Id of a chatroom, which stores the message as a SYSTEM message.' }),
+    userId: t.id({ description: 'Id of the receiving user, who must be online.' }),
+    username: t.string({ description: 'Username of the receiving user, who must be online.' }),
+    chatroomId: t.id({ description: 'Id of the receiving chatroom, which stores the message as a SYSTEM message.' }),
   }),
 });
 
 const SendSystemMessageInput = builder.inputType('SendSystemMessageInput', {
-  description: 'A message from another service. Set `target`, or exactly one of `userId`, `username` and `chatroomId`.',
+  description:
+    'A message from a service, and its recipient. Set either `target`, or exactly one of `userId`, `username` and `chatroomId`.',
   fields: (t) => ({
     target: t.field({ type: SystemMessageTarget, description: 'Recipient of the message.' }),
-    userId: t.id({ description: 'Id of a user, who must be online. Same as `target: { userId }`.' }),
+    userId: t.id({ description: 'Id of the receiving user, who must be online. Same as `target: { userId }`.' }),
     username: t.string({
-      description: 'Username of a user, who must be online. Same as `target: { username }`.',
+      description: 'Username of the receiving user, who must be online. Same as `target: { username }`.',
     }),
     chatroomId: t.id({
-      description: 'Id of a chatroom, which stores the message as a SYSTEM message. Same as `target: { chatroomId }`.',
+      description:
+        'Id of the receiving chatroom, which stores the message as a SYSTEM message. Same as `target: { chatroomId }`.',
     }),
     body: t.string({
       required: true,
-      description: 'Text of the message: 1 to 10,000 characters after trimming, at least one of them visible.',
+      description:
+        'Text of 1 to 10,000 characters, at least one of them visible. White space at both ends does not count.',
     }),
     clientMessageId: t.string({
       description:
-        'Id chosen by the service, 1 to 100 characters, permanently unique per service and chatroom. Sending the same id and body again returns the first message. A notice to one user is not stored, so a retry is delivered again.',
+        'Id chosen by the service: 1 to 100 characters, permanently unique per service and chatroom. Sending the same id and body to a chatroom again returns the first message. A notice to one user is not stored, so a retry is delivered again.',
     }),
     authorName: t.string({
       description:
-        'Name to show as the author, 1 to 64 characters in one line. The default is the name of the service.',
+        'Name to show as the author: 1 to 64 characters on one line. The default is the name of the service.',
     }),
     countsAsUnread: t.boolean({
       required: true,
@@ -57,7 +60,7 @@ const SystemMessagePayload = builder.objectRef<SentSystemMessage>('SystemMessage
     }),
     deduplicated: t.exposeBoolean('deduplicated', {
       description:
-        'True if the service had already sent this `clientMessageId` to the chatroom, so that nothing new was stored.',
+        'Whether an earlier send with the same `clientMessageId` stored the message. Always false for a notice to one user.',
     }),
     onlineRecipients: t.exposeInt('onlineRecipients', {
       description: 'Number of recipients who were online. Always 1 for a notice to one user.',
@@ -72,7 +75,7 @@ builder.mutationField('sendSystemMessage', (t) =>
     type: SystemMessagePayload,
     nullable: true,
     description:
-      'Sends a message from another service, which authenticates with a service token. A user receives a `SystemNotice` on open `viewerEvents` streams. A chatroom stores a SYSTEM message. Fails with `FORBIDDEN` if a user calls it, with `RECIPIENT_OFFLINE` if the recipient is a user who is not online, with `NOT_FOUND` if the recipient does not exist, with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` if this `clientMessageId` was sent with another body.',
+      'Sends a message from a service to a user or a chatroom. The service authenticates with a service token. A user receives the message as a `SystemNotice` on open `viewerEvents` streams. A chatroom stores it as a SYSTEM message. Fails with `FORBIDDEN` for the token of a user. Fails with `NOT_FOUND` if the recipient does not exist, and with `RECIPIENT_OFFLINE` if the receiving user is not online. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with another body.',
     args: {
       input: t.arg({ type: SendSystemMessageInput, required: true, description: 'The message and the recipient.' }),
     },

@@ -31,7 +31,7 @@ builder.mutationField('setTyping', (t) =>
     type: OkPayload,
     nullable: true,
     description:
-      'Notifies the other members of a chatroom that the viewer is typing or has stopped. Fails with `NOT_FOUND` if the viewer is not a member.',
+      'Notifies the other members of a chatroom that the viewer is typing or has stopped typing. Fails with `NOT_FOUND` if the viewer is not a member.',
     args: { input: t.arg({ type: SetTypingInput, required: true, description: 'The chatroom and the state.' }) },
     resolve: async (_, { input }, context) => {
       await setTyping(context, keyOf('Chatroom', input.chatroomId), input.typing);
@@ -45,7 +45,7 @@ builder.subscriptionField('typingChanged', (t) =>
     type: TypingChanged,
     nullable: true,
     description:
-      'Sends an event when another member of a chatroom starts or stops typing. Leaves out users whom the viewer has blocked, and users who have blocked the viewer. Typing ends 10 s after the client last reported it. Events can be lost. If a user is already typing when the subscription starts, the first event follows with the next report of that user’s client. Fails with `NOT_FOUND` if the viewer is not a member, and ends with `NOT_FOUND` when the viewer loses access to the chatroom.',
+      'Sends an event when another member of a chatroom starts or stops typing. Leaves out users whom the viewer has blocked, and users who have blocked the viewer. A user stops typing at the latest 10 s after their client last called `setTyping`. Events can be lost. If a user is already typing when the subscription starts, the event follows when that user’s client calls `setTyping` again. Fails with `NOT_FOUND` if the viewer is not a member, and ends with `NOT_FOUND` when the viewer loses access to the chatroom.',
     args: { chatroomId: t.arg.id({ required: true, description: 'Id of the chatroom.' }) },
     subscribe: (_, { chatroomId }, context) => followTyping(context, keyOf('Chatroom', chatroomId)),
     resolve: (change) => change,

@@ -27,9 +27,12 @@ export const User = builder.prismaNode('User', {
       description: 'Name used to sign in. Unique regardless of letter case.',
     }),
     nickname: t.exposeString('nickname', {
-      description: 'Display name. Equals the username unless the user has set another.',
+      description: 'Display name. By default the same as the username.',
     }),
-    bio: t.exposeString('bio', { nullable: true, description: 'Text about the user, written by the user.' }),
+    bio: t.exposeString('bio', {
+      nullable: true,
+      description: 'Text that the user has written about themselves. Null if there is none.',
+    }),
     isBot: t.exposeBoolean('isBot', { description: 'Whether the account is operated by a program.' }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'Time at which the account was created.' }),
     updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'Time of the last change to the profile.' }),
@@ -67,14 +70,14 @@ const Session = builder.prismaNode('Session', {
     }),
     userAgent: t.exposeString('userAgent', {
       nullable: true,
-      description: '`User-Agent` header sent at sign-in, at most 300 characters.',
+      description: '`User-Agent` header sent at sign-in, at most 300 characters. Null if there was none.',
     }),
     ipAddress: t.exposeString('ipAddress', {
       nullable: true,
-      description: 'IP address from which the device signed in.',
+      description: 'IP address from which the device signed in. Null if unknown.',
     }),
     current: t.boolean({
-      description: 'Whether this session sent the current request.',
+      description: 'Whether the current request belongs to this session.',
       resolve: (session, _args, context) => session.id === context.viewer?.sessionId,
     }),
   }),
@@ -96,7 +99,7 @@ builder.node(Viewer, {
     email: t.string({
       nullable: true,
       description:
-        'E-mail address that was set last. Until this address is verified, the previous verified address stays valid for signing in and password resets.',
+        'E-mail address that was set last. Until this address is verified, the previous verified address stays valid for signing in and password resets. Null if the account has no address.',
       resolve: async (viewer, _args, context) => {
         const { email, pendingEmail } = await requireUser(context, viewer.userId);
         return pendingEmail ?? email;
@@ -184,18 +187,18 @@ const UpdateProfileInput = builder.inputType('UpdateProfileInput', {
     }),
     bio: t.string({
       description:
-        'Text about the user, at most 500 characters. Line breaks are allowed; Unicode direction overrides are not.',
+        'Text about the user, at most 500 characters. Line breaks are allowed. Unicode direction overrides are not allowed.',
     }),
     email: t.string({
       description:
-        'E-mail address for signing in. A new address receives a mail with a token, and is unverified until `verifyEmail` is called with the token. Changing or clearing the address requires `currentPassword` or `idToken`. At most 5 changes per hour.',
+        'E-mail address for signing in. The server mails a token to a new address. Pass the token to `verifyEmail` to verify the address. Changing or clearing the address requires `currentPassword` or `idToken`. At most 5 changes per hour.',
     }),
     currentPassword: t.string({
       description: 'Current password. Required to change or clear the e-mail address, unless `idToken` is given.',
     }),
     idToken: t.string({
       description:
-        'Alternative to `currentPassword`: an ID token of the configured OpenID provider, issued for a linked identity of the viewer at most 5 minutes ago.',
+        'ID token of the configured OpenID provider, as an alternative to `currentPassword`. The token must be at most 5 minutes old and belong to an identity that is linked to the account.',
     }),
     friendPolicy: t.field({
       type: FriendPolicy,
@@ -216,7 +219,7 @@ builder.mutationField('updateProfile', (t) =>
     type: ViewerPayload,
     nullable: true,
     description:
-      'Changes the viewer’s profile. If a verified e-mail address is replaced or cleared, that address receives a link that undoes the change. Fails with `BAD_USER_INPUT` for an invalid value, and with `INVALID_CREDENTIALS` for a wrong password or ID token.',
+      'Changes the viewer’s profile. If a verified e-mail address is replaced or cleared, the server mails that address a link to undo the change. Fails with `BAD_USER_INPUT` for an invalid value, and with `INVALID_CREDENTIALS` for a wrong password or ID token.',
     args: { input: t.arg({ type: UpdateProfileInput, required: true, description: 'Changes to the profile.' }) },
     resolve: async (_, { input }, context) => {
       await updateProfile(context, input);

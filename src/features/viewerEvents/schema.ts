@@ -14,7 +14,7 @@ type EventOf<Kind extends Event['kind']> = Extract<Event, { kind: Kind }>;
 function cursorField<Of extends Event>(t: ObjectFieldBuilder<Types, Of>) {
   return t.string({
     description:
-      'All-rooms cursor. Pass it to `viewerEvents` as `after` to receive the changes that follow this event.',
+      'All-rooms cursor: position of this event. Pass it to `viewerEvents` as `after` to resume after the event.',
     resolve: (event) => event.cursor,
   });
 }
@@ -34,7 +34,7 @@ function otherUserFields<Of extends Event & { userId: string }>(t: ObjectFieldBu
 
 const ChatroomAppeared = builder.objectRef<EventOf<'ChatroomAppeared'>>('ChatroomAppeared').implement({
   description:
-    'A chatroom appeared in `Viewer.chatrooms`: the viewer joined or was added, or a hidden DIRECT chatroom is shown because of a message or `createChatroom`.',
+    'A chatroom appeared in `Viewer.chatrooms`. The viewer joined or was added, or a message or `createChatroom` made a hidden DIRECT chatroom visible again.',
   fields: (t) => ({
     cursor: cursorField(t),
     chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom that appeared.' }),
@@ -47,12 +47,15 @@ const ChatroomVanishedReason = builder.enumType('ChatroomVanishedReason', {
     LEFT: { description: 'The viewer left the chatroom, on this or another device.' },
     REMOVED: { description: 'The owner or an admin removed the viewer.' },
     DELETED: { description: 'The chatroom was deleted, or its last member left.' },
-    HIDDEN: { description: 'The viewer deleted a DIRECT chatroom, which hides it until its next message.' },
+    HIDDEN: {
+      description:
+        'The viewer hid a DIRECT chatroom with `deleteChatroom`. The next message makes the chatroom appear again.',
+    },
   } as const,
 });
 
 const ChatroomVanished = builder.objectRef<EventOf<'ChatroomVanished'>>('ChatroomVanished').implement({
-  description: 'A chatroom vanished from `Viewer.chatrooms`. The field `reason` says why.',
+  description: 'A chatroom vanished from `Viewer.chatrooms`.',
   fields: (t) => ({
     cursor: cursorField(t),
     chatroomId: t.id({
@@ -63,7 +66,7 @@ const ChatroomVanished = builder.objectRef<EventOf<'ChatroomVanished'>>('Chatroo
       type: ChatroomVanishedReason,
       nullable: true,
       description:
-        'Reason why the chatroom vanished. Null if unknown, for example for events stored by earlier releases.',
+        'Reason why the chatroom vanished. Null if the reason is unknown, for example for events stored by earlier releases.',
     }),
   }),
 });
@@ -84,13 +87,12 @@ const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('Frien
 
 const BlockChanged = builder.objectRef<EventOf<'BlockChanged'>>('BlockChanged').implement({
   description:
-    'The viewer blocked or unblocked a user, on this or another device. Only the viewer receives this event. A block changes the messages, reactions and unread counts of GROUP and OPEN chatrooms. Clients should reload those that they display.',
+    'The viewer blocked or unblocked a user, on this or another device. Only the viewer receives this event. Clients should reload the GROUP and OPEN chatrooms that they display, because a block changes the visible messages, the reactions and the unread counts.',
   fields: (t) => ({
     cursor: cursorField(t),
     ...otherUserFields(t),
     blocked: t.exposeBoolean('blocked', {
-      description:
-        'Whether the viewer has blocked the user, at the time when the event is sent. Same as `User.viewerHasBlocked`.',
+      description: 'Whether the viewer has blocked the user when the event is sent. Same as `User.viewerHasBlocked`.',
     }),
   }),
 });
@@ -104,11 +106,11 @@ const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged
       description: 'The chatroom whose unread count may have changed.',
     }),
     unreadCount: t.int({
-      description: 'Unread messages in this chatroom, counted up to 1,000. Same as `Chatroom.unreadCount`.',
+      description: 'Number of unread messages in this chatroom, counted up to 1,000. Same as `Chatroom.unreadCount`.',
       resolve: (event, _args, context) => countUnread(context, event.chatroom.id),
     }),
     totalUnreadCount: t.int({
-      description: 'Unread messages in all chatrooms, counted up to 1,000. Same as `Viewer.unreadCount`.',
+      description: 'Number of unread messages in all chatrooms, counted up to 1,000. Same as `Viewer.unreadCount`.',
       resolve: (_, _args, context) => countAllUnread(context),
     }),
     viewer: viewerField(t),
@@ -117,7 +119,7 @@ const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged
 
 const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').implement({
   description:
-    'A notice that another service sent to the viewer with `sendSystemMessage`. The notice is not stored, so only open subscriptions receive it.',
+    'A notice that a service sent to the viewer with `sendSystemMessage`. The notice is not stored, so only open subscriptions receive it.',
   fields: (t) => ({
     cursor: cursorField(t),
     body: t.exposeString('body', { description: 'Text of the notice.' }),
@@ -125,13 +127,14 @@ const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').
     author: t.field({
       type: NoticeAuthor,
       nullable: true,
-      description: 'Service that sent the notice. Null if a node of an earlier release received the notice.',
+      description:
+        'Service that sent the notice. Null if the service sent the notice to a node that still runs an earlier release.',
       resolve: noticeAuthorOf,
     }),
     clientMessageId: t.exposeString('clientMessageId', {
       nullable: true,
       description:
-        'Id that the service gave the notice. A retry is delivered again with the same id, so clients can discard the repeated notice.',
+        'Id that the service gave the notice. A retry is delivered again with the same id, so clients can discard the repeated notice. Null if the service gave no id.',
     }),
   }),
 });
@@ -148,7 +151,7 @@ builder.subscriptionField('viewerEvents', (t) =>
     type: ViewerEvent,
     nullable: true,
     description:
-      'Streams events that concern the viewer, in all chatrooms. Events can repeat or be lost; the fields of `Viewer` and `Chatroom` return the current state. With `after`, first sends a `ChatroomAppeared` or `ChatroomVanished` for each chatroom that has appeared in `Viewer.chatrooms` or vanished from it since the cursor, and a `BlockChanged` for each user whom the viewer has blocked or unblocked since. Fails with `BAD_USER_INPUT` for an invalid cursor, and with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned.',
+      'Streams events that concern the viewer, in all chatrooms. Events can repeat or be lost; the fields of `Viewer` and `Chatroom` return the current state. With `after`, first sends missed `ChatroomAppeared`, `ChatroomVanished` and `BlockChanged` events: at most one of each type per chatroom or user. Other missed events are not sent again. Fails with `BAD_USER_INPUT` for an invalid cursor. Fails with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned.',
     args: {
       after: t.arg.string({
         description: '`Viewer.cursor`, or the cursor of an event of this stream. By default, only new events are sent.',
