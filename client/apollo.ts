@@ -56,7 +56,8 @@ export function createChatLink(client: ChatClient): ApolloLink {
 /**
  * Options of an `InMemoryCache` for Parley's schema: `new InMemoryCache(cachePolicies)`.
  *
- * The pages of a connection are merged into one list. Select `edges { cursor node }` or `nodes`, and `pageInfo`.
+ * Merges the pages of a connection into one list. Queries must select `pageInfo`, and either `edges { cursor node }` or
+ * `nodes`.
  */
 export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePolicies'> = {
   possibleTypes,
@@ -68,7 +69,7 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     Query: {
       fields: {
         ...fieldPolicies(connections.Query),
-        // A query by id finds a room that the cache already has, for example from a list.
+        // Resolves `chatroom(id:)` from the cache if another query, such as a list, has loaded the room.
         chatroom: (known, { args, toReference }) =>
           (known ?? toReference({ __typename: 'Chatroom', id: String(args?.['id']) })) as Reference | undefined,
         nodes: nodesPolicy,
@@ -79,15 +80,15 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     // `Server` and `Viewer` are singletons. A query need not select their ids.
     Server: { keyFields: [] },
     Viewer: { keyFields: [], fields: fieldPolicies(connections.Viewer) },
-    // Each event replaces the previous event, because events are not parts of one object.
+    // Each event replaces the previous one, so that fields of different events are not mixed.
     Subscription: { fields: { chatroomEvents: { merge: false }, viewerEvents: { merge: false } } },
     UnreadChanged: { fields: { totalUnreadCount: { merge: setTotalUnread } } },
   },
 };
 
 /**
- * Resolves `nodes(ids:)` to objects that other queries or events have loaded. Returns undefined if the cache lacks one
- * of them. Apollo Client then sends the query.
+ * Resolves `nodes(ids:)` to objects that other queries or events have loaded. Returns undefined if the cache lacks any
+ * object. Apollo Client then sends the query.
  */
 function nodesPolicy(known: Reference[] | undefined, { args, toReference, readField }: FieldFunctionOptions) {
   if (known) return known;
@@ -109,7 +110,7 @@ interface CachedEdge {
   __typename?: string;
   cursor?: string;
   node: Reference;
-  /** True if a reload of the newest page did not return the row. */
+  /** True if a reload of the newest page did not return this message, but the list kept it. */
   isKept?: boolean;
 }
 
@@ -160,9 +161,9 @@ function withEdges({ nodes, ...page }: IncomingList, { readField }: FieldFunctio
 }
 
 /**
- * Policy of `Chatroom.messages`. A reload of the newest page replaces only the rows that it covers. Newer rows stay,
- * because they arrived during the request. Older rows stay if the list contains the first row of the page. Otherwise
- * there would be a gap, so they are dropped.
+ * Policy of `Chatroom.messages`. A reload of the newest page replaces the messages in its range. Newer messages stay,
+ * because they arrived during the request. Older messages stay only if the list contains the first message of the page.
+ * Otherwise there could be a gap before that message.
  */
 function messagesPolicy(): ListPolicy {
   const list = listPolicy(false);
@@ -191,7 +192,7 @@ function messagesPolicy(): ListPolicy {
   };
 }
 
-/** Marks a row that a reload did not cover. Its sender may have been blocked since, so `read` checks this. */
+/** Marks a message that a reload did not return. `read` hides the message if its sender has been blocked. */
 const keep = (edge: CachedEdge): CachedEdge => ({ ...edge, isKept: true });
 
 /** Returns whether a block hides the message. Only direct rooms show messages of blocked users. */
@@ -200,7 +201,7 @@ function isHidden(message: Reference, readField: FieldFunctionOptions['readField
   return isBlocked && readField('kind') !== 'DIRECT';
 }
 
-/** Copies the number of unread messages in all rooms from the event to `Viewer.unreadCount`. */
+/** Copies `totalUnreadCount` of an event to `Viewer.unreadCount`. */
 function setTotalUnread(_known: unknown, total: number, { cache }: FieldFunctionOptions): number {
   const id = cache.identify({ __typename: 'Viewer' });
   if (id) cache.modify({ id, fields: { unreadCount: () => total } });
@@ -216,15 +217,15 @@ export interface CachedMessage {
   clientMessageId?: string | null;
 }
 
-/** Largest number of a stored message, because `Message.number` is an Int. Optimistic messages have larger numbers. */
+/** Maximum `number` of a stored message, because the field is an Int. A message with a larger number is optimistic. */
 const MAX_NUMBER = 2_147_483_647;
 
 /**
- * Inserts a message into `Chatroom.messages` by its number. Does nothing if the newest page of the list is not loaded.
- * Call it for messages of a subscription, of the result of `sendMessage` and of its optimistic result. A message from
- * several of these is inserted once.
+ * Inserts a message into `Chatroom.messages` by its number. Does nothing if the list contains the message, or if the
+ * newest page of the list is not loaded. Call this function for each message of a subscription, and for optimistic and
+ * final results of `sendMessage`.
  *
- * @throws TypeError if the message lacks a field, because queries of the list would then miss the cache
+ * @throws TypeError if the message lacks `id`, `number` or `cursor`, because the cached list would then be incomplete
  */
 export function addMessage(cache: ApolloCache, chatroomId: string, message: CachedMessage): void {
   const missing = (['id', 'number', 'cursor'] as const).filter(
@@ -255,7 +256,7 @@ export function addMessage(cache: ApolloCache, chatroomId: string, message: Cach
   cache.batch({
     update() {
       cache.modify({ id, fields });
-      // Optimistic results of other sends have their own cache layers. Lists in these layers would hide this message.
+      // Also updates lists in the optimistic layers of other sends. Otherwise these lists would hide the message.
       cache.modify({ id, fields, optimistic: true });
     },
   });

@@ -70,12 +70,12 @@ export function chatExchange(client: ChatClient): Exchange {
 }
 
 /**
- * Options of urql's graphcache for Parley's schema: `chatCacheExchange()`, or
- * `chatCacheExchange({ ...cacheOptions, … })`. Graphcache's own `cacheExchange` can hide events that arrive while a
- * mutation is pending.
+ * Options of urql's graphcache for Parley's schema. `chatCacheExchange()` uses these options by default. To change some
+ * of them, call `chatCacheExchange({ ...cacheOptions, … })`. Graphcache's own `cacheExchange` can hide events that
+ * arrive while a mutation is pending.
  *
- * Adjoining pages of a connection are merged into one list. Messages that are sent, or arrive by a subscription, are
- * added to `Chatroom.messages` if the newest page of the list is loaded. Select
+ * Adjoining pages of a connection are merged into one list. Messages of `sendMessage` and of subscriptions are added to
+ * `Chatroom.messages` if the newest page of the list is loaded. Select
  * `id number cursor clientMessageId chatroom { id }` of each message.
  */
 export const cacheOptions = {
@@ -105,8 +105,9 @@ function resolvers(): Record<string, Record<string, Resolver>> {
 }
 
 /**
- * Invalidates the cached `users` of reaction groups that were written without them. A `ReactionGroup` has no id, so
- * graphcache stores it by its index. When an earlier group vanishes, the next group would get its users.
+ * Invalidates the cached `users` of reaction groups that were written without `users`. Graphcache stores groups by
+ * index, because a `ReactionGroup` has no id. If an earlier group vanishes, the next group would show the users of that
+ * group.
  */
 function reactionsWritten(
   message: { reactions?: unknown },
@@ -126,7 +127,8 @@ function reactionsWritten(
 }
 
 /**
- * Returns whether a written group has its users. Compares types, because a document may select `users` under an alias.
+ * Returns whether the written data of a reaction group includes `users`. Compares types, because a document may select
+ * `users` under an alias.
  */
 function hasUsers(group: object): boolean {
   return Object.values(group).some(
@@ -140,12 +142,13 @@ const FIRST_KEY = 2 ** 32;
 /**
  * Creates graphcache for Parley, to be used instead of `cacheExchange`. It writes results in the order of arrival.
  *
- * Graphcache writes all events of a subscription to one layer. While another operation is pending, results of mutations
- * lie in layers above it, and permanently hide later events. Here each event is an operation of its own, with the
- * newest layer.
+ * Graphcache writes all events of a subscription to one layer. Results of mutations are written to higher layers while
+ * another operation is pending. These layers permanently hide later events. Therefore this exchange turns each event
+ * into a separate operation with the newest layer.
  *
- * Graphcache defers the results of optimistic mutations until all of them have arrived, and then overwrites newer
- * events. Here each result is written at once, and the deferred write contains only the keys of its entities.
+ * Graphcache delays results of optimistic mutations until all of them have arrived, and then overwrites newer events.
+ * Therefore this exchange writes each result at once. The delayed write contains only entity keys, so that it
+ * overwrites nothing.
  */
 export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Exchange {
   return (input) => {

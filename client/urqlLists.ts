@@ -18,9 +18,9 @@ interface Page {
 const PAGING = ['first', 'last', 'after', 'before'];
 
 /**
- * Resolves a connection in graphcache as one list: the queried page, and the pages that adjoin it by their cursors. A
- * page that was loaded before the list changed may no longer adjoin, and is left out. Graphcache's `relayPagination`
- * would show it after a gap.
+ * Resolves a connection in graphcache as one list: the queried page, and the pages that adjoin it by their cursors.
+ * Leaves out a page that no longer adjoins, because the list has changed since. Graphcache's `relayPagination` would
+ * show this page after a gap.
  */
 export const resolveConnection: Resolver = (_parent, args, cache, info) => {
   const { parentKey, parentFieldKey, fieldName } = info;
@@ -30,7 +30,7 @@ export const resolveConnection: Resolver = (_parent, args, cache, info) => {
     .flatMap(({ fieldKey, arguments: own }) => pageOf(cache, parentKey, fieldKey, own ?? {}) ?? []);
   const own = pages.find(({ fieldKey }) => fieldKey === parentFieldKey);
   const stored = cache.resolve(parentKey, parentFieldKey) as string | null | undefined;
-  // The list is null for viewers who may not see it.
+  // Returns null, because the viewer may not see the list.
   if (!own && stored !== undefined) return stored;
   const start = own ?? pages.find((page) => adjoins(page, { args }) || adjoins({ args }, page));
   if (!start) return undefined;
@@ -63,7 +63,7 @@ function pageOf(cache: Cache, parent: string, fieldKey: string, args: Page['args
   const edges = (cache.resolve(key, 'edges') ?? []) as string[];
   const info = cache.resolve(key, 'pageInfo') as string | undefined;
   const infoOf = (field: string) => info && cache.resolve(info, field);
-  // The query may have selected cursors in edges only.
+  // Uses the cursors of the edges if the query has not selected those of `pageInfo`.
   const cursorOf = (edge: string | undefined) => edge && cache.resolve(edge, 'cursor');
   return {
     ...{ fieldKey, args, edges },
@@ -83,7 +83,7 @@ function adjoins(page: Pick<Page, 'args'> & Partial<Page>, next: Pick<Page, 'arg
   return (after != null && after === page.end) || (before != null && before === next.start);
 }
 
-/** Returns this page and all pages that adjoin it, directly or through others, in order. */
+/** Returns the page and all pages that adjoin it directly or indirectly, in order. */
 function adjoining(page: Page, pages: readonly Page[]): Page[] {
   const parts = [page];
   const others = new Set(pages.filter((each) => each !== page));
@@ -104,8 +104,8 @@ function unique(parts: readonly Page[], field: 'edges' | 'nodes', idOf: (item: s
 }
 
 /**
- * Resolves `nodes(ids:)` to objects that other queries or events have loaded. Returns undefined if the cache lacks one
- * of them. urql then sends the query.
+ * Resolves `nodes(ids:)` to objects that other queries or events have loaded. Returns undefined if the cache lacks any
+ * object. urql then sends the query.
  */
 export const resolveNodes: Resolver = (_parent, { ids }, cache, { parentKey, parentFieldKey }) => {
   const known = cache.resolve(parentKey, parentFieldKey) as string[] | undefined;

@@ -1,16 +1,19 @@
 import type { Cache, FieldArgs, Resolver, UpdateResolver } from '@urql/exchange-graphcache';
 
 /**
- * A page of `Chatroom.messages` in graphcache. This file merges all pages, and the messages added since, into one list.
+ * A cached page of `Chatroom.messages`. This file merges all pages, and the messages of later events, into one list.
  *
- * Graphcache stores results in layers while operations are pending, and a layer hides the same field of the layers
- * below it. A list to which every event appends would lose the items of hidden layers. Therefore each added message is
- * a separate link, and the list is computed from pages and links when it is read.
+ * Graphcache stores results in layers while operations are pending. A layer hides the same field in lower layers. If
+ * events appended to a stored list, a layer could hide appended messages. Therefore each added message is a separate
+ * link. The list is computed from pages and links when it is read.
  */
 interface Page {
   fieldKey: string;
   rows: Row[];
-  /** The page contains all messages from the number `low` to the number `high`. */
+  /**
+   * The page contains all messages with numbers from `low` to `high`. 0 is the beginning of the room, Infinity is its
+   * end.
+   */
   low: number;
   high: number;
 }
@@ -21,13 +24,17 @@ interface Row {
   cursor: unknown;
 }
 
-/** Client-side field of a chatroom. Links to messages that were sent or received with all fields of the list. */
+/** Client-side field of a chatroom: links to messages that were sent or received with all fields of the list. */
 const ADDED = 'addedMessages';
-/** Client-side field of a chatroom. Links to messages of a stream over all rooms, which may lack fields of the list. */
+/**
+ * Client-side field of a chatroom: links to messages of the stream over all rooms. These may lack fields of the list.
+ */
 const PREVIEWED = 'previewedMessages';
-/** Client-side field of a chatroom. Links each cursor at which a page begins to the message at that cursor. */
+/**
+ * Client-side field of a chatroom: links from the `before` or `after` cursor of a page to the message at that cursor.
+ */
 const AT_CURSOR = 'messagesAtCursors';
-/** Largest number of a stored message, because `Message.number` is an Int. Optimistic messages have larger numbers. */
+/** Maximum `number` of a stored message, because the field is an Int. A message with a larger number is optimistic. */
 const MAX_NUMBER = 2_147_483_647;
 
 /** Adds a message to the list of its room. A preview is a message that may lack fields of the list. */
@@ -36,8 +43,8 @@ export function addMessage(cache: Cache, chatroom: string, message: string, isPr
 }
 
 /**
- * Links the cursor at which the written page begins to the message there. Cursors alone cannot be compared, because a
- * message has different cursors in different queries.
+ * Links the `before` or `after` cursor of a written page to the message at that cursor. Cursors alone cannot be
+ * compared, because a message has different cursors in different queries.
  */
 export const pageWritten: UpdateResolver = (_result, args, cache, { parentKey }) => {
   const cursor = args['before'] ?? args['after'];
@@ -55,9 +62,9 @@ export const messages: Resolver = (_parent, args, cache, info) => {
   const pages = pagesOf(cache, chatroom);
   const own = pages.find(({ fieldKey }) => fieldKey === parentFieldKey);
   const stored = cache.resolve(chatroom, parentFieldKey) as string | null | undefined;
-  // The list is null for non-members. A page without message numbers cannot be merged with others.
+  // Returns null for non-members, and a page without message numbers as it is.
   if (!own && stored !== undefined) return stored;
-  // This page no longer contains the newest message. A query with another page size may have loaded newer messages.
+  // Whether a query with another page size has loaded newer messages. The list then starts from the newest message.
   const isOld = own !== undefined && isEnd(args) && own.high < Infinity;
   const start = isOld ? END : (own ?? placeOf(cache, chatroom, args));
   if (!start) return undefined;
@@ -69,7 +76,7 @@ export const messages: Resolver = (_parent, args, cache, info) => {
   if (!own) info.partial = true;
   const added = addedTo(cache, chatroom, PREVIEWED, ADDED).filter(({ number }) => number >= low && number <= high);
   const read = parts.flatMap((page) => page.rows);
-  // Skips added messages within the range of a page. The page contains those of them that the viewer may see.
+  // Skips added messages within the range of a page, because the page contains those that the viewer may see.
   const unread = added.filter(
     (row) => !parts.some(({ rows }) => isWithin(row, rows)) && !isHidden(cache, chatroom, row),
   );
@@ -141,7 +148,10 @@ function rowOf(cache: Cache, node: string, cursor?: unknown): Row {
   return { node, number: Number(cache.resolve(node, 'number')), cursor: cursor ?? cache.resolve(node, 'cursor') };
 }
 
-/** Returns the position at which the page with these arguments begins, or null if it is unknown. */
+/**
+ * Returns the message number at the page's `before` or `after` cursor, as a range. Returns null if the number is
+ * unknown. Without a cursor, returns the beginning or the end of the room.
+ */
 function placeOf(cache: Cache, chatroom: string, args: NonNullable<FieldArgs>): Pick<Page, 'low' | 'high'> | null {
   const cursor = args['before'] ?? args['after'];
   if (cursor != null) {
@@ -153,9 +163,8 @@ function placeOf(cache: Cache, chatroom: string, args: NonNullable<FieldArgs>): 
 }
 
 /**
- * Extends a range of numbers by all adjoining pages and added messages. Graphcache may load a page again, such as the
- * newest page after it found an incomplete message in it. Messages before the new page may then be in the cache only as
- * added messages.
+ * Extends a range of numbers by all adjoining pages and added messages. After a reload of the newest page, the messages
+ * before it may be in the cache only as added messages.
  */
 function grow(
   { low, high }: Pick<Page, 'low' | 'high'>,
@@ -171,13 +180,13 @@ function grow(
       high = Math.max(high, ...wider.map((page) => page.high));
     } else if (added.has(low - 1)) low -= 1;
     else if (added.has(high + 1)) high += 1;
-    // The first message of a room has the number 1.
+    // The first message of a room has the number 1. A range that includes it starts at 0, the beginning of the room.
     else return { low: low === 1 ? 0 : low, high };
   }
 }
 
 /**
- * Returns the messages that were added to a room. Reverses the links, because graphcache lists those of the latest
+ * Returns the messages that were added to a room. Reverses the links, because graphcache lists the links of the latest
  * pending operations first.
  */
 function addedTo(cache: Cache, chatroom: string, ...fields: string[]): Row[] {
@@ -202,8 +211,8 @@ function isHidden(cache: Cache, chatroom: string, { node }: Row): boolean {
 }
 
 /**
- * Returns the rows sorted by number, without duplicates. Leaves out optimistic messages whose stored message is among
- * the rows.
+ * Returns the rows sorted by number, without duplicates. Leaves out an optimistic message if the rows contain its
+ * stored message.
  */
 function inOrder(cache: Cache, rows: readonly Row[]): Row[] {
   const unique = [...new Map(rows.map((row) => [row.node, row])).values()];

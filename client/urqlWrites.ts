@@ -2,16 +2,16 @@ import { type Exchange, makeResult, type Operation } from '@urql/core';
 import { filter, map, merge, pipe, share } from 'wonka';
 
 /**
- * Key in the context of a query or subscription. Its value is data to write to the cache, instead of sending the
- * operation.
+ * Key in the context of an operation that is not sent. The value of the key is written to the cache as the result of
+ * the operation.
  */
 export const WRITTEN = 'writtenData';
 
 const isWrite = ({ kind, context }: Operation) => kind !== 'teardown' && WRITTEN in context;
 
 /**
- * Exchange below graphcache. Returns the data of a write as a result, because only results can be written to
- * graphcache.
+ * Exchange below graphcache. Returns the data of `WRITTEN` as the result of its operation, because graphcache only
+ * caches results. Forwards all other operations.
  */
 export const writeExchange: Exchange =
   ({ forward }) =>
