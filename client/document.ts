@@ -9,7 +9,7 @@ export function textOf(document: Document<unknown, never>): string {
   return 'kind' in document ? print(document) : document.toString();
 }
 
-/** The field of a subscription, and the names of the variables with which it resumes after its last event. */
+/** Field of a subscription that can resume, and the names of its variables. */
 export interface Resumption {
   field: 'messageAdded' | 'chatroomEvents' | 'viewerEvents';
   /** Name of the variable for the cursor. */
@@ -19,10 +19,11 @@ export interface Resumption {
 }
 
 /**
- * Returns how a subscription resumes, or null if it has no cursor.
+ * Returns the `Resumption` of a subscription, or null if the subscription cannot resume.
  *
- * @throws TypeError if a subscription that can resume has no variable for its cursor, because it would silently lose
- *   events while offline. Also if the room is not passed as a variable.
+ * @throws TypeError if `messageAdded` or `chatroomEvents` has no variable for the cursor, because the stream would
+ *   silently lose events while offline
+ * @throws TypeError if the subscription does not pass the room as a variable
  */
 export function resumptionOf(text: string): Resumption | null {
   const [, field, args = ''] =
@@ -30,7 +31,7 @@ export function resumptionOf(text: string): Resumption | null {
   if (field !== 'messageAdded' && field !== 'chatroomEvents' && field !== 'viewerEvents') return null;
   const [, after] = /\bafter\s*:\s*\$(\w+)/.exec(args) ?? [];
   const [, room = null] = /\bchatroomId\s*:\s*\$(\w+)/.exec(args) ?? [];
-  // Applications that predate the cursor of `viewerEvents` subscribe without one. Such a stream does not resume.
+  // Older applications subscribe to `viewerEvents` without a cursor. Such a stream does not resume.
   if (!after && field === 'viewerEvents') return null;
   if (!after)
     throw new TypeError(
@@ -49,8 +50,8 @@ export interface SendTarget {
 }
 
 /**
- * Returns the messages that an operation sends, or an empty array if it sends none. In a text, recognises only
- * `sendMessage(input: $variable)`, because graphql's parser would increase the size of the client by half.
+ * Returns the messages that an operation sends, or an empty array. If the document is a text, only
+ * `sendMessage(input: $variable)` is recognised. A full parser would increase the size of the client by half.
  */
 export function sendTargetsOf(document: Document<unknown, never>, variables: Record<string, unknown>): SendTarget[] {
   const isParsed = typeof document === 'object' && 'kind' in document;

@@ -2,7 +2,7 @@ import type { ErrorCode } from './generated/schema.ts';
 
 export type { ErrorCode };
 
-/** The server's error codes, and those that the client adds. */
+/** Error codes of the server and of the client. */
 export type FailureCode = ErrorCode | 'UNREACHABLE' | 'TOO_MANY_SOCKETS' | 'CLOSED';
 
 /** An error of a GraphQL response. */
@@ -12,16 +12,16 @@ export interface GraphQLFailure {
   extensions?: Record<string, unknown>;
 }
 
-/** An error of any supported client, in one common form. */
+/** An error of this package, Apollo Client, urql, graphql-request or graphql-ws, in a common form. */
 export interface Failure {
   code: FailureCode;
-  /** English text for the user, which includes what to do next. */
+  /** English text to show to the user, with advice. */
   message: string;
   /** Path of the invalid argument if the code is `BAD_USER_INPUT`. */
   path?: readonly (string | number)[];
   /** Milliseconds until a retry is allowed, if the code is `RATE_LIMITED`. */
   retryAfterMs?: number;
-  /** Id of the request in the server's log, which has the details, if the code is `INTERNAL_SERVER_ERROR`. */
+  /** Request id if the code is `INTERNAL_SERVER_ERROR`. The server's log has the details under this id. */
   requestId?: string;
 }
 
@@ -58,8 +58,7 @@ export function unreachable(message: string, cause?: unknown): ChatError {
 }
 
 /**
- * Returns whether an error of any supported client, or a result with errors, has this code. Without `code`, returns
- * whether it has any code.
+ * Returns whether an error has this code, or has any code if `code` is omitted. Accepts the same values as `errorOf`.
  */
 export function isChatError(error: unknown, code?: FailureCode): boolean {
   const found = errorOf(error);
@@ -67,17 +66,16 @@ export function isChatError(error: unknown, code?: FailureCode): boolean {
 }
 
 /**
- * Returns whether a retry may succeed. After any other error, a retry would fail again, for example because the viewer
- * has left the room. An `INTERNAL_SERVER_ERROR` may be caused by the request itself, so limit its retries.
+ * Returns whether a retry may succeed: after a lost connection, a rate limit or an internal server error. Limit the
+ * retries after an `INTERNAL_SERVER_ERROR`, because the request itself may cause the error.
  */
 export function isTemporary({ code }: Pick<Failure, 'code'>): boolean {
   return code === 'UNREACHABLE' || code === 'RATE_LIMITED' || code === 'INTERNAL_SERVER_ERROR';
 }
 
 /**
- * Extracts the server's error from an error of a supported client: this package, Apollo Client, urql, graphql-request
- * or graphql-ws. Also reads the close event of graphql-ws. Returns null for any other value, such as a bug in the
- * application.
+ * Extracts the server's error from an error of this package, Apollo Client, urql, graphql-request or graphql-ws. Also
+ * accepts a close event of graphql-ws, and a result with errors. Returns null if the value has no error code.
  */
 export function errorOf(error: unknown): Failure | null {
   if (!isObject(error)) return null;

@@ -10,11 +10,11 @@ export interface Result<Data> {
 }
 
 export interface RequestOptions {
-  /** Cancels the request when it fires. */
+  /** Cancels the request when the signal fires. */
   signal?: AbortSignal;
   /**
-   * Retries the request after temporary errors, until the server can be reached. Stops after six internal server
-   * errors. Use this for queries, and for idempotent mutations such as `sendMessage` with a `clientMessageId`.
+   * Retries the request after temporary errors, but stops after at most six internal server errors. Use this option for
+   * queries, and for idempotent mutations such as `sendMessage` with a `clientMessageId`.
    */
   retry?: boolean;
 }
@@ -32,14 +32,14 @@ export type Request = (query: string, variables: object, options?: RequestOption
 /** Timeout of a request. The server executes an operation for at most 10 s. */
 const TIMEOUT_MS = 20_000;
 /**
- * Timeout of `refreshSession`. If its response is lost, the server accepts the same token again for 10 s. The timeout
- * leaves enough of this time for a retry.
+ * Timeout of `refreshSession`. After a lost response, the server accepts the used refresh token for 10 s. The timeout
+ * leaves enough time for a retry.
  */
 const REFRESH_TIMEOUT_MS = 4_000;
 /** Maximum number of retries after an `INTERNAL_SERVER_ERROR`. Failures without a response do not count. */
 const MAX_CRASHES = 5;
 
-/** Sends operations over HTTP. */
+/** Creates the function that sends operations over HTTP. */
 export function createRequest({ url, session, fetch, closed }: HttpOptions): Request {
   /** Whether the page has read a response. The browser permits this only if the server allows the page's origin. */
   let isAllowed = false;
@@ -91,8 +91,8 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
   ): Promise<Result<unknown>> {
     const body = JSON.stringify({ query, variables });
     const token = await session.token();
-    // The application may send `refreshSession` with this client. To renew the token for it would be a deadlock,
-    // because the renewal waits for this request.
+    // The application may send `refreshSession` with this client. Renewing the token here would be a deadlock, because
+    // the renewal waits for this request.
     if (/\brefreshSession\b/.test(query)) return post(body, token.value, signals, REFRESH_TIMEOUT_MS);
     const result = await post(body, token.value, signals);
     if (!isRefused(result)) return result;

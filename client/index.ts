@@ -33,8 +33,7 @@ export interface ChatClientOptions extends SessionOptions {
   /** Replaces the global `fetch`, for example to send cookies to another origin. */
   fetch?: typeof fetch;
   /**
-   * WebSocket implementation if there is no global one, as in Node before 22. Pass the `WebSocket` class of the package
-   * ws.
+   * WebSocket class if there is no global one, as in Node before 22. Pass the `WebSocket` class of the package `ws`.
    */
   webSocketImpl?: unknown;
   /**
@@ -42,8 +41,8 @@ export interface ChatClientOptions extends SessionOptions {
    */
   outboxStore?: OutboxStore;
   /**
-   * Called each time the store fails, or does not respond within 3 s. Messages are then kept in memory only. After a
-   * timeout, the client does not access the store for 30 s. Later it stores the messages that the store lacks.
+   * Called each time an access to the store fails or takes longer than 3 s. The message is then kept in memory only.
+   * After a timeout, the client does not access the store for 30 s. Later it adds the missing messages to the store.
    */
   onOutboxStoreError?: (error: unknown) => void;
   /** Called after each change of the connection state. */
@@ -54,8 +53,8 @@ export interface ChatClient {
   /**
    * Sends a query or mutation. Returns data and errors as the server sent them.
    *
-   * `sendMessage` is sent after the earlier messages of its room. With a `clientMessageId`, it is retried until there
-   * is a response, unless `retry` is false.
+   * A `sendMessage` mutation is sent after the earlier messages of its room. If the message has a `clientMessageId`,
+   * the mutation is retried until there is a response, unless `retry` is false.
    *
    * @throws ChatError `UNREACHABLE` if there is no response
    */
@@ -75,8 +74,8 @@ export interface ChatClient {
     options?: RequestOptions,
   ): Promise<Data>;
   /**
-   * Starts a subscription at once, and again after each interruption. `messageAdded` and `chatroomEvents` resume after
-   * their cursor, without a lost or duplicate event.
+   * Starts a subscription, and restarts it after each interruption. `messageAdded` and `chatroomEvents` continue after
+   * the last event: no event is lost or repeated.
    */
   subscribe<Data = any, Variables = any>(
     document: Document<Data, Variables>,

@@ -1,15 +1,14 @@
 import { withAbortSignal } from './wait.ts';
 
-/** Timeout of the probe. The error of the failed request is reported only after the probe. */
+/** Timeout of the probe. The probe delays the error of the failed request. */
 const PROBE_TIMEOUT_MS = 3_000;
 
 /**
- * Returns the origin of this page if the server runs. After a failed request, the server then probably does not allow
- * this origin. Returns null if the server cannot be reached, if there is no page, or if the server itself serves the
- * page.
+ * Returns the origin of this page if the server probably refuses this origin. Call this function after a failed
+ * request. Returns null if the server cannot be reached, if there is no page, or if the server itself serves the page.
  *
- * `fetch` throws the same `TypeError` whether the server is down or its response has no CORS headers. A `no-cors`
- * request distinguishes the two. The page cannot read its response, but the request fails only if there is none.
+ * `fetch` throws the same `TypeError` for a server that is down and for a response without CORS headers. A `no-cors`
+ * request fails only if the server is down.
  */
 export async function refusedOrigin(url: string, signals: readonly AbortSignal[]): Promise<string | null> {
   const { location } = globalThis as { location?: { origin: string } };

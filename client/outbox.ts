@@ -13,7 +13,10 @@ export interface OutboxEntry {
   readonly replyToId?: string;
   /** Time at which the message was added to the outbox, in ISO 8601. Later than the time of every earlier entry. */
   readonly createdAt: string;
-  /** `waiting` for earlier messages or for the server, `sending`, or `failed` if the server rejected the message. */
+  /**
+   * `waiting` until earlier messages are sent or the server can be reached; `sending`; `failed` if the server rejected
+   * the message.
+   */
   readonly state: 'waiting' | 'sending' | 'failed';
   /** The server's reason for rejecting the message; null unless the state is `failed`. */
   readonly error: Failure | null;
@@ -30,15 +33,17 @@ export interface Outbox {
    */
   entries(chatroomId?: string): readonly OutboxEntry[];
   /**
-   * Calls the listener after each change. Passes the entry that was removed because the server has stored its message.
+   * Calls the listener after each change. If the server has stored a message, passes its removed entry as `stored`.
    * Returns a function that removes the listener.
    */
   subscribe(listener: (stored?: OutboxEntry) => void): () => void;
   /**
-   * Sends a message after the earlier ones of its room, and retries until there is a response.
+   * Sends a message after the earlier messages of its room, and retries until there is a response. If the server
+   * rejects the message, the entry stays until it is retried or discarded.
    *
-   * @throws ChatError with the server's code if the server rejects the message. The entry stays until it is retried or
-   *   discarded. `AbortError` if another tab has discarded the message. `CONFLICT` if a different message with this `clientMessageId` is being sent.
+   * @throws ChatError with the server's code if the server rejects the message, or `CONFLICT` if a different message
+   *   with this `clientMessageId` is being sent
+   * @throws DOMException `AbortError` if the message is discarded, here or in another tab
    */
   send(input: SendInput, options?: Pick<RequestOptions, 'signal'>): Promise<SentMessage>;
   /** Sends a failed message again, under the same `clientMessageId`, after the other messages of its room. */
@@ -59,11 +64,11 @@ export interface OutboxOptions {
 
 interface Item {
   entry: OutboxEntry;
-  /** Whether the entry was loaded from the store. Nobody then waits for its stored message. */
+  /** Whether the entry was loaded from the store. */
   isLoaded: boolean;
   /**
-   * Whether the entry was written to the store or loaded from it. Another tab may have sent or discarded the message
-   * since.
+   * Whether the store has contained the entry. If the entry is missing later, another tab has sent or discarded the
+   * message.
    */
   isSaved: boolean;
   isQueued: boolean;
@@ -78,7 +83,9 @@ interface Locks {
   request<Value>(name: string, options: { signal: AbortSignal }, work: () => Promise<Value>): Promise<Value>;
 }
 
-/** Timeout of an access to the store, which would delay messages. Some browsers never open an IndexedDB database. */
+/**
+ * Timeout of an access to the store. Messages wait for the store, and some browsers never open an IndexedDB database.
+ */
 const STORE_TIMEOUT_MS = 3_000;
 /** Time without access to the store after a timeout. Otherwise each message would wait for the timeout again. */
 const STORE_PAUSE_MS = 30_000;
@@ -87,7 +94,7 @@ const STORE_PAUSE_MS = 30_000;
 export class StoredOutbox implements Outbox {
   readonly #options: OutboxOptions;
   /**
-   * Time at which the pause of the store ends, by `performance.now()`. Null if no access has timed out since the last
+   * The store is not accessed until this time, by `performance.now()`. Null if no access has timed out since the last
    * success.
    */
   #pausedUntil: number | null = null;
@@ -99,7 +106,7 @@ export class StoredOutbox implements Outbox {
    */
   readonly #undeleted = new Map<string, OutboxEntry>();
   readonly #listeners = new Set<(stored?: OutboxEntry) => void>();
-  /** Cached results of `entries` by room, with undefined for all rooms. Cleared by each change. */
+  /** Cached results of `entries()`, by its argument. Cleared by each change. */
   readonly #lists = new Map<string | undefined, readonly OutboxEntry[]>();
   /** Entries by `idOf`, in the order of sending. */
   #items = new Map<string, Item>();
@@ -151,7 +158,7 @@ export class StoredOutbox implements Outbox {
   retry(clientMessageId: string): void {
     for (const [id, item] of [...this.#items]) {
       if (item.entry.clientMessageId !== clientMessageId || item.entry.state !== 'failed') continue;
-      // A retried message is sent after the messages that are waiting.
+      // Moves the message after all messages that are waiting.
       this.#items.delete(id);
       this.#insert(createItem({ ...item.entry, state: 'waiting', error: null }));
     }
@@ -209,10 +216,7 @@ export class StoredOutbox implements Outbox {
     this.#isBehind = false;
   }
 
-  /**
-   * Moves the creation times of later messages after those of earlier ones. Their order is wrong if the clock was set
-   * back.
-   */
+  /** Corrects creation times of `later` that are not after those of `earlier`, because the clock was set back. */
   #moveAfter(earlier: readonly Item[], later: readonly Item[]): void {
     let latest = Math.max(0, ...earlier.map(({ entry }) => timeOf(entry)));
     // A closed client no longer writes to the store, because its user may have signed out and deleted the entries.
@@ -228,8 +232,7 @@ export class StoredOutbox implements Outbox {
   }
 
   /**
-   * Returns the item of the same message if it is waiting or being sent, and undefined otherwise. A repeated `send`
-   * then does not add the message again.
+   * Returns the waiting or sending item with the same id and content, or undefined. A repeated `send` reuses this item.
    */
   #find({ clientMessageId, chatroomId, body, replyToId }: SendInput): Item | undefined {
     const item = clientMessageId === undefined ? undefined : this.#items.get(idOf({ chatroomId, clientMessageId }));
@@ -244,7 +247,8 @@ export class StoredOutbox implements Outbox {
         code: 'CONFLICT',
         message: 'A message with this clientMessageId is being sent. Use a new one for each message.',
       });
-    // Another tab may have added messages. The clock alone does not order them, because it may have been set back.
+    // Loads messages of other tabs, because they must be sent first. Creation times alone do not order the messages if
+    // the clock was set back.
     this.adopt();
     this.#latest = Math.max(Date.now(), this.#latest + 1);
     const createdAt = new Date(this.#latest).toISOString();
@@ -312,19 +316,19 @@ export class StoredOutbox implements Outbox {
     });
   }
 
-  /** Queries the message of an item among the newest ones of its room. */
+  /** Finds the stored message of an item among the newest messages of its room. Returns undefined if there is none. */
   async #findSent({ entry }: Item, signal: AbortSignal): Promise<SentMessage | undefined> {
     const result = await this.#options.request(NEWEST_MESSAGES, { id: entry.chatroomId }, { signal, retry: true });
     const { chatroom } = (result.data ?? {}) as { chatroom?: { messages: { nodes: SentMessage[] } | null } | null };
-    // Ids are unique per sender only, so the texts are compared, too.
+    // Another sender may use the same `clientMessageId`, so the bodies are compared, too.
     return chatroom?.messages?.nodes.find(
       ({ clientMessageId, body }) => clientMessageId === entry.clientMessageId && body === entry.body,
     );
   }
 
   /**
-   * Runs `work` under a lock, so that no other tab sends stored messages to the same room at the same time. Runs it
-   * directly if there is no store or no Web Locks API.
+   * Runs `work` under a lock, so that no other tab sends stored messages to the same room at the same time. Without a
+   * store or the Web Locks API, there is no lock.
    */
   async #alone<Value>({ entry }: Item, signal: AbortSignal, work: () => Promise<Value>): Promise<Value> {
     const { store } = this.#options;
@@ -339,7 +343,7 @@ export class StoredOutbox implements Outbox {
     item.reject(reason);
   }
 
-  /** Removes an item. Passes `stored`, its entry, to the listeners if the server has stored the message. */
+  /** Removes an item and notifies the listeners. Pass the entry as `stored` if the server has stored the message. */
   async #remove(item: Item, stored?: OutboxEntry): Promise<void> {
     const { store } = this.#options;
     if (!this.#has(item)) return;
@@ -381,8 +385,7 @@ export class StoredOutbox implements Outbox {
   }
 
   /**
-   * Accesses the store. Returns undefined if the store is paused or fails. The message is still in memory and will be
-   * sent.
+   * Accesses the store. Returns undefined if the store is paused or fails, because the message can be sent from memory.
    */
   async #try<Value>(work: () => Value | Promise<Value>): Promise<Value | undefined> {
     if (this.#isPaused()) return undefined;
@@ -425,15 +428,15 @@ const idOf = ({ chatroomId, clientMessageId }: Pick<OutboxEntry, 'chatroomId' | 
 const timeOf = ({ createdAt }: OutboxEntry) => Date.parse(createdAt);
 
 /**
- * Limit of creation times, in milliseconds. An entry with a later time is damaged. Messages after it would need times
- * that `Date` cannot represent.
+ * Upper limit of creation times, in milliseconds. A damaged entry near the maximum of `Date` would leave no valid times
+ * for later messages.
  */
 const MAX_TIME = Date.parse('9999-01-01');
 
 /** Returns whether a stored value is an entry. Damaged values are ignored, so that they do not block other entries. */
 function isEntry(value: OutboxEntry | null): value is OutboxEntry {
   const texts = [value?.chatroomId, value?.clientMessageId, value?.body];
-  // An invalid time is NaN, for which the comparison is false.
+  // The comparison is false for an invalid time, which is NaN.
   return value !== null && texts.every((text) => typeof text === 'string') && timeOf(value) < MAX_TIME;
 }
 
@@ -444,7 +447,7 @@ function createItem(entry: OutboxEntry, isLoaded = false): Item {
     resolve = onSent;
     reject = onFailed;
   });
-  // Nobody awaits an entry that was loaded or retried, so its rejection would be unhandled.
+  // No caller awaits the promise of a loaded or retried entry. Without this handler, its rejection would be unhandled.
   sent.catch(() => undefined);
   return {
     entry,

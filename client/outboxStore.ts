@@ -1,8 +1,8 @@
 import type { OutboxEntry } from './outbox.ts';
 
 /**
- * Stores the entries of an outbox, so that they survive a reload. A store belongs to one user. Otherwise the next user
- * who signs in would send the messages of the previous one.
+ * Stores the entries of an outbox, so that they survive a reload. Use a separate store for each user. Otherwise the
+ * next user who signs in would send the messages of the previous user.
  *
  * An entry is identified by its `chatroomId` and `clientMessageId`. Methods may return promises.
  */
@@ -12,10 +12,7 @@ export interface OutboxStore {
    * same messages at the same time.
    */
   readonly name: string;
-  /**
-   * Returns all entries, in any order. The outbox ignores damaged entries, such as one without an id or a valid
-   * `createdAt`.
-   */
+  /** Returns all entries, in any order. The outbox ignores damaged entries, such as those without an id. */
   load(): OutboxEntry[] | Promise<OutboxEntry[]>;
   /** Returns whether the entry is still stored. */
   has(entry: OutboxEntry): boolean | Promise<boolean>;
@@ -25,7 +22,7 @@ export interface OutboxStore {
 }
 
 /**
- * Stores entries in `localStorage`, each under its own key, so that two tabs never overwrite each other's entries.
+ * Creates a store in `localStorage`. Each entry has its own key, so that two tabs never overwrite each other's entries.
  *
  * @param key name of the store, which must contain the user's id, such as `outbox ${userId}`
  */
@@ -50,7 +47,7 @@ export function localStorageOutbox(key: string, storage: Storage = localStorage)
   };
 }
 
-/** Returns null if the text is not JSON, so that one damaged entry does not prevent the others from being loaded. */
+/** Parses an entry. Returns null if the text is not JSON, so that the other entries can still be loaded. */
 function parse(text: string | null): OutboxEntry | null {
   try {
     return JSON.parse(text ?? 'null') as OutboxEntry | null;
@@ -62,7 +59,7 @@ function parse(text: string | null): OutboxEntry | null {
 const ENTRIES = 'entries';
 
 /**
- * Stores entries in an IndexedDB database.
+ * Creates a store in an IndexedDB database.
  *
  * @param key name of the database, which must contain the user's id, such as `outbox ${userId}`
  */
@@ -86,7 +83,7 @@ export function indexedDbOutbox(key: string, factory: IDBFactory = indexedDB): O
     try {
       transaction = (await open()).transaction(ENTRIES, mode);
     } catch (error) {
-      // A database that the browser is closing refuses transactions before `onclose` fires.
+      // Opens the database again if the browser is closing it. Transactions then fail before `onclose` fires.
       forget();
       if ((error as { name?: unknown } | null)?.name !== 'InvalidStateError') throw error;
       transaction = (await open()).transaction(ENTRIES, mode);
@@ -118,7 +115,7 @@ function openDatabase(factory: IDBFactory, name: string, onClosed: () => void): 
     };
     request.onsuccess = () => {
       const database = request.result;
-      // The browser closes a database whose storage fails or is cleared.
+      // Fires when the browser closes the database, because its storage has failed or was cleared.
       database.onclose = onClosed;
       // Fires when another tab deletes the database. The deletion waits until all connections are closed.
       database.onversionchange = () => {
@@ -134,8 +131,8 @@ function openDatabase(factory: IDBFactory, name: string, onClosed: () => void): 
 }
 
 /**
- * Returns the result after the commit, because a transaction can still fail after its request has succeeded, for
- * example at the quota.
+ * Returns the result after the commit. A transaction can still fail after its request has succeeded, for example if it
+ * exceeds the quota.
  */
 function resultOf<Value>(transaction: IDBTransaction, request: IDBRequest<Value>): Promise<Value> {
   return new Promise((resolve, reject) => {

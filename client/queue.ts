@@ -2,7 +2,9 @@
 export interface Queue<Value> {
   readonly length: number;
   push(value: Value): void;
-  /** Ends the queue. Values that are left can still be read; then `next` throws the error once, if there is one. */
+  /**
+   * Ends the queue. The remaining values can still be read. After them, `next` throws the error once, if there is one.
+   */
   end(error?: unknown): void;
   /** Resolves when all values have been read, or the queue has ended. */
   empty(): Promise<void>;

@@ -24,7 +24,7 @@ export const SEND_MESSAGE = `mutation SendMessage($input: SendMessageInput!) {
   sendMessage(input: $input) { message { id number clientMessageId body createdAt cursor } }
 }` as string & { __apiType?: (variables: { input: SendInput }) => { sendMessage: { message: SentMessage } } };
 
-/** Queries the newest messages of a room, to find a sent one by its `clientMessageId`. */
+/** Queries the newest messages of a room, to find a sent message by its `clientMessageId`. */
 export const NEWEST_MESSAGES = `query NewestMessages($id: ID!) {
   chatroom(id: $id) { messages(last: 100) { nodes { id number clientMessageId body createdAt cursor } } }
 }`;

@@ -9,7 +9,7 @@ export type Attempt = (signal: AbortSignal) => Promise<Result<unknown>>;
 export interface JobOptions {
   /** Whether to repeat the request if there is no response, or after a temporary error. */
   retry: boolean;
-  /** Removes the job when it fires. */
+  /** Removes the job when the signal fires. */
   signal?: AbortSignal | undefined;
 }
 
@@ -27,6 +27,8 @@ interface Job {
 }
 
 /**
+ * State of the queue:
+ *
  * - `open`: the last request got a response; requests for several rooms run concurrently
  * - `probing`: it is unknown whether the server can be reached; one request runs at a time
  * - `paused`: the last request failed; another request starts when the backoff ends
@@ -41,11 +43,10 @@ const MAX_RUNNING = 6;
 /** Minimum pause after a failed request, so that an unreachable server gets at most 2 requests a second. */
 const MIN_PAUSE_MS = 700;
 /**
- * When the server becomes reachable again, requests that have run for longer than this are repeated. They were probably
- * lost.
+ * A request that has run for longer than this is probably lost. It is repeated when the server can be reached again.
  */
 const LOST_AFTER_MS = 2_000;
-/** Maximum number of responses with `INTERNAL_SERVER_ERROR`. The last one is the result of the request. */
+/** Maximum number of responses with `INTERNAL_SERVER_ERROR`. The last of these responses is returned. */
 const MAX_CRASHES = 5;
 
 /**
@@ -67,7 +68,10 @@ export class SendQueue {
     });
   }
 
-  /** Adds a request for these rooms. The request starts when all earlier requests for them have ended. */
+  /**
+   * Adds a request that sends messages to these rooms. The request starts after all earlier requests for the same
+   * rooms. Returns its response.
+   */
   add(rooms: readonly string[], attempt: Attempt, { retry, signal }: JobOptions): Promise<Result<unknown>> {
     this.#closed.throwIfAborted();
     signal?.throwIfAborted();
@@ -91,8 +95,8 @@ export class SendQueue {
   }
 
   /**
-   * Called when the state of the socket changes. An open socket ends the pause. After a loss, one request runs at a
-   * time.
+   * Called when the state of the socket changes. Ends the pause if the socket is open. After a lost connection, only
+   * one request runs at a time.
    */
   onState(state: ChatState): void {
     if (state === 'live' || state === 'catching-up') this.wake();
@@ -119,7 +123,7 @@ export class SendQueue {
     for (const job of waiting.slice(0, free)) void this.#run(job);
   }
 
-  /** Returns the jobs that are the first in each of their rooms and are not running. */
+  /** Returns the jobs that are not running and have no earlier job in any of their rooms. */
   #startable(): Job[] {
     const taken = new Set<string>();
     const found: Job[] = [];

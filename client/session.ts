@@ -2,8 +2,8 @@ import { isChatError, unreachable } from './errors.ts';
 import { backoff, wait } from './wait.ts';
 
 /**
- * An access token. Scripts cannot read tokens in cookies, so their value is null. The generation distinguishes such
- * tokens.
+ * An access token. The value is null for a token in a cookie, because scripts cannot read it, or if nobody is signed
+ * in. The generation is incremented by each renewal.
  */
 export interface Token {
   value: string | null;
@@ -34,8 +34,8 @@ export interface SessionOptions {
 }
 
 /**
- * Time after the first attempt within which a retry may start. The server accepts a replaced refresh token for 10 s
- * after the exchange, which leaves 2 s for the retry itself.
+ * Maximum time from the first exchange to the start of a retry. The server accepts a replaced refresh token for 10 s.
+ * This leaves 2 s for the retry itself.
  */
 const RETRY_WITHIN_MS = 8_000;
 
@@ -47,7 +47,8 @@ interface Locks {
 export function createSession(url: string, { getAccessToken, refresh }: SessionOptions): Session {
   let generation = 0;
   let renewing: Promise<boolean> | undefined;
-  // The server ends a session if a replaced refresh token is used after 10 s. A lock serializes tabs that share one.
+  // A lock lets only one tab at a time exchange the refresh token. The server ends the session if a replaced token is
+  // used after 10 s.
   const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks;
   const alone = (work: () => Promise<string | null>) => (locks ? locks.request(`parley ${url}`, work) : work());
 
@@ -82,8 +83,8 @@ export function createSession(url: string, { getAccessToken, refresh }: SessionO
 }
 
 /**
- * Exchanges the refresh token, and retries if the exchange fails. After a lost response, the server has already
- * replaced the token. It accepts the replaced token for 10 s. Using it later ends the session.
+ * Exchanges the refresh token, and retries if the exchange fails. If only the response was lost, the server has
+ * replaced the token. The server accepts the old token for 10 s. Later use ends the session.
  */
 async function retry(refresh: () => Promise<string | null>): Promise<string | null> {
   const began = Date.now();

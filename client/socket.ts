@@ -43,8 +43,8 @@ const PING_INTERVAL_MS = 10_000;
 const PONG_TIMEOUT_MS = 5_000;
 const OPENING_TIMEOUT_MS = 10_000;
 /**
- * The socket stays open for this time after the last stream, because a user who changes rooms starts another stream at
- * once.
+ * Time for which the socket stays open after the last stream has ended. A user who changes rooms starts another stream
+ * within this time.
  */
 const LAZY_CLOSE_TIMEOUT_MS = 1_000;
 
@@ -55,8 +55,8 @@ const LAZY_CLOSE_TIMEOUT_MS = 1_000;
 type SocketState = 'closed' | 'opening' | 'open' | 'signed-out';
 
 /**
- * The WebSocket that all subscriptions share. It is open while there are subscriptions. After a loss, `ready` delays
- * the next attempt.
+ * The WebSocket that all subscriptions share. The socket is open while there are subscriptions. After a lost
+ * connection, wait for `ready` before you subscribe again.
  */
 export class Socket {
   readonly #session: Session;
@@ -69,7 +69,7 @@ export class Socket {
   readonly #waiting = new Set<() => void>();
   #socketState: SocketState = 'closed';
   #state: ChatState = 'idle';
-  /** Reason why the socket is not open. */
+  /** Error that closed the socket or kept it from opening. Null if there was none. */
   #reason: ChatError | null = null;
   /** The token with which the socket was opened. */
   #token: Token = { value: null, generation: 0 };
@@ -190,7 +190,7 @@ export class Socket {
         this.#opened();
       },
       ping: (received) => {
-        // Without this timeout a dead connection would be indistinguishable from a quiet one.
+        // Detects a dead connection, which would otherwise look like a quiet one.
         if (!received) this.#startTimeout(PONG_TIMEOUT_MS);
       },
       pong: (received) => {
@@ -220,15 +220,15 @@ export class Socket {
   }
 
   /**
-   * Called before the subscriptions end, when the socket was closed or could not be opened. `error` and `closed` may
-   * both call it for one loss.
+   * Called when the socket was closed or could not be opened, before the subscriptions end. Ignores the second call if
+   * both `error` and `closed` report the same loss.
    */
   #lose(event: unknown): void {
     if (this.#socketState !== 'opening' && this.#socketState !== 'open') return;
     this.#socketState = 'closed';
     clearTimeout(this.#timeout);
     this.#waiting.clear();
-    // No backoff: the last subscription has ended, or the buffers of all streams are full.
+    // A normal closure needs no backoff. The last subscription has ended, or the buffers of all streams are full.
     if ((event as { code?: unknown }).code === NORMAL_CLOSURE) {
       this.#update();
       return;

@@ -88,7 +88,7 @@ export function createStream<Data>(
     }
     const { number } = event.message ?? {};
     const chatroomId = event.chatroom?.id ?? event.message?.chatroom?.id;
-    // The all-rooms cursor advances only once a second. After a resume, the server therefore repeats some messages.
+    // Skips messages that the server repeats after a reconnect. The all-rooms cursor advances only once a second.
     if (room === null || variables[room] == null) {
       if (number === undefined || chatroomId === undefined)
         throw new TypeError(
@@ -195,7 +195,7 @@ export function createStream<Data>(
     if (failures > MAX_FAILURES) throw error;
     if (error.code === 'RESYNC_REQUIRED' && onResync) {
       after = await onResync(error);
-      // The server may have another database, in which message numbers start again.
+      // Message numbers may start again, for example if the server's database was replaced.
       latest.clear();
     } else if (error.code === 'TOKEN_EXPIRED' || error.code === 'UNAUTHENTICATED') socket.reconnectWithNewToken();
     else if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'RATE_LIMITED')

@@ -62,7 +62,7 @@ const listenersOf = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
  * Calls the listener when the signal fires. Returns a function that removes the listener. All listeners of a signal
- * share one event listener, because Node warns of a leak when a signal has eleven.
+ * share one event listener, because Node warns of a leak if a signal has more than ten.
  */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   let listeners = listenersOf.get(signal);
