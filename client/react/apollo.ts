@@ -33,7 +33,7 @@ export function apolloCache(client: ApolloClient): ChatCache {
     },
     subscribe(subscription, variables, { onEvents, onError, ...context }) {
       const query = client.cache.transformDocument(typed(subscription));
-      // Events that arrive together are written at once, because each write compares the results of all watched
+      // Writes events that arrive together in one batch, because each write compares the results of all watched
       // queries.
       const batch = createBatch<object>((events) => {
         const write = () => {
@@ -43,7 +43,7 @@ export function apolloCache(client: ApolloClient): ChatCache {
                 cache.writeQuery({ id: 'ROOT_SUBSCRIPTION', query, variables, data });
                 const [event] = Object.values(data) as (AddedEvent | null)[];
                 const roomId = event?.chatroom?.id ?? event?.message?.chatroom?.id;
-                // Messages without a cursor come from a stream over all rooms. They may lack fields of the list.
+                // Skips messages of the stream over all rooms. They have no cursor and may lack fields of the list.
                 if (event?.__typename === 'MessageAdded' && event.message?.cursor && roomId)
                   addMessage(cache, roomId, event.message as CachedMessage);
               }
@@ -56,7 +56,7 @@ export function apolloCache(client: ApolloClient): ChatCache {
       const following = client
         .subscribe<object>({
           ...{ query, variables, fetchPolicy: 'no-cache' },
-          // Otherwise Apollo Client joins equal subscriptions, and calls the callbacks of the first one only.
+          // Without this option, Apollo Client merges equal subscriptions and calls only the callbacks of the first.
           context: { ...context, queryDeduplication: false },
         })
         .subscribe({

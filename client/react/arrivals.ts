@@ -1,13 +1,13 @@
 /**
- * Collects the events that arrive while a query runs. They may be newer than the response of the query, in any object
- * that both contain.
+ * Collects the events that arrive while a query runs. The response may be older than these events. Therefore the events
+ * are written to the cache again after the response.
  */
 export interface Arrivals {
-  /** Adds events. `write` writes them to the cache. */
+  /** Adds events. `write` is the function that writes these events to the cache. */
   add: (write: () => void) => void;
   /**
-   * Runs a query. Returns its response, and a function that writes the events that have arrived meanwhile to the cache
-   * again. Call this function after the response has been written.
+   * Runs a query. Returns the response and a function that writes the collected events to the cache again. Write the
+   * response to the cache before you call this function.
    */
   during: <Answer>(query: () => Promise<Answer>) => Promise<[Answer, () => void]>;
 }
@@ -23,8 +23,7 @@ export function createArrivals(): Arrivals {
       open.add(arrived);
       try {
         const answer = await query();
-        // Waits for events that came before the response. The cache adapter passes events on in batches, after a
-        // timeout.
+        // Waits for events that arrived just before the response, because the cache adapter collects events in batches.
         await new Promise((resolve) => setTimeout(resolve));
         const replay = () => {
           for (const write of arrived) write();

@@ -7,7 +7,7 @@ import { createViewerEvents, type ViewerEvents } from './viewerEvents.ts';
 /** Values that a `ChatProvider` shares with all hooks below it. */
 export interface Chat {
   client: ChatClient;
-  /** The cache of the application. Adds the events of each subscription to `arrivals`. */
+  /** The cache of the application. Its `subscribe` also adds all events to `arrivals`. */
   cache: ChatCache;
   arrivals: Arrivals;
   viewerEvents: ViewerEvents;
@@ -35,7 +35,8 @@ export function createChat(client: ChatClient, cache: ChatCache): Chat {
 }
 
 /**
- * Queries the server, and retries until there is a response. Bypasses the cache, because its lists merge several pages.
+ * Sends a query to the server, and retries until there is a response. Bypasses the cache, because the cache merges all
+ * pages of a list.
  */
 export function query<Data, Variables extends object>(
   { client }: Pick<Chat, 'client'>,

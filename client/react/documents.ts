@@ -2,16 +2,16 @@ import { type DefinitionNode, type DocumentNode, type FieldNode, Kind, parse, pr
 import type { TypedDocument } from './cache.ts';
 import type * as Default from './types.ts';
 
-/** A fragment: a parsed document or a text, with the type that codegen gives to its data. */
+/** A fragment, as a parsed document or as text. Fragments from codegen have a type for the data. */
 export type Fragment<Data> = (DocumentNode | { toString(): string }) & { __apiType?: (variables: any) => Data };
 
-/** Fields of messages, rooms and users that an application selects. Each fragment replaces a default selection. */
+/** Fragments with the fields that an application needs. Without a fragment, the hooks select default fields. */
 export interface Selections<Message = Default.Message, Room = Default.Room, User = Default.User> {
   /** A fragment on `Message`. */
   message?: Fragment<Message>;
   /** A fragment on `Chatroom`. */
   room?: Fragment<Room>;
-  /** A fragment on `User`, for people who type or are online. */
+  /** A fragment on `User`, for typing users, friends and read marks. */
   user?: Fragment<User>;
 }
 
@@ -58,7 +58,7 @@ export type RoomEvent<Message> =
 export interface Documents<Message, Room, User> {
   /** Identifies the selections. Equal fragments have equal keys. */
   key: string;
-  /** The room with its newest messages. */
+  /** Query of a room with its newest messages. */
   history: TypedDocument<
     { viewer: { cursor: string } | null; chatroom: HistoryRoom<Message, Room> | null },
     { chatroomId: string; last: number }
@@ -127,7 +127,7 @@ export type Friend<User> = User & { id: string; presence: Presence | null };
 
 /** An event that is passed to `onEvent` of `useRooms`. */
 export type ViewerEvent = {
-  /** All-rooms cursor after the event. */
+  /** All-rooms cursor: `viewerEvents` can resume after this event. */
   cursor?: string;
 } & (
   | { __typename: 'ChatroomAppeared'; chatroom: { id: string } }
@@ -150,7 +150,7 @@ const MESSAGE_KEY = 'id number cursor clientMessageId';
 const ROOM_KEY = 'id unreadCount createdAt lastMessageAt';
 const PAGE_INFO = 'pageInfo { hasNextPage hasPreviousPage startCursor endCursor }';
 
-/** Returns the documents for some selections. Equal fragments get the same documents. */
+/** Returns the operations with these selections. Returns the same object for equal fragments. */
 export function documentsOf<Message, Room, User>(
   selections: Selections<Message, Room, User>,
 ): Documents<Message, Room, User> {
@@ -304,7 +304,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
 
 const TYPENAME: FieldNode = { kind: Kind.FIELD, name: { kind: Kind.NAME, value: '__typename' } };
 
-/** Adds `__typename` to all objects, because the cache needs it in the responses that are written to it. */
+/** Adds `__typename` to all objects, because the cache needs this field in each response that the hooks write. */
 function withTypenames(document: DocumentNode): DocumentNode {
   return visit(document, {
     SelectionSet(node, _key, parent) {
@@ -329,6 +329,7 @@ function fragmentOf(fragment: Fragment<unknown> | string): ParsedFragment {
   return parsed;
 }
 
-// Caches, because parsing at each render of each hook would be slow. They stay small: an application has few fragments.
+// Caches of parsed fragments and documents. Otherwise each render of each hook would parse them again. The caches stay
+// small, because an application has few fragments.
 const knownFragments = new Map<unknown, ParsedFragment>();
 const knownDocuments = new Map<string, Documents<unknown, unknown, unknown>>();

@@ -2,13 +2,13 @@ import type { Store } from './store.ts';
 
 /** Whether the newest message of a room is in view, according to the components that show the room. */
 export interface EndInView extends Store<boolean> {
-  /** Adds the `atEnd` of a component. Returns a function that removes it. */
+  /** Adds the `atEnd` value of a component. Returns a function that removes the value. */
   declare: (atEnd: boolean) => () => void;
 }
 
 /**
- * Creates the state for a room. The state is true if a component declares true, or if none declares anything. A
- * component that only sends messages, such as a composer, declares nothing.
+ * Creates the state of a room: true if any component declares true, or if no component declares a value. A component
+ * that only sends messages, such as a composer, declares no value.
  */
 export function createEndInView(): EndInView {
   const declared = new Set<{ atEnd: boolean }>();

@@ -10,10 +10,10 @@ export interface RoomTarget<Message, Room, User> {
   pageSize: number;
 }
 
-/** A room with its newest messages, as of `room.cursor`. */
+/** A room with its newest messages. Subscribe from `room.cursor` to receive all later events. */
 export interface RoomSnapshot<Message, Room> extends MessagePage<Message & MessageKey> {
   room: HistoryRoom<Message, Room>;
-  /** All-rooms cursor, which is not newer than the messages. */
+  /** All-rooms cursor. Not newer than the messages, so that a stream from this cursor misses no event. */
   viewerCursor: string;
 }
 

@@ -1,5 +1,5 @@
 /**
- * React hooks for a chat: headless, over Apollo Client's cache (`react/apollo`) or urql's graphcache (`react/urql`).
+ * Headless React hooks for a chat. They use Apollo Client's cache (`react/apollo`) or urql's graphcache (`react/urql`).
  */
 export type { ChatCache, SubscriptionHandlers, TypedDocument } from './cache.ts';
 export type { Fragment, Friend, MessageKey, Presence, RoomKey, Selections, ViewerEvent } from './documents.ts';

@@ -5,22 +5,25 @@ import { createNodeList } from './nodeList.ts';
 /** Consecutive messages of a room, oldest first. */
 export interface MessagePage<Node> {
   nodes: readonly Node[];
-  /** Cursor before which the previous page ends; null at the beginning of the room. */
+  /** Value of `before` for a query of the previous page; null at the beginning of the room. */
   earlier: string | null;
-  /** Cursor after which the next page begins; null if the page reaches the newest message. */
+  /** Value of `after` for a query of the next page; null if the page reaches the newest message. */
   later: string | null;
 }
 
 /** Messages of a room without a gap: the newest ones, or those around an old message to which the user has jumped. */
 export interface MessageList<Node> extends Readonly<MessagePage<Node>> {
   open: (page: MessagePage<Node>) => void;
-  /** Adds the page before `earlier`. */
+  /** Adds the previous page, which was queried with `earlier`. */
   prepend: (page: MessagePage<Node>) => void;
-  /** Adds the page after `later`. */
+  /** Adds the next page, which was queried with `later`. */
   append: (page: MessagePage<Node>) => void;
   /** Adds messages after the newest one of the list. Ignores messages that are not newer. */
   push: (nodes: readonly Node[]) => void;
-  /** Adds the earlier messages of another list. The two lists must overlap or adjoin, because a gap would be hidden. */
+  /**
+   * Adds the older messages of another list. The lists must overlap or adjoin, so that no message is missing between
+   * them.
+   */
   join: (before: MessageList<Node>) => void;
   /** Drops all but the newest `count` messages. */
   keep: (count: number) => void;

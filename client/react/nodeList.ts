@@ -2,15 +2,15 @@ import { type Chat, load } from './chat.ts';
 import type { NodesDocument } from './documents.ts';
 
 /**
- * Maximum number of objects per watched query. A change of one object makes the cache read all objects of its query.
- * Each change of the cache costs time for every query, so few objects per query would be slow, too. The server returns
- * at most 100 objects by their ids.
+ * Maximum number of objects per watched query. In a large query, a change of one object makes the cache read many
+ * objects. Many small queries are slow, too, because each change of the cache costs time for every query. The server
+ * returns at most 100 objects by their ids.
  */
 const MAX_PART = 50;
 
 /**
- * A list of objects that a hook returns. The list stores their ids, and the cache stores their fields. A list field in
- * the cache would not do: it changes when the application loads another page of it, or pages of another size.
+ * A list of objects that a hook returns. Watches the objects in the cache by their ids. A list field of the cache is
+ * not used, because the application may load other pages into it.
  */
 export interface NodeList<Node> {
   readonly nodes: readonly Node[];
@@ -27,8 +27,8 @@ interface Part<Node> {
 }
 
 /**
- * Creates an empty list. Write objects to the cache before you add them. Calls `onChange` when one of them changes in
- * the cache.
+ * Creates an empty list. Write objects to the cache before you add them to the list. Calls `onChange` when an object
+ * changes in the cache.
  */
 export function createNodeList<Node extends { id: string }>(
   chat: Pick<Chat, 'client' | 'cache' | 'arrivals'>,
@@ -47,7 +47,7 @@ export function createNodeList<Node extends { id: string }>(
         isComplete = true;
         onChange();
       } else if (isComplete) {
-        // The cache lacks a field, because the application has evicted an object or written a part of it.
+        // Loads the objects again, because the cache now lacks a field. The application may have evicted an object.
         isComplete = false;
         load(chat, document, { ids }).catch(() => undefined);
       }
@@ -74,8 +74,8 @@ export function createNodeList<Node extends { id: string }>(
     },
     append(nodes) {
       let added = nodes;
-      // Joins the last part with the new one if it is not larger. There are then few parts, and each object is watched
-      // again only a few times.
+      // Merges the last part into the new part, unless the last part is larger. This limits the number of parts, and
+      // each object is watched again only a few times.
       for (let last = parts.at(-1); last && last.nodes.length <= added.length; last = parts.at(-1)) {
         if (last.nodes.length + added.length > MAX_PART) break;
         last.stop();

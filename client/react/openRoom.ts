@@ -4,8 +4,8 @@ import { queryRoom, type RoomSnapshot, type RoomTarget } from './history.ts';
 
 interface Handlers<Message, Room> {
   /**
-   * Called when the room has been loaded: at the beginning, and again if missed events cannot be replayed. `replay`
-   * writes events to the cache that may be newer than the room.
+   * Called when the room has been loaded: at the beginning, and again if missed events cannot be replayed. Write the
+   * room to the cache, then call `replay` to write the events that arrived meanwhile.
    */
   onOpen: (snapshot: RoomSnapshot<Message, Room>, replay: () => void) => void;
   onEvents: (events: RoomEvent<Message>[]) => void;
@@ -15,7 +15,7 @@ interface Handlers<Message, Room> {
 
 /**
  * Loads a room with its newest messages, then subscribes to the events after its cursor. Returns a function that stops
- * both.
+ * loading and unsubscribes.
  */
 export function openRoom<Message, Room>(
   chat: Chat,
@@ -25,7 +25,7 @@ export function openRoom<Message, Room>(
   const { documents, chatroomId } = target;
   let stopped = false;
   let unsubscribe: (() => void) | undefined;
-  /** Number of blocks that changed. A room that was queried before the last one is queried again. */
+  /** Number of `BlockChanged` events. If it changes during the query of the room, the query is repeated. */
   let blocks = 0;
   const unlisten = chat.viewerEvents.listen(({ __typename }) => {
     if (__typename === 'BlockChanged') blocks += 1;

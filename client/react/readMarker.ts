@@ -11,12 +11,12 @@ export interface ReadMarker {
   /** Marks a message and all earlier ones as read. Retries after temporary errors. */
   mark: (message: MessageKey) => void;
   /**
-   * Sends a `markUnread` request. After it succeeds, nothing is marked as read until `resume`, because the messages are
-   * still on the screen. After it fails, marking continues.
+   * Sends a `markUnread` request. If it succeeds, nothing is marked as read until `resume`, because the messages are
+   * still on the screen. If it fails, marking continues.
    */
   markUnread: <Result>(request: () => Promise<Result>) => Promise<Result>;
   resume: () => void;
-  /** Sends a waiting mark at once, and then nothing more. */
+  /** Sends a waiting mark immediately, without retries, then stops. */
   stop: () => void;
 }
 
@@ -93,7 +93,7 @@ export function createReadMarker(markRead: (messageId: string) => Promise<unknow
       const before = paused;
       paused = true;
       try {
-        // A `markRead` that arrived after the `markUnread` would mark the messages as read again.
+        // Waits for a running `markRead`, which would undo `markUnread` if it arrived later.
         await sending;
         const result = await request();
         [seen, marked, paused] = [null, 0, true];

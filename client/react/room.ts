@@ -29,31 +29,37 @@ export interface RoomState<Message, Room, User> {
   /** Number of the last message that the viewer had read when the room was opened, or when `markUnread` was called. */
   readUpTo: number;
   hasEarlier: boolean;
-  /** True after `jumpTo`, until the messages reach the newest ones. */
+  /** True after `jumpTo`, while `messages` does not reach the newest message. */
   hasLater: boolean;
 }
 
 export interface RoomStore<Message, Room, User> extends Store<RoomState<Message, Room, User>> {
   loadEarlier: () => Promise<void>;
   loadLater: () => Promise<void>;
-  /** Shows the message with this number and the messages around it. Returns false if the viewer may not see it. */
+  /**
+   * Shows the message with this number and the messages around it. Returns false if the message does not exist or the
+   * viewer may not see it.
+   */
   jumpTo: (number: number) => Promise<boolean>;
-  /** Shows the newest messages. Drops older ones if more than two pages are loaded. */
+  /** Shows the newest messages. Keeps only one page if more than two pages are loaded. */
   showNewest: () => void;
   markRead: (message: MessageKey) => void;
   /**
-   * Marks a message and all later ones as unread. They stay unread until the room is opened again or the viewer sends a
-   * message to it.
+   * Marks a message and all later messages as unread. The hooks mark nothing as read until the room is opened again or
+   * the viewer sends a message to it.
    */
   markUnread: (message: MessageKey) => Promise<void>;
-  /** Sends a message through the outbox and shows it in `pending` at once. Also ends `setTyping`. */
+  /**
+   * Sends a message through the outbox and shows it in `pending` at once. Also reports that the viewer has stopped
+   * typing.
+   */
   send: (body: string, options?: { replyToId?: string }) => void;
   setTyping: (typing: boolean) => void;
   /** Calls the listener for each new message, in order. Returns a function that removes the listener. */
   onMessage: (listener: (message: Message & MessageKey) => void) => () => void;
 }
 
-/** Creates the store of a room, which is kept up to date while it has subscribers. */
+/** Creates the store of a room. The store stays up to date while it has subscribers. */
 export function createRoom<Message, Room, User>(
   chat: Chat,
   documents: Documents<Message, Room, User>,
@@ -97,7 +103,7 @@ export function createRoom<Message, Room, User>(
 
   function show(snapshot: RoomSnapshot<Message, Room>, replay: () => void): void {
     messages.open(snapshot, replay);
-    // The cache may have a newer room, which it has passed to `watch`.
+    // Keeps a room that `cache.watch` has delivered, because it may be newer than the snapshot.
     room ??= snapshot.room;
     if (!loaded) set({ readUpTo: snapshot.room.viewerMembership?.lastReadNumber ?? 0 });
     loaded = true;
@@ -117,7 +123,10 @@ export function createRoom<Message, Room, User>(
     let opened: (() => void)[] = [];
     let unfollow: (() => void) | null = null;
     let hasFailed = false;
-    /** Whether the viewer was added again before the streams of the previous membership have failed. */
+    /**
+     * True if the viewer was added to the room again before the old streams have failed. Their failure then reopens the
+     * room.
+     */
     let hasAppeared = false;
 
     const followViewer = (after?: string) => {
@@ -130,7 +139,7 @@ export function createRoom<Message, Room, User>(
       }
       hasFailed = true;
       set({ error: failureOf(error), loading: false });
-      // The event that the viewer was added ends the failure.
+      // Follows the viewer's events, because `ChatroomAppeared` reopens the room.
       followViewer();
     };
     const close = () => {
@@ -223,13 +232,13 @@ export function createRoom<Message, Room, User>(
     async markUnread({ id }) {
       const request = () => cache.mutate(documents.markUnread, { messageId: id });
       const { markUnread } = await (marker ? marker.markUnread(request) : request());
-      // The server does not move a read mark that is already before the message.
+      // Uses the mark of the response, because the server does not move a mark that is already before the message.
       set({ readUpTo: markUnread.chatroom.viewerMembership?.lastReadNumber ?? 0 });
     },
     send(body, { replyToId } = {}) {
       typing.send(false);
       marker?.resume();
-      // A rejection is shown by the state of the outbox entry.
+      // Ignores the error, because the outbox entry contains it.
       client.send({ chatroomId, body, ...(replyToId === undefined ? {} : { replyToId }) }).catch(() => undefined);
     },
     setTyping(isTyping) {

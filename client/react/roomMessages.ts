@@ -9,13 +9,16 @@ export interface RoomMessages<Message, Room> {
   readonly newest: MessageList<Message & MessageKey>;
   /** The messages that `useRoom` returns: the newest ones, or those around an old message after a jump. */
   readonly shown: MessageList<Message & MessageKey>;
-  /** Shows the newest messages of a room. `replay` writes events to the cache that may be newer than the room. */
+  /**
+   * Shows the newest messages of a room. Then calls `replay` to write the events that arrived while the room was
+   * loaded.
+   */
   open: (snapshot: RoomSnapshot<Message, Room>, replay: () => void) => void;
   loadEarlier: () => Promise<void>;
   loadLater: () => Promise<void>;
   jumpTo: (number: number) => Promise<boolean>;
   showNewest: () => void;
-  /** Loads the messages again. Does nothing if `close` or another `reload` is called meanwhile. */
+  /** Loads the messages again. Discards the response if `close` or another `reload` is called meanwhile. */
   reload: () => Promise<void>;
   close: () => void;
 }
@@ -55,8 +58,8 @@ export function createRoomMessages<Message, Room>(
   }
 
   /**
-   * Runs a query, and repeats it if the messages are loaded again meanwhile. Its response may contain messages of a
-   * user who has been blocked since. Stops when the response is no longer wanted.
+   * Runs a query. Repeats it if `reload` is called meanwhile, because the response may contain messages of a user who
+   * has just been blocked. Does not repeat a query whose response is no longer wanted.
    */
   async function queryCurrent<Answer>(
     ask: () => Promise<Answer>,
@@ -69,7 +72,7 @@ export function createRoomMessages<Message, Room>(
     }
   }
 
-  /** Shows the newest messages instead of those around an old one. */
+  /** Ends a jump by showing the newest messages again. */
   function leave(): void {
     if (shown !== newest) shown.close();
     shown = newest;

@@ -19,7 +19,7 @@ export interface RoomsState<Room> {
 
 export interface RoomsStore<Room> extends Store<RoomsState<Room>> {
   loadMore: () => Promise<void>;
-  /** Calls the listener for each event of the viewer. Returns a function that removes the listener. */
+  /** Calls the listener for each event of `viewerEvents`. Returns a function that removes the listener. */
   onEvent: (listener: (event: ViewerEvent) => void) => () => void;
 }
 
@@ -28,7 +28,7 @@ const PAGE_SIZE = 50;
 /** Types of events after which the list is loaded again. A block changes the last messages and the unread counts. */
 const CHANGES_OF_LIST = new Set(['ChatroomAppeared', 'ChatroomVanished', 'BlockChanged']);
 
-/** Creates the store of the viewer's rooms, which is kept up to date while it has subscribers. */
+/** Creates the store of the viewer's rooms. The store stays up to date while it has subscribers. */
 export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, any>): RoomsStore<Room> {
   type Node = Room & RoomKey;
   const { cache } = chat;
@@ -84,7 +84,7 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
     const { nodes, replay } = page;
     if (!running) return page;
     ({ next } = page);
-    // Sorts the ids, because the cache would store a separate list for each order of the same rooms.
+    // Sorts the ids, because the cache stores a separate list for each order of the same ids.
     cache.write(documents.roomNodes, { ids: nodes.map(({ id }) => id).sort() }, { nodes });
     replay();
     show([...list.nodes, ...nodes]);
@@ -96,7 +96,10 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
     publishing.add(null);
   }
 
-  /** Loads all loaded pages again. Repeats this if `reload` is called meanwhile. Returns the all-rooms cursor. */
+  /**
+   * Loads all pages of the list again. If `reload` is called meanwhile, loads them once more. Returns the all-rooms
+   * cursor.
+   */
   function reload(): Promise<string> {
     changes += 1;
     loading ??= (async () => {
@@ -111,7 +114,7 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
       } while (change !== changes && running);
       vanished.clear();
       loaded = running;
-      // Removes rooms that are no longer in the list. Each page was only added to the rooms that were loaded before.
+      // Removes rooms that were not loaded again, because `addPage` only adds rooms.
       if (running) show(nodes);
       return cursor;
     })().finally(() => {
@@ -198,7 +201,7 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
     async loadMore() {
       let page: Page;
       let change: number;
-      // A page that was queried before the last change may contain a room that has vanished since.
+      // Repeats the query after a change of the list, because the page may contain a room that has vanished since.
       do {
         await loading;
         if (next === null) return;

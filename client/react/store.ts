@@ -1,4 +1,4 @@
-/** A value for React's `useSyncExternalStore`. It is kept up to date while it has subscribers. */
+/** A store for React's `useSyncExternalStore`. Its state is kept up to date while the store has subscribers. */
 export interface Store<State> {
   getSnapshot: () => State;
   subscribe: (listener: () => void) => () => void;
@@ -37,7 +37,8 @@ export function createStore<State extends object>(
       }
       return () => {
         listeners.delete(listener);
-        // Stops with a delay. React in strict mode, and a change of the route, unsubscribe and subscribe again at once.
+        // Stops after a delay, because React's strict mode and a change of the route unsubscribe and subscribe again at
+        // once.
         setTimeout(() => {
           if (listeners.size > 0) return;
           stop?.();

@@ -1,4 +1,4 @@
-/** Data types of the default fragments in documents.ts. The hooks select these fragments if the application passes none. */
+/** Types of the default fragments in documents.ts. The hooks select these fragments if the application passes none. */
 
 export interface User {
   id: string;
@@ -19,7 +19,7 @@ export interface Message {
 
 export interface Room {
   kind: 'DIRECT' | 'GROUP' | 'OPEN';
-  /** Name of the room, or the names of other members. */
+  /** Name of the room, or nicknames of other members. Null if there are neither. */
   title: string | null;
   topic: string | null;
   memberCount: number;

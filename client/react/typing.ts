@@ -1,7 +1,7 @@
 import type { Chat } from './chat.ts';
 import type { Documents } from './documents.ts';
 
-/** Interval of `setTyping` requests while the viewer types. The server regards each as expired after 10 s. */
+/** Interval of `setTyping` requests while the viewer types. The server regards a request as expired after 10 s. */
 const INTERVAL_MS = 5_000;
 
 /** Follows the users who are typing in a room, and reports whether the viewer is typing. */

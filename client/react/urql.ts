@@ -15,8 +15,8 @@ import type { ChatCache, TypedDocument } from './cache.ts';
  */
 export function urqlCache(client: Client): ChatCache {
   /**
-   * Keys of ended operations, which are used again. Graphcache never deletes the dependencies of a key, so new keys
-   * would leak memory. These keys are negative, and urql's own keys are not.
+   * Keys of ended queries, which are used again. Graphcache never deletes its data about a key, so new keys would leak
+   * memory. Keys of this adapter are negative. Keys of urql are not.
    */
   const freeKeys: number[] = [];
   let lastKey = 0;
@@ -51,7 +51,8 @@ export function urqlCache(client: Client): ChatCache {
       return dataOf(await client.mutation(typed(mutation), variables).toPromise());
     },
     subscribe(subscription, variables, { onEvents, onError, ...context }) {
-      // Under its own key, because urql joins equal subscriptions, and calls the callbacks of the first one only.
+      // Each subscription has its own key. Otherwise urql merges equal subscriptions and calls only the callbacks of
+      // the first.
       const ownRequest = () => ({
         ...createRequest(typed(subscription), variables as AnyVariables),
         key: (lastKey -= 1),

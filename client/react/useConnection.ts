@@ -5,7 +5,7 @@ import { createStore } from './store.ts';
 
 export interface Connection {
   state: ChatState;
-  /** Error that made the client go offline or signed it out; null otherwise. */
+  /** Error that interrupted the connection or ended the session; null otherwise. */
   reason: Failure | null;
 }
 

@@ -7,7 +7,10 @@ export interface OutboxResult extends Pick<Outbox, 'send' | 'retry' | 'discard'>
   entries: readonly OutboxEntry[];
 }
 
-/** Returns the outbox of the chat client for a room, or for all rooms: waiting, sending and rejected messages. */
+/**
+ * Returns the waiting, sending and rejected messages of a room, or of all rooms. Also returns `send`, `retry` and
+ * `discard`.
+ */
 export function useOutbox(chatroomId?: string): OutboxResult {
   const { outbox } = useChat().client;
   const subscribe = useCallback((listener: () => void) => outbox.subscribe(listener), [outbox]);

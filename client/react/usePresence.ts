@@ -28,7 +28,7 @@ export function usePresence<User = Default.User>(
   return useSyncExternalStore(store.subscribe, store.getSnapshot, store.getSnapshot);
 }
 
-/** Creates the store of the viewer's friends, which is kept up to date while it has subscribers. */
+/** Creates the store of the viewer's friends. The store stays up to date while it has subscribers. */
 export function createPresence<User>(chat: Chat, documents: Documents<any, any, User>): Store<PresenceState<User>> {
   const { cache } = chat;
   const initial: PresenceState<User> = { friends: [], loading: true, error: null };

@@ -15,7 +15,10 @@ export interface ReadMark<User> {
 }
 
 export interface ReadMarksState<User> {
-  /** Read marks of the other members. Empty in a room of more than 100 members, for which the server sends no marks. */
+  /**
+   * Read marks of the other members. Empty if the room has more than 100 members, because the server then sends no
+   * marks.
+   */
   marks: readonly ReadMark<User>[];
   loading: boolean;
   /** Error that prevents the marks from being shown or updated. */
@@ -27,7 +30,7 @@ export interface ReadMarksResult<User> extends ReadMarksState<User> {
   readersOf: (number: number) => (User & { id: string })[];
 }
 
-/** Largest room for which the server sends read marks. */
+/** The server sends read marks only in rooms with at most this number of members. */
 const MAX_MEMBERS = 100;
 
 /**
@@ -53,7 +56,7 @@ export function useReadMarks<User = Default.User>(
   return { ...state, readersOf };
 }
 
-/** Creates the store of a room's read marks, which is kept up to date while it has subscribers. */
+/** Creates the store of a room's read marks. The store stays up to date while it has subscribers. */
 export function createReadMarks<User>(
   chat: Chat,
   documents: Documents<any, any, User>,
@@ -62,7 +65,9 @@ export function createReadMarks<User>(
   const { cache } = chat;
   const initial: ReadMarksState<User> = { marks: [], loading: true, error: null };
   return createStore(initial, (set) => {
-    /** The highest mark of each member. The response to a query may be older than an event that arrived before it. */
+    /**
+     * Highest known `lastReadNumber`, by membership id. A response may be older than an event that arrived before it.
+     */
     const highest = new Map<string, number>();
     const members = createNodeList<MarkedMember<User>>(chat, documents.members, publish);
     let memberCount: number | null = null;
@@ -89,7 +94,10 @@ export function createReadMarks<User>(
       members.replace(nodes);
       publish();
     }
-    /** Loads one answer at a time. A load that is requested meanwhile follows, because the running one may be older. */
+    /**
+     * Loads the members with one query at a time. A call during a query starts another query afterwards, because the
+     * response may be outdated.
+     */
     function load(): void {
       if (state !== 'idle') {
         state = 'outdated';

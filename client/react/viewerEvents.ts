@@ -5,19 +5,22 @@ import type { Documents, ViewerEvent } from './documents.ts';
 type Listener = (event: ViewerEvent) => void;
 type AnyDocuments = Documents<any, any, any>;
 
-/** The viewer's events. All hooks of a provider that listen receive them from the same stream. */
+/** Distributes the viewer's events to the hooks of a provider. All hooks share one stream. */
 export interface ViewerEvents {
   /**
-   * Registers a list of rooms, which has its own stream of `viewerEvents` with the fields of the list. Call it when
-   * this stream has been started, with the cursor from which it starts. Returns functions to pass on its events, and to
-   * remove the list.
+   * Registers the `viewerEvents` stream of a list of rooms as a source of events. Call this function when the stream
+   * starts, with the cursor from which it starts. Pass each event of the stream to `emit`. `remove` ends the
+   * registration.
    */
   addSource: (after: string) => { emit: Listener; remove: () => void };
-  /** Calls the listener for each event of a stream that runs. Returns a function that removes the listener. */
+  /**
+   * Calls the listener for each event of the viewer, while there is a source or a follower. Returns a function that
+   * removes the listener.
+   */
   listen: (listener: Listener) => () => void;
   /**
-   * Starts a stream while there is no source. It starts from the cursor, or from now. Returns a function that no longer
-   * requires the stream.
+   * Adds a follower. While there are followers but no source, a stream runs. The stream starts from the cursor, or from
+   * now if there is none. Returns a function that removes the follower.
    */
   follow: (documents: AnyDocuments, after?: string) => () => void;
 }
@@ -49,7 +52,7 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
     });
   }
 
-  /** Starts or stops the stream that serves the followers while there is no source. */
+  /** Runs a stream for the followers while there is no source. Otherwise stops this stream. */
   function update(): void {
     const [documents] = followers.values();
     if (documents && sources.size === 0) stopOwn ??= start(documents);
