@@ -11,7 +11,7 @@ export interface OutboxEntry {
   readonly chatroomId: string;
   readonly body: string;
   readonly replyToId?: string;
-  /** Time at which the message was added to the outbox, in ISO 8601. Later than the time of every earlier entry. */
+  /** Time at which the message was added to the outbox, in ISO 8601. Always later than the times of earlier entries. */
   readonly createdAt: string;
   /**
    * `waiting` until earlier messages are sent or the server can be reached; `sending`; `failed` if the server rejected
@@ -294,7 +294,7 @@ export class StoredOutbox implements Outbox {
     const { request, store } = this.#options;
     return this.#alone(item, signal, async () => {
       if (item.isSaved && store && (await this.#access(item.entry, () => store.has(item.entry))) === false) {
-        // Another tab has removed the entry from the store, because it has sent or discarded the message.
+        // Another tab has sent or discarded the message, and has removed the entry from the store.
         const message = item.isLoaded ? undefined : await this.#findSent(item, signal);
         if (message) {
           await this.#remove(item, item.entry);

@@ -19,7 +19,7 @@ export interface SentMessage {
   cursor: string;
 }
 
-// The type has the form that codegen gives to document strings.
+// Has the same type as a document string from codegen.
 export const SEND_MESSAGE = `mutation SendMessage($input: SendMessageInput!) {
   sendMessage(input: $input) { message { id number clientMessageId body createdAt cursor } }
 }` as string & { __apiType?: (variables: { input: SendInput }) => { sendMessage: { message: SentMessage } } };

@@ -54,7 +54,7 @@ interface Event {
   message?: { number?: number; chatroom?: { id?: string } };
 }
 
-/** Creates a stream, which subscribes again after each interruption and resumes after the last cursor. */
+/** Creates a stream. After each interruption, the stream subscribes again from the last cursor. */
 export function createStream<Data>(
   { socket, closed }: { socket: Socket; closed: AbortSignal },
   query: string,

@@ -185,7 +185,7 @@ export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Ex
   };
 }
 
-/** Reduces data to the keys of its entities. Graphcache completes the entities from the cache. */
+/** Reduces data to entity keys: `__typename` and `id`. Graphcache reads the other fields from the cache. */
 function keysOf(data: unknown): unknown {
   if (Array.isArray(data)) return data.map(keysOf);
   if (typeof data !== 'object' || data === null) return data;

@@ -14,7 +14,7 @@ interface Page {
   hasNext: unknown;
 }
 
-/** Arguments that select a page of a list. Fields that differ in other arguments are different lists. */
+/** Arguments that select a page. Fields that differ in any other argument are different lists. */
 const PAGING = ['first', 'last', 'after', 'before'];
 
 /**

@@ -6,7 +6,7 @@ export function backoff(failures: number): number {
   return (0.5 + Math.random() / 2) * Math.min(5_000, 200 * 2 ** failures);
 }
 
-/** Runs work that may never end. Rejects with a `TimeoutError` after `ms` milliseconds. */
+/** Runs work that may never end, and returns its result. Rejects with a `TimeoutError` after `ms` milliseconds. */
 export async function withTimeout<Value>(ms: number, work: () => Value | Promise<Value>): Promise<Value> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -20,7 +20,7 @@ export interface ReadMarker {
   stop: () => void;
 }
 
-/** The read markers of the rooms that are shown. All components that show a room share its marker. */
+/** The read markers of the open rooms. All components that show the same room share its marker. */
 export interface ReadMarkers {
   /**
    * Returns the marker of a room. Creates it on the first call. The marker stops after all callers have released it.
@@ -50,7 +50,7 @@ export function createReadMarkers(): ReadMarkers {
 /** Creates the read marker of a room. It sends one request at a time. */
 export function createReadMarker(markRead: (messageId: string) => Promise<unknown>): ReadMarker {
   let seen: MessageKey | null = null;
-  /** Number of the last message whose request has succeeded or must not be retried. */
+  /** Number of the last message that needs no further `markRead` request. */
   let marked = 0;
   let paused = false;
   let stopped = false;

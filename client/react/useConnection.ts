@@ -9,7 +9,7 @@ export interface Connection {
   reason: Failure | null;
 }
 
-/** Returns the state of the chat client's connection, and the reason if it is offline. */
+/** Returns the state of the chat client's connection, and the error that interrupted the connection. */
 export function useConnection(): Connection {
   const chat = useChat();
   const store = chat.store('connection', ({ client }) =>
