@@ -198,7 +198,7 @@ test('connection_ack lists at most 100 online friends, by name', async () => {
     server.node.database,
     friends.map(({ id }) => [annKey, id] as const),
   );
-  const leaving = await Promise.all(friends.map(({ id }) => server.node.presence.enter(id, 1)));
+  const leaving = await Promise.all(friends.map(({ id }) => server.node.presence.register(id, 1)));
   expect(leaving.every((leave) => leave !== null)).toBe(true);
   const { client } = ann.connect();
   const acknowledgement = await new Promise<any>((resolve) =>

@@ -44,7 +44,7 @@ export function writeResults(
     socket: WebSocket;
     /** The TCP connection of the socket. */
     connection: Socket;
-    outlet: SocketWriter;
+    writer: SocketWriter;
     /** Id of the subscription within the socket. */
     id: string;
   },
@@ -61,16 +61,16 @@ export function writeResults(
     onEnd: () => void;
   },
 ): AsyncIterableIterator<never> {
-  const { socket, connection, outlet, id } = to;
+  const { socket, connection, writer, id } = to;
   const { gauges, onWritten, serialize } = options;
   const head = toBytes(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
-  let over = false;
+  let isCancelled = false;
   /**
-   * True while `goOn` is running or scheduled. The `onReady` listener then does not call `goOn`. Initially true,
+   * True while `writeAvailable` is running or scheduled. The `onReady` listener then does not call it. Initially true,
    * because the first call comes from `next` of the iterator.
    */
-  let busy = true;
-  let finish: (how: typeof done) => void;
+  let isWriting = true;
+  let finish: (result: typeof done) => void;
   let fail: (error: Error) => void;
   const ended = new Promise<typeof done>((resolve, reject) => {
     finish = resolve;
@@ -86,11 +86,11 @@ export function writeResults(
    *
    * @param first result that was pulled before the call
    */
-  function goOn(first?: Next<object>): void {
-    busy = true;
+  function writeAvailable(first?: Next<object>): void {
+    isWriting = true;
     let frames = '';
     // If the socket is full, none of its subscriptions serializes another result.
-    if (outlet.isFull()) {
+    if (writer.isFull()) {
       waitForDrain(first);
       return;
     }
@@ -98,11 +98,11 @@ export function writeResults(
       for (let pulled: MaybePromise<Next<object>> = first ?? results.pull(); ; pulled = results.pull()) {
         if (pulled instanceof Promise) {
           write(frames);
-          pulled.then(goOn, fail);
+          pulled.then(writeAvailable, fail);
           return;
         }
         if (pulled === null) break;
-        if (pulled.done || over || socket.readyState !== socket.OPEN) {
+        if (pulled.done || isCancelled || socket.readyState !== socket.OPEN) {
           write(frames);
           results.end();
           finish(done);
@@ -117,7 +117,7 @@ export function writeResults(
         if (results.hasMore?.() === false) break;
       }
       write(frames);
-      busy = false;
+      isWriting = false;
     } catch (error) {
       write(frames);
       fail(error as Error);
@@ -136,24 +136,24 @@ export function writeResults(
 
   function waitForDrain(first?: Next<object>): void {
     gauges.backpressured += 1;
-    outlet.whenWritable(() => {
+    writer.whenWritable(() => {
       gauges.backpressured -= 1;
-      goOn(first);
+      writeAvailable(first);
     });
   }
 
   results.onReady(() => {
-    if (!busy) goOn();
+    if (!isWriting) writeAvailable();
   });
   const iterator: AsyncIterableIterator<never> = {
     [Symbol.asyncIterator]: () => iterator,
     next() {
       options.onStart(ended);
-      goOn();
+      writeAvailable();
       return ended;
     },
     return() {
-      over = true;
+      isCancelled = true;
       results.end();
       options.onEnd();
       return Promise.resolve(done);

@@ -134,18 +134,18 @@ export async function startServer(config: Config, options: NodeOptions): Promise
 
 /** Returns the callbacks of the WebSocket server. Operations use the same pipeline as over HTTP. */
 function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): WebSocketServing {
-  const signedOut = createSignedOutSockets(config.MAX_SIGNED_OUT_SOCKETS);
-  const seats = new WeakMap<IncomingMessage, SignedOutSocket>();
+  const signedOutSockets = createSignedOutSockets(config.MAX_SIGNED_OUT_SOCKETS);
+  const registrations = new WeakMap<IncomingMessage, SignedOutSocket>();
   /** Payers of signed-in sockets. Until a socket has signed in, its network pays. */
   const payers = new WeakMap<IncomingMessage, Payer>();
-  const strangerOf = (incoming: IncomingMessage): Payer => ({
+  const signedOutPayer = (incoming: IncomingMessage): Payer => ({
     viewer: null,
     service: null,
     client: clientOf(config, incoming),
   });
 
   function admitSignedOut(incoming: IncomingMessage): Admission {
-    if (!seats.get(incoming)?.stay())
+    if (!registrations.get(incoming)?.admit())
       return {
         admitted: false,
         code: TRY_AGAIN_LATER,
@@ -176,16 +176,16 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
       // Clients that are not browsers send no Origin header.
       if (origin && !allowsOrigin(config, origin, host)) return '403 Forbidden';
       // The user is known only after `connection_init`, so the network is charged.
-      return node.rateLimits.chargeCredential(strangerOf(incoming), 'handshake').then(() => null, statusOf);
+      return node.rateLimits.chargeCredential(signedOutPayer(incoming), 'handshake').then(() => null, statusOf);
     },
-    enter(incoming, cut) {
-      const seat = signedOut.enter(subnetOf(clientOf(config, incoming).ipAddress), cut);
-      seats.set(incoming, seat);
+    register(incoming, evict) {
+      const registration = signedOutSockets.add(subnetOf(clientOf(config, incoming).ipAddress), evict);
+      registrations.set(incoming, registration);
       return () => {
-        seat.leave();
+        registration.remove();
       };
     },
-    charge: (incoming, points) => node.rateLimits.charge(payers.get(incoming) ?? strangerOf(incoming), points),
+    charge: (incoming, points) => node.rateLimits.charge(payers.get(incoming) ?? signedOutPayer(incoming), points),
     bytesPerPoint: BYTES_PER_POINT,
     maxSubscriptions: config.MAX_SUBSCRIPTIONS_PER_SOCKET,
     tooManySubscriptions: () =>
@@ -199,14 +199,14 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
       const { viewer, service, authError } = await authenticate(node, credentials.authorization);
       if (authError) return { admitted: false, code: closeCodeOf(authError), reason: authError.message };
       if (!viewer && !service) return admitSignedOut(incoming);
-      seats.get(incoming)?.leave();
+      registrations.get(incoming)?.remove();
       payers.set(incoming, { viewer, service, client: clientOf(config, incoming) });
       if (!viewer) return { admitted: true, ack: {}, watch: () => () => undefined };
-      const leave = await node.presence.enter(viewer.userId, config.MAX_SOCKETS_PER_USER);
-      if (!leave)
+      const unregister = await node.presence.register(viewer.userId, config.MAX_SOCKETS_PER_USER);
+      if (!unregister)
         return { admitted: false, code: TOO_MANY_SOCKETS, reason: 'You have too many sockets open. Close one first.' };
       const friends = await listOnlineFriends(node, viewer.userId).catch((error: unknown) => {
-        leave();
+        unregister();
         throw error;
       });
       return {
@@ -218,7 +218,7 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
           });
           return () => {
             stopWatching();
-            leave();
+            unregister();
           };
         },
       };
@@ -268,13 +268,13 @@ async function serveOther(
       return;
     }
     default: {
-      const answer = await page.respond({
+      const found = await page.respond({
         pathname,
         acceptEncoding: request.headers['accept-encoding'],
         ifNoneMatch: request.headers['if-none-match'],
         demo: pathname === '/' && config.NODE_ENV !== 'production' && (await hasDemo(node)),
       });
-      if (answer) response.writeHead(answer.status, answer.headers).end(answer.body);
+      if (found) response.writeHead(found.status, found.headers).end(found.body);
       else response.writeHead(404, { 'content-type': 'text/plain' }).end(`Not found. The API is at ${PATH}.\n`);
     }
   }

@@ -11,10 +11,10 @@ const CACHE_TTL_MS = 1_000;
  * accepted, and otherwise to the reason. The database is queried at most once a second.
  */
 export function createReadiness(database: Database): () => Promise<string | null> {
-  let latest: { askedAt: number; pending: boolean; reason: Promise<string | null> } | undefined;
+  let latest: { startedAt: number; pending: boolean; reason: Promise<string | null> } | undefined;
   return () => {
-    if (latest && (latest.pending || performance.now() - latest.askedAt < CACHE_TTL_MS)) return latest.reason;
-    const current = { askedAt: performance.now(), pending: true, reason: findReason(database) };
+    if (latest && (latest.pending || performance.now() - latest.startedAt < CACHE_TTL_MS)) return latest.reason;
+    const current = { startedAt: performance.now(), pending: true, reason: findReason(database) };
     latest = current;
     void current.reason.then(() => (current.pending = false));
     return current.reason;

@@ -32,15 +32,15 @@ export interface SocketReader {
  * Reads the messages of a socket with backpressure. While the client does not read its results, the server does not
  * read from the client. TCP flow control then leaves further messages in the client's memory.
  *
- * @param options.take handles one message; resolves when its result is written
+ * @param options.handle handles one message; resolves when its result is written
  * @param options.bytesPerPoint bytes that cost a client one rate limit point
  * @param options.charge charges points for messages; rejects if the client has no points left
  * @param options.refuse closes the socket of a client that has no points left, or whose message failed
  */
 export function createSocketReader(
-  { socket, connection, outlet }: { socket: WebSocket; connection: Socket; outlet: SocketWriter },
+  { socket, connection, writer }: { socket: WebSocket; connection: Socket; writer: SocketWriter },
   options: {
-    take: (text: string) => Promise<void>;
+    handle: (text: string) => Promise<void>;
     bytesPerPoint: number;
     charge: (points: number) => Promise<void>;
     refuse: (error: unknown) => void;
@@ -68,16 +68,16 @@ export function createSocketReader(
 
   function run(): void {
     const data = isOpen() && !isBusy() && !waitsForTurn ? queue.shift() : undefined;
-    if (data) takeNext(data);
+    if (data) handleNext(data);
     if (!isOpen()) queue.length = 0;
     pauseOrResume();
   }
 
   /** Handles one message per turn of the event loop, because a chunk may contain 60 documents that take 20 ms each. */
-  function takeNext(data: Buffer): void {
+  function handleNext(data: Buffer): void {
     inProgress += 1;
     options
-      .take(data.toString())
+      .handle(data.toString())
       .catch(options.refuse)
       .finally(() => {
         inProgress -= 1;
@@ -102,7 +102,7 @@ export function createSocketReader(
   function waitForDrain(): void {
     if (waitsForDrain) return;
     waitsForDrain = true;
-    outlet.whenWritable(() => {
+    writer.whenWritable(() => {
       waitsForDrain = false;
       run();
     });

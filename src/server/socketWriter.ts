@@ -16,13 +16,13 @@ export interface SocketWriter {
 
 /** Creates the writer of a connection. It applies backpressure: writing pauses while the peer does not read. */
 export function createSocketWriter(connection: Socket): SocketWriter {
-  const writers: (() => void)[] = [];
+  const waiting: (() => void)[] = [];
   let running = false;
 
   const isFull = () => connection.writableLength >= MAX_BUFFERED_BYTES && !connection.destroyed;
 
   function run(): void {
-    const write = isFull() ? undefined : writers.shift();
+    const write = isFull() ? undefined : waiting.shift();
     running = write !== undefined;
     if (!write) return;
     write();
@@ -40,7 +40,7 @@ export function createSocketWriter(connection: Socket): SocketWriter {
   return {
     isFull,
     whenWritable(write) {
-      writers.push(write);
+      waiting.push(write);
       start();
     },
   };

@@ -38,10 +38,10 @@ export interface WebSocketServing {
   /**
    * Registers a socket whose client is not authenticated yet.
    *
-   * @param cut terminates the connection; called when a newer socket of the same network replaces this socket
+   * @param evict terminates the connection; called when a newer socket of the same network replaces this socket
    * @returns a function to call when the socket has closed
    */
-  enter: (request: IncomingMessage, cut: () => void) => () => void;
+  register: (request: IncomingMessage, evict: () => void) => () => void;
   /** Decides whether to admit a socket, based on `connectionParams.authorization` or on the request's cookies. */
   admit: (authorization: unknown, request: IncomingMessage) => Promise<Admission>;
   /**
@@ -83,8 +83,8 @@ interface Connected {
   request: IncomingMessage;
   /** The TCP connection of the socket. */
   connection: Socket;
-  outlet: SocketWriter;
-  intake: SocketReader | null;
+  writer: SocketWriter;
+  reader: SocketReader | null;
   /** Limits how many operations of the socket are executed or set up at the same time. */
   execute: LimitFunction;
   /** Number of subscriptions that are open or being set up. */
@@ -172,20 +172,20 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   const running = new WeakMap<WebSocket, Set<{ result: Promise<unknown>; endsSession: () => boolean }>>();
   async function executeOnSocket(args: SocketOperation): Promise<Awaited<ReturnType<Run>>> {
     const { execute, endsSession, connected } = args.rootValue;
-    const { socket, outlet } = connected;
-    const ofSocket = running.get(socket) ?? new Set();
-    running.set(socket, ofSocket);
+    const { socket, writer } = connected;
+    const operations = running.get(socket) ?? new Set();
+    running.set(socket, operations);
     const result = connected.execute(async () => {
-      await writable(outlet);
+      await writable(writer);
       const executed = await execute(args);
       // Waits again before returning: graphql-ws serializes the result on return, and earlier results must be written
       // first.
-      await writable(outlet);
+      await writable(writer);
       return executed;
     });
     const operation = { result, endsSession };
-    ofSocket.add(operation);
-    return result.finally(() => ofSocket.delete(operation));
+    operations.add(operation);
+    return result.finally(() => operations.delete(operation));
   }
   /**
    * Closes a socket when its running operations have ended, or after a timeout. A client that ends its own session
@@ -204,14 +204,14 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     async subscribe(args) {
       const { rootValue } = args as SocketOperation;
       const { connected, id } = rootValue;
-      const forget = once(() => (connected.subscriptions -= 1));
+      const release = once(() => (connected.subscriptions -= 1));
       try {
         const results = await connected.execute(async () => {
-          await writable(connected.outlet);
+          await writable(connected.writer);
           return rootValue.subscribe(args);
         });
         if (!rootValue.stream) {
-          forget();
+          release();
           return results;
         }
         // graphql-ws references the arguments until the stream ends. Nothing reads the arguments any more, so they are
@@ -220,10 +220,10 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
         return writeResults(
           rootValue.stream,
           { ...connected, id },
-          { ...writing, onStart: (ended) => connected.intake?.exclude(ended), onEnd: forget },
+          { ...writing, onStart: (ended) => connected.reader?.exclude(ended), onEnd: release },
         );
       } catch (error) {
-        forget();
+        release();
         throw error;
       }
     },
@@ -271,17 +271,17 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       }
     },
     async onError({ extra }, _id, _payload, errors) {
-      await writable(extra.outlet);
+      await writable(extra.writer);
       return errors.map((error) => options.mask(error).toJSON());
     },
   });
 
   sockets.on('connection', (socket, request) => {
     const connection = request.socket;
-    const outlet = createSocketWriter(connection);
+    const writer = createSocketWriter(connection);
     const connected: Connected = {
-      ...{ socket, request, connection, outlet },
-      ...{ intake: null, execute: pLimit(MAX_EXECUTING), subscriptions: 0 },
+      ...{ socket, request, connection, writer },
+      ...{ reader: null, execute: pLimit(MAX_EXECUTING), subscriptions: 0 },
     };
     const closed = graphql.opened(
       {
@@ -297,9 +297,9 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
         close(code, reason) {
           socket.close(code, reason);
         },
-        onMessage(take) {
-          connected.intake = createSocketReader(connected, {
-            take: refuseUntilInit(socket, take),
+        onMessage(handle) {
+          connected.reader = createSocketReader(connected, {
+            handle: refuseUntilInit(socket, handle),
             bytesPerPoint: options.bytesPerPoint,
             charge: (points) => options.charge(request, points),
             refuse(error) {
@@ -311,7 +311,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       connected,
     );
     keepAlive(socket, connection, () => socket.isPaused);
-    const leave = options.enter(request, () => {
+    const unregister = options.register(request, () => {
       socket.terminate();
     });
     options.gauges.sockets += 1;
@@ -320,7 +320,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     socket.on('error', () => undefined);
     socket.once('close', (code, reason) => {
       options.gauges.sockets -= 1;
-      leave();
+      unregister();
       void closed(code, reason.toString());
     });
   });
@@ -345,9 +345,9 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
 }
 
 /** Resolves when the socket can accept a result, or has closed. */
-function writable(outlet: SocketWriter): Promise<void> {
+function writable(writer: SocketWriter): Promise<void> {
   return new Promise((resolve) => {
-    outlet.whenWritable(resolve);
+    writer.whenWritable(resolve);
   });
 }
 
@@ -355,7 +355,7 @@ function writable(outlet: SocketWriter): Promise<void> {
  * Closes a socket whose first message is not `connection_init`. Without this check, graphql-ws would send a pong for a
  * ping that precedes `connection_init`.
  */
-function refuseUntilInit(socket: WebSocket, take: (text: string) => Promise<void>): (text: string) => Promise<void> {
+function refuseUntilInit(socket: WebSocket, handle: (text: string) => Promise<void>): (text: string) => Promise<void> {
   let isFirst = true;
   return async (text) => {
     if (isFirst && typeOf(text) !== 'connection_init') {
@@ -363,7 +363,7 @@ function refuseUntilInit(socket: WebSocket, take: (text: string) => Promise<void
       return;
     }
     isFirst = false;
-    return take(text);
+    return handle(text);
   };
 }
 

@@ -40,10 +40,10 @@ export interface PresenceTracker {
   /**
    * Registers a live socket of a user.
    *
-   * @param most maximum number of live sockets of one user, on all nodes
-   * @returns a function to call when the socket has closed; null if the user already has `most` sockets
+   * @param max maximum number of live sockets of one user, on all nodes
+   * @returns a function to call when the socket has closed; null if the user already has `max` sockets
    */
-  enter(userId: string, most: number): Promise<(() => void) | null>;
+  register(userId: string, max: number): Promise<(() => void) | null>;
   /** Returns the given users who have a live socket. While Redis is failing, returns the last known state. */
   online(userIds: readonly string[]): Promise<Set<string>>;
   /** Number of live sockets registered by this node. */
@@ -90,10 +90,10 @@ export function createPresenceTracker(options: {
     redis === null ? createMemoryLeases(listener, times) : createRedisLeases(redis, listener, times, log);
 
   return {
-    async enter(userId, most) {
+    async register(userId, max) {
       const connectionId = createUuid();
-      const taken = await leases.acquire(userId, connectionId, most);
-      return taken
+      const acquired = await leases.acquire(userId, connectionId, max);
+      return acquired
         ? () => {
             leases.release(userId, connectionId);
           }

@@ -38,9 +38,9 @@ export const subscribeInContexts = (
     setSubscribeFn(async (args: ExecutionArgs) => {
       const context = subscriptionContext(args.contextValue as Operation);
       const { tracing, viewer } = context;
-      let leave = () => {};
+      let release = () => {};
       try {
-        if (viewer) leave = streams.enter(viewer.userId);
+        if (viewer) release = streams.acquire(viewer.userId);
       } catch (error) {
         return { errors: [mask(error)] };
       }
@@ -51,7 +51,7 @@ export const subscribeInContexts = (
             const stopWatching = watchStream(context, onEnd);
             return () => {
               stopWatching();
-              leave();
+              release();
             };
           },
           execute(event) {
@@ -63,11 +63,11 @@ export const subscribeInContexts = (
           },
         },
       ).catch((error: unknown) => {
-        leave();
+        release();
         throw error;
       });
       if (!isSource(results)) {
-        leave();
+        release();
         return results;
       }
       try {

@@ -12,9 +12,9 @@ const MAX_STREAM_VARIABLES = 16_384;
 /** Registration of a socket that has not signed in yet. */
 export interface SignedOutSocket {
   /** Admits the socket without a sign-in. Returns false if its network has too many signed-out sockets. */
-  stay(): boolean;
+  admit(): boolean;
   /** Call this when the socket has signed in or closed. */
-  leave(): void;
+  remove(): void;
 }
 
 /**
@@ -30,29 +30,29 @@ export function createSignedOutSockets(max: number): {
    *
    * @param evict closes the socket; called when a newer socket replaces it
    */
-  enter(network: string, evict: () => void): SignedOutSocket;
+  add(network: string, evict: () => void): SignedOutSocket;
 } {
   const networks = new Map<string, Set<{ halfOpen: boolean; evict: () => void }>>();
   return {
-    enter(network, evict) {
-      const seats = networks.get(network) ?? new Set();
-      networks.set(network, seats);
-      const seat = { halfOpen: true, evict };
-      seats.add(seat);
-      const halfOpen = [...seats].filter((each) => each.halfOpen);
+    add(network, evict) {
+      const sockets = networks.get(network) ?? new Set();
+      networks.set(network, sockets);
+      const socket = { halfOpen: true, evict };
+      sockets.add(socket);
+      const halfOpen = [...sockets].filter((each) => each.halfOpen);
       const [oldest] = halfOpen;
       if (oldest && halfOpen.length > max * HALF_OPEN_FACTOR) {
-        seats.delete(oldest);
+        sockets.delete(oldest);
         oldest.evict();
       }
       return {
-        stay() {
-          if (seats.size > max) return false;
-          seat.halfOpen = false;
+        admit() {
+          if (sockets.size > max) return false;
+          socket.halfOpen = false;
           return true;
         },
-        leave() {
-          if (seats.delete(seat) && seats.size === 0) networks.delete(network);
+        remove() {
+          if (sockets.delete(socket) && sockets.size === 0) networks.delete(network);
         },
       };
     },
@@ -67,29 +67,31 @@ export function createStreamLimit(max: number): {
    * @returns a function to call when the stream has ended
    * @throws ChatError `RATE_LIMITED` if the user has too many streams
    */
-  enter(userId: string): () => void;
+  acquire(userId: string): () => void;
 } {
   const counts = new Map<string, number>();
   return {
-    enter(userId) {
+    acquire(userId) {
       const count = counts.get(userId) ?? 0;
       if (count >= max) throw tooManyStreams(`You have ${max} subscriptions open, over all your connections.`);
       counts.set(userId, count + 1);
-      let left = false;
+      let isReleased = false;
       return () => {
-        if (left) return;
-        left = true;
-        const others = (counts.get(userId) ?? 1) - 1;
-        if (others === 0) counts.delete(userId);
-        else counts.set(userId, others);
+        if (isReleased) return;
+        isReleased = true;
+        const remaining = (counts.get(userId) ?? 1) - 1;
+        if (remaining === 0) counts.delete(userId);
+        else counts.set(userId, remaining);
       };
     },
   };
 }
 
 /** Returns the error for a subscription that exceeds the limit of a user or a socket. */
-export function tooManyStreams(what: string): ChatError {
-  return new ChatError('RATE_LIMITED', `${what} End some of them, then try again.`, { retryAfterMs: RETRY_AFTER_MS });
+export function tooManyStreams(message: string): ChatError {
+  return new ChatError('RATE_LIMITED', `${message} End some of them, then try again.`, {
+    retryAfterMs: RETRY_AFTER_MS,
+  });
 }
 
 /**
