@@ -13,7 +13,7 @@ describe('slots', () => {
     const started: string[] = [];
     const acquire = async (name: string, options: { key?: string; maxWaitMs?: number } = {}) => {
       const { key = 'ann', maxWaitMs = 60_000 } = options;
-      const release = await slots.acquire({ key, max: 2, maxWaitMs, isGone: () => gone.has(name) });
+      const release = await slots.acquire({ key, max: 2, maxWaitMs, isDisconnected: () => gone.has(name) });
       started.push(name);
       return release;
     };

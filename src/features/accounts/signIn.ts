@@ -35,7 +35,7 @@ export async function signIn(
   if (input.cookie) requireCookies(context);
   const { key, user } = await findCredentials(context, input.usernameOrEmail.trim());
   const attempt = await attemptOf(context, user, key, input.deviceToken);
-  await context.loginThrottle.guard(attempt, async () => {
+  await context.loginThrottle.run(attempt, async () => {
     await context.rateLimits.chargePassword(context, attempt.isKnown ? `${attempt.account} ${attempt.client}` : null);
     const fits = await context.passwords.verify(input.password, user?.passwordHash);
     if (!fits) throw new ChatError('INVALID_CREDENTIALS', 'The name or the password is wrong.');

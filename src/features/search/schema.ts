@@ -1,7 +1,7 @@
 import { builder, connectionArgs } from '../../graphql/builder.ts';
 import { isJoined } from '../chatrooms/chatrooms.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
-import { SEARCHING } from '../../platform/rateLimits/rateLimits.ts';
+import { SEARCH_COST } from '../../platform/rateLimits/rateLimits.ts';
 import { MessageConnection } from '../messages/schema.ts';
 import { Viewer } from '../users/schema.ts';
 import { searchMessages } from './search.ts';
@@ -36,6 +36,6 @@ builder.objectField(Viewer, 'searchMessages', (t) =>
  */
 async function searchCharged(...args: Parameters<typeof searchMessages>): ReturnType<typeof searchMessages> {
   const [context] = args;
-  await context.rateLimits.charge(context, SEARCHING);
+  await context.rateLimits.charge(context, SEARCH_COST);
   return searchMessages(...args);
 }

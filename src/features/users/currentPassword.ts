@@ -18,7 +18,7 @@ export async function requirePassword(context: Context, password: string | null)
   // Throttled per session. Otherwise, an attacker with one stolen session could lock the user's other sessions out of
   // this check.
   const attempt = { account: `viewer:${userId}`, client: `session:${sessionId}`, isKnown: true };
-  await context.loginThrottle.guard(attempt, async () => {
+  await context.loginThrottle.run(attempt, async () => {
     if (passwordHash !== null) await context.rateLimits.charge(context, STEP_COSTS.hashPassword);
     const fits =
       passwordHash === null ? password === null : await context.passwords.verify(password ?? '', passwordHash);

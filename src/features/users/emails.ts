@@ -67,8 +67,8 @@ export async function prepareEmailChange(
   await requireProof(context, change);
   if (key !== null) {
     await context.rateLimits.charge(context, STEP_COSTS.mailVerification);
-    await context.loginThrottle.changeAddress(context);
-    await context.loginThrottle.mail(context, 'VERIFY_EMAIL', key);
+    await context.loginThrottle.countAddressChange(context);
+    await context.loginThrottle.countMail(context, 'VERIFY_EMAIL', key);
   }
   return (query) => storeEmailChange(query, userId, email, key);
 }
@@ -165,7 +165,7 @@ export async function requestEmailVerification(context: Context): Promise<void> 
   await context.rateLimits.charge(context, STEP_COSTS.mailVerification);
   // Limited per user. Otherwise, strangers who set the same address on their accounts could use up the mail limit of
   // the address's owner.
-  await context.loginThrottle.mail(context, `VERIFY_EMAIL ${userId}`, key);
+  await context.loginThrottle.countMail(context, `VERIFY_EMAIL ${userId}`, key);
   await queueMail(context.database.query, { userId, purpose: 'VERIFY_EMAIL' });
 }
 

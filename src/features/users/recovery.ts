@@ -57,7 +57,7 @@ export async function requestPasswordReset(context: Context, email: string): Pro
   if (key === null) return;
   await context.rateLimits.charge(context, STEP_COSTS.mailPasswordReset);
   // Counted before the lookup, so that the limit does not reveal whether an account has the address.
-  await context.loginThrottle.mail(context, 'RESET_PASSWORD', key);
+  await context.loginThrottle.countMail(context, 'RESET_PASSWORD', key);
   const users = await context.database.query<{ id: string }>(sql`
     SELECT id FROM users u WHERE ${hasAddress(sql`u`, key)} ORDER BY created_at, id LIMIT ${MAX_RESET_MAILS}`);
   // If no account has the address, queues a job for a random user id. The job sends nothing. Without the job, the
@@ -106,7 +106,7 @@ export async function resetPassword(context: Context, token: string, password: s
  */
 async function trustClient(context: Context, userId: string): Promise<void> {
   const client = `network:${subnetOf(context.client.ipAddress)}`;
-  await context.loginThrottle.forget({ account: `account:${userId}`, client, isKnown: false });
+  await context.loginThrottle.resetDelay({ account: `account:${userId}`, client, isKnown: false });
   if (context.cookies?.mayKeep) context.cookies.keepDevice(await context.deviceTokens.sign(userId));
 }
 

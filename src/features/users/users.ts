@@ -40,7 +40,7 @@ export async function signUp(context: Context, input: SignUp): Promise<SignedIn>
   if (input.cookie) requireCookies(context);
   const account = await createAccount(context, input, {
     beforeHash: () => context.rateLimits.charge(context, STEP_COSTS.createAccount),
-    beforeMail: (key) => context.loginThrottle.mail(context, 'VERIFY_EMAIL', key),
+    beforeMail: (key) => context.loginThrottle.countMail(context, 'VERIFY_EMAIL', key),
   });
   return startSession(context, account, input.cookie);
 }

@@ -14,13 +14,13 @@ import { memoizeComplexity } from './complexity.ts';
 import { collectErrors, documentPoints, limitRules, measureDocument, parseWithin, tooComplex } from './documents.ts';
 import { findLargestList } from './largestList.ts';
 import { isMutation } from './requestGuards.ts';
-import { BYTES_PER_POINT, type Payer, type RateLimits, READING } from '../../platform/rateLimits/rateLimits.ts';
+import { BYTES_PER_POINT, type Payer, type RateLimits, READ_COST } from '../../platform/rateLimits/rateLimits.ts';
 import type { Transport } from '../transport.ts';
 import { createTurns } from './turns.ts';
 
 /**
- * Complexity that costs one rate limit point, in addition to `READING`. With the default MAX_COMPLEXITY of 7,500, the
- * most complex operation costs 15 points plus `READING`.
+ * Complexity that costs one rate limit point, in addition to `READ_COST`. With the default MAX_COMPLEXITY of 7,500, the
+ * most complex operation costs 15 points plus `READ_COST`.
  */
 const COMPLEXITY_PER_POINT = 500;
 
@@ -96,10 +96,10 @@ export function limitQueries(
   function chargeRefused({ payer }: Sender, points: number): void {
     // If the charge fails, the response still says why the document was refused. The rate limit then refuses the next
     // request.
-    rates.chargeDocument(payer, READING + points).catch(() => undefined);
+    rates.chargeDocument(payer, READ_COST + points).catch(() => undefined);
   }
 
-  function takeUnpaid(document: DocumentNode): number {
+  function removeUnpaid(document: DocumentNode): number {
     const points = unpaid.get(document) ?? 0;
     unpaid.delete(document);
     return points;
@@ -131,9 +131,9 @@ export function limitQueries(
       return complexity <= config.MAX_COMPLEXITY ? [] : [exceeds(complexity, config.MAX_COMPLEXITY, args)];
     });
     const size = Math.floor(Math.min(complexity, config.MAX_COMPLEXITY) / COMPLEXITY_PER_POINT);
-    // Fields of a mutation are charged one by one when they are resolved, so an executed mutation pays no `READING`.
-    const points = size + (isMutation(args) && errors.length === 0 ? 0 : READING);
-    const documentCost = takeUnpaid(args.document);
+    // Fields of a mutation are charged one by one when they are resolved, so an executed mutation pays no `READ_COST`.
+    const points = size + (isMutation(args) && errors.length === 0 ? 0 : READ_COST);
+    const documentCost = removeUnpaid(args.document);
     try {
       if (documentCost > 0) await rates.chargeDocument(payer, documentCost);
       if (points > 0) await rates.charge(payer, points);
@@ -158,7 +158,7 @@ export function limitQueries(
         collectErrors(() => (validateFn as (...args: unknown[]) => readonly GraphQLError[])(...args)),
       );
       return ({ valid }) => {
-        if (!valid) chargeRefused(context, takeUnpaid(document));
+        if (!valid) chargeRefused(context, removeUnpaid(document));
       };
     },
     async onExecute({ args, setResultAndStopExecution }) {

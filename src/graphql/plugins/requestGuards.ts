@@ -135,7 +135,7 @@ export function limitExecution(config: Config, slots: OperationSlots, mask: Erro
     return slots.acquire({
       ...slotsOf(operation, config),
       maxWaitMs,
-      isGone: () => operation.incoming.socket.destroyed,
+      isDisconnected: () => operation.incoming.socket.destroyed,
     });
   }
 

@@ -57,8 +57,8 @@ export function openCounter(
 }
 
 /** Returns the reply of Redis if it is a count. Otherwise throws, so that the node counts in memory. */
-function requireCount(answer: unknown): unknown {
-  if (Array.isArray(answer) && answer.length === 2 && answer.every(Number.isSafeInteger)) return answer;
+function requireCount(reply: unknown): unknown {
+  if (Array.isArray(reply) && reply.length === 2 && reply.every(Number.isSafeInteger)) return reply;
   throw new Error('Redis did not return a count.');
 }
 
@@ -69,7 +69,7 @@ function requireCount(answer: unknown): unknown {
  * @param options.message beginning of the error text. The time to wait is appended.
  * @throws ChatError `RATE_LIMITED` if the key has too few points
  */
-export async function take(
+export async function consume(
   counter: RateLimiterAbstract,
   key: string,
   points: number,

@@ -4,7 +4,7 @@ import type { Context } from '../../core/context.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { FailFastRedis } from '../redis/clients.ts';
 import { subnetOf } from '../../core/clientAddress.ts';
-import { openCounter, take } from './counters.ts';
+import { consume, openCounter } from './counters.ts';
 
 declare module '../../core/context.ts' {
   interface ServerNode {
@@ -38,24 +38,25 @@ export interface LoginThrottle {
    * @param work throws `INVALID_CREDENTIALS` if the password is wrong. Other errors do not count as failures.
    * @throws ChatError `RATE_LIMITED` if the attempt is refused. Accounts that do not exist have the same limits.
    */
-  guard<Result>(attempt: Attempt, work: () => Promise<Result>): Promise<Result>;
+  run<Result>(attempt: Attempt, work: () => Promise<Result>): Promise<Result>;
   /**
-   * Resets the failures of an account and client after the client has proved ownership of the account in another way.
+   * Ends the delay of an account and client. Call it after the client has proved ownership of the account in another
+   * way. The failures of unknown clients still count.
    */
-  forget(attempt: Attempt): Promise<void>;
+  resetDelay(attempt: Attempt): Promise<void>;
   /**
    * Counts a change of a user's e-mail address. Call it before checking whether the address is free.
    *
    * @throws ChatError `RATE_LIMITED` after 5 changes by one user or 20 from one network within an hour
    */
-  changeAddress(context: Pick<Context, 'viewer' | 'client'>): Promise<void>;
+  countAddressChange(context: Pick<Context, 'viewer' | 'client'>): Promise<void>;
   /**
    * Counts a mail to an address, even if no account has the address.
    *
    * @throws ChatError `RATE_LIMITED` after 3 mails within an hour from one network, or 12 from all networks. Counts
    *   each purpose and address separately.
    */
-  mail(context: Pick<Context, 'client'>, purpose: string, address: string): Promise<void>;
+  countMail(context: Pick<Context, 'client'>, purpose: string, address: string): Promise<void>;
 }
 
 /**
@@ -84,7 +85,12 @@ const ADDRESS_CHANGES_PER_HOUR = { user: 5, network: 20 };
 export function createLoginThrottle(config: Config, redis: FailFastRedis | null): LoginThrottle {
   const uncounted = () => Promise.resolve();
   if (config.RATE_LIMITS === 'off')
-    return { guard: (_attempt, work) => work(), forget: uncounted, changeAddress: uncounted, mail: uncounted };
+    return {
+      run: (_attempt, work) => work(),
+      resetDelay: uncounted,
+      countAddressChange: uncounted,
+      countMail: uncounted,
+    };
   const backoff = createBackoff(redis);
   const failures = openCounter(redis, { name: 'account', ...ACCOUNT_FAILURES });
   const networkMails = openCounter(redis, { name: 'mails:network', points: MAILS_PER_HOUR.network, seconds: HOUR });
@@ -94,16 +100,16 @@ export function createLoginThrottle(config: Config, redis: FailFastRedis | null)
   const networkChanges = openCounter(redis, { name: 'changes:network', points: network, seconds: HOUR });
 
   return {
-    async guard(attempt, work) {
+    async run(attempt, work) {
       const { account, isKnown } = attempt;
       await backoff.begin(keyOf(attempt));
       try {
         // Counts each attempt as a failure in advance. Otherwise concurrent attempts would all pass the limit.
-        if (!isKnown) await take(failures, account, 1, { message: TOO_MANY_FAILURES });
+        if (!isKnown) await consume(failures, account, 1, { message: TOO_MANY_FAILURES });
         const result = await work();
         // Removes only this attempt from the count. A reset at each sign-in of the owner would give an attacker another
         // 100 attempts.
-        await Promise.all([backoff.forget(keyOf(attempt)), isKnown || failures.reward(account)]);
+        await Promise.all([backoff.reset(keyOf(attempt)), isKnown || failures.reward(account)]);
         return result;
       } catch (error) {
         const isFailure = error instanceof ChatError && error.code === 'INVALID_CREDENTIALS';
@@ -111,14 +117,14 @@ export function createLoginThrottle(config: Config, redis: FailFastRedis | null)
         throw error;
       }
     },
-    forget: (attempt) => backoff.forget(keyOf(attempt)),
-    async changeAddress({ viewer, client }) {
-      if (viewer) await take(userChanges, viewer.userId, 1);
-      await take(networkChanges, subnetOf(client.ipAddress), 1);
+    resetDelay: (attempt) => backoff.reset(keyOf(attempt)),
+    async countAddressChange({ viewer, client }) {
+      if (viewer) await consume(userChanges, viewer.userId, 1);
+      await consume(networkChanges, subnetOf(client.ipAddress), 1);
     },
-    async mail({ client }, purpose, address) {
-      await take(networkMails, digest(`${subnetOf(client.ipAddress)} ${purpose} ${address}`), 1);
-      await take(mails, digest(`${purpose} ${address}`), 1);
+    async countMail({ client }, purpose, address) {
+      await consume(networkMails, digest(`${subnetOf(client.ipAddress)} ${purpose} ${address}`), 1);
+      await consume(mails, digest(`${purpose} ${address}`), 1);
     },
   };
 }
@@ -132,7 +138,7 @@ const TOO_MANY_FAILURES =
  */
 function createBackoff(redis: FailFastRedis | null) {
   const failures = openCounter(redis, { name: 'failures', points: DELAYED_FAILURE, seconds: BACKOFF_SECONDS });
-  const turns = openCounter(redis, { name: 'turns', points: 1, seconds: 1 });
+  const delays = openCounter(redis, { name: 'turns', points: 1, seconds: 1 });
   return {
     async begin(key: string): Promise<void> {
       // Counts each attempt as a failure in advance. Otherwise concurrent attempts would all pass the limit.
@@ -140,7 +146,7 @@ function createBackoff(redis: FailFastRedis | null) {
       if (consumedPoints < DELAYED_FAILURE) return;
       const customDuration = Math.min(2 ** (consumedPoints - DELAYED_FAILURE), MAX_DELAY_SECONDS);
       try {
-        await take(turns, key, 1, { customDuration });
+        await consume(delays, key, 1, { customDuration });
       } catch (error) {
         await failures.reward(key);
         throw error;
@@ -148,10 +154,10 @@ function createBackoff(redis: FailFastRedis | null) {
     },
     /** Removes from the count an attempt that did not test a password. */
     async undo(key: string): Promise<void> {
-      await Promise.all([failures.reward(key), turns.delete(key)]);
+      await Promise.all([failures.reward(key), delays.delete(key)]);
     },
-    async forget(key: string): Promise<void> {
-      await Promise.all([failures.delete(key), turns.delete(key)]);
+    async reset(key: string): Promise<void> {
+      await Promise.all([failures.delete(key), delays.delete(key)]);
     },
   };
 }

@@ -3,7 +3,7 @@ import type { Context, ClientInfo } from '../../core/context.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { FailFastRedis } from '../redis/clients.ts';
 import { isLoopback, subnetOf } from '../../core/clientAddress.ts';
-import { openCounter, rateLimited, take } from './counters.ts';
+import { consume, openCounter, rateLimited } from './counters.ts';
 
 declare module '../../core/context.ts' {
   interface ServerNode {
@@ -58,13 +58,13 @@ export interface RateLimits {
 }
 
 /** Base cost of a query and of the start of a subscription, in points. Complexity costs further points. */
-export const READING = 1;
+export const READ_COST = 1;
 /** Cost of a search, which reads the texts of many messages. */
-export const SEARCHING = 20;
+export const SEARCH_COST = 20;
 /** Cost of a mutation, which writes one or two rows and notifies streams. */
-const WRITING = 5;
+const WRITE_COST = 5;
 
-/** Costs of individual mutations, in points. All other mutations cost `WRITING`. */
+/** Costs of individual mutations, in points. All other mutations cost `WRITE_COST`. */
 export const COSTS: Readonly<Record<string, number>> = {
   // Clients call these without user action: for each message seen, and every few seconds while typing.
   markRead: 1,
@@ -116,14 +116,20 @@ const CREDENTIAL_MUTATIONS = new Set([
 export function chargeMutation(context: Context, mutation: string): Promise<void> {
   return CREDENTIAL_MUTATIONS.has(mutation)
     ? context.rateLimits.chargeCredential(context, mutation)
-    : context.rateLimits.charge(context, COSTS[mutation] ?? WRITING);
+    : context.rateLimits.charge(context, COSTS[mutation] ?? WRITE_COST);
 }
 
 /** Creates the rate limits of a node. Counts nothing if RATE_LIMITS is off. */
 export function createRateLimits(config: Config, redis: FailFastRedis | null): RateLimits {
-  const free = () => Promise.resolve();
+  const noCharge = () => Promise.resolve();
   if (config.RATE_LIMITS === 'off')
-    return { charge: free, chargeCredential: free, chargePassword: free, chargeDocument: free, refusalOf: () => null };
+    return {
+      charge: noCharge,
+      chargeCredential: noCharge,
+      chargePassword: noCharge,
+      chargeDocument: noCharge,
+      refusalOf: () => null,
+    };
   const minute = { seconds: 60, rememberRefusals: true };
   const perUser = openCounter(redis, { ...minute, name: 'user', points: config.RATE_PER_USER });
   const perNetwork = openCounter(redis, { ...minute, name: 'network', points: config.RATE_PER_ADDRESS });
@@ -136,43 +142,43 @@ export function createRateLimits(config: Config, redis: FailFastRedis | null): R
   const isDeveloper = ({ ipAddress }: ClientInfo) => config.NODE_ENV === 'development' && isLoopback(ipAddress);
 
   const documents = openCounter(redis, { ...minute, name: 'document', points: config.RATE_PER_ADDRESS });
-  const refusals = createRefusals();
+  const refusals = createRefusalCache();
 
   async function charge({ viewer, service, client }: Payer, points: number): Promise<void> {
     // Services are trusted, because the operator issues their tokens.
     if (service) return;
-    if (viewer) await refusals.noting(viewer.userId, take(perUser, viewer.userId, points));
-    else if (!isDeveloper(client)) await take(perNetwork, subnetOf(client.ipAddress), points);
+    if (viewer) await refusals.record(viewer.userId, consume(perUser, viewer.userId, points));
+    else if (!isDeveloper(client)) await consume(perNetwork, subnetOf(client.ipAddress), points);
   }
 
   return {
     charge,
     async chargeCredential(payer, kind) {
-      if (payer.viewer || payer.service) await charge(payer, WRITING);
-      else await take(credentials, `${kind} ${subnetOf(payer.client.ipAddress)}`, 1);
+      if (payer.viewer || payer.service) await charge(payer, WRITE_COST);
+      else await consume(credentials, `${kind} ${subnetOf(payer.client.ipAddress)}`, 1);
     },
     async chargePassword(payer, knownClient) {
       if (isDeveloper(payer.client)) return;
       if (payer.viewer || payer.service) await charge(payer, STEP_COSTS.hashPassword);
-      else await take(passwords, knownClient ?? subnetOf(payer.client.ipAddress), STEP_COSTS.hashPassword);
+      else await consume(passwords, knownClient ?? subnetOf(payer.client.ipAddress), STEP_COSTS.hashPassword);
     },
     async chargeDocument(payer, points) {
       const network = subnetOf(payer.client.ipAddress);
       if (payer.viewer || payer.service) await charge(payer, points);
-      else await refusals.noting(network, take(documents, network, points));
+      else await refusals.record(network, consume(documents, network, points));
     },
-    refusalOf: ({ viewer, client }) => refusals.of(viewer?.userId ?? subnetOf(client.ipAddress)),
+    refusalOf: ({ viewer, client }) => refusals.get(viewer?.userId ?? subnetOf(client.ipAddress)),
   };
 }
 
-/** Maximum number of users and networks without points that a node remembers. */
+/** Maximum number of users and networks without points that a node caches. */
 const MAX_REFUSALS = 10_000;
 
-/** Creates a memory of the users and networks that have no points left. A refusal then needs no query to Redis. */
-function createRefusals() {
+/** Creates a cache of the users and networks that have no points left. A refusal then needs no query to Redis. */
+function createRefusalCache() {
   const refusedUntil = new Map<string, number>();
 
-  function note(key: string, error: unknown): void {
+  function cacheRefusal(key: string, error: unknown): void {
     if (!(error instanceof ChatError)) return;
     refusedUntil.delete(key);
     const [oldest] = refusedUntil.keys();
@@ -181,16 +187,16 @@ function createRefusals() {
   }
 
   return {
-    /** Awaits a charge, and remembers its refusal. */
-    async noting(key: string, charged: Promise<void>): Promise<void> {
+    /** Awaits a charge, and caches its refusal. */
+    async record(key: string, charged: Promise<void>): Promise<void> {
       try {
         await charged;
       } catch (error) {
-        note(key, error);
+        cacheRefusal(key, error);
         throw error;
       }
     },
-    of(key: string): ChatError | null {
+    get(key: string): ChatError | null {
       const until = refusedUntil.get(key);
       if (until === undefined) return null;
       const retryAfterMs = until - Date.now();

@@ -17,11 +17,11 @@ export interface SlotRequest {
   /** Maximum time to wait for a slot, in milliseconds. */
   maxWaitMs: number;
   /** Returns true if the client has closed the connection. */
-  isGone: () => boolean;
+  isDisconnected: () => boolean;
 }
 
 interface Waiting {
-  isGone: () => boolean;
+  isDisconnected: () => boolean;
   start: () => void;
   refuse: () => void;
 }
@@ -50,14 +50,14 @@ export class OperationSlots {
    *
    * @throws ChatError `RATE_LIMITED` if too many operations wait already, or after `maxWaitMs`
    */
-  async acquire({ key, max, maxWaitMs, isGone }: SlotRequest): Promise<() => void> {
+  async acquire({ key, max, maxWaitMs, isDisconnected }: SlotRequest): Promise<() => void> {
     const slots = this.#slotsOf(key);
-    if (slots.running >= max) await this.#wait(slots, maxWaitMs, isGone);
+    if (slots.running >= max) await this.#wait(slots, maxWaitMs, isDisconnected);
     else this.#start(slots);
-    let isHeld = true;
+    let isAcquired = true;
     return () => {
-      if (isHeld) this.#release(key, slots);
-      isHeld = false;
+      if (isAcquired) this.#release(key, slots);
+      isAcquired = false;
     };
   }
 
@@ -67,25 +67,26 @@ export class OperationSlots {
     return slots;
   }
 
-  #wait(slots: Slots, maxWaitMs: number, isGone: () => boolean): Promise<void> {
-    // Refuses operations whose client has gone, so that they do not fill the queue.
-    if (slots.waiting.size >= MAX_WAITING) for (const other of slots.waiting) if (other.isGone()) other.refuse();
+  #wait(slots: Slots, maxWaitMs: number, isDisconnected: () => boolean): Promise<void> {
+    // Refuses operations whose client has disconnected, so that they do not fill the queue.
+    if (slots.waiting.size >= MAX_WAITING)
+      for (const other of slots.waiting) if (other.isDisconnected()) other.refuse();
     if (slots.waiting.size >= MAX_WAITING) throw rateLimited(RETRY_AFTER_MS);
     return new Promise((resolve, reject) => {
-      const leave = () => {
+      const stopWaiting = () => {
         clearTimeout(timer);
         slots.waiting.delete(waiting);
         this.#gauges.operationsWaiting -= 1;
       };
       const waiting: Waiting = {
-        isGone,
+        isDisconnected,
         start: () => {
-          leave();
+          stopWaiting();
           this.#start(slots);
           resolve();
         },
         refuse: () => {
-          leave();
+          stopWaiting();
           reject(rateLimited(RETRY_AFTER_MS));
         },
       };
@@ -104,7 +105,7 @@ export class OperationSlots {
     slots.running -= 1;
     this.#gauges.operations -= 1;
     for (const next of slots.waiting) {
-      if (!next.isGone()) {
+      if (!next.isDisconnected()) {
         next.start();
         return;
       }
