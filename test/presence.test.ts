@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { storeFriendships, storeUsers } from '../src/cli/import/bulkInsert.ts';
 import { derivedId, keyOf } from '../src/core/globalIds.ts';
+import { createMemoryLeases } from '../src/platform/redis/leases.ts';
 import { acknowledged, type Person } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
 import { createTestDatabase, startTestServer } from './support/server.ts';
@@ -208,6 +209,22 @@ test('connection_ack lists at most 100 online friends, by name', async () => {
     friends.slice(0, 100).map(({ name }) => name),
   );
   for (const leave of leaving) leave?.();
+});
+
+test('a closed node without Redis has released all leases', async () => {
+  const left: string[] = [];
+  const listener = {
+    onArrived: () => undefined,
+    onLeft: (userId: string) => left.push(userId),
+    onGone: () => undefined,
+  };
+  const leases = createMemoryLeases(listener, { leaseMs: 1_500, graceMs: 300 });
+  for (const socket of ['phone', 'laptop']) expect(await leases.acquire('ann', socket, 2)).toBe(true);
+  await leases.close();
+  expect(left).toEqual(['ann']);
+  expect(leases.size()).toBe(0);
+  leases.release('ann', 'phone');
+  expect(left).toEqual(['ann']);
 });
 
 /** Returns `open` if a new socket is accepted, else its close code. */

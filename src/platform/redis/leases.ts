@@ -39,12 +39,11 @@ export interface LeaseTimes {
 export function createMemoryLeases(listener: LeaseListener, { graceMs }: LeaseTimes): Leases {
   const held = new Map<string, Set<string>>();
   const leaving = new Map<string, NodeJS.Timeout>();
-  let closed = false;
 
   return {
-    acquire(userId, connectionId, most) {
+    acquire(userId, connectionId, max) {
       const connections = held.get(userId) ?? new Set();
-      if (connections.size >= most) return Promise.resolve(false);
+      if (connections.size >= max) return Promise.resolve(false);
       held.set(userId, connections.add(connectionId));
       const grace = leaving.get(userId);
       leaving.delete(userId);
@@ -57,7 +56,6 @@ export function createMemoryLeases(listener: LeaseListener, { graceMs }: LeaseTi
       if (!connections?.delete(connectionId) || connections.size > 0) return;
       held.delete(userId);
       listener.onLeft(userId, new Date());
-      if (closed) return;
       const grace = setTimeout(() => {
         leaving.delete(userId);
         listener.onGone(userId);
@@ -67,8 +65,11 @@ export function createMemoryLeases(listener: LeaseListener, { graceMs }: LeaseTi
     holders: (userIds) => Promise.resolve(new Set(userIds.filter((userId) => held.has(userId)))),
     size: () => [...held.values()].reduce((sum, connections) => sum + connections.size, 0),
     close() {
-      closed = true;
       for (const grace of leaving.values()) clearTimeout(grace);
+      leaving.clear();
+      const userIds = [...held.keys()];
+      held.clear();
+      for (const userId of userIds) listener.onLeft(userId, new Date());
       return Promise.resolve();
     },
   };
