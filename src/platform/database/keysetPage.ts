@@ -38,11 +38,12 @@ export interface Page {
 /** Default and maximum number of items of a page. */
 export const PAGE_SIZE = { default: 20, max: 100 };
 /**
- * Possible values of LIMIT. A page uses the smallest value above its size. The value is a literal in the statement. For
- * a parameter, PostgreSQL would assume a tenth of the list, or plan each execution again. Four values keep the number
- * of cached plans small.
+ * Values of LIMIT, besides `MAX_LIMIT`. A page uses the smallest value above its size. The value is a literal in the
+ * statement. For a parameter, PostgreSQL would assume a tenth of the list, or plan each execution again. Four values
+ * keep the number of cached plans small.
  */
-const LIMITS = [11, 21, 51, 101];
+const LIMITS = [11, 21, 51];
+const MAX_LIMIT = PAGE_SIZE.max + 1;
 
 /**
  * Types of sort keys. `isValid` checks a value from a cursor. `cast` is SQL that converts the value to the type of the
@@ -114,18 +115,18 @@ export async function connect<Item>(
   const after = args.after == null ? null : list.decode(args.after, 'after');
   const before = args.before == null ? null : list.decode(args.before, 'before');
 
-  const take = LIMITS.find((rows) => rows > size) ?? 101;
+  const take = LIMITS.find((rows) => rows > size) ?? MAX_LIMIT;
   const limit = raw(String(take));
   const rows = await list.load({ after, before, reverse, limit, take });
-  const more = rows.length > size;
+  const hasMore = rows.length > size;
   const items = rows.slice(0, size);
   if (reverse) items.reverse();
   const edges = items.map((node) => ({ cursor: list.encode(node), node }));
   return {
     edges,
     pageInfo: {
-      hasNextPage: reverse ? before !== null : more,
-      hasPreviousPage: reverse ? more : after !== null,
+      hasNextPage: reverse ? before !== null : hasMore,
+      hasPreviousPage: reverse ? hasMore : after !== null,
       startCursor: edges[0]?.cursor ?? null,
       endCursor: edges.at(-1)?.cursor ?? null,
     },
