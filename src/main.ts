@@ -14,7 +14,7 @@ import { isEmpty, seedDemo } from './cli/demo/seedDemo.ts';
 import { signInDemo } from './server/demo/demoSignIn.ts';
 import { exportChatroom, exportUser } from './cli/export/export.ts';
 import type { ImportSummary } from './cli/import/importing.ts';
-import { importPath, printSummary } from './cli/import/importPath.ts';
+import { formatSummary, importPath } from './cli/import/importPath.ts';
 import { createLog } from './platform/observability/log.ts';
 import { migrate, openPostgres, type Postgres, requireMigrated, requireUsable } from './server/postgres.ts';
 import { createProgress } from './cli/progressBar.ts';
@@ -55,14 +55,15 @@ async function start(config: Config): Promise<void> {
     migrates: config.MIGRATE_ON_START === 'on',
   });
   if (config.MIGRATE_ON_START === 'off') await requireMigrated(postgres.url);
-  if (config.REDIS_URL !== undefined) for (const doubt of await waitForRedis(config.REDIS_URL, say)) log.warn(doubt);
+  if (config.REDIS_URL !== undefined)
+    for (const problem of await waitForRedis(config.REDIS_URL, print)) log.warn(problem);
   const server = await startOn(postgres, config, log).catch(async (error: unknown) => {
     await postgres.stop();
     throw error;
   });
 
   const stop = async (signal: string) => {
-    say(`\n${signal}: closing sockets and finishing requests in progress.`);
+    print(`\n${signal}: closing sockets and finishing requests in progress.`);
     setTimeout(() => process.exit(1), SHUTDOWN_TIMEOUT_MS).unref();
     await server.stop(CLOSE_SPREAD_MS);
     await server.node.tracing?.stop();
@@ -97,7 +98,7 @@ async function start(config: Config): Promise<void> {
       : []),
     '',
   ];
-  say(lines.join('\n'));
+  print(lines.join('\n'));
 }
 
 async function startOn(postgres: Postgres, config: Config, log: Logger): Promise<RunningServer> {
@@ -118,7 +119,7 @@ async function startOn(postgres: Postgres, config: Config, log: Logger): Promise
 /** Adds the demo users, rooms and history. Existing data stays unchanged. */
 async function seed(config: Config): Promise<void> {
   const summary = await onDatabase(config, seedWith);
-  say(`Added ${summary.users} users, ${summary.chatrooms} chatrooms and ${summary.messages} messages.`);
+  print(`Added ${summary.users} users, ${summary.chatrooms} chatrooms and ${summary.messages} messages.`);
 }
 
 /** Imports chats from a file or folder: `import PATH [--member USERNAME]…`. */
@@ -130,35 +131,35 @@ async function importFiles(config: Config, [path, ...rest]: string[]): Promise<v
   const summary = await onDatabase(config, (database) =>
     importPath({ database, passwords, progress: createProgress(process.stderr) }, path, members),
   );
-  say(printSummary(summary));
+  print(formatSummary(summary));
 }
 
 /** Exports the data of a user or the history of a room: `export user USERNAME FILE`, `export chatroom ID FILE`. */
-async function exportFile(config: Config, [what = '', which, file]: string[]): Promise<void> {
-  const write = { user: exportUser, chatroom: exportChatroom }[what];
-  if (!write || which === undefined || file === undefined) {
+async function exportFile(config: Config, [type = '', name, file]: string[]): Promise<void> {
+  const write = { user: exportUser, chatroom: exportChatroom }[type];
+  if (!write || name === undefined || file === undefined) {
     throw new ConfigError(
       'The arguments are invalid. Usage: npm run export -- user USERNAME FILE, or chatroom ID FILE',
     );
   }
   const count = await onDatabase(config, (database) =>
-    write({ database, progress: createProgress(process.stderr) }, which, file),
+    write({ database, progress: createProgress(process.stderr) }, name, file),
   );
-  say(`Wrote ${count.toLocaleString('en')} messages to ${file}.`);
+  print(`Wrote ${count.toLocaleString('en')} messages to ${file}.`);
 }
 
 /** Runs a command for operators. `admin --help` lists the commands. */
-async function administerWith(config: Config, words: string[]): Promise<void> {
+async function administerWith(config: Config, commandLine: string[]): Promise<void> {
   const tools = {
     config,
     nodeVersion: process.versions.node,
     readInput: () => text(process.stdin),
     progress: createProgress(process.stderr),
   };
-  const result = await administer(words, tools, () =>
+  const result = await administer(commandLine, tools, () =>
     openMigrated(config, { share: true, migrates: false, checks: false }),
   );
-  say(result.text);
+  print(result.text);
   if (result.failed) process.exitCode = 1;
 }
 
@@ -166,7 +167,7 @@ async function administerWith(config: Config, words: string[]): Promise<void> {
 async function migrateOnly(config: Config): Promise<void> {
   const postgres = await openMigrated(config, { share: true, migrates: true });
   await postgres.stop();
-  say('The database is up to date. All migrations are applied.');
+  print('The database is up to date. All migrations are applied.');
 }
 
 /**
@@ -179,12 +180,12 @@ async function migrateOnly(config: Config): Promise<void> {
  */
 async function openMigrated(config: Config, options: { share: boolean; migrates: boolean; checks?: boolean }) {
   const { share, migrates, checks = true } = options;
-  const postgres = await openPostgres(config, say, share);
+  const postgres = await openPostgres(config, print, share);
   try {
-    if (checks && postgres.embedded === undefined) await requireUsable(postgres.url, { migrates, say });
+    if (checks && postgres.embedded === undefined) await requireUsable(postgres.url, { migrates, print });
     if (migrates || postgres.embedded !== undefined) {
       const applied = await migrate(postgres.url);
-      if (postgres.embedded === undefined) for (const name of applied) say(`Applied migration ${name}.`);
+      if (postgres.embedded === undefined) for (const name of applied) print(`Applied migration ${name}.`);
     }
     return postgres;
   } catch (error) {
@@ -227,7 +228,7 @@ async function readOrCreateSecret(dataDir: string): Promise<string> {
   return readFile(file, 'utf8');
 }
 
-function say(text: string): void {
+function print(text: string): void {
   process.stdout.write(`${printableLines(text)}\n`);
 }
 

@@ -2,7 +2,7 @@ import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { importPath, printSummary } from '../src/cli/import/importPath.ts';
+import { formatSummary, importPath } from '../src/cli/import/importPath.ts';
 import { seedDemo } from '../src/cli/demo/seedDemo.ts';
 import { createProgress } from '../src/cli/progressBar.ts';
 import { checkBody } from '../src/core/text/body.ts';
@@ -48,7 +48,7 @@ describe('importing IRC logs', () => {
       'a user changed nick': 1,
       'a line in another format': 1,
     });
-    expect(printSummary(summary)).toMatch(/messages +6\n/);
+    expect(formatSummary(summary)).toMatch(/messages +6\n/);
 
     const [room] = (await ann.ask(ROOMS)).viewer.chatrooms.nodes;
     expect(room).toMatchObject({ kind: 'OPEN', name: '#ubuntu', memberCount: 4 });

@@ -59,7 +59,8 @@ export interface ChangePoller {
 
 /** Time between two polls, in milliseconds. A lost notification delays its change by at most this time. */
 const POLL_INTERVAL_MS = 1_000;
-const TOPIC = 'sweep';
+/** Bus topic of the requests to poll. Nodes of the previous release use the same topic. */
+const POLL_REQUESTS = 'sweep';
 
 /**
  * Starts the change poller of one node.
@@ -104,7 +105,7 @@ export async function startChangePoller(options: {
               AND kind IN ('HIDDEN', 'SHOWN', 'BLOCK_CHANGED')) AS unlogged,
           (SELECT coalesce(json_agg(id), '[]') FROM endings
             WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))) AS ended`);
-      failures.worked('polling');
+      failures.succeeded('polling');
       if (!found) return;
       snapshot = found.snapshot;
       // Indexed here and not by each listener, because there may be thousands of listeners.
@@ -147,7 +148,7 @@ export async function startChangePoller(options: {
   // The second callback runs when the bus has connected or reconnected. Requests to poll may have been lost before, so
   // this node polls at once.
   const unsubscribe = bus.subscribe(
-    TOPIC,
+    POLL_REQUESTS,
     () => void run(),
     () => void run(),
   );
@@ -157,7 +158,7 @@ export async function startChangePoller(options: {
       return () => listeners.delete(listener);
     },
     requestPoll() {
-      bus.publish(TOPIC, {});
+      bus.publish(POLL_REQUESTS, {});
     },
     snapshot: () => snapshot,
     stop() {

@@ -17,7 +17,7 @@ interface RoomTailsOptions extends TailOptions {
   /** Connects the trace of a change with the traces of its deliveries. */
   tracing?: {
     traceparent(): string | undefined;
-    noteCause(event: { chatroomId: string; seq: number }, traceparent: unknown): void;
+    recordCause(event: { chatroomId: string; seq: number }, traceparent: unknown): void;
   } | null;
 }
 
@@ -129,7 +129,7 @@ export class RoomTails {
     const { tracing, onNotificationLag } = this.#options;
     const { seq = NaN, at = NaN, trace } = (received ?? {}) as Partial<Notification>;
     // Recorded before the event is read, so that the trace is known when the event is delivered.
-    tracing?.noteCause({ chatroomId: tail.chatroomId, seq }, trace);
+    tracing?.recordCause({ chatroomId: tail.chatroomId, seq }, trace);
     tail.advance(seq);
     if (Number.isFinite(at)) onNotificationLag((Date.now() - at) / 1_000);
   }

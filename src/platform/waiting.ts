@@ -12,21 +12,22 @@ const RETRY_MS = 250;
  * Calls `attempt` repeatedly until it succeeds. Gives up after `waitMs`, a minute by default, or after an error that
  * waiting cannot resolve. Prints a line every few seconds.
  *
- * @param options.mayPass returns whether the error may disappear without a change of the settings
+ * @param options.name name of the server, for the progress line
+ * @param options.isTransient returns whether a later attempt may succeed without a change of the settings
  * @param options.explain returns a sentence about the error
  * @throws the last error
  */
 export async function waitFor<Result>(
   attempt: () => Promise<Result>,
   options: {
-    what: string;
-    mayPass: (error: unknown) => boolean;
+    name: string;
+    isTransient: (error: unknown) => boolean;
     explain: (error: unknown) => string;
-    say: (line: string) => void;
+    print: (line: string) => void;
     waitMs?: number;
   },
 ): Promise<Result> {
-  const { what, explain, say, waitMs = START_WAIT_MS } = options;
+  const { name, explain, print, waitMs = START_WAIT_MS } = options;
   const deadline = performance.now() + waitMs;
   let nextReport = 0;
   for (;;) {
@@ -34,10 +35,10 @@ export async function waitFor<Result>(
       return await attempt();
     } catch (error) {
       const now = performance.now();
-      if (!options.mayPass(error) || now + RETRY_MS >= deadline) throw error;
+      if (!options.isTransient(error) || now + RETRY_MS >= deadline) throw error;
       if (now >= nextReport) {
         nextReport = now + REPORT_INTERVAL_MS;
-        say(`Waiting for ${what}, for another ${Math.ceil((deadline - now) / 1_000)} s at most. ${explain(error)}`);
+        print(`Waiting for ${name}, for another ${Math.ceil((deadline - now) / 1_000)} s at most. ${explain(error)}`);
       }
       await delay(RETRY_MS);
     }

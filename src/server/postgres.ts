@@ -22,9 +22,9 @@ export interface Postgres {
  * @param share whether to use an embedded PostgreSQL that another Parley process owns; set by commands, but not by
  *   nodes
  */
-export async function openPostgres(config: Config, say: (line: string) => void, share: boolean): Promise<Postgres> {
+export async function openPostgres(config: Config, print: (line: string) => void, share: boolean): Promise<Postgres> {
   if (config.DATABASE_URL !== undefined) return { url: config.DATABASE_URL, stop: () => Promise.resolve() };
-  const postgres = await startEmbeddedPostgres({ dataDir: config.DATA_DIR, log: say, share });
+  const postgres = await startEmbeddedPostgres({ dataDir: config.DATA_DIR, log: print, share });
   return {
     url: postgres.url,
     embedded: `${postgres.version}, embedded; data in ${postgres.folder}`,
@@ -40,9 +40,9 @@ export async function openPostgres(config: Config, say: (line: string) => void, 
  */
 export async function requireUsable(
   databaseUrl: string,
-  { migrates, say }: { migrates: boolean; say: (line: string) => void },
+  { migrates, print }: { migrates: boolean; print: (line: string) => void },
 ): Promise<void> {
-  const client = await waitForDatabase(databaseUrl, say);
+  const client = await waitForDatabase(databaseUrl, print);
   try {
     const findings = await examineRequirements(client, databaseUrl, { migrates });
     const faults = findings.filter(({ level }) => level === 'fault').map(({ text }) => text);

@@ -74,7 +74,7 @@ describe.skipIf(!findProgram('pgbouncer'))('behind PgBouncer', () => {
 
 /** Checks a database as `start` does, then as `doctor` does. Returns the faults that each reports. */
 async function refusals(url: string, migrates = true): Promise<{ start: string; doctor: string }> {
-  const start = await requireUsable(url, { migrates, say: () => undefined }).then(
+  const start = await requireUsable(url, { migrates, print: () => undefined }).then(
     () => '',
     (error: unknown) => (error as Error).message,
   );

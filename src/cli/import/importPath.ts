@@ -71,7 +71,7 @@ async function findMembers(database: Database, named: readonly string[]): Promis
 }
 
 /** Formats the summary as a small table for a terminal. */
-export function printSummary({
+export function formatSummary({
   users,
   chatrooms,
   messages,

@@ -1,7 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import type pg from 'pg';
 import { createPool } from './connections.ts';
-import { explainConnectionFailure, mayPass } from './failures.ts';
+import { explainConnectionFailure, isTransientDatabaseFailure } from './failures.ts';
 import { batchFindUnique } from './findUniqueBatch.ts';
 import { Prisma, PrismaClient } from './generated/client.ts';
 
@@ -137,7 +137,7 @@ export async function openDatabase(
         (SELECT id FROM restorations ORDER BY restored_at DESC, id LIMIT 1)) AS identity
       FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d
       WHERE d.datname = current_database()`).catch((error: unknown) => {
-    throw mayPass(error) ? new Error(explainConnectionFailure(error, url), { cause: error }) : error;
+    throw isTransientDatabaseFailure(error) ? new Error(explainConnectionFailure(error, url), { cause: error }) : error;
   });
   if (!found) throw new Error('PostgreSQL did not return the identity of the database.');
   // Prisma Client qualifies tables with a schema, by default `public`. All other SQL uses the search_path. Makes Prisma

@@ -88,21 +88,21 @@ async function ensureCluster(home: PostgresHome, data: string, log: (line: strin
   }
   log('Creating the embedded database. This happens once.');
   await removeIncomplete(home.folder);
-  const half = await mkdtemp(join(home.folder, `postgres.new-${process.pid}-`));
-  const password = `${half}.password`;
+  const incomplete = await mkdtemp(join(home.folder, `postgres.new-${process.pid}-`));
+  const password = `${incomplete}.password`;
   await writeFile(password, randomBytes(24).toString('base64url'), { mode: 0o600 });
   if (home.user) {
-    await chown(half, home.user.uid, home.user.gid);
+    await chown(incomplete, home.user.uid, home.user.gid);
     await chown(password, home.user.uid, home.user.gid);
   }
   await run(home, 'initdb', [
-    ...['-D', half, '-U', SUPERUSER, '--pwfile', password, '--auth', 'scram-sha-256', '--encoding', 'UTF8'],
+    ...['-D', incomplete, '-U', SUPERUSER, '--pwfile', password, '--auth', 'scram-sha-256', '--encoding', 'UTF8'],
     ...['--locale-provider', 'builtin', '--builtin-locale', 'C.UTF-8', '--locale', 'C', '--no-instructions'],
   ]);
-  await rename(password, join(half, 'parley.password'));
-  await rename(half, data).catch(async (error: unknown) => {
+  await rename(password, join(incomplete, 'parley.password'));
+  await rename(incomplete, data).catch(async (error: unknown) => {
     // Another process was faster. Use its directory.
-    await rm(half, { recursive: true, force: true });
+    await rm(incomplete, { recursive: true, force: true });
     if ((await readFile(join(data, 'PG_VERSION'), 'utf8').catch(() => null)) === null) throw error;
   });
 }

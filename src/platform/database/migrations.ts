@@ -97,21 +97,21 @@ async function compare(client: pg.Client, folder: string) {
       : await client.query<{ migration_name: string; checksum: string }>(`
           SELECT migration_name, checksum FROM _prisma_migrations
             WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL`);
-  const known = new Map(rows.map((row) => [row.migration_name, row.checksum]));
+  const applied = new Map(rows.map((row) => [row.migration_name, row.checksum]));
   const entries = await readdir(folder, { withFileTypes: true });
   const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-  const ours = await Promise.all(
+  const local = await Promise.all(
     names.sort().map(async (name) => {
       const text = await readFile(join(folder, name, 'migration.sql'), 'utf8');
       return { name, text, checksum: createHash('sha256').update(text).digest('hex') };
     }),
   );
   return {
-    pending: ours.filter(({ name }) => !known.has(name)),
-    changed: ours
-      .filter(({ name, checksum }) => known.has(name) && known.get(name) !== checksum)
+    pending: local.filter(({ name }) => !applied.has(name)),
+    changed: local
+      .filter(({ name, checksum }) => applied.has(name) && applied.get(name) !== checksum)
       .map(({ name }) => name),
-    unknown: [...known.keys()].filter((name) => !names.includes(name)),
+    unknown: [...applied.keys()].filter((name) => !names.includes(name)),
   };
 }
 

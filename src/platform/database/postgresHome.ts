@@ -46,28 +46,28 @@ const ROOT_FOLDER = '/var/lib/parley';
  * the path of DATA_DIR. The next start therefore finds the data again.
  */
 export async function preparePostgresHome(dataDir: string, log: (line: string) => void): Promise<PostgresHome> {
-  const wanted = await openDataDir(dataDir);
+  const requested = await openDataDir(dataDir);
   const native = findPrograms();
   if (process.getuid?.() !== 0) {
     return {
-      programs: await withLinks(native, wanted),
-      folder: wanted,
+      programs: await withLinks(native, requested),
+      folder: requested,
       user: undefined,
       version: await versionOf(native, undefined),
     };
   }
 
   const user = await unprivilegedUser();
-  const folder = (await canReach(wanted, user))
-    ? wanted
-    : join(ROOT_FOLDER, createHash('sha256').update(wanted).digest('hex').slice(0, 16));
-  if (folder !== wanted) {
+  const folder = (await canReach(requested, user))
+    ? requested
+    : join(ROOT_FOLDER, createHash('sha256').update(requested).digest('hex').slice(0, 16));
+  if (folder !== requested) {
     await mkdir(folder, { recursive: true });
     await writeFile(
-      join(wanted, 'WHERE'),
+      join(requested, 'WHERE'),
       `The embedded database runs as an unprivileged user, who cannot enter this folder.\nIts data is in ${folder}\n`,
     );
-    log(`The database runs as a user who cannot enter ${wanted}. Its data is in ${folder}`);
+    log(`The database runs as a user who cannot enter ${requested}. Its data is in ${folder}`);
   }
   await mkdir(join(folder, 'run'), { recursive: true });
   await chown(join(folder, 'run'), user.uid, user.gid);
@@ -137,14 +137,14 @@ async function copyPrograms(native: string, folder: string): Promise<string> {
   const home = join(folder, `postgresql-${version}`);
   const copy = join(home, 'native');
   if (await exists(copy)) return copy;
-  const half = join(folder, `copying-${process.pid}`);
-  await mkdir(half, { recursive: true });
-  await cp(native, join(half, 'native'), { recursive: true, verbatimSymlinks: true });
-  await makeLinks(join(half, 'native'));
-  await chmod(half, 0o755);
+  const incomplete = join(folder, `copying-${process.pid}`);
+  await mkdir(incomplete, { recursive: true });
+  await cp(native, join(incomplete, 'native'), { recursive: true, verbatimSymlinks: true });
+  await makeLinks(join(incomplete, 'native'));
+  await chmod(incomplete, 0o755);
   // Processes that start together make the same copy. The slower one uses the copy of the faster one.
-  await rename(half, home).catch(async (error: unknown) => {
-    await rm(half, { recursive: true, force: true });
+  await rename(incomplete, home).catch(async (error: unknown) => {
+    await rm(incomplete, { recursive: true, force: true });
     if (!(await exists(copy))) throw error;
   });
   return copy;

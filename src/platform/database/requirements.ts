@@ -22,7 +22,7 @@ export async function examineRequirements(
 }
 
 async function examineEncoding(client: pg.Client): Promise<Finding[]> {
-  const { encoding, name } = await one<{ encoding: string; name: string }>(
+  const { encoding, name } = await queryRow<{ encoding: string; name: string }>(
     client,
     `SELECT current_setting('server_encoding') AS encoding, current_database() AS name`,
   );
@@ -87,7 +87,7 @@ const SCHEMA_STATE = `
           AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')))) AS closed`;
 
 async function examineSchema(client: pg.Client, migrates: boolean): Promise<Finding[]> {
-  const state = await one<SchemaState>(client, SCHEMA_STATE, [TABLES, READ_TABLES, FIRST_TABLES]);
+  const state = await queryRow<SchemaState>(client, SCHEMA_STATE, [TABLES, READ_TABLES, FIRST_TABLES]);
   const { schema, path, role, database, elsewhere, closed } = state;
   if (schema === null)
     return [
@@ -126,7 +126,7 @@ async function examineSchema(client: pg.Client, migrates: boolean): Promise<Find
 }
 
 async function examineWrites(client: pg.Client): Promise<Finding[]> {
-  const { readonly } = await one<{ readonly: boolean }>(
+  const { readonly } = await queryRow<{ readonly: boolean }>(
     client,
     `SELECT current_setting('transaction_read_only')::bool AND NOT pg_is_in_recovery() AS readonly`,
   );
@@ -151,17 +151,17 @@ const ROUNDS = 4;
  * pooler.
  */
 async function examinePooling(client: pg.Client, url: string): Promise<Finding[]> {
-  const { pid } = await one<{ pid: number }>(client, 'SELECT pg_backend_pid() AS pid');
+  const { pid } = await queryRow<{ pid: number }>(client, 'SELECT pg_backend_pid() AS pid');
   // A pooler invents the process id in the handshake. If this id equals that of the server process, there is no pooler.
   if (pid === (client as unknown as { processID: number }).processID) return [];
   const other = await connectClient(url, { acceptStandby: true });
   try {
-    const seen = new Map<pg.Client, Set<number>>([client, other].map((each) => [each, new Set()]));
+    const pidsByClient = new Map<pg.Client, Set<number>>([client, other].map((each) => [each, new Set()]));
     for (let round = 0; round < ROUNDS; round += 1)
-      for (const [each, pids] of seen)
-        pids.add((await one<{ pid: number }>(each, 'SELECT pg_backend_pid() AS pid')).pid);
-    const all = [...seen.values()].flatMap((pids) => [...pids]);
-    return all.length === seen.size && new Set(all).size === all.length
+      for (const [each, pids] of pidsByClient)
+        pids.add((await queryRow<{ pid: number }>(each, 'SELECT pg_backend_pid() AS pid')).pid);
+    const all = [...pidsByClient.values()].flatMap((pids) => [...pids]);
+    return all.length === pidsByClient.size && new Set(all).size === all.length
       ? [ok('Connections pass through a pooler such as PgBouncer, which pools by session.')]
       : [
           fault(
@@ -173,7 +173,7 @@ async function examinePooling(client: pg.Client, url: string): Promise<Finding[]
   }
 }
 
-async function one<Row extends object>(client: pg.Client, text: string, values: unknown[] = []): Promise<Row> {
+async function queryRow<Row extends object>(client: pg.Client, text: string, values: unknown[] = []): Promise<Row> {
   const { rows } = await client.query<Row>(text, values);
   const [row] = rows;
   if (!row) throw new Error('PostgreSQL returned no row.');

@@ -8,9 +8,9 @@ const MAX_REASONS = 20;
  * again, logs the recovery at `warn`.
  */
 export interface FailureLog {
-  /** @param part name of the failed component, such as one of several connections */
-  failed(part: string, error: unknown): void;
-  worked(part: string): void;
+  /** @param component name of the failed component, such as one of several connections */
+  failed(component: string, error: unknown): void;
+  succeeded(component: string): void;
 }
 
 /**
@@ -26,15 +26,15 @@ export function createFailureLog(
   const failing = new Set<string>();
   const reported = new Set<string>();
   return {
-    failed(part, error) {
-      failing.add(part);
+    failed(component, error) {
+      failing.add(component);
       const reason = explain(error);
-      if (reported.has(reason) || reported.size >= MAX_REASONS) log.debug({ err: error, part }, reason);
-      else log.warn({ err: error, part }, reason);
+      if (reported.has(reason) || reported.size >= MAX_REASONS) log.debug({ err: error, component }, reason);
+      else log.warn({ err: error, component }, reason);
       reported.add(reason);
     },
-    worked(part) {
-      if (!failing.delete(part) || failing.size > 0) return;
+    succeeded(component) {
+      if (!failing.delete(component) || failing.size > 0) return;
       reported.clear();
       log.warn(recovered);
     },

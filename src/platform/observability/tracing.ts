@@ -11,8 +11,8 @@ declare module '../../core/context.ts' {
 
 /** Records traces of requests and of the deliveries that they cause. */
 export interface Tracing {
-  /** Calls `answer` within a span for an HTTP request. The span ends when the response is closed. */
-  serve(request: IncomingMessage, response: ServerResponse, answer: () => void): void;
+  /** Calls `handle` within a span for an HTTP request. The span ends when the response is closed. */
+  serve(request: IncomingMessage, response: ServerResponse, handle: () => void): void;
   /** Runs `work` within a span. The parent is `traceparent` (W3C Trace Context) if given, otherwise the active span. */
   within<Result>(
     name: string,
@@ -25,7 +25,7 @@ export interface Tracing {
   /** Returns the `traceparent` of the active span, to send to another node. Returns undefined if no span is active. */
   traceparent(): string | undefined;
   /** Records which span caused an event, so that the deliveries of the event join the trace of that span. */
-  noteCause(event: EventPosition, traceparent: unknown): void;
+  recordCause(event: EventPosition, traceparent: unknown): void;
   /**
    * Executes an event for a subscriber within the trace that caused the event. Without a recorded cause, executes the
    * event outside any trace.
@@ -53,7 +53,7 @@ interface EventPosition {
  * Maximum number of events whose cause is remembered. Few are needed, because events are delivered within milliseconds
  * or after the next poll.
  */
-const MAX_NOTED_EVENTS = 1_000;
+const MAX_RECORDED_CAUSES = 1_000;
 
 /**
  * Starts tracing to an OpenTelemetry collector. Imports the libraries here, so that a server without tracing does not
@@ -82,12 +82,12 @@ export async function startTracing(options: { endpoint: string; ratio: number; v
   // Does not register a global provider, because in tests two nodes share one process.
   const tracer = provider.getTracer('parley');
   const contexts = new AsyncLocalStorage<TraceContext>();
-  const noted = new Map<string, TraceContext>();
+  const causes = new Map<string, TraceContext>();
   const results = new WeakMap<object, TraceContext>();
 
   const propagator = new W3CTraceContextPropagator();
 
-  function remote(traceparent: unknown): TraceContext | undefined {
+  function contextOf(traceparent: unknown): TraceContext | undefined {
     const found = propagator.extract(api.ROOT_CONTEXT, { traceparent }, api.defaultTextMapGetter);
     return found === api.ROOT_CONTEXT ? undefined : found;
   }
@@ -96,7 +96,7 @@ export async function startTracing(options: { endpoint: string; ratio: number; v
    * Returns the context of the active span, or the root context. Streams, timers and connections may outlive the
    * operation that created them. A span that has ended is therefore ignored.
    */
-  function active(): TraceContext {
+  function activeContext(): TraceContext {
     const found = contexts.getStore() ?? api.ROOT_CONTEXT;
     return api.trace.getSpan(found)?.isRecording() ? found : api.ROOT_CONTEXT;
   }
@@ -114,8 +114,8 @@ export async function startTracing(options: { endpoint: string; ratio: number; v
   }
 
   return {
-    serve(request, response, answer) {
-      const parent = remote(request.headers.traceparent) ?? api.ROOT_CONTEXT;
+    serve(request, response, handle) {
+      const parent = contextOf(request.headers.traceparent) ?? api.ROOT_CONTEXT;
       const attributes = {
         'http.request.method': request.method ?? '',
         'url.path': request.url?.split('?', 1)[0] ?? '',
@@ -129,14 +129,14 @@ export async function startTracing(options: { endpoint: string; ratio: number; v
         span.setAttribute('http.response.status_code', response.statusCode);
         span.end();
       });
-      contexts.run(api.trace.setSpan(parent, span), answer);
+      contexts.run(api.trace.setSpan(parent, span), handle);
     },
     within(name, attributes, work, traceparent) {
-      const parent = remote(traceparent) ?? active();
+      const parent = contextOf(traceparent) ?? activeContext();
       return run(tracer.startSpan(name, { attributes }, parent), parent, work);
     },
     statement(text, work) {
-      const parent = active();
+      const parent = activeContext();
       if (parent === api.ROOT_CONTEXT) return work();
       const [verb = 'SQL'] = text.trim().split(/\s/, 1);
       const attributes = { 'db.system.name': 'postgresql', 'db.query.text': text.replace(/\s+/g, ' ').trim() };
@@ -144,17 +144,17 @@ export async function startTracing(options: { endpoint: string; ratio: number; v
     },
     traceparent() {
       const carrier: { traceparent?: string } = {};
-      propagator.inject(active(), carrier, api.defaultTextMapSetter);
+      propagator.inject(activeContext(), carrier, api.defaultTextMapSetter);
       return carrier.traceparent;
     },
-    noteCause({ chatroomId, seq }, traceparent) {
-      const parent = remote(traceparent);
+    recordCause({ chatroomId, seq }, traceparent) {
+      const parent = contextOf(traceparent);
       if (!parent) return;
-      if (noted.size === MAX_NOTED_EVENTS) noted.delete(noted.keys().next().value ?? '');
-      noted.set(`${chatroomId} ${seq}`, parent);
+      if (causes.size === MAX_RECORDED_CAUSES) causes.delete(causes.keys().next().value ?? '');
+      causes.set(`${chatroomId} ${seq}`, parent);
     },
     async deliver(name, event, execute) {
-      const parent = event && noted.get(`${event.chatroomId} ${event.seq}`);
+      const parent = event && causes.get(`${event.chatroomId} ${event.seq}`);
       if (!parent) return contexts.run(api.ROOT_CONTEXT, execute);
       const span = tracer.startSpan(
         name,

@@ -61,7 +61,7 @@ export function createBus({ redis, log }: { redis: RedisConnections | null; log:
   const self = randomUUID();
 
   /** Wraps a listener so that its errors do not end the process. A payload from Redis may be anything. */
-  function guard(topic: string, listener: (payload: unknown) => void): (payload: unknown) => void {
+  function catchErrors(topic: string, listener: (payload: unknown) => void): (payload: unknown) => void {
     return (payload) => {
       try {
         listener(payload);
@@ -123,7 +123,7 @@ export function createBus({ redis, log }: { redis: RedisConnections | null; log:
       let isOpen = true;
       const listening = local.subscribe(
         topic,
-        guard(topic, (payload) => {
+        catchErrors(topic, (payload) => {
           if (isOpen) onMessage(payload);
         }),
       );

@@ -10,7 +10,7 @@ export interface FailFastRedis {
    *
    * @param purpose name of the use in the log. The log reports the failure and recovery of each purpose separately.
    */
-  run<Answer>(command: (client: Redis) => Promise<Answer>, purpose?: string): Promise<Answer>;
+  run<Reply>(command: (client: Redis) => Promise<Reply>, purpose?: string): Promise<Reply>;
   /** Calls a function after each connect. */
   onReady(listener: () => void): void;
   close(): void;
@@ -38,8 +38,8 @@ const PONG_TIMEOUT_MS = 3_000;
  * Minimum and maximum pause between two reconnects because of a read-only server, in milliseconds. The pause doubles
  * until the node reaches a writable server.
  */
-const MIN_LEAVE_PAUSE_MS = 1_000;
-const MAX_LEAVE_PAUSE_MS = 5_000;
+const MIN_RECONNECT_PAUSE_MS = 1_000;
+const MAX_RECONNECT_PAUSE_MS = 5_000;
 
 const BASE: RedisOptions = { disconnectTimeout: COMMAND_TIMEOUT_MS, retryStrategy: backOff };
 const FAIL_FAST: RedisOptions = {
@@ -66,21 +66,25 @@ export function connectRedis(url: string, log: Logger): RedisConnections {
   });
   const client = new Redis(url, FAIL_FAST);
   const subscriber = new Redis(url, { ...BASE, maxRetriesPerRequest: null });
-  for (const [part, each] of Object.entries({ commands: client, subscriptions: subscriber })) {
+  for (const [connection, each] of Object.entries({ commands: client, subscriptions: subscriber })) {
     each.on('error', (error: Error) => {
-      failures.failed(part, error);
+      failures.failed(connection, error);
     });
     each.on('ready', () => {
-      failures.worked(part);
+      failures.succeeded(connection);
     });
   }
   pingRegularly(subscriber);
 
-  let leave = { purpose: '', notBefore: 0, pauseMs: MIN_LEAVE_PAUSE_MS };
-  function leaveDemoted(purpose: string): void {
+  let reconnection = { purpose: '', notBefore: 0, pauseMs: MIN_RECONNECT_PAUSE_MS };
+  function reconnectAfterDemotion(purpose: string): void {
     const now = performance.now();
-    if (now < leave.notBefore) return;
-    leave = { purpose, notBefore: now + leave.pauseMs, pauseMs: Math.min(leave.pauseMs * 2, MAX_LEAVE_PAUSE_MS) };
+    if (now < reconnection.notBefore) return;
+    reconnection = {
+      purpose,
+      notBefore: now + reconnection.pauseMs,
+      pauseMs: Math.min(reconnection.pauseMs * 2, MAX_RECONNECT_PAUSE_MS),
+    };
     for (const each of [client, subscriber]) if (each.status === 'ready') each.disconnect(true);
   }
 
@@ -90,22 +94,23 @@ export function connectRedis(url: string, log: Logger): RedisConnections {
       ...failFast,
       async run(command, purpose = 'rate limits') {
         try {
-          const answer = await failFast.run(command);
-          failures.worked(purpose);
-          if (leave.purpose === purpose) leave = { purpose: '', notBefore: 0, pauseMs: MIN_LEAVE_PAUSE_MS };
-          return answer;
+          const reply = await failFast.run(command);
+          failures.succeeded(purpose);
+          if (reconnection.purpose === purpose)
+            reconnection = { purpose: '', notBefore: 0, pauseMs: MIN_RECONNECT_PAUSE_MS };
+          return reply;
         } catch (error) {
           const { name, message } = error as Error;
           // Other errors result from a lost connection, which is reported separately.
           if (name === 'ReplyError' || message === TIMED_OUT) failures.failed(purpose, error);
-          if (DEMOTED.test(message)) leaveDemoted(purpose);
+          if (DEMOTED.test(message)) reconnectAfterDemotion(purpose);
           throw error;
         }
       },
     },
     subscriber,
     onSubscription(error) {
-      if (error === null) failures.worked('subscribing');
+      if (error === null) failures.succeeded('subscribing');
       else failures.failed('subscribing', error);
     },
     close() {
@@ -176,13 +181,13 @@ function createFailFast(client: Redis): FailFastRedis {
 function pingRegularly(client: Redis): void {
   const pinging = setInterval(() => {
     if (client.status !== 'ready') return;
-    const giveUp = setTimeout(() => {
+    const pongTimeout = setTimeout(() => {
       client.disconnect(true);
     }, PONG_TIMEOUT_MS);
-    const settle = () => {
-      clearTimeout(giveUp);
+    const cancel = () => {
+      clearTimeout(pongTimeout);
     };
-    client.ping().then(settle, settle);
+    client.ping().then(cancel, cancel);
   }, PING_INTERVAL_MS).unref();
   client.once('end', () => {
     clearInterval(pinging);

@@ -15,39 +15,39 @@ const KEYS = [
 ];
 
 const PRELUDE = `
-local leases, counts, leaving, looked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local leases, counts, leaving, last_check = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local told = {}
-local function tell(what, user, at) table.insert(told, what .. ' ' .. user .. ' ' .. string.format('%.0f', at)) end
-local function drop(lease, user, grace, at)
+local changes = {}
+local function report(kind, user, at) table.insert(changes, kind .. ' ' .. user .. ' ' .. string.format('%.0f', at)) end
+local function release(lease, user, grace, at)
   if redis.call('ZREM', leases, lease) == 1 and redis.call('HINCRBY', counts, user, -1) < 1 then
     redis.call('HDEL', counts, user)
     redis.call('ZADD', leaving, now + grace, user)
-    tell('LEFT', user, at)
+    report('LEFT', user, at)
   end
 end
 `;
 
 /** Acquires or renews leases. ARGV: duration in milliseconds, maximum per user (0 for no limit), leases. */
 const ACQUIRE = `${PRELUDE}
-local term, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local duration, max = tonumber(ARGV[1]), tonumber(ARGV[2])
 for i = 3, #ARGV do
   local user = string.match(ARGV[i], '^[^ ]+')
   if not redis.call('ZSCORE', leases, ARGV[i]) then
     local count = tonumber(redis.call('HGET', counts, user) or 0)
-    if most > 0 and count >= most then return {'REFUSED ' .. user .. ' 0'} end
+    if max > 0 and count >= max then return {'REFUSED ' .. user .. ' 0'} end
     redis.call('HINCRBY', counts, user, 1)
-    if redis.call('ZREM', leaving, user) == 0 and count == 0 then tell('ARRIVED', user, now) end
+    if redis.call('ZREM', leaving, user) == 0 and count == 0 then report('ARRIVED', user, now) end
   end
-  redis.call('ZADD', leases, now + term, ARGV[i])
+  redis.call('ZADD', leases, now + duration, ARGV[i])
 end
-return told`;
+return changes`;
 
 /** Releases leases. ARGV: grace period in milliseconds, leases. */
 const RELEASE = `${PRELUDE}
-for i = 2, #ARGV do drop(ARGV[i], string.match(ARGV[i], '^[^ ]+'), tonumber(ARGV[1]), now) end
-return told`;
+for i = 2, #ARGV do release(ARGV[i], string.match(ARGV[i], '^[^ ]+'), tonumber(ARGV[1]), now) end
+return changes`;
 
 /**
  * Expires leases and grace periods. ARGV: duration, maximum gap between two checks, one lease of the calling node.
@@ -57,21 +57,21 @@ return told`;
  * its leases.
  */
 const EXPIRE = `${PRELUDE}
-local term, pause = tonumber(ARGV[1]), tonumber(ARGV[2])
-local last = tonumber(redis.call('GET', looked) or 0)
-redis.call('SET', looked, now)
-if ARGV[3] and not redis.call('ZSCORE', leases, ARGV[3]) then tell('EMPTIED', '-', now) end
-if now - last > pause then
-  for _, lease in ipairs(redis.call('ZRANGE', leases, 0, -1)) do redis.call('ZADD', leases, now + term, lease) end
-  return told
+local duration, max_gap = tonumber(ARGV[1]), tonumber(ARGV[2])
+local last = tonumber(redis.call('GET', last_check) or 0)
+redis.call('SET', last_check, now)
+if ARGV[3] and not redis.call('ZSCORE', leases, ARGV[3]) then report('EMPTIED', '-', now) end
+if now - last > max_gap then
+  for _, lease in ipairs(redis.call('ZRANGE', leases, 0, -1)) do redis.call('ZADD', leases, now + duration, lease) end
+  return changes
 end
-local run_out = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1000)
-for i = 1, #run_out, 2 do drop(run_out[i], string.match(run_out[i], '^[^ ]+'), 0, run_out[i + 1] - term) end
+local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1000)
+for i = 1, #expired, 2 do release(expired[i], string.match(expired[i], '^[^ ]+'), 0, expired[i + 1] - duration) end
 for _, user in ipairs(redis.call('ZRANGEBYSCORE', leaving, '-inf', now, 'LIMIT', 0, 1000)) do
   redis.call('ZREM', leaving, user)
-  if redis.call('HEXISTS', counts, user) == 0 then tell('GONE', user, now) end
+  if redis.call('HEXISTS', counts, user) == 0 then report('GONE', user, now) end
 end
-return told`;
+return changes`;
 
 /** Interval of the expiry check, in milliseconds. */
 const CHECK_INTERVAL_MS = 1_000;
@@ -81,9 +81,9 @@ const CHECK_INTERVAL_MS = 1_000;
  */
 const MAX_CHECK_GAP_MS = 5_000;
 /** Maximum number of leases that one call renews. */
-const BATCH = 500;
+const MAX_BATCH_SIZE = 500;
 /** Maximum number of users whose last known presence is cached, for use while Redis is unavailable. */
-const MAX_REMEMBERED = 100_000;
+const MAX_CACHED_USERS = 100_000;
 
 /** Creates the leases of a node that shares a Redis with other nodes. */
 export function createRedisLeases(
@@ -93,8 +93,8 @@ export function createRedisLeases(
   log: Logger,
 ): Leases {
   /** Connection ids of the leases that this node holds, by user. */
-  const mine = new Map<string, Set<string>>();
-  const remembered = new Map<string, boolean>();
+  const held = new Map<string, Set<string>>();
+  const lastKnown = new Map<string, boolean>();
   // Renews after each reconnect, because Redis may have lost its data meanwhile.
   redis.onReady(() => void renew());
 
@@ -104,11 +104,11 @@ export function createRedisLeases(
 
   function report(changes: readonly string[]): void {
     for (const line of changes) {
-      const [what, userId = '', at] = line.split(' ');
-      if (what === 'ARRIVED') listener.onArrived(userId);
-      else if (what === 'LEFT') listener.onLeft(userId, new Date(Number(at)));
-      else if (what === 'GONE') listener.onGone(userId);
-      else if (what === 'EMPTIED') void renew();
+      const [kind, userId = '', at] = line.split(' ');
+      if (kind === 'ARRIVED') listener.onArrived(userId);
+      else if (kind === 'LEFT') listener.onLeft(userId, new Date(Number(at)));
+      else if (kind === 'GONE') listener.onGone(userId);
+      else if (kind === 'EMPTIED') void renew();
     }
   }
 
@@ -123,20 +123,22 @@ export function createRedisLeases(
   async function renew(): Promise<void> {
     for (const batch of batches()) {
       // A lease that was released while earlier batches were renewed must not be acquired again.
-      const held = batch.filter(([userId, connectionId]) => mine.get(userId)?.has(connectionId));
-      if (held.length > 0) await attempt(ACQUIRE, leaseMs, 0, ...held.map(toLease));
+      const current = batch.filter(([userId, connectionId]) => held.get(userId)?.has(connectionId));
+      if (current.length > 0) await attempt(ACQUIRE, leaseMs, 0, ...current.map(toLease));
     }
   }
 
   function batches(): [userId: string, connectionId: string][][] {
-    const leases = [...mine].flatMap(([userId, ids]) => [...ids].map((id): [string, string] => [userId, id]));
-    return Array.from({ length: Math.ceil(leases.length / BATCH) }, (_, i) => leases.slice(i * BATCH, (i + 1) * BATCH));
+    const leases = [...held].flatMap(([userId, ids]) => [...ids].map((id): [string, string] => [userId, id]));
+    return Array.from({ length: Math.ceil(leases.length / MAX_BATCH_SIZE) }, (_, i) =>
+      leases.slice(i * MAX_BATCH_SIZE, (i + 1) * MAX_BATCH_SIZE),
+    );
   }
 
-  function forget(userId: string, connectionId: string): boolean {
-    const connections = mine.get(userId);
+  function remove(userId: string, connectionId: string): boolean {
+    const connections = held.get(userId);
     const found = connections?.delete(connectionId) ?? false;
-    if (connections?.size === 0) mine.delete(userId);
+    if (connections?.size === 0) held.delete(userId);
     return found;
   }
 
@@ -147,15 +149,15 @@ export function createRedisLeases(
   }, CHECK_INTERVAL_MS).unref();
 
   return {
-    async acquire(userId, connectionId, most) {
-      const connections = mine.get(userId) ?? new Set();
-      if (connections.size >= most) return false;
+    async acquire(userId, connectionId, max) {
+      const connections = held.get(userId) ?? new Set();
+      if (connections.size >= max) return false;
       // Adds the connection before Redis replies, so that a concurrent call for the user counts it.
-      mine.set(userId, connections.add(connectionId));
+      held.set(userId, connections.add(connectionId));
       try {
-        const changes = await run(ACQUIRE, leaseMs, most, toLease([userId, connectionId]));
+        const changes = await run(ACQUIRE, leaseMs, max, toLease([userId, connectionId]));
         if (changes[0]?.startsWith('REFUSED')) {
-          forget(userId, connectionId);
+          remove(userId, connectionId);
           return false;
         }
         report(changes);
@@ -165,32 +167,32 @@ export function createRedisLeases(
       return true;
     },
     release(userId, connectionId) {
-      if (forget(userId, connectionId)) void attempt(RELEASE, graceMs, toLease([userId, connectionId]));
+      if (remove(userId, connectionId)) void attempt(RELEASE, graceMs, toLease([userId, connectionId]));
     },
     async holders(userIds) {
       if (userIds.length === 0) return new Set();
       try {
         const counts = await redis.run((client) => client.hmget(KEYS[1] ?? '', ...userIds), 'reading presence');
         userIds.forEach((userId, i) => {
-          remembered.delete(userId);
-          remembered.set(userId, counts[i] !== null);
+          lastKnown.delete(userId);
+          lastKnown.set(userId, counts[i] !== null);
         });
-        for (const oldest of remembered.keys()) {
-          if (remembered.size <= MAX_REMEMBERED) break;
-          remembered.delete(oldest);
+        for (const oldest of lastKnown.keys()) {
+          if (lastKnown.size <= MAX_CACHED_USERS) break;
+          lastKnown.delete(oldest);
         }
       } catch {
         // Falls back to the last known state.
       }
-      return new Set(userIds.filter((userId) => mine.has(userId) || remembered.get(userId)));
+      return new Set(userIds.filter((userId) => held.has(userId) || lastKnown.get(userId)));
     },
-    size: () => [...mine.values()].reduce((sum, connections) => sum + connections.size, 0),
+    size: () => [...held.values()].reduce((sum, connections) => sum + connections.size, 0),
     async close() {
       clearInterval(renewing);
       clearInterval(checking);
-      const held = batches();
-      mine.clear();
-      for (const batch of held) await attempt(RELEASE, graceMs, ...batch.map(toLease));
+      const remaining = batches();
+      held.clear();
+      for (const batch of remaining) await attempt(RELEASE, graceMs, ...batch.map(toLease));
     },
   };
 }

@@ -27,7 +27,7 @@ export function createRedisPubSub(redis: RedisConnections): Pick<RedisPubSub, 'p
   };
   const pubSub = new RedisPubSub({
     publisher: publisher as unknown as Redis,
-    subscriber: guardSubscriber(redis) as unknown as Redis,
+    subscriber: wrapSubscriber(redis) as unknown as Redis,
     // The library's `publish` does not apply the transform. The publisher above adds the prefix instead.
     triggerTransform: (topic) => PREFIX + String(topic),
     // Must not throw, because listeners would then receive the raw text.
@@ -37,7 +37,7 @@ export function createRedisPubSub(redis: RedisConnections): Pick<RedisPubSub, 'p
 }
 
 /** Wraps the subscriber so that the library receives no rejections. */
-function guardSubscriber(redis: RedisConnections) {
+function wrapSubscriber(redis: RedisConnections) {
   const { subscriber } = redis;
   /**
    * Subscribes to a channel and calls `done`, but only on success. After an error, the library would reject a promise
@@ -60,10 +60,10 @@ function guardSubscriber(redis: RedisConnections) {
       },
     );
   }
-  const guarded = {
+  const wrapped = {
     on(event: string, listener: (...args: unknown[]) => void) {
       subscriber.on(event, listener);
-      return guarded;
+      return wrapped;
     },
     subscribe,
     // Ignores the rejection of a closed connection (graphql-redis-subscriptions#593).
@@ -71,7 +71,7 @@ function guardSubscriber(redis: RedisConnections) {
     // The library calls this together with `unsubscribe`, but the bus has no patterns.
     punsubscribe: () => undefined,
   };
-  return guarded;
+  return wrapped;
 }
 
 function parseEnvelope(text: string): Envelope {

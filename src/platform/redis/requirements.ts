@@ -1,7 +1,7 @@
 import { fault, type Finding, ok } from '../../core/findings.ts';
 import { waitFor } from '../waiting.ts';
 import { type FailFastRedis, openRedis } from './clients.ts';
-import { explainRedisFailure, mayRedisRecover } from './failures.ts';
+import { explainRedisFailure, isTransientRedisFailure } from './failures.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
@@ -38,13 +38,13 @@ export async function examineRedisAccess(redis: FailFastRedis): Promise<Finding[
  *
  * @returns the problems, as sentences
  */
-export async function waitForRedis(url: string, say: (line: string) => void, waitMs?: number): Promise<string[]> {
+export async function waitForRedis(url: string, print: (line: string) => void, waitMs?: number): Promise<string[]> {
   try {
     const redis = await waitFor(() => openRedis(url, CONNECT_TIMEOUT_MS), {
-      what: `Redis at ${new URL(url).host}`,
-      mayPass: mayRedisRecover,
+      name: `Redis at ${new URL(url).host}`,
+      isTransient: isTransientRedisFailure,
       explain: explainRedisFailure,
-      say,
+      print,
       ...(waitMs === undefined ? {} : { waitMs }),
     });
     const findings = await examineRedisAccess(redis);
