@@ -182,18 +182,18 @@ interface Part {
 /** Returns a checkpoint for each boundary between two parts, except for boundaries that split a room. */
 function toCheckpoints(snapshot: string, parts: readonly Part[]): Checkpoint[] {
   const checkpoints: Checkpoint[] = [];
-  let due: Checkpoint['rooms'] = [];
+  let rooms: Checkpoint['rooms'] = [];
   /** Part in which the events of a split room continue. The next checkpoint must come after this part. */
   let splitUntil = 0;
   let part = 0;
   for (const each of parts) {
     if (each.part > part && splitUntil < each.part) {
-      checkpoints.push({ snapshot: snapshotBefore(BigInt(each.start), snapshot), rooms: due });
-      due = [];
+      checkpoints.push({ snapshot: snapshotBefore(BigInt(each.start), snapshot), rooms });
+      rooms = [];
     }
     part = each.part;
     if (each.splitsRoom) splitUntil = Math.max(splitUntil, each.nextPart ?? part);
-    due.push([each.chatroomId, each.seq]);
+    rooms.push([each.chatroomId, each.seq]);
   }
   return checkpoints;
 }

@@ -71,7 +71,7 @@ export class RoomFollower implements Source<FollowedEvent>, TailFollower {
 
   pull(): MaybePromise<Next<FollowedEvent>> {
     if (this.#state === 'ended') return done;
-    if (this.#isPageCurrent()) return this.#take();
+    if (this.#isPageCurrent()) return this.#next();
     // Checked before reading. If the room is deleted during the read, the next pull reports the deletion.
     const { isDeleted } = this.#tail;
     return andThen(this.#tail.read(this.#position), (events) => this.#open(events, isDeleted));
@@ -90,13 +90,13 @@ export class RoomFollower implements Source<FollowedEvent>, TailFollower {
     if (this.#state === 'ended') return done;
     if (events.length > 0) {
       this.#page = { events, index: 0, readAt: performance.now() };
-      return this.#take();
+      return this.#next();
     }
     if (!isDeleted) return null;
     return { value: { kind: 'CHATROOM_DELETED', chatroomId: this.#tail.chatroomId, seq: this.#position }, done: false };
   }
 
-  #take(): Next<RoomEvent> {
+  #next(): Next<RoomEvent> {
     const { events, index } = this.#page;
     const event = events[index];
     // The log has no gaps. A missing event was deleted before this follower reached it.

@@ -33,7 +33,7 @@ export const MAX_AGE_MS = 500;
  */
 const EXECUTION_TIMEOUT_MS = 100;
 
-const NOTHING: readonly RoomEvent[] = [];
+const NO_EVENTS: readonly RoomEvent[] = [];
 
 /**
  * The end of one room's log in memory. A node reads each event and its data only once, regardless of the number of
@@ -100,7 +100,7 @@ export class RoomTail {
    * Returns an empty list if the tail has read no event after `seq`.
    */
   read(seq: number): MaybePromise<readonly RoomEvent[]> {
-    if (this.#seq <= seq) return NOTHING;
+    if (this.#seq <= seq) return NO_EVENTS;
     const [first] = this.#recent;
     if (first && first.seq <= seq + 1) return this.#recent.slice(seq + 1 - first.seq);
     return this.#pages.get(seq) ?? this.#readPage(seq);
@@ -108,13 +108,13 @@ export class RoomTail {
 
   #readPage(seq: number): Promise<readonly RoomEvent[]> {
     const began = performance.now();
-    const forget = () => this.#pages.delete(seq);
+    const evict = () => this.#pages.delete(seq);
     const page = this.#options.readPage(this.chatroomId, seq);
     this.#pages.set(seq, page);
     page.then((events) => {
       this.#pages.set(seq, events);
-      setTimeout(forget, maxAgeSince(began)).unref();
-    }, forget);
+      setTimeout(evict, maxAgeSince(began)).unref();
+    }, evict);
     return page;
   }
 

@@ -40,7 +40,7 @@ export class RoomsFollower implements Source<FollowedEvent> {
     const room = new RoomFollower(this.#tails, chatroomId, seq);
     this.#rooms.set(chatroomId, room);
     this.#listenTo(chatroomId, room);
-    this.#mayHaveGrown(chatroomId);
+    this.#markReady(chatroomId);
   }
 
   /** Stops following a room. */
@@ -59,11 +59,11 @@ export class RoomsFollower implements Source<FollowedEvent> {
 
   #listenTo(chatroomId: string, room: RoomFollower): void {
     room.onReady(() => {
-      this.#mayHaveGrown(chatroomId);
+      this.#markReady(chatroomId);
     }, this.#group);
   }
 
-  #mayHaveGrown(chatroomId: string): void {
+  #markReady(chatroomId: string): void {
     this.#ready.add(chatroomId);
     this.#listener();
   }
@@ -77,14 +77,14 @@ export class RoomsFollower implements Source<FollowedEvent> {
       // Discards the event if the room was dropped, or dropped and added again, during the read.
       if (pulled instanceof Promise)
         return pulled.then((later) =>
-          this.#rooms.get(chatroomId) === room && later ? this.#take(later) : this.pull(),
+          this.#rooms.get(chatroomId) === room && later ? this.#deliver(later) : this.pull(),
         );
-      if (pulled) return this.#take(pulled);
+      if (pulled) return this.#deliver(pulled);
     }
     return this.#state === 'ended' ? done : null;
   }
 
-  #take(pulled: IteratorResult<FollowedEvent, undefined>): Next<FollowedEvent> {
+  #deliver(pulled: IteratorResult<FollowedEvent, undefined>): Next<FollowedEvent> {
     if (pulled.done) return pulled;
     const { kind, chatroomId } = pulled.value;
     if (kind === 'CHATROOM_DELETED') this.drop(chatroomId);

@@ -48,13 +48,13 @@ export function createSessionWatch(changePoller: ChangePoller): SessionWatch {
    * Time at which this node learned of the end of each session, by session id. A session may end between the
    * authentication of an operation and `watch` for its stream. That stream must end too.
    */
-  const recent = new Map<string, number>();
+  const recentlyEnded = new Map<string, number>();
 
   const stopListening = changePoller.listen(({ ended }) => {
     const now = Date.now();
-    for (const [id, at] of recent) if (at < now - ENDED_SESSION_TTL_MS) recent.delete(id);
+    for (const [id, at] of recentlyEnded) if (at < now - ENDED_SESSION_TTL_MS) recentlyEnded.delete(id);
     for (const id of ended) {
-      recent.set(id, now);
+      recentlyEnded.set(id, now);
       for (const end of [...(watched.get(id) ?? [])]) end(sessionEnded());
     }
   });
@@ -71,21 +71,21 @@ export function createSessionWatch(changePoller: ChangePoller): SessionWatch {
       const ends = watched.get(claims.sessionId) ?? new Set();
       watched.set(claims.sessionId, ends);
       const end = (reason: ChatError | null) => {
-        if (forget()) onEnd(reason);
+        if (unwatch()) onEnd(reason);
       };
-      const forget = () => {
+      const unwatch = () => {
         clearTimeout(expiry);
         const found = ends.delete(end);
         if (ends.size === 0) watched.delete(claims.sessionId);
         return found;
       };
       ends.add(end);
-      if (recent.has(claims.sessionId)) {
+      if (recentlyEnded.has(claims.sessionId)) {
         queueMicrotask(() => {
           end(sessionEnded());
         });
       }
-      return forget;
+      return unwatch;
     },
     size: () => [...watched.values()].reduce((sum, ends) => sum + ends.size, 0),
     close() {
