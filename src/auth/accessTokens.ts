@@ -81,8 +81,8 @@ export function createAccessTokens(secret: string, accepted: readonly string[] =
       return { token, expiresAt };
     },
     async verify(token) {
-      const known = verified.get(token);
-      if (known && known.expiresAt.getTime() > Date.now()) return known;
+      const cached = verified.get(token);
+      if (cached && cached.expiresAt.getTime() > Date.now()) return cached;
       try {
         const { payload } = await jwtVerify<{ sid: string }>(token, ({ kid }: JWTHeaderParameters) => keyOf(kid), {
           ...PINNED,

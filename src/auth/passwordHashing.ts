@@ -19,7 +19,7 @@ export interface HashCost {
 /** OWASP's first choice for argon2id: 19 MiB, two passes, one lane. The library uses argon2id by default. */
 const ARGON2: HashCost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 
-const LENGTH = { least: 8, most: 128 };
+const LENGTH = { min: 8, max: 128 };
 /**
  * Length above which a password is refused without being normalised, in UTF-16 units. A valid password has at most 128
  * characters and is always shorter, even in decomposed form.
@@ -32,9 +32,9 @@ const MAX_UNITS = 1_024;
  * @throws ChatError `BAD_USER_INPUT` for a password that is too short, too long or malformed
  */
 export function checkPassword(password: string, path: string): void {
-  const length = countCharacters(password.length > MAX_UNITS ? password : normalise(password), LENGTH.most);
-  if (length < LENGTH.least || length > LENGTH.most || !password.isWellFormed()) {
-    throw badInput(path, `A password has ${LENGTH.least} to ${LENGTH.most} characters.`);
+  const length = countCharacters(password.length > MAX_UNITS ? password : normalise(password), LENGTH.max);
+  if (length < LENGTH.min || length > LENGTH.max || !password.isWellFormed()) {
+    throw badInput(path, `A password has ${LENGTH.min} to ${LENGTH.max} characters.`);
   }
 }
 
@@ -68,8 +68,8 @@ export async function createPasswords(cost: HashCost = ARGON2): Promise<Password
     hash: (password) => limit(() => hash(normalise(password), cost)),
     verify: async (password, passwordHash) => {
       for (const form of formsOf(password)) {
-        const fits = await limit(() => verify(passwordHash ?? dummyHash, form));
-        if (fits && passwordHash != null) return true;
+        const matches = await limit(() => verify(passwordHash ?? dummyHash, form));
+        if (matches && passwordHash != null) return true;
       }
       return false;
     },

@@ -17,17 +17,17 @@ export const REFRESH_LEEWAY_SECONDS = 10;
  * A thief who replays a token within the 10 s gets a token of the same generation as the user's token. The use of
  * either token replaces both. After 10 s more, the use of the other token ends the session for the thief and the user.
  *
- * @param given refresh token that the client sent; null to use the token in the cookie
+ * @param sentToken refresh token that the client sent; null to use the token in the cookie
  * @throws ChatError `UNAUTHENTICATED` if the token is unknown or has expired, or if its session has ended
  * @throws ChatError `UNAUTHENTICATED` for a replaced token that is no longer accepted. Its use ends the session.
  * @throws ChatError `BAD_USER_INPUT` if there is neither a token nor a cookie
  */
-export async function refreshSession(context: Context, given: string | null): Promise<SignedIn> {
-  const refreshToken = given ?? context.cookies?.refreshToken;
+export async function refreshSession(context: Context, sentToken: string | null): Promise<SignedIn> {
+  const refreshToken = sentToken ?? context.cookies?.refreshToken;
   if (!refreshToken) throw badInput('input.refreshToken', 'Send the refresh token of the session, or its cookie.');
   const next = createRefreshToken();
   const outcome = await context.database.transaction((query) => rotate(query, hashToken(refreshToken), next));
-  if (outcome.kind === 'ROTATED') return issueTokens(context, outcome.session, next.token, given === null);
+  if (outcome.kind === 'ROTATED') return issueTokens(context, outcome.session, next.token, sentToken === null);
   if (outcome.kind === 'REPLAYED') {
     context.changePoller.requestPoll();
     context.log.warn(

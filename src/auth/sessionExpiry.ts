@@ -4,7 +4,7 @@ import { type Database, sql, type Sql } from '../platform/database/database.ts';
 export const ENDED_SESSION_DAYS = 90;
 
 /** Maximum number of rows that one statement changes, so that each statement stays far below the statement timeout. */
-const BATCH = 5_000;
+const BATCH_SIZE = 5_000;
 
 /**
  * Returns an SQL condition that is true for an active session. An active session has not ended, and has an unused
@@ -35,7 +35,7 @@ export async function endExpiredSessions({ query }: Pick<Database, 'query'>): Pr
           WHERE s.ended_at IS NULL AND NOT ${hasValidToken(sql`s`)}
             AND (s.created_at < now() - interval '1 hour'
               OR EXISTS (SELECT FROM refresh_tokens t WHERE t.session_id = s.id))
-          LIMIT ${BATCH}) RETURNING 1`,
+          LIMIT ${BATCH_SIZE}) RETURNING 1`,
   );
 }
 
@@ -55,7 +55,7 @@ export async function pruneSessions(database: Pick<Database, 'query'>): Promise<
     sql`
       DELETE FROM sessions WHERE id IN (
         SELECT id FROM sessions WHERE ended_at < now() - make_interval(days => ${ENDED_SESSION_DAYS})
-          LIMIT ${BATCH}) RETURNING 1`,
+          LIMIT ${BATCH_SIZE}) RETURNING 1`,
   );
 }
 

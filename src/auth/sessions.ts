@@ -74,13 +74,13 @@ export type SessionFinder = (claims: AccessClaims) => Promise<{ asOf: string } |
 /** Creates the session finder of a node. Lookups that arrive together share one statement. */
 export function createSessionFinder(database: Database): SessionFinder {
   return createBatcher<AccessClaims, { asOf: string } | null>(
-    async (asked) => {
-      const ids = [...new Set(asked.map(({ sessionId }) => sessionId))];
+    async (claims) => {
+      const ids = [...new Set(claims.map(({ sessionId }) => sessionId))];
       const sessions = await database.prepared<{ id: string; userId: string; asOf: string }>(sql`
         SELECT id, user_id AS "userId", (SELECT flushed_snapshot()::text) AS "asOf"
           FROM sessions WHERE id = ANY (${ids}::uuid[]) AND ended_at IS NULL`);
       const found = new Map(sessions.map((session) => [session.id, session]));
-      return asked.map(({ sessionId, userId }) => {
+      return claims.map(({ sessionId, userId }) => {
         const session = found.get(sessionId);
         return session?.userId === userId ? session : null;
       });
@@ -127,7 +127,7 @@ export async function startSession(context: Context, user: Account, cookie = fal
   // A refresh issues no device token. Otherwise the thief of a session could collect device tokens, and each allows a
   // few guesses at the password.
   const deviceToken = await context.deviceTokens.sign(user.id);
-  if (cookie) requireCookies(context).keepDevice(deviceToken);
+  if (cookie) requireCookies(context).storeDevice(deviceToken);
   return { ...signedIn, deviceToken: cookie ? null : deviceToken };
 }
 
@@ -153,7 +153,7 @@ export function requireCookies(context: Context): NonNullable<Context['cookies']
       'input.cookie',
       'Cookies can only be set over HTTP. Sign in there; the cookie also authenticates the WebSocket.',
     );
-  if (!context.cookies.mayKeep)
+  if (!context.cookies.mayStore)
     throw badInput(
       'input.cookie',
       'Cookies are only set for pages of this server or of ALLOWED_ORIGINS. Send the request from there, as JSON.',
@@ -223,7 +223,7 @@ export async function issueTokens(
     asOf: session.asOf,
     cache: {},
   } satisfies Partial<Context>);
-  if (cookie) requireCookies(context).keep(access.token, refreshToken);
+  if (cookie) requireCookies(context).storeSession(access.token, refreshToken);
   return {
     accessToken: access.token,
     accessTokenExpiresAt: access.expiresAt,

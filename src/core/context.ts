@@ -59,10 +59,10 @@ export interface Operation {
    */
   onDisconnect: ((listener: () => void) => () => void) | null;
   /**
-   * `isExpected` is set before an operation ends its own session. The socket then closes only after the result of the
+   * `endsSession` is set before an operation ends its own session. The socket then closes only after the result of the
    * operation has been sent.
    */
-  sessionEnd: { isExpected: boolean };
+  outcome: { endsSession: boolean };
   /** Key of this operation's values in the caches of all loaders. Assign a new object to discard all cached values. */
   cache: object;
 }
@@ -103,9 +103,9 @@ export function executionContext(operation: Operation): Context {
  * the whole request.
  */
 export function subscriptionContext(operation: Operation): Context {
-  const { node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, sessionEnd } = operation;
-  const kept = { node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, sessionEnd };
-  return executionContext({ ...kept, cache: {} });
+  const { node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, outcome } = operation;
+  const copied = { node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, outcome };
+  return executionContext({ ...copied, cache: {} });
 }
 
 /** Creates the context in which one event of a subscription is executed. The context has no `asOf` snapshot. */

@@ -19,11 +19,11 @@ export interface CookieJar {
    * Whether the page that sent the request may store a session in cookies. A page of another site may not, because the
    * page could sign its visitors in to an account of an attacker.
    */
-  mayKeep: boolean;
+  mayStore: boolean;
   /** Sets the access and refresh token cookies. */
-  keep(accessToken: string, refreshToken: string): void;
+  storeSession(accessToken: string, refreshToken: string): void;
   /** Sets the device token cookie, which survives signing out. */
-  keepDevice(deviceToken: string): void;
+  storeDevice(deviceToken: string): void;
   /** Deletes the cookies of the session. The device token stays. */
   clear(): void;
 }
@@ -55,12 +55,12 @@ export function openCookieJar(
     accessToken: found[ACCESS] ?? null,
     refreshToken: found[REFRESH] ?? null,
     deviceToken: found[DEVICE] ?? null,
-    mayKeep: true,
-    keep(accessToken, refreshToken) {
+    mayStore: true,
+    storeSession(accessToken, refreshToken) {
       write(ACCESS, accessToken, REFRESH_TOKEN_DAYS);
       write(REFRESH, refreshToken, REFRESH_TOKEN_DAYS);
     },
-    keepDevice(deviceToken) {
+    storeDevice(deviceToken) {
       write(DEVICE, deviceToken, DEVICE_TOKEN_DAYS);
     },
     clear() {

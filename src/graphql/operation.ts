@@ -21,8 +21,8 @@ export async function createOperation(node: ServerNode, credentials: RequestCred
   const { authorization, client = clientInfo(undefined, null), cookies = null, onDisconnect = null } = credentials;
   const { requestId = createUuid() } = credentials;
   const { viewer, service, authError, asOf } = await authenticate(node, authorization);
-  const sessionEnd = { isExpected: false };
-  return { node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, sessionEnd, cache: {} };
+  const outcome = { endsSession: false };
+  return { node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, outcome, cache: {} };
 }
 
 /** Creates the context of an operation that does not go through GraphQL. */

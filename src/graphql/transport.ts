@@ -40,8 +40,8 @@ export function readCredentials(config: Config, transport: Transport): RequestCr
   const { incoming, response } = transport;
   const { authorization, jar, trusted } = credentialOf(config, transport);
   // A proxy may have set a request id. Parley uses the same id, so that operators find the request in both logs.
-  const given = incoming.headers['x-request-id'];
-  const requestId = isRequestId(given) ? given : createUuid();
+  const proxyRequestId = incoming.headers['x-request-id'];
+  const requestId = isRequestId(proxyRequestId) ? proxyRequestId : createUuid();
   response?.setHeader('x-request-id', requestId);
   return {
     authorization,
@@ -49,7 +49,7 @@ export function readCredentials(config: Config, transport: Transport): RequestCr
     // Over WebSocket each operation gets its own id, because many operations arrive through one upgrade request.
     requestId: response ? requestId : undefined,
     onDisconnect: response && ((listener) => onClose(response, listener)),
-    cookies: response && (trusted ? jar : { ...jar, refreshToken: null, deviceToken: null, mayKeep: false }),
+    cookies: response && (trusted ? jar : { ...jar, refreshToken: null, deviceToken: null, mayStore: false }),
   };
 }
 

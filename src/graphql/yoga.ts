@@ -163,7 +163,7 @@ async function prepareOperation(
     rootValue: {
       execute: pipeline.execute,
       subscribe: pipeline.subscribe,
-      endsSession: () => contextValue.sessionEnd.isExpected,
+      endsSession: () => contextValue.outcome.endsSession,
     },
   };
 }

@@ -29,7 +29,7 @@ const REQUEST_TIMEOUT_MS = 5_000;
 export async function deleteAccount(context: Context, password: string | null): Promise<void> {
   const { userId } = requireViewer(context);
   await requirePassword(context, password);
-  context.sessionEnd.isExpected = true;
+  context.outcome.endsSession = true;
   await context.database.transaction((query) => closeAccount(query, userId));
   context.changePoller.requestPoll();
   context.cookies?.clear();

@@ -107,7 +107,7 @@ export async function resetPassword(context: Context, token: string, password: s
 async function trustClient(context: Context, userId: string): Promise<void> {
   const client = `network:${subnetOf(context.client.ipAddress)}`;
   await context.loginThrottle.resetDelay({ account: `account:${userId}`, client, isKnown: false });
-  if (context.cookies?.mayKeep) context.cookies.keepDevice(await context.deviceTokens.sign(userId));
+  if (context.cookies?.mayStore) context.cookies.storeDevice(await context.deviceTokens.sign(userId));
 }
 
 /**

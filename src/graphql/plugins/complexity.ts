@@ -32,10 +32,10 @@ function lengthOf(args: Record<string, unknown>, field: GraphQLField<unknown, Co
  */
 export function pageSizeOf(
   args: Record<string, unknown>,
-  { args: taken }: Pick<GraphQLField<unknown, unknown>, 'args'>,
+  { args: declared }: Pick<GraphQLField<unknown, unknown>, 'args'>,
 ): number | null {
   // Larger sizes are only capped here. The resolver of the field refuses them with an error that names the argument.
-  if (taken.some((arg) => arg.name === 'first'))
+  if (declared.some((arg) => arg.name === 'first'))
     return Math.min(Number(args['first'] ?? args['last'] ?? PAGE_SIZE.default), PAGE_SIZE.max);
   return Array.isArray(args['ids']) ? Math.min(args['ids'].length, PAGE_SIZE.max) : null;
 }
@@ -60,8 +60,8 @@ export function memoizeComplexity(): (args: ExecutionArgs) => number {
     let results = documents.get(document);
     if (!results) documents.set(document, (results = new Map<string, number>()));
     const variables = getOperationAST(document, operationName)?.variableDefinitions ?? [];
-    const asked = [operationName, ...variables.map(({ variable }) => sizeOf(variableValues?.[variable.name.value]))];
-    const key = asked.join(' ');
+    const keyParts = [operationName, ...variables.map(({ variable }) => sizeOf(variableValues?.[variable.name.value]))];
+    const key = keyParts.join(' ');
     const result = results.get(key) ?? computeComplexity(args);
     // Null means an unknown operation name and is not cached. Clients choose the name, and a name with spaces could
     // produce the cache key of an existing operation with variables.
@@ -85,6 +85,6 @@ function computeComplexity({ schema, document, operationName, variableValues }: 
   const operation = getOperationAST(document, operationName);
   if (!operation) return null;
   const fragments = document.definitions.filter(({ kind }) => kind === Kind.FRAGMENT_DEFINITION);
-  const asked: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...fragments] };
-  return complexityFromQuery(asked, { schema, variables: variableValues ?? {} }).complexity;
+  const onlyOperation: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...fragments] };
+  return complexityFromQuery(onlyOperation, { schema, variables: variableValues ?? {} }).complexity;
 }

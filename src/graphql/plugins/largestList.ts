@@ -50,10 +50,10 @@ export function findLargestList({
         const field = isObjectType(type) || isInterfaceType(type) ? type.getFields()[selection.name.value] : undefined;
         if (!field || !selection.selectionSet) continue;
         const size = pageSizeOf(getArgumentValues(field, selection, variableValues), field);
-        const here = PARTS_OF_CONNECTIONS.has(field.name) ? path : [...path, field.name];
+        const fieldPath = PARTS_OF_CONNECTIONS.has(field.name) ? path : [...path, field.name];
         const count = items * (size ?? 1);
-        if (size !== null && count > (largest?.items ?? 0)) largest = { path: here.join('.'), items: count };
-        walk(selection.selectionSet, getNamedType(field.type), here, count);
+        if (size !== null && count > (largest?.items ?? 0)) largest = { path: fieldPath.join('.'), items: count };
+        walk(selection.selectionSet, getNamedType(field.type), fieldPath, count);
       }
     }
   }

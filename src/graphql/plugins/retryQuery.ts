@@ -16,7 +16,7 @@ export const retryQueries: Plugin = {
     const execute = executeFn as (args: ExecutionArgs) => Promise<ExecutionResult>;
     setExecuteFn(async (args: ExecutionArgs) => {
       const result = await execute(args);
-      if (!isQuery(args) || !result.errors?.some(isOfSomethingGone)) return result;
+      if (!isQuery(args) || !result.errors?.some(isNestedNotFound)) return result;
       // The retry keeps the `asOf` snapshot of the first attempt. Cursors in the result may be older than the other
       // fields, but never newer, so a subscription from such a cursor misses no event.
       return execute({ ...args, contextValue: { ...(args.contextValue as Operation), cache: {} } });
@@ -25,6 +25,6 @@ export const retryQueries: Plugin = {
 };
 
 /** Returns whether a nested object was not found. A `NOT_FOUND` of a root field is the correct result of the query. */
-function isOfSomethingGone(error: GraphQLError): boolean {
+function isNestedNotFound(error: GraphQLError): boolean {
   return codeOf(error) === 'NOT_FOUND' && (error.path?.length ?? 0) > 1;
 }
