@@ -1,6 +1,6 @@
 import { refusedInProduction } from './productionChecks.ts';
 import { type Config, schema, variables } from './settings.ts';
-import { adviseOnUrl } from './urls.ts';
+import { encodingAdvice } from './urls.ts';
 
 /** Thrown for invalid settings. The message has one line for each problem and can be printed unchanged. */
 export class ConfigError extends Error {
@@ -13,24 +13,27 @@ export class ConfigError extends Error {
  * @throws ConfigError that names each invalid variable and its allowed values
  */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  const given = Object.fromEntries(Object.keys(variables).flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
-  const parsed = schema.safeParse(given);
-  const unfit = new Set(parsed.error?.issues.map((issue) => String(issue.path[0])));
+  const values = Object.fromEntries(Object.keys(variables).flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
+  const parsed = schema.safeParse(values);
+  const invalid = new Set(parsed.error?.issues.map((issue) => String(issue.path[0])));
   // Checks the valid settings even if others are invalid, so that all problems are reported at once.
-  const config = schema.partial().parse(Object.fromEntries(Object.entries(given).filter(([name]) => !unfit.has(name))));
+  const config = schema
+    .partial()
+    .parse(Object.fromEntries(Object.entries(values).filter(([name]) => !invalid.has(name))));
   const problems = [
-    ...[...unfit].map(
-      (name) => `${name} ${fault(name, given[name])}. ${describe(name)}${adviceOn(name, given[name] ?? '')}`,
+    ...[...invalid].map(
+      (name) =>
+        `${name} ${describeProblem(name, values[name])}. ${describe(name)}${urlAdvice(name, values[name] ?? '')}`,
     ),
-    ...refusedInProduction(config, (name) => name in given),
-    ...missingHalves((name) => name in given),
+    ...refusedInProduction(config, (name) => name in values),
+    ...incompletePairs((name) => name in values),
   ];
   if (problems.length > 0) throw new ConfigError([...new Set(problems)].join('\n'));
-  return schema.parse(given);
+  return schema.parse(values);
 }
 
 /** Describes an invalid value for an error message. Does not quote secrets, because many people read startup logs. */
-function fault(name: string, value: string | undefined): string {
+function describeProblem(name: string, value: string | undefined): string {
   return /SECRET|TOKEN|PRIVATE|ACCOUNT|_URL$/.test(name) && name !== 'PUBLIC_URL'
     ? 'is invalid (its value is not shown)'
     : `cannot be ${JSON.stringify(value)}`;
@@ -40,20 +43,20 @@ function fault(name: string, value: string | undefined): string {
  * Returns advice for an invalid URL that contains an `@`, otherwise an empty text. The usual mistake is a raw `@` or
  * `/` in the password.
  */
-function adviceOn(name: string, value: string): string {
-  return ['DATABASE_URL', 'REDIS_URL', 'SMTP_URL'].includes(name) ? adviseOnUrl(value) : '';
+function urlAdvice(name: string, value: string): string {
+  return ['DATABASE_URL', 'REDIS_URL', 'SMTP_URL'].includes(name) ? encodingAdvice(value) : '';
 }
 
 /**
  * Returns an error for each pair of settings with one value missing. The two settings of a pair must be set together.
  */
-function missingHalves(given: (name: keyof Config) => boolean): string[] {
+function incompletePairs(isSet: (name: keyof Config) => boolean): string[] {
   const pairs = [
     ['OIDC_ISSUER', 'OIDC_AUDIENCE'],
     ['VAPID_PUBLIC_KEY', 'VAPID_PRIVATE_KEY'],
   ] as const;
   return pairs.flatMap((pair) => {
-    const [missing, ...more] = pair.filter((name) => !given(name));
+    const [missing, ...more] = pair.filter((name) => !isSet(name));
     return missing === undefined || more.length > 0
       ? []
       : [`${missing} must be set together with ${pair.find((name) => name !== missing) ?? ''}. ${describe(missing)}`];

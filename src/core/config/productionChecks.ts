@@ -13,21 +13,21 @@ const GENERATE = 'Generate one with `openssl rand -base64 48`.';
  * Returns an error line for each setting that production refuses: missing services and secrets, guessable secrets,
  * unsafe origins and unencrypted URLs. Returns none outside production.
  *
- * @param given returns true for a setting that has a value, valid or not
+ * @param isSet returns true for a setting that has a value, valid or not
  */
-export function refusedInProduction(config: Partial<Config>, given: (name: keyof Config) => boolean): string[] {
+export function refusedInProduction(config: Partial<Config>, isSet: (name: keyof Config) => boolean): string[] {
   if (config.NODE_ENV !== 'production') return [];
   return [
-    ...missing(given),
-    ...guessable('AUTH_SECRET', config.AUTH_SECRET),
-    ...(config.AUTH_SECRETS_ACCEPTED ?? []).flatMap((secret) => guessable('AUTH_SECRETS_ACCEPTED', secret)),
-    ...guessable('METRICS_TOKEN', config.METRICS_TOKEN),
-    ...openOrigins(config),
-    ...plainUrls(config),
+    ...missingSettings(isSet),
+    ...guessableSecret('AUTH_SECRET', config.AUTH_SECRET),
+    ...(config.AUTH_SECRETS_ACCEPTED ?? []).flatMap((secret) => guessableSecret('AUTH_SECRETS_ACCEPTED', secret)),
+    ...guessableSecret('METRICS_TOKEN', config.METRICS_TOKEN),
+    ...unsafeOrigins(config),
+    ...unencryptedUrls(config),
   ];
 }
 
-function missing(given: (name: keyof Config) => boolean): string[] {
+function missingSettings(isSet: (name: keyof Config) => boolean): string[] {
   const needed = {
     DATABASE_URL:
       'The embedded PostgreSQL is for development. Set the URL of your own, such as postgresql://user:password@host:5432/parley.',
@@ -37,12 +37,12 @@ function missing(given: (name: keyof Config) => boolean): string[] {
     PUBLIC_URL: 'Set the URL at which people reach this server, such as https://chat.example.org.',
   };
   return (Object.keys(needed) as (keyof typeof needed)[])
-    .filter((name) => !given(name))
+    .filter((name) => !isSet(name))
     .map((name) => `${name} must be set if NODE_ENV=production. ${needed[name]}`);
 }
 
 /** Returns an error if a secret can be guessed. Does not quote the secret, because many people read startup logs. */
-function guessable(name: string, secret: string | undefined): string[] {
+function guessableSecret(name: string, secret: string | undefined): string[] {
   if (secret === undefined) return [];
   const [word] = EXAMPLES.exec(secret) ?? [];
   if (word !== undefined) return [`${name} can be guessed: it contains "${word}". ${GENERATE}`];
@@ -51,7 +51,7 @@ function guessable(name: string, secret: string | undefined): string[] {
     : [];
 }
 
-function openOrigins({ ALLOWED_ORIGINS = [], WEB_PUSH_ORIGINS = [], PLAIN_HTTP }: Partial<Config>): string[] {
+function unsafeOrigins({ ALLOWED_ORIGINS = [], WEB_PUSH_ORIGINS = [], PLAIN_HTTP }: Partial<Config>): string[] {
   const invalid = ALLOWED_ORIGINS.flatMap((origin) => {
     if (origin.includes('*'))
       return [`ALLOWED_ORIGINS cannot contain "${origin}": any page could call the API. List each origin.`];
@@ -74,7 +74,7 @@ function isOrigin(text: string): boolean {
 }
 
 /** Returns an error for each unencrypted URL, over which others could read or change the traffic. */
-function plainUrls(config: Partial<Config>): string[] {
+function unencryptedUrls(config: Partial<Config>): string[] {
   const urls = { PUBLIC_URL: config.PUBLIC_URL, OIDC_ISSUER: config.OIDC_ISSUER, FCM_ENDPOINT: config.FCM_ENDPOINT };
   return Object.entries(urls)
     .filter(([name, url]) => url?.startsWith('http:') && !(name === 'PUBLIC_URL' && config.PLAIN_HTTP === 'on'))

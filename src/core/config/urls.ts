@@ -24,6 +24,6 @@ export function findUrlFault(url: string): string | null {
  * Returns the advice to percent-encode special characters, with a leading space. Returns an empty text for a URL
  * without `@`.
  */
-export function adviseOnUrl(url: string): string {
+export function encodingAdvice(url: string): string {
   return url.includes('@') ? ` ${ENCODE}` : '';
 }

@@ -150,16 +150,16 @@ export function checkRoomName(text: string | null | undefined, path: string): st
   return text == null ? null : checkLine(text, path, 'The name of a chatroom', MAX_ROOM_NAME);
 }
 
-function checkLine(text: string, path: string, what: string, limit: number): string {
+function checkLine(text: string, path: string, subject: string, limit: number): string {
   const name = text.trim();
-  checkLength(name, path, what, 1, limit);
+  checkLength(name, path, subject, 1, limit);
   if (FORBIDDEN_IN_LINE.test(name)) {
     throw badInput(
       path,
-      `${what} is one line without control characters, and without characters that change the text direction.`,
+      `${subject} is one line without control characters, and without characters that change the text direction.`,
     );
   }
-  if (!isVisible(name)) throw badInput(path, `${what} needs a visible character. This text has none.`);
+  if (!isVisible(name)) throw badInput(path, `${subject} needs a visible character. This text has none.`);
   return name;
 }
 
@@ -192,10 +192,13 @@ export function checkBio(text: string, path: string): string {
   return text;
 }
 
-function checkParagraphs(text: string, path: string, what: string, least: number, most: number): void {
-  checkLength(text, path, what, least, most);
+function checkParagraphs(text: string, path: string, subject: string, min: number, max: number): void {
+  checkLength(text, path, subject, min, max);
   if (FORBIDDEN_IN_TEXT.test(text)) {
-    throw badInput(path, `${what} has no control characters except line breaks and tabs, and no direction overrides.`);
+    throw badInput(
+      path,
+      `${subject} has no control characters except line breaks and tabs, and no direction overrides.`,
+    );
   }
 }
 
@@ -211,10 +214,10 @@ export function checkNameSearch(text: string, path: string): string {
   return text;
 }
 
-function checkLength(text: string, path: string, what: string, least: number, most: number): void {
-  const length = countCharacters(text, most);
-  if (length < least || length > most) throw badInput(path, `${what} has ${least} to ${most} characters.`);
-  if (!isStorable(text)) throw badInput(path, `${what} is Unicode text without U+0000 and without lone surrogates.`);
+function checkLength(text: string, path: string, subject: string, min: number, max: number): void {
+  const length = countCharacters(text, max);
+  if (length < min || length > max) throw badInput(path, `${subject} has ${min} to ${max} characters.`);
+  if (!isStorable(text)) throw badInput(path, `${subject} is Unicode text without U+0000 and without lone surrogates.`);
 }
 
 const INVISIBLE = new RegExp(String.raw`^(?:${BLANK}|[\p{White_Space}\p{Cc}\p{Cf}])*$`, 'u');
