@@ -98,6 +98,16 @@ test('a long transaction, failed jobs and a loaded dump are reported', async () 
   );
 });
 
+test('a check whose query fails is a fault, unless the table does not exist', async () => {
+  const url = await createTestDatabase();
+  const client = await run(url, `ALTER TABLE events RENAME COLUMN xid TO other`, `DROP VIEW graphile_worker.jobs`);
+  await client.end();
+  const { text, failed } = await examine(url);
+  expect(text).toContain('fault   The log of the rooms cannot be read: column "xid" does not exist.');
+  expect(text).not.toContain('The job queue cannot be read');
+  expect(failed).toBe(true);
+});
+
 describe.skipIf(!hasRedis())('Redis', () => {
   test('is checked for version, eviction policy, latency and clock', async () => {
     const redis = await startRedis();

@@ -38,11 +38,13 @@ export async function examineDatabase(databaseUrl: string, config: Config): Prom
 }
 
 async function examineServer(client: pg.Client, config: Config): Promise<Finding[]> {
-  const names = ['server_version_num', 'server_version', 'fsync', 'full_page_writes', 'synchronous_commit'];
-  const more = ['max_connections', 'superuser_reserved_connections', 'autovacuum'];
+  const names = [
+    ...['server_version_num', 'server_version', 'fsync', 'full_page_writes', 'synchronous_commit'],
+    ...['max_connections', 'superuser_reserved_connections', 'autovacuum'],
+  ];
   const { rows } = await client.query<{ name: string; setting: string }>(
     'SELECT name, setting FROM pg_settings WHERE name = ANY($1)',
-    [[...names, ...more]],
+    [names],
   );
   const settings = Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
   const { fsync, full_page_writes: wholePages, synchronous_commit: commit = '' } = settings;
@@ -73,7 +75,7 @@ async function examineServer(client: pg.Client, config: Config): Promise<Finding
 }
 
 async function examineConnection(client: pg.Client): Promise<Finding[]> {
-  const { ms, answer, at } = await measure(async () => {
+  const { ms, result, at } = await measure(async () => {
     const { rows } = await client.query<{ now: string }>('SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now');
     return rows[0];
   });
@@ -83,7 +85,7 @@ async function examineConnection(client: pg.Client): Promise<Finding[]> {
           `A round trip to the database takes ${ms.toFixed(1)} ms, and each message needs several. Move the nodes closer to it.`,
         )
       : ok(`A round trip to the database takes ${ms.toFixed(1)} ms.`),
-    examineClock('the database', Number(answer?.now), at, ms / 2),
+    examineClock('the database', Number(result?.now), at, ms / 2),
   ];
 }
 
@@ -104,54 +106,68 @@ async function examineMigrations(databaseUrl: string): Promise<Finding[]> {
   ];
 }
 
-/**
- * Looks for signs of a restored backup, a long write transaction and failed jobs. Skips a check if its table does not
- * exist.
- */
+/** SQLSTATE of a query on a table that does not exist. */
+const UNDEFINED_TABLE = '42P01';
+
+/** Checks for a restored backup, a long write transaction and failed jobs. */
 async function examineContents(client: pg.Client): Promise<Finding[]> {
-  const foreign = await one<{ found: boolean }>(
-    client,
-    `SELECT EXISTS (SELECT FROM events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())) AS found`,
-  );
-  const oldest = await one<{ minutes: number; pid: number }>(
-    client,
-    `SELECT extract(epoch FROM now() - xact_start)::int / 60 AS minutes, pid FROM pg_stat_activity
-      WHERE backend_xid IS NOT NULL AND xact_start < now() - interval '5 minutes' ORDER BY xact_start LIMIT 1`,
-  );
-  const stuck = await one<{ count: number; error: string }>(
-    client,
-    `SELECT count(*)::int AS count, max(last_error) AS error FROM graphile_worker.jobs WHERE attempts >= max_attempts`,
-  );
   return [
-    ...(foreign?.found
-      ? [
-          fault(
-            'The log has transaction ids that this database server has not reached yet: a backup was loaded. Stop the nodes and run: npm run admin -- restored',
-          ),
-        ]
-      : []),
-    ...(oldest
-      ? [
-          warning(
-            `A write transaction (pid ${oldest.pid}) has been open for ${oldest.minutes} minutes. Each poll of the nodes reads all changes since then. End it.`,
-          ),
-        ]
-      : []),
-    ...(stuck && stuck.count > 0
-      ? [
-          warning(
-            `${stuck.count} jobs have failed and will not be retried, for example with: ${stuck.error.split('\n')[0]}. See graphile_worker.jobs.`,
-          ),
-        ]
-      : []),
+    ...(await runCheck<{ found: boolean }>(client, {
+      subject: 'The log of the rooms',
+      query: `SELECT EXISTS (SELECT FROM events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())) AS found`,
+      examine: ({ found }) =>
+        found
+          ? fault(
+              'The log has transaction ids that this database server has not reached yet: a backup was loaded. Stop the nodes and run: npm run admin -- restored',
+            )
+          : null,
+    })),
+    ...(await runCheck<{ minutes: number; pid: number }>(client, {
+      subject: 'The list of open transactions',
+      query: `SELECT extract(epoch FROM now() - xact_start)::int / 60 AS minutes, pid FROM pg_stat_activity
+        WHERE backend_xid IS NOT NULL AND xact_start < now() - interval '5 minutes' ORDER BY xact_start LIMIT 1`,
+      examine: ({ minutes, pid }) =>
+        warning(
+          `A write transaction (pid ${pid}) has been open for ${minutes} minutes. Each poll of the nodes reads all changes since then. End it.`,
+        ),
+    })),
+    ...(await runCheck<{ count: number; error: string }>(client, {
+      subject: 'The job queue',
+      query: `SELECT count(*)::int AS count, max(last_error) AS error FROM graphile_worker.jobs WHERE attempts >= max_attempts`,
+      examine: ({ count, error }) =>
+        count > 0
+          ? warning(
+              `${count} jobs have failed and will not be retried, for example with: ${error.split('\n')[0]}. See graphile_worker.jobs.`,
+            )
+          : null,
+    })),
   ];
 }
 
+/** Check of the data that Parley has stored. */
+interface DataCheck<Row> {
+  /** What the query reads, for the fault if the query fails. */
+  subject: string;
+  query: string;
+  /** Returns the finding about the first row; null if there is nothing to report. Not called without a row. */
+  examine: (row: Row) => Finding | null;
+}
+
 /**
- * Returns the first row of a query. Returns undefined if there is none, or if the query fails, for example because a
- * table does not exist.
+ * Runs a check. Skips it if the table does not exist. Any other failure of the query is a fault, because the check has
+ * not been made.
  */
-async function one<Row extends object>(client: pg.Client, text: string): Promise<Row | undefined> {
-  const { rows } = await client.query<Row>(text).catch(() => ({ rows: [] }));
-  return rows[0];
+async function runCheck<Row extends object>(
+  client: pg.Client,
+  { subject, query, examine }: DataCheck<Row>,
+): Promise<Finding[]> {
+  try {
+    const { rows } = await client.query<Row>(query);
+    const finding = rows[0] ? examine(rows[0]) : null;
+    return finding ? [finding] : [];
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    if (code === UNDEFINED_TABLE) return [];
+    return [fault(`${subject} cannot be read: ${message}. Fix the cause, then run doctor again.`)];
+  }
 }

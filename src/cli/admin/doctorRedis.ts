@@ -21,7 +21,7 @@ export async function examineRedis(url: string | undefined): Promise<Finding[]> 
     return [fault(explainRedisFailure(error))];
   }
   try {
-    return [...(await examine(redis)), ...(await examineRedisAccess(redis))];
+    return [...(await examineServer(redis)), ...(await examineRedisAccess(redis))];
   } catch (error) {
     return [fault(explainRedisFailure(error))];
   } finally {
@@ -29,15 +29,15 @@ export async function examineRedis(url: string | undefined): Promise<Finding[]> 
   }
 }
 
-async function examine(redis: FailFastRedis): Promise<Finding[]> {
+async function examineServer(redis: FailFastRedis): Promise<Finding[]> {
   const info = await redis.run((client) => client.info());
   const read = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? '';
   const version = read('redis_version');
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const isOld = major < MIN_VERSION[0] || (major === MIN_VERSION[0] && minor < MIN_VERSION[1]);
   const [limit, policy] = [Number(read('maxmemory')), read('maxmemory_policy')];
-  const { ms, answer, at } = await measure(() => redis.run((client) => client.time()));
-  const [seconds = 0, microseconds = 0] = answer.map(Number);
+  const { ms, result, at } = await measure(() => redis.run((client) => client.time()));
+  const [seconds = 0, microseconds = 0] = result.map(Number);
   return [
     isOld ? fault(`Redis is ${version}. Install 6.2 or newer.`) : ok(`Redis is ${version}.`),
     limit > 0 && policy !== 'noeviction'

@@ -3,21 +3,23 @@ import { fault, type Finding, ok, warning } from '../../core/findings.ts';
 /**
  * Measures the round trip of a request. Sends the request six times and ignores the first time.
  *
- * @returns `ms`: the median in milliseconds; `answer`: the last result; `at`: the time on this machine at which the
+ * @returns `ms`: the median in milliseconds; `result`: the last result; `at`: the time on this machine at which the
  *   last result was produced, in milliseconds since 1970
  */
-export async function measure<Answer>(ask: () => Promise<Answer>): Promise<{ ms: number; answer: Answer; at: number }> {
+export async function measure<Result>(
+  request: () => Promise<Result>,
+): Promise<{ ms: number; result: Result; at: number }> {
   const times: number[] = [];
-  let answer = await ask();
+  let result = await request();
   let at = Date.now();
   for (let i = 0; i < 5; i += 1) {
-    const [began, wall] = [performance.now(), Date.now()];
-    answer = await ask();
-    times.push(performance.now() - began);
+    const [startedAt, wallTime] = [performance.now(), Date.now()];
+    result = await request();
+    times.push(performance.now() - startedAt);
     // Assumes that the result was produced halfway through the round trip.
-    at = (wall + Date.now()) / 2;
+    at = (wallTime + Date.now()) / 2;
   }
-  return { ms: times.sort((a, b) => a - b)[2] ?? 0, answer, at };
+  return { ms: times.sort((a, b) => a - b)[2] ?? 0, result, at };
 }
 
 /**
@@ -30,14 +32,14 @@ const FAULT_SKEW_MS = 60_000;
 /**
  * Compares another clock with the clock of this machine, and returns a finding about the skew.
  *
- * @param whose name of the other clock, for the message
- * @param theirs time of the other clock, in milliseconds since 1970
- * @param ours time of this machine at the same moment
+ * @param name name of the other clock, for the message
+ * @param remoteTime time of the other clock, in milliseconds since 1970
+ * @param localTime time of this machine at the same moment
  * @param uncertaintyMs maximum error of the comparison; only a larger difference counts as skew
  */
-export function examineClock(whose: string, theirs: number, ours: number, uncertaintyMs: number): Finding {
-  const skew = Math.max(Math.abs(theirs - ours) - uncertaintyMs, 0);
-  const text = `The clocks of this machine and of ${whose} are ${(skew / 1_000).toFixed(1)} s apart.`;
+export function examineClock(name: string, remoteTime: number, localTime: number, uncertaintyMs: number): Finding {
+  const skew = Math.max(Math.abs(remoteTime - localTime) - uncertaintyMs, 0);
+  const text = `The clocks of this machine and of ${name} are ${(skew / 1_000).toFixed(1)} s apart.`;
   if (skew >= FAULT_SKEW_MS) return fault(`${text} Tokens expire too early or too late. Run NTP on both.`);
   if (skew >= WARNING_SKEW_MS) return warning(`${text} Run NTP on both.`);
   return ok(`${text.replace(/ are .*/, '')} agree.`);
