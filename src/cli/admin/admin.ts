@@ -28,7 +28,7 @@ const commands: Record<string, Command> = {
  */
 export async function administer(
   args: readonly string[],
-  given: Omit<Tools, 'open' | 'databaseUrl'>,
+  tools: Omit<Tools, 'open' | 'databaseUrl'>,
   openPostgres: () => Promise<{ url: string; stop(): Promise<void> }>,
 ): Promise<{ text: string; failed: boolean }> {
   const [name = '--help', ...rest] = args;
@@ -36,14 +36,14 @@ export async function administer(
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!command) throw new ConfigError(`There is no command "${name}".\n\n${overview()}`);
   if (rest.some(isHelp)) return { text: helpOf(name, command), failed: false };
-  const { positionals, values } = readWords(name, command, rest);
+  const { positionals, values } = parseArguments(name, command, rest);
 
   const postgres = await openPostgres();
   const databases: Database[] = [];
   try {
     const result = await command.run(
       {
-        ...given,
+        ...tools,
         databaseUrl: postgres.url,
         async open() {
           await requireMigrated(postgres.url);
@@ -62,24 +62,26 @@ export async function administer(
   }
 }
 
-function readWords(name: string, command: Command, rest: string[]) {
+function parseArguments(name: string, command: Command, rest: string[]) {
   const options = Object.fromEntries(Object.entries(command.options ?? {}).map(([key, { type }]) => [key, { type }]));
   try {
     const { positionals, values } = parseArgs({ args: rest, options, allowPositionals: true });
-    if (positionals.length === command.words.length) return { positionals, values };
+    if (positionals.length === command.parameters.length) return { positionals, values };
   } catch (error) {
     throw new ConfigError(`${(error as Error).message}\n\n${helpOf(name, command)}`);
   }
-  throw new ConfigError(`This command takes ${command.words.join(' ') || 'no arguments'}.\n\n${helpOf(name, command)}`);
+  throw new ConfigError(
+    `This command takes ${command.parameters.join(' ') || 'no arguments'}.\n\n${helpOf(name, command)}`,
+  );
 }
 
-function isHelp(word: string): boolean {
-  return word === '--help' || word === '-h' || word === 'help';
+function isHelp(argument: string): boolean {
+  return argument === '--help' || argument === '-h' || argument === 'help';
 }
 
-function usageOf(name: string, { words, options = {} }: Command): string {
+function usageOf(name: string, { parameters, options = {} }: Command): string {
   const flags = Object.entries(options).map(([key, { type }]) => `[--${key}${type === 'string' ? ' …' : ''}]`);
-  return [name, ...words, ...flags].join(' ');
+  return [name, ...parameters, ...flags].join(' ');
 }
 
 function helpOf(name: string, command: Command): string {

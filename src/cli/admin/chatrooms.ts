@@ -6,7 +6,7 @@ import type { Command } from './command.ts';
 /** Commands that change or check rooms. */
 export const roomCommands: Record<string, Command> = {
   'delete-message': {
-    words: ['MESSAGE_ID'],
+    parameters: ['MESSAGE_ID'],
     help: 'Deletes a message of any user. A tombstone with its number remains, and members are notified within a second.',
     async run({ open }, [id = '']) {
       const database = await open();
@@ -23,7 +23,7 @@ export const roomCommands: Record<string, Command> = {
     },
   },
   'room-health': {
-    words: ['CHATROOM_ID'],
+    parameters: ['CHATROOM_ID'],
     help: 'Shows the state of a room: its members, messages and log, and any inconsistencies between them. Fails if there are any.',
     async run({ open }, [id = '']) {
       const key = keyOf('Chatroom', id);
@@ -89,5 +89,5 @@ function faultsOf(health: Health): string[] {
     [health.readTooFar > 0, `${health.readTooFar} members have a read mark after the last message`],
     [kind !== 'DIRECT' && health.members > 0 && owners !== 1, `the room has ${owners} owners instead of 1`],
   ];
-  return faults.flatMap(([isSo, fault]) => (isSo ? [fault] : []));
+  return faults.flatMap(([applies, fault]) => (applies ? [fault] : []));
 }

@@ -22,13 +22,13 @@ export interface Tools {
 
 /** A command for operators. */
 export interface Command {
-  /** Names of the command's arguments, as shown in its help. */
-  words: readonly string[];
+  /** Names of the command's parameters, as shown in its help. */
+  parameters: readonly string[];
   /** Describes the command and its consequences. */
   help: string;
   options?: Record<string, { type: 'string' | 'boolean'; help: string }>;
   /** Runs the command. Returns its output. If `failed` is true, the process exits with code 1. */
-  run(tools: Tools, words: string[], options: Options): Promise<string | { text: string; failed: boolean }>;
+  run(tools: Tools, positionals: string[], options: Options): Promise<string | { text: string; failed: boolean }>;
 }
 
 export type Options = Record<string, string | boolean | undefined>;

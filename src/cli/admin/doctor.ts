@@ -14,7 +14,7 @@ const MIN_OPEN_FILES = 4_096;
 /** The `doctor` command. */
 export const doctorCommands: Record<string, Command> = {
   doctor: {
-    words: [],
+    parameters: [],
     help: 'Checks the settings, the database and Redis from this machine, and says how to fix each problem. Changes nothing. Fails if messages, sessions or delivery are in danger.',
     async run(tools) {
       const findings = [
@@ -33,7 +33,7 @@ export const doctorCommands: Record<string, Command> = {
 async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[]> {
   const [major = 0, minor = 0] = nodeVersion.split('.').map(Number);
   const isOld = major < MIN_NODE[0] || (major === MIN_NODE[0] && minor < MIN_NODE[1]);
-  const doubts: [boolean, string][] = [
+  const warnings: [boolean, string][] = [
     [
       config.NODE_ENV !== 'production',
       `NODE_ENV is ${config.NODE_ENV}. Set it to production on a server with real users.`,
@@ -60,16 +60,16 @@ async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[
       'REDIS_URL connects to another machine without TLS. Use rediss://, unless the network in between is private.',
     ],
   ];
-  const files = await openFiles();
+  const maxFiles = await openFileLimit();
   return [
     isOld ? fault(`Node is ${nodeVersion}. Install ${MIN_NODE.join('.')} or newer.`) : ok(`Node is ${nodeVersion}.`),
-    ...doubts.flatMap(([isSo, text]) => (isSo ? [warning(text)] : [])),
+    ...warnings.flatMap(([applies, text]) => (applies ? [warning(text)] : [])),
     ...examineDatabaseTls(config.DATABASE_URL),
-    ...(files === null
+    ...(maxFiles === null
       ? []
-      : files < MIN_OPEN_FILES
-        ? [warning(`A process may open ${files} files, and each socket uses one. Raise LimitNOFILE or ulimit -n.`)]
-        : [ok(`A process may open ${files} files, and each socket uses one.`)]),
+      : maxFiles < MIN_OPEN_FILES
+        ? [warning(`A process may open ${maxFiles} files, and each socket uses one. Raise LimitNOFILE or ulimit -n.`)]
+        : [ok(`A process may open ${maxFiles} files, and each socket uses one.`)]),
   ];
 }
 
@@ -78,7 +78,7 @@ async function examineSettings({ config, nodeVersion }: Tools): Promise<Finding[
  * proxy. In production, a node that listens on loopback only needs a proxy too.
  */
 function isBehindProxy({ NODE_ENV, PUBLIC_URL, HOST }: Config): boolean {
-  return PUBLIC_URL?.startsWith('https:') === true || (NODE_ENV === 'production' && isNear(HOST));
+  return PUBLIC_URL?.startsWith('https:') === true || (NODE_ENV === 'production' && isThisMachine(HOST));
 }
 
 /**
@@ -88,7 +88,7 @@ function isBehindProxy({ NODE_ENV, PUBLIC_URL, HOST }: Config): boolean {
 function examineDatabaseTls(url: string | undefined): Finding[] {
   if (url === undefined) return [];
   const { host, ssl } = parseDatabaseUrl(url).options;
-  if (isNear(host ?? '')) return [];
+  if (isThisMachine(host ?? '')) return [];
   const [, mode] = /[?&]sslmode=([\w-]+)/.exec(url) ?? [];
   if (!ssl)
     return [
@@ -112,16 +112,16 @@ function examineDatabaseTls(url: string | undefined): Finding[] {
 }
 
 function isPlainRedis(url: string | undefined): boolean {
-  return url !== undefined && !url.startsWith('rediss:') && !isNear(new URL(url).hostname);
+  return url !== undefined && !url.startsWith('rediss:') && !isThisMachine(new URL(url).hostname);
 }
 
 /** Returns true for a host on this machine: a loopback name or address, the path of a Unix socket, or an empty text. */
-function isNear(host: string): boolean {
+function isThisMachine(host: string): boolean {
   return /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?|\/.*|)$/.test(host);
 }
 
 /** Returns the limit of open files per process. Null if the system has no /proc/self/limits. */
-async function openFiles(): Promise<number | null> {
+async function openFileLimit(): Promise<number | null> {
   const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '');
   const [, soft] = /^Max open files +(\d+)/m.exec(limits) ?? [];
   return soft === undefined ? null : Number(soft);

@@ -10,7 +10,7 @@ const BATCH_SIZE = 10_000;
 /** Commands that work on the database as a whole. */
 export const maintenanceCommands: Record<string, Command> = {
   prune: {
-    words: [],
+    parameters: [],
     help: 'Deletes old data, as a node does each hour: room events older than LOG_DAYS, expired tokens, and sessions that ended more than 90 days ago. Messages stay.',
     async run({ open, config }) {
       const database = await open();
@@ -20,7 +20,7 @@ export const maintenanceCommands: Record<string, Command> = {
     },
   },
   reindex: {
-    words: [],
+    parameters: [],
     help: 'Rebuilds the search index of all messages. Run it after an upgrade if the release notes ask for it. Nodes may keep running. If it is interrupted, run it again.',
     async run({ open, progress }) {
       const changed = await reindex(await open(), progress);
@@ -28,10 +28,10 @@ export const maintenanceCommands: Record<string, Command> = {
     },
   },
   restored: {
-    words: [],
+    parameters: [],
     help: 'Run it after restoring a backup of any kind, before a node starts. It invalidates all earlier cursors, so that clients reload data that may have changed. No message is lost.',
     options: { yes: { type: 'boolean', help: 'confirms that no node is running' } },
-    async run({ open }, _words, { yes }) {
+    async run({ open }, _arguments, { yes }) {
       const database = await open();
       const running = await database.query(sql`
         SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'parley jobs'`);

@@ -4,7 +4,7 @@ import type { Command } from './command.ts';
 /** Commands for the tokens with which other services send system messages. */
 export const serviceCommands: Record<string, Command> = {
   'create-service-token': {
-    words: ['NAME'],
+    parameters: ['NAME'],
     help: 'Creates a token for a service. It allows sending system messages and nothing else. It is shown only once.',
     async run({ open }, [name = '']) {
       const token = await createServiceToken(await open(), name);
@@ -12,7 +12,7 @@ export const serviceCommands: Record<string, Command> = {
     },
   },
   'revoke-service-token': {
-    words: ['NAME'],
+    parameters: ['NAME'],
     help: 'Revokes the token of a service at once.',
     async run({ open }, [name = '']) {
       await revokeServiceToken(await open(), name);
@@ -20,7 +20,7 @@ export const serviceCommands: Record<string, Command> = {
     },
   },
   'list-service-tokens': {
-    words: [],
+    parameters: [],
     help: 'Lists the services with a token, and when each token was created.',
     async run({ open }) {
       const tokens = await listServiceTokens(await open());

@@ -17,7 +17,7 @@ import { printable } from './printable.ts';
  */
 export const userCommands: Record<string, Command> = {
   'create-user': {
-    words: ['USERNAME'],
+    parameters: ['USERNAME'],
     help: 'Creates an account. Without --password-stdin, generates a password and shows it once.',
     options: {
       nickname: { type: 'string', help: 'display name of the user' },
@@ -35,7 +35,7 @@ export const userCommands: Record<string, Command> = {
     },
   },
   'suspend-user': {
-    words: ['USERNAME'],
+    parameters: ['USERNAME'],
     help: 'Suspends an account. Nobody can sign in to it, and its sessions and sockets end within a second. Its messages stay. Undo it with restore-user.',
     async run({ open }, [username = '']) {
       const database = await open();
@@ -50,7 +50,7 @@ export const userCommands: Record<string, Command> = {
     },
   },
   'restore-user': {
-    words: ['USERNAME'],
+    parameters: ['USERNAME'],
     help: 'Ends the suspension of an account. The user must sign in again.',
     async run({ open }, [username = '']) {
       const database = await open();
@@ -60,7 +60,7 @@ export const userCommands: Record<string, Command> = {
     },
   },
   'delete-user': {
-    words: ['USERNAME'],
+    parameters: ['USERNAME'],
     help: 'Deletes an account, like the mutation `deleteAccount`. Its sessions end within a second. Its messages stay without a sender, and its rooms get another owner. This cannot be undone; export the data first if you need it.',
     options: { yes: { type: 'boolean', help: 'confirms the deletion' } },
     async run({ open }, [username = ''], { yes }) {
@@ -72,7 +72,7 @@ export const userCommands: Record<string, Command> = {
     },
   },
   'list-sessions': {
-    words: ['USERNAME'],
+    parameters: ['USERNAME'],
     help: 'Lists the active sessions of a user: id, start, last use, address and device.',
     async run({ open }, [username = '']) {
       const database = await open();
@@ -91,7 +91,7 @@ export const userCommands: Record<string, Command> = {
     },
   },
   'end-session': {
-    words: ['SESSION_ID'],
+    parameters: ['SESSION_ID'],
     help: 'Ends one session and its sockets within a second. list-sessions shows the ids.',
     async run({ open }, [id = '']) {
       const database = await open();
@@ -103,7 +103,7 @@ export const userCommands: Record<string, Command> = {
     },
   },
   'end-sessions': {
-    words: ['USERNAME'],
+    parameters: ['USERNAME'],
     help: 'Ends all sessions of a user and their sockets within a second. The user can sign in again.',
     async run({ open }, [username = '']) {
       const database = await open();

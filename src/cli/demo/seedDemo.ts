@@ -21,13 +21,19 @@ const ROOMS: readonly {
   kind: 'DIRECT' | 'GROUP' | 'OPEN';
   name: string | null;
   members: readonly DemoUsername[];
-  said: readonly ScriptedMessage[];
+  messages: readonly ScriptedMessage[];
 }[] = [
-  { key: 'garden', kind: 'OPEN', name: 'The garden', members: EVERYONE, said: tellStory(GARDEN_MESSAGES) },
-  { key: 'kitchen', kind: 'GROUP', name: 'Friday kitchen', members: ['chloe', 'ann', 'minjun', 'noa'], said: KITCHEN },
-  { key: 'ann ben', kind: 'DIRECT', name: null, members: ['ann', 'ben'], said: ANN_AND_BEN },
-  { key: 'ann daichi', kind: 'DIRECT', name: null, members: ['ann', 'daichi'], said: ANN_AND_DAICHI },
-  { key: 'ann echo', kind: 'DIRECT', name: null, members: ['ann', 'echo'], said: [] },
+  { key: 'garden', kind: 'OPEN', name: 'The garden', members: EVERYONE, messages: createHistory(GARDEN_MESSAGES) },
+  {
+    key: 'kitchen',
+    kind: 'GROUP',
+    name: 'Friday kitchen',
+    members: ['chloe', 'ann', 'minjun', 'noa'],
+    messages: KITCHEN,
+  },
+  { key: 'ann ben', kind: 'DIRECT', name: null, members: ['ann', 'ben'], messages: ANN_AND_BEN },
+  { key: 'ann daichi', kind: 'DIRECT', name: null, members: ['ann', 'daichi'], messages: ANN_AND_DAICHI },
+  { key: 'ann echo', kind: 'DIRECT', name: null, members: ['ann', 'echo'], messages: [] },
 ];
 
 /**
@@ -55,8 +61,8 @@ export async function seedDemo(importing: ImportContext): Promise<ImportSummary>
 
   const summary: ImportSummary = { users, chatrooms: 0, messages: 0, skipped: {}, changed: {} };
   progress.start('Demo rooms', ROOMS.length);
-  for (const { key, kind, name, members, said } of ROOMS) {
-    const messages = said.map(([who, body], i) => ({
+  for (const { key, kind, name, members, messages: script } of ROOMS) {
+    const messages = script.map(([who, body], i) => ({
       senderId: demoUserId(who),
       body,
       // Messages are almost an hour apart, which spreads the long history over ten weeks.
@@ -83,14 +89,14 @@ export async function isEmpty(database: Database): Promise<boolean> {
  * Returns `length` messages of consecutive scenes, with a word in place of each slot. The result is the same on every
  * machine.
  */
-function tellStory(length: number): ScriptedMessage[] {
-  const story: ScriptedMessage[] = [];
-  for (let scene = 0; story.length < length; scene += 1) {
+function createHistory(length: number): ScriptedMessage[] {
+  const history: ScriptedMessage[] = [];
+  for (let scene = 0; history.length < length; scene += 1) {
     // A stride of 7 visits every scene before it repeats, because 7 and the number of scenes have no common factor.
     const lines = SCENES[(scene * 7) % SCENES.length] ?? [];
-    story.push(...lines.map(([who, text], i): ScriptedMessage => [who, fill(text, scene + i)]));
+    history.push(...lines.map(([who, text], i): ScriptedMessage => [who, fill(text, scene + i)]));
   }
-  return story.slice(0, length);
+  return history.slice(0, length);
 }
 
 function fill(text: string, turn: number): string {

@@ -109,7 +109,7 @@ async function* readInBatches<Row extends object>(
 }
 
 /** Returns SQL that formats a timestamp for the file. */
-const at = (column: Sql): Sql => sql`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+const isoTime = (column: Sql): Sql => sql`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
 async function findChatroom(
   query: Database['query'],
@@ -119,9 +119,9 @@ async function findChatroom(
   const [found] = await query<Omit<ExportedChatroom, 'messages'> & { lastNumber: number }>(sql`
     SELECT 'chatroom' AS parley, 1 AS version, c.last_number AS "lastNumber",
       json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'topic', c.topic, 'ownerId', c.owner_id,
-        'createdAt', ${at(sql`c.created_at`)}, 'updatedAt', ${at(sql`c.updated_at`)}) AS chatroom,
+        'createdAt', ${isoTime(sql`c.created_at`)}, 'updatedAt', ${isoTime(sql`c.updated_at`)}) AS chatroom,
       (SELECT coalesce(json_agg(json_build_object('userId', m.user_id, 'role', m.role,
-          'joinedAt', ${at(sql`m.joined_at`)}, 'lastReadNumber', m.last_read_number) ORDER BY m.joined_at, m.user_id), '[]')
+          'joinedAt', ${isoTime(sql`m.joined_at`)}, 'lastReadNumber', m.last_read_number) ORDER BY m.joined_at, m.user_id), '[]')
         FROM members m WHERE m.chatroom_id = c.id) AS members,
       (SELECT coalesce(json_agg(json_build_object('id', u.id, 'username', u.username, 'nickname', u.nickname)
           ORDER BY u.username_key), '[]')
@@ -138,9 +138,9 @@ const messagesAfter = (chatroomId: string, after: number): Sql => sql`
   SELECT m.number, m.kind, m.sender_id AS "senderId", m.body, m.system_event AS "systemEvent", m.subject_id AS "subjectId",
     m.client_message_id AS "clientMessageId", m.service, m.author_name AS "authorName",
     m.counts_as_unread AS "countsAsUnread", m.reply_to_number AS "replyToNumber", encode(m.sent_digest, 'hex') AS "sentDigest",
-    ${at(sql`m.created_at`)} AS "createdAt",
-    ${at(sql`m.edited_at`)} AS "editedAt", ${at(sql`m.deleted_at`)} AS "deletedAt",
-    (SELECT coalesce(json_agg(json_build_object('emoji', r.emoji, 'userId', r.user_id, 'createdAt', ${at(sql`r.created_at`)})
+    ${isoTime(sql`m.created_at`)} AS "createdAt",
+    ${isoTime(sql`m.edited_at`)} AS "editedAt", ${isoTime(sql`m.deleted_at`)} AS "deletedAt",
+    (SELECT coalesce(json_agg(json_build_object('emoji', r.emoji, 'userId', r.user_id, 'createdAt', ${isoTime(sql`r.created_at`)})
         ORDER BY r.created_at, r.user_id, r.emoji), '[]')
       FROM reactions r WHERE r.chatroom_id = m.chatroom_id AND r.number = m.number) AS reactions
     FROM messages m WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number > ${after}
@@ -152,7 +152,7 @@ const messagesAfter = (chatroomId: string, after: number): Sql => sql`
  */
 const messagesOf = (userId: string, last: { chatroomId: string; number: number } | undefined): Sql => sql`
   SELECT m.chatroom_id AS "chatroomId", m.number, m.body, m.client_message_id AS "clientMessageId",
-    ${at(sql`m.created_at`)} AS "createdAt", ${at(sql`m.edited_at`)} AS "editedAt", ${at(sql`m.deleted_at`)} AS "deletedAt"
+    ${isoTime(sql`m.created_at`)} AS "createdAt", ${isoTime(sql`m.edited_at`)} AS "editedAt", ${isoTime(sql`m.deleted_at`)} AS "deletedAt"
     FROM messages m WHERE m.sender_id = ${userId}::uuid
       ${last ? sql`AND (m.chatroom_id, m.number) > (${last.chatroomId}::uuid, ${last.number}::int)` : empty}
     ORDER BY m.chatroom_id, m.number LIMIT ${BATCH_SIZE}`;
@@ -161,30 +161,30 @@ const userHead = (id: string): Sql => sql`
   SELECT 'user' AS parley, 1 AS version,
     json_build_object('id', u.id, 'username', u.username, 'nickname', u.nickname, 'bio', u.bio, 'email', u.email,
       'emailVerified', u.email_verified_at IS NOT NULL, 'pendingEmail', u.pending_email, 'friendPolicy', u.friend_policy, 'isBot', u.is_bot,
-      'createdAt', ${at(sql`u.created_at`)}, 'updatedAt', ${at(sql`u.updated_at`)},
-      'lastSeenAt', ${at(sql`u.last_seen_at`)}) AS user,
+      'createdAt', ${isoTime(sql`u.created_at`)}, 'updatedAt', ${isoTime(sql`u.updated_at`)},
+      'lastSeenAt', ${isoTime(sql`u.last_seen_at`)}) AS user,
     (SELECT coalesce(json_agg(json_build_object('id', o.id, 'username', o.username, 'nickname', o.nickname)
         ORDER BY o.username_key), '[]')
       FROM friendships f JOIN users o ON o.id = f.friend_id WHERE f.user_id = u.id) AS friends,
     (SELECT coalesce(json_agg(json_build_object('fromId', r.from_id, 'toId', r.to_id,
-        'createdAt', ${at(sql`r.created_at`)}) ORDER BY r.created_at), '[]')
+        'createdAt', ${isoTime(sql`r.created_at`)}) ORDER BY r.created_at), '[]')
       FROM friend_requests r WHERE u.id IN (r.from_id, r.to_id)) AS "friendRequests",
     (SELECT coalesce(json_agg(json_build_object('id', o.id, 'username', o.username, 'nickname', o.nickname)
         ORDER BY o.username_key), '[]')
       FROM blocks b JOIN users o ON o.id = b.blocked_id WHERE b.blocker_id = u.id) AS "blockedUsers",
-    (SELECT coalesce(json_agg(json_build_object('createdAt', ${at(sql`s.created_at`)}, 'lastSeenAt', ${at(sql`s.last_seen_at`)},
-        'endedAt', ${at(sql`s.ended_at`)}, 'userAgent', s.user_agent, 'ipAddress', s.ip_address) ORDER BY s.created_at), '[]')
+    (SELECT coalesce(json_agg(json_build_object('createdAt', ${isoTime(sql`s.created_at`)}, 'lastSeenAt', ${isoTime(sql`s.last_seen_at`)},
+        'endedAt', ${isoTime(sql`s.ended_at`)}, 'userAgent', s.user_agent, 'ipAddress', s.ip_address) ORDER BY s.created_at), '[]')
       FROM sessions s WHERE s.user_id = u.id) AS sessions,
     (SELECT coalesce(json_agg(json_build_object('issuer', i.issuer, 'subject', i.subject,
-        'createdAt', ${at(sql`i.created_at`)})), '[]')
+        'createdAt', ${isoTime(sql`i.created_at`)})), '[]')
       FROM identities i WHERE i.user_id = u.id) AS identities,
-    (SELECT coalesce(json_agg(json_build_object('platform', d.platform, 'createdAt', ${at(sql`d.created_at`)})
+    (SELECT coalesce(json_agg(json_build_object('platform', d.platform, 'createdAt', ${isoTime(sql`d.created_at`)})
         ORDER BY d.created_at), '[]')
       FROM push_devices d WHERE d.user_id = u.id) AS "pushDevices",
     (SELECT coalesce(json_agg(json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'role', m.role,
-        'joinedAt', ${at(sql`m.joined_at`)}, 'lastReadNumber', m.last_read_number) ORDER BY m.joined_at, c.id), '[]')
+        'joinedAt', ${isoTime(sql`m.joined_at`)}, 'lastReadNumber', m.last_read_number) ORDER BY m.joined_at, c.id), '[]')
       FROM members m JOIN chatrooms c ON c.id = m.chatroom_id WHERE m.user_id = u.id) AS chatrooms,
     (SELECT coalesce(json_agg(json_build_object('chatroomId', r.chatroom_id, 'number', r.number, 'emoji', r.emoji,
-        'createdAt', ${at(sql`r.created_at`)}) ORDER BY r.created_at), '[]')
+        'createdAt', ${isoTime(sql`r.created_at`)}) ORDER BY r.created_at), '[]')
       FROM reactions r WHERE r.user_id = u.id) AS reactions
     FROM users u WHERE u.id = ${id}::uuid`;

@@ -45,7 +45,7 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
   const data = users
     .filter((user) => !ids.has(user.id))
     .map((user) => {
-      const username = freeName(user, names);
+      const username = findFreeUsername(user, names);
       names.add(foldName(username));
       const nickname = fitNickname(clean(user.nickname ?? user.name)) ?? username;
       const key = user.email ? emailKey(user.email) : null;
@@ -77,7 +77,7 @@ export async function storeUsers(database: Database, users: readonly StoredUser[
  * Returns a username that is not taken, derived from a name. Replaces invalid characters with '-'. If the result is
  * taken or too short, appends the suffix. If that is taken too, appends the suffix and a number.
  */
-function freeName(user: StoredUser, taken: ReadonlySet<string>): string {
+function findFreeUsername(user: StoredUser, taken: ReadonlySet<string>): string {
   for (let i = 0; ; i += 1) {
     const tail = i === 0 ? '' : `${user.suffix}${i === 1 ? '' : i}`;
     const base = fitUsername(clean(user.name), i === 0 ? MAX_USERNAME : MAX_USERNAME - 1 - tail.length, '-');
@@ -115,8 +115,8 @@ export interface StoredChatroom {
  */
 export async function storeChatroom(database: Database, room: StoredChatroom): Promise<{ id: string; added: boolean }> {
   const { kind, createdAt, memberIds } = room;
-  const [one = '', other = ''] = memberIds;
-  const directKey = kind === 'DIRECT' ? pairKey(one, other) : null;
+  const [first = '', second = ''] = memberIds;
+  const directKey = kind === 'DIRECT' ? pairKey(first, second) : null;
   const ownerId = memberIds[0] ?? null;
   const { count } = await database.prisma.chatroom.createMany({
     data: {
@@ -162,7 +162,7 @@ export interface StoredMessage {
 }
 
 /** Maximum number of messages that one statement inserts. */
-export const BATCH = 2_000;
+export const BATCH_SIZE = 2_000;
 
 /**
  * Appends messages to a room in the given order. Skips messages that are already stored. Each batch locks the room as a
@@ -178,8 +178,8 @@ export async function storeMessages(
   onStored: (count: number) => void = () => undefined,
 ): Promise<number> {
   let added = 0;
-  for (let start = 0; start < messages.length; start += BATCH) {
-    const batch = messages.slice(start, start + BATCH);
+  for (let start = 0; start < messages.length; start += BATCH_SIZE) {
+    const batch = messages.slice(start, start + BATCH_SIZE);
     added += await storeBatch(database, chatroomId, batch);
     onStored(batch.length);
   }

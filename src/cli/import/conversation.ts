@@ -13,7 +13,7 @@ import {
  * Hashes a password. If the password breaks the rules, counts it as skipped and returns null. The user then cannot sign
  * in.
  */
-export async function usablePassword(
+export async function hashImportedPassword(
   passwords: Passwords,
   password: string,
   skipped: Record<string, number>,
@@ -21,7 +21,7 @@ export async function usablePassword(
   try {
     checkPassword(password, 'password');
   } catch {
-    skip(skipped, 'an invalid password: its user cannot sign in');
+    countReason(skipped, 'an invalid password: its user cannot sign in');
     return null;
   }
   return passwords.hash(password);
@@ -39,16 +39,16 @@ export async function storeConversation(
   /** Messages that users have seen. If omitted, all messages of a new room are marked as read by all members. */
   seen?: readonly { userId: string; clientMessageId: string }[],
 ): Promise<void> {
-  const dated = createDateCorrection(summary.changed);
+  const correctDate = createDateCorrection(summary.changed);
   const sent = messages
-    .map((message) => ({ ...message, createdAt: dated(message.createdAt) }))
+    .map((message) => ({ ...message, createdAt: correctDate(message.createdAt) }))
     .toSorted((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
   progress.advance(1);
   if (room.memberIds.length === 0) {
-    skip(summary.skipped, 'a chatroom without members');
+    countReason(summary.skipped, 'a chatroom without members');
     return;
   }
-  const { id, added } = await storeChatroom(database, { ...room, createdAt: sent[0]?.createdAt ?? new Date(0) });
+  const { id, added } = await storeChatroom(database, { ...room, createdAt: sent[0]?.createdAt ?? FALLBACK_DATE });
   summary.chatrooms += Number(added);
   summary.messages += await storeMessages(database, id, sent);
   if (seen) await markSeen(database, id, seen);
@@ -56,7 +56,7 @@ export async function storeConversation(
 }
 
 /** Replaces invalid dates, and dates before the year 1, because the API cannot format them. */
-const EPOCH = new Date(0);
+const FALLBACK_DATE = new Date(0);
 
 /**
  * Returns a function that replaces future dates by now and unreadable dates by 1970. Counts each replacement in
@@ -68,16 +68,16 @@ export function createDateCorrection(changed: Record<string, number>): (date: Da
   const now = new Date();
   return (date) => {
     if (!(date.getUTCFullYear() > 0)) {
-      skip(changed, 'a date that cannot be read: set to 1970');
-      return EPOCH;
+      countReason(changed, 'a date that cannot be read: set to 1970');
+      return FALLBACK_DATE;
     }
     if (date <= now) return date;
-    skip(changed, 'a date in the future: set to now');
+    countReason(changed, 'a date in the future: set to now');
     return now;
   };
 }
 
 /** Counts one skipped or changed item under its reason. */
-export function skip(skipped: Record<string, number>, reason: string): void {
-  skipped[reason] = (skipped[reason] ?? 0) + 1;
+export function countReason(counts: Record<string, number>, reason: string): void {
+  counts[reason] = (counts[reason] ?? 0) + 1;
 }

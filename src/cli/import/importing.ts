@@ -14,7 +14,7 @@ export interface ImportSummary {
   users: number;
   chatrooms: number;
   messages: number;
-  /** Number of skipped lines or records by reason. */
+  /** Number of skipped lines, records and values by reason. */
   skipped: Record<string, number>;
   /** Number of values that were changed to fit Parley, by reason. */
   changed: Record<string, number>;

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { foldName } from '../../core/text/names.ts';
 import type { ImportContext, ImportSummary } from './importing.ts';
-import { createDateCorrection } from './conversation.ts';
+import { countReason, createDateCorrection } from './conversation.ts';
 import { markAllRead, storeChatroom, storeMessages, type StoredMessage, storeUsers } from './bulkInsert.ts';
 import { derivedId } from '../../core/globalIds.ts';
 
@@ -13,7 +13,7 @@ const ROOM = { name: '#ubuntu', topic: 'Help and talk about Ubuntu, as it was on
  * Maximum backward step of the time between two lines that counts as a clock correction, in minutes. A longer step
  * means that a new day has begun.
  */
-const MIN_MIDNIGHT_STEP = 6 * 60;
+const MAX_CLOCK_CORRECTION_MINUTES = 6 * 60;
 
 interface Line {
   nick: string;
@@ -37,10 +37,10 @@ export async function importIrc(
   const { database, progress } = importing;
   const skipped: Record<string, number> = {};
   const changed: Record<string, number> = {};
-  const dated = createDateCorrection(changed);
+  const correctDate = createDateCorrection(changed);
   const lines = (await Promise.all([...files].sort().map((file) => readLog(file, skipped))))
     .flat()
-    .map((line) => ({ ...line, at: dated(line.at) }));
+    .map((line) => ({ ...line, at: correctDate(line.at) }));
 
   const users = new Map(
     // A Map keeps the last value of each key. Reversing the lines therefore keeps the first spelling of a nick.
@@ -83,26 +83,31 @@ async function readLog(file: string, skipped: Record<string, number>): Promise<L
   let minutes = 0;
   const lines: Line[] = [];
   for (const [i, line] of (await readFile(file, 'utf8')).split('\n').entries()) {
-    const [, hour, minute, spoken] = /^\[(\d\d):(\d\d)\] (.*)$/.exec(line.replace(/\r$/, '')) ?? [];
-    const [, speaker, said, actor, done] = /^(?:<([^>]+)> ?(.*)| \* (\S+) ?(.*))$/.exec(spoken ?? '') ?? [];
+    const [, hour, minute, content] = /^\[(\d\d):(\d\d)\] (.*)$/.exec(line.replace(/\r$/, '')) ?? [];
+    const [, speaker, text = '', actor, action = ''] =
+      /^(?:<([^>]+)> ?(.*)| \* (\S+) ?(.*))$/.exec(content ?? '') ?? [];
     const nick = speaker ?? actor;
     if (nick === undefined) {
-      count(skipped, line);
+      countSkippedLine(skipped, line);
       continue;
     }
     const now = Number(hour) * 60 + Number(minute);
-    if (now < minutes - MIN_MIDNIGHT_STEP) {
+    if (now < minutes - MAX_CLOCK_CORRECTION_MINUTES) {
       midnight += 86_400_000;
       minutes = now;
     }
     minutes = Math.max(minutes, now);
-    const text = actor === undefined ? (said ?? '') : `/me ${done ?? ''}`;
-    lines.push({ nick, text, at: new Date(midnight + minutes * 60_000), id: `${name}:${i + 1}` });
+    lines.push({
+      nick,
+      text: actor === undefined ? text : `/me ${action}`,
+      at: new Date(midnight + minutes * 60_000),
+      id: `${name}:${i + 1}`,
+    });
   }
   return lines;
 }
 
-function count(skipped: Record<string, number>, line: string): void {
+function countSkippedLine(skipped: Record<string, number>, line: string): void {
   if (line === '') return;
   const [reason] =
     [
@@ -111,5 +116,5 @@ function count(skipped: Record<string, number>, line: string): void {
       ['another server message', /^===/],
       ['a line in another format', /^/],
     ].find(([, pattern]) => (pattern as RegExp).test(line)) ?? [];
-  skipped[String(reason)] = (skipped[String(reason)] ?? 0) + 1;
+  countReason(skipped, String(reason));
 }

@@ -1,19 +1,19 @@
 import { z } from 'zod';
 import type { ImportContext, ImportSummary } from './importing.ts';
-import { storeConversation, usablePassword } from './conversation.ts';
+import { hashImportedPassword, storeConversation } from './conversation.ts';
 import { storeFriendships, storeUsers } from './bulkInsert.ts';
 import { derivedId } from '../../core/globalIds.ts';
 
 const SOURCE = 'kuroi';
 
-const Sent = { datetime: z.string(), sender_id: z.number(), message: z.string() };
+const messageFields = { datetime: z.string(), sender_id: z.number(), message: z.string() };
 const Kuroi = z.object({
   users: z.array(z.object({ id: z.number(), username: z.string(), password: z.string() })),
   friends: z.array(z.object({ user_id: z.number(), friend_id: z.number() })),
-  messages: z.array(z.object({ ...Sent, receiver_id: z.number() })),
+  messages: z.array(z.object({ ...messageFields, receiver_id: z.number() })),
   groups: z.array(z.object({ id: z.number(), name: z.string() })),
   groups_members: z.array(z.object({ group_id: z.number(), user_id: z.number() })),
-  groups_messages: z.array(z.object({ ...Sent, group_id: z.number() })),
+  groups_messages: z.array(z.object({ ...messageFields, group_id: z.number() })),
 });
 
 /** Returns true if the data has the format of the demo data `kuroi`, which belongs to a chat tutorial. */
@@ -35,7 +35,7 @@ export async function importKuroi(importing: ImportContext, data: z.infer<typeof
         name: /^\{.*\}$/.test(user.username) ? `user${user.id}` : user.username,
         suffix: SOURCE,
         nickname: user.username,
-        passwordHash: await usablePassword(importing.passwords, user.password, skipped),
+        passwordHash: await hashImportedPassword(importing.passwords, user.password, skipped),
       })),
     ),
   );

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ImportContext, ImportSummary } from './importing.ts';
-import { skip, storeConversation, usablePassword } from './conversation.ts';
+import { countReason, hashImportedPassword, storeConversation } from './conversation.ts';
 import { storeUsers } from './bulkInsert.ts';
 import { derivedId } from '../../core/globalIds.ts';
 
@@ -39,7 +39,7 @@ export async function importMyMessenger(
         suffix: 'messenger',
         nickname: user.name,
         email: user.email,
-        passwordHash: await usablePassword(importing.passwords, user.password, skipped),
+        passwordHash: await hashImportedPassword(importing.passwords, user.password, skipped),
       })),
     ),
   );
@@ -52,7 +52,7 @@ export async function importMyMessenger(
     members.sort((a, b) => Number(b === group?.creator_id) - Number(a === group?.creator_id));
     const direct = chat.type === PRIVATE && members.length === 2;
     if (chat.type === PRIVATE && !direct)
-      skip(skipped, 'a private chat without exactly two members: stored as a group');
+      countReason(summary.changed, 'a private chat without exactly two members: stored as a group');
     const sent = data.messages
       .filter(({ chat_id }) => chat_id === chat.id)
       .map((message) => ({

@@ -9,8 +9,8 @@ import {
 import { pairKey } from '../../features/relationships/pair.ts';
 import { toVector } from '../../features/messages/tokenizer.ts';
 import type { ImportContext, ImportSummary } from './importing.ts';
-import { createDateCorrection, skip } from './conversation.ts';
-import { BATCH, storeFriendships, storeUsers } from './bulkInsert.ts';
+import { countReason, createDateCorrection } from './conversation.ts';
+import { BATCH_SIZE, storeFriendships, storeUsers } from './bulkInsert.ts';
 
 /** Parses the export of a room. Returns null for anything else. */
 export function readExportedChatroom(data: unknown): ExportedChatroom | null {
@@ -29,14 +29,14 @@ export function readExportedUser(data: unknown): ExportedUser | null {
 export async function importChatroom(importing: ImportContext, exported: ExportedChatroom): Promise<ImportSummary> {
   const { database, progress } = importing;
   const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {}, changed: {} };
-  const { chatroom, members, people, messages } = withoutFuture(exported, summary.changed);
+  const { chatroom, members, people, messages } = correctDates(exported, summary.changed);
   summary.users = await storeUsers(
     database,
     people.map(({ id, username, nickname }) => ({ id, name: username, nickname, suffix: 'import' })),
   );
   const directKey = chatroom.kind === 'DIRECT' ? directKeyOf(chatroom, members) : null;
-  if (await exists(database, chatroom, directKey)) {
-    skip(summary.skipped, 'a chatroom that already exists');
+  if (await roomExists(database, chatroom, directKey)) {
+    countReason(summary.skipped, 'a chatroom that already exists');
     return summary;
   }
   progress.start('Messages', messages.length);
@@ -54,8 +54,8 @@ export async function importChatroom(importing: ImportContext, exported: Exporte
         SELECT ${chatroom.id}::uuid, g."userId", g.role, g."joinedAt", g."lastReadNumber"
           FROM jsonb_to_recordset(${JSON.stringify(members)}::jsonb)
             AS g ("userId" uuid, role "MemberRole", "joinedAt" timestamptz, "lastReadNumber" int)`);
-    for (let start = 0; start < messages.length; start += BATCH) {
-      const batch = messages.slice(start, start + BATCH);
+    for (let start = 0; start < messages.length; start += BATCH_SIZE) {
+      const batch = messages.slice(start, start + BATCH_SIZE);
       await storeBatch(query, chatroom.id, batch);
       progress.advance(batch.length);
     }
@@ -65,29 +65,29 @@ export async function importChatroom(importing: ImportContext, exported: Exporte
 }
 
 /** Returns the room with its dates corrected by {@link createDateCorrection}. */
-function withoutFuture(exported: ExportedChatroom, changed: Record<string, number>): ExportedChatroom {
-  const dated = createDateCorrection(changed);
-  const moment = (text: string) => dated(new Date(text)).toISOString();
-  const optional = (text: string | null) => (text === null ? null : moment(text));
+function correctDates(exported: ExportedChatroom, changed: Record<string, number>): ExportedChatroom {
+  const correctDate = createDateCorrection(changed);
+  const correct = (text: string) => correctDate(new Date(text)).toISOString();
+  const correctOptional = (text: string | null) => (text === null ? null : correct(text));
   const { chatroom, members, messages } = exported;
   return {
     ...exported,
-    chatroom: { ...chatroom, createdAt: moment(chatroom.createdAt), updatedAt: moment(chatroom.updatedAt) },
-    members: members.map((member) => ({ ...member, joinedAt: moment(member.joinedAt) })),
+    chatroom: { ...chatroom, createdAt: correct(chatroom.createdAt), updatedAt: correct(chatroom.updatedAt) },
+    members: members.map((member) => ({ ...member, joinedAt: correct(member.joinedAt) })),
     messages: messages.map((message) => ({
       ...message,
-      createdAt: moment(message.createdAt),
-      editedAt: optional(message.editedAt),
-      deletedAt: optional(message.deletedAt),
-      reactions: message.reactions.map((reaction) => ({ ...reaction, createdAt: moment(reaction.createdAt) })),
+      createdAt: correct(message.createdAt),
+      editedAt: correctOptional(message.editedAt),
+      deletedAt: correctOptional(message.deletedAt),
+      reactions: message.reactions.map((reaction) => ({ ...reaction, createdAt: correct(reaction.createdAt) })),
     })),
   };
 }
 
 /** Returns true if the room exists, or if the same two users have another DIRECT room. */
-async function exists(database: Database, { id }: { id: string }, directKey: string | null): Promise<boolean> {
-  const same = [{ id }, ...(directKey === null ? [] : [{ directKey }])];
-  return (await database.prisma.chatroom.count({ where: { OR: same } })) > 0;
+async function roomExists(database: Database, { id }: { id: string }, directKey: string | null): Promise<boolean> {
+  const keys = [{ id }, ...(directKey === null ? [] : [{ directKey }])];
+  return (await database.prisma.chatroom.count({ where: { OR: keys } })) > 0;
 }
 
 /**
@@ -144,21 +144,23 @@ export async function importUser({ database }: ImportContext, exported: Exported
     { id, name: username, nickname, suffix: 'import', email, isBot, ...(bio === null ? {} : { bio }) },
   ]);
   if (summary.users === 0) {
-    skip(summary.skipped, 'a user who already exists');
+    countReason(summary.skipped, 'a user who already exists');
     return summary;
   }
   await database.prisma.user.update({ where: { id }, data: { friendPolicy: user.friendPolicy } });
-  const here = await database.prisma.user.findMany({
+  const existing = await database.prisma.user.findMany({
     where: { id: { in: [...friends, ...blockedUsers].map((other) => other.id) } },
     select: { id: true },
   });
-  const isHere = new Set(here.map((other) => other.id));
+  const existingIds = new Set(existing.map((other) => other.id));
   await storeFriendships(
     database,
-    friends.filter((friend) => isHere.has(friend.id)).map((friend) => [id, friend.id] as const),
+    friends.filter((friend) => existingIds.has(friend.id)).map((friend) => [id, friend.id] as const),
   );
   await database.prisma.block.createMany({
-    data: blockedUsers.filter((other) => isHere.has(other.id)).map((other) => ({ blockerId: id, blockedId: other.id })),
+    data: blockedUsers
+      .filter((other) => existingIds.has(other.id))
+      .map((other) => ({ blockerId: id, blockedId: other.id })),
     skipDuplicates: true,
   });
   return summary;
