@@ -8,7 +8,7 @@ import { type Attempt, SendQueue } from './sendQueue.ts';
 import { createSession, type SessionOptions } from './session.ts';
 import { type ChatState, Socket, type StateListener } from './socket.ts';
 import { type ChatStream, createStream, type StreamOptions } from './stream.ts';
-import { onOnline } from './wait.ts';
+import { onOnline, onVisible } from './wait.ts';
 
 export { ChatError, type ErrorCode, errorOf, type Failure, type FailureCode, isChatError } from './errors.ts';
 export { indexedDbOutbox, localStorageOutbox } from './outboxStore.ts';
@@ -119,6 +119,11 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
     queue.wake();
     outbox.adopt();
   });
+  // The browser may have suspended the page, so that it missed changes by other tabs.
+  const ignorePage = onVisible(() => {
+    outbox.adopt();
+  });
+  closed.addEventListener('abort', ignorePage);
 
   const client: ChatClient = {
     async request(document, variables, requestOptions) {

@@ -1,9 +1,9 @@
 import { ChatError, errorOf, failed, type Failure, isChatError } from './errors.ts';
 import type { Request, RequestOptions, Result } from './http.ts';
 import type { OutboxStore } from './outboxStore.ts';
+import { idOf, StoreAccess, timeOf } from './storeAccess.ts';
 import { NEWEST_MESSAGES, SEND_MESSAGE, type SendInput, type SentMessage } from './send.ts';
 import type { SendQueue } from './sendQueue.ts';
-import { withTimeout } from './wait.ts';
 
 /** A message that the server has not stored yet. */
 export interface OutboxEntry {
@@ -67,10 +67,10 @@ interface Item {
   /** Whether the entry was loaded from the store. */
   isLoaded: boolean;
   /**
-   * Whether the store has contained the entry. If the entry is missing later, another tab has sent or discarded the
-   * message.
+   * The entry as it was last written to the store or loaded from it; null if the store never contained the entry. If the
+   * entry is missing later, another tab has sent or discarded the message.
    */
-  isSaved: boolean;
+  saved: OutboxEntry | null;
   isQueued: boolean;
   /** Fires when the entry is discarded. */
   discarded: AbortController;
@@ -83,28 +83,10 @@ interface Locks {
   request<Value>(name: string, options: { signal: AbortSignal }, work: () => Promise<Value>): Promise<Value>;
 }
 
-/**
- * Timeout of an access to the store. Messages wait for the store, and some browsers never open an IndexedDB database.
- */
-const STORE_TIMEOUT_MS = 3_000;
-/** Time without access to the store after a timeout. Otherwise each message would wait for the timeout again. */
-const STORE_PAUSE_MS = 30_000;
-
 /** An outbox in memory that also writes its entries to a store, if there is one. */
 export class StoredOutbox implements Outbox {
   readonly #options: OutboxOptions;
-  /**
-   * The store is not accessed until this time, by `performance.now()`. Null if no access has timed out since the last
-   * success.
-   */
-  #pausedUntil: number | null = null;
-  /** Whether the store may lack messages, because it was paused. */
-  #isBehind = false;
-  /**
-   * Entries whose deletion from the store is pending or has failed, by `idOf`. They must not be loaded again, because
-   * the user may have discarded them.
-   */
-  readonly #undeleted = new Map<string, OutboxEntry>();
+  readonly #store: StoreAccess | null;
   readonly #listeners = new Set<(stored?: OutboxEntry) => void>();
   /** Cached results of `entries()`, by its argument. Cleared by each change. */
   readonly #lists = new Map<string | undefined, readonly OutboxEntry[]>();
@@ -115,13 +97,20 @@ export class StoredOutbox implements Outbox {
    * meanwhile.
    */
   #isLoading = false;
-  /** The latest pending access to the store for each entry, by `idOf`. */
-  readonly #accesses = new Map<string, Promise<unknown>>();
+  /** Whether another tab has changed the store since the entries were loaded. */
+  #isOutdated = false;
   /** Creation time of the newest entry, in milliseconds. */
   #latest = 0;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
+    const { store, closed, onStoreError } = options;
+    this.#store = store ? new StoreAccess(store, onStoreError) : null;
+    const unsubscribe = store?.subscribe?.(() => {
+      this.#isOutdated = true;
+      this.adopt();
+    });
+    closed.addEventListener('abort', () => unsubscribe?.());
     this.adopt();
   }
 
@@ -172,34 +161,43 @@ export class StoredOutbox implements Outbox {
 
   /**
    * Loads entries that another client left in the store, such as the client of a closed tab. Removes failed entries
-   * that another tab has removed from the store.
+   * that another tab has removed from the store, and sends those again that another tab is sending again.
    */
   adopt(): void {
-    const { store, closed } = this.#options;
-    if (!store || this.#isLoading || closed.aborted || this.#isPaused()) return;
+    const { closed } = this.#options;
+    const store = this.#store;
+    if (!store || this.#isLoading || closed.aborted || store.isPaused) return;
     this.#isLoading = true;
+    this.#isOutdated = false;
     const earlier = new Map(this.#items);
-    const saved = [...earlier.values()].filter(({ entry, isSaved }) => isSaved && entry.state === 'failed');
-    void this.#try(() => store.load()).then((loaded) => {
-      const entries = (loaded ?? []).filter(isEntry);
-      const isKnown = (id: string) => earlier.has(id) || this.#items.has(id) || this.#undeleted.has(id);
+    // An entry with a pending write may differ from the store for a moment.
+    const failures = [...earlier].filter(([id, { saved }]) => saved?.state === 'failed' && !store.isBusy(id));
+    void store.load().then((loaded) => {
+      const entries = loaded ?? [];
+      const states = new Map(entries.map((entry) => [idOf(entry), entry.state]));
+      // Another tab has discarded these failed messages, or sends them again.
+      const outdated = loaded
+        ? failures.filter(([id, item]) => this.#items.get(id) === item && states.get(id) !== 'failed')
+        : [];
+      for (const [id] of outdated) {
+        this.#items.delete(id);
+        earlier.delete(id);
+      }
+      const isKnown = (id: string) => earlier.has(id) || this.#items.has(id) || store.undeleted.has(id);
       const found = entries
         .filter((entry) => !isKnown(idOf(entry)))
         .toSorted((a, b) => timeOf(a) - timeOf(b))
         .map((entry) => createItem(entry.state === 'failed' ? entry : { ...entry, state: 'waiting' }, true));
-      const stored = new Set(entries.map(idOf));
-      // Another tab has discarded these failed messages, or has sent them again.
-      const gone = loaded ? saved.filter((item) => this.#has(item) && !stored.has(idOf(item.entry))) : [];
-      for (const { entry } of gone) this.#items.delete(idOf(entry));
       const [before, later] = [[] as Item[], [] as Item[]];
       for (const [id, item] of this.#items) (earlier.get(id) === item ? before : later).push(item);
       this.#items = new Map([...before, ...found, ...later].map((item) => [idOf(item.entry), item]));
       this.#isLoading = false;
       this.#moveAfter(found, later);
-      if (found.length > 0 || gone.length > 0) this.#changed();
+      if (found.length > 0 || outdated.length > 0) this.#changed();
       for (const item of this.#items.values()) void this.#enqueue(item);
       // A closed client no longer writes to the store, because its user may have signed out and deleted the entries.
-      if (loaded && !closed.aborted) this.#catchUp(store, stored);
+      if (loaded && !closed.aborted) this.#catchUp(store, states);
+      if (this.#isOutdated) this.adopt();
     });
   }
 
@@ -207,13 +205,11 @@ export class StoredOutbox implements Outbox {
    * Repeats deletions that failed, and stores entries that the store lacks because it was paused. `stored` contains the
    * ids of all entries in the store.
    */
-  #catchUp(store: OutboxStore, stored: ReadonlySet<string>): void {
-    for (const [id, entry] of this.#undeleted)
-      if (stored.has(id)) void this.#delete(store, entry);
-      else this.#undeleted.delete(id);
-    if (this.#isBehind)
-      for (const item of this.#items.values()) if (!item.isSaved && item.entry.state !== 'failed') this.#save(item);
-    this.#isBehind = false;
+  #catchUp(store: StoreAccess, stored: Pick<ReadonlyMap<string, unknown>, 'has'>): void {
+    store.deleteAgain(stored);
+    if (store.isBehind)
+      for (const item of this.#items.values()) if (!item.saved && item.entry.state !== 'failed') this.#save(item);
+    store.isBehind = false;
   }
 
   /** Corrects creation times of `later` that are not after those of `earlier`, because the clock was set back. */
@@ -263,7 +259,7 @@ export class StoredOutbox implements Outbox {
 
   #insert(item: Item): void {
     this.#items.set(idOf(item.entry), item);
-    this.#undeleted.delete(idOf(item.entry));
+    this.#store?.undeleted.delete(idOf(item.entry));
     this.#save(item);
     this.#changed();
     void this.#enqueue(item);
@@ -291,9 +287,10 @@ export class StoredOutbox implements Outbox {
   }
 
   async #attempt(item: Item, signal: AbortSignal): Promise<Result<unknown>> {
-    const { request, store } = this.#options;
+    const { request } = this.#options;
+    const store = this.#store;
     return this.#alone(item, signal, async () => {
-      if (item.isSaved && store && (await this.#access(item.entry, () => store.has(item.entry))) === false) {
+      if (item.saved && store && (await store.has(item.entry)) === false) {
         // Another tab has sent or discarded the message, and has removed the entry from the store.
         const message = item.isLoaded ? undefined : await this.#findSent(item, signal);
         if (message) {
@@ -345,66 +342,17 @@ export class StoredOutbox implements Outbox {
 
   /** Removes an item and notifies the listeners. Pass the entry as `stored` if the server has stored the message. */
   async #remove(item: Item, stored?: OutboxEntry): Promise<void> {
-    const { store } = this.#options;
     if (!this.#has(item)) return;
     this.#items.delete(idOf(item.entry));
     this.#changed(stored);
-    if (store) await this.#delete(store, item.entry);
-  }
-
-  async #delete(store: OutboxStore, entry: OutboxEntry): Promise<void> {
-    this.#undeleted.set(idOf(entry), entry);
-    await this.#access(entry, async () => {
-      await store.delete(entry);
-      this.#undeleted.delete(idOf(entry));
-    });
+    await this.#store?.delete(item.entry);
   }
 
   #save(item: Item): void {
-    const { store } = this.#options;
     const { entry } = item;
-    if (!store) return;
-    void this.#access(entry, async () => {
-      await store.put(entry);
-      item.isSaved = true;
+    void this.#store?.put(entry, () => {
+      item.saved = entry;
     });
-  }
-
-  /**
-   * Accesses the store after earlier accesses for the same entry. Accesses for different entries run concurrently,
-   * because a page that is being closed has no time to run them in sequence.
-   */
-  async #access<Value>(entry: OutboxEntry, work: () => Value | Promise<Value>): Promise<Value | undefined> {
-    const id = idOf(entry);
-    const earlier = this.#accesses.get(id);
-    const access = earlier ? earlier.then(() => this.#try(work)) : this.#try(work);
-    this.#accesses.set(id, access);
-    const result = await access;
-    if (this.#accesses.get(id) === access) this.#accesses.delete(id);
-    return result;
-  }
-
-  /**
-   * Accesses the store. Returns undefined if the store is paused or fails, because the message can be sent from memory.
-   */
-  async #try<Value>(work: () => Value | Promise<Value>): Promise<Value | undefined> {
-    if (this.#isPaused()) return undefined;
-    try {
-      const value = await withTimeout(STORE_TIMEOUT_MS, work);
-      this.#pausedUntil = null;
-      return value;
-    } catch (error) {
-      if ((error as { name?: unknown } | null)?.name === 'TimeoutError') {
-        this.#pausedUntil = performance.now() + STORE_PAUSE_MS;
-        this.#isBehind = true;
-      }
-      this.#options.onStoreError?.(error);
-      return undefined;
-    }
-  }
-
-  #isPaused(): boolean {
-    return this.#pausedUntil !== null && performance.now() < this.#pausedUntil;
   }
 
   #has(item: Item): boolean {
@@ -422,24 +370,6 @@ export class StoredOutbox implements Outbox {
   }
 }
 
-/** Returns an id that is unique among the messages of a user. */
-const idOf = ({ chatroomId, clientMessageId }: Pick<OutboxEntry, 'chatroomId' | 'clientMessageId'>) =>
-  `${chatroomId} ${clientMessageId}`;
-const timeOf = ({ createdAt }: OutboxEntry) => Date.parse(createdAt);
-
-/**
- * Upper limit of creation times, in milliseconds. A damaged entry near the maximum of `Date` would leave no valid times
- * for later messages.
- */
-const MAX_TIME = Date.parse('9999-01-01');
-
-/** Returns whether a stored value is an entry. Damaged values are ignored, so that they do not block other entries. */
-function isEntry(value: OutboxEntry | null): value is OutboxEntry {
-  const texts = [value?.chatroomId, value?.clientMessageId, value?.body];
-  // The comparison is false for an invalid time, which is NaN.
-  return value !== null && texts.every((text) => typeof text === 'string') && timeOf(value) < MAX_TIME;
-}
-
 function createItem(entry: OutboxEntry, isLoaded = false): Item {
   let resolve: Item['resolve'] = () => undefined;
   let reject: Item['reject'] = () => undefined;
@@ -452,7 +382,7 @@ function createItem(entry: OutboxEntry, isLoaded = false): Item {
   return {
     entry,
     isLoaded,
-    isSaved: isLoaded,
+    saved: isLoaded ? entry : null,
     isQueued: false,
     discarded: new AbortController(),
     sent,

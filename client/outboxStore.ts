@@ -19,7 +19,11 @@ export interface OutboxStore {
   /** Adds or replaces an entry. */
   put(entry: OutboxEntry): void | Promise<void>;
   delete(entry: OutboxEntry): void | Promise<void>;
+  /** Calls the listener after another tab has changed the store. Returns a function that removes the listener. */
+  subscribe?(listener: () => void): () => void;
 }
+
+type Page = Partial<Pick<EventTarget, 'addEventListener' | 'removeEventListener'>>;
 
 /**
  * Creates a store in `localStorage`. Each entry has its own key, so that two tabs never overwrite each other's entries.
@@ -44,6 +48,16 @@ export function localStorageOutbox(key: string, storage: Storage = localStorage)
     delete(entry) {
       storage.removeItem(keyOf(entry));
     },
+    subscribe(listener) {
+      const onChange = (event: Event) => {
+        const { key: changed, storageArea } = event as StorageEvent;
+        // The key is null if the whole storage was cleared.
+        if (storageArea === storage && (changed === null || changed.startsWith(`${key}/`))) listener();
+      };
+      const page = globalThis as Page;
+      page.addEventListener?.('storage', onChange);
+      return () => page.removeEventListener?.('storage', onChange);
+    },
   };
 }
 
@@ -65,6 +79,8 @@ const ENTRIES = 'entries';
  */
 export function indexedDbOutbox(key: string, factory: IDBFactory = indexedDB): OutboxStore {
   let opening: Promise<IDBDatabase> | undefined;
+  /** Tells other tabs of changes, because IndexedDB has no events. Open while there is a subscriber. */
+  let channel: BroadcastChannel | undefined;
   function open(): Promise<IDBDatabase> {
     return (opening ??= openDatabase(factory, key, forget).catch((error: unknown) => {
       forget();
@@ -97,9 +113,20 @@ export function indexedDbOutbox(key: string, factory: IDBFactory = indexedDB): O
     has: async (entry) => (await run('readonly', (entries) => entries.count(idOf(entry)))) > 0,
     async put(entry) {
       await run('readwrite', (entries) => entries.put(entry));
+      channel?.postMessage(null);
     },
     async delete(entry) {
       await run('readwrite', (entries) => entries.delete(idOf(entry)));
+      channel?.postMessage(null);
+    },
+    subscribe(listener) {
+      if (typeof BroadcastChannel === 'undefined') return () => undefined;
+      const opened = (channel = new BroadcastChannel(`parley outbox ${key}`));
+      opened.addEventListener('message', listener);
+      return () => {
+        opened.close();
+        if (channel === opened) channel = undefined;
+      };
     },
   };
 }

@@ -77,6 +77,19 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
+/**
+ * Calls the listener each time the page becomes visible. Returns a function that removes the listener. Without a page,
+ * as in Node, the listener is never called.
+ */
+export function onVisible(listener: () => void): () => void {
+  const { document: page } = globalThis as { document?: EventTarget & { visibilityState: string } };
+  const onChange = () => {
+    if (page?.visibilityState === 'visible') listener();
+  };
+  page?.addEventListener('visibilitychange', onChange);
+  return () => page?.removeEventListener('visibilitychange', onChange);
+}
+
 /** Calls the listener when the browser has a network again, until the signal fires. */
 export function onOnline(closed: AbortSignal, listener: () => void): void {
   const page = globalThis as Partial<Pick<EventTarget, 'addEventListener' | 'removeEventListener'>>;

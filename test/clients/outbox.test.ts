@@ -5,7 +5,7 @@ import { gql } from '@urql/core';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { localStorageOutbox, type OutboxEntry, type OutboxStore } from '../../client/index.ts';
 import type { Person } from '../support/client.ts';
-import { REMOVE } from '../support/rooms.ts';
+import { ADD, createRoom, REMOVE } from '../support/rooms.ts';
 import { startTestServer } from '../support/server.ts';
 import { world } from '../support/world.ts';
 import { bodies, chatOf } from './chatOf.ts';
@@ -36,6 +36,33 @@ function memoryStorage(): Storage {
     clear: () => {
       items.clear();
     },
+  };
+}
+
+/** Creates stores with common entries, as in several tabs. Each is informed of the changes by the others. */
+function sharedStore(): () => OutboxStore {
+  const storage = memoryStorage();
+  const tabs = new Map<object, () => void>();
+  return () => {
+    const store = localStorageOutbox('outbox', storage);
+    const notify = () => {
+      for (const [tab, listener] of tabs) if (tab !== store) queueMicrotask(listener);
+    };
+    return {
+      ...store,
+      put(each) {
+        void store.put(each);
+        notify();
+      },
+      delete(each) {
+        void store.delete(each);
+        notify();
+      },
+      subscribe(listener) {
+        tabs.set(store, listener);
+        return () => tabs.delete(store);
+      },
+    };
   };
 }
 
@@ -228,6 +255,24 @@ test('a failure that another tab discards or retries disappears', async () => {
   first.outbox.discard('long');
   await second.send({ chatroomId: room, body: '2' });
   expect(second.outbox.entries()).toEqual([]);
+});
+
+test('a message that another tab sends again is no longer failed', async () => {
+  const server = await startTestServer();
+  const { ann, ben } = await world(server);
+  const chatroomId = await createRoom(ben, { kind: 'GROUP', name: 'Of ben', memberIds: [] });
+  const open = sharedStore();
+  const first = chatOf(ann, { outboxStore: open() });
+  await first.send({ chatroomId, body: 'again', clientMessageId: 'again' }).catch(() => undefined);
+  const second = chatOf(ann, { outboxStore: open() });
+  await expect.poll(() => second.outbox.entries()).toEqual([entry('again', 'failed')]);
+  await ben.ask(ADD, { id: chatroomId, users: [ann.id] });
+  const states: string[][] = [];
+  second.outbox.subscribe(() => states.push(second.outbox.entries().map(({ state }) => state)));
+  first.outbox.retry('again');
+  await expect.poll(() => second.outbox.entries()).toEqual([]);
+  expect(states[0]).toEqual(['waiting']);
+  expect(await storedBodies(ann, chatroomId)).toEqual(['again']);
 });
 
 test('a message that another tab discards is not sent', async () => {

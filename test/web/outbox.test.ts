@@ -201,9 +201,27 @@ describe.skipIf(!hasChromium)('the outbox of the page (skipped without chromium)
       return (await kept.load()).map(({ body }) => body);`);
     expect(cleared).toEqual(['c']);
   });
+
+  test.each(['indexedDbOutbox', 'localStorageOutbox'])('%s reports changes by another tab', async (name) => {
+    const { page, other, run } = await openStore();
+    const subscribe = `
+      globalThis.shared = stores.${name}('shared');
+      globalThis.changes = 0;
+      globalThis.unsubscribe = shared.subscribe(() => { changes += 1; });`;
+    const otherTab = await other();
+    for (const each of [run, otherTab.run]) await each(subscribe);
+    const changes = () => Promise.all([page, otherTab.page].map((each) => each.evaluate('changes')));
+    await run(`await shared.put(entry('a', 'failed'));`);
+    await expect.poll(changes).toEqual([0, 1]);
+    await otherTab.run(`await shared.delete(entry('a'));`);
+    await expect.poll(changes).toEqual([1, 1]);
+  });
 });
 
-/** Opens a page. `run` runs code there, with `stores`, the module, and `store`, an IndexedDB store. */
+/**
+ * Opens a page. `run` runs code there, with `stores`, the module, and `store`, an IndexedDB store. `other` opens another
+ * tab.
+ */
 async function openStore() {
   const server = await startTestServer();
   const page = await openPage(await openBrowser(), server.url);
@@ -211,12 +229,19 @@ async function openStore() {
     entryPoints: [new URL('../../client/outboxStore.ts', import.meta.url).pathname],
     ...{ bundle: true, write: false, format: 'iife', globalName: 'stores' },
   });
-  const run = (code: string): Promise<unknown> =>
-    page.evaluate(`(async () => {
+  const runIn =
+    (tab: Page) =>
+    (code: string): Promise<unknown> =>
+      tab.evaluate(`(async () => {
       ${outputFiles[0]?.text ?? ''}
       const entry = (clientMessageId, state) => ({ chatroomId: 'room', clientMessageId, body: clientMessageId, state });
       const store = stores.indexedDbOutbox('outbox of ann');
       ${code}
     })()`);
-  return { page, run };
+  async function other() {
+    const tab = await page.context().newPage();
+    await tab.goto(page.url());
+    return { page: tab, run: runIn(tab) };
+  }
+  return { page, run: runIn(page), other };
 }
