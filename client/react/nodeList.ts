@@ -22,7 +22,7 @@ export interface NodeList<Node> {
 }
 
 interface Part<Node> {
-  nodes: readonly Node[];
+  readonly nodes: readonly Node[];
   stop: () => void;
 }
 
@@ -37,22 +37,58 @@ export function createNodeList<Node extends { id: string }>(
 ): NodeList<Node> {
   let parts: Part<Node>[] = [];
 
+  /**
+   * Watches some objects. If the cache lacks a field of one of them, watches both halves of the objects instead until it
+   * is loaded, so that changes of the other objects are seen meanwhile.
+   */
   function watch(nodes: readonly Node[]): Part<Node> {
     const ids = nodes.map(({ id }) => id);
-    const part: Part<Node> = { nodes, stop: () => undefined };
+    let current = nodes;
     let isComplete = false;
-    part.stop = chat.cache.watch(document, { ids }, (data) => {
-      if (data) {
-        part.nodes = reuse(part.nodes, data.nodes);
-        isComplete = true;
+    let isLoading = false;
+    let halves: Part<Node>[] = [];
+    const nodesNow = () => (halves.length > 0 ? halves.flatMap((half) => half.nodes) : current);
+    const stopHalves = () => {
+      for (const half of halves) half.stop();
+      halves = [];
+    };
+    const stop = chat.cache.watch(document, { ids }, (data) => {
+      // urql replaces an object that lacks a required field by null.
+      isComplete = data?.nodes.every((node) => node !== null) ?? false;
+      if (data && isComplete) {
+        current = reuse(nodesNow(), data.nodes);
+        stopHalves();
         onChange();
-      } else if (isComplete) {
-        // Loads the objects again, because the cache now lacks a field. The application may have evicted an object.
-        isComplete = false;
-        load(chat, document, { ids }).catch(() => undefined);
+      } else if (ids.length === 1) loadAgain();
+      else if (halves.length === 0) {
+        const middle = current.length >> 1;
+        halves = [current.slice(0, middle), current.slice(middle)].filter((half) => half.length > 0).map(watch);
       }
     });
-    return part;
+    /** Loads the only object. The application may have evicted it, or have written a part of it. */
+    function loadAgain(): void {
+      if (isLoading) return;
+      isLoading = true;
+      load(chat, document, { ids })
+        .then(() => {
+          // The object no longer exists, or the viewer may no longer see it.
+          if (!isComplete) current = [];
+          onChange();
+        })
+        .catch(() => undefined)
+        .finally(() => {
+          isLoading = false;
+        });
+    }
+    return {
+      get nodes() {
+        return nodesNow();
+      },
+      stop() {
+        stop();
+        stopHalves();
+      },
+    };
   }
 
   const watchAll = (nodes: readonly Node[]) => chunks(nodes).map(watch);
