@@ -23,8 +23,8 @@ export function createChatLink(client: ChatClient): ApolloLink {
     const { retry, onResync, onResumed } = getContext() as ChatContext;
     return new Observable((observer) => {
       if (operationType === OperationTypeNode.SUBSCRIPTION) {
-        const stream = client.subscribe<Record<string, unknown>>(query, variables, { onResync, onResumed });
-        return observe(stream, {
+        const start = () => client.subscribe<Record<string, unknown>>(query, variables, { onResync, onResumed });
+        return observe(start, {
           next(data) {
             observer.next({ data });
           },

@@ -4,13 +4,20 @@ interface Observer<Value> {
   complete: () => void;
 }
 
-/** Passes all values of a stream to an observer. Returns a function that unsubscribes and ends the stream. */
-export function observe<Value>(
-  values: { next(): Promise<IteratorResult<Value, undefined>>; return(): Promise<unknown> },
-  observer: Observer<Value>,
-): () => void {
+interface Values<Value> {
+  next(): Promise<IteratorResult<Value, undefined>>;
+  return(): Promise<unknown>;
+}
+
+/**
+ * Starts a stream and passes all values to an observer, and the error if the stream cannot be started. Returns a
+ * function that unsubscribes and ends the stream.
+ */
+export function observe<Value>(start: () => Values<Value>, observer: Observer<Value>): () => void {
+  let values: Values<Value> | undefined;
   let stopped = false;
   async function run(): Promise<void> {
+    values = start();
     for (;;) {
       const { value, done } = await values.next();
       if (stopped) return;
@@ -26,6 +33,6 @@ export function observe<Value>(
   });
   return () => {
     stopped = true;
-    void values.return();
+    void values?.return();
   };
 }

@@ -35,8 +35,9 @@ export function chatExchange(client: ChatClient): Exchange {
       subscribe(observer) {
         const { retry, onResync, onResumed } = context as ChatContext;
         if (kind === 'subscription') {
-          const stream = client.subscribe<Record<string, unknown>>(query, variables ?? {}, { onResync, onResumed });
-          const unsubscribe = observe(stream, {
+          const start = () =>
+            client.subscribe<Record<string, unknown>>(query, variables ?? {}, { onResync, onResumed });
+          const unsubscribe = observe(start, {
             next(data) {
               observer.next({ data });
             },

@@ -1,6 +1,7 @@
 import type { Chat } from './chat.ts';
 import type { RoomEvent } from './documents.ts';
 import { queryRoom, type RoomSnapshot, type RoomTarget } from './history.ts';
+import { mayChangeBlocks } from './viewerEvents.ts';
 
 interface Handlers<Message, Room> {
   /**
@@ -25,10 +26,10 @@ export function openRoom<Message, Room>(
   const { documents, chatroomId } = target;
   let stopped = false;
   let unsubscribe: (() => void) | undefined;
-  /** Number of `BlockChanged` events. If it changes during the query of the room, the query is repeated. */
+  /** Number of events that may change blocks. If it changes during the query of the room, the query is repeated. */
   let blocks = 0;
-  const unlisten = chat.viewerEvents.listen(({ __typename }) => {
-    if (__typename === 'BlockChanged') blocks += 1;
+  const unlisten = chat.viewerEvents.listen((event) => {
+    if (mayChangeBlocks(event)) blocks += 1;
   });
   async function open(): Promise<string> {
     let snapshot: RoomSnapshot<Message, Room>;

@@ -3,14 +3,15 @@ import type { OutboxEntry } from '../index.ts';
 import { createBatch } from './batch.ts';
 import { type Chat, load } from './chat.ts';
 import type { CachedRoom, Documents, MessageKey, RoomEvent, RoomKey } from './documents.ts';
-import { failureOf } from './failure.ts';
 import type { RoomSnapshot } from './history.ts';
+import { keepOpen, type Progress } from './keepOpen.ts';
 import { openRoom } from './openRoom.ts';
 import { createPending } from './pending.ts';
 import type { ReadMarker } from './readMarker.ts';
 import { createRoomMessages } from './roomMessages.ts';
 import { createStore, type SetState, type Store } from './store.ts';
 import { createTyping } from './typing.ts';
+import { mayChangeBlocks } from './viewerEvents.ts';
 
 export interface RoomState<Message, Room, User> {
   room: (Room & RoomKey) | null;
@@ -86,6 +87,8 @@ export function createRoom<Message, Room, User>(
   let set: SetState<RoomState<Message, Room, User>> = () => undefined;
   let room: CachedRoom<Room> | null = null;
   let loaded = false;
+  /** Resolves when the room has been loaded, or loading has failed. A jump waits, because loading shows the newest messages. */
+  let opening = Promise.resolve();
 
   function publish(): void {
     if (!loaded || !room) return;
@@ -120,64 +123,67 @@ export function createRoom<Message, Room, User>(
   function start(setState: typeof set): () => void {
     set = setState;
     marker = chat.readMarkers.open(chatroomId, (messageId) => cache.mutate(documents.markRead, { messageId }));
-    let opened: (() => void)[] = [];
     let unfollow: (() => void) | null = null;
-    let hasFailed = false;
-    /**
-     * True if the viewer was added to the room again before the old streams have failed. Their failure then reopens the
-     * room.
-     */
-    let hasAppeared = false;
-
     const followViewer = (after?: string) => {
       unfollow ??= chat.viewerEvents.follow(documents, after);
     };
-    const fail = (error: unknown) => {
-      if (hasAppeared) {
-        open();
-        return;
-      }
-      hasFailed = true;
-      set({ error: failureOf(error), loading: false });
-      // Follows the viewer's events, because `ChatroomAppeared` reopens the room.
-      followViewer();
-    };
-    const close = () => {
-      for (const stop of opened) stop();
-      opened = [];
-    };
-    function open(): void {
-      close();
-      if (hasFailed) set({ error: null, loading: !loaded });
-      [hasFailed, hasAppeared] = [false, false];
+
+    function open({ onLoaded, onError }: Progress): () => void {
+      let endOpening: () => void = () => undefined;
+      opening = new Promise((resolve) => (endOpening = resolve));
+      let hasFailed = false;
+      /**
+       * True if the viewer was added to the room again before the old streams have failed. Their failure then reopens the
+       * room.
+       */
+      let hasAppeared = false;
+      let hints: (() => void)[] | null = null;
+      const fail = (error: unknown) => {
+        if (hasAppeared) {
+          kept.reopen();
+          return;
+        }
+        hasFailed = true;
+        endOpening();
+        onError(error);
+        // Follows the viewer's events, because `ChatroomAppeared` reopens the room.
+        followViewer();
+      };
       const stop = openRoom(chat, target, {
         onOpen(snapshot, replay) {
-          if (opened.length === 1) opened.push(...followHints(fail));
+          hints ??= followHints(fail);
           followViewer(snapshot.viewerCursor);
           show(snapshot, replay);
+          endOpening();
+          onLoaded();
         },
         onEvents,
         onError: fail,
       });
-      opened.push(stop);
+      const unlisten = chat.viewerEvents.listen((event) => {
+        const isAdded = event.__typename === 'ChatroomAppeared' && event.chatroom.id === chatroomId;
+        if (hasFailed) {
+          if (isAdded || event.__typename === 'EventsMissed') kept.reopen();
+          return;
+        }
+        hasAppeared ||= isAdded;
+        if (mayChangeBlocks(event) && loaded) messages.reload().catch(fail);
+      });
+      return () => {
+        for (const end of [stop, unlisten, endOpening, ...(hints ?? [])]) end();
+      };
     }
 
+    const kept = keepOpen(client, set, open);
     const stops = [
+      kept.close,
       pending.start(),
       cache.watch(documents.room, { chatroomId }, (data) => {
         if (data?.chatroom) room = data.chatroom;
         publishing.add(null);
       }),
-      chat.viewerEvents.listen((event) => {
-        if (event.__typename === 'BlockChanged' && loaded) messages.reload().catch(() => undefined);
-        if (event.__typename !== 'ChatroomAppeared' || event.chatroom.id !== chatroomId) return;
-        if (hasFailed) open();
-        else hasAppeared = true;
-      }),
     ];
-    open();
     return () => {
-      close();
       unfollow?.();
       for (const stop of stops) stop();
       publishing.cancel();
@@ -199,7 +205,7 @@ export function createRoom<Message, Room, User>(
         { chatroomId },
         {
           // The server does not replay `messageSeen` events, so the current state is queried after a reconnect.
-          onResumed: () => void load(chat, documents.lastSeen, { chatroomId }).catch(() => undefined),
+          onResumed: () => void load(chat, documents.lastSeen, { chatroomId }).catch(fail),
           onEvents: () => undefined,
           onError: fail,
         },
@@ -218,6 +224,7 @@ export function createRoom<Message, Room, User>(
       publish();
     },
     async jumpTo(number) {
+      await opening;
       const found = await messages.jumpTo(number);
       publish();
       return found;

@@ -37,10 +37,11 @@ export function createRoomMessages<Message, Room>(
   /** Number of the message around which `shown` was loaded. */
   let jumpedTo = 0;
   /**
-   * Incremented by `open`, `jumpTo`, `showNewest` and `close`. A jump discards its response if a later call has
+   * Incremented by `jumpTo`, `showNewest` and `close`. A jump discards its response if a later call has
    * incremented the counter.
    */
   let jumps = 0;
+  /** Incremented by `open`, `reload` and `close`. Queries that began before are outdated. */
   let reloads = 0;
   let loading: Promise<void> | null = null;
 
@@ -51,14 +52,13 @@ export function createRoomMessages<Message, Room>(
     return { nodes, earlier, later };
   }
 
-  function open(snapshot: RoomSnapshot<Message, Room>, replay: () => void): void {
-    leave();
+  function openNewest(snapshot: RoomSnapshot<Message, Room>, replay: () => void): void {
     chat.cache.write(documents.room, { chatroomId: target.chatroomId }, { chatroom: snapshot.room });
     newest.open(write(snapshot, replay));
   }
 
   /**
-   * Runs a query. Repeats it if `reload` is called meanwhile, because the response may contain messages of a user who
+   * Runs a query. Repeats it if the messages are loaded again meanwhile, because the response may contain messages of a user who
    * has just been blocked. Does not repeat a query whose response is no longer wanted.
    */
   async function queryCurrent<Answer>(
@@ -95,12 +95,15 @@ export function createRoomMessages<Message, Room>(
       () => jump === jumps,
     );
     if (!page) return false;
-    if (jump !== jumps) return true;
+    if (jump === jumps) showAround(number, page, replay);
+    return true;
+  }
+
+  function showAround(number: number, page: MessagePage<Node>, replay: () => void): void {
     leave();
     [shown, jumpedTo] = [createList(), number];
     shown.open(write(page, replay));
     join();
-    return true;
   }
 
   /** Queries the newest page, and earlier pages down to the message with this number. */
@@ -127,8 +130,9 @@ export function createRoomMessages<Message, Room>(
       return shown;
     },
     open(snapshot, replay) {
-      jumps += 1;
-      open(snapshot, replay);
+      reloads += 1;
+      leave();
+      openNewest(snapshot, replay);
     },
     loadEarlier: () =>
       once(async () => {
@@ -158,13 +162,19 @@ export function createRoomMessages<Message, Room>(
     async reload() {
       const reload = (reloads += 1);
       const [oldest, last] = [newest.nodes[0]?.number ?? Infinity, newest.nodes.at(-1)?.number ?? 0];
-      const [snapshot, replay] = await chat.arrivals.during(() => queryDownTo(oldest));
+      const [before, number] = [shown, jumpedTo];
+      const [[snapshot, around], replay] = await chat.arrivals.during(async () => [
+        await queryDownTo(oldest),
+        before === newest ? null : await queryAround(chat, target, number),
+      ]);
       if (reload !== reloads) return;
-      const wasJumped = shown !== newest;
-      const added = newest.nodes.filter(({ number }) => number > last);
-      open(snapshot, replay);
+      const added = newest.nodes.filter((node) => node.number > last);
+      openNewest(snapshot, replay);
       newest.push(added);
-      if (wasJumped) await jumpTo(jumpedTo);
+      // If the user has jumped meanwhile, the messages shown have been queried after the reload began.
+      if (shown !== before) join();
+      else if (around) showAround(number, around, replay);
+      else leave();
     },
     close() {
       jumps += 1;

@@ -1,10 +1,12 @@
 import type { Failure } from '../errors.ts';
+import { onVisible } from '../wait.ts';
 import { createBatch } from './batch.ts';
 import { type Chat, query } from './chat.ts';
 import type { Documents, RoomKey, ViewerEvent } from './documents.ts';
-import { failureOf } from './failure.ts';
+import { keepOpen, type Progress } from './keepOpen.ts';
 import { createNodeList } from './nodeList.ts';
 import { createStore, type SetState, type Store } from './store.ts';
+import type { ViewerEventSource } from './viewerEvents.ts';
 
 export interface RoomsState<Room> {
   /** Loaded rooms, the most recently active first. */
@@ -127,72 +129,80 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
   function onViewerEvent(event: ViewerEvent): void {
     if (event.__typename === 'ChatroomVanished') vanished.add(event.chatroomId);
     if (event.__typename === 'ChatroomAppeared') vanished.delete(event.chatroom.id);
-    if (CHANGES_OF_LIST.has(event.__typename)) {
-      publishing.add(null);
-      reload().catch(() => undefined);
-    }
+    if (CHANGES_OF_LIST.has(event.__typename)) publishing.add(null);
     for (const listener of listeners) listener(event);
   }
 
   function start(setState: typeof set): () => void {
     [set, running] = [setState, true];
-    const stops: (() => void)[] = [];
-    const fail = (error: unknown) => {
-      set({ error: failureOf(error), loading: false });
-    };
-    const follow = (stop: () => void) => {
-      if (running) stops.push(stop);
-      else stop();
-    };
-    async function live(): Promise<void> {
-      const after = await reload();
-      if (!running) return;
-      follow(
-        cache.subscribe(
-          documents.anyMessage,
-          { after },
-          {
-            onResync: reload,
-            onEvents(events) {
-              const known = new Set(list.nodes.map(({ id }) => id));
-              if (events.some(({ messageAdded }) => messageAdded && !known.has(messageAdded.chatroom.id)))
-                reload().catch(() => undefined);
-            },
-            onError: fail,
-          },
-        ),
-      );
-      const source = chat.viewerEvents.addSource(after);
-      follow(source.remove);
-      follow(
-        cache.subscribe(
-          documents.viewerEvents,
-          { after },
-          {
-            onResync: reload,
-            // The stream does not replay changes of unread counts, so the list is loaded again after a reconnect.
-            onResumed: () => void reload().catch(() => undefined),
-            onEvents(events) {
-              for (const { viewerEvents: event } of events) {
-                if (!event) continue;
-                onViewerEvent(event);
-                source.emit(event);
-              }
-            },
-            onError: fail,
-          },
-        ),
-      );
-    }
-    live().catch(fail);
+    const kept = keepOpen(chat.client, set, open);
     return () => {
+      kept.close();
       running = false;
       changes += 1;
-      for (const stop of stops) stop();
       publishing.cancel();
       vanished.clear();
       list.clear();
       [loaded, pages, next] = [false, 1, null];
+    };
+  }
+
+  /** Loads the list, then subscribes to new messages and to the viewer's events. */
+  function open({ onLoaded, onError }: Progress): () => void {
+    const reloadLater = () => void reload().catch(onError);
+    // No event reports an edit of a last message.
+    const stops = [onVisible(reloadLater)];
+    let stopped = false;
+    async function run(): Promise<void> {
+      const after = await reload();
+      if (stopped) return;
+      const source = chat.viewerEvents.addSource(after);
+      stops.push(source.remove, followMessages(after), followViewer(after, source));
+      onLoaded();
+    }
+    const followMessages = (after: string) =>
+      cache.subscribe(
+        documents.anyMessage,
+        { after },
+        {
+          onResync: reload,
+          onEvents(events) {
+            const known = new Set(list.nodes.map(({ id }) => id));
+            if (events.some(({ messageAdded }) => messageAdded && !known.has(messageAdded.chatroom.id))) reloadLater();
+          },
+          onError,
+        },
+      );
+    const followViewer = (after: string, source: ViewerEventSource) =>
+      cache.subscribe(
+        documents.viewerEvents,
+        { after },
+        {
+          async onResync() {
+            const cursor = await reload();
+            source.emit({ __typename: 'EventsMissed', cursor });
+            return cursor;
+          },
+          // The stream does not replay changes of unread counts, so the list is loaded again after a reconnect.
+          onResumed: reloadLater,
+          onEvents(events) {
+            for (const { viewerEvents: event } of events) {
+              if (!event) continue;
+              onViewerEvent(event);
+              if (CHANGES_OF_LIST.has(event.__typename)) reloadLater();
+              source.emit(event);
+            }
+          },
+          onError(error) {
+            source.fail();
+            onError(error);
+          },
+        },
+      );
+    run().catch(onError);
+    return () => {
+      stopped = true;
+      for (const stop of stops) stop();
     };
   }
 

@@ -1,5 +1,6 @@
 import type { Chat } from './chat.ts';
 import type { Documents } from './documents.ts';
+import { mayChangeBlocks } from './viewerEvents.ts';
 
 /** Interval of `setTyping` requests while the viewer types. The server regards a request as expired after 10 s. */
 const INTERVAL_MS = 5_000;
@@ -37,9 +38,9 @@ export function createTyping<User>(
           // Users who were typing when the connection was lost may have stopped since.
           if (state === 'offline') show([]);
         }),
-        viewerEvents.listen(({ __typename }) => {
+        viewerEvents.listen((event) => {
           // The server does not report that a blocked user has stopped typing.
-          if (__typename === 'BlockChanged') show([]);
+          if (mayChangeBlocks(event)) show([]);
         }),
         cache.subscribe(
           documents.typing,

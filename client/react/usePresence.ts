@@ -1,8 +1,8 @@
 import { useSyncExternalStore } from 'react';
 import type { Failure } from '../errors.ts';
 import { type Chat, query } from './chat.ts';
-import { failureOf } from './failure.ts';
 import { type Documents, documentsOf, type Friend, type Selections } from './documents.ts';
+import { keepOpen, type Progress } from './keepOpen.ts';
 import { createNodeList } from './nodeList.ts';
 import { useChat } from './provider.ts';
 import { createStore, type Store } from './store.ts';
@@ -37,29 +37,33 @@ export function createPresence<User>(chat: Chat, documents: Documents<any, any, 
     function publish(): void {
       set({ friends: list.nodes, loading: false });
     }
-    const fail = (error: unknown) => {
-      set({ error: failureOf(error), loading: false });
-    };
-    let stopped = false;
-    async function load(): Promise<void> {
-      const [{ viewer }, replay] = await chat.arrivals.during(() => query(chat, documents.friends, {}));
-      if (!viewer || stopped) return;
-      const { nodes } = viewer.friends;
-      cache.write(documents.friendNodes, { ids: nodes.map(({ id }) => id) }, { nodes });
-      replay();
-      list.replace(nodes);
-      publish();
+    function open({ onLoaded, onError }: Progress): () => void {
+      let stopped = false;
+      async function load(): Promise<void> {
+        const [{ viewer }, replay] = await chat.arrivals.during(() => query(chat, documents.friends, {}));
+        if (!viewer || stopped) return;
+        const { nodes } = viewer.friends;
+        cache.write(documents.friendNodes, { ids: nodes.map(({ id }) => id) }, { nodes });
+        replay();
+        list.replace(nodes);
+        publish();
+        onLoaded();
+      }
+      // The server does not replay presence events, so the friends are loaded again after a reconnect.
+      const unsubscribe = cache.subscribe(
+        documents.presence,
+        {},
+        { onEvents: () => undefined, onResumed: () => void load().catch(onError), onError },
+      );
+      load().catch(onError);
+      return () => {
+        stopped = true;
+        unsubscribe();
+      };
     }
-    // The server does not replay presence events, so the friends are loaded again after a reconnect.
-    const unsubscribe = cache.subscribe(
-      documents.presence,
-      {},
-      { onEvents: () => undefined, onResumed: () => void load().catch(fail), onError: fail },
-    );
-    load().catch(fail);
+    const { close } = keepOpen(chat.client, set, open);
     return () => {
-      stopped = true;
-      unsubscribe();
+      close();
       list.clear();
     };
   });

@@ -2,11 +2,12 @@ import { useCallback, useSyncExternalStore } from 'react';
 import type { Failure } from '../errors.ts';
 import { type Chat, query } from './chat.ts';
 import { type Documents, documentsOf, type MarkedMember, type Selections } from './documents.ts';
-import { failureOf } from './failure.ts';
+import { keepOpen, type Progress } from './keepOpen.ts';
 import { createNodeList } from './nodeList.ts';
 import { useChat } from './provider.ts';
 import { createStore, type Store } from './store.ts';
 import type * as Default from './types.ts';
+import { mayChangeBlocks } from './viewerEvents.ts';
 
 export interface ReadMark<User> {
   user: User & { id: string };
@@ -72,15 +73,10 @@ export function createReadMarks<User>(
     const members = createNodeList<MarkedMember<User>>(chat, documents.members, publish);
     let memberCount: number | null = null;
     let ownId: string | undefined;
-    let state: 'idle' | 'loading' | 'outdated' = 'idle';
-    let stopped = false;
 
-    const fail = (error: unknown) => {
-      set({ error: failureOf(error), loading: false });
-    };
-    async function loadMembers(): Promise<void> {
+    async function loadMembers(isStopped: () => boolean): Promise<void> {
       const [{ chatroom }, replay] = await chat.arrivals.during(() => query(chat, documents.readMarks, { chatroomId }));
-      if (stopped) return;
+      if (isStopped()) return;
       if (!chatroom?.members) {
         set({ loading: false });
         return;
@@ -94,24 +90,6 @@ export function createReadMarks<User>(
       members.replace(nodes);
       publish();
     }
-    /**
-     * Loads the members with one query at a time. A call during a query starts another query afterwards, because the
-     * response may be outdated.
-     */
-    function load(): void {
-      if (state !== 'idle') {
-        state = 'outdated';
-        return;
-      }
-      state = 'loading';
-      void loadMembers()
-        .catch(fail)
-        .finally(() => {
-          const isOutdated = state === 'outdated';
-          state = 'idle';
-          if (isOutdated && !stopped) load();
-        });
-    }
     function publish(): void {
       if (memberCount === null) return;
       const others = members.nodes.filter(({ id, user }) => id !== ownId && !user.viewerHasBlocked);
@@ -122,26 +100,52 @@ export function createReadMarks<User>(
       set({ marks: memberCount > MAX_MEMBERS ? [] : marks, loading: false });
     }
 
+    let load: () => void = () => undefined;
+    function open({ onLoaded, onError }: Progress): () => void {
+      let state: 'idle' | 'loading' | 'outdated' = 'idle';
+      let stopped = false;
+      // Loads the members with one query at a time. A call during a query starts another query afterwards, because the
+      // response may be outdated.
+      load = () => {
+        if (stopped) return;
+        if (state !== 'idle') {
+          state = 'outdated';
+          return;
+        }
+        state = 'loading';
+        void loadMembers(() => stopped)
+          .then(onLoaded, onError)
+          .finally(() => {
+            const isOutdated = state === 'outdated';
+            state = 'idle';
+            if (isOutdated) load();
+          });
+      };
+      // The server does not replay `readMarksChanged` events, so the marks are loaded again after a reconnect.
+      const unsubscribe = cache.subscribe(
+        documents.readMarksChanged,
+        { chatroomId },
+        { onEvents: () => undefined, onResumed: load, onError },
+      );
+      load();
+      return () => {
+        stopped = true;
+        unsubscribe();
+      };
+    }
     const stops = [
+      keepOpen(chat.client, set, open).close,
       cache.watch(documents.memberCount, { chatroomId }, (data) => {
         // `readMarksChanged` does not report members who join or leave, so a changed count reloads the list.
         if (memberCount !== null && data?.chatroom && data.chatroom.memberCount !== memberCount) load();
       }),
-      // The server does not replay `readMarksChanged` events, so the marks are loaded again after a reconnect.
-      cache.subscribe(
-        documents.readMarksChanged,
-        { chatroomId },
-        { onEvents: () => undefined, onResumed: load, onError: fail },
-      ),
-      chat.viewerEvents.listen(({ __typename }) => {
+      chat.viewerEvents.listen((event) => {
         // The server sends no marks of blocked members, so the marks are loaded again after an unblock.
-        if (__typename === 'BlockChanged') load();
+        if (mayChangeBlocks(event)) load();
       }),
       chat.viewerEvents.follow(documents),
     ];
-    load();
     return () => {
-      stopped = true;
       for (const stop of stops) stop();
       members.clear();
     };

@@ -1,18 +1,35 @@
 import type { ChatClient } from '../index.ts';
 import type { ChatCache } from './cache.ts';
 import type { Documents, ViewerEvent } from './documents.ts';
+import { keepOpen, type Progress } from './keepOpen.ts';
 
-type Listener = (event: ViewerEvent) => void;
+/** An event of the viewer, or `EventsMissed` in place of events that a stream could not deliver. */
+export type FollowedEvent = ViewerEvent | { __typename: 'EventsMissed'; cursor?: string };
+
+/** Returns whether the viewer may have blocked or unblocked a user. */
+export const mayChangeBlocks = ({ __typename }: FollowedEvent): boolean =>
+  __typename === 'BlockChanged' || __typename === 'EventsMissed';
+
+type Listener = (event: FollowedEvent) => void;
 type AnyDocuments = Documents<any, any, any>;
+
+/** The `viewerEvents` stream of a list of rooms. */
+export interface ViewerEventSource {
+  /** Passes on an event of the stream. */
+  emit: Listener;
+  /** Called when the stream has failed. Another source, or the stream for the followers, replaces it. */
+  fail: () => void;
+  /** Called when the list is no longer used. */
+  remove: () => void;
+}
 
 /** Distributes the viewer's events to the hooks of a provider. All hooks share one stream. */
 export interface ViewerEvents {
   /**
    * Registers the `viewerEvents` stream of a list of rooms as a source of events. Call this function when the stream
-   * starts, with the cursor from which it starts. Pass each event of the stream to `emit`. `remove` ends the
-   * registration.
+   * starts, with the cursor from which it starts.
    */
-  addSource: (after: string) => { emit: Listener; remove: () => void };
+  addSource: (after: string) => ViewerEventSource;
   /**
    * Calls the listener for each event of the viewer, while there is a source or a follower. Returns a function that
    * removes the listener.
@@ -39,17 +56,22 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
   };
 
   function start({ viewerEvents, viewerCursor }: AnyDocuments): () => void {
-    return cache.subscribe(viewerEvents, position === undefined ? {} : { after: position }, {
-      async onResync() {
-        const { viewer } = await client.execute(viewerCursor, {}, { retry: true });
-        return viewer?.cursor ?? '';
-      },
-      onEvents(events) {
-        for (const { viewerEvents: event } of events) if (event) emit(event);
-      },
-      // Errors are ignored, because the hooks that listen have other streams, which report the same errors.
-      onError: () => undefined,
-    });
+    const open = ({ onLoaded, onError }: Progress) =>
+      cache.subscribe(viewerEvents, position === undefined ? {} : { after: position }, {
+        async onResync() {
+          const { viewer } = await client.execute(viewerCursor, {}, { retry: true });
+          const cursor = viewer?.cursor ?? '';
+          emit({ __typename: 'EventsMissed', cursor });
+          return cursor;
+        },
+        onEvents(events) {
+          onLoaded();
+          for (const { viewerEvents: event } of events) if (event) emit(event);
+        },
+        onError,
+      });
+    // Errors are not shown, because the hooks that listen have other streams, which report the same errors.
+    return keepOpen(client, () => undefined, open).close;
   }
 
   /** Runs a stream for the followers while there is no source. Otherwise stops this stream. */
@@ -75,6 +97,13 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
           // once.
           const [first] = sources;
           if (first === source) emit(event);
+        },
+        fail() {
+          const [first] = sources;
+          sources.delete(source);
+          update();
+          // Events that the next source has delivered since the failure were not passed on.
+          if (first === source && sources.size > 0) emit({ __typename: 'EventsMissed' });
         },
         remove() {
           sources.delete(source);

@@ -1,5 +1,5 @@
 import { setTimeout as pass } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createRoom } from '../../client/react/room.ts';
 import { createRooms } from '../../client/react/rooms.ts';
 import { BLOCK, createRoom as addRoom, DELETE_MESSAGE, MARK_READ } from '../support/rooms.ts';
@@ -203,6 +203,25 @@ describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
     await send(ben, added, 'while it reloads');
     await expect.poll(() => bodyOf(added)).toBe('while it reloads');
     expect(store.getSnapshot().rooms).toHaveLength(52);
+  });
+
+  test('the list of rooms shows an edit when the page becomes visible', async () => {
+    const page = Object.assign(new EventTarget(), { visibilityState: 'visible' });
+    vi.stubGlobal('document', page);
+    onTestFinished(() => {
+      vi.unstubAllGlobals();
+    });
+    const { ann, ben, room } = await world(await startTestServer());
+    const { id } = await send(ben, room, 'a mistake');
+    const store = createRooms(openChat(ann), documents);
+    const preview = () => store.getSnapshot().rooms[0]?.lastMessage?.body;
+    show(store);
+    await expect.poll(preview).toBe('a mistake');
+    await ben.ask('mutation ($id: ID!) { editMessage(input: { messageId: $id, body: "edited" }) { message { id } } }', {
+      id,
+    });
+    page.dispatchEvent(new Event('visibilitychange'));
+    await expect.poll(preview).toBe('edited');
   });
 
   test('the list of rooms forgets texts that were deleted or blocked', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { documentsOf } from '../../client/react/documents.ts';
 import { createRoom, type RoomStore } from '../../client/react/room.ts';
 import { createRooms } from '../../client/react/rooms.ts';
 import type { Message, Room, User } from '../../client/react/types.ts';
@@ -8,6 +9,7 @@ import type { Person } from '../support/client.ts';
 import { ADD, BLOCK, createRoom as addRoom, DELETE_MESSAGE, FRIEND, LEAVE, REACT, REMOVE } from '../support/rooms.ts';
 import { startTestServer } from '../support/server.ts';
 import { send, world } from '../support/world.ts';
+import { ofAnotherDatabase } from './cursors.ts';
 import { apolloChat, CHATS, documents, show } from './stores.ts';
 
 const EDIT =
@@ -27,23 +29,16 @@ async function sendMany(person: Person, room: string, count: number): Promise<{ 
   return sent;
 }
 
-/** Changes a cursor into one of another database, as after a restored backup. */
-function ofAnotherDatabase(cursor: string): string {
-  const parts = Buffer.from(cursor, 'base64url').toString().split(' ');
-  parts[1] = 'AAAAAAAA';
-  return Buffer.from(parts.join(' ')).toString('base64url');
-}
-
 /**
  * Creates a `fetch` that delays the answers of an operation. `next()` waits for an answer, which the server has sent, and
  * returns a function that passes on all delayed answers.
  */
-function holding(operation: string) {
+function holding(operation: string, send = fetch) {
   const held: (() => void)[] = [];
   let on = false;
   return {
     fetch: async (...[input, init]: Parameters<typeof fetch>) => {
-      const answer = await fetch(input, init);
+      const answer = await send(input, init);
       if (on && (init?.body as string).includes(`query ${operation}(`))
         await new Promise<void>((resolve) => held.push(resolve));
       return answer;
@@ -373,6 +368,75 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     release();
     await jumping;
     expect(bodiesOf(store)).toEqual(['2', '4', '6', '7']);
+  });
+
+  test('an edit is shown while another message is incomplete in the cache', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const sent = await sendMany(ben, room, 9);
+    await ben.ask(REACT, { id: sent[0]!.id });
+    const answers = holding('ParleyMessages');
+    const chat = openChat(ann, { fetch: answers.fetch });
+    const message =
+      'fragment Row on Message { body reactions { emoji count users(first: 3) { nodes { id username } } } }';
+    const store = createRoom(chat, documentsOf<Message, Room, User>({ message }), room, 20);
+    show(store);
+    await expect.poll(() => bodiesOf(store)).toHaveLength(9);
+    answers.hold();
+    // Lacks the users of the reaction, which then are no longer in the cache.
+    await chat.read(
+      'query ($id: ID!) { chatroom(id: $id) { id message(number: 1) { id reactions { emoji count } } } }',
+      { id: room },
+    );
+    const release = await answers.next();
+    await ben.ask(EDIT, { id: sent[1]!.id, body: 'edited' });
+    await expect.poll(() => bodiesOf(store).slice(0, 3)).toEqual(['1', 'edited', '3']);
+    await ben.ask(EDIT, { id: sent[0]!.id, body: 'first' });
+    release();
+    await expect.poll(() => bodiesOf(store).slice(0, 3)).toEqual(['first', 'edited', '3']);
+    const [first] = store.getSnapshot().messages;
+    expect(first).toMatchObject({ reactions: [{ emoji: '👍', count: 1, users: { nodes: [{ username: 'ben' }] } }] });
+  });
+
+  test('a jump during the reload after a block is shown', async () => {
+    const { ann, ben, eve } = await world(await startTestServer());
+    const room = await addRoom(eve, { kind: 'GROUP', name: 'Of three', memberIds: [ann.id, ben.id] });
+    await sendMany(eve, room, 30);
+    const jumps = holding('ParleyOneMessage');
+    const reloads = holding('ParleyHistory', jumps.fetch);
+    const chat = openChat(ann, { fetch: reloads.fetch });
+    const store = createRoom(chat, documents, room, 4);
+    show(store);
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(30, 27));
+    await store.jumpTo(5);
+    expect(numbersOf(store)).toEqual(upTo(7, 3));
+    reloads.hold();
+    await ann.ask(BLOCK, { id: ben.id });
+    const reload = await reloads.next();
+    jumps.hold();
+    const jumping = store.jumpTo(15);
+    const jump = await jumps.next();
+    reload();
+    // The reload loads the messages around the first place again.
+    await expect.poll(() => numbersOf(store)).not.toEqual([]);
+    jump();
+    expect(await jumping).toBe(true);
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(17, 13));
+    store.showNewest();
+    expect(numbersOf(store)).toEqual(upTo(30, 27));
+  });
+
+  test('a jump during the load of a room is shown', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await sendMany(ben, room, 20);
+    const answers = holding('ParleyHistory');
+    const store = createRoom(openChat(ann, { fetch: answers.fetch }), documents, room, 4);
+    answers.hold();
+    show(store);
+    const release = await answers.next();
+    const jumping = store.jumpTo(5);
+    release();
+    expect(await jumping).toBe(true);
+    expect(numbersOf(store)).toEqual(upTo(7, 3));
   });
 
   test('a room opens again for a member who is added again', async () => {

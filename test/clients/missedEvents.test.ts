@@ -1,0 +1,59 @@
+import { describe, expect, test } from 'vitest';
+import { createRoom } from '../../client/react/room.ts';
+import { createRooms } from '../../client/react/rooms.ts';
+import { documentsOf } from '../../client/react/documents.ts';
+import type { Message, Room, User } from '../../client/react/types.ts';
+import { BLOCK, createRoom as addRoom } from '../support/rooms.ts';
+import { startTestServer } from '../support/server.ts';
+import { send, world } from '../support/world.ts';
+import { ofAnotherDatabase } from './cursors.ts';
+import { failingSockets } from './failingSockets.ts';
+import { CHATS, documents, show } from './stores.ts';
+
+const UNBLOCK = 'mutation ($id: ID!) { unblockUser(input: { userId: $id }) { user { id } } }';
+
+describe.each(CHATS)('blocks over %s', (_name, openChat) => {
+  test('a room loads again if missed events of the viewer cannot be replayed', async () => {
+    const { ann, ben, eve } = await world(await startTestServer());
+    const room = await addRoom(eve, { kind: 'GROUP', name: 'Of three', memberIds: [ann.id, ben.id] });
+    await send(ben, room, 'an insult');
+    await send(eve, room, 'a greeting');
+    await ann.ask(BLOCK, { id: eve.id });
+    let opened = 0;
+    const chat = openChat(ann, {
+      async fetch(input, init) {
+        const answer = await fetch(input, init);
+        if (!(init?.body as string).includes('query ParleyHistory(') || (opened += 1) > 1) return answer;
+        const { data } = await answer.json();
+        data.viewer.cursor = ofAnotherDatabase(data.viewer.cursor);
+        // Missed, because the viewer's events cannot be replayed.
+        await ann.ask(BLOCK, { id: ben.id });
+        await ann.ask(UNBLOCK, { id: eve.id });
+        return Response.json({ data });
+      },
+    });
+    const store = createRoom(chat, documents, room, 20);
+    show(store);
+    await expect.poll(() => store.getSnapshot().messages.map(({ body }) => body)).toEqual(['a greeting']);
+    expect(opened).toBe(2);
+  });
+
+  test('a list takes over from one whose stream has failed', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await send(ann, room, 'hello');
+    await send(ben, room, 'an insult');
+    const sockets = failingSockets();
+    const chat = openChat(ann, { webSocketImpl: sockets.webSocketImpl });
+    const [failed, sound] = ['failed', 'sound'].map((name) =>
+      createRooms(chat, documentsOf<Message, Room, User>({ room: `fragment Only on Chatroom { ${name}: title }` })),
+    );
+    const store = createRoom(chat, documents, room, 20);
+    for (const each of [failed!, sound!, store]) show(each);
+    await expect.poll(() => store.getSnapshot().messages).toHaveLength(2);
+    await expect.poll(() => sound!.getSnapshot().rooms).toHaveLength(1);
+    sockets.fail('failed: title', { message: 'It is forbidden.', extensions: { code: 'FORBIDDEN' } });
+    await expect.poll(() => failed!.getSnapshot().error?.code).toBe('FORBIDDEN');
+    await ann.ask(BLOCK, { id: ben.id });
+    await expect.poll(() => store.getSnapshot().messages.map(({ body }) => body)).toEqual(['hello']);
+  });
+});

@@ -1,0 +1,110 @@
+import { describe, expect, test } from 'vitest';
+import { createRoom } from '../../client/react/room.ts';
+import { createRooms } from '../../client/react/rooms.ts';
+import { createPresence } from '../../client/react/usePresence.ts';
+import { createReadMarks } from '../../client/react/useReadMarks.ts';
+import { FRIEND } from '../support/rooms.ts';
+import { startTestServer } from '../support/server.ts';
+import { send, world } from '../support/world.ts';
+import { failingSockets } from './failingSockets.ts';
+import { CHATS, documents, show } from './stores.ts';
+
+const FAILURE = { message: 'It failed.', extensions: { code: 'INTERNAL_SERVER_ERROR' } };
+
+/** Creates options of a chat client. From `begin` to `end`, its server answers as if it had no database. */
+function outage() {
+  let isDown = false;
+  const sockets = failingSockets();
+  return {
+    options: {
+      webSocketImpl: sockets.webSocketImpl,
+      fetch: (...args: Parameters<typeof fetch>) =>
+        isDown ? Promise.resolve(Response.json({ errors: [FAILURE] })) : fetch(...args),
+    },
+    begin() {
+      isDown = true;
+      sockets.fail('', FAILURE);
+    },
+    end() {
+      isDown = false;
+      sockets.recover();
+    },
+  };
+}
+
+describe.each(CHATS)('an outage of the database over %s', (_name, openChat) => {
+  async function openStores(pageSize = 20) {
+    const { ann, ben, room } = await world(await startTestServer());
+    await ann.ask(FRIEND, { id: ben.id });
+    await send(ben, room, 'before');
+    const { options, ...database } = outage();
+    const chat = openChat(ann, options);
+    const store = createRoom(chat, documents, room, pageSize);
+    const rooms = createRooms(chat, documents);
+    const friends = createPresence(chat, documents);
+    const marks = createReadMarks(chat, documents, room);
+    const all = [store, rooms, friends, marks];
+    return {
+      ...{ ben, room, database, store, rooms, all },
+      errors: () => all.map((each) => each.getSnapshot().error?.code),
+      shown: () => [
+        store
+          .getSnapshot()
+          .messages.map(({ body }) => body)
+          .join(),
+        rooms.getSnapshot().rooms[0]?.lastMessage?.body,
+        friends.getSnapshot().friends.length,
+        marks.getSnapshot().marks.length,
+      ],
+    };
+  }
+  const failed = Array.from({ length: 4 }, () => 'INTERNAL_SERVER_ERROR');
+  const sound = Array.from({ length: 4 }, () => undefined);
+
+  test('all stores load after an outage at their start', async () => {
+    const { ben, room, database, all, errors, shown } = await openStores();
+    database.begin();
+    for (const each of all) show(each);
+    await expect.poll(errors).toEqual(failed);
+    database.end();
+    await expect.poll(shown).toEqual(['before', 'before', 1, 1]);
+    expect([...errors(), ...all.map((each) => each.getSnapshot().loading)]).toEqual([
+      ...sound,
+      ...failed.map(() => false),
+    ]);
+    await send(ben, room, 'after');
+    await expect.poll(shown).toEqual(['before,after', 'after', 1, 1]);
+  });
+
+  test('all stores load again after an outage has ended their streams', async () => {
+    const { ben, room, database, all, errors, shown } = await openStores();
+    for (const each of all) show(each);
+    await expect.poll(shown).toEqual(['before', 'before', 1, 1]);
+    database.begin();
+    await expect.poll(errors).toEqual(failed);
+    await send(ben, room, 'meanwhile');
+    expect(shown()).toEqual(['before', 'before', 1, 1]);
+    database.end();
+    await expect.poll(shown).toEqual(['before,meanwhile', 'meanwhile', 1, 1]);
+    await expect.poll(errors).toEqual(sound);
+    await send(ben, room, 'after');
+    await expect.poll(shown).toEqual(['before,meanwhile,after', 'after', 1, 1]);
+  });
+
+  test('a page and a jump that failed load with the next call', async () => {
+    const { ben, room, database, store } = await openStores(1);
+    const numbers = () => store.getSnapshot().messages.map(({ number }) => number);
+    for (let i = 2; i <= 5; i += 1) await send(ben, room, String(i));
+    show(store);
+    await expect.poll(numbers).toEqual([5]);
+    database.begin();
+    const failures = await Promise.allSettled([store.loadEarlier(), store.jumpTo(2)]);
+    expect(failures.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    database.end();
+    await expect.poll(() => store.getSnapshot().error).toBeNull();
+    await store.loadEarlier();
+    expect(numbers()).toEqual([4, 5]);
+    expect(await store.jumpTo(2)).toBe(true);
+    expect(numbers()).toEqual([1, 2, 3]);
+  });
+});
