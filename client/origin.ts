@@ -1,6 +1,6 @@
 import { withAbortSignal } from './wait.ts';
 
-/** Timeout of the probe. The probe delays the error of the failed request. */
+/** Timeout of the request by which {@link refusedOrigin} tests the server, in ms. Its caller waits before it fails. */
 const PROBE_TIMEOUT_MS = 3_000;
 
 /**

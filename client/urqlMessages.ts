@@ -24,10 +24,11 @@ interface Row {
   cursor: unknown;
 }
 
-/** Client-side field of a chatroom: links to messages that were sent or received with all fields of the list. */
+/** Client-side field of a chatroom: links to sent messages, and to messages of the stream of this room. */
 const ADDED = 'addedMessages';
 /**
- * Client-side field of a chatroom: links to messages of the stream over all rooms. These may lack fields of the list.
+ * Client-side field of a chatroom: links to messages of the stream over all rooms. These messages may lack fields that
+ * queries of `Chatroom.messages` select.
  */
 const PREVIEWED = 'previewedMessages';
 /**
@@ -37,7 +38,7 @@ const AT_CURSOR = 'messagesAtCursors';
 /** Maximum `number` of a stored message, because the field is an Int. A message with a larger number is optimistic. */
 const MAX_NUMBER = 2_147_483_647;
 
-/** Adds a message to the list of its room. A preview is a message that may lack fields of the list. */
+/** Adds a message to the list of its room. A preview may lack fields that queries of the list select. */
 export function addMessage(cache: Cache, chatroom: string, message: string, isPreview: boolean): void {
   cache.link(chatroom, isPreview ? PREVIEWED : ADDED, { message }, message);
 }

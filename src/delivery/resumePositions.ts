@@ -153,7 +153,7 @@ export async function findCheckpoints(
         FROM missed GROUP BY part, chatroom_id
     )
     SELECT part::int, chatroom_id AS "chatroomId", start::text,
-           max(last) OVER earlier AS seq, min(first) OVER later < max(last) OVER earlier AS "splitsRoom",
+           max(last) OVER earlier AS seq, min(first) OVER later < max(last) OVER earlier AS "isOutOfOrder",
            (lead(part) OVER earlier)::int AS "nextPart"
       FROM parts
       WINDOW earlier AS (PARTITION BY chatroom_id ORDER BY part),
@@ -174,25 +174,28 @@ interface Part {
    * Whether a later part contains an event of the room with a lower `seq`. Null if no later part has events of the
    * room.
    */
-  splitsRoom: boolean | null;
+  isOutOfOrder: boolean | null;
   /** Next part with events of the room. Null if there is none. */
   nextPart: number | null;
 }
 
-/** Returns a checkpoint for each boundary between two parts, except for boundaries that split a room. */
+/**
+ * Returns a checkpoint for each boundary between two parts of the missed events. Leaves out a boundary if, in any room,
+ * an event after the boundary has a lower `seq` than an event before the boundary.
+ */
 function toCheckpoints(snapshot: string, parts: readonly Part[]): Checkpoint[] {
   const checkpoints: Checkpoint[] = [];
   let rooms: Checkpoint['rooms'] = [];
-  /** Part in which the events of a split room continue. The next checkpoint must come after this part. */
-  let splitUntil = 0;
+  /** Part up to which events of a room are out of order. The next checkpoint must come after this part. */
+  let outOfOrderUntil = 0;
   let part = 0;
   for (const each of parts) {
-    if (each.part > part && splitUntil < each.part) {
+    if (each.part > part && outOfOrderUntil < each.part) {
       checkpoints.push({ snapshot: snapshotBefore(BigInt(each.start), snapshot), rooms });
       rooms = [];
     }
     part = each.part;
-    if (each.splitsRoom) splitUntil = Math.max(splitUntil, each.nextPart ?? part);
+    if (each.isOutOfOrder) outOfOrderUntil = Math.max(outOfOrderUntil, each.nextPart ?? part);
     rooms.push([each.chatroomId, each.seq]);
   }
   return checkpoints;

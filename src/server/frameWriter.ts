@@ -53,7 +53,7 @@ export function writeResults(
     gauges: { backpressured: number };
     /** Called for each result that is written. */
     onWritten?: ((result: object) => void) | undefined;
-    /** Returns the JSON of a result, in the form that `toBytes` returns. */
+    /** Returns the JSON of a result as a string with one character per byte; see {@link toBytes}. */
     serialize: (result: object) => string;
     /** Called when the stream starts, with a promise that settles when the server ends the stream. */
     onStart: (ended: Promise<unknown>) => void;

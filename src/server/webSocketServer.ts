@@ -368,8 +368,8 @@ function refuseUntilInit(socket: WebSocket, handle: (text: string) => Promise<vo
 }
 
 /**
- * Returns the type of a message. For a message that is not JSON, returns `connection_init`, so that graphql-ws refuses
- * the message with 4400.
+ * Returns the type of a message. For a message that is not JSON, returns `connection_init`: the message is then passed
+ * to graphql-ws, which closes the socket with 4400.
  */
 function typeOf(text: string): unknown {
   try {

@@ -120,7 +120,7 @@ export async function unregisterPushDevice(context: Context, deviceId: string | 
  */
 const concerns = isUnread(sql`v.user_id`);
 
-/** Job that queues a notification of a message for each device of the members who are offline. */
+/** Job that queues a push of a message for each device of the members who are offline. */
 export async function pushMessage(
   { database, presence }: Pick<ServerNode, 'database' | 'presence'>,
   { chatroomId, number }: Jobs['push_message'],

@@ -15,8 +15,8 @@ declare module '../../core/context.ts' {
 /** Maximum number of newly read messages that are checked. Senders of older messages are not notified. */
 const MAX_MESSAGES = 1_000;
 /**
- * Time for which the readers of a room are collected before one check, in milliseconds. In a busy room, each message
- * moves read marks, and a check costs more than storing the message.
+ * Time for which moved read marks of a room are collected, in milliseconds. One query then finds the messages that all
+ * members have read. In a busy room, each message moves read marks, and the query costs more than storing the message.
  */
 const BATCH_MS = 100;
 

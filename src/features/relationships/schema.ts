@@ -114,7 +114,7 @@ const FriendshipPayload = builder.objectRef<FriendshipResult>('FriendshipPayload
       type: FriendshipStatus,
       description: 'ACCEPTED if the two users are now friends. PENDING if a friend request waits for the other user.',
     }),
-    user: t.expose('user', { type: User, description: 'The other user.' }),
+    user: t.expose('user', { type: User, description: 'The user on whom the mutation acted.' }),
     viewer: viewerField(t),
   }),
 });
@@ -122,7 +122,7 @@ const FriendshipPayload = builder.objectRef<FriendshipResult>('FriendshipPayload
 const UserPayload = builder.objectRef<{ user: UserRow }>('UserPayload').implement({
   description: 'Result of a mutation on another user.',
   fields: (t) => ({
-    user: t.expose('user', { type: User, description: 'The other user.' }),
+    user: t.expose('user', { type: User, description: 'The user on whom the mutation acted.' }),
     viewer: viewerField(t),
   }),
 });
