@@ -79,13 +79,14 @@ test.for(CLIENTS)('%s shows the stored messages over restarts', { timeout: 180_0
   };
 
   const [annScreen, benScreen] = screens;
+  let restarting: Promise<void> = Promise.resolve();
   for (let i = 1; i <= COUNT; i += 1) {
     pending.push(annScreen.send(`ann ${i}`), benScreen.send(`ben ${i}`));
     if (i % 4 === 0) change(annScreen, 'ben', 'react');
     if (i % 5 === 0) change(benScreen, 'ben', 'edit');
     if (i % 9 === 0) change(annScreen, 'ann', 'remove');
-    if (i === Math.round(COUNT / 3)) pending.push(restart(false));
-    if (i === Math.round((COUNT * 2) / 3)) pending.push(restart(true));
+    if (i === Math.round(COUNT / 3)) pending.push((restarting = restart(false)));
+    if (i === Math.round((COUNT * 2) / 3)) pending.push(restarting.then(() => restart(true)));
     await pass(INTERVAL_MS);
   }
   await Promise.all(pending);

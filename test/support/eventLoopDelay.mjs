@@ -1,10 +1,8 @@
 // startMeteredServer loads this module into the server's process. It measures the event loop, and reports to the test
 // over IPC.
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { waitedForCore } from './runQueue.mjs';
 
-const RESOLUTION_MS = 5;
-const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-delay.enable();
+const INTERVAL_MS = 5;
 
 /** Returns the processor time since the process started, in milliseconds. */
 function computedMs() {
@@ -12,20 +10,31 @@ function computedMs() {
   return (user + system) / 1e3;
 }
 
-let began = computedMs();
+let longestMs = 0;
+let last = now();
+
+function now() {
+  return { time: performance.now(), waited: waitedForCore('thread-self') };
+}
+
+/** Records the delay of a timer, without the time for which the thread waited for a core. */
+function measure() {
+  const { time, waited } = now();
+  longestMs = Math.max(longestMs, time - last.time - (waited - last.waited) - INTERVAL_MS);
+  last = { time, waited };
+}
+setInterval(measure, INTERVAL_MS).unref();
 
 process.on('message', (message) => {
   if (message === 'reset') {
-    delay.reset();
-    began = computedMs();
+    longestMs = 0;
+    last = now();
   }
   // Blocks the event loop, to test the meter.
   const until = computedMs() + (message.blockMs ?? 0);
   while (computedMs() < until);
-  // The delayed timer records the delay, but runs after this message. So the response waits for the timers.
-  setTimeout(() => {
-    process.send?.({ loopMs: Math.max(delay.max / 1e6 - RESOLUTION_MS, 0), cpuMs: computedMs() - began });
-  }, 2 * RESOLUTION_MS);
+  measure();
+  process.send?.(longestMs);
 });
 
 // The test has ended without ending this process.

@@ -39,9 +39,12 @@ export async function generateKey(kid: string, alg = 'RS256'): Promise<Key> {
   return { kid, privateKey, publicKey, jwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } };
 }
 
+/** Key of all providers, generated once per process, because an RSA key takes up to 0.3 s of CPU. */
+let firstKey: Promise<Key> | undefined;
+
 /** Starts an OpenID provider for the current test. */
 export async function startProvider(): Promise<Provider> {
-  const key = await generateKey('first');
+  const key = await (firstKey ??= generateKey('first'));
   const server = createServer((incoming, response) => {
     const json = (status: number, body: object) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));

@@ -1,17 +1,21 @@
 // A client in a separate thread, so that a busy test does not delay it and does not count as a stall of the server.
 import { Agent, request } from 'node:http';
 import { parentPort, workerData } from 'node:worker_threads';
+import { waitedForCore } from './runQueue.mjs';
 
 const body = JSON.stringify({ query: '{ __typename }' });
 let isOver = false;
 
-/** Sends one query. Returns its duration in milliseconds. */
+/** Returns how long this thread and the server's main thread have waited for a core, in milliseconds. */
+const waited = () => waitedForCore('thread-self') + waitedForCore(`${workerData.pid}/task/${workerData.pid}`);
+
+/** Sends one query. Returns its duration in milliseconds, without the time for which client or server waited for a core. */
 function ask(agent) {
   return new Promise((resolve, reject) => {
-    const began = performance.now();
+    const began = performance.now() - waited();
     const options = { method: 'POST', agent, headers: { 'content-type': 'application/json' } };
     const asking = request(`${workerData.url}/graphql`, options, (response) => {
-      response.resume().once('end', () => resolve(performance.now() - began));
+      response.resume().once('end', () => resolve(performance.now() - waited() - began));
     });
     asking.once('error', reject);
     asking.end(body);

@@ -64,9 +64,12 @@ export interface Fcm extends Provider {
 export const fcmMessage = ({ body }: Push) => JSON.parse(body.toString()).message;
 export const fcmTokens = ({ pushes }: Provider) => pushes.map((push) => fcmMessage(push).token as string).sort();
 
+/** Key pair of all service accounts, generated once per process, because an RSA key takes up to 0.3 s of CPU. */
+let keyPair: ReturnType<typeof generateKeyPair> | undefined;
+
 /** Starts a fake Firebase Cloud Messaging with Google's token endpoint. Each issued access token is different. */
 export async function startFcm(): Promise<Fcm> {
-  const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true });
+  const { publicKey, privateKey } = await (keyPair ??= generateKeyPair('RS256', { extractable: true }));
   const origin = await serve((push) => {
     if (push.path === '/token') {
       fcm.grants.push(new URLSearchParams(push.body.toString()));

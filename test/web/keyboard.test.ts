@@ -204,11 +204,13 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     await page.getByRole('heading', { name: 'A place' }).waitFor();
     await press(page, 'Find rooms');
     await type(page, 'Search rooms by name', 'An open');
-    await page.getByRole('button', { name: 'Join' }).waitFor();
+    await expect.poll(() => page.getByRole('dialog').locator('li strong').allTextContents()).toEqual(['An open room']);
     await press(page, 'Join');
     await page.getByRole('heading', { name: 'An open room' }).waitFor();
     await press(page, 'Find rooms');
     await type(page, 'Search rooms by name', 'A pla');
+    // Until then, the dialog lists the rooms that match the text typed before.
+    await expect.poll(() => page.getByRole('dialog').locator('li strong').allTextContents()).toEqual(['A place']);
     await press(page, 'Open');
     await page.getByRole('heading', { name: 'A place' }).waitFor();
     await press(page, 'Friends');
