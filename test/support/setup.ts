@@ -35,6 +35,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   });
   const client = new pg.Client({ connectionString: postgres.url });
   await client.connect();
+  // A node opens seven connections, and each derives a key from the password, 4,096 rounds by default.
+  await client.query('SET scram_iterations = 1');
+  await client.query(`ALTER ROLE CURRENT_USER PASSWORD ${client.escapeLiteral(new URL(postgres.url).password)}`);
   await client.query('CREATE DATABASE template');
   await client.end();
   const template = postgres.url.replace(/parley$/, 'template');
