@@ -149,7 +149,7 @@ describe('reading', () => {
 
   test('reduces unreadCount, which is exact up to 1,000', async () => {
     const server = await startTestServer();
-    const { ann, ben, room } = await world(server);
+    const { ann, ben, eve, room } = await world(server);
     await send(ann, room, 'first');
     await server.node.database.query({
       text: `INSERT INTO messages (chatroom_id, number, seq, sender_id, body, created_at)
@@ -160,6 +160,14 @@ describe('reading', () => {
       chatroom: { unreadCount: 1000 },
       viewer: { unreadCount: 1000 },
     });
+    // Ben counts 10 of the newest 1,000 messages, and all 500 before them.
+    await server.node.database.query({
+      text: `UPDATE messages SET sender_id = (SELECT id FROM users WHERE username = 'eve')
+        WHERE number > 500 AND number <= 1490`,
+      values: [],
+    } as never);
+    await block(server, ben, eve);
+    expect((await ben.ask(UNREAD, { id: room })).chatroom.unreadCount).toBe(510);
   });
 
   test('matches a model of unread counts (property)', { timeout: 120_000 }, async () => {

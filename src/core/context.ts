@@ -69,8 +69,14 @@ export interface Operation {
 
 /** Context of one operation on one node. Each event of a subscription has a new context. */
 export interface Context extends ServerNode, Operation {
-  /** Set only in a context of `trackViewer`: the original context, and a callback that records a read of `viewer`. */
-  viewerTracking?: { context: Context; note: () => void };
+  /** Set in an execution whose result several subscribers may receive. See `trackViewer`. */
+  viewerTracking?: ViewerTracking;
+}
+
+/** What a shared execution has read of its viewer. Modules that record more declare it with `declare module`. */
+export interface ViewerTracking {
+  /** Whether `viewer` was read. The result then belongs to this viewer alone. */
+  viewerWasRead: boolean;
 }
 
 /**
@@ -114,23 +120,18 @@ export function eventContext(context: Context): Context {
 }
 
 /**
- * Creates an event context that records whether `viewer` is read. If `viewer` is not read, the result is the same for
- * every viewer who may see the event.
+ * Creates a new context that records in `tracking` whether `viewer` was read. If `viewer` was not read, the result is the
+ * same for everyone who may see the event, except for its personal fields (graphql/personalFields.ts).
  */
-export function trackViewer(context: Context): { context: Context; viewerWasRead: () => boolean } {
+export function trackViewer(context: Context, tracking: ViewerTracking): Context {
   const untracked = eventContext(context);
-  let wasRead = false;
-  const note = () => {
-    wasRead = true;
-  };
-  const tracked = Object.create(untracked, {
-    viewerTracking: { value: { context: untracked, note } },
+  return Object.create(untracked, {
+    viewerTracking: { value: tracking },
     viewer: {
       get() {
-        note();
+        tracking.viewerWasRead = true;
         return untracked.viewer;
       },
     },
   }) as Context;
-  return { context: tracked, viewerWasRead: () => wasRead };
 }

@@ -95,6 +95,11 @@ export class RoomTail {
     return this.#left.get(userId);
   }
 
+  /** Returns the latest event about a message, if the event is in memory. */
+  latestEventOf(number: number): RoomEvent | undefined {
+    return this.#recent.findLast((event) => event.number === number);
+  }
+
   /**
    * Returns events after `seq`, oldest first. Returns all of them if they are in memory, otherwise one page of the log.
    * Returns an empty list if the tail has read no event after `seq`.

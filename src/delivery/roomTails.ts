@@ -1,5 +1,6 @@
 import type { Bus } from '../platform/redis/bus.ts';
 import type { ChangePoller, ChangeSet } from './changePoller.ts';
+import type { RoomEvent } from './roomLog.ts';
 import { RoomTail, type TailFollower, type TailOptions } from './roomTail.ts';
 
 declare module '../core/context.ts' {
@@ -56,6 +57,11 @@ export class RoomTails {
   /** Returns the number of followers of all rooms on this node. */
   followers(): number {
     return [...this.#tails.values()].reduce((sum, { tail }) => sum + tail.size, 0);
+  }
+
+  /** Returns the latest event about a message of a room, if the event is in memory. */
+  latestEventOf(chatroomId: string, number: number): RoomEvent | undefined {
+    return this.#tails.get(chatroomId)?.tail.latestEventOf(number);
   }
 
   /**

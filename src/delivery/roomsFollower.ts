@@ -1,4 +1,5 @@
 import { type FollowedEvent, RoomFollower } from './roomFollower.ts';
+import type { RoomEvent } from './roomLog.ts';
 import type { RoomTails } from './roomTails.ts';
 import { done, type MaybePromise, type Next, type Source, type SubscriberGroup } from './source.ts';
 
@@ -90,6 +91,11 @@ export class RoomsFollower implements Source<FollowedEvent> {
     if (kind === 'CHATROOM_DELETED') this.drop(chatroomId);
     else this.#ready.add(chatroomId);
     return pulled;
+  }
+
+  /** Returns the next events of the ready rooms that are already in memory, see {@link RoomFollower.lookahead}. */
+  lookahead(): readonly RoomEvent[] {
+    return [...this.#ready].flatMap((chatroomId) => this.#rooms.get(chatroomId)?.lookahead() ?? []);
   }
 
   end(): void {

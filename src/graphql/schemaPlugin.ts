@@ -2,6 +2,7 @@ import SchemaBuilder, { BasePlugin, type PothosOutputFieldConfig, type SchemaTyp
 import type { GraphQLFieldResolver } from 'graphql';
 import { type Context, requireViewer } from '../core/context.ts';
 import { encodeId } from '../core/globalIds.ts';
+import { isLeafField, personal, PersonalObject } from './personalFields.ts';
 import { chargeMutation } from '../platform/rateLimits/rateLimits.ts';
 
 declare global {
@@ -17,12 +18,14 @@ export const noViewerRequired = { requiresViewer: false };
 
 type Resolver<Types extends SchemaTypes> = GraphQLFieldResolver<unknown, Types['Context']>;
 
-/** Pothos plugin that wraps the resolvers of mutations and ids. */
+/** Pothos plugin that wraps the resolvers of mutations, ids and personal objects. */
 class ParleyPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
   override wrapResolve(resolve: Resolver<Types>, field: PothosOutputFieldConfig<Types>): Resolver<Types> {
     if (field.kind === 'Mutation')
       return guardMutation(field.name, field.extensions?.['requiresViewer'] !== false, resolve);
-    return (field.name === 'id' && this.resolveIdAtOnce(field.parentType)) || resolve;
+    const own = (field.name === 'id' && this.resolveIdAtOnce(field.parentType)) || resolve;
+    const { extensions } = this.builder.configStore.getTypeConfig(field.parentType);
+    return extensions?.['isPersonal'] === true ? resolvePersonally(own) : own;
   }
 
   /**
@@ -35,6 +38,17 @@ class ParleyPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
     const keyOf = (pothosOptions as { id?: { resolve?: (node: unknown) => string } }).id?.resolve;
     return keyOf && ((node) => encodeId(type, keyOf(node)));
   }
+}
+
+/** Makes the scalar fields of a {@link PersonalObject} personal. An object below it is resolved for the viewer. */
+function resolvePersonally<Types extends SchemaTypes>(resolve: Resolver<Types>): Resolver<Types> {
+  return (source, args, context, info) => {
+    if (!(source instanceof PersonalObject)) return resolve(source, args, context, info);
+    const resolveFor = async (own: Context) => resolve(await source.load(own), args, own, info);
+    return isLeafField(info.returnType)
+      ? personal(context as Context, info, resolveFor)
+      : resolveFor(context as Context);
+  };
 }
 
 /** Charges a mutation, and checks for a viewer before the mutation validates its input. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type DocumentNode, type ExecutionArgs, type ExecutionResult, Kind, visit } from 'graphql';
 import type { SubscriberGroup } from '../delivery/source.ts';
+import type { PersonalResult } from './personalFields.ts';
 
 declare module '../core/context.ts' {
   interface ServerNode {
@@ -15,6 +16,8 @@ export interface SharedResult {
   /** Null if the execution failed. */
   result: ExecutionResult | null;
   failure?: unknown;
+  /** Completes the result for each subscriber. Null if no field of the result is personal. */
+  personal: PersonalResult | null;
   /**
    * True if other subscribers must not reuse the result: a viewer-dependent value was read, or the execution failed and
    * may succeed for them.
@@ -35,11 +38,6 @@ export interface SharedExecutionRun {
  * variables that can affect a result are equal.
  */
 export class SharedOperation implements SubscriberGroup {
-  /**
-   * True once an execution has read a value that depends on the viewer. Later events are then executed for each
-   * subscriber.
-   */
-  viewerDependent = false;
   /** Number of open subscriptions of this operation. */
   subscribers = 0;
   /** Executions by event. A result stays in memory as long as its event, which a room tail keeps for half a second. */
@@ -54,6 +52,11 @@ export class SharedOperation implements SubscriberGroup {
     let run = this.#runs.get(event);
     if (!run) this.#runs.set(event, (run = start(execute)));
     return run;
+  }
+
+  /** Returns the result of an event. Null if the event has not been executed. */
+  resultOf(event: object): SharedResult | null {
+    return this.#runs.get(event)?.result ?? null;
   }
 
   pending(event: object): Promise<void> | null {

@@ -1,5 +1,5 @@
 import { createSourceEventStream, type ExecutionArgs, type ExecutionResult } from 'graphql';
-import { type Context, eventContext, trackViewer } from '../core/context.ts';
+import { type Context, eventContext, trackViewer, type ViewerTracking } from '../core/context.ts';
 import {
   toSource,
   toAsyncIterator,
@@ -12,6 +12,7 @@ import {
   type Source,
   type Stream,
 } from '../delivery/source.ts';
+import { PersonalResult } from './personalFields.ts';
 import type { SharedOperation, SharedResult } from './sharedExecution.ts';
 
 /** The parts of a subscription that depend on the configuration and the transport. */
@@ -42,8 +43,9 @@ interface MembershipEvent {
  * Subscribes like GraphQL's `subscribe`, with two differences. Each event is executed in a new context, so that no
  * cached value of one event appears in the next. Each event is executed once for all subscribers of the same operation.
  *
- * Whether a result may be shared is observed, not declared. If the first execution reads anything viewer-dependent,
- * this event and all later ones are executed separately for each subscriber.
+ * Whether a result may be shared is observed for each event, not declared. If the first execution of an event reads
+ * anything viewer-dependent, the event is executed separately for each subscriber. Personal fields are an exception:
+ * they are completed in a copy of the shared result.
  *
  * If the stream fails, the next pull throws the error. Each transport reports the error in its own format.
  */
@@ -73,6 +75,8 @@ class Subscription implements Source<ExecutionResult> {
   #state: 'open' | 'ended' = 'open';
   /** Event whose shared execution the subscription waits for. Null if the subscription is not waiting. */
   #held: object | null = null;
+  /** Shared results with the personal fields of this subscriber. */
+  readonly #completed = new WeakMap<object, ExecutionResult>();
   /** Error that ended the stream. Null after it has been thrown. */
   #reason: Error | null = null;
   #listener = () => {};
@@ -143,8 +147,7 @@ class Subscription implements Source<ExecutionResult> {
     // The stream may have ended while the event was being loaded.
     if (this.#state === 'ended') return this.#last();
     const event = pulled.value;
-    const isShared = isSharedEvent(event) && this.#operation?.viewerDependent === false;
-    return isShared ? this.#deliverShared(event) : this.#deliverOwn(event);
+    return this.#operation && isSharedEvent(event) ? this.#deliverShared(event) : this.#deliverOwn(event);
   }
 
   /** Executes an event for this subscriber alone. */
@@ -169,10 +172,42 @@ class Subscription implements Source<ExecutionResult> {
       return null;
     }
     this.#held = null;
-    const { executedFor, result, failure, viewerDependent } = run.result;
+    const { executedFor, result, failure, personal, viewerDependent } = run.result;
     if (viewerDependent && executedFor !== this.#args) return this.#deliverOwn(event);
     if (!result) throw failure;
-    return this.#deliver(event, result);
+    return personal ? this.#deliverPersonal(event, personal) : this.#deliver(event, result);
+  }
+
+  /**
+   * Completes the personal fields of a shared result. If that fails, executes the event for this subscriber: the
+   * execution reports the error, or finds that the subscriber has lost access.
+   */
+  #deliverPersonal(event: object, personal: PersonalResult): MaybePromise<Next<ExecutionResult> | undefined> {
+    const completed = this.#completed.get(event);
+    if (completed) return this.#deliver(event, completed);
+    return this.#completeAhead(event, personal).then(() => {
+      if (this.#state === 'ended') return this.#last();
+      const result = this.#completed.get(event);
+      return result ? this.#deliver(event, result) : this.#deliverOwn(event);
+    });
+  }
+
+  /**
+   * Completes the shared result of an event, and those of the following events that have already been executed. One
+   * statement then loads their values, and their results are written in one chunk.
+   */
+  async #completeAhead(event: object, personal: PersonalResult): Promise<void> {
+    const context = eventContext(this.#context);
+    const complete = async (of: object, result: PersonalResult) => {
+      // Ignores a failure: the event is then executed for this subscriber when it is delivered.
+      const completed = await result.completeFor(context).catch(() => null);
+      if (completed) this.#completed.set(of, completed);
+    };
+    const ahead = (this.#events.lookahead?.() ?? []).map(async (next) => {
+      const result = this.#operation?.resultOf(next);
+      if (result?.personal && !result.viewerDependent) await complete(next, result.personal);
+    });
+    await Promise.all([complete(event, personal), ...ahead]);
   }
 
   /**
@@ -180,27 +215,24 @@ class Subscription implements Source<ExecutionResult> {
    * batched, and their results are written in one chunk. Returns the result of the first event.
    */
   #executeAhead(event: object, operation: SharedOperation): Promise<SharedResult> {
-    const observed = trackViewer(this.#context);
-    const result = this.#executeForAll(event, operation, observed);
-    for (const next of this.#events.lookahead?.() ?? [])
-      operation.run(next, () => this.#executeForAll(next, operation, observed));
+    const result = this.#executeForAll(event);
+    for (const next of this.#events.lookahead?.() ?? []) operation.run(next, () => this.#executeForAll(next));
     return result;
   }
 
-  async #executeForAll(
-    event: object,
-    operation: SharedOperation,
-    observed: ReturnType<typeof trackViewer>,
-  ): Promise<SharedResult> {
+  async #executeForAll(event: object): Promise<SharedResult> {
     this.#counters.shared += 1;
     const args = this.#args;
+    const tracking: ViewerTracking = { viewerWasRead: false, personalFields: [] };
+    const contextValue = trackViewer(this.#context, tracking);
     try {
-      const result = await this.#execute({ ...args, rootValue: event, contextValue: observed.context });
-      return { executedFor: args, result, viewerDependent: observed.viewerWasRead() || result.errors !== undefined };
+      const result = await this.#execute({ ...args, rootValue: event, contextValue });
+      const { viewerWasRead, personalFields } = tracking;
+      const failed = result.errors !== undefined;
+      const personal = failed || personalFields.length === 0 ? null : new PersonalResult(result, personalFields);
+      return { executedFor: args, result, personal, viewerDependent: viewerWasRead || failed };
     } catch (failure) {
-      return { executedFor: args, result: null, failure, viewerDependent: true };
-    } finally {
-      operation.viewerDependent ||= observed.viewerWasRead();
+      return { executedFor: args, result: null, failure, personal: null, viewerDependent: true };
     }
   }
 

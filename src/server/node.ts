@@ -21,6 +21,7 @@ import { createSendQueue } from '../features/messages/sendQueue.ts';
 import { createMetrics } from '../platform/observability/metrics.ts';
 import { createPresenceTracker } from '../features/presence/presence.ts';
 import { createReadMarkFeed } from '../features/readReceipts/readMarks.ts';
+import { createUnreadMoments } from '../features/viewerEvents/unreadMoments.ts';
 import { createMarkQueue } from '../features/readReceipts/markQueue.ts';
 import { createReadNotifier } from '../features/readReceipts/seenNotifier.ts';
 import { pushDevice, type PushConfig, pushMessage } from '../features/push/push.ts';
@@ -155,6 +156,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     markQueue: createMarkQueue(database),
     notifyReadByAll: createReadNotifier({ database, bus, log }),
     readMarks: createReadMarkFeed({ database, bus, log }),
+    unreadMoments: createUnreadMoments(),
     passwords: await createPasswords(options.hashCost),
     databaseId,
     logDays: config.LOG_DAYS,

@@ -77,11 +77,10 @@ export const PLANTS: Plant[] = [
     kinds: ['mistaken'],
     nodes: 1,
     replacements: [
-      { file: 'graphql/subscription.ts', from: 'operation.viewerDependent ||= observed.viewerWasRead();', to: '' },
       {
         file: 'graphql/subscription.ts',
-        from: 'viewerDependent: observed.viewerWasRead() || result',
-        to: 'viewerDependent: result',
+        from: 'viewerDependent: viewerWasRead || failed',
+        to: 'viewerDependent: failed',
       },
     ],
   },

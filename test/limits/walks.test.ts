@@ -16,7 +16,7 @@ describe.each(documents)('$name', ({ document, operationName }) => {
   test('the variables below the root are found', () => {
     const args = { document, operationName, variableValues: {} } as unknown as ExecutionArgs;
     expect(new SharedExecution({ isEnabled: true }).register(args)).toMatchObject({
-      operation: { viewerDependent: false },
+      operation: { subscribers: 1 },
     });
   });
 });

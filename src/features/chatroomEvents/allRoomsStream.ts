@@ -33,6 +33,14 @@ export interface AllRoomsEvent {
   isLost: () => boolean;
 }
 
+/** The events of all the viewer's rooms. */
+export interface AllRoomsStream extends Stream<AllRoomsEvent> {
+  /** Returns the next events that are already in memory, and the current cursor. */
+  eventsAhead: () => { events: readonly RoomEvent[]; cursor: string };
+  /** Returns whether the viewer is a member of a room, as far as this node has read the room's log. */
+  isMemberOf: (chatroomId: string) => boolean;
+}
+
 /**
  * Streams the events of all the viewer's rooms. Adds rooms that the viewer joins, and drops rooms when the viewer's
  * membership ends.
@@ -45,10 +53,7 @@ export interface AllRoomsEvent {
  * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED`, before any event is sent, if the
  *   stream cannot resume from the cursor
  */
-export async function followAllRooms(
-  context: Context,
-  after: string | null | undefined,
-): Promise<Stream<AllRoomsEvent>> {
+export async function followAllRooms(context: Context, after: string | null | undefined): Promise<AllRoomsStream> {
   const { userId } = requireViewer(context);
   const { changePoller, databaseId } = context;
   const since = after == null ? null : decodeAllRoomsCursor(databaseId, after, 'after');
@@ -137,13 +142,17 @@ export async function followAllRooms(
     events.end();
   }
 
-  return toAsyncIterator({
+  const stream = toAsyncIterator<AllRoomsEvent>({
     pull,
     onReady(listener, group) {
       events.onReady(listener, group);
     },
     end,
   });
+  const isMemberOf = (chatroomId: string) =>
+    (events.leftAt(chatroomId, userId) ?? 0) <= (events.position(chatroomId) ?? -1);
+  const eventsAhead = () => ({ events: events.lookahead(), cursor: cursorOf(reached()) });
+  return Object.assign(stream, { eventsAhead, isMemberOf });
 }
 
 /**
@@ -200,6 +209,10 @@ export async function followAllMessages(
     onReady(listener, group) {
       events.onReady(listener, group);
     },
+    lookahead() {
+      const { events: ahead, cursor } = events.eventsAhead();
+      return ahead.filter(({ kind }) => kind === 'MESSAGE_ADDED').map((event) => placeAt(event, cursor));
+    },
     end() {
       events.end();
     },
@@ -216,11 +229,15 @@ function placeAt(original: RoomEvent, cursor: string): ChatroomEvent {
   const known = placed.get(original);
   if (known?.cursor === cursor) return known;
   const { kind, chatroomId, seq, message, userId, actorId } = original;
-  const isNoLongerMember = async (context: Context) =>
-    !(await isMemberNow(context, chatroomId, requireViewer(context).userId));
+  const isNoLongerMember = lostMembershipOf(chatroomId);
   const event = { kind, chatroomId, seq, isShared: true, cursor, message, userId, actorId, isNoLongerMember };
   placed.set(original, event);
   return event;
+}
+
+/** Returns the `isNoLongerMember` of an event in a room. */
+export function lostMembershipOf(chatroomId: string): (context: Context) => Promise<boolean> {
+  return async (context) => !(await isMemberNow(context, chatroomId, requireViewer(context).userId));
 }
 
 async function isMemberNow(context: Context, chatroomId: string, userId: string): Promise<boolean> {

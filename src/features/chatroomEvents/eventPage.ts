@@ -32,6 +32,10 @@ declare module '../../delivery/roomLog.ts' {
 
 const eventColumns = columnsOf('e', eventFields, 'event.');
 
+/** Whether a message (`m`) has reactions. LIMIT keeps the planner from reading all reactions into a hash table. */
+const hasReactions = sql`coalesce((
+  SELECT true FROM reactions r WHERE r.chatroom_id = m.chatroom_id AND r.number = m.number LIMIT 1), false)`;
+
 /**
  * Reads the events of a room after `seq` with their messages and senders, oldest first, at most `LOG_PAGE_SIZE`.
  *
@@ -42,16 +46,17 @@ export async function readEventPage(
   chatroomId: string,
   seq: number,
 ): Promise<RoomEvent[]> {
-  const rows = await database.prepared<{ roomKind: ChatroomKind }>(sql`
-    SELECT ${eventColumns}, ${columnsWithSender}, c.kind AS "roomKind" FROM ${pageAfter(chatroomId, seq)} e
+  const rows = await database.prepared<{ roomKind: ChatroomKind; hasReactions: boolean }>(sql`
+    SELECT ${eventColumns}, ${columnsWithSender}, c.kind AS "roomKind", ${hasReactions} AS "hasReactions"
+      FROM ${pageAfter(chatroomId, seq)} e
         JOIN chatrooms c ON c.id = e.chatroom_id
         LEFT JOIN messages m ON m.chatroom_id = e.chatroom_id AND m.number = e.number
         LEFT JOIN users u ON u.id = m.sender_id
       ORDER BY e.seq`);
   return rows.map((row) => {
     const event = rowOf<LogEvent>(row, eventFields, 'event.');
-    const message = withSender(row);
-    // All fields of `message` are null if the event has no message, or if the message no longer exists.
+    const message = { ...withSender(row), hasReactions: row.hasReactions };
+    // All fields of `message` except `hasReactions` are null if the event has no message, or if it no longer exists.
     const { number } = message as { number: number | null };
     const cursor = cursorAt(databaseId, event);
     return { ...event, isShared: true, cursor, roomKind: row.roomKind, message: number === null ? null : message };

@@ -6,6 +6,7 @@ import type { Chatroom, ChatroomKind, Member, Prisma, User } from '../../platfor
 import { badInput, notFound } from '../../core/errors.ts';
 import { pairKey } from '../relationships/pair.ts';
 import { createLoader, createViewerLoader, type Loader, type OfViewer } from '../../platform/database/loader.ts';
+import { PersonalObject } from '../../graphql/personalFields.ts';
 import { checkRoomName, checkTopic } from '../../core/text/names.ts';
 
 /** Fields of a chatroom that depend on the viewer. */
@@ -22,7 +23,7 @@ interface ViewerFields {
 }
 
 /** A chatroom with the fields that depend on the viewer. */
-export type VisibleChatroom = Chatroom & ViewerFields;
+export type VisibleChatroom = ChatroomRow & ViewerFields;
 
 /**
  * Returns the SQL condition that a user may see a room (`c`). Prisma queries use {@link visibleChatrooms}, which
@@ -58,11 +59,15 @@ export function visibleMembers(userId: string): Prisma.MemberWhereInput {
   return { chatroom: joinedChatrooms(userId) };
 }
 
-/** Returns the columns of `VisibleChatroom` for a viewer; the table alias is `c`. */
-export const visibleColumns = (user: Sql): Sql => sql`
+/** Columns of `Chatroom`; the table alias is `c`. */
+const chatroomColumns = sql`
   c.id, c.kind, c.name, c.name_key AS "nameKey", c.topic, c.owner_id AS "ownerId", c.direct_key AS "directKey",
   c.created_at AS "createdAt", c.updated_at AS "updatedAt", c.last_number AS "lastNumber", c.last_seq AS "lastSeq",
-  c.last_message_at AS "lastMessageAt", c.active_at AS "activeAt",
+  c.last_message_at AS "lastMessageAt", c.active_at AS "activeAt"`;
+
+/** Returns the columns of `VisibleChatroom` for a viewer; the table alias is `c`. */
+export const visibleColumns = (user: Sql): Sql => sql`
+  ${chatroomColumns},
   (SELECT role FROM members m WHERE m.chatroom_id = c.id AND m.user_id = ${user}) AS "viewerRole",
   EXISTS (SELECT FROM members m
     WHERE m.chatroom_id = c.id AND m.user_id = ${user} AND m.hidden_at_number >= c.last_number) AS "isHidden",
@@ -94,13 +99,18 @@ export async function requireChatroom(context: Context, chatroomId: string): Pro
 }
 
 /**
- * A chatroom that the viewer may see. Rows from SQL have the fields that depend on the viewer. Rows that Prisma Client
- * has loaded for `node` lack them.
+ * A chatroom that the viewer may see. Rows from SQL have the fields that depend on the viewer. Rows that Prisma Client has
+ * loaded for `node` lack them, and so do rows of shared executions.
  */
-export type ChatroomRow = Chatroom & Partial<ViewerFields>;
+export type ChatroomRow = Chatroom &
+  Partial<ViewerFields> & {
+    /** True in a shared execution. All subscribers who receive the result are members of the room. */
+    isShared?: boolean;
+  };
 
 /** Returns whether the viewer is a member of a room that the viewer may see. */
 export async function isJoined(context: Context, room: ChatroomRow): Promise<boolean> {
+  if (room.isShared) return true;
   if (room.viewerRole !== undefined) return room.viewerRole !== null;
   // Only members may see a room that is not OPEN. The query of `node` has already checked that the viewer may see the
   // room.
@@ -110,34 +120,30 @@ export async function isJoined(context: Context, room: ChatroomRow): Promise<boo
 
 /** Returns the id of the other member of a DIRECT room; null for other kinds. */
 export async function opponentIdOf(context: Context, room: ChatroomRow): Promise<string | null> {
+  if (room.kind !== 'DIRECT') return null;
   if (room.opponentId !== undefined) return room.opponentId;
   return (await chatroomById(context, room.id))?.opponentId ?? null;
 }
 
+const sharedChatroomById = createLoader<ChatroomRow>(
+  ({ database }, ids) =>
+    database.prepared(sql`
+      SELECT ${chatroomColumns}, true AS "isShared" FROM chatrooms c WHERE c.id = ANY (${ids}::uuid[])`),
+  ({ id }) => id,
+);
+
 /**
- * Returns the room of an event or message.
- *
- * Subscribers can share an execution only if the execution does not read the viewer. Loading the room here does not
- * count as reading the viewer. Reading `viewerRole`, `opponentId` or `isHidden` of the room does count.
+ * Returns the room of an event or message that the viewer may see. In a shared execution, loads the room without the
+ * viewer, because the stream has checked that each subscriber is a member.
  *
  * @throws ChatError `NOT_FOUND` unless the viewer may see the room
  */
 export async function requireEventChatroom(context: Context, chatroomId: string): Promise<VisibleChatroom> {
   if (!context.viewerTracking) return requireChatroom(context, chatroomId);
-  const { context: plain, note } = context.viewerTracking;
-  const { viewerRole, opponentId, isHidden, ...room } = await requireChatroom(plain, chatroomId);
-  const viewerDependent = { viewerRole, opponentId, isHidden };
-  const tracked = (key: keyof typeof viewerDependent): PropertyDescriptor => ({
-    get() {
-      note();
-      return viewerDependent[key];
-    },
-  });
-  return Object.defineProperties(room, {
-    viewerRole: tracked('viewerRole'),
-    opponentId: tracked('opponentId'),
-    isHidden: tracked('isHidden'),
-  }) as VisibleChatroom;
+  const chatroom = await sharedChatroomById(context, chatroomId);
+  if (!chatroom) throw notFound('chatroom');
+  // The resolvers of `Chatroom` accept a row without the fields of the viewer.
+  return chatroom as VisibleChatroom;
 }
 
 /**
@@ -213,6 +219,24 @@ export const memberByKey: Loader<Member> = createViewerLoader<Member & OfViewer>
         WHERE ${isMember(sql`m.chatroom_id`, sql`k.viewer_id`)}`),
   memberKey,
 );
+
+/**
+ * Returns the viewer's membership of a room; null if the viewer is not a member.
+ *
+ * In a shared execution, returns an object whose fields are loaded for each subscriber.
+ */
+export function membershipOf(context: Context, room: ChatroomRow): Promise<Member | null> {
+  const load = (own: Context) =>
+    memberByKey(own, memberKey({ chatroomId: room.id, userId: requireViewer(own).userId }));
+  if (!room.isShared) return load(context);
+  return Promise.resolve(
+    PersonalObject.of(async (own) => {
+      const member = await load(own);
+      if (!member) throw notFound('chatroom');
+      return member;
+    }),
+  );
+}
 
 /** Returns the key of a member, used in its global id and in loaders. */
 export function memberKey(member: { chatroomId: string; userId: string }): string {

@@ -4,6 +4,7 @@ import { builder, connectionArgs, defineConnection, type Types } from '../../gra
 import { type Context, requireViewer } from '../../core/context.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { encodeRoomCursor } from '../../delivery/cursor.ts';
+import { personal } from '../../graphql/personalFields.ts';
 import { User, Viewer, viewerField } from '../users/schema.ts';
 import { requireUser, userById } from '../users/users.ts';
 import { deleteChatroom, updateChatroom } from './changes.ts';
@@ -17,7 +18,7 @@ import {
   findDirectChatroom,
   isJoined,
   listMembers,
-  memberByKey,
+  membershipOf,
   memberKey,
   opponentIdOf,
   type ShownMember,
@@ -47,9 +48,7 @@ export const MemberRole = builder.enumType('MemberRole', {
   } as const,
 });
 
-async function lastReadNumberOf(member: ShownMember, _args: unknown, context: Context): Promise<number> {
-  // Returns without reading the viewer, so that all subscribers can share the execution.
-  if (member.isReadMarkPublic && member.unreadAfter === null) return member.lastReadNumber;
+async function lastReadNumberOf(context: Context, member: ShownMember): Promise<number> {
   if (member.userId === requireViewer(context).userId) return member.unreadAfter ?? member.lastReadNumber;
   return (await blockStateOf(context, member.userId))?.either ? 0 : member.lastReadNumber;
 }
@@ -57,6 +56,7 @@ async function lastReadNumberOf(member: ShownMember, _args: unknown, context: Co
 export const ChatroomMember = builder.prismaNode('Member', {
   name: 'ChatroomMember',
   description: 'Membership of a user in a chatroom.',
+  extensions: { isPersonal: true },
   id: { resolve: memberKey },
   nullable: true,
   findUnique: (key, context) => visibleMember(key, requireViewer(context).userId),
@@ -71,7 +71,10 @@ export const ChatroomMember = builder.prismaNode('Member', {
     lastReadNumber: t.int({
       description:
         'Number of the last message that the member has read. 0 if the member has read none. Also 0 if there is a block between the viewer and the member. After `markUnread`, the viewer sees a lower number in their own membership. Other users do not see the change.',
-      resolve: lastReadNumberOf,
+      resolve: (member: ShownMember, _args, context, info) =>
+        member.isReadMarkPublic && member.unreadAfter === null
+          ? member.lastReadNumber
+          : personal(context, info, (own) => lastReadNumberOf(own, member)),
     }),
   }),
 });
@@ -92,7 +95,9 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
     title: t.string({
       nullable: true,
       description: `Display name for a chatroom of any kind: its \`name\`, or else the nicknames of the other members. Lists at most ${MAX_NAMES} nicknames, longest-standing member first, then "…" if there are more members. Null if the chatroom has no name and no other members.`,
-      resolve: (chatroom, _args, context) => titleOf(context, chatroom),
+      // Only the title of a nameless room depends on the viewer.
+      resolve: (chatroom, _args, context, info) =>
+        chatroom.name ?? personal(context, info, (own) => titleOf(own, chatroom.id)),
     }),
     topic: t.exposeString('topic', { nullable: true, description: 'Topic of the chatroom. Null if none is set.' }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'Time at which the chatroom was created.' }),
@@ -135,8 +140,7 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
       type: ChatroomMember,
       nullable: true,
       description: 'Membership of the viewer. Null if the viewer is not a member.',
-      resolve: (chatroom, _args, context) =>
-        memberByKey(context, memberKey({ chatroomId: chatroom.id, userId: requireViewer(context).userId })),
+      resolve: (chatroom, _args, context) => membershipOf(context, chatroom),
     }),
     cursor: t.string({
       nullable: true,

@@ -1,6 +1,5 @@
 import type { Context } from '../../core/context.ts';
 import { keyTable, raw, sql } from '../../platform/database/database.ts';
-import type { Chatroom } from '../../platform/database/generated/client.ts';
 import { createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
 import { isMember } from './chatrooms.ts';
 
@@ -27,14 +26,11 @@ const nicknamesByChatroom = createViewerLoader<OfViewer & { chatroomId: string; 
 );
 
 /**
- * Returns the display name of a room: its name, or else the nicknames of the other members. Null if the room has no
- * name and no other members.
- *
- * Titles of many rooms are loaded with one statement. Only titles of nameless rooms depend on the viewer.
+ * Returns the display name of a room without a name: the nicknames of the other members. Null if there are no other
+ * members. Titles of many rooms are loaded with one statement.
  */
-export async function titleOf(context: Context, { id, name }: Chatroom): Promise<string | null> {
-  if (name !== null) return name;
-  const { nicknames = [] } = (await nicknamesByChatroom(context, id)) ?? {};
+export async function titleOf(context: Context, chatroomId: string): Promise<string | null> {
+  const { nicknames = [] } = (await nicknamesByChatroom(context, chatroomId)) ?? {};
   if (nicknames.length === 0) return null;
   return nicknames.length > MAX_NAMES ? `${nicknames.slice(0, MAX_NAMES).join(', ')}, …` : nicknames.join(', ');
 }

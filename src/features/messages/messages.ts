@@ -1,11 +1,11 @@
 import { hasBlocked } from '../relationships/blocks.ts';
-import { isMember, joinedChatrooms } from '../chatrooms/chatrooms.ts';
+import { type ChatroomRow, isMember, joinedChatrooms } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
 import { columnsOf, join, keyTable, rowOf, sql, type Sql } from '../../platform/database/database.ts';
 import { type Message, Prisma, type User } from '../../platform/database/generated/client.ts';
 import { ChatError, notFound } from '../../core/errors.ts';
-import { createViewerLoader, type Loader, type OfViewer } from '../../platform/database/loader.ts';
+import { createLoader, createViewerLoader, type Loader, type OfViewer } from '../../platform/database/loader.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../../delivery/cursor.ts';
 import { checkBody, checkClientMessageId } from '../../core/text/body.ts';
 import { userFields } from '../users/users.ts';
@@ -17,7 +17,11 @@ export const messageFields = Object.values(Prisma.MessageScalarFieldEnum).filter
 export const messageColumns = columnsOf('m', messageFields);
 
 /** A message, with its sender if both were read by one statement. */
-export type MessageWithSender = Message & { sender?: User | null };
+export type MessageWithSender = Message & {
+  sender?: User | null;
+  /** False if the message had no reactions when it was read. Undefined if unknown. */
+  hasReactions?: boolean;
+};
 
 /** Columns of a message (table alias `m`) and its sender (`u`), to be read by {@link withSender}. */
 export const columnsWithSender = join([
@@ -93,8 +97,7 @@ export const messageByKey: Loader<Message> = createViewerLoader<Message & OfView
   (message) => messageKey(message.chatroomId, message.number),
 );
 
-/** Returns the newest message of a room that the viewer may read; null if there is none. */
-export const lastMessageOf: Loader<Message> = createViewerLoader<Message & OfViewer>(
+const lastMessageOf: Loader<Message> = createViewerLoader<Message & OfViewer>(
   ({ database }, keys) =>
     database.prepared(sql`
       SELECT k.viewer_id AS "viewerId", m.* FROM ${keyTable(keys, 'uuid', 'uuid')} k (viewer_id, chatroom_id)
@@ -104,6 +107,71 @@ export const lastMessageOf: Loader<Message> = createViewerLoader<Message & OfVie
         ) m`),
   (message) => message.chatroomId,
 );
+
+/** SQL condition that no block hides a message (`m`), so that all members of its room may read the message. */
+const isReadableByAll = sql`(
+  NOT EXISTS (SELECT FROM blocks b WHERE b.blocked_id = m.sender_id)
+    OR (SELECT kind FROM chatrooms WHERE id = m.chatroom_id) = 'DIRECT')`;
+
+/** Returns a message by `chatroomId:number`, without checking the viewer. Null unless all members may read the message. */
+const messageOfAll = createLoader<MessageWithSender>(
+  async ({ database }, keys) => {
+    const rows = await database.prepared(sql`
+      SELECT ${columnsWithSender} FROM ${keyTable(keys, 'uuid', 'int')} k (chatroom_id, number)
+        JOIN messages m ON m.chatroom_id = k.chatroom_id AND m.number = k.number
+        LEFT JOIN users u ON u.id = m.sender_id
+        WHERE ${isReadableByAll}`);
+    return rows.map(withSender);
+  },
+  (message) => messageKey(message.chatroomId, message.number),
+);
+
+/** Returns the message that a message replies to. Null if there is none, or if the viewer may not read it. */
+export async function repliedMessage(
+  context: Context,
+  { chatroomId, replyToNumber }: Message,
+): Promise<MessageWithSender | null> {
+  if (replyToNumber === null) return null;
+  const key = messageKey(chatroomId, replyToNumber);
+  // Subscribers who share an execution are members of the room.
+  const shared = context.viewerTracking ? await messageOfAll(context, key) : null;
+  return shared ?? messageByKey(context, key);
+}
+
+/** Newest message of a room, and whether all members may read the message. */
+interface NewestMessage {
+  message: MessageWithSender;
+  isReadableByAll: boolean;
+}
+
+const newestMessageOf = createLoader<NewestMessage>(
+  async ({ database }, ids) => {
+    const rows = await database.prepared<{ isReadableByAll: boolean }>(sql`
+      SELECT ${columnsWithSender}, ${isReadableByAll} AS "isReadableByAll" FROM unnest(${ids}::uuid[]) k (chatroom_id)
+        CROSS JOIN LATERAL (
+          SELECT * FROM messages WHERE chatroom_id = k.chatroom_id ORDER BY number DESC LIMIT 1
+        ) m LEFT JOIN users u ON u.id = m.sender_id`);
+    return rows.map((row) => ({ message: withSender(row), isReadableByAll: row.isReadableByAll }));
+  },
+  ({ message }) => message.chatroomId,
+);
+
+/** Returns the newest message of a room that the viewer may read. Null if there is none. */
+export async function lastMessageIn(context: Context, room: ChatroomRow): Promise<MessageWithSender | null> {
+  if (room.isShared) {
+    // The events after this one are sent later, so the message is at least as current as all that clients have received.
+    const message = context.roomTails.latestEventOf(room.id, room.lastNumber)?.message;
+    if (message && (await isHiddenFromNobody(context, room, message))) return message;
+    const newest = await newestMessageOf(context, room.id);
+    if (!newest || newest.isReadableByAll) return newest?.message ?? null;
+  }
+  return lastMessageOf(context, room.id);
+}
+
+/** Returns whether no block hides a message. The result may be one second old, like the check of each event. */
+async function isHiddenFromNobody(context: Context, room: ChatroomRow, { senderId }: Message): Promise<boolean> {
+  return room.kind === 'DIRECT' || senderId === null || (await context.blockCache.of(senderId)).size === 0;
+}
 
 const byNumber = keyset({ 'm.number': 'number' });
 

@@ -8,13 +8,14 @@ import { User } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
 import { deleteMessage, editMessage } from './changes.ts';
 import {
-  lastMessageOf,
+  lastMessageIn,
   listMessages,
   messageByKey,
   messageCursor,
   messageKey,
   type MessageWithSender,
   type NoticeSender,
+  repliedMessage,
   sendMessage,
   visibleMessage,
 } from './messages.ts';
@@ -143,8 +144,7 @@ builder.objectField(Message, 'replyTo', (t) =>
     nullable: true,
     description:
       'Message of the same chatroom that this message replies to. Null if this message is not a reply, or if the viewer may not see the other message.',
-    resolve: ({ chatroomId, replyToNumber }, _args, context) =>
-      replyToNumber === null ? null : messageByKey(context, messageKey(chatroomId, replyToNumber)),
+    resolve: (message, _args, context) => repliedMessage(context, message),
   }),
 );
 
@@ -173,7 +173,7 @@ builder.objectFields(Chatroom, (t) => ({
     type: Message,
     nullable: true,
     description: 'Newest message that the viewer may see. Null if there is none, or if the viewer is not a member.',
-    resolve: (chatroom, _args, context) => lastMessageOf(context, chatroom.id),
+    resolve: (chatroom, _args, context) => lastMessageIn(context, chatroom),
   }),
 }));
 

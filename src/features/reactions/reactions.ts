@@ -5,10 +5,10 @@ import { keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import type { Message, User } from '../../platform/database/generated/client.ts';
 import { badInput } from '../../core/errors.ts';
 import { groupBy } from '../../core/groupBy.ts';
-import { createPageLoader, createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
+import { createLoader, createPageLoader, createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
 import { isMember } from '../chatrooms/chatrooms.ts';
 import { requireReadable, completeChange } from '../messages/changes.ts';
-import { messageKey } from '../messages/messages.ts';
+import { messageKey, type MessageWithSender } from '../messages/messages.ts';
 import type { Change } from '../../delivery/roomLog.ts';
 import { qualifyEmoji } from '../../core/text/emoji.ts';
 import { byUsername, connectUsers, userColumns } from '../users/users.ts';
@@ -19,7 +19,8 @@ export interface ReactionGroup {
   number: number;
   emoji: string;
   count: number;
-  viewerHasReacted: boolean;
+  /** Undefined in a shared execution. */
+  viewerHasReacted?: boolean;
 }
 
 /**
@@ -89,14 +90,52 @@ const reactionsByKey = createViewerLoader<MessageReactions>(
   ({ key }) => key,
 );
 
+/** The reactions to one message, and whether some members do not see all of them. */
+interface AllReactions {
+  key: string;
+  groups: ReactionGroup[];
+  isHiddenFromSome: boolean;
+}
+
+const allReactionsByKey = createLoader<AllReactions>(
+  async ({ database }, keys) => {
+    const rows = await database.prepared<ReactionGroup & { isHiddenFromSome: boolean }>(sql`
+      SELECT r.chatroom_id AS "chatroomId", r.number, r.emoji, count(*)::int AS count,
+             bool_or(c.kind <> 'DIRECT' AND EXISTS (SELECT FROM blocks b WHERE b.blocked_id = r.user_id))
+               AS "isHiddenFromSome"
+        FROM ${keyTable(keys, 'uuid', 'int')} k (chatroom_id, number)
+        JOIN reactions r ON r.chatroom_id = k.chatroom_id AND r.number = k.number
+        JOIN chatrooms c ON c.id = r.chatroom_id
+        GROUP BY r.chatroom_id, r.number, r.emoji
+        ORDER BY min(r.created_at), r.emoji`);
+    return [...groupBy(rows, ({ chatroomId, number }) => messageKey(chatroomId, number))].map(([key, groups]) => ({
+      ...{ key, groups },
+      isHiddenFromSome: groups.some((group) => group.isHiddenFromSome),
+    }));
+  },
+  ({ key }) => key,
+);
+
 /**
  * Returns the reactions to a message, one group per emoji. The emoji that was used first comes first. Outside DIRECT
  * rooms, leaves out reactions of users whom the viewer has blocked. Returns an empty list if the viewer is not a
  * member.
  */
-export async function reactionsOf(context: Context, message: Message): Promise<ReactionGroup[]> {
-  const reactions = await reactionsByKey(context, messageKey(message.chatroomId, message.number));
-  return reactions?.groups ?? [];
+export async function reactionsOf(context: Context, message: MessageWithSender): Promise<ReactionGroup[]> {
+  if (message.hasReactions === false) return [];
+  const key = messageKey(message.chatroomId, message.number);
+  // Subscribers who share an execution are members of the room.
+  const all = context.viewerTracking ? await allReactionsByKey(context, key) : undefined;
+  if (all === null) return [];
+  if (all?.isHiddenFromSome === false) return all.groups;
+  return (await reactionsByKey(context, key))?.groups ?? [];
+}
+
+/** Returns whether the viewer belongs to a reaction group. */
+export async function hasReacted(context: Context, group: ReactionGroup): Promise<boolean> {
+  if (group.viewerHasReacted !== undefined) return group.viewerHasReacted;
+  const reactions = await reactionsByKey(context, messageKey(group.chatroomId, group.number));
+  return reactions?.groups.find(({ emoji }) => emoji === group.emoji)?.viewerHasReacted ?? false;
 }
 
 interface Reactors {

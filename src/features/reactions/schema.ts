@@ -1,8 +1,9 @@
 import { builder, connectionArgs } from '../../graphql/builder.ts';
+import { personal } from '../../graphql/personalFields.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { Message, MessagePayload } from '../messages/schema.ts';
 import { UserConnection } from '../users/schema.ts';
-import { listReactors, react, type ReactionGroup as Group, reactionsOf } from './reactions.ts';
+import { hasReacted, listReactors, react, type ReactionGroup as Group, reactionsOf } from './reactions.ts';
 
 const ReactionGroup = builder.objectRef<Group>('ReactionGroup').implement({
   description: 'One emoji, and the users who reacted to a message with this emoji.',
@@ -21,8 +22,9 @@ const ReactionGroup = builder.objectRef<Group>('ReactionGroup').implement({
       args: connectionArgs(t.arg),
       resolve: (group, args, context) => listReactors(context, group, args),
     }),
-    viewerHasReacted: t.exposeBoolean('viewerHasReacted', {
+    viewerHasReacted: t.boolean({
       description: 'Whether the viewer reacted with this emoji.',
+      resolve: (group, _args, context, info) => personal(context, info, (own) => hasReacted(own, group)),
     }),
   }),
 });

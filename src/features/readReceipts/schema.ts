@@ -3,6 +3,7 @@ import type { Message as MessageRow } from '../../platform/database/generated/cl
 import { requireEventChatroom, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { Chatroom, ChatroomMember } from '../chatrooms/schema.ts';
 import { keyOf } from '../../core/globalIds.ts';
+import { personal } from '../../graphql/personalFields.ts';
 import { pageSizeOf } from '../../graphql/plugins/complexity.ts';
 import { Message } from '../messages/schema.ts';
 import { UserConnection, Viewer, viewerField } from '../users/schema.ts';
@@ -22,7 +23,7 @@ builder.objectField(Chatroom, 'unreadCount', (t) =>
   t.int({
     description:
       'Number of messages that the viewer has not read, counted up to 1,000. Does not count the viewer’s own messages or deleted messages. In GROUP and OPEN chatrooms, does not count messages of users whom the viewer has blocked. Counts a SYSTEM message only if a service sent it with `countsAsUnread`. 0 if the viewer is not a member.',
-    resolve: (chatroom, _args, context) => countUnread(context, chatroom.id),
+    resolve: (chatroom, _args, context, info) => personal(context, info, (own) => countUnread(own, chatroom)),
   }),
 );
 

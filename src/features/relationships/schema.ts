@@ -2,6 +2,7 @@ import { blockStateOf, blockUser, listBlocked, unblockUser } from './blocks.ts';
 import { builder, connectionArgs, defineConnection } from '../../graphql/builder.ts';
 import type { User as UserRow } from '../../platform/database/generated/client.ts';
 import { requireViewer } from '../../core/context.ts';
+import { personal } from '../../graphql/personalFields.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { PresenceStatus, User, UserConnection, Viewer, viewerField } from '../users/schema.ts';
 import { requireUser } from '../users/users.ts';
@@ -58,11 +59,12 @@ const { List: FriendRequestConnection } = defineConnection(FriendRequest, 'Frien
 builder.objectFields(User, (t) => ({
   viewerIsFriend: t.boolean({
     description: 'Whether the user is a friend of the viewer.',
-    resolve: (user, _args, context) => isFriend(context, user.id),
+    resolve: (user, _args, context, info) => personal(context, info, (own) => isFriend(own, user.id)),
   }),
   viewerHasBlocked: t.boolean({
     description: 'Whether the viewer has blocked the user. No field shows whether the user has blocked the viewer.',
-    resolve: async (user, _args, context) => (await blockStateOf(context, user.id))?.viewerHasBlocked ?? false,
+    resolve: (user, _args, context, info) =>
+      personal(context, info, async (own) => (await blockStateOf(own, user.id))?.viewerHasBlocked ?? false),
   }),
 }));
 

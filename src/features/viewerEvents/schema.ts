@@ -1,7 +1,9 @@
 import type { ObjectFieldBuilder } from '@pothos/core';
 import { builder, type Types } from '../../graphql/builder.ts';
+import { requireEventChatroom } from '../chatrooms/chatrooms.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
 import { FriendshipStatus } from '../relationships/schema.ts';
+import { personal } from '../../graphql/personalFields.ts';
 import { encodeId } from '../../core/globalIds.ts';
 import { NoticeAuthor, noticeAuthorOf } from '../messages/schema.ts';
 import { countAllUnread, countUnread } from '../readReceipts/readReceipts.ts';
@@ -98,20 +100,23 @@ const BlockChanged = builder.objectRef<EventOf<'BlockChanged'>>('BlockChanged').
 });
 
 const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged').implement({
-  description: 'The number of unread messages in a chatroom may have changed.',
+  description:
+    'The number of unread messages in a chatroom may have changed. Sent at most ten times per second for each chatroom; the last event always has the current number.',
   fields: (t) => ({
     cursor: cursorField(t),
-    chatroom: t.expose('chatroom', {
+    chatroom: t.field({
       type: Chatroom,
       description: 'The chatroom whose unread count may have changed.',
+      resolve: (event, _args, context) => event.chatroom ?? requireEventChatroom(context, event.chatroomId),
     }),
     unreadCount: t.int({
       description: 'Number of unread messages in this chatroom, counted up to 1,000. Same as `Chatroom.unreadCount`.',
-      resolve: (event, _args, context) => countUnread(context, event.chatroom.id),
+      resolve: ({ chatroomId, isShared = false }, _args, context, info) =>
+        personal(context, info, (own) => countUnread(own, { id: chatroomId, isShared })),
     }),
     totalUnreadCount: t.int({
       description: 'Number of unread messages in all chatrooms, counted up to 1,000. Same as `Viewer.unreadCount`.',
-      resolve: (_, _args, context) => countAllUnread(context),
+      resolve: (_, _args, context, info) => personal(context, info, countAllUnread),
     }),
     viewer: viewerField(t),
   }),

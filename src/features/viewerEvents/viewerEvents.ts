@@ -1,7 +1,7 @@
 import { chatroomById, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { type Context, eventContext, requireViewer } from '../../core/context.ts';
 import { sql } from '../../platform/database/database.ts';
-import { followAllRooms } from '../chatroomEvents/allRoomsStream.ts';
+import { type AllRoomsStream, followAllRooms } from '../chatroomEvents/allRoomsStream.ts';
 import { endsMembership, isVisible } from '../chatroomEvents/chatroomStream.ts';
 import { subscribeHints, type Hint } from '../../delivery/userHints.ts';
 import type { NoticeSender } from '../messages/messages.ts';
@@ -12,6 +12,7 @@ import { createConflatedStream } from '../../delivery/conflatedStream.ts';
 import type { ChangeSet } from '../../delivery/changePoller.ts';
 import { blockStateOf } from '../relationships/blocks.ts';
 import { findChangesSince, type VanishedReason } from './changes.ts';
+import type { UnreadChanged, UnreadMoment } from './unreadMoments.ts';
 
 /** An event that concerns the viewer, independent of the room or page that the client shows. */
 export type ViewerEvent = { cursor: string } & EventData;
@@ -21,7 +22,7 @@ type EventData =
   | { kind: 'ChatroomVanished'; chatroomId: string; reason: VanishedReason | null }
   | { kind: 'FriendshipChanged'; userId: string; status: 'PENDING' | 'ACCEPTED' | null }
   | { kind: 'BlockChanged'; userId: string; blocked: boolean }
-  | { kind: 'UnreadChanged'; chatroom: VisibleChatroom }
+  | UnreadChanged
   | ({ kind: 'SystemNotice'; body: string; sentAt: Date; clientMessageId: string | null } & NoticeSender);
 
 /** A pending event. Its data is read when the subscriber requests the event. */
@@ -30,6 +31,14 @@ type PendingChange =
   | { kind: 'VANISHED'; chatroomId: string; reason: VanishedReason | null }
   | { kind: 'BLOCK'; userId: string }
   | Extract<Hint, { kind: 'FRIENDSHIP' | 'NOTICE' }>;
+
+/** A pending event with the cursor that it is sent with. */
+interface Item {
+  change: PendingChange;
+  cursor: string;
+  /** Set for an unread count. */
+  moment?: UnreadMoment;
+}
 
 /** Maximum number of notices that are buffered for one subscriber. A further notice replaces the oldest one. */
 const MAX_NOTICES = 100;
@@ -51,6 +60,11 @@ export async function followViewer(
 ): Promise<AsyncIterableIterator<ViewerEvent>> {
   const { userId } = requireViewer(context);
   let notices = 0;
+  let rooms: AllRoomsStream | null = null;
+  /** Rooms whose next moment this stream awaits. */
+  const awaited = new Set<string>();
+  /** Rooms that are not DIRECT, among those with events. */
+  const groups = new Set<string>();
   // All changes up to this cursor have been added to the conflated stream. Each pending event keeps the cursor that was
   // current when the event was added. The oldest event is sent first. The cursor of a sent event therefore never covers
   // a pending event.
@@ -61,6 +75,7 @@ export async function followViewer(
     if (event.kind === 'CHATROOM_DELETED' || endsMembership(event, userId))
       return { kind: 'VANISHED', chatroomId, reason: reasonOf(event) };
     const { kind, message, roomKind } = event;
+    if (roomKind !== 'DIRECT') groups.add(chatroomId);
     if (kind === 'MEMBER_JOINED' && event.userId === userId) return { kind: 'APPEARED', chatroomId };
     if ((kind !== 'MESSAGE_ADDED' && kind !== 'MESSAGE_DELETED') || !message) return null;
     if (!(await isVisible(context, event))) return null;
@@ -70,20 +85,20 @@ export async function followViewer(
   }
 
   function add(change: PendingChange): void {
-    const put = (key: string, what = change) => {
-      stream.set(key, { change: what, cursor });
+    const put = (key: string) => {
+      stream.set(key, { change, cursor });
     };
     switch (change.kind) {
       case 'APPEARED':
         put(`appeared ${change.chatroomId}`);
         // If a message made the room appear, that message is also unread.
-        put(`unread ${change.chatroomId}`, { ...change, kind: 'UNREAD' });
+        void addUnread(change.chatroomId);
         return;
       case 'VANISHED':
         put(`vanished ${change.chatroomId}`);
         return;
       case 'UNREAD':
-        put(`unread ${change.chatroomId}`);
+        void addUnread(change.chatroomId);
         return;
       case 'FRIENDSHIP':
         put(`friend ${change.userId}`);
@@ -97,9 +112,21 @@ export async function followViewer(
     }
   }
 
-  async function read(item: { change: PendingChange; cursor: string }): Promise<ViewerEvent | null> {
-    const data = await readChange(item.change);
-    return data && { ...data, cursor: item.cursor };
+  /** Adds an unread count at the next moment of the room. The count is read after that, so it includes this change. */
+  async function addUnread(chatroomId: string): Promise<void> {
+    if (awaited.has(chatroomId)) return;
+    awaited.add(chatroomId);
+    const moment = await context.unreadMoments.next(chatroomId);
+    awaited.delete(chatroomId);
+    stream.set(`unread ${chatroomId}`, { change: { kind: 'UNREAD', chatroomId }, cursor, moment });
+  }
+
+  async function read({ change, cursor, moment }: Item): Promise<ViewerEvent | null> {
+    // A room that is not DIRECT is in the list of each member, so all members can receive the same event.
+    if (moment && change.kind === 'UNREAD' && groups.has(change.chatroomId) && rooms?.isMemberOf(change.chatroomId))
+      return moment.current().eventAt(cursor);
+    const data = await readChange(change);
+    return data && { ...data, cursor };
   }
 
   async function readChange(change: PendingChange): Promise<EventData | null> {
@@ -115,7 +142,8 @@ export async function followViewer(
         if (change.kind === 'VANISHED')
           return listed ? null : { kind: 'ChatroomVanished', chatroomId, reason: change.reason };
         if (!listed) return null;
-        return { kind: change.kind === 'APPEARED' ? 'ChatroomAppeared' : 'UnreadChanged', chatroom: listed };
+        if (change.kind === 'APPEARED') return { kind: 'ChatroomAppeared', chatroom: listed };
+        return { kind: 'UnreadChanged', chatroomId, chatroom: listed };
       }
       case 'FRIENDSHIP':
         return { kind: 'FriendshipChanged', userId: change.userId, status: change.status };
@@ -143,8 +171,9 @@ export async function followViewer(
   return stream.connect(async () => {
     // Listens before the missed changes are read, so that no change is lost between the read and the live events.
     stream.onClose(context.changePoller.listen(onPolled));
-    const rooms = await followAllRooms(context, null);
-    stream.onClose(() => void rooms.return?.());
+    const events = await followAllRooms(context, null);
+    rooms = events;
+    stream.onClose(() => void events.return?.());
     stream.onClose(await subscribeHints(context.bus, userId, onHint));
     if (after != null) {
       const { appeared, vanished, blocks } = await findChangesSince(context, after);
@@ -153,7 +182,7 @@ export async function followViewer(
       for (const blockedId of blocks) add({ kind: 'BLOCK', userId: blockedId });
     }
     const watch = async () => {
-      for await (const { event, cursor: reached } of rooms) {
+      for await (const { event, cursor: reached } of events) {
         const change = await changeOf(event);
         cursor = reached;
         if (change) add(change);
