@@ -24,8 +24,10 @@ type Path = readonly (string | number)[];
 export interface PersonalField {
   path: Path;
   type: GraphQLOutputType;
-  /** Loads the value for the viewer of a context. */
-  load: (context: Context) => MaybePromise<unknown>;
+  /** Returns the value for the viewer of a context. `event` is the event as the stream of this viewer delivers it. */
+  load: (context: Context, event: object) => MaybePromise<unknown>;
+  /** Whether the value is read from the event. Viewers whose streams deliver equal events then have equal values. */
+  isOfEvent: boolean;
 }
 
 /**
@@ -45,7 +47,24 @@ export function personal<Value>(
 ): MaybePromise<Value> {
   const { viewerTracking } = context;
   if (!viewerTracking) return load(context);
-  viewerTracking.personalFields.push({ path: keysOf(path), type: returnType, load });
+  viewerTracking.personalFields.push({ path: keysOf(path), type: returnType, load, isOfEvent: false });
+  return placeholderOf(returnType) as Value;
+}
+
+/**
+ * Resolves a field of an event whose value depends on the stream that delivers the event, such as the cursor of a stream
+ * over all rooms. Works like {@link personal}.
+ */
+export function fromEvent<Event extends object, Value>(
+  context: Context,
+  { path, returnType }: Pick<GraphQLResolveInfo, 'path' | 'returnType'>,
+  event: Event,
+  read: (event: Event) => Value,
+): Value {
+  const { viewerTracking } = context;
+  if (!viewerTracking) return read(event);
+  const load = (_: Context, delivered: object) => read(delivered as Event);
+  viewerTracking.personalFields.push({ path: keysOf(path), type: returnType, load, isOfEvent: true });
   return placeholderOf(returnType) as Value;
 }
 
@@ -102,9 +121,12 @@ export class PersonalResult {
   readonly #result: ExecutionResult;
   readonly #fields: readonly PersonalField[];
   readonly #tree: FieldTree = new Map();
+  /** Completed results by their values, if these depend on the event only. Such a result is serialized once. */
+  readonly #completed: Map<string, ExecutionResult> | null;
 
   constructor(result: ExecutionResult, fields: readonly PersonalField[]) {
     [this.#result, this.#fields] = [result, fields];
+    this.#completed = fields.every(({ isOfEvent }) => isOfEvent) ? new Map() : null;
     for (const [index, { path }] of fields.entries()) {
       let tree = this.#tree;
       for (const key of path.slice(0, -1)) {
@@ -120,10 +142,21 @@ export class PersonalResult {
    * Returns a copy with the values of a viewer.
    *
    * @param context a new context of the viewer
+   * @param event the event as the stream of the viewer delivers it
    * @throws if a value cannot be loaded, or is null although its field is non-null
    */
-  async completeFor(context: Context): Promise<ExecutionResult> {
-    const values = await Promise.all(this.#fields.map(async ({ type, load }) => serialize(type, await load(context))));
+  async completeFor(context: Context, event: object): Promise<ExecutionResult> {
+    const values = await Promise.all(
+      this.#fields.map(async ({ type, load }) => serialize(type, await load(context, event))),
+    );
+    if (!this.#completed) return this.#copyWith(values);
+    const key = JSON.stringify(values);
+    const completed = this.#completed.get(key) ?? this.#copyWith(values);
+    this.#completed.set(key, completed);
+    return completed;
+  }
+
+  #copyWith(values: readonly unknown[]): ExecutionResult {
     return { ...this.#result, data: copyWith(this.#result.data as Tree, this.#tree, values) };
   }
 }

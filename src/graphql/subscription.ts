@@ -26,9 +26,14 @@ interface SubscriptionOptions {
   watch: (onEnd: (reason: Error | null) => void) => () => void;
 }
 
-/** An event that all subscribers receive as the same object. Such an event can be executed once for all of them. */
+/**
+ * An event that can be executed once for all subscribers. They receive the same object, or objects with the same
+ * `sharedAs`. In the second case, the objects differ in fields that resolvers read with `fromEvent`.
+ */
 interface SharedEvent {
   isShared: true;
+  /** Object that is executed for all subscribers, by default the event itself. */
+  sharedAs?: object;
 }
 
 /**
@@ -74,7 +79,7 @@ class Subscription implements Source<ExecutionResult> {
   readonly #releases: (() => void)[] = [];
   #state: 'open' | 'ended' = 'open';
   /** Event whose shared execution the subscription waits for. Null if the subscription is not waiting. */
-  #held: object | null = null;
+  #held: SharedEvent | null = null;
   /** Shared results with the personal fields of this subscriber. */
   readonly #completed = new WeakMap<object, ExecutionResult>();
   /** Error that ended the stream. Null after it has been thrown. */
@@ -161,9 +166,9 @@ class Subscription implements Source<ExecutionResult> {
    * Delivers the shared result of an event. The first subscriber starts the execution. Returns null while the execution
    * is running.
    */
-  #deliverShared(event: object): MaybePromise<Next<ExecutionResult> | undefined> {
+  #deliverShared(event: SharedEvent): MaybePromise<Next<ExecutionResult> | undefined> {
     const operation = this.#operation as SharedOperation;
-    const run = operation.run(event, () => this.#executeAhead(event, operation));
+    const run = operation.run(executedObject(event), () => this.#executeAhead(event, operation));
     if (!run.result) {
       this.#held = event;
       void run.ended.then(() => {
@@ -182,12 +187,12 @@ class Subscription implements Source<ExecutionResult> {
    * Completes the personal fields of a shared result. If that fails, executes the event for this subscriber: the
    * execution reports the error, or finds that the subscriber has lost access.
    */
-  #deliverPersonal(event: object, personal: PersonalResult): MaybePromise<Next<ExecutionResult> | undefined> {
-    const completed = this.#completed.get(event);
+  #deliverPersonal(event: SharedEvent, personal: PersonalResult): MaybePromise<Next<ExecutionResult> | undefined> {
+    const completed = this.#completed.get(executedObject(event));
     if (completed) return this.#deliver(event, completed);
     return this.#completeAhead(event, personal).then(() => {
       if (this.#state === 'ended') return this.#last();
-      const result = this.#completed.get(event);
+      const result = this.#completed.get(executedObject(event));
       return result ? this.#deliver(event, result) : this.#deliverOwn(event);
     });
   }
@@ -196,15 +201,15 @@ class Subscription implements Source<ExecutionResult> {
    * Completes the shared result of an event, and those of the following events that have already been executed. One
    * statement then loads their values, and their results are written in one chunk.
    */
-  async #completeAhead(event: object, personal: PersonalResult): Promise<void> {
+  async #completeAhead(event: SharedEvent, personal: PersonalResult): Promise<void> {
     const context = eventContext(this.#context);
-    const complete = async (of: object, result: PersonalResult) => {
+    const complete = async (of: SharedEvent, result: PersonalResult) => {
       // Ignores a failure: the event is then executed for this subscriber when it is delivered.
-      const completed = await result.completeFor(context).catch(() => null);
-      if (completed) this.#completed.set(of, completed);
+      const completed = await result.completeFor(context, of).catch(() => null);
+      if (completed) this.#completed.set(executedObject(of), completed);
     };
-    const ahead = (this.#events.lookahead?.() ?? []).map(async (next) => {
-      const result = this.#operation?.resultOf(next);
+    const ahead = this.#sharedAhead().map(async (next) => {
+      const result = this.#operation?.resultOf(executedObject(next));
       if (result?.personal && !result.viewerDependent) await complete(next, result.personal);
     });
     await Promise.all([complete(event, personal), ...ahead]);
@@ -214,10 +219,15 @@ class Subscription implements Source<ExecutionResult> {
    * Executes an event, and starts to execute the following events that are already in memory. Their statements are then
    * batched, and their results are written in one chunk. Returns the result of the first event.
    */
-  #executeAhead(event: object, operation: SharedOperation): Promise<SharedResult> {
-    const result = this.#executeForAll(event);
-    for (const next of this.#events.lookahead?.() ?? []) operation.run(next, () => this.#executeForAll(next));
+  #executeAhead(event: SharedEvent, operation: SharedOperation): Promise<SharedResult> {
+    const result = this.#executeForAll(executedObject(event));
+    for (const next of this.#sharedAhead().map(executedObject)) operation.run(next, () => this.#executeForAll(next));
     return result;
+  }
+
+  /** Returns the following events that are already in memory and can be shared. */
+  #sharedAhead(): SharedEvent[] {
+    return (this.#events.lookahead?.() ?? []).filter(isSharedEvent);
   }
 
   async #executeForAll(event: object): Promise<SharedResult> {
@@ -267,6 +277,11 @@ class Subscription implements Source<ExecutionResult> {
 
 function isSharedEvent(event: object): event is SharedEvent {
   return 'isShared' in event && event.isShared === true;
+}
+
+/** Returns the object that is executed for all subscribers of an event. */
+function executedObject(event: SharedEvent): object {
+  return event.sharedAs ?? event;
 }
 
 function isMembershipEvent(event: object): event is MembershipEvent {

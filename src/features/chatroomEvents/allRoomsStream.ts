@@ -219,20 +219,17 @@ export async function followAllMessages(
   });
 }
 
-/**
- * Latest copy of a room event with an all-rooms cursor, by event. Streams with the same cursor share the copy, so that
- * the event is executed once for all of them.
- */
-const placed = new WeakMap<RoomEvent, ChatroomEvent>();
+/** Maps a room event to the object that is executed for all streams over all rooms. */
+const sharedCopies = new WeakMap<RoomEvent, object>();
 
+/** Returns an event with the cursor of one stream. Streams at different cursors share the execution of the event. */
 function placeAt(original: RoomEvent, cursor: string): ChatroomEvent {
-  const known = placed.get(original);
-  if (known?.cursor === cursor) return known;
   const { kind, chatroomId, seq, message, userId, actorId } = original;
   const isNoLongerMember = lostMembershipOf(chatroomId);
-  const event = { kind, chatroomId, seq, isShared: true, cursor, message, userId, actorId, isNoLongerMember };
-  placed.set(original, event);
-  return event;
+  const event = { kind, chatroomId, seq, isShared: true, message, userId, actorId, isNoLongerMember };
+  const sharedAs = sharedCopies.get(original) ?? { ...event, cursor: null };
+  sharedCopies.set(original, sharedAs);
+  return { ...event, cursor, sharedAs };
 }
 
 /** Returns the `isNoLongerMember` of an event in a room. */

@@ -10,8 +10,10 @@ export interface ChatroomEvent extends Pick<RoomEvent, 'chatroomId' | 'cursor' |
   kind: RoomEvent['kind'] | 'CAUGHT_UP';
   /** Position in the room's log. Undefined for an event that is not in the log. */
   seq?: number;
-  /** Whether all subscribers receive the same object, so that the event can be executed once for all of them. */
+  /** Whether the event can be executed once for all subscribers. */
   isShared: boolean;
+  /** Set only in streams over all rooms, where each stream has its own cursor: the event without a cursor. */
+  sharedAs?: object;
   /**
    * Returns whether the viewer is no longer a member of the room. Set only in streams over all rooms. If the execution
    * of the event fails for a former member, the stream skips the event.

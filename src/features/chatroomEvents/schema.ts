@@ -3,6 +3,7 @@ import { builder, type Types } from '../../graphql/builder.ts';
 import { memberByKey, memberKey, requireEventChatroom } from '../chatrooms/chatrooms.ts';
 import { Chatroom, ChatroomMember } from '../chatrooms/schema.ts';
 import { encodeId, keyOf } from '../../core/globalIds.ts';
+import { fromEvent } from '../../graphql/personalFields.ts';
 import { Message } from '../messages/schema.ts';
 import { encodeAllRoomsCursor } from '../../delivery/cursor.ts';
 import { User, Viewer } from '../users/schema.ts';
@@ -29,9 +30,12 @@ const ChatroomEvent = builder.interfaceRef<Event>('ChatroomEvent').implement({
     'An event of a chatroom. Clients must ignore event types that they do not know, because later versions may add some.',
   resolveType: (event) => typeNames[event.kind],
   fields: (t) => ({
-    cursor: t.exposeString('cursor', {
+    cursor: t.string({
       description:
         'Position of the event. Pass it as `after` to resume after the event. This is a room cursor, except in `messageAdded` without `chatroomId`, where it is an all-rooms cursor.',
+      // The shared event of a stream over all rooms has no cursor, because each stream has its own.
+      resolve: (event, _args, context, info) =>
+        (event.cursor as string | null) ?? fromEvent(context, info, event, ({ cursor }) => cursor),
     }),
     chatroom: t.field({
       type: Chatroom,

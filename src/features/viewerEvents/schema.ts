@@ -3,7 +3,7 @@ import { builder, type Types } from '../../graphql/builder.ts';
 import { requireEventChatroom } from '../chatrooms/chatrooms.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
 import { FriendshipStatus } from '../relationships/schema.ts';
-import { personal } from '../../graphql/personalFields.ts';
+import { fromEvent, personal } from '../../graphql/personalFields.ts';
 import { encodeId } from '../../core/globalIds.ts';
 import { NoticeAuthor, noticeAuthorOf } from '../messages/schema.ts';
 import { countAllUnread, countUnread } from '../readReceipts/readReceipts.ts';
@@ -17,7 +17,7 @@ function cursorField<Of extends Event>(t: ObjectFieldBuilder<Types, Of>) {
   return t.string({
     description:
       'All-rooms cursor: position of this event. Pass it to `viewerEvents` as `after` to resume after the event.',
-    resolve: (event) => event.cursor,
+    resolve: (event, _args, context, info) => fromEvent(context, info, event, ({ cursor }) => cursor),
   });
 }
 

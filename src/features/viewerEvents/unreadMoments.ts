@@ -23,43 +23,31 @@ export interface UnreadChanged {
   chatroomId: string;
   /** Null if all subscribers receive the same event. The execution then loads the room. */
   chatroom: VisibleChatroom | null;
-  /** Subscribers who receive the same object share one execution. */
+  /** True if all subscribers share the execution of `sharedAs`. */
   isShared?: true;
+  /** The event without the cursor of a stream. */
+  sharedAs?: UnreadChanged;
   /** Returns whether the viewer has left the room since. If the execution then fails, the stream skips the event. */
   isNoLongerMember?: (context: Context) => Promise<boolean>;
 }
 
-type SharedEvent = UnreadChanged & { cursor: string };
-
 /**
- * A time at which the unread counts of a room may have changed. All viewers who wait for the moment receive the same
- * object, so that they can share one execution.
+ * A time at which the unread counts of a room may have changed. All viewers who wait for the moment receive its event, so
+ * that they share one execution.
  */
 export class UnreadMoment {
-  readonly #chatroomId: string;
+  readonly event: UnreadChanged;
   readonly #at = performance.now();
-  readonly #events = new Map<string, SharedEvent>();
 
   constructor(chatroomId: string) {
-    this.#chatroomId = chatroomId;
+    const isNoLongerMember = lostMembershipOf(chatroomId);
+    this.event = { kind: 'UnreadChanged', chatroomId, chatroom: null, isShared: true, isNoLongerMember };
   }
 
   /** Returns this moment, or a new one if the viewer reads it so late that a shared result may be outdated. */
   current(): UnreadMoment {
-    return performance.now() - this.#at < INTERVAL_MS ? this : new UnreadMoment(this.#chatroomId);
+    return performance.now() - this.#at < INTERVAL_MS ? this : new UnreadMoment(this.event.chatroomId);
   }
-
-  /** Returns the event of this moment that all members receive whose streams are at the same cursor. */
-  eventAt(cursor: string): SharedEvent {
-    const event = this.#events.get(cursor) ?? sharedEvent(this.#chatroomId, cursor);
-    this.#events.set(cursor, event);
-    return event;
-  }
-}
-
-function sharedEvent(chatroomId: string, cursor: string): SharedEvent {
-  const isNoLongerMember = lostMembershipOf(chatroomId);
-  return { kind: 'UnreadChanged', chatroomId, chatroom: null, cursor, isShared: true, isNoLongerMember };
 }
 
 /** Moments of one node. */

@@ -124,7 +124,7 @@ export async function followViewer(
   async function read({ change, cursor, moment }: Item): Promise<ViewerEvent | null> {
     // A room that is not DIRECT is in the list of each member, so all members can receive the same event.
     if (moment && change.kind === 'UNREAD' && groups.has(change.chatroomId) && rooms?.isMemberOf(change.chatroomId))
-      return moment.current().eventAt(cursor);
+      return sharedEvent(moment, cursor);
     const data = await readChange(change);
     return data && { ...data, cursor };
   }
@@ -190,6 +190,12 @@ export async function followViewer(
     };
     watch().catch(stream.error);
   });
+}
+
+/** Returns the event of a moment with the cursor of one stream. */
+function sharedEvent(moment: UnreadMoment, cursor: string): ViewerEvent {
+  const { event } = moment.current();
+  return { ...event, cursor, sharedAs: event };
 }
 
 /** Returns why a room vanished. Null for a MEMBER_LEFT event that an earlier release stored without an actor. */
