@@ -38,15 +38,20 @@ export interface UnreadChanged {
 export class UnreadMoment {
   readonly event: UnreadChanged;
   readonly #at = performance.now();
+  /** Moment that replaces this one for all viewers who read it late. */
+  #later: UnreadMoment | undefined;
 
   constructor(chatroomId: string) {
     const isNoLongerMember = lostMembershipOf(chatroomId);
     this.event = { kind: 'UnreadChanged', chatroomId, chatroom: null, isShared: true, isNoLongerMember };
   }
 
-  /** Returns this moment, or a new one if the viewer reads it so late that a shared result may be outdated. */
+  /** Returns this moment, or a later one if the viewer reads it so late that a shared result may be outdated. */
   current(): UnreadMoment {
-    return performance.now() - this.#at < INTERVAL_MS ? this : new UnreadMoment(this.event.chatroomId);
+    if (performance.now() - this.#at < INTERVAL_MS) return this;
+    const later = this.#later?.current() ?? new UnreadMoment(this.event.chatroomId);
+    this.#later = later;
+    return later;
   }
 }
 
