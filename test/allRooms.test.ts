@@ -76,7 +76,9 @@ describe('messageAdded over all rooms', () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
     const other = await makeRoom(ann, { kind: 'GROUP', memberIds: [ben.id] });
-    const stream = ben.connect().subscribe('subscription { messageAdded { message { body } chatroom { unreadCount } } }');
+    const stream = ben
+      .connect()
+      .subscribe('subscription { messageAdded { message { body } chatroom { unreadCount } } }');
     await stream.ready();
     await send(ann, room, 'first');
     expect((await stream.next()).message.body).toBe('first');
