@@ -23,7 +23,7 @@ const SLOW = [
   ...['web/outbox', 'embedded', 'addresses', 'import', 'openidKeys', 'operations/failover', 'web/composing'],
   ...['limits/fuzz', 'clients/restarts', 'clients/outbox', 'operations/restore', 'web/signUp', 'web/cors'],
   ...['clients/hooks', 'clients/lists', 'clients/outages', 'clients/missedEvents', 'clients/atEnd', 'crash', 'bench'],
-  ...['faults/soak', 'operations/nginx', 'presence', 'graphiql', 'typing', 'operations/traces'],
+  ...['faults/soak', 'operations/nginx', 'presence', 'graphiql', 'typing', 'operations/traces', 'sharedResults'],
 ].map((name) => `test/${name}.test.ts`);
 
 /** What subscribers receive must not depend on whether executions are shared: these files also run without sharing. */
