@@ -82,6 +82,7 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     Viewer: { keyFields: [], fields: fieldPolicies(connections.Viewer) },
     // Each event replaces the previous one, so that fields of different events are not mixed.
     Subscription: { fields: { chatroomEvents: { merge: false }, viewerEvents: { merge: false } } },
+    BlockChanged: { fields: { blocked: { merge: removeMessages } } },
     UnreadChanged: { fields: { totalUnreadCount: { merge: setTotalUnread } } },
   },
 };
@@ -199,6 +200,17 @@ const keep = (edge: CachedEdge): CachedEdge => ({ ...edge, isKept: true });
 function isHidden(message: Reference, readField: FieldFunctionOptions['readField']): boolean {
   const isBlocked = readField('viewerHasBlocked', readField<Reference>('sender', message)) === true;
   return isBlocked && readField('kind') !== 'DIRECT';
+}
+
+/**
+ * Removes the messages of all rooms, because a block or its end hides or shows messages in all of them. Apollo Client
+ * then sends the active queries of messages again.
+ */
+function removeMessages(_known: unknown, blocked: boolean, { cache }: FieldFunctionOptions): boolean {
+  for (const id of Object.keys(cache.extract() as object)) {
+    if (id.startsWith('Chatroom:')) cache.modify({ id, fields: { messages: (_list, { DELETE }) => DELETE as never } });
+  }
+  return blocked;
 }
 
 /** Copies `totalUnreadCount` of an event to `Viewer.unreadCount`. */

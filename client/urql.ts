@@ -21,7 +21,7 @@ import { connections, keyless } from './generated/schema.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { observe } from './observe.ts';
 import { resolveConnection, resolveNodes } from './urqlLists.ts';
-import { addMessage, messages, pageWritten } from './urqlMessages.ts';
+import { addMessage, messages, pageWritten, removeMessages } from './urqlMessages.ts';
 import { writeExchange } from './urqlWrites.ts';
 
 /** Options of an operation, passed as its `context`. */
@@ -92,7 +92,7 @@ export const cacheOptions = {
     Chatroom: { messages: pageWritten },
     Message: { reactions: reactionsWritten },
     Mutation: { sendMessage: messageAdded },
-    Subscription: { messageAdded, chatroomEvents: messageAdded, viewerEvents: unreadChanged },
+    Subscription: { messageAdded, chatroomEvents: messageAdded, viewerEvents: viewerEvent },
   },
 } satisfies CacheExchangeOpts;
 
@@ -232,9 +232,10 @@ const UNREAD = gql`
   }
 `;
 
-/** Writes the unread counts of an event to its room and to the viewer. */
-function unreadChanged(...[result, , cache, { fieldName }]: Parameters<UpdateResolver>): void {
-  const { chatroom, unreadCount, totalUnreadCount } = (result[fieldName] ?? {}) as Event;
+/** Writes the unread counts of an event to its room and to the viewer. A changed block invalidates all messages. */
+function viewerEvent(...[result, , cache, { fieldName }]: Parameters<UpdateResolver>): void {
+  const { __typename, chatroom, unreadCount, totalUnreadCount } = (result[fieldName] ?? {}) as Partial<Event>;
+  if (__typename === 'BlockChanged') removeMessages(cache);
   if (totalUnreadCount !== undefined)
     cache.writeFragment(TOTAL_UNREAD, { __typename: 'Viewer', unreadCount: totalUnreadCount });
   if (unreadCount !== undefined && chatroom?.id !== undefined)

@@ -11,11 +11,13 @@ interface Page {
   fieldKey: string;
   rows: Row[];
   /**
-   * The page contains all messages with numbers from `low` to `high`. 0 is the beginning of the room, Infinity is its
-   * end.
+   * The page contains all messages that the viewer may see with numbers from `low` to `high`. 0 is the beginning of the
+   * room, Infinity is its end.
    */
   low: number;
   high: number;
+  /** Order in which the pages of the room were written. A later page replaces the rows of earlier pages in its range. */
+  written: number;
 }
 
 interface Row {
@@ -38,16 +40,40 @@ const AT_CURSOR = 'messagesAtCursors';
 /** Maximum `number` of a stored message, because the field is an Int. A message with a larger number is optimistic. */
 const MAX_NUMBER = 2_147_483_647;
 
+/** Pages of the rooms in each cache: the field keys, mapped to the order in which the pages were written. */
+const writes = new WeakMap<Cache, Map<string, Map<string, number>>>();
+let lastWrite = 0;
+
+function writesOf(cache: Cache, chatroom: string): Map<string, number> {
+  const rooms = writes.get(cache) ?? new Map<string, Map<string, number>>();
+  const pages = rooms.get(chatroom) ?? new Map<string, number>();
+  writes.set(cache, rooms.set(chatroom, pages));
+  return pages;
+}
+
 /** Adds a message to the list of its room. A preview may lack fields that queries of the list select. */
 export function addMessage(cache: Cache, chatroom: string, message: string, isPreview: boolean): void {
   cache.link(chatroom, isPreview ? PREVIEWED : ADDED, { message }, message);
 }
 
 /**
- * Links the `before` or `after` cursor of a written page to the message at that cursor. Cursors alone cannot be
- * compared, because a message has different cursors in different queries.
+ * Removes all pages and added messages, because a block or its end hides or shows messages in all of them. urql then
+ * sends the active queries of messages again.
  */
-export const pageWritten: UpdateResolver = (_result, args, cache, { parentKey }) => {
+export function removeMessages(cache: Cache): void {
+  for (const chatroom of writes.get(cache)?.keys() ?? []) {
+    for (const { fieldName, arguments: args } of cache.inspectFields(chatroom)) {
+      if (['messages', ADDED, PREVIEWED].includes(fieldName)) cache.invalidate(chatroom, fieldName, args);
+    }
+  }
+}
+
+/**
+ * Notes the order of a written page, and links its `before` or `after` cursor to the message at that cursor. Cursors
+ * alone cannot be compared, because a message has different cursors in different queries.
+ */
+export const pageWritten: UpdateResolver = (_result, args, cache, { parentKey, parentFieldKey }) => {
+  writesOf(cache, parentKey).set(parentFieldKey, (lastWrite += 1));
   const cursor = args['before'] ?? args['after'];
   if (typeof cursor !== 'string') return;
   const pages = pagesOf(cache, parentKey);
@@ -76,11 +102,12 @@ export const messages: Resolver = (_parent, args, cache, info) => {
   // While the page is loading, the cached messages are returned as a partial result.
   if (!own) info.partial = true;
   const added = addedTo(cache, chatroom, PREVIEWED, ADDED).filter(({ number }) => number >= low && number <= high);
-  const read = parts.flatMap((page) => page.rows);
-  // Skips added messages within the range of a page, because the page contains those that the viewer may see.
-  const unread = added.filter(
-    (row) => !parts.some(({ rows }) => isWithin(row, rows)) && !isHidden(cache, chatroom, row),
+  // Skips rows in the range of a page that was written later, because the viewer may no longer see them.
+  const read = parts.flatMap((page) =>
+    page.rows.filter((row) => !parts.some((other) => other.written > page.written && covers(other, row))),
   );
+  // Skips added messages in the range of a page, because the page contains those that the viewer may see.
+  const unread = added.filter((row) => !parts.some((page) => covers(page, row)) && !isHidden(cache, chatroom, row));
   const rows = inOrder(cache, [...read, ...unread]);
   const last = rows.findLast(({ number }) => number <= MAX_NUMBER);
   return {
@@ -131,7 +158,8 @@ function pageOf(cache: Cache, chatroom: string, fieldKey: string, args: NonNulla
 
   const { before, after } = args;
   const place = placeOf(cache, chatroom, args);
-  if (rows.length === 0 && before == null && after == null) return { fieldKey, rows, low: 0, high: Infinity };
+  const written = writesOf(cache, chatroom).get(fieldKey) ?? 0;
+  if (rows.length === 0 && before == null && after == null) return { fieldKey, rows, low: 0, high: Infinity, written };
   const hasPrevious = info && cache.resolve(info, 'hasPreviousPage');
   const hasNext = info && cache.resolve(info, 'hasNextPage');
   const low = after != null ? place?.low : hasPrevious === false || args['first'] != null ? 0 : first?.number;
@@ -142,6 +170,7 @@ function pageOf(cache: Cache, chatroom: string, fieldKey: string, args: NonNulla
     rows,
     low: low ?? first?.number ?? (high as number),
     high: high ?? last?.number ?? (low as number),
+    written,
   };
 }
 
@@ -150,15 +179,17 @@ function rowOf(cache: Cache, node: string, cursor?: unknown): Row {
 }
 
 /**
- * Returns the message number at the page's `before` or `after` cursor, as a range. Returns null if the number is
- * unknown. Without a cursor, returns the beginning or the end of the room.
+ * Returns where the page is joined to others: the empty range before or after the message at its cursor, which the page
+ * does not contain. Returns null if the number of this message is unknown. Without a cursor, returns the beginning or
+ * the end of the room.
  */
 function placeOf(cache: Cache, chatroom: string, args: NonNullable<FieldArgs>): Pick<Page, 'low' | 'high'> | null {
   const cursor = args['before'] ?? args['after'];
   if (cursor != null) {
     const message = cache.resolve(chatroom, AT_CURSOR, { cursor });
     const number = typeof message === 'string' ? Number(cache.resolve(message, 'number')) : NaN;
-    return Number.isNaN(number) ? null : { low: number, high: number };
+    if (Number.isNaN(number)) return null;
+    return args['before'] != null ? { low: number, high: number - 1 } : { low: number + 1, high: number };
   }
   return args['last'] != null ? END : { low: 0, high: 0 };
 }
@@ -199,9 +230,12 @@ function addedTo(cache: Cache, chatroom: string, ...fields: string[]): Row[] {
   });
 }
 
-function isWithin({ number }: Row, rows: readonly Row[]): boolean {
-  const [first, last] = [rows[0], rows.at(-1)];
-  return first !== undefined && last !== undefined && number >= first.number && number <= last.number;
+/**
+ * Returns whether a message would be in the rows of this page if the viewer could see the message. A message after the
+ * last row of a newest page may have arrived after the page.
+ */
+function covers({ low, high, rows }: Page, { number }: Row): boolean {
+  return number >= low && number <= (high === Infinity ? (rows.at(-1)?.number ?? 0) : high);
 }
 
 /** Returns whether a block hides the message. Only direct rooms show messages of blocked users. */
