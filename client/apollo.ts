@@ -207,8 +207,8 @@ function isHidden(message: Reference, readField: FieldFunctionOptions['readField
  * then sends the active queries of messages again.
  */
 function removeMessages(_known: unknown, blocked: boolean, { cache }: FieldFunctionOptions): boolean {
-  for (const id of Object.keys(cache.extract() as object)) {
-    if (id.startsWith('Chatroom:')) cache.modify({ id, fields: { messages: (_list, { DELETE }) => DELETE as never } });
+  for (const id of Object.keys(cache.extract())) {
+    if (id.startsWith('Chatroom:')) cache.modify({ id, fields: { messages: (_list, { DELETE }) => DELETE } });
   }
   return blocked;
 }

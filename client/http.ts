@@ -1,5 +1,6 @@
 import { failed, type GraphQLFailure, isChatError, isTemporary, unreachable } from './errors.ts';
 import { refusedOrigin } from './origin.ts';
+import { warnOfRateLimit } from './rateLimit.ts';
 import type { Session } from './session.ts';
 import { backoff, wait, withAbortSignal } from './wait.ts';
 
@@ -113,6 +114,7 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
         if (error.code === 'INTERNAL_SERVER_ERROR') crashes += 1;
         if (!isTemporary(error) || crashes > MAX_CRASHES) return result;
         pause = Math.max(pause, error.retryAfterMs ?? 0);
+        warnOfRateLimit(error, pause, closed);
       } catch (error) {
         if (!retry || !isChatError(error, 'UNREACHABLE')) throw error;
       }

@@ -1,6 +1,7 @@
 import { type ChatError, failed, type GraphQLFailure, isChatError, isTemporary, unreachable } from './errors.ts';
 import type { Result } from './http.ts';
 import type { ChatState } from './socket.ts';
+import { warnOfRateLimit } from './rateLimit.ts';
 import { backoff } from './wait.ts';
 
 /** One request to the server, without a retry. */
@@ -144,7 +145,10 @@ export class SendQueue {
       if (pause === null) {
         this.#open();
         if (this.#jobs.delete(job)) job.resolve(result);
-      } else this.#pause(job, pause);
+      } else {
+        warnOfRateLimit(failed(result.errors ?? []), pause, this.#closed);
+        this.#pause(job, pause);
+      }
     } catch (error) {
       const isLost = isChatError(error, 'UNREACHABLE');
       if (isLost && error !== LOST) this.#pause(job, 0);

@@ -2,6 +2,7 @@ import { type ChatError, errorOf, failed } from './errors.ts';
 import { type Resumption, resumptionOf } from './document.ts';
 import type { Result } from './http.ts';
 import { createQueue } from './queue.ts';
+import { warnOfRateLimit } from './rateLimit.ts';
 import type { SubscriptionEnd, Socket } from './socket.ts';
 import { backoff, onAbort, wait } from './wait.ts';
 
@@ -198,9 +199,11 @@ export function createStream<Data>(
       // Message numbers may start again, for example if the server's database was replaced.
       latest.clear();
     } else if (error.code === 'TOKEN_EXPIRED' || error.code === 'UNAUTHENTICATED') socket.reconnectWithNewToken();
-    else if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'RATE_LIMITED')
-      await wait(Math.max(errorOf(error)?.retryAfterMs ?? 0, backoff(failures)), stopped.signal);
-    else throw error;
+    else if (error.code === 'INTERNAL_SERVER_ERROR' || error.code === 'RATE_LIMITED') {
+      const pause = Math.max(errorOf(error)?.retryAfterMs ?? 0, backoff(failures));
+      warnOfRateLimit(error, pause, closed);
+      await wait(pause, stopped.signal);
+    } else throw error;
   }
 
   const stream: ChatStream<Data> = {

@@ -6,6 +6,10 @@ const CRASH = { message: 'It failed.', extensions: { code: 'INTERNAL_SERVER_ERRO
 const lose = () => Promise.reject(new DOMException('The connection was reset.', 'NetworkError'));
 const respond = (result: object) => () => Promise.resolve(Response.json(result));
 const crash = respond({ data: null, errors: [CRASH] });
+const LIMIT = {
+  message: 'Too many requests. Try again in 40 s.',
+  extensions: { code: 'RATE_LIMITED', retryAfterMs: 40_000 },
+};
 const succeed = respond({ data: { server: { version: '1' } } });
 
 /** Sends a query with `retry` to a server with these outcomes. Returns its result and the number of requests. */
@@ -33,4 +37,14 @@ test('an operation is retried after at most five crashes, lost connections aside
   const { result, requests } = await request([...times(3, crash), ...times(6, lose), ...times(10, crash)]);
   expect(result.errors).toEqual([CRASH]);
   expect(requests).toBe(3 + 6 + 3);
+});
+
+test('a wait for a rate limit is written to the console once', async () => {
+  const warned = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+  const limit = respond({ data: null, errors: [LIMIT] });
+  const { requests } = await request([limit, limit]);
+  expect(requests).toBe(3);
+  const [[text], ...others] = warned.mock.calls as [[string]];
+  expect(text).toBe('Parley: Too many requests. Try again in 40 s. The client repeats the operation in 40 s.');
+  expect(others).toEqual([]);
 });

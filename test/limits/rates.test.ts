@@ -1,8 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import { buildSchema } from '../../src/features/schema.ts';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { addressOf, subnetOf } from '../../src/core/clientAddress.ts';
-import { COSTS } from '../../src/platform/rateLimits/rateLimits.ts';
+import { COSTS, STEP_COSTS } from '../../src/platform/rateLimits/rateLimits.ts';
 import { connect, type GraphQLResult, handshake, PASSWORD, type Person, request, signUp } from '../support/client.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
@@ -43,6 +44,14 @@ const sends = (count: number) =>
 test('every mutation with its own price exists in the schema', () => {
   const mutations = Object.keys(buildSchema().getMutationType()?.getFields() ?? {});
   expect(Object.keys(COSTS).filter((name) => !mutations.includes(name))).toEqual([]);
+});
+
+test('docs/operations.md lists the price of each mutation', async () => {
+  const text = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+  const rows = [...text.matchAll(/^\| (.*?) +\| (\d+) +\|$/gm)];
+  const priceOf = (name: string) => Number(rows.find(([, names]) => names?.includes(`\`${name}\``))?.[2]);
+  const prices = { ...COSTS, ...STEP_COSTS };
+  expect(Object.fromEntries(Object.keys(prices).map((name) => [name, priceOf(name)]))).toEqual(prices);
 });
 
 describe('charged operations', () => {
