@@ -1,13 +1,14 @@
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import WebSocket from 'ws';
 import { expiring } from './clients/expiring.ts';
 import { startRestarting } from './clients/restarting.ts';
 import { PASSWORD, type Person } from './support/client.ts';
-import { startTestServer } from './support/server.ts';
+import { startTestServer, WIDE_LIMITS } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
 // Files of docs/apollo.md and docs/urql.md. They are typed for a browser, so these imports are untyped.
 const load = (name: string): Promise<any> => import(`../examples/app/src/${name}.ts`);
+const { createReadMarker } = await load('view');
 const { pendingMessages } = await load('outbox');
 const { resumeSession, signIn, signOut } = await load('session');
 const [apollo, urql] = await Promise.all([load('apollo'), load('urql')]);
@@ -35,6 +36,7 @@ interface App {
   shown: string[][];
   /** Titles of the rooms. */
   rooms: () => string[];
+  loadMore(): Promise<unknown>;
   loadOlder(): Promise<void>;
 }
 
@@ -51,17 +53,23 @@ const adapters: Adapter[] = [
     async open(session, _, room) {
       const client = apollo.createApolloClient(session);
       let titles: string[] = [];
-      const stop = await apollo.followRooms(client, (rooms: any[]) => (titles = rooms.map(({ title }) => title)));
+      const followed = await apollo.followRooms(client, (rooms: any[]) => (titles = rooms.map(({ title }) => title)));
       const shown: string[][] = [];
       const { close, loadOlder } = await apollo.openRoom(client, room, (messages: any[]) =>
         shown.push(messages.map(lineOf)),
       );
       onTestFinished(() => {
         close();
-        stop();
+        followed.close();
         client.stop();
       });
-      return { shown, rooms: () => titles, loadOlder, send: (body) => apollo.sendMessage(client, session, room, body) };
+      return {
+        shown,
+        rooms: () => titles,
+        loadMore: followed.loadMore,
+        loadOlder,
+        send: (body) => apollo.sendMessage(client, session, room, body),
+      };
     },
   },
   {
@@ -69,16 +77,22 @@ const adapters: Adapter[] = [
     async open(session, url, room) {
       const client = urql.createUrqlClient(url, session);
       let titles: string[] = [];
-      const stop = await urql.followRooms(client, (rooms: any[]) => (titles = rooms.map(({ title }) => title)));
+      const followed = await urql.followRooms(client, (rooms: any[]) => (titles = rooms.map(({ title }) => title)));
       const shown: string[][] = [];
       const { close, loadOlder } = await urql.openRoom(client, room, (messages: any[]) =>
         shown.push(messages.map(lineOf)),
       );
       onTestFinished(() => {
         close();
-        stop();
+        followed.close();
       });
-      return { shown, rooms: () => titles, loadOlder, send: (body) => urql.sendMessage(client, room, body) };
+      return {
+        shown,
+        rooms: () => titles,
+        loadMore: followed.loadMore,
+        loadOlder,
+        send: (body) => urql.sendMessage(client, room, body),
+      };
     },
   },
 ];
@@ -121,6 +135,27 @@ describe.each(adapters)('the application of examples/app with $name', (adapter) 
       id: createChatroom.chatroom.id,
     });
     await expect.poll(app.rooms).toEqual(['A room']);
+  });
+
+  test('keeps the loaded pages of rooms, and shows a room beyond them', async () => {
+    const server = await startTestServer({ env: WIDE_LIMITS });
+    const { ann, ben, room } = await world(server);
+    const names = Array.from({ length: 70 }, (_, i) => `Room ${i + 1}`);
+    const ids: string[] = [];
+    for (const name of names) {
+      const input = { kind: 'GROUP', name, memberIds: [ben.id] };
+      ids.push((await ann.ask(CREATE_CHATROOM, { input })).createChatroom.chatroom.id);
+    }
+    const newestFirst = [...names.toReversed(), 'A room'];
+    const { app } = await start(adapter, ben, room);
+    await expect.poll(app.rooms).toEqual(newestFirst.slice(0, 30));
+    await app.loadMore();
+    await expect.poll(app.rooms).toEqual(newestFirst.slice(0, 60));
+    await send(ann, ids[0]!, 'to a room that is not loaded');
+    const moved = ['Room 1', ...newestFirst.filter((name) => name !== 'Room 1')];
+    await expect.poll(app.rooms).toEqual(moved.slice(0, 60));
+    await app.loadMore();
+    await expect.poll(app.rooms).toEqual(moved);
   });
 
   test('shows each own message immediately and once, across a restart', async () => {
@@ -221,4 +256,30 @@ test('signing out deletes the unsent messages of the user', async () => {
   expect(stored().some((key) => key?.startsWith('parley outbox'))).toBe(true);
   await signOut(session);
   expect(stored()).toEqual(['parley device token']);
+});
+
+test('signing out offline deletes the tokens and the unsent messages', async () => {
+  const server = await startRestarting();
+  const { ann, room } = await world(server);
+  const session = await signIn(`${server.url}/graphql`, ann.username, PASSWORD);
+  await server.stop();
+  session.chat.send({ chatroomId: room, body: 'unsent' }).catch(() => undefined);
+  const reported = vi.spyOn(console, 'error').mockImplementation(() => undefined);
+  await signOut(session);
+  expect(reported).toHaveBeenCalledOnce();
+  expect(Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i))).toEqual(['parley device token']);
+});
+
+test('a hidden page marks nothing as read until it is visible', async () => {
+  const page = Object.assign(new EventTarget(), { visibilityState: 'hidden' });
+  vi.stubGlobal('document', page);
+  onTestFinished(() => void vi.unstubAllGlobals());
+  const marked: string[] = [];
+  const showed = createReadMarker((message: string) => Promise.resolve(void marked.push(message)));
+  showed([{ id: 'one', clientMessageId: 'a' }]);
+  showed([{ id: 'two', clientMessageId: 'b' }]);
+  expect(marked).toEqual([]);
+  page.visibilityState = 'visible';
+  page.dispatchEvent(new Event('visibilitychange'));
+  await expect.poll(() => marked).toEqual(['two']);
 });

@@ -18,7 +18,8 @@ const config: CodegenConfig = {
         useTypeImports: true,
         // Reports a scalar that is not listed here as an error, instead of typing it `unknown`.
         strictScalars: true,
-        scalars: { DateTime: 'string' },
+        // By default, an ID in variables may also be a number.
+        scalars: { ID: 'string', DateTime: 'string' },
       },
     },
   },

@@ -8,9 +8,12 @@ import {
   RoomEventsDocument,
   type RoomRowFragment,
   RoomsDocument,
+  type RoomsQuery,
+  type RoomsQueryVariables,
   SendMessageDocument,
   ViewerEventsDocument,
 } from './generated/graphql.ts';
+import { createSerial } from './serial.ts';
 import type { Session } from './session.ts';
 
 /** Creates a client for one user. When the user signs out, call `client.stop()` and discard the client. */
@@ -18,32 +21,65 @@ export function createApolloClient({ chat }: Session): ApolloClient {
   return new ApolloClient({ link: createChatLink(chat), cache: new InMemoryCache(cachePolicies) });
 }
 
+/** Number of rooms per page, as in the query. */
+const PAGE_SIZE = 30;
+/** Events after which the list of rooms is loaded again. */
+const CHANGES_OF_LIST = new Set(['ChatroomAppeared', 'ChatroomVanished', 'BlockChanged']);
+
 /**
  * Loads the rooms and keeps them up to date. Queries first, then subscribes after the cursor of the response, so that
  * no event between the two is missed. Calls the listener with the rooms and the number of unread messages, and again
- * after each change. Returns a function that unsubscribes.
+ * after each change. `loadMore` loads the next page.
  */
 export async function followRooms(
   client: ApolloClient,
   listener: (rooms: RoomRowFragment[], unreadCount: number) => void,
-): Promise<() => void> {
-  const load = async () => {
-    const { data } = await client.query({
-      ...{ query: RoomsDocument, fetchPolicy: 'network-only', context: { retry: true } },
-    });
-    return data?.viewer?.cursor ?? '';
+): Promise<{ close: () => void; loadMore: () => Promise<unknown> }> {
+  let viewer: RoomsQuery['viewer'];
+  let pages = 1;
+  let isLoading = false;
+  const show = () => {
+    // While the pages are loading, the list lacks some of them.
+    if (!viewer || isLoading) return;
+    const rooms = viewer.chatrooms.edges.map(({ node }) => node);
+    listener(rooms.sort(byActivity), viewer.unreadCount);
   };
+  // Loads as many pages as before, because a new order of the rooms changes the cursors of all pages.
+  const load = createSerial(async () => {
+    isLoading = true;
+    try {
+      let cursor: string | undefined;
+      let after: string | undefined;
+      for (let page = 1; page <= pages; page += 1) {
+        const variables: RoomsQueryVariables = { after };
+        const { data } = await client.query({
+          ...{ query: RoomsDocument, variables, fetchPolicy: 'network-only', context: { retry: true } },
+        });
+        cursor ??= data?.viewer?.cursor;
+        // The result contains the pages before this one, too.
+        after = data?.viewer?.chatrooms.edges[page * PAGE_SIZE - 1]?.cursor;
+        if (!after) break;
+      }
+      return cursor ?? '';
+    } finally {
+      isLoading = false;
+      show();
+    }
+  });
   const reload = () => void load().catch(console.error);
   const variables = { after: await load() };
   const subscriptions = [
     client.watchQuery({ query: RoomsDocument }).subscribe(({ data, dataState }) => {
-      if (dataState !== 'complete' || !data.viewer) return;
-      const rooms = data.viewer.chatrooms.edges.map(({ node }) => node);
-      listener(rooms.sort(byActivity), data.viewer.unreadCount);
+      if (dataState === 'complete') viewer = data.viewer ?? viewer;
+      show();
     }),
     client.subscribe({ query: MessageAddedDocument, variables, context: { onResync: load } }).subscribe({
       next({ data }) {
-        if (data?.messageAdded) addMessage(client.cache, data.messageAdded.chatroom.id, data.messageAdded.message);
+        if (!data?.messageAdded) return;
+        const { chatroom, message } = data.messageAdded;
+        addMessage(client.cache, chatroom.id, message);
+        // A room that is not loaded moves to the first page.
+        if (!viewer?.chatrooms.edges.some(({ node }) => node.id === chatroom.id)) reload();
       },
       error: console.error,
     }),
@@ -53,13 +89,20 @@ export async function followRooms(
       .subscribe({
         next({ data }) {
           const type = data?.viewerEvents?.__typename;
-          if (type === 'ChatroomAppeared' || type === 'ChatroomVanished') reload();
+          // After `BlockChanged`, the cache loads the messages of the open room again.
+          if (type && CHANGES_OF_LIST.has(type)) reload();
         },
         error: console.error,
       }),
   ];
-  return () => {
-    for (const subscription of subscriptions) subscription.unsubscribe();
+  return {
+    close: () => {
+      for (const subscription of subscriptions) subscription.unsubscribe();
+    },
+    loadMore() {
+      if (viewer?.chatrooms.pageInfo.hasNextPage) pages = Math.floor(viewer.chatrooms.edges.length / PAGE_SIZE) + 1;
+      return load();
+    },
   };
 }
 

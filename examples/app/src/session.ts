@@ -9,6 +9,9 @@ const TOKENS = 'parley tokens';
  */
 const DEVICE_TOKEN = 'parley device token';
 
+/** Timeout of `signOut`, after which this device forgets the session anyway. */
+const SIGN_OUT_TIMEOUT_MS = 5_000;
+
 interface Tokens {
   accessToken: string;
   refreshToken: string;
@@ -44,11 +47,13 @@ export function resumeSession(url: string): Session | null {
 }
 
 /**
- * Ends the session on the server and deletes the user's unsent messages. Also discard the cache of Apollo Client or
- * urql.
+ * Ends the session, and deletes the tokens and the user's unsent messages. Also discard the cache of Apollo Client or
+ * urql. If the server cannot be reached, the session remains on the server until it expires, or until the user ends it
+ * in the list of sessions (`Viewer.sessions`).
  */
 export async function signOut({ user, chat }: Session): Promise<void> {
-  await chat.execute(SignOutDocument, {});
+  const signal = AbortSignal.timeout(SIGN_OUT_TIMEOUT_MS);
+  await chat.execute(SignOutDocument, {}, { signal }).catch(console.error);
   chat.close();
   if (read(user.id)) localStorage.removeItem(TOKENS);
   const store = storeOf(user.id);

@@ -8,10 +8,14 @@ import {
   RoomEventsDocument,
   type RoomRowFragment,
   RoomsDocument,
+  type RoomsQuery,
+  type RoomsQueryVariables,
   SendMessageDocument,
+  type SendMessageMutation,
   type SendMessageMutationVariables,
   ViewerEventsDocument,
 } from './generated/graphql.ts';
+import { createSerial } from './serial.ts';
 import type { Session } from './session.ts';
 
 /** Creates a client for one user. Discard the client when the user signs out. */
@@ -23,31 +27,65 @@ export function createUrqlClient(url: string, session: Session): Client {
   return new Client({ url, preferGetMethod: false, exchanges: [cache, chatExchange(session.chat)] });
 }
 
+/** Number of rooms per page, as in the query. */
+const PAGE_SIZE = 30;
+/** Events after which the list of rooms is loaded again. */
+const CHANGES_OF_LIST = new Set(['ChatroomAppeared', 'ChatroomVanished', 'BlockChanged']);
+
 /**
  * Loads the rooms and keeps them up to date. Queries first, then subscribes after the cursor of the response, so that
  * no event between the two is missed. Calls the listener with the rooms and the number of unread messages, and again
- * after each change. Returns a function that unsubscribes.
+ * after each change. `loadMore` loads the next page.
  */
 export async function followRooms(
   client: Client,
   listener: (rooms: RoomRowFragment[], unreadCount: number) => void,
-): Promise<() => void> {
-  const load = async () => {
-    const { data, error } = await client.query(RoomsDocument, {}, { requestPolicy: 'network-only', retry: true });
-    if (error) throw error;
-    return data?.viewer?.cursor ?? '';
+): Promise<{ close: () => void; loadMore: () => Promise<unknown> }> {
+  let viewer: RoomsQuery['viewer'];
+  let pages = 1;
+  let isLoading = false;
+  const show = () => {
+    // While the pages are loading, the list lacks some of them.
+    if (!viewer || isLoading) return;
+    const rooms = viewer.chatrooms.edges.map(({ node }) => node);
+    listener(rooms.sort(byActivity), viewer.unreadCount);
   };
+  // Loads as many pages as before, because a new order of the rooms changes the cursors of all pages.
+  const load = createSerial(async () => {
+    isLoading = true;
+    try {
+      let cursor: string | undefined;
+      let after: string | undefined;
+      for (let page = 1; page <= pages; page += 1) {
+        const variables: RoomsQueryVariables = { after };
+        const { data, error } = await client.query(RoomsDocument, variables, {
+          requestPolicy: 'network-only',
+          retry: true,
+        });
+        if (error) throw error;
+        cursor ??= data?.viewer?.cursor;
+        // The result contains the pages before this one, too.
+        after = data?.viewer?.chatrooms.edges[page * PAGE_SIZE - 1]?.cursor;
+        if (!after) break;
+      }
+      return cursor ?? '';
+    } finally {
+      isLoading = false;
+      show();
+    }
+  });
   const reload = () => void load().catch(console.error);
   const variables = { after: await load() };
   const subscriptions = [
     client.query(RoomsDocument, {}).subscribe(({ data }) => {
-      if (!data?.viewer) return;
-      const rooms = data.viewer.chatrooms.edges.map(({ node }) => node);
-      listener(rooms.sort(byActivity), data.viewer.unreadCount);
+      viewer = data?.viewer ?? viewer;
+      show();
     }),
-    // The cache adds each new message to its room.
-    client.subscription(MessageAddedDocument, variables, { onResync: load }).subscribe(({ error }) => {
+    // The cache adds each new message to its room. A room that is not loaded moves to the first page.
+    client.subscription(MessageAddedDocument, variables, { onResync: load }).subscribe(({ data, error }) => {
       if (error) console.error(error);
+      const room = data?.messageAdded?.chatroom.id;
+      if (room && !viewer?.chatrooms.edges.some(({ node }) => node.id === room)) reload();
     }),
     // After a reconnect, the stream replays rooms that appeared or vanished, but not unread counts, so they are loaded.
     client
@@ -55,11 +93,18 @@ export async function followRooms(
       .subscribe(({ data, error }) => {
         if (error) console.error(error);
         const type = data?.viewerEvents?.__typename;
-        if (type === 'ChatroomAppeared' || type === 'ChatroomVanished') reload();
+        // After `BlockChanged`, the cache loads the messages of the open room again.
+        if (type && CHANGES_OF_LIST.has(type)) reload();
       }),
   ];
-  return () => {
-    for (const subscription of subscriptions) subscription.unsubscribe();
+  return {
+    close: () => {
+      for (const subscription of subscriptions) subscription.unsubscribe();
+    },
+    loadMore() {
+      if (viewer?.chatrooms.pageInfo.hasNextPage) pages = Math.floor(viewer.chatrooms.edges.length / PAGE_SIZE) + 1;
+      return load();
+    },
   };
 }
 
@@ -122,17 +167,25 @@ export async function sendMessage(client: Client, room: string, body: string): P
   if (error) throw error;
 }
 
-function optimisticAnswer({ user }: Session, { input }: SendMessageMutationVariables) {
+/**
+ * Returns the optimistic message. The return type makes a missing field an error, because graphcache leaves out a
+ * message that lacks a field.
+ */
+function optimisticAnswer(
+  { user }: Session,
+  { input }: SendMessageMutationVariables,
+): NonNullable<SendMessageMutation['sendMessage']> {
   const { chatroomId, clientMessageId, body } = input;
+  // Until the message is stored, its id and cursor are the clientMessageId, and the number sorts it last.
+  const id = clientMessageId ?? crypto.randomUUID();
   return {
     __typename: 'SendMessagePayload',
     message: {
       __typename: 'Message',
-      // Until the message is stored, its id and cursor are the clientMessageId, and the number sorts it last.
-      id: clientMessageId,
-      cursor: clientMessageId,
+      id,
+      cursor: id,
       number: Number.MAX_SAFE_INTEGER,
-      clientMessageId,
+      clientMessageId: id,
       body,
       createdAt: new Date().toISOString(),
       editedAt: null,

@@ -51,8 +51,8 @@ function lineOf({ sender, body, editedAt, deletedAt, reactions }: MessageRowFrag
 }
 
 /**
- * Returns a function that marks the newest stored message as read. Runs one request at a time, because a request for
- * each message would delay sends.
+ * Returns a function that marks the newest stored message as read, when the page is visible. Runs one request at a time,
+ * because a request for each message would delay sends.
  */
 export function createReadMarker(mark: (message: string) => Promise<void>) {
   let newest: string | undefined;
@@ -64,12 +64,17 @@ export function createReadMarker(mark: (message: string) => Promise<void>) {
     }
   }
   let running: Promise<void> | null = null;
-  return (messages: readonly MessageRowFragment[]) => {
-    newest = messages.findLast(({ id, clientMessageId }) => id !== clientMessageId)?.id ?? newest;
+  const start = () => {
+    if (document.visibilityState !== 'visible') return;
     running ??= run()
       .catch(console.error)
       .finally(() => {
         running = null;
       });
+  };
+  document.addEventListener('visibilitychange', start);
+  return (messages: readonly MessageRowFragment[]) => {
+    newest = messages.findLast(({ id, clientMessageId }) => id !== clientMessageId)?.id ?? newest;
+    start();
   };
 }
