@@ -22,7 +22,16 @@ const SLOW = [
   ],
   ...['web/outbox', 'embedded', 'addresses', 'import', 'openidKeys', 'operations/failover', 'web/composing'],
   ...['limits/fuzz', 'clients/restarts', 'clients/outbox', 'operations/restore', 'web/signUp', 'web/cors'],
-  ...['clients/hooks', 'clients/lists', 'clients/outages', 'clients/missedEvents', 'clients/atEnd', 'crash', 'bench'],
+  ...[
+    'clients/hooks',
+    'clients/lists',
+    'clients/outages',
+    'clients/missedEvents',
+    'clients/pages',
+    'clients/atEnd',
+    'crash',
+    'bench',
+  ],
   ...['faults/soak', 'operations/nginx', 'presence', 'graphiql', 'typing', 'operations/traces', 'sharedResults'],
 ].map((name) => `test/${name}.test.ts`);
 
