@@ -144,7 +144,7 @@ describe('shared execution', () => {
       ({ key }) => key,
     );
     const context = await createContext(server.node, { authorization: `Bearer ${ann.accessToken}` });
-    const tracking = { viewerWasRead: false, personalFields: [] };
+    const tracking = { viewerWasRead: false, personalFields: [], checks: [] };
     const tracked = trackViewer(context, tracking);
     const { viewerId } = (await viewerName(Object.assign(eventContext(context), { cache: tracked.cache }), 'a')) ?? {};
     expect(tracking.viewerWasRead).toBe(false);

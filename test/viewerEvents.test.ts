@@ -12,6 +12,9 @@ const EVENTS = `subscription { viewerEvents {
   ... on BlockChanged { userId user { username viewerHasBlocked } blocked }
   ... on UnreadChanged { chatroom { id } unreadCount totalUnreadCount viewer { unreadCount } }
 } }`;
+const ROWS = `subscription { viewerEvents { ... on UnreadChanged { unreadCount chatroom { id unreadCount lastMessage { id body } } } } }`;
+const EDITED = `subscription ($id: ID!) { chatroomEvents(chatroomId: $id) { ... on MessageEdited { message { id body } } } }`;
+const EDIT = `mutation ($id: ID!) { editMessage(input: { messageId: $id, body: "new" }) { message { id } } }`;
 const call = (name: string, more = '{ viewer { id } }') =>
   `mutation ($id: ID!) { ${name}(input: { userId: $id }) ${more} }`;
 const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { chatroomId: $id, userIds: $users }) { chatroom { id } } }`;
@@ -172,6 +175,26 @@ describe('viewerEvents', () => {
     await expect.poll(() => events.received.at(-1)?.unreadCount).toBe(messages.length);
     // Timers may be one millisecond early.
     expect(events.received.length).toBeLessThanOrEqual(1 + (performance.now() - began) / 99);
+  });
+
+  test('contain no older last message than the events of the room', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const socket = ann.connect();
+    const rows = socket.subscribe(ROWS);
+    const edits = socket.subscribe(EDITED, { id: room });
+    await Promise.all([rows.ready(), edits.ready()]);
+    for (let i = 0; i < 20; i += 1) {
+      const { id: first } = await send(ben, room, 'first');
+      const { id } = await send(ben, room, 'old');
+      await Promise.all([ben.ask(DELETE_MESSAGE, { id: first }), ben.ask(EDIT, { id })]);
+      while ((await edits.next()).message?.id !== id);
+      const before = rows.received.length;
+      await send(ann, room, 'next');
+      await expect.poll(() => rows.received.at(-1)?.chatroom.lastMessage.body).toBe('next');
+      const bodies = rows.received.slice(before).map(({ chatroom }) => chatroom.lastMessage.body);
+      expect(bodies).not.toContain('old');
+    }
   });
 
   test('require a token', async () => {

@@ -77,6 +77,8 @@ export interface Context extends ServerNode, Operation {
 export interface ViewerTracking {
   /** Whether `viewer` was read. The result then belongs to this viewer alone. */
   viewerWasRead: boolean;
+  /** Functions that return whether values read from memory are still current. Called before each delivery. */
+  checks: (() => boolean)[];
 }
 
 /**

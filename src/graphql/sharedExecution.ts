@@ -23,6 +23,11 @@ export interface SharedResult {
    * may succeed for them.
    */
   viewerDependent: boolean;
+  /**
+   * Returns whether no event has changed what the execution read from memory. A stream must not deliver an older value
+   * after another stream of the same client has delivered the change.
+   */
+  isCurrent: () => boolean;
 }
 
 /** An execution that is running or has ended. */

@@ -177,23 +177,28 @@ class Subscription implements Source<ExecutionResult> {
       return null;
     }
     this.#held = null;
-    const { executedFor, result, failure, personal, viewerDependent } = run.result;
-    if (viewerDependent && executedFor !== this.#args) return this.#deliverOwn(event);
+    const { executedFor, result, failure, personal, viewerDependent, isCurrent } = run.result;
+    if ((viewerDependent && executedFor !== this.#args) || !isCurrent()) return this.#deliverOwn(event);
     if (!result) throw failure;
-    return personal ? this.#deliverPersonal(event, personal) : this.#deliver(event, result);
+    return personal ? this.#deliverPersonal(event, personal, isCurrent) : this.#deliver(event, result);
   }
 
   /**
    * Completes the personal fields of a shared result. If that fails, executes the event for this subscriber: the
-   * execution reports the error, or finds that the subscriber has lost access.
+   * execution reports the error, or finds that the subscriber has lost access. Does the same if the result is outdated
+   * when its fields have been loaded.
    */
-  #deliverPersonal(event: SharedEvent, personal: PersonalResult): MaybePromise<Next<ExecutionResult> | undefined> {
+  #deliverPersonal(
+    event: SharedEvent,
+    personal: PersonalResult,
+    isCurrent: () => boolean,
+  ): MaybePromise<Next<ExecutionResult> | undefined> {
     const completed = this.#completed.get(executedObject(event));
     if (completed) return this.#deliver(event, completed);
     return this.#completeAhead(event, personal).then(() => {
       if (this.#state === 'ended') return this.#last();
       const result = this.#completed.get(executedObject(event));
-      return result ? this.#deliver(event, result) : this.#deliverOwn(event);
+      return result && isCurrent() ? this.#deliver(event, result) : this.#deliverOwn(event);
     });
   }
 
@@ -233,16 +238,17 @@ class Subscription implements Source<ExecutionResult> {
   async #executeForAll(event: object): Promise<SharedResult> {
     this.#counters.shared += 1;
     const args = this.#args;
-    const tracking: ViewerTracking = { viewerWasRead: false, personalFields: [] };
+    const tracking: ViewerTracking = { viewerWasRead: false, personalFields: [], checks: [] };
+    const isCurrent = () => tracking.checks.every((check) => check());
     const contextValue = trackViewer(this.#context, tracking);
     try {
       const result = await this.#execute({ ...args, rootValue: event, contextValue });
       const { viewerWasRead, personalFields } = tracking;
       const failed = result.errors !== undefined;
       const personal = failed || personalFields.length === 0 ? null : new PersonalResult(result, personalFields);
-      return { executedFor: args, result, personal, viewerDependent: viewerWasRead || failed };
+      return { executedFor: args, result, personal, viewerDependent: viewerWasRead || failed, isCurrent };
     } catch (failure) {
-      return { executedFor: args, result: null, failure, personal: null, viewerDependent: true };
+      return { executedFor: args, result: null, failure, personal: null, viewerDependent: true, isCurrent };
     }
   }
 

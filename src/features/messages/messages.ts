@@ -159,9 +159,14 @@ const newestMessageOf = createLoader<NewestMessage>(
 /** Returns the newest message of a room that the viewer may read. Null if there is none. */
 export async function lastMessageIn(context: Context, room: ChatroomRow): Promise<MessageWithSender | null> {
   if (room.isShared) {
-    // The events after this one are sent later, so the message is at least as current as all that clients have received.
-    const message = context.roomTails.latestEventOf(room.id, room.lastNumber)?.message;
-    if (message && (await isHiddenFromNobody(context, room, message))) return message;
+    const { viewerTracking, roomTails } = context;
+    const latest = () => roomTails.latestEventOf(room.id, room.lastNumber);
+    const event = viewerTracking && latest();
+    if (event?.message && (await isHiddenFromNobody(context, room, event.message))) {
+      // The stream of the room may deliver an edit of the message before this result.
+      viewerTracking?.checks.push(() => latest() === event);
+      return event.message;
+    }
     const newest = await newestMessageOf(context, room.id);
     if (!newest || newest.isReadableByAll) return newest?.message ?? null;
   }
