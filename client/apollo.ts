@@ -5,6 +5,7 @@ import {
   type InMemoryCacheConfig,
   Observable,
   type Reference,
+  type StoreObject,
 } from '@apollo/client';
 import { OperationTypeNode } from 'graphql';
 import { relayStylePagination } from '@apollo/client/utilities';
@@ -75,7 +76,7 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
         nodes: nodesPolicy,
       },
     },
-    Message: { fields: { ...fieldPolicies(connections.Message), reactions: { merge: false } } },
+    Message: { fields: { ...fieldPolicies(connections.Message), reactions: { merge: mergeReactions } } },
     Presence: { merge: true },
     // `Server` and `Viewer` are singletons. A query need not select their ids.
     Server: { keyFields: [] },
@@ -99,6 +100,23 @@ function nodesPolicy(known: Reference[] | undefined, { args, toReference, readFi
     ),
   );
   return references.every((reference) => reference !== undefined) ? references : undefined;
+}
+
+/**
+ * Replaces the reactions of a message. A reaction keeps fields that the new list does not select, so that components
+ * with different selections do not make the reactions of each other incomplete.
+ */
+function mergeReactions(
+  known: readonly StoreObject[] = [],
+  reactions: readonly StoreObject[],
+  { readField, mergeObjects }: FieldFunctionOptions,
+) {
+  const byEmoji = new Map(known.map((each) => [readField('emoji', each), each]));
+  return reactions.map((each) => {
+    const emoji = readField('emoji', each);
+    const before = emoji === undefined ? undefined : byEmoji.get(emoji);
+    return before ? mergeObjects(before, each) : each;
+  });
 }
 
 function fieldPolicies(lists: Record<string, readonly string[]>) {

@@ -7,6 +7,12 @@ import type { NodesDocument } from './documents.ts';
  * returns at most 100 objects by their ids.
  */
 const MAX_PART = 50;
+/**
+ * Maximum number of times that an object of a list is loaded because the cache lacks one of its fields. Two lists that
+ * make an object incomplete for each other would otherwise load it forever. After these loads the list keeps the last
+ * complete object until an event completes it.
+ */
+const MAX_LOADS = 3;
 
 /**
  * A list of objects that a hook returns. Watches the objects in the cache by their ids. A list field of the cache is
@@ -36,6 +42,8 @@ export function createNodeList<Node extends { id: string }>(
   onChange: () => void,
 ): NodeList<Node> {
   let parts: Part<Node>[] = [];
+  /** Number of times that an incomplete object was loaded, by its id. */
+  const loads = new Map<string, number>();
 
   /**
    * Watches some objects. If the cache lacks a field of one of them, watches both halves of the objects instead until it
@@ -67,7 +75,10 @@ export function createNodeList<Node extends { id: string }>(
     });
     /** Loads the only object. The application may have evicted it, or have written a part of it. */
     function loadAgain(): void {
-      if (isLoading) return;
+      const [id = ''] = ids;
+      const count = loads.get(id) ?? 0;
+      if (isLoading || count >= MAX_LOADS) return;
+      loads.set(id, count + 1);
       isLoading = true;
       load(chat, document, { ids })
         .then(() => {
@@ -95,6 +106,7 @@ export function createNodeList<Node extends { id: string }>(
   const clear = () => {
     for (const { stop } of parts) stop();
     parts = [];
+    loads.clear();
   };
 
   return {

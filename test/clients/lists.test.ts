@@ -397,6 +397,39 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     expect(first).toMatchObject({ reactions: [{ emoji: '👍', count: 1, users: { nodes: [{ username: 'ben' }] } }] });
   });
 
+  test.each([
+    ['disjoint fields', 'emoji count', 'emoji users(first: 3) { nodes { id username } }'],
+    ['nothing in common', 'count', 'users(first: 3) { nodes { id username } }'],
+  ])('lists that select %s of reactions stop loading', async (_fields, ...selections) => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const [first] = await sendMany(ben, room, 3);
+    let loads = 0;
+    const chat = openChat(ann, {
+      fetch(input, init) {
+        if ((init?.body as string).includes('query ParleyMessages(')) loads += 1;
+        return fetch(input, init);
+      },
+    });
+    const stores = selections.map((selected, i) => {
+      const message = `fragment Row${i} on Message { body reactions { ${selected} } }`;
+      return createRoom(chat, documentsOf<any, Room, User>({ message }), room, 20);
+    });
+    for (const store of stores) show(store);
+    const reactions = () => stores.map((store) => store.getSnapshot().messages[0]?.reactions[0]);
+    await expect.poll(() => stores.map((store) => store.getSnapshot().messages.length)).toEqual([3, 3]);
+    await ben.ask(REACT, { id: first!.id });
+    const users = { nodes: [{ username: 'ben' }] };
+    await expect.poll(reactions).toMatchObject([{ count: 1 }, { users }]);
+    // Each message takes as long as a load.
+    for (let i = 4; i < 24; i += 1) {
+      await send(ben, room, String(i));
+      await expect.poll(() => stores.map((store) => store.getSnapshot().messages.length)).toEqual([i, i]);
+    }
+    expect(reactions()).toMatchObject([{ count: 1 }, { users }]);
+    // At most three loads for each of the lists.
+    expect(loads).toBeLessThanOrEqual(6);
+  });
+
   test('a jump during the reload after a block is shown', async () => {
     const { ann, ben, eve } = await world(await startTestServer());
     const room = await addRoom(eve, { kind: 'GROUP', name: 'Of three', memberIds: [ann.id, ben.id] });
