@@ -80,7 +80,10 @@ export interface Documents<Message, Room, User> {
   >;
   seen: TypedDocument<{ messageSeen: object | null }, { chatroomId: string }>;
   lastSeen: TypedDocument<{ chatroom: object | null }, { chatroomId: string }>;
-  readMarks: TypedDocument<{ chatroom: ReadMarksRoom<User> | null }, { chatroomId: string }>;
+  readMarks: TypedDocument<
+    { viewer: { cursor: string } | null; chatroom: ReadMarksRoom<User> | null },
+    { chatroomId: string }
+  >;
   memberCount: TypedDocument<{ chatroom: { memberCount: number } | null }, { chatroomId: string }>;
   members: NodesDocument<MarkedMember<User>>;
   readMarksChanged: TypedDocument<{ readMarksChanged: object | null }, { chatroomId: string }>;
@@ -101,7 +104,7 @@ export interface Documents<Message, Room, User> {
   >;
   viewerEvents: TypedDocument<{ viewerEvents: ViewerEvent | null }, { after?: string }>;
   viewerCursor: TypedDocument<{ viewer: { cursor: string } | null }>;
-  friends: TypedDocument<{ viewer: { friends: Connection<Friend<User>> } | null }>;
+  friends: TypedDocument<{ viewer: { cursor: string; friends: Connection<Friend<User>> } | null }>;
   friendNodes: NodesDocument<Friend<User>>;
   presence: TypedDocument<{ presenceChanged: object | null }>;
 }
@@ -243,6 +246,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
     ),
     readMarks: document(
       `query ParleyReadMarks($chatroomId: ID!) {
+        viewer { id cursor }
         chatroom(id: $chatroomId) {
           id memberCount viewerMembership { id } members(first: 100) { nodes { ${MEMBER_FIELDS} } ${PAGE_INFO} }
         }
@@ -292,7 +296,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
     ),
     viewerCursor: document('query ParleyViewerCursor { viewer { id cursor } }'),
     friends: document(
-      `query ParleyFriends { viewer { id friends(first: 100) { nodes { ${FRIEND_FIELDS} } ${PAGE_INFO} } } }`,
+      `query ParleyFriends { viewer { id cursor friends(first: 100) { nodes { ${FRIEND_FIELDS} } ${PAGE_INFO} } } }`,
       user,
     ),
     friendNodes: nodes('ParleyFriendNodes', 'User', FRIEND_FIELDS, user),

@@ -1,5 +1,5 @@
-import { query, type Chat } from './chat.ts';
 import { ChatError } from '../errors.ts';
+import { type Chat, query } from './chat.ts';
 import type { Connection, Documents, HistoryRoom, MessageKey } from './documents.ts';
 import type { MessagePage } from './messageList.ts';
 
@@ -17,19 +17,30 @@ export interface RoomSnapshot<Message, Room> extends MessagePage<Message & Messa
   viewerCursor: string;
 }
 
+/** `NOT_FOUND` of a room. `ChatroomAppeared` follows the cursor if the viewer becomes a member. */
+export class RoomNotFound extends ChatError {
+  /** All-rooms cursor of the response. */
+  readonly viewerCursor: string;
+
+  constructor(viewerCursor: string) {
+    super({ code: 'NOT_FOUND', message: 'This room does not exist, or you are not a member of it.' });
+    this.viewerCursor = viewerCursor;
+  }
+}
+
 /**
  * Queries a room and its newest messages.
  *
- * @throws ChatError `NOT_FOUND` if the viewer is not a member
+ * @throws RoomNotFound if the viewer is not a member
  */
 export async function queryRoom<Message, Room>(
   chat: Chat,
   { documents, chatroomId, pageSize }: RoomTarget<Message, Room, any>,
 ): Promise<RoomSnapshot<Message, Room>> {
   const { viewer, chatroom: room } = await query(chat, documents.history, { chatroomId, last: pageSize });
-  if (!room?.messages)
-    throw new ChatError({ code: 'NOT_FOUND', message: 'This room does not exist, or you are not a member of it.' });
-  return { room, viewerCursor: viewer?.cursor ?? '', ...pageOf(room.messages) };
+  const viewerCursor = viewer?.cursor ?? '';
+  if (!room?.messages) throw new RoomNotFound(viewerCursor);
+  return { room, viewerCursor, ...pageOf(room.messages) };
 }
 
 /** Queries a page of messages before or after a cursor. */

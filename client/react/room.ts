@@ -3,7 +3,7 @@ import type { OutboxEntry } from '../index.ts';
 import { createBatch } from './batch.ts';
 import { type Chat, load } from './chat.ts';
 import type { CachedRoom, Documents, MessageKey, RoomEvent, RoomKey } from './documents.ts';
-import type { RoomSnapshot } from './history.ts';
+import { RoomNotFound, type RoomSnapshot } from './history.ts';
 import { keepOpen, type Progress } from './keepOpen.ts';
 import { openRoom } from './openRoom.ts';
 import { createPending } from './pending.ts';
@@ -124,7 +124,7 @@ export function createRoom<Message, Room, User>(
     set = setState;
     marker = chat.readMarkers.open(chatroomId, (messageId) => cache.mutate(documents.markRead, { messageId }));
     let unfollow: (() => void) | null = null;
-    const followViewer = (after?: string) => {
+    const followViewer = (after: string) => {
       unfollow ??= chat.viewerEvents.follow(documents, after);
     };
 
@@ -147,7 +147,7 @@ export function createRoom<Message, Room, User>(
         endOpening();
         onError(error);
         // Follows the viewer's events, because `ChatroomAppeared` reopens the room.
-        followViewer();
+        if (error instanceof RoomNotFound) followViewer(error.viewerCursor);
       };
       const stop = openRoom(chat, target, {
         onOpen(snapshot, replay) {

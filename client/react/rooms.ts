@@ -157,7 +157,7 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
       const after = await reload();
       if (stopped) return;
       const source = chat.viewerEvents.addSource(after);
-      stops.push(source.remove, followMessages(after), followViewer(after, source));
+      stops.push(source.remove, followMessages(after), followViewer(source));
       onLoaded();
     }
     const followMessages = (after: string) =>
@@ -173,10 +173,10 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
           onError,
         },
       );
-    const followViewer = (after: string, source: ViewerEventSource) =>
+    const followViewer = (source: ViewerEventSource) =>
       cache.subscribe(
         documents.viewerEvents,
-        { after },
+        { after: source.after },
         {
           async onResync() {
             const cursor = await reload();

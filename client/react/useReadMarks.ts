@@ -73,10 +73,14 @@ export function createReadMarks<User>(
     const members = createNodeList<MarkedMember<User>>(chat, documents.members, publish);
     let memberCount: number | null = null;
     let ownId: string | undefined;
+    let unfollow: (() => void) | null = null;
 
     async function loadMembers(isStopped: () => boolean): Promise<void> {
-      const [{ chatroom }, replay] = await chat.arrivals.during(() => query(chat, documents.readMarks, { chatroomId }));
+      const [{ viewer, chatroom }, replay] = await chat.arrivals.during(() =>
+        query(chat, documents.readMarks, { chatroomId }),
+      );
       if (isStopped()) return;
+      unfollow ??= chat.viewerEvents.follow(documents, viewer?.cursor ?? '');
       if (!chatroom?.members) {
         set({ loading: false });
         return;
@@ -133,8 +137,9 @@ export function createReadMarks<User>(
         unsubscribe();
       };
     }
+    const kept = keepOpen(chat.client, set, open);
     const stops = [
-      keepOpen(chat.client, set, open).close,
+      kept.close,
       cache.watch(documents.memberCount, { chatroomId }, (data) => {
         // `readMarksChanged` does not report members who join or leave, so a changed count reloads the list.
         if (memberCount !== null && data?.chatroom && data.chatroom.memberCount !== memberCount) load();
@@ -143,9 +148,9 @@ export function createReadMarks<User>(
         // The server sends no marks of blocked members, so the marks are loaded again after an unblock.
         if (mayChangeBlocks(event)) load();
       }),
-      chat.viewerEvents.follow(documents),
     ];
     return () => {
+      unfollow?.();
       for (const stop of stops) stop();
       members.clear();
     };

@@ -15,6 +15,8 @@ type AnyDocuments = Documents<any, any, any>;
 
 /** The `viewerEvents` stream of a list of rooms. */
 export interface ViewerEventSource {
+  /** Cursor from which the stream must start: not newer than the last event that was passed to the listeners. */
+  after: string;
   /** Passes on an event of the stream. */
   emit: Listener;
   /** Called when the stream has failed. Another source, or the stream for the followers, replaces it. */
@@ -26,8 +28,8 @@ export interface ViewerEventSource {
 /** Distributes the viewer's events to the hooks of a provider. All hooks share one stream. */
 export interface ViewerEvents {
   /**
-   * Registers the `viewerEvents` stream of a list of rooms as a source of events. Call this function when the stream
-   * starts, with the cursor from which it starts.
+   * Registers the `viewerEvents` stream of a list of rooms as a source of events. Call this function before the stream
+   * starts, with the cursor of the list. Start the stream from `after` of the source, which may be older.
    */
   addSource: (after: string) => ViewerEventSource;
   /**
@@ -36,17 +38,21 @@ export interface ViewerEvents {
    */
   listen: (listener: Listener) => () => void;
   /**
-   * Adds a follower. While there are followers but no source, a stream runs. The stream starts from the cursor, or from
-   * now if there is none. Returns a function that removes the follower.
+   * Adds a follower, with the cursor of its data. While there are followers but no source, a stream runs. Returns a
+   * function that removes the follower. A follower must listen from before it queries its data, because a stream that
+   * is already running may be ahead of the cursor.
    */
-  follow: (documents: AnyDocuments, after?: string) => () => void;
+  follow: (documents: AnyDocuments, after: string) => () => void;
 }
 
 export function createViewerEvents(client: ChatClient, cache: ChatCache): ViewerEvents {
   const sources = new Set<object>();
   const listeners = new Set<Listener>();
   const followers = new Map<object, AnyDocuments>();
-  /** Cursor from which the next stream continues. Undefined while no stream runs. */
+  /**
+   * Cursor from which the next stream continues. Undefined while there are no sources or followers. Cursors cannot be
+   * compared, so a new source continues from here, and not from its own cursor.
+   */
   let position: string | undefined;
   let stopOwn: (() => void) | null = null;
 
@@ -56,10 +62,11 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
   };
 
   function start({ viewerEvents, viewerCursor }: AnyDocuments): () => void {
+    const stopped = new AbortController();
     const open = ({ onLoaded, onError }: Progress) =>
       cache.subscribe(viewerEvents, position === undefined ? {} : { after: position }, {
         async onResync() {
-          const { viewer } = await client.execute(viewerCursor, {}, { retry: true });
+          const { viewer } = await client.execute(viewerCursor, {}, { retry: true, signal: stopped.signal });
           const cursor = viewer?.cursor ?? '';
           emit({ __typename: 'EventsMissed', cursor });
           return cursor;
@@ -71,7 +78,11 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
         onError,
       });
     // Errors are not shown, because the hooks that listen have other streams, which report the same errors.
-    return keepOpen(client, () => undefined, open).close;
+    const kept = keepOpen(client, () => undefined, open);
+    return () => {
+      kept.close();
+      stopped.abort();
+    };
   }
 
   /** Runs a stream for the followers while there is no source. Otherwise stops this stream. */
@@ -92,6 +103,7 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
       position ??= after;
       update();
       return {
+        after: position,
         emit(event) {
           // All sources deliver the same events. Only the first one passes them on, so that listeners get each event
           // once.

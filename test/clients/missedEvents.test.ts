@@ -2,12 +2,14 @@ import { describe, expect, test } from 'vitest';
 import { createRoom } from '../../client/react/room.ts';
 import { createRooms } from '../../client/react/rooms.ts';
 import { documentsOf } from '../../client/react/documents.ts';
+import { createReadMarks } from '../../client/react/useReadMarks.ts';
 import type { Message, Room, User } from '../../client/react/types.ts';
 import { BLOCK, createRoom as addRoom } from '../support/rooms.ts';
 import { startTestServer } from '../support/server.ts';
 import { send, world } from '../support/world.ts';
 import { ofAnotherDatabase } from './cursors.ts';
 import { failingSockets } from './failingSockets.ts';
+import { heldSockets } from './heldSockets.ts';
 import { CHATS, documents, show } from './stores.ts';
 
 const UNBLOCK = 'mutation ($id: ID!) { unblockUser(input: { userId: $id }) { user { id } } }';
@@ -37,6 +39,40 @@ describe.each(CHATS)('blocks over %s', (_name, openChat) => {
     await expect.poll(() => store.getSnapshot().messages.map(({ body }) => body)).toEqual(['a greeting']);
     expect(opened).toBe(2);
   });
+
+  test.each(['list', 'list while it loads', 'read marks'])(
+    'a block before the socket opens hides messages beside a %s',
+    async (other) => {
+      const { ann, ben, room } = await world(await startTestServer());
+      await send(ann, room, 'hello');
+      await send(ben, room, 'an insult');
+      const { webSocketImpl, release } = heldSockets();
+      let blocked: () => void = () => undefined;
+      const block = new Promise<void>((resolve) => (blocked = resolve));
+      const chat = openChat(ann, {
+        webSocketImpl,
+        async fetch(input, init) {
+          if (other.includes('loads') && (init?.body as string).includes('query ParleyRooms(')) await block;
+          return fetch(input, init);
+        },
+      });
+      const store = createRoom(chat, documents, room, 20);
+      const marks = createReadMarks(chat, documents, room);
+      const rooms = createRooms(chat, documents);
+      if (other === 'read marks') show(marks);
+      if (other === 'list while it loads') show(rooms);
+      show(store);
+      await expect.poll(() => store.getSnapshot().messages).toHaveLength(2);
+      if (other === 'read marks') await expect.poll(() => marks.getSnapshot().marks).toHaveLength(1);
+      await ann.ask(BLOCK, { id: ben.id });
+      blocked();
+      if (other === 'list') show(rooms);
+      if (other !== 'read marks') await expect.poll(() => rooms.getSnapshot().loading).toBe(false);
+      release();
+      await expect.poll(() => store.getSnapshot().messages.map(({ body }) => body)).toEqual(['hello']);
+      if (other === 'read marks') await expect.poll(() => marks.getSnapshot().marks).toHaveLength(0);
+    },
+  );
 
   test('a list takes over from one whose stream has failed', async () => {
     const { ann, ben, room } = await world(await startTestServer());
