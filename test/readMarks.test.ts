@@ -45,9 +45,12 @@ describe('readMarksChanged', () => {
     const two = await send(ann, room, 'two');
     await readers[0]?.ask(READ, { id: one.id });
     await readers[1]?.ask(READ, { id: two.id });
-    await expect.poll(stream.marks).toEqual({ reader0: 1, reader1: 2 });
+    await expect.poll(stream.marks).toEqual({ ann: 2, reader0: 1, reader1: 2 });
+    // Not all members have read the earlier messages, so their senders are not notified.
     await send(readers[2] as Person, room, 'three');
-    await expect.poll(stream.marks).toEqual({ reader0: 1, reader1: 2, reader2: 3 });
+    await expect.poll(stream.marks).toEqual({ ann: 2, reader0: 1, reader1: 2, reader2: 3 });
+    await send(readers[0] as Person, room, 'four');
+    await expect.poll(stream.marks).toEqual({ ann: 2, reader0: 4, reader1: 2, reader2: 3 });
     expect(stream.received[0].chatroom).toEqual({ id: room });
   });
 

@@ -250,8 +250,9 @@ export async function sendMessage(
   if (outcome === 'SENT') {
     context.counters.sent += 1;
     context.roomTails.notify(chatroomId, message.seq);
+    // The send has moved the sender's read mark.
+    context.notifyReadByAll(chatroomId, userId, seenAfter);
   }
-  if (seenAfter !== null) context.notifyReadByAll(chatroomId, userId, seenAfter);
   return { message, deduplicated: outcome === 'REPEATED' };
 }
 

@@ -26,28 +26,31 @@ const BATCH_MS = 100;
  * `Message.seenByAll` returns the current state.
  *
  * @param readerId the user whose read mark has moved, or who is no longer a member
- * @param readBefore number of the last message that the user had read before
+ * @param readBefore number of the last message that the user had read before; null if no sender needs a notification, so
+ *   that only the mark is published
  */
-export type NotifyReadByAll = (chatroomId: string, readerId: string, readBefore: number) => void;
+export type NotifyReadByAll = (chatroomId: string, readerId: string, readBefore: number | null) => void;
 
 /**
  * Creates the notifier of one node. One query checks all readers of a room whose marks move within {@link BATCH_MS}.
  * The notifier also publishes the moved read marks.
  */
 export function createReadNotifier(node: { database: Database; bus: Bus; log: Logger }): NotifyReadByAll {
-  const rooms = new Map<string, Map<string, number>>();
+  const rooms = new Map<string, Map<string, number | null>>();
 
-  async function notify(chatroomId: string, readers: ReadonlyMap<string, number>): Promise<void> {
+  async function notify(chatroomId: string, readers: ReadonlyMap<string, number | null>): Promise<void> {
+    const marks = [...readers].flatMap(([id, mark]) => (mark === null ? [] : [[id, mark] as const]));
+    if (marks.length === 0) return;
     try {
-      for (const { senderId, number } of await find(node.database, chatroomId, readers))
+      for (const { senderId, number } of await find(node.database, chatroomId, new Map(marks)))
         publishHint(node.bus, senderId, { kind: 'SEEN', chatroomId, number });
     } catch (error) {
       node.log.debug({ error, chatroomId }, 'Senders were not notified of read messages.');
     }
   }
 
-  function collect(chatroomId: string): Map<string, number> {
-    const readers = new Map<string, number>();
+  function collect(chatroomId: string): Map<string, number | null> {
+    const readers = new Map<string, number | null>();
     rooms.set(chatroomId, readers);
     setTimeout(() => {
       rooms.delete(chatroomId);
@@ -59,7 +62,8 @@ export function createReadNotifier(node: { database: Database; bus: Bus; log: Lo
 
   return (chatroomId, readerId, readBefore) => {
     const readers = rooms.get(chatroomId) ?? collect(chatroomId);
-    readers.set(readerId, Math.min(readBefore, readers.get(readerId) ?? readBefore));
+    const before = readers.get(readerId) ?? readBefore;
+    readers.set(readerId, before === null || readBefore === null ? before : Math.min(readBefore, before));
   };
 }
 
