@@ -21,10 +21,11 @@ export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
  */
 export function createChatLink(client: ChatClient): ApolloLink {
   return new ApolloLink(({ operationType, query, variables, getContext }) => {
-    const { retry, onResync, onResumed } = getContext() as ChatContext;
+    const { retry, onResync, onStarted, onResumed } = getContext() as ChatContext;
     return new Observable((observer) => {
       if (operationType === OperationTypeNode.SUBSCRIPTION) {
-        const start = () => client.subscribe<Record<string, unknown>>(query, variables, { onResync, onResumed });
+        const start = () =>
+          client.subscribe<Record<string, unknown>>(query, variables, { onResync, onStarted, onResumed });
         return observe(start, {
           next(data) {
             observer.next({ data });

@@ -13,6 +13,11 @@ export interface StreamOptions {
    */
   onResync?: (error: ChatError) => string | Promise<string>;
   /**
+   * Called each time the stream has started: at the beginning, and when it has reconnected. Streams without a cursor may
+   * have lost events since an earlier query, so query their data again.
+   */
+  onStarted?: () => void;
+  /**
    * Called when the stream has reconnected. `messageAdded` and `chatroomEvents` have missed nothing. Other streams may
    * have lost events, so query their data again. The cursor of `viewerEvents` replays only blocks, and rooms that
    * appeared or vanished.
@@ -60,7 +65,7 @@ export function createStream<Data>(
   { socket, closed }: { socket: Socket; closed: AbortSignal },
   query: string,
   variables: Record<string, unknown>,
-  { onResync, onResumed }: StreamOptions,
+  { onResync, onStarted, onResumed }: StreamOptions,
 ): ChatStream<Data> {
   const queue = createQueue<Data>();
   const stopped = new AbortController();
@@ -166,7 +171,11 @@ export function createStream<Data>(
       },
       () => {
         // Called after the subscription has been sent, so that a query in the callback misses no event.
-        if (again) setTimeout(() => onResumed?.());
+        setTimeout(() => {
+          if (isStopped()) return;
+          onStarted?.();
+          if (again) onResumed?.();
+        });
       },
     );
   }

@@ -33,10 +33,10 @@ export function chatExchange(client: ChatClient): Exchange {
     enableAllOperations: true,
     forwardSubscription: ({ variables }, { kind, context, query }) => ({
       subscribe(observer) {
-        const { retry, onResync, onResumed } = context as ChatContext;
+        const { retry, onResync, onStarted, onResumed } = context as ChatContext;
         if (kind === 'subscription') {
           const start = () =>
-            client.subscribe<Record<string, unknown>>(query, variables ?? {}, { onResync, onResumed });
+            client.subscribe<Record<string, unknown>>(query, variables ?? {}, { onResync, onStarted, onResumed });
           const unsubscribe = observe(start, {
             next(data) {
               observer.next({ data });

@@ -12,6 +12,40 @@ export interface Chat {
   arrivals: Arrivals;
   viewerEvents: ViewerEvents;
   readMarkers: ReadMarkers;
+  /** Cancels the queries of a store. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Returns a chat for one store, and a function that cancels its running queries. Call the function when the store stops,
+ * because the queries are otherwise retried until the server can be reached.
+ */
+export function abortable(chat: Chat): { chat: Chat; abort: () => void } {
+  let controller = new AbortController();
+  const own: Chat = {
+    ...chat,
+    get signal() {
+      return controller.signal;
+    },
+  };
+  return {
+    chat: own,
+    abort() {
+      controller.abort();
+      // The store may start again.
+      controller = new AbortController();
+    },
+  };
+}
+
+/** Waits for a load. Resolves to undefined if the store stops meanwhile. */
+export async function unlessAborted<Value>(load: Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await load;
+  } catch (error) {
+    if ((error as { name?: unknown } | null)?.name === 'AbortError') return undefined;
+    throw error;
+  }
 }
 
 export function createChat(client: ChatClient, cache: ChatCache): Chat {
@@ -39,16 +73,16 @@ export function createChat(client: ChatClient, cache: ChatCache): Chat {
  * pages of a list.
  */
 export function query<Data, Variables extends object>(
-  { client }: Pick<Chat, 'client'>,
+  { client, signal }: Pick<Chat, 'client' | 'signal'>,
   document: TypedDocument<Data, Variables>,
   variables: Variables,
 ): Promise<Data> {
-  return client.execute(document, variables, { retry: true });
+  return client.execute(document, variables, { retry: true, ...(signal ? { signal } : {}) });
 }
 
 /** Queries the server and writes the response to the cache. */
 export async function load<Data, Variables extends object>(
-  chat: Pick<Chat, 'client' | 'cache' | 'arrivals'>,
+  chat: Pick<Chat, 'client' | 'cache' | 'arrivals' | 'signal'>,
   document: TypedDocument<Data, Variables>,
   variables: Variables,
 ): Promise<Data> {

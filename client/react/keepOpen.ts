@@ -1,8 +1,11 @@
 import { errorOf, type Failure, isTemporary } from '../errors.ts';
-import type { ChatClient } from '../index.ts';
+import type { ChatClient, ChatState } from '../index.ts';
 import { backoff } from '../wait.ts';
 import { failureOf } from './failure.ts';
 import type { SetState } from './store.ts';
+
+/** Returns whether the socket is open, so that a new subscription starts at once. */
+export const isConnected = (state: ChatState): boolean => state === 'live' || state === 'catching-up';
 
 /** Callbacks of a load and its streams. */
 export interface Progress {
@@ -14,7 +17,7 @@ export interface Progress {
 
 /** A load and its streams, which are repeated after temporary errors. */
 export interface KeptOpen {
-  /** Stops, and starts again at once. */
+  /** Stops, and starts again at once. Does nothing after `close`. */
   reopen: () => void;
   close: () => void;
 }
@@ -30,11 +33,13 @@ export function keepOpen(
   open: (progress: Progress) => () => void,
 ): KeptOpen {
   let failures = 0;
-  let isConnected = true;
+  let isClosed = false;
+  let wasConnected = true;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stop: () => void = () => undefined;
 
   function reopen(): void {
+    if (isClosed) return;
     cancel();
     let stopped = false;
     let hasFailed = false;
@@ -74,14 +79,15 @@ export function keepOpen(
   }
 
   const unlisten = client.onState((state) => {
-    const wasConnected = isConnected;
-    isConnected = state === 'live' || state === 'catching-up';
-    if (isConnected && !wasConnected && timer !== undefined) reopen();
+    const isNew = isConnected(state) && !wasConnected;
+    wasConnected = isConnected(state);
+    if (isNew && timer !== undefined) reopen();
   });
   reopen();
   return {
     reopen,
     close() {
+      isClosed = true;
       unlisten();
       cancel();
     },

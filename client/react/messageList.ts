@@ -31,7 +31,7 @@ export interface MessageList<Node> extends Readonly<MessagePage<Node>> {
 }
 
 export function createMessageList<Node extends MessageKey>(
-  chat: Pick<Chat, 'client' | 'cache' | 'arrivals'>,
+  chat: Pick<Chat, 'client' | 'cache' | 'arrivals' | 'signal'>,
   document: NodesDocument<Node>,
   onChange: () => void,
 ): MessageList<Node> {

@@ -37,7 +37,7 @@ interface Part<Node> {
  * changes in the cache.
  */
 export function createNodeList<Node extends { id: string }>(
-  chat: Pick<Chat, 'client' | 'cache' | 'arrivals'>,
+  chat: Pick<Chat, 'client' | 'cache' | 'arrivals' | 'signal'>,
   document: NodesDocument<Node>,
   onChange: () => void,
 ): NodeList<Node> {

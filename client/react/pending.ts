@@ -1,7 +1,10 @@
-import type { Outbox, OutboxEntry } from '../index.ts';
+import type { ChatClient, OutboxEntry } from '../index.ts';
 import type { MessageKey } from './documents.ts';
 
-/** Maximum time for which a stored message stays pending until its event arrives. */
+/**
+ * Maximum time for which a stored message stays pending until its event arrives, in milliseconds. Time without a
+ * connection does not count, because no event can arrive.
+ */
 const ARRIVAL_TIMEOUT_MS = 5_000;
 
 /**
@@ -9,7 +12,8 @@ const ARRIVAL_TIMEOUT_MS = 5_000;
  * but the event with the message may arrive later. Until then this list keeps the entry. Otherwise the message would
  * vanish for a moment.
  */
-export function createPending(outbox: Outbox, chatroomId: string, onChange: () => void) {
+export function createPending(client: Pick<ChatClient, 'outbox' | 'state'>, chatroomId: string, onChange: () => void) {
+  const { outbox } = client;
   let entries: readonly OutboxEntry[] = [];
   const kept = new Map<string, OutboxEntry>();
   const timers = new Set<ReturnType<typeof setTimeout>>();
@@ -24,7 +28,9 @@ export function createPending(outbox: Outbox, chatroomId: string, onChange: () =
     kept.set(entry.clientMessageId, entry);
     const timer = setTimeout(() => {
       timers.delete(timer);
-      if (kept.delete(entry.clientMessageId)) onChange();
+      if (!kept.has(entry.clientMessageId)) return;
+      if (client.state !== 'live') keep(entry);
+      else if (kept.delete(entry.clientMessageId)) onChange();
     }, ARRIVAL_TIMEOUT_MS);
     timers.add(timer);
   }

@@ -1,7 +1,7 @@
-import type { Failure } from '../errors.ts';
+import { errorOf, type Failure, isTemporary } from '../errors.ts';
 import type { OutboxEntry } from '../index.ts';
 import { createBatch } from './batch.ts';
-import { type Chat, load } from './chat.ts';
+import { abortable, type Chat, load, unlessAborted } from './chat.ts';
 import type { CachedRoom, Documents, MessageKey, RoomEvent, RoomKey } from './documents.ts';
 import { RoomNotFound, type RoomSnapshot } from './history.ts';
 import { keepOpen, type Progress } from './keepOpen.ts';
@@ -62,12 +62,13 @@ export interface RoomStore<Message, Room, User> extends Store<RoomState<Message,
 
 /** Creates the store of a room. The store stays up to date while it has subscribers. */
 export function createRoom<Message, Room, User>(
-  chat: Chat,
+  shared: Chat,
   documents: Documents<Message, Room, User>,
   chatroomId: string,
   pageSize: number,
 ): RoomStore<Message, Room, User> {
   type Node = Message & MessageKey;
+  const { chat, abort } = abortable(shared);
   const { client, cache } = chat;
   const target = { documents, chatroomId, pageSize };
   const initial: RoomState<Message, Room, User> = {
@@ -76,7 +77,7 @@ export function createRoom<Message, Room, User>(
   };
   const listeners = new Set<(message: Node) => void>();
   const typing = createTyping(chat, documents, chatroomId);
-  const pending = createPending(client.outbox, chatroomId, () => {
+  const pending = createPending(client, chatroomId, () => {
     publish();
   });
   const messages = createRoomMessages(chat, target, () => {
@@ -87,8 +88,13 @@ export function createRoom<Message, Room, User>(
   let set: SetState<RoomState<Message, Room, User>> = () => undefined;
   let room: CachedRoom<Room> | null = null;
   let loaded = false;
-  /** Resolves when the room has been loaded, or loading has failed. A jump waits, because loading shows the newest messages. */
+  /**
+   * Pending while the room is being loaded, and until a failed load is repeated. A jump waits, because loading shows the
+   * newest messages.
+   */
   let opening = Promise.resolve();
+  /** Resolves `opening`. Null if it is resolved. */
+  let endOpening: (() => void) | null = null;
 
   function publish(): void {
     if (!loaded || !room) return;
@@ -120,6 +126,15 @@ export function createRoom<Message, Room, User>(
     for (const message of added) for (const listener of listeners) listener(message);
   }
 
+  function beginOpening(): void {
+    if (!endOpening) opening = new Promise((resolve) => (endOpening = resolve));
+  }
+
+  function ready(): void {
+    endOpening?.();
+    endOpening = null;
+  }
+
   function start(setState: typeof set): () => void {
     set = setState;
     marker = chat.readMarkers.open(chatroomId, (messageId) => cache.mutate(documents.markRead, { messageId }));
@@ -129,9 +144,8 @@ export function createRoom<Message, Room, User>(
     };
 
     function open({ onLoaded, onError }: Progress): () => void {
-      let endOpening: () => void = () => undefined;
-      opening = new Promise((resolve) => (endOpening = resolve));
-      let hasFailed = false;
+      beginOpening();
+      let [hasFailed, stopped] = [false, false];
       /**
        * True if the viewer was added to the room again before the old streams have failed. Their failure then reopens the
        * room.
@@ -139,12 +153,15 @@ export function createRoom<Message, Room, User>(
       let hasAppeared = false;
       let hints: (() => void)[] | null = null;
       const fail = (error: unknown) => {
+        if (stopped) return;
         if (hasAppeared) {
           kept.reopen();
           return;
         }
         hasFailed = true;
-        endOpening();
+        const failure = errorOf(error);
+        if (failure && isTemporary(failure)) beginOpening();
+        else ready();
         onError(error);
         // Follows the viewer's events, because `ChatroomAppeared` reopens the room.
         if (error instanceof RoomNotFound) followViewer(error.viewerCursor);
@@ -154,7 +171,7 @@ export function createRoom<Message, Room, User>(
           hints ??= followHints(fail);
           followViewer(snapshot.viewerCursor);
           show(snapshot, replay);
-          endOpening();
+          ready();
           onLoaded();
         },
         onEvents,
@@ -170,7 +187,8 @@ export function createRoom<Message, Room, User>(
         if (mayChangeBlocks(event) && loaded) messages.reload().catch(fail);
       });
       return () => {
-        for (const end of [stop, unlisten, endOpening, ...(hints ?? [])]) end();
+        stopped = true;
+        for (const end of [stop, unlisten, ...(hints ?? [])]) end();
       };
     }
 
@@ -186,6 +204,8 @@ export function createRoom<Message, Room, User>(
     return () => {
       unfollow?.();
       for (const stop of stops) stop();
+      abort();
+      ready();
       publishing.cancel();
       messages.close();
       typing.send(false);
@@ -204,8 +224,8 @@ export function createRoom<Message, Room, User>(
         documents.seen,
         { chatroomId },
         {
-          // The server does not replay `messageSeen` events, so the current state is queried after a reconnect.
-          onResumed: () => void load(chat, documents.lastSeen, { chatroomId }).catch(fail),
+          // The server does not replay `messageSeen` events, so the current state is queried after each start.
+          onStarted: () => void load(chat, documents.lastSeen, { chatroomId }).catch(fail),
           onEvents: () => undefined,
           onError: fail,
         },
@@ -216,18 +236,18 @@ export function createRoom<Message, Room, User>(
   return {
     ...createStore(initial, start),
     async loadEarlier() {
-      await messages.loadEarlier();
+      await unlessAborted(messages.loadEarlier());
       publish();
     },
     async loadLater() {
-      await messages.loadLater();
+      await unlessAborted(messages.loadLater());
       publish();
     },
     async jumpTo(number) {
       await opening;
-      const found = await messages.jumpTo(number);
+      const found = await unlessAborted(messages.jumpTo(number));
       publish();
-      return found;
+      return found ?? false;
     },
     showNewest() {
       messages.showNewest();

@@ -118,10 +118,10 @@ export function createRoomMessages<Message, Room>(
 
   /** Runs one load at a time. A call during a load returns the promise of that load. */
   function once(load: () => Promise<void>): Promise<void> {
-    loading ??= load().finally(() => {
-      loading = null;
-    });
-    return loading;
+    const current = (loading ??= load().finally(() => {
+      if (loading === current) loading = null;
+    }));
+    return current;
   }
 
   return {
@@ -179,6 +179,7 @@ export function createRoomMessages<Message, Room>(
     close() {
       jumps += 1;
       reloads += 1;
+      loading = null;
       leave();
       newest.close();
     },

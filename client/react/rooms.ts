@@ -1,7 +1,7 @@
 import type { Failure } from '../errors.ts';
 import { onVisible } from '../wait.ts';
 import { createBatch } from './batch.ts';
-import { type Chat, query } from './chat.ts';
+import { abortable, type Chat, query, unlessAborted } from './chat.ts';
 import type { Documents, RoomKey, ViewerEvent } from './documents.ts';
 import { keepOpen, type Progress } from './keepOpen.ts';
 import { createNodeList } from './nodeList.ts';
@@ -31,8 +31,9 @@ const PAGE_SIZE = 50;
 const CHANGES_OF_LIST = new Set(['ChatroomAppeared', 'ChatroomVanished', 'BlockChanged']);
 
 /** Creates the store of the viewer's rooms. The store stays up to date while it has subscribers. */
-export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, any>): RoomsStore<Room> {
+export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, any>): RoomsStore<Room> {
   type Node = Room & RoomKey;
+  const { chat, abort } = abortable(shared);
   const { cache } = chat;
   const initial: RoomsState<Room> = { rooms: [], unreadCount: 0, loading: true, error: null, hasMore: false };
   const listeners = new Set<(event: ViewerEvent) => void>();
@@ -47,6 +48,7 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
   let next: string | null = null;
   let hasMore = false;
   let loading: Promise<string> | null = null;
+  let loadingMore: Promise<void> | null = null;
   let changes = 0;
   let running = false;
 
@@ -104,7 +106,7 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
    */
   function reload(): Promise<string> {
     changes += 1;
-    loading ??= (async () => {
+    const current = (loading ??= (async () => {
       let cursor: string;
       let nodes: Node[];
       let change: number;
@@ -120,10 +122,11 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
       if (running) show(nodes);
       return cursor;
     })().finally(() => {
+      if (loading !== current) return;
       loading = null;
       publishing.add(null);
-    });
-    return loading;
+    }));
+    return current;
   }
 
   function onViewerEvent(event: ViewerEvent): void {
@@ -138,12 +141,13 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
     const kept = keepOpen(chat.client, set, open);
     return () => {
       kept.close();
+      abort();
       running = false;
       changes += 1;
       publishing.cancel();
       vanished.clear();
       list.clear();
-      [loaded, pages, next] = [false, 1, null];
+      [loaded, pages, next, loading, loadingMore] = [false, 1, null, null, null];
     };
   }
 
@@ -183,8 +187,8 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
             source.emit({ __typename: 'EventsMissed', cursor });
             return cursor;
           },
-          // The stream does not replay changes of unread counts, so the list is loaded again after a reconnect.
-          onResumed: reloadLater,
+          // The stream does not replay changes of unread counts, so the list is loaded again after each start.
+          onStarted: reloadLater,
           onEvents(events) {
             for (const { viewerEvents: event } of events) {
               if (!event) continue;
@@ -206,21 +210,28 @@ export function createRooms<Room>(chat: Chat, documents: Documents<any, Room, an
     };
   }
 
+  async function loadPage(): Promise<void> {
+    let page: Page;
+    let change: number;
+    // Repeats the query after a change of the list, because the page may contain a room that has vanished since.
+    do {
+      await loading;
+      if (next === null) return;
+      change = changes;
+      page = await queryRooms(next);
+    } while (change !== changes);
+    addPage(page);
+    pages += 1;
+    publishing.add(null);
+  }
+
   return {
     ...createStore(initial, start),
-    async loadMore() {
-      let page: Page;
-      let change: number;
-      // Repeats the query after a change of the list, because the page may contain a room that has vanished since.
-      do {
-        await loading;
-        if (next === null) return;
-        change = changes;
-        page = await queryRooms(next);
-      } while (change !== changes);
-      addPage(page);
-      pages += 1;
-      publishing.add(null);
+    loadMore() {
+      const current = (loadingMore ??= unlessAborted(loadPage()).finally(() => {
+        if (loadingMore === current) loadingMore = null;
+      }));
+      return current;
     },
     onEvent(listener) {
       listeners.add(listener);

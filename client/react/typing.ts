@@ -33,6 +33,8 @@ export function createTyping<User>(
         users = now;
         onChange(users);
       };
+      // Users who were typing when the room was last open may have stopped since.
+      show([]);
       const stops = [
         client.onState((state) => {
           // Users who were typing when the connection was lost may have stopped since.
@@ -46,7 +48,7 @@ export function createTyping<User>(
           documents.typing,
           { chatroomId },
           {
-            onResumed: () => {
+            onStarted: () => {
               show([]);
             },
             onEvents(events) {

@@ -1,10 +1,11 @@
 import { useCallback, useSyncExternalStore } from 'react';
 import type { Failure } from '../errors.ts';
-import { type Chat, query } from './chat.ts';
+import { abortable, type Chat, query } from './chat.ts';
 import { type Documents, documentsOf, type MarkedMember, type Selections } from './documents.ts';
-import { keepOpen, type Progress } from './keepOpen.ts';
+import { isConnected, keepOpen, type Progress } from './keepOpen.ts';
 import { createNodeList } from './nodeList.ts';
 import { useChat } from './provider.ts';
+import { repeatable } from './repeat.ts';
 import { createStore, type Store } from './store.ts';
 import type * as Default from './types.ts';
 import { mayChangeBlocks } from './viewerEvents.ts';
@@ -59,10 +60,11 @@ export function useReadMarks<User = Default.User>(
 
 /** Creates the store of a room's read marks. The store stays up to date while it has subscribers. */
 export function createReadMarks<User>(
-  chat: Chat,
+  shared: Chat,
   documents: Documents<any, any, User>,
   chatroomId: string,
 ): Store<ReadMarksState<User>> {
+  const { chat, abort } = abortable(shared);
   const { cache } = chat;
   const initial: ReadMarksState<User> = { marks: [], loading: true, error: null };
   return createStore(initial, (set) => {
@@ -106,32 +108,18 @@ export function createReadMarks<User>(
 
     let load: () => void = () => undefined;
     function open({ onLoaded, onError }: Progress): () => void {
-      let state: 'idle' | 'loading' | 'outdated' = 'idle';
       let stopped = false;
-      // Loads the members with one query at a time. A call during a query starts another query afterwards, because the
-      // response may be outdated.
-      load = () => {
-        if (stopped) return;
-        if (state !== 'idle') {
-          state = 'outdated';
-          return;
-        }
-        state = 'loading';
-        void loadMembers(() => stopped)
-          .then(onLoaded, onError)
-          .finally(() => {
-            const isOutdated = state === 'outdated';
-            state = 'idle';
-            if (isOutdated) load();
-          });
-      };
-      // The server does not replay `readMarksChanged` events, so the marks are loaded again after a reconnect.
+      load = repeatable(async () => {
+        if (!stopped) await loadMembers(() => stopped).then(onLoaded, onError);
+      });
+      // The server does not replay `readMarksChanged` events, so the marks are loaded after each start of the stream.
       const unsubscribe = cache.subscribe(
         documents.readMarksChanged,
         { chatroomId },
-        { onEvents: () => undefined, onResumed: load, onError },
+        { onEvents: () => undefined, onStarted: load, onError },
       );
-      load();
+      // Does not wait for a socket that may never open.
+      if (!isConnected(chat.client.state)) load();
       return () => {
         stopped = true;
         unsubscribe();
@@ -146,12 +134,15 @@ export function createReadMarks<User>(
       }),
       chat.viewerEvents.listen((event) => {
         // The server sends no marks of blocked members, so the marks are loaded again after an unblock.
-        if (mayChangeBlocks(event)) load();
+        const isAdded = event.__typename === 'ChatroomAppeared' && event.chatroom.id === chatroomId;
+        if (isAdded || event.__typename === 'EventsMissed') kept.reopen();
+        else if (mayChangeBlocks(event)) load();
       }),
     ];
     return () => {
       unfollow?.();
       for (const stop of stops) stop();
+      abort();
       members.clear();
     };
   });

@@ -6,8 +6,11 @@ import { BLOCK, createRoom as addRoom, DELETE_MESSAGE, MARK_READ } from '../supp
 import type { Person } from '../support/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { send, world } from '../support/world.ts';
+import { failingSockets } from './failingSockets.ts';
+import { heldSockets } from './heldSockets.ts';
 import { CHATS, documents, show } from './stores.ts';
 
+const TYPE = 'mutation ($id: ID!, $typing: Boolean!) { setTyping(input: { chatroomId: $id, typing: $typing }) { ok } }';
 const READ = 'query ($id: ID!) { chatroom(id: $id) { unreadCount viewerMembership { lastReadNumber } } }';
 
 /** Returns the number of unread messages, and of the last message that the person has read. */
@@ -140,6 +143,47 @@ describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
     await expect.poll(states).toEqual(['sending']);
     chat.client.outbox.discard(store.getSnapshot().pending[0]!.clientMessageId);
     expect(states()).toEqual([]);
+  });
+
+  test('a sent message stays on the screen while the socket is down', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await send(ben, room, 'hello');
+    const { webSocketImpl, release } = heldSockets();
+    const store = createRoom(openChat(ann, { webSocketImpl }), documents, room, 20);
+    const bodies = (key: 'messages' | 'pending') => store.getSnapshot()[key].map(({ body }) => body);
+    show(store);
+    await expect.poll(() => bodies('messages')).toEqual(['hello']);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    store.send('mine');
+    await expect.poll(() => readState(ann, room)).toEqual([0, 2]);
+    vi.advanceTimersByTime(20_000);
+    expect(bodies('pending')).toEqual(['mine']);
+    vi.useRealTimers();
+    release();
+    await expect.poll(() => bodies('messages')).toEqual(['hello', 'mine']);
+    expect(bodies('pending')).toEqual([]);
+  });
+
+  test('typing that ends while the room reopens disappears', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const sockets = failingSockets();
+    const { webSocketImpl } = sockets;
+    let opened = 0;
+    const fetch = fetchAfter(async (body) => {
+      if (!body.includes('query ParleyHistory(') || (opened += 1) !== 2) return;
+      sockets.recover();
+      await ben.ask(TYPE, { id: room, typing: false });
+    });
+    const store = createRoom(openChat(ann, { webSocketImpl, fetch }), documents, room, 20);
+    const state = () => [opened, store.getSnapshot().typing.length, store.getSnapshot().error];
+    show(store);
+    await expect.poll(() => server.node.gauges.streams).toBe(4);
+    await ben.ask(TYPE, { id: room, typing: true });
+    await expect.poll(state).toEqual([1, 1, null]);
+    sockets.fail('ParleyRoomEvents', { message: 'It failed.', extensions: { code: 'INTERNAL_SERVER_ERROR' } });
+    await expect.poll(state).toEqual([2, 0, null]);
   });
 
   test('a room left while it loads is loaded again by the next visit', async () => {

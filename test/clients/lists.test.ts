@@ -6,7 +6,17 @@ import type { Message, Room, User } from '../../client/react/types.ts';
 import { createPresence } from '../../client/react/usePresence.ts';
 import { createReadMarks } from '../../client/react/useReadMarks.ts';
 import type { Person } from '../support/client.ts';
-import { ADD, BLOCK, createRoom as addRoom, DELETE_MESSAGE, FRIEND, LEAVE, REACT, REMOVE } from '../support/rooms.ts';
+import {
+  ADD,
+  BLOCK,
+  createRoom as addRoom,
+  DELETE_MESSAGE,
+  FRIEND,
+  LEAVE,
+  MARK_READ,
+  REACT,
+  REMOVE,
+} from '../support/rooms.ts';
 import { startTestServer } from '../support/server.ts';
 import { send, world } from '../support/world.ts';
 import { ofAnotherDatabase } from './cursors.ts';
@@ -382,11 +392,10 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     show(store);
     await expect.poll(() => bodiesOf(store)).toHaveLength(9);
     answers.hold();
-    // Lacks the users of the reaction, which then are no longer in the cache.
-    await chat.read(
-      'query ($id: ID!) { chatroom(id: $id) { id message(number: 1) { id reactions { emoji count } } } }',
-      { id: room },
-    );
+    // Lacks the emoji and the users of the reaction, which then are no longer in the cache.
+    await chat.read('query ($id: ID!) { chatroom(id: $id) { id message(number: 1) { id reactions { count } } } }', {
+      id: room,
+    });
     const release = await answers.next();
     await ben.ask(EDIT, { id: sent[1]!.id, body: 'edited' });
     await expect.poll(() => bodiesOf(store).slice(0, 3)).toEqual(['1', 'edited', '3']);
@@ -406,7 +415,8 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     let loads = 0;
     const chat = openChat(ann, {
       fetch(input, init) {
-        if ((init?.body as string).includes('query ParleyMessages(')) loads += 1;
+        const { query, variables } = JSON.parse(init?.body as string);
+        if (query.includes('query ParleyMessages(') && variables.ids.includes(first!.id)) loads += 1;
         return fetch(input, init);
       },
     });
@@ -476,16 +486,23 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     const { ann, ben } = await world(await startTestServer());
     const room = await addRoom(ben, { kind: 'GROUP', name: 'Of two', memberIds: [ann.id] });
     await send(ben, room, 'one');
-    const store = createRoom(openChat(ann), documents, room, 20);
-    show(store);
-    const state = () => [store.getSnapshot().error?.code, ...bodiesOf(store)];
-    await expect.poll(state).toEqual([undefined, 'one']);
+    const chat = openChat(ann);
+    const store = createRoom(chat, documents, room, 20);
+    const marks = createReadMarks(chat, documents, room);
+    for (const each of [store, marks]) show(each);
+    const state = () => [store.getSnapshot().error?.code, ...bodiesOf(store), marks.getSnapshot().marks.length];
+    const errors = () => [store, marks].map((each) => each.getSnapshot().error?.code);
+    await expect.poll(state).toEqual([undefined, 'one', 1]);
     await ben.ask(REMOVE, { id: room, user: ann.id });
-    await expect.poll(() => store.getSnapshot().error?.code).toBe('NOT_FOUND');
+    await expect.poll(errors).toEqual(['NOT_FOUND', 'NOT_FOUND']);
     await ben.ask(ADD, { id: room, users: [ann.id] });
     await send(ben, room, 'welcome back');
     await expect.poll(() => store.getSnapshot().error).toBeNull();
     await expect.poll(() => bodiesOf(store).at(-1)).toBe('welcome back');
+    await expect.poll(errors).toEqual([undefined, undefined]);
+    const { id, number } = await send(ann, room, 'thanks');
+    await ben.ask(MARK_READ, { id });
+    await expect.poll(() => marks.getSnapshot().marks[0]?.lastReadNumber).toBe(number);
   });
 
   test('a page of rooms does not restore a room that has vanished', async () => {
@@ -510,6 +527,27 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     await loading;
     await expect.poll(() => rooms.getSnapshot()).toMatchObject({ loading: false, hasMore: false });
     expect([ids().length, ids().includes(room)]).toEqual([50, false]);
+  });
+
+  test('two calls for more rooms load one page', async () => {
+    const { ann } = await world(await startTestServer());
+    for (let i = 1; i <= 120; i += 1) await addRoom(ann, { kind: 'GROUP', name: String(i), memberIds: [] });
+    let requests = 0;
+    const chat = openChat(ann, {
+      fetch(input, init) {
+        if ((init?.body as string).includes('query ParleyRooms(')) requests += 1;
+        return fetch(input, init);
+      },
+    });
+    const rooms = createRooms(chat, documents);
+    const count = () => rooms.getSnapshot().rooms.length;
+    show(rooms);
+    await expect.poll(() => [count(), chat.client.state]).toEqual([50, 'live']);
+    // The list is loaded again when its stream has started.
+    await expect.poll(() => requests).toBe(2);
+    await Promise.all([rooms.loadMore(), rooms.loadMore()]);
+    await expect.poll(count).toBe(100);
+    expect(requests).toBe(3);
   });
 
   test('a block hides messages of an open room and of the list', async () => {

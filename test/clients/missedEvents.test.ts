@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { createRoom } from '../../client/react/room.ts';
 import { createRooms } from '../../client/react/rooms.ts';
 import { documentsOf } from '../../client/react/documents.ts';
+import { createPresence } from '../../client/react/usePresence.ts';
 import { createReadMarks } from '../../client/react/useReadMarks.ts';
 import type { Message, Room, User } from '../../client/react/types.ts';
-import { BLOCK, createRoom as addRoom } from '../support/rooms.ts';
+import { ADD, BLOCK, createRoom as addRoom, FRIEND, MARK_READ } from '../support/rooms.ts';
 import { startTestServer } from '../support/server.ts';
 import { send, world } from '../support/world.ts';
 import { ofAnotherDatabase } from './cursors.ts';
@@ -73,6 +74,71 @@ describe.each(CHATS)('blocks over %s', (_name, openChat) => {
       if (other === 'read marks') await expect.poll(() => marks.getSnapshot().marks).toHaveLength(0);
     },
   );
+
+  test('changes before the socket opens reach all stores', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await ann.ask(FRIEND, { id: ben.id });
+    const { id: own } = await send(ann, room, 'question');
+    const other = await addRoom(ann, { kind: 'GROUP', name: 'Other', memberIds: [ben.id] });
+    const { id: unread } = await send(ben, other, 'unread');
+    const { webSocketImpl, release } = heldSockets();
+    const chat = openChat(ann, { webSocketImpl });
+    const store = createRoom(chat, documents, room, 20);
+    const rooms = createRooms(chat, documents);
+    const marks = createReadMarks(chat, documents, room);
+    const friends = createPresence(chat, documents);
+    for (const each of [store, rooms, marks, friends]) show(each);
+    const state = () => [
+      rooms.getSnapshot().unreadCount,
+      store.getSnapshot().messages[0]?.seenByAll,
+      marks.getSnapshot().marks[0]?.lastReadNumber,
+      friends.getSnapshot().friends[0]?.presence?.status,
+    ];
+    await expect.poll(state).toEqual([1, false, 0, 'OFFLINE']);
+    await ann.ask(MARK_READ, { id: unread });
+    await ben.ask(MARK_READ, { id: own });
+    await ben.connect().subscribe('subscription { presenceChanged { user { id } } }', {}).ready();
+    release();
+    await expect.poll(state).toEqual([0, true, 1, 'ONLINE']);
+  });
+
+  test('a room and its read marks open for a member added while they load', async () => {
+    const { ann, ben } = await world(await startTestServer());
+    const room = await addRoom(ben, { kind: 'GROUP', name: 'Of one', memberIds: [] });
+    await send(ben, room, 'hello');
+    let added: Promise<unknown> | undefined;
+    const chat = openChat(ann, {
+      async fetch(input, init) {
+        const answer = await fetch(input, init);
+        if (/ParleyHistory|ParleyReadMarks/.test(init?.body as string))
+          await (added ??= ben.ask(ADD, { id: room, users: [ann.id] }));
+        return answer;
+      },
+    });
+    const store = createRoom(chat, documents, room, 20);
+    const marks = createReadMarks(chat, documents, room);
+    for (const each of [store, marks]) show(each);
+    const state = () => [
+      store.getSnapshot().error?.code,
+      store.getSnapshot().messages[0]?.body,
+      marks.getSnapshot().error?.code,
+      marks.getSnapshot().marks.length,
+    ];
+    await expect.poll(state).toEqual([undefined, 'hello', undefined, 1]);
+  });
+
+  test('friends follow blocks and new friendships', async () => {
+    const { ann, ben, eve } = await world(await startTestServer());
+    await ann.ask(FRIEND, { id: ben.id });
+    const store = createPresence(openChat(ann), documents);
+    const names = () => store.getSnapshot().friends.map(({ username }) => username);
+    show(store);
+    await expect.poll(names).toEqual(['ben']);
+    await ann.ask(FRIEND, { id: eve.id });
+    await expect.poll(() => names().toSorted()).toEqual(['ben', 'eve']);
+    await ann.ask(BLOCK, { id: ben.id });
+    await expect.poll(names).toEqual(['eve']);
+  });
 
   test('a list takes over from one whose stream has failed', async () => {
     const { ann, ben, room } = await world(await startTestServer());

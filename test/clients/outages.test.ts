@@ -1,9 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createRoom } from '../../client/react/room.ts';
 import { createRooms } from '../../client/react/rooms.ts';
 import { createPresence } from '../../client/react/usePresence.ts';
 import { createReadMarks } from '../../client/react/useReadMarks.ts';
-import { FRIEND } from '../support/rooms.ts';
+import { ADD, BLOCK, createRoom as addRoom, FRIEND } from '../support/rooms.ts';
 import { startTestServer } from '../support/server.ts';
 import { send, world } from '../support/world.ts';
 import { failingSockets } from './failingSockets.ts';
@@ -89,6 +89,80 @@ describe.each(CHATS)('an outage of the database over %s', (_name, openChat) => {
     await expect.poll(errors).toEqual(sound);
     await send(ben, room, 'after');
     await expect.poll(shown).toEqual(['before,meanwhile,after', 'after', 1, 1]);
+  });
+
+  test('no query runs on after the stores have stopped', async () => {
+    const { ann, room } = await world(await startTestServer());
+    let requests = 0;
+    const chat = openChat(ann, {
+      fetch() {
+        requests += 1;
+        return Promise.reject(new TypeError('The network was lost.'));
+      },
+    });
+    const all = [
+      createRoom(chat, documents, room, 20),
+      ...[createRooms(chat, documents), createPresence(chat, documents), createReadMarks(chat, documents, room)],
+    ];
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const hides = all.map((each) => show(each));
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(requests).toBeGreaterThan(4);
+    for (const hide of hides) hide();
+    await vi.advanceTimersByTimeAsync(1);
+    requests = 0;
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(requests).toBe(0);
+  });
+
+  test('a reload that fails after the room was left reopens nothing', async () => {
+    const { ann, ben, eve } = await world(await startTestServer());
+    const room = await addRoom(ben, { kind: 'GROUP', name: 'Of two', memberIds: [eve.id] });
+    let failReload: (() => void) | null = null;
+    let opened = 0;
+    const chat = openChat(ann, {
+      async fetch(input, init) {
+        if (!(init?.body as string).includes('query ParleyHistory(')) return fetch(input, init);
+        opened += 1;
+        // The event of this addition arrives after the room has been opened.
+        if (opened === 1) await ben.ask(ADD, { id: room, users: [ann.id] });
+        if (opened !== 2) return fetch(input, init);
+        await new Promise<void>((resolve) => (failReload = resolve));
+        return Response.json({ errors: [{ message: 'It failed.', extensions: { code: 'NOT_FOUND' } }] });
+      },
+    });
+    const rooms = createRooms(chat, documents);
+    const events: string[] = [];
+    rooms.onEvent(({ __typename }) => events.push(__typename));
+    const hideRooms = show(rooms);
+    await expect.poll(() => chat.client.state).toBe('live');
+    const store = createRoom(chat, documents, room, 20);
+    const hide = show(store);
+    await expect.poll(() => store.getSnapshot().messages.length).toBeGreaterThan(0);
+    await expect.poll(() => events).toContain('ChatroomAppeared');
+    await ann.ask(BLOCK, { id: eve.id });
+    await expect.poll(() => failReload).not.toBeNull();
+    for (const each of [hide, hideRooms]) each();
+    await expect.poll(() => chat.client.state).toBe('idle');
+    failReload!();
+    await chat.client.execute('{ viewer { id } }', {});
+    expect([opened, chat.client.state]).toEqual([2, 'idle']);
+  });
+
+  test('a jump between two attempts of a failing room is shown', async () => {
+    const { ben, room, database, store } = await openStores(1);
+    const numbers = () => store.getSnapshot().messages.map(({ number }) => number);
+    for (let i = 2; i <= 5; i += 1) await send(ben, room, String(i));
+    show(store);
+    await expect.poll(numbers).toEqual([5]);
+    database.begin();
+    await expect.poll(() => store.getSnapshot().error?.code).toBe('INTERNAL_SERVER_ERROR');
+    const jumping = store.jumpTo(2);
+    database.end();
+    expect(await jumping).toBe(true);
+    await expect.poll(() => store.getSnapshot().error).toBeNull();
+    expect(numbers()).toEqual([1, 2, 3]);
   });
 
   test('a page and a jump that failed load with the next call', async () => {
