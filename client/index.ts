@@ -12,6 +12,7 @@ import { onOnline, onVisible } from './wait.ts';
 
 export { ChatError, type ErrorCode, errorOf, type Failure, type FailureCode, isChatError } from './errors.ts';
 export { indexedDbOutbox, localStorageOutbox } from './outboxStore.ts';
+export { createPending, type PendingMessages } from './pending.ts';
 export type {
   ChatState,
   ChatStream,
@@ -49,6 +50,7 @@ export interface ChatClientOptions extends SessionOptions {
   onState?: StateListener;
 }
 
+/** All functions can be passed on without the object. */
 export interface ChatClient {
   /**
    * Sends a query or mutation. Returns data and errors as the server sent them.
@@ -58,41 +60,42 @@ export interface ChatClient {
    *
    * @throws ChatError `UNREACHABLE` if there is no response
    */
-  request<Data = any, Variables = any>(
+  readonly request: <Data = any, Variables = any>(
     document: Document<Data, Variables>,
     variables: Variables,
     options?: RequestOptions,
-  ): Promise<Result<Data>>;
+  ) => Promise<Result<Data>>;
   /**
-   * Sends a query or mutation and returns its data.
+   * Sends a query or mutation and returns its data. The type of the data is that of codegen's document. It is `any` for
+   * a text, unless you pass it: `execute<{ viewer: { id: string } }>(text, {})`.
    *
    * @throws ChatError with the server's code if the response has errors, or `UNREACHABLE` if there is no response
    */
-  execute<Data = any, Variables = any>(
+  readonly execute: <Data = any, Variables = any>(
     document: Document<Data, Variables>,
     variables: Variables,
     options?: RequestOptions,
-  ): Promise<Data>;
+  ) => Promise<Data>;
   /**
    * Starts a subscription, and restarts it after each interruption. `messageAdded` and `chatroomEvents` continue after
    * the last event: no event is lost or repeated.
    */
-  subscribe<Data = any, Variables = any>(
+  readonly subscribe: <Data = any, Variables = any>(
     document: Document<Data, Variables>,
     variables: Variables,
     options?: StreamOptions,
-  ): ChatStream<Data>;
+  ) => ChatStream<Data>;
   /**
    * Sends a message through the outbox and retries until there is a response. The server stores the message only once.
    */
-  send(input: SendInput, options?: Pick<RequestOptions, 'signal'>): Promise<SentMessage>;
+  readonly send: (input: SendInput, options?: Pick<RequestOptions, 'signal'>) => Promise<SentMessage>;
   /** Messages that the server has not stored yet. */
   readonly outbox: Outbox;
   readonly state: ChatState;
   /** Calls the listener after each change of the state. Returns a function that removes the listener. */
-  onState(listener: StateListener): () => void;
+  readonly onState: (listener: StateListener) => () => void;
   /** Closes the socket, ends all streams and cancels pending requests. */
-  close(): void;
+  readonly close: () => void;
 }
 
 /** Creates a client of one Parley server, for one viewer. */
@@ -146,7 +149,7 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
       return createStream({ socket, closed }, textOf(document), variables as Record<string, unknown>, streamOptions);
     },
     outbox,
-    send: (input, sendOptions) => outbox.send(input, sendOptions),
+    send: outbox.send,
     get state() {
       return socket.state;
     },

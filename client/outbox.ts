@@ -20,23 +20,27 @@ export interface OutboxEntry {
   readonly state: 'waiting' | 'sending' | 'failed';
   /** The server's reason for rejecting the message; null unless the state is `failed`. */
   readonly error: Failure | null;
+  /** The stored message. Only listeners of `subscribe`, and `createPending`, receive entries with a stored message. */
+  readonly message?: SentMessage;
 }
 
 /**
  * Messages that the server has not stored yet. They are sent in order within each room. An entry stays until the server
- * has stored its message, or until it is discarded.
+ * has stored its message, or until it is discarded. To show messages until their events arrive, use `createPending`.
+ *
+ * All functions can be passed on without the object, for example to `useSyncExternalStore`.
  */
 export interface Outbox {
   /**
    * Returns the entries of a room, or of all rooms, in the order of sending. Returns the same array until an entry
    * changes.
    */
-  entries(chatroomId?: string): readonly OutboxEntry[];
+  readonly entries: (chatroomId?: string) => readonly OutboxEntry[];
   /**
-   * Calls the listener after each change. If the server has stored a message, passes its removed entry as `stored`.
-   * Returns a function that removes the listener.
+   * Calls the listener after each change. If the server has stored a message, passes its removed entry as `stored`,
+   * with the stored `message`. Returns a function that removes the listener.
    */
-  subscribe(listener: (stored?: OutboxEntry) => void): () => void;
+  readonly subscribe: (listener: (stored?: OutboxEntry) => void) => () => void;
   /**
    * Sends a message after the earlier messages of its room, and retries until there is a response. If the server
    * rejects the message, the entry stays until it is retried or discarded.
@@ -45,11 +49,11 @@ export interface Outbox {
    *   with this `clientMessageId` is being sent
    * @throws DOMException `AbortError` if the message is discarded, here or in another tab
    */
-  send(input: SendInput, options?: Pick<RequestOptions, 'signal'>): Promise<SentMessage>;
+  readonly send: (input: SendInput, options?: Pick<RequestOptions, 'signal'>) => Promise<SentMessage>;
   /** Sends a failed message again, under the same `clientMessageId`, after the other messages of its room. */
-  retry(clientMessageId: string): void;
+  readonly retry: (clientMessageId: string) => void;
   /** Removes an entry. The server may still store a message that is being sent. */
-  discard(clientMessageId: string): void;
+  readonly discard: (clientMessageId: string) => void;
 }
 
 export interface OutboxOptions {
@@ -114,21 +118,21 @@ export class StoredOutbox implements Outbox {
     this.adopt();
   }
 
-  entries(chatroomId?: string): readonly OutboxEntry[] {
+  readonly entries = (chatroomId?: string): readonly OutboxEntry[] => {
     const known = this.#lists.get(chatroomId);
     if (known) return known;
     const all = [...this.#items.values()].map(({ entry }) => entry);
     const found = chatroomId === undefined ? all : all.filter((entry) => entry.chatroomId === chatroomId);
     this.#lists.set(chatroomId, found);
     return found;
-  }
+  };
 
-  subscribe(listener: (stored?: OutboxEntry) => void): () => void {
+  readonly subscribe = (listener: (stored?: OutboxEntry) => void): (() => void) => {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
-  }
+  };
 
-  async send(input: SendInput, { signal }: Pick<RequestOptions, 'signal'> = {}): Promise<SentMessage> {
+  readonly send = async (input: SendInput, { signal }: Pick<RequestOptions, 'signal'> = {}): Promise<SentMessage> => {
     const { closed } = this.#options;
     closed.throwIfAborted();
     signal?.throwIfAborted();
@@ -142,22 +146,22 @@ export class StoredOutbox implements Outbox {
     } finally {
       signal?.removeEventListener('abort', abort);
     }
-  }
+  };
 
-  retry(clientMessageId: string): void {
+  readonly retry = (clientMessageId: string): void => {
     for (const [id, item] of [...this.#items]) {
       if (item.entry.clientMessageId !== clientMessageId || item.entry.state !== 'failed') continue;
       // Moves the message after all messages that are waiting.
       this.#items.delete(id);
       this.#insert(createItem({ ...item.entry, state: 'waiting', error: null }));
     }
-  }
+  };
 
-  discard(clientMessageId: string): void {
+  readonly discard = (clientMessageId: string): void => {
     for (const item of this.#items.values())
       if (item.entry.clientMessageId === clientMessageId)
         this.#discard(item, new DOMException('The message was discarded.', 'AbortError'));
-  }
+  };
 
   /**
    * Loads entries that another client left in the store, such as the client of a closed tab. Removes failed entries
@@ -294,7 +298,7 @@ export class StoredOutbox implements Outbox {
         // Another tab has sent or discarded the message, and has removed the entry from the store.
         const message = item.isLoaded ? undefined : await this.#findSent(item, signal);
         if (message) {
-          await this.#remove(item, item.entry);
+          await this.#remove(item, { ...item.entry, message });
           return { data: { sendMessage: { message } } };
         }
         this.#discard(item, new DOMException('The message was sent or discarded in another tab.', 'AbortError'));
@@ -305,7 +309,9 @@ export class StoredOutbox implements Outbox {
       const input = { clientMessageId, chatroomId, body, replyToId };
       try {
         const result = await request(SEND_MESSAGE, { input }, { signal });
-        if (!result.errors?.length) await this.#remove(item, item.entry);
+        const { sendMessage } = (result.data ?? {}) as { sendMessage?: { message: SentMessage } };
+        if (sendMessage && !result.errors?.length)
+          await this.#remove(item, { ...item.entry, message: sendMessage.message });
         return result;
       } finally {
         if (this.#has(item)) this.#set(item, 'waiting');
@@ -340,7 +346,7 @@ export class StoredOutbox implements Outbox {
     item.reject(reason);
   }
 
-  /** Removes an item and notifies the listeners. Pass the entry as `stored` if the server has stored the message. */
+  /** Removes an item and notifies the listeners. If the server has stored the message, pass the entry with it as `stored`. */
   async #remove(item: Item, stored?: OutboxEntry): Promise<void> {
     if (!this.#has(item)) return;
     this.#items.delete(idOf(item.entry));

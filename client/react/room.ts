@@ -1,12 +1,12 @@
 import { errorOf, type Failure, isTemporary } from '../errors.ts';
 import type { OutboxEntry } from '../index.ts';
+import { createPending } from '../pending.ts';
 import { createBatch } from './batch.ts';
 import { abortable, type Chat, load, unlessAborted } from './chat.ts';
 import type { CachedRoom, Documents, MessageKey, RoomEvent, RoomKey } from './documents.ts';
 import { RoomNotFound, type RoomSnapshot } from './history.ts';
 import { keepOpen, type Progress } from './keepOpen.ts';
 import { openRoom } from './openRoom.ts';
-import { createPending } from './pending.ts';
 import type { ReadMarker } from './readMarker.ts';
 import { createRoomMessages } from './roomMessages.ts';
 import { createStore, type SetState, type Store } from './store.ts';
@@ -77,9 +77,7 @@ export function createRoom<Message, Room, User>(
   };
   const listeners = new Set<(message: Node) => void>();
   const typing = createTyping(chat, documents, chatroomId);
-  const pending = createPending(client, chatroomId, () => {
-    publish();
-  });
+  const pending = createPending(client.outbox, chatroomId);
   const messages = createRoomMessages(chat, target, () => {
     publishing.add(null);
   });
@@ -195,7 +193,7 @@ export function createRoom<Message, Room, User>(
     const kept = keepOpen(client, set, open);
     const stops = [
       kept.close,
-      pending.start(),
+      pending.subscribe(publish),
       cache.watch(documents.room, { chatroomId }, (data) => {
         if (data?.chatroom) room = data.chatroom;
         publishing.add(null);

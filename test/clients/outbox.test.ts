@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { gql } from '@urql/core';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { localStorageOutbox, type OutboxEntry, type OutboxStore } from '../../client/index.ts';
+import { createPending, localStorageOutbox, type OutboxEntry, type OutboxStore } from '../../client/index.ts';
 import type { Person } from '../support/client.ts';
 import { ADD, createRoom, REMOVE } from '../support/rooms.ts';
 import { startTestServer } from '../support/server.ts';
@@ -477,4 +477,45 @@ test('a message that the server cannot store fails alone', async () => {
   expect(first).toMatchObject({ status: 'rejected', reason: { code: 'INTERNAL_SERVER_ERROR', requestId: '1' } });
   expect(second).toMatchObject({ status: 'fulfilled' });
   chat.close();
+});
+
+test('pending messages stay until the history contains them', async () => {
+  const { ann, room } = await world(await startTestServer());
+  const chat = chatOf(ann);
+  const pending = createPending(chat.outbox, room);
+  const shown: string[][] = [];
+  const unsubscribe = pending.subscribe(() => shown.push(pending.without([]).map(({ body }) => body)));
+  const one = await chat.send({ chatroomId: room, body: 'one' });
+  const two = await chat.send({ chatroomId: room, body: 'two' });
+  expect(chat.outbox.entries(room)).toEqual([]);
+  expect(shown.every((texts) => texts.includes('one'))).toBe(true);
+  expect(pending.entries()).toBe(pending.entries());
+  expect(pending.without([]).map(({ message }) => message?.number)).toEqual([one.number, two.number]);
+  // An optimistic message has the largest number, but other messages may still arrive before it.
+  const optimistic = { number: Number.MAX_SAFE_INTEGER, clientMessageId: 'optimistic' };
+  expect(pending.without([one, optimistic]).map(({ body }) => body)).toEqual(['two']);
+  // The history contains a later message but not this one, for example because the message is hidden.
+  expect(pending.without([{ number: two.number + 1 }])).toEqual([]);
+  unsubscribe();
+  await chat.send({ chatroomId: room, body: 'closed' });
+  expect(pending.without([])).toEqual([]);
+});
+
+test('functions of the client and its outbox can be passed on', async () => {
+  const { ann, room } = await world(await startTestServer());
+  const { close, execute, onState, outbox, send } = chatOf(ann);
+  const { discard, entries, retry, send: sendLater, subscribe } = outbox;
+  let changes = 0;
+  onState(() => undefined)();
+  const unsubscribe = subscribe(() => (changes += 1));
+  await send({ chatroomId: room, body: 'one' });
+  await expect(sendLater({ chatroomId: room, body: '' })).rejects.toMatchObject({ code: 'BAD_USER_INPUT' });
+  const [entry] = entries(room);
+  retry(entry!.clientMessageId);
+  discard(entry!.clientMessageId);
+  unsubscribe();
+  expect(entries()).toEqual([]);
+  expect(changes).toBeGreaterThan(0);
+  expect(await execute('{ viewer { id } }', {})).toHaveProperty('viewer.id');
+  close();
 });
