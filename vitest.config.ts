@@ -20,7 +20,16 @@ const SLOW = [
     'deafSockets',
     'limits/stalls',
   ],
-  ...['web/outbox', 'embedded', 'addresses', 'import', 'openidKeys', 'operations/failover', 'web/composing'],
+  ...[
+    'web/outbox',
+    'web/apps',
+    'embedded',
+    'addresses',
+    'import',
+    'openidKeys',
+    'operations/failover',
+    'web/composing',
+  ],
   ...['limits/fuzz', 'clients/restarts', 'clients/outbox', 'operations/restore', 'web/signUp', 'web/cors'],
   ...[
     'clients/hooks',

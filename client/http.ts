@@ -1,7 +1,7 @@
 import { failed, type GraphQLFailure, isChatError, isTemporary, unreachable } from './errors.ts';
 import { refusedOrigin } from './origin.ts';
 import { warnOfRateLimit } from './rateLimit.ts';
-import type { Session } from './session.ts';
+import { type Session, SESSION_ENDED } from './session.ts';
 import { backoff, wait, withAbortSignal } from './wait.ts';
 
 /** The server's response to an operation. */
@@ -24,6 +24,8 @@ export interface HttpOptions {
   url: string;
   session: Session;
   fetch: typeof fetch;
+  /** Called after the server has refused an operation, and the token could not be renewed. */
+  onRefused: () => void;
   /** Fires when the client is closed. */
   closed: AbortSignal;
 }
@@ -41,7 +43,7 @@ const REFRESH_TIMEOUT_MS = 4_000;
 const MAX_CRASHES = 5;
 
 /** Creates the function that sends operations over HTTP. */
-export function createRequest({ url, session, fetch, closed }: HttpOptions): Request {
+export function createRequest({ url, session, fetch, onRefused, closed }: HttpOptions): Request {
   /** Whether the page has read a response. The browser permits this only if the server allows the page's origin. */
   let isAllowed = false;
 
@@ -97,7 +99,10 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
     if (/\brefreshSession\b/.test(query)) return post(body, token.value, signals, REFRESH_TIMEOUT_MS);
     const result = await post(body, token.value, signals);
     if (!isRefused(result)) return result;
-    if (!(await session.renew(token))) return result;
+    if (!(await session.renew(token))) {
+      onRefused();
+      return token.isLost ? withSessionEnded(result) : result;
+    }
     return post(body, (await session.token()).value, signals);
   }
 
@@ -121,6 +126,14 @@ export function createRequest({ url, session, fetch, closed }: HttpOptions): Req
       await wait(pause, ...signals);
     }
   };
+}
+
+/** Replaces the server's message, which says how to send an access token, by one for a user who was signed in. */
+function withSessionEnded(result: Result<unknown>): Result<unknown> {
+  const errors = result.errors?.map((error) =>
+    isChatError(error, 'UNAUTHENTICATED') ? { ...error, message: SESSION_ENDED } : error,
+  );
+  return { ...result, errors };
 }
 
 function isRefused({ errors }: Result<unknown>): boolean {

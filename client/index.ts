@@ -8,7 +8,7 @@ import { type Attempt, SendQueue } from './sendQueue.ts';
 import { createSession, type SessionOptions } from './session.ts';
 import { type ChatState, Socket, type StateListener } from './socket.ts';
 import { type ChatStream, createStream, type StreamOptions } from './stream.ts';
-import { onOnline, onVisible } from './wait.ts';
+import { onOnline, onStorage, onVisible } from './wait.ts';
 
 export { ChatError, type ErrorCode, errorOf, type Failure, type FailureCode, isChatError } from './errors.ts';
 export { indexedDbOutbox, localStorageOutbox } from './outboxStore.ts';
@@ -104,7 +104,11 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
   const closing = new AbortController();
   const closed = closing.signal;
   const session = createSession(href, options);
-  const request = createRequest({ url: href, session, closed, fetch: options.fetch ?? ((...args) => fetch(...args)) });
+  const request = createRequest({
+    ...{ url: href, session, closed },
+    fetch: options.fetch ?? ((...args) => fetch(...args)),
+    onRefused: () => void socket.endWithoutToken(),
+  });
   const socket = new Socket({
     ...{ url: href.replace(/^http/, 'ws'), session, closed },
     ...{ webSocketImpl: options.webSocketImpl, onState: options.onState },
@@ -122,11 +126,14 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
     queue.wake();
     outbox.adopt();
   });
+  const endWithoutToken = () => void socket.endWithoutToken();
   // The browser may have suspended the page, so that it missed changes by other tabs.
   const ignorePage = onVisible(() => {
     outbox.adopt();
+    endWithoutToken();
   });
   closed.addEventListener('abort', ignorePage);
+  onStorage(closed, endWithoutToken);
 
   const client: ChatClient = {
     async request(document, variables, requestOptions) {

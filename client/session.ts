@@ -1,6 +1,9 @@
 import { isChatError, unreachable } from './errors.ts';
 import { backoff, wait } from './wait.ts';
 
+/** Message of `UNAUTHENTICATED` for a user who was signed in. */
+export const SESSION_ENDED = 'This session has ended. Sign in again.';
+
 /**
  * An access token. The value is null for a token in a cookie, because scripts cannot read it, or if nobody is signed
  * in. The generation is incremented by each renewal.
@@ -8,6 +11,8 @@ import { backoff, wait } from './wait.ts';
 export interface Token {
   value: string | null;
   generation: number;
+  /** Whether there was a token before, but there is none any more. */
+  isLost: boolean;
 }
 
 export interface Session {
@@ -22,7 +27,12 @@ export interface Session {
 }
 
 export interface SessionOptions {
-  /** Returns the access token. Returns null if nobody is signed in, or if the token is in a cookie. */
+  /**
+   * Returns the access token. Returns null if nobody is signed in, or if the token is in a cookie. If it returns null
+   * after a token, for example because another user has signed in in another tab, the session has ended: the state
+   * becomes `signed-out`. The client checks this when another tab changes `localStorage`, when the page becomes visible,
+   * and after `UNAUTHENTICATED`.
+   */
   getAccessToken: () => string | null | Promise<string | null>;
   /**
    * Called when the access token has expired. Exchanges the refresh token, stores both new tokens and returns the
@@ -46,6 +56,7 @@ interface Locks {
 /** Creates a session. All requests that were refused with the same access token share one renewal. */
 export function createSession(url: string, { getAccessToken, refresh }: SessionOptions): Session {
   let generation = 0;
+  let hasHadToken = false;
   let renewing: Promise<boolean> | undefined;
   // A lock lets only one tab at a time exchange the refresh token. The server ends the session if a replaced token is
   // used after 10 s.
@@ -70,7 +81,9 @@ export function createSession(url: string, { getAccessToken, refresh }: SessionO
   return {
     async token() {
       const now = generation;
-      return { value: await getAccessToken(), generation: now };
+      const value = await getAccessToken();
+      hasHadToken ||= value !== null;
+      return { value, generation: now, isLost: value === null && hasHadToken };
     },
     async renew(refused) {
       if (refused.generation !== generation) return true;

@@ -1,7 +1,7 @@
 import { type Client, createClient, type ClientOptions } from 'graphql-ws';
 import { ChatError, errorOf, failed, type GraphQLFailure, unreachable } from './errors.ts';
 import type { Result } from './http.ts';
-import type { Session, Token } from './session.ts';
+import { type Session, SESSION_ENDED, type Token } from './session.ts';
 import { backoff, onOnline, wait } from './wait.ts';
 
 /**
@@ -72,7 +72,7 @@ export class Socket {
   /** Error that closed the socket or kept it from opening. Null if there was none. */
   #reason: ChatError | null = null;
   /** The token with which the socket was opened. */
-  #token: Token = { value: null, generation: 0 };
+  #token: Token = { value: null, generation: 0, isLost: false };
   /** Number of failures in a row. */
   #failures = 0;
   #pause: Promise<void> = Promise.resolve();
@@ -172,6 +172,22 @@ export class Socket {
     this.#client.terminate();
   }
 
+  /**
+   * Ends the session if the socket was opened with a token, but there is no token any more. Another tab has then signed
+   * out, or has signed in another user.
+   */
+  async endWithoutToken(): Promise<void> {
+    const opened = this.#token;
+    if (this.#socketState !== 'open' || opened.value === null) return;
+    const { isLost } = await this.#session.token().catch(() => opened);
+    if (isLost && this.#token === opened) this.#endSession();
+  }
+
+  #endSession(): void {
+    this.#lose({ code: 4401, reason: SESSION_ENDED });
+    this.#client.terminate();
+  }
+
   async #credential(): Promise<Record<string, string>> {
     this.#token = await this.#session.token();
     return this.#token.value === null ? {} : { authorization: `Bearer ${this.#token.value}` };
@@ -213,6 +229,11 @@ export class Socket {
 
   #opened(): void {
     clearTimeout(this.#timeout);
+    // Another user may have signed in in another tab while the socket was closed.
+    if (this.#token.isLost) {
+      this.#endSession();
+      return;
+    }
     [this.#socketState, this.#reason] = ['open', null];
     for (const onOpen of this.#waiting) onOpen();
     this.#waiting.clear();
@@ -248,7 +269,7 @@ export class Socket {
     this.#failures += 1;
     if (await this.#renews(reason)) return wait(ms, this.#pauseEnd.signal);
     this.#socketState = 'signed-out';
-    this.#reason = new ChatError({ code: 'UNAUTHENTICATED', message: 'This session has ended. Sign in again.' });
+    this.#reason = new ChatError({ code: 'UNAUTHENTICATED', message: SESSION_ENDED });
     this.#update();
     throw this.#reason;
   }

@@ -92,9 +92,19 @@ export function onVisible(listener: () => void): () => void {
 
 /** Calls the listener when the browser has a network again, until the signal fires. */
 export function onOnline(closed: AbortSignal, listener: () => void): void {
+  onPage('online', closed, listener);
+}
+
+/** Calls the listener after another tab has changed `localStorage`, until the signal fires. */
+export function onStorage(closed: AbortSignal, listener: () => void): void {
+  onPage('storage', closed, listener);
+}
+
+/** Calls the listener for each event of the page's window, until the signal fires. In Node there are none. */
+function onPage(event: string, closed: AbortSignal, listener: () => void): void {
   const page = globalThis as Partial<Pick<EventTarget, 'addEventListener' | 'removeEventListener'>>;
-  page.addEventListener?.('online', listener);
+  page.addEventListener?.(event, listener);
   closed.addEventListener('abort', () => {
-    page.removeEventListener?.('online', listener);
+    page.removeEventListener?.(event, listener);
   });
 }

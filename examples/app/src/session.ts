@@ -61,8 +61,8 @@ export async function signOut({ user, chat }: Session): Promise<void> {
 }
 
 /**
- * Creates a client for the signed-in user. If another user signs in in another tab, the session of this tab ends. The
- * client then sends no token, and its operations fail with `UNAUTHENTICATED`.
+ * Creates a client for the signed-in user. If another user signs in in another tab, `getAccessToken` returns null. The
+ * state of the client then becomes `signed-out`, and its operations fail with `UNAUTHENTICATED`.
  */
 function open(url: string, user: Session['user']): Session {
   let tokens: Tokens | null = null;
