@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import WebSocket from 'ws';
+import { createPending } from '../client/index.ts';
+import { chatOf } from './clients/chatOf.ts';
 import { expiring } from './clients/expiring.ts';
 import { startRestarting } from './clients/restarting.ts';
 import { PASSWORD, type Person } from './support/client.ts';
@@ -8,10 +10,9 @@ import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
 // Files of docs/apollo.md and docs/urql.md. They are typed for a browser, so these imports are untyped.
 const load = (name: string): Promise<any> => import(`../examples/app/src/${name}.ts`);
-const { createReadMarker } = await load('view');
-const { pendingMessages } = await load('outbox');
 const { resumeSession, signIn, signOut } = await load('session');
-const [apollo, urql] = await Promise.all([load('apollo'), load('urql')]);
+const { createReadMarker } = await load('view');
+const [apollo, urql, live] = await Promise.all([load('apollo'), load('urql'), load('live')]);
 
 /** Provides browser APIs that Node 20 lacks. */
 beforeEach(() => {
@@ -34,6 +35,10 @@ interface App {
   send(body: string): Promise<void>;
   /** Lists that the room has displayed; each line is `number body`. */
   shown: string[][];
+  /** Messages of the room that were last displayed. */
+  history: () => any[];
+  /** Calls the listener after each change of the messages. */
+  onHistory: (listener: () => void) => void;
   /** Titles of the rooms. */
   rooms: () => string[];
   loadMore(): Promise<unknown>;
@@ -47,6 +52,23 @@ interface Adapter {
 
 const lineOf = ({ number, body }: { number: number; body: string }) => `${number > 1e15 ? '?' : number} ${body}`;
 
+/** Records the lists that a room displays. */
+function createList() {
+  const shown: string[][] = [];
+  const listeners: (() => void)[] = [];
+  let history: any[] = [];
+  return {
+    shown,
+    history: () => history,
+    onHistory: (listener: () => void) => void listeners.push(listener),
+    show: (messages: any[]) => {
+      history = messages;
+      shown.push(messages.map(lineOf));
+      for (const listener of listeners) listener();
+    },
+  };
+}
+
 const adapters: Adapter[] = [
   {
     name: 'Apollo Client',
@@ -54,17 +76,15 @@ const adapters: Adapter[] = [
       const client = apollo.createApolloClient(session);
       let titles: string[] = [];
       const followed = await apollo.followRooms(client, (rooms: any[]) => (titles = rooms.map(({ title }) => title)));
-      const shown: string[][] = [];
-      const { close, loadOlder } = await apollo.openRoom(client, room, (messages: any[]) =>
-        shown.push(messages.map(lineOf)),
-      );
+      const list = createList();
+      const { close, loadOlder } = await apollo.openRoom(client, room, list.show);
       onTestFinished(() => {
         close();
         followed.close();
         client.stop();
       });
       return {
-        shown,
+        ...list,
         rooms: () => titles,
         loadMore: followed.loadMore,
         loadOlder,
@@ -78,16 +98,14 @@ const adapters: Adapter[] = [
       const client = urql.createUrqlClient(url, session);
       let titles: string[] = [];
       const followed = await urql.followRooms(client, (rooms: any[]) => (titles = rooms.map(({ title }) => title)));
-      const shown: string[][] = [];
-      const { close, loadOlder } = await urql.openRoom(client, room, (messages: any[]) =>
-        shown.push(messages.map(lineOf)),
-      );
+      const list = createList();
+      const { close, loadOlder } = await urql.openRoom(client, room, list.show);
       onTestFinished(() => {
         close();
         followed.close();
       });
       return {
-        shown,
+        ...list,
         rooms: () => titles,
         loadMore: followed.loadMore,
         loadOlder,
@@ -184,7 +202,7 @@ describe.each(adapters)('the application of examples/app with $name', (adapter) 
     const { session, url, app } = await start(adapter, ben, room);
     await expect.poll(() => session.chat.state).toBe('live');
     await server.stop();
-    const pending = (chat: any) => pendingMessages(chat, room, []).map(({ body }: { body: string }) => body);
+    const pending = (chat: any) => chat.outbox.entries(room).map(({ body }: { body: string }) => body);
     for (const body of ['one', 'two']) session.chat.send({ chatroomId: room, body }).catch(() => undefined);
     expect(pending(session.chat)).toEqual(['one', 'two']);
     const stored = () => Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i));
@@ -198,6 +216,30 @@ describe.each(adapters)('the application of examples/app with $name', (adapter) 
     await expect.poll(() => again.shown.at(-1)).toEqual(['1 one', '2 two']);
     await expect.poll(() => pending(resumed.chat)).toEqual([]);
     expect(app.shown.at(-1)).toEqual([]);
+  });
+
+  test('shows sent messages until their events arrive', async () => {
+    const server = await startRestarting();
+    const { ben, room } = await world(server);
+    const { session, app } = await start(adapter, ben, room);
+    await expect.poll(() => session.chat.state).toBe('live');
+    const pending = createPending(session.chat.outbox, room);
+    const missing: string[] = [];
+    const bodies = ['one', 'two', 'three'];
+    const check = () => {
+      const history = app.history();
+      const shown = [...history, ...pending.without(history)].map(({ body }) => body);
+      missing.push(...bodies.filter((body) => !shown.includes(body)));
+    };
+    app.onHistory(check);
+    await server.stop();
+    const sending = bodies.map((body) => session.chat.send({ chatroomId: room, body }));
+    onTestFinished(pending.subscribe(check));
+    await server.start();
+    await Promise.all(sending);
+    await expect.poll(() => app.shown.at(-1)).toEqual(['1 one', '2 two', '3 three']);
+    expect(pending.without(app.history())).toEqual([]);
+    expect(missing).toEqual([]);
   });
 
   test('resumes a session with an expired access token, and signs out', async () => {
@@ -219,11 +261,97 @@ describe.each(adapters)('the application of examples/app with $name', (adapter) 
   });
 });
 
+test('the application with Apollo Client shows typing and read marks', async () => {
+  const server = await startTestServer();
+  const { ann, ben, room } = await world(server);
+  const [anns, bens] = [ann, ben].map((person) => apollo.createApolloClient({ chat: chatOf(person) }));
+  let typing: string[] = [];
+  let members: any[] = [];
+  onTestFinished(live.followTyping(bens, room, (names: string[]) => (typing = names)));
+  onTestFinished(live.followMembers(bens, room, (list: any[]) => (members = list)));
+  const markOf = ({ id }: Person) => members.find(({ user }) => user.id === id)?.lastReadNumber;
+  await expect.poll(() => markOf(ann)).toBe(0);
+  await expect.poll(() => server.node.gauges.streams).toBe(3);
+
+  const report = live.createTypingReporter(anns, room);
+  report(true);
+  await expect.poll(() => typing).toEqual(['ann']);
+  report(false);
+  await expect.poll(() => typing).toEqual([]);
+
+  const { id } = await send(ben, room, 'hello');
+  await apollo.markRead(anns, id);
+  await expect.poll(() => markOf(ann)).toBe(1);
+});
+
+/** Provides a `document` that is visible or hidden. */
+function stubPage(visibilityState: 'visible' | 'hidden') {
+  const page = Object.assign(new EventTarget(), { visibilityState });
+  vi.stubGlobal('document', page);
+  onTestFinished(() => void vi.unstubAllGlobals());
+  return page;
+}
+
+test('the read marker sends at most one request per second', async () => {
+  stubPage('visible');
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const marked: string[] = [];
+  const showed = createReadMarker((id: string) => Promise.resolve(void marked.push(id)));
+  const message = (id: string) => ({ id, clientMessageId: null });
+  for (const id of ['1', '2', '3']) showed([message(id)]);
+  await vi.advanceTimersByTimeAsync(999);
+  expect(marked).toEqual(['1']);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(marked).toEqual(['1', '3']);
+  await vi.advanceTimersByTimeAsync(1_000);
+  showed([message('3'), { id: 'c4', clientMessageId: 'c4' }]);
+  expect(marked).toEqual(['1', '3']);
+});
+
+async function bodiesOf(person: Person, room: string): Promise<string[]> {
+  const { chatroom } = await person.ask(
+    'query ($id: ID!) { chatroom(id: $id) { messages(last: 9) { nodes { body kind } } } }',
+    { id: room },
+  );
+  const sent = chatroom.messages.nodes.filter(({ kind }: any) => kind === 'USER');
+  return sent.map(({ body }: any) => body);
+}
+
 const tokensOf = () => JSON.parse(localStorage.getItem('parley tokens') ?? 'null');
 
 test('a tab of the previous user sends nothing as the next one', async () => {
   const server = await startTestServer();
   const { ann, ben, room } = await world(server);
+  const url = `${server.url}/graphql`;
+  const first = await signIn(url, ann.username, PASSWORD);
+  onTestFinished(() => first.chat.close());
+  const stream = first.chat.subscribe('subscription { viewerEvents { __typename } }', {});
+  stream.next().catch(() => undefined);
+  await expect.poll(() => first.chat.state).toBe('live');
+  const second = await signIn(url, ben.username, PASSWORD);
+  onTestFinished(() => second.chat.close());
+  await expect(first.chat.send({ chatroomId: room, body: 'draft' })).rejects.toMatchObject({
+    ...{ code: 'UNAUTHENTICATED', message: 'This session has ended. Sign in again.' },
+  });
+  await expect.poll(() => first.chat.state).toBe('signed-out');
+  const later = first.chat.subscribe('subscription { viewerEvents { __typename } }', {});
+  await expect(later.next()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+  await expect.poll(() => first.chat.state).toBe('signed-out');
+  await second.chat.send({ chatroomId: room, body: 'hello' });
+  expect(await bodiesOf(ben, room)).toEqual(['hello']);
+  expect(tokensOf().user).toEqual(second.user);
+  expect(second.chat.state).not.toBe('signed-out');
+
+  // The message is sent after its writer has signed in again.
+  const again = await signIn(url, ann.username, PASSWORD);
+  onTestFinished(() => again.chat.close());
+  await expect.poll(() => bodiesOf(ben, room)).toEqual(['hello', 'draft']);
+});
+
+test('a session that ends on the server leaves the tokens of the next user', async () => {
+  const server = await startTestServer();
+  const { ann, ben } = await world(server);
   const url = `${server.url}/graphql`;
   const first = await signIn(url, ann.username, PASSWORD);
   onTestFinished(() => first.chat.close());
@@ -233,15 +361,6 @@ test('a tab of the previous user sends nothing as the next one', async () => {
   await expect.poll(() => first.chat.state).toBe('live');
   const second = await signIn(url, ben.username, PASSWORD);
   onTestFinished(() => second.chat.close());
-  await expect(first.chat.send({ chatroomId: room, body: 'draft' })).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
-  await second.chat.send({ chatroomId: room, body: 'hello' });
-  const { chatroom } = await ben.ask(
-    'query ($id: ID!) { chatroom(id: $id) { messages(last: 9) { nodes { body kind } } } }',
-    { id: room },
-  );
-  const sent = chatroom.messages.nodes.filter(({ kind }: any) => kind === 'USER');
-  expect(sent.map(({ body }: any) => body)).toEqual(['hello']);
-
   await ann.on(tokens).ask('mutation { signOut { __typename } }');
   await expect.poll(() => first.chat.state).toBe('signed-out');
   expect(tokensOf().user).toEqual(second.user);
@@ -271,9 +390,7 @@ test('signing out offline deletes the tokens and the unsent messages', async () 
 });
 
 test('a hidden page marks nothing as read until it is visible', async () => {
-  const page = Object.assign(new EventTarget(), { visibilityState: 'hidden' });
-  vi.stubGlobal('document', page);
-  onTestFinished(() => void vi.unstubAllGlobals());
+  const page = stubPage('hidden');
   const marked: string[] = [];
   const showed = createReadMarker((message: string) => Promise.resolve(void marked.push(message)));
   showed([{ id: 'one', clientMessageId: 'a' }]);

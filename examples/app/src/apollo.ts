@@ -1,5 +1,5 @@
 import { ApolloClient, InMemoryCache } from '@apollo/client';
-import { addMessage, cachePolicies, createChatLink } from '@parley/client/apollo';
+import { addMessage, cachePolicies, type ChatContext, createChatLink } from '@parley/client/apollo';
 import {
   HistoryDocument,
   MarkReadDocument,
@@ -15,6 +15,9 @@ import {
 } from './generated/graphql.ts';
 import { createSerial } from './serial.ts';
 import type { Session } from './session.ts';
+
+// `satisfies ChatContext` finds misspelt options, because Apollo Client accepts any context.
+const retry = { retry: true } satisfies ChatContext;
 
 /** Creates a client for one user. When the user signs out, call `client.stop()` and discard the client. */
 export function createApolloClient({ chat }: Session): ApolloClient {
@@ -53,7 +56,7 @@ export async function followRooms(
       for (let page = 1; page <= pages; page += 1) {
         const variables: RoomsQueryVariables = { after };
         const { data } = await client.query({
-          ...{ query: RoomsDocument, variables, fetchPolicy: 'network-only', context: { retry: true } },
+          ...{ query: RoomsDocument, variables, fetchPolicy: 'network-only', context: retry },
         });
         cursor ??= data?.viewer?.cursor;
         // The result contains the pages before this one, too.
@@ -73,19 +76,25 @@ export async function followRooms(
       if (dataState === 'complete') viewer = data.viewer ?? viewer;
       show();
     }),
-    client.subscribe({ query: MessageAddedDocument, variables, context: { onResync: load } }).subscribe({
-      next({ data }) {
-        if (!data?.messageAdded) return;
-        const { chatroom, message } = data.messageAdded;
-        addMessage(client.cache, chatroom.id, message);
-        // A room that is not loaded moves to the first page.
-        if (!viewer?.chatrooms.edges.some(({ node }) => node.id === chatroom.id)) reload();
-      },
-      error: console.error,
-    }),
+    client
+      .subscribe({ query: MessageAddedDocument, variables, context: { onResync: load } satisfies ChatContext })
+      .subscribe({
+        next({ data }) {
+          if (!data?.messageAdded) return;
+          const { chatroom, message } = data.messageAdded;
+          addMessage(client.cache, chatroom.id, message);
+          // A room that is not loaded moves to the first page.
+          if (!viewer?.chatrooms.edges.some(({ node }) => node.id === chatroom.id)) reload();
+        },
+        error: console.error,
+      }),
     // After a reconnect, the stream replays rooms that appeared or vanished, but not unread counts, so they are loaded.
     client
-      .subscribe({ query: ViewerEventsDocument, variables, context: { onResync: load, onResumed: reload } })
+      .subscribe({
+        query: ViewerEventsDocument,
+        variables,
+        context: { onResync: load, onResumed: reload } satisfies ChatContext,
+      })
       .subscribe({
         next({ data }) {
           const type = data?.viewerEvents?.__typename;
@@ -120,24 +129,26 @@ export async function openRoom(
 ): Promise<{ close: () => void; loadOlder: () => Promise<void> }> {
   const load = async () => {
     const { data } = await client.query({
-      ...{ query: HistoryDocument, variables: { room }, fetchPolicy: 'network-only', context: { retry: true } },
+      ...{ query: HistoryDocument, variables: { room }, fetchPolicy: 'network-only', context: retry },
     });
     return data?.chatroom?.cursor ?? '';
   };
   const variables = { room, after: await load() };
-  const query = client.watchQuery({ query: HistoryDocument, variables: { room }, context: { retry: true } });
+  const query = client.watchQuery({ query: HistoryDocument, variables: { room }, context: retry });
   const subscriptions = [
     query.subscribe(({ data, dataState }) => {
       if (dataState === 'complete') listener(data.chatroom?.messages?.edges.map(({ node }) => node) ?? []);
     }),
-    client.subscribe({ query: RoomEventsDocument, variables, context: { onResync: load } }).subscribe({
-      next({ data }) {
-        // The cache applies changes of messages automatically. A new message has to be added to the list.
-        const event = data?.chatroomEvents;
-        if (event?.__typename === 'MessageAdded') addMessage(client.cache, room, event.message);
-      },
-      error: console.error,
-    }),
+    client
+      .subscribe({ query: RoomEventsDocument, variables, context: { onResync: load } satisfies ChatContext })
+      .subscribe({
+        next({ data }) {
+          // The cache applies changes of messages automatically. A new message has to be added to the list.
+          const event = data?.chatroomEvents;
+          if (event?.__typename === 'MessageAdded') addMessage(client.cache, room, event.message);
+        },
+        error: console.error,
+      }),
   ];
   return {
     close: () => {
@@ -152,7 +163,7 @@ export async function openRoom(
 
 /** Marks a message and all earlier ones as read. Call this with the newest message while the user sees it. */
 export async function markRead(client: ApolloClient, message: string): Promise<void> {
-  await client.mutate({ mutation: MarkReadDocument, variables: { message }, context: { retry: true } });
+  await client.mutate({ mutation: MarkReadDocument, variables: { message }, context: retry });
 }
 
 /** Sends a message and shows it at once. */
@@ -162,7 +173,7 @@ export async function sendMessage(client: ApolloClient, { user }: Session, room:
     mutation: SendMessageDocument,
     variables: { input: { chatroomId: room, body, clientMessageId } },
     // Retries until there is a response. The server stores one message for each clientMessageId.
-    context: { retry: true },
+    context: retry,
     optimisticResponse: {
       sendMessage: {
         __typename: 'SendMessagePayload',

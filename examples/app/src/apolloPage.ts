@@ -1,6 +1,7 @@
+import { createPending, type PendingMessages } from '@parley/client';
 import { createApolloClient, followRooms, markRead, openRoom, sendMessage } from './apollo.ts';
 import type { MessageRowFragment } from './generated/graphql.ts';
-import { pendingMessages } from './outbox.ts';
+import { createTypingReporter, followTyping } from './live.ts';
 import { resumeSession, signIn } from './session.ts';
 import { createReadMarker, createView } from './view.ts';
 
@@ -16,12 +17,23 @@ const report = (error: unknown) => {
   alert(error instanceof Error ? error.message : String(error));
 };
 
-let room: { id: string; close: () => void } | null = null;
+interface OpenRoom {
+  id: string;
+  pending: PendingMessages;
+  reportTyping: (typing: boolean) => void;
+  close: () => void;
+}
+let room: OpenRoom | null = null;
 let history: MessageRowFragment[] = [];
 
-const view = createView(open, (body) => {
-  if (room) sendMessage(client, session, room.id, body).catch(report);
-});
+const view = createView(
+  open,
+  (body) => {
+    room?.reportTyping(false);
+    if (room) sendMessage(client, session, room.id, body).catch(report);
+  },
+  (body) => room?.reportTyping(body !== ''),
+);
 await followRooms(client, (rooms, unreadCount) => {
   view.showRooms(rooms, unreadCount);
 });
@@ -29,14 +41,21 @@ await followRooms(client, (rooms, unreadCount) => {
 const showedNewest = createReadMarker((message) => markRead(client, message));
 
 function render(): void {
-  if (room) view.showMessages(history, pendingMessages(session.chat, room.id, history));
+  if (room) view.showMessages(history, room.pending.without(history));
 }
-session.chat.outbox.subscribe(render);
 
 function open(id: string): void {
   room?.close();
   history = [];
   let isOpen = true;
+  const pending = createPending(session.chat.outbox, id);
+  const reportTyping = createTypingReporter(client, id);
+  const stops = [
+    pending.subscribe(render),
+    followTyping(client, id, (names) => {
+      view.showTyping(names);
+    }),
+  ];
   const opening = openRoom(client, id, (messages) => {
     if (!isOpen) return;
     history = messages;
@@ -45,8 +64,12 @@ function open(id: string): void {
   });
   room = {
     id,
+    pending,
+    reportTyping,
     close() {
       isOpen = false;
+      reportTyping(false);
+      for (const stop of stops) stop();
       void opening.then(({ close }) => {
         close();
       });

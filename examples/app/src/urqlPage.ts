@@ -1,6 +1,6 @@
+import { createPending, type PendingMessages } from '@parley/client';
 import { createUrqlClient, followRooms, markRead, openRoom, sendMessage } from './urql.ts';
 import type { MessageRowFragment } from './generated/graphql.ts';
-import { pendingMessages } from './outbox.ts';
 import { resumeSession, signIn } from './session.ts';
 import { createReadMarker, createView } from './view.ts';
 
@@ -16,7 +16,7 @@ const report = (error: unknown) => {
   alert(error instanceof Error ? error.message : String(error));
 };
 
-let room: { id: string; close: () => void } | null = null;
+let room: { id: string; pending: PendingMessages; close: () => void } | null = null;
 let history: MessageRowFragment[] = [];
 
 const view = createView(open, (body) => {
@@ -29,14 +29,15 @@ await followRooms(client, (rooms, unreadCount) => {
 const showedNewest = createReadMarker((message) => markRead(client, message));
 
 function render(): void {
-  if (room) view.showMessages(history, pendingMessages(session.chat, room.id, history));
+  if (room) view.showMessages(history, room.pending.without(history));
 }
-session.chat.outbox.subscribe(render);
 
 function open(id: string): void {
   room?.close();
   history = [];
   let isOpen = true;
+  const pending = createPending(session.chat.outbox, id);
+  const unsubscribe = pending.subscribe(render);
   const opening = openRoom(client, id, (messages) => {
     if (!isOpen) return;
     history = messages;
@@ -45,8 +46,10 @@ function open(id: string): void {
   });
   room = {
     id,
+    pending,
     close() {
       isOpen = false;
+      unsubscribe();
       void opening.then(({ close }) => {
         close();
       });

@@ -2,11 +2,16 @@ import type { OutboxEntry } from '@parley/client';
 import type { MessageRowFragment, RoomRowFragment } from './generated/graphql.ts';
 
 /** Creates the elements of the page: the rooms, the messages of the open room, and a text field. */
-export function createView(open: (room: string) => void, write: (body: string) => void) {
-  const [title, rooms, messages, input] = [
+export function createView(
+  open: (room: string) => void,
+  write: (body: string) => void,
+  type: (body: string) => void = () => undefined,
+) {
+  const [title, rooms, messages, typing, input] = [
     document.createElement('h1'),
     document.createElement('nav'),
     document.createElement('ol'),
+    document.createElement('p'),
     document.createElement('input'),
   ];
   input.placeholder = 'Message';
@@ -15,7 +20,10 @@ export function createView(open: (room: string) => void, write: (body: string) =
     input.value = '';
     if (body) write(body);
   });
-  document.body.append(title, rooms, messages, input);
+  input.addEventListener('input', () => {
+    type(input.value.trim());
+  });
+  document.body.append(title, rooms, messages, typing, input);
   return {
     showRooms(list: RoomRowFragment[], unreadCount: number) {
       title.textContent = `Rooms (${unreadCount} unread)`;
@@ -29,7 +37,10 @@ export function createView(open: (room: string) => void, write: (body: string) =
       });
       rooms.replaceChildren(...buttons);
     },
-    showMessages(list: MessageRowFragment[], pending: OutboxEntry[]) {
+    showTyping(names: string[]) {
+      typing.textContent = names.length > 0 ? `Typing: ${names.join(', ')}` : '';
+    },
+    showMessages(list: MessageRowFragment[], pending: readonly OutboxEntry[]) {
       const lines = [
         ...list.map(lineOf),
         ...pending.map(({ body, error }) => `${body} (${error?.message ?? 'sending'})`),
@@ -50,31 +61,30 @@ function lineOf({ sender, body, editedAt, deletedAt, reactions }: MessageRowFrag
   return [`${sender?.username ?? ''}: ${text}`, ...marks.filter(Boolean)].join(' ');
 }
 
+/** Minimum time between two `markRead` requests, which limits the requests in a busy room. */
+const MARK_INTERVAL_MS = 1_000;
+
 /**
- * Returns a function that marks the newest stored message as read, when the page is visible. Runs one request at a time,
- * because a request for each message would delay sends.
+ * Returns a function that marks the newest stored message as read while the page is visible, at most once per second.
  */
 export function createReadMarker(mark: (message: string) => Promise<void>) {
   let newest: string | undefined;
-  let marking: string | undefined;
-  async function run(): Promise<void> {
-    while (newest !== undefined && newest !== marking) {
-      marking = newest;
-      await mark(marking);
-    }
-  }
-  let running: Promise<void> | null = null;
-  const start = () => {
+  let marked: string | undefined;
+  let isWaiting = false;
+  function next(): void {
+    if (isWaiting || newest === undefined || newest === marked) return;
     if (document.visibilityState !== 'visible') return;
-    running ??= run()
-      .catch(console.error)
-      .finally(() => {
-        running = null;
-      });
-  };
-  document.addEventListener('visibilitychange', start);
+    isWaiting = true;
+    marked = newest;
+    const pause = new Promise((resolve) => setTimeout(resolve, MARK_INTERVAL_MS));
+    void Promise.all([mark(newest).catch(console.error), pause]).then(() => {
+      isWaiting = false;
+      next();
+    });
+  }
+  document.addEventListener('visibilitychange', next);
   return (messages: readonly MessageRowFragment[]) => {
     newest = messages.findLast(({ id, clientMessageId }) => id !== clientMessageId)?.id ?? newest;
-    start();
+    next();
   };
 }

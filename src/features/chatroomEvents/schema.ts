@@ -32,7 +32,7 @@ const ChatroomEvent = builder.interfaceRef<Event>('ChatroomEvent').implement({
   fields: (t) => ({
     cursor: t.string({
       description:
-        'Position of the event. Pass it as `after` to resume after the event. This is a room cursor, except in `messageAdded` without `chatroomId`, where it is an all-rooms cursor.',
+        'Position of the event. Pass it as `after` to resume after the event. In `messageAdded` without `chatroomId`, this is a cursor of all rooms. In every other stream, this is a room cursor.',
       // The shared event of a stream over all rooms has no cursor, because each stream has its own.
       resolve: (event, _args, context, info) =>
         (event.cursor as string | null) ?? fromEvent(context, info, event, ({ cursor }) => cursor),
