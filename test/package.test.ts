@@ -121,11 +121,12 @@ describe.each(applications)('an application with $name', ({ name, packages, bund
     folder = join(temp, name);
     await cp(join(root, 'test/package'), folder, { recursive: true });
     await cp(join(root, 'examples/app/codegen.ts'), join(folder, 'codegen.ts'));
+    const shared = ['live.graphql', 'more.graphql', 'serial.ts', 'view.ts'];
     for (const file of [
       'documents.graphql',
       'session.ts',
-      'outbox.ts',
-      ...(name === 'plain' ? [] : ['view.ts', `${name}.ts`, `${name}Page.ts`]),
+      ...(name === 'plain' ? [] : [...shared, `${name}.ts`, `${name}Page.ts`]),
+      ...(name === 'apollo' ? ['live.ts'] : []),
     ])
       await cp(join(root, 'examples/app/src', file), join(folder, 'src', file));
     const modules = name === 'plain' ? ['session'] : ['session', name];

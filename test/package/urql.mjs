@@ -4,7 +4,7 @@ const [program, url, password, room] = process.argv.slice(2);
 const { createUrqlClient, followRooms, sendMessage, signIn, signOut, openRoom } = await import(program);
 const session = await signIn(url, 'ben', password);
 const client = createUrqlClient(url, session);
-const stop = await followRooms(client, () => {});
+const { close: stop } = await followRooms(client, () => {});
 const shown = new Promise((resolve) => {
   void openRoom(client, room, (messages) => {
     const numbers = messages.map(({ number, body }) => `${number} ${body}`);
