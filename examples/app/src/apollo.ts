@@ -8,12 +8,10 @@ import {
   RoomEventsDocument,
   type RoomRowFragment,
   RoomsDocument,
-  type RoomsQuery,
-  type RoomsQueryVariables,
   SendMessageDocument,
   ViewerEventsDocument,
 } from './generated/graphql.ts';
-import { createSerial } from './serial.ts';
+import { createRoomList } from './roomList.ts';
 import type { Session } from './session.ts';
 
 // `satisfies ChatContext` finds misspelt options, because Apollo Client accepts any context.
@@ -24,11 +22,6 @@ export function createApolloClient({ chat }: Session): ApolloClient {
   return new ApolloClient({ link: createChatLink(chat), cache: new InMemoryCache(cachePolicies) });
 }
 
-/** Number of rooms per page, as in the query. */
-const PAGE_SIZE = 30;
-/** Events after which the list of rooms is loaded again. */
-const CHANGES_OF_LIST = new Set(['ChatroomAppeared', 'ChatroomVanished', 'BlockChanged']);
-
 /**
  * Loads the rooms and keeps them up to date. Queries first, then subscribes after the cursor of the response, so that
  * no event between the two is missed. Calls the listener with the rooms and the number of unread messages, and again
@@ -38,43 +31,16 @@ export async function followRooms(
   client: ApolloClient,
   listener: (rooms: RoomRowFragment[], unreadCount: number) => void,
 ): Promise<{ close: () => void; loadMore: () => Promise<unknown> }> {
-  let viewer: RoomsQuery['viewer'];
-  let pages = 1;
-  let isLoading = false;
-  const show = () => {
-    // While the pages are loading, the list lacks some of them.
-    if (!viewer || isLoading) return;
-    const rooms = viewer.chatrooms.edges.map(({ node }) => node);
-    listener(rooms.sort(byActivity), viewer.unreadCount);
-  };
-  // Loads as many pages as before, because a new order of the rooms changes the cursors of all pages.
-  const load = createSerial(async () => {
-    isLoading = true;
-    try {
-      let cursor: string | undefined;
-      let after: string | undefined;
-      for (let page = 1; page <= pages; page += 1) {
-        const variables: RoomsQueryVariables = { after };
-        const { data } = await client.query({
-          ...{ query: RoomsDocument, variables, fetchPolicy: 'network-only', context: retry },
-        });
-        cursor ??= data?.viewer?.cursor;
-        // The result contains the pages before this one, too.
-        after = data?.viewer?.chatrooms.edges[page * PAGE_SIZE - 1]?.cursor;
-        if (!after) break;
-      }
-      return cursor ?? '';
-    } finally {
-      isLoading = false;
-      show();
-    }
-  });
-  const reload = () => void load().catch(console.error);
+  const list = createRoomList(
+    async (variables) =>
+      (await client.query({ query: RoomsDocument, variables, fetchPolicy: 'network-only', context: retry })).data,
+    listener,
+  );
+  const { load, reload } = list;
   const variables = { after: await load() };
   const subscriptions = [
     client.watchQuery({ query: RoomsDocument }).subscribe(({ data, dataState }) => {
-      if (dataState === 'complete') viewer = data.viewer ?? viewer;
-      show();
+      list.show(dataState === 'complete' ? data : undefined);
     }),
     client
       .subscribe({ query: MessageAddedDocument, variables, context: { onResync: load } satisfies ChatContext })
@@ -83,8 +49,7 @@ export async function followRooms(
           if (!data?.messageAdded) return;
           const { chatroom, message } = data.messageAdded;
           addMessage(client.cache, chatroom.id, message);
-          // A room that is not loaded moves to the first page.
-          if (!viewer?.chatrooms.edges.some(({ node }) => node.id === chatroom.id)) reload();
+          list.onMessage(chatroom.id);
         },
         error: console.error,
       }),
@@ -97,9 +62,7 @@ export async function followRooms(
       })
       .subscribe({
         next({ data }) {
-          const type = data?.viewerEvents?.__typename;
-          // After `BlockChanged`, the cache loads the messages of the open room again.
-          if (type && CHANGES_OF_LIST.has(type)) reload();
+          list.onViewerEvent(data?.viewerEvents?.__typename);
         },
         error: console.error,
       }),
@@ -108,15 +71,9 @@ export async function followRooms(
     close: () => {
       for (const subscription of subscriptions) subscription.unsubscribe();
     },
-    loadMore() {
-      if (viewer?.chatrooms.pageInfo.hasNextPage) pages = Math.floor(viewer.chatrooms.edges.length / PAGE_SIZE) + 1;
-      return load();
-    },
+    loadMore: list.loadMore,
   };
 }
-
-const lastActive = ({ lastMessageAt, createdAt }: RoomRowFragment) => lastMessageAt ?? createdAt;
-const byActivity = (a: RoomRowFragment, b: RoomRowFragment) => (lastActive(a) < lastActive(b) ? 1 : -1);
 
 /**
  * Loads the newest messages of a room and keeps them up to date: new messages, edits, deletions, reactions. Calls the

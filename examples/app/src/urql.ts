@@ -8,14 +8,12 @@ import {
   RoomEventsDocument,
   type RoomRowFragment,
   RoomsDocument,
-  type RoomsQuery,
-  type RoomsQueryVariables,
   SendMessageDocument,
   type SendMessageMutation,
   type SendMessageMutationVariables,
   ViewerEventsDocument,
 } from './generated/graphql.ts';
-import { createSerial } from './serial.ts';
+import { createRoomList } from './roomList.ts';
 import type { Session } from './session.ts';
 
 /** Creates a client for one user. Discard the client when the user signs out. */
@@ -27,11 +25,6 @@ export function createUrqlClient(url: string, session: Session): Client {
   return new Client({ url, preferGetMethod: false, exchanges: [cache, chatExchange(session.chat)] });
 }
 
-/** Number of rooms per page, as in the query. */
-const PAGE_SIZE = 30;
-/** Events after which the list of rooms is loaded again. */
-const CHANGES_OF_LIST = new Set(['ChatroomAppeared', 'ChatroomVanished', 'BlockChanged']);
-
 /**
  * Loads the rooms and keeps them up to date. Queries first, then subscribes after the cursor of the response, so that
  * no event between the two is missed. Calls the listener with the rooms and the number of unread messages, and again
@@ -41,75 +34,40 @@ export async function followRooms(
   client: Client,
   listener: (rooms: RoomRowFragment[], unreadCount: number) => void,
 ): Promise<{ close: () => void; loadMore: () => Promise<unknown> }> {
-  let viewer: RoomsQuery['viewer'];
-  let pages = 1;
-  let isLoading = false;
-  const show = () => {
-    // While the pages are loading, the list lacks some of them.
-    if (!viewer || isLoading) return;
-    const rooms = viewer.chatrooms.edges.map(({ node }) => node);
-    listener(rooms.sort(byActivity), viewer.unreadCount);
-  };
-  // Loads as many pages as before, because a new order of the rooms changes the cursors of all pages.
-  const load = createSerial(async () => {
-    isLoading = true;
-    try {
-      let cursor: string | undefined;
-      let after: string | undefined;
-      for (let page = 1; page <= pages; page += 1) {
-        const variables: RoomsQueryVariables = { after };
-        const { data, error } = await client.query(RoomsDocument, variables, {
-          requestPolicy: 'network-only',
-          retry: true,
-        });
-        if (error) throw error;
-        cursor ??= data?.viewer?.cursor;
-        // The result contains the pages before this one, too.
-        after = data?.viewer?.chatrooms.edges[page * PAGE_SIZE - 1]?.cursor;
-        if (!after) break;
-      }
-      return cursor ?? '';
-    } finally {
-      isLoading = false;
-      show();
-    }
-  });
-  const reload = () => void load().catch(console.error);
+  const list = createRoomList(async (variables) => {
+    const { data, error } = await client.query(RoomsDocument, variables, {
+      requestPolicy: 'network-only',
+      retry: true,
+    });
+    if (error) throw error;
+    return data;
+  }, listener);
+  const { load, reload } = list;
   const variables = { after: await load() };
   const subscriptions = [
     client.query(RoomsDocument, {}).subscribe(({ data }) => {
-      viewer = data?.viewer ?? viewer;
-      show();
+      list.show(data);
     }),
-    // The cache adds each new message to its room. A room that is not loaded moves to the first page.
+    // The cache adds each new message to its room.
     client.subscription(MessageAddedDocument, variables, { onResync: load }).subscribe(({ data, error }) => {
       if (error) console.error(error);
-      const room = data?.messageAdded?.chatroom.id;
-      if (room && !viewer?.chatrooms.edges.some(({ node }) => node.id === room)) reload();
+      if (data?.messageAdded) list.onMessage(data.messageAdded.chatroom.id);
     }),
     // After a reconnect, the stream replays rooms that appeared or vanished, but not unread counts, so they are loaded.
     client
       .subscription(ViewerEventsDocument, variables, { onResync: load, onResumed: reload })
       .subscribe(({ data, error }) => {
         if (error) console.error(error);
-        const type = data?.viewerEvents?.__typename;
-        // After `BlockChanged`, the cache loads the messages of the open room again.
-        if (type && CHANGES_OF_LIST.has(type)) reload();
+        list.onViewerEvent(data?.viewerEvents?.__typename);
       }),
   ];
   return {
     close: () => {
       for (const subscription of subscriptions) subscription.unsubscribe();
     },
-    loadMore() {
-      if (viewer?.chatrooms.pageInfo.hasNextPage) pages = Math.floor(viewer.chatrooms.edges.length / PAGE_SIZE) + 1;
-      return load();
-    },
+    loadMore: list.loadMore,
   };
 }
-
-const lastActive = ({ lastMessageAt, createdAt }: RoomRowFragment) => lastMessageAt ?? createdAt;
-const byActivity = (a: RoomRowFragment, b: RoomRowFragment) => (lastActive(a) < lastActive(b) ? 1 : -1);
 
 /**
  * Loads the newest messages of a room and keeps them up to date: new messages, edits, deletions, reactions. Calls the
