@@ -11,6 +11,7 @@ import { OperationTypeNode } from 'graphql';
 import { relayStylePagination } from '@apollo/client/utilities';
 import { connections, possibleTypes } from './generated/schema.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
+import { MAX_NUMBER } from './messageNumber.ts';
 import { observe } from './observe.ts';
 
 /** Options of an operation, passed as its `context`. */
@@ -247,9 +248,6 @@ export interface CachedMessage {
   cursor: string;
   clientMessageId?: string | null;
 }
-
-/** Maximum `number` of a stored message, because the field is an Int. A message with a larger number is optimistic. */
-const MAX_NUMBER = 2_147_483_647;
 
 /**
  * Inserts a message into `Chatroom.messages` by its number. Does nothing if the list contains the message, or if the

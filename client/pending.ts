@@ -1,3 +1,4 @@
+import { MAX_NUMBER } from './messageNumber.ts';
 import type { Outbox, OutboxEntry } from './outbox.ts';
 
 /** The viewer's messages of a room that the room's history does not contain yet. */
@@ -55,8 +56,7 @@ export function createPending(outbox: Outbox, chatroomId: string): PendingMessag
     entries,
     without(history) {
       const shown = new Set(history.map(({ clientMessageId }) => clientMessageId));
-      // Optimistic messages have this number.
-      const last = history.findLast(({ number }) => number < Number.MAX_SAFE_INTEGER)?.number ?? 0;
+      const last = history.findLast(({ number }) => number <= MAX_NUMBER)?.number ?? 0;
       // Events arrive in order. If a later message is in the history, no event of the stored message will follow.
       const isShown = ({ clientMessageId, message }: OutboxEntry) =>
         shown.has(clientMessageId) || (message !== undefined && message.number <= last);

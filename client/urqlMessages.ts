@@ -1,4 +1,5 @@
 import type { Cache, FieldArgs, Resolver, UpdateResolver } from '@urql/exchange-graphcache';
+import { MAX_NUMBER } from './messageNumber.ts';
 
 /**
  * A cached page of `Chatroom.messages`. This file merges all pages, and the messages of later events, into one list.
@@ -37,8 +38,6 @@ const PREVIEWED = 'previewedMessages';
  * Client-side field of a chatroom: links from the `before` or `after` cursor of a page to the message at that cursor.
  */
 const AT_CURSOR = 'messagesAtCursors';
-/** Maximum `number` of a stored message, because the field is an Int. A message with a larger number is optimistic. */
-const MAX_NUMBER = 2_147_483_647;
 
 /** Pages of the rooms in each cache: the field keys, mapped to the order in which the pages were written. */
 const writes = new WeakMap<Cache, Map<string, Map<string, number>>>();
