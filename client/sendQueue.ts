@@ -1,6 +1,6 @@
 import { type ChatError, failed, type GraphQLFailure, isChatError, isTemporary, unreachable } from './errors.ts';
 import type { Result } from './http.ts';
-import type { ChatState } from './socket.ts';
+import { type ChatState, isConnected } from './socket.ts';
 import { warnOfRateLimit } from './rateLimit.ts';
 import { backoff } from './wait.ts';
 
@@ -100,7 +100,7 @@ export class SendQueue {
    * one request runs at a time.
    */
   onState(state: ChatState): void {
-    if (state === 'live' || state === 'catching-up') this.wake();
+    if (isConnected(state)) this.wake();
     else if ((state === 'connecting' || state === 'offline') && this.#state === 'open') this.#state = 'probing';
   }
 

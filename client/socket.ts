@@ -16,6 +16,9 @@ import { backoff, onOnline, wait } from './wait.ts';
  */
 export type ChatState = 'idle' | 'connecting' | 'catching-up' | 'live' | 'offline' | 'signed-out';
 
+/** Returns whether the socket is open, so that a new subscription starts at once. */
+export const isConnected = (state: ChatState): boolean => state === 'live' || state === 'catching-up';
+
 export type StateListener = (state: ChatState, reason: ChatError | null) => void;
 
 export interface SocketOptions {

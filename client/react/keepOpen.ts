@@ -1,11 +1,9 @@
 import { errorOf, type Failure, isTemporary } from '../errors.ts';
-import type { ChatClient, ChatState } from '../index.ts';
+import type { ChatClient } from '../index.ts';
+import { isConnected } from '../socket.ts';
 import { backoff } from '../wait.ts';
 import { failureOf } from './failure.ts';
 import type { SetState } from './store.ts';
-
-/** Returns whether the socket is open, so that a new subscription starts at once. */
-export const isConnected = (state: ChatState): boolean => state === 'live' || state === 'catching-up';
 
 /** Callbacks of a load and its streams. */
 export interface Progress {

@@ -1,8 +1,9 @@
+import { isConnected } from '../socket.ts';
 import { useSyncExternalStore } from 'react';
 import type { Failure } from '../errors.ts';
 import { abortable, type Chat, query } from './chat.ts';
 import { type Documents, documentsOf, type Friend, type Selections } from './documents.ts';
-import { isConnected, keepOpen, type Progress } from './keepOpen.ts';
+import { keepOpen, type Progress } from './keepOpen.ts';
 import { createNodeList } from './nodeList.ts';
 import { useChat } from './provider.ts';
 import { repeatable } from './repeat.ts';
