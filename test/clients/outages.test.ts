@@ -61,6 +61,16 @@ describe.each(CHATS)('an outage of the database over %s', (_name, openChat) => {
   const failed = Array.from({ length: 4 }, () => 'INTERNAL_SERVER_ERROR');
   const sound = Array.from({ length: 4 }, () => undefined);
 
+  /** Opens a room of five messages, and shows the newest one. */
+  async function openNewest() {
+    const { ben, room, database, store } = await openStores(1);
+    const numbers = () => store.getSnapshot().messages.map(({ number }) => number);
+    for (let i = 2; i <= 5; i += 1) await send(ben, room, String(i));
+    show(store);
+    await expect.poll(numbers).toEqual([5]);
+    return { database, store, numbers };
+  }
+
   test('all stores load after an outage at their start', async () => {
     const { ben, room, database, all, errors, shown } = await openStores();
     database.begin();
@@ -151,11 +161,7 @@ describe.each(CHATS)('an outage of the database over %s', (_name, openChat) => {
   });
 
   test('a jump between two attempts of a failing room is shown', async () => {
-    const { ben, room, database, store } = await openStores(1);
-    const numbers = () => store.getSnapshot().messages.map(({ number }) => number);
-    for (let i = 2; i <= 5; i += 1) await send(ben, room, String(i));
-    show(store);
-    await expect.poll(numbers).toEqual([5]);
+    const { database, store, numbers } = await openNewest();
     database.begin();
     await expect.poll(() => store.getSnapshot().error?.code).toBe('INTERNAL_SERVER_ERROR');
     const jumping = store.jumpTo(2);
@@ -166,11 +172,7 @@ describe.each(CHATS)('an outage of the database over %s', (_name, openChat) => {
   });
 
   test('a page and a jump that failed load with the next call', async () => {
-    const { ben, room, database, store } = await openStores(1);
-    const numbers = () => store.getSnapshot().messages.map(({ number }) => number);
-    for (let i = 2; i <= 5; i += 1) await send(ben, room, String(i));
-    show(store);
-    await expect.poll(numbers).toEqual([5]);
+    const { database, store, numbers } = await openNewest();
     database.begin();
     const failures = await Promise.allSettled([store.loadEarlier(), store.jumpTo(2)]);
     expect(failures.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
