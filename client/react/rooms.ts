@@ -129,9 +129,15 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
     return current;
   }
 
+  /** Adds a room before the list is loaded again, which may take long. */
+  function addAppeared(room: Node): void {
+    vanished.delete(room.id);
+    if (loaded && !list.nodes.some(({ id }) => id === room.id)) list.prepend([room]);
+  }
+
   function onViewerEvent(event: ViewerEvent): void {
     if (event.__typename === 'ChatroomVanished') vanished.add(event.chatroomId);
-    if (event.__typename === 'ChatroomAppeared') vanished.delete(event.chatroom.id);
+    if (event.__typename === 'ChatroomAppeared') addAppeared(event.chatroom as Node);
     if (CHANGES_OF_LIST.has(event.__typename)) publishing.add(null);
     for (const listener of listeners) listener(event);
   }

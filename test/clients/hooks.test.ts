@@ -243,11 +243,13 @@ describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
     await store.loadMore();
     await expect.poll(() => store.getSnapshot().rooms).toHaveLength(51);
     full = true;
-    const added = await add('new');
+    const added = [await add('new')];
     await expect.poll(() => limited).toBe(1);
-    await send(ben, added, 'while it reloads');
-    await expect.poll(() => bodyOf(added)).toBe('while it reloads');
-    expect(store.getSnapshot().rooms).toHaveLength(52);
+    added.push(await add('newer'));
+    await expect.poll(() => store.getSnapshot().rooms).toHaveLength(53);
+    for (const id of added) await send(ben, id, 'while it reloads');
+    await expect.poll(() => added.map(bodyOf)).toEqual(['while it reloads', 'while it reloads']);
+    expect(store.getSnapshot().rooms).toHaveLength(53);
   });
 
   test('the list of rooms shows an edit when the page becomes visible', async () => {
