@@ -9,15 +9,20 @@ let isOver = false;
 /** Returns how long this thread and the server's main thread have waited for a core, in milliseconds. */
 const waited = () => waitedForCore('thread-self') + waitedForCore(`${workerData.pid}/task/${workerData.pid}`);
 
-/** Sends one query. Returns its duration in milliseconds, without the time for which client or server waited for a core. */
-function ask(agent) {
+/**
+ * Sends one query. Returns its duration in milliseconds, without the time for which client or server waited for a core.
+ * Sends it again if the server has closed the idle connection meanwhile.
+ */
+function ask(agent, began = performance.now() - waited()) {
   return new Promise((resolve, reject) => {
-    const began = performance.now() - waited();
     const options = { method: 'POST', agent, headers: { 'content-type': 'application/json' } };
     const asking = request(`${workerData.url}/graphql`, options, (response) => {
       response.resume().once('end', () => resolve(performance.now() - waited() - began));
     });
-    asking.once('error', reject);
+    asking.once('error', (error) => {
+      if (asking.reusedSocket && error.code === 'ECONNRESET') resolve(ask(agent, began));
+      else reject(error);
+    });
     asking.end(body);
   });
 }
