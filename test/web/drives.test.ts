@@ -1,5 +1,5 @@
 import { setTimeout as pass } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { chatOf } from '../clients/chatOf.ts';
 import { mulberry32 } from '../faults/schedule.ts';
 import { type Person, signUp } from '../support/client.ts';
@@ -143,9 +143,16 @@ describe.skipIf(!hasChromium)('apps in Chromium (skipped without chromium)', () 
     await expect.poll(count, { timeout: 60_000 }).toBe(4 * COUNT);
     for (const body of ['one', 'two']) await chat.send({ chatroomId: created, body });
     for (const [i, page] of pages.entries()) {
-      const truth = await truthOf(people[i]!, room);
-      await expect.poll(() => screenOf(page), { timeout: 30_000, message: APPS[i] }).toEqual(truth);
-      expect(truth.rooms).toEqual(['A new room 2', 'A room']);
+      // Queried for each comparison, because the pages may still be marking messages as read.
+      const truth = await vi.waitFor(
+        async () => {
+          const expected = await truthOf(people[i]!, room);
+          expect(expected.rooms).toEqual(['A new room 2', 'A room']);
+          expect(await screenOf(page), APPS[i]).toEqual(expected);
+          return expected;
+        },
+        { timeout: 30_000, interval: 200 },
+      );
       expect(truth.messages).toHaveLength(4 * COUNT);
       for (const { username } of [...people, dan]) {
         const own = truth.messages
