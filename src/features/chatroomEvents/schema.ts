@@ -4,6 +4,7 @@ import { memberByKey, memberKey, requireEventChatroom } from '../chatrooms/chatr
 import { Chatroom, ChatroomMember } from '../chatrooms/schema.ts';
 import { encodeId, keyOf } from '../../core/globalIds.ts';
 import { fromEvent } from '../../graphql/personalFields.ts';
+import { loadUnlessOnlyId } from '../../graphql/loadUnlessOnlyId.ts';
 import { Message } from '../messages/schema.ts';
 import { encodeAllRoomsCursor } from '../../delivery/cursor.ts';
 import { User, Viewer } from '../users/schema.ts';
@@ -40,7 +41,8 @@ const ChatroomEvent = builder.interfaceRef<Event>('ChatroomEvent').implement({
     chatroom: t.field({
       type: Chatroom,
       description: 'Chatroom of the event.',
-      resolve: (event, _args, context) => requireEventChatroom(context, event.chatroomId),
+      resolve: ({ chatroomId }, _args, context, info) =>
+        loadUnlessOnlyId(info, chatroomId, () => requireEventChatroom(context, chatroomId)),
     }),
   }),
 });

@@ -5,6 +5,7 @@ import { type Context, requireViewer } from '../../core/context.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { encodeRoomCursor } from '../../delivery/cursor.ts';
 import { personal } from '../../graphql/personalFields.ts';
+import { loadUnlessOnlyId } from '../../graphql/loadUnlessOnlyId.ts';
 import { User, Viewer, viewerField } from '../users/schema.ts';
 import { requireUser, userById } from '../users/users.ts';
 import { deleteChatroom, updateChatroom } from './changes.ts';
@@ -64,7 +65,7 @@ export const ChatroomMember = builder.prismaNode('Member', {
     user: t.field({
       type: User,
       description: 'User who is the member.',
-      resolve: (member, _args, context) => requireUser(context, member.userId),
+      resolve: ({ userId }, _args, context, info) => loadUnlessOnlyId(info, userId, () => requireUser(context, userId)),
     }),
     role: t.expose('role', { type: MemberRole, description: 'Role of the member.' }),
     joinedAt: t.expose('joinedAt', { type: 'DateTime', description: 'Time at which the user joined the chatroom.' }),
@@ -107,16 +108,17 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
       nullable: true,
       description:
         'Owner of the chatroom. In a DIRECT chatroom, the creator is the owner, but has no special rights. Null if the account of the owner has been deleted.',
-      resolve: (chatroom, _args, context) => (chatroom.ownerId === null ? null : userById(context, chatroom.ownerId)),
+      resolve: ({ ownerId }, _args, context, info) =>
+        ownerId === null ? null : loadUnlessOnlyId(info, ownerId, () => userById(context, ownerId)),
     }),
     opponent: t.field({
       type: User,
       nullable: true,
       description:
         'The other member of a DIRECT chatroom. Null in GROUP and OPEN chatrooms, and if the account has been deleted.',
-      async resolve(chatroom, _args, context) {
+      async resolve(chatroom, _args, context, info) {
         const opponentId = await opponentIdOf(context, chatroom);
-        return opponentId === null ? null : userById(context, opponentId);
+        return opponentId === null ? null : loadUnlessOnlyId(info, opponentId, () => userById(context, opponentId));
       },
     }),
     memberCount: t.int({

@@ -21,6 +21,8 @@ export type MessageWithSender = Message & {
   sender?: User | null;
   /** False if the message had no reactions when it was read. Undefined if unknown. */
   hasReactions?: boolean;
+  /** True if the message is shown to its sender, who may not be a member of the room. */
+  isUnchecked?: boolean;
 };
 
 /** Columns of a message (table alias `m`) and its sender (`u`), to be read by {@link withSender}. */
@@ -226,7 +228,7 @@ export interface NewMessage {
 export async function sendMessage(
   context: Context,
   input: NewMessage,
-): Promise<{ message: Message; deduplicated: boolean }> {
+): Promise<{ message: MessageWithSender; deduplicated: boolean }> {
   const { userId } = requireViewer(context);
   const { chatroomId } = input;
   checkBody(input.body, 'input.body');
@@ -253,7 +255,9 @@ export async function sendMessage(
     // The send has moved the sender's read mark.
     context.notifyReadByAll(chatroomId, userId, seenAfter);
   }
-  return { message, deduplicated: outcome === 'REPEATED' };
+  // A retry succeeds even if the sender has left the room.
+  const deduplicated = outcome === 'REPEATED';
+  return { message: { ...message, isUnchecked: deduplicated }, deduplicated };
 }
 
 function replyNumber(chatroomId: string, key: string | null | undefined): number | null {

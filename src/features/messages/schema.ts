@@ -4,6 +4,7 @@ import { isJoined, requireEventChatroom } from '../chatrooms/chatrooms.ts';
 import { requireViewer } from '../../core/context.ts';
 import type { Message as MessageRow } from '../../platform/database/generated/client.ts';
 import { keyOf } from '../../core/globalIds.ts';
+import { loadUnlessOnlyId } from '../../graphql/loadUnlessOnlyId.ts';
 import { User } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
 import { deleteMessage, editMessage } from './changes.ts';
@@ -74,7 +75,10 @@ export const Message = builder.prismaNode('Message', {
     chatroom: t.field({
       type: Chatroom,
       description: 'Chatroom that contains the message.',
-      resolve: (message, _args, context) => requireEventChatroom(context, message.chatroomId),
+      resolve({ chatroomId, isUnchecked }: MessageWithSender, _args, context, info) {
+        const load = () => requireEventChatroom(context, chatroomId);
+        return isUnchecked ? load() : loadUnlessOnlyId(info, chatroomId, load);
+      },
     }),
     number: t.exposeInt('number', {
       description:
@@ -88,8 +92,8 @@ export const Message = builder.prismaNode('Message', {
       type: User,
       nullable: true,
       description: 'User who sent the message. Null for a SYSTEM message, and if the account has been deleted.',
-      resolve: ({ senderId, sender }: MessageWithSender, _args, context) =>
-        senderId === null ? null : (sender ?? userById(context, senderId)),
+      resolve: ({ senderId, sender }: MessageWithSender, _args, context, info) =>
+        senderId === null ? null : (sender ?? loadUnlessOnlyId(info, senderId, () => userById(context, senderId))),
     }),
     body: t.exposeString('body', {
       nullable: true,
@@ -112,7 +116,8 @@ export const Message = builder.prismaNode('Message', {
       type: User,
       nullable: true,
       description: 'User whom a SYSTEM message is about. Null for other messages, and if the account has been deleted.',
-      resolve: (message, _args, context) => (message.subjectId === null ? null : userById(context, message.subjectId)),
+      resolve: ({ subjectId }, _args, context, info) =>
+        subjectId === null ? null : loadUnlessOnlyId(info, subjectId, () => userById(context, subjectId)),
     }),
     createdAt: t.expose('createdAt', {
       type: 'DateTime',

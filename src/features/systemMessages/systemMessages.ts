@@ -3,7 +3,7 @@ import { sql } from '../../platform/database/database.ts';
 import type { Message } from '../../platform/database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../../core/errors.ts';
 import { publishHint } from '../../delivery/userHints.ts';
-import { messageColumns } from '../messages/messages.ts';
+import { messageColumns, type MessageWithSender } from '../messages/messages.ts';
 import { checkBody, checkClientMessageId } from '../../core/text/body.ts';
 import { checkNickname } from '../../core/text/names.ts';
 import { findUserByName, requireUser } from '../users/users.ts';
@@ -32,7 +32,7 @@ interface Sender {
 
 export interface SentSystemMessage {
   /** The message stored in the room; null for a notice to one user, which is not stored. */
-  message: Message | null;
+  message: MessageWithSender | null;
   /** Number of recipients who were online. */
   onlineRecipients: number;
   /** True if the service had already sent this `clientMessageId` to the room, so that nothing new was stored. */
@@ -116,5 +116,6 @@ async function storeInRoom(
   }
   const members = await context.database.prisma.member.findMany({ where: { chatroomId }, select: { userId: true } });
   const online = await context.presence.online(members.map((member) => member.userId));
-  return { message, onlineRecipients: online.size, deduplicated: outcome === 'REPEATED' };
+  const deduplicated = outcome === 'REPEATED';
+  return { message: { ...message, isUnchecked: true }, onlineRecipients: online.size, deduplicated };
 }
