@@ -41,7 +41,17 @@ const SLOW = [
     'crash',
     'bench',
   ],
-  ...['faults/soak', 'operations/nginx', 'presence', 'graphiql', 'typing', 'operations/traces', 'sharedResults', 'app'],
+  ...[
+    'faults/soak',
+    'operations/nginx',
+    'presence',
+    'graphiql',
+    'typing',
+    'endedSessions',
+    'operations/traces',
+    'sharedResults',
+    'app',
+  ],
 ].map((name) => `test/${name}.test.ts`);
 
 /** What subscribers receive must not depend on whether executions are shared: these files also run without sharing. */

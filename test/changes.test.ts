@@ -158,7 +158,7 @@ describe('reactions', () => {
       { id: room },
     );
     expect(chatroom.messages.nodes.map((message: any) => message.reactions[0].count)).toEqual(Array(20).fill(1));
-    expect(server.statements()).toHaveLength(5); // viewer, room, messages, reactions, readers
+    expect(server.statements()).toHaveLength(4); // room, messages, reactions, readers
   });
 });
 

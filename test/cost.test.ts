@@ -109,6 +109,30 @@ describe('the cost of a page', () => {
   });
 });
 
+describe('the cost of a send', () => {
+  const sendWith = (fields: string) =>
+    `mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { ${fields} } } }`;
+  const IDS = 'id number chatroom { id } sender { __typename ...Id }';
+
+  test('is one statement, and one more with a cursor', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const statementsOf = async (query: string) => {
+      server.statements();
+      const { sendMessage } = await ann.ask(query, { input: { chatroomId: room, body: 'hello' } });
+      expect(sendMessage.message).toMatchObject({ chatroom: { id: room }, sender: { __typename: 'User', id: ann.id } });
+      return server.statements({ sessionChecks: true });
+    };
+    // The session is not cached while a poll is due.
+    const fragment = ' fragment Id on User { id }';
+    await expect.poll(() => statementsOf(sendWith(IDS) + fragment)).toEqual([expect.stringContaining('send_messages')]);
+    expect(await statementsOf(sendWith(`${IDS} cursor`) + fragment)).toEqual([
+      expect.stringContaining('flushed_snapshot'),
+      expect.stringContaining('send_messages'),
+    ]);
+  });
+});
+
 describe('bounds', () => {
   test('one user adds at most 20 emoji to a message', async () => {
     const server = await startTestServer();

@@ -83,8 +83,9 @@ test('requests are labelled by root field and error code', async () => {
 test('a request that the database fails has its client’s error code', async () => {
   const server = await startTestServer();
   const { ann } = await world(server);
+  // An operation that selects a cursor checks its session in the database.
   server.node.database.prepared = () => Promise.reject(new Error('The database is away.'));
-  expect(await ann.askForErrorCode('{ viewer { id } }')).toBe('INTERNAL_SERVER_ERROR');
+  expect(await ann.askForErrorCode('{ viewer { cursor } }')).toBe('INTERNAL_SERVER_ERROR');
   const metrics = await readMetrics(server.url);
   expect(metrics.get('parley_requests_total{operation="refused",code="INTERNAL_SERVER_ERROR"}')).toBe(1);
 });

@@ -1,16 +1,9 @@
-import { type AccessClaims, type Context, type ClientInfo, requireViewer, type ServerNode } from '../core/context.ts';
+import { type Context, type ClientInfo, requireViewer, type ServerNode } from '../core/context.ts';
 import { type Database, type Sql, sql } from '../platform/database/database.ts';
 import { badInput, ChatError, notFound } from '../core/errors.ts';
 import type { Payer } from '../platform/rateLimits/rateLimits.ts';
-import { createBatcher } from '../core/batcher.ts';
 import { findService, isServiceToken } from './serviceTokens.ts';
 import { type AccessTokens, bearerToken, createRefreshToken } from './accessTokens.ts';
-
-declare module '../core/context.ts' {
-  interface ServerNode {
-    findSession: SessionFinder;
-  }
-}
 
 /** Tokens that a client receives on each sign-in and each refresh. */
 export interface SignedIn {
@@ -27,19 +20,21 @@ type Authentication = Pick<Context, 'viewer' | 'service' | 'authError' | 'asOf'>
 const NOBODY: Authentication = { viewer: null, service: null, authError: null, asOf: undefined };
 
 /**
- * Returns the viewer or service of an Authorization header. Both are null if the header is absent. Queries the database
- * for each operation, so that an ended session is refused immediately.
+ * Returns the viewer or service of an Authorization header. Both are null if the header is absent. An ended session is
+ * refused at once on the node that ended it, and within a second on every other node.
  *
  * For an invalid token, returns an `authError` instead of throwing it. Fields that need a viewer throw this error.
  * `refreshSession` and `signIn` still work for a client that sends an old token with every request.
+ *
+ * @param needsSnapshot whether to return the snapshot `asOf` for a viewer; see `SessionFinder`
  */
-export async function authenticate(node: ServerNode, header: unknown): Promise<Authentication> {
+export async function authenticate(node: ServerNode, header: unknown, needsSnapshot: boolean): Promise<Authentication> {
   try {
     const token = bearerToken(header);
     if (token === null) return NOBODY;
     if (isServiceToken(token)) return { ...NOBODY, service: await findService(node.database, token) };
     const viewer = await node.accessTokens.verify(token);
-    const session = await node.findSession(viewer);
+    const session = await node.findSession(viewer, needsSnapshot);
     if (!session) throw new ChatError('UNAUTHENTICATED', 'This session has ended. Sign in again.');
     return { ...NOBODY, viewer, asOf: session.asOf };
   } catch (error) {
@@ -63,30 +58,6 @@ export async function payerOf(tokens: AccessTokens, header: unknown, client: Cli
     if (error instanceof ChatError) return nobody;
     throw error;
   }
-}
-
-/**
- * Checks the session of an access token. Returns null if the session has ended. Otherwise returns `asOf`, the database
- * snapshot of this check, which was taken before every other read of the operation.
- */
-export type SessionFinder = (claims: AccessClaims) => Promise<{ asOf: string } | null>;
-
-/** Creates the session finder of a node. Lookups that arrive together share one statement. */
-export function createSessionFinder(database: Database): SessionFinder {
-  return createBatcher<AccessClaims, { asOf: string } | null>(
-    async (claims) => {
-      const ids = [...new Set(claims.map(({ sessionId }) => sessionId))];
-      const sessions = await database.prepared<{ id: string; userId: string; asOf: string }>(sql`
-        SELECT id, user_id AS "userId", (SELECT flushed_snapshot()::text) AS "asOf"
-          FROM sessions WHERE id = ANY (${ids}::uuid[]) AND ended_at IS NULL`);
-      const found = new Map(sessions.map((session) => [session.id, session]));
-      return claims.map(({ sessionId, userId }) => {
-        const session = found.get(sessionId);
-        return session?.userId === userId ? session : null;
-      });
-    },
-    { concurrency: 2, maxBatchSize: 100 },
-  );
 }
 
 /**

@@ -46,10 +46,11 @@ export interface Operation {
   /** Error of an invalid token, or null. Fields that need a viewer throw this error. */
   authError: ChatError | null;
   /**
-   * Database snapshot taken before every other read of the operation; see `RoomCursor.asOf`. Undefined if nobody is
-   * signed in, and for an event of a subscription.
+   * Database snapshot taken before every other read of the operation; see `RoomCursor.asOf`. Read it with
+   * {@link snapshotOf}. Undefined if nobody is signed in, and for an event of a subscription. Null if the document
+   * selects no field that reads it, because the operation then takes no snapshot.
    */
-  asOf: string | undefined;
+  asOf: string | null | undefined;
   client: ClientInfo;
   /** Id of the operation in log entries. */
   requestId: string;
@@ -95,6 +96,18 @@ export function requireViewer(context: Context): AccessClaims {
     context.authError ??
     new ChatError('UNAUTHENTICATED', 'Sign in first, and send the access token as "Authorization: Bearer TOKEN".')
   );
+}
+
+/**
+ * Returns the snapshot of an operation for a cursor. Undefined if nobody is signed in, and for an event of a
+ * subscription. A field whose resolver calls this function must have `extensions: readsSnapshot`
+ * (graphql/snapshotFields.ts).
+ *
+ * @throws Error if the operation has taken no snapshot, because a later snapshot could be newer than its other fields
+ */
+export function snapshotOf({ asOf }: Pick<Operation, 'asOf'>): string | undefined {
+  if (asOf === null) throw new Error('This operation has no snapshot. Give its field `extensions: readsSnapshot`.');
+  return asOf;
 }
 
 /**

@@ -49,8 +49,15 @@ export interface ChangePoller {
   /** Returns the snapshot of the latest poll. */
   snapshot(): string;
   /**
+   * Returns the lag of the listeners, in milliseconds. They have received every change that was committed at least that
+   * long ago. Infinity before the first poll. Also Infinity after a request to poll, until a poll that began later has
+   * succeeded.
+   */
+  lag(): number;
+  /**
    * Makes all nodes poll immediately. Call it after a user has joined a room, a session has ended, a room has been
-   * deleted, or a block has changed. Call it after the commit, because a poll sees only committed changes.
+   * deleted, or a block has changed. Call it after the commit, because a poll sees only committed changes. On this node,
+   * `lag` is Infinity from the call until the poll has succeeded.
    */
   requestPoll(): void;
   /** Ends polling on this node. */
@@ -82,8 +89,15 @@ export async function startChangePoller(options: {
   // Taken before any listener is added, so that the first poll reports every commit from here on.
   let snapshot = await currentSnapshot(database);
   let state: 'idle' | 'polling' | 'polling, and again' = 'idle';
+  /** Number of requests to poll that this node has received. */
+  let requests = 0;
+  /** Start of the latest successful poll, and the number of requests that had been received by then. */
+  let latest = { startedAt: -Infinity, requests: 0 };
 
   async function poll(): Promise<void> {
+    // The lag is measured from the start, because a change that was committed during the poll may be missing. A
+    // monotonic clock, because the system clock may be set back.
+    const started = { startedAt: performance.now(), requests };
     try {
       const [found] = await database.query<{
         snapshot: string;
@@ -113,6 +127,7 @@ export async function startChangePoller(options: {
       const joins = groupBy(found.rooms.flatMap(joinsOf), ({ userId }) => userId);
       const unlogged = groupBy(found.unlogged, ({ userId }) => userId);
       notifyListeners({ snapshot, rooms, joins, unlogged, ended: found.ended });
+      latest = started;
     } catch (error) {
       failures.failed('polling', error);
     }
@@ -145,13 +160,13 @@ export async function startChangePoller(options: {
 
   const timer = setInterval(() => void run(), POLL_INTERVAL_MS);
   timer.unref();
+  const onRequest = () => {
+    requests += 1;
+    void run();
+  };
   // The second callback runs when the bus has connected or reconnected. Requests to poll may have been lost before, so
   // this node polls at once.
-  const unsubscribe = bus.subscribe(
-    POLL_REQUESTS,
-    () => void run(),
-    () => void run(),
-  );
+  const unsubscribe = bus.subscribe(POLL_REQUESTS, onRequest, onRequest);
   return {
     listen(listener) {
       listeners.add(listener);
@@ -161,6 +176,7 @@ export async function startChangePoller(options: {
       bus.publish(POLL_REQUESTS, {});
     },
     snapshot: () => snapshot,
+    lag: () => (latest.requests === requests ? performance.now() - latest.startedAt : Infinity),
     stop() {
       clearInterval(timer);
       unsubscribe();

@@ -16,16 +16,22 @@ export interface RequestCredentials {
 /**
  * Authenticates the client and creates an operation with an empty cache. For an invalid credential, stores the error in
  * `authError` instead of throwing it.
+ *
+ * @param needsSnapshot whether the operation may call `snapshotOf`
  */
-export async function createOperation(node: ServerNode, credentials: RequestCredentials): Promise<Operation> {
+export async function createOperation(
+  node: ServerNode,
+  credentials: RequestCredentials,
+  needsSnapshot: boolean,
+): Promise<Operation> {
   const { authorization, client = clientInfo(undefined, null), cookies = null, onDisconnect = null } = credentials;
   const { requestId = createUuid() } = credentials;
-  const { viewer, service, authError, asOf } = await authenticate(node, authorization);
+  const { viewer, service, authError, asOf } = await authenticate(node, authorization, needsSnapshot);
   const outcome = { endsSession: false };
   return { node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, outcome, cache: {} };
 }
 
 /** Creates the context of an operation that does not go through GraphQL. */
 export async function createContext(node: ServerNode, credentials: RequestCredentials): Promise<Context> {
-  return executionContext(await createOperation(node, credentials));
+  return executionContext(await createOperation(node, credentials, true));
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { DocumentNode } from 'graphql';
 import { clientInfo } from '../auth/sessions.ts';
 import { addressOf } from '../core/clientAddress.ts';
 import type { Config } from '../core/config/settings.ts';
@@ -19,6 +20,8 @@ export interface Transport {
   response: ServerResponse | null;
   /** The `authorization` parameter of a WebSocket. */
   authorization?: unknown;
+  /** The document of the operation, after it has been parsed. */
+  document?: DocumentNode;
 }
 
 /**

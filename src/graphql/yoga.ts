@@ -6,7 +6,7 @@ import type { Config } from '../core/config/settings.ts';
 import type { Operation, ServerNode } from '../core/context.ts';
 import { type GraphiqlPage, renderGraphiqlPage } from './graphiql.ts';
 import { createDocumentCache } from './plugins/documentCache.ts';
-import { executeInContext, subscribeInContexts } from './plugins/contexts.ts';
+import { executeInContext, passDocument, subscribeInContexts } from './plugins/contexts.ts';
 import {
   checkBodies,
   limitExecution,
@@ -23,6 +23,7 @@ import { createErrorMask, maskValidation } from './plugins/errorMask.ts';
 import { createOperation } from './operation.ts';
 import { allowCrossOrigin } from './origins.ts';
 import type { Source } from '../delivery/source.ts';
+import { createSnapshotDecision } from './snapshotFields.ts';
 import { retryQueries } from './plugins/retryQuery.ts';
 import { logRequests } from './plugins/requestLog.ts';
 import { traceOperations } from './plugins/traces.ts';
@@ -69,6 +70,7 @@ export function createGraphQL(config: Config, node: ServerNode, options: GraphQL
   const documents = createDocumentCache();
   const findPayer = (transport: Transport): Promise<Payer> =>
     payerOf(node.accessTokens, credentialOf(config, transport).authorization, clientOf(config, transport.incoming));
+  const needsSnapshot = createSnapshotDecision(schema);
   const awaitTurn = createDocumentTurns(documents.options.documentCache, node.rateLimits);
   const yoga = createYoga<Transport, Operation>({
     schema,
@@ -85,9 +87,11 @@ export function createGraphQL(config: Config, node: ServerNode, options: GraphQL
     renderGraphiQL: renderGraphiqlPage,
     parserAndValidationCache: documents.options,
     maskedErrors: { maskError: mask },
-    context: (transport) => createOperation(node, readCredentials(config, transport)),
+    context: (transport) =>
+      createOperation(node, readCredentials(config, transport), needsSnapshot(transport.document)),
     plugins: [
       executeInContext,
+      passDocument,
       logRequests(node, mask),
       refuseForms,
       refuseMalformedParameters,

@@ -2,7 +2,7 @@ import { createPasswords, type HashCost } from '../auth/passwordHashing.ts';
 import { createOpenIdProvider } from '../auth/openIdProvider.ts';
 import { createDeviceTokens } from '../auth/devices.ts';
 import { endExpiredSessions, pruneSessions } from '../auth/sessionExpiry.ts';
-import { createSessionFinder } from '../auth/sessions.ts';
+import { createSessionFinder } from '../auth/sessionFinder.ts';
 import { createAccessTokens } from '../auth/accessTokens.ts';
 import { createSessionWatch } from '../delivery/sessionWatch.ts';
 import { createBlockCache } from '../features/relationships/blockCache.ts';
@@ -151,7 +151,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
         : createOpenIdProvider({ issuer: config.OIDC_ISSUER, audience: config.OIDC_AUDIENCE ?? '' }),
     accessTokens: createAccessTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     deviceTokens: createDeviceTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
-    findSession: createSessionFinder(database),
+    findSession: createSessionFinder({ database, changePoller }),
     sendQueue: createSendQueue(database),
     markQueue: createMarkQueue(database),
     notifyReadByAll: createReadNotifier({ database, bus, log }),

@@ -25,16 +25,20 @@ export interface Question {
 
 export const fieldsOf = (type: string) => (schema.getType(type) as GraphQLObjectType).getFields();
 
-/** Returns a document that selects all fields of one root field, one level deep. */
-export function documentOf(root: Root, name: string, args: readonly string[]): string {
+/**
+ * Returns a document that selects one root field.
+ *
+ * @param selection by default all fields, one level deep
+ */
+export function documentOf(root: Root, name: string, args: readonly string[], selection?: string): string {
   const field = fieldsOf(roots[root])[name];
   if (!field) throw new Error(`There is no ${root} ${name}.`);
   const given = field.args.filter((arg) => args.includes(arg.name));
   const list = (parts: string[]) => (parts.length > 0 ? `(${parts.join(', ')})` : '');
   const declared = list(given.map((arg) => `$${arg.name}: ${String(arg.type)}`));
   const passed = list(given.map((arg) => `${arg.name}: $${arg.name}`));
-  const selected = root === 'subscription' ? '{ __typename }' : selectionOf(getNamedType(field.type));
-  return `${root} ${declared} { ${name}${passed} ${selected} }`;
+  const byDefault = root === 'subscription' ? '{ __typename }' : selectionOf(getNamedType(field.type));
+  return `${root} ${declared} { ${name}${passed} ${selection ?? byDefault} }`;
 }
 
 function selectionOf(type: GraphQLNamedType): string {

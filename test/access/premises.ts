@@ -21,7 +21,8 @@ export interface Premises {
   close(): Promise<void>;
 }
 
-export async function openPremises(): Promise<Premises> {
+/** @param settings environment variables of the server, besides those that its features need */
+export async function openPremises(settings: Record<string, string> = {}): Promise<Premises> {
   const endings: (() => Promise<void> | void)[] = [];
   const { privateKey, publicKey } = await generateKeyPair('RS256');
   const key = { ...(await exportJWK(publicKey)), kid: 'first', alg: 'RS256', use: 'sig' };
@@ -38,6 +39,7 @@ export async function openPremises(): Promise<Premises> {
   const issuer = `http://127.0.0.1:${(provider.address() as AddressInfo).port}`;
   const vapid = webPush.generateVAPIDKeys();
   const env = {
+    ...settings,
     ...{ OIDC_ISSUER: issuer, OIDC_AUDIENCE: AUDIENCE, WEB_PUSH_ORIGINS: PUSH_ORIGIN },
     ...{ VAPID_PUBLIC_KEY: vapid.publicKey, VAPID_PRIVATE_KEY: vapid.privateKey },
   };

@@ -67,8 +67,8 @@ test('suspend-user signs a user out on every node until restore-user', async () 
   for (const stream of streams) await stream.ready();
 
   expect((await admin('suspend-user', 'ANN')).text).toBe('"ANN" is suspended.');
-  expect(await ann.askForErrorCode(ME)).toBe('UNAUTHENTICATED');
   for (const socket of sockets) expect(await socket.closed).toBe(4401);
+  expect(await ann.askForErrorCode(ME)).toBe('UNAUTHENTICATED');
   expect(await ann.askForErrorCode(REFRESH, { token: ann.refreshToken })).toBe('UNAUTHENTICATED');
   expect(await connect(server.url, ann.accessToken).closed).toBe(4401);
   await send(ben, room, 'ann does not hear this');

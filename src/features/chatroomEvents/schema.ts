@@ -2,9 +2,11 @@ import type { ObjectFieldBuilder } from '@pothos/core';
 import { builder, type Types } from '../../graphql/builder.ts';
 import { memberByKey, memberKey, requireEventChatroom } from '../chatrooms/chatrooms.ts';
 import { Chatroom, ChatroomMember } from '../chatrooms/schema.ts';
+import { snapshotOf } from '../../core/context.ts';
 import { encodeId, keyOf } from '../../core/globalIds.ts';
 import { fromEvent } from '../../graphql/personalFields.ts';
 import { loadUnlessOnlyId } from '../../graphql/loadUnlessOnlyId.ts';
+import { readsSnapshot } from '../../graphql/snapshotFields.ts';
 import { Message } from '../messages/schema.ts';
 import { encodeAllRoomsCursor } from '../../delivery/cursor.ts';
 import { User, Viewer } from '../users/schema.ts';
@@ -163,12 +165,13 @@ builder.objectRef<Event>('CaughtUp').implement({
 
 builder.objectField(Viewer, 'cursor', (t) =>
   t.string({
+    extensions: readsSnapshot,
     description:
       'All-rooms cursor: the current position in all chatrooms of the viewer. Pass it as `after` to `viewerEvents`, or to `messageAdded` without `chatroomId`. The cursor is never newer than the other fields of the operation. From this cursor, `messageAdded` misses no message, and `viewerEvents` misses no change of `Viewer.chatrooms`.',
     // The context of an event has no `asOf` snapshot. The fields of an event are read after the last poll, so the
     // snapshot of that poll is never newer than the fields.
-    resolve: (_, _args, { databaseId, asOf, changePoller }) =>
-      encodeAllRoomsCursor(databaseId, asOf ?? changePoller.snapshot()),
+    resolve: (_, _args, context) =>
+      encodeAllRoomsCursor(context.databaseId, snapshotOf(context) ?? context.changePoller.snapshot()),
   }),
 );
 

@@ -1,11 +1,12 @@
 import { blockStateOf } from '../relationships/blocks.ts';
 import type { ObjectRef } from '@pothos/core';
 import { builder, connectionArgs, defineConnection, type Types } from '../../graphql/builder.ts';
-import { type Context, requireViewer } from '../../core/context.ts';
+import { type Context, requireViewer, snapshotOf } from '../../core/context.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { encodeRoomCursor } from '../../delivery/cursor.ts';
 import { personal } from '../../graphql/personalFields.ts';
 import { loadUnlessOnlyId } from '../../graphql/loadUnlessOnlyId.ts';
+import { readsSnapshot } from '../../graphql/snapshotFields.ts';
 import { User, Viewer, viewerField } from '../users/schema.ts';
 import { requireUser, userById } from '../users/users.ts';
 import { deleteChatroom, updateChatroom } from './changes.ts';
@@ -145,13 +146,15 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
       resolve: (chatroom, _args, context) => membershipOf(context, chatroom),
     }),
     cursor: t.string({
+      extensions: readsSnapshot,
       nullable: true,
       description:
         'Room cursor: position of the latest event of the chatroom. Pass it as `after` to `messageAdded` or `chatroomEvents`. The cursor is never newer than the other fields of the operation, so the subscription misses no event. Null unless the viewer is a member.',
       async resolve(chatroom, _args, context) {
         if (!(await isJoined(context, chatroom))) return null;
         const { id: chatroomId, lastNumber: number, lastSeq: seq } = chatroom;
-        return encodeRoomCursor(context.databaseId, { kind: 'room', chatroomId, number, seq, asOf: context.asOf });
+        const asOf = snapshotOf(context);
+        return encodeRoomCursor(context.databaseId, { kind: 'room', chatroomId, number, seq, asOf });
       },
     }),
   }),

@@ -1,7 +1,7 @@
 import { hasBlocked } from '../relationships/blocks.ts';
 import { type ChatroomRow, isMember, joinedChatrooms } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs, keyset } from '../../platform/database/keysetPage.ts';
-import { type Context, requireViewer } from '../../core/context.ts';
+import { type Context, requireViewer, snapshotOf } from '../../core/context.ts';
 import { columnsOf, join, keyTable, rowOf, sql, type Sql } from '../../platform/database/database.ts';
 import { type Message, Prisma, type User } from '../../platform/database/generated/client.ts';
 import { ChatError, notFound } from '../../core/errors.ts';
@@ -82,10 +82,11 @@ export function visibleMessage(key: string, viewerId: string): Prisma.MessageWhe
   return { chatroomId_number: { chatroomId, number: Number(number) }, AND: visibleMessages(viewerId) };
 }
 
-/** Returns the room cursor whose position is right after a message. */
+/** Returns the room cursor whose position is right after a message. Calls `snapshotOf`. */
 export function messageCursor(context: Context, message: Message): string {
   const { chatroomId, number, seq } = message;
-  return encodeRoomCursor(context.databaseId, { kind: 'message', chatroomId, number, seq, asOf: context.asOf });
+  const asOf = snapshotOf(context);
+  return encodeRoomCursor(context.databaseId, { kind: 'message', chatroomId, number, seq, asOf });
 }
 
 /** Returns a message by `chatroomId:number`; null unless the viewer may read the message. */

@@ -5,6 +5,7 @@ import { requireViewer } from '../../core/context.ts';
 import type { Message as MessageRow } from '../../platform/database/generated/client.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { loadUnlessOnlyId } from '../../graphql/loadUnlessOnlyId.ts';
+import { readsSnapshot } from '../../graphql/snapshotFields.ts';
 import { User } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
 import { deleteMessage, editMessage } from './changes.ts';
@@ -68,6 +69,7 @@ export const Message = builder.prismaNode('Message', {
   findUnique: (key, context) => visibleMessage(key, requireViewer(context).userId),
   fields: (t) => ({
     cursor: t.string({
+      extensions: readsSnapshot,
       description:
         'Room cursor: position of this message. Pass it as `after` to resume after the message. Same as the cursor of the message’s edge in `Chatroom.messages`.',
       resolve: (message, _args, context) => messageCursor(context, message),
@@ -157,6 +159,8 @@ export const { Edge: MessageEdge, List: MessageConnection } = defineConnection(M
 
 builder.objectFields(Chatroom, (t) => ({
   messages: t.field({
+    // Also if only the nodes are selected, because the resolver creates all cursors of the page.
+    extensions: readsSnapshot,
     type: MessageConnection,
     nullable: true,
     description:
@@ -206,6 +210,7 @@ const SendMessagePayload = builder
     fields: (t) => ({
       message: t.expose('message', { type: Message, description: 'The stored message.' }),
       edge: t.field({
+        extensions: readsSnapshot,
         type: MessageEdge,
         description: 'The message as an edge of `Chatroom.messages`.',
         resolve: ({ message }, _args, context) => ({ cursor: messageCursor(context, message), node: message }),
@@ -238,6 +243,7 @@ export const MessagePayload = builder.objectRef<{ message: MessageRow }>('Messag
   fields: (t) => ({
     message: t.expose('message', { type: Message, description: 'The message after the change.' }),
     edge: t.field({
+      extensions: readsSnapshot,
       type: MessageEdge,
       description: 'The message as an edge of `Chatroom.messages`.',
       resolve: ({ message }, _args, context) => ({ cursor: messageCursor(context, message), node: message }),

@@ -1,11 +1,21 @@
-import { execute, type ExecutionArgs, type GraphQLError } from 'graphql';
+import { type DocumentNode, execute, type ExecutionArgs, type GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { type Context, executionContext, type Operation, subscriptionContext } from '../../core/context.ts';
 import { withTimeout } from '../../core/timeout.ts';
 import { isSource } from '../../delivery/source.ts';
 import { checkStreamVariables, type createStreamLimit } from '../../platform/rateLimits/sockets.ts';
 import { subscribe } from '../subscription.ts';
+import type { Transport } from '../transport.ts';
 import { traceDelivery } from './traces.ts';
+
+/** Plugin that passes the parsed document to the function that creates the operation. */
+export const passDocument: Plugin<Transport> = {
+  onParse:
+    () =>
+    ({ context, result }) => {
+      Object.assign(context, { document: result as DocumentNode });
+    },
+};
 
 /**
  * Plugin that creates the execution context from the operation. Must be the first plugin: the later plugins wrap its
