@@ -7,11 +7,8 @@ import type { Person } from './support/client.ts';
 import { connect } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
 import { createTestDatabase, startTestServer } from './support/server.ts';
-import { MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
+import { cursorOf, MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
-const CURSOR = 'query ($id: ID!) { chatroom(id: $id) { cursor lastMessage { cursor } } }';
-const cursorOf = async (person: Person, room: string): Promise<string> =>
-  (await person.ask(CURSOR, { id: room })).chatroom.cursor;
 const numbers = (events: any[]) => events.map((event) => event.message.number);
 const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
 
@@ -63,7 +60,9 @@ describe('messageAdded', () => {
     const { cursor: afterOne } = (await ann.connect().subscribe(MESSAGE_ADDED, { room, after: before }).next()) as {
       cursor: string;
     };
-    const { chatroom } = await ann.ask(CURSOR, { id: room });
+    const { chatroom } = await ann.ask('query ($id: ID!) { chatroom(id: $id) { cursor lastMessage { cursor } } }', {
+      id: room,
+    });
     await send(ann, room, 'two');
     const cursors = [
       sent.sendMessage.message.cursor,

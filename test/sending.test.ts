@@ -27,7 +27,9 @@ describe('messages sent in parallel', () => {
         'query ($id: ID!) { chatroom(id: $id) { messages(first: 100) { nodes { number body } } } }',
         { id },
       );
-      const own = sent.filter(({ chatroomId }) => chatroomId === key(id)).map(({ number, body }) => ({ number, body }));
+      const own = sent
+        .filter(({ message }) => message.chatroomId === key(id))
+        .map(({ message: { number, body } }) => ({ number, body }));
       own.sort((one, other) => one.number - other.number);
       expect(own.map(({ number }) => number)).toEqual(upTo(20).map((n) => n + 1));
       expect(chatroom.messages.nodes).toEqual(own);

@@ -53,6 +53,8 @@ export class RoomTail {
   #existenceChecked = false;
   /** The latest events up to `seq`, without gaps, not older than {@link MAX_AGE_MS}. */
   readonly #recent: RoomEvent[] = [];
+  /** Events after `seq` that need not be read from the log, by their `seq`, with the time of their arrival. */
+  readonly #offered = new Map<number, { event: RoomEvent; at: number }>();
   /**
    * Pages of older events, by the `seq` before their first event. Cached, because many subscribers may resume from the
    * same position at the same time.
@@ -134,6 +136,21 @@ export class RoomTail {
     return this.#state === 'closed';
   }
 
+  /** Returns whether the tail need not read an event: it has read it, or the event was offered. */
+  has(seq: number): boolean {
+    return seq <= this.#seq || this.#offered.has(seq);
+  }
+
+  /**
+   * Stores events that the tail then need not read from the log. `advance` must follow. Events before the tail's position
+   * are ignored. An event that does not follow the previous one is read from the log.
+   */
+  offer(events: readonly RoomEvent[]): void {
+    const at = performance.now();
+    for (const event of events)
+      if (event.seq > this.#seq && this.#offered.size < MAX_RECENT_EVENTS) this.#offered.set(event.seq, { event, at });
+  }
+
   /**
    * Raises the target to event `seq`, and starts to read if the tail is idle. Call it when the log contains that event.
    */
@@ -194,7 +211,8 @@ export class RoomTail {
 
   async #readNext(): Promise<void> {
     const began = performance.now();
-    const events = await this.#options.readPage(this.chatroomId, this.#seq);
+    const offered = this.#takeOffered();
+    const events = offered.length > 0 ? offered : await this.#options.readPage(this.chatroomId, this.#seq);
     const last = events.at(-1);
     if (!last) {
       this.#targetSeq = this.#seq;
@@ -205,6 +223,20 @@ export class RoomTail {
     // After a full page, the log may contain more events, for which no notification may come. Raises the target to read
     // them.
     if (events.length === LOG_PAGE_SIZE) this.#targetSeq = Math.max(this.#targetSeq, last.seq + 1);
+  }
+
+  /** Removes and returns the offered events that follow `seq` without a gap. Discards all others that are not ahead. */
+  #takeOffered(): RoomEvent[] {
+    const events: RoomEvent[] = [];
+    const oldest = performance.now() - MAX_AGE_MS;
+    for (let seq = this.#seq + 1; ; seq += 1) {
+      const offered = this.#offered.get(seq);
+      if (!offered || offered.at < oldest) break;
+      events.push(offered.event);
+    }
+    const reached = this.#seq + Math.max(events.length, 1);
+    for (const seq of this.#offered.keys()) if (seq <= reached) this.#offered.delete(seq);
+    return events;
   }
 
   #append(events: readonly RoomEvent[], lastSeq: number, maxAgeMs: number): void {

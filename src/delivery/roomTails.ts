@@ -1,5 +1,6 @@
 import type { Bus } from '../platform/redis/bus.ts';
 import type { ChangePoller, ChangeSet } from './changePoller.ts';
+import type { EventSeal } from './eventSeal.ts';
 import type { RoomEvent } from './roomLog.ts';
 import { RoomTail, type TailFollower, type TailOptions } from './roomTail.ts';
 
@@ -13,6 +14,8 @@ interface RoomTailsOptions extends TailOptions {
   bus: Bus;
   changePoller: ChangePoller;
   counters: { recoveredByPoll: number };
+  /** Encrypts the events that notifications carry to other nodes. Null if there are none. */
+  seal: EventSeal | null;
   /** Called with the time that a notification took to arrive. */
   onNotificationLag: (seconds: number) => void;
   /** Connects the trace of a change with the traces of its deliveries. */
@@ -22,13 +25,20 @@ interface RoomTailsOptions extends TailOptions {
   } | null;
 }
 
-/**
- * A notification that a room's log has grown. `at` is the time of sending, for the metric of the notification delay.
- */
+/** A notification that a room's log has grown. */
 interface Notification {
   seq: number;
+  /** Time of sending, for the metric of the notification delay. */
   at: number;
   trace: unknown;
+  /** New events, encrypted. A node that cannot open them reads the log. */
+  events?: string | undefined;
+}
+
+/** A notification to publish, with the events that its sender has. */
+interface PendingNotification {
+  notification: Notification;
+  events: RoomEvent[];
 }
 
 /**
@@ -39,7 +49,7 @@ export class RoomTails {
   readonly #options: RoomTailsOptions;
   readonly #tails = new Map<string, { tail: RoomTail; unsubscribe: () => void }>();
   /** Notifications to publish at the end of this turn of the event loop, by room. */
-  readonly #notifications = new Map<string, Notification>();
+  readonly #notifications = new Map<string, PendingNotification>();
   readonly #stopListening: () => void;
 
   constructor(options: RoomTailsOptions) {
@@ -89,16 +99,20 @@ export class RoomTails {
   /**
    * Notifies all nodes that a room's log has grown to `seq`. Call it after the commit. Notifications about one room
    * within a turn of the event loop are merged into one, so that many concurrent sends cause a single notification.
+   *
+   * @param event the event `seq`, if the caller has it. The nodes then need not read it.
    */
-  notify(chatroomId: string, seq: number): void {
+  notify(chatroomId: string, seq: number, event?: RoomEvent | null): void {
     if (this.#notifications.size === 0)
       setImmediate(() => {
         this.#publish();
       });
     const before = this.#notifications.get(chatroomId);
-    if (before && before.seq >= seq) return;
+    const events = before?.events ?? [];
+    if (event) events.push(event);
+    if (before && before.notification.seq >= seq) return;
     const trace = this.#options.tracing?.traceparent();
-    this.#notifications.set(chatroomId, { seq, at: Date.now(), trace });
+    this.#notifications.set(chatroomId, { notification: { seq, at: Date.now(), trace }, events });
   }
 
   /** Closes all tails, when the node stops. */
@@ -111,7 +125,12 @@ export class RoomTails {
   #publish(): void {
     const notifications = [...this.#notifications];
     this.#notifications.clear();
-    for (const [chatroomId, notification] of notifications) this.#options.bus.publish(topic(chatroomId), notification);
+    const { bus, seal } = this.#options;
+    for (const [chatroomId, { notification, events }] of notifications) {
+      this.#tails.get(chatroomId)?.tail.offer(events);
+      const sealed = events.length > 0 ? seal?.seal(events) : undefined;
+      bus.publish(topic(chatroomId), { ...notification, events: sealed });
+    }
   }
 
   #subscribe(chatroomId: string, seq: number) {
@@ -132,10 +151,13 @@ export class RoomTails {
   }
 
   #onNotification(tail: RoomTail, received: unknown): void {
-    const { tracing, onNotificationLag } = this.#options;
-    const { seq = NaN, at = NaN, trace } = (received ?? {}) as Partial<Notification>;
+    const { tracing, onNotificationLag, seal } = this.#options;
+    const { seq = NaN, at = NaN, trace, events } = (received ?? {}) as Partial<Notification>;
     // Recorded before the event is read, so that the trace is known when the event is delivered.
     tracing?.recordCause({ chatroomId: tail.chatroomId, seq }, trace);
+    // The events of this node have been offered before.
+    if (events !== undefined && !tail.has(seq))
+      tail.offer((seal?.open(events) ?? []).filter(({ chatroomId }) => chatroomId === tail.chatroomId));
     tail.advance(seq);
     if (Number.isFinite(at)) onNotificationLag((Date.now() - at) / 1_000);
   }

@@ -82,7 +82,7 @@ export function writeResults(
   ended.then(options.onEnd, options.onEnd);
 
   /**
-   * Writes all available results with one call, because the system call is the most expensive part.
+   * Writes all available results with one call.
    *
    * @param first result that was pulled before the call
    */
@@ -131,7 +131,7 @@ export function writeResults(
   }
 
   function write(frames: string): void {
-    if (frames !== '') connection.write(frames, 'latin1');
+    if (frames !== '') writer.write(frames);
   }
 
   function waitForDrain(first?: Next<object>): void {

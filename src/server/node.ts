@@ -35,6 +35,7 @@ import type { LeaseTimes } from '../platform/redis/leases.ts';
 import { connectRedis } from '../platform/redis/clients.ts';
 import { SharedExecution } from '../graphql/sharedExecution.ts';
 import { startChangePoller } from '../delivery/changePoller.ts';
+import { createEventSeal } from '../delivery/eventSeal.ts';
 import { RoomTails } from '../delivery/roomTails.ts';
 import { finishDeletion } from '../features/accounts/deletion.ts';
 import { sendMail } from '../features/users/mailTokens.ts';
@@ -88,6 +89,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     tracing,
     log,
     onNotificationLag: metrics.recordNotificationLag,
+    seal: redis && createEventSeal(options.authSecret),
     readPage: (chatroomId, seq) => readEventPage({ database, databaseId }, chatroomId, seq),
   });
   const sessions = createSessionWatch(changePoller);

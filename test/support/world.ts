@@ -42,3 +42,8 @@ export async function send(person: Person, room: string, body: string, more: obj
   const { sendMessage } = await person.ask(SEND, { input: { chatroomId: room, body, ...more } });
   return sendMessage.message;
 }
+
+/** Returns a room's cursor for a member. */
+export async function cursorOf(person: Person, room: string): Promise<string> {
+  return (await person.ask('query ($id: ID!) { chatroom(id: $id) { cursor } }', { id: room })).chatroom.cursor;
+}

@@ -9,6 +9,7 @@ import { createLoader, createViewerLoader, type Loader, type OfViewer } from '..
 import { decodeRoomCursor, encodeRoomCursor } from '../../delivery/cursor.ts';
 import { checkBody, checkClientMessageId } from '../../core/text/body.ts';
 import { userFields } from '../users/users.ts';
+import { addedEvent } from './addedEvent.ts';
 
 /** Column names of a message. Leaves out `sentDigest`, which only serves to recognise a retried send. */
 export const messageFields = Object.values(Prisma.MessageScalarFieldEnum).filter((field) => field !== 'sentDigest');
@@ -239,7 +240,7 @@ export async function sendMessage(
 
   const { clientMessageId = null } = input;
   const stored = await context.sendQueue({ chatroomId, userId, body: input.body, clientMessageId, replyToNumber });
-  const { outcome, seenAfter, ...message } = stored;
+  const { outcome, seenAfter, message } = stored;
   if (outcome === 'NOT_FOUND') throw notFound('chatroom');
   if (outcome === 'BLOCKED')
     throw new ChatError(
@@ -252,7 +253,7 @@ export async function sendMessage(
   }
   if (outcome === 'SENT') {
     context.counters.sent += 1;
-    context.roomTails.notify(chatroomId, message.seq);
+    context.roomTails.notify(chatroomId, message.seq, addedEvent(context, stored));
     // The send has moved the sender's read mark.
     context.notifyReadByAll(chatroomId, userId, seenAfter);
   }

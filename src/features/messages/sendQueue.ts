@@ -1,9 +1,9 @@
 import pg from 'pg';
 import { type Database, sql } from '../../platform/database/database.ts';
-import type { Message } from '../../platform/database/generated/client.ts';
+import type { ChatroomKind } from '../../platform/database/generated/client.ts';
 import { toVector } from './tokenizer.ts';
 import { createBatcher } from '../../core/batcher.ts';
-import { messageColumns } from './messages.ts';
+import { columnsWithSender, type MessageWithSender, withSender } from './messages.ts';
 
 declare module '../../core/context.ts' {
   interface ServerNode {
@@ -20,14 +20,18 @@ export interface Send {
   replyToNumber: number | null;
 }
 
-/** Result of a send. The fields of the message are null if `outcome` is NOT_FOUND, BLOCKED or REPLY_NOT_FOUND. */
-export type Sent = Message & {
+/** Result of a send. */
+export interface Sent {
   outcome: 'SENT' | 'REPEATED' | 'NOT_FOUND' | 'BLOCKED' | 'REPLY_NOT_FOUND' | 'CONFLICT';
+  /** The fields of the message are null if `outcome` is NOT_FOUND, BLOCKED or REPLY_NOT_FOUND. */
+  message: MessageWithSender;
+  /** Kind of the room. Null if the statement did not see the room; see `addedEvent`. */
+  roomKind: ChatroomKind | null;
   /**
    * The sender's read mark before the send. Null if the send cannot have made an earlier message read by all members.
    */
   seenAfter: number | null;
-};
+}
 
 /** Stores a message. The message is on disk when the promise resolves. */
 export type SendQueue = (send: Send) => Promise<Sent>;
@@ -128,14 +132,17 @@ function wasRolledBack(error: unknown): boolean {
 
 async function sendAll(database: Database, sends: readonly Send[], lockTimeout: string): Promise<Sent[]> {
   const rows = sends.map((send, place) => ({ ...send, place, search: toVector(send.body) }));
-  const sent = await database.prepared<Sent & { place: number }>(sql`
-    SELECT s.place, s.outcome, s.seen_after AS "seenAfter", ${messageColumns}
-      FROM send_messages(${JSON.stringify(rows)}::json, ${lockTimeout}) s CROSS JOIN LATERAL (SELECT (s.message).*) m`);
-  const found = new Map(sent.map(({ place, ...each }) => [place, each]));
+  const sent = await database.prepared<Omit<Sent, 'message'> & { place: number }>(sql`
+    SELECT s.place, s.outcome, s.seen_after AS "seenAfter", c.kind AS "roomKind", ${columnsWithSender}
+      FROM send_messages(${JSON.stringify(rows)}::json, ${lockTimeout}) s CROSS JOIN LATERAL (SELECT (s.message).*) m
+        LEFT JOIN users u ON u.id = m.sender_id
+        LEFT JOIN chatrooms c ON c.id = m.chatroom_id`);
+  const found = new Map(sent.map((row) => [row.place, row]));
   return sends.map((_, place) => {
-    const one = found.get(place);
-    if (!one) throw new Error('send_messages returned no row for a send.');
-    return one;
+    const row = found.get(place);
+    if (!row) throw new Error('send_messages returned no row for a send.');
+    const { outcome, roomKind, seenAfter } = row;
+    return { outcome, roomKind, seenAfter, message: withSender(row) };
   });
 }
 
