@@ -60,6 +60,63 @@ export function pullPast<Value>(pull: () => MaybePromise<Next<Value> | undefined
   }
 }
 
+/**
+ * Calls `handle` for each value of a source, in order, and waits for its promise before the next pull. Unlike `for await`,
+ * this function creates no promise for values in memory.
+ *
+ * @returns a promise that resolves when the source has ended. If the source or `handle` fails, ends the source and
+ *   rejects.
+ */
+export function forEach<Value>(source: Source<Value>, handle: (value: Value) => MaybePromise<void>): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    let isPulling = false;
+    /** A call of the listener during a pull means that the next pull may return a value. */
+    let wasCalled = false;
+    const fail = (error: Error) => {
+      source.end();
+      reject(error);
+    };
+
+    function pullAll(): void {
+      isPulling = true;
+      try {
+        for (;;) {
+          wasCalled = false;
+          const step = andThen(source.pull(), handleNext);
+          if (step instanceof Promise) {
+            step.then(pullMore, fail);
+            return;
+          }
+          if (!mayHaveMore(step)) return;
+        }
+      } catch (error) {
+        fail(error as Error);
+      }
+    }
+
+    function handleNext(next: Next<Value>): MaybePromise<Next<Value>> {
+      return next && !next.done ? andThen(handle(next.value), () => next) : next;
+    }
+
+    function pullMore(last: Next<Value>): void {
+      if (mayHaveMore(last)) pullAll();
+    }
+
+    function mayHaveMore(last: Next<Value>): boolean {
+      if (last?.done) resolve();
+      else if (last ?? wasCalled) return true;
+      else isPulling = false;
+      return false;
+    }
+
+    source.onReady(() => {
+      wasCalled = true;
+      if (!isPulling) pullAll();
+    });
+    pullAll();
+  });
+}
+
 /** Result of a source that has ended. */
 export const done = { value: undefined, done: true } as const;
 

@@ -21,14 +21,10 @@ declare module '../core/context.ts' {
 type Path = readonly (string | number)[];
 
 /** A scalar or enum field of a shared result whose value differs between viewers. */
-export interface PersonalField {
-  path: Path;
-  type: GraphQLOutputType;
-  /** Returns the value for the viewer of a context. `event` is the event as the stream of this viewer delivers it. */
-  load: (context: Context, event: object) => MaybePromise<unknown>;
-  /** Whether the value is read from the event. Viewers whose streams deliver equal events then have equal values. */
-  isOfEvent: boolean;
-}
+export type PersonalField = { path: Path; type: GraphQLOutputType } & (
+  | { /** Returns the value for the viewer of a context. */ load: (context: Context) => MaybePromise<unknown> }
+  | { /** Returns the value of the event as the stream of the viewer delivers it. */ read: (event: object) => unknown }
+);
 
 /**
  * Resolves a field whose value depends on the viewer. In an execution for one viewer, loads the value.
@@ -47,7 +43,7 @@ export function personal<Value>(
 ): MaybePromise<Value> {
   const { viewerTracking } = context;
   if (!viewerTracking) return load(context);
-  viewerTracking.personalFields.push({ path: keysOf(path), type: returnType, load, isOfEvent: false });
+  viewerTracking.personalFields.push({ path: keysOf(path), type: returnType, load });
   return placeholderOf(returnType) as Value;
 }
 
@@ -63,8 +59,8 @@ export function fromEvent<Event extends object, Value>(
 ): Value {
   const { viewerTracking } = context;
   if (!viewerTracking) return read(event);
-  const load = (_: Context, delivered: object) => read(delivered as Event);
-  viewerTracking.personalFields.push({ path: keysOf(path), type: returnType, load, isOfEvent: true });
+  const readAny = (delivered: object) => read(delivered as Event);
+  viewerTracking.personalFields.push({ path: keysOf(path), type: returnType, read: readAny });
   return placeholderOf(returnType) as Value;
 }
 
@@ -121,12 +117,14 @@ export class PersonalResult {
   readonly #result: ExecutionResult;
   readonly #fields: readonly PersonalField[];
   readonly #tree: FieldTree = new Map();
-  /** Completed results by their values, if these depend on the event only. Such a result is serialized once. */
-  readonly #completed: Map<string, ExecutionResult> | null;
+  /** Whether all personal fields are read from the event, so that nothing is loaded. */
+  readonly isOfEvent: boolean;
+  /** Completed results by their values, if all are read from the event. Such a result is serialized once. */
+  readonly #completed = new Map<string, ExecutionResult>();
 
   constructor(result: ExecutionResult, fields: readonly PersonalField[]) {
     [this.#result, this.#fields] = [result, fields];
-    this.#completed = fields.every(({ isOfEvent }) => isOfEvent) ? new Map() : null;
+    this.isOfEvent = fields.every((field) => 'read' in field);
     for (const [index, { path }] of fields.entries()) {
       let tree = this.#tree;
       for (const key of path.slice(0, -1)) {
@@ -146,10 +144,15 @@ export class PersonalResult {
    * @throws if a value cannot be loaded, or is null although its field is non-null
    */
   async completeFor(context: Context, event: object): Promise<ExecutionResult> {
-    const values = await Promise.all(
-      this.#fields.map(async ({ type, load }) => serialize(type, await load(context, event))),
+    const values = this.#fields.map(async (field) =>
+      serialize(field.type, 'read' in field ? field.read(event) : await field.load(context)),
     );
-    if (!this.#completed) return this.#copyWith(values);
+    return this.#copyWith(await Promise.all(values));
+  }
+
+  /** Returns a copy with the values of an event, if {@link isOfEvent}. Equal events have the same copy. */
+  completeFromEvent(event: object): ExecutionResult {
+    const values = this.#fields.map((field) => serialize(field.type, 'read' in field ? field.read(event) : null));
     const key = JSON.stringify(values);
     const completed = this.#completed.get(key) ?? this.#copyWith(values);
     this.#completed.set(key, completed);

@@ -193,6 +193,7 @@ class Subscription implements Source<ExecutionResult> {
     personal: PersonalResult,
     isCurrent: () => boolean,
   ): MaybePromise<Next<ExecutionResult> | undefined> {
+    if (personal.isOfEvent) return this.#deliver(event, personal.completeFromEvent(event));
     const completed = this.#completed.get(executedObject(event));
     if (completed) return this.#deliver(event, completed);
     return this.#completeAhead(event, personal).then(() => {
@@ -215,7 +216,8 @@ class Subscription implements Source<ExecutionResult> {
     };
     const ahead = this.#sharedAhead().map(async (next) => {
       const result = this.#operation?.resultOf(executedObject(next));
-      if (result?.personal && !result.viewerDependent) await complete(next, result.personal);
+      if (result?.personal && !result.personal.isOfEvent && !result.viewerDependent)
+        await complete(next, result.personal);
     });
     await Promise.all([complete(event, personal), ...ahead]);
   }

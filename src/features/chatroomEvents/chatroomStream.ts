@@ -10,6 +10,7 @@ import {
   toAsyncIterator,
   type MaybePromise,
   andThen,
+  forEach,
   type Next,
   pullPast,
   type Stream,
@@ -26,11 +27,10 @@ import { type ChatroomEvent, cursorAt } from './eventPage.ts';
  */
 export function watchMembership(context: Context, room: VisibleChatroom, onLost: (error: unknown) => void): () => void {
   const { userId } = requireViewer(context);
-  const events = toAsyncIterator<FollowedEvent>(new RoomFollower(context.roomTails, room.id, room.lastSeq));
-  const watch = async () => {
-    for await (const event of events) if (endsMembership(event, userId)) throw notFound('chatroom');
-  };
-  watch().catch(onLost);
+  const events = new RoomFollower(context.roomTails, room.id, room.lastSeq);
+  forEach<FollowedEvent>(events, (event) => {
+    if (endsMembership(event, userId)) throw notFound('chatroom');
+  }).catch(onLost);
   return () => {
     events.end();
   };

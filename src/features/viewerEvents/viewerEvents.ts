@@ -9,6 +9,7 @@ import type { Message } from '../../platform/database/generated/client.ts';
 import type { FollowedEvent } from '../../delivery/roomFollower.ts';
 import { encodeAllRoomsCursor } from '../../delivery/cursor.ts';
 import { createConflatedStream } from '../../delivery/conflatedStream.ts';
+import { andThen, forEach, type MaybePromise } from '../../delivery/source.ts';
 import type { ChangeSet } from '../../delivery/changePoller.ts';
 import { blockStateOf } from '../relationships/blocks.ts';
 import { findChangesSince, type VanishedReason } from './changes.ts';
@@ -70,7 +71,7 @@ export async function followViewer(
   // a pending event.
   let cursor = after ?? encodeAllRoomsCursor(context.databaseId, context.changePoller.snapshot());
 
-  async function changeOf(event: FollowedEvent): Promise<PendingChange | null> {
+  function changeOf(event: FollowedEvent): MaybePromise<PendingChange | null> {
     const { chatroomId } = event;
     if (event.kind === 'CHATROOM_DELETED' || endsMembership(event, userId))
       return { kind: 'VANISHED', chatroomId, reason: reasonOf(event) };
@@ -78,10 +79,10 @@ export async function followViewer(
     if (roomKind !== 'DIRECT') groups.add(chatroomId);
     if (kind === 'MEMBER_JOINED' && event.userId === userId) return { kind: 'APPEARED', chatroomId };
     if ((kind !== 'MESSAGE_ADDED' && kind !== 'MESSAGE_DELETED') || !message) return null;
-    if (!(await isVisible(context, event))) return null;
     // Only a message in a DIRECT room can make the room appear.
-    const opens = kind === 'MESSAGE_ADDED' && roomKind === 'DIRECT' && (await opensRoom(context, message));
-    return { kind: opens ? 'APPEARED' : 'UNREAD', chatroomId };
+    if (roomKind === 'DIRECT' && kind === 'MESSAGE_ADDED')
+      return opensRoom(context, message).then((opens) => ({ kind: opens ? 'APPEARED' : 'UNREAD', chatroomId }));
+    return andThen(isVisible(context, event), (visible) => (visible ? { kind: 'UNREAD', chatroomId } : null));
   }
 
   function add(change: PendingChange): void {
@@ -181,14 +182,12 @@ export async function followViewer(
       for (const chatroomId of appeared) add({ kind: 'APPEARED', chatroomId });
       for (const blockedId of blocks) add({ kind: 'BLOCK', userId: blockedId });
     }
-    const watch = async () => {
-      for await (const { event, cursor: reached } of events) {
-        const change = await changeOf(event);
+    forEach(events, ({ event, cursor: reached }) =>
+      andThen(changeOf(event), (change) => {
         cursor = reached;
         if (change) add(change);
-      }
-    };
-    watch().catch(stream.error);
+      }),
+    ).catch(stream.error);
   });
 }
 
