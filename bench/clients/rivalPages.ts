@@ -8,7 +8,7 @@ const ROOM = `{ id name memberCount unreadCount lastMessage { id body sender { i
 
 /** Subscriptions of the plain stack's page. The id of each on the socket is its index in this list. */
 const SUBSCRIPTIONS = [
-  `subscription { messageAdded { room ${ROOM} message { id } } }`,
+  'subscription { messageAdded { room { id } message { id } } }',
   `subscription { unreadChanged { room ${ROOM} } }`,
   'subscription { presenceChanged { user { id } } }',
   `subscription ($room: Int!) { roomMessageAdded(room: $room) { message ${MESSAGE} } }`,

@@ -99,7 +99,7 @@ export interface Documents<Message, Room, User> {
   >;
   roomNodes: NodesDocument<Room & RoomKey>;
   anyMessage: TypedDocument<
-    { messageAdded: { chatroom: Room & RoomKey; message: MessageKey } | null },
+    { messageAdded: { chatroom: { id: string }; message: { id: string; number: number } } | null },
     { after: string }
   >;
   viewerEvents: TypedDocument<{ viewerEvents: ViewerEvent | null }, { after?: string }>;
@@ -274,11 +274,12 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
       room,
     ),
     roomNodes: nodes('ParleyRoomNodes', 'Chatroom', ROOM_FIELDS, room),
+    // Selects nothing that depends on the viewer, so that all pages share one result. UnreadChanged follows each message
+    // within a moment, with the fields of the room.
     anyMessage: document(
       `subscription ParleyAnyMessage($after: String) {
-        messageAdded(after: $after) { cursor chatroom { ${ROOM_FIELDS} } message { id number } }
+        messageAdded(after: $after) { cursor chatroom { id } message { id number } }
       }`,
-      room,
     ),
     viewerEvents: document(
       `subscription ParleyViewerEvents($after: String) {
