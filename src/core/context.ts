@@ -35,6 +35,17 @@ export interface ClientInfo {
   userAgent: string | null;
 }
 
+/** Facts about an operation that become known during its execution. */
+export interface Outcome {
+  /**
+   * Set before an operation ends its own session. The socket then closes only after the result of the operation has been
+   * sent.
+   */
+  endsSession: boolean;
+  /** Whether a mutation has been charged. It then pays for its WebSocket message, too. */
+  isCharged: boolean;
+}
+
 /** Values of one operation. GraphQL Yoga and its plugins receive this object and may copy it. */
 export interface Operation {
   /** Services of the node that runs the operation. They are one property, so that copying this object stays cheap. */
@@ -59,11 +70,7 @@ export interface Operation {
    * WebSocket.
    */
   onDisconnect: ((listener: () => void) => () => void) | null;
-  /**
-   * `endsSession` is set before an operation ends its own session. The socket then closes only after the result of the
-   * operation has been sent.
-   */
-  outcome: { endsSession: boolean };
+  outcome: Outcome;
   /** Key of this operation's values in the caches of all loaders. Assign a new object to discard all cached values. */
   cache: object;
 }

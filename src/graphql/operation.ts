@@ -27,7 +27,7 @@ export async function createOperation(
   const { authorization, client = clientInfo(undefined, null), cookies = null, onDisconnect = null } = credentials;
   const { requestId = createUuid() } = credentials;
   const { viewer, service, authError, asOf } = await authenticate(node, authorization, needsSnapshot);
-  const outcome = { endsSession: false };
+  const outcome = { endsSession: false, isCharged: false };
   return { node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, outcome, cache: {} };
 }
 

@@ -3,7 +3,7 @@ import type { ServerOptions, SubscribePayload } from 'graphql-ws';
 import { createYoga } from 'graphql-yoga';
 import { payerOf } from '../auth/sessions.ts';
 import type { Config } from '../core/config/settings.ts';
-import type { Operation, ServerNode } from '../core/context.ts';
+import type { Operation, Outcome, ServerNode } from '../core/context.ts';
 import { type GraphiqlPage, renderGraphiqlPage } from './graphiql.ts';
 import { createDocumentCache } from './plugins/documentCache.ts';
 import { executeInContext, passDocument, subscribeInContexts } from './plugins/contexts.ts';
@@ -40,8 +40,8 @@ export type Prepared = ExecutionArgs & {
   rootValue: {
     execute: Run;
     subscribe: Run;
-    /** Returns whether the operation ends its own session, as `deleteAccount` does. */
-    endsSession: () => boolean;
+    /** Becomes complete during the execution. */
+    outcome: Outcome;
     stream?: Source<object>;
   };
 };
@@ -167,7 +167,7 @@ async function prepareOperation(
     rootValue: {
       execute: pipeline.execute,
       subscribe: pipeline.subscribe,
-      endsSession: () => contextValue.outcome.endsSession,
+      outcome: contextValue.outcome,
     },
   };
 }

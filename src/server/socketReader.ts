@@ -12,7 +12,7 @@ const MAX_BUFFERED_BYTES = 1024 * 1024;
 const MAX_IN_PROGRESS = 100;
 /**
  * Number of messages and control frames that together cost one rate limit point. An honest client sends a few per
- * minute.
+ * minute, apart from mutations, which are charged otherwise.
  */
 const MESSAGES_PER_POINT = 20;
 
@@ -26,6 +26,11 @@ export interface SocketReader {
    * such a message until its stream has ended, so open subscriptions would otherwise use up `MAX_IN_PROGRESS`.
    */
   exclude(stream: Promise<unknown>): void;
+  /**
+   * Makes a message free whose mutation has been charged. A mutation therefore costs as much as over HTTP, and no socket
+   * closes because its user sends many messages.
+   */
+  credit(): void;
 }
 
 /**
@@ -153,6 +158,9 @@ export function createSocketReader(
       const include = () => (inProgress += 1);
       stream.then(include, include);
       run();
+    },
+    credit() {
+      unpaid -= 1;
     },
   };
 }

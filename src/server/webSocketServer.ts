@@ -6,6 +6,7 @@ import { type ExecutionArgs, getOperationAST, type GraphQLError, OperationTypeNo
 import { CloseCode, handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { type WebSocket, WebSocketServer } from 'ws';
+import type { Outcome } from '../core/context.ts';
 import { once } from '../core/once.ts';
 import { createSocketReader, type SocketReader } from './socketReader.ts';
 import { keepAlive } from './keepAlive.ts';
@@ -169,21 +170,22 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   const writing = { gauges: options.gauges, onWritten: options.onWritten, serialize };
 
   /** Running operations by socket. */
-  const running = new WeakMap<WebSocket, Set<{ result: Promise<unknown>; endsSession: () => boolean }>>();
+  const running = new WeakMap<WebSocket, Set<{ result: Promise<unknown>; outcome: Outcome }>>();
   async function executeOnSocket(args: SocketOperation): Promise<Awaited<ReturnType<Run>>> {
-    const { execute, endsSession, connected } = args.rootValue;
+    const { execute, outcome, connected } = args.rootValue;
     const { socket, writer } = connected;
     const operations = running.get(socket) ?? new Set();
     running.set(socket, operations);
     const result = connected.execute(async () => {
       await writable(writer);
       const executed = await execute(args);
+      if (outcome.isCharged) connected.reader?.credit();
       // Waits again before returning: graphql-ws serializes the result on return, and earlier results must be written
       // first.
       await writable(writer);
       return executed;
     });
-    const operation = { result, endsSession };
+    const operation = { result, outcome };
     operations.add(operation);
     return result.finally(() => operations.delete(operation));
   }
@@ -194,7 +196,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
   async function closeAfterResults(socket: WebSocket, code: number, reason: string): Promise<void> {
     const operations = [...(running.get(socket) ?? [])];
     const settled = Promise.allSettled(operations.map(({ result }) => result)).then(() => setImmediate());
-    const ms = operations.some(({ endsSession }) => endsSession()) ? LAST_RESULT_TIMEOUT_MS : RESULT_TIMEOUT_MS;
+    const ms = operations.some(({ outcome }) => outcome.endsSession) ? LAST_RESULT_TIMEOUT_MS : RESULT_TIMEOUT_MS;
     await Promise.race([settled, setTimeout(ms, undefined, { ref: false })]);
     socket.close(code, reason);
   }

@@ -6,6 +6,7 @@ import { addressOf, subnetOf } from '../../src/core/clientAddress.ts';
 import { COSTS, STEP_COSTS } from '../../src/platform/rateLimits/rateLimits.ts';
 import { connect, type GraphQLResult, handshake, PASSWORD, type Person, request, signUp } from '../support/client.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
+import { ADD } from '../support/rooms.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
 import { MESSAGE_ADDED, SEND, send, world } from '../support/world.ts';
 
@@ -78,6 +79,26 @@ describe('charged operations', () => {
     // Other users continue, and the refused messages were not stored.
     expect((await send(ben.at(server.url), room, 'mine')).number).toBe(7);
     expect((await send(ann.at(free.url), room, 'elsewhere')).number).toBe(8);
+  });
+
+  test('a mutation costs as much over WebSocket as over HTTP', async () => {
+    const { ann, ben, eve, room, server, free } = await limitedWorld({ RATE_PER_USER: '300' });
+    await ann.at(free.url).ask(ADD, { id: room, users: [eve.id] });
+    // A document that is new to the server costs more.
+    await send(ann.at(server.url), room, 'first');
+    const countSends = async (ask: (query: string, variables: object) => Promise<GraphQLResult>) => {
+      for (let count = 0; ; count += 1) {
+        const result = await ask(SEND, { input: { chatroomId: room, body: String(count) } });
+        if (result.errors) return [count, ...codes(result)];
+      }
+    };
+    const socket = eve.at(server.url).connect();
+    expect(await countSends((...operation) => request(server.url, ...operation, bearer(ben)))).toEqual([
+      ...[60, 'RATE_LIMITED'],
+    ]);
+    expect(await countSends((...operation) => socket.ask(...operation))).toEqual([60, 'RATE_LIMITED']);
+    // The socket stays open.
+    expect(codes(await socket.ask(QUERY))).toEqual(['RATE_LIMITED']);
   });
 
   test('queries and subscription starts cost 1, and events are free', async () => {

@@ -113,10 +113,10 @@ const CREDENTIAL_MUTATIONS = new Set([
  *
  * @throws ChatError `RATE_LIMITED`
  */
-export function chargeMutation(context: Context, mutation: string): Promise<void> {
-  return CREDENTIAL_MUTATIONS.has(mutation)
-    ? context.rateLimits.chargeCredential(context, mutation)
-    : context.rateLimits.charge(context, COSTS[mutation] ?? WRITE_COST);
+export async function chargeMutation(context: Context, mutation: string): Promise<void> {
+  if (CREDENTIAL_MUTATIONS.has(mutation)) await context.rateLimits.chargeCredential(context, mutation);
+  else await context.rateLimits.charge(context, COSTS[mutation] ?? WRITE_COST);
+  context.outcome.isCharged = true;
 }
 
 /** Creates the rate limits of a node. Counts nothing if RATE_LIMITS is off. */
