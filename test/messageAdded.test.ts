@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { sql } from '../src/platform/database/database.ts';
+import { keyOf } from '../src/core/globalIds.ts';
 import { pruneLog } from '../src/delivery/roomLog.ts';
 import { describe, expect, test } from 'vitest';
 import type { Person } from './support/client.ts';
 import { connect } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
-import { createTestDatabase, startTestServer } from './support/server.ts';
+import { createTestDatabase, holdTransaction, startTestServer } from './support/server.ts';
 import { cursorOf, MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
 const numbers = (events: any[]) => events.map((event) => event.message.number);
@@ -266,6 +267,21 @@ describe('messageAdded', () => {
     await stream.next();
     await server.stop();
     expect(await connection.closed).toBe(1012);
+  });
+
+  test('a stopped server sends the results of running operations first', async () => {
+    const server = await startTestServer();
+    const { ann, room } = await world(server);
+    const connection = ann.connect();
+    const id = keyOf('Chatroom', room) ?? '';
+    const release = await holdTransaction(server, 'SELECT FROM chatrooms WHERE id = $1 FOR UPDATE', id);
+    const sending = connection.ask(SEND, { input: { chatroomId: room, body: 'late' } });
+    await expect.poll(() => server.node.gauges.operations).toBe(1);
+    const stopping = server.stop();
+    await release();
+    expect(await sending).toMatchObject({ data: { sendMessage: { message: { body: 'late' } } } });
+    expect(await connection.closed).toBe(1012);
+    await stopping;
   });
 });
 

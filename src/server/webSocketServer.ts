@@ -117,7 +117,8 @@ const RESTART_REASON = 'The server is restarting. Reconnect.';
 /** Close code for "try again later". */
 export const TRY_AGAIN_LATER = 1013;
 /**
- * How long a socket stays open for the results of its running operations after its session has ended, in milliseconds.
+ * How long a socket stays open for the results of its running operations after its session has ended, or when the server
+ * stops, in milliseconds.
  */
 const RESULT_TIMEOUT_MS = 500;
 /**
@@ -332,7 +333,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       const all = [...sockets.clients];
       const closings = all.map(async (socket, i) => {
         await setTimeout((spreadMs * i) / all.length);
-        socket.close(SERVICE_RESTART, RESTART_REASON);
+        await closeAfterResults(socket, SERVICE_RESTART, RESTART_REASON);
       });
       await Promise.all(closings);
       // Closes the sockets that were opened while the others were being closed.
