@@ -1,4 +1,4 @@
-import { clients } from '../clients/client.ts';
+import { clients, type Sender } from '../clients/client.ts';
 import { cpuSeconds } from '../usage.ts';
 import { ROOMS, SENDERS } from '../world.ts';
 import { bodyOf } from './audience.ts';
@@ -7,11 +7,14 @@ import { type Assignment, atLeast, type Benchmark, type Row, upTo } from './benc
 const AT_ONCE = [1, 10, 100];
 const name = (count: number) => `${count} at a time`;
 const cases = AT_ONCE.map(name);
+const overSocket = (caseName: string) => `${caseName}, over a WebSocket`;
+
+type OpenSender = (user: number) => Promise<Sender>;
 
 export const send: Benchmark = {
   title: 'Sending to a thousand rooms',
   about:
-    'Messages are sent to a thousand rooms in turn, without subscribers, and acknowledgements are counted. The load process itself runs the bare INSERTs, over a pool of the same size, into one table, without any check.',
+    'Messages are sent to a thousand rooms in turn, without subscribers, and acknowledgements are counted. Parley receives them over HTTP, and then over one WebSocket per sender. The load process itself runs the bare INSERTs, over a pool of the same size, into one table, without any check.',
   unit: 'sends/s',
   better: 'more',
   stacks: ['parley', 'insert', 'bare', 'socketio', 'mercurius', 'plain'],
@@ -20,18 +23,33 @@ export const send: Benchmark = {
   goals: [
     atLeast(0.5, 'insert', cases, 'at least half the rate of bare INSERTs over the same pool'),
     atLeast(1, 'insert', cases, 'at least the rate of bare INSERTs over the same pool'),
+    {
+      text: 'over a WebSocket at least the rate over HTTP',
+      reached(median) {
+        const ratios = cases.flatMap((each) => {
+          const [http, socket] = [median('parley', each), median('parley', overSocket(each))];
+          return http === null || socket === null ? [] : [socket / http];
+        });
+        return ratios.length === 0 ? null : ratios.every((ratio) => ratio >= 1);
+      },
+    },
   ],
 };
 
 async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
   const { runInMs = 0, ms = 0 } = params;
   const [url = '', pid = process.pid] = [urls[0], pids[0]];
+  const client = clients[stack];
+  const transports: { title: (count: number) => string; open: OpenSender }[] = [
+    { title: name, open: (user) => client.openSender(url, user) },
+  ];
+  const { openSocketSender } = client;
+  if (openSocketSender)
+    transports.push({ title: (count) => overSocket(name(count)), open: (user) => openSocketSender(url, user) });
 
   /** Sends with `count` senders for `time` milliseconds. Returns the number of messages. */
-  async function sendFor(count: number, time: number): Promise<number> {
-    const senders = await Promise.all(
-      upTo(count).map((i) => clients[stack].openSender(url, SENDERS[i % SENDERS.length] ?? 0)),
-    );
+  async function sendFor(open: OpenSender, count: number, time: number): Promise<number> {
+    const senders = await Promise.all(upTo(count).map((i) => open(SENDERS[i % SENDERS.length] ?? 0)));
     const until = performance.now() + time;
     let sent = 0;
     await Promise.all(
@@ -47,17 +65,18 @@ async function load({ stack, urls, pids, params }: Assignment): Promise<Row[]> {
   }
 
   // Warms up with all senders, because a server's code is compiled while it is used.
-  await sendFor(Math.max(...AT_ONCE), runInMs);
+  for (const { open } of transports) await sendFor(open, Math.max(...AT_ONCE), runInMs / transports.length);
   const rows: Row[] = [];
-  for (const count of AT_ONCE) {
-    const [began, cpu] = [performance.now(), cpuSeconds(pid)];
-    const sent = await sendFor(count, ms);
-    const seconds = (performance.now() - began) / 1_000;
-    rows.push({
-      case: name(count),
-      value: sent / seconds,
-      more: { cpuMicrosecondsEach: ((cpuSeconds(pid) - cpu) * 1e6) / sent },
-    });
-  }
+  for (const count of AT_ONCE)
+    for (const { title, open } of transports) {
+      const [began, cpu] = [performance.now(), cpuSeconds(pid)];
+      const sent = await sendFor(open, count, ms);
+      const seconds = (performance.now() - began) / 1_000;
+      rows.push({
+        case: title(count),
+        value: sent / seconds,
+        more: { cpuMicrosecondsEach: ((cpuSeconds(pid) - cpu) * 1e6) / sent },
+      });
+    }
   return rows;
 }

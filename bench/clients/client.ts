@@ -17,6 +17,8 @@ export interface Client {
   /** Subscribes a user to a room. The server may not have processed the subscription yet. */
   listen(url: string, user: number, room: number, onText: OnText): Promise<LeanSocket>;
   openSender(url: string, user: number): Promise<Sender>;
+  /** Opens a sender over a WebSocket, if `openSender` sends over HTTP. */
+  openSocketSender?: (url: string, user: number) => Promise<Sender>;
 }
 
 export const clients: Record<StackName, Client> = {

@@ -1,5 +1,5 @@
 import { bearer, roomId } from '../world.ts';
-import type { Client } from './client.ts';
+import type { Client, Sender } from './client.ts';
 import { openHttp } from './http.ts';
 import { type LeanSocket, openSocket, type OnText } from './socket.ts';
 
@@ -81,6 +81,32 @@ export async function openGraphQL(dialect: Dialect, url: string, user: number, o
   };
 }
 
+/** Opens a sender that sends one message at a time over a WebSocket. */
+async function openSocketSender(dialect: Dialect, url: string, user: number): Promise<Sender> {
+  let sent = 0;
+  let onAnswer: (error?: Error) => void = () => undefined;
+  const socket = await openGraphQL(dialect, url, user, (bytes, start, end) => {
+    const text = bytes.toString('utf8', start, end);
+    if (text.includes('"type":"next"') && !text.includes('"errors":')) onAnswer();
+    else if (!text.includes('"type":"complete"')) onAnswer(new Error(text.slice(0, 500)));
+  });
+  void socket.closed.then((why) => {
+    onAnswer(new Error(why));
+  });
+  return {
+    send: (room, body) =>
+      new Promise((resolve, reject) => {
+        onAnswer = (error) => {
+          if (error) reject(error);
+          else resolve();
+        };
+        sent += 1;
+        socket.subscribe(dialect.variables(room, body), dialect.send, String(sent));
+      }),
+    close: socket.close,
+  };
+}
+
 const RIVAL_SELECTION = 'id body createdAt sender { id username nickname }';
 
 export const parley: Dialect = {
@@ -103,7 +129,10 @@ const mercurius: Dialect = {
   subscribe: plain.subscribe.replace('Int!', 'ID!'),
 };
 
-export const parleyClient = graphqlClient(parley);
+export const parleyClient: Client = {
+  ...graphqlClient(parley),
+  openSocketSender: (url, user) => openSocketSender(parley, url, user),
+};
 export const plainClient = graphqlClient(plain);
 export const mercuriusClient = graphqlClient(mercurius);
 
