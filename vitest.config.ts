@@ -33,6 +33,7 @@ const SLOW = [
   ...['limits/fuzz', 'clients/restarts', 'clients/outbox', 'operations/restore', 'web/signUp', 'web/cors'],
   ...[
     'clients/hooks',
+    'clients/socketSends',
     'clients/lists',
     'clients/outages',
     'clients/missedEvents',

@@ -136,7 +136,8 @@ function withSessionEnded(result: Result<unknown>): Result<unknown> {
   return { ...result, errors };
 }
 
-function isRefused({ errors }: Result<unknown>): boolean {
+/** Returns whether the server refused an operation because of its token. */
+export function isRefused({ errors }: Result<unknown>): boolean {
   return isChatError(errors, 'TOKEN_EXPIRED') || isChatError(errors, 'UNAUTHENTICATED');
 }
 

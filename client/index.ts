@@ -5,6 +5,7 @@ import { type Outbox, type OutboxEntry, StoredOutbox } from './outbox.ts';
 import type { OutboxStore } from './outboxStore.ts';
 import type { SendInput, SentMessage } from './send.ts';
 import { type Attempt, SendQueue } from './sendQueue.ts';
+import { createSendRequest } from './sendRequest.ts';
 import { createSession, type SessionOptions } from './session.ts';
 import { type ChatState, Socket, type StateListener } from './socket.ts';
 import { type ChatStream, createStream, type StreamOptions } from './stream.ts';
@@ -56,7 +57,8 @@ export interface ChatClient {
    * Sends a query or mutation. Returns data and errors as the server sent them.
    *
    * A `sendMessage` mutation is sent after the earlier messages of its room. If the message has a `clientMessageId`,
-   * the mutation is retried until there is a response, unless `retry` is false.
+   * the mutation is retried until there is a response, unless `retry` is false. It is then sent over the socket while the
+   * socket is open. All other operations are sent over HTTP.
    *
    * @throws ChatError `UNREACHABLE` if there is no response
    */
@@ -113,9 +115,10 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
     ...{ url: href.replace(/^http/, 'ws'), session, closed },
     ...{ webSocketImpl: options.webSocketImpl, onState: options.onState },
   });
+  const sendRequest = createSendRequest({ socket, session, request });
   const queue = new SendQueue(closed);
   const outbox = new StoredOutbox({
-    ...{ queue, request, closed },
+    ...{ queue, request, sendRequest, closed },
     ...{ store: options.outboxStore, onStoreError: options.onOutboxStoreError },
   });
   socket.onState((state) => {
@@ -141,9 +144,13 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
       const { signal, retry } = requestOptions ?? {};
       const targets = sendTargetsOf(document, variables as Record<string, unknown>);
       if (targets.length === 0) return (await request(text, variables as object, requestOptions)) as Result<never>;
-      const attempt: Attempt = (attemptSignal) => request(text, variables as object, { signal: attemptSignal });
       const rooms = targets.map(({ chatroomId }) => chatroomId);
       const mayRetry = retry !== false && targets.every(({ isNamed }) => isNamed);
+      // If the socket closes before the result, only a request that may be repeated gets one.
+      const attempt: Attempt = (attemptSignal) =>
+        mayRetry
+          ? sendRequest(text, variables as object, attemptSignal)
+          : request(text, variables as object, { signal: attemptSignal });
       return (await queue.add(rooms, attempt, { retry: mayRetry, signal })) as Result<never>;
     },
     async execute(document, variables, requestOptions) {

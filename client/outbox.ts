@@ -4,6 +4,7 @@ import type { OutboxStore } from './outboxStore.ts';
 import { idOf, StoreAccess, timeOf } from './storeAccess.ts';
 import { NEWEST_MESSAGES, SEND_MESSAGE, type SendInput, type SentMessage } from './send.ts';
 import type { SendQueue } from './sendQueue.ts';
+import type { SendRequest } from './sendRequest.ts';
 
 /** A message that the server has not stored yet. */
 export interface OutboxEntry {
@@ -59,6 +60,7 @@ export interface Outbox {
 export interface OutboxOptions {
   queue: SendQueue;
   request: Request;
+  sendRequest: SendRequest;
   store: OutboxStore | undefined;
   /** Called each time an access to the store fails. */
   onStoreError: ((error: unknown) => void) | undefined;
@@ -291,7 +293,7 @@ export class StoredOutbox implements Outbox {
   }
 
   async #attempt(item: Item, signal: AbortSignal): Promise<Result<unknown>> {
-    const { request } = this.#options;
+    const { sendRequest } = this.#options;
     const store = this.#store;
     return this.#alone(item, signal, async () => {
       if (item.saved && store && (await store.has(item.entry)) === false) {
@@ -308,7 +310,7 @@ export class StoredOutbox implements Outbox {
       const { clientMessageId, chatroomId, body, replyToId } = item.entry;
       const input = { clientMessageId, chatroomId, body, replyToId };
       try {
-        const result = await request(SEND_MESSAGE, { input }, { signal });
+        const result = await sendRequest(SEND_MESSAGE, { input }, signal);
         const { sendMessage } = (result.data ?? {}) as { sendMessage?: { message: SentMessage } };
         if (sendMessage && !result.errors?.length)
           await this.#remove(item, { ...item.entry, message: sendMessage.message });

@@ -2,7 +2,7 @@ import { type Client, createClient, type ClientOptions } from 'graphql-ws';
 import { ChatError, errorOf, failed, type GraphQLFailure, unreachable } from './errors.ts';
 import type { Result } from './http.ts';
 import { type Session, SESSION_ENDED, type Token } from './session.ts';
-import { backoff, onOnline, wait } from './wait.ts';
+import { backoff, onAbort, onOnline, wait } from './wait.ts';
 
 /**
  * State of the connection:
@@ -45,6 +45,10 @@ const NORMAL_CLOSURE = 1000;
 const PING_INTERVAL_MS = 10_000;
 const PONG_TIMEOUT_MS = 5_000;
 const OPENING_TIMEOUT_MS = 10_000;
+/** Time without a result, after which a ping checks whether the server still receives the requests of this socket. */
+const PROBE_AFTER_MS = 1_000;
+/** Timeout of this ping. Shorter than `PONG_TIMEOUT_MS`, because a message waits that can be sent over HTTP. */
+const PROBE_TIMEOUT_MS = 2_000;
 /**
  * Time for which the socket stays open after the last stream has ended. A user who changes rooms starts another stream
  * within this time.
@@ -76,6 +80,12 @@ export class Socket {
   #reason: ChatError | null = null;
   /** The token with which the socket was opened. */
   #token: Token = { value: null, generation: 0, isLost: false };
+  /** The WebSocket that was opened last. */
+  #webSocket: { send: (text: string) => void } | null = null;
+  /** Number of messages that the server has sent. */
+  #received = 0;
+  /** Whether the server has not responded to the ping of a request, and has sent nothing since then. */
+  #isSilent = false;
   /** Number of failures in a row. */
   #failures = 0;
   #pause: Promise<void> = Promise.resolve();
@@ -168,6 +178,52 @@ export class Socket {
     );
   }
 
+  /**
+   * Returns whether requests with this token can be sent over the socket: the socket is open with this token, and the
+   * server responds. With another token, the socket may belong to another user.
+   */
+  accepts({ value, generation, isLost }: Token): boolean {
+    const isSame = value === this.#token.value && generation === this.#token.generation;
+    return isConnected(this.#state) && !this.#isSilent && !isLost && isSame;
+  }
+
+  /**
+   * Sends a query or mutation over the open socket. Returns data and errors as the server sent them.
+   *
+   * @throws ChatError `UNREACHABLE` if the socket closes before the result, or if the server sends nothing for 3 s. The
+   *   server may still execute the operation.
+   */
+  async request(query: string, variables: object, signal: AbortSignal): Promise<Result<unknown>> {
+    signal.throwIfAborted();
+    let stop: (() => void)[] = [];
+    try {
+      return await new Promise((resolve, reject) => {
+        const unsubscribe = this.subscribe(query, variables, {
+          onOpen: () => undefined,
+          onResult: resolve,
+          onEnd(ending) {
+            if (typeof ending === 'object') resolve({ errors: ending.graphQLErrors });
+            else reject(unreachable('The connection was lost before the response.'));
+          },
+        });
+        const giveUp = (reason: Error) => {
+          unsubscribe();
+          reject(reason);
+        };
+        stop = [
+          onAbort(signal, () => {
+            giveUp(signal.reason as Error);
+          }),
+          this.#onSilence(() => {
+            giveUp(unreachable('The server does not respond.'));
+          }),
+        ];
+      });
+    } finally {
+      for (const each of stop) each();
+    }
+  }
+
   /** Called when the server no longer accepts the socket's token. Closes the socket and reconnects with a new token. */
   reconnectWithNewToken(): void {
     if (this.#socketState !== 'open') return;
@@ -205,6 +261,9 @@ export class Socket {
         this.#socketState = 'opening';
         this.#startTimeout(OPENING_TIMEOUT_MS);
       },
+      opened: (webSocket) => {
+        this.#webSocket = webSocket as { send: (text: string) => void };
+      },
       connected: () => {
         this.#opened();
       },
@@ -216,6 +275,8 @@ export class Socket {
         if (received) this.#failures = 0;
       },
       message: () => {
+        this.#received += 1;
+        this.#isSilent = false;
         if (this.#socketState === 'open') clearTimeout(this.#timeout);
       },
       error: lose,
@@ -228,6 +289,26 @@ export class Socket {
     this.#timeout = setTimeout(() => {
       this.#client.terminate();
     }, ms);
+  }
+
+  /**
+   * Sends a ping after `PROBE_AFTER_MS`, and calls the listener if the server then sends nothing for `PROBE_TIMEOUT_MS`.
+   * A server that is only slow responds to the ping. Returns a function that removes the listener.
+   */
+  #onSilence(listener: () => void): () => void {
+    let timer = setTimeout(() => {
+      const received = this.#received;
+      this.#webSocket?.send('{"type":"ping"}');
+      timer = setTimeout(() => {
+        if (this.#received > received) return;
+        if (!this.#isSilent) this.#startTimeout(PONG_TIMEOUT_MS - PROBE_TIMEOUT_MS);
+        this.#isSilent = true;
+        listener();
+      }, PROBE_TIMEOUT_MS);
+    }, PROBE_AFTER_MS);
+    return () => {
+      clearTimeout(timer);
+    };
   }
 
   #opened(): void {

@@ -23,6 +23,6 @@ export async function sendAll(chat: ChatClient, chatroomId: string, to: number, 
 }
 
 /** Returns the bodies of the messages that `sendAll` sends. */
-export function bodies(count: number): string[] {
-  return Array.from({ length: count }, (_, i) => String(i + 1));
+export function bodies(count: number, from = 1): string[] {
+  return Array.from({ length: count }, (_, i) => String(from + i));
 }

@@ -132,13 +132,11 @@ describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
 
   test('a message that is discarded while it is sent disappears at once', async () => {
     const { ann, room } = await world(await startTestServer());
-    const chat = openChat(ann, {
-      fetch: fetchAfter((body) => (body.includes('regretted') ? new Promise(() => undefined) : undefined)),
-    });
+    const chat = openChat(ann, { webSocketImpl: heldSockets('regretted').webSocketImpl });
     const store = createRoom(chat, documents, room, 20);
     const states = () => store.getSnapshot().pending.map(({ state }) => state);
     show(store);
-    await expect.poll(() => store.getSnapshot().loading).toBe(false);
+    await expect.poll(() => [store.getSnapshot().loading, chat.client.state]).toEqual([false, 'live']);
     store.send('regretted');
     await expect.poll(states).toEqual(['sending']);
     chat.client.outbox.discard(store.getSnapshot().pending[0]!.clientMessageId);
@@ -148,7 +146,7 @@ describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
   test('a sent message stays on the screen while the socket is down', async () => {
     const { ann, ben, room } = await world(await startTestServer());
     await send(ben, room, 'hello');
-    const { webSocketImpl, release } = heldSockets();
+    const { webSocketImpl, release } = heldSockets('connection_init');
     const store = createRoom(openChat(ann, { webSocketImpl }), documents, room, 20);
     const bodies = (key: 'messages' | 'pending') => store.getSnapshot()[key].map(({ body }) => body);
     show(store);

@@ -47,7 +47,7 @@ describe.each(CHATS)('blocks over %s', (_name, openChat) => {
       const { ann, ben, room } = await world(await startTestServer());
       await send(ann, room, 'hello');
       await send(ben, room, 'an insult');
-      const { webSocketImpl, release } = heldSockets();
+      const { webSocketImpl, release } = heldSockets('connection_init');
       let blocked: () => void = () => undefined;
       const block = new Promise<void>((resolve) => (blocked = resolve));
       const chat = openChat(ann, {
@@ -81,7 +81,7 @@ describe.each(CHATS)('blocks over %s', (_name, openChat) => {
     const { id: own } = await send(ann, room, 'question');
     const other = await addRoom(ann, { kind: 'GROUP', name: 'Other', memberIds: [ben.id] });
     const { id: unread } = await send(ben, other, 'unread');
-    const { webSocketImpl, release } = heldSockets();
+    const { webSocketImpl, release } = heldSockets('connection_init');
     const chat = openChat(ann, { webSocketImpl });
     const store = createRoom(chat, documents, room, 20);
     const rooms = createRooms(chat, documents);

@@ -11,16 +11,7 @@ import { world } from '../support/world.ts';
 import { bodies, chatOf } from './chatOf.ts';
 import { MESSAGE_ADDED, SEND } from './documents.ts';
 import { startRestarting } from './restarting.ts';
-
-const STORED = `query ($room: ID!) {
-  chatroom(id: $room) { messages(first: 100) { nodes { body kind } } }
-}`;
-
-/** Returns the bodies of a room's stored messages, in order. */
-async function storedBodies(person: Person, room: string): Promise<string[]> {
-  const { chatroom } = await person.ask(STORED, { room });
-  return chatroom.messages.nodes.filter(({ kind }: any) => kind === 'USER').map(({ body }: any) => body);
-}
+import { storedBodies } from './storedBodies.ts';
 
 /** Creates a store in memory, which outlives its clients. */
 function memoryStorage(): Storage {

@@ -103,7 +103,7 @@ export async function act(page: Page, text: string, action: string): Promise<voi
 }
 
 /** Starts a server, and opens ann's page with the room that she shares with ben. */
-export async function openPageOfAnn(options: BrowserContextOptions) {
+export async function openPageOfAnn(options: Parameters<typeof openPage>[2]) {
   const server = await startTestServer();
   const people = await world(server);
   const page = await openPage(await openBrowser(), server.url, options);

@@ -143,10 +143,16 @@ describe.skipIf(!hasChromium)('the outbox of the page (skipped without chromium)
   });
 
   test('signing out deletes drafts and unsent messages', async () => {
-    const { page } = await openPageOfAnn({ offline: true });
-    await page.route('**/graphql', (route) =>
-      route.request().postData()?.includes('sendMessage') ? route.abort() : route.continue(),
-    );
+    const { page } = await openPageOfAnn({
+      prepare: (opened) =>
+        opened.routeWebSocket(/graphql/, (socket) => {
+          const server = socket.connectToServer();
+          socket.onMessage((message) => {
+            if (!message.includes('sendMessage')) server.send(message);
+          });
+        }),
+    });
+    await page.locator('.connection[data-state=live]').waitFor({ state: 'attached' });
     await write(page, 'never sent');
     await page.getByText('sending…').waitFor();
     await box(page).fill('half a thou');
