@@ -29,6 +29,7 @@ const small: Record<string, Params> = {
   page: { pages: 3, senders: 2, subscriptions: 7, ms: 100, drainMs: 60_000 },
   fanout: { subscribers: 20, ms: 50 },
   send: { ms: 50 },
+  cold: { sends: 100 },
   latency: { nodes: 2, ms: 200 },
   history: { requests: 1, largest: 100_000 },
   rooms: { requests: 1 },

@@ -1,4 +1,5 @@
 import type { Benchmark } from './benchmark.ts';
+import { cold } from './cold.ts';
 import { conversation } from './conversation.ts';
 import { fanout } from './fanout.ts';
 import { history } from './history.ts';
@@ -13,5 +14,5 @@ import { storm } from './storm.ts';
 
 /** All benchmarks by name, as in `npm run bench -- NAME`, in the order in which they run. */
 export const benchmarks: Record<string, Benchmark> = {
-  ...{ conversation, page, fanout, send, latency, history, rooms, resume, storm, idle, search },
+  ...{ conversation, page, fanout, send, cold, latency, history, rooms, resume, storm, idle, search },
 };
