@@ -113,7 +113,9 @@ async function startOn(postgres: Postgres, config: Config, log: Logger): Promise
     endpoint === undefined
       ? null
       : await (await import('./platform/observability/tracing.ts')).startTracing({ endpoint, ratio, version });
-  return startServer(config, { databaseUrl: postgres.url, authSecret, log, tracing });
+  // In development, one developer restarts the server often.
+  const warmsUp = config.NODE_ENV === 'production';
+  return startServer(config, { databaseUrl: postgres.url, authSecret, log, tracing, warmsUp });
 }
 
 /** Adds the demo users, rooms and history. Existing data stays unchanged. */

@@ -24,6 +24,7 @@ import { createNode, type NodeOptions } from './node.ts';
 import { createWebApp, type WebApp } from './webApp.ts';
 import { createPipelining } from './pipelining.ts';
 import { createReadiness } from './readiness.ts';
+import { warmUp } from './warmUp.ts';
 import { listOnlineFriends } from '../features/presence/presence.ts';
 import { type Admission, serveWebSockets, TRY_AGAIN_LATER, type WebSocketServing } from './webSocketServer.ts';
 
@@ -66,7 +67,8 @@ export interface RunningServer {
 /** Starts one node. The database must already be migrated. */
 export async function startServer(config: Config, options: NodeOptions): Promise<RunningServer> {
   const node = await createNode(config, options);
-  const graphql = createGraphQL(config, node, { schema: buildSchema(), graphiql: () => openGraphiql(config, node) });
+  const schema = buildSchema();
+  const graphql = createGraphQL(config, node, { schema, graphiql: () => openGraphiql(config, node) });
   const { yoga } = graphql;
   const page = createWebApp();
   const readWriteFault = createReadiness(node.database);
@@ -103,6 +105,7 @@ export async function startServer(config: Config, options: NodeOptions): Promise
   });
   const webSockets = serveWebSockets({ server, path: PATH, ...webSocketServing(config, node, graphql) });
 
+  if (options.warmsUp) await warmUp(config, node, schema);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(config.PORT, config.HOST, resolve);

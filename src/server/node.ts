@@ -53,6 +53,8 @@ export interface NodeOptions {
   presenceTimes?: LeaseTimes | undefined;
   /** Cost of a password hash. Production must use the default. */
   hashCost?: HashCost | undefined;
+  /** Whether the server warms up before it accepts requests; see `warmUp`. False if omitted. */
+  warmsUp?: boolean;
 }
 
 /**
