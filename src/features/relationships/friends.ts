@@ -1,9 +1,11 @@
 import { blockBetween, blocked } from './blocks.ts';
 import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '../../platform/database/keysetPage.ts';
+import { createBatcher } from '../../core/batcher.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
 import { type Database, empty, keyTable, raw, sql } from '../../platform/database/database.ts';
 import type { FriendRequest, Prisma, User } from '../../platform/database/generated/client.ts';
 import { badInput, notFound } from '../../core/errors.ts';
+import { groupBy } from '../../core/groupBy.ts';
 import { createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
 import { connectUsers, requireUser } from '../users/users.ts';
 import { endFriendship, deleteRequests, lockPair, publishFriendship } from './pair.ts';
@@ -105,11 +107,26 @@ async function befriend(query: Database['query'], a: string, b: string): Promise
       ON CONFLICT DO NOTHING`);
 }
 
-/** Returns the ids of all friends of a user. */
-export async function friendIdsOf(database: Database, userId: string): Promise<string[]> {
-  const rows = await database.query<{ id: string }>(sql`
-    SELECT friend_id AS id FROM friendships WHERE user_id = ${userId}::uuid`);
-  return rows.map(({ id }) => id);
+const friendFinders = new WeakMap<Database, (userId: string) => Promise<string[]>>();
+
+/** Returns the ids of all friends of a user. Calls that arrive together share a statement, as after a deploy. */
+export function friendIdsOf(database: Database, userId: string): Promise<string[]> {
+  let find = friendFinders.get(database);
+  if (!find) friendFinders.set(database, (find = createFriendFinder(database)));
+  return find(userId);
+}
+
+function createFriendFinder(database: Database): (userId: string) => Promise<string[]> {
+  return createBatcher<string, string[]>(
+    async (userIds) => {
+      const rows = await database.prepared<{ userId: string; friendId: string }>(sql`
+        SELECT user_id AS "userId", friend_id AS "friendId" FROM friendships
+          WHERE user_id = ANY (${[...new Set(userIds)]}::uuid[])`);
+      const friends = groupBy(rows, ({ userId }) => userId);
+      return userIds.map((userId) => (friends.get(userId) ?? []).map(({ friendId }) => friendId));
+    },
+    { concurrency: 2, maxBatchSize: 100 },
+  );
 }
 
 const friendshipWith = createViewerLoader<OfViewer & { userId: string }>(
