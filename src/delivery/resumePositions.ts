@@ -1,5 +1,6 @@
 import { type Context, requireViewer } from '../core/context.ts';
 import { type Database, sql } from '../platform/database/database.ts';
+import { createLoader } from '../platform/database/loader.ts';
 import { resyncRequired } from './cursor.ts';
 
 /**
@@ -41,13 +42,19 @@ export interface Checkpoint {
   rooms: [chatroomId: string, seq: number][];
 }
 
+const positionsOfUser = createLoader<RoomPositions & { userId: string }>(
+  ({ database }, userIds) =>
+    database.prepared(sql`
+      SELECT u.id AS "userId", (SELECT flushed_snapshot()::text) AS snapshot,
+        (SELECT coalesce(json_agg(json_build_object('chatroomId', c.id, 'seq', c.last_seq, 'lastSeq', c.last_seq)), '[]')
+          FROM members v JOIN chatrooms c ON c.id = v.chatroom_id WHERE v.user_id = u.id) AS rooms
+        FROM unnest(${userIds}::uuid[]) u (id)`),
+  ({ userId }) => userId,
+);
+
 /** Returns the current positions of the viewer's rooms. */
 export async function findPositions(context: Context): Promise<RoomPositions> {
-  const { userId } = requireViewer(context);
-  const [found] = await context.database.query<RoomPositions>(sql`
-    SELECT flushed_snapshot()::text AS snapshot,
-      (SELECT coalesce(json_agg(json_build_object('chatroomId', c.id, 'seq', c.last_seq, 'lastSeq', c.last_seq)), '[]')
-        FROM members v JOIN chatrooms c ON c.id = v.chatroom_id WHERE v.user_id = ${userId}::uuid) AS rooms`);
+  const found = await positionsOfUser(context, requireViewer(context).userId);
   if (!found) throw new Error('PostgreSQL returned no snapshot.');
   return found;
 }
@@ -69,6 +76,43 @@ interface PositionSince {
   recent: boolean | null;
 }
 
+/** Positions of a user's rooms relative to a snapshot. `key` has the user and the snapshot, separated by a space. */
+interface PositionsSince {
+  key: string;
+  snapshot: string;
+  /** Whether the database is at least as new as the cursor's snapshot. */
+  known: boolean;
+  rooms: PositionSince[];
+}
+
+const positionsSince = createLoader<PositionsSince>(
+  ({ database, logDays }, keys) => {
+    const [userIds, snapshots] = [0, 1].map((part) => keys.map((key) => key.split(' ')[part]));
+    return database.prepared(sql`
+      SELECT k.key, (SELECT flushed_snapshot()::text) AS snapshot,
+        pg_snapshot_xmax(k.since) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
+        (SELECT coalesce(json_agg(place), '[]') FROM (
+          SELECT c.id AS "chatroomId", c.last_seq AS "lastSeq", s.seen, j.joined, n.seq AS next, n.recent
+            FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
+            CROSS JOIN LATERAL (
+              SELECT last_seen_seq(c.id, k.since, c.last_seq) AS seen OFFSET 0
+            ) s
+            CROSS JOIN LATERAL (
+              SELECT (SELECT CASE e.kind WHEN 'MEMBER_JOINED' THEN e.seq END FROM events e
+                WHERE e.user_id = v.user_id AND e.chatroom_id = c.id AND e.seq > coalesce(s.seen, 0)
+                  AND e.kind IN ('MEMBER_JOINED', 'MEMBER_LEFT') ORDER BY e.seq LIMIT 1) AS joined OFFSET 0
+            ) j
+            LEFT JOIN LATERAL (
+              SELECT e.seq, e.created_at >= now() - make_interval(days => ${logDays}::int) AS recent FROM events e
+                WHERE e.chatroom_id = c.id AND e.seq > coalesce(j.joined - 1, s.seen, 0) ORDER BY e.seq LIMIT 1
+            ) n ON true
+            WHERE v.user_id = k.user_id
+        ) place) AS rooms
+        FROM unnest(${keys}::text[], ${userIds}::uuid[], ${snapshots}::pg_snapshot[]) k (key, user_id, since)`);
+  },
+  ({ key }) => key,
+);
+
 /**
  * Returns the position of each of the viewer's rooms in the snapshot `since`. For a room that the viewer joined later,
  * the position is the event before the viewer joined.
@@ -83,27 +127,7 @@ interface PositionSince {
  *   {@link MAX_MISSED} events were missed, or if the database is older than the snapshot.
  */
 export async function findPositionsSince(context: Context, since: string): Promise<RoomPositions> {
-  const { userId } = requireViewer(context);
-  const [found] = await context.database.query<{ snapshot: string; known: boolean; rooms: PositionSince[] }>(sql`
-    SELECT flushed_snapshot()::text AS snapshot,
-      pg_snapshot_xmax(${since}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
-      (SELECT coalesce(json_agg(place), '[]') FROM (
-        SELECT c.id AS "chatroomId", c.last_seq AS "lastSeq", s.seen, j.joined, n.seq AS next, n.recent
-          FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
-          CROSS JOIN LATERAL (
-            SELECT last_seen_seq(c.id, ${since}::pg_snapshot, c.last_seq) AS seen OFFSET 0
-          ) s
-          CROSS JOIN LATERAL (
-            SELECT (SELECT CASE e.kind WHEN 'MEMBER_JOINED' THEN e.seq END FROM events e
-              WHERE e.user_id = v.user_id AND e.chatroom_id = c.id AND e.seq > coalesce(s.seen, 0)
-                AND e.kind IN ('MEMBER_JOINED', 'MEMBER_LEFT') ORDER BY e.seq LIMIT 1) AS joined OFFSET 0
-          ) j
-          LEFT JOIN LATERAL (
-            SELECT e.seq, e.created_at >= now() - make_interval(days => ${context.logDays}) AS recent FROM events e
-              WHERE e.chatroom_id = c.id AND e.seq > coalesce(j.joined - 1, s.seen, 0) ORDER BY e.seq LIMIT 1
-          ) n ON true
-          WHERE v.user_id = ${userId}::uuid
-      ) place) AS rooms`);
+  const found = await positionsSince(context, `${requireViewer(context).userId} ${since}`);
   if (!found) throw new Error('PostgreSQL returned no snapshot.');
   if (!found.known) throw resyncRequired('This database is older than the cursor.');
   const rooms = found.rooms.map(toPosition);

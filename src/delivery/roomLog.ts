@@ -1,4 +1,6 @@
+import type { Context } from '../core/context.ts';
 import { type Database, raw, type Sql, sql } from '../platform/database/database.ts';
+import { createLoader } from '../platform/database/loader.ts';
 import type { EventKind } from '../platform/database/generated/enums.ts';
 import { type RoomCursor, resyncRequired } from './cursor.ts';
 
@@ -82,29 +84,40 @@ const MAX_EVENTS_SINCE_AS_OF = 10_000;
  *   database was restored from a backup older than the cursor.
  */
 export async function resumePosition(
-  { database, logDays }: { database: Database; logDays: number },
+  context: Context,
   cursor: RoomCursor,
   lastSeq: number,
 ): Promise<{ seq: number; number: number }> {
   if (cursor.seq > lastSeq) throw resyncRequired('This database is older than the cursor.');
-  const seq = cursor.asOf === undefined ? cursor.seq : await lastSeenBy(database, cursor, cursor.asOf);
-  if (seq < lastSeq) await requireRecent(database, cursor.chatroomId, seq + 1, logDays);
+  const seq = cursor.asOf === undefined ? cursor.seq : await lastSeenBy(context, cursor, cursor.asOf);
+  if (seq < lastSeq) await requireRecent(context.database, cursor.chatroomId, seq + 1, context.logDays);
   return { seq, number: cursor.kind === 'message' ? cursor.number : 0 };
 }
+
+/** `key` has the room, the `seq` and the snapshot, separated by spaces. */
+const firstUnseen = createLoader<{ key: string; unseen: number | null; known: boolean }>(
+  ({ database }, keys) => {
+    const [rooms, seqs, snapshots] = [0, 1, 2].map((part) => keys.map((key) => key.split(' ')[part]));
+    return database.prepared(sql`
+      SELECT k.key, pg_snapshot_xmax(k.snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
+        (SELECT e.seq FROM events e WHERE e.chatroom_id = k.chatroom_id AND e.seq <= k.seq
+            AND e.seq > coalesce(last_seen_seq(k.chatroom_id, k.snapshot, k.seq), 0)
+          ORDER BY e.seq LIMIT 1) AS unseen
+        FROM unnest(${keys}::text[], ${rooms}::uuid[], ${seqs}::int[], ${snapshots}::pg_snapshot[])
+          k (key, chatroom_id, seq, snapshot)`);
+  },
+  ({ key }) => key,
+);
 
 /**
  * Returns the `seq` of the last event that the cursor's snapshot sees, at most `cursor.seq`. The snapshot also sees all
  * earlier events of the room, because they committed in order.
  */
-async function lastSeenBy(database: Database, cursor: RoomCursor, asOf: string): Promise<number> {
-  const [found] = await database.query<{ unseen: number | null; known: boolean }>(sql`
-    SELECT pg_snapshot_xmax(${asOf}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
-      (SELECT seq FROM events WHERE chatroom_id = ${cursor.chatroomId}::uuid AND seq <= ${cursor.seq}
-          AND seq > coalesce(last_seen_seq(${cursor.chatroomId}::uuid, ${asOf}::pg_snapshot, ${cursor.seq}::int), 0)
-        ORDER BY seq LIMIT 1) AS unseen`);
+async function lastSeenBy(context: Context, { chatroomId, seq }: RoomCursor, asOf: string): Promise<number> {
+  const found = await firstUnseen(context, `${chatroomId} ${seq} ${asOf}`);
   if (!found?.known) throw resyncRequired('This database is older than the cursor.');
-  if (found.unseen === null) return cursor.seq;
-  if (cursor.seq - found.unseen >= MAX_EVENTS_SINCE_AS_OF)
+  if (found.unseen === null) return seq;
+  if (seq - found.unseen >= MAX_EVENTS_SINCE_AS_OF)
     throw resyncRequired('Too many events have been added since this cursor.');
   return found.unseen - 1;
 }

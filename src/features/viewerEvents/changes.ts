@@ -1,5 +1,6 @@
 import { type Context, requireViewer } from '../../core/context.ts';
 import { sql } from '../../platform/database/database.ts';
+import { createLoader } from '../../platform/database/loader.ts';
 import { decodeAllRoomsCursor, resyncRequired } from '../../delivery/cursor.ts';
 
 /** Reason why a room vanished from the viewer's list. */
@@ -22,6 +23,45 @@ export interface ViewerChanges {
  */
 const MAX_CHANGES = 1_000;
 
+/** `key` has the user and the snapshot, separated by a space. */
+const changesSince = createLoader<ViewerChanges & { key: string; known: boolean; pruned: boolean }>(
+  ({ database, logDays }, keys) => {
+    const [userIds, snapshots] = [0, 1].map((part) => keys.map((key) => key.split(' ')[part]));
+    return database.prepared(sql`
+      SELECT k.key, pg_snapshot_xmax(k.since) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
+          are_membership_changes_pruned(k.since, ${logDays}::int) AS pruned, found.*
+        FROM unnest(${keys}::text[], ${userIds}::uuid[], ${snapshots}::pg_snapshot[]) k (key, user_id, since)
+        CROSS JOIN LATERAL (
+          WITH changes AS MATERIALIZED (
+            SELECT DISTINCT chatroom_id, other_id, kind FROM membership_changes
+              WHERE user_id = k.user_id AND xid >= pg_snapshot_xmin(k.since)
+                AND NOT pg_visible_in_snapshot(xid, k.since)
+          ), opened AS MATERIALIZED (
+            SELECT c.id FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
+              JOIN messages m ON m.chatroom_id = c.id AND m.number = v.hidden_at_number + 1
+              LEFT JOIN events e ON e.chatroom_id = c.id AND e.seq = m.seq
+              WHERE v.user_id = k.user_id AND CASE
+                WHEN e.xid IS NOT NULL THEN NOT pg_visible_in_snapshot(e.xid, k.since)
+                -- The event was pruned from the log. A snapshot that has seen a later event of the room has seen this
+                -- one too.
+                ELSE coalesce(last_seen_seq(c.id, k.since, c.last_seq), 0) < m.seq END
+          )
+          SELECT
+            ARRAY(SELECT chatroom_id FROM changes WHERE kind IN ('JOINED', 'SHOWN') UNION SELECT id FROM opened) AS appeared,
+            ARRAY(SELECT other_id FROM changes WHERE kind = 'BLOCK_CHANGED') AS blocks,
+            (SELECT coalesce(json_agg(json_build_object('chatroomId', v.chatroom_id, 'reason', CASE
+                WHEN v.kind = 'HIDDEN' THEN 'HIDDEN'
+                WHEN NOT EXISTS (SELECT FROM members m WHERE m.chatroom_id = v.chatroom_id) THEN 'DELETED'
+                ELSE (SELECT CASE WHEN e.actor_id = e.user_id THEN 'LEFT' WHEN e.actor_id IS NOT NULL THEN 'REMOVED' END
+                  FROM events e
+                  WHERE e.user_id = k.user_id AND e.chatroom_id = v.chatroom_id AND e.kind = 'MEMBER_LEFT'
+                  ORDER BY e.seq DESC LIMIT 1) END)), '[]')
+              FROM changes v WHERE v.kind IN ('LEFT', 'HIDDEN')) AS vanished
+        ) found`);
+  },
+  ({ key }) => key,
+);
+
 /**
  * Finds the changes to the viewer's list of rooms and blocks since an all-rooms cursor. The cursor is a snapshot, so
  * the changes include those of transactions that were open when the cursor was made.
@@ -35,31 +75,7 @@ const MAX_CHANGES = 1_000;
 export async function findChangesSince(context: Context, after: string): Promise<ViewerChanges> {
   const { userId } = requireViewer(context);
   const since = decodeAllRoomsCursor(context.databaseId, after, 'after');
-  const [found] = await context.database.query<{ known: boolean; pruned: boolean } & ViewerChanges>(sql`
-    WITH changes AS MATERIALIZED (
-      SELECT DISTINCT chatroom_id, other_id, kind FROM membership_changes
-        WHERE user_id = ${userId}::uuid AND xid >= pg_snapshot_xmin(${since}::pg_snapshot)
-          AND NOT pg_visible_in_snapshot(xid, ${since}::pg_snapshot)
-    ), opened AS MATERIALIZED (
-      SELECT c.id FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
-        JOIN messages m ON m.chatroom_id = c.id AND m.number = v.hidden_at_number + 1
-        LEFT JOIN events e ON e.chatroom_id = c.id AND e.seq = m.seq
-        WHERE v.user_id = ${userId}::uuid AND CASE
-          WHEN e.xid IS NOT NULL THEN NOT pg_visible_in_snapshot(e.xid, ${since}::pg_snapshot)
-          -- The event was pruned from the log. A snapshot that has seen a later event of the room has seen this one too.
-          ELSE coalesce(last_seen_seq(c.id, ${since}::pg_snapshot, c.last_seq), 0) < m.seq END
-    )
-    SELECT pg_snapshot_xmax(${since}::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
-      are_membership_changes_pruned(${since}::pg_snapshot, ${context.logDays}) AS pruned,
-      ARRAY(SELECT chatroom_id FROM changes WHERE kind IN ('JOINED', 'SHOWN') UNION SELECT id FROM opened) AS appeared,
-      ARRAY(SELECT other_id FROM changes WHERE kind = 'BLOCK_CHANGED') AS blocks,
-      (SELECT coalesce(json_agg(json_build_object('chatroomId', v.chatroom_id, 'reason', CASE
-          WHEN v.kind = 'HIDDEN' THEN 'HIDDEN'
-          WHEN NOT EXISTS (SELECT FROM members m WHERE m.chatroom_id = v.chatroom_id) THEN 'DELETED'
-          ELSE (SELECT CASE WHEN e.actor_id = e.user_id THEN 'LEFT' WHEN e.actor_id IS NOT NULL THEN 'REMOVED' END
-            FROM events e WHERE e.user_id = ${userId}::uuid AND e.chatroom_id = v.chatroom_id AND e.kind = 'MEMBER_LEFT'
-            ORDER BY e.seq DESC LIMIT 1) END)), '[]')
-        FROM changes v WHERE v.kind IN ('LEFT', 'HIDDEN')) AS vanished`);
+  const found = await changesSince(context, `${userId} ${since}`);
   if (!found?.known) throw resyncRequired('This database is older than the cursor.');
   if (found.pruned) throw resyncRequired('The changes after this cursor have been pruned.');
   if (found.appeared.length + found.vanished.length + found.blocks.length > MAX_CHANGES)
