@@ -32,7 +32,8 @@ export function createBatcher<Call, Result>(
         running -= 1;
         start();
       });
-      const timer = patienceMs < Infinity ? setTimeout(release, patienceMs) : undefined;
+      // Released after the next read of sockets, because a busy event loop may not have read the result yet.
+      const timer = patienceMs < Infinity ? setTimeout(() => setImmediate(release), patienceMs) : undefined;
       return run(calls).finally(() => {
         clearTimeout(timer);
         release();
