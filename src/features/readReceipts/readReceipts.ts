@@ -188,36 +188,29 @@ const acrossBlock = (user: Sql): Sql => sql`
   SELECT blocked_id AS id FROM blocks WHERE blocker_id = ${user}
   UNION SELECT blocker_id FROM blocks WHERE blocked_id = ${user}`;
 
+/** The lowest read marks of a room, of at most two members. */
+interface LowestMarks extends OfViewer {
+  chatroomId: string;
+  marks: { userId: string; number: number }[];
+}
+
 /**
- * Loads whether every other member has read a message, for many messages at once.
- *
- * Only the two lowest read marks of a room are needed for all its messages. At most one of the two belongs to the
- * sender of a message, and is ignored. If the lowest remaining mark has reached the message, all other members have
- * read it. The members of a room are therefore read only once.
+ * Loads the two lowest read marks of a room. They decide for all its messages whether every other member has read them,
+ * because at most one of the two belongs to the sender of a message and is ignored. Loading them for a room instead of
+ * each message saves 49 lookups for a page of 50 messages.
  */
-const seenByAllByKey = createViewerLoader<OfViewer & { key: string; seen: boolean }>(
-  async ({ database }, keys) => {
-    const rows = await database.prepared<OfViewer & { chatroomId: string; number: number; seen: boolean }>(sql`
-      WITH asked AS MATERIALIZED (
-        SELECT k.viewer_id, m.chatroom_id, m.number, m.sender_id
-          FROM ${keyTable(keys, 'uuid', 'uuid', 'int')} k (viewer_id, chatroom_id, number)
-          JOIN messages m ON m.chatroom_id = k.chatroom_id AND m.number = k.number
-          WHERE ${isMember(sql`m.chatroom_id`, sql`k.viewer_id`)}
-      ), lowest AS MATERIALIZED (
-        SELECT room.viewer_id, r.* FROM (SELECT DISTINCT viewer_id, chatroom_id FROM asked) room CROSS JOIN LATERAL (
-          SELECT chatroom_id, user_id, last_read_number FROM members
-            WHERE chatroom_id = room.chatroom_id AND user_id NOT IN (${acrossBlock(sql`room.viewer_id`)})
-            ORDER BY last_read_number LIMIT 2
-        ) r
-      )
-      SELECT a.viewer_id AS "viewerId", a.chatroom_id AS "chatroomId", a.number, coalesce((
-          SELECT min(l.last_read_number) FROM lowest l
-            WHERE l.viewer_id = a.viewer_id AND l.chatroom_id = a.chatroom_id
-              AND l.user_id IS DISTINCT FROM a.sender_id) >= a.number, false) AS seen
-        FROM asked a`);
-    return rows.map(({ chatroomId, number, ...row }) => ({ ...row, key: messageKey(chatroomId, number) }));
-  },
-  ({ key }) => key,
+const lowestMarks = createViewerLoader<LowestMarks>(
+  ({ database }, keys) =>
+    database.prepared(sql`
+      SELECT k.viewer_id AS "viewerId", k.chatroom_id AS "chatroomId",
+          (SELECT coalesce(json_agg(json_build_object('userId', r.user_id, 'number', r.last_read_number)), '[]') FROM (
+            SELECT user_id, last_read_number FROM members
+              WHERE chatroom_id = k.chatroom_id AND user_id NOT IN (${acrossBlock(sql`k.viewer_id`)})
+              ORDER BY last_read_number LIMIT 2
+          ) r) AS marks
+        FROM ${keyTable(keys, 'uuid', 'uuid')} k (viewer_id, chatroom_id)
+        WHERE ${isMember(sql`k.chatroom_id`, sql`k.viewer_id`)}`),
+  ({ chatroomId }) => chatroomId,
 );
 
 /**
@@ -268,7 +261,10 @@ export async function isSeenByAll(context: Context, message: Message): Promise<b
   const key = messageKey(message.chatroomId, message.number);
   // Subscribers who share an execution are members of the room.
   const everyone = context.viewerTracking ? await seenByAllForEveryone(context, key) : null;
-  return everyone?.seen ?? (await seenByAllByKey(context, key))?.seen ?? false;
+  if (everyone && everyone.seen !== null) return everyone.seen;
+  const { marks = [] } = (await lowestMarks(context, message.chatroomId)) ?? {};
+  const others = marks.filter(({ userId }) => userId !== message.senderId);
+  return others.length > 0 && others.every(({ number }) => number >= message.number);
 }
 
 /**
