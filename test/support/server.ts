@@ -60,6 +60,8 @@ export async function startTestServer(
     presenceTimes?: { leaseMs: number; graceMs: number };
     log?: Logger;
     tracing?: Tracing;
+    /** Whether the node warms up before it accepts requests. */
+    warmsUp?: boolean;
     atEnd?: AtEnd;
   } = {},
 ): Promise<TestServer> {
@@ -85,6 +87,7 @@ export async function startTestServer(
     log: options.log ?? pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
     presenceTimes: options.presenceTimes,
     tracing: options.tracing ?? null,
+    warmsUp: options.warmsUp ?? false,
     hashCost: 'hashCost' in options ? options.hashCost : CHEAP_HASH,
     onStatement: (text) => statements.push(text),
   });

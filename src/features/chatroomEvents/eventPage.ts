@@ -1,9 +1,9 @@
 import type { Context, ServerNode } from '../../core/context.ts';
 import { encodeRoomCursor } from '../../delivery/cursor.ts';
 import { eventFields, type LogEvent, pageAfter, type RoomEvent } from '../../delivery/roomLog.ts';
-import { columnsOf, rowOf, sql } from '../../platform/database/database.ts';
+import { columnsOf, createRowReader, sql } from '../../platform/database/database.ts';
 import type { ChatroomKind } from '../../platform/database/generated/client.ts';
-import { columnsWithSender, type MessageWithSender, withSender } from '../messages/messages.ts';
+import { columnsWithSender, hasReactions, type MessageWithSender, withSender } from '../messages/messages.ts';
 
 /** An event of a room, as delivered to subscribers. */
 export interface ChatroomEvent extends Pick<RoomEvent, 'chatroomId' | 'cursor' | 'message' | 'userId' | 'actorId'> {
@@ -33,10 +33,7 @@ declare module '../../delivery/roomLog.ts' {
 }
 
 const eventColumns = columnsOf('e', eventFields, 'event.');
-
-/** Whether a message (`m`) has reactions. LIMIT keeps the planner from reading all reactions into a hash table. */
-const hasReactions = sql`coalesce((
-  SELECT true FROM reactions r WHERE r.chatroom_id = m.chatroom_id AND r.number = m.number LIMIT 1), false)`;
+const logEventOf = createRowReader<LogEvent>(eventFields, 'event.');
 
 /**
  * Reads the events of a room after `seq` with their messages and senders, oldest first, at most `LOG_PAGE_SIZE`.
@@ -56,7 +53,7 @@ export async function readEventPage(
         LEFT JOIN users u ON u.id = m.sender_id
       ORDER BY e.seq`);
   return rows.map((row) => {
-    const event = rowOf<LogEvent>(row, eventFields, 'event.');
+    const event = logEventOf(row);
     const message = { ...withSender(row), hasReactions: row.hasReactions };
     // All fields of `message` except `hasReactions` are null if the event has no message, or if it no longer exists.
     const { number } = message as { number: number | null };

@@ -2,11 +2,12 @@ import { hasBlocked } from '../relationships/blocks.ts';
 import { type ChatroomRow, isMember, joinedChatrooms } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs, keyset } from '../../platform/database/keysetPage.ts';
 import { type Context, requireViewer, snapshotOf } from '../../core/context.ts';
-import { columnsOf, join, keyTable, rowOf, sql, type Sql } from '../../platform/database/database.ts';
+import { columnsOf, createRowReader, join, keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import { type Message, Prisma, type User } from '../../platform/database/generated/client.ts';
 import { ChatError, notFound } from '../../core/errors.ts';
 import { createLoader, createViewerLoader, type Loader, type OfViewer } from '../../platform/database/loader.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../../delivery/cursor.ts';
+import type { MaybePromise } from '../../delivery/source.ts';
 import { checkBody, checkClientMessageId } from '../../core/text/body.ts';
 import { userFields } from '../users/users.ts';
 import { addedEvent } from './addedEvent.ts';
@@ -32,10 +33,17 @@ export const columnsWithSender = join([
   columnsOf('u', userFields, 'sender.'),
 ]);
 
+const messageOf = createRowReader<MessageWithSender>(messageFields, 'message.');
+const senderOf = createRowReader<User>(userFields, 'sender.');
+
+/** Whether a message (`m`) has reactions. LIMIT keeps the planner from reading all reactions into a hash table. */
+export const hasReactions = sql`coalesce((
+  SELECT true FROM reactions r WHERE r.chatroom_id = m.chatroom_id AND r.number = m.number LIMIT 1), false)`;
+
 /** Returns the message and sender of a row with `columnsWithSender`. If the row has no message, all fields are null. */
 export function withSender(row: object): MessageWithSender {
-  const message = rowOf<MessageWithSender>(row, messageFields, 'message.');
-  message.sender = message.senderId === null ? null : rowOf<User>(row, userFields, 'sender.');
+  const message = messageOf(row);
+  message.sender = message.senderId === null ? null : senderOf(row);
   return message;
 }
 
@@ -131,11 +139,18 @@ const messageOfAll = createLoader<MessageWithSender>(
 );
 
 /** Returns the message that a message replies to. Null if there is none, or if the viewer may not read it. */
-export async function repliedMessage(
+export function repliedMessage(
   context: Context,
   { chatroomId, replyToNumber }: Message,
+): MaybePromise<MessageWithSender | null> {
+  return replyToNumber === null ? null : loadReplied(context, chatroomId, replyToNumber);
+}
+
+async function loadReplied(
+  context: Context,
+  chatroomId: string,
+  replyToNumber: number,
 ): Promise<MessageWithSender | null> {
-  if (replyToNumber === null) return null;
   const key = messageKey(chatroomId, replyToNumber);
   // Subscribers who share an execution are members of the room.
   const shared = context.viewerTracking ? await messageOfAll(context, key) : null;
@@ -192,14 +207,14 @@ export async function listMessages(
   context: Context,
   chatroomId: string,
   args: ConnectionArgs,
-): Promise<Connection<Message>> {
+): Promise<Connection<MessageWithSender>> {
   const { userId } = requireViewer(context);
-  return connect<Message>(args, {
+  return connect<MessageWithSender>(args, {
     encode: (message) => messageCursor(context, message),
     decode: (cursor, path) => [String(decodeRoomCursor(context.databaseId, chatroomId, cursor, path).number)],
     load: (page) =>
-      context.database.prepared<Message>(sql`
-        SELECT ${messageColumns} FROM messages m
+      context.database.prepared<MessageWithSender>(sql`
+        SELECT ${messageColumns}, ${hasReactions} AS "hasReactions" FROM messages m
           WHERE m.chatroom_id = ${chatroomId}::uuid AND ${isReadable(sql`${userId}::uuid`)}
             ${byNumber.bounds(page)}
           ORDER BY ${byNumber.order(page)} LIMIT ${page.limit}`),

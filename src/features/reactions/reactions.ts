@@ -10,6 +10,7 @@ import { isMember } from '../chatrooms/chatrooms.ts';
 import { requireReadable, completeChange } from '../messages/changes.ts';
 import { messageKey, type MessageWithSender } from '../messages/messages.ts';
 import type { Change } from '../../delivery/roomLog.ts';
+import type { MaybePromise } from '../../delivery/source.ts';
 import { qualifyEmoji } from '../../core/text/emoji.ts';
 import { byUsername, connectUsers, userColumns } from '../users/users.ts';
 
@@ -121,8 +122,11 @@ const allReactionsByKey = createLoader<AllReactions>(
  * rooms, leaves out reactions of users whom the viewer has blocked. Returns an empty list if the viewer is not a
  * member.
  */
-export async function reactionsOf(context: Context, message: MessageWithSender): Promise<ReactionGroup[]> {
-  if (message.hasReactions === false) return [];
+export function reactionsOf(context: Context, message: MessageWithSender): MaybePromise<ReactionGroup[]> {
+  return message.hasReactions === false ? [] : loadReactions(context, message);
+}
+
+async function loadReactions(context: Context, message: Message): Promise<ReactionGroup[]> {
   const key = messageKey(message.chatroomId, message.number);
   // Subscribers who share an execution are members of the room.
   const all = context.viewerTracking ? await allReactionsByKey(context, key) : undefined;

@@ -23,7 +23,7 @@ export type Sql = Prisma.Sql;
  * Returns a SELECT list that renames each column to its model field: `m.chatroom_id AS "chatroomId", …`.
  *
  * @param table alias of the table in the statement
- * @param prefix prefix of the field names, for a statement that selects from several tables; see `rowOf`
+ * @param prefix prefix of the field names, for a statement that selects from several tables; see `createRowReader`
  */
 export function columnsOf(table: string, fields: readonly string[], prefix = ''): Sql {
   const columns = fields.map((field) => `${table}.${snakeCase(field)} AS "${prefix}${field}"`);
@@ -46,10 +46,17 @@ export function keyTable(keys: readonly string[], ...types: string[]): Sql {
   return sql`unnest(${join(columns)})`;
 }
 
-/** Extracts the fields of one table from a row of several tables. Pass the prefix that was passed to `columnsOf`. */
-export function rowOf<Row>(row: object, fields: readonly (keyof Row & string)[], prefix: string): Row {
-  const all = row as Record<string, unknown>;
-  return Object.fromEntries(fields.map((field) => [field, all[prefix + field]])) as Row;
+/**
+ * Returns a function that extracts the fields of one table from a row of several tables. Pass the prefix that was passed
+ * to `columnsOf`.
+ */
+export function createRowReader<Row>(fields: readonly (keyof Row & string)[], prefix: string): (row: object) => Row {
+  const columns = fields.map((field) => [field, prefix + field] as const);
+  return (row) => {
+    const found: Record<string, unknown> = {};
+    for (const [field, column] of columns) found[field] = (row as Record<string, unknown>)[column];
+    return found as Row;
+  };
 }
 
 /**
