@@ -14,7 +14,7 @@ describe('messages sent in parallel', () => {
     const server = await startTestServer();
     const { ann, eve, room } = await world(server);
     const rooms = [room, ...(await Promise.all(upTo(3).map(() => makeRoom(ann))))];
-    const sending = createSendQueue(server.node.database);
+    const sending = createSendQueue(server.node);
     server.statements();
     const sent = await Promise.all(
       upTo(120).map((i) => sending(asSend(i % 3 === 0 ? eve : ann, rooms[i % 4] ?? room, `word ${i}`))),
@@ -53,7 +53,7 @@ describe('messages sent in parallel', () => {
   test('with one clientMessageId are one message, even in one statement', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
-    const sending = createSendQueue(server.node.database);
+    const sending = createSendQueue(server.node);
     const one = (body: string, person = ann, clientMessageId: string | null = 'c1') =>
       asSend(person, room, body, clientMessageId);
     server.statements();
@@ -68,7 +68,7 @@ describe('messages sent in parallel', () => {
     const server = await startTestServer();
     const { ann } = await world(server);
     const rooms = await Promise.all(upTo(5).map(() => makeRoom(ann)));
-    const sending = createSendQueue(server.node.database);
+    const sending = createSendQueue(server.node);
     server.statements();
     const results = await Promise.allSettled(
       upTo(50).map((i) => {
@@ -85,7 +85,7 @@ describe('messages sent in parallel', () => {
   test('fail alone if the database refuses one of them', async () => {
     const server = await startTestServer();
     const { ann, room } = await world(server);
-    const sending = createSendQueue(server.node.database);
+    const sending = createSendQueue(server.node);
     const one = (body: string) => asSend(ann, room, body);
     // A NUL cannot be stored. The API refuses it earlier.
     const results = await Promise.allSettled([...['good', 'b\0d', 'good too'].map((body) => sending(one(body)))]);

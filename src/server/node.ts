@@ -156,7 +156,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     accessTokens: createAccessTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     deviceTokens: createDeviceTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     findSession: createSessionFinder({ database, changePoller }),
-    sendQueue: createSendQueue(database),
+    sendQueue: createSendQueue({ database, databaseId }),
     markQueue: createMarkQueue(database),
     notifyReadByAll: createReadNotifier({ database, bus, log }),
     readMarks: createReadMarkFeed({ database, bus, log }),

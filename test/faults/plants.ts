@@ -99,7 +99,11 @@ export const PLANTS: Plant[] = [
         await context.database.query(sql\`SELECT pg_sleep(0.3)\`);
         const stored = await context.sendQueue(`,
       },
-      { file: 'features/messages/messages.ts', from: 'context.roomTails.notify(chatroomId, message.seq, addedEvent(context, stored));', to: '' },
+      {
+        file: 'features/messages/messages.ts',
+        from: 'context.roomTails.notify(chatroomId, message.seq, event);',
+        to: '',
+      },
       {
         file: 'delivery/changePoller.ts',
         from: 'const POLL_INTERVAL_MS = 1_000;',

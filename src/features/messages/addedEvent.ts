@@ -1,17 +1,19 @@
-import type { ServerNode } from '../../core/context.ts';
 import { encodeRoomCursor } from '../../delivery/cursor.ts';
 import type { RoomEvent } from '../../delivery/roomLog.ts';
-import type { Sent } from './sendQueue.ts';
+import type { ChatroomKind } from '../../platform/database/generated/client.ts';
+import type { MessageWithSender } from './messages.ts';
 
 /**
- * Returns the MESSAGE_ADDED event of a message that has just been sent, as `readEventPage` would read it. The node that
- * stored the message then need not read the event.
+ * Returns the MESSAGE_ADDED event of a message that has just been sent, as `readEventPage` would read it. The nodes then
+ * need not read the event.
  *
- * Returns null if the room or the sender was created so recently that the statement of the send did not see them.
+ * @param roomKind null if the statement of the send did not see the room
+ * @returns null if the room or the sender was created so recently that the statement did not see them
  */
 export function addedEvent(
-  { databaseId }: Pick<ServerNode, 'databaseId'>,
-  { message, roomKind }: Sent,
+  databaseId: string,
+  message: MessageWithSender,
+  roomKind: ChatroomKind | null,
 ): RoomEvent | null {
   const { chatroomId, seq, number, sender } = message;
   if (!roomKind || !sender) return null;

@@ -10,7 +10,6 @@ import { decodeRoomCursor, encodeRoomCursor } from '../../delivery/cursor.ts';
 import type { MaybePromise } from '../../delivery/source.ts';
 import { checkBody, checkClientMessageId } from '../../core/text/body.ts';
 import { userFields } from '../users/users.ts';
-import { addedEvent } from './addedEvent.ts';
 
 /** Column names of a message. Leaves out `sentDigest`, which only serves to recognise a retried send. */
 export const messageFields = Object.values(Prisma.MessageScalarFieldEnum).filter((field) => field !== 'sentDigest');
@@ -255,7 +254,7 @@ export async function sendMessage(
 
   const { clientMessageId = null } = input;
   const stored = await context.sendQueue({ chatroomId, userId, body: input.body, clientMessageId, replyToNumber });
-  const { outcome, seenAfter, message } = stored;
+  const { outcome, event, seenAfter, message } = stored;
   if (outcome === 'NOT_FOUND') throw notFound('chatroom');
   if (outcome === 'BLOCKED')
     throw new ChatError(
@@ -268,7 +267,7 @@ export async function sendMessage(
   }
   if (outcome === 'SENT') {
     context.counters.sent += 1;
-    context.roomTails.notify(chatroomId, message.seq, addedEvent(context, stored));
+    context.roomTails.notify(chatroomId, message.seq, event);
     // The send has moved the sender's read mark.
     context.notifyReadByAll(chatroomId, userId, seenAfter);
   }

@@ -1,8 +1,11 @@
 import pg from 'pg';
-import { type Database, sql } from '../../platform/database/database.ts';
+import type { ServerNode } from '../../core/context.ts';
+import type { RoomEvent } from '../../delivery/roomLog.ts';
+import { sql } from '../../platform/database/database.ts';
 import type { ChatroomKind } from '../../platform/database/generated/client.ts';
 import { toVector } from './tokenizer.ts';
 import { createBatcher } from '../../core/batcher.ts';
+import { addedEvent } from './addedEvent.ts';
 import { columnsWithSender, type MessageWithSender, withSender } from './messages.ts';
 
 declare module '../../core/context.ts' {
@@ -25,13 +28,15 @@ export interface Sent {
   outcome: 'SENT' | 'REPEATED' | 'NOT_FOUND' | 'BLOCKED' | 'REPLY_NOT_FOUND' | 'CONFLICT';
   /** The fields of the message are null if `outcome` is NOT_FOUND, BLOCKED or REPLY_NOT_FOUND. */
   message: MessageWithSender;
-  /** Kind of the room. Null if the statement did not see the room; see `addedEvent`. */
-  roomKind: ChatroomKind | null;
+  /** Event of the message, if `outcome` is SENT. May be null; see `addedEvent`. */
+  event: RoomEvent | null;
   /**
    * The sender's read mark before the send. Null if the send cannot have made an earlier message read by all members.
    */
   seenAfter: number | null;
 }
+
+type SendingNode = Pick<ServerNode, 'database' | 'databaseId'>;
 
 /** Stores a message. The message is on disk when the promise resolves. */
 export type SendQueue = (send: Send) => Promise<Sent>;
@@ -61,8 +66,8 @@ const NO_LOCK_TIMEOUT = '0';
  *   that is locked for long then occupies one connection and delays only its own sends.
  * - Sends that fail again are retried one by one.
  */
-export function createSendQueue(database: Database): SendQueue {
-  const sendTogether = createBatcher<Send, Sent | null>((sends) => trySendBatch(database, sends, LOCK_TIMEOUT), {
+export function createSendQueue(node: SendingNode): SendQueue {
+  const sendTogether = createBatcher<Send, Sent | null>((sends) => trySendBatch(node, sends, LOCK_TIMEOUT), {
     concurrency: MAX_CONCURRENT_BATCHES,
     maxBatchSize: MAX_BATCH_SIZE,
   });
@@ -70,7 +75,7 @@ export function createSendQueue(database: Database): SendQueue {
 
   async function sendSerially(send: Send): Promise<Sent | null> {
     const room = slowRooms.get(send.chatroomId) ?? {
-      sendTogether: createBatcher<Send, Sent | null>((sends) => trySendBatch(database, sends, NO_LOCK_TIMEOUT), {
+      sendTogether: createBatcher<Send, Sent | null>((sends) => trySendBatch(node, sends, NO_LOCK_TIMEOUT), {
         concurrency: 1,
         maxBatchSize: MAX_BATCH_SIZE,
       }),
@@ -89,7 +94,7 @@ export function createSendQueue(database: Database): SendQueue {
   return async (send) =>
     (slowRooms.has(send.chatroomId) ? null : await sendTogether(send)) ??
     (await sendSerially(send)) ??
-    (await sendAlone(database, send));
+    (await sendAlone(node, send));
 }
 
 /**
@@ -98,19 +103,19 @@ export function createSendQueue(database: Database): SendQueue {
  * can be retried.
  */
 async function trySendBatch(
-  database: Database,
+  node: SendingNode,
   sends: readonly Send[],
   lockTimeout: string,
 ): Promise<(Sent | Error | null)[]> {
   try {
-    return await sendAll(database, sends, lockTimeout);
+    return await sendAll(node, sends, lockTimeout);
   } catch (error) {
     if (isRefused(error)) {
       if (sends.length === 1) return [error];
       // Finding one refused send among fifty takes at most 13 statements. The other sends are stored in large batches.
       const middle = Math.ceil(sends.length / 2);
-      const first = await trySendBatch(database, sends.slice(0, middle), lockTimeout);
-      return [...first, ...(await trySendBatch(database, sends.slice(middle), lockTimeout))];
+      const first = await trySendBatch(node, sends.slice(0, middle), lockTimeout);
+      return [...first, ...(await trySendBatch(node, sends.slice(middle), lockTimeout))];
     }
     if (wasRolledBack(error)) return sends.map(() => null);
     throw error;
@@ -130,9 +135,15 @@ function wasRolledBack(error: unknown): boolean {
   return error instanceof pg.DatabaseError && !/^(08|57)/.test(error.code ?? '08');
 }
 
-async function sendAll(database: Database, sends: readonly Send[], lockTimeout: string): Promise<Sent[]> {
+async function sendAll(
+  { database, databaseId }: SendingNode,
+  sends: readonly Send[],
+  lockTimeout: string,
+): Promise<Sent[]> {
   const rows = sends.map((send, place) => ({ ...send, place, search: toVector(send.body) }));
-  const sent = await database.prepared<Omit<Sent, 'message'> & { place: number }>(sql`
+  const sent = await database.prepared<
+    Pick<Sent, 'outcome' | 'seenAfter'> & { place: number; roomKind: ChatroomKind | null }
+  >(sql`
     SELECT s.place, s.outcome, s.seen_after AS "seenAfter", c.kind AS "roomKind", ${columnsWithSender}
       FROM send_messages(${JSON.stringify(rows)}::json, ${lockTimeout}) s CROSS JOIN LATERAL (SELECT (s.message).*) m
         LEFT JOIN users u ON u.id = m.sender_id
@@ -142,11 +153,13 @@ async function sendAll(database: Database, sends: readonly Send[], lockTimeout: 
     const row = found.get(place);
     if (!row) throw new Error('send_messages returned no row for a send.');
     const { outcome, roomKind, seenAfter } = row;
-    return { outcome, roomKind, seenAfter, message: withSender(row) };
+    const message = withSender(row);
+    const event = outcome === 'SENT' ? addedEvent(databaseId, message, roomKind) : null;
+    return { outcome, event, seenAfter, message };
   });
 }
 
-async function sendAlone(database: Database, send: Send): Promise<Sent> {
-  const [sent] = await sendAll(database, [send], NO_LOCK_TIMEOUT);
+async function sendAlone(node: SendingNode, send: Send): Promise<Sent> {
+  const [sent] = await sendAll(node, [send], NO_LOCK_TIMEOUT);
   return sent as Sent;
 }
