@@ -1,7 +1,10 @@
 import { serverAudits } from 'graphql-http';
 import { describe, expect, test } from 'vitest';
 import { handshake, request } from './support/client.ts';
-import { startTestServer } from './support/server.ts';
+import { startEndpoint } from './support/endpoint.ts';
+import { freePort } from './support/ports.ts';
+import { createTestDatabase, startTestServer } from './support/server.ts';
+import { MESSAGE_ADDED, SEND, world } from './support/world.ts';
 
 describe('GraphQL over HTTP', () => {
   test('passes 61 of 61 audits of the specification', async () => {
@@ -50,6 +53,36 @@ describe('GraphQL over HTTP', () => {
       requestId: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown,
     });
     expect(JSON.stringify(errors)).not.toMatch(/users|relation|SQL|at /);
+  });
+
+  test('reports an outage of the database with the time of a retry', async () => {
+    const databaseUrl = await createTestDatabase();
+    const { port } = new URL(databaseUrl);
+    const endpoint = await startEndpoint(Number(port));
+    const server = await startTestServer({ databaseUrl: databaseUrl.replace(`:${port}/`, `:${endpoint.port}/`) });
+    const { ann, room } = await world(server);
+    const socket = ann.connect();
+    await socket.subscribe('subscription { viewerEvents { __typename } }', {}).ready();
+    endpoint.moveTo(await freePort());
+    endpoint.cut();
+    const outage = { code: 'INTERNAL_SERVER_ERROR', requestId: expect.any(String), retryAfterMs: 1_000 };
+    const post = () =>
+      fetch(`${server.url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${ann.accessToken}` },
+        body: JSON.stringify({ query: SEND, variables: { input: { chatroomId: room, body: 'hello' } } }),
+      });
+    const response = await post();
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);
+    expect((await response.json()).errors).toMatchObject([{ extensions: outage }]);
+    // A field that needs no session reaches the database while it is executed.
+    const signUp = 'mutation { signUp(input: { username: "dora", password: "correct horse" }) { accessToken } }';
+    const executed = await request(server.url, signUp);
+    expect(executed).toMatchObject({ data: { signUp: null }, errors: [{ extensions: outage }] });
+    const [error] = (await socket.subscribe(MESSAGE_ADDED, { room }).ended) as { extensions: object }[];
+    expect(error?.extensions).toEqual(outage);
+    endpoint.moveTo(Number(port));
+    await expect.poll(async () => (await post()).status).toBe(200);
   });
 
   test('serves the health checks and the chat page', async () => {

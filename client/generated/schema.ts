@@ -28,7 +28,7 @@ export type ErrorCode =
   | 'RESYNC_REQUIRED'
   /** The operation selects too much. Select fewer fields, or load smaller pages. */
   | 'QUERY_TOO_COMPLEX'
-  /** The server failed. The log of the server has the details under `extensions.requestId`. */
+  /** The server failed. The log of the server has the details under `extensions.requestId`. With `extensions.retryAfterMs`, the server is temporarily unavailable: try again after this number of milliseconds. */
   | 'INTERNAL_SERVER_ERROR';
 
 /** Object types of each interface and union. */

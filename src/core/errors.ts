@@ -19,7 +19,8 @@ export const errorCodes = {
   RATE_LIMITED: 'Too many requests. Wait for `extensions.retryAfterMs` milliseconds.',
   RESYNC_REQUIRED: 'The cursor is no longer valid. Query the data again, and subscribe from the new cursor.',
   QUERY_TOO_COMPLEX: 'The operation selects too much. Select fewer fields, or load smaller pages.',
-  INTERNAL_SERVER_ERROR: 'The server failed. The log of the server has the details under `extensions.requestId`.',
+  INTERNAL_SERVER_ERROR:
+    'The server failed. The log of the server has the details under `extensions.requestId`. With `extensions.retryAfterMs`, the server is temporarily unavailable: try again after this number of milliseconds.',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

@@ -6,8 +6,11 @@ const TRANSIENT_CODES = new Set([
   ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN'],
   // In Compose and Kubernetes, a host name resolves only while its container runs. ENOENT means a missing Unix socket.
   ...['ENOTFOUND', 'EAI_AGAIN', 'ENOENT'],
+  // Prisma Client: the server cannot be reached, does not respond in time, or has closed the connection.
+  ...['P1001', 'P1002', 'P1008', 'P1017'],
 ]);
-const TRANSIENT_TEXTS = /timeout|Connection terminated|cannot connect to server|server login|server_login_retry/i;
+const TRANSIENT_TEXTS =
+  /timeout|Connection terminated|not queryable|cannot connect to server|server login|server_login_retry/i;
 
 /**
  * Returns the code and text of an error. A host with several addresses may fail with one error per address. The first
@@ -15,15 +18,22 @@ const TRANSIENT_TEXTS = /timeout|Connection terminated|cannot connect to server|
  */
 function detailsOf(error: unknown): { code: string; message: string } {
   const [first = error] = error instanceof AggregateError ? (error.errors as unknown[]) : [];
-  const { code = '', message = String(first) } = first as { code?: string; message?: string };
-  return { code, message };
+  const { code = '', message = String(first), meta } = (first ?? {}) as Failure;
+  // Prisma Client replaces the SQLSTATE by a code of its own.
+  return { code: meta?.driverAdapterError?.cause?.originalCode ?? code, message };
+}
+
+interface Failure {
+  code?: string;
+  message?: string;
+  meta?: { driverAdapterError?: { cause?: { originalCode?: string } } };
 }
 
 /** Returns true if a later attempt to connect may succeed without a change of the settings. */
 export function isTransientDatabaseFailure(error: unknown): boolean {
   const { code, message } = detailsOf(error);
   return (
-    (error as Error).name === 'StandbyError' ||
+    (error as Error | undefined)?.name === 'StandbyError' ||
     TRANSIENT_CODES.has(code) ||
     TRANSIENT_STATES.has(code) ||
     TRANSIENT_TEXTS.test(message)
