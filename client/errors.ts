@@ -19,7 +19,10 @@ export interface Failure {
   message: string;
   /** Path of the invalid argument if the code is `BAD_USER_INPUT`. */
   path?: readonly (string | number)[];
-  /** Milliseconds until a retry is allowed, if the code is `RATE_LIMITED`. */
+  /**
+   * Milliseconds until a retry is allowed, if the code is `RATE_LIMITED`. For an `INTERNAL_SERVER_ERROR`, set only if the
+   * server is temporarily unavailable, for example because its database restarts.
+   */
   retryAfterMs?: number;
   /** Request id if the code is `INTERNAL_SERVER_ERROR`. The server's log has the details under this id. */
   requestId?: string;
@@ -67,10 +70,18 @@ export function isChatError(error: unknown, code?: FailureCode): boolean {
 
 /**
  * Returns whether a retry may succeed: after a lost connection, a rate limit or an internal server error. Limit the
- * retries after an `INTERNAL_SERVER_ERROR`, because the request itself may cause the error.
+ * retries after a crash ({@link isCrash}).
  */
 export function isTemporary({ code }: Pick<Failure, 'code'>): boolean {
   return code === 'UNREACHABLE' || code === 'RATE_LIMITED' || code === 'INTERNAL_SERVER_ERROR';
+}
+
+/**
+ * Returns whether the request itself may have caused the error, so that it must not be retried without a limit. An
+ * `INTERNAL_SERVER_ERROR` with `retryAfterMs` means that the server is temporarily unavailable.
+ */
+export function isCrash({ code, retryAfterMs }: Pick<Failure, 'code' | 'retryAfterMs'>): boolean {
+  return code === 'INTERNAL_SERVER_ERROR' && retryAfterMs === undefined;
 }
 
 /**

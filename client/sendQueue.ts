@@ -1,4 +1,12 @@
-import { type ChatError, failed, type GraphQLFailure, isChatError, isTemporary, unreachable } from './errors.ts';
+import {
+  type ChatError,
+  failed,
+  type GraphQLFailure,
+  isChatError,
+  isCrash,
+  isTemporary,
+  unreachable,
+} from './errors.ts';
 import type { Result } from './http.ts';
 import { type ChatState, isConnected } from './socket.ts';
 import { warnOfRateLimit } from './rateLimit.ts';
@@ -20,7 +28,7 @@ interface Job {
   retry: boolean;
   /** Number of failed attempts. */
   failures: number;
-  /** Number of responses with `INTERNAL_SERVER_ERROR`. */
+  /** Number of responses with a crash, which the message itself may have caused. */
   crashes: number;
   running: { controller: AbortController; since: number } | null;
   resolve: (result: Result<unknown>) => void;
@@ -47,7 +55,7 @@ const MIN_PAUSE_MS = 700;
  * A request that has run for longer than this is probably lost. It is repeated when the server can be reached again.
  */
 const LOST_AFTER_MS = 2_000;
-/** Maximum number of responses with `INTERNAL_SERVER_ERROR`. The last of these responses is returned. */
+/** Maximum number of responses with a crash. The last of these responses is returned. */
 const MAX_CRASHES = 5;
 
 /**
@@ -191,12 +199,12 @@ export class SendQueue {
 const LOST: ChatError = unreachable('The connection was lost. The request is repeated.');
 
 /**
- * Returns the minimum number of milliseconds before a retry, or null if the request must not be retried. Counts
- * internal server errors in `job.crashes`.
+ * Returns the minimum number of milliseconds before a retry, or null if the request must not be retried. Counts crashes
+ * in `job.crashes`.
  */
 function pauseBeforeRetry(errors: readonly GraphQLFailure[], job: Job): number | null {
   const error = failed(errors);
   if (!isTemporary(error)) return null;
-  if (error.code === 'INTERNAL_SERVER_ERROR') job.crashes += 1;
+  if (isCrash(error)) job.crashes += 1;
   return job.crashes < MAX_CRASHES ? (error.retryAfterMs ?? 0) : null;
 }

@@ -32,6 +32,9 @@ export interface SessionOptions {
    * after a token, for example because another user has signed in in another tab, the session has ended: the state
    * becomes `signed-out`. The client checks this when another tab changes `localStorage`, when the page becomes visible,
    * and after `UNAUTHENTICATED`.
+   *
+   * If it throws, for example because the token comes from another server, the operation fails with `UNREACHABLE` and may
+   * be retried. A `ChatError` is passed on.
    */
   getAccessToken: () => string | null | Promise<string | null>;
   /**
@@ -61,6 +64,14 @@ export function createSession(url: string, { getAccessToken, refresh }: SessionO
   // A lock lets only one tab at a time exchange the refresh token. The server ends the session if a replaced token is
   // used after 10 s.
   const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks;
+  async function readToken(): Promise<string | null> {
+    try {
+      return await getAccessToken();
+    } catch (error) {
+      if (isChatError(error)) throw error;
+      throw unreachable('The access token could not be read. Check the connection and try again.', error);
+    }
+  }
   const alone = (work: () => Promise<string | null>) => (locks ? locks.request(`parley ${url}`, work) : work());
 
   async function renewNow(refused: Token): Promise<boolean> {
@@ -81,7 +92,7 @@ export function createSession(url: string, { getAccessToken, refresh }: SessionO
   return {
     async token() {
       const now = generation;
-      const value = await getAccessToken();
+      const value = await readToken();
       hasHadToken ||= value !== null;
       return { value, generation: now, isLost: value === null && hasHadToken };
     },

@@ -1,4 +1,4 @@
-import { type ChatError, errorOf, failed } from './errors.ts';
+import { type ChatError, errorOf, failed, isCrash } from './errors.ts';
 import { type Resumption, resumptionOf } from './document.ts';
 import type { Result } from './http.ts';
 import { createQueue } from './queue.ts';
@@ -38,7 +38,10 @@ export interface ChatStream<Data> extends AsyncIterableIterator<Data, undefined>
  * has been read.
  */
 const MAX_BUFFERED = 1_000;
-/** Maximum number of failures in a row, without a result between them. The next failure ends the stream. */
+/**
+ * Maximum number of failures in a row, without a result between them. The next failure ends the stream, unless the server
+ * is only temporarily unavailable.
+ */
 const MAX_FAILURES = 5;
 
 const CURSOR = '{ position: viewer { cursor } }';
@@ -202,7 +205,8 @@ export function createStream<Data>(
 
   async function recover(error: ChatError): Promise<void> {
     failures += 1;
-    if (failures > MAX_FAILURES) throw error;
+    const isOutage = error.code === 'INTERNAL_SERVER_ERROR' && !isCrash(error);
+    if (failures > MAX_FAILURES && !isOutage) throw error;
     if (error.code === 'RESYNC_REQUIRED' && onResync) {
       after = await onResync(error);
       // Message numbers may start again, for example if the server's database was replaced.

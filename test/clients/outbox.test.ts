@@ -470,6 +470,50 @@ test('a message that the server cannot store fails alone', async () => {
   chat.close();
 });
 
+test('a message waits while the server is temporarily unavailable', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const outage = {
+    message: 'The server is temporarily unavailable. Try again in a moment.',
+    extensions: { code: 'INTERNAL_SERVER_ERROR', requestId: '1', retryAfterMs: 1_000 },
+  };
+  let requests = 0;
+  const chat = chatOf({ url: 'http://127.0.0.1:9', accessToken: '' } as Person, {
+    fetch() {
+      requests += 1;
+      return Promise.resolve(
+        Response.json(
+          requests <= 10
+            ? { data: { sendMessage: null }, errors: [outage] }
+            : { data: { sendMessage: { message: { body: 'hello' } } } },
+        ),
+      );
+    },
+  });
+  let sent: unknown;
+  void chat.send({ chatroomId: 'room', body: 'hello' }).then((message) => (sent = message));
+  // Nodes that other tests have started in this process may set timers for ever, so not all timers can run.
+  while (sent === undefined) await vi.advanceTimersToNextTimerAsync();
+  expect([sent, requests]).toEqual([{ body: 'hello' }, 11]);
+});
+
+test('a message waits while the access token cannot be read', async () => {
+  const { ann, room } = await world(await startTestServer());
+  let isDown = true;
+  let reads = 0;
+  const chat = chatOf(ann, {
+    getAccessToken() {
+      reads += 1;
+      return isDown ? Promise.reject(new TypeError('The network was lost.')) : Promise.resolve(ann.accessToken);
+    },
+  });
+  const sending = chat.send({ chatroomId: room, body: 'hello' });
+  await expect.poll(() => reads).toBe(1);
+  await expect(chat.execute('{ viewer { id } }', {})).rejects.toMatchObject({ code: 'UNREACHABLE' });
+  isDown = false;
+  expect(await sending).toMatchObject({ body: 'hello' });
+});
+
 test('pending messages stay until the history contains them', async () => {
   const { ann, room } = await world(await startTestServer());
   const chat = chatOf(ann);
