@@ -1,3 +1,4 @@
+import { openChannel } from './channel.ts';
 import { ChatError, errorOf, failed, type Failure, isChatError } from './errors.ts';
 import type { Request, RequestOptions, Result } from './http.ts';
 import type { OutboxStore } from './outboxStore.ts';
@@ -70,8 +71,6 @@ export interface OutboxOptions {
 
 interface Item {
   entry: OutboxEntry;
-  /** Whether the entry was loaded from the store. */
-  isLoaded: boolean;
   /**
    * The entry as it was last written to the store or loaded from it; null if the store never contained the entry. If the
    * entry is missing later, another tab has sent or discarded the message.
@@ -93,6 +92,8 @@ interface Locks {
 export class StoredOutbox implements Outbox {
   readonly #options: OutboxOptions;
   readonly #store: StoreAccess | null;
+  /** Tells the other tabs of the store which messages this tab has sent. */
+  readonly #sent: BroadcastChannel | null;
   readonly #listeners = new Set<(stored?: OutboxEntry) => void>();
   /** Cached results of `entries()`, by its argument. Cleared by each change. */
   readonly #lists = new Map<string | undefined, readonly OutboxEntry[]>();
@@ -112,6 +113,7 @@ export class StoredOutbox implements Outbox {
     this.#options = options;
     const { store, closed, onStoreError } = options;
     this.#store = store ? new StoreAccess(store, onStoreError) : null;
+    this.#sent = store ? openChannel(`parley sent ${store.name}`, closed, this.#onSentElsewhere) : null;
     const unsubscribe = store?.subscribe?.(() => {
       this.#isOutdated = true;
       this.adopt();
@@ -297,8 +299,9 @@ export class StoredOutbox implements Outbox {
     const store = this.#store;
     return this.#alone(item, signal, async () => {
       if (item.saved && store && (await store.has(item.entry)) === false) {
-        // Another tab has sent or discarded the message, and has removed the entry from the store.
-        const message = item.isLoaded ? undefined : await this.#findSent(item, signal);
+        // Another tab has sent or discarded the message, and has removed the entry from the store. Usually that tab has
+        // already told this one.
+        const message = await this.#findSent(item, signal);
         if (message) {
           await this.#remove(item, { ...item.entry, message });
           return { data: { sendMessage: { message } } };
@@ -312,14 +315,33 @@ export class StoredOutbox implements Outbox {
       try {
         const result = await sendRequest(SEND_MESSAGE, { input }, signal);
         const { sendMessage } = (result.data ?? {}) as { sendMessage?: { message: SentMessage } };
-        if (sendMessage && !result.errors?.length)
-          await this.#remove(item, { ...item.entry, message: sendMessage.message });
+        if (sendMessage && !result.errors?.length) {
+          const stored = { ...item.entry, message: sendMessage.message };
+          this.#sent?.postMessage(stored);
+          await this.#remove(item, stored);
+        }
         return result;
       } finally {
         if (this.#has(item)) this.#set(item, 'waiting');
       }
     });
   }
+
+  /**
+   * Called when another tab has sent a message. Removes its entry, and passes it to the listeners, so that the message stays
+   * visible until its event arrives.
+   */
+  readonly #onSentElsewhere = (data: unknown): void => {
+    const stored = data as OutboxEntry & { message: SentMessage };
+    const id = idOf(stored);
+    const item = this.#items.get(id);
+    this.#items.delete(id);
+    // The other tab is about to remove the entry from the store.
+    this.#store?.undeleted.set(id, stored);
+    item?.resolve(stored.message);
+    item?.discarded.abort();
+    this.#changed(stored);
+  };
 
   /** Finds the stored message of an item among the newest messages of its room. Returns undefined if there is none. */
   async #findSent({ entry }: Item, signal: AbortSignal): Promise<SentMessage | undefined> {
@@ -389,7 +411,6 @@ function createItem(entry: OutboxEntry, isLoaded = false): Item {
   sent.catch(() => undefined);
   return {
     entry,
-    isLoaded,
     saved: isLoaded ? entry : null,
     isQueued: false,
     discarded: new AbortController(),

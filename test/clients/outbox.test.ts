@@ -266,6 +266,31 @@ test('a message that another tab sends again is no longer failed', async () => {
   expect(await storedBodies(ann, chatroomId)).toEqual(['again']);
 });
 
+test('a message that another tab sends stays pending until its event arrives', async () => {
+  const server = await startRestarting();
+  const { ann, room } = await world(server);
+  const open = sharedStore();
+  await server.stop();
+  const first = chatOf(ann, { outboxStore: open() });
+  const sending = first.send({ chatroomId: room, body: 'hello' });
+  // The second client cannot send.
+  const second = chatOf(ann, {
+    outboxStore: open(),
+    fetch: (input, init) =>
+      (init?.body as string).includes('sendMessage') ? Promise.reject(new TypeError('Lost.')) : fetch(input, init),
+  });
+  await expect.poll(() => second.outbox.entries()).toHaveLength(1);
+  const pending = createPending(second.outbox, room);
+  const shown: number[] = [];
+  onTestFinished(pending.subscribe(() => shown.push(pending.without([]).length)));
+  await server.start();
+  const { number } = await sending;
+  await expect.poll(() => second.outbox.entries()).toEqual([]);
+  expect(pending.without([]).map(({ message }) => message?.number)).toEqual([number]);
+  expect(new Set(shown)).toEqual(new Set([1]));
+  expect(await storedBodies(ann, room)).toEqual(['hello']);
+});
+
 test('a message that another tab discards is not sent', async () => {
   const server = await startRestarting();
   const { ann, room } = await world(server);
