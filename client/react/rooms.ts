@@ -204,7 +204,7 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
             }
           },
           onError(error) {
-            source.fail();
+            source.remove();
             onError(error);
           },
         },

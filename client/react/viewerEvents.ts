@@ -19,9 +19,10 @@ export interface ViewerEventSource {
   after: string;
   /** Passes on an event of the stream. */
   emit: Listener;
-  /** Called when the stream has failed. Another source, or the stream for the followers, replaces it. */
-  fail: () => void;
-  /** Called when the list is no longer used. */
+  /**
+   * Called when the stream has failed, or the list is no longer used. Another source, or the stream for the followers,
+   * replaces it.
+   */
   remove: () => void;
 }
 
@@ -110,16 +111,12 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
           const [first] = sources;
           if (first === source) emit(event);
         },
-        fail() {
+        remove() {
           const [first] = sources;
           sources.delete(source);
           update();
-          // Events that the next source has delivered since the failure were not passed on.
+          // The next source has not passed on its events. Some of them may be missing from this source.
           if (first === source && sources.size > 0) emit({ __typename: 'EventsMissed' });
-        },
-        remove() {
-          sources.delete(source);
-          update();
         },
       };
     },

@@ -9,6 +9,8 @@ interface GraphQLError {
 export function failingSockets() {
   const sockets = new Set<FailingSocket>();
   let failing: { text: string; error: GraphQLError } | null = null;
+  let heldText: string | null = null;
+  const held: (() => void)[] = [];
 
   class FailingSocket extends WebSocket {
     /** Queries by the ids of their operations. */
@@ -26,6 +28,16 @@ export function failingSockets() {
           this.failAll();
         });
       else super.send(data, ...rest);
+    }
+    override emit(event: string, ...args: any[]): boolean {
+      if (event === 'message' && heldText !== null) {
+        const { type, id } = JSON.parse(String(args[0]));
+        if (type === 'next' && this.#queries.get(id)?.includes(heldText)) {
+          held.push(() => super.emit(event, ...args));
+          return false;
+        }
+      }
+      return super.emit(event, ...args);
     }
     failAll(): void {
       if (!failing) return;
@@ -46,6 +58,16 @@ export function failingSockets() {
     },
     recover() {
       failing = null;
+    },
+    /** Holds back all further results of subscriptions whose query contains the text, until `release`. */
+    hold(text: string) {
+      heldText = text;
+    },
+    /** Number of results that are held back. */
+    held: () => held.length,
+    release() {
+      heldText = null;
+      for (const emit of held.splice(0)) emit();
     },
   };
 }

@@ -140,6 +140,29 @@ describe.each(CHATS)('blocks over %s', (_name, openChat) => {
     await expect.poll(names).toEqual(['eve']);
   });
 
+  test('a list takes over from one that is hidden before an event arrives', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await send(ann, room, 'hello');
+    await send(ben, room, 'an insult');
+    const sockets = failingSockets();
+    const chat = openChat(ann, { webSocketImpl: sockets.webSocketImpl });
+    const [first, second] = ['first', 'second'].map((name) =>
+      createRooms(chat, documentsOf<Message, Room, User>({ room: `fragment Only on Chatroom { ${name}: title }` })),
+    );
+    const store = createRoom(chat, documents, room, 20);
+    const hide = show(first!);
+    await expect.poll(() => first!.getSnapshot().rooms).toHaveLength(1);
+    for (const each of [second!, store]) show(each);
+    await expect.poll(() => store.getSnapshot().messages).toHaveLength(2);
+    const events: string[] = [];
+    second!.onEvent(({ __typename }) => events.push(__typename));
+    sockets.hold('first: title');
+    await ann.ask(BLOCK, { id: ben.id });
+    await expect.poll(() => events).toContain('BlockChanged');
+    hide();
+    await expect.poll(() => store.getSnapshot().messages.map(({ body }) => body)).toEqual(['hello']);
+  });
+
   test('a list takes over from one whose stream has failed', async () => {
     const { ann, ben, room } = await world(await startTestServer());
     await send(ann, room, 'hello');
