@@ -43,6 +43,8 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
   let set: SetState<RoomsState<Room>> = () => undefined;
   /** Ids of rooms that have vanished since the list was loaded. */
   const vanished = new Set<string>();
+  /** Ids of rooms with a message since the list began to load. Such a room moves to the first page. */
+  const moved = new Set<string>();
   let loaded = false;
   let pages = 1;
   let next: string | null = null;
@@ -101,8 +103,8 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
   }
 
   /**
-   * Loads all pages of the list again. If `reload` is called meanwhile, loads them once more. Returns the all-rooms
-   * cursor.
+   * Loads all pages of the list again. Loads them once more if `reload` is called meanwhile, or if a room has moved from a
+   * later page to the first one and is therefore in none of them. Returns the all-rooms cursor.
    */
   function reload(): Promise<string> {
     changes += 1;
@@ -112,10 +114,11 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
       let change: number;
       do {
         change = changes;
+        moved.clear();
         ({ cursor, nodes } = addPage(await queryRooms()));
         for (let page = 1; page < pages && next !== null; page += 1)
           nodes.push(...addPage(await queryRooms(next)).nodes);
-      } while (change !== changes && running);
+      } while ((change !== changes || lacksMoved(nodes)) && running);
       vanished.clear();
       loaded = running;
       // Removes rooms that were not loaded again, because `addPage` only adds rooms.
@@ -133,6 +136,11 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
   function addAppeared(room: Node): void {
     vanished.delete(room.id);
     if (loaded && !list.nodes.some(({ id }) => id === room.id)) list.prepend([room]);
+  }
+
+  function lacksMoved(nodes: readonly Node[]): boolean {
+    const found = new Set(nodes.map(({ id }) => id));
+    return [...moved].some((id) => !found.has(id));
   }
 
   function onViewerEvent(event: ViewerEvent): void {
@@ -178,7 +186,9 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
           onResync: reload,
           onEvents(events) {
             const known = new Set(list.nodes.map(({ id }) => id));
-            if (events.some(({ messageAdded }) => messageAdded && !known.has(messageAdded.chatroom.id))) reloadLater();
+            const ids = events.flatMap(({ messageAdded }) => messageAdded?.chatroom.id ?? []);
+            for (const id of ids) moved.add(id);
+            if (ids.some((id) => !known.has(id))) reloadLater();
           },
           onError,
         },

@@ -529,6 +529,35 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     expect([ids().length, ids().includes(room)]).toEqual([50, false]);
   });
 
+  test('a room that moves to the first page during a load stays in the list', async () => {
+    const { ann, ben, eve, room } = await world(await startTestServer());
+    await send(ben, room, 'the oldest');
+    for (let i = 1; i <= 50; i += 1) await addRoom(ben, { kind: 'GROUP', name: String(i), memberIds: [ann.id] });
+    let requests = 0;
+    const pages = holding('ParleyRooms', (input, init) => {
+      if ((init?.body as string).includes('query ParleyRooms(')) requests += 1;
+      return fetch(input, init);
+    });
+    const rooms = createRooms(openChat(ann, { fetch: pages.fetch }), documents);
+    const ids = () => rooms.getSnapshot().rooms.map(({ id }) => id);
+    const preview = () => rooms.getSnapshot().rooms.find(({ id }) => id === room)?.lastMessage?.body;
+    show(rooms);
+    // The list is loaded again when its stream has started.
+    await expect.poll(() => requests).toBe(2);
+    await rooms.loadMore();
+    await expect.poll(() => ids().length).toBe(51);
+    requests = 0;
+    pages.hold();
+    await ann.ask(BLOCK, { id: eve.id });
+    const release = await pages.next();
+    await send(ben, room, 'moved');
+    await expect.poll(preview).toBe('moved');
+    release();
+    // The first page was too old to contain the room, so both pages are loaded again.
+    await expect.poll(() => requests).toBe(4);
+    await expect.poll(() => [ids().length, ids()[0]]).toEqual([51, room]);
+  });
+
   test('two calls for more rooms load one page', async () => {
     const { ann } = await world(await startTestServer());
     for (let i = 1; i <= 120; i += 1) await addRoom(ann, { kind: 'GROUP', name: String(i), memberIds: [] });
