@@ -7,7 +7,7 @@ export interface Arrivals {
   add: (write: () => void) => void;
   /**
    * Runs a query. Returns the response and a function that writes the collected events to the cache again. Write the
-   * response to the cache before you call this function.
+   * response to the cache before you call this function, without awaiting anything.
    */
   during: <Answer>(query: () => Promise<Answer>) => Promise<[Answer, () => void]>;
 }
@@ -20,17 +20,25 @@ export function createArrivals(): Arrivals {
     },
     async during(query) {
       const arrived: (() => void)[] = [];
+      const replay = () => {
+        for (const write of arrived.splice(0)) write();
+      };
       open.add(arrived);
       try {
         const answer = await query();
         // Waits for events that arrived just before the response, because the cache adapter collects events in batches.
         await new Promise((resolve) => setTimeout(resolve));
-        const replay = () => {
-          for (const write of arrived) write();
-        };
-        return [answer, replay];
+        return [
+          answer,
+          () => {
+            replay();
+            // Writes events again that arrived during the wait. They are added after this call.
+            setTimeout(replay);
+          },
+        ];
       } finally {
-        open.delete(arrived);
+        // Runs after the batches of all events that have arrived until now.
+        setTimeout(() => open.delete(arrived));
       }
     },
   };

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { createChat } from '../../client/react/chat.ts';
 import { documentsOf } from '../../client/react/documents.ts';
 import { createRoom, type RoomStore } from '../../client/react/room.ts';
 import { createRooms } from '../../client/react/rooms.ts';
@@ -20,6 +21,7 @@ import {
 import { startTestServer } from '../support/server.ts';
 import { send, world } from '../support/world.ts';
 import { ofAnotherDatabase } from './cursors.ts';
+import { failingSockets } from './failingSockets.ts';
 import { apolloChat, CHATS, documents, show } from './stores.ts';
 
 const EDIT =
@@ -165,6 +167,36 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     expect(numbersOf(store)).toEqual(upTo(10, 2));
     await expect.poll(() => bodiesOf(store)).toEqual(['2', '3', 'edited', '5', '6', '7', '8', '9', '10']);
     expect(store.getSnapshot().error).toBeNull();
+  });
+
+  test('an edit that arrives between a response and its write is shown', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const sent = await sendMany(ben, room, 3);
+    const sockets = failingSockets();
+    const answers = holding('ParleyPage');
+    const { client, cache } = openChat(ann, { fetch: answers.fetch, webSocketImpl: sockets.webSocketImpl });
+    const execute: typeof client.execute = async (...args) => {
+      const answer = await client.execute(...args);
+      setImmediate(() => {
+        sockets.release();
+      });
+      return answer;
+    };
+    const chat = createChat(Object.assign(Object.create(client) as typeof client, { execute }), cache);
+    const store = createRoom(chat, documents, room, 2);
+    show(store);
+    await expect.poll(() => numbersOf(store)).toEqual([2, 3]);
+    await expect.poll(() => client.state).toBe('live');
+    answers.hold();
+    const loading = store.loadEarlier();
+    const release = await answers.next();
+    sockets.hold('ParleyRoomEvents');
+    await ben.ask(EDIT, { id: sent[0]!.id, body: 'edited' });
+    await expect.poll(sockets.held).toBe(1);
+    release();
+    await loading;
+    expect(sockets.held()).toBe(0);
+    await expect.poll(() => bodiesOf(store)).toEqual(['edited', '2', '3']);
   });
 
   test('later messages reach the newest ones while others write', async () => {
