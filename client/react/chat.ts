@@ -7,7 +7,10 @@ import { createViewerEvents, type ViewerEvents } from './viewerEvents.ts';
 /** Values that a `ChatProvider` shares with all hooks below it. */
 export interface Chat {
   client: ChatClient;
-  /** The cache of the application. Its `subscribe` also adds all events to `arrivals`. */
+  /**
+   * The cache of the application. Its `subscribe` also adds all events to `arrivals`. Its `mutate` writes the events that
+   * arrived during the mutation again, because they may be newer than the response.
+   */
   cache: ChatCache;
   arrivals: Arrivals;
   viewerEvents: ViewerEvents;
@@ -52,6 +55,11 @@ export function createChat(client: ChatClient, cache: ChatCache): Chat {
   const arrivals = createArrivals();
   const recording: ChatCache = {
     ...cache,
+    async mutate(mutation, variables) {
+      const [data, replay] = await arrivals.during(() => cache.mutate(mutation, variables));
+      replay();
+      return data;
+    },
     subscribe: (subscription, variables, { onEvents, ...handlers }) =>
       cache.subscribe(subscription, variables, {
         ...handlers,

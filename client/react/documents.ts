@@ -79,7 +79,7 @@ export interface Documents<Message, Room, User> {
     { chatroomId: string }
   >;
   seen: TypedDocument<{ messageSeen: object | null }, { chatroomId: string }>;
-  lastSeen: TypedDocument<{ chatroom: object | null }, { chatroomId: string }>;
+  seenMessages: NodesDocument<{ id: string }>;
   readMarks: TypedDocument<
     { viewer: { cursor: string } | null; chatroom: ReadMarksRoom<User> | null },
     { chatroomId: string }
@@ -227,7 +227,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
           ... on MessageDeleted { message { ${EVENT_FIELDS} } }
           ... on ReactionsChanged { message { ${EVENT_FIELDS} } }
           ... on MemberJoined { chatroom { id memberCount title } }
-          ... on MemberUpdated { chatroom { id memberCount } }
+          ... on MemberUpdated { chatroom { id memberCount } member { id role } }
           ... on MemberLeft { chatroom { id memberCount title } }
           ... on ChatroomUpdated { chatroom { id name topic title } }
         }
@@ -241,8 +241,8 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
     seen: document(
       'subscription ParleySeen($chatroomId: ID!) { messageSeen(chatroomId: $chatroomId) { message { id number seenByAll } } }',
     ),
-    lastSeen: document(
-      'query ParleyLastSeen($chatroomId: ID!) { chatroom(id: $chatroomId) { id lastMessage { id seenByAll } } }',
+    seenMessages: document(
+      'query ParleySeenMessages($ids: [ID!]!) { nodes(ids: $ids) { id ... on Message { seenByAll } } }',
     ),
     readMarks: document(
       `query ParleyReadMarks($chatroomId: ID!) {

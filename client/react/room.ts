@@ -2,13 +2,14 @@ import { errorOf, type Failure, isTemporary } from '../errors.ts';
 import type { OutboxEntry } from '../index.ts';
 import { createPending } from '../pending.ts';
 import { createBatch } from './batch.ts';
-import { abortable, type Chat, load, unlessAborted } from './chat.ts';
+import { abortable, type Chat, unlessAborted } from './chat.ts';
 import type { CachedRoom, Documents, MessageKey, RoomEvent, RoomKey } from './documents.ts';
 import { RoomNotFound, type RoomSnapshot } from './history.ts';
 import { keepOpen, type Progress } from './keepOpen.ts';
 import { openRoom } from './openRoom.ts';
 import type { ReadMarker } from './readMarker.ts';
 import { createRoomMessages } from './roomMessages.ts';
+import { followSeen } from './seen.ts';
 import { createStore, type SetState, type Store } from './store.ts';
 import { createTyping } from './typing.ts';
 import { mayChangeBlocks } from './viewerEvents.ts';
@@ -218,16 +219,7 @@ export function createRoom<Message, Room, User>(
       typing.follow((users) => {
         set({ typing: users });
       }, fail),
-      cache.subscribe(
-        documents.seen,
-        { chatroomId },
-        {
-          // The server does not replay `messageSeen` events, so the current state is queried after each start.
-          onStarted: () => void load(chat, documents.lastSeen, { chatroomId }).catch(fail),
-          onEvents: () => undefined,
-          onError: fail,
-        },
-      ),
+      followSeen(chat, target, messages, fail),
     ];
   }
 

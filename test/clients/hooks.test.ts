@@ -1,8 +1,10 @@
 import { setTimeout as pass } from 'node:timers/promises';
+import { parse } from 'graphql';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { documentsOf } from '../../client/react/documents.ts';
 import { createRoom } from '../../client/react/room.ts';
 import { createRooms } from '../../client/react/rooms.ts';
-import { BLOCK, createRoom as addRoom, DELETE_MESSAGE, MARK_READ } from '../support/rooms.ts';
+import { BLOCK, createRoom as addRoom, DELETE_MESSAGE, MARK_READ, REACT, SET_ROLE } from '../support/rooms.ts';
 import type { Person } from '../support/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { send, world } from '../support/world.ts';
@@ -11,6 +13,11 @@ import { heldSockets } from './heldSockets.ts';
 import { CHATS, documents, show } from './stores.ts';
 
 const TYPE = 'mutation ($id: ID!, $typing: Boolean!) { setTyping(input: { chatroomId: $id, typing: $typing }) { ok } }';
+const REACT_SELECTING = `mutation ($id: ID!) {
+  addReaction(input: { messageId: $id, emoji: "👍" }) {
+    __typename message { __typename id reactions { __typename emoji count viewerHasReacted } }
+  }
+}`;
 const READ = 'query ($id: ID!) { chatroom(id: $id) { unreadCount viewerMembership { lastReadNumber } } }';
 
 /** Returns the number of unread messages, and of the last message that the person has read. */
@@ -161,6 +168,55 @@ describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
     release();
     await expect.poll(() => bodies('messages')).toEqual(['hello', 'mine']);
     expect(bodies('pending')).toEqual([]);
+  });
+
+  test('all messages that others read at once are seen by all', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const store = createRoom(openChat(ann), documents, room, 20);
+    const seen = () => store.getSnapshot().messages.map(({ seenByAll }) => seenByAll);
+    show(store);
+    for (const body of ['one', 'two', 'three']) await send(ann, room, body);
+    await expect.poll(seen).toEqual([false, false, false]);
+    await ben.ask(MARK_READ, { id: store.getSnapshot().messages[2]!.id });
+    await expect.poll(seen).toEqual([true, true, true]);
+  });
+
+  test('a mutation whose response is late overwrites no later event', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const { id } = await send(ben, room, 'hello');
+    let release: (() => void) | null = null;
+    const chat = openChat(ann, {
+      async fetch(input, init) {
+        const answer = await fetch(input, init);
+        if ((init?.body as string).includes('addReaction')) await new Promise<void>((resolve) => (release = resolve));
+        return answer;
+      },
+    });
+    const store = createRoom(chat, documents, room, 20);
+    const reactions = () => store.getSnapshot().messages[0]?.reactions.map(({ count }) => count);
+    show(store);
+    await expect.poll(reactions).toEqual([]);
+    const reacting = chat.cache.mutate(parse(REACT_SELECTING), { id });
+    await expect.poll(() => release).not.toBeNull();
+    await ben.ask(REACT, { id });
+    await expect.poll(reactions).toEqual([2]);
+    release!();
+    await reacting;
+    await send(ben, room, 'later');
+    await expect.poll(() => store.getSnapshot().messages).toHaveLength(2);
+    expect(reactions()).toEqual([2]);
+  });
+
+  test('a role that changes is shown at once', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const chat = openChat(ben);
+    const selection = 'fragment Own on Chatroom { viewerMembership { id role } }';
+    const store = createRoom(chat, documentsOf<any, any, any>({ room: selection }), room, 20);
+    const role = () => store.getSnapshot().room?.viewerMembership.role;
+    show(store);
+    await expect.poll(role).toBe('MEMBER');
+    await ann.ask(SET_ROLE, { id: room, user: ben.id, role: 'ADMIN' });
+    await expect.poll(role).toBe('ADMIN');
   });
 
   test('typing that ends while the room reopens disappears', async () => {
