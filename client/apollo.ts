@@ -138,6 +138,8 @@ interface CachedEdge {
 interface CachedList {
   __typename?: string;
   edges: CachedEdge[];
+  /** True until the newest page is loaded again after a block. `edges` has the messages that arrived meanwhile. */
+  isOutdated?: boolean;
   pageInfo?: {
     hasPreviousPage?: boolean;
     hasNextPage?: boolean;
@@ -187,30 +189,45 @@ function withEdges({ nodes, ...page }: IncomingList, { readField }: FieldFunctio
  * Otherwise there could be a gap before that message.
  */
 function messagesPolicy(): ListPolicy {
-  const list = listPolicy(false);
+  const base = listPolicy(false);
   return {
-    ...list,
+    ...base,
     read(known, options) {
+      // Apollo Client then sends the query again.
+      if (known?.isOutdated) return undefined;
       const isShown = (edge: CachedEdge) => !edge.isKept || !isHidden(edge.node, options.readField);
-      return list.read(known && { ...known, edges: known.edges.filter(isShown) }, options);
+      return base.read(known && { ...known, edges: known.edges.filter(isShown) }, options);
     },
-    merge(known, page, options) {
+    merge(list, page, options) {
       const { args, readField } = options;
       const isEnd = args?.['last'] != null && args['before'] == null;
+      const known = list?.isOutdated ? (isEnd ? { ...list, isOutdated: false } : undefined) : list;
       const complete = isEnd && page ? { ...page, pageInfo: { hasNextPage: false, ...page.pageInfo } } : page;
-      const merged = list.merge(known, complete, options);
-      if (!known || !merged || !isEnd) return merged;
-      const [first, last] = [merged.edges[0], merged.edges.at(-1)];
-      const after = last ? (readField<number>('number', last.node) ?? Infinity) : 0;
-      const newer = known.edges.filter(({ node }) => (readField<number>('number', node) ?? 0) > after);
-      const place = known.edges.findIndex(({ node }) => node.__ref === first?.node.__ref);
-      const older = known.edges.slice(0, Math.max(0, place));
+      const merged = base.merge(known, complete, options);
+      if (!list || !known || !merged || !isEnd) return merged;
+      const isSame = (edge: CachedEdge | undefined) => (other: CachedEdge) => other.node.__ref === edge?.node.__ref;
+      const older = known.edges.slice(0, Math.max(0, known.edges.findIndex(isSame(merged.edges[0]))));
+      const newer = newerThan(merged.edges, list, readField);
       const edges = [...older.map(keep), ...merged.edges, ...newer.map(keep)];
       if (older.length === 0) return { ...merged, edges };
       const { hasPreviousPage = true, startCursor } = known.pageInfo ?? {};
       return { ...merged, edges, pageInfo: { ...merged.pageInfo, hasPreviousPage, startCursor } };
     },
   };
+}
+
+/** Returns the known edges that are newer than a newest page. */
+function newerThan(
+  page: readonly CachedEdge[],
+  { edges, isOutdated }: CachedList,
+  readField: FieldFunctionOptions['readField'],
+): readonly CachedEdge[] {
+  const numberOf = (edge: CachedEdge | undefined) => edge && readField<number>('number', edge.node);
+  const last = page.length > 0 ? numberOf(page.at(-1)) : 0;
+  if (last !== undefined) return edges.filter((edge) => (numberOf(edge) ?? 0) > last);
+  // The last message of the page has not been written to the cache yet, so its number is unknown.
+  const shared = edges.findLastIndex(({ node }) => page.some((other) => other.node.__ref === node.__ref));
+  return shared >= 0 || isOutdated ? edges.slice(shared + 1) : [];
 }
 
 /** Marks a message that a reload did not return. `read` hides the message if its sender has been blocked. */
@@ -224,13 +241,18 @@ function isHidden(message: Reference, readField: FieldFunctionOptions['readField
 
 /**
  * Removes the messages of all rooms, because a block or its end hides or shows messages in all of them. Apollo Client
- * then sends the active queries of messages again.
+ * then sends the active queries of messages again. Messages that arrive before the response are added to the empty list.
  */
 function removeMessages(_known: unknown, blocked: boolean, { cache }: FieldFunctionOptions): boolean {
   for (const id of Object.keys(cache.extract())) {
-    if (id.startsWith('Chatroom:')) cache.modify({ id, fields: { messages: (_list, { DELETE }) => DELETE } });
+    if (id.startsWith('Chatroom:')) cache.modify({ id, fields: { messages: outdated as never } });
   }
   return blocked;
+}
+
+function outdated(list: CachedList | null): CachedList | null {
+  const { hasNextPage = false } = list?.pageInfo ?? {};
+  return list && { ...list, edges: [], pageInfo: { hasNextPage }, isOutdated: true };
 }
 
 /** Copies `totalUnreadCount` of an event to `Viewer.unreadCount`. */

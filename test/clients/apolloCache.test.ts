@@ -128,6 +128,22 @@ test('refetching a page keeps newer messages, except those of blocked users', ()
   expect(bodies()).toEqual(['body 20', 'body 21']);
 });
 
+test('a message that arrives while messages load again after a block is kept', () => {
+  const { cache, bodies, write } = openRoom();
+  cache.writeQuery({
+    id: 'ROOT_SUBSCRIPTION',
+    query: gql('subscription { viewerEvents { __typename ... on BlockChanged { userId blocked } } }'),
+    data: { viewerEvents: { __typename: 'BlockChanged', userId: 'eve', blocked: true } },
+  });
+  expect(cache.readQuery({ query: history, variables: { room: 'room', last: 2 } })).toBeNull();
+  add(cache, message(7));
+  // The last message of the page is new to the cache, because it was hidden before.
+  write([4, 6]);
+  expect(bodies()).toEqual(['body 4', 'body 6', 'body 7']);
+  write([6, 7]);
+  expect(bodies()).toEqual(['body 4', 'body 6', 'body 7']);
+});
+
 test('a shorter newest page keeps the older rows that adjoin it', () => {
   const { cache, bodies, write } = openRoom();
   write([3, 4, 5, 6]);
