@@ -39,13 +39,19 @@ const PREVIEWED = 'previewedMessages';
  */
 const AT_CURSOR = 'messagesAtCursors';
 
-/** Pages of the rooms in each cache: the field keys, mapped to the order in which the pages were written. */
-const writes = new WeakMap<Cache, Map<string, Map<string, number>>>();
+/** The last write of a page: its place in the order of all writes, and the keys of its messages. */
+interface Write {
+  order: number;
+  nodes: readonly string[];
+}
+
+/** Pages of the rooms in each cache, by their field keys. */
+const writes = new WeakMap<Cache, Map<string, Map<string, Write>>>();
 let lastWrite = 0;
 
-function writesOf(cache: Cache, chatroom: string): Map<string, number> {
-  const rooms = writes.get(cache) ?? new Map<string, Map<string, number>>();
-  const pages = rooms.get(chatroom) ?? new Map<string, number>();
+function writesOf(cache: Cache, chatroom: string): Map<string, Write> {
+  const rooms = writes.get(cache) ?? new Map<string, Map<string, Write>>();
+  const pages = rooms.get(chatroom) ?? new Map<string, Write>();
   writes.set(cache, rooms.set(chatroom, pages));
   return pages;
 }
@@ -60,7 +66,8 @@ export function addMessage(cache: Cache, chatroom: string, message: string, isPr
  * sends the active queries of messages again.
  */
 export function removeMessages(cache: Cache): void {
-  for (const chatroom of writes.get(cache)?.keys() ?? []) {
+  for (const [chatroom, pages] of writes.get(cache) ?? []) {
+    pages.clear();
     for (const { fieldName, arguments: args } of cache.inspectFields(chatroom)) {
       if (['messages', ADDED, PREVIEWED].includes(fieldName)) cache.invalidate(chatroom, fieldName, args);
     }
@@ -70,15 +77,29 @@ export function removeMessages(cache: Cache): void {
 /**
  * Notes the order of a written page, and links its `before` or `after` cursor to the message at that cursor. Cursors
  * alone cannot be compared, because a message has different cursors in different queries.
+ *
+ * A reload of the newest page replaces its oldest messages if newer ones have arrived. These messages are added to the
+ * list, because they connect the page with the earlier pages.
  */
 export const pageWritten: UpdateResolver = (_result, args, cache, { parentKey, parentFieldKey }) => {
-  writesOf(cache, parentKey).set(parentFieldKey, (lastWrite += 1));
+  const pages = writesOf(cache, parentKey);
+  const rows = pageOf(cache, parentKey, parentFieldKey, args)?.rows ?? [];
+  if (isEnd(args)) {
+    const first = rows[0]?.number ?? 0;
+    for (const node of pages.get(parentFieldKey)?.nodes ?? []) {
+      const { number, cursor } = rowOf(cache, node);
+      // A list whose first message has no cursor could not load earlier messages.
+      if (number < first && cursor != null) addMessage(cache, parentKey, node, false);
+    }
+  }
+  pages.set(parentFieldKey, { order: (lastWrite += 1), nodes: rows.map(({ node }) => node) });
   const cursor = args['before'] ?? args['after'];
   if (typeof cursor !== 'string') return;
-  const pages = pagesOf(cache, parentKey);
-  const row = [...pages.flatMap(({ rows }) => rows), ...addedTo(cache, parentKey, PREVIEWED, ADDED)].find(
-    (each) => each.cursor === cursor,
-  );
+  const known = [
+    ...pagesOf(cache, parentKey).flatMap((page) => page.rows),
+    ...addedTo(cache, parentKey, PREVIEWED, ADDED),
+  ];
+  const row = known.find((each) => each.cursor === cursor);
   if (row) cache.link(parentKey, AT_CURSOR, { cursor }, row.node);
 };
 
@@ -157,7 +178,7 @@ function pageOf(cache: Cache, chatroom: string, fieldKey: string, args: NonNulla
 
   const { before, after } = args;
   const place = placeOf(cache, chatroom, args);
-  const written = writesOf(cache, chatroom).get(fieldKey) ?? 0;
+  const written = writesOf(cache, chatroom).get(fieldKey)?.order ?? 0;
   if (rows.length === 0 && before == null && after == null) return { fieldKey, rows, low: 0, high: Infinity, written };
   const hasPrevious = info && cache.resolve(info, 'hasPreviousPage');
   const hasNext = info && cache.resolve(info, 'hasNextPage');

@@ -190,6 +190,25 @@ test('pages form one list, without pages that are not adjacent to it', async () 
   await expect.poll(() => shownNumbers(shown)).toEqual([20, 21, 22]);
 });
 
+test('a reload of the newest page keeps the earlier pages unless there is a gap', async () => {
+  const { client, answer, watch } = scripted();
+  const shown = watch(HISTORY, { ...ROOM, last: 3 });
+  const reload = async (numbers: number[]) => {
+    client.query(gql(HISTORY), { ...ROOM, last: 3 }, { requestPolicy: 'network-only' }).subscribe(() => undefined);
+    await answer('query', page(numbers, NEWEST), { before: undefined });
+  };
+  await answer('query', page([6, 7, 8], NEWEST));
+  watch(HISTORY, { ...ROOM, last: 3, before: 'cursor 6' });
+  await answer('query', page([3, 4, 5], { hasPreviousPage: true, hasNextPage: true }), { before: 'cursor 6' });
+  await expect.poll(() => shownNumbers(shown)).toEqual([3, 4, 5, 6, 7, 8]);
+  await reload([8, 9, 10]);
+  await expect.poll(() => shownNumbers(shown)).toEqual([3, 4, 5, 6, 7, 8, 9, 10]);
+  await reload([11, 12, 13]);
+  await expect.poll(() => shownNumbers(shown)).toEqual([3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+  await reload([15, 16, 17]);
+  await expect.poll(() => shownNumbers(shown)).toEqual([15, 16, 17]);
+});
+
 test('a newer message of a blocked user stays in DIRECT rooms only', async () => {
   const { client, answer, watch } = scripted();
   const shown = watch(HISTORY, { ...ROOM, last: 2 });

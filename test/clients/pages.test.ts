@@ -154,7 +154,7 @@ type Step =
   | { type: 'miss'; sender: string; count: number }
   | { type: 'reload'; last: number; arriving: number }
   | { type: 'older'; arriving: number }
-  | { type: 'block' };
+  | { type: 'block'; arriving: number };
 
 const sender = fc.constantFrom('ann', 'ben');
 const arriving = fc.integer({ min: 0, max: 2 });
@@ -165,7 +165,7 @@ const step = fc.oneof<fc.Arbitrary<Step>[]>(
   fc.record({ type: fc.constant('miss'), sender, count }),
   fc.record({ type: fc.constant('reload'), last: fc.constantFrom(SIZE, SIZE, SIZE + 2), arriving }),
   fc.record({ type: fc.constant('older'), arriving }),
-  fc.constant({ type: 'block' }),
+  fc.record({ type: fc.constant('block'), arriving }),
 );
 
 /** Resolves after all queued responses and events have been processed. */
@@ -179,14 +179,18 @@ async function run(steps: readonly Step[], show: (server: Server) => Shown): Pro
   // A client that missed messages loads the newest page before it receives events again.
   let isLive = true;
   for (const each of [...steps, reload]) {
+    const [before, pageBefore] = [numbersOf(shown), server.visible()];
     const arrivesMeanwhile = (count: number) => () => {
       for (let i = 0; i < count; i += 1) server.add('ann', true);
     };
     if (each.type === 'arrive' || each.type === 'miss') {
       if (each.type === 'miss') isLive = false;
       for (let i = 0; i < each.count; i += 1) server.add(each.sender, isLive);
-    } else if (each.type === 'block') server.toggleBlock();
-    else if (each.type === 'reload') {
+    } else if (each.type === 'block') {
+      // The client loads the newest page again.
+      server.beforeResponse = arrivesMeanwhile(isLive ? each.arriving : 0);
+      server.toggleBlock();
+    } else if (each.type === 'reload') {
       server.beforeResponse = arrivesMeanwhile(each.arriving);
       await shown.reload(each.last);
       isLive = true;
@@ -199,6 +203,9 @@ async function run(steps: readonly Step[], show: (server: Server) => Shown): Pro
     await expect.poll(() => shown.messages(), { interval: 1 }).toBeTruthy();
     const [numbers, visible] = [numbersOf(shown), server.visible()];
     const start = visible.indexOf(numbers[0]!);
+    // A reload keeps the earlier messages if the list contains the first message of the page.
+    if (each.type === 'reload' && !server.isBlocked && before.includes(pageBefore.slice(-each.last)[0]!))
+      expect(start).toBeLessThanOrEqual(pageBefore.indexOf(before[0]!));
     expect(numbers).toEqual(visible.slice(start, isLive ? undefined : start + numbers.length));
     expect(shown.messages().pageInfo.hasPreviousPage).toBe(start > 0);
   }
