@@ -8,8 +8,8 @@ import { createViewerEvents, type ViewerEvents } from './viewerEvents.ts';
 export interface Chat {
   client: ChatClient;
   /**
-   * The cache of the application. Its `subscribe` also adds all events to `arrivals`. Its `mutate` writes the events that
-   * arrived during the mutation again, because they may be newer than the response.
+   * The cache of the application. Its `subscribe` and `write` also add all events and responses to `arrivals`. Its `mutate`
+   * writes the events that arrived during the mutation again, because they may be newer than the response.
    */
   cache: ChatCache;
   arrivals: Arrivals;
@@ -55,6 +55,13 @@ export function createChat(client: ChatClient, cache: ChatCache): Chat {
   const arrivals = createArrivals();
   const recording: ChatCache = {
     ...cache,
+    write(document, variables, data) {
+      const write = () => {
+        cache.write(document, variables, data);
+      };
+      write();
+      arrivals.addResponse(write);
+    },
     async mutate(mutation, variables) {
       const [data, replay] = await arrivals.during(() => cache.mutate(mutation, variables));
       replay();

@@ -390,6 +390,26 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     expect([preview(), ...bodiesOf(store)]).toEqual(['edited', 'edited']);
   });
 
+  test('an older list of rooms overwrites no message of a room opened since', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    const { id } = await send(ben, room, 'first');
+    const answers = holding('ParleyRooms');
+    const chat = openChat(ann, { fetch: answers.fetch });
+    const rooms = createRooms(chat, documents);
+    const store = createRoom(chat, documents, room, 20);
+    answers.hold();
+    show(rooms);
+    const release = await answers.next();
+    await ben.ask(EDIT, { id, body: 'edited' });
+    show(store);
+    await expect.poll(() => bodiesOf(store)).toEqual(['edited']);
+    release();
+    await expect.poll(() => rooms.getSnapshot().loading).toBe(false);
+    await send(ben, room, 'second');
+    await expect.poll(() => bodiesOf(store).at(-1)).toBe('second');
+    expect(bodiesOf(store)).toEqual(['edited', 'second']);
+  });
+
   test('a jump during a block shows no messages of the blocked user', async () => {
     const { ann, ben, eve } = await world(await startTestServer());
     const room = await addRoom(eve, { kind: 'GROUP', name: 'Of three', memberIds: [ann.id, ben.id] });
