@@ -22,7 +22,7 @@ import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { observe } from './observe.ts';
 import { resolveConnection, resolveNodes } from './urqlLists.ts';
 import { addMessage, messages, pageWritten, removeMessages } from './urqlMessages.ts';
-import { writeExchange } from './urqlWrites.ts';
+import { keepWatched, writeExchange } from './urqlWrites.ts';
 
 /** Options of an operation, passed as its `context`. */
 export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
@@ -180,6 +180,7 @@ export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Ex
           mergeMap((result) => fromArray(inOrder(result))),
         );
     const restore = mapExchange({
+      onOperation: keepWatched,
       onResult: (result) => ({ ...result, operation: subscriptions.get(result.operation) ?? result.operation }),
     });
     return composeExchanges([restore, cacheExchange(options), separate, writeExchange])(input);

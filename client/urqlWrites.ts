@@ -1,4 +1,4 @@
-import { type Exchange, makeResult, type Operation } from '@urql/core';
+import { type Exchange, makeOperation, makeResult, type Operation } from '@urql/core';
 import { filter, map, merge, pipe, share } from 'wonka';
 
 /**
@@ -6,6 +6,20 @@ import { filter, map, merge, pipe, share } from 'wonka';
  * the operation.
  */
 export const WRITTEN = 'writtenData';
+
+/**
+ * Key in the context of a query that is only read from the cache. Graphcache executes a query again after each change, but
+ * with the policy `cache-first`. Without this key, the query would be sent whenever the cache lacks a field.
+ */
+export const WATCHED = 'isWatched';
+
+/** Restores the policy of a query with `WATCHED`. */
+export function keepWatched(operation: Operation): Operation {
+  const { kind, context } = operation;
+  return context[WATCHED] === true
+    ? makeOperation(kind, operation, { ...context, requestPolicy: 'cache-only' })
+    : operation;
+}
 
 const isWrite = ({ kind, context }: Operation) => kind !== 'teardown' && WRITTEN in context;
 

@@ -81,9 +81,10 @@ export function createNodeList<Node extends { id: string }>(
       loads.set(id, count + 1);
       isLoading = true;
       load(chat, document, { ids })
-        .then(() => {
-          // The object no longer exists, or the viewer may no longer see it.
-          if (!isComplete) current = [];
+        .then((loaded) => {
+          // Another list may have made the object incomplete again. The object is null if it no longer exists, or if the
+          // viewer may no longer see it.
+          if (!isComplete) current = reuse(current, loaded.nodes);
           onChange();
         })
         .catch(() => undefined)

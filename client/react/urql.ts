@@ -6,7 +6,7 @@ import {
   type OperationResult,
   type TypedDocumentNode,
 } from '@urql/core';
-import { WRITTEN } from '../urqlWrites.ts';
+import { WATCHED, WRITTEN } from '../urqlWrites.ts';
 import { createBatch } from './batch.ts';
 import type { ChatCache, TypedDocument } from './cache.ts';
 
@@ -43,7 +43,8 @@ export function urqlCache(client: Client): ChatCache {
   }
 
   return {
-    watch: (query, variables, listener) => execute(query, variables, { requestPolicy: 'cache-only' }, listener),
+    watch: (query, variables, listener) =>
+      execute(query, variables, { requestPolicy: 'cache-only', [WATCHED]: true }, listener),
     write(query, variables, data) {
       execute(query, variables, { requestPolicy: 'network-only', [WRITTEN]: data }, () => undefined)();
     },
