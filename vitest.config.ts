@@ -22,6 +22,7 @@ const SLOW = [
   ],
   ...[
     'web/outbox',
+    'web/outages',
     'web/apps',
     'embedded',
     'addresses',

@@ -48,8 +48,8 @@ export async function openPage(
   const complaints: string[] = [];
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('console', (message) => {
-    // The browser logs each failed connection itself, which offline tests expect.
-    if (offline && /ERR_|WebSocket connection/.test(message.text())) return;
+    // The browser logs each failed connection and request itself, which offline tests expect.
+    if (offline && /ERR_|WebSocket connection|status of 503/.test(message.text())) return;
     if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
   });
   page.on('request', (request) => {

@@ -37,6 +37,16 @@ describe.skipIf(!hasChromium)('the page (skipped without chromium)', { timeout: 
     expect(await bodies(page)).toEqual(['Message deleted']);
   });
 
+  test('a deletion is executed when the page is left', async () => {
+    const { page, stored } = await annsRoom();
+    await write(page, 'to be deleted');
+    await messageOf(page, 'to be deleted').locator('time').waitFor();
+    await act(page, 'to be deleted', 'Delete');
+    await undo(page).waitFor();
+    await page.goto('about:blank');
+    await expect.poll(async () => (await stored())[0].deletedAt).not.toBeNull();
+  });
+
   test('leaving a room can be undone by keyboard', async () => {
     const { page, ann, room } = await annsRoom();
     const rooms = page.getByRole('navigation', { name: 'Rooms' }).getByRole('link');

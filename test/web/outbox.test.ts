@@ -11,6 +11,7 @@ import {
   buildPage,
   enter,
   hasChromium,
+  messageOf,
   openBrowser,
   openPage,
   openPageOfAnn,
@@ -110,6 +111,38 @@ describe.skipIf(!hasChromium)('the outbox of the page (skipped without chromium)
     await expect.poll(() => bodies(page)).toEqual(texts(30));
     await expect.poll(() => page.getByText('sending…').count()).toBe(0);
     expect(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes('outbox')))).toEqual([]);
+  });
+
+  test('a message that another tab sends stays visible until its event arrives', async () => {
+    const { page, server } = await openPageOfAnn({});
+    const events: (() => void)[] = [];
+    let isHeld = false;
+    const other = await page.context().newPage();
+    await other.routeWebSocket(/graphql/, (socket) => {
+      const upstream = socket.connectToServer();
+      upstream.onMessage((message) => {
+        const pass = () => {
+          socket.send(message);
+        };
+        if (isHeld) events.push(pass);
+        else pass();
+      });
+    });
+    await other.goto(server.url);
+    await openRoom(other, /A room/);
+    await other.locator('.connection[data-state=live]').waitFor({ state: 'attached' });
+    isHeld = true;
+    await write(page, 'hello');
+    await messageOf(page, 'hello').locator('time').waitFor();
+    await expect.poll(() => bodies(other)).toEqual(['hello']);
+    // The other tab no longer waits for the lock under which messages are sent.
+    await expect.poll(() => other.evaluate(async () => (await navigator.locks.query()).pending!.length)).toBe(0);
+    expect(await other.evaluate(() => Object.keys(localStorage).some((key) => key.includes('outbox')))).toBe(false);
+    expect(await bodies(other)).toEqual(['hello']);
+    isHeld = false;
+    for (const pass of events) pass();
+    await messageOf(other, 'hello').locator('time').waitFor();
+    expect(await bodies(other)).toEqual(['hello']);
   });
 
   test('a tab of the previous user sends nothing as the next one', async () => {

@@ -1,10 +1,12 @@
 import { ApolloProvider } from '@apollo/client/react';
 import { ChatProvider } from '@parley/client/react';
+import { isChatError } from '@parley/client';
 import { useEffect, useState } from 'react';
 import { ResetPassword } from './account/ResetPassword.tsx';
 import { SignedOut } from './account/SignedOut.tsx';
 import { VerifyEmail } from './account/VerifyEmail.tsx';
 import { Chat } from './Chat.tsx';
+import { wordError } from './errors.ts';
 import { ToastProvider } from './parts/Toast.tsx';
 import { Waiting } from './parts/Waiting.tsx';
 import { announceSession, findSession, onOtherSession, openSession, type Session, SessionContext } from './session.ts';
@@ -18,6 +20,7 @@ const link = takeLink();
 /** Shows the chat if the user is signed in, and the sign-in page otherwise. */
 export function App() {
   const [session, setSession] = useState<Session | null | 'asking'>('asking');
+  const [problem, setProblem] = useState<string | null>(null);
   const [resetToken, setResetToken] = useState(link.resetPassword);
 
   const enter = async () => {
@@ -25,7 +28,14 @@ export function App() {
     setSession(viewerId === null ? null : openSession(viewerId, () => setSession(null)));
   };
   useEffect(() => {
-    enter().catch(() => setSession(null));
+    // While the server is failing, it is unknown whether the user is signed in. Each attempt retries with backoff.
+    const keepTrying = async (error: unknown): Promise<void> => {
+      if (isChatError(error, 'INTERNAL_SERVER_ERROR')) {
+        setProblem(wordError(error));
+        await enter().catch(keepTrying);
+      } else setSession(null);
+    };
+    void enter().catch(keepTrying);
     return onOtherSession(() => location.reload());
   }, []);
   useEffect(() => {
@@ -45,7 +55,7 @@ export function App() {
         <ResetPassword token={resetToken} onDone={() => setResetToken(null)} />
       ) : session === 'asking' ? (
         <main>
-          <Waiting>Loading…</Waiting>
+          <Waiting>{problem ?? 'Loading…'}</Waiting>
         </main>
       ) : session === null ? (
         <SignedOut onSignedIn={changed} />

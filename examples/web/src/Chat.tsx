@@ -1,6 +1,6 @@
 import { useApolloClient, useQuery } from '@apollo/client/react';
 import { usePresence, useRooms } from '@parley/client/react';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { FriendsDocument, ViewerDocument } from '../generated/graphql.ts';
 import { friendSelection, roomSelection } from './chat.ts';
 import { wordError, wordFailure } from './errors.ts';
@@ -26,7 +26,7 @@ export type DialogName = 'friends' | 'new' | 'find' | 'search' | 'profile';
 export function Chat() {
   const apollo = useApolloClient();
   const { report } = useToasts();
-  const { data, error } = useQuery(ViewerDocument, { fetchPolicy: 'cache-and-network' });
+  const { data, error, refetch } = useQuery(ViewerDocument, { fetchPolicy: 'cache-and-network' });
   const vanished = useVanished();
   const list = useRooms({
     ...roomSelection,
@@ -36,6 +36,11 @@ export function Chat() {
       vanished.onEvent(event);
     },
   });
+  const isListLoaded = !list.loading && !list.error;
+  // The list of rooms loads again after an outage of the server.
+  useEffect(() => {
+    if (error && isListLoaded) refetch().catch(() => undefined);
+  }, [error, isListLoaded]);
   usePresence(friendSelection);
   const place = usePlace();
   const [dialog, setDialog] = useState<DialogName | null>(null);
@@ -44,7 +49,7 @@ export function Chat() {
   useUnreadTitle(list.unreadCount);
   useNotifications(list.rooms, viewer?.user.id ?? '');
   const problem = list.error ? wordFailure(list.error) : error && wordError(error);
-  if (!viewer || list.loading)
+  if (!viewer || (!isListLoaded && list.rooms.length === 0))
     return (
       <main>
         <Waiting>{problem ?? 'Loading your rooms…'}</Waiting>

@@ -46,7 +46,8 @@ const url = new URL('/graphql', location.href).href;
 const visitor = createChatClient({ url, getAccessToken: () => null, refresh });
 
 /** Sends an operation that needs no session. */
-export const ask: ChatClient['execute'] = (document, variables) => visitor.execute(document, variables);
+export const ask: ChatClient['execute'] = (document, variables, options) =>
+  visitor.execute(document, variables, options);
 
 /** Storage key of the id of the user to whom the cookies belong, because scripts cannot read the cookies. */
 const VIEWER = 'parley viewer';
@@ -65,7 +66,7 @@ export async function findSession(): Promise<string | null> {
 
 async function askViewer(): Promise<string | null> {
   try {
-    const { viewer } = await ask(WhoAmIDocument, {});
+    const { viewer } = await ask(WhoAmIDocument, {}, { retry: true });
     return viewer?.user.id ?? null;
   } catch (error) {
     if (isChatError(error, 'UNAUTHENTICATED') || isChatError(error, 'TOKEN_EXPIRED')) return null;

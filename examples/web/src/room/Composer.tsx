@@ -1,4 +1,4 @@
-import { useApolloClient } from '@apollo/client/react';
+import { useChat } from '@parley/client/react';
 import { type KeyboardEvent, useEffect, useRef, useState } from 'react';
 import { EditMessageDocument } from '../../generated/graphql.ts';
 import { Icon } from '../parts/Icon.tsx';
@@ -25,7 +25,7 @@ interface Props {
 
 /** A form to write messages. Enter sends, Shift+Enter adds a line break, Escape cancels a reply or an edit. */
 export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, onEditLast }: Props) {
-  const apollo = useApolloClient();
+  const { cache } = useChat();
   const box = useRef<HTMLTextAreaElement>(null);
   const editing = draft?.doing === 'edit';
   const [written, setWritten] = useDraft(room.id);
@@ -36,7 +36,7 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
   const length = wordLength(text);
   const sendable = text.trim() !== '' && length.problem === null;
   const edit = useAction(async (id: string, body: string) => {
-    await apollo.mutate({ mutation: EditMessageDocument, variables: { id, body } });
+    await cache.mutate(EditMessageDocument, { id, body });
     leaveDraft();
   });
 

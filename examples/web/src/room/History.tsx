@@ -45,11 +45,13 @@ export function History({ room, chatroom, viewerId, newestThen, target, mayManag
     showNewest();
     goToEnd();
   };
-  const sent = pending.length;
-  // Shows a message that the viewer has just sent.
+  const unsent = pending.length;
+  const unsentBefore = useRef(0);
+  // Shows a message that the viewer has just written. Does not scroll when a waiting message has been sent.
   useEffect(() => {
-    if (sent > 0) newest();
-  }, [sent]);
+    if (unsent > unsentBefore.current) newest();
+    unsentBefore.current = unsent;
+  }, [unsent]);
   // Scrolls to the target message. Also moves the focus, so that a screen reader reads the message.
   useEffect(() => {
     if (target === null) return;

@@ -1,4 +1,4 @@
-import { useApolloClient } from '@apollo/client/react';
+import { useChat } from '@parley/client/react';
 import { type FocusEvent, useRef, useState } from 'react';
 import { DeleteMessageDocument } from '../../generated/graphql.ts';
 import { Icon } from '../parts/Icon.tsx';
@@ -23,15 +23,13 @@ interface Props {
 export function MessageActions({ message, own, current, mayDelete, onDo }: Props) {
   const [open, setOpen] = useState(false);
   const opener = useRef<HTMLButtonElement>(null);
-  const apollo = useApolloClient();
+  const { cache } = useChat();
   const react = useReact(message.id);
   const toasts = useToasts();
   const remove = () => {
     // The button is removed with the message. Moves the focus to the list, because the focus would be lost.
     opener.current?.closest<HTMLElement>('.history')?.focus();
-    toasts.remove(message.id, 'Message deleted.', () =>
-      apollo.mutate({ mutation: DeleteMessageDocument, variables: { id: message.id } }),
-    );
+    toasts.remove(message.id, 'Message deleted.', () => cache.mutate(DeleteMessageDocument, { id: message.id }));
   };
 
   const leave = (event: FocusEvent) => {

@@ -1,4 +1,5 @@
-import { useMutation, useQuery } from '@apollo/client/react';
+import { useQuery } from '@apollo/client/react';
+import { useChat } from '@parley/client/react';
 import { AddReactionDocument, ReactorsDocument, RemoveReactionDocument } from '../../generated/graphql.ts';
 import { wordError } from '../errors.ts';
 import { nameList } from '../parts/sentences.tsx';
@@ -51,9 +52,13 @@ function Reactors({ id, emoji }: { id: string; emoji: string }) {
  * reactions.
  */
 export function useReact(id: string): (emoji: string, add: boolean) => void {
+  const { cache } = useChat();
   const { report } = useToasts();
-  const onError = (error: unknown) => report(wordError(error));
-  const [addReaction] = useMutation(AddReactionDocument, { onError });
-  const [removeReaction] = useMutation(RemoveReactionDocument, { onError });
-  return (emoji, add) => void (add ? addReaction : removeReaction)({ variables: { id, emoji } });
+  return (emoji, add) => {
+    const variables = { id, emoji };
+    const reacting = add
+      ? cache.mutate(AddReactionDocument, variables)
+      : cache.mutate(RemoveReactionDocument, variables);
+    reacting.catch((error: unknown) => report(wordError(error)));
+  };
 }

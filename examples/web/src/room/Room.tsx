@@ -74,11 +74,12 @@ export function Room({ place }: { place: Place }) {
       <p className="hidden" aria-live="polite">
         {announcement}
       </p>
-      {problem !== null ? (
+      {problem !== null && (
         <p className="notice" role="alert">
           {problem}
         </p>
-      ) : room.opponent?.viewerHasBlocked ? (
+      )}
+      {error?.code === 'NOT_FOUND' ? null : room.opponent?.viewerHasBlocked ? (
         <Blocked person={room.opponent} />
       ) : (
         <Composer
