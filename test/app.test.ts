@@ -12,6 +12,7 @@ import { CREATE_CHATROOM, send, world } from './support/world.ts';
 const load = (name: string): Promise<any> => import(`../examples/app/src/${name}.ts`);
 const { resumeSession, signIn, signOut } = await load('session');
 const { createReadMarker } = await load('view');
+const { createRoomList } = await load('roomList');
 const [apollo, urql, live] = await Promise.all([load('apollo'), load('urql'), load('live')]);
 
 /** Provides browser APIs that Node 20 lacks. */
@@ -231,9 +232,9 @@ describe.each(adapters)('the application of examples/app with $name', (adapter) 
       const shown = [...history, ...pending.without(history)].map(({ body }) => body);
       missing.push(...bodies.filter((body) => !shown.includes(body)));
     };
-    app.onHistory(check);
     await server.stop();
     const sending = bodies.map((body) => session.chat.send({ chatroomId: room, body }));
+    app.onHistory(check);
     onTestFinished(pending.subscribe(check));
     await server.start();
     await Promise.all(sending);
@@ -399,4 +400,34 @@ test('a hidden page marks nothing as read until it is visible', async () => {
   page.visibilityState = 'visible';
   page.dispatchEvent(new Event('visibilitychange'));
   await expect.poll(() => marked).toEqual(['two']);
+});
+
+test('a room that moves to the first page during a load stays in the list', async () => {
+  let order = Array.from({ length: 31 }, (_, i) => `room ${String(31 - i).padStart(2, '0')}`);
+  let first: string[] = [];
+  let onQuery: () => void = () => undefined;
+  const shown: string[][] = [];
+  const list = createRoomList(
+    ({ after }: { after?: string }) => {
+      first = after ? first : order.slice(0, 30);
+      const ids = after ? [...first, ...order.slice(order.indexOf(after) + 1)] : first;
+      const edges = ids.map((id) => ({ cursor: id, node: { id, createdAt: id, lastMessageAt: null } }));
+      const pageInfo = { hasNextPage: ids.length < order.length };
+      const data = { viewer: { cursor: 'now', unreadCount: 0, chatrooms: { edges, pageInfo } } };
+      onQuery();
+      list.show(data);
+      return Promise.resolve(data);
+    },
+    (rooms: { id: string }[]) => shown.push(rooms.map(({ id }) => id)),
+  );
+  await list.load();
+  await list.loadMore();
+  expect(shown.at(-1)).toHaveLength(31);
+  onQuery = () => {
+    onQuery = () => undefined;
+    order = [order[30]!, ...order.slice(0, 30)];
+    list.onMessage(order[0]);
+  };
+  await list.load();
+  await expect.poll(() => shown.at(-1)?.toSorted()).toEqual(order.toSorted());
 });

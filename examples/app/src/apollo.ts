@@ -53,12 +53,12 @@ export async function followRooms(
         },
         error: console.error,
       }),
-    // After a reconnect, the stream replays rooms that appeared or vanished, but not unread counts, so they are loaded.
+    // The stream replays rooms that appeared or vanished, but not unread counts. They are loaded after each start.
     client
       .subscribe({
         query: ViewerEventsDocument,
         variables,
-        context: { onResync: load, onResumed: reload } satisfies ChatContext,
+        context: { onResync: load, onStarted: reload } satisfies ChatContext,
       })
       .subscribe({
         next({ data }) {

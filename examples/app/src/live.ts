@@ -63,8 +63,8 @@ export function followMembers(
 ): () => void {
   const retry = { retry: true } satisfies ChatContext;
   const query = client.watchQuery({ query: MembersDocument, variables: { room }, context: retry });
-  // Read marks and presence are not replayed after a reconnect, so they are loaded.
-  const context = { onResumed: () => void query.refetch().catch(console.error) } satisfies ChatContext;
+  // Read marks and presence are not replayed, so they are loaded after each start of a stream.
+  const context = { onStarted: () => void query.refetch().catch(console.error) } satisfies ChatContext;
   const subscriptions = [
     query.subscribe(({ data, dataState }) => {
       if (dataState === 'complete') listener(data.chatroom?.members?.edges.map(({ node }) => node) ?? []);

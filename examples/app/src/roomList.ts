@@ -17,6 +17,8 @@ export function createRoomList(
   let viewer: RoomsQuery['viewer'];
   let pages = 1;
   let isLoading = false;
+  /** Rooms with a message since the list began to load. Such a room moves to the first page. */
+  const moved = new Set<string>();
   function publish(): void {
     // While the pages are loading, the list lacks some of them.
     if (!viewer || isLoading) return;
@@ -26,15 +28,21 @@ export function createRoomList(
   // Loads as many pages as before, because a new order of the rooms changes the cursors of all pages.
   const load = createSerial(async () => {
     isLoading = true;
+    moved.clear();
     try {
       let cursor: string | undefined;
       let after: string | undefined;
+      let edges: readonly { node: { id: string } }[] = [];
       for (let page = 1; page <= pages; page += 1) {
         const data = await query({ after });
         cursor ??= data?.viewer?.cursor;
+        edges = data?.viewer?.chatrooms.edges ?? [];
         after = data?.viewer?.chatrooms.edges[page * PAGE_SIZE - 1]?.cursor;
         if (!after) break;
       }
+      // A room that has moved between two queries is in neither page.
+      for (const { node } of edges) moved.delete(node.id);
+      if (moved.size > 0) reload();
       return cursor ?? '';
     } finally {
       isLoading = false;
@@ -58,6 +66,7 @@ export function createRoomList(
     },
     /** Call this for each new message. A room that is not loaded moves to the first page. */
     onMessage(room: string) {
+      moved.add(room);
       if (!viewer?.chatrooms.edges.some(({ node }) => node.id === room)) reload();
     },
     /** Call this for each event of the viewer. After `BlockChanged`, the cache loads the messages of the open room again. */

@@ -53,9 +53,9 @@ export async function followRooms(
       if (error) console.error(error);
       if (data?.messageAdded) list.onMessage(data.messageAdded.chatroom.id);
     }),
-    // After a reconnect, the stream replays rooms that appeared or vanished, but not unread counts, so they are loaded.
+    // The stream replays rooms that appeared or vanished, but not unread counts. They are loaded after each start.
     client
-      .subscription(ViewerEventsDocument, variables, { onResync: load, onResumed: reload })
+      .subscription(ViewerEventsDocument, variables, { onResync: load, onStarted: reload })
       .subscribe(({ data, error }) => {
         if (error) console.error(error);
         list.onViewerEvent(data?.viewerEvents?.__typename);
