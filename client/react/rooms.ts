@@ -5,6 +5,7 @@ import { abortable, type Chat, query, unlessAborted } from './chat.ts';
 import type { Documents, RoomKey, ViewerEvent } from './documents.ts';
 import { keepOpen, type Progress } from './keepOpen.ts';
 import { createNodeList } from './nodeList.ts';
+import { createOverdue } from './overdue.ts';
 import { createStore, type SetState, type Store } from './store.ts';
 import type { ViewerEventSource } from './viewerEvents.ts';
 
@@ -169,7 +170,8 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
   function open({ onLoaded, onError }: Progress): () => void {
     const reloadLater = () => void reload().catch(onError);
     // No event reports an edit of a last message.
-    const stops = [onVisible(reloadLater)];
+    const overdue = createOverdue(reloadLater);
+    const stops = [onVisible(reloadLater), overdue.clear];
     let stopped = false;
     async function run(): Promise<void> {
       const after = await reload();
@@ -187,7 +189,10 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
           onEvents(events) {
             const known = new Set(list.nodes.map(({ id }) => id));
             const ids = events.flatMap(({ messageAdded }) => messageAdded?.chatroom.id ?? []);
-            for (const id of ids) moved.add(id);
+            for (const id of ids) {
+              moved.add(id);
+              overdue.expect(id);
+            }
             if (ids.some((id) => !known.has(id))) reloadLater();
           },
           onError,
@@ -208,6 +213,7 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
           onEvents(events) {
             for (const { viewerEvents: event } of events) {
               if (!event) continue;
+              if (event.__typename === 'UnreadChanged') overdue.arrived(event.chatroom.id);
               onViewerEvent(event);
               if (CHANGES_OF_LIST.has(event.__typename)) reloadLater();
               source.emit(event);

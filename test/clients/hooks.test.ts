@@ -306,6 +306,22 @@ describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
     expect(store.getSnapshot().rooms).toHaveLength(53);
   });
 
+  test('the list of rooms shows a message whose unread count was missed', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await send(ben, room, 'first');
+    const sockets = failingSockets();
+    const chat = openChat(ann, { webSocketImpl: sockets.webSocketImpl });
+    const store = createRooms(chat, documents);
+    const preview = () =>
+      store.getSnapshot().rooms.map(({ lastMessage, unreadCount }) => [lastMessage?.body, unreadCount]);
+    show(store);
+    await expect.poll(() => chat.client.state).toBe('live');
+    await expect.poll(preview).toEqual([['first', 1]]);
+    sockets.hold('ParleyViewerEvents');
+    await send(ben, room, 'second');
+    await expect.poll(preview).toEqual([['second', 2]]);
+  });
+
   test('the list of rooms shows an edit when the page becomes visible', async () => {
     const page = Object.assign(new EventTarget(), { visibilityState: 'visible' });
     vi.stubGlobal('document', page);
