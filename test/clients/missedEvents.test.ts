@@ -128,12 +128,15 @@ describe.each(CHATS)('blocks over %s', (_name, openChat) => {
   });
 
   test('friends follow blocks and new friendships', async () => {
-    const { ann, ben, eve } = await world(await startTestServer());
+    const server = await startTestServer();
+    const { ann, ben, eve } = await world(server);
     await ann.ask(FRIEND, { id: ben.id });
     const store = createPresence(openChat(ann), documents);
     const names = () => store.getSnapshot().friends.map(({ username }) => username);
     show(store);
     await expect.poll(names).toEqual(['ben']);
+    // No event reports a friendship from before the stream of the viewer's events.
+    await expect.poll(() => server.node.gauges.streams).toBe(2);
     await ann.ask(FRIEND, { id: eve.id });
     await expect.poll(() => names().toSorted()).toEqual(['ben', 'eve']);
     await ann.ask(BLOCK, { id: ben.id });
