@@ -71,6 +71,8 @@ export async function startStack(
           RATE_LIMITS: 'off',
           MAX_SOCKETS_PER_USER: '1000',
           MAX_STREAMS_PER_USER: '100000',
+          // All clients have one address, and may connect at the same moment.
+          MAX_SIGNED_OUT_SOCKETS: '1000',
           // To measure without: SHARED_EXECUTION=off npm run bench -- fanout --stack parley --no-write
           SHARED_EXECUTION: process.env['SHARED_EXECUTION'] ?? 'on',
         },

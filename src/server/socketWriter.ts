@@ -8,8 +8,8 @@ export interface SocketWriter {
   /** Returns whether the connection is full. Nothing should be written then. */
   isFull(): boolean;
   /**
-   * Writes complete frames, one character per byte. Frames of all subscriptions that are written in one turn of the
-   * event loop leave with one system call, because the system call is the most expensive part of a delivery.
+   * Writes complete frames, one character per byte. If several subscriptions share the socket, all frames that they write
+   * in one turn of the event loop leave with one system call. A single subscription writes its frames together anyway.
    */
   write(frames: string): void;
   /**
@@ -19,8 +19,12 @@ export interface SocketWriter {
   whenWritable(write: () => void): void;
 }
 
-/** Creates the writer of a connection. It applies backpressure: writing pauses while the peer does not read. */
-export function createSocketWriter(connection: Socket): SocketWriter {
+/**
+ * Creates the writer of a connection. It applies backpressure: writing pauses while the peer does not read.
+ *
+ * @param isShared returns whether several subscriptions share the socket
+ */
+export function createSocketWriter(connection: Socket, isShared: () => boolean): SocketWriter {
   const waiting: (() => void)[] = [];
   let running = false;
   let isCorked = false;
@@ -51,7 +55,7 @@ export function createSocketWriter(connection: Socket): SocketWriter {
   return {
     isFull,
     write(frames) {
-      if (!isCorked) {
+      if (!isCorked && isShared()) {
         isCorked = true;
         connection.cork();
         setImmediate(uncork);

@@ -281,7 +281,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
 
   sockets.on('connection', (socket, request) => {
     const connection = request.socket;
-    const writer = createSocketWriter(connection);
+    const writer = createSocketWriter(connection, () => connected.subscriptions > 1);
     const connected: Connected = {
       ...{ socket, request, connection, writer },
       ...{ reader: null, execute: pLimit(MAX_EXECUTING), subscriptions: 0 },
