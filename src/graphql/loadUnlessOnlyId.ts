@@ -11,16 +11,27 @@ export function loadUnlessOnlyId<Item extends { id: string } | null>(
   id: string,
   load: () => Promise<Item>,
 ): Item | Promise<Item> {
-  return fieldNodes.every(({ selectionSet }) => selectsOnlyId(selectionSet, fragments)) ? ({ id } as Item) : load();
+  const seen = new Set<string>();
+  return fieldNodes.every(({ selectionSet }) => selectsOnlyId(selectionSet, fragments, seen))
+    ? ({ id } as Item)
+    : load();
 }
 
+/**
+ * @param seen names of fragments that have been walked. Fragments that spread each other twice would otherwise take
+ *   exponential time.
+ */
 function selectsOnlyId(
   selectionSet: SelectionSetNode | undefined,
   fragments: GraphQLResolveInfo['fragments'],
+  seen: Set<string>,
 ): boolean {
   return (selectionSet?.selections ?? []).every((selection) => {
     if (selection.kind === Kind.FIELD) return selection.name.value === 'id' || selection.name.value === '__typename';
-    const fragment = selection.kind === Kind.FRAGMENT_SPREAD ? fragments[selection.name.value] : selection;
-    return selectsOnlyId(fragment?.selectionSet, fragments);
+    if (selection.kind === Kind.INLINE_FRAGMENT) return selectsOnlyId(selection.selectionSet, fragments, seen);
+    const name = selection.name.value;
+    if (seen.has(name)) return true;
+    seen.add(name);
+    return selectsOnlyId(fragments[name]?.selectionSet, fragments, seen);
   });
 }
