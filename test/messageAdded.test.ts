@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import type { Person } from './support/client.ts';
 import { connect } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
-import { createTestDatabase, holdTransaction, startTestServer } from './support/server.ts';
+import { holdTransaction, startTestNodes, startTestServer } from './support/server.ts';
 import { cursorOf, MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
 const numbers = (events: any[]) => events.map((event) => event.message.number);
@@ -287,8 +287,7 @@ describe('messageAdded', () => {
 
 describe('two nodes on one database', () => {
   test('deliver messages of a quiet room by polling without a bus', async () => {
-    const databaseUrl = await createTestDatabase();
-    const [here, there] = [await startTestServer({ databaseUrl }), await startTestServer({ databaseUrl })];
+    const [here, there] = await startTestNodes();
     const { ann, ben, room } = await world(here);
     const stream = ben
       .at(there.url)
@@ -301,11 +300,7 @@ describe('two nodes on one database', () => {
 
   test.skipIf(!hasRedis())('with Redis (skipped without a redis-server) deliver each other’s messages', async () => {
     const redis = await startRedis();
-    const databaseUrl = await createTestDatabase();
-    const [here, there] = [
-      await startTestServer({ databaseUrl, redisUrl: redis.url }),
-      await startTestServer({ databaseUrl, redisUrl: redis.url }),
-    ];
+    const [here, there] = await startTestNodes(redis.url);
     const { ann, ben, room } = await world(here);
     const stream = ben
       .at(there.url)
@@ -321,11 +316,7 @@ describe('two nodes on one database', () => {
     'with Redis ended by %s (skipped without a redis-server) still deliver',
     async (signal) => {
       const redis = await startRedis();
-      const databaseUrl = await createTestDatabase();
-      const [here, there] = [
-        await startTestServer({ databaseUrl, redisUrl: redis.url }),
-        await startTestServer({ databaseUrl, redisUrl: redis.url }),
-      ];
+      const [here, there] = await startTestNodes(redis.url);
       const { ann, ben, room } = await world(here);
       const stream = ben
         .at(there.url)

@@ -4,7 +4,7 @@ import { keyOf } from '../src/core/globalIds.ts';
 import { createEventSeal } from '../src/delivery/eventSeal.ts';
 import type { RoomEvent } from '../src/delivery/roomLog.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
-import { AUTH_SECRET, createTestDatabase, startTestServer, type TestServer } from './support/server.ts';
+import { AUTH_SECRET, startTestNodes, startTestServer, type TestServer } from './support/server.ts';
 import { cursorOf, MESSAGE_ADDED, send, world } from './support/world.ts';
 
 // A notification carries the event of a sent message, so that the nodes need not read it from the log.
@@ -33,8 +33,7 @@ test('a message reaches the subscribers of its node without a read', async () =>
 });
 
 test('a message after one of another node is read with it', async () => {
-  const databaseUrl = await createTestDatabase();
-  const [here, there] = [await startTestServer({ databaseUrl }), await startTestServer({ databaseUrl })];
+  const [here, there] = await startTestNodes();
   const { ann, ben, room } = await world(here);
   const stream = ben
     .at(there.url)
@@ -50,11 +49,7 @@ test('a message after one of another node is read with it', async () => {
 describe.skipIf(!hasRedis())('with Redis (skipped without a redis-server)', () => {
   async function twoNodes() {
     const redis = await startRedis();
-    const databaseUrl = await createTestDatabase();
-    const [here, there] = [
-      await startTestServer({ databaseUrl, redisUrl: redis.url }),
-      await startTestServer({ databaseUrl, redisUrl: redis.url }),
-    ];
+    const [here, there] = await startTestNodes(redis.url);
     const w = await world(here);
     const after = await cursorOf(w.ben, w.room);
     const stream = w.ben.at(there.url).connect().subscribe(MESSAGE_ADDED, { room: w.room, after });

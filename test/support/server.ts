@@ -112,6 +112,12 @@ export async function startTestServer(
   };
 }
 
+/** Starts two nodes on one new database. */
+export async function startTestNodes(redisUrl?: string): Promise<[TestServer, TestServer]> {
+  const options = { databaseUrl: await createTestDatabase(), ...(redisUrl === undefined ? {} : { redisUrl }) };
+  return [await startTestServer(options), await startTestServer(options)];
+}
+
 /** Runs a statement in a separate transaction. The transaction stays open until the returned function is called. */
 export async function holdTransaction(
   { databaseUrl }: TestServer,
