@@ -27,6 +27,7 @@ const SETTINGS = {
   max_connections: '150',
   shared_buffers: '512MB',
   max_wal_size: '4GB',
+  checkpoint_timeout: '1h',
   // Counts statements, for benchmarks that report their number.
   shared_preload_libraries: 'pg_stat_statements',
   maintenance_work_mem: '512MB',

@@ -11,7 +11,7 @@ const COUNT = 20;
 const MISSED = 100;
 const LONGEST_MS = 60_000;
 const DONE = 'seconds until all are live';
-const READS = 'reads of the log, for each room and cursor';
+const READS = 'reads of the log per second, for each room and cursor';
 const LOADS = 'loads of messages beside the log, for each message';
 
 /** Returns the room of a user. */
@@ -28,7 +28,8 @@ export const resume: Benchmark = {
   load,
   goals: [
     atMost(10, [DONE], 'all are live within 10 s'),
-    atMost(2, [READS], 'at most 2 reads per room and cursor, instead of one per client'),
+    // A page of the log stays in memory for half a second.
+    atMost(2, [READS], 'at most 2 reads per second for each room and cursor, instead of one per client'),
   ],
 };
 
@@ -78,7 +79,11 @@ async function load({ stack, urls, params, databaseUrl }: Assignment): Promise<R
     throw new Error('Not every client received the next message.');
   return [
     { case: DONE, value: (performance.now() - began) / 1_000, more: { caughtUp } },
-    { case: READS, value: (after.log - calls.log) / COUNT },
+    {
+      case: READS,
+      value: (after.log - calls.log) / COUNT / caughtUp,
+      more: { reads: (after.log - calls.log) / COUNT },
+    },
     ...(stack === 'parley' ? [{ case: LOADS, value: (after.messages - calls.messages) / (COUNT * MISSED) }] : []),
   ];
 }

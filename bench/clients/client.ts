@@ -16,9 +16,10 @@ export interface Sender {
 export interface Client {
   /** Subscribes a user to a room. The server may not have processed the subscription yet. */
   listen(url: string, user: number, room: number, onText: OnText): Promise<LeanSocket>;
+  /** Opens a sender over the transport that the stack's own client uses. */
   openSender(url: string, user: number): Promise<Sender>;
-  /** Opens a sender over a WebSocket, if `openSender` sends over HTTP. */
-  openSocketSender?: (url: string, user: number) => Promise<Sender>;
+  /** Opens a sender over HTTP, if `openSender` sends over a WebSocket and the stack accepts both. */
+  openHttpSender?: (url: string, user: number) => Promise<Sender>;
 }
 
 export const clients: Record<StackName, Client> = {

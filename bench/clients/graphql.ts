@@ -131,7 +131,9 @@ const mercurius: Dialect = {
 
 export const parleyClient: Client = {
   ...graphqlClient(parley),
-  openSocketSender: (url, user) => openSocketSender(parley, url, user),
+  // Like @parley/client, which sends over its socket while it is open.
+  openSender: (url, user) => openSocketSender(parley, url, user),
+  openHttpSender: (url, user) => graphqlClient(parley).openSender(url, user),
 };
 export const plainClient = graphqlClient(plain);
 export const mercuriusClient = graphqlClient(mercurius);
