@@ -1,9 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { keyOf } from '../src/core/globalIds.ts';
-import { createEventSeal } from '../src/delivery/eventSeal.ts';
+import { createEventSeal, type EventSeal } from '../src/delivery/eventSeal.ts';
 import type { RoomEvent } from '../src/delivery/roomLog.ts';
+import { readEventPage } from '../src/features/chatroomEvents/eventPage.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
+import { countEvents } from './support/rooms.ts';
 import { AUTH_SECRET, startTestNodes, startTestServer, type TestServer } from './support/server.ts';
 import { cursorOf, MESSAGE_ADDED, send, world } from './support/world.ts';
 
@@ -77,22 +79,25 @@ describe.skipIf(!hasRedis())('with Redis (skipped without a redis-server)', () =
     expect(readsOf(there)).toBeGreaterThan(0);
   });
 
-  test('forged events and events of another room are not delivered', async () => {
+  test('forged events and those of another room or database are not delivered', async () => {
     const { here, stream, ann, room } = await twoNodes();
     const chatroomId = keyOf('Chatroom', room) ?? '';
-    const forge = (secret: string, event: object) =>
-      createEventSeal(secret).seal([{ chatroomId, kind: 'MESSAGE_ADDED', seq: 9, ...event } as RoomEvent]);
+    const seq = await countEvents(here, room);
+    const [last] = await readEventPage(here.node, chatroomId, seq - 1);
+    const forge = (change: object, secret = AUTH_SECRET, databaseId = here.node.databaseId) =>
+      createEventSeal(secret, databaseId).seal([{ ...last, seq: seq + 1, ...change } as RoomEvent]);
     const forged = [
       'junk',
       7,
       null,
-      { seq: 9 },
-      forge('another secret, which no node of the test has', {}),
-      forge(AUTH_SECRET, { chatroomId: 'another room' }),
+      { seq: seq + 1 },
+      forge({}, 'another secret, which no node of the test has'),
+      forge({}, AUTH_SECRET, 'another database'),
+      forge({ chatroomId: 'another room' }),
       // An event that is not next waits for those before it, which the tail reads.
-      forge(AUTH_SECRET, { seq: 400 }),
+      forge({ seq: 400 }),
     ];
-    for (const events of forged) here.node.bus.publish(`room:${chatroomId}`, { seq: 9, at: Date.now(), events });
+    for (const events of forged) here.node.bus.publish(`room:${chatroomId}`, { seq: seq + 1, at: Date.now(), events });
     await setImmediate();
     await send(ann, room, 'genuine');
     expect((await stream.next()).message.body).toBe('genuine');
@@ -100,7 +105,10 @@ describe.skipIf(!hasRedis())('with Redis (skipped without a redis-server)', () =
 });
 
 test('a seal opens only what the same secret has sealed', () => {
-  const [one, other] = [createEventSeal('a'.repeat(32)), createEventSeal('b'.repeat(32))];
+  const [one, other] = ['a', 'b'].map((letter) => createEventSeal(letter.repeat(32), 'database')) as [
+    EventSeal,
+    EventSeal,
+  ];
   const events = [{ seq: 1, at: new Date(5) }] as unknown as RoomEvent[];
   const sealed = one.seal(events) ?? '';
   expect(one.open(sealed)).toEqual(events);

@@ -8,7 +8,8 @@ export interface EventSeal {
   /** Encrypts events. Returns undefined if they are larger than {@link MAX_BYTES}; receivers then read the log. */
   seal(events: readonly RoomEvent[]): string | undefined;
   /**
-   * Decrypts events. Returns an empty list for anything that no node of this release has sealed with the same secret.
+   * Decrypts events. Returns an empty list for anything that no node of this release and database has sealed with the
+   * same secret.
    */
   open(sealed: unknown): readonly RoomEvent[];
 }
@@ -20,11 +21,12 @@ const TAG_BYTES = 16;
 const MAX_BYTES = 8 * 1024;
 
 /**
- * Creates the seal of one node. The key is derived from AUTH_SECRET and the release, because events of another release
- * may have other fields. NIST SP 800-38D allows 2³² seals per key: 50 days of 1,000 messages a second.
+ * Creates the seal of one node. The key is derived from AUTH_SECRET, the release and the database. Events of another
+ * release may have other fields. Nodes of another database, such as one restored from a backup, may share the Redis and
+ * have the same rooms with other events. NIST SP 800-38D allows 2³² seals per key: 50 days of 1,000 messages a second.
  */
-export function createEventSeal(secret: string): EventSeal {
-  const key = Buffer.from(hkdfSync('sha256', secret, version, 'parley events', 32));
+export function createEventSeal(secret: string, databaseId: string): EventSeal {
+  const key = Buffer.from(hkdfSync('sha256', secret, version, `parley events ${databaseId}`, 32));
   return {
     seal(events) {
       const plain = serialize(events);

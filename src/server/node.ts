@@ -91,7 +91,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     tracing,
     log,
     onNotificationLag: metrics.recordNotificationLag,
-    seal: redis && createEventSeal(options.authSecret),
+    seal: redis && createEventSeal(options.authSecret, databaseId),
     readPage: (chatroomId, seq) => readEventPage({ database, databaseId }, chatroomId, seq),
   });
   const sessions = createSessionWatch(changePoller);
