@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Person, signUp } from './support/client.ts';
 import { DELETE_MESSAGE, createRoom, JOIN, MARK_READ } from './support/rooms.ts';
-import { startTestServer, type TestServer } from './support/server.ts';
+import { holdTransaction, startTestServer, type TestServer } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
 const MARK = `mutation ($id: ID!) { markRead(input: { messageId: $id }) { chatroom { unreadCount viewerMembership { lastReadNumber } } viewer { unreadCount } } }`;
@@ -117,6 +117,21 @@ describe('reading', () => {
     expect((await ben.ask(UNREAD, { id: room })).chatroom.unreadCount).toBe(0);
     await ann.ask(MARK_UNREAD, { id });
     expect((await ann.ask(UNREAD, { id: room })).chatroom.unreadCount).toBe(1);
+  });
+
+  test('of a member whose row is locked delays no other member', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve } = await world(server);
+    const { id } = await send(eve, await createRoom(eve, { kind: 'GROUP', memberIds: [ann.id, ben.id] }), 'one');
+    const release = await holdTransaction(
+      server,
+      `SELECT FROM members m JOIN users u ON u.id = m.user_id WHERE u.username = 'ann' FOR UPDATE OF m`,
+    );
+    const marks = [ann, ben].map((reader) => reader.ask(MARK, { id }));
+    const moved = { chatroom: { unreadCount: 0, viewerMembership: { lastReadNumber: 1 } }, viewer: { unreadCount: 0 } };
+    expect((await marks[1]).markRead).toEqual(moved);
+    await release();
+    expect((await marks[0]).markRead).toEqual(moved);
   });
 
   test('of all rooms by markRoomsRead succeeds whole or not at all', async () => {
