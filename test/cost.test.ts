@@ -2,13 +2,20 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { Context } from '../src/core/context.ts';
+import { encodeAllRoomsCursor } from '../src/delivery/cursor.ts';
+import { findPositions, findPositionsSince } from '../src/delivery/resumePositions.ts';
+import { countAllUnread } from '../src/features/readReceipts/readReceipts.ts';
+import { findChangesSince } from '../src/features/viewerEvents/changes.ts';
+import { createContext } from '../src/graphql/operation.ts';
 import { sql } from '../src/platform/database/database.ts';
 import { changedAmong } from '../src/features/chatroomEvents/allRoomsStream.ts';
 import { keyOf } from '../src/core/globalIds.ts';
 import { importPath } from '../src/cli/import/importPath.ts';
 import { createProgress } from '../src/cli/progressBar.ts';
 import { reindex } from '../src/features/search/reindex.ts';
-import { signUp } from './support/client.ts';
+import { createAccounts } from './support/accounts.ts';
+import { bearer, signUp } from './support/client.ts';
 import { createRoom } from './support/rooms.ts';
 import { startTestServer, waitForPoll } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
@@ -130,6 +137,34 @@ describe('the cost of a send', () => {
       expect.stringContaining('flushed_snapshot'),
       expect.stringContaining('send_messages'),
     ]);
+  });
+});
+
+describe('many users whose clients start together', () => {
+  const USERS = 30;
+
+  test.each([
+    ['positions', (context: Context) => findPositions(context)],
+    ['positions since a cursor', (context: Context, snapshot: string) => findPositionsSince(context, snapshot)],
+    [
+      'changes since a cursor',
+      (context: Context, snapshot: string) =>
+        findChangesSince(context, encodeAllRoomsCursor(context.databaseId, snapshot)),
+    ],
+    ['unread counts', (context: Context) => countAllUnread(context)],
+  ])('load their %s with few statements, none for all users', async (_, load) => {
+    const server = await startTestServer();
+    const names = Array.from({ length: USERS }, (_, i) => `user${i}`);
+    const people = await createAccounts(server.node, server.url, names);
+    const contexts = await Promise.all(
+      people.map((person) => createContext(server.node, { authorization: bearer(person).authorization })),
+    );
+    const snapshot = server.node.changePoller.snapshot();
+    server.statements();
+    await Promise.all(contexts.map((context) => load(context, snapshot)));
+    const { length } = server.statements();
+    expect(length).toBeGreaterThan(1);
+    expect(length).toBeLessThan(USERS / 4);
   });
 });
 

@@ -1,6 +1,6 @@
 import { type Context, requireViewer } from '../core/context.ts';
 import { type Database, sql } from '../platform/database/database.ts';
-import { createLoader } from '../platform/database/loader.ts';
+import { createLoader, SMALL_BATCHES } from '../platform/database/loader.ts';
 import { resyncRequired } from './cursor.ts';
 
 /**
@@ -50,6 +50,7 @@ const positionsOfUser = createLoader<RoomPositions & { userId: string }>(
           FROM members v JOIN chatrooms c ON c.id = v.chatroom_id WHERE v.user_id = u.id) AS rooms
         FROM unnest(${userIds}::uuid[]) u (id)`),
   ({ userId }) => userId,
+  SMALL_BATCHES,
 );
 
 /** Returns the current positions of the viewer's rooms. */
@@ -95,7 +96,11 @@ const positionsSince = createLoader<PositionsSince>(
           SELECT c.id AS "chatroomId", c.last_seq AS "lastSeq", s.seen, j.joined, n.seq AS next, n.recent
             FROM members v JOIN chatrooms c ON c.id = v.chatroom_id
             CROSS JOIN LATERAL (
-              SELECT last_seen_seq(c.id, k.since, c.last_seq) AS seen OFFSET 0
+              -- Most rooms have no event since the snapshot. last_seen_seq would search for their last event.
+              SELECT coalesce((
+                SELECT e.seq FROM events e
+                  WHERE e.chatroom_id = c.id AND e.seq = c.last_seq AND pg_visible_in_snapshot(e.xid, k.since)
+              ), last_seen_seq(c.id, k.since, c.last_seq)) AS seen OFFSET 0
             ) s
             CROSS JOIN LATERAL (
               SELECT (SELECT CASE e.kind WHEN 'MEMBER_JOINED' THEN e.seq END FROM events e
@@ -111,6 +116,7 @@ const positionsSince = createLoader<PositionsSince>(
         FROM unnest(${keys}::text[], ${userIds}::uuid[], ${snapshots}::pg_snapshot[]) k (key, user_id, since)`);
   },
   ({ key }) => key,
+  SMALL_BATCHES,
 );
 
 /**

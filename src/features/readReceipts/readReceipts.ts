@@ -6,7 +6,13 @@ import type { Message, User } from '../../platform/database/generated/client.ts'
 import { badInput, notFound } from '../../core/errors.ts';
 import { subscribeHints, publishHint } from '../../delivery/userHints.ts';
 import { groupBy } from '../../core/groupBy.ts';
-import { createLoader, createPageLoader, createViewerLoader, type OfViewer } from '../../platform/database/loader.ts';
+import {
+  createLoader,
+  createPageLoader,
+  createViewerLoader,
+  type OfViewer,
+  SMALL_BATCHES,
+} from '../../platform/database/loader.ts';
 import { requireReadable } from '../messages/changes.ts';
 import { watchMembership } from '../chatroomEvents/chatroomStream.ts';
 import { type MarkMove, moveMarks } from './markQueue.ts';
@@ -161,7 +167,11 @@ export async function countUnread(context: Context, room: Pick<ChatroomRow, 'id'
   return found?.unread ?? 0;
 }
 
-const unreadByUser = createLoader<{ userId: string; unread: number }>(countUnreadOfUsers, ({ userId }) => userId);
+const unreadByUser = createLoader<{ userId: string; unread: number }>(
+  countUnreadOfUsers,
+  ({ userId }) => userId,
+  SMALL_BATCHES,
+);
 
 /** Counts the viewer's unread messages in all rooms, up to {@link MAX_UNREAD_COUNT}. */
 export async function countAllUnread(context: Context): Promise<number> {

@@ -1,6 +1,6 @@
 import { type Context, requireViewer } from '../../core/context.ts';
 import { sql } from '../../platform/database/database.ts';
-import { createLoader } from '../../platform/database/loader.ts';
+import { createLoader, SMALL_BATCHES } from '../../platform/database/loader.ts';
 import { decodeAllRoomsCursor, resyncRequired } from '../../delivery/cursor.ts';
 
 /** Reason why a room vanished from the viewer's list. */
@@ -60,6 +60,7 @@ const changesSince = createLoader<ViewerChanges & { key: string; known: boolean;
         ) found`);
   },
   ({ key }) => key,
+  SMALL_BATCHES,
 );
 
 /**

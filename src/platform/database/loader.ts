@@ -14,6 +14,12 @@ type Load<Value> = (node: ServerNode, keys: readonly string[]) => Promise<Value[
  * one has ended, or after 5 ms.
  */
 const BATCHES = { concurrency: 1, maxBatchSize: 500, patienceMs: 5 };
+/**
+ * For values that take milliseconds each, such as one that depends on all rooms of a user. A statement for 400 users with
+ * 100 rooms each takes longer than the statement timeout, and would fail for all of them. Few statements run at a time,
+ * because they would otherwise occupy all connections.
+ */
+export const SMALL_BATCHES = { concurrency: 2, maxBatchSize: 10, patienceMs: 500 };
 
 /**
  * Creates a function that finds a value by its key. Lookups that arrive together share one statement, even across
@@ -22,18 +28,23 @@ const BATCHES = { concurrency: 1, maxBatchSize: 500, patienceMs: 5 };
  *
  * @param load must not depend on the viewer; see {@link createViewerLoader}
  * @param keyOf returns the key of a loaded value
+ * @param batches `SMALL_BATCHES` if values take milliseconds each
  */
-export function createLoader<Value>(load: Load<Value>, keyOf: (value: Value) => string): Loader<Value> {
-  const batches = new WeakMap<ServerNode, (key: string) => Promise<Value | null>>();
+export function createLoader<Value>(
+  load: Load<Value>,
+  keyOf: (value: Value) => string,
+  batches = BATCHES,
+): Loader<Value> {
+  const batchers = new WeakMap<ServerNode, (key: string) => Promise<Value | null>>();
   const caches = new WeakMap<object, Map<string, Promise<Value | null>>>();
 
   function batchOf(node: ServerNode): (key: string) => Promise<Value | null> {
-    let batch = batches.get(node);
+    let batch = batchers.get(node);
     if (!batch) {
       const loadAll = async (keys: readonly string[]) => {
         return inOrder(keys, await load(node, [...new Set(keys)]), keyOf);
       };
-      batches.set(node, (batch = createBatcher<string, Value | null>(loadAll, BATCHES)));
+      batchers.set(node, (batch = createBatcher<string, Value | null>(loadAll, batches)));
     }
     return batch;
   }
