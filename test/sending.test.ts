@@ -100,7 +100,14 @@ describe('messages sent in parallel', () => {
 });
 
 function asSend(person: Person, room: string, body: string, clientMessageId: string | null = null): Send {
-  return { chatroomId: key(room), userId: keyOf('User', person.id) ?? '', body, clientMessageId, replyToNumber: null };
+  return {
+    chatroomId: key(room),
+    userId: keyOf('User', person.id) ?? '',
+    body,
+    clientMessageId,
+    replyToNumber: null,
+    attachmentIds: null,
+  };
 }
 
 function key(room: string): string {

@@ -16,7 +16,7 @@ async function countRows(databaseUrl: string): Promise<unknown[]> {
   return runStatement(databaseUrl, counts.join(' UNION ALL '));
 }
 
-const countSends = (statements: string[]) => statements.filter((text) => text.includes('FROM send_messages(')).length;
+const countSends = (statements: string[]) => statements.filter((text) => text.includes('FROM store_messages(')).length;
 
 describe('the warm-up of a node', () => {
   test('ends before the node accepts requests', async () => {

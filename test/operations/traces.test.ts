@@ -78,7 +78,7 @@ describe.skipIf(!hasRedis())('a trace', () => {
 
     const statement = spans.find(({ attributes }) =>
       attributes.some(
-        ({ key, value }) => key === 'db.query.text' && value.stringValue?.includes('FROM send_messages('),
+        ({ key, value }) => key === 'db.query.text' && value.stringValue?.includes('FROM store_messages('),
       ),
     );
     expect(wayOf(spans, statement)).toEqual(['SELECT @one', 'sendMessage @one', 'POST /graphql @one']);

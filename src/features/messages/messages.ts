@@ -223,6 +223,7 @@ export async function listMessages(
 export interface NewMessage {
   /** Null for an id that names no room. */
   chatroomId: string | null;
+  /** Text of the message. May be empty if the message has attachments. */
   body: string;
   clientMessageId?: string | null | undefined;
   /**
@@ -230,6 +231,7 @@ export interface NewMessage {
    * names no message.
    */
   replyToKey?: string | null | undefined;
+  attachmentIds?: readonly string[] | undefined;
 }
 
 /**
@@ -239,7 +241,7 @@ export interface NewMessage {
  *   left the room since then, the returned message does not show later edits or a deletion.
  * @throws ChatError `BAD_USER_INPUT` for an invalid body or `clientMessageId`; `NOT_FOUND` if the viewer is not a
  *   member, or the message to reply to is not in the room; `BLOCKED` in a DIRECT room if either member has blocked the
- *   other; `CONFLICT` if the `clientMessageId` was sent with another body
+ *   other; `CONFLICT` if the `clientMessageId` was sent with other content
  */
 export async function sendMessage(
   context: Context,
@@ -247,14 +249,16 @@ export async function sendMessage(
 ): Promise<{ message: MessageWithSender; deduplicated: boolean }> {
   const { userId } = requireViewer(context);
   const { chatroomId } = input;
-  checkBody(input.body, 'input.body');
+  const { attachmentIds = [] } = input;
+  if (input.body !== '' || attachmentIds.length === 0) checkBody(input.body, 'input.body');
   checkClientMessageId(input.clientMessageId, 'input.clientMessageId');
   if (chatroomId === null) throw notFound('chatroom');
   const replyToNumber = replyNumber(chatroomId, input.replyToKey);
 
-  const { clientMessageId = null } = input;
-  const stored = await context.sendQueue({ chatroomId, userId, body: input.body, clientMessageId, replyToNumber });
-  const { outcome, event, seenAfter, message } = stored;
+  const { outcome, event, seenAfter, message } = await context.sendQueue({
+    ...{ chatroomId, userId, replyToNumber, body: input.body, clientMessageId: input.clientMessageId ?? null },
+    attachmentIds: attachmentIds.length > 0 ? attachmentIds : null,
+  });
   if (outcome === 'NOT_FOUND') throw notFound('chatroom');
   if (outcome === 'BLOCKED')
     throw new ChatError(
@@ -263,7 +267,10 @@ export async function sendMessage(
     );
   if (outcome === 'REPLY_NOT_FOUND') throw notFound('message to reply to');
   if (outcome === 'CONFLICT') {
-    throw new ChatError('CONFLICT', 'This clientMessageId was sent with another body. Use a new one for each message.');
+    throw new ChatError(
+      'CONFLICT',
+      'This clientMessageId was sent with other content. Use a new one for each message.',
+    );
   }
   if (outcome === 'SENT') {
     context.counters.sent += 1;

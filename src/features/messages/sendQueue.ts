@@ -21,6 +21,8 @@ export interface Send {
   body: string;
   clientMessageId: string | null;
   replyToNumber: number | null;
+  /** Ids of attachments in the order in which they are shown; null for a message without attachments. */
+  attachmentIds: readonly string[] | null;
 }
 
 /** Result of a send. */
@@ -140,18 +142,18 @@ async function sendAll(
   sends: readonly Send[],
   lockTimeout: string,
 ): Promise<Sent[]> {
-  const rows = sends.map((send, place) => ({ ...send, place, search: toVector(send.body) }));
+  const rows = sends.map((send) => ({ ...send, search: toVector(send.body) }));
   const sent = await database.prepared<
     Pick<Sent, 'outcome' | 'seenAfter'> & { place: number; roomKind: ChatroomKind | null }
   >(sql`
     SELECT s.place, s.outcome, s.seen_after AS "seenAfter", c.kind AS "roomKind", ${columnsWithSender}
-      FROM send_messages(${JSON.stringify(rows)}::json, ${lockTimeout}) s CROSS JOIN LATERAL (SELECT (s.message).*) m
+      FROM store_messages(${JSON.stringify(rows)}::jsonb, ${lockTimeout}) s CROSS JOIN LATERAL (SELECT (s.message).*) m
         LEFT JOIN users u ON u.id = m.sender_id
         LEFT JOIN chatrooms c ON c.id = m.chatroom_id`);
   const found = new Map(sent.map((row) => [row.place, row]));
   return sends.map((_, place) => {
     const row = found.get(place);
-    if (!row) throw new Error('send_messages returned no row for a send.');
+    if (!row) throw new Error('store_messages returned no row for a send.');
     const { outcome, roomKind, seenAfter } = row;
     const message = withSender(row);
     const event = outcome === 'SENT' ? addedEvent(databaseId, message, roomKind) : null;
