@@ -116,7 +116,7 @@ describe('messageAdded', () => {
         values: [],
       } as never);
       await query({
-        text: `SELECT send_message($1::uuid, $2::uuid, 'slow', NULL, NULL, NULL)`,
+        text: `SELECT store_message(jsonb_build_object('chatroomId', $1::uuid, 'userId', $2::uuid, 'body', 'slow'))`,
         values: [roomKey, user?.id],
       } as never);
       return { cursor: await cursorOf(ann, room) };

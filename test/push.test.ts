@@ -589,8 +589,8 @@ describe('A push', () => {
     const change = new Error('I have changed my mind.');
     const work = server.node.database.transaction(async (query) => {
       await query(sql`
-        SELECT FROM send_message(
-          ${chatroomId}::uuid, ${userId}::uuid, 'Hello', to_tsvector('simple', 'hello'), NULL, NULL)`);
+        SELECT FROM store_message(
+          jsonb_build_object('chatroomId', ${chatroomId}::uuid, 'userId', ${userId}::uuid, 'body', 'Hello'))`);
       expect(await jobs(server, query)).toMatchObject([{ task: 'push_message' }]);
       expect(await jobs(server)).toEqual([]);
       throw change;

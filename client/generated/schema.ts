@@ -12,7 +12,7 @@ export type ErrorCode =
   | 'FORBIDDEN'
   /** The object does not exist, or you may not see it. Both cases return this error. */
   | 'NOT_FOUND'
-  /** The request contradicts stored data. For example, its clientMessageId was sent before with another body. */
+  /** The request contradicts stored data. For example, its clientMessageId was sent before with other content. */
   | 'CONFLICT'
   /** Another account has this username or one that looks alike. Letter case is ignored. Choose another username. */
   | 'USERNAME_TAKEN'

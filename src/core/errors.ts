@@ -9,7 +9,7 @@ export const errorCodes = {
   INVALID_CREDENTIALS: 'The name, the password or the ID token is wrong. Correct the wrong value and try again.',
   FORBIDDEN: 'Your role or your type of token does not allow this, or your account is suspended.',
   NOT_FOUND: 'The object does not exist, or you may not see it. Both cases return this error.',
-  CONFLICT: 'The request contradicts stored data. For example, its clientMessageId was sent before with another body.',
+  CONFLICT: 'The request contradicts stored data. For example, its clientMessageId was sent before with other content.',
   USERNAME_TAKEN:
     'Another account has this username or one that looks alike. Letter case is ignored. Choose another username.',
   EMAIL_TAKEN: 'Another account has verified this e-mail address. Sign in to that account, or use another address.',

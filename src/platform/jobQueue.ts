@@ -21,7 +21,7 @@ export interface Jobs {
   end_sessions: object;
   /** Deletes data that is past its retention. Runs every hour. */
   prune: object;
-  /** Selects the devices to notify of a message. Queued by the SQL function `send_message`. */
+  /** Selects the devices to notify of a message. Queued by the SQL function `store_message`. */
   push_message: { chatroomId: string; number: number };
   /** Sends a push notification about a message to one device. */
   push_device: { deviceId: string; chatroomId: string; number: number };

@@ -126,7 +126,7 @@ describe('a stream of the chat client', { timeout: 150_000 }, () => {
     const { ann, room } = await world(server);
     const stream = chatOf(ann).subscribe(MESSAGE_ADDED, { room });
     await expect.poll(() => server.node.gauges.streams).toBe(1);
-    const insert = `SELECT send_message(c.id, u.id, i::text, NULL, NULL, NULL)
+    const insert = `SELECT store_message(jsonb_build_object('chatroomId', c.id, 'userId', u.id, 'body', i))
       FROM chatrooms c, users u, generate_series(1, 1200) i WHERE u.username = 'ann' ORDER BY i`;
     await server.node.database.query({ text: insert, values: [] } as never);
     await expect.poll(() => server.node.gauges.streams, { timeout: 90_000 }).toBe(0);

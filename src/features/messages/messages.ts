@@ -255,10 +255,12 @@ export async function sendMessage(
   if (chatroomId === null) throw notFound('chatroom');
   const replyToNumber = replyNumber(chatroomId, input.replyToKey);
 
-  const { outcome, event, seenAfter, message } = await context.sendQueue({
-    ...{ chatroomId, userId, replyToNumber, body: input.body, clientMessageId: input.clientMessageId ?? null },
+  const { body, clientMessageId = null } = input;
+  const stored = await context.sendQueue({
+    ...{ chatroomId, userId, body, clientMessageId, replyToNumber },
     attachmentIds: attachmentIds.length > 0 ? attachmentIds : null,
   });
+  const { outcome, event, seenAfter, message } = stored;
   if (outcome === 'NOT_FOUND') throw notFound('chatroom');
   if (outcome === 'BLOCKED')
     throw new ChatError(

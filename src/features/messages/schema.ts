@@ -197,7 +197,7 @@ const SendMessageInput = builder.inputType('SendMessageInput', {
     }),
     clientMessageId: t.string({
       description:
-        'Id chosen by the client: 1 to 100 characters, permanently unique per sender and chatroom. Makes retries safe: sending the same id and body again stores no second message, and returns the first message.',
+        'Id chosen by the client: 1 to 100 characters, permanently unique per sender and chatroom. Makes retries safe: sending the same message with the same id again stores no second message, and returns the first message.',
     }),
     replyToId: t.id({ description: 'Id of a message of the same chatroom that this message replies to.' }),
   }),
@@ -227,7 +227,7 @@ builder.mutationField('sendMessage', (t) =>
     type: SendMessagePayload,
     nullable: true,
     description:
-      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with another body. Fails with `NOT_FOUND` if the viewer is not a member, or if the message to reply to is not in the chatroom. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom.',
+      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with other content. Fails with `NOT_FOUND` if the viewer is not a member, or if the message to reply to is not in the chatroom. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom.',
     args: { input: t.arg({ type: SendMessageInput, required: true, description: 'Message to send.' }) },
     resolve: (_, { input }, context) =>
       sendMessage(context, {
