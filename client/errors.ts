@@ -24,6 +24,10 @@ export interface Failure {
    * server is temporarily unavailable, for example because its database restarts.
    */
   retryAfterMs?: number;
+  /** Maximum number of objects if the code is `LIMIT_REACHED`. */
+  limit?: number;
+  /** Time at which the mute ends if the code is `MUTED`, as an ISO 8601 string. */
+  until?: string;
   /** Request id if the code is `INTERNAL_SERVER_ERROR`. The server's log has the details under this id. */
   requestId?: string;
 }
@@ -36,6 +40,8 @@ export class ChatError extends Error implements Failure {
   readonly graphQLErrors: readonly GraphQLFailure[];
   declare readonly path?: readonly (string | number)[];
   declare readonly retryAfterMs?: number;
+  declare readonly limit?: number;
+  declare readonly until?: string;
   declare readonly requestId?: string;
 
   constructor({ code, message, ...details }: Failure, graphQLErrors: readonly GraphQLFailure[] = [], cause?: unknown) {
@@ -118,11 +124,13 @@ function errorsIn(error: Record<string, unknown>): Record<string, unknown>[] {
 }
 
 function pick(code: FailureCode, message: string, details: Record<string, unknown>): Failure {
-  const { path, retryAfterMs, requestId } = details;
+  const { path, retryAfterMs, limit, until, requestId } = details;
   return {
     ...{ code, message },
     ...(Array.isArray(path) ? { path: path as (string | number)[] } : {}),
     ...(typeof retryAfterMs === 'number' ? { retryAfterMs } : {}),
+    ...(typeof limit === 'number' ? { limit } : {}),
+    ...(typeof until === 'string' ? { until } : {}),
     ...(typeof requestId === 'string' ? { requestId } : {}),
   };
 }

@@ -20,10 +20,14 @@ export type ErrorCode =
   | 'EMAIL_TAKEN'
   /** One of the two users has blocked the other. */
   | 'BLOCKED'
+  /** You are muted in this chatroom until `extensions.until`. You can still read messages, and delete your own. */
+  | 'MUTED'
   /** The recipient is not online. The notice was not delivered, and the server does not store notices to users. */
   | 'RECIPIENT_OFFLINE'
   /** Too many requests. Wait for `extensions.retryAfterMs` milliseconds. */
   | 'RATE_LIMITED'
+  /** There are already `extensions.limit` objects of this kind, which is the maximum. Remove one first. */
+  | 'LIMIT_REACHED'
   /** The cursor is no longer valid. Query the data again, and subscribe from the new cursor. */
   | 'RESYNC_REQUIRED'
   /** The operation selects too much. Select fewer fields, or load smaller pages. */

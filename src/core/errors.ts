@@ -14,9 +14,11 @@ export const errorCodes = {
     'Another account has this username or one that looks alike. Letter case is ignored. Choose another username.',
   EMAIL_TAKEN: 'Another account has verified this e-mail address. Sign in to that account, or use another address.',
   BLOCKED: 'One of the two users has blocked the other.',
+  MUTED: 'You are muted in this chatroom until `extensions.until`. You can still read messages, and delete your own.',
   RECIPIENT_OFFLINE:
     'The recipient is not online. The notice was not delivered, and the server does not store notices to users.',
   RATE_LIMITED: 'Too many requests. Wait for `extensions.retryAfterMs` milliseconds.',
+  LIMIT_REACHED: 'There are already `extensions.limit` objects of this kind, which is the maximum. Remove one first.',
   RESYNC_REQUIRED: 'The cursor is no longer valid. Query the data again, and subscribe from the new cursor.',
   QUERY_TOO_COMPLEX: 'The operation selects too much. Select fewer fields, or load smaller pages.',
   INTERNAL_SERVER_ERROR:
@@ -29,7 +31,7 @@ export type ErrorCode = keyof typeof errorCodes;
 export class ChatError extends Error {
   override readonly name = 'ChatError';
   readonly code: ErrorCode;
-  /** Additional fields of `extensions`, such as `path` or `retryAfterMs`. */
+  /** Additional fields of `extensions`, such as `path`, `retryAfterMs`, `limit` or `until`. */
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}) {
