@@ -2,6 +2,7 @@ import './nodesSchema.ts';
 import { type ErrorCode as Code, errorCodes } from '../../core/errors.ts';
 import { version } from '../../core/version.ts';
 import { builder } from '../../graphql/builder.ts';
+import { featureList, featuresOf } from './features.ts';
 
 const ErrorCode = builder.enumType('ErrorCode', {
   description:
@@ -24,15 +25,8 @@ const Server = builder.objectRef<object>('Server').implement({
   fields: (t) => ({
     version: t.string({ description: 'Version of Parley, according to semver.org.', resolve: () => version }),
     features: t.stringList({
-      description:
-        'Names of the supported features: always `resume` and `cookies`; if configured, also `openid`, `fcm` and `web-push`. The meaning of a name never changes. Later versions may add names.',
-      resolve: (_, _args, { openId, push }) => [
-        'resume',
-        'cookies',
-        ...(openId ? ['openid'] : []),
-        ...(push.senders.FCM ? ['fcm'] : []),
-        ...(push.senders.WEB_PUSH ? ['web-push'] : []),
-      ],
+      description: `Names of the supported features: ${featureList}. The meaning of a name never changes. Later versions may add names.`,
+      resolve: (_, _args, context) => featuresOf(context),
     }),
     signUp: t.field({
       type: SignUpPolicy,

@@ -1,0 +1,27 @@
+import type { ServerNode } from '../../core/context.ts';
+
+interface Feature {
+  /** What clients can do with the feature. Part of the schema. */
+  meaning: string;
+  /** Whether the configuration of the node enables the feature. A feature without this condition is always on. */
+  isOn?: (node: ServerNode) => boolean;
+}
+
+/** Features that clients may look for. A name is never removed, and its meaning never changes. */
+const features: Record<string, Feature> = {
+  resume: { meaning: 'subscriptions resume from a cursor' },
+  cookies: { meaning: 'a sign-in can set cookies' },
+  openid: { meaning: '`signInWithIdToken`, if configured', isOn: ({ openId }) => openId !== null },
+  fcm: { meaning: 'pushes over Firebase, if configured', isOn: ({ push }) => push.senders.FCM !== undefined },
+  'web-push': { meaning: 'pushes to browsers, if configured', isOn: ({ push }) => push.senders.WEB_PUSH !== undefined },
+};
+
+/** Names and meanings of all features, for the description of the schema. */
+export const featureList = Object.entries(features)
+  .map(([name, { meaning }]) => `\`${name}\` (${meaning})`)
+  .join(', ');
+
+/** Returns the names of the features that a node supports. */
+export function featuresOf(node: ServerNode): string[] {
+  return Object.entries(features).flatMap(([name, { isOn }]) => (isOn === undefined || isOn(node) ? [name] : []));
+}
