@@ -99,9 +99,9 @@ describe('sendMessage', () => {
   test('shows a removed sender nothing that happened in the room', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
-    const input = { chatroomId: room, body: 'mine', clientMessageId: 'a' };
-    const reply = await send(ann, room, 'to reply to');
-    const { id } = await send(ben, room, 'mine', { clientMessageId: 'a', replyToId: reply.id });
+    const { id: replyToId } = await send(ann, room, 'to reply to');
+    const input = { chatroomId: room, body: 'mine', clientMessageId: 'a', replyToId };
+    const { id } = (await ben.ask(SEND, { input })).sendMessage.message;
     await ann.ask(MARK_READ, { id });
     await ann.ask(REACT, { id });
     await ann.ask(REMOVE, { id: room, user: ben.id });
