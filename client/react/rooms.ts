@@ -209,7 +209,10 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
             return cursor;
           },
           // The stream does not replay changes of unread counts, so the list is loaded again after each start.
-          onStarted: reloadLater,
+          onStarted() {
+            overdue.started();
+            reloadLater();
+          },
           onEvents(events) {
             for (const { viewerEvents: event } of events) {
               if (!event) continue;
