@@ -52,12 +52,16 @@ const SLOW = [
     'endedSessions',
     'operations/traces',
     'sharedResults',
+    'snapshotRaces',
+    'viewerSnapshots',
     'app',
   ],
 ].map((name) => `test/${name}.test.ts`);
 
 /** What subscribers receive must not depend on whether executions are shared: these files also run without sharing. */
-const UNSHARED = ['allRooms', 'blocks', 'messageAdded', 'viewerEvents'].map((name) => `test/${name}.test.ts`);
+const UNSHARED = ['allRooms', 'blocks', 'messageAdded', 'roomSnapshots', 'viewerEvents'].map(
+  (name) => `test/${name}.test.ts`,
+);
 
 /** A long file that starts last makes everything wait for it. Other files are sorted by how long they took, or by size. */
 class LongestFirst extends BaseSequencer {

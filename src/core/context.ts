@@ -142,6 +142,20 @@ export function eventContext(context: Context): Context {
 }
 
 /**
+ * Creates the context of a read in one state of the database.
+ *
+ * @param node the services of the node, with a database that reads that state
+ * @param asOf the state as a `pg_snapshot`
+ */
+export function contextIn(context: Context, node: ServerNode, asOf: string): Context {
+  const { viewer, service, authError, client, requestId, cookies, onDisconnect, outcome } = context;
+  return executionContext({
+    ...{ node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, outcome },
+    cache: {},
+  });
+}
+
+/**
  * Creates a new context that records in `tracking` whether `viewer` was read. If `viewer` was not read, the result is the
  * same for everyone who may see the event, except for its personal fields (graphql/personalFields.ts).
  */

@@ -5,6 +5,10 @@
 export interface ConflatedStream<Item, Event> extends AsyncIterableIterator<Event, undefined> {
   /** Adds an item, which replaces a buffered item with the same key. */
   set(key: string, item: Item): void;
+  /** Sends an event before all items. Call it before the stream is read. */
+  startWith(event: Event): void;
+  /** Whether the stream starts with an event; see `Source`. */
+  startsAtOnce: boolean;
   /** Ends the stream with an error after the buffered items have been read. */
   error: (error: unknown) => void;
   /**
@@ -32,6 +36,7 @@ export function createConflatedStream<Item, Event>(
 ): ConflatedStream<Item, Event> {
   const items = new Map<string, Item>();
   const releases: (() => void)[] = [];
+  let first: Event | null = null;
   let failure: { error: unknown } | null = null;
   let ended = false;
   let wake = () => {};
@@ -54,6 +59,11 @@ export function createConflatedStream<Item, Event>(
       items.set(key, item);
       wake();
     },
+    startsAtOnce: false,
+    startWith(event) {
+      first = event;
+      stream.startsAtOnce = true;
+    },
     error(error) {
       failure = { error };
       wake();
@@ -73,10 +83,15 @@ export function createConflatedStream<Item, Event>(
     },
     async next() {
       while (!ended) {
-        const [first] = items;
         if (first) {
-          items.delete(first[0]);
-          const value = await read(first[1]).catch((error: unknown) => {
+          const value = first;
+          first = null;
+          return { value, done: false };
+        }
+        const [oldest] = items;
+        if (oldest) {
+          items.delete(oldest[0]);
+          const value = await read(oldest[1]).catch((error: unknown) => {
             end();
             throw error;
           });

@@ -101,6 +101,11 @@ export function resyncRequired(reason: string): ChatError {
   return new ChatError('RESYNC_REQUIRED', `${reason} Query again and subscribe from the new cursor.`);
 }
 
+/** Returns whether an error means that a stream cannot resume from its cursor. */
+export function isResyncRequired(error: unknown): boolean {
+  return error instanceof ChatError && error.code === 'RESYNC_REQUIRED';
+}
+
 function isPosition(text: string): boolean {
   return /^\d{1,10}$/.test(text) && Number(text) <= MAX_INT;
 }

@@ -31,6 +31,8 @@ export interface Source<Value> {
   onReady(listener: () => void, group?: SubscriberGroup | null): void;
   /** Returns false if `pull` would return null now. The check is cheap and saves a pull through every layer. */
   hasMore?(): boolean;
+  /** True if the first result exists at once. The subscription then executes that result while it is set up. */
+  readonly startsAtOnce?: boolean;
   /** Returns the events that come next and are already in memory. The list may be incomplete. */
   lookahead?(): readonly object[];
   /** Ends the source and releases its resources. */
@@ -149,6 +151,10 @@ class SourceStream<Value> implements Stream<Value> {
     this.#source.onReady(listener, group);
   }
 
+  get startsAtOnce(): boolean {
+    return this.#source.startsAtOnce ?? false;
+  }
+
   hasMore(): boolean {
     return this.#source.hasMore?.() ?? true;
   }
@@ -201,10 +207,14 @@ export function isSource(value: object): value is Source<object> {
 }
 
 /** Wraps an async iterator as a source. `pull` always returns a promise. */
-export function toSource<Value>(iterator: AsyncIterator<Value, undefined>): Source<Value> {
+export function toSource<Value>(
+  iterator: AsyncIterator<Value, undefined> & Pick<Source<Value>, 'startsAtOnce'>,
+): Source<Value> {
+  const { startsAtOnce = false } = iterator;
   return {
     pull: () => iterator.next(),
     onReady: () => undefined,
+    startsAtOnce,
     end: () => void iterator.return?.(),
   };
 }

@@ -3,14 +3,14 @@ import type { Bus } from '../platform/redis/bus.ts';
 
 /**
  * Hint to the streams of one user that something has changed, such as an unread count. A hint may be lost, repeated or
- * late. For `PRESENCE`, `UNREAD` and `SEEN`, the receiver reads the current state. `FRIENDSHIP` and `NOTICE` contain
- * the change itself.
+ * late. The receiver reads the current state. Only a `NOTICE` is stored nowhere, and contains the notice itself.
  */
 const hintSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('PRESENCE'), userId: z.uuid() }),
   z.object({
     kind: z.literal('FRIENDSHIP'),
     userId: z.uuid(),
+    // Read by nodes of release 0.1.0 only.
     status: z.enum(['PENDING', 'ACCEPTED']).nullable(),
   }),
   z.object({ kind: z.literal('UNREAD'), chatroomId: z.uuid() }),

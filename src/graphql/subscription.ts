@@ -1,4 +1,4 @@
-import { createSourceEventStream, type ExecutionArgs, type ExecutionResult } from 'graphql';
+import { createSourceEventStream, type ExecutionArgs, type ExecutionResult, GraphQLError, locatedError } from 'graphql';
 import { type Context, eventContext, trackViewer, type ViewerTracking } from '../core/context.ts';
 import {
   toSource,
@@ -44,6 +44,12 @@ interface MembershipEvent {
   isNoLongerMember: (context: Context) => Promise<boolean>;
 }
 
+/** An event that is read and executed in one state of the database. */
+interface SnapshotEvent {
+  /** Returns the event as it is in the state that the context reads. May be called again if the transaction fails. */
+  readIn: (context: Context) => Promise<object>;
+}
+
 /**
  * Subscribes like GraphQL's `subscribe`, with two differences. Each event is executed in a new context, so that no
  * cached value of one event appears in the next. Each event is executed once for all subscribers of the same operation.
@@ -63,7 +69,15 @@ export async function subscribe(
   const events = isSource(source)
     ? source
     : toSource(source[Symbol.asyncIterator]() as AsyncIterator<object, undefined>);
-  return toAsyncIterator(new Subscription(args, events, execute, watch));
+  const subscription = new Subscription(args, events, execute, watch);
+  if (events.startsAtOnce) {
+    try {
+      await subscription.executeFirst();
+    } catch (error) {
+      return { errors: [error instanceof GraphQLError ? error : locatedError(error, undefined)] };
+    }
+  }
+  return toAsyncIterator(subscription);
 }
 
 /**
@@ -85,6 +99,8 @@ class Subscription implements Source<ExecutionResult> {
   /** Error that ended the stream. Null after it has been thrown. */
   #reason: Error | null = null;
   #listener = () => {};
+  /** Result that was executed during the setup. Null after it has been pulled. */
+  #first: Next<ExecutionResult> = null;
 
   constructor(
     args: ExecutionArgs,
@@ -113,14 +129,27 @@ class Subscription implements Source<ExecutionResult> {
   }
 
   /**
+   * Executes the first event. Called during the setup, whose operation slot limits how many of these executions one
+   * client can run.
+   */
+  async executeFirst(): Promise<void> {
+    this.#first = await pullPast(() => this.#pull());
+  }
+
+  /**
    * Returns whether a pull may return a result. True after the end, because the next pull must still throw the error
    * that ended the stream.
    */
   hasMore(): boolean {
-    return this.#state === 'ended' || (this.#events.hasMore?.() ?? true);
+    return this.#state === 'ended' || this.#first !== null || (this.#events.hasMore?.() ?? true);
   }
 
   pull(): MaybePromise<Next<ExecutionResult>> {
+    const first = this.#first;
+    if (first) {
+      this.#first = null;
+      return first;
+    }
     return pullPast(() => this.#pull());
   }
 
@@ -158,7 +187,11 @@ class Subscription implements Source<ExecutionResult> {
   /** Executes an event for this subscriber alone. */
   #deliverOwn(event: object): MaybePromise<Next<ExecutionResult> | undefined> {
     this.#counters.unshared += 1;
-    const result = this.#execute({ ...this.#args, rootValue: event, contextValue: eventContext(this.#context) });
+    const execute = (rootValue: object, contextValue: Context) =>
+      this.#execute({ ...this.#args, rootValue, contextValue });
+    const result = isSnapshotEvent(event)
+      ? this.#context.readConsistently(this.#context, async (own) => execute(await event.readIn(own), own))
+      : execute(event, eventContext(this.#context));
     return andThen(result, (own) => this.#deliver(event, own));
   }
 
@@ -290,6 +323,10 @@ function isSharedEvent(event: object): event is SharedEvent {
 /** Returns the object that is executed for all subscribers of an event. */
 function executedObject(event: SharedEvent): object {
   return event.sharedAs ?? event;
+}
+
+function isSnapshotEvent(event: object): event is SnapshotEvent {
+  return 'readIn' in event;
 }
 
 function isMembershipEvent(event: object): event is MembershipEvent {

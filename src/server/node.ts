@@ -9,6 +9,7 @@ import { createBlockCache } from '../features/relationships/blockCache.ts';
 import type { Config } from '../core/config/settings.ts';
 import { createCounters, createGauges } from '../platform/observability/gauges.ts';
 import type { ServerNode } from '../core/context.ts';
+import { createConsistentReads } from '../platform/database/consistentReads.ts';
 import { type Database, openDatabase, type StatementListener } from '../platform/database/database.ts';
 import { explainDatabaseFailure } from '../platform/database/failures.ts';
 import { createFailureLog } from '../platform/observability/failureLog.ts';
@@ -159,6 +160,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     sendQueue: createSendQueue({ database, databaseId }),
     markQueue: createMarkQueue(database),
     notifyReadByAll: createReadNotifier({ database, bus, log }),
+    readConsistently: createConsistentReads(database),
     readMarks: createReadMarkFeed({ database, bus, log }),
     unreadMoments: createUnreadMoments(),
     passwords: await createPasswords(options.hashCost),

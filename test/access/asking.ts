@@ -72,7 +72,11 @@ export async function listen({ url, node }: TestServer, transport: Transport, qu
   const stream = transport === 'HTTP' ? listenBySse(url, question) : listenBySocket(url, question);
   let refusal: string | undefined;
   void stream.refused.then((code) => (refusal = code));
-  const outcome = () => refusal ?? (node.gauges.streams > 0 ? 'done' : undefined);
+  // A stream that begins with a snapshot is open once the snapshot has been read.
+  const delivered = () => node.counters.sse.delivered + node.counters.websocket.delivered;
+  const before = delivered();
+  const isOpen = () => node.gauges.streams > 0 && (question.variables['snapshot'] !== true || delivered() > before);
+  const outcome = () => refusal ?? (isOpen() ? 'done' : undefined);
   await expect.poll(outcome, { interval: 5 }).toBeDefined();
   const told = outcome();
   stream.stop();

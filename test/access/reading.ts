@@ -52,6 +52,8 @@ const inOpenRoom = async (p: Place) => ({ chatroomId: await openRoom(p) });
 export const subscriptions: Row[] = [
   row('401 404 404 ok  ok  ok  ok  403', 'chatroomEvents', inRoom),
   row('401 404 404 404 404 404 ok  403', 'chatroomEvents', inOpenRoom, 'of an OPEN room of the owner'),
+  row('401 404 404 ok  ok  ok  ok  403', 'chatroomEvents', (p) => ({ ...inRoom(p), snapshot: true }), 'with a snapshot'),
+  row('401 404 404 404 404 404 ok  403', 'chatroomEvents', async (p) => ({ ...(await inOpenRoom(p)), snapshot: true }), 'with a snapshot of an OPEN room of the owner'),
   row('401 404 404 ok  ok  ok  ok  403', 'messageAdded', inRoom),
   row('401 404 404 404 404 404 ok  403', 'messageAdded', inOpenRoom, 'of an OPEN room of the owner'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'messageAdded', () => ({}), 'of all rooms'),
@@ -64,4 +66,5 @@ export const subscriptions: Row[] = [
   row('401 404 404 ok  ok  ok  ok  403', 'typingChanged', inRoom),
   row('401 404 404 404 404 404 ok  403', 'typingChanged', inOpenRoom, 'of an OPEN room of the owner'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'viewerEvents'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'viewerEvents', () => ({ snapshot: true }), 'with a snapshot'),
 ];

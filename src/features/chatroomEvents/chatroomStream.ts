@@ -13,6 +13,7 @@ import {
   forEach,
   type Next,
   pullPast,
+  type Source,
   type Stream,
 } from '../../delivery/source.ts';
 import { userById } from '../users/users.ts';
@@ -36,14 +37,25 @@ export function watchMembership(context: Context, room: VisibleChatroom, onLost:
   };
 }
 
+/** Position of a stream in a room: see `resumePosition`. */
+interface Position {
+  seq: number;
+  number: number;
+}
+
+interface RoomStreamOptions {
+  /** Sends only events of this kind. */
+  only?: RoomEvent['kind'];
+  /** Sends a CAUGHT_UP event after the last event that was missed. */
+  caughtUp?: boolean;
+}
+
 /**
  * Streams the events of one room. With `after`, the missed events come first. Without `after`, only new events are
  * sent.
  *
  * Ends with `NOT_FOUND` when the viewer's membership ends. Events that have not been sent by then may be left out.
  *
- * @param options.only sends only events of this kind
- * @param options.caughtUp sends a CAUGHT_UP event after the last missed event
  * @throws ChatError `NOT_FOUND` if the viewer is not a member; `BAD_USER_INPUT` for a cursor of another kind or room;
  *   `RESYNC_REQUIRED`, before any event is sent, if the stream cannot resume from the cursor
  */
@@ -51,14 +63,46 @@ export async function followChatroom(
   context: Context,
   chatroomId: string | null,
   after: string | null | undefined,
-  options: { only?: RoomEvent['kind']; caughtUp?: boolean } = {},
+  options: RoomStreamOptions = {},
 ): Promise<Stream<ChatroomEvent>> {
-  const { id, lastSeq, lastNumber } = await requireMembership(context, chatroomId);
+  const room = await requireMembership(context, chatroomId);
+  if (after == null)
+    return toAsyncIterator(eventsFrom(context, room, positionOf(room), { ...options, caughtUp: false }));
+  return toAsyncIterator(await eventsAfter(context, room, after, options));
+}
+
+/**
+ * Returns the events of a room after a cursor.
+ *
+ * @throws ChatError as {@link followChatroom}
+ */
+export async function eventsAfter(
+  context: Context,
+  room: VisibleChatroom,
+  after: string,
+  options: RoomStreamOptions = {},
+): Promise<Source<ChatroomEvent>> {
+  const cursor = decodeRoomCursor(context.databaseId, room.id, after, 'after');
+  return eventsFrom(context, room, await resumePosition(context, cursor, room.lastSeq), options);
+}
+
+/** Returns the position at the end of a room's log when the room was read. */
+export function positionOf({ lastSeq }: VisibleChatroom): Position {
+  return { seq: lastSeq, number: 0 };
+}
+
+/**
+ * Returns the events of a room after a position.
+ *
+ * @param room the room when the viewer was known to be a member
+ */
+export function eventsFrom(
+  context: Context,
+  { id, lastSeq, lastNumber }: VisibleChatroom,
+  start: Position,
+  options: RoomStreamOptions = {},
+): Source<ChatroomEvent> {
   const { userId: viewerId } = requireViewer(context);
-  const start =
-    after == null
-      ? { seq: lastSeq, number: 0 }
-      : await resumePosition(context, decodeRoomCursor(context.databaseId, id, after, 'after'), lastSeq);
   const events = new RoomFollower(context.roomTails, id, start.seq);
   // Last event that counts as missed: the end of the log when the stream began.
   const missedUpTo = { seq: lastSeq, number: lastNumber };
@@ -66,7 +110,7 @@ export async function followChatroom(
     (options.only === undefined || kind === options.only) &&
     !(kind === 'MESSAGE_ADDED' && number !== null && number <= start.number);
   let position = start.seq;
-  let owesCaughtUp = options.caughtUp === true && after != null;
+  let owesCaughtUp = options.caughtUp === true;
 
   function pull(): MaybePromise<Next<ChatroomEvent> | undefined> {
     if (owesCaughtUp && position >= missedUpTo.seq) {
@@ -89,7 +133,7 @@ export async function followChatroom(
     });
   }
 
-  return toAsyncIterator<ChatroomEvent>({
+  return {
     pull: () => pullPast(pull),
     onReady(listener, group) {
       events.onReady(listener, group);
@@ -99,7 +143,7 @@ export async function followChatroom(
     end() {
       events.end();
     },
-  });
+  };
 }
 
 /**

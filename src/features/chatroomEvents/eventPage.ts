@@ -5,9 +5,14 @@ import { columnsOf, createRowReader, sql } from '../../platform/database/databas
 import type { ChatroomKind } from '../../platform/database/generated/client.ts';
 import { columnsWithSender, hasReactions, type MessageWithSender, withSender } from '../messages/messages.ts';
 
+/** Reason why a stream sends a snapshot. */
+export type SnapshotReason = 'REQUESTED' | 'RESYNC';
+
 /** An event of a room, as delivered to subscribers. */
 export interface ChatroomEvent extends Pick<RoomEvent, 'chatroomId' | 'cursor' | 'message' | 'userId' | 'actorId'> {
-  kind: RoomEvent['kind'] | 'CAUGHT_UP';
+  kind: RoomEvent['kind'] | 'CAUGHT_UP' | 'SNAPSHOT';
+  /** Set for a snapshot. */
+  reason?: SnapshotReason;
   /** Position in the room's log. Undefined for an event that is not in the log. */
   seq?: number;
   /** Whether the event can be executed once for all subscribers. */

@@ -14,6 +14,7 @@ import { userById } from '../users/users.ts';
 import { followAllMessages } from './allRoomsStream.ts';
 import { actorOf, followChatroom } from './chatroomStream.ts';
 import type { ChatroomEvent as Event } from './eventPage.ts';
+import { followWithSnapshots } from './snapshotStream.ts';
 
 /** GraphQL type of each kind of event. */
 const typeNames: Record<Event['kind'], string> = {
@@ -26,6 +27,7 @@ const typeNames: Record<Event['kind'], string> = {
   MEMBER_LEFT: 'MemberLeft',
   CHATROOM_UPDATED: 'ChatroomUpdated',
   CAUGHT_UP: 'CaughtUp',
+  SNAPSHOT: 'RoomSnapshot',
 };
 
 const ChatroomEvent = builder.interfaceRef<Event>('ChatroomEvent').implement({
@@ -163,6 +165,26 @@ builder.objectRef<Event>('CaughtUp').implement({
   interfaces: [ChatroomEvent],
 });
 
+const SnapshotReason = builder.enumType('SnapshotReason', {
+  description: 'Reason why a stream sends a snapshot.',
+  values: {
+    REQUESTED: { description: 'The subscription has `snapshot: true` and no `after`. This is the first event.' },
+    RESYNC: {
+      description:
+        'The events do not lead to the current state: the stream cannot continue from its cursor, or the viewer has blocked or unblocked a user, which changes earlier messages. Replace all earlier data of the chatroom.',
+    },
+  } as const,
+});
+
+builder.objectRef<Event & { reason: 'REQUESTED' | 'RESYNC' }>('RoomSnapshot').implement({
+  description:
+    'The chatroom in one state of the database, which all selected fields show. The following events continue exactly after `cursor`: none is missing, and the snapshot contains none of them. Sent only by `chatroomEvents` with `snapshot: true`.',
+  interfaces: [ChatroomEvent],
+  fields: (t) => ({
+    reason: t.expose('reason', { type: SnapshotReason, description: 'Reason why the stream sends this snapshot.' }),
+  }),
+});
+
 builder.objectField(Viewer, 'cursor', (t) =>
   t.string({
     extensions: readsSnapshot,
@@ -200,13 +222,21 @@ builder.subscriptionFields((t) => ({
     type: ChatroomEvent,
     nullable: true,
     description:
-      'Streams all events of one chatroom in order. With `after`, first sends the missed events, then `CaughtUp`, then continues live. Fails and ends with the same errors as `messageAdded`.',
+      'Streams all events of one chatroom in order. With `after`, first sends the missed events, then `CaughtUp`, then continues live. With `snapshot: true` and no `after`, the first event is a `RoomSnapshot`, so that one subscription opens a chatroom. Fails and ends with the same errors as `messageAdded`, but not with `RESYNC_REQUIRED` if `snapshot` is true.',
     args: {
       chatroomId: t.arg.id({ required: true, description: 'Id of the chatroom.' }),
       after: t.arg.string({ description: 'A room cursor of this chatroom. By default, only new events are sent.' }),
+      snapshot: t.arg.boolean({
+        required: true,
+        defaultValue: false,
+        description:
+          'Whether the stream sends snapshots of the chatroom: a first one if there is no `after`, and one with the reason `RESYNC` if the events do not lead to the current state.',
+      }),
     },
-    subscribe: (_, { chatroomId, after }, context) =>
-      followChatroom(context, keyOf('Chatroom', chatroomId), after, { caughtUp: true }),
-    resolve: (event) => event,
+    subscribe: (_, { chatroomId, after, snapshot }, context) =>
+      snapshot
+        ? followWithSnapshots(context, keyOf('Chatroom', chatroomId), after)
+        : followChatroom(context, keyOf('Chatroom', chatroomId), after, { caughtUp: true }),
+    resolve: (event) => event as Event,
   }),
 }));

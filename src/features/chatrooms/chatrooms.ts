@@ -303,9 +303,9 @@ function checkShared(input: NewChatroom): { kind: ChatroomKind; name: string | n
 export async function findDirectChatroom(context: Context, opponentId: string | null): Promise<VisibleChatroom | null> {
   const { userId } = requireViewer(context);
   if (opponentId === null) return null;
-  const directKey = pairKey(userId, opponentId);
-  const found = await context.database.prisma.chatroom.findUnique({ where: { directKey }, select: { id: true } });
-  return found && chatroomById(context, found.id);
+  const [found] = await context.database.query<{ id: string }>(sql`
+    SELECT id FROM chatrooms WHERE direct_key = ${pairKey(userId, opponentId)}`);
+  return found ? chatroomById(context, found.id) : null;
 }
 
 async function createDirect(context: Context, userId: string, opponentId: string): Promise<string> {

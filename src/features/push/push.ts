@@ -1,8 +1,8 @@
 import { isActive } from '../../auth/sessionExpiry.ts';
 import { hashToken } from '../../auth/accessTokens.ts';
 import { type Context, requireViewer, type ServerNode } from '../../core/context.ts';
-import { type Database, sql } from '../../platform/database/database.ts';
-import type { PushDevice } from '../../platform/database/generated/client.ts';
+import { columnsOf, type Database, sql } from '../../platform/database/database.ts';
+import { Prisma, type PushDevice } from '../../platform/database/generated/client.ts';
 import type { PushPlatform } from '../../platform/database/generated/enums.ts';
 import { badInput, notFound } from '../../core/errors.ts';
 import { encodeId } from '../../core/globalIds.ts';
@@ -100,6 +100,15 @@ function endpointOrigin(token: string): string | null {
   } catch {
     return null;
   }
+}
+
+const deviceColumns = columnsOf('d', Object.values(Prisma.PushDeviceScalarFieldEnum));
+
+/** Lists the devices of the viewer, newest first. */
+export function listDevices(context: Context): Promise<PushDevice[]> {
+  return context.database.query<PushDevice>(sql`
+    SELECT ${deviceColumns} FROM push_devices d
+      WHERE d.user_id = ${requireViewer(context).userId}::uuid ORDER BY d.created_at DESC, d.id`);
 }
 
 /**

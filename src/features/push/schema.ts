@@ -4,7 +4,7 @@ import { PushPlatform as platforms } from '../../platform/database/generated/enu
 import { requireViewer } from '../../core/context.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { Viewer, viewerField } from '../users/schema.ts';
-import { registerPushDevice, unregisterPushDevice } from './push.ts';
+import { listDevices, registerPushDevice, unregisterPushDevice } from './push.ts';
 
 const PushPlatform = builder.enumType('PushPlatform', {
   description: 'Provider that delivers notifications to a device.',
@@ -30,15 +30,10 @@ const PushDevice = builder.prismaNode('PushDevice', {
 });
 
 builder.objectField(Viewer, 'pushDevices', (t) =>
-  t.prismaField({
+  t.field({
     type: [PushDevice],
     description: 'Registered devices of the viewer, newest first. At most 20.',
-    resolve: (query, _, _args, context) =>
-      context.database.prisma.pushDevice.findMany({
-        ...query,
-        where: { userId: requireViewer(context).userId },
-        orderBy: [{ createdAt: 'desc' }, { id: 'asc' }],
-      }),
+    resolve: (_, _args, context) => listDevices(context),
   }),
 );
 

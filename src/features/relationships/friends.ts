@@ -143,6 +143,21 @@ export async function isFriend(context: Context, userId: string): Promise<boolea
   return (await friendshipWith(context, userId)) !== null;
 }
 
+/** Returns the friendship status of two users. Null if there is neither a friendship nor a request. */
+export async function friendshipStatusOf(
+  { query }: Database,
+  userId: string,
+  otherId: string,
+): Promise<FriendshipResult['status'] | null> {
+  const [found] = await query<{ status: FriendshipResult['status'] | null }>(sql`
+    SELECT CASE
+      WHEN EXISTS (SELECT FROM friendships WHERE user_id = ${userId}::uuid AND friend_id = ${otherId}::uuid) THEN 'ACCEPTED'
+      WHEN EXISTS (SELECT FROM friend_requests WHERE from_id = ${userId}::uuid AND to_id = ${otherId}::uuid)
+        OR EXISTS (SELECT FROM friend_requests WHERE from_id = ${otherId}::uuid AND to_id = ${userId}::uuid) THEN 'PENDING'
+    END AS status`);
+  return found?.status ?? null;
+}
+
 /** Lists the viewer's friends, sorted by username. With a `status`, lists only friends who have that status now. */
 export async function listFriends(
   context: Context,

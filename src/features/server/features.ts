@@ -10,6 +10,7 @@ interface Feature {
 /** Features that clients may look for. A name is never removed, and its meaning never changes. */
 const features: Record<string, Feature> = {
   resume: { meaning: 'subscriptions resume from a cursor' },
+  snapshot: { meaning: 'streams begin with a snapshot' },
   cookies: { meaning: 'a sign-in can set cookies' },
   openid: { meaning: '`signInWithIdToken`, if configured', isOn: ({ openId }) => openId !== null },
   fcm: { meaning: 'pushes over Firebase, if configured', isOn: ({ push }) => push.senders.FCM !== undefined },

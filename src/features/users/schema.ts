@@ -1,5 +1,4 @@
 import type { ObjectFieldBuilder } from '@pothos/core';
-import { queryFromInfo } from '@pothos/plugin-prisma';
 import { builder, connectionArgs, defineConnection, type Types } from '../../graphql/builder.ts';
 import { requireViewer } from '../../core/context.ts';
 import { FriendPolicy as friendPolicies } from '../../platform/database/generated/enums.ts';
@@ -121,10 +120,7 @@ builder.node(Viewer, {
       type: SessionConnection,
       description: 'Sessions of the viewer, newest first, including ended ones.',
       args: connectionArgs(t.arg),
-      resolve: (viewer, args, context, info) => {
-        const query = queryFromInfo({ context, info, typeName: 'Session', paths: [['nodes'], ['edges', 'node']] });
-        return listSessions(context, viewer.userId, args, query);
-      },
+      resolve: (viewer, args, context) => listSessions(context, viewer.userId, args),
     }),
   }),
 });

@@ -226,28 +226,21 @@ export async function updateProfile(context: Context, change: ProfileChange): Pr
   });
 }
 
+const byCreation = keyset({ 's.created_at': 'moment', 's.id': 'uuid' }, 'DESC');
+const sessionColumns = columnsOf('s', Object.values(Prisma.SessionScalarFieldEnum));
+
 /** Lists a user's sessions, newest first, including ended ones. */
 export async function listSessions(
   context: Context,
   userId: string,
   args: ConnectionArgs,
-  query: Pick<Prisma.SessionFindManyArgs, 'include' | 'select'>,
 ): Promise<Connection<Session>> {
-  const beyond = ([createdAt = '', id = '']: readonly string[], operator: 'lt' | 'gt'): Prisma.SessionWhereInput => ({
-    OR: [{ createdAt: { [operator]: createdAt } }, { createdAt, id: { [operator]: id } }],
-  });
   return connect<Session>(args, {
-    ...cursors('sessions', { kinds: ['moment', 'uuid'] }, (session) => [session.createdAt, session.id]),
-    load: ({ after, before, reverse, take }) =>
-      context.database.prisma.session.findMany({
-        ...query,
-        where: {
-          userId,
-          AND: [after === null ? {} : beyond(after, 'lt'), before === null ? {} : beyond(before, 'gt')],
-        },
-        orderBy: [{ createdAt: reverse ? 'asc' : 'desc' }, { id: reverse ? 'asc' : 'desc' }],
-        take,
-      }),
+    ...cursors('sessions', byCreation, (session) => [session.createdAt, session.id]),
+    load: (page) =>
+      context.database.query<Session>(sql`
+        SELECT ${sessionColumns} FROM sessions s WHERE s.user_id = ${userId}::uuid ${byCreation.bounds(page)}
+          ORDER BY ${byCreation.order(page)} LIMIT ${page.limit}`),
   });
 }
 

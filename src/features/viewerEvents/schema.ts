@@ -144,10 +144,22 @@ const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').
   }),
 });
 
+const ViewerSnapshot = builder.objectRef<EventOf<'ViewerSnapshot'>>('ViewerSnapshot').implement({
+  description:
+    'The viewer’s data in one state of the database, which all selected fields show. Every change after this state follows as an event, and a few earlier changes may follow again. Sent only with `snapshot: true`.',
+  fields: (t) => ({
+    cursor: cursorField(t),
+    viewer: viewerField(t),
+  }),
+});
+
 const ViewerEvent = builder.unionType('ViewerEvent', {
   description:
     'An event that concerns the viewer. Clients must ignore event types that they do not know, because later versions may add some.',
-  types: [ChatroomAppeared, ChatroomVanished, FriendshipChanged, BlockChanged, UnreadChanged, SystemNotice],
+  types: [
+    ...[ChatroomAppeared, ChatroomVanished, FriendshipChanged, BlockChanged, UnreadChanged, SystemNotice],
+    ViewerSnapshot,
+  ],
   resolveType: (event) => event.kind,
 });
 
@@ -156,13 +168,19 @@ builder.subscriptionField('viewerEvents', (t) =>
     type: ViewerEvent,
     nullable: true,
     description:
-      'Streams events that concern the viewer, in all chatrooms. Events can repeat or be lost; the fields of `Viewer` and `Chatroom` return the current state. With `after`, first sends missed `ChatroomAppeared`, `ChatroomVanished` and `BlockChanged` events: at most one of each type per chatroom or user. Other missed events are not sent again. Fails with `BAD_USER_INPUT` for an invalid cursor. Fails with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned.',
+      'Streams events that concern the viewer, in all chatrooms. Events can repeat or be lost; the fields of `Viewer` and `Chatroom` return the current state. With `after`, first sends missed `ChatroomAppeared`, `ChatroomVanished` and `BlockChanged` events: at most one of each type per chatroom or user. Other missed events are not sent again. Fails with `BAD_USER_INPUT` for an invalid cursor. Fails with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned. With `snapshot: true`, the first event is then a `ViewerSnapshot`, and also if there is no `after`.',
     args: {
       after: t.arg.string({
         description: '`Viewer.cursor`, or the cursor of an event of this stream. By default, only new events are sent.',
       }),
+      snapshot: t.arg.boolean({
+        required: true,
+        defaultValue: false,
+        description:
+          'Whether the stream begins with a `ViewerSnapshot` if there is no `after`, or if it cannot resume from `after`. A subscription without `after` then misses no change, friendships included.',
+      }),
     },
-    subscribe: (_, { after }, context) => followViewer(context, after),
-    resolve: (event) => event,
+    subscribe: (_, { after, snapshot }, context) => followViewer(context, after, snapshot),
+    resolve: (event) => event as Event,
   }),
 );

@@ -1,5 +1,5 @@
 import { chatroomById, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
-import { type Context, eventContext, requireViewer } from '../../core/context.ts';
+import { type Context, eventContext, requireViewer, snapshotOf } from '../../core/context.ts';
 import { sql } from '../../platform/database/database.ts';
 import { type AllRoomsStream, followAllRooms } from '../chatroomEvents/allRoomsStream.ts';
 import { endsMembership, isVisible } from '../chatroomEvents/chatroomStream.ts';
@@ -7,20 +7,27 @@ import { subscribeHints, type Hint } from '../../delivery/userHints.ts';
 import type { NoticeSender } from '../messages/messages.ts';
 import type { Message } from '../../platform/database/generated/client.ts';
 import type { FollowedEvent } from '../../delivery/roomFollower.ts';
-import { encodeAllRoomsCursor } from '../../delivery/cursor.ts';
+import { encodeAllRoomsCursor, isResyncRequired } from '../../delivery/cursor.ts';
 import { createConflatedStream } from '../../delivery/conflatedStream.ts';
 import { andThen, forEach, type MaybePromise } from '../../delivery/source.ts';
 import type { ChangeSet } from '../../delivery/changePoller.ts';
 import { blockStateOf } from '../relationships/blocks.ts';
+import { friendshipStatusOf } from '../relationships/friends.ts';
 import { findChangesSince, type VanishedReason } from './changes.ts';
 import type { UnreadChanged, UnreadMoment } from './unreadMoments.ts';
 
 /** An event that concerns the viewer, independent of the room or page that the client shows. */
 export type ViewerEvent = { cursor: string } & EventData;
 
+/** The viewer's data in one state of the database, before it is read. */
+interface OwedSnapshot {
+  readIn: (context: Context) => Promise<ViewerEvent>;
+}
+
 type EventData =
   | { kind: 'ChatroomAppeared'; chatroom: VisibleChatroom }
   | { kind: 'ChatroomVanished'; chatroomId: string; reason: VanishedReason | null }
+  | { kind: 'ViewerSnapshot' }
   | { kind: 'FriendshipChanged'; userId: string; status: 'PENDING' | 'ACCEPTED' | null }
   | { kind: 'BlockChanged'; userId: string; blocked: boolean }
   | UnreadChanged
@@ -30,8 +37,8 @@ type EventData =
 type PendingChange =
   | { kind: 'APPEARED' | 'UNREAD'; chatroomId: string }
   | { kind: 'VANISHED'; chatroomId: string; reason: VanishedReason | null }
-  | { kind: 'BLOCK'; userId: string }
-  | Extract<Hint, { kind: 'FRIENDSHIP' | 'NOTICE' }>;
+  | { kind: 'BLOCK' | 'FRIENDSHIP'; userId: string }
+  | Extract<Hint, { kind: 'NOTICE' }>;
 
 /** A pending event with the cursor that it is sent with. */
 interface Item {
@@ -52,13 +59,18 @@ const MAX_NOTICES = 100;
  * The viewer's list and blocks are read when an event is sent. The last event of a room or user is therefore correct
  * even if changes were reported out of order.
  *
+ * With `snapshot` and without `after`, the first event is a snapshot of the viewer's data. It is read when the stream
+ * already receives every hint, so a change after the snapshot is reported. Also sent if the stream cannot resume from
+ * `after`.
+ *
  * @param after an all-rooms cursor
- * @throws ChatError as {@link findChangesSince}
+ * @throws ChatError as {@link findChangesSince}; with `snapshot`, not `RESYNC_REQUIRED`
  */
 export async function followViewer(
   context: Context,
   after: string | null | undefined,
-): Promise<AsyncIterableIterator<ViewerEvent>> {
+  snapshot = false,
+): Promise<AsyncIterableIterator<ViewerEvent | OwedSnapshot>> {
   const { userId } = requireViewer(context);
   let notices = 0;
   let rooms: AllRoomsStream | null = null;
@@ -70,6 +82,27 @@ export async function followViewer(
   // current when the event was added. The oldest event is sent first. The cursor of a sent event therefore never covers
   // a pending event.
   let cursor = after ?? encodeAllRoomsCursor(context.databaseId, context.changePoller.snapshot());
+
+  /** Adds the changes that the viewer missed. Returns false if the stream cannot resume and sends a snapshot instead. */
+  async function addMissed(after: string): Promise<boolean> {
+    const missed = await findChangesSince(context, after).catch((error: unknown) => {
+      if (snapshot && isResyncRequired(error)) return null;
+      throw error;
+    });
+    if (!missed) return false;
+    const { appeared, vanished, blocks } = missed;
+    for (const room of vanished) add({ kind: 'VANISHED', ...room });
+    for (const chatroomId of appeared) add({ kind: 'APPEARED', chatroomId });
+    for (const blockedId of blocks) add({ kind: 'BLOCK', userId: blockedId });
+    return true;
+  }
+
+  function readIn(own: Context): Promise<ViewerEvent> {
+    // Later events continue after the snapshot. Events of earlier changes may still follow; they are read again when
+    // they are sent.
+    cursor = encodeAllRoomsCursor(context.databaseId, snapshotOf(own) ?? '');
+    return Promise.resolve({ kind: 'ViewerSnapshot', cursor });
+  }
 
   function changeOf(event: FollowedEvent): MaybePromise<PendingChange | null> {
     const { chatroomId } = event;
@@ -146,8 +179,11 @@ export async function followViewer(
         if (change.kind === 'APPEARED') return { kind: 'ChatroomAppeared', chatroom: listed };
         return { kind: 'UnreadChanged', chatroomId, chatroom: listed };
       }
-      case 'FRIENDSHIP':
-        return { kind: 'FriendshipChanged', userId: change.userId, status: change.status };
+      case 'FRIENDSHIP': {
+        // Read again, because the hints of two nodes may arrive in another order than their commits.
+        const status = await friendshipStatusOf(context.database, userId, change.userId);
+        return { kind: 'FriendshipChanged', userId: change.userId, status };
+      }
       case 'BLOCK': {
         const state = await blockStateOf(eventContext(context), change.userId);
         return { kind: 'BlockChanged', userId: change.userId, blocked: state?.viewerHasBlocked ?? false };
@@ -168,7 +204,7 @@ export async function followViewer(
     }
   };
 
-  const stream = createConflatedStream(context.gauges, read);
+  const stream = createConflatedStream<Item, ViewerEvent | OwedSnapshot>(context.gauges, read);
   return stream.connect(async () => {
     // Listens before the missed changes are read, so that no change is lost between the read and the live events.
     stream.onClose(context.changePoller.listen(onPolled));
@@ -176,12 +212,8 @@ export async function followViewer(
     rooms = events;
     stream.onClose(() => void events.return?.());
     stream.onClose(await subscribeHints(context.bus, userId, onHint));
-    if (after != null) {
-      const { appeared, vanished, blocks } = await findChangesSince(context, after);
-      for (const room of vanished) add({ kind: 'VANISHED', ...room });
-      for (const chatroomId of appeared) add({ kind: 'APPEARED', chatroomId });
-      for (const blockedId of blocks) add({ kind: 'BLOCK', userId: blockedId });
-    }
+    const isKnown = after != null && (await addMissed(after));
+    if (!isKnown && snapshot) stream.startWith({ readIn });
     forEach(events, ({ event, cursor: reached }) =>
       andThen(changeOf(event), (change) => {
         cursor = reached;

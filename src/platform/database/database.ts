@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { createPool } from './connections.ts';
 import { explainConnectionFailure, isTransientDatabaseFailure } from './failures.ts';
 import { batchFindUnique } from './findUniqueBatch.ts';
+import { BEGIN_IN_ONE_STATE, snapshotOf, StateReader } from './stateReader.ts';
 import { Prisma, PrismaClient } from './generated/client.ts';
 
 declare module '../../core/context.ts' {
@@ -81,6 +82,11 @@ export interface Database {
    */
   transaction<Result>(work: (query: Database['query']) => Promise<Result>): Promise<Result>;
   /**
+   * Runs `work` in one read-only REPEATABLE READ transaction on one connection. All statements of `work` see the same
+   * state of the database.
+   */
+  readInOneState<Result>(work: (state: DatabaseState) => Promise<Result>): Promise<Result>;
+  /**
    * Identity of the database. Room cursors of a database with another identity are invalid. A restored backup, another
    * server and a promoted replica have different identities.
    */
@@ -91,6 +97,16 @@ export interface Database {
    */
   connections(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
+}
+
+/** One state of the database, in which the statements of a transaction read. */
+export interface DatabaseState {
+  /** Reads in this state. Has no Prisma Client, which uses other connections. */
+  database: Database;
+  /** The state as a `pg_snapshot`. */
+  snapshot: string;
+  /** Returns whether a statement has failed. Every later statement of the transaction then fails, too. */
+  hasFailed: () => boolean;
 }
 
 /** Timeout of a statement in PostgreSQL, in milliseconds. Shorter than the 10 s within which every request must end. */
@@ -155,7 +171,35 @@ export async function openDatabase(
   });
   const prisma = new PrismaClient({ adapter });
 
-  return {
+  function queryOf(client: pg.PoolClient): Database['query'] {
+    return async <Row extends object>(statement: Sql) =>
+      (await trace(statement.text, () => client.query<Row>(toPg(statement)))).rows;
+  }
+
+  async function runTransaction<Result>(
+    begin: string,
+    work: (client: pg.PoolClient, began: unknown) => Promise<Result>,
+  ): Promise<Result> {
+    const client = await pool.connect();
+    // True if the connection was lost or a ROLLBACK failed. The pool then closes the connection, because its state is
+    // unknown.
+    let broken = false;
+    const onLost = () => (broken = true);
+    client.on('error', onLost);
+    try {
+      const result = await work(client, await client.query(begin));
+      await client.query('COMMIT');
+      return result;
+    } catch (error) {
+      await client.query('ROLLBACK').catch(onLost);
+      throw error;
+    } finally {
+      client.off('error', onLost);
+      client.release(broken);
+    }
+  }
+
+  const database: Database = {
     prisma,
     nodes: batchFindUnique(prisma),
     query,
@@ -163,33 +207,41 @@ export async function openDatabase(
       (await pool.query<Row>({ ...prepare(statement.text), values: statement.values })).rows,
     identity: found.identity,
     connections: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
-    async transaction(work) {
-      const client = await pool.connect();
-      // True if the connection was lost or a ROLLBACK failed. The pool then closes the connection, because its state is
-      // unknown.
-      let broken = false;
-      const onLost = () => (broken = true);
-      client.on('error', onLost);
-      try {
-        await client.query('BEGIN');
-        const result = await work(
-          async <Row extends object>(statement: Sql) =>
-            (await trace(statement.text, () => client.query<Row>(toPg(statement)))).rows,
-        );
-        await client.query('COMMIT');
-        return result;
-      } catch (error) {
-        await client.query('ROLLBACK').catch(onLost);
-        throw error;
-      } finally {
-        client.off('error', onLost);
-        client.release(broken);
-      }
-    },
+    transaction: (work) => runTransaction('BEGIN', (client) => work(queryOf(client))),
+    readInOneState: (work) =>
+      runTransaction(BEGIN_IN_ONE_STATE, async (client, began) => {
+        const reader = new StateReader((statement) => trace(statement.text, () => client.query(statement)), prepare);
+        try {
+          return await work(stateOf(database, reader, snapshotOf(began)));
+        } finally {
+          await reader.end();
+        }
+      }),
     async close() {
       await prisma.$disconnect();
       await pool.end();
     },
+  };
+  return database;
+}
+
+function stateOf(database: Database, reader: StateReader, snapshot: string): DatabaseState {
+  const refusePrisma = () => {
+    throw new Error('Prisma Client would read another state of the database. Use `query` or `prepared`.');
+  };
+  return {
+    database: {
+      ...database,
+      ...{ query: reader.query, prepared: reader.prepared, transaction: (work) => reader.transaction(work) },
+      get prisma(): never {
+        return refusePrisma();
+      },
+      get nodes(): never {
+        return refusePrisma();
+      },
+    },
+    snapshot,
+    hasFailed: () => reader.hasFailed(),
   };
 }
 
