@@ -16,6 +16,8 @@ export interface Resumption {
   after: string;
   /** Name of the variable for the room's id; null for a subscription to all rooms. */
   room: string | null;
+  /** Whether the stream can begin with a snapshot, and sends another one if it cannot resume. */
+  snapshot: boolean;
 }
 
 /**
@@ -31,7 +33,8 @@ export function resumptionOf(text: string): Resumption | null {
   if (field !== 'messageAdded' && field !== 'chatroomEvents' && field !== 'viewerEvents') return null;
   const [, after] = /\bafter\s*:\s*\$(\w+)/.exec(args) ?? [];
   const [, room = null] = /\bchatroomId\s*:\s*\$(\w+)/.exec(args) ?? [];
-  // Older applications subscribe to `viewerEvents` without a cursor. Such a stream does not resume.
+  // A stream of the viewer's events without a cursor does not resume. With `snapshot: true`, it begins with a new
+  // snapshot instead.
   if (!after && field === 'viewerEvents') return null;
   if (!after)
     throw new TypeError(
@@ -39,7 +42,7 @@ export function resumptionOf(text: string): Resumption | null {
     );
   if (!room && args.includes('chatroomId'))
     throw new TypeError(`Pass the room as a variable: ${field}(chatroomId: $chatroomId, after: $after).`);
-  return { field, after, room };
+  return { field, after, room, snapshot: /\bsnapshot\s*:\s*(?:true|\$)/.test(args) };
 }
 
 /** A message that an operation sends. */

@@ -10,6 +10,7 @@ export interface StreamOptions {
   /**
    * Called when the server can no longer replay the events after the cursor. Query the data and its cursor again, and
    * return that cursor. The stream continues after it. Without this callback, the stream ends with `RESYNC_REQUIRED`.
+   * Not called for a stream with `snapshot: true`, which continues with a snapshot.
    */
   onResync?: (error: ChatError) => string | Promise<string>;
   /**
@@ -92,7 +93,7 @@ export function createStream<Data>(
     if (field === 'chatroomEvents') {
       if (!event.__typename)
         throw new TypeError('Select chatroomEvents { __typename }, so that event types can be distinguished.');
-      if (event.__typename === 'CaughtUp') socket.catchUp(stream, false);
+      if (event.__typename === 'CaughtUp' || event.__typename === 'RoomSnapshot') socket.catchUp(stream, false);
       return true;
     }
     const { number } = event.message ?? {};
@@ -148,7 +149,7 @@ export function createStream<Data>(
 
   /**
    * Queries the current cursor of the room or of all rooms. A stream that starts from this cursor can resume even
-   * before its first event.
+   * before its first event. A stream with `snapshot: true` needs no such query.
    */
   function begin({ room }: Resumption): Promise<Finish> {
     const id = room === null ? null : variables[room];
@@ -190,7 +191,7 @@ export function createStream<Data>(
       await socket.ready();
       if (isStopped()) return;
       if (resumption?.field === 'chatroomEvents') socket.catchUp(stream, true);
-      const begins = resumption && after == null ? resumption : null;
+      const begins = resumption && !resumption.snapshot && after == null ? resumption : null;
       const ending = await (begins ? begin(begins) : listen(again));
       if (isStopped()) return;
       again ||= !begins;

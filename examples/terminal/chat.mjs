@@ -13,11 +13,11 @@ const SIGN_IN = `mutation ($input: SignInInput!) { signIn(input: $input) { acces
 const REFRESH = `mutation ($input: RefreshSessionInput!) { refreshSession(input: $input) { accessToken refreshToken } }`;
 const ROOMS = `{ viewer { chatrooms(first: 20) { nodes { id name unreadCount opponent { nickname } } } } }`;
 const MESSAGE = `number kind body systemEvent createdAt deletedAt sender { id nickname } subject { nickname }`;
-const HISTORY = `query ($id: ID!) { chatroom(id: $id) { cursor messages(last: 15) { nodes { id ${MESSAGE} } } } }`;
 const EVENTS = `subscription ($id: ID!, $after: String) {
-  chatroomEvents(chatroomId: $id, after: $after) {
+  chatroomEvents(chatroomId: $id, after: $after, snapshot: true) {
     __typename
     cursor
+    ... on RoomSnapshot { chatroom { messages(last: 15) { nodes { id ${MESSAGE} } } } }
     ... on MessageAdded { message { id ${MESSAGE} } }
     ... on MessageEdited { message { id ${MESSAGE} } }
     ... on MessageDeleted { message { id ${MESSAGE} } }
@@ -75,19 +75,15 @@ async function chooseRoom(wanted) {
 }
 
 async function talk({ id, title }) {
-  const load = async () => {
-    const { chatroom } = await chat.execute(HISTORY, { id }, { retry: true });
-    for (const message of chatroom.messages.nodes) print(format(message));
-    return chatroom.cursor;
-  };
   print(`== ${title} ==  Enter sends, Ctrl-D leaves.`);
-  const after = await load();
   terminal.on('line', (line) => {
     if (line.trim()) chat.send({ chatroomId: id, body: line }).catch(complain);
     terminal.prompt();
   });
-  for await (const { chatroomEvents: event } of chat.subscribe(EVENTS, { id, after }, { onResync: load })) {
-    if (event.__typename === 'MessageAdded') {
+  for await (const { chatroomEvents: event } of chat.subscribe(EVENTS, { id })) {
+    if (event.__typename === 'RoomSnapshot')
+      for (const message of event.chatroom.messages.nodes) print(format(message));
+    else if (event.__typename === 'MessageAdded') {
       print(format(event.message));
       chat.execute(READ, { id: event.message.id }).catch(() => undefined);
     } else if (event.message) print(`${format(event.message)}  (message ${event.message.number}, changed)`);

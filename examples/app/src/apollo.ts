@@ -76,40 +76,35 @@ export async function followRooms(
 }
 
 /**
- * Loads the newest messages of a room and keeps them up to date: new messages, edits, deletions, reactions. Calls the
- * listener with the messages, oldest first, and again after each change. `loadOlder` loads the previous page.
+ * Opens a room with one subscription: a snapshot with the newest messages, then new messages, edits, deletions and
+ * reactions. Calls the listener with the messages, oldest first, and again after each change. `loadOlder` loads the
+ * previous page.
  */
-export async function openRoom(
+export function openRoom(
   client: ApolloClient,
   room: string,
   listener: (messages: MessageRowFragment[]) => void,
-): Promise<{ close: () => void; loadOlder: () => Promise<void> }> {
-  const load = async () => {
-    const { data } = await client.query({
-      ...{ query: HistoryDocument, variables: { room }, fetchPolicy: 'network-only', context: retry },
-    });
-    return data?.chatroom?.cursor ?? '';
-  };
-  const variables = { room, after: await load() };
+): { close: () => void; loadOlder: () => Promise<void> } {
   const query = client.watchQuery({ query: HistoryDocument, variables: { room }, context: retry });
-  const subscriptions = [
+  const show = () =>
     query.subscribe(({ data, dataState }) => {
       if (dataState === 'complete') listener(data.chatroom?.messages?.edges.map(({ node }) => node) ?? []);
-    }),
-    client
-      .subscribe({ query: RoomEventsDocument, variables, context: { onResync: load } satisfies ChatContext })
-      .subscribe({
-        next({ data }) {
-          // The cache applies changes of messages automatically. A new message has to be added to the list.
-          const event = data?.chatroomEvents;
-          if (event?.__typename === 'MessageAdded') addMessage(client.cache, room, event.message);
-        },
-        error: console.error,
-      }),
-  ];
+    });
+  let shown: ReturnType<typeof show> | undefined;
+  const events = client.subscribe({ query: RoomEventsDocument, variables: { room } }).subscribe({
+    next({ data }) {
+      const event = data?.chatroomEvents;
+      // The snapshot has been written to the cache, where the query finds it.
+      if (event?.__typename === 'RoomSnapshot') shown ??= show();
+      // The cache applies changes of messages automatically. A new message has to be added to the list.
+      if (event?.__typename === 'MessageAdded') addMessage(client.cache, room, event.message);
+    },
+    error: console.error,
+  });
   return {
     close: () => {
-      for (const subscription of subscriptions) subscription.unsubscribe();
+      events.unsubscribe();
+      shown?.unsubscribe();
     },
     async loadOlder() {
       const { startCursor, hasPreviousPage } = query.getCurrentResult().data?.chatroom?.messages?.pageInfo ?? {};

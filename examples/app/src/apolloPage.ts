@@ -56,7 +56,7 @@ function open(id: string): void {
       view.showTyping(names);
     }),
   ];
-  const opening = openRoom(client, id, (messages) => {
+  const opened = openRoom(client, id, (messages) => {
     if (!isOpen) return;
     history = messages;
     render();
@@ -70,10 +70,7 @@ function open(id: string): void {
       isOpen = false;
       reportTyping(false);
       for (const stop of stops) stop();
-      void opening.then(({ close }) => {
-        close();
-      });
+      opened.close();
     },
   };
-  opening.catch(report);
 }

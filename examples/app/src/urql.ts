@@ -70,40 +70,33 @@ export async function followRooms(
 }
 
 /**
- * Loads the newest messages of a room and keeps them up to date: new messages, edits, deletions, reactions. Calls the
- * listener with the messages, oldest first, and again after each change. `loadOlder` loads the previous page.
+ * Opens a room with one subscription: a snapshot with the newest messages, then new messages, edits, deletions and
+ * reactions. Calls the listener with the messages, oldest first, and again after each change. `loadOlder` loads the
+ * previous page.
  */
-export async function openRoom(
+export function openRoom(
   client: Client,
   room: string,
   listener: (messages: MessageRowFragment[]) => void,
-): Promise<{ close: () => void; loadOlder: () => Promise<void> }> {
-  const load = async () => {
-    const { data, error } = await client.query(
-      HistoryDocument,
-      { room },
-      { requestPolicy: 'network-only', retry: true },
-    );
-    if (error) throw error;
-    return data?.chatroom?.cursor ?? '';
-  };
-  const variables = { room, after: await load() };
+): { close: () => void; loadOlder: () => Promise<void> } {
   let older: string | null = null;
-  const subscriptions = [
+  const show = () =>
     client.query(HistoryDocument, { room }, { retry: true }).subscribe(({ data, error }) => {
       if (error) console.error(error);
       const { edges, pageInfo } = data?.chatroom?.messages ?? {};
       older = (pageInfo?.hasPreviousPage && pageInfo.startCursor) || null;
       if (edges) listener(edges.map(({ node }) => node));
-    }),
-    // The cache applies new messages and changes of messages automatically.
-    client.subscription(RoomEventsDocument, variables, { onResync: load }).subscribe(({ error }) => {
-      if (error) console.error(error);
-    }),
-  ];
+    });
+  let shown: ReturnType<typeof show> | undefined;
+  // The cache applies the snapshot, new messages and changes of messages automatically.
+  const events = client.subscription(RoomEventsDocument, { room }).subscribe(({ data, error }) => {
+    if (error) console.error(error);
+    if (data?.chatroomEvents?.__typename === 'RoomSnapshot') shown ??= show();
+  });
   return {
     close: () => {
-      for (const subscription of subscriptions) subscription.unsubscribe();
+      events.unsubscribe();
+      shown?.unsubscribe();
     },
     async loadOlder() {
       if (older !== null) await client.query(HistoryDocument, { room, before: older }, { retry: true });

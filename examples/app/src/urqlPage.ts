@@ -38,7 +38,7 @@ function open(id: string): void {
   let isOpen = true;
   const pending = createPending(session.chat.outbox, id);
   const unsubscribe = pending.subscribe(render);
-  const opening = openRoom(client, id, (messages) => {
+  const opened = openRoom(client, id, (messages) => {
     if (!isOpen) return;
     history = messages;
     render();
@@ -50,10 +50,7 @@ function open(id: string): void {
     close() {
       isOpen = false;
       unsubscribe();
-      void opening.then(({ close }) => {
-        close();
-      });
+      opened.close();
     },
   };
-  opening.catch(report);
 }
