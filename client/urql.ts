@@ -22,7 +22,7 @@ import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { observe } from './observe.ts';
 import { resolveConnection, resolveNodes } from './urqlLists.ts';
 import { addMessage, messages, pageWritten, removeMessages } from './urqlMessages.ts';
-import { keepWatched, writeExchange } from './urqlWrites.ts';
+import { keepWatched, RECEIVED, writeExchange } from './urqlWrites.ts';
 
 /** Options of an operation, passed as its `context`. */
 export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
@@ -34,11 +34,13 @@ export function chatExchange(client: ChatClient): Exchange {
     forwardSubscription: ({ variables }, { kind, context, query }) => ({
       subscribe(observer) {
         const { retry, onResync, onStarted, onResumed } = context as ChatContext;
+        const onReceived = context[RECEIVED] as ((data: unknown) => void) | undefined;
         if (kind === 'subscription') {
           const start = () =>
             client.subscribe<Record<string, unknown>>(query, variables ?? {}, { onResync, onStarted, onResumed });
           const unsubscribe = observe(start, {
             next(data) {
+              onReceived?.(data);
               observer.next({ data });
             },
             error(error) {

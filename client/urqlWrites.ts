@@ -13,6 +13,12 @@ export const WRITTEN = 'writtenData';
  */
 export const WATCHED = 'isWatched';
 
+/**
+ * Key in the context of a subscription: a function that receives each event as the server sent it. The data that graphcache
+ * passes on has merged lists instead of pages.
+ */
+export const RECEIVED = 'onReceived';
+
 /** Restores the policy of a query with `WATCHED`. */
 export function keepWatched(operation: Operation): Operation {
   const { kind, context } = operation;

@@ -19,7 +19,7 @@ const people = documentsOf(friendSelection);
 const marks = documentsOf(personSelection);
 
 /** Queries that the page sends. */
-const queries = { rooms: list.rooms, history: room.history, readMarks: marks.readMarks };
+const queries = { rooms: list.rooms, readMarks: marks.readMarks };
 /** Subscriptions of the page. The id of each on the socket is its index in this list. */
 const subscriptions = [
   list.anyMessage,
@@ -35,7 +35,7 @@ export const SUBSCRIPTIONS = subscriptions.length;
 
 const textOf = (document: unknown) => print(document as DocumentNode);
 const texts = {
-  ...{ rooms: textOf(queries.rooms), history: textOf(queries.history), readMarks: textOf(queries.readMarks) },
+  ...{ rooms: textOf(queries.rooms), readMarks: textOf(queries.readMarks) },
   ...{ markRead: textOf(room.markRead), subscriptions: subscriptions.map(textOf) },
 };
 
@@ -61,14 +61,12 @@ export const parleyPage: PageClient = {
       if (index !== undefined && index < options.subscriptions) streams.subscribe(await opening, index, variables);
     };
     async function openList(): Promise<void> {
-      const after = cursorIn(await query(lists, texts.rooms, { first: ROOMS_PER_PAGE }), 'viewer');
+      const after = viewerCursorIn(await query(lists, texts.rooms, { first: ROOMS_PER_PAGE }));
       await subscribe(ANY_MESSAGE, { after });
       await subscribe(VIEWER_EVENTS, { after });
     }
     async function openRoom(): Promise<void> {
-      const page = { chatroomId, last: options.messages };
-      const after = cursorIn(await query(details, texts.history, page), 'chatroom');
-      await subscribe(ROOM_EVENTS, { chatroomId, after });
+      await subscribe(ROOM_EVENTS, { chatroomId, last: options.messages, after: null });
       for (const hints of [TYPING, SEEN, READ_MARKS]) await subscribe(hints, { chatroomId });
       if (options.subscriptions === SUBSCRIPTIONS) await query(details, texts.readMarks, { chatroomId });
     }
@@ -91,7 +89,7 @@ export const parleyPage: PageClient = {
  * messages that the stream over all rooms then repeats.
  */
 function createStreams(listener: PageListener, onCaughtUp: () => void) {
-  const open: { socket: GraphQLSocket; variables: { after?: string }; failures: number }[] = [];
+  const open: { socket: GraphQLSocket; variables: { after?: string | null }; failures: number }[] = [];
   let latest = 0;
 
   function subscribe(socket: GraphQLSocket, index: number, variables: object): void {
@@ -125,7 +123,7 @@ function createStreams(listener: PageListener, onCaughtUp: () => void) {
     const [, cursor] = /"cursor":"([^"]+)"/.exec(text) ?? [];
     if (stream?.variables.after !== undefined && cursor !== undefined)
       stream.variables = { ...stream.variables, after: cursor };
-    if (index === ROOM_EVENTS && text.includes('"CaughtUp"')) onCaughtUp();
+    if (index === ROOM_EVENTS && /"(?:CaughtUp|RoomSnapshot)"/.test(text)) onCaughtUp();
     if (index !== ANY_MESSAGE && index !== ROOM_EVENTS) return;
     // In both streams, the number of the message follows its id, before the fields of the quoted message.
     const at = text.lastIndexOf('"message":{');
@@ -151,9 +149,8 @@ async function retry<Result>(listener: PageListener, work: () => Promise<Result>
     }
 }
 
-function cursorIn(answer: string, field: 'viewer' | 'chatroom'): string {
-  const { data } = JSON.parse(answer) as { data: Record<string, { cursor: string } | null> };
-  const cursor = data[field]?.cursor;
-  if (cursor === undefined) throw new Error(`The page found no ${field}: ${answer.slice(0, 300)}`);
-  return cursor;
+function viewerCursorIn(answer: string): string {
+  const { data } = JSON.parse(answer) as { data: { viewer: { cursor: string } | null } };
+  if (!data.viewer) throw new Error(`The page found no viewer: ${answer.slice(0, 300)}`);
+  return data.viewer.cursor;
 }

@@ -43,11 +43,11 @@ export type NodesDocument<Node> = TypedDocument<{ nodes: readonly (Node | null)[
 export type CachedRoom<Room> = Room & RoomKey & { viewerMembership: { lastReadNumber: number } | null };
 
 export type HistoryRoom<Message, Room> = CachedRoom<Room> & {
-  cursor: string;
   messages: Connection<Message & MessageKey> | null;
 };
 
-export type RoomEvent<Message> =
+export type RoomEvent<Message, Room> =
+  | { __typename: 'RoomSnapshot'; reason: 'REQUESTED' | 'RESYNC'; chatroom: HistoryRoom<Message, Room> }
   | {
       __typename: 'MessageAdded' | 'MessageEdited' | 'MessageDeleted' | 'ReactionsChanged';
       message: Message & MessageKey;
@@ -59,10 +59,7 @@ export interface Documents<Message, Room, User> {
   /** Identifies the selections. Equal fragments have equal keys. */
   key: string;
   /** Query of a room with its newest messages. */
-  history: TypedDocument<
-    { viewer: { cursor: string } | null; chatroom: HistoryRoom<Message, Room> | null },
-    { chatroomId: string; last: number }
-  >;
+  history: TypedDocument<{ chatroom: HistoryRoom<Message, Room> | null }, { chatroomId: string; last: number }>;
   room: TypedDocument<{ chatroom: CachedRoom<Room> | null }, { chatroomId: string }>;
   page: TypedDocument<
     { chatroom: { messages: Connection<Message & MessageKey> | null } | null },
@@ -73,7 +70,8 @@ export interface Documents<Message, Room, User> {
     { chatroomId: string; number: number }
   >;
   messages: NodesDocument<Message & MessageKey>;
-  roomEvents: TypedDocument<{ chatroomEvents: RoomEvent<Message> | null }, { chatroomId: string; after: string }>;
+  /** Events of a room. The first one is a snapshot of the room with its newest messages. */
+  roomEvents: TypedDocument<{ chatroomEvents: RoomEvent<Message, Room> | null }, { chatroomId: string; last: number }>;
   typing: TypedDocument<
     { typingChanged: { user: User & { id: string }; typing: boolean } | null },
     { chatroomId: string }
@@ -103,7 +101,6 @@ export interface Documents<Message, Room, User> {
     { after: string }
   >;
   viewerEvents: TypedDocument<{ viewerEvents: ViewerEvent | null }, { after?: string }>;
-  viewerCursor: TypedDocument<{ viewer: { cursor: string } | null }>;
   friends: TypedDocument<{ viewer: { cursor: string; friends: Connection<Friend<User>> } | null }>;
   friendNodes: NodesDocument<Friend<User>>;
   presence: TypedDocument<{ presenceChanged: object | null }>;
@@ -133,6 +130,7 @@ export type ViewerEvent = {
   /** All-rooms cursor: `viewerEvents` can resume after this event. */
   cursor?: string;
 } & (
+  | { __typename: 'ViewerSnapshot' }
   | { __typename: 'ChatroomAppeared'; chatroom: { id: string } }
   | { __typename: 'ChatroomVanished'; chatroomId: string; reason: string | null }
   | { __typename: 'FriendshipChanged'; userId: string; status: string }
@@ -183,6 +181,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
   const EVENT_FIELDS = `chatroom { id } ${MESSAGE_FIELDS}`;
   const ROOM_FIELDS = `${ROOM_KEY} ...${room.name}`;
   const CACHED_ROOM_FIELDS = `${ROOM_FIELDS} viewerMembership { id lastReadNumber }`;
+  const HISTORY_FIELDS = `${CACHED_ROOM_FIELDS} messages(last: $last) { nodes { ${MESSAGE_FIELDS} } ${PAGE_INFO} }`;
   const USER_FIELDS = `id ...${user.name}`;
   const MEMBER_FIELDS = `id role lastReadNumber user { viewerHasBlocked ${USER_FIELDS} }`;
   const FRIEND_FIELDS = `${USER_FIELDS} presence { status lastSeenAt }`;
@@ -192,10 +191,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
     key,
     history: document(
       `query ParleyHistory($chatroomId: ID!, $last: Int!) {
-        viewer { id cursor }
-        chatroom(id: $chatroomId) {
-          ${CACHED_ROOM_FIELDS} cursor messages(last: $last) { nodes { ${MESSAGE_FIELDS} } ${PAGE_INFO} }
-        }
+        chatroom(id: $chatroomId) { ${HISTORY_FIELDS} }
       }`,
       ...[message, room],
     ),
@@ -219,9 +215,10 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
     ),
     messages: nodes('ParleyMessages', 'Message', MESSAGE_FIELDS, message),
     roomEvents: document(
-      `subscription ParleyRoomEvents($chatroomId: ID!, $after: String) {
-        chatroomEvents(chatroomId: $chatroomId, after: $after) {
+      `subscription ParleyRoomEvents($chatroomId: ID!, $last: Int!, $after: String) {
+        chatroomEvents(chatroomId: $chatroomId, after: $after, snapshot: true) {
           __typename cursor
+          ... on RoomSnapshot { reason chatroom { ${HISTORY_FIELDS} } }
           ... on MessageAdded { message { ${EVENT_FIELDS} } }
           ... on MessageEdited { message { ${EVENT_FIELDS} } }
           ... on MessageDeleted { message { ${EVENT_FIELDS} } }
@@ -232,7 +229,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
           ... on ChatroomUpdated { chatroom { id name topic title } }
         }
       }`,
-      message,
+      ...[message, room],
     ),
     typing: document(
       `subscription ParleyTyping($chatroomId: ID!) { typingChanged(chatroomId: $chatroomId) { user { ${USER_FIELDS} } typing } }`,
@@ -283,8 +280,9 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
     ),
     viewerEvents: document(
       `subscription ParleyViewerEvents($after: String) {
-        viewerEvents(after: $after) {
+        viewerEvents(after: $after, snapshot: true) {
           __typename
+          ... on ViewerSnapshot { cursor }
           ... on ChatroomAppeared { cursor chatroom { ${ROOM_FIELDS} } }
           ... on ChatroomVanished { cursor chatroomId reason }
           ... on FriendshipChanged { cursor userId status }
@@ -295,7 +293,6 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
       }`,
       room,
     ),
-    viewerCursor: document('query ParleyViewerCursor { viewer { id cursor } }'),
     friends: document(
       `query ParleyFriends { viewer { id cursor friends(first: 100) { nodes { ${FRIEND_FIELDS} } ${PAGE_INFO} } } }`,
       user,

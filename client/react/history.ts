@@ -10,37 +10,33 @@ export interface RoomTarget<Message, Room, User> {
   pageSize: number;
 }
 
-/** A room with its newest messages. Subscribe from `room.cursor` to receive all later events. */
+/** A room with its newest messages. */
 export interface RoomSnapshot<Message, Room> extends MessagePage<Message & MessageKey> {
   room: HistoryRoom<Message, Room>;
-  /** All-rooms cursor. Not newer than the messages, so that a stream from this cursor misses no event. */
-  viewerCursor: string;
-}
-
-/** `NOT_FOUND` of a room. `ChatroomAppeared` follows the cursor if the viewer becomes a member. */
-export class RoomNotFound extends ChatError {
-  /** All-rooms cursor of the response. */
-  readonly viewerCursor: string;
-
-  constructor(viewerCursor: string) {
-    super({ code: 'NOT_FOUND', message: 'This room does not exist, or you are not a member of it.' });
-    this.viewerCursor = viewerCursor;
-  }
 }
 
 /**
  * Queries a room and its newest messages.
  *
- * @throws RoomNotFound if the viewer is not a member
+ * @throws ChatError `NOT_FOUND` if the viewer is not a member
  */
 export async function queryRoom<Message, Room>(
   chat: Chat,
   { documents, chatroomId, pageSize }: RoomTarget<Message, Room, any>,
 ): Promise<RoomSnapshot<Message, Room>> {
-  const { viewer, chatroom: room } = await query(chat, documents.history, { chatroomId, last: pageSize });
-  const viewerCursor = viewer?.cursor ?? '';
-  if (!room?.messages) throw new RoomNotFound(viewerCursor);
-  return { room, viewerCursor, ...pageOf(room.messages) };
+  const { chatroom } = await query(chat, documents.history, { chatroomId, last: pageSize });
+  return snapshotOf(chatroom);
+}
+
+/**
+ * Returns a room with the messages that were loaded with it.
+ *
+ * @throws ChatError `NOT_FOUND` if the viewer is not a member
+ */
+export function snapshotOf<Message, Room>(room: HistoryRoom<Message, Room> | null): RoomSnapshot<Message, Room> {
+  if (!room?.messages)
+    throw new ChatError({ code: 'NOT_FOUND', message: 'This room does not exist, or you are not a member of it.' });
+  return { room, ...pageOf(room.messages) };
 }
 
 /** Queries a page of messages before or after a cursor. */

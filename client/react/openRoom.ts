@@ -1,68 +1,49 @@
 import type { Chat } from './chat.ts';
 import type { RoomEvent } from './documents.ts';
-import { queryRoom, type RoomSnapshot, type RoomTarget } from './history.ts';
-import { mayChangeBlocks } from './viewerEvents.ts';
+import { type RoomSnapshot, type RoomTarget, snapshotOf } from './history.ts';
+
+/** An event of an open room, other than a snapshot. */
+export type OpenRoomEvent<Message, Room> = Exclude<RoomEvent<Message, Room>, { __typename: 'RoomSnapshot' }>;
 
 interface Handlers<Message, Room> {
   /**
-   * Called when the room has been loaded: at the beginning, and again if missed events cannot be replayed. Write the
-   * room to the cache, then call `replay` to write the events that arrived meanwhile.
+   * Called with a snapshot of the room: at the beginning, and again with `isResync` if the events do not lead to the
+   * current state. Write the room to the cache, then call `replay` to write the events that arrived with the snapshot.
    */
-  onOpen: (snapshot: RoomSnapshot<Message, Room>, replay: () => void) => void;
-  onEvents: (events: RoomEvent<Message>[]) => void;
-  /** Called once if the room cannot be loaded, or if the stream of its events has ended. */
+  onOpen: (snapshot: RoomSnapshot<Message, Room>, isResync: boolean, replay: () => void) => void;
+  onEvents: (events: OpenRoomEvent<Message, Room>[]) => void;
+  /** Called when the stream has reconnected. Blocks of the meantime are reported by the viewer's events only. */
+  onResumed: () => void;
+  /** Called once if the room cannot be opened, or if the stream of its events has ended. */
   onError: (error: unknown) => void;
 }
 
 /**
- * Loads a room with its newest messages, then subscribes to the events after its cursor. Returns a function that stops
- * loading and unsubscribes.
+ * Opens a room with one subscription: a snapshot with the newest messages, then all later events. Returns a function that
+ * unsubscribes.
  */
 export function openRoom<Message, Room>(
   chat: Chat,
-  target: RoomTarget<Message, Room, any>,
-  { onOpen, onEvents, onError }: Handlers<Message, Room>,
+  { documents, chatroomId, pageSize }: RoomTarget<Message, Room, any>,
+  { onOpen, onEvents, onResumed, onError }: Handlers<Message, Room>,
 ): () => void {
-  const { documents, chatroomId } = target;
-  let stopped = false;
-  let unsubscribe: (() => void) | undefined;
-  /** Number of events that may change blocks. If it changes during the query of the room, the query is repeated. */
-  let blocks = 0;
-  const unlisten = chat.viewerEvents.listen((event) => {
-    if (mayChangeBlocks(event)) blocks += 1;
-  });
-  async function open(): Promise<string> {
-    let snapshot: RoomSnapshot<Message, Room>;
-    let replay: () => void;
-    let block: number;
-    do {
-      block = blocks;
-      [snapshot, replay] = await chat.arrivals.during(() => queryRoom(chat, target));
-    } while (block !== blocks && !stopped);
-    if (!stopped) onOpen(snapshot, replay);
-    return snapshot.room.cursor;
-  }
-  async function run(): Promise<void> {
-    const after = await open();
-    if (stopped) return;
-    unsubscribe = chat.cache.subscribe(
-      documents.roomEvents,
-      { chatroomId, after },
-      {
-        onResync: open,
-        onEvents(events) {
-          onEvents(events.flatMap(({ chatroomEvents }) => chatroomEvents ?? []));
-        },
-        onError,
+  return chat.cache.subscribe(
+    documents.roomEvents,
+    { chatroomId, last: pageSize },
+    {
+      onEvents(events, write) {
+        let others: OpenRoomEvent<Message, Room>[] = [];
+        for (const { chatroomEvents: event } of events) {
+          if (event?.__typename === 'RoomSnapshot') {
+            if (others.length > 0) onEvents(others);
+            others = [];
+            onOpen(snapshotOf(event.chatroom), event.reason === 'RESYNC', write);
+          } else if (event) others.push(event);
+        }
+        if (others.length > 0) onEvents(others);
       },
-    );
-  }
-  run().catch((error: unknown) => {
-    if (!stopped) onError(error);
-  });
-  return () => {
-    stopped = true;
-    unsubscribe?.();
-    unlisten();
-  };
+      onResumed,
+      onError,
+    },
+  );
 }

@@ -3,10 +3,10 @@ import type { OutboxEntry } from '../index.ts';
 import { createPending } from '../pending.ts';
 import { createBatch } from './batch.ts';
 import { abortable, type Chat, unlessAborted } from './chat.ts';
-import type { CachedRoom, Documents, MessageKey, RoomEvent, RoomKey } from './documents.ts';
-import { RoomNotFound, type RoomSnapshot } from './history.ts';
+import type { CachedRoom, Documents, MessageKey, RoomKey } from './documents.ts';
+import type { RoomSnapshot } from './history.ts';
 import { keepOpen, type Progress } from './keepOpen.ts';
-import { openRoom } from './openRoom.ts';
+import { openRoom, type OpenRoomEvent } from './openRoom.ts';
 import type { ReadMarker } from './readMarker.ts';
 import { createRoomMessages } from './roomMessages.ts';
 import { followSeen } from './seen.ts';
@@ -118,7 +118,17 @@ export function createRoom<Message, Room, User>(
     publishing.add(null);
   }
 
-  function onEvents(events: RoomEvent<Message>[]): void {
+  /**
+   * Shows a snapshot that replaces the room. If more than the newest page is shown, loads all of it again, so that the
+   * user does not lose their place.
+   */
+  async function showAgain(snapshot: RoomSnapshot<Message, Room>, replay: () => void): Promise<void> {
+    const { newest, shown } = messages;
+    if (shown === newest && newest.nodes.length <= snapshot.nodes.length) show(snapshot, replay);
+    else await messages.reload();
+  }
+
+  function onEvents(events: OpenRoomEvent<Message, Room>[]): void {
     const added = events.flatMap((event) => (event.__typename === 'MessageAdded' ? event.message : []));
     messages.newest.push(added);
     publishing.add(null);
@@ -138,8 +148,8 @@ export function createRoom<Message, Room, User>(
     set = setState;
     marker = chat.readMarkers.open(chatroomId, (messageId) => cache.mutate(documents.markRead, { messageId }));
     let unfollow: (() => void) | null = null;
-    const followViewer = (after: string) => {
-      unfollow ??= chat.viewerEvents.follow(documents, after);
+    const followViewer = () => {
+      unfollow ??= chat.viewerEvents.follow(documents);
     };
 
     function open({ onLoaded, onError }: Progress): () => void {
@@ -151,6 +161,10 @@ export function createRoom<Message, Room, User>(
        */
       let hasAppeared = false;
       let hints: (() => void)[] | null = null;
+      /** Whether the room's stream has been disconnected since its snapshot. It then does not report earlier blocks. */
+      let hasResumed = false;
+      /** Whether the viewer's stream has begun since the room was opened. It then does not report earlier blocks. */
+      let hasBegun = false;
       const fail = (error: unknown) => {
         if (stopped) return;
         if (hasAppeared) {
@@ -163,27 +177,34 @@ export function createRoom<Message, Room, User>(
         else ready();
         onError(error);
         // Follows the viewer's events, because `ChatroomAppeared` reopens the room.
-        if (error instanceof RoomNotFound) followViewer(error.viewerCursor);
+        if (failure?.code === 'NOT_FOUND') followViewer();
       };
       const stop = openRoom(chat, target, {
-        onOpen(snapshot, replay) {
+        onOpen(snapshot, isResync, replay) {
           hints ??= followHints(fail);
-          followViewer(snapshot.viewerCursor);
-          show(snapshot, replay);
+          followViewer();
+          if (isResync && loaded) showAgain(snapshot, replay).catch(fail);
+          else show(snapshot, replay);
           ready();
           onLoaded();
         },
         onEvents,
+        onResumed() {
+          if (hasBegun && !hasResumed) messages.reload().catch(fail);
+          hasResumed = true;
+        },
         onError: fail,
       });
       const unlisten = chat.viewerEvents.listen((event) => {
         const isAdded = event.__typename === 'ChatroomAppeared' && event.chatroom.id === chatroomId;
         if (hasFailed) {
-          if (isAdded || event.__typename === 'EventsMissed') kept.reopen();
+          if (isAdded || event.__typename === 'EventsMissed' || event.__typename === 'ViewerSnapshot') kept.reopen();
           return;
         }
         hasAppeared ||= isAdded;
-        if (mayChangeBlocks(event) && loaded) messages.reload().catch(fail);
+        const begins = event.__typename === 'ViewerSnapshot';
+        hasBegun ||= begins;
+        if (mayChangeBlocks(event) && (!begins || hasResumed) && loaded) messages.reload().catch(fail);
       });
       return () => {
         stopped = true;

@@ -29,7 +29,7 @@ export interface RoomsStore<Room> extends Store<RoomsState<Room>> {
 const PAGE_SIZE = 50;
 
 /** Types of events after which the list is loaded again. A block changes the last messages and the unread counts. */
-const CHANGES_OF_LIST = new Set(['ChatroomAppeared', 'ChatroomVanished', 'BlockChanged']);
+const CHANGES_OF_LIST = new Set(['ViewerSnapshot', 'ChatroomAppeared', 'ChatroomVanished', 'BlockChanged']);
 
 /** Creates the store of the viewer's rooms. The store stays up to date while it has subscribers. */
 export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, any>): RoomsStore<Room> {
@@ -203,11 +203,6 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
         documents.viewerEvents,
         { after: source.after },
         {
-          async onResync() {
-            const cursor = await reload();
-            source.emit({ __typename: 'EventsMissed', cursor });
-            return cursor;
-          },
           // The stream does not replay changes of unread counts, so the list is loaded again after each start.
           onStarted() {
             overdue.started();
@@ -217,7 +212,8 @@ export function createRooms<Room>(shared: Chat, documents: Documents<any, Room, 
             for (const { viewerEvents: event } of events) {
               if (!event) continue;
               if (event.__typename === 'UnreadChanged') overdue.arrived(event.chatroom.id);
-              onViewerEvent(event);
+              // A snapshot is sent in place of events that the stream cannot replay.
+              if (event.__typename !== 'ViewerSnapshot') onViewerEvent(event);
               if (CHANGES_OF_LIST.has(event.__typename)) reloadLater();
               source.emit(event);
             }

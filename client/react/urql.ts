@@ -6,7 +6,7 @@ import {
   type OperationResult,
   type TypedDocumentNode,
 } from '@urql/core';
-import { WATCHED, WRITTEN } from '../urqlWrites.ts';
+import { RECEIVED, WATCHED, WRITTEN } from '../urqlWrites.ts';
 import { createBatch } from './batch.ts';
 import type { ChatCache, TypedDocument } from './cache.ts';
 
@@ -67,9 +67,12 @@ export function urqlCache(client: Client): ChatCache {
               .unsubscribe();
         });
       });
-      const following = client.executeSubscription(ownRequest(), context).subscribe(({ data, error }) => {
+      // Passed on after graphcache has written the event.
+      const received: never[] = [];
+      const own = { ...context, [RECEIVED]: (data: never) => received.push(data) };
+      const following = client.executeSubscription(ownRequest(), own).subscribe(({ error }) => {
         if (error) onError(error);
-        else if (data) batch.add(data as never);
+        for (const data of received.splice(0)) batch.add(data);
       });
       return () => {
         following.unsubscribe();

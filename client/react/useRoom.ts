@@ -26,7 +26,7 @@ export type RoomResult<Message, Room, User> = RoomState<Message, Room, User> &
 
 /**
  * Returns a room with its newest messages, kept up to date: messages, edits, deletions, reactions, typing users and
- * read states. Loads the room, then subscribes to events after its cursor. No message, edit, deletion or reaction is
+ * read states. One subscription loads the room and delivers its later events. No message, edit, deletion or reaction is
  * lost, even while the client is offline.
  */
 export function useRoom<Message = Default.Message, Room = Default.Room, User = Default.User>(

@@ -6,9 +6,9 @@ import { keepOpen, type Progress } from './keepOpen.ts';
 /** An event of the viewer, or `EventsMissed` in place of events that a stream could not deliver. */
 export type FollowedEvent = ViewerEvent | { __typename: 'EventsMissed'; cursor?: string };
 
-/** Returns whether the viewer may have blocked or unblocked a user. */
+/** Returns whether the viewer may have blocked or unblocked a user. Events before a snapshot may have been missed. */
 export const mayChangeBlocks = ({ __typename }: FollowedEvent): boolean =>
-  __typename === 'BlockChanged' || __typename === 'EventsMissed';
+  ['BlockChanged', 'EventsMissed', 'ViewerSnapshot'].includes(__typename);
 
 type Listener = (event: FollowedEvent) => void;
 type AnyDocuments = Documents<any, any, any>;
@@ -41,9 +41,10 @@ export interface ViewerEvents {
   /**
    * Adds a follower, with the cursor of its data. While there are followers but no source, a stream runs. Returns a
    * function that removes the follower. A follower must listen from before it queries its data, because a stream that
-   * is already running may be ahead of the cursor.
+   * is already running may be ahead of the cursor. Without a cursor, listeners receive `ViewerSnapshot` when the stream
+   * has started.
    */
-  follow: (documents: AnyDocuments, after: string) => () => void;
+  follow: (documents: AnyDocuments, after?: string) => () => void;
 }
 
 export function createViewerEvents(client: ChatClient, cache: ChatCache): ViewerEvents {
@@ -57,21 +58,17 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
   let position: string | undefined;
   let stopOwn: (() => void) | null = null;
 
-  const emit: Listener = (event) => {
+  const emit: Listener = (received) => {
+    // A snapshot that is not the beginning of the stream replaces events that it cannot replay.
+    const isResync = received.__typename === 'ViewerSnapshot' && position !== undefined;
+    const event: FollowedEvent = isResync ? { ...received, __typename: 'EventsMissed' } : received;
     position = event.cursor ?? position;
     for (const listener of [...listeners]) listener(event);
   };
 
-  function start({ viewerEvents, viewerCursor }: AnyDocuments): () => void {
-    const stopped = new AbortController();
+  function start({ viewerEvents }: AnyDocuments): () => void {
     const open = ({ onLoaded, onError }: Progress) =>
       cache.subscribe(viewerEvents, position === undefined ? {} : { after: position }, {
-        async onResync() {
-          const { viewer } = await client.execute(viewerCursor, {}, { retry: true, signal: stopped.signal });
-          const cursor = viewer?.cursor ?? '';
-          emit({ __typename: 'EventsMissed', cursor });
-          return cursor;
-        },
         onEvents(events) {
           onLoaded();
           for (const { viewerEvents: event } of events) if (event) emit(event);
@@ -79,11 +76,7 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
         onError,
       });
     // Errors are not shown, because the hooks that listen have other streams, which report the same errors.
-    const kept = keepOpen(client, () => undefined, open);
-    return () => {
-      kept.close();
-      stopped.abort();
-    };
+    return keepOpen(client, () => undefined, open).close;
   }
 
   /** Runs a stream for the followers while there is no source. Otherwise stops this stream. */

@@ -18,15 +18,25 @@ import {
   REACT,
   REMOVE,
 } from '../support/rooms.ts';
-import { startTestServer } from '../support/server.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { keyOf } from '../../src/core/globalIds.ts';
+import { sql } from '../../src/platform/database/database.ts';
 import { send, world } from '../support/world.ts';
-import { ofAnotherDatabase } from './cursors.ts';
 import { failingSockets } from './failingSockets.ts';
 import { apolloChat, CHATS, documents, show } from './stores.ts';
 
 const EDIT =
   'mutation ($id: ID!, $body: String!) { editMessage(input: { messageId: $id, body: $body }) { message { id } } }';
 const UNBLOCK = 'mutation ($id: ID!) { unblockUser(input: { userId: $id }) { user { id } } }';
+
+/** Error after which a stream subscribes again. */
+const BUSY = { message: 'Too many requests.', extensions: { code: 'RATE_LIMITED', retryAfterMs: 10 } };
+
+/** Deletes the log of a room except its last event, so that a stream cannot resume. */
+const pruneLog = ({ node }: TestServer, room: string) =>
+  node.database.query(sql`
+    DELETE FROM events e USING chatrooms c
+      WHERE e.chatroom_id = ${keyOf('Chatroom', room)}::uuid AND c.id = e.chatroom_id AND e.seq < c.last_seq`);
 
 type Store = RoomStore<Message, Room, User>;
 
@@ -128,19 +138,19 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
   test('a room opens while a stream over all rooms writes previews', async () => {
     const { ann, ben, room } = await world(await startTestServer());
     await sendMany(ben, room, 5);
-    const answers = holding('ParleyHistory');
-    const chat = openChat(ann, { fetch: answers.fetch });
+    const sockets = failingSockets();
+    const chat = openChat(ann, { webSocketImpl: sockets.webSocketImpl });
     const rooms = createRooms(chat, documents);
     const preview = () => rooms.getSnapshot().rooms[0]?.lastMessage?.body;
     show(rooms);
     await expect.poll(preview).toBe('5');
     const store = createRoom(chat, documents, room, 3);
-    answers.hold();
+    sockets.hold('ParleyRoomEvents');
     show(store);
-    const release = await answers.next();
+    await expect.poll(sockets.held).toBe(1);
     await send(ben, room, 'while it opens');
     await expect.poll(preview).toBe('while it opens');
-    release();
+    sockets.release();
     await expect.poll(() => bodiesOf(store)).toEqual(['3', '4', '5', 'while it opens']);
     expect(store.getSnapshot()).toMatchObject({ loading: false, error: null });
   });
@@ -266,74 +276,57 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
   });
 
   test('a room is loaded again if missed events cannot be replayed', async () => {
-    const { ann, ben, room } = await world(await startTestServer());
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
     await sendMany(ben, room, 6);
-    const opened: string[] = [];
-    const chat = openChat(ann, {
-      async fetch(input, init) {
-        const answer = await fetch(input, init);
-        if (!(init?.body as string).includes('query ParleyHistory(')) return answer;
-        const text = await answer.text();
-        const { data } = JSON.parse(text);
-        opened.push(data.chatroom.cursor);
-        if (opened.length > 1) return new Response(text, answer);
-        data.chatroom.cursor = ofAnotherDatabase(data.chatroom.cursor);
-        // Missed, because the room's events cannot be replayed.
-        await send(ben, room, '7');
-        return Response.json({ data });
-      },
-    });
-    const store = createRoom(chat, documents, room, 4);
+    const sockets = failingSockets();
+    const store = createRoom(openChat(ann, { webSocketImpl: sockets.webSocketImpl }), documents, room, 4);
     show(store);
-    await expect.poll(() => numbersOf(store)).toEqual(upTo(7, 4));
-    expect(opened).toHaveLength(2);
-    await send(ben, room, '8');
-    await expect.poll(() => numbersOf(store)).toEqual(upTo(8, 4));
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(6, 3));
+    sockets.fail('ParleyRoomEvents', BUSY);
+    // Missed, because the room's events cannot be replayed.
+    await sendMany(ben, room, 2);
+    await pruneLog(server, room);
+    sockets.recover();
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(8, 5));
+    await send(ben, room, '9');
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(9, 5));
     await store.loadEarlier();
-    expect(numbersOf(store)).toEqual(upTo(8));
+    expect(numbersOf(store)).toEqual(upTo(9));
     expect(store.getSnapshot()).toMatchObject({ error: null, hasEarlier: false });
   });
 
   test('two page sizes of a room both load missed messages', async () => {
-    const { ann, ben, room } = await world(await startTestServer());
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
     await sendMany(ben, room, 6);
-    let opened = 0;
-    let answer: () => void = () => undefined;
-    const missed = new Promise<void>((resolve) => (answer = resolve));
-    const chat = openChat(ann, {
-      async fetch(input, init) {
-        const response = await fetch(input, init);
-        if (!(init?.body as string).includes('query ParleyHistory(') || opened === 2) return response;
-        opened += 1;
-        const { data } = await response.json();
-        data.chatroom.cursor = ofAnotherDatabase(data.chatroom.cursor);
-        await missed;
-        return Response.json({ data });
-      },
-    });
+    const sockets = failingSockets();
+    const chat = openChat(ann, { webSocketImpl: sockets.webSocketImpl });
     const [long, short] = [createRoom(chat, documents, room, 6), createRoom(chat, documents, room, 3)];
     for (const each of [long, short]) show(each);
-    await expect.poll(() => opened).toBe(2);
+    await expect.poll(() => [numbersOf(long), numbersOf(short)]).toEqual([upTo(6), upTo(6, 4)]);
+    sockets.fail('ParleyRoomEvents', BUSY);
     // Missed by both, because the room's events cannot be replayed.
-    await send(ben, room, '7');
-    answer();
-    await expect.poll(() => [numbersOf(long), numbersOf(short)]).toEqual([upTo(7, 2), upTo(7, 5)]);
-    await send(ben, room, '8');
-    await expect.poll(() => [numbersOf(long), numbersOf(short)]).toEqual([upTo(8, 2), upTo(8, 5)]);
+    await sendMany(ben, room, 2);
+    await pruneLog(server, room);
+    sockets.recover();
+    await expect.poll(() => [numbersOf(long), numbersOf(short)]).toEqual([upTo(8, 3), upTo(8, 6)]);
+    await send(ben, room, '9');
+    await expect.poll(() => [numbersOf(long), numbersOf(short)]).toEqual([upTo(9, 3), upTo(9, 6)]);
   });
 
   test('a block during the load of a room hides messages', async () => {
     const { ann, ben, room } = await world(await startTestServer());
     await send(ann, room, 'hello');
     await send(ben, room, 'an insult');
-    const answers = holding('ParleyHistory');
-    const chat = openChat(ann, { fetch: answers.fetch });
+    const sockets = failingSockets();
+    const chat = openChat(ann, { webSocketImpl: sockets.webSocketImpl });
     const store = createRoom(chat, documents, room, 20);
-    answers.hold();
+    sockets.hold('ParleyRoomEvents');
     const hide = show(store);
-    let release = await answers.next();
+    await expect.poll(sockets.held).toBe(1);
     await ann.ask(BLOCK, { id: ben.id });
-    release();
+    sockets.release();
     await expect.poll(() => bodiesOf(store)).toEqual(['hello']);
     hide();
     await ann.ask(UNBLOCK, { id: ben.id });
@@ -343,12 +336,12 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     rooms.onEvent(({ __typename }) => events.push(__typename));
     show(rooms);
     await expect.poll(() => rooms.getSnapshot().rooms[0]?.lastMessage?.body).toBe('an insult');
-    answers.hold();
+    sockets.hold('ParleyRoomEvents');
     show(store);
-    release = await answers.next();
+    await expect.poll(sockets.held).toBe(1);
     await ann.ask(BLOCK, { id: ben.id });
     await expect.poll(() => events).toContain('BlockChanged');
-    release();
+    sockets.release();
     await expect.poll(() => bodiesOf(store)).toEqual(['hello']);
   });
 
@@ -567,13 +560,13 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
   test('a jump during the load of a room is shown', async () => {
     const { ann, ben, room } = await world(await startTestServer());
     await sendMany(ben, room, 20);
-    const answers = holding('ParleyHistory');
-    const store = createRoom(openChat(ann, { fetch: answers.fetch }), documents, room, 4);
-    answers.hold();
+    const sockets = failingSockets();
+    const store = createRoom(openChat(ann, { webSocketImpl: sockets.webSocketImpl }), documents, room, 4);
+    sockets.hold('ParleyRoomEvents');
     show(store);
-    const release = await answers.next();
+    await expect.poll(sockets.held).toBe(1);
     const jumping = store.jumpTo(5);
-    release();
+    sockets.release();
     expect(await jumping).toBe(true);
     expect(numbersOf(store)).toEqual(upTo(7, 3));
   });
