@@ -13,14 +13,21 @@ const libraries = {
   secrets: { regex: '^(jose|@node-rs/argon2)(/|$)', message: 'Only auth/ knows tokens and password hashes.' },
   sockets: {
     regex: '^(ws|graphql-ws|(node:)?https?)(/|$)',
-    message: 'Only server/, graphql/{yoga,transport}.ts and the tracing know sockets and HTTP.',
+    message: 'Only server/, platform/web, graphql/{yoga,transport}.ts and the tracing know sockets and HTTP.',
   },
   mail: { regex: '^nodemailer(/|$)', message: 'Only platform/mailer.ts knows nodemailer.' },
   push: { regex: '^web-push(/|$)', message: 'Only features/push/providers.ts knows the providers.' },
   queue: { regex: '^graphile-worker(/|$)', message: 'Only platform/jobQueue.ts knows the queue.' },
   metrics: { regex: '^prom-client(/|$)', message: 'Only platform/observability/metrics.ts knows Prometheus.' },
   rates: { regex: '^rate-limiter-flexible(/|$)', message: 'Only platform/rateLimits/counters.ts counts.' },
-  net: { regex: '^(node:)?net$', message: 'Only server/, client addresses and the embedded database know sockets.' },
+  web: {
+    regex: '^(ipaddr\\.js|htmlparser2|encoding-sniffer)(/|$)',
+    message: 'Only platform/web requests URLs of users.',
+  },
+  net: {
+    regex: '^(node:)?net$',
+    message: 'Only server/, platform/web, client addresses and the embedded database know sockets.',
+  },
   process: { regex: '^(node:)?process$', message: 'Only main.ts and the embedded database touch the process.' },
 };
 
@@ -99,6 +106,7 @@ export default defineConfig(
   opens(['src/platform/jobQueue.ts'], 'queue'),
   opens(['src/platform/database/postgresHome.ts'], 'process'),
   opens(['src/platform/database/embedded.ts'], 'process', 'net'),
+  opens(['src/platform/web/**/*.ts'], 'web', 'sockets', 'net'),
   opens(['src/platform/redis/{clients,redisPubSub}.ts'], 'redis'),
   opens(['src/platform/observability/metrics.ts'], 'metrics'),
   // It reads requests and opens no socket of its own.
