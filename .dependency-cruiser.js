@@ -3,7 +3,7 @@ const LAYERS = ['core', 'platform', 'auth', 'delivery', 'graphql', 'features', '
 
 // Features, lowest first. A feature imports only itself and earlier ones.
 const FEATURES = [
-  ...['users', 'relationships', 'chatrooms', 'messages', 'search', 'reactions', 'chatroomEvents', 'readReceipts'],
+  ...['users', 'relationships', 'chatrooms', 'messages', 'search', 'reactions', 'linkPreviews', 'chatroomEvents', 'readReceipts'],
   ...['chatroomList', 'viewerEvents', 'typing', 'presence', 'push', 'systemMessages', 'accounts', 'server'],
 ];
 

@@ -370,7 +370,7 @@ describe('the mail queue', () => {
       ...{ databaseUrl, log, onRun: (task) => ran.push(task) },
       tasks: {
         ...{ clear_chatroom: idle, delete_account: idle, end_sessions: idle },
-        ...{ prune: idle, push_message: idle, push_device: idle },
+        ...{ prune: idle, push_message: idle, push_device: idle, preview_links: idle },
       },
     });
     const database = await openDatabase(databaseUrl, { poolSize: 1 });

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { encodeId, keyOf } from '../src/core/globalIds.ts';
+import { sql } from '../src/platform/database/database.ts';
 import type { Person } from './support/client.ts';
 import { fcmMessage, startFcm } from './support/providers.ts';
 import { createRoom, MARK_READ } from './support/rooms.ts';
@@ -177,6 +179,33 @@ const checks: Record<string, (world: World) => Promise<void>> = {
     expect(await both(w, names)).toEqual([
       [w.a.username, w.c.username],
       [w.a.username, w.b.username, w.c.username],
+    ]);
+  },
+  'link previews in a group': async (w) => {
+    const { id, number } = w.messages.byB;
+    const [preview] = await w.server.node.database.query<{ id: string }>(sql`
+      WITH page AS (INSERT INTO web_pages (url, title) VALUES ('https://example.org/', 'A page') RETURNING id)
+      INSERT INTO link_previews (page_id, chatroom_id, number, position)
+        SELECT id, ${keyOf('Chatroom', w.group)}::uuid, ${number}::int, 1 FROM page RETURNING id`);
+    const ids = [id, encodeId('LinkPreview', preview?.id ?? '')];
+    const NODES = `query ($ids: [ID!]!) { nodes(ids: $ids) {
+      ... on Message { linkPreviews { title } } ... on LinkPreview { title } } }`;
+    const seen = async (person: Person) => (await person.ask(NODES, { ids })).nodes;
+    const title = { title: 'A page' };
+    expect(await both(w, seen)).toEqual([
+      [null, null],
+      [{ linkPreviews: [title] }, title],
+    ]);
+    const CHANGED = `subscription ($id: ID!) { chatroomEvents(chatroomId: $id) { __typename } }`;
+    const streams = [w.a, w.b].map((person) => person.connect().subscribe(CHANGED, { id: w.group }));
+    for (const stream of streams) await stream.ready();
+    const REMOVE = `mutation ($id: ID!, $preview: ID!) { removeLinkPreview(input: { messageId: $id, linkPreviewId: $preview }) { message { id } } }`;
+    await w.b.ask(REMOVE, { id, preview: ids[1] });
+    await send(w.c, w.group, 'next');
+    const kinds = async (count: number, stream = streams[0]) => (await stream?.take(count))?.map((e) => e.__typename);
+    expect([await kinds(1), await kinds(2, streams[1])]).toEqual([
+      ['MessageAdded'],
+      ['LinkPreviewsChanged', 'MessageAdded'],
     ]);
   },
   'who has read': async (w) => {

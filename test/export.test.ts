@@ -83,6 +83,10 @@ async function livelyRoom() {
   await send(dora, room, 'from an account that is deleted');
   await dora.ask(DELETE_ACCOUNT);
   await cem.ask(READ, answer);
+  await server.node.database.query(sql`
+    WITH page AS (INSERT INTO web_pages (url, title, description) VALUES ('https://example.org/', 'A "page"', NULL) RETURNING id)
+    INSERT INTO link_previews (page_id, chatroom_id, number, position)
+      SELECT id, ${keyOf('Chatroom', room)}::uuid, ${question.number}::int, 1 FROM page`);
   return { server, ann, ben, cem, eve, room, question, answer };
 }
 
@@ -111,6 +115,7 @@ describe('a room', () => {
     expect(messages.filter((message) => message.deletedAt)).toHaveLength(1);
     expect(messages.filter((message) => message.replyToNumber)).toHaveLength(1);
     expect(messages.flatMap((message) => message.reactions)).toHaveLength(4);
+    expect(messages.flatMap((message) => message.linkPreviews ?? [])).toHaveLength(1);
     expect(new Set(messages.flatMap((message) => message.systemEvent ?? []))).toEqual(
       new Set(['MEMBER_JOINED', 'MEMBER_LEFT', 'RENAMED']),
     );

@@ -17,6 +17,7 @@ const typeOf: Record<string, string> = {
     userIds: 'User',
   },
   ...{ memberIds: 'User', sessionId: 'Session', deviceId: 'PushDevice' },
+  ...{ linkPreviewId: 'LinkPreview', linkPreviewIds: 'LinkPreview' },
 };
 
 test('ids of another type and altered ids are NOT_FOUND in every mutation', async () => {
@@ -40,6 +41,7 @@ test('ids of another type and altered ids are NOT_FOUND in every mutation', asyn
       ChatroomMember: viewer.chatrooms.nodes[0].viewerMembership.id,
       FriendRequest: viewer.friendRequests.nodes[0].id,
     },
+    LinkPreview: Buffer.from(`LinkPreview:${crypto.randomUUID()}`).toString('base64url'),
     PushDevice: Buffer.from(`PushDevice:${crypto.randomUUID()}`).toString('base64url'),
   };
   const nodeTypes = schema.getPossibleTypes(schema.getType('Node') as never).map((type) => type.name);

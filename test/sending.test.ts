@@ -107,6 +107,8 @@ function asSend(person: Person, room: string, body: string, clientMessageId: str
     clientMessageId,
     replyToNumber: null,
     attachmentIds: null,
+    linkPreviewIds: null,
+    linkPreviews: null,
   };
 }
 

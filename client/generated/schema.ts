@@ -40,19 +40,20 @@ export const possibleTypes = {
   "ChatroomEvent": [
     "CaughtUp",
     "ChatroomUpdated",
+    "LinkPreviewsChanged",
     "MemberJoined",
     "MemberLeft",
     "MemberUpdated",
     "MessageAdded",
     "MessageDeleted",
     "MessageEdited",
-    "ReactionsChanged",
-    "RoomSnapshot"
+    "ReactionsChanged"
   ],
   "Node": [
     "Chatroom",
     "ChatroomMember",
     "FriendRequest",
+    "LinkPreview",
     "Message",
     "PushDevice",
     "Session",
@@ -65,13 +66,12 @@ export const possibleTypes = {
     "ChatroomVanished",
     "FriendshipChanged",
     "SystemNotice",
-    "UnreadChanged",
-    "ViewerSnapshot"
+    "UnreadChanged"
   ]
 };
 
 /** Types without an id. A cache stores them inside their parents. */
-export const keyless = ["AuthPayload","BlockChanged","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","DeleteChatroomPayload","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","LeaveChatroomPayload","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","RoomSnapshot","SendMessagePayload","Server","SessionConnection","SessionEdge","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload","ViewerSnapshot"];
+export const keyless = ["AuthPayload","BlockChanged","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","DeleteChatroomPayload","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","LeaveChatroomPayload","LinkPreviewsChanged","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","SendMessagePayload","Server","SessionConnection","SessionEdge","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload"];
 
 /** Paged lists by type, with the arguments that select another list. */
 export const connections = {

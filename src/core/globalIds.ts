@@ -14,6 +14,7 @@ const keyParts = {
   Message: [UUID, NUMBER],
   FriendRequest: [UUID, UUID],
   PushDevice: [UUID],
+  LinkPreview: [UUID],
 } satisfies Record<string, RegExp[]>;
 
 export type NodeType = keyof typeof keyParts;

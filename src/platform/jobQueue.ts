@@ -25,6 +25,8 @@ export interface Jobs {
   push_message: { chatroomId: string; number: number };
   /** Sends a push notification about a message to one device. */
   push_device: { deviceId: string; chatroomId: string; number: number };
+  /** Finds previews for the links of a message. Queued by the SQL function `store_message`. */
+  preview_links: { chatroomId: string; number: number };
 }
 
 /**
@@ -80,12 +82,12 @@ export async function migrateJobs(databaseUrl: string, log?: Logger): Promise<vo
 
 type Tasks = { [Name in keyof Jobs]: (payload: Jobs[Name]) => Promise<void> };
 
-/** Maximum number of jobs that each of the two runners of a node executes at a time. */
+/** Maximum number of jobs that each runner of a node executes at a time. */
 const CONCURRENCY = 2;
 
 /**
- * Runs queued jobs on this node. Several nodes share the queue. Mail has a runner of its own, so that a hung mail
- * server does not delay push notifications.
+ * Runs queued jobs on this node. Several nodes share the queue. Mails and link previews have runners of their own, so
+ * that a hung mail server or slow web pages do not delay push notifications.
  *
  * @returns a function that finishes the jobs in progress and stops
  */
@@ -97,8 +99,8 @@ export async function startJobs(options: {
   /** Functions that run the jobs. A node that cannot send mail omits `send_mail`; another node then runs those jobs. */
   tasks: Omit<Tasks, 'send_mail'> & Partial<Pick<Tasks, 'send_mail'>>;
 }): Promise<() => Promise<void>> {
-  const { send_mail: sendMail, ...others } = options.tasks;
-  // Each of the two runners listens on one connection, and borrows further connections to fetch and complete jobs.
+  const { send_mail: sendMail, preview_links: previewLinks, ...others } = options.tasks;
+  // Each runner listens on one connection, and borrows further connections to fetch and complete jobs.
   const pool = createPool(options.databaseUrl, {
     max: 5,
     application_name: 'parley jobs',
@@ -117,6 +119,7 @@ export async function startJobs(options: {
     });
   const runners = await Promise.all([
     start(others, '23 * * * * prune\n*/5 * * * * end_sessions'),
+    start({ preview_links: previewLinks }),
     ...(sendMail ? [start({ send_mail: sendMail })] : []),
   ]);
   return async () => {

@@ -27,6 +27,8 @@ import { createMarkQueue } from '../features/readReceipts/markQueue.ts';
 import { createReadNotifier } from '../features/readReceipts/seenNotifier.ts';
 import { pushDevice, type PushConfig, pushMessage } from '../features/push/push.ts';
 import { createFcmSender, createWebPushSender } from '../features/push/providers.ts';
+import { createPageFinder, prunePages } from '../features/linkPreviews/pageCache.ts';
+import { previewLinks } from '../features/linkPreviews/linkPreviews.ts';
 import { clearChatroom } from '../features/chatrooms/changes.ts';
 import { createBus } from '../platform/redis/bus.ts';
 import { databaseIdOf } from '../delivery/cursor.ts';
@@ -40,6 +42,7 @@ import { createEventSeal } from '../delivery/eventSeal.ts';
 import { RoomTails } from '../delivery/roomTails.ts';
 import { finishDeletion } from '../features/accounts/deletion.ts';
 import { sendMail } from '../features/users/mailTokens.ts';
+import { createWebClient, type WebOptions } from '../platform/web/webClient.ts';
 import type { Tracing } from '../platform/observability/tracing.ts';
 import type { Logger } from 'pino';
 
@@ -54,6 +57,8 @@ export interface NodeOptions {
   presenceTimes?: LeaseTimes | undefined;
   /** Cost of a password hash. Production must use the default. */
   hashCost?: HashCost | undefined;
+  /** Which addresses the server requests pages from. Production must use the default. */
+  web?: WebOptions | undefined;
   /** Whether the server warms up before it accepts requests; see `warmUp`. False if omitted. */
   warmsUp?: boolean;
 }
@@ -114,6 +119,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     log,
   });
   const push = createPushing(config);
+  const findPage = config.LINK_PREVIEWS === 'on' ? createPageFinder(database, createWebClient(options.web)) : null;
   const publicUrl = (config.PUBLIC_URL ?? `http://localhost:${config.PORT}`).replace(/\/$/, '');
   const stopJobs = await startJobs({
     databaseUrl,
@@ -126,6 +132,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       end_sessions: () => endExpiredSessions(database),
       prune: () => prune(database, config.LOG_DAYS),
       push_message: (job) => pushMessage({ database, presence }, job),
+      preview_links: (job) => previewLinks({ database, findPage, roomTails }, job),
       push_device: (job) => pushDevice({ database, push }, job),
     },
   });
@@ -143,6 +150,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     loginThrottle,
     mailer,
     push,
+    findPage,
     publicUrl,
     log,
     gauges,
@@ -185,6 +193,7 @@ async function prune(database: Database, days: number): Promise<void> {
   await pruneSessions(database);
   await fillSkeletons(database);
   await pruneMails(database);
+  await prunePages(database);
 }
 
 function createPushing(config: Config): PushConfig {

@@ -1,5 +1,6 @@
 import type { GraphQLField } from 'graphql';
 import { describe, expect, test } from 'vitest';
+import { encodeId } from '../../src/core/globalIds.ts';
 import type { Person } from '../support/client.ts';
 import { fieldsOf, inputNames, mutationOf, outcomeFor, roomMutations } from '../support/operations.ts';
 import { BLOCK, createRoom } from '../support/rooms.ts';
@@ -23,6 +24,7 @@ describe('mutations of a room between two users with a block', () => {
     markRoomsRead: { direct: 'done', blocker: 'NOT_FOUND', blocked: 'done' },
     markUnread: { direct: 'done', blocker: 'NOT_FOUND', blocked: 'done' },
     removeChatroomMember: { direct: 'BAD_USER_INPUT' },
+    removeLinkPreview: { direct: 'done', blocker: 'NOT_FOUND', blocked: 'FORBIDDEN' },
     removeReaction: { direct: 'BLOCKED', blocker: 'NOT_FOUND', blocked: 'done' },
     sendMessage: { direct: 'BLOCKED', blocker: 'done', blocked: 'done' },
     sendSystemMessage: { direct: 'FORBIDDEN' },
@@ -46,7 +48,7 @@ describe('mutations of a room between two users with a block', () => {
         [b, (await send(b, room, 'of b')).id as string],
       ]);
     const [inDirect, inGroup] = [await sendOneEach(direct), await sendOneEach(group)];
-    const owned = ['deleteMessage', 'editMessage'].includes(name);
+    const owned = ['deleteMessage', 'editMessage', 'removeLinkPreview'].includes(name);
     const query = mutationOf(name);
     const inputOf = (room: string, other: Person, messageId: string | undefined): object => {
       const field = fieldsOf('Mutation').find((mutation) => mutation.name === name);
@@ -55,6 +57,7 @@ describe('mutations of a room between two users with a block', () => {
           chatroomId: room,
           messageId,
           messageIds: [messageId],
+          linkPreviewId: encodeId('LinkPreview', crypto.randomUUID()),
           userId: other.id,
           userIds: [c.id],
           role: 'ADMIN',

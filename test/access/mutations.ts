@@ -1,6 +1,16 @@
 import { encodeId } from '../../src/core/globalIds.ts';
 import { PASSWORD } from '../support/client.ts';
-import { browser, connectUser, deviceOf, mailToken, openRoom, type Place, refreshToken, sessionOf } from './place.ts';
+import {
+  browser,
+  connectUser,
+  deviceOf,
+  mailToken,
+  openRoom,
+  type Place,
+  previewOf,
+  refreshToken,
+  sessionOf,
+} from './place.ts';
 import { type Row, row } from './table.ts';
 
 /** Users of the place besides the one who makes the request. */
@@ -53,6 +63,9 @@ const inRooms: Row[] = [
   row('401 404 404 403 403 ok  ok  403', 'removeChatroomMember', inRoomAbout('member'), 'another member'),
   row('401 404 404 403 403 403 ok  403', 'removeChatroomMember', inRoomAbout('admin'), 'another admin'),
   row('401 404 404 403 403 403 400 403', 'removeChatroomMember', inRoomAbout('owner'), 'the owner'),
+  row('401 404 404 ok  ok  ok  ok  403', 'removeLinkPreview', (p) => previewOf(p, p.me), 'from an own message'),
+  row('401 404 404 403 403 ok  ok  403', 'removeLinkPreview', (p) => previewOf(p, p.owner), 'from the owner’s message'),
+  row('401 404 404 ok  403 ok  404 403', 'removeLinkPreview', (p) => previewOf(p, p.blocked), 'from a message of a blocked user'),
   row('401 404 404 ok  ok  ok  ok  403', 'removeReaction', message('owner', { emoji: '👍' }), 'from the owner’s message'),
   row('401 404 404 ok  ok  ok  404 403', 'removeReaction', message('blocked', { emoji: '👍' }), 'from a message of a blocked user'),
   row('401 404 404 ok  ok  ok  ok  403', 'sendMessage', saying('hello')),

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createRefreshToken, createToken } from '../../src/auth/accessTokens.ts';
 import { sql } from '../../src/platform/database/database.ts';
 import type { MailPurpose } from '../../src/platform/database/generated/enums.ts';
-import { encodeId } from '../../src/core/globalIds.ts';
+import { encodeId, keyOf } from '../../src/core/globalIds.ts';
 import { storeChatroom, storeMessages } from '../../src/cli/import/bulkInsert.ts';
 import { connect, request } from '../support/client.ts';
 import { subscribeBrowser } from '../support/providers.ts';
@@ -111,6 +111,23 @@ export async function openRoom({ premises: { server }, owner }: Place): Promise<
   const { id } = await storeChatroom(server.node.database, { ...room, memberIds: [owner.key] });
   return encodeId('Chatroom', id);
 }
+
+/**
+ * Creates a link preview of a message, or of a user who has not sent it.
+ *
+ * @returns the ids of the preview and of the message, as `removeLinkPreview` takes them
+ */
+export async function previewOf({ premises: { server } }: Place, of: Someone, isSent = true) {
+  const { id: pageId } = await storePage(server);
+  const [chatroomId = '', number] = keyOf('Message', of.said)?.split(':') ?? [];
+  const owner = isSent ? { chatroomId, number: Number(number), position: 1 } : { userId: of.key };
+  const { id } = await server.node.database.prisma.linkPreview.create({ data: { pageId, ...owner } });
+  return { messageId: of.said, linkPreviewId: encodeId('LinkPreview', id) };
+}
+
+/** Stores a page as if a node had just requested it. */
+export const storePage = ({ node }: Premises['server']) =>
+  node.database.prisma.webPage.create({ data: { url: `https://example.org/${randomUUID()}`, title: 'A page' } });
 
 /** Creates another session of a user. Returns its id. */
 export async function sessionOf({ premises: { server } }: Place, { key }: Someone): Promise<string> {

@@ -1,5 +1,14 @@
 import { encodeId } from '../../src/core/globalIds.ts';
-import { deviceOf, membershipOf, openRoom, type Place, requestBetween, sessionOf } from './place.ts';
+import {
+  deviceOf,
+  membershipOf,
+  openRoom,
+  type Place,
+  previewOf,
+  requestBetween,
+  sessionOf,
+  storePage,
+} from './place.ts';
 import { type Row, row } from './table.ts';
 
 // Invisible data does not exist: lookups return null, and streams fail with NOT_FOUND. Signed-out clients may only
@@ -13,6 +22,7 @@ const room = ({ room: id }: Place) => ({ id });
 export const queries: Row[] = [
   row('401 nil nil ok  ok  ok  ok  403', 'chatroom', room),
   row('401 ok  ok  ok  ok  ok  ok  403', 'chatroom', async (p) => ({ id: await openRoom(p) }), 'an OPEN room'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'linkPreview', async (p) => ({ url: (await storePage(p.premises.server)).url })),
   row('401 nil nil ok  ok  ok  ok  403', 'node', room),
   row('401 nil nil ok  ok  ok  ok  403', 'nodes', (p) => ({ ids: [p.room] })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'openChatrooms'),
@@ -31,6 +41,10 @@ export const nodes: Row[] = [
   row('401 nil nil ok  ok  ok  ok  403', 'ChatroomMember', (p) => ({ id: membershipOf(p, p.blocked) }), 'a blocked user'),
   row('401 ok  ok  nil ok  ok  nil 403', 'FriendRequest', (p) => ({ id: requestBetween(p.owner, p.me) }), 'from the owner to the viewer; a block ends it'),
   row('401 nil nil nil nil nil ok  403', 'FriendRequest', (p) => ({ id: requestBetween(p.owner, p.member) }), 'from the owner to a member'),
+  row('401 nil nil ok  ok  ok  ok  403', 'LinkPreview', async (p) => ({ id: (await previewOf(p, p.owner)).linkPreviewId }), 'of a message of the owner'),
+  row('401 nil nil ok  ok  ok  nil 403', 'LinkPreview', async (p) => ({ id: (await previewOf(p, p.blocked)).linkPreviewId }), 'of a message of a blocked user'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'LinkPreview', async (p) => ({ id: (await previewOf(p, p.me, false)).linkPreviewId }), 'own, not sent'),
+  row('401 nil nil nil nil nil ok  403', 'LinkPreview', async (p) => ({ id: (await previewOf(p, p.owner, false)).linkPreviewId }), 'of the owner, not sent'),
   row('401 nil nil ok  ok  ok  ok  403', 'Message', (p) => ({ id: p.owner.said }), 'the owner’s'),
   row('401 nil nil ok  ok  ok  nil 403', 'Message', (p) => ({ id: p.blocked.said }), 'of a blocked user'),
   row('401 nil nil ok  ok  ok  ok  403', 'Message', (p) => ({ id: p.me.said }), 'own'),

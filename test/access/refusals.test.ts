@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createServiceToken } from '../../src/auth/serviceTokens.ts';
-import { keyOf } from '../../src/core/globalIds.ts';
+import { encodeId, keyOf } from '../../src/core/globalIds.ts';
 import { connect, request } from '../support/client.ts';
 import { mutationOf, outcome, outcomeFor, roomMutations } from '../support/operations.ts';
 import {
@@ -28,6 +28,10 @@ describe('mutations of a room by signed-out clients, strangers and removed membe
     markRoomsRead: ({ ofAnn }) => ({ messageIds: [ofAnn.id] }),
     markUnread: ({ ofAnn }) => ({ messageId: ofAnn.id }),
     removeChatroomMember: ({ id }, { ben }) => ({ chatroomId: id, userId: ben.id }),
+    removeLinkPreview: ({ ofAnn }) => ({
+      messageId: ofAnn.id,
+      linkPreviewId: encodeId('LinkPreview', crypto.randomUUID()),
+    }),
     removeReaction: ({ ofAnn }) => ({ messageId: ofAnn.id, emoji: '👍' }),
     sendMessage: ({ id }) => ({ chatroomId: id, body: 'hello' }),
     sendSystemMessage: ({ id }) => ({ chatroomId: id, body: 'hello' }),

@@ -89,6 +89,9 @@ async function tracedWorld() {
   await database.query(
     sql`INSERT INTO identities (issuer, subject, user_id) VALUES ('https://id.example.org', 'gerda at the provider', ${id}::uuid)`,
   );
+  await database.query(sql`
+    WITH page AS (INSERT INTO web_pages (url, title) VALUES ('https://bees.example.org/', 'Bees') RETURNING id)
+    INSERT INTO link_previews (page_id, user_id) SELECT id, ${id}::uuid FROM page`);
   const sessions = await database.prisma.session.findMany({ where: { userId: id } });
   return { server, gerda, ann, ben, id, sessionIds: sessions.map((session) => session.id) };
 }
@@ -206,6 +209,7 @@ const LEFT_OUT: Record<string, string> = {
   hash: 'proves something to whoever holds the mail',
   purpose: 'of a mail that waits',
   expires_at: 'of a mail that waits',
+  page_id: 'of a page, which is exported by its URL',
   created_at: '',
 };
 
@@ -227,6 +231,7 @@ test('an export contains every stored value except documented omissions', { time
   expect(exported.pushDevices).toHaveLength(1);
   expect(exported.chatrooms.map(({ kind }) => kind).sort()).toEqual(['DIRECT', 'GROUP', 'OPEN']);
   expect(exported.reactions).toMatchObject([{ emoji: '🐝' }]);
+  expect(exported.linkPreviews).toMatchObject([{ url: 'https://bees.example.org/' }]);
   // The file is grouped by room. The order of rooms is undefined.
   expect(exported.messages.map(({ body }) => body).sort()).toEqual(['between them', 'by her']);
 
@@ -234,7 +239,7 @@ test('an export contains every stored value except documented omissions', { time
   const tables: Record<string, string> = {
     ...{ users: 'id', sessions: 'user_id', identities: 'user_id', push_devices: 'user_id', mail_tokens: 'user_id' },
     ...{ friendships: 'user_id', blocks: 'blocker_id', friend_requests: 'from_id', members: 'user_id' },
-    ...{ reactions: 'user_id', messages: 'sender_id' },
+    ...{ reactions: 'user_id', messages: 'sender_id', link_previews: 'user_id' },
   };
   const missing: string[] = [];
   for (const [table, owner] of Object.entries(tables)) {

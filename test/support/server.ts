@@ -4,6 +4,7 @@ import { inject, onTestFinished } from 'vitest';
 import type { HashCost } from '../../src/auth/passwordHashing.ts';
 import { parseConfig } from '../../src/core/config/config.ts';
 import type { ServerNode } from '../../src/core/context.ts';
+import type { WebOptions } from '../../src/platform/web/webClient.ts';
 import { type RunningServer, startServer } from '../../src/server/httpServer.ts';
 import type { Tracing } from '../../src/platform/observability/tracing.ts';
 
@@ -60,6 +61,8 @@ export async function startTestServer(
     presenceTimes?: { leaseMs: number; graceMs: number };
     log?: Logger;
     tracing?: Tracing;
+    /** Public servers of the test; see `WebOptions`. By default, those of production. */
+    web?: WebOptions;
     /** Whether the node warms up before it accepts requests. */
     warmsUp?: boolean;
     atEnd?: AtEnd;
@@ -87,6 +90,7 @@ export async function startTestServer(
     log: options.log ?? pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
     presenceTimes: options.presenceTimes,
     tracing: options.tracing ?? null,
+    web: options.web,
     warmsUp: options.warmsUp ?? false,
     hashCost: 'hashCost' in options ? options.hashCost : CHEAP_HASH,
     onStatement: (text) => statements.push(text),

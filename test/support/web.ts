@@ -4,6 +4,8 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo, LookupFunction } from 'node:net';
 import dns2 from 'dns2';
 import { onTestFinished } from 'vitest';
+import { isPublicAddress } from '../../src/platform/web/addresses.ts';
+import type { WebOptions } from '../../src/platform/web/webClient.ts';
 
 /**
  * Loopback address that stands for the public web in tests. A client may connect to it only because a test passes
@@ -87,4 +89,13 @@ export async function setTrap(onPort = 0): Promise<{ port: number; connections: 
   // A machine without IPv6 has no other loopback address.
   if (PUBLIC !== '::1') await serve(trapped, '::1', port, count).catch(() => undefined);
   return { port, connections: () => connections };
+}
+
+/** Serves pages, and returns the options of a server that may request them. Other addresses stay those of production. */
+export async function servePages(
+  handle: RequestListener,
+): Promise<{ web: WebOptions; urlOf: (path: string) => string }> {
+  const port = await serve(handle);
+  const allowsAddress = (address: string) => address === PUBLIC || isPublicAddress(address);
+  return { web: { ports: [80, 443, port], allowsAddress }, urlOf: (path) => onPublic(port, path) };
 }

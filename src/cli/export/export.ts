@@ -142,7 +142,11 @@ const messagesAfter = (chatroomId: string, after: number): Sql => sql`
     ${isoTime(sql`m.edited_at`)} AS "editedAt", ${isoTime(sql`m.deleted_at`)} AS "deletedAt",
     (SELECT coalesce(json_agg(json_build_object('emoji', r.emoji, 'userId', r.user_id, 'createdAt', ${isoTime(sql`r.created_at`)})
         ORDER BY r.created_at, r.user_id, r.emoji), '[]')
-      FROM reactions r WHERE r.chatroom_id = m.chatroom_id AND r.number = m.number) AS reactions
+      FROM reactions r WHERE r.chatroom_id = m.chatroom_id AND r.number = m.number) AS reactions,
+    (SELECT coalesce(json_agg(json_build_object('url', p.url, 'title', p.title, 'description', p.description,
+        'siteName', p.site_name) ORDER BY l.position, l.id), '[]')
+      FROM link_previews l JOIN web_pages p ON p.id = l.page_id
+      WHERE l.chatroom_id = m.chatroom_id AND l.number = m.number) AS "linkPreviews"
     FROM messages m WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number > ${after}
     ORDER BY m.number LIMIT ${BATCH_SIZE}`;
 
@@ -186,5 +190,8 @@ const userHead = (id: string): Sql => sql`
       FROM members m JOIN chatrooms c ON c.id = m.chatroom_id WHERE m.user_id = u.id) AS chatrooms,
     (SELECT coalesce(json_agg(json_build_object('chatroomId', r.chatroom_id, 'number', r.number, 'emoji', r.emoji,
         'createdAt', ${isoTime(sql`r.created_at`)}) ORDER BY r.created_at), '[]')
-      FROM reactions r WHERE r.user_id = u.id) AS reactions
+      FROM reactions r WHERE r.user_id = u.id) AS reactions,
+    (SELECT coalesce(json_agg(json_build_object('url', p.url, 'createdAt', ${isoTime(sql`l.created_at`)})
+        ORDER BY l.created_at, l.id), '[]')
+      FROM link_previews l JOIN web_pages p ON p.id = l.page_id WHERE l.user_id = u.id) AS "linkPreviews"
     FROM users u WHERE u.id = ${id}::uuid`;

@@ -25,6 +25,17 @@ export const exportedMessage = z.object({
   /** SHA-256 of the text before the first edit. Null if the message was never edited, or has no `clientMessageId`. */
   sentDigest: z.hex().nullable(),
   reactions: z.array(z.object({ emoji: z.string(), userId: z.uuid(), createdAt: moment })),
+  /** Link previews in their order. Absent in exports of release 0.1.0. */
+  linkPreviews: z
+    .array(
+      z.object({
+        url: z.string(),
+        title: z.string().nullable(),
+        description: z.string().nullable(),
+        siteName: z.string().nullable(),
+      }),
+    )
+    .optional(),
 });
 export type ExportedMessage = z.infer<typeof exportedMessage>;
 
@@ -104,6 +115,8 @@ export const exportedUser = z.object({
   reactions: z.array(
     z.object({ chatroomId: z.uuid(), number: z.int().positive(), emoji: z.string(), createdAt: moment }),
   ),
+  /** Link previews that the user has requested within a day, and not sent. Absent in exports of release 0.1.0. */
+  linkPreviews: z.array(z.object({ url: z.string(), createdAt: moment })).optional(),
   messages: z.array(
     exportedMessage
       .pick({ number: true, body: true, clientMessageId: true, createdAt: true, editedAt: true, deletedAt: true })

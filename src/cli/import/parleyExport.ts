@@ -130,6 +130,18 @@ async function storeBatch(
     INSERT INTO reactions (chatroom_id, number, emoji, user_id, created_at)
       SELECT ${chatroomId}::uuid, (g->>'number')::int, r->>'emoji', (r->>'userId')::uuid, (r->>'createdAt')::timestamptz
         FROM jsonb_array_elements(${rows}::jsonb) g, jsonb_array_elements(g->'reactions') r`);
+  // `fetched_at` is the time of the message, so that a new preview of the page does not come from the import.
+  await query(sql`
+    WITH given AS MATERIALIZED (
+      SELECT gen_random_uuid() AS page_id, g, p.value AS page, p.ordinality AS position
+        FROM jsonb_array_elements(${rows}::jsonb) g, jsonb_array_elements(g->'linkPreviews') WITH ORDINALITY p
+    ), pages AS (
+      INSERT INTO web_pages (id, url, title, description, site_name, fetched_at)
+        SELECT page_id, page->>'url', page->>'title', page->>'description', page->>'siteName', (g->>'createdAt')::timestamptz
+          FROM given
+    )
+    INSERT INTO link_previews (page_id, chatroom_id, number, position)
+      SELECT page_id, ${chatroomId}::uuid, (g->>'number')::int, position FROM given`);
 }
 
 /**

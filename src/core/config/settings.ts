@@ -189,6 +189,11 @@ export const variables = {
   WEB_PUSH_ORIGINS: originList(
     'https://fcm.googleapis.com,https://updates.push.services.mozilla.com,https://web.push.apple.com,https://*.notify.windows.com',
   ).describe('Origins of browsers’ push services, separated by commas. Other origins receive no push notifications.'),
+  LINK_PREVIEWS: onOff
+    .default('on')
+    .describe(
+      'Whether this server requests the pages of links to show previews: on or off. It requests public addresses only, and ignores proxies of the environment.',
+    ),
   METRICS_TOKEN: z
     .string()
     .min(16)

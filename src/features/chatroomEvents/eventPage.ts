@@ -3,7 +3,13 @@ import { encodeRoomCursor } from '../../delivery/cursor.ts';
 import { eventFields, type LogEvent, pageAfter, type RoomEvent } from '../../delivery/roomLog.ts';
 import { columnsOf, createRowReader, sql } from '../../platform/database/database.ts';
 import type { ChatroomKind } from '../../platform/database/generated/client.ts';
-import { columnsWithSender, hasReactions, type MessageWithSender, withSender } from '../messages/messages.ts';
+import {
+  columnsWithSender,
+  contentColumns,
+  type Contents,
+  type MessageWithSender,
+  withSender,
+} from '../messages/messages.ts';
 
 /** Reason why a stream sends a snapshot. */
 export type SnapshotReason = 'REQUESTED' | 'RESYNC';
@@ -50,8 +56,8 @@ export async function readEventPage(
   chatroomId: string,
   seq: number,
 ): Promise<RoomEvent[]> {
-  const rows = await database.prepared<{ roomKind: ChatroomKind; hasReactions: boolean }>(sql`
-    SELECT ${eventColumns}, ${columnsWithSender}, c.kind AS "roomKind", ${hasReactions} AS "hasReactions"
+  const rows = await database.prepared<{ roomKind: ChatroomKind } & Contents>(sql`
+    SELECT ${eventColumns}, ${columnsWithSender}, c.kind AS "roomKind", ${contentColumns}
       FROM ${pageAfter(chatroomId, seq)} e
         JOIN chatrooms c ON c.id = e.chatroom_id
         LEFT JOIN messages m ON m.chatroom_id = e.chatroom_id AND m.number = e.number
@@ -59,8 +65,9 @@ export async function readEventPage(
       ORDER BY e.seq`);
   return rows.map((row) => {
     const event = logEventOf(row);
-    const message = { ...withSender(row), hasReactions: row.hasReactions };
-    // All fields of `message` except `hasReactions` are null if the event has no message, or if it no longer exists.
+    const { hasReactions, hasLinkPreviews } = row;
+    const message = { ...withSender(row), hasReactions, hasLinkPreviews };
+    // All other fields of `message` are null if the event has no message, or if it no longer exists.
     const { number } = message as { number: number | null };
     const cursor = cursorAt(databaseId, event);
     return { ...event, isShared: true, cursor, roomKind: row.roomKind, message: number === null ? null : message };

@@ -26,6 +26,7 @@ const typeNames: Record<Event['kind'], string> = {
   MEMBER_UPDATED: 'MemberUpdated',
   MEMBER_LEFT: 'MemberLeft',
   CHATROOM_UPDATED: 'ChatroomUpdated',
+  LINK_PREVIEWS_CHANGED: 'LinkPreviewsChanged',
   CAUGHT_UP: 'CaughtUp',
   SNAPSHOT: 'RoomSnapshot',
 };
@@ -88,6 +89,11 @@ builder.objectRef<MessageEvent>('MessageDeleted').implement({
   }),
 });
 defineMessageEvent('ReactionsChanged', 'A reaction was added to a message, or removed from it.');
+
+defineMessageEvent(
+  'LinkPreviewsChanged',
+  'A link preview was found for a message that was sent with AUTO, or a link preview was removed.',
+);
 
 type MemberEvent = Event & { userId: string };
 

@@ -19,5 +19,5 @@ export function addedEvent(
   if (!roomKind || !sender) return null;
   const cursor = encodeRoomCursor(databaseId, { kind: 'room', chatroomId, seq, number });
   const names = { chatroomId, seq, kind: 'MESSAGE_ADDED', number, userId: null, actorId: null } as const;
-  return { ...names, isShared: true, cursor, roomKind, message: { ...message, hasReactions: false } };
+  return { ...names, isShared: true, cursor, roomKind, message };
 }

@@ -4,12 +4,16 @@ import { connect, type Connection, type ConnectionArgs, keyset } from '../../pla
 import { type Context, requireViewer, snapshotOf } from '../../core/context.ts';
 import { columnsOf, createRowReader, join, keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import { type Message, Prisma, type User } from '../../platform/database/generated/client.ts';
-import { ChatError, notFound } from '../../core/errors.ts';
+import { badInput, ChatError, notFound } from '../../core/errors.ts';
 import { createLoader, createViewerLoader, type Loader, type OfViewer } from '../../platform/database/loader.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../../delivery/cursor.ts';
 import type { MaybePromise } from '../../delivery/source.ts';
 import { checkBody, checkClientMessageId } from '../../core/text/body.ts';
+import { LINK_PREVIEW_COST } from '../../platform/rateLimits/rateLimits.ts';
 import { userFields } from '../users/users.ts';
+
+/** Maximum number of link previews of a message. */
+export const MAX_LINK_PREVIEWS = 3;
 
 /** Column names of a message. Leaves out `sentDigest`, which only serves to recognise a retried send. */
 export const messageFields = Object.values(Prisma.MessageScalarFieldEnum).filter((field) => field !== 'sentDigest');
@@ -22,6 +26,8 @@ export type MessageWithSender = Message & {
   sender?: User | null;
   /** False if the message had no reactions when it was read. Undefined if unknown. */
   hasReactions?: boolean;
+  /** False if the message had no link previews when it was read. Undefined if unknown. */
+  hasLinkPreviews?: boolean;
   /** True if the message is shown to its sender, who may not be a member of the room. */
   isUnchecked?: boolean;
 };
@@ -36,8 +42,16 @@ const messageOf = createRowReader<MessageWithSender>(messageFields, 'message.');
 const senderOf = createRowReader<User>(userFields, 'sender.');
 
 /** Whether a message (`m`) has reactions. LIMIT keeps the planner from reading all reactions into a hash table. */
-export const hasReactions = sql`coalesce((
+const hasReactions = sql`coalesce((
   SELECT true FROM reactions r WHERE r.chatroom_id = m.chatroom_id AND r.number = m.number LIMIT 1), false)`;
+
+/** Whether a message (`m`) has link previews. */
+const hasLinkPreviews = sql`coalesce((
+  SELECT true FROM link_previews l WHERE l.chatroom_id = m.chatroom_id AND l.number = m.number LIMIT 1), false)`;
+
+/** What of a message (`m`) other tables have. A field that finds nothing there then needs no statement. */
+export type Contents = Required<Pick<MessageWithSender, 'hasReactions' | 'hasLinkPreviews'>>;
+export const contentColumns = sql`${hasReactions} AS "hasReactions", ${hasLinkPreviews} AS "hasLinkPreviews"`;
 
 /** Returns the message and sender of a row with `columnsWithSender`. If the row has no message, all fields are null. */
 export function withSender(row: object): MessageWithSender {
@@ -213,7 +227,7 @@ export async function listMessages(
     decode: (cursor, path) => [String(decodeRoomCursor(context.databaseId, chatroomId, cursor, path).number)],
     load: (page) =>
       context.database.prepared<MessageWithSender>(sql`
-        SELECT ${messageColumns}, ${hasReactions} AS "hasReactions" FROM messages m
+        SELECT ${messageColumns}, ${contentColumns} FROM messages m
           WHERE m.chatroom_id = ${chatroomId}::uuid AND ${isReadable(sql`${userId}::uuid`)}
             ${byNumber.bounds(page)}
           ORDER BY ${byNumber.order(page)} LIMIT ${page.limit}`),
@@ -232,6 +246,10 @@ export interface NewMessage {
    */
   replyToKey?: string | null | undefined;
   attachmentIds?: readonly string[] | undefined;
+  /** Keys of the viewer's previews to send with the message. Null for an id that names no preview. */
+  linkPreviewIds?: readonly (string | null)[] | undefined;
+  /** AUTO finds previews for the links of the message after the send. */
+  linkPreviews?: 'AUTO' | 'NONE' | null | undefined;
 }
 
 /**
@@ -240,7 +258,7 @@ export interface NewMessage {
  * @returns the message; `deduplicated` is true if the same `clientMessageId` had been sent before. If the sender has
  *   left the room since then, the returned message does not show later edits or a deletion.
  * @throws ChatError `BAD_USER_INPUT` for an invalid body or `clientMessageId`; `NOT_FOUND` if the viewer is not a
- *   member, or the message to reply to is not in the room; `BLOCKED` in a DIRECT room if either member has blocked the
+ *   member, or the message to reply to is not in the room, or a preview is not the viewer's; `BLOCKED` in a DIRECT room if either member has blocked the
  *   other; `CONFLICT` if the `clientMessageId` was sent with other content
  */
 export async function sendMessage(
@@ -254,11 +272,17 @@ export async function sendMessage(
   checkClientMessageId(input.clientMessageId, 'input.clientMessageId');
   if (chatroomId === null) throw notFound('chatroom');
   const replyToNumber = replyNumber(chatroomId, input.replyToKey);
+  const linkPreviewIds = previewIds(input);
+  const findsPreviews = input.linkPreviews === 'AUTO';
+  if (findsPreviews && context.findPage && /https?:\/\//i.test(input.body))
+    await context.rateLimits.charge(context, LINK_PREVIEW_COST);
 
   const { body, clientMessageId = null } = input;
   const stored = await context.sendQueue({
     ...{ chatroomId, userId, body, clientMessageId, replyToNumber },
     attachmentIds: attachmentIds.length > 0 ? attachmentIds : null,
+    linkPreviewIds: linkPreviewIds.length > 0 ? linkPreviewIds : null,
+    linkPreviews: findsPreviews ? 'AUTO' : null,
   });
   const { outcome, event, seenAfter, message } = stored;
   if (outcome === 'NOT_FOUND') throw notFound('chatroom');
@@ -268,6 +292,7 @@ export async function sendMessage(
       'One of you has blocked the other. No message can be sent until the block is removed.',
     );
   if (outcome === 'REPLY_NOT_FOUND') throw notFound('message to reply to');
+  if (outcome === 'LINK_PREVIEW_NOT_FOUND') throw notFound('link preview');
   if (outcome === 'CONFLICT') {
     throw new ChatError(
       'CONFLICT',
@@ -283,6 +308,24 @@ export async function sendMessage(
   // A retry succeeds even if the sender has left the room.
   const deduplicated = outcome === 'REPEATED';
   return { message: { ...message, isUnchecked: deduplicated }, deduplicated };
+}
+
+/**
+ * Returns the keys of the previews to send, each once.
+ *
+ * @throws ChatError `BAD_USER_INPUT` for more than 3 previews, and for previews together with AUTO; `NOT_FOUND` for an id
+ *   that names no preview
+ */
+function previewIds({ linkPreviewIds = [], linkPreviews }: NewMessage): string[] {
+  const path = 'input.linkPreviewIds';
+  if (linkPreviewIds.length > MAX_LINK_PREVIEWS)
+    throw badInput(path, `A message has at most ${MAX_LINK_PREVIEWS} link previews. Send fewer.`);
+  if (linkPreviewIds.length > 0 && linkPreviews === 'AUTO')
+    throw badInput(path, 'With AUTO, the server finds the link previews. Send either AUTO or ids.');
+  return [...new Set(linkPreviewIds)].map((id) => {
+    if (id === null) throw notFound('link preview');
+    return id;
+  });
 }
 
 function replyNumber(chatroomId: string, key: string | null | undefined): number | null {

@@ -186,6 +186,17 @@ builder.objectFields(Chatroom, (t) => ({
   }),
 }));
 
+const LinkPreviewMode = builder.enumType('LinkPreviewMode', {
+  description: 'Whether the server finds previews for the links of a message.',
+  values: {
+    NONE: { description: 'The message has only the previews in `linkPreviewIds`.' },
+    AUTO: {
+      description:
+        'After the send, the server finds previews for the first 3 links. They arrive with `LinkPreviewsChanged`.',
+    },
+  } as const,
+});
+
 const SendMessageInput = builder.inputType('SendMessageInput', {
   description: 'Message to send.',
   fields: (t) => ({
@@ -200,6 +211,16 @@ const SendMessageInput = builder.inputType('SendMessageInput', {
         'Id chosen by the client: 1 to 100 characters, permanently unique per sender and chatroom. Makes retries safe: sending the same message with the same id again stores no second message, and returns the first message.',
     }),
     replyToId: t.id({ description: 'Id of a message of the same chatroom that this message replies to.' }),
+    linkPreviewIds: t.idList({
+      description:
+        'Ids of at most 3 link previews that the viewer has requested with `linkPreview` and not sent yet, in the order in which the message shows them.',
+    }),
+    linkPreviews: t.field({
+      type: LinkPreviewMode,
+      defaultValue: 'NONE',
+      description:
+        'Whether the server finds previews for the links of the message. AUTO is not allowed together with `linkPreviewIds`. AUTO costs 20 points if the message has a link, and has no effect if `Server.features` lacks `link-previews`.',
+    }),
   }),
 });
 
@@ -217,7 +238,7 @@ const SendMessagePayload = builder
       }),
       deduplicated: t.exposeBoolean('deduplicated', {
         description:
-          'Whether an earlier send with the same `clientMessageId` stored the message. A sender who is no longer a member receives the message as it was first sent. Such a sender cannot read the message’s reactions, its readers or its chatroom.',
+          'Whether an earlier send with the same `clientMessageId` stored the message. A sender who is no longer a member receives the message as it was first sent. Such a sender cannot read the message’s reactions, link previews, readers or chatroom.',
       }),
     }),
   });
@@ -227,13 +248,14 @@ builder.mutationField('sendMessage', (t) =>
     type: SendMessagePayload,
     nullable: true,
     description:
-      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with other content. Fails with `NOT_FOUND` if the viewer is not a member, or if the message to reply to is not in the chatroom. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom.',
+      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with other content. Fails with `NOT_FOUND` if the viewer is not a member, if the message to reply to is not in the chatroom, or if a link preview does not exist or was sent before. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom.',
     args: { input: t.arg({ type: SendMessageInput, required: true, description: 'Message to send.' }) },
     resolve: (_, { input }, context) =>
       sendMessage(context, {
         ...input,
         chatroomId: keyOf('Chatroom', input.chatroomId),
         replyToKey: input.replyToId == null ? undefined : keyOf('Message', input.replyToId),
+        linkPreviewIds: input.linkPreviewIds?.map((id) => keyOf('LinkPreview', id)),
       }),
   }),
 );

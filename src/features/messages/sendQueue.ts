@@ -23,12 +23,16 @@ export interface Send {
   replyToNumber: number | null;
   /** Ids of attachments in the order in which they are shown; null for a message without attachments. */
   attachmentIds: readonly string[] | null;
+  /** Ids of the sender's link previews in the order in which they are shown; null for none. */
+  linkPreviewIds: readonly string[] | null;
+  /** AUTO queues the job that finds previews for the links of the message. */
+  linkPreviews: 'AUTO' | null;
 }
 
 /** Result of a send. */
 export interface Sent {
-  outcome: 'SENT' | 'REPEATED' | 'NOT_FOUND' | 'BLOCKED' | 'REPLY_NOT_FOUND' | 'CONFLICT';
-  /** The fields of the message are null if `outcome` is NOT_FOUND, BLOCKED or REPLY_NOT_FOUND. */
+  outcome: 'SENT' | 'REPEATED' | 'NOT_FOUND' | 'BLOCKED' | 'REPLY_NOT_FOUND' | 'LINK_PREVIEW_NOT_FOUND' | 'CONFLICT';
+  /** The fields of the message are null if `outcome` is BLOCKED or ends in NOT_FOUND. */
   message: MessageWithSender;
   /** Event of the message, if `outcome` is SENT. May be null; see `addedEvent`. */
   event: RoomEvent | null;
@@ -151,11 +155,12 @@ async function sendAll(
         LEFT JOIN users u ON u.id = m.sender_id
         LEFT JOIN chatrooms c ON c.id = m.chatroom_id`);
   const found = new Map(sent.map((row) => [row.place, row]));
-  return sends.map((_, place) => {
+  return sends.map(({ linkPreviewIds }, place) => {
     const row = found.get(place);
     if (!row) throw new Error('store_messages returned no row for a send.');
     const { outcome, roomKind, seenAfter } = row;
-    const message = withSender(row);
+    const contents = { hasReactions: false, hasLinkPreviews: linkPreviewIds !== null };
+    const message = { ...withSender(row), ...(outcome === 'SENT' ? contents : {}) };
     const event = outcome === 'SENT' ? addedEvent(databaseId, message, roomKind) : null;
     return { outcome, event, seenAfter, message };
   });

@@ -15,6 +15,7 @@ const features: Record<string, Feature> = {
   openid: { meaning: '`signInWithIdToken`, if configured', isOn: ({ openId }) => openId !== null },
   fcm: { meaning: 'pushes over Firebase, if configured', isOn: ({ push }) => push.senders.FCM !== undefined },
   'web-push': { meaning: 'pushes to browsers, if configured', isOn: ({ push }) => push.senders.WEB_PUSH !== undefined },
+  'link-previews': { meaning: '`linkPreview`, unless turned off', isOn: ({ findPage }) => findPage !== null },
 };
 
 /** Names and meanings of all features, for the description of the schema. */

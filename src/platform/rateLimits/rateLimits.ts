@@ -61,6 +61,8 @@ export interface RateLimits {
 export const READ_COST = 1;
 /** Cost of a search, which reads the texts of many messages. */
 export const SEARCH_COST = 20;
+/** Cost of a link preview. The server requests a page of another server for it, which takes up to 5 s. */
+export const LINK_PREVIEW_COST = 20;
 /** Cost of a mutation, which writes one or two rows and notifies streams. */
 const WRITE_COST = 5;
 

@@ -1,0 +1,140 @@
+import { type Context, requireViewer, type ServerNode } from '../../core/context.ts';
+import { ChatError, notFound } from '../../core/errors.ts';
+import { groupBy } from '../../core/groupBy.ts';
+import { findLinks } from '../../core/text/links.ts';
+import type { Change } from '../../delivery/roomLog.ts';
+import type { MaybePromise } from '../../delivery/source.ts';
+import { columnsOf, createRowReader, keyTable, sql } from '../../platform/database/database.ts';
+import {
+  type LinkPreview as Row,
+  type Message,
+  Prisma,
+  type WebPage,
+} from '../../platform/database/generated/client.ts';
+import { createLoader } from '../../platform/database/loader.ts';
+import type { Jobs } from '../../platform/jobQueue.ts';
+import { LINK_PREVIEW_COST } from '../../platform/rateLimits/rateLimits.ts';
+import { completeChange, requireReadable } from '../messages/changes.ts';
+import { messageByKey, messageKey, type MessageWithSender, visibleMessages } from '../messages/messages.ts';
+
+/** Maximum number of links of a message for which previews are found. */
+const MAX_LINKS = 3;
+/** Maximum number of previews that a user has requested and not sent. Requesting one more removes the oldest. */
+const MAX_UNSENT = 100;
+
+/** A preview of a link, with the metadata that it shows. */
+export type LinkPreview = Pick<Row, 'id'> & { page: WebPage };
+
+/** Returns the condition of Prisma Client that a user may see a preview: their own, or one of a message they may read. */
+export function visiblePreviews(userId: string): Prisma.LinkPreviewWhereInput {
+  return { OR: [{ userId }, { message: visibleMessages(userId) }] };
+}
+
+/**
+ * Finds the preview of a link. The preview belongs to the viewer, who may send it with a message. A repeated call returns
+ * the same preview until the viewer has sent it, or until the page is requested again.
+ *
+ * @returns null if the page has no metadata, cannot be reached or may not be requested, or if LINK_PREVIEWS is off
+ * @throws ChatError `RATE_LIMITED`
+ */
+export async function findLinkPreview(context: Context, url: string): Promise<LinkPreview | null> {
+  const { userId } = requireViewer(context);
+  await context.rateLimits.charge(context, LINK_PREVIEW_COST);
+  const page = await context.findPage?.(url);
+  if (!page) return null;
+  const [preview] = await context.database.query<{ id: string }>(sql`
+    INSERT INTO link_previews (page_id, user_id) VALUES (${page.id}::uuid, ${userId}::uuid)
+      ON CONFLICT (user_id, page_id) WHERE user_id IS NOT NULL DO UPDATE SET created_at = excluded.created_at
+      RETURNING id`);
+  if (!preview) throw new Error('The preview was not stored.');
+  await context.database.query(sql`
+    DELETE FROM link_previews WHERE id IN (
+      SELECT id FROM link_previews WHERE user_id = ${userId}::uuid ORDER BY created_at DESC, id OFFSET ${MAX_UNSENT})`);
+  return { id: preview.id, page };
+}
+
+/** The previews of one message. */
+interface MessagePreviews {
+  key: string;
+  previews: LinkPreview[];
+}
+
+const pageFields = Object.values(Prisma.WebPageScalarFieldEnum);
+const pageOf = createRowReader<WebPage>(pageFields, 'page.');
+
+/** Does not check the viewer, because the previews of a message are visible to everyone who may read the message. */
+const previewsByKey = createLoader<MessagePreviews>(
+  async ({ database }, keys) => {
+    const rows = await database.prepared<{ id: string; chatroomId: string; number: number }>(sql`
+      SELECT l.id, l.chatroom_id AS "chatroomId", l.number, ${columnsOf('p', pageFields, 'page.')}
+        FROM ${keyTable(keys, 'uuid', 'int')} k (chatroom_id, number)
+        JOIN link_previews l ON l.chatroom_id = k.chatroom_id AND l.number = k.number
+        JOIN web_pages p ON p.id = l.page_id
+        ORDER BY l.position, l.id`);
+    const groups = groupBy(rows, ({ chatroomId, number }) => messageKey(chatroomId, number));
+    return [...groups].map(([key, found]) => ({
+      key,
+      previews: found.map((row) => ({ id: row.id, page: pageOf(row) })),
+    }));
+  },
+  ({ key }) => key,
+);
+
+/** Returns the previews of a message that the viewer may read, in their order. */
+export function linkPreviewsOf(context: Context, message: MessageWithSender): MaybePromise<LinkPreview[]> {
+  return message.hasLinkPreviews === false ? [] : loadPreviews(context, message);
+}
+
+async function loadPreviews(context: Context, { chatroomId, number, isUnchecked }: MessageWithSender) {
+  const key = messageKey(chatroomId, number);
+  if (isUnchecked && !(await messageByKey(context, key))) return [];
+  return (await previewsByKey(context, key))?.previews ?? [];
+}
+
+/**
+ * Removes a preview from a message. A repeated call changes nothing.
+ *
+ * @param key `chatroomId:number`; null for an id that names no message
+ * @param previewId null for an id that names no preview
+ * @throws ChatError `NOT_FOUND` for an unknown message or a malformed id; `FORBIDDEN` unless the viewer is the sender, the owner or an admin
+ */
+export async function removeLinkPreview(
+  context: Context,
+  key: string | null,
+  previewId: string | null,
+): Promise<Message> {
+  const { chatroomId, number } = await requireReadable(context, key);
+  if (previewId === null) throw notFound('link preview');
+  const { userId } = requireViewer(context);
+  const [change] = await context.database.query<Change>(sql`
+    SELECT outcome, seq FROM remove_link_preview(
+      ${chatroomId}::uuid, ${number}::int, ${userId}::uuid, ${previewId}::uuid)`);
+  if (change?.outcome === 'FORBIDDEN')
+    throw new ChatError('FORBIDDEN', 'Only the sender, owners and admins may remove the link previews of a message.');
+  return completeChange(context, key, change);
+}
+
+/**
+ * Adds previews for the first links of a message, as a job. Does nothing if LINK_PREVIEWS is off, or if the message has
+ * been deleted.
+ *
+ * @throws ChatError `RATE_LIMITED` if this node requests too many pages. The queue then repeats the job.
+ */
+export async function previewLinks(
+  node: Pick<ServerNode, 'database' | 'findPage' | 'roomTails'>,
+  job: Jobs['preview_links'],
+): Promise<void> {
+  const { database, findPage, roomTails } = node;
+  const { chatroomId, number } = job;
+  const [message] = await database.query<{ body: string | null }>(sql`
+    SELECT body FROM messages WHERE chatroom_id = ${chatroomId}::uuid AND number = ${number}::int`);
+  if (!findPage || message?.body == null) return;
+  const pages = await Promise.all(findLinks(message.body, MAX_LINKS).map(findPage));
+  const pageIds = [...new Set(pages.flatMap((page) => page?.id ?? []))];
+  if (pageIds.length === 0) return;
+  const [change] = await database.query<Change>(sql`
+    SELECT outcome, seq FROM add_link_previews(${chatroomId}::uuid, ${number}::int, ${message.body}, ${pageIds}::uuid[])`);
+  // The message was edited meanwhile. The pages are cached, so that the links that remain cost no request.
+  if (change?.outcome === 'STALE') return previewLinks(node, job);
+  if (change?.seq != null) roomTails.notify(chatroomId, change.seq);
+}

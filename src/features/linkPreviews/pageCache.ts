@@ -1,0 +1,71 @@
+import { type Database, sql } from '../../platform/database/database.ts';
+import type { WebPage } from '../../platform/database/generated/client.ts';
+import { fetchPage } from '../../platform/web/pages.ts';
+import type { WebClient } from '../../platform/web/webClient.ts';
+
+declare module '../../core/context.ts' {
+  interface ServerNode {
+    /** Null if LINK_PREVIEWS is off. */
+    findPage: PageFinder | null;
+  }
+}
+
+/** Time for which the metadata of a page is reused, in hours. */
+const PAGE_HOURS = 24;
+/** Time after which a page without metadata is requested again, in hours. */
+const FAILURE_HOURS = 1;
+/** Number of hours after which `prunePages` deletes a page that no message shows. An hour more than it is reused. */
+const PRUNE_HOURS = PAGE_HOURS + 1;
+
+/** Columns of a page (`p`). */
+export const pageColumns = sql`p.id, p.url, p.title, p.description, p.site_name AS "siteName", p.fetched_at AS "fetchedAt"`;
+
+/**
+ * Returns the metadata of a page, from the cache or from the web. Null if there is none. The reason is not told; see
+ * `WebClient`.
+ *
+ * @throws ChatError `RATE_LIMITED` if this node requests too many pages
+ */
+export type PageFinder = (url: string) => Promise<WebPage | null>;
+
+/**
+ * Creates the page finder of one node. The cache is a table, so that all nodes share it. Concurrent searches for a page
+ * on this node share one request.
+ */
+export function createPageFinder({ query }: Pick<Database, 'query'>, client: WebClient): PageFinder {
+  const running = new Map<string, Promise<WebPage>>();
+
+  async function find(url: string): Promise<WebPage> {
+    const [cached] = await query<WebPage>(sql`
+      SELECT ${pageColumns} FROM web_pages p
+        WHERE p.url = ${url} AND p.fetched_at > now() - make_interval(hours =>
+          CASE WHEN p.title IS NULL AND p.description IS NULL THEN ${FAILURE_HOURS}::int ELSE ${PAGE_HOURS}::int END)
+        ORDER BY p.fetched_at DESC LIMIT 1`);
+    if (cached) return cached;
+    const page = await fetchPage(client, url);
+    const [stored] = await query<WebPage>(sql`
+      INSERT INTO web_pages AS p (url, title, description, site_name)
+        VALUES (${url}, ${page?.title ?? null}, ${page?.description ?? null}, ${page?.siteName ?? null})
+        RETURNING ${pageColumns}`);
+    if (!stored) throw new Error('The page was not stored.');
+    return stored;
+  }
+
+  return async (text) => {
+    const url = client.normalize(text);
+    if (url === null) return null;
+    let search = running.get(url);
+    if (!search) running.set(url, (search = find(url).finally(() => running.delete(url))));
+    const page = await search;
+    return page.title === null && page.description === null ? null : page;
+  };
+}
+
+/** Deletes previews that nobody has sent within a day, and old pages that no message shows. */
+export async function prunePages({ query }: Pick<Database, 'query'>): Promise<void> {
+  await query(sql`
+    DELETE FROM link_previews WHERE user_id IS NOT NULL AND created_at < now() - make_interval(hours => ${PAGE_HOURS})`);
+  await query(sql`
+    DELETE FROM web_pages p WHERE p.fetched_at < now() - make_interval(hours => ${PRUNE_HOURS})
+      AND NOT EXISTS (SELECT FROM link_previews l WHERE l.page_id = p.id)`);
+}
