@@ -30,6 +30,7 @@ const SLOW = [
     'openidKeys',
     'operations/failover',
     'web/composing',
+    'web/linkPreviews',
   ],
   ...['limits/fuzz', 'clients/restarts', 'clients/outbox', 'operations/restore', 'web/signUp', 'web/cors'],
   ...[

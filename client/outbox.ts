@@ -13,6 +13,7 @@ export interface OutboxEntry {
   readonly chatroomId: string;
   readonly body: string;
   readonly replyToId?: string;
+  readonly linkPreviews?: 'AUTO';
   /** Time at which the message was added to the outbox, in ISO 8601. Always later than the times of earlier entries. */
   readonly createdAt: string;
   /**
@@ -238,13 +239,16 @@ export class StoredOutbox implements Outbox {
   /**
    * Returns the waiting or sending item with the same id and content, or undefined. A repeated `send` reuses this item.
    */
-  #find({ clientMessageId, chatroomId, body, replyToId }: SendInput): Item | undefined {
+  #find({ clientMessageId, chatroomId, body, replyToId, linkPreviews }: SendInput): Item | undefined {
     const item = clientMessageId === undefined ? undefined : this.#items.get(idOf({ chatroomId, clientMessageId }));
-    const isSame = item?.entry.body === body && item.entry.replyToId === (replyToId ?? undefined);
+    const isSame =
+      item?.entry.body === body &&
+      item.entry.replyToId === (replyToId ?? undefined) &&
+      item.entry.linkPreviews === (linkPreviews ?? undefined);
     return isSame && item.entry.state !== 'failed' ? item : undefined;
   }
 
-  #add({ clientMessageId = crypto.randomUUID(), chatroomId, body, replyToId }: SendInput): Item {
+  #add({ clientMessageId = crypto.randomUUID(), chatroomId, body, replyToId, linkPreviews }: SendInput): Item {
     const other = this.#items.get(idOf({ chatroomId, clientMessageId }));
     if (other && other.entry.state !== 'failed')
       throw new ChatError({
@@ -259,6 +263,7 @@ export class StoredOutbox implements Outbox {
     const item = createItem({
       ...{ clientMessageId, chatroomId, body, createdAt, state: 'waiting', error: null },
       ...(replyToId == null ? {} : { replyToId }),
+      ...(linkPreviews == null ? {} : { linkPreviews }),
     });
     this.#items.delete(idOf(item.entry));
     this.#insert(item);
@@ -310,8 +315,8 @@ export class StoredOutbox implements Outbox {
         return {};
       }
       this.#set(item, 'sending');
-      const { clientMessageId, chatroomId, body, replyToId } = item.entry;
-      const input = { clientMessageId, chatroomId, body, replyToId };
+      const { clientMessageId, chatroomId, body, replyToId, linkPreviews } = item.entry;
+      const input = { clientMessageId, chatroomId, body, replyToId, linkPreviews };
       try {
         const result = await sendRequest(SEND_MESSAGE, { input }, signal);
         const { sendMessage } = (result.data ?? {}) as { sendMessage?: { message: SentMessage } };

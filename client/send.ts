@@ -7,6 +7,8 @@ export interface SendInput {
   clientMessageId?: string;
   /** Id of a message of the same room to which this one replies. */
   replyToId?: string;
+  /** Lets the server find previews for the first 3 links. Only for servers whose `features` list `link-previews`. */
+  linkPreviews?: 'AUTO';
 }
 
 /** The stored message. */

@@ -49,7 +49,7 @@ export type HistoryRoom<Message, Room> = CachedRoom<Room> & {
 export type RoomEvent<Message, Room> =
   | { __typename: 'RoomSnapshot'; reason: 'REQUESTED' | 'RESYNC'; chatroom: HistoryRoom<Message, Room> }
   | {
-      __typename: 'MessageAdded' | 'MessageEdited' | 'MessageDeleted' | 'ReactionsChanged';
+      __typename: 'MessageAdded' | 'MessageEdited' | 'MessageDeleted' | 'ReactionsChanged' | 'LinkPreviewsChanged';
       message: Message & MessageKey;
     }
   | { __typename: 'CaughtUp' };
@@ -223,6 +223,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
           ... on MessageEdited { message { ${EVENT_FIELDS} } }
           ... on MessageDeleted { message { ${EVENT_FIELDS} } }
           ... on ReactionsChanged { message { ${EVENT_FIELDS} } }
+          ... on LinkPreviewsChanged { message { ${EVENT_FIELDS} } }
           ... on MemberJoined { chatroom { id memberCount title } }
           ... on MemberUpdated { chatroom { id memberCount } member { id role } }
           ... on MemberLeft { chatroom { id memberCount title } }

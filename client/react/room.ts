@@ -1,6 +1,7 @@
 import { errorOf, type Failure, isTemporary } from '../errors.ts';
 import type { OutboxEntry } from '../index.ts';
 import { createPending } from '../pending.ts';
+import type { SendInput } from '../send.ts';
 import { createBatch } from './batch.ts';
 import { abortable, type Chat, unlessAborted } from './chat.ts';
 import type { CachedRoom, Documents, MessageKey, RoomKey } from './documents.ts';
@@ -55,7 +56,7 @@ export interface RoomStore<Message, Room, User> extends Store<RoomState<Message,
    * Sends a message through the outbox and shows it in `pending` at once. Also reports that the viewer has stopped
    * typing.
    */
-  send: (body: string, options?: { replyToId?: string }) => void;
+  send: (body: string, options?: Pick<SendInput, 'replyToId' | 'linkPreviews'>) => void;
   setTyping: (typing: boolean) => void;
   /** Calls the listener for each new message, in order. Returns a function that removes the listener. */
   onMessage: (listener: (message: Message & MessageKey) => void) => () => void;
@@ -273,11 +274,11 @@ export function createRoom<Message, Room, User>(
       // Uses the mark of the response, because the server does not move a mark that is already before the message.
       set({ readUpTo: markUnread.chatroom.viewerMembership?.lastReadNumber ?? 0 });
     },
-    send(body, { replyToId } = {}) {
+    send(body, options = {}) {
       typing.send(false);
       marker?.resume();
       // Ignores the error, because the outbox entry contains it.
-      client.send({ chatroomId, body, ...(replyToId === undefined ? {} : { replyToId }) }).catch(() => undefined);
+      client.send({ chatroomId, body, ...options }).catch(() => undefined);
     },
     setTyping(isTyping) {
       typing.send(isTyping);

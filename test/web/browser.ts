@@ -103,8 +103,11 @@ export async function act(page: Page, text: string, action: string): Promise<voi
 }
 
 /** Starts a server, and opens ann's page with the room that she shares with ben. */
-export async function openPageOfAnn(options: Parameters<typeof openPage>[2]) {
-  const server = await startTestServer();
+export async function openPageOfAnn(
+  options: Parameters<typeof openPage>[2],
+  serverOptions: Parameters<typeof startTestServer>[0] = {},
+) {
+  const server = await startTestServer(serverOptions);
   const people = await world(server);
   const page = await openPage(await openBrowser(), server.url, options);
   await enter(page, 'ann');

@@ -9,6 +9,7 @@ import { titleOf } from '../words.ts';
 import { ComposerBar } from './ComposerBar.tsx';
 import { useDraft } from './drafts.ts';
 import { wordLength } from './length.ts';
+import { findLinks } from './links.ts';
 import type { Doing } from './MessageRow.tsx';
 
 /** The message to which the text replies, or which it edits; null for a new message. */
@@ -55,7 +56,10 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
     if (editing) {
       void edit.run(draft.message.id, text);
     } else {
-      send(text, draft ? { replyToId: draft.message.id } : {});
+      send(text, {
+        ...(draft ? { replyToId: draft.message.id } : {}),
+        ...(findLinks(text).length > 0 ? { linkPreviews: 'AUTO' } : {}),
+      });
       setText('');
       onDraft(null);
     }

@@ -5,6 +5,7 @@ import { useToasts } from '../parts/Toast.tsx';
 import type { Message } from '../types.ts';
 import { nameOf, wordTime } from '../words.ts';
 import { Body } from './Body.tsx';
+import { LinkPreviews } from './LinkPreviews.tsx';
 import { MessageActions } from './MessageActions.tsx';
 import { Quote } from './Quote.tsx';
 import { ReadBy, type Reading } from './ReadBy.tsx';
@@ -72,6 +73,7 @@ export const MessageRow = memo(function MessageRow({
         </div>
         {!deleted && <MessageActions {...{ message, own, current, mayDelete, onDo }} />}
       </div>
+      {!deleted && <LinkPreviews message={message} mayRemove={mayDelete} />}
       {!deleted && <Reactions message={message} />}
       {reading && <ReadBy reading={reading} />}
     </li>

@@ -1,0 +1,40 @@
+import { useChat } from '@parley/client/react';
+import { RemoveLinkPreviewDocument } from '../../generated/graphql.ts';
+import { wordError } from '../errors.ts';
+import { Icon } from '../parts/Icon.tsx';
+import { useToasts } from '../parts/Toast.tsx';
+import type { Message } from '../types.ts';
+
+/** What the pages say to which a message links. */
+export function LinkPreviews({ message, mayRemove }: { message: Message; mayRemove: boolean }) {
+  const { cache } = useChat();
+  const { report } = useToasts();
+  if (message.linkPreviews.length === 0) return null;
+  const remove = (linkPreviewId: string) => {
+    const removing = cache.mutate(RemoveLinkPreviewDocument, { messageId: message.id, linkPreviewId });
+    removing.catch((error: unknown) => report(wordError(error)));
+  };
+  return (
+    <ul className="previews" aria-label="Link previews">
+      {message.linkPreviews.map(({ id, url, title, description, siteName }) => (
+        <li key={id}>
+          <a href={url} target="_blank" rel="noreferrer noopener">
+            <small dir="auto">{siteName ?? new URL(url).host}</small>
+            {title !== null && <strong dir="auto">{title}</strong>}
+            {description !== null && <span dir="auto">{description}</span>}
+          </a>
+          {mayRemove && (
+            <button
+              type="button"
+              className="icon-button"
+              aria-label={`Remove the preview of ${title ?? url}`}
+              onClick={() => remove(id)}
+            >
+              <Icon name="close" />
+            </button>
+          )}
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,28 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { servePages } from '../support/web.ts';
+import { buildPage, hasChromium, messageOf, openPageOfAnn, write } from './browser.ts';
+
+beforeAll(buildPage, 120_000);
+
+describe.skipIf(!hasChromium)('link previews in a browser (skipped without chromium)', { timeout: 120_000 }, () => {
+  test('a sent link shows what its page says, until it is removed', async () => {
+    const title = 'A &lt;img src=x onerror=alert(1)&gt; page';
+    const { web, urlOf } = await servePages((_, response) => {
+      response
+        .writeHead(200, { 'content-type': 'text/html' })
+        .end(`<title>${title}</title><meta name="description" content="About it">`);
+    });
+    const { page } = await openPageOfAnn({ viewport: { width: 390, height: 740 } }, { web });
+    await write(page, `see ${urlOf('/article')}`);
+    const preview = messageOf(page, 'see').getByRole('list', { name: 'Link previews' }).getByRole('link');
+    await preview.getByText('A <img src=x onerror=alert(1)> page').waitFor();
+    await preview.getByText('About it').waitFor();
+    expect(await preview.getAttribute('href')).toBe(urlOf('/article'));
+    const bounds = await preview.boundingBox();
+    expect(bounds!.x + bounds!.width).toBeLessThanOrEqual(390);
+    await messageOf(page, 'see')
+      .getByRole('button', { name: /^Remove the preview of A/ })
+      .click();
+    await expect.poll(() => preview.count()).toBe(0);
+  });
+});
