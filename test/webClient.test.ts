@@ -119,6 +119,17 @@ describe('a request', () => {
     expect(await Promise.all(pages)).toEqual([null, null]);
   });
 
+  test('ends if the server switches protocols or breaks off', async () => {
+    const starts = [
+      'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n',
+      'nonsense\r\n\r\n',
+      '',
+    ];
+    const port = await serve(({ socket, url = '' }) => void socket.end(starts[Number(url.slice(1))] ?? ''));
+    const fetch = clientOf(port);
+    for (const i of starts.keys()) expect(await fetchPage(fetch, onPublic(port, `/${i}`))).toBeNull();
+  });
+
   test('follows three redirects, and sends no cookies', async () => {
     const cookies: unknown[] = [];
     const port = await serve(({ url = '', headers }, response) => {

@@ -19,9 +19,9 @@ async function place({ pages = html, ...options }: { pages?: RequestListener } &
   const trap = await setTrap();
   const { port } = trap;
   await serve(pages, PUBLIC, port);
-  const lookup = await startDns((name, query) => namesOf(name, query));
+  const dnsServers = await startDns((name, query) => namesOf(name, query));
   const allowsAddress = (address: string) => address === PUBLIC || isPublicAddress(address);
-  const client = createWebClient({ lookup, allowsAddress, ports: [80, 443, port], ...options });
+  const client = createWebClient({ dnsServers, allowsAddress, ports: [80, 443, port], ...options });
   return { ...trap, fetch: (url: string) => fetchPage(client, url) };
 }
 
@@ -93,7 +93,7 @@ describe('a trap on loopback', () => {
   });
 
   test('is not reached through names of the system', async () => {
-    const { fetch, connections, port } = await place({ lookup: undefined });
+    const { fetch, connections, port } = await place({ dnsServers: undefined });
     for (const host of ['localhost', 'ip6-localhost', 'a.localhost'])
       expect(await fetch(`http://${host}:${port}/`)).toBeNull();
     expect(connections()).toBe(0);

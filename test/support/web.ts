@@ -1,7 +1,6 @@
-import { Resolver } from 'node:dns';
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo, LookupFunction } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import dns2 from 'dns2';
 import { onTestFinished } from 'vitest';
 import { isPublicAddress } from '../../src/platform/web/addresses.ts';
@@ -39,9 +38,9 @@ export async function serve(
  * Starts a DNS server on loopback. It ends with the test.
  *
  * @param resolve returns the addresses of a name for the nth query, from 1
- * @returns a lookup that queries this server
+ * @returns the option `dnsServers` of a client
  */
-export async function startDns(resolve: (name: string, query: number) => readonly string[]): Promise<LookupFunction> {
+export async function startDns(resolve: (name: string, query: number) => readonly string[]): Promise<string[]> {
   const { TYPE, CLASS, createResponseFromRequest } = dns2.Packet;
   const queries = new Map<string, number>();
   const server = dns2.createServer({
@@ -59,19 +58,7 @@ export async function startDns(resolve: (name: string, query: number) => readonl
   });
   const { udp } = await server.listen({ udp: { port: 0, address: '127.0.0.1' } });
   onTestFinished(() => server.close());
-  const resolver = new Resolver();
-  resolver.setServers([`127.0.0.1:${udp.port}`]);
-  return (hostname, _options, callback) => {
-    resolver.resolve4(hostname, (_, v4 = []) => {
-      resolver.resolve6(hostname, (_error, v6 = []) => {
-        const found = [
-          ...v4.map((address) => ({ address, family: 4 })),
-          ...v6.map((address) => ({ address, family: 6 })),
-        ];
-        callback(found.length > 0 ? null : new Error(`${hostname} has no address.`), found);
-      });
-    });
-  };
+  return [`127.0.0.1:${udp.port}`];
 }
 
 /**

@@ -129,7 +129,7 @@ export const variables = {
     .default('on')
     .describe('Whether rate limits and the throttling of sign-ins are active: on or off.'),
   RATE_PER_USER: count(1_200, 1, 1_000_000).describe(
-    'Maximum points of a signed-in user per minute, 1 to 1000000. A query costs 1 and 1 per 500 of its complexity, a message 5, a search 20.',
+    'Maximum points of a signed-in user per minute, 1 to 1000000. A query costs 1 and 1 per 500 of its complexity, a message 5, a search or a link preview 20.',
   ),
   RATE_PER_ADDRESS: count(6_000, 1, 10_000_000).describe(
     'Maximum points of all signed-out clients of one IPv4 address or IPv6 /64 per minute, 1 to 10000000. Signing up costs 300. Handshakes, sign-ins and refreshes each have a separate counter, ten times as large.',

@@ -1,5 +1,5 @@
 import { Parser } from 'htmlparser2';
-import { cut, isStorable } from '../../core/text/text.ts';
+import { cut } from '../../core/text/text.ts';
 
 /** Maximum lengths of the texts of a page, in characters. Longer texts are cut. */
 const MAX_TITLE_CHARACTERS = 300;
@@ -77,5 +77,5 @@ function toText(text: string | undefined, limit: number): string | null {
     .replace(/[\p{Cc}\s]+/gu, ' ')
     .replace(/[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/g, '')
     .trim();
-  return line === '' || !isStorable(line) ? null : cut(line, limit);
+  return line === '' ? null : cut(line, limit);
 }

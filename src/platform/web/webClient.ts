@@ -1,4 +1,3 @@
-import { lookup as systemLookup } from 'node:dns';
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
@@ -7,6 +6,7 @@ import { constants, createBrotliDecompress, createGunzip, createInflate } from '
 import { version } from '../../core/version.ts';
 import { OperationSlots } from '../rateLimits/slots.ts';
 import { isPublicAddress } from './addresses.ts';
+import { createCheckedLookup } from './checkedLookup.ts';
 
 /** Maximum number of redirects that a request follows. */
 const MAX_REDIRECTS = 3;
@@ -19,8 +19,8 @@ const MAX_URL_CHARACTERS = 2_048;
 
 /** Options of the client. Production must use the defaults, which no setting can change. */
 export interface WebOptions {
-  /** Resolves host names. The system's resolver if omitted. */
-  lookup?: LookupFunction;
+  /** DNS servers that resolve host names, such as `127.0.0.1:53`. Those of the system if omitted. */
+  dnsServers?: readonly string[];
   /** Returns whether the client may connect to an IP address. {@link isPublicAddress} if omitted. */
   allowsAddress?: (address: string) => boolean;
   /** Ports to which the client may connect. 80 and 443 if omitted. */
@@ -75,7 +75,7 @@ export interface WebClient {
 export function createWebClient(options: WebOptions = {}): WebClient {
   const { allowsAddress = isPublicAddress, ports = [80, 443], timeoutMs = 5_000 } = options;
   const slots = new OperationSlots({ operations: 0, operationsWaiting: 0 });
-  const lookup = checkedLookup(options.lookup ?? systemLookup, allowsAddress);
+  const lookup = createCheckedLookup(allowsAddress, options.dnsServers);
 
   /** Returns the URL if the client may request it, otherwise null. The address of a host name is checked later. */
   function parseUrl(text: string, base?: URL): URL | null {
@@ -132,24 +132,6 @@ function isRedirect(status: number): boolean {
   return [301, 302, 303, 307, 308].includes(status);
 }
 
-/**
- * Returns a lookup that fails unless all addresses of the host are allowed. The socket connects to the addresses that
- * this lookup returns, without another lookup.
- */
-function checkedLookup(lookup: LookupFunction, allowsAddress: (address: string) => boolean): LookupFunction {
-  return (hostname, options, callback) => {
-    lookup(hostname, { ...options, all: true }, (error, found) => {
-      const addresses = Array.isArray(found) ? found : [];
-      const [first] = addresses;
-      if (error) callback(error, '');
-      else if (!first || !addresses.every(({ address }) => allowsAddress(address)))
-        callback(new Error('This host has an address that is not public.'), '');
-      else if (options.all) callback(null, addresses);
-      else callback(null, first.address, first.family);
-    });
-  };
-}
-
 /** Sends a request. Returns the response as soon as its headers have arrived. */
 function respond(
   url: URL,
@@ -164,7 +146,11 @@ function respond(
     const send = url.protocol === 'https:' ? requestHttps : requestHttp;
     // Without an agent, each request has its own socket, and thus its own checked lookup.
     const request: ClientRequest = send(url, { agent: false, headers, lookup, signal });
-    request.on('response', resolve).on('error', reject).end();
+    const onClose = () => {
+      reject(new Error('The connection was closed before a response.'));
+    };
+    // After 101 Switching Protocols, there is neither a response nor an error.
+    request.on('response', resolve).on('error', reject).on('close', onClose).end();
   });
 }
 
