@@ -3,7 +3,17 @@ const LAYERS = ['core', 'platform', 'auth', 'delivery', 'graphql', 'features', '
 
 // Features, lowest first. A feature imports only itself and earlier ones.
 const FEATURES = [
-  ...['users', 'relationships', 'chatrooms', 'messages', 'search', 'reactions', 'linkPreviews', 'chatroomEvents', 'readReceipts'],
+  ...[
+    'users',
+    'relationships',
+    'chatrooms',
+    'messages',
+    'search',
+    'reactions',
+    'linkPreviews',
+    'chatroomEvents',
+    'readReceipts',
+  ],
   ...['chatroomList', 'viewerEvents', 'typing', 'presence', 'push', 'systemMessages', 'accounts', 'server'],
 ];
 
