@@ -7,11 +7,11 @@ import { startTestServer } from './support/server.ts';
 const FEATURES = '{ server { features } }';
 
 test('Server.features names what the configuration enables, and describes each name', async () => {
-  const plain = await startTestServer();
+  const plain = await startTestServer({ env: { LINK_PREVIEWS: 'off' } });
   expect((await request(plain.url, FEATURES)).data.server.features).toEqual(['resume', 'cookies']);
   const pushing = await startTestServer({ env: (await startFcm()).env });
   const { features } = (await request(pushing.url, FEATURES)).data.server;
-  expect(features).toEqual(['resume', 'cookies', 'fcm']);
+  expect(features).toEqual(['resume', 'cookies', 'fcm', 'link-previews']);
   const { description } = fieldsOf('Server').find(({ name }) => name === 'features') ?? {};
   for (const name of features) expect(description).toContain(`\`${name}\` (`);
 });
