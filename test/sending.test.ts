@@ -107,8 +107,6 @@ function asSend(person: Person, room: string, body: string, clientMessageId: str
     clientMessageId,
     replyToNumber: null,
     attachmentIds: null,
-    linkPreviewIds: null,
-    linkPreviews: null,
   };
 }
 

@@ -24,9 +24,9 @@ export interface Send {
   /** Ids of attachments in the order in which they are shown; null for a message without attachments. */
   attachmentIds: readonly string[] | null;
   /** Ids of the sender's link previews in the order in which they are shown; null for none. */
-  linkPreviewIds: readonly string[] | null;
+  linkPreviewIds?: readonly string[] | null;
   /** AUTO queues the job that finds previews for the links of the message. */
-  linkPreviews: 'AUTO' | null;
+  linkPreviews?: 'AUTO' | null;
 }
 
 /** Result of a send. */
@@ -159,7 +159,7 @@ async function sendAll(
     const row = found.get(place);
     if (!row) throw new Error('store_messages returned no row for a send.');
     const { outcome, roomKind, seenAfter } = row;
-    const contents = { hasReactions: false, hasLinkPreviews: linkPreviewIds !== null };
+    const contents = { hasReactions: false, hasLinkPreviews: linkPreviewIds != null };
     const message = { ...withSender(row), ...(outcome === 'SENT' ? contents : {}) };
     const event = outcome === 'SENT' ? addedEvent(databaseId, message, roomKind) : null;
     return { outcome, event, seenAfter, message };
