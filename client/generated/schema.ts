@@ -47,7 +47,8 @@ export const possibleTypes = {
     "MessageAdded",
     "MessageDeleted",
     "MessageEdited",
-    "ReactionsChanged"
+    "ReactionsChanged",
+    "RoomSnapshot"
   ],
   "Node": [
     "Chatroom",
@@ -66,12 +67,13 @@ export const possibleTypes = {
     "ChatroomVanished",
     "FriendshipChanged",
     "SystemNotice",
-    "UnreadChanged"
+    "UnreadChanged",
+    "ViewerSnapshot"
   ]
 };
 
 /** Types without an id. A cache stores them inside their parents. */
-export const keyless = ["AuthPayload","BlockChanged","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","DeleteChatroomPayload","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","LeaveChatroomPayload","LinkPreviewsChanged","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","SendMessagePayload","Server","SessionConnection","SessionEdge","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload"];
+export const keyless = ["AuthPayload","BlockChanged","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","DeleteChatroomPayload","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","LeaveChatroomPayload","LinkPreviewsChanged","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","RoomSnapshot","SendMessagePayload","Server","SessionConnection","SessionEdge","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload","ViewerSnapshot"];
 
 /** Paged lists by type, with the arguments that select another list. */
 export const connections = {
