@@ -41,17 +41,14 @@ interface OpenPage {
 }
 
 async function openPage(person: Person, room: string): Promise<OpenPage> {
-  const { viewer, chatroom } = await person.ask(
-    'query ($room: ID!) { viewer { cursor } chatroom(id: $room) { cursor } }',
-    { room },
-  );
+  const { viewer } = await person.ask('{ viewer { cursor } }');
   const connection = person.connect();
   const open = (document: any, variables: object = {}) => connection.subscribe(print(document), variables);
   const page = {
     person,
     anyMessage: open(documents.anyMessage, { after: viewer.cursor }),
     viewerEvents: open(documents.viewerEvents, { after: viewer.cursor }),
-    roomEvents: open(documents.roomEvents, { chatroomId: room, after: chatroom.cursor }),
+    roomEvents: open(documents.roomEvents, { chatroomId: room, last: 1 }),
     seen: open(documents.seen, { chatroomId: room }),
   };
   open(documents.presence);

@@ -50,7 +50,9 @@ export const PLANTS: Plant[] = [
     database: async (query: Query) => {
       const rooms = await query(`SELECT id, last_number + 1 AS next FROM chatrooms`);
       for (const { id, next } of rooms) await query(`CREATE SEQUENCE "numbers ${String(id)}" START ${Number(next)}`);
-      const [found] = await query(`SELECT pg_get_functiondef(oid) AS text FROM pg_proc WHERE proname = 'store_message'`);
+      const [found] = await query(
+        `SELECT pg_get_functiondef(oid) AS text FROM pg_proc WHERE proname = 'store_message'`,
+      );
       const lock = 'SELECT * INTO room FROM chatrooms c WHERE c.id = to_chatroom FOR NO KEY UPDATE;';
       const number = `nextval(format('%I', 'numbers ' || to_chatroom))`;
       const text = replaceOnce(

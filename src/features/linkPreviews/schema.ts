@@ -49,6 +49,8 @@ builder.objectField(Message, 'linkPreviews', (t) =>
   t.field({
     type: [LinkPreview],
     description: 'Previews of links in the message, at most 3. Empty if the message has been deleted.',
+    // Most messages have none.
+    complexity: { field: 1, multiplier: 1 },
     resolve: (message, _args, context) => linkPreviewsOf(context, message),
   }),
 );
