@@ -49,6 +49,7 @@ const events = [
   'Left',
   'Notice',
   'Seen',
+  'Snapshot',
   'Updated',
   'Vanished',
 ];
