@@ -15,14 +15,11 @@ import { CREATE_CHATROOM, MESSAGE_ADDED, send, world } from './support/world.ts'
 const ALL = `subscription ($after: String) { messageAdded(after: $after) { cursor message { number body } } }`;
 const EVENTS = `subscription ($id: ID!) { chatroomEvents(chatroomId: $id) { __typename ... on MessageAdded { message { number } } ... on ReactionsChanged { message { number } } } }`;
 const UNREAD = `subscription { viewerEvents { __typename ... on UnreadChanged { unreadCount } } }`;
-const TYPING = `subscription ($id: ID!) { typingChanged(chatroomId: $id) { user { username } typing } }`;
 const CURSORS = `query ($id: ID!) { viewer { cursor } chatroom(id: $id) { cursor unreadCount } }`;
 const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { chatroomId: $id, userIds: $users }) { chatroom { id } } }`;
 const REMOVE = `mutation ($id: ID!, $user: ID!) { removeChatroomMember(input: { chatroomId: $id, userId: $user }) { chatroom { id } } }`;
-const LEAVE = `mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) { chatroomId } }`;
 const BLOCK = `mutation ($id: ID!) { blockUser(input: { userId: $id }) { viewer { id } } }`;
 const REACT = `mutation ($id: ID!) { addReaction(input: { messageId: $id, emoji: "👍" }) { message { id } } }`;
-const SET_TYPING = `mutation ($id: ID!, $typing: Boolean!) { setTyping(input: { chatroomId: $id, typing: $typing }) { ok } }`;
 const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
 
 /** Removes ben from ann's room and adds him again. Returns his cursors and the missed messages. */
@@ -280,25 +277,5 @@ describe('activity of a blocked user', () => {
     }
     expect(await events.take(expected.length)).toEqual(expected);
     expect(unread.received).toHaveLength(5);
-  });
-
-  test('still includes the end of typing, as for a leaving member', { timeout: 40_000 }, async () => {
-    const server = await startTestServer();
-    const { ann, ben, eve, room } = await world(server);
-    await ann.ask(ADD, { id: room, users: [eve.id] });
-    const stream = ann.connect().subscribe(TYPING, { id: room });
-    await stream.ready();
-    for (const person of [ben, eve]) {
-      await person.ask(SET_TYPING, { id: room, typing: true });
-      expect(await stream.next()).toEqual({ user: { username: person.username }, typing: true });
-    }
-    await ann.ask(BLOCK, { id: ben.id });
-    await eve.ask(LEAVE, { id: room });
-    await ben.ask(SET_TYPING, { id: room, typing: false });
-    expect(await stream.next()).toEqual({ user: { username: 'ben' }, typing: false });
-    await ben.ask(SET_TYPING, { id: room, typing: true });
-    // A member who has left cannot report the end, so the typing state expires.
-    expect(await stream.next()).toEqual({ user: { username: 'eve' }, typing: false });
-    expect(stream.received).toHaveLength(4);
   });
 });

@@ -8,6 +8,7 @@ const SET = `mutation ($id: ID!, $typing: Boolean!) { setTyping(input: { chatroo
 const CHANGED = `subscription ($id: ID!) { typingChanged(chatroomId: $id) { chatroom { id } user { username } typing } }`;
 const ADD = `mutation ($id: ID!, $users: [ID!]!) { addChatroomMembers(input: { chatroomId: $id, userIds: $users }) { chatroom { id } } }`;
 const REMOVE = `mutation ($id: ID!, $user: ID!) { removeChatroomMember(input: { chatroomId: $id, userId: $user }) { chatroom { id } } }`;
+const LEAVE = `mutation ($id: ID!) { leaveChatroom(input: { chatroomId: $id }) { chatroomId } }`;
 const BLOCK = `mutation ($id: ID!) { blockUser(input: { userId: $id }) { viewer { id } } }`;
 const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
 
@@ -65,6 +66,26 @@ describe('typing', () => {
     expect(codeOf((await request(server.url, SET, { id: room, typing: true })).errors)).toBe('UNAUTHENTICATED');
     expect(codeOf(await connect(server.url).subscribe(CHANGED, { id: room }).ended)).toBe('UNAUTHENTICATED');
     await expect.poll(() => server.node.roomTails.size()).toBe(0);
+  });
+
+  test('includes the end for a user blocked meanwhile and for a member who left', { timeout: 40_000 }, async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve, room } = await world(server);
+    await ann.ask(ADD, { id: room, users: [eve.id] });
+    const stream = ann.connect().subscribe(CHANGED, { id: room });
+    await stream.ready();
+    for (const person of [ben, eve]) {
+      await person.ask(SET, { id: room, typing: true });
+      expect(await stream.next()).toMatchObject({ user: { username: person.username }, typing: true });
+    }
+    await ann.ask(BLOCK, { id: ben.id });
+    await eve.ask(LEAVE, { id: room });
+    await ben.ask(SET, { id: room, typing: false });
+    expect(await stream.next()).toMatchObject({ user: { username: 'ben' }, typing: false });
+    await ben.ask(SET, { id: room, typing: true });
+    // A member who has left cannot report the end, so the typing state expires.
+    expect(await stream.next()).toMatchObject({ user: { username: 'eve' }, typing: false });
+    expect(stream.received).toHaveLength(4);
   });
 
   test.skipIf(!hasRedis())('reaches other nodes with Redis (skipped without a redis-server)', async () => {
