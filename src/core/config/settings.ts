@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type ServiceAccount, serviceAccount } from './googleServiceAccount.ts';
 import { parseDatabaseUrl, UrlFileError } from './databaseUrl.ts';
-import { findUrlFault } from './urls.ts';
+import { findUrlFault, parseHostPort } from './urls.ts';
 
 const onOff = z.enum(['on', 'off']);
 
@@ -189,6 +189,19 @@ export const variables = {
   WEB_PUSH_ORIGINS: originList(
     'https://fcm.googleapis.com,https://updates.push.services.mozilla.com,https://web.push.apple.com,https://*.notify.windows.com',
   ).describe('Origins of browsers’ push services, separated by commas. Other origins receive no push notifications.'),
+  IMAGE_METADATA: z
+    .enum(['strip', 'keep'])
+    .default('strip')
+    .describe(
+      'Whether images keep their metadata, such as the place where a photo was taken: strip or keep. Colour profiles are always kept.',
+    ),
+  CLAMAV: z
+    .string()
+    .refine((address) => parseHostPort(address) !== null)
+    .optional()
+    .describe(
+      'Host and port of a clamd that scans uploaded files, such as 127.0.0.1:3310 or [::1]:3310. Without it, files are not scanned.',
+    ),
   METRICS_TOKEN: z
     .string()
     .min(16)
