@@ -16,7 +16,9 @@ import { pruneMails, startJobs } from '../platform/jobQueue.ts';
 import { createLoginThrottle } from '../platform/rateLimits/loginThrottle.ts';
 import { readEventPage } from '../features/chatroomEvents/eventPage.ts';
 import { createRateLimits } from '../platform/rateLimits/rateLimits.ts';
+import { createImageProcessor } from '../platform/images/images.ts';
 import { createMailer } from '../platform/mailer.ts';
+import { createScanner } from '../platform/scanner.ts';
 import { createSendQueue } from '../features/messages/sendQueue.ts';
 import { createMetrics } from '../platform/observability/metrics.ts';
 import { createPresenceTracker } from '../features/presence/presence.ts';
@@ -112,6 +114,8 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     prints: config.NODE_ENV !== 'production',
     log,
   });
+  const images = createImageProcessor({ keepsMetadata: config.IMAGE_METADATA === 'keep', gauges });
+  const scanner = createScanner(config.CLAMAV);
   const push = createPushing(config);
   const publicUrl = (config.PUBLIC_URL ?? `http://localhost:${config.PORT}`).replace(/\/$/, '');
   const stopJobs = await startJobs({
@@ -141,6 +145,8 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     rateLimits,
     loginThrottle,
     mailer,
+    images,
+    scanner,
     push,
     publicUrl,
     log,
@@ -170,7 +176,11 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       blockCache.close();
       changePoller.stop();
       await presence.close();
-      await stopJobs();
+      const jobsStopped = stopJobs();
+      // Jobs that process files fail. The queue repeats them, here or on another node.
+      scanner?.close();
+      await images.close();
+      await jobsStopped;
       mailer?.close();
       redis?.close();
       await database.close();

@@ -1,3 +1,6 @@
+import type { Gauges } from '../observability/gauges.ts';
+import { createWorkerPool, TaskTimeout } from './workerPool.ts';
+
 declare module '../../core/context.ts' {
   interface ServerNode {
     images: ImageProcessor;
@@ -61,25 +64,89 @@ export function isImage(mediaType: string): boolean {
 /** Inspects and processes files in worker threads, never on the event loop. At most two at a time; further ones wait. */
 export interface ImageProcessor {
   /**
-   * Returns the media type of a file by its bytes.
+   * Returns the media type of a file by its bytes. `inspectFile` has the rules.
    *
    * @param claimedType media type that the client has named, with or without parameters. An empty text or
    *   `application/octet-stream` claims nothing.
-   * @throws Error if the file cannot be read or the time limit has passed; the caller must retry later
+   * @throws Error if the file cannot be read, or takes longer than a minute; the caller must retry later
    */
   inspect(path: string, claimedType: string): Promise<Inspection>;
   /**
    * Removes the metadata of an image, and creates its variants. Call it only if `isImage` returns true for the media
    * type of the bytes.
    *
-   * @param image.path the uploaded file. It is only read.
+   * @param image.path the uploaded file. It is only read, into memory as a whole.
    * @param image.mediaType result of `inspect`
    * @param image.folder existing folder for the written files. The caller removes it, also after an error.
    * @throws Error if a file cannot be read or written, or after `close`; the caller must retry later
    */
   processImage(image: { path: string; mediaType: string; folder: string }): Promise<ProcessedImage>;
-  /** Number of tasks that run or wait. */
-  readonly pending: number;
   /** Ends all workers. Running and waiting tasks fail. */
   close(): Promise<void>;
+}
+
+/** A message to a worker. */
+export type ImageTask =
+  | { name: 'inspect'; path: string; claimedType: string }
+  | {
+      name: 'process';
+      path: string;
+      mediaType: string;
+      folder: string;
+      keepsMetadata: boolean;
+      /** False if decoding took too long. */
+      mayDecode: boolean;
+      decodingMs: number;
+    };
+
+/**
+ * Maximum number of files at a time. Two decoded images of 50 megapixels take up to 400 MB each. Two of the four threads
+ * of libuv stay free for files and passwords.
+ */
+const WORKERS = 2;
+/** Time after which libvips stops decoding, in milliseconds. Such an image has no variants. */
+const DECODING_MS = 30_000;
+/** Time after which a worker is terminated, in milliseconds. */
+const TASK_MS = 60_000;
+
+/**
+ * Creates the image processor of a node. Workers start with the first file.
+ *
+ * @param options.keepsMetadata whether originals are served as they were uploaded. Variants never have metadata.
+ * @param options.decodingMs time limit of decoding.
+ */
+export function createImageProcessor(options: {
+  keepsMetadata: boolean;
+  gauges: Gauges;
+  decodingMs?: number;
+}): ImageProcessor {
+  const { keepsMetadata, gauges, decodingMs = DECODING_MS } = options;
+  const pool = createWorkerPool<ImageTask, Inspection | ProcessedImage>({
+    // `tsc` does not rewrite this name.
+    script: new URL(import.meta.url.endsWith('.ts') ? 'worker.ts' : 'worker.js', import.meta.url),
+    size: WORKERS,
+    timeLimitMs: TASK_MS,
+  });
+
+  async function run(task: ImageTask) {
+    gauges.imageTasks += 1;
+    try {
+      return await pool.run(task);
+    } finally {
+      gauges.imageTasks -= 1;
+    }
+  }
+
+  return {
+    inspect: (path, claimedType) => run({ name: 'inspect', path, claimedType }) as Promise<Inspection>,
+    async processImage(image) {
+      const task = { name: 'process', ...image, keepsMetadata, mayDecode: true, decodingMs } as const;
+      const done = run(task).catch((error: unknown) => {
+        if (error instanceof TaskTimeout) return run({ ...task, mayDecode: false });
+        throw error;
+      });
+      return done as Promise<ProcessedImage>;
+    },
+    close: () => pool.close(),
+  };
 }
