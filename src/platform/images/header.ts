@@ -41,13 +41,7 @@ export interface ImageHeader {
  * @throws UnreadableImage if the header is corrupt, or has another format than the media type says
  */
 export async function readHeader(decoder: Decoder, mediaType: string): Promise<ImageHeader> {
-  const {
-    format,
-    autoOrient,
-    orientation = 1,
-    pages,
-    chromaSubsampling,
-  } = await decoder.run((image) => image.metadata());
+  const { format, autoOrient, orientation = 1, pages, chromaSubsampling } = await decoder.readMetadata();
   if (format !== FORMATS.get(mediaType)) throw new UnreadableImage(`This is ${format}, not ${mediaType}.`);
   const { width, height } = autoOrient;
   // The pages of an AVIF are separate images.

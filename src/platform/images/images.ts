@@ -1,5 +1,5 @@
 import type { Gauges } from '../observability/gauges.ts';
-import { createWorkerPool, TaskTimeout } from './workerPool.ts';
+import { createWorkerPool, TaskTimeout, type WorkerPool } from './workerPool.ts';
 
 declare module '../../core/context.ts' {
   interface ServerNode {
@@ -61,18 +61,19 @@ export function isImage(mediaType: string): boolean {
   return IMAGE_TYPES.has(mediaType);
 }
 
-/** Inspects and processes files in worker threads, never on the event loop. At most two at a time; further ones wait. */
+/** Inspects files and processes images in worker threads, never on the event loop. */
 export interface ImageProcessor {
   /**
    * Returns the media type of a file by its bytes. `inspectFile` has the rules.
    *
    * @param claimedType media type that the client has named, with or without parameters. An empty text or
    *   `application/octet-stream` claims nothing.
-   * @throws Error if the file cannot be read, or takes longer than a minute; the caller must retry later
+   * @throws Error if the file cannot be read, after 8 s, or after `close`; the caller must retry later
    */
   inspect(path: string, claimedType: string): Promise<Inspection>;
   /**
-   * Removes the metadata of an image, and creates its variants. Call it only if `isImage` returns true for the media
+   * Removes the metadata of an image, and creates its variants. At most two images are processed at a time; further ones
+   * wait. Call it only if `isImage` returns true for the media
    * type of the bytes.
    *
    * @param image.path the uploaded file. It is only read, into memory as a whole.
@@ -100,14 +101,16 @@ export type ImageTask =
     };
 
 /**
- * Maximum number of files at a time. Two decoded images of 50 megapixels take up to 400 MB each. Two of the four threads
- * of libuv stay free for files and passwords.
+ * Maximum number of images that are processed at a time. Each takes up to 400 MB while it is decoded. Two of the four
+ * threads of libuv stay free for files and passwords.
  */
 const WORKERS = 2;
 /** Time after which libvips stops decoding, in milliseconds. Such an image has no variants. */
 const DECODING_MS = 30_000;
-/** Time after which a worker is terminated, in milliseconds. */
-const TASK_MS = 60_000;
+/** Time after which a worker that processes an image is terminated, in milliseconds. */
+const PROCESSING_MS = 60_000;
+/** Time after which a worker that inspects a file is terminated, in milliseconds. A request waits for the result. */
+const INSPECTION_MS = 8_000;
 
 /**
  * Creates the image processor of a node. Workers start with the first file.
@@ -121,14 +124,13 @@ export function createImageProcessor(options: {
   decodingMs?: number;
 }): ImageProcessor {
   const { keepsMetadata, gauges, decodingMs = DECODING_MS } = options;
-  const pool = createWorkerPool<ImageTask, Inspection | ProcessedImage>({
-    // `tsc` does not rewrite this name.
-    script: new URL(import.meta.url.endsWith('.ts') ? 'worker.ts' : 'worker.js', import.meta.url),
-    size: WORKERS,
-    timeLimitMs: TASK_MS,
-  });
+  // `tsc` does not rewrite this name.
+  const script = new URL(import.meta.url.endsWith('.ts') ? 'worker.ts' : 'worker.js', import.meta.url);
+  // An inspection takes milliseconds, and must not wait for images.
+  const inspections = createWorkerPool<ImageTask, Inspection>({ script, size: 1, timeLimitMs: INSPECTION_MS });
+  const images = createWorkerPool<ImageTask, ProcessedImage>({ script, size: WORKERS, timeLimitMs: PROCESSING_MS });
 
-  async function run(task: ImageTask) {
+  async function run<Result>(pool: WorkerPool<ImageTask, Result>, task: ImageTask): Promise<Result> {
     gauges.imageTasks += 1;
     try {
       return await pool.run(task);
@@ -138,15 +140,16 @@ export function createImageProcessor(options: {
   }
 
   return {
-    inspect: (path, claimedType) => run({ name: 'inspect', path, claimedType }) as Promise<Inspection>,
+    inspect: (path, claimedType) => run(inspections, { name: 'inspect', path, claimedType }),
     async processImage(image) {
       const task = { name: 'process', ...image, keepsMetadata, mayDecode: true, decodingMs } as const;
-      const done = run(task).catch((error: unknown) => {
-        if (error instanceof TaskTimeout) return run({ ...task, mayDecode: false });
+      return run(images, task).catch((error: unknown) => {
+        if (error instanceof TaskTimeout) return run(images, { ...task, mayDecode: false });
         throw error;
       });
-      return done as Promise<ProcessedImage>;
     },
-    close: () => pool.close(),
+    async close() {
+      await Promise.all([inspections.close(), images.close()]);
+    },
   };
 }
