@@ -1,9 +1,16 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
+import { crc32, deflateSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
-import { onTestFinished } from 'vitest';
+import { afterAll, onTestFinished } from 'vitest';
+import {
+  createImageProcessor,
+  type ImageProcessor,
+  type ImageVariants,
+  type ProcessedImage,
+} from '../../src/platform/images/images.ts';
+import { createGauges, type Gauges } from '../../src/platform/observability/gauges.ts';
 
 /** Creates a folder that is removed after the test. */
 export async function createFolder(): Promise<string> {
@@ -17,6 +24,37 @@ export async function writeTemporary(bytes: Uint8Array | string): Promise<string
   const path = join(await createFolder(), 'upload');
   await writeFile(path, bytes);
   return path;
+}
+
+/** A processor for the tests of a file, and the results of its tasks. */
+export interface TestImages {
+  images: ImageProcessor;
+  gauges: Gauges;
+  /** Processes an image in a new folder. */
+  process: (bytes: Uint8Array, mediaType: string) => Promise<{ result: ProcessedImage; path: string; folder: string }>;
+  /** Processes an image that is expected to be readable. Returns its variants, and the path of the original to serve. */
+  processed: (bytes: Uint8Array, mediaType: string) => Promise<{ variants: ImageVariants | null; original: string }>;
+}
+
+/** Creates an image processor that ends after the tests of the file. */
+export function createTestImages(options: { keepsMetadata?: boolean; decodingMs?: number } = {}): TestImages {
+  const gauges = createGauges();
+  const images = createImageProcessor({ keepsMetadata: false, gauges, ...options });
+  afterAll(() => images.close());
+  async function process(bytes: Uint8Array, mediaType: string) {
+    const [path, folder] = [await writeTemporary(bytes), await createFolder()];
+    return { result: await images.processImage({ path, mediaType, folder }), path, folder };
+  }
+  return {
+    images,
+    gauges,
+    process,
+    async processed(bytes, mediaType) {
+      const { result, path } = await process(bytes, mediaType);
+      if (result.outcome !== 'READY') throw new Error(`The ${mediaType} is unreadable.`);
+      return { variants: result.variants, original: result.original?.path ?? path };
+    },
+  };
 }
 
 /** Returns an archive with stored entries, the first first. */
@@ -70,6 +108,53 @@ export function quarters(width: number, height: number): Sharp {
   return sharp(pixels, { raw: { width, height, channels: 3 } });
 }
 
+/** Returns the pixels of a camera that was held so that its image must be turned to be upright. */
+export async function stored(upright: Sharp, orientation: number): Promise<Sharp> {
+  // sharp mirrors before it rotates.
+  const png = async (image: Sharp) => sharp(await image.png().toBuffer());
+  const image = await png(upright);
+  switch (orientation) {
+    case 2:
+      return image.flop();
+    case 3:
+      return image.rotate(180);
+    case 4:
+      return image.flip();
+    case 5:
+      return (await png(image.rotate(90))).flop();
+    case 6:
+      return image.rotate(270);
+    case 7:
+      return (await png(image.rotate(270))).flop();
+    case 8:
+      return image.rotate(90);
+    default:
+      return image;
+  }
+}
+
+/** Returns a black PNG with one bit for each pixel. 900 megapixels take 109 KB. */
+export function blackPng(width: number, height: number): Buffer {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width);
+  header.writeUInt32BE(height, 4);
+  header[8] = 1;
+  const rows = Buffer.alloc((1 + Math.ceil(width / 8)) * height);
+  return Buffer.concat([
+    Buffer.from('89504e470d0a1a0a', 'hex'),
+    pngChunk('IHDR', header),
+    pngChunk('IDAT', deflateSync(rows, { level: 9 })),
+    pngChunk('IEND', Buffer.alloc(0)),
+  ]);
+}
+
+export function pngChunk(type: string, data: Buffer): Buffer {
+  const chunk = Buffer.concat([Buffer.alloc(4), Buffer.from(type), data, Buffer.alloc(4)]);
+  chunk.writeUInt32BE(data.length);
+  chunk.writeUInt32BE(crc32(chunk.subarray(4, -4)), chunk.length - 4);
+  return chunk;
+}
+
 /** Returns an image with colours that change in each row and column, and some noise. */
 export function photo(width: number, height: number): Sharp {
   const pixels = Buffer.alloc(width * height * 3);
@@ -92,6 +177,33 @@ export function taken(image: Sharp, orientation = 1): Sharp {
     IFD2: { DateTimeOriginal: '2026:01:02 03:04:05' },
     IFD3: { GPSLatitudeRef: 'N', GPSLatitude: '52/1 30/1 0/1', GPSLongitudeRef: 'E', GPSLongitude: '13/1 24/1 0/1' },
   });
+}
+
+/** Returns the colours of the quarters of an image as it is stored: top left, top right, bottom left, bottom right. */
+export async function coloursOf(path: string): Promise<string[]> {
+  const names = new Map([
+    ['200', 'red'],
+    ['020', 'green'],
+    ['002', 'blue'],
+    ['222', 'white'],
+  ]);
+  const { data, info } = await sharp(path).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  const centres = [0.25, 0.75].flatMap((y) => [0.25, 0.75].map((x) => [x, y] as const));
+  return centres.map(([x, y]) => {
+    const at = (Math.floor(y * info.height) * info.width + Math.floor(x * info.width)) * info.channels;
+    const levels = [...data.subarray(at, at + 3)].map((value) => Math.round(value / 127.5)).join('');
+    return names.get(levels) ?? levels;
+  });
+}
+
+/** Returns the peak signal-to-noise ratio of two images in dB. Nobody sees a difference above 45 dB. */
+export async function compare(one: Sharp, other: Sharp): Promise<number> {
+  const [a, b] = [await one.raw().toBuffer(), await other.raw().toBuffer()];
+  if (a.length !== b.length) throw new Error('The images differ in size.');
+  let [error, count] = [0, 0];
+  // Every 7th value, which are values of all colours.
+  for (let i = 0; i < a.length; i += 7, count += 1) error += (a[i]! - b[i]!) ** 2;
+  return 10 * Math.log10((255 ** 2 * count) / error);
 }
 
 /** Returns frames of one colour each, as an animation. */
