@@ -3,7 +3,8 @@ const LAYERS = ['core', 'platform', 'auth', 'delivery', 'graphql', 'features', '
 
 // Features, lowest first. A feature imports only itself and earlier ones.
 const FEATURES = [
-  ...['users', 'relationships', 'chatrooms', 'messages', 'search', 'reactions', 'chatroomEvents', 'readReceipts'],
+  ...['users', 'relationships', 'chatrooms', 'messages', 'attachments', 'search', 'reactions', 'chatroomEvents'],
+  'readReceipts',
   ...['chatroomList', 'viewerEvents', 'typing', 'presence', 'push', 'systemMessages', 'accounts', 'server'],
 ];
 

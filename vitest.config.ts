@@ -53,6 +53,7 @@ const SLOW = [
     'operations/traces',
     'sharedResults',
     'app',
+    'filesCrash',
   ],
 ].map((name) => `test/${name}.test.ts`);
 

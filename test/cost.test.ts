@@ -132,7 +132,9 @@ describe('the cost of a send', () => {
     };
     // The session is not cached while a poll is due.
     const fragment = ' fragment Id on User { id }';
-    await expect.poll(() => statementsOf(sendWith(IDS) + fragment)).toEqual([expect.stringContaining('store_messages')]);
+    await expect
+      .poll(() => statementsOf(sendWith(IDS) + fragment))
+      .toEqual([expect.stringContaining('store_messages')]);
     expect(await statementsOf(sendWith(`${IDS} cursor`) + fragment)).toEqual([
       expect.stringContaining('flushed_snapshot'),
       expect.stringContaining('store_messages'),

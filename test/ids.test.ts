@@ -17,6 +17,7 @@ const typeOf: Record<string, string> = {
     userIds: 'User',
   },
   ...{ memberIds: 'User', sessionId: 'Session', deviceId: 'PushDevice' },
+  ...{ uploadId: 'Upload', attachmentId: 'Attachment', attachmentIds: 'Attachment' },
 };
 
 test('ids of another type and altered ids are NOT_FOUND in every mutation', async () => {
@@ -41,6 +42,8 @@ test('ids of another type and altered ids are NOT_FOUND in every mutation', asyn
       FriendRequest: viewer.friendRequests.nodes[0].id,
     },
     PushDevice: Buffer.from(`PushDevice:${crypto.randomUUID()}`).toString('base64url'),
+    Upload: Buffer.from(`Upload:${crypto.randomUUID()}`).toString('base64url'),
+    Attachment: Buffer.from(`Attachment:${crypto.randomUUID()}`).toString('base64url'),
   };
   const nodeTypes = schema.getPossibleTypes(schema.getType('Node') as never).map((type) => type.name);
   expect(Object.keys(ids).sort()).toEqual(nodeTypes.sort());
@@ -67,7 +70,7 @@ test('ids of another type and altered ids are NOT_FOUND in every mutation', asyn
         );
         const input = {
           ...variables['input'],
-          ...(name === 'replyToId' ? { chatroomId: room } : rest),
+          ...(name === 'replyToId' || name === 'attachmentIds' ? { chatroomId: room } : rest),
           [name]: value,
         };
         expect(await outcomeFor(ann, query, { input }), `${field.name} of ${name} ${JSON.stringify(id)}`).toBe(

@@ -14,6 +14,8 @@ const keyParts = {
   Message: [UUID, NUMBER],
   FriendRequest: [UUID, UUID],
   PushDevice: [UUID],
+  Upload: [UUID],
+  Attachment: [UUID],
 } satisfies Record<string, RegExp[]>;
 
 export type NodeType = keyof typeof keyParts;

@@ -3,6 +3,7 @@ import { createOpenIdProvider } from '../auth/openIdProvider.ts';
 import { createDeviceTokens } from '../auth/devices.ts';
 import { endExpiredSessions, pruneSessions } from '../auth/sessionExpiry.ts';
 import { createSessionFinder } from '../auth/sessionFinder.ts';
+import { createFileTokens } from '../auth/fileTokens.ts';
 import { createAccessTokens } from '../auth/accessTokens.ts';
 import { createSessionWatch } from '../delivery/sessionWatch.ts';
 import { createBlockCache } from '../features/relationships/blockCache.ts';
@@ -11,6 +12,7 @@ import { createCounters, createGauges } from '../platform/observability/gauges.t
 import type { ServerNode } from '../core/context.ts';
 import { type Database, openDatabase, type StatementListener } from '../platform/database/database.ts';
 import { explainDatabaseFailure } from '../platform/database/failures.ts';
+import { createFileStore } from '../platform/files/createFileStore.ts';
 import { createFailureLog } from '../platform/observability/failureLog.ts';
 import { pruneMails, startJobs } from '../platform/jobQueue.ts';
 import { createLoginThrottle } from '../platform/rateLimits/loginThrottle.ts';
@@ -19,6 +21,8 @@ import { createRateLimits } from '../platform/rateLimits/rateLimits.ts';
 import { createImageProcessor } from '../platform/images/images.ts';
 import { createMailer } from '../platform/mailer.ts';
 import { createScanner } from '../platform/scanner.ts';
+import { cleanFiles, deleteFile } from '../features/attachments/cleanUp.ts';
+import { processAttachment } from '../features/attachments/processing.ts';
 import { createSendQueue } from '../features/messages/sendQueue.ts';
 import { createMetrics } from '../platform/observability/metrics.ts';
 import { createPresenceTracker } from '../features/presence/presence.ts';
@@ -43,6 +47,8 @@ import { finishDeletion } from '../features/accounts/deletion.ts';
 import { sendMail } from '../features/users/mailTokens.ts';
 import type { Tracing } from '../platform/observability/tracing.ts';
 import type { Logger } from 'pino';
+
+const MEGABYTE = 1_024 * 1_024;
 
 /** Dependencies and options of a node that are not part of its configuration. */
 export interface NodeOptions {
@@ -117,6 +123,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   const images = createImageProcessor({ keepsMetadata: config.IMAGE_METADATA === 'keep', gauges });
   const scanner = createScanner(config.CLAMAV);
   const push = createPushing(config);
+  const files = createFileStore(config);
   const publicUrl = (config.PUBLIC_URL ?? `http://localhost:${config.PORT}`).replace(/\/$/, '');
   const stopJobs = await startJobs({
     databaseUrl,
@@ -128,6 +135,13 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       delete_account: (job) => finishDeletion({ database, changePoller, roomTails, bus }, job),
       end_sessions: () => endExpiredSessions(database),
       prune: () => prune(database, config.LOG_DAYS),
+      ...(files
+        ? {
+            clean_files: () => cleanFiles({ database, files }).then(() => undefined),
+            delete_file: (job) => deleteFile({ files }, job),
+            process_attachment: (job) => processAttachment({ database, files, images, scanner, roomTails }, job),
+          }
+        : {}),
       push_message: (job) => pushMessage({ database, presence }, job),
       push_device: (job) => pushDevice({ database, push }, job),
     },
@@ -148,6 +162,8 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     images,
     scanner,
     push,
+    files,
+    fileLimits: { maxFileBytes: config.MAX_FILE_MB * MEGABYTE, maxUserBytes: config.MAX_USER_STORAGE_MB * MEGABYTE },
     publicUrl,
     log,
     gauges,
@@ -160,6 +176,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
         ? null
         : createOpenIdProvider({ issuer: config.OIDC_ISSUER, audience: config.OIDC_AUDIENCE ?? '' }),
     accessTokens: createAccessTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
+    fileTokens: createFileTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     deviceTokens: createDeviceTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     findSession: createSessionFinder({ database, changePoller }),
     sendQueue: createSendQueue({ database, databaseId }),

@@ -61,6 +61,14 @@ test('a turned photo of 12 megapixels keeps its quality and colours', async () =
   expect(await compare(sharp(original), sharp(bytes).autoOrient())).toBeGreaterThan(45);
 });
 
+test('a turned PNG of 16 bits keeps its bits', async () => {
+  const image = (await stored(photo(300, 400), 6)).toColourspace('rgb16').withMetadata({ orientation: 6 });
+  const bytes = await image.png().toBuffer();
+  const { original } = await processed(bytes, 'image/png');
+  expect(await sharp(original).metadata()).toMatchObject({ width: 300, height: 400, depth: 'ushort' });
+  expect(await compare(sharp(original), sharp(bytes).autoOrient())).toBeGreaterThan(45);
+});
+
 test('images without metadata are served as they were uploaded', async () => {
   const { original } = await processed(await photo(40, 30).jpeg().toBuffer(), 'image/jpeg');
   expect(original).toMatch(/upload$/);

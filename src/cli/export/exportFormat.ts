@@ -3,6 +3,40 @@ import { z } from 'zod';
 const moment = z.iso.datetime();
 const person = z.object({ id: z.uuid(), username: z.string(), nickname: z.string() });
 
+const variant = z.object({
+  object: z.uuid(),
+  byteSize: z.int().positive(),
+  sha256: z.hex(),
+  width: z.int().positive(),
+  height: z.int().positive(),
+});
+
+/**
+ * A file. Its bytes are in the folder `FILE.files/ID` next to the exported file, under the names of the objects. Left out
+ * are files that are still being processed.
+ */
+export const exportedAttachment = z.object({
+  id: z.uuid(),
+  userId: z.uuid(),
+  fileName: z.string(),
+  mediaType: z.string(),
+  byteSize: z.int().positive(),
+  sha256: z.hex(),
+  object: z.uuid(),
+  image: z
+    .object({
+      width: z.int().positive(),
+      height: z.int().positive(),
+      thumbHash: z.string(),
+      preview: variant,
+      thumbnail: variant,
+    })
+    .nullable(),
+  durationMs: z.int().nullable(),
+  createdAt: moment,
+});
+export type ExportedAttachment = z.infer<typeof exportedAttachment>;
+
 /** A message of an exported room. */
 export const exportedMessage = z.object({
   number: z.int().positive(),
@@ -25,6 +59,8 @@ export const exportedMessage = z.object({
   /** SHA-256 of the text before the first edit. Null if the message was never edited, or has no `clientMessageId`. */
   sentDigest: z.hex().nullable(),
   reactions: z.array(z.object({ emoji: z.string(), userId: z.uuid(), createdAt: moment })),
+  /** Absent in exports of release 0.1.0. */
+  attachments: z.array(exportedAttachment).optional(),
 });
 export type ExportedMessage = z.infer<typeof exportedMessage>;
 
@@ -77,6 +113,8 @@ export const exportedUser = z.object({
     updatedAt: moment,
     lastSeenAt: moment.nullable(),
   }),
+  /** Absent in exports of release 0.1.0. */
+  avatar: exportedAttachment.nullable().optional(),
   friends: z.array(person),
   friendRequests: z.array(z.object({ fromId: z.uuid(), toId: z.uuid(), createdAt: moment })),
   blockedUsers: z.array(person),
@@ -107,7 +145,7 @@ export const exportedUser = z.object({
   messages: z.array(
     exportedMessage
       .pick({ number: true, body: true, clientMessageId: true, createdAt: true, editedAt: true, deletedAt: true })
-      .extend({ chatroomId: z.uuid() }),
+      .extend({ chatroomId: z.uuid(), attachments: z.array(exportedAttachment).optional() }),
   ),
 });
 export type ExportedUser = z.infer<typeof exportedUser>;

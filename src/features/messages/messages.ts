@@ -4,7 +4,7 @@ import { connect, type Connection, type ConnectionArgs, keyset } from '../../pla
 import { type Context, requireViewer, snapshotOf } from '../../core/context.ts';
 import { columnsOf, createRowReader, join, keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import { type Message, Prisma, type User } from '../../platform/database/generated/client.ts';
-import { ChatError, notFound } from '../../core/errors.ts';
+import { badInput, ChatError, notFound } from '../../core/errors.ts';
 import { createLoader, createViewerLoader, type Loader, type OfViewer } from '../../platform/database/loader.ts';
 import { decodeRoomCursor, encodeRoomCursor } from '../../delivery/cursor.ts';
 import type { MaybePromise } from '../../delivery/source.ts';
@@ -220,6 +220,9 @@ export async function listMessages(
   });
 }
 
+/** Maximum number of attachments of a message. */
+export const MAX_ATTACHMENTS = 10;
+
 export interface NewMessage {
   /** Null for an id that names no room. */
   chatroomId: string | null;
@@ -231,7 +234,11 @@ export interface NewMessage {
    * names no message.
    */
   replyToKey?: string | null | undefined;
-  attachmentIds?: readonly string[] | undefined;
+  /**
+   * Keys of the attachments, in the order in which they are shown. Null for an id that names no attachment. By default,
+   * the message has none.
+   */
+  attachmentIds?: readonly (string | null)[] | undefined;
 }
 
 /**
@@ -249,7 +256,7 @@ export async function sendMessage(
 ): Promise<{ message: MessageWithSender; deduplicated: boolean }> {
   const { userId } = requireViewer(context);
   const { chatroomId } = input;
-  const { attachmentIds = [] } = input;
+  const attachmentIds = checkAttachments(input.attachmentIds ?? []);
   if (input.body !== '' || attachmentIds.length === 0) checkBody(input.body, 'input.body');
   checkClientMessageId(input.clientMessageId, 'input.clientMessageId');
   if (chatroomId === null) throw notFound('chatroom');
@@ -268,6 +275,7 @@ export async function sendMessage(
       'One of you has blocked the other. No message can be sent until the block is removed.',
     );
   if (outcome === 'REPLY_NOT_FOUND') throw notFound('message to reply to');
+  if (outcome === 'ATTACHMENT_NOT_FOUND') throw notFound('attachment');
   if (outcome === 'CONFLICT') {
     throw new ChatError(
       'CONFLICT',
@@ -283,6 +291,22 @@ export async function sendMessage(
   // A retry succeeds even if the sender has left the room.
   const deduplicated = outcome === 'REPEATED';
   return { message: { ...message, isUnchecked: deduplicated }, deduplicated };
+}
+
+/**
+ * Returns the keys of the attachments of a new message.
+ *
+ * @throws ChatError `BAD_USER_INPUT` for too many attachments, and for one that is listed twice; `NOT_FOUND` for an id
+ *   that names no attachment
+ */
+function checkAttachments(keys: readonly (string | null)[]): string[] {
+  const path = 'input.attachmentIds';
+  if (keys.length > MAX_ATTACHMENTS) throw badInput(path, `A message has at most ${MAX_ATTACHMENTS} attachments.`);
+  if (new Set(keys).size < keys.length) throw badInput(path, 'An attachment is listed twice. List each one once.');
+  return keys.map((key) => {
+    if (key === null) throw notFound('attachment');
+    return key;
+  });
 }
 
 function replyNumber(chatroomId: string, key: string | null | undefined): number | null {

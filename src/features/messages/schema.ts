@@ -100,7 +100,7 @@ export const Message = builder.prismaNode('Message', {
     body: t.exposeString('body', {
       nullable: true,
       description:
-        'Text of the message, exactly as sent. Null if the message has been deleted. Also null for a SYSTEM message, unless `systemEvent` is NOTICE.',
+        'Text of the message, exactly as sent. Empty if the message has only attachments. Null if the message has been deleted. Also null for a SYSTEM message, unless `systemEvent` is NOTICE.',
     }),
     systemEvent: t.expose('systemEvent', {
       type: SystemEvent,
@@ -193,13 +193,17 @@ const SendMessageInput = builder.inputType('SendMessageInput', {
     body: t.string({
       required: true,
       description:
-        'Text of 1 to 10,000 characters, at least one of them visible. White space at both ends is stored, but does not count.',
+        'Text of 1 to 10,000 characters, at least one of them visible. White space at both ends is stored, but does not count. May be empty if the message has attachments.',
     }),
     clientMessageId: t.string({
       description:
         'Id chosen by the client: 1 to 100 characters, permanently unique per sender and chatroom. Makes retries safe: sending the same message with the same id again stores no second message, and returns the first message.',
     }),
     replyToId: t.id({ description: 'Id of a message of the same chatroom that this message replies to.' }),
+    attachmentIds: t.idList({
+      description:
+        'Ids of at most 10 attachments that the viewer has uploaded with the purpose MESSAGE and not sent yet, in the order in which they are shown. Attachments that are still being processed are allowed.',
+    }),
   }),
 });
 
@@ -217,7 +221,7 @@ const SendMessagePayload = builder
       }),
       deduplicated: t.exposeBoolean('deduplicated', {
         description:
-          'Whether an earlier send with the same `clientMessageId` stored the message. A sender who is no longer a member receives the message as it was first sent. Such a sender cannot read the message’s reactions, its readers or its chatroom.',
+          'Whether an earlier send with the same `clientMessageId` stored the message. A sender who is no longer a member receives the message as it was first sent. Such a sender cannot read the message’s reactions, its readers, its files or its chatroom.',
       }),
     }),
   });
@@ -227,13 +231,14 @@ builder.mutationField('sendMessage', (t) =>
     type: SendMessagePayload,
     nullable: true,
     description:
-      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with other content. Fails with `NOT_FOUND` if the viewer is not a member, or if the message to reply to is not in the chatroom. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom.',
+      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with other content. Fails with `NOT_FOUND` if the viewer is not a member, if the message to reply to is not in the chatroom, or if an attachment is unknown or was sent before. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom.',
     args: { input: t.arg({ type: SendMessageInput, required: true, description: 'Message to send.' }) },
     resolve: (_, { input }, context) =>
       sendMessage(context, {
         ...input,
         chatroomId: keyOf('Chatroom', input.chatroomId),
         replyToKey: input.replyToId == null ? undefined : keyOf('Message', input.replyToId),
+        attachmentIds: input.attachmentIds?.map((id) => keyOf('Attachment', id)),
       }),
   }),
 );
@@ -258,7 +263,7 @@ const EditMessageInput = builder.inputType('EditMessageInput', {
     body: t.string({
       required: true,
       description:
-        'New text of 1 to 10,000 characters, at least one of them visible. White space at both ends is stored, but does not count.',
+        'New text of 1 to 10,000 characters, at least one of them visible. White space at both ends is stored, but does not count. May be empty if the message has attachments.',
     }),
   }),
 });

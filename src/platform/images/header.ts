@@ -32,6 +32,8 @@ export interface ImageHeader {
   /** Whether the image has a single frame. */
   isStill: boolean;
   hasFullChroma: boolean;
+  /** Whether colours have 16 bits. */
+  isDeep: boolean;
   isWithinLimits: boolean;
 }
 
@@ -41,7 +43,7 @@ export interface ImageHeader {
  * @throws UnreadableImage if the header is corrupt, or has another format than the media type says
  */
 export async function readHeader(decoder: Decoder, mediaType: string): Promise<ImageHeader> {
-  const { format, autoOrient, orientation = 1, pages, chromaSubsampling } = await decoder.readMetadata();
+  const { format, autoOrient, orientation = 1, pages, chromaSubsampling, depth } = await decoder.readMetadata();
   if (format !== FORMATS.get(mediaType)) throw new UnreadableImage(`This is ${format}, not ${mediaType}.`);
   const { width, height } = autoOrient;
   // The pages of an AVIF are separate images.
@@ -52,7 +54,8 @@ export async function readHeader(decoder: Decoder, mediaType: string): Promise<I
     height,
     orientation,
     isStill: frames === 1 && mediaType !== 'image/apng',
-    hasFullChroma: chromaSubsampling === '4:4:4',
+    hasFullChroma: chromaSubsampling?.startsWith('4:4:4') ?? false,
+    isDeep: depth === 'ushort',
     isWithinLimits: pixels <= MAX_PIXELS && frames <= MAX_FRAMES && pixels * frames <= MAX_ANIMATION_PIXELS,
   };
 }

@@ -101,7 +101,8 @@ export type ImageTask =
     };
 
 /**
- * Maximum number of images that are processed at a time. Each takes up to 400 MB while it is decoded. Two of the four
+ * Maximum number of images that are processed at a time. An AVIF of 50 megapixels takes 900 MB while it
+ * is decoded, other formats take up to 500 MB. Two of the four
  * threads of libuv stay free for files and passwords.
  */
 const WORKERS = 2;
