@@ -56,6 +56,7 @@ const SLOW = [
     'snapshotRaces',
     'viewerSnapshots',
     'app',
+    'filesCrash',
   ],
 ].map((name) => `test/${name}.test.ts`);
 
