@@ -50,6 +50,7 @@ const events = [
   'Left',
   'Notice',
   'Seen',
+  'Snapshot',
   'Updated',
   'Vanished',
 ];

@@ -12,6 +12,7 @@ import {
   type Source,
   type Stream,
 } from '../delivery/source.ts';
+import type { SnapshotEvent } from '../platform/database/consistentReads.ts';
 import { PersonalResult } from './personalFields.ts';
 import type { SharedOperation, SharedResult } from './sharedExecution.ts';
 
@@ -42,12 +43,6 @@ interface SharedEvent {
  */
 interface MembershipEvent {
   isNoLongerMember: (context: Context) => Promise<boolean>;
-}
-
-/** An event that is read and executed in one state of the database. */
-interface SnapshotEvent {
-  /** Returns the event as it is in the state that the context reads. May be called again if the transaction fails. */
-  readIn: (context: Context) => Promise<object>;
 }
 
 /**

@@ -11,13 +11,12 @@ import {
   type SubscriberGroup,
   toAsyncIterator,
 } from '../../delivery/source.ts';
+import type { SnapshotEvent } from '../../platform/database/consistentReads.ts';
 import { eventsAfter, eventsFrom, positionOf } from './chatroomStream.ts';
 import { type ChatroomEvent, cursorAt, type SnapshotReason } from './eventPage.ts';
 
-/** A snapshot of a room, before it is read. `readIn` reads it in one state of the database. */
-interface OwedSnapshot {
-  readIn: (context: Context) => Promise<ChatroomEvent>;
-}
+/** A snapshot of a room, before it is read. */
+type OwedSnapshot = SnapshotEvent<ChatroomEvent>;
 
 /**
  * Streams the events of one room, and snapshots of the room where events alone do not lead to its current state. Without

@@ -8,17 +8,22 @@ import { columnsOf, createRowReader, keyTable, sql } from '../../platform/databa
 import {
   type LinkPreview as Row,
   type Message,
-  Prisma,
+  type Prisma,
   type WebPage,
 } from '../../platform/database/generated/client.ts';
 import { createLoader } from '../../platform/database/loader.ts';
 import type { Jobs } from '../../platform/jobQueue.ts';
 import { LINK_PREVIEW_COST } from '../../platform/rateLimits/rateLimits.ts';
 import { completeChange, requireReadable } from '../messages/changes.ts';
-import { messageByKey, messageKey, type MessageWithSender, visibleMessages } from '../messages/messages.ts';
+import {
+  MAX_LINK_PREVIEWS,
+  messageByKey,
+  messageKey,
+  type MessageWithSender,
+  visibleMessages,
+} from '../messages/messages.ts';
+import { pageFields } from './pageCache.ts';
 
-/** Maximum number of links of a message for which previews are found. */
-const MAX_LINKS = 3;
 /** Maximum number of previews that a user has requested and not sent. Requesting one more removes the oldest. */
 const MAX_UNSENT = 100;
 
@@ -59,7 +64,6 @@ interface MessagePreviews {
   previews: LinkPreview[];
 }
 
-const pageFields = Object.values(Prisma.WebPageScalarFieldEnum);
 const pageOf = createRowReader<WebPage>(pageFields, 'page.');
 
 /** Does not check the viewer, because the previews of a message are visible to everyone who may read the message. */
@@ -129,7 +133,7 @@ export async function previewLinks(
   const [message] = await database.query<{ body: string | null }>(sql`
     SELECT body FROM messages WHERE chatroom_id = ${chatroomId}::uuid AND number = ${number}::int`);
   if (!findPage || message?.body == null) return;
-  const pages = await Promise.all(findLinks(message.body, MAX_LINKS).map(findPage));
+  const pages = await Promise.all(findLinks(message.body, MAX_LINK_PREVIEWS).map(findPage));
   const pageIds = [...new Set(pages.flatMap((page) => page?.id ?? []))];
   if (pageIds.length === 0) return;
   const [change] = await database.query<Change>(sql`

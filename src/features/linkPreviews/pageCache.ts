@@ -1,5 +1,5 @@
-import { type Database, sql } from '../../platform/database/database.ts';
-import type { WebPage } from '../../platform/database/generated/client.ts';
+import { columnsOf, type Database, sql } from '../../platform/database/database.ts';
+import { Prisma, type WebPage } from '../../platform/database/generated/client.ts';
 import { fetchPage } from '../../platform/web/pages.ts';
 import type { WebClient } from '../../platform/web/webClient.ts';
 
@@ -17,8 +17,9 @@ const FAILURE_HOURS = 1;
 /** Number of hours after which `prunePages` deletes a page that no message shows. An hour more than it is reused. */
 const PRUNE_HOURS = PAGE_HOURS + 1;
 
-/** Columns of a page (`p`). */
-export const pageColumns = sql`p.id, p.url, p.title, p.description, p.site_name AS "siteName", p.fetched_at AS "fetchedAt"`;
+/** Column names of a page. */
+export const pageFields = Object.values(Prisma.WebPageScalarFieldEnum);
+const pageColumns = columnsOf('p', pageFields);
 
 /**
  * Returns the metadata of a page, from the cache or from the web. Null if there is none. The reason is not told; see

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import { createBatcher } from '../../core/batcher.ts';
 import { type Database, empty, type Sql, sql } from '../../platform/database/database.ts';
 
@@ -63,16 +64,12 @@ export function createMarkQueue(database: Database): MarkQueue {
     },
     { concurrency: 1, maxBatchSize: MAX_BATCH_SIZE, delayMs: DELAY_MS },
   );
-  const moveAlone = createBatcher<Mark, MarkMove | null>(
-    async (marks) => {
-      const [move = null] = await moveMarks(database, marks);
-      return [move];
-    },
-    { concurrency: MAX_WAITING, maxBatchSize: 1 },
-  );
+  const alone = pLimit(MAX_WAITING);
   return async (mark) => {
     const move = await moveTogether(mark);
-    return move === 'LOCKED' ? moveAlone(mark) : move;
+    if (move !== 'LOCKED') return move;
+    const [moved = null] = await alone(moveMarks, database, [mark]);
+    return moved;
   };
 }
 
@@ -106,7 +103,7 @@ function lockAndMove({ prepared }: Database, marks: readonly Mark[], policy: Sql
           ${marks.map(({ number }) => number)}::int[]) t (user_id, chatroom_id, number)
         GROUP BY user_id, chatroom_id
     ), before AS (
-      -- Locks rooms in the same order as send_messages does.
+      -- Locks rooms in the same order as store_messages does.
       SELECT m.user_id, m.chatroom_id, m.last_read_number, coalesce(m.unread_after, m.last_read_number) AS mark
         FROM target t JOIN members m ON m.user_id = t.user_id AND m.chatroom_id = t.chatroom_id
         ORDER BY m.chatroom_id, m.user_id FOR NO KEY UPDATE OF m ${policy}

@@ -1,5 +1,6 @@
 import { chatroomById, type VisibleChatroom } from '../chatrooms/chatrooms.ts';
 import { type Context, eventContext, requireViewer, snapshotOf } from '../../core/context.ts';
+import type { SnapshotEvent } from '../../platform/database/consistentReads.ts';
 import { sql } from '../../platform/database/database.ts';
 import { type AllRoomsStream, followAllRooms } from '../chatroomEvents/allRoomsStream.ts';
 import { endsMembership, isVisible } from '../chatroomEvents/chatroomStream.ts';
@@ -18,11 +19,6 @@ import type { UnreadChanged, UnreadMoment } from './unreadMoments.ts';
 
 /** An event that concerns the viewer, independent of the room or page that the client shows. */
 export type ViewerEvent = { cursor: string } & EventData;
-
-/** The viewer's data in one state of the database, before it is read. */
-interface OwedSnapshot {
-  readIn: (context: Context) => Promise<ViewerEvent>;
-}
 
 type EventData =
   | { kind: 'ChatroomAppeared'; chatroom: VisibleChatroom }
@@ -70,7 +66,7 @@ export async function followViewer(
   context: Context,
   after: string | null | undefined,
   snapshot = false,
-): Promise<AsyncIterableIterator<ViewerEvent | OwedSnapshot>> {
+): Promise<AsyncIterableIterator<ViewerEvent | SnapshotEvent<ViewerEvent>>> {
   const { userId } = requireViewer(context);
   let notices = 0;
   let rooms: AllRoomsStream | null = null;
@@ -204,7 +200,7 @@ export async function followViewer(
     }
   };
 
-  const stream = createConflatedStream<Item, ViewerEvent | OwedSnapshot>(context.gauges, read);
+  const stream = createConflatedStream<Item, ViewerEvent | SnapshotEvent<ViewerEvent>>(context.gauges, read);
   return stream.connect(async () => {
     // Listens before the missed changes are read, so that no change is lost between the read and the live events.
     stream.onClose(context.changePoller.listen(onPolled));

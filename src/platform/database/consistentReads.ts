@@ -8,6 +8,12 @@ declare module '../../core/context.ts' {
   }
 }
 
+/** An event of a stream that is read and executed in one state of the database. */
+export interface SnapshotEvent<Event extends object = object> {
+  /** Returns the event as it is in the state that the context reads. May be called again if the transaction fails. */
+  readIn: (own: Context) => Promise<Event>;
+}
+
 /**
  * Runs a read in one state of the database: no commit can happen between two of its statements.
  *

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { createPool } from './connections.ts';
 import { explainConnectionFailure, isTransientDatabaseFailure } from './failures.ts';
 import { batchFindUnique } from './findUniqueBatch.ts';
-import { BEGIN_IN_ONE_STATE, snapshotOf, StateReader } from './stateReader.ts';
+import { BEGIN_IN_ONE_STATE, snapshotIn, StateReader } from './stateReader.ts';
 import { Prisma, PrismaClient } from './generated/client.ts';
 
 declare module '../../core/context.ts' {
@@ -212,7 +212,7 @@ export async function openDatabase(
       runTransaction(BEGIN_IN_ONE_STATE, async (client, began) => {
         const reader = new StateReader((statement) => trace(statement.text, () => client.query(statement)), prepare);
         try {
-          return await work(stateOf(database, reader, snapshotOf(began)));
+          return await work(stateOf(database, reader, snapshotIn(began)));
         } finally {
           await reader.end();
         }

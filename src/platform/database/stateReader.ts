@@ -6,7 +6,7 @@ export const BEGIN_IN_ONE_STATE =
   'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT flushed_snapshot()::text AS snapshot';
 
 /** Returns the snapshot in the results of {@link BEGIN_IN_ONE_STATE}. */
-export function snapshotOf(results: unknown): string {
+export function snapshotIn(results: unknown): string {
   const [, selected] = results as pg.QueryResult<{ snapshot: string }>[];
   const [row] = selected?.rows ?? [];
   if (!row) throw new Error('PostgreSQL returned no snapshot.');
