@@ -189,7 +189,19 @@ export default defineConfig(
         {
           exceptions: {
             suffixes: ['Connection', 'Edge', 'Payload', ...events],
-            types: ['NoticeAuthor', 'PageInfo', 'Presence', 'ReactionGroup', 'Server'],
+            types: [
+              ...[
+                'FileTicket',
+                'HttpHeader',
+                'Image',
+                'NoticeAuthor',
+                'PageInfo',
+                'Presence',
+                'ReactionGroup',
+                'Server',
+              ],
+              'StorageUse',
+            ],
           },
         },
       ],

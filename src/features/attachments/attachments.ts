@@ -4,7 +4,7 @@ import type { MaybePromise } from '../../delivery/source.ts';
 import { columnsOf, empty, keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import { type Attachment, Prisma } from '../../platform/database/generated/client.ts';
 import type { AttachmentKind } from '../../platform/database/generated/enums.ts';
-import { connect, type Connection, cursors, keyset } from '../../platform/database/keysetPage.ts';
+import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '../../platform/database/keysetPage.ts';
 import { createLoader } from '../../platform/database/loader.ts';
 import { isReadable, messageByKey, messageKey, type MessageWithSender, visibleMessages } from '../messages/messages.ts';
 
@@ -103,7 +103,7 @@ export async function listAttachments(
   context: Context,
   chatroomId: string,
   kind: AttachmentKind | null | undefined,
-  args: { first?: number | null | undefined; after?: string | null | undefined },
+  args: ConnectionArgs,
 ): Promise<Connection<Attachment>> {
   const { userId } = requireViewer(context);
   return connect<Attachment>(args, {

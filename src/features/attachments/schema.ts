@@ -1,4 +1,4 @@
-import { builder, defineConnection } from '../../graphql/builder.ts';
+import { builder, connectionArgs, defineConnection } from '../../graphql/builder.ts';
 import { requireViewer } from '../../core/context.ts';
 import type { Attachment as AttachmentRow } from '../../platform/database/generated/client.ts';
 import { isJoined } from '../chatrooms/chatrooms.ts';
@@ -115,8 +115,7 @@ builder.objectField(Chatroom, 'attachments', (t) =>
       'Files in the messages of the chatroom that the viewer may see, newest first. Leaves out rejected files. Null unless the viewer is a member.',
     args: {
       kind: t.arg({ type: AttachmentKind, description: 'Returns only files of this kind.' }),
-      first: t.arg.int({ description: 'Page size: 1 to 100 items, 20 by default.' }),
-      after: t.arg.string({ description: 'Returns only items after this cursor.' }),
+      ...connectionArgs(t.arg),
     },
     resolve: async (chatroom, { kind, ...args }, context) =>
       (await isJoined(context, chatroom)) ? listAttachments(context, chatroom.id, kind, args) : null,
