@@ -339,8 +339,8 @@ test('a message without attachments costs no read of attachments', async () => {
 });
 
 describe('Chatroom.attachments', () => {
-  const GALLERY = `query ($id: ID!, $kind: AttachmentKind, $first: Int, $after: String) {
-    chatroom(id: $id) { attachments(kind: $kind, first: $first, after: $after) {
+  const GALLERY = `query ($id: ID!, $kind: AttachmentKind, $first: Int, $after: String, $last: Int) {
+    chatroom(id: $id) { attachments(kind: $kind, first: $first, after: $after, last: $last) {
       nodes { fileName } pageInfo { endCursor hasNextPage } } } }`;
   const names = ({ chatroom }: any) => chatroom.attachments.nodes.map(({ fileName }: any) => fileName);
 
@@ -363,6 +363,7 @@ describe('Chatroom.attachments', () => {
       after = page.chatroom.attachments.pageInfo.hasNextPage ? page.chatroom.attachments.pageInfo.endCursor : null;
     } while (after !== null);
     expect(paged).toEqual(['4.txt', '3.txt', '1.txt']);
+    expect(names(await ben.ask(GALLERY, { id: room, last: 2 }))).toEqual(['dot.png', '1.txt']);
   });
 
   test('leaves out files of blocked users, and is null for others', async () => {

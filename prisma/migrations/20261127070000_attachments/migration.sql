@@ -48,6 +48,18 @@ CREATE UNIQUE INDEX chatrooms_avatar_id_idx ON chatrooms (avatar_id) WHERE avata
 -- that they know.
 ALTER TABLE events ADD COLUMN detail text COLLATE "C";
 
+-- Appends an event about the content of a message, of a kind that the previous release does not know. Nodes of that release
+-- send MessageEdited for it.
+CREATE FUNCTION append_content_event(in_chatroom uuid, of_detail text, about_number integer, by_user uuid) RETURNS integer
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  appended integer := append_event(in_chatroom, 'MESSAGE_EDITED', about_number, NULL, by_user);
+BEGIN
+  UPDATE events e SET detail = of_detail WHERE e.chatroom_id = in_chatroom AND e.seq = appended;
+  RETURN appended;
+END
+$$;
+
 -- Queues the deletion of the bytes in the transaction that deletes the row, whichever way the row is deleted. The last of 21
 -- attempts is about three days after the first.
 CREATE FUNCTION queue_file_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -88,8 +100,8 @@ CREATE TRIGGER avatar_deleted AFTER DELETE ON chatrooms
 -- Ends the processing of an attachment. If it belongs to a message, appends an event to the log of the room. `finished` is false if
 -- the attachment has been deleted or is no longer being processed.
 --
--- A send locks the room before the attachment. The first statement therefore locks no room, and the second one locks the
--- room first. Once an attachment belongs to a message, it stays there.
+-- A send, and a change of an avatar, locks the room before the attachment. The room of an avatar is therefore locked first, and
+-- so is the room of a message. Once an attachment belongs to a message, it stays there.
 CREATE FUNCTION finish_attachment(
   in_attachment uuid, new_state "AttachmentState", new_rejection "AttachmentRejection", new_object text,
   new_media_type text, new_size integer, new_sha256 bytea, new_image jsonb
@@ -98,6 +110,7 @@ DECLARE
   room uuid;
   message_number integer;
 BEGIN
+  PERFORM FROM chatrooms c WHERE c.avatar_id = in_attachment FOR NO KEY UPDATE;
   UPDATE attachments a
     SET state = new_state, rejection = new_rejection, object = new_object, media_type = new_media_type, byte_size = new_size,
         sha256 = new_sha256, image = new_image
@@ -119,8 +132,7 @@ BEGIN
   finished := FOUND;
   IF finished THEN
     chatroom_id := room;
-    seq := append_event(room, 'MESSAGE_EDITED', message_number, NULL, NULL);
-    UPDATE events e SET detail = 'ATTACHMENTS_CHANGED' WHERE e.chatroom_id = room AND e.seq = finish_attachment.seq;
+    seq := append_content_event(room, 'ATTACHMENTS_CHANGED', message_number, NULL);
   END IF;
   RETURN NEXT;
 END
