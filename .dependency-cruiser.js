@@ -8,6 +8,7 @@ const FEATURES = [
     'relationships',
     'chatrooms',
     'messages',
+    'attachments',
     'search',
     'reactions',
     'linkPreviews',

@@ -16,12 +16,13 @@ ENV NODE_ENV=production HOST=0.0.0.0 PORT=4000
 WORKDIR /app
 COPY package.json package-lock.json ./
 COPY client/package.json ./client/
-# Without the embedded PostgreSQL, which is optional, and so without argon2's binary, which is optional too: that is
-# brought back from the build.
+# Without the embedded PostgreSQL, which is optional, and so without the binaries of argon2 and sharp, which are optional
+# too: they are brought back from the build.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force \
   # Prisma brings a query compiler for each database it knows.
   && find node_modules/@prisma/client/runtime -name "query_compiler_*" ! -name "*.postgresql.*" -delete
 COPY --from=build /app/node_modules/@node-rs ./node_modules/@node-rs
+COPY --from=build /app/node_modules/@img ./node_modules/@img
 COPY --from=build /app/dist ./dist
 COPY prisma/migrations ./prisma/migrations
 USER node

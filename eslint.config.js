@@ -26,8 +26,9 @@ const libraries = {
   },
   net: {
     regex: '^(node:)?net$',
-    message: 'Only server/, platform/web, client addresses and the embedded database know sockets.',
+    message: 'Only server/, platform/web, client addresses, the scanner and the embedded database know sockets.',
   },
+  images: { regex: '^(sharp|file-type|thumbhash)(/|$)', message: 'Only platform/images/ decodes files, in workers.' },
   process: { regex: '^(node:)?process$', message: 'Only main.ts and the embedded database touch the process.' },
 };
 
@@ -104,6 +105,8 @@ export default defineConfig(
   opens(['src/auth/**/*.ts', 'src/core/config/googleServiceAccount.ts'], 'secrets'),
   opens(['src/platform/mailer.ts'], 'mail'),
   opens(['src/features/push/providers.ts'], 'push'),
+  opens(['src/platform/images/*.ts'], 'images'),
+  opens(['src/platform/scanner.ts'], 'net'),
   opens(['src/platform/jobQueue.ts'], 'queue'),
   opens(['src/platform/database/postgresHome.ts'], 'process'),
   opens(['src/platform/database/embedded.ts'], 'process', 'net'),
@@ -186,7 +189,19 @@ export default defineConfig(
         {
           exceptions: {
             suffixes: ['Connection', 'Edge', 'Payload', ...events],
-            types: ['NoticeAuthor', 'PageInfo', 'Presence', 'ReactionGroup', 'Server'],
+            types: [
+              ...[
+                'FileTicket',
+                'HttpHeader',
+                'Image',
+                'NoticeAuthor',
+                'PageInfo',
+                'Presence',
+                'ReactionGroup',
+                'Server',
+              ],
+              'StorageUse',
+            ],
           },
         },
       ],

@@ -67,6 +67,7 @@ const SLOW = [
     'snapshotRaces',
     'viewerSnapshots',
     'app',
+    'filesCrash',
   ],
 ].map((name) => `test/${name}.test.ts`);
 

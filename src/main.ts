@@ -8,6 +8,7 @@ import { printableLines } from './cli/admin/printable.ts';
 import { createPasswords } from './auth/passwordHashing.ts';
 import { ConfigError, parseConfig } from './core/config/config.ts';
 import type { Config } from './core/config/settings.ts';
+import { createFileStore } from './platform/files/createFileStore.ts';
 import { openDataDir } from './platform/dataDir.ts';
 import { type Database, openDatabase } from './platform/database/database.ts';
 import { isEmpty, seedDemo } from './cli/demo/seedDemo.ts';
@@ -18,6 +19,7 @@ import { formatSummary, importPath } from './cli/import/importPath.ts';
 import { createLog } from './platform/observability/log.ts';
 import { migrate, openPostgres, type Postgres, requireMigrated, requireUsable } from './server/postgres.ts';
 import { createProgress } from './cli/progressBar.ts';
+import { requireSoleNode } from './server/soleNode.ts';
 import { waitForRedis } from './platform/redis/requirements.ts';
 import { type RunningServer, startServer } from './server/httpServer.ts';
 import { version } from './core/version.ts';
@@ -55,6 +57,7 @@ async function start(config: Config): Promise<void> {
     migrates: config.MIGRATE_ON_START === 'on',
   });
   if (config.MIGRATE_ON_START === 'off') await requireMigrated(postgres.url);
+  await requireSoleNode(config, postgres.url);
   if (config.REDIS_URL !== undefined)
     for (const problem of await waitForRedis(config.REDIS_URL, print)) log.warn(problem);
   const server = await startOn(postgres, config, log).catch(async (error: unknown) => {
@@ -131,7 +134,11 @@ async function importFiles(config: Config, [path, ...rest]: string[]): Promise<v
   const members = rest.flatMap((word, i) => (rest[i - 1] === '--member' ? [word] : []));
   const passwords = await createPasswords();
   const summary = await onDatabase(config, (database) =>
-    importPath({ database, passwords, progress: createProgress(process.stderr) }, path, members),
+    importPath(
+      { database, passwords, files: createFileStore(config), progress: createProgress(process.stderr) },
+      path,
+      members,
+    ),
   );
   print(formatSummary(summary));
 }
@@ -145,7 +152,7 @@ async function exportFile(config: Config, [type = '', name, file]: string[]): Pr
     );
   }
   const count = await onDatabase(config, (database) =>
-    write({ database, progress: createProgress(process.stderr) }, name, file),
+    write({ database, files: createFileStore(config), progress: createProgress(process.stderr) }, name, file),
   );
   print(`Wrote ${count.toLocaleString('en')} messages to ${file}.`);
 }

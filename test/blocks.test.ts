@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { encodeId, keyOf } from '../src/core/globalIds.ts';
 import { sql } from '../src/platform/database/database.ts';
 import type { Person } from './support/client.ts';
+import { attach, get, PNG, sendFile, textFile } from './support/files.ts';
 import { fcmMessage, startFcm } from './support/providers.ts';
 import { createRoom, MARK_READ } from './support/rooms.ts';
 import { startTestServer, waitForPoll } from './support/server.ts';
@@ -401,6 +402,33 @@ const checks: Record<string, (world: World) => Promise<void>> = {
       ['ben', 'ann: push of a'],
       ['ben', 'eve: push of c'],
     ]);
+  },
+  'files of a group': async (w) => {
+    const GALLERY = 'query ($id: ID!) { chatroom(id: $id) { attachments { nodes { fileName } } } }';
+    const sent = [
+      await sendFile(w.a, w.group, textFile('a', 'a.txt')),
+      await sendFile(w.b, w.group, textFile('b', 'b.txt')),
+    ];
+    const urls = sent.map(({ attachments }) => attachments[0].url);
+    const names = async (person: Person) =>
+      (await person.ask(GALLERY, { id: w.group })).chatroom.attachments.nodes.map((file: any) => file.fileName);
+    expect(await both(w, names)).toEqual([['a.txt'], ['b.txt', 'a.txt']]);
+    const statuses = (person: Person) => Promise.all(urls.map(async (url) => (await get(person, url)).status));
+    expect(await both(w, statuses)).toEqual([
+      [200, 404],
+      [200, 200],
+    ]);
+  },
+  avatars: async (w) => {
+    const SET = 'mutation ($id: ID!) { setAvatar(input: { attachmentId: $id }) { user { id } } }';
+    for (const person of [w.a, w.b])
+      await person.ask(SET, { id: (await attach(person, { ...PNG, purpose: 'AVATAR' })).id });
+    const AVATAR = 'query ($name: String!) { user(username: $name) { avatar { url } } }';
+    const status = async (person: Person, other: Person) => {
+      const { user } = await person.ask(AVATAR, { name: other.username });
+      return user.avatar && (await get(person, user.avatar.url)).status;
+    };
+    await expect.poll(() => both(w, status)).toEqual([200, 200]);
   },
 };
 

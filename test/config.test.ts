@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseConfig } from '../src/core/config/config.ts';
+import { parseHostPort } from '../src/core/config/urls.ts';
 import { refusal } from './support/config.ts';
 
 test('all settings have defaults', () => {
@@ -24,6 +25,28 @@ test.each([
   ['LOG_LEVEL', 'loud'],
 ])('%s=%s is refused with its name and the allowed values', (name, value) => {
   expect(() => parseConfig({ [name]: value })).toThrow(new RegExp(`^${name} cannot be "${value}"\\. .+\\.$`));
+});
+
+test.each([
+  ['IMAGE_METADATA', 'remove', 'strip or keep'],
+  ['CLAMAV', '127.0.0.1', '127.0.0.1:3310 or [::1]:3310'],
+  ['CLAMAV', ':3310', 'such as'],
+  ['CLAMAV', '127.0.0.1:0', 'such as'],
+  ['CLAMAV', 'clamd:65536', 'such as'],
+  ['CLAMAV', 'tcp://clamd:3310', 'such as'],
+  ['CLAMAV', '::1:3310', 'such as'],
+])('%s=%s is refused with an example', (name, value, example) => {
+  expect(refusal({ [name]: value })).toMatch(`${name} cannot be "${value}". `);
+  expect(refusal({ [name]: value })).toContain(example);
+});
+
+test.each([
+  ['127.0.0.1:3310', '127.0.0.1'],
+  ['[::1]:3310', '::1'],
+  ['clamd.example.org:3310', 'clamd.example.org'],
+])('CLAMAV=%s names a host and a port', (address, host) => {
+  expect(parseConfig({ CLAMAV: address }).CLAMAV).toBe(address);
+  expect(parseHostPort(address)).toEqual({ host, port: 3310 });
 });
 
 test.each([

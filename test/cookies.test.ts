@@ -18,7 +18,12 @@ const UPDATE_BIO = 'mutation { updateProfile(input: { bio: "was here" }) { viewe
 const ME = '{ viewer { user { username } } }';
 
 const FOREIGN = 'https://evil.example.org';
-const NAMES = ['parley_access', 'parley_refresh'];
+const NAMES = ['parley_access', 'parley_refresh', 'parley_files'];
+/** Returns the attributes of a cookie of the session: the file ticket has a path of its own. */
+const attributesOf = (name: string, attributes: string[]) =>
+  attributes.map((attribute) =>
+    name === 'parley_files' ? attribute.replace('path=/graphql', 'path=/files') : attribute,
+  );
 
 const codes = ({ errors }: GraphQLResult) => errors?.map((error) => error.extensions.code);
 
@@ -132,7 +137,7 @@ describe('signing in with cookies', () => {
     ['no PUBLIC_URL', {}, []],
     ['a PUBLIC_URL of http', { PUBLIC_URL: 'http://chat.example.org' }, []],
     ['a PUBLIC_URL of https', { PUBLIC_URL: 'https://chat.example.org' }, ['secure']],
-  ])('sets two cookies hidden from scripts and other sites (%s)', async (_, env, secure) => {
+  ])('sets cookies hidden from scripts and other sites (%s)', async (_, env, secure) => {
     const { url } = await startTestServer({ env });
     const attributes = ['httponly', 'max-age=2592000', 'path=/graphql', 'samesite=strict', ...secure].sort();
     const browser = openBrowser(url);
@@ -145,10 +150,11 @@ describe('signing in with cookies', () => {
       [signedIn, signedIn.data.signIn],
     ] as const) {
       expect(payload).toMatchObject({ refreshToken: null, viewer: { user: { username: 'ann' } } });
-      const [access, refresh] = answer.setCookies;
+      const [access, refresh, files] = answer.setCookies;
       expect(answer.setCookies.map(({ name }) => name)).toEqual([...NAMES, 'parley_device']);
       expect(access).toEqual({ name: 'parley_access', value: payload.accessToken, attributes });
       expect(refresh).toEqual({ name: 'parley_refresh', value: expect.stringMatching(/^[\w-]{43}$/), attributes });
+      expect(files?.attributes).toEqual(attributesOf('parley_files', attributes));
     }
   });
 
@@ -467,7 +473,7 @@ describe('a session in cookies', () => {
     const { errors, setCookies } = await browser.ask(query);
     expect(errors).toBeUndefined();
     const attributes = ['httponly', 'max-age=0', 'path=/graphql', 'samesite=strict'];
-    expect(setCookies).toEqual(NAMES.map((name) => ({ name, value: '', attributes })));
+    expect(setCookies).toEqual(NAMES.map((name) => ({ name, value: '', attributes: attributesOf(name, attributes) })));
     // The device cookie remains and proves the earlier sign-in.
     expect(browser.cookie()).toMatch(/^parley_device=[\w.-]+$/);
     expect(await browser.ask(ME)).toMatchObject({ data: { viewer: null } });

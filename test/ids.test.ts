@@ -18,6 +18,7 @@ const typeOf: Record<string, string> = {
   },
   ...{ memberIds: 'User', sessionId: 'Session', deviceId: 'PushDevice' },
   ...{ linkPreviewId: 'LinkPreview', linkPreviewIds: 'LinkPreview' },
+  ...{ uploadId: 'Upload', attachmentId: 'Attachment', attachmentIds: 'Attachment' },
 };
 
 test('ids of another type and altered ids are NOT_FOUND in every mutation', async () => {
@@ -43,6 +44,8 @@ test('ids of another type and altered ids are NOT_FOUND in every mutation', asyn
     },
     LinkPreview: Buffer.from(`LinkPreview:${crypto.randomUUID()}`).toString('base64url'),
     PushDevice: Buffer.from(`PushDevice:${crypto.randomUUID()}`).toString('base64url'),
+    Upload: Buffer.from(`Upload:${crypto.randomUUID()}`).toString('base64url'),
+    Attachment: Buffer.from(`Attachment:${crypto.randomUUID()}`).toString('base64url'),
   };
   const nodeTypes = schema.getPossibleTypes(schema.getType('Node') as never).map((type) => type.name);
   expect(Object.keys(ids).sort()).toEqual(nodeTypes.sort());
@@ -69,7 +72,7 @@ test('ids of another type and altered ids are NOT_FOUND in every mutation', asyn
         );
         const input = {
           ...variables['input'],
-          ...(name === 'replyToId' ? { chatroomId: room } : rest),
+          ...(name === 'replyToId' || name === 'attachmentIds' ? { chatroomId: room } : rest),
           [name]: value,
         };
         expect(await outcomeFor(ann, query, { input }), `${field.name} of ${name} ${JSON.stringify(id)}`).toBe(

@@ -291,6 +291,16 @@ describe('removeLinkPreview', () => {
       { __typename: 'MessageAdded', message: { number: 2, linkPreviews: [] } },
     ]);
   });
+
+  test('is stored as an event of a kind that the previous release knows', async () => {
+    const { ann, room, server, urlOf } = await previewWorld();
+    const { id } = await preview(ann, urlOf('/a'));
+    const { message } = await sendShown(ann, room, 'x', { linkPreviewIds: [id] });
+    await ann.ask(REMOVE_PREVIEW, { message: message.id, preview: id });
+    const events = await server.node.database.query(sql`
+      SELECT kind, detail FROM events WHERE chatroom_id = ${keyOf('Chatroom', room)}::uuid ORDER BY seq DESC LIMIT 1`);
+    expect(events).toEqual([{ kind: 'MESSAGE_EDITED', detail: 'LINK_PREVIEWS_CHANGED' }]);
+  });
 });
 
 describe('the previews of messages', () => {

@@ -19,6 +19,9 @@ describe('a retry with other content', () => {
     await send(ann, room, 'to reply to as well');
     const store = createSendQueue(server.node);
     const [one, other] = [createUuid(), createUuid()];
+    await server.node.database.query(sql`
+      INSERT INTO attachments (id, user_id, state, file_name, media_type, byte_size, sha256)
+        SELECT id, ${key('User', ann.id)}::uuid, 'READY', 'x', 'text/plain', 1, '' FROM unnest(${[one, other]}::uuid[]) id`);
     const common = { chatroomId: key('Chatroom', room), userId: key('User', ann.id) };
     const bodies = ['word', 'another word'];
     const contents = bodies.flatMap((body) =>
@@ -29,6 +32,8 @@ describe('a retry with other content', () => {
     for (const [i, content] of contents.entries()) {
       const retry = async (with_: Omit<Send, 'chatroomId' | 'userId' | 'clientMessageId'>) =>
         (await store({ ...common, clientMessageId: `id ${i}`, ...with_ })).outcome;
+      // The next message may have the same attachments.
+      await server.node.database.query(sql`UPDATE attachments SET chatroom_id = NULL, number = NULL, place = NULL`);
       expect(await retry(content)).toBe('SENT');
       const expected = contents.map((each) => (each === content ? 'REPEATED' : 'CONFLICT'));
       expect(await Promise.all(contents.map(retry)), JSON.stringify(content)).toEqual(expected);

@@ -8,10 +8,15 @@ const FEATURES = '{ server { features } }';
 
 test('Server.features names what the configuration enables, and describes each name', async () => {
   const plain = await startTestServer({ env: { LINK_PREVIEWS: 'off' } });
-  expect((await request(plain.url, FEATURES)).data.server.features).toEqual(['resume', 'snapshot', 'cookies']);
+  expect((await request(plain.url, FEATURES)).data.server.features).toEqual([
+    'resume',
+    'snapshot',
+    'cookies',
+    'attachments',
+  ]);
   const pushing = await startTestServer({ env: (await startFcm()).env });
   const { features } = (await request(pushing.url, FEATURES)).data.server;
-  expect(features).toEqual(['resume', 'snapshot', 'cookies', 'fcm', 'link-previews']);
+  expect(features).toEqual(['resume', 'snapshot', 'cookies', 'attachments', 'fcm', 'link-previews']);
   const { description } = fieldsOf('Server').find(({ name }) => name === 'features') ?? {};
   for (const name of features) expect(description).toContain(`\`${name}\` (`);
 });

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createAccounts } from './support/accounts.ts';
 import type { Person, Stream } from './support/client.ts';
+import { attach, PNG } from './support/files.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
 import { createRoom } from './support/rooms.ts';
 import { startTestNodes, startTestServer, type TestServer } from './support/server.ts';
@@ -11,23 +12,27 @@ import { SEND } from './support/world.ts';
 // A client builds its state from a snapshot and the events that follow. Users write at the moment of the subscription, on
 // any node. The state must become what a new query returns, and no event may repeat what the snapshot contains.
 
-const MESSAGE = 'number body editedAt deletedAt sender { id } reactions { emoji count viewerHasReacted }';
+const MESSAGE =
+  'number body editedAt deletedAt sender { id } reactions { emoji count viewerHasReacted } attachments { id state }';
+const ROOM_FIELDS = 'name avatar { url }';
 const MESSAGES = `messages(last: 100) { nodes { ${MESSAGE} } }`;
 const ROOM = `subscription ($id: ID!, $after: String) { chatroomEvents(chatroomId: $id, after: $after, snapshot: true) {
   __typename cursor
-  ... on RoomSnapshot { chatroom { name ${MESSAGES} } }
+  ... on RoomSnapshot { chatroom { ${ROOM_FIELDS} ${MESSAGES} } }
   ... on MessageAdded { message { ${MESSAGE} } }
   ... on MessageEdited { message { ${MESSAGE} } }
   ... on MessageDeleted { message { ${MESSAGE} } }
   ... on ReactionsChanged { message { ${MESSAGE} } }
-  ... on ChatroomUpdated { chatroom { name } }
+  ... on AttachmentsChanged { message { ${MESSAGE} } }
+  ... on ChatroomUpdated { chatroom { ${ROOM_FIELDS} } }
 } }`;
-const QUERY = `query ($id: ID!) { chatroom(id: $id) { name ${MESSAGES} } }`;
+const QUERY = `query ($id: ID!) { chatroom(id: $id) { ${ROOM_FIELDS} ${MESSAGES} } }`;
 const EDIT = `mutation ($id: ID!, $body: String!) { editMessage(input: { messageId: $id, body: $body }) { message { id } } }`;
 const DELETE = `mutation ($id: ID!) { deleteMessage(input: { messageId: $id }) { message { id } } }`;
 const REACT = `mutation ($id: ID!) { addReaction(input: { messageId: $id, emoji: "👍" }) { message { id } } }`;
 const UNREACT = `mutation ($id: ID!) { removeReaction(input: { messageId: $id, emoji: "👍" }) { message { id } } }`;
 const RENAME = `mutation ($id: ID!, $name: String) { updateChatroom(input: { chatroomId: $id, name: $name }) { chatroom { id } } }`;
+const SET_AVATAR = `mutation ($id: ID!, $image: ID) { setChatroomAvatar(input: { chatroomId: $id, attachmentId: $image }) { chatroom { id } } }`;
 const call = (name: string) => `mutation ($id: ID!) { ${name}(input: { userId: $id }) { viewer { id } } }`;
 
 /** Time after which a property stops with the cases that it has tried, in milliseconds. */
@@ -36,24 +41,29 @@ const limits = { numRuns: 15, interruptAfterTimeLimit: TIME_LIMIT_MS, endOnFailu
 
 interface RoomState {
   name: string | null;
+  avatar: { url: string } | null;
   messages: Record<number, object>;
 }
 
-const stateOf = ({ name, messages }: any): RoomState => ({
-  name,
+const stateOf = ({ name, avatar, messages }: any): RoomState => ({
+  ...{ name, avatar },
   messages: Object.fromEntries(messages.nodes.map((message: { number: number }) => [message.number, message])),
 });
 
-/** Returns the messages and names in which two states differ. */
+/** Returns the messages, names and avatars in which two states differ. */
 function diff(built: RoomState, queried: RoomState): unknown[] {
   const numbers = Object.keys({ ...built.messages, ...queried.messages }).map(Number);
-  const pairs = [[built.name, queried.name], ...numbers.map((n) => [built.messages[n], queried.messages[n]])];
+  const pairs = [
+    [built.name, queried.name],
+    [built.avatar, queried.avatar],
+    ...numbers.map((n) => [built.messages[n], queried.messages[n]]),
+  ];
   return pairs.filter(([a, b]) => !isDeepStrictEqual(a, b));
 }
 
 /** A client that shows a room. */
 class Page {
-  state: RoomState = { name: null, messages: {} };
+  state: RoomState = { name: null, avatar: null, messages: {} };
   #stream: Stream;
   #applied = 0;
   readonly #viewer: Person;
@@ -84,7 +94,7 @@ class Page {
   #apply({ __typename: type, cursor, chatroom, message }: any): void {
     this.#cursor = cursor;
     if (type === 'RoomSnapshot') this.state = stateOf(chatroom);
-    if (type === 'ChatroomUpdated') this.state.name = chatroom.name;
+    if (type === 'ChatroomUpdated') Object.assign(this.state, { name: chatroom.name, avatar: chatroom.avatar });
     if (type === 'MessageAdded' && message.number in this.state.messages)
       throw new Error(`Message ${message.number} is repeated.`);
     if (message) this.state.messages[message.number] = message;
@@ -95,7 +105,7 @@ const index = fc.nat({ max: 9 });
 const action = fc.record({
   kind: fc.oneof(
     { weight: 5, arbitrary: fc.constant('send' as const) },
-    { weight: 5, arbitrary: fc.constantFrom('edit', 'delete', 'react', 'unreact', 'rename') },
+    { weight: 5, arbitrary: fc.constantFrom('edit', 'delete', 'react', 'unreact', 'rename', 'attach', 'avatar') },
   ),
   index,
 });
@@ -122,15 +132,26 @@ async function play(servers: TestServer[], people: Person[], { writers, viewer: 
   const sent: string[] = [];
   const pages: Page[] = [];
   let hasBlocked = false;
+  let pictures = 0;
+  // Equal files that are uploaded at the same time would be one upload.
+  const picture = () => ({ ...PNG, fileName: `${(pictures += 1)}.png` });
 
   async function write(person: Person, { kind, index }: { kind: string; index: number }, own: string[]): Promise<void> {
     const by = at(person, index);
-    if (kind === 'send') {
-      const { sendMessage } = await by.ask(SEND, { input: { chatroomId: id, body: `message ${index}` } });
+    if (kind === 'send' || kind === 'attach') {
+      // The picture is processed after the send.
+      const attachmentIds = kind === 'attach' ? [(await attach(by, picture())).id] : [];
+      const { sendMessage } = await by.ask(SEND, {
+        input: { chatroomId: id, body: `message ${index}`, attachmentIds },
+      });
       own.push(sendMessage.message.id);
       sent.push(sendMessage.message.id);
     }
     if (kind === 'rename') await at(others[0], index).ask(RENAME, { id, name: `Room ${index}` });
+    if (kind === 'avatar') {
+      const owner = at(others[0], index);
+      await owner.ask(SET_AVATAR, { id, image: (await attach(owner, { ...picture(), purpose: 'AVATAR' })).id });
+    }
     const [mine, any] = [own[index % own.length], sent[index % sent.length]];
     if (kind === 'delete' && mine !== undefined) await by.ask(DELETE, { id: mine });
     // The message may have been deleted, which refuses the change.

@@ -2,13 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createAccounts } from './support/accounts.ts';
 import type { Person } from './support/client.ts';
+import { sendFile } from './support/files.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
 import { ADD, createRoom, REMOVE } from './support/rooms.ts';
 import { startTestNodes, startTestServer, type TestServer } from './support/server.ts';
 import { cursorOf, send, world } from './support/world.ts';
 
-const VIEWER =
-  'viewer { friends(first: 100) { nodes { id } } chatrooms(first: 100) { nodes { id unreadCount } } blockedUsers(first: 100) { nodes { id } } }';
+const FILES =
+  'avatar { url } attachments(first: 5) { nodes { id state image { url } } } lastMessage { attachments { id } }';
+const VIEWER = `viewer { friends(first: 100) { nodes { id } } chatrooms(first: 100) { nodes { id unreadCount ${FILES} } } storage { usedBytes } blockedUsers(first: 100) { nodes { id } } }`;
 const EVENTS = `subscription ($after: String, $snapshot: Boolean! = true) { viewerEvents(after: $after, snapshot: $snapshot) {
   __typename
   ... on ViewerSnapshot { cursor ${VIEWER} }
@@ -26,12 +28,15 @@ describe('viewerEvents with a snapshot', () => {
   test('begin with what a query returns, and continue live', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
+    const { attachments } = await sendFile(ben, room);
     await send(ann, room, 'one');
     const stream = open(ben);
     const first = await stream.next();
     expect(first.__typename).toBe('ViewerSnapshot');
     expect(first.viewer).toEqual((await ben.ask(`{ ${VIEWER} }`)).viewer);
-    expect(first.viewer.chatrooms.nodes).toEqual([{ id: room, unreadCount: 1 }]);
+    expect(first.viewer.chatrooms.nodes).toMatchObject([
+      { id: room, unreadCount: 1, attachments: { nodes: [{ id: attachments[0].id }] } },
+    ]);
     await ann.ask(call('addFriend', '{ status }'), { id: ben.id });
     expect(await stream.next()).toEqual({ __typename: 'FriendshipChanged', userId: ann.id, status: 'ACCEPTED' });
   });

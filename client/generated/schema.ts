@@ -26,7 +26,7 @@ export type ErrorCode =
   | 'RECIPIENT_OFFLINE'
   /** Too many requests. Wait for `extensions.retryAfterMs` milliseconds. */
   | 'RATE_LIMITED'
-  /** There are already `extensions.limit` objects of this kind, which is the maximum. Remove one first. */
+  /** A limit is reached: `extensions.limit` is the maximum number of objects, or of bytes. Remove one first. */
   | 'LIMIT_REACHED'
   /** The cursor is no longer valid. Query the data again, and subscribe from the new cursor. */
   | 'RESYNC_REQUIRED'
@@ -38,6 +38,7 @@ export type ErrorCode =
 /** Object types of each interface and union. */
 export const possibleTypes = {
   "ChatroomEvent": [
+    "AttachmentsChanged",
     "CaughtUp",
     "ChatroomUpdated",
     "LinkPreviewsChanged",
@@ -51,6 +52,7 @@ export const possibleTypes = {
     "RoomSnapshot"
   ],
   "Node": [
+    "Attachment",
     "Chatroom",
     "ChatroomMember",
     "FriendRequest",
@@ -58,6 +60,7 @@ export const possibleTypes = {
     "Message",
     "PushDevice",
     "Session",
+    "Upload",
     "User",
     "Viewer"
   ],
@@ -73,11 +76,14 @@ export const possibleTypes = {
 };
 
 /** Types without an id. A cache stores them inside their parents. */
-export const keyless = ["AuthPayload","BlockChanged","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","DeleteChatroomPayload","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","LeaveChatroomPayload","LinkPreviewsChanged","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","RoomSnapshot","SendMessagePayload","Server","SessionConnection","SessionEdge","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload","ViewerSnapshot"];
+export const keyless = ["AttachmentConnection","AttachmentEdge","AttachmentsChanged","AuthPayload","BlockChanged","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","CompleteUploadPayload","CreateUploadPayload","DeleteChatroomPayload","FileTicket","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","HttpHeader","Image","LeaveChatroomPayload","LinkPreviewsChanged","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","RoomSnapshot","SendMessagePayload","Server","SessionConnection","SessionEdge","SetAvatarPayload","StorageUse","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload","ViewerSnapshot"];
 
 /** Paged lists by type, with the arguments that select another list. */
 export const connections = {
   "Chatroom": {
+    "attachments": [
+      "kind"
+    ],
     "members": [],
     "messages": [],
     "searchMessages": [

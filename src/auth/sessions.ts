@@ -194,7 +194,14 @@ export async function issueTokens(
     asOf: session.asOf,
     cache: {},
   } satisfies Partial<Context>);
-  if (cookie) requireCookies(context).storeSession(access.token, refreshToken);
+  if (cookie) {
+    const jar = requireCookies(context);
+    const { value: fileTicket } = await context.fileTokens.signTicket({
+      userId: session.userId,
+      sessionId: session.id,
+    });
+    jar.storeSession({ accessToken: access.token, refreshToken, fileTicket });
+  }
   return {
     accessToken: access.token,
     accessTokenExpiresAt: access.expiresAt,

@@ -18,7 +18,8 @@ export const errorCodes = {
   RECIPIENT_OFFLINE:
     'The recipient is not online. The notice was not delivered, and the server does not store notices to users.',
   RATE_LIMITED: 'Too many requests. Wait for `extensions.retryAfterMs` milliseconds.',
-  LIMIT_REACHED: 'There are already `extensions.limit` objects of this kind, which is the maximum. Remove one first.',
+  LIMIT_REACHED:
+    'A limit is reached: `extensions.limit` is the maximum number of objects, or of bytes. Remove one first.',
   RESYNC_REQUIRED: 'The cursor is no longer valid. Query the data again, and subscribe from the new cursor.',
   QUERY_TOO_COMPLEX: 'The operation selects too much. Select fewer fields, or load smaller pages.',
   INTERNAL_SERVER_ERROR:

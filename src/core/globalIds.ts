@@ -15,6 +15,8 @@ const keyParts = {
   FriendRequest: [UUID, UUID],
   PushDevice: [UUID],
   LinkPreview: [UUID],
+  Upload: [UUID],
+  Attachment: [UUID],
 } satisfies Record<string, RegExp[]>;
 
 export type NodeType = keyof typeof keyParts;

@@ -8,7 +8,7 @@ import { type RoomCursor, resyncRequired } from './cursor.ts';
 export interface LogEvent {
   chatroomId: string;
   seq: number;
-  kind: EventKind;
+  kind: EventKind | 'ATTACHMENTS_CHANGED';
   /** Number of the message that the event concerns. Null if the event concerns no message. */
   number: number | null;
   /** User that the event concerns. Null if the event concerns no user. */

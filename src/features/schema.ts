@@ -1,5 +1,8 @@
 import type { GraphQLSchema } from 'graphql';
 import './accounts/schema.ts';
+import './attachments/avatarSchema.ts';
+import './attachments/schema.ts';
+import './attachments/uploadSchema.ts';
 import './chatrooms/schema.ts';
 import './chatroomList/schema.ts';
 import './chatroomEvents/schema.ts';

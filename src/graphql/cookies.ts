@@ -13,6 +13,8 @@ declare module '../core/context.ts' {
 export interface CookieJar {
   accessToken: string | null;
   refreshToken: string | null;
+  /** Allows to read files; see `FileTokens`. Sent only with requests for files, unlike the other tokens. */
+  fileTicket: string | null;
   /** Proves that the browser signed in to an account before; see `DeviceTokens`. */
   deviceToken: string | null;
   /**
@@ -20,8 +22,8 @@ export interface CookieJar {
    * page could sign its visitors in to an account of an attacker.
    */
   mayStore: boolean;
-  /** Sets the access and refresh token cookies. */
-  storeSession(accessToken: string, refreshToken: string): void;
+  /** Sets the cookies of the session: access token, refresh token and file ticket. */
+  storeSession(tokens: { accessToken: string; refreshToken: string; fileTicket: string }): void;
   /** Sets the device token cookie, which survives signing out. */
   storeDevice(deviceToken: string): void;
   /** Deletes the cookies of the session. The device token stays. */
@@ -31,6 +33,9 @@ export interface CookieJar {
 const ACCESS = 'parley_access';
 const REFRESH = 'parley_refresh';
 const DEVICE = 'parley_device';
+const FILES = 'parley_files';
+/** Path of the file ticket cookie. */
+const FILES_PATH = '/files';
 
 /**
  * Reads the cookies of a request and sets cookies in its response.
@@ -48,23 +53,27 @@ export function openCookieJar(
 ): CookieJar {
   const found = parseCookie(header ?? '', { decode: tokenOnly });
   const attributes = { ...options, httpOnly: true, sameSite: 'strict' } as const;
-  const write = (name: string, value: string, days: number) => {
-    set(stringifySetCookie({ name, value, maxAge: days * 86_400, ...attributes }));
+  const write = (name: string, value: string, days: number, path = options.path) => {
+    set(stringifySetCookie({ name, value, maxAge: days * 86_400, ...attributes, path }));
   };
   return {
     accessToken: found[ACCESS] ?? null,
     refreshToken: found[REFRESH] ?? null,
     deviceToken: found[DEVICE] ?? null,
+    fileTicket: found[FILES] ?? null,
     mayStore: true,
-    storeSession(accessToken, refreshToken) {
+    storeSession({ accessToken, refreshToken, fileTicket }) {
       write(ACCESS, accessToken, REFRESH_TOKEN_DAYS);
       write(REFRESH, refreshToken, REFRESH_TOKEN_DAYS);
+      // Renewed with the access token, and valid for longer.
+      write(FILES, fileTicket, REFRESH_TOKEN_DAYS, FILES_PATH);
     },
     storeDevice(deviceToken) {
       write(DEVICE, deviceToken, DEVICE_TOKEN_DAYS);
     },
     clear() {
       for (const name of [ACCESS, REFRESH]) write(name, '', 0);
+      write(FILES, '', 0, FILES_PATH);
     },
   };
 }

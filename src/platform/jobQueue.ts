@@ -27,6 +27,15 @@ export interface Jobs {
   push_device: { deviceId: string; chatroomId: string; number: number };
   /** Finds previews for the links of a message. Queued by the SQL function `store_message`. */
   preview_links: { chatroomId: string; number: number };
+  /** Scans an uploaded file, and creates the variants of an image. */
+  process_attachment: { attachmentId: string };
+  /**
+   * Deletes the objects of an attachment from the file store: all of them, or one object. Queued by a trigger when the
+   * attachment is deleted.
+   */
+  delete_file: { attachmentId: string; object?: string };
+  /** Deletes uploads that were not sent, and objects that belong to no attachment. Runs every hour. */
+  clean_files: object;
 }
 
 /**
@@ -80,7 +89,17 @@ export async function migrateJobs(databaseUrl: string, log?: Logger): Promise<vo
   }
 }
 
+/** Tasks that only some nodes can run: those that can send mail, and those with a file store. */
+type OptionalTask = 'send_mail' | 'clean_files' | 'delete_file' | 'process_attachment';
+
 type Tasks = { [Name in keyof Jobs]: (payload: Jobs[Name]) => Promise<void> };
+
+/** Jobs that run periodically, with their times in the format of cron. */
+const SCHEDULE = [
+  { at: '23 * * * *', task: 'prune' },
+  { at: '*/5 * * * *', task: 'end_sessions' },
+  { at: '41 * * * *', task: 'clean_files' },
+] as const;
 
 /** Maximum number of jobs that each runner of a node executes at a time. */
 const CONCURRENCY = 2;
@@ -96,8 +115,8 @@ export async function startJobs(options: {
   log: Logger;
   /** Called after each job. */
   onRun: (task: string, outcome: 'done' | 'failed') => void;
-  /** Functions that run the jobs. A node that cannot send mail omits `send_mail`; another node then runs those jobs. */
-  tasks: Omit<Tasks, 'send_mail'> & Partial<Pick<Tasks, 'send_mail'>>;
+  /** Functions that run the jobs. Jobs of a task that this node omits are run by another node. */
+  tasks: Omit<Tasks, OptionalTask> & Partial<Pick<Tasks, OptionalTask>>;
 }): Promise<() => Promise<void>> {
   const { send_mail: sendMail, preview_links: previewLinks, ...others } = options.tasks;
   // Each runner listens on one connection, and borrows further connections to fetch and complete jobs.
@@ -118,7 +137,12 @@ export async function startJobs(options: {
       ...(crontab === undefined ? {} : { crontab }),
     });
   const runners = await Promise.all([
-    start(others, '23 * * * * prune\n*/5 * * * * end_sessions'),
+    start(
+      others,
+      SCHEDULE.filter(({ task }) => others[task])
+        .map(({ at, task }) => `${at} ${task}`)
+        .join('\n'),
+    ),
     start({ preview_links: previewLinks }),
     ...(sendMail ? [start({ send_mail: sendMail })] : []),
   ]);

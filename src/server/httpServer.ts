@@ -20,6 +20,8 @@ import { refusedHost } from '../core/hosts.ts';
 import { BYTES_PER_POINT, type Payer } from '../platform/rateLimits/rateLimits.ts';
 import { createSignedOutSockets, type SignedOutSocket, tooManyStreams } from '../platform/rateLimits/sockets.ts';
 import { serveMetrics } from '../platform/observability/metrics.ts';
+import { createClientErrorListener } from './clientErrors.ts';
+import { createFileServer, FILES_PATH, type FileServer } from './files.ts';
 import { createNode, type NodeOptions } from './node.ts';
 import { createWebApp, type WebApp } from './webApp.ts';
 import { createPipelining } from './pipelining.ts';
@@ -70,7 +72,8 @@ export async function startServer(config: Config, options: NodeOptions): Promise
   const schema = buildSchema();
   const graphql = createGraphQL(config, node, { schema, graphiql: () => openGraphiql(config, node) });
   const { yoga } = graphql;
-  const page = createWebApp();
+  const page = createWebApp(undefined, node.files?.origin ?? null);
+  const files = createFileServer(config, node);
   const readWriteFault = createReadiness(node.database);
   const inFlight = new Set<Promise<unknown>>();
   const warnOfProxies = createProxyWarning(config.TRUSTED_PROXIES, node.log);
@@ -82,7 +85,7 @@ export async function startServer(config: Config, options: NodeOptions): Promise
     // Not parsed with `new URL`, which throws for some paths that a client can send.
     const [pathname = '/'] = (request.url ?? '/').split('?', 1);
     const refused = refusedHost(config, request.headers.host);
-    if (refused !== null && (pathname === PATH || pathname === '/metrics')) {
+    if (refused !== null && (pathname === PATH || pathname === '/metrics' || pathname.startsWith(FILES_PATH))) {
       response.writeHead(400, { 'content-type': 'text/plain' }).end(`${refused}\n`);
       return;
     }
@@ -92,7 +95,7 @@ export async function startServer(config: Config, options: NodeOptions): Promise
     if (pathname === PATH && node.tracing) node.tracing.serve(request, response, serveApi);
     else if (pathname === PATH) serveApi();
     else
-      serveOther({ config, node, page, readWriteFault }, pathname, request, response).catch((error: unknown) => {
+      serveOther({ config, node, page, files, readWriteFault }, pathname, request, response).catch((error: unknown) => {
         node.log.error({ err: error, pathname }, 'A request outside the API failed');
         if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
         response.end('An unexpected error occurred. Try again.\n');
@@ -100,6 +103,7 @@ export async function startServer(config: Config, options: NodeOptions): Promise
   };
   const server = createServer(REQUEST_TIMEOUTS, createPipelining(handle));
   server.timeout = IDLE_TIMEOUT_MS;
+  server.on('clientError', createClientErrorListener(files.uploading));
   server.on('upgrade', ({ headers }) => {
     warnOfProxies(headers);
   });
@@ -249,12 +253,23 @@ async function serveOther(
     config,
     node,
     page,
+    files,
     readWriteFault,
-  }: { config: Config; node: ServerNode; page: WebApp; readWriteFault: () => Promise<string | null> },
+  }: {
+    config: Config;
+    node: ServerNode;
+    page: WebApp;
+    files: FileServer;
+    readWriteFault: () => Promise<string | null>;
+  },
   pathname: string,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  if (pathname.startsWith(FILES_PATH)) {
+    await files.serve(request, response, pathname);
+    return;
+  }
   switch (pathname) {
     case '/health/live':
       response.writeHead(200, { 'content-type': 'text/plain' }).end('alive\n');

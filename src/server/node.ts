@@ -3,6 +3,7 @@ import { createOpenIdProvider } from '../auth/openIdProvider.ts';
 import { createDeviceTokens } from '../auth/devices.ts';
 import { endExpiredSessions, pruneSessions } from '../auth/sessionExpiry.ts';
 import { createSessionFinder } from '../auth/sessionFinder.ts';
+import { createFileTokens } from '../auth/fileTokens.ts';
 import { createAccessTokens } from '../auth/accessTokens.ts';
 import { createSessionWatch } from '../delivery/sessionWatch.ts';
 import { createBlockCache } from '../features/relationships/blockCache.ts';
@@ -12,12 +13,17 @@ import type { ServerNode } from '../core/context.ts';
 import { createConsistentReads } from '../platform/database/consistentReads.ts';
 import { type Database, openDatabase, type StatementListener } from '../platform/database/database.ts';
 import { explainDatabaseFailure } from '../platform/database/failures.ts';
+import { createFileStore } from '../platform/files/createFileStore.ts';
 import { createFailureLog } from '../platform/observability/failureLog.ts';
 import { pruneMails, startJobs } from '../platform/jobQueue.ts';
 import { createLoginThrottle } from '../platform/rateLimits/loginThrottle.ts';
 import { readEventPage } from '../features/chatroomEvents/eventPage.ts';
 import { createRateLimits } from '../platform/rateLimits/rateLimits.ts';
+import { createImageProcessor } from '../platform/images/images.ts';
 import { createMailer } from '../platform/mailer.ts';
+import { createScanner } from '../platform/scanner.ts';
+import { cleanFiles, deleteFile } from '../features/attachments/cleanUp.ts';
+import { processAttachment } from '../features/attachments/processing.ts';
 import { createSendQueue } from '../features/messages/sendQueue.ts';
 import { createMetrics } from '../platform/observability/metrics.ts';
 import { createPresenceTracker } from '../features/presence/presence.ts';
@@ -45,6 +51,8 @@ import { sendMail } from '../features/users/mailTokens.ts';
 import { createWebClient, type WebOptions } from '../platform/web/webClient.ts';
 import type { Tracing } from '../platform/observability/tracing.ts';
 import type { Logger } from 'pino';
+
+const MEGABYTE = 1_024 * 1_024;
 
 /** Dependencies and options of a node that are not part of its configuration. */
 export interface NodeOptions {
@@ -118,8 +126,11 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     prints: config.NODE_ENV !== 'production',
     log,
   });
+  const images = createImageProcessor({ keepsMetadata: config.IMAGE_METADATA === 'keep', gauges });
+  const scanner = createScanner(config.CLAMAV);
   const push = createPushing(config);
   const findPage = config.LINK_PREVIEWS === 'on' ? createPageFinder(database, createWebClient(options.web)) : null;
+  const files = createFileStore(config);
   const publicUrl = (config.PUBLIC_URL ?? `http://localhost:${config.PORT}`).replace(/\/$/, '');
   const stopJobs = await startJobs({
     databaseUrl,
@@ -131,6 +142,13 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       delete_account: (job) => finishDeletion({ database, changePoller, roomTails, bus }, job),
       end_sessions: () => endExpiredSessions(database),
       prune: () => prune(database, config.LOG_DAYS),
+      ...(files
+        ? {
+            clean_files: () => cleanFiles({ database, files }).then(() => undefined),
+            delete_file: (job) => deleteFile({ files }, job),
+            process_attachment: (job) => processAttachment({ database, files, images, scanner, roomTails }, job),
+          }
+        : {}),
       push_message: (job) => pushMessage({ database, presence }, job),
       preview_links: (job) => previewLinks({ database, findPage, roomTails }, job),
       push_device: (job) => pushDevice({ database, push }, job),
@@ -149,8 +167,12 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     rateLimits,
     loginThrottle,
     mailer,
+    images,
+    scanner,
     push,
     findPage,
+    files,
+    fileLimits: { maxFileBytes: config.MAX_FILE_MB * MEGABYTE, maxUserBytes: config.MAX_USER_STORAGE_MB * MEGABYTE },
     publicUrl,
     log,
     gauges,
@@ -163,6 +185,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
         ? null
         : createOpenIdProvider({ issuer: config.OIDC_ISSUER, audience: config.OIDC_AUDIENCE ?? '' }),
     accessTokens: createAccessTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
+    fileTokens: createFileTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     deviceTokens: createDeviceTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     findSession: createSessionFinder({ database, changePoller }),
     sendQueue: createSendQueue({ database, databaseId }),
@@ -180,7 +203,11 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       blockCache.close();
       changePoller.stop();
       await presence.close();
-      await stopJobs();
+      const jobsStopped = stopJobs();
+      // Jobs that process files fail. The queue repeats them, here or on another node.
+      scanner?.close();
+      await images.close();
+      await jobsStopped;
       mailer?.close();
       redis?.close();
       await database.close();

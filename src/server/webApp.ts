@@ -46,15 +46,24 @@ const TYPES: Record<string, string> = {
   '.svg': 'image/svg+xml',
 };
 
-const SECURITY_HEADERS = {
-  // Forbids resources of other origins, requests to other origins, and framing by other sites.
-  'content-security-policy':
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+/**
+ * Returns the headers of all responses. They forbid resources of other origins, requests to other origins, and framing by
+ * other sites.
+ *
+ * @param fileOrigin origin of the object store to which files are uploaded, and from which they are loaded
+ */
+const securityHeaders = (fileOrigin: string | null) => ({
+  'content-security-policy': [
+    "default-src 'none'; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ...['img-src', 'media-src', 'connect-src'].map((name) =>
+      [name, "'self'", ...(fileOrigin === null ? [] : [fileOrigin])].join(' '),
+    ),
+  ].join('; '),
   'cross-origin-opener-policy': 'same-origin',
   // Links in e-mails contain tokens, which a Referer header would reveal.
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
-};
+});
 
 /** Key of the index page that offers the demo users. Contains a space, so that no request path can name it. */
 const DEMO_INDEX = '/ demo';
@@ -70,7 +79,8 @@ const NOT_BUILT = `<!doctype html>
 `;
 
 /** Creates a web app that serves the built page from memory. The files are read at the first request. */
-export function createWebApp(folder = BUILT): WebApp {
+export function createWebApp(folder = BUILT, fileOrigin: string | null = null): WebApp {
+  const headersOfAll = securityHeaders(fileOrigin);
   let reading: Promise<Map<string, PageFile>> | undefined;
   return {
     async respond({ pathname, acceptEncoding, ifNoneMatch, demo }) {
@@ -83,13 +93,13 @@ export function createWebApp(folder = BUILT): WebApp {
       if (pathname === '/' && !files.has('/index.html'))
         return {
           status: 503,
-          headers: { ...SECURITY_HEADERS, 'content-type': 'text/html; charset=utf-8' },
+          headers: { ...headersOfAll, 'content-type': 'text/html; charset=utf-8' },
           body: NOT_BUILT,
         };
       const file = files.get(pathname === '/' ? (demo ? DEMO_INDEX : '/index.html') : pathname);
       if (!file) return null;
       const headers = {
-        ...SECURITY_HEADERS,
+        ...headersOfAll,
         'content-type': file.type,
         etag: file.etag,
         vary: 'accept-encoding',

@@ -28,6 +28,7 @@ describe('mutations of a room between two users with a block', () => {
     removeReaction: { direct: 'BLOCKED', blocker: 'NOT_FOUND', blocked: 'done' },
     sendMessage: { direct: 'BLOCKED', blocker: 'done', blocked: 'done' },
     sendSystemMessage: { direct: 'FORBIDDEN' },
+    setChatroomAvatar: { direct: 'BAD_USER_INPUT' },
     setMemberRole: { direct: 'BAD_USER_INPUT' },
     setTyping: { direct: 'done', blocker: 'done', blocked: 'done' },
     updateChatroom: { direct: 'BAD_USER_INPUT' },

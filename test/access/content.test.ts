@@ -20,10 +20,12 @@ describe('the content of a room', () => {
     memberCount: { outside: 'visible' },
     lastMessageAt: { outside: 'visible' },
     opponent: { ask: 'opponent { username }', outside: 'visible' },
+    avatar: { ask: 'avatar { url }', outside: 'visible' },
     unreadCount: { outside: 0 },
     viewerMembership: { ask: 'viewerMembership { role }', outside: null },
     cursor: { outside: null },
     lastMessage: { ask: 'lastMessage { body }', outside: null },
+    attachments: { ask: 'attachments { nodes { fileName } }', outside: null },
     members: { ask: 'members { nodes { user { username } } }', outside: null },
     message: { ask: 'message(number: 1) { body }', outside: null },
     messages: { ask: 'messages { nodes { body } }', outside: null },
@@ -50,7 +52,7 @@ describe('the content of a room', () => {
       ...{ searchMessages: { nodes: [{ body: 'word of ann' }, { body: 'word of cem' }] }, owner: { username: 'ann' } },
     });
     for (const name of Object.keys(fields))
-      if (!['topic', 'opponent'].includes(name)) expect(seen[name], name).not.toBeNull();
+      if (!['topic', 'opponent', 'avatar'].includes(name)) expect(seen[name], name).not.toBeNull();
     for (const person of [cem, eve]) {
       const { chatroom } = await person.ask(query, lost);
       for (const [name, { outside }] of Object.entries(fields))

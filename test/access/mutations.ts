@@ -1,6 +1,7 @@
 import { encodeId } from '../../src/core/globalIds.ts';
 import { PASSWORD } from '../support/client.ts';
 import {
+  attachmentOf,
   browser,
   connectUser,
   deviceOf,
@@ -10,6 +11,7 @@ import {
   previewOf,
   refreshToken,
   sessionOf,
+  uploadOf,
 } from './place.ts';
 import { type Row, row } from './table.ts';
 
@@ -69,12 +71,16 @@ const inRooms: Row[] = [
   row('401 404 404 ok  ok  ok  ok  403', 'removeReaction', message('owner', { emoji: '👍' }), 'from the owner’s message'),
   row('401 404 404 ok  ok  ok  404 403', 'removeReaction', message('blocked', { emoji: '👍' }), 'from a message of a blocked user'),
   row('401 404 404 ok  ok  ok  ok  403', 'sendMessage', saying('hello')),
+  row('401 404 404 ok  ok  ok  ok  403', 'sendMessage', async (p) => ({ ...saying('')(p), attachmentIds: [await attachmentOf(p, p.me)] }), 'with an own file'),
+  row('401 404 404 404 404 404 ok  403', 'sendMessage', async (p) => ({ ...saying('')(p), attachmentIds: [await attachmentOf(p, p.owner)] }), 'with a file of the owner'),
   row('401 403 403 403 403 403 403 ok ', 'sendSystemMessage', saying('hello'), 'into the room'),
   row('401 403 403 403 403 403 403 off', 'sendSystemMessage', (p) => ({ ...about('owner')(p), body: 'hello' }), 'to the owner, offline'),
   row('401 403 403 403 403 403 403 ok ', 'sendSystemMessage', async (p) => {
     await connectUser(p, p.owner);
     return { username: p.owner.username, body: 'hello' };
   }, 'to the owner, online'),
+  row('401 404 404 403 403 ok  ok  403', 'setChatroomAvatar', async (p) => ({ ...inRoom(p), attachmentId: await attachmentOf(p, p.me, 'AVATAR') }), 'an own image'),
+  row('401 404 404 403 403 404 ok  403', 'setChatroomAvatar', async (p) => ({ ...inRoom(p), attachmentId: await attachmentOf(p, p.owner, 'AVATAR') }), 'an image of the owner'),
   row('401 404 404 403 403 403 ok  403', 'setMemberRole', rank('member', 'ADMIN'), 'another member to ADMIN'),
   row('401 404 404 403 403 403 ok  403', 'setMemberRole', rank('admin', 'MEMBER'), 'another admin to MEMBER'),
   row('401 404 404 403 403 403 400 403', 'setMemberRole', rank('owner', 'MEMBER'), 'the owner to MEMBER'),
@@ -98,6 +104,9 @@ const betweenPeople: Row[] = [
 // prettier-ignore
 const ofAccounts: Row[] = [
   row('401 ok  ok  ok  ok  ok  ok  403', 'changePassword', () => ({ currentPassword: PASSWORD, newPassword: 'another horse' })),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'completeUpload', async (p) => ({ uploadId: await uploadOf(p, p.me) }), 'own'),
+  row('401 404 404 404 404 404 ok  403', 'completeUpload', async (p) => ({ uploadId: await uploadOf(p, p.owner) }), 'the owner’s'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'createUpload', () => ({ fileName: 'note.txt', byteSize: 1, sha256: '0'.repeat(64), mediaType: 'text/plain' })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'deleteAccount', () => ({ password: PASSWORD })),
   row('ok  ok  ok  ok  ok  ok  ok  ok ', 'refreshSession', async (p) => ({ refreshToken: await refreshToken(p) })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'registerPushDevice', () => ({ platform: 'WEB_PUSH', token: browser() })),
@@ -109,6 +118,8 @@ const ofAccounts: Row[] = [
   row('401 404 404 404 404 404 ok  403', 'revokeSession', async (p) => ({ sessionId: await sessionOf(p, p.owner) }), 'the owner’s'),
   row('ok  ok  ok  ok  ok  ok  ok  ok ', 'signIn', (p) => ({ usernameOrEmail: p.me.username, password: PASSWORD })),
   row('ok  ok  ok  ok  ok  ok  ok  ok ', 'signInWithIdToken', async (p) => ({ idToken: await p.premises.idToken() })),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'setAvatar', async (p) => ({ attachmentId: await attachmentOf(p, p.me, 'AVATAR') }), 'an own image'),
+  row('401 404 404 404 404 404 ok  403', 'setAvatar', async (p) => ({ attachmentId: await attachmentOf(p, p.owner, 'AVATAR') }), 'an image of the owner'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'signOut'),
   row('ok  ok  ok  ok  ok  ok  ok  ok ', 'signUp', (p) => ({ username: `${p.me.username.slice(1, 30)}.x`, password: PASSWORD })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'unregisterPushDevice', async (p) => ({ deviceId: await deviceOf(p, p.me) }), 'own'),

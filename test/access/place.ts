@@ -1,4 +1,5 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
 import { createRefreshToken, createToken } from '../../src/auth/accessTokens.ts';
 import { sql } from '../../src/platform/database/database.ts';
 import type { MailPurpose } from '../../src/platform/database/generated/enums.ts';
@@ -178,6 +179,32 @@ export async function mailToken({ premises: { server }, me }: Place, purpose: Ma
     data: { hash: Uint8Array.from(hash), userId: me.key, purpose, emailKey: me.email, expiresAt },
   });
   return token;
+}
+
+/** Creates an upload of a user, whose bytes have been sent. Returns its key. */
+async function createUploadOf({ premises: { server } }: Place, { key }: Someone, more: object = {}): Promise<string> {
+  const sha256 = Uint8Array.from(createHash('sha256').update('x').digest());
+  const file = { userId: key, fileName: 'note.txt', mediaType: 'text/plain', byteSize: 1, sha256 };
+  const { id } = await server.node.database.prisma.attachment.create({ data: { ...file, ...more } });
+  await server.node.files?.write(`uploads/${id}`, Readable.from(['x']));
+  return id;
+}
+
+/** Creates an upload of a user, whose bytes have been sent. Returns its id. */
+export async function uploadOf(place: Place, someone: Someone): Promise<string> {
+  return encodeId('Upload', await createUploadOf(place, someone));
+}
+
+/** Creates an attachment of a user, which has not been sent. Returns its id. */
+export async function attachmentOf(place: Place, someone: Someone, purpose = 'MESSAGE'): Promise<string> {
+  return encodeId('Attachment', await createUploadOf(place, someone, { state: 'READY', purpose }));
+}
+
+/** Creates an attachment of the message that a user has sent in the room. Returns its id. */
+export async function sentAttachmentOf(place: Place, someone: Someone): Promise<string> {
+  const [, chatroomId, number] = Buffer.from(someone.said, 'base64url').toString().split(':');
+  const message = { chatroomId, number: Number(number), place: 0 };
+  return encodeId('Attachment', await createUploadOf(place, someone, { state: 'READY', ...message }));
 }
 
 /** Opens a socket of a user, which stays open until the end of the test. */

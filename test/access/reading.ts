@@ -1,13 +1,16 @@
 import { encodeId } from '../../src/core/globalIds.ts';
 import {
+  attachmentOf,
   deviceOf,
   membershipOf,
   openRoom,
   type Place,
   previewOf,
   requestBetween,
+  sentAttachmentOf,
   sessionOf,
   storePage,
+  uploadOf,
 } from './place.ts';
 import { type Row, row } from './table.ts';
 
@@ -35,6 +38,10 @@ export const queries: Row[] = [
 /** Results of `node`, for each type that has an id. */
 // prettier-ignore
 export const nodes: Row[] = [
+  row('401 ok  ok  ok  ok  ok  ok  403', 'Attachment', async (p) => ({ id: await attachmentOf(p, p.me) }), 'own, not sent'),
+  row('401 nil nil nil nil nil ok  403', 'Attachment', async (p) => ({ id: await attachmentOf(p, p.owner) }), 'the owner’s, not sent'),
+  row('401 nil nil ok  ok  ok  ok  403', 'Attachment', async (p) => ({ id: await sentAttachmentOf(p, p.owner) }), 'the owner’s, sent'),
+  row('401 nil nil ok  ok  ok  nil 403', 'Attachment', async (p) => ({ id: await sentAttachmentOf(p, p.blocked) }), 'of a blocked user, sent'),
   row('401 nil nil ok  ok  ok  ok  403', 'Chatroom', room),
   row('401 ok  ok  ok  ok  ok  ok  403', 'Chatroom', async (p) => ({ id: await openRoom(p) }), 'an OPEN room'),
   row('401 nil nil ok  ok  ok  ok  403', 'ChatroomMember', (p) => ({ id: membershipOf(p, p.owner) }), 'the owner'),
@@ -52,6 +59,8 @@ export const nodes: Row[] = [
   row('401 nil nil nil nil nil ok  403', 'PushDevice', async (p) => ({ id: await deviceOf(p, p.owner) }), 'the owner’s'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'Session', async (p) => ({ id: await sessionOf(p, p.me) }), 'own'),
   row('401 nil nil nil nil nil ok  403', 'Session', async (p) => ({ id: await sessionOf(p, p.owner) }), 'the owner’s'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'Upload', async (p) => ({ id: await uploadOf(p, p.me) }), 'own'),
+  row('401 nil nil nil nil nil ok  403', 'Upload', async (p) => ({ id: await uploadOf(p, p.owner) }), 'the owner’s'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'User', (p) => ({ id: p.owner.id }), 'the owner'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'User', (p) => ({ id: p.blocked.id }), 'a blocked user'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'Viewer', (p) => ({ id: encodeId('Viewer', p.me.key) }), 'the viewer'),

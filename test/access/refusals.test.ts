@@ -35,6 +35,7 @@ describe('mutations of a room by signed-out clients, strangers and removed membe
     removeReaction: ({ ofAnn }) => ({ messageId: ofAnn.id, emoji: '👍' }),
     sendMessage: ({ id }) => ({ chatroomId: id, body: 'hello' }),
     sendSystemMessage: ({ id }) => ({ chatroomId: id, body: 'hello' }),
+    setChatroomAvatar: ({ id }) => ({ chatroomId: id, attachmentId: null }),
     setMemberRole: ({ id }, { ben }) => ({ chatroomId: id, userId: ben.id, role: 'ADMIN' }),
     setTyping: ({ id }) => ({ chatroomId: id, typing: true }),
     updateChatroom: ({ id }) => ({ chatroomId: id, name: 'Another name' }),

@@ -14,7 +14,7 @@ afterAll(() => premises.close());
 
 const told = [
   ...['id', 'number', 'kind', 'systemEvent', 'body', 'clientMessageId', 'cursor'],
-  ...['createdAt', 'editedAt', 'deletedAt', 'sender', 'subject', 'replyTo', 'noticeAuthor'],
+  ...['attachments', 'createdAt', 'editedAt', 'deletedAt', 'sender', 'subject', 'replyTo', 'noticeAuthor'],
 ];
 const hidden = ['chatroom', 'linkPreviews', 'reactions', 'seenBy', 'seenByAll'];
 

@@ -9,6 +9,7 @@ import { exportedUser } from '../../src/cli/export/exportFormat.ts';
 import { keyOf } from '../../src/core/globalIds.ts';
 import { createProgress } from '../../src/cli/progressBar.ts';
 import { PASSWORD, type Person, request } from '../support/client.ts';
+import { attach, PNG, sendFile, textFile } from '../support/files.ts';
 import { startFcm } from '../support/providers.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { CREATE_CHATROOM, send, world } from '../support/world.ts';
@@ -71,6 +72,11 @@ async function tracedWorld() {
     'mutation ($id: ID!) { editMessage(input: { messageId: $id, body: "by her" }) { message { id } } }',
     { id: said.id },
   );
+  await sendFile(gerda, room, textFile('her file', 'bees.txt'), { body: 'with a file' });
+  const picture = { ...PNG, purpose: 'AVATAR' as const };
+  await deed(gerda, 'mutation ($id: ID!) { setAvatar(input: { attachmentId: $id }) { user { id } } }', {
+    id: (await attach(gerda, picture)).id,
+  });
   const answer = await send(ann, room, 'to her');
   await deed(gerda, 'mutation ($id: ID!) { addReaction(input: { messageId: $id, emoji: "🐝" }) { message { id } } }', {
     id: answer.id,
@@ -177,7 +183,7 @@ test('a deleted user leaves no trace once the log is pruned', { timeout: 120_000
   const bodies = await database.query<{ body: string }>(
     sql`SELECT body FROM messages WHERE sender_id IS NULL AND kind = 'USER' ORDER BY body`,
   );
-  expect(bodies.map(({ body }) => body)).toEqual(['between them', 'by her']);
+  expect(bodies.map(({ body }) => body)).toEqual(['between them', 'by her', 'with a file']);
 });
 
 /** Columns that an export leaves out, with the reason. */
@@ -207,11 +213,19 @@ const LEFT_OUT: Record<string, string> = {
   blocked_id: 'told with the name',
   blocker_id: 'her own id',
   hash: 'proves something to whoever holds the mail',
-  purpose: 'of a mail that waits',
+  purpose: 'of a mail that waits, or whether a file is an avatar',
+  state: 'each is READY',
+  place: 'the order of the files of a message',
+  has_attachments: 'follows from the files',
   expires_at: 'of a mail that waits',
   page_id: 'of a page, which is exported by its URL',
   created_at: '',
 };
+
+/** Returns the values in a JSON value. */
+function partsOf(value: unknown): unknown[] {
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(partsOf) : [value];
+}
 
 test('an export contains every stored value except documented omissions', { timeout: 120_000 }, async () => {
   const w = await tracedWorld();
@@ -219,6 +233,8 @@ test('an export contains every stored value except documented omissions', { time
   const folder = await mkdtemp(join(tmpdir(), 'parley-traces-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const file = join(folder, 'gerda.json');
+  // The picture is exported once it is processed.
+  await expect.poll(() => database.query(sql`SELECT FROM attachments WHERE state = 'PROCESSING'`)).toEqual([]);
   await exportUser({ database, progress: createProgress({ isTTY: false, write: () => true }) }, TRACES.username, file);
   const text = await readFile(file, 'utf8');
   const exported = exportedUser.parse(JSON.parse(text));
@@ -233,13 +249,14 @@ test('an export contains every stored value except documented omissions', { time
   expect(exported.reactions).toMatchObject([{ emoji: '🐝' }]);
   expect(exported.linkPreviews).toMatchObject([{ url: 'https://bees.example.org/' }]);
   // The file is grouped by room. The order of rooms is undefined.
-  expect(exported.messages.map(({ body }) => body).sort()).toEqual(['between them', 'by her']);
+  expect(exported.messages.map(({ body }) => body).sort()).toEqual(['between them', 'by her', 'with a file']);
+  expect(exported.avatar).toMatchObject({ fileName: 'dot.png' });
 
   // Each value of each of her rows is in the file, or its column is listed as left out.
   const tables: Record<string, string> = {
     ...{ users: 'id', sessions: 'user_id', identities: 'user_id', push_devices: 'user_id', mail_tokens: 'user_id' },
     ...{ friendships: 'user_id', blocks: 'blocker_id', friend_requests: 'from_id', members: 'user_id' },
-    ...{ reactions: 'user_id', messages: 'sender_id', link_previews: 'user_id' },
+    ...{ reactions: 'user_id', messages: 'sender_id', attachments: 'user_id', link_previews: 'user_id' },
   };
   const missing: string[] = [];
   for (const [table, owner] of Object.entries(tables)) {
@@ -250,11 +267,13 @@ test('an export contains every stored value except documented omissions', { time
       for (const [column, value] of Object.entries(row)) {
         if (value === null || column in LEFT_OUT) continue;
         // Dates have another format in the file. They are compared to the second.
-        const shown =
-          typeof value === 'string'
-            ? value.replace(/^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d).*/, '$1')
-            : JSON.stringify(value);
-        if (!text.includes(JSON.stringify(shown).slice(1, -1))) missing.push(`${table}.${column} = ${shown}`);
+        for (const part of partsOf(value)) {
+          const shown =
+            typeof part === 'string'
+              ? part.replace(/^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d).*/, '$1').replace(/^\\x/, '')
+              : JSON.stringify(part);
+          if (!text.includes(JSON.stringify(shown).slice(1, -1))) missing.push(`${table}.${column} = ${shown}`);
+        }
       }
     }
   }

@@ -3,7 +3,8 @@ import { describe, expect, inject, test } from 'vitest';
 import { administer } from '../../src/cli/admin/admin.ts';
 import { parseConfig } from '../../src/core/config/config.ts';
 import { createProgress } from '../../src/cli/progressBar.ts';
-import { createTestDatabase } from '../support/server.ts';
+import { requireSoleNode } from '../../src/server/soleNode.ts';
+import { createTestDatabase, startTestServer } from '../support/server.ts';
 import { PRODUCTION } from '../support/config.ts';
 import { runProgram } from '../support/process.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
@@ -187,4 +188,31 @@ test.each<[why: string, env: Record<string, string>, warns: boolean]>([
 ])('an untrusted proxy causes a warning if there must be one: %s', async (_why, env, warns) => {
   const { text } = await examine(await createTestDatabase(), env);
   expect(text.includes('warning TRUSTED_PROXIES is 0, but this node seems to be behind a proxy.')).toBe(warns);
+});
+
+test('files that could not be deleted are faults, and so is a store that cannot be used', async () => {
+  const url = await createTestDatabase();
+  const id = crypto.randomUUID();
+  const client = await run(
+    url,
+    `SELECT graphile_worker.add_job('delete_file', '{"attachmentId": "${id}"}')`,
+    `UPDATE graphile_worker._private_jobs SET attempts = max_attempts, last_error = 'The store is away.'`,
+  );
+  await client.end();
+  const { text, failed } = await examine(url, { DATA_DIR: '/dev/null/nowhere' });
+  expect(text).toContain(
+    `fault   The bytes of deleted attachments could not be deleted for three days (The store is away.): ${id}.`,
+  );
+  expect(text).toContain('fault   The folder /dev/null/nowhere/files of uploaded files cannot be used');
+  expect(failed).toBe(true);
+});
+
+test('a second node with FILES=disk is refused in production', async () => {
+  const databaseUrl = await createTestDatabase();
+  const disk = { NODE_ENV: 'production', FILES: 'disk' } as const;
+  await requireSoleNode(disk, databaseUrl, 0);
+  await startTestServer({ databaseUrl });
+  await expect(requireSoleNode(disk, databaseUrl, 0)).rejects.toThrow('FILES=disk works with one node only');
+  await requireSoleNode({ ...disk, FILES: 's3' }, databaseUrl, 0);
+  await requireSoleNode({ ...disk, NODE_ENV: 'development' }, databaseUrl, 0);
 });

@@ -1,4 +1,4 @@
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
@@ -13,16 +13,9 @@ import WebSocket from 'ws';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
 import { MESSAGE_ADDED, send, world } from '../support/world.ts';
 import { freePort } from '../support/ports.ts';
+import { findProgram } from '../support/programs.ts';
 
-const nginx = find('nginx');
-
-function find(program: string): string | null {
-  try {
-    return execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim();
-  } catch {
-    return null;
-  }
-}
+const [nginx, openssl] = [findProgram('nginx'), findProgram('openssl')];
 
 /** Starts nginx with the example configuration, with the addresses of two nodes and of this test. */
 async function startNginx(nodes: string[]): Promise<{ port: number; plainPort: number }> {
@@ -81,7 +74,7 @@ async function ask(port: number, body: object, headers: Record<string, string> =
   return { status: response.statusCode as number, headers: response.headers, answer: JSON.parse(await text(response)) };
 }
 
-describe.skipIf(!nginx || !find('openssl'))('behind nginx, as deploy/nginx.conf has it', { timeout: 120_000 }, () => {
+describe.skipIf(!nginx || !openssl)('behind nginx, as deploy/nginx.conf has it', { timeout: 120_000 }, () => {
   test('clients reach nodes, which see their address and server name', async () => {
     const databaseUrl = await createTestDatabase();
     const env = { TRUSTED_PROXIES: '1', PUBLIC_URL: 'https://chat.example.org' };

@@ -1,3 +1,6 @@
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import pg from 'pg';
 import { inject, onTestFinished } from 'vitest';
@@ -50,6 +53,11 @@ async function admin(url: string, statement: string): Promise<void> {
   await client.end();
 }
 
+/** Returns the folder of the files of a test database. All nodes on the database use it. */
+export function dataDirOf(databaseUrl: string): string {
+  return join(tmpdir(), `parley-${new URL(databaseUrl).pathname.slice(1)}`);
+}
+
 /** Starts a node on a new database, or on one shared with other nodes. It ends with the test. */
 export async function startTestServer(
   options: {
@@ -80,6 +88,7 @@ export async function startTestServer(
     MAX_STREAMS_PER_USER: '10000',
     MAX_SIGNED_OUT_SOCKETS: '1000',
     RATE_LIMITS: 'off',
+    DATA_DIR: dataDirOf(databaseUrl),
     ...(process.env['SHARED_EXECUTION'] ? { SHARED_EXECUTION: process.env['SHARED_EXECUTION'] } : {}),
     ...(options.redisUrl ? { REDIS_URL: options.redisUrl } : {}),
     ...options.env,
@@ -98,6 +107,7 @@ export async function startTestServer(
   nodes.set(server.url, server.node);
   let stopped: Promise<void> | undefined;
   const stop = (spreadMs = 0) => (stopped ??= server.stop(spreadMs));
+  atEnd(() => rm(dataDirOf(databaseUrl), { recursive: true, force: true }), 60_000);
   atEnd(() => stop(), 60_000);
   return {
     ...server,

@@ -4,6 +4,7 @@ import { type Database, openDatabase } from '../../platform/database/database.ts
 import { requireMigrated } from '../../server/postgres.ts';
 import type { Command, Tools } from './command.ts';
 import { doctorCommands } from './doctor.ts';
+import { fileCommands } from './files.ts';
 import { roomCommands } from './chatrooms.ts';
 import { serviceCommands } from './serviceTokens.ts';
 import { maintenanceCommands } from './maintenance.ts';
@@ -14,6 +15,7 @@ const commands: Record<string, Command> = {
   ...roomCommands,
   ...serviceCommands,
   ...maintenanceCommands,
+  ...fileCommands,
   ...doctorCommands,
 };
 

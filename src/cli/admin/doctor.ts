@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Command, Tools } from './command.ts';
 import type { Config } from '../../core/config/settings.ts';
+import { examineFileStore } from './doctorFiles.ts';
 import { examineDatabase } from './doctorDatabase.ts';
 import { examineRedis } from './doctorRedis.ts';
 import { fault, type Finding, ok, warning } from '../../core/findings.ts';
@@ -15,12 +16,13 @@ const MIN_OPEN_FILES = 4_096;
 export const doctorCommands: Record<string, Command> = {
   doctor: {
     parameters: [],
-    help: 'Checks the settings, the database and Redis from this machine, and says how to fix each problem. Changes nothing. Fails if messages, sessions or delivery are in danger.',
+    help: 'Checks the settings, the database, Redis and the file store from this machine, and says how to fix each problem. Changes nothing, except that it writes and deletes an object of the file store. Fails if messages, sessions or delivery are in danger.',
     async run(tools) {
       const findings = [
         ...(await examineSettings(tools)),
         ...(await examineDatabase(tools.databaseUrl, tools.config)),
         ...(await examineRedis(tools.config.REDIS_URL)),
+        ...(await examineFileStore(tools.config)),
       ];
       const count = (level: Finding['level']) => findings.filter((finding) => finding.level === level).length;
       const lines = findings.map(({ level, text }) => `${level.padEnd(8)}${text}`);

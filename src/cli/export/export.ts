@@ -3,21 +3,25 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Database, empty, sql, type Sql } from '../../platform/database/database.ts';
 import { decodeId } from '../../core/globalIds.ts';
+import type { FileStore } from '../../platform/files/fileStore.ts';
 import type { Progress } from '../../core/progress.ts';
 import { foldName } from '../../core/text/names.ts';
-import type { ExportedChatroom, ExportedMessage, ExportedUser } from './exportFormat.ts';
+import { exportFiles, folderOf } from './exportFiles.ts';
+import type { ExportedAttachment, ExportedChatroom, ExportedMessage, ExportedUser } from './exportFormat.ts';
 
 /** Dependencies of an export. */
 export interface ExportContext {
   database: Database;
   progress: Progress;
+  /** Store of the bytes of files. Without it, only their descriptions are exported. */
+  files?: FileStore | null;
 }
 
 /** Maximum number of messages that one statement reads. */
 const BATCH_SIZE = 1_000;
 
 /**
- * Writes a room and all its messages to a JSON file.
+ * Writes a room and all its messages to a JSON file, and the files of the messages to a folder next to it.
  *
  * @param chatroomId the global id, or the plain UUID
  * @returns the number of messages
@@ -34,12 +38,13 @@ export async function exportChatroom(exporting: ExportContext, chatroomId: strin
     const messages = readInBatches<ExportedMessage>(query, progress, lastNumber, (last) =>
       messagesAfter(id, last?.number ?? 0),
     );
-    return writeWithMessages(file, head, messages);
+    return writeWithMessages(exporting, file, head, messages);
   });
 }
 
 /**
- * Writes a JSON file with the account data that a user is entitled to receive.
+ * Writes a JSON file with the account data that a user is entitled to receive, and the files that the user has sent to a
+ * folder next to it.
  *
  * @returns the number of messages
  * @throws Error with a message for the operator, if there is no such user or the file cannot be written
@@ -51,11 +56,12 @@ export async function exportUser(exporting: ExportContext, username: string, fil
         FROM users u WHERE u.username_key = ${foldName(username)}`);
     if (!user) throw new Error(`There is no user "${username}".`);
     const [head] = await query<Omit<ExportedUser, 'messages'>>(userHead(user.id));
-    const { progress } = exporting;
+    const { files, progress } = exporting;
+    if (files && head?.avatar) await exportFiles(files, folderOf(file), [head.avatar]);
     const messages = readInBatches<ExportedUser['messages'][number]>(query, progress, user.total, (last) =>
       messagesOf(user.id, last),
     );
-    return writeWithMessages(file, head ?? {}, messages);
+    return writeWithMessages(exporting, file, head ?? {}, messages);
   });
 }
 
@@ -72,12 +78,18 @@ function inSnapshot<Result>(database: Database, read: (query: Database['query'])
 /**
  * Writes an export to a file and returns the number of messages. Streams the messages, so that memory use is constant.
  */
-async function writeWithMessages(file: string, head: object, messages: AsyncIterable<object>): Promise<number> {
+async function writeWithMessages(
+  { files }: ExportContext,
+  file: string,
+  head: object,
+  messages: AsyncIterable<{ attachments?: ExportedAttachment[] | undefined }>,
+): Promise<number> {
   let count = 0;
   async function* lines(): AsyncGenerator<string> {
     yield `${JSON.stringify(head).slice(0, -1)},"messages":[`;
     for await (const message of messages) {
       yield `${count === 0 ? '' : ','}\n${JSON.stringify(message)}`;
+      if (files) await exportFiles(files, folderOf(file), message.attachments ?? []);
       count += 1;
     }
     yield '\n]}\n';
@@ -134,6 +146,15 @@ async function findChatroom(
   return found ?? null;
 }
 
+/** SQL for a file (`a`). */
+const attachment = sql`json_build_object('id', a.id, 'userId', a.user_id, 'fileName', a.file_name, 'mediaType', a.media_type,
+  'byteSize', a.byte_size, 'sha256', encode(a.sha256, 'hex'), 'object', a.object, 'image', a.image,
+  'durationMs', a.duration_ms, 'createdAt', ${isoTime(sql`a.created_at`)})`;
+
+/** SQL for the files of a message (`m`). */
+const attachments = sql`(SELECT coalesce(json_agg(${attachment} ORDER BY a.place), '[]')
+  FROM attachments a WHERE a.chatroom_id = m.chatroom_id AND a.number = m.number AND a.state = 'READY')`;
+
 const messagesAfter = (chatroomId: string, after: number): Sql => sql`
   SELECT m.number, m.kind, m.sender_id AS "senderId", m.body, m.system_event AS "systemEvent", m.subject_id AS "subjectId",
     m.client_message_id AS "clientMessageId", m.service, m.author_name AS "authorName",
@@ -142,7 +163,7 @@ const messagesAfter = (chatroomId: string, after: number): Sql => sql`
     ${isoTime(sql`m.edited_at`)} AS "editedAt", ${isoTime(sql`m.deleted_at`)} AS "deletedAt",
     (SELECT coalesce(json_agg(json_build_object('emoji', r.emoji, 'userId', r.user_id, 'createdAt', ${isoTime(sql`r.created_at`)})
         ORDER BY r.created_at, r.user_id, r.emoji), '[]')
-      FROM reactions r WHERE r.chatroom_id = m.chatroom_id AND r.number = m.number) AS reactions,
+      FROM reactions r WHERE r.chatroom_id = m.chatroom_id AND r.number = m.number) AS reactions, ${attachments} AS attachments,
     (SELECT coalesce(json_agg(json_build_object('url', p.url, 'title', p.title, 'description', p.description,
         'siteName', p.site_name) ORDER BY l.position, l.id), '[]')
       FROM link_previews l JOIN web_pages p ON p.id = l.page_id
@@ -156,7 +177,8 @@ const messagesAfter = (chatroomId: string, after: number): Sql => sql`
  */
 const messagesOf = (userId: string, last: { chatroomId: string; number: number } | undefined): Sql => sql`
   SELECT m.chatroom_id AS "chatroomId", m.number, m.body, m.client_message_id AS "clientMessageId",
-    ${isoTime(sql`m.created_at`)} AS "createdAt", ${isoTime(sql`m.edited_at`)} AS "editedAt", ${isoTime(sql`m.deleted_at`)} AS "deletedAt"
+    ${isoTime(sql`m.created_at`)} AS "createdAt", ${isoTime(sql`m.edited_at`)} AS "editedAt", ${isoTime(sql`m.deleted_at`)} AS "deletedAt",
+    ${attachments} AS attachments
     FROM messages m WHERE m.sender_id = ${userId}::uuid
       ${last ? sql`AND (m.chatroom_id, m.number) > (${last.chatroomId}::uuid, ${last.number}::int)` : empty}
     ORDER BY m.chatroom_id, m.number LIMIT ${BATCH_SIZE}`;
@@ -167,6 +189,7 @@ const userHead = (id: string): Sql => sql`
       'emailVerified', u.email_verified_at IS NOT NULL, 'pendingEmail', u.pending_email, 'friendPolicy', u.friend_policy, 'isBot', u.is_bot,
       'createdAt', ${isoTime(sql`u.created_at`)}, 'updatedAt', ${isoTime(sql`u.updated_at`)},
       'lastSeenAt', ${isoTime(sql`u.last_seen_at`)}) AS user,
+    (SELECT ${attachment} FROM attachments a WHERE a.id = u.avatar_id AND a.state = 'READY') AS avatar,
     (SELECT coalesce(json_agg(json_build_object('id', o.id, 'username', o.username, 'nickname', o.nickname)
         ORDER BY o.username_key), '[]')
       FROM friendships f JOIN users o ON o.id = f.friend_id WHERE f.user_id = u.id) AS friends,

@@ -3,6 +3,40 @@ import { z } from 'zod';
 const moment = z.iso.datetime();
 const person = z.object({ id: z.uuid(), username: z.string(), nickname: z.string() });
 
+const variant = z.object({
+  object: z.uuid(),
+  byteSize: z.int().positive(),
+  sha256: z.hex(),
+  width: z.int().positive(),
+  height: z.int().positive(),
+});
+
+/**
+ * A file. Its bytes are in the folder `FILE.files/ID` next to the exported file, under the names of the objects. Left out
+ * are files that are still being processed.
+ */
+export const exportedAttachment = z.object({
+  id: z.uuid(),
+  userId: z.uuid(),
+  fileName: z.string(),
+  mediaType: z.string(),
+  byteSize: z.int().positive(),
+  sha256: z.hex(),
+  object: z.uuid(),
+  image: z
+    .object({
+      width: z.int().positive(),
+      height: z.int().positive(),
+      thumbHash: z.string(),
+      preview: variant,
+      thumbnail: variant,
+    })
+    .nullable(),
+  durationMs: z.int().nullable(),
+  createdAt: moment,
+});
+export type ExportedAttachment = z.infer<typeof exportedAttachment>;
+
 /** A message of an exported room. */
 export const exportedMessage = z.object({
   number: z.int().positive(),
@@ -36,6 +70,8 @@ export const exportedMessage = z.object({
       }),
     )
     .optional(),
+  /** Absent in exports of release 0.1.0. */
+  attachments: z.array(exportedAttachment).optional(),
 });
 export type ExportedMessage = z.infer<typeof exportedMessage>;
 
@@ -88,6 +124,8 @@ export const exportedUser = z.object({
     updatedAt: moment,
     lastSeenAt: moment.nullable(),
   }),
+  /** Absent in exports of release 0.1.0. */
+  avatar: exportedAttachment.nullable().optional(),
   friends: z.array(person),
   friendRequests: z.array(z.object({ fromId: z.uuid(), toId: z.uuid(), createdAt: moment })),
   blockedUsers: z.array(person),
@@ -120,7 +158,7 @@ export const exportedUser = z.object({
   messages: z.array(
     exportedMessage
       .pick({ number: true, body: true, clientMessageId: true, createdAt: true, editedAt: true, deletedAt: true })
-      .extend({ chatroomId: z.uuid() }),
+      .extend({ chatroomId: z.uuid(), attachments: z.array(exportedAttachment).optional() }),
   ),
 });
 export type ExportedUser = z.infer<typeof exportedUser>;

@@ -4,6 +4,7 @@ import type { Database } from '../../platform/database/database.ts';
 import { DEMO_USERNAMES } from '../../server/demo/people.ts';
 import { foldName } from '../../core/text/names.ts';
 import type { ImportContext, ImportSummary } from './importing.ts';
+import { folderOf } from '../export/exportFiles.ts';
 import { importIrc } from './irc.ts';
 import { importKuroi, isKuroi } from './kuroi.ts';
 import { importMyMessenger, isMyMessenger } from './myMessenger.ts';
@@ -33,7 +34,7 @@ async function importAny(importing: ImportContext, path: string, members: readon
   if (path.endsWith('.json')) {
     const data = parseJson(await readFile(path, 'utf8'));
     const chatroom = readExportedChatroom(data);
-    if (chatroom) return importChatroom(importing, chatroom);
+    if (chatroom) return importChatroom(importing, chatroom, folderOf(path));
     const user = readExportedUser(data);
     if (user) return importUser(importing, user);
     if (isKuroi(data)) return importKuroi(importing, data);

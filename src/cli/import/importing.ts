@@ -1,5 +1,6 @@
 import type { Passwords } from '../../auth/passwordHashing.ts';
 import type { Progress } from '../../core/progress.ts';
+import type { FileStore } from '../../platform/files/fileStore.ts';
 import type { Database } from '../../platform/database/database.ts';
 
 /** Dependencies of an import. */
@@ -7,6 +8,8 @@ export interface ImportContext {
   database: Database;
   passwords: Passwords;
   progress: Progress;
+  /** Receives the bytes of files. Null if the server stores no files. */
+  files?: FileStore | null;
 }
 
 /** Result of an import: what was added, skipped and changed. */

@@ -1,11 +1,13 @@
 import { type Database, sql } from '../../platform/database/database.ts';
 import {
+  type ExportedAttachment,
   type ExportedChatroom,
   exportedChatroom,
   type ExportedMessage,
   type ExportedUser,
   exportedUser,
 } from '../export/exportFormat.ts';
+import { importFiles } from '../export/exportFiles.ts';
 import { pairKey } from '../../features/relationships/pair.ts';
 import { toVector } from '../../features/messages/tokenizer.ts';
 import type { ImportContext, ImportSummary } from './importing.ts';
@@ -25,9 +27,15 @@ export function readExportedUser(data: unknown): ExportedUser | null {
 /**
  * Restores an exported room with its message numbers, in one transaction. First creates accounts without passwords for
  * users who do not exist yet. If the room already exists, leaves it unchanged and counts it as skipped.
+ *
+ * @param folder folder with the bytes of the files. A file whose bytes are missing is skipped.
  */
-export async function importChatroom(importing: ImportContext, exported: ExportedChatroom): Promise<ImportSummary> {
-  const { database, progress } = importing;
+export async function importChatroom(
+  importing: ImportContext,
+  exported: ExportedChatroom,
+  folder: string,
+): Promise<ImportSummary> {
+  const { database, files, progress } = importing;
   const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {}, changed: {} };
   const { chatroom, members, people, messages } = correctDates(exported, summary.changed);
   summary.users = await storeUsers(
@@ -57,6 +65,12 @@ export async function importChatroom(importing: ImportContext, exported: Exporte
     for (let start = 0; start < messages.length; start += BATCH_SIZE) {
       const batch = messages.slice(start, start + BATCH_SIZE);
       await storeBatch(query, chatroom.id, batch);
+      const attachments = batch.flatMap((message) => message.attachments ?? []);
+      const stored = files ? await importFiles(files, folder, attachments) : [];
+      attachments.slice(stored.length).forEach(() => {
+        countReason(summary.skipped, 'a file without its bytes');
+      });
+      await storeAttachments(query, chatroom.id, batch, stored);
       progress.advance(batch.length);
     }
   });
@@ -142,6 +156,33 @@ async function storeBatch(
     )
     INSERT INTO link_previews (page_id, chatroom_id, number, position)
       SELECT page_id, ${chatroomId}::uuid, (g->>'number')::int, position FROM given`);
+}
+
+/** Stores the files of messages, whose bytes are in the file store. */
+async function storeAttachments(
+  query: Database['query'],
+  chatroomId: string,
+  batch: readonly ExportedMessage[],
+  stored: readonly ExportedAttachment[],
+): Promise<void> {
+  const ids = new Set(stored.map(({ id }) => id));
+  const rows = batch.flatMap(({ number, attachments = [] }) =>
+    attachments.filter(({ id }) => ids.has(id)).map((attachment, place) => ({ ...attachment, number, place })),
+  );
+  if (rows.length === 0) return;
+  await query(sql`
+    WITH given AS (
+      SELECT * FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS g (
+        id uuid, "userId" uuid, "fileName" text, "mediaType" text, "byteSize" int, sha256 text, object text, image jsonb,
+        "durationMs" int, "createdAt" timestamptz, number int, place smallint)
+    ), marked AS (
+      UPDATE messages m SET has_attachments = true FROM given g
+        WHERE m.chatroom_id = ${chatroomId}::uuid AND m.number = g.number
+    )
+    INSERT INTO attachments (id, user_id, state, file_name, media_type, byte_size, sha256, object, image, duration_ms,
+                             created_at, chatroom_id, number, place)
+      SELECT id, "userId", 'READY', "fileName", "mediaType", "byteSize", decode(sha256, 'hex'), object,
+             nullif(image, 'null'), "durationMs", "createdAt", ${chatroomId}::uuid, number, place FROM given`);
 }
 
 /**

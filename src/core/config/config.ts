@@ -27,6 +27,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     ),
     ...refusedInProduction(config, (name) => name in values),
     ...incompletePairs((name) => name in values),
+    ...missingS3Settings(config),
   ];
   if (problems.length > 0) throw new ConfigError([...new Set(problems)].join('\n'));
   return schema.parse(values);
@@ -61,6 +62,15 @@ function incompletePairs(isSet: (name: keyof Config) => boolean): string[] {
       ? []
       : [`${missing} must be set together with ${pair.find((name) => name !== missing) ?? ''}. ${describe(missing)}`];
   });
+}
+
+/** Returns an error for each setting that FILES=s3 needs and that is missing. */
+function missingS3Settings(config: Partial<Config>): string[] {
+  const needed = ['S3_ENDPOINT', 'S3_BUCKET', 'S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'] as const;
+  if (config.FILES !== 's3') return [];
+  return needed
+    .filter((name) => config[name] === undefined)
+    .map((name) => `${name} must be set if FILES=s3. ${describe(name)}`);
 }
 
 function describe(name: string): string {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type ServiceAccount, serviceAccount } from './googleServiceAccount.ts';
 import { parseDatabaseUrl, UrlFileError } from './databaseUrl.ts';
-import { findUrlFault } from './urls.ts';
+import { findUrlFault, parseHostPort } from './urls.ts';
 
 const onOff = z.enum(['on', 'off']);
 
@@ -193,6 +193,56 @@ export const variables = {
     .default('on')
     .describe(
       'Whether this server requests the pages of links to show previews: on or off. It requests public addresses only, and ignores proxies of the environment.',
+    ),
+  FILES: z
+    .enum(['disk', 's3', 'off'])
+    .default('disk')
+    .describe(
+      'Store of uploaded files: disk for the folder DATA_DIR/files, s3 for an object store, or off for no uploads. In production, disk works with one node only.',
+    ),
+  S3_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe(
+      'URL of the object store, such as https://s3.eu-central-1.amazonaws.com. Clients upload and download there. Required if FILES=s3.',
+    ),
+  S3_BUCKET: z
+    .string()
+    .regex(/^[a-z\d][a-z\d.-]{1,61}[a-z\d]$/)
+    .optional()
+    .describe('Bucket of the object store, for Parley only. Required if FILES=s3.'),
+  S3_REGION: z.string().min(1).default('us-east-1').describe('Region of the object store, such as eu-central-1.'),
+  S3_ACCESS_KEY_ID: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Id of the access key of the object store. Required if FILES=s3.'),
+  S3_SECRET_ACCESS_KEY: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Secret of the access key of the object store. Required if FILES=s3.'),
+  S3_PATH_STYLE: onOff
+    .default('off')
+    .describe(
+      'Whether the bucket is named in the path of the URL instead of the host: on or off. MinIO and others need on.',
+    ),
+  MAX_FILE_MB: count(25, 1, 2_000).describe('Maximum size of an uploaded file in MB, 1 to 2000.'),
+  MAX_USER_STORAGE_MB: count(1_024, 1, 1_000_000).describe(
+    'Maximum size of all files of a user together in MB, 1 to 1000000.',
+  ),
+  IMAGE_METADATA: z
+    .enum(['strip', 'keep'])
+    .default('strip')
+    .describe(
+      'Whether images keep their metadata, such as the place where a photo was taken: strip or keep. Colour profiles are always kept.',
+    ),
+  CLAMAV: z
+    .string()
+    .refine((address) => parseHostPort(address) !== null)
+    .optional()
+    .describe(
+      'Host and port of a clamd that scans uploaded files, such as 127.0.0.1:3310 or [::1]:3310. Without it, files are not scanned.',
     ),
   METRICS_TOKEN: z
     .string()

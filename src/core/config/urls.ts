@@ -27,3 +27,14 @@ export function findUrlFault(url: string): string | null {
 export function encodingAdvice(url: string): string {
   return url.includes('@') ? ` ${ENCODE}` : '';
 }
+
+/**
+ * Parses a host and a port, such as `127.0.0.1:3310`, `clamd:3310` or `[::1]:3310`.
+ *
+ * @returns null if the text has another form, or if the port is not in 1 to 65535
+ */
+export function parseHostPort(text: string): { host: string; port: number } | null {
+  const [, bracketed, name, digits = ''] = /^(?:\[([\da-f:.]+)\]|([\w.-]+)):(\d{1,5})$/i.exec(text) ?? [];
+  const [host, port] = [bracketed ?? name, Number(digits)];
+  return host === undefined || port < 1 || port > 65_535 ? null : { host, port };
+}

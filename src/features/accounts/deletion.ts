@@ -17,7 +17,7 @@ const BATCH_SIZE = 5_000;
 const REQUEST_TIMEOUT_MS = 5_000;
 
 /**
- * Deletes the viewer's account. Messages remain, but without their sender. Owned rooms pass to another member. Removes
+ * Deletes the viewer's account. Messages remain, but without their sender and their files. Owned rooms pass to another member. Removes
  * sessions, devices, friendships, blocks and memberships. This also ends the account's sockets and subscriptions.
  *
  * Nobody can sign in to the account once the deletion has begun. If the account has very many messages, a job completes
@@ -65,7 +65,9 @@ export async function finishDeletion(
   deadline = Infinity,
 ): Promise<void> {
   const { database, changePoller, roomTails, bus } = node;
-  for (const statement of [forgetSender(userId), forgetSubject(userId), forgetReactions(userId)]) {
+  for (const statement of [
+    ...[forgetSender(userId), forgetSubject(userId), forgetReactions(userId), deleteAttachments(userId)],
+  ]) {
     while ((await database.query(statement)).length > 0) if (Date.now() > deadline) return;
   }
   const friendIds = await friendIdsOf(database, userId);
@@ -90,6 +92,10 @@ const forgetSubject = (userId: string) => sql`
 const forgetReactions = (userId: string) => sql`
   DELETE FROM reactions WHERE (chatroom_id, number, user_id, emoji) IN (
     SELECT chatroom_id, number, user_id, emoji FROM reactions WHERE user_id = ${userId}::uuid LIMIT ${BATCH_SIZE}) RETURNING 1`;
+
+const deleteAttachments = (userId: string) => sql`
+  DELETE FROM attachments WHERE id IN (
+    SELECT id FROM attachments WHERE user_id = ${userId}::uuid LIMIT ${BATCH_SIZE}) RETURNING 1`;
 
 async function remove(
   database: Database,

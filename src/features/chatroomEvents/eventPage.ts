@@ -43,8 +43,15 @@ declare module '../../delivery/roomLog.ts' {
   }
 }
 
-const eventColumns = columnsOf('e', eventFields, 'event.');
-const logEventOf = createRowReader<LogEvent>(eventFields, 'event.');
+const columns = [...eventFields, 'detail'] as const;
+const eventColumns = columnsOf('e', columns, 'event.');
+const readEvent = createRowReader<LogEvent & { detail: LogEvent['kind'] | null }>(columns, 'event.');
+
+/** Returns the event of a row. `detail` names kinds that the previous release does not know. */
+function logEventOf(row: object): LogEvent {
+  const { detail, ...event } = readEvent(row);
+  return { ...event, kind: detail ?? event.kind };
+}
 
 /**
  * Reads the events of a room after `seq` with their messages and senders, oldest first, at most `LOG_PAGE_SIZE`.

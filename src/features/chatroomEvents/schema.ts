@@ -22,6 +22,7 @@ const typeNames: Record<Event['kind'], string> = {
   MESSAGE_EDITED: 'MessageEdited',
   MESSAGE_DELETED: 'MessageDeleted',
   REACTIONS_CHANGED: 'ReactionsChanged',
+  ATTACHMENTS_CHANGED: 'AttachmentsChanged',
   MEMBER_JOINED: 'MemberJoined',
   MEMBER_UPDATED: 'MemberUpdated',
   MEMBER_LEFT: 'MemberLeft',
@@ -89,6 +90,10 @@ builder.objectRef<MessageEvent>('MessageDeleted').implement({
   }),
 });
 defineMessageEvent('ReactionsChanged', 'A reaction was added to a message, or removed from it.');
+defineMessageEvent(
+  'AttachmentsChanged',
+  'The processing of a file of a message has ended: the file is READY or REJECTED.',
+);
 
 defineMessageEvent(
   'LinkPreviewsChanged',

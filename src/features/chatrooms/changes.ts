@@ -94,6 +94,8 @@ export async function callRoomFunction(context: Context, call: (by: Sql) => Sql)
       throw blocked();
     case 'USER_NOT_FOUND':
       throw notFound('user');
+    case 'ATTACHMENT_NOT_FOUND':
+      throw notFound('attachment');
     default:
       throw notFound('chatroom');
   }

@@ -15,7 +15,9 @@ import { messageByKey } from './messages.ts';
  *   the viewer is not the sender; `BLOCKED` in a DIRECT room if either member has blocked the other
  */
 export async function editMessage(context: Context, key: string | null, body: string): Promise<Message> {
-  checkBody(body, 'input.body');
+  // A message with attachments needs no words.
+  const isEmptied = body === '' && (await requireReadable(context, key)).hasAttachments;
+  if (!isEmptied) checkBody(body, 'input.body');
   return changeMessage(context, key, body);
 }
 

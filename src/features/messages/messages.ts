@@ -234,6 +234,9 @@ export async function listMessages(
   });
 }
 
+/** Maximum number of attachments of a message. */
+export const MAX_ATTACHMENTS = 10;
+
 export interface NewMessage {
   /** Null for an id that names no room. */
   chatroomId: string | null;
@@ -245,7 +248,11 @@ export interface NewMessage {
    * names no message.
    */
   replyToKey?: string | null | undefined;
-  attachmentIds?: readonly string[] | undefined;
+  /**
+   * Keys of the attachments, in the order in which they are shown. Null for an id that names no attachment. By default,
+   * the message has none.
+   */
+  attachmentIds?: readonly (string | null)[] | undefined;
   /** Keys of the viewer's previews to send with the message. Null for an id that names no preview. */
   linkPreviewIds?: readonly (string | null)[] | undefined;
   /** AUTO finds previews for the links of the message after the send. */
@@ -267,7 +274,7 @@ export async function sendMessage(
 ): Promise<{ message: MessageWithSender; deduplicated: boolean }> {
   const { userId } = requireViewer(context);
   const { chatroomId } = input;
-  const { attachmentIds = [] } = input;
+  const attachmentIds = checkAttachments(input.attachmentIds ?? []);
   if (input.body !== '' || attachmentIds.length === 0) checkBody(input.body, 'input.body');
   checkClientMessageId(input.clientMessageId, 'input.clientMessageId');
   if (chatroomId === null) throw notFound('chatroom');
@@ -293,6 +300,7 @@ export async function sendMessage(
     );
   if (outcome === 'REPLY_NOT_FOUND') throw notFound('message to reply to');
   if (outcome === 'LINK_PREVIEW_NOT_FOUND') throw notFound('link preview');
+  if (outcome === 'ATTACHMENT_NOT_FOUND') throw notFound('attachment');
   if (outcome === 'CONFLICT') {
     throw new ChatError(
       'CONFLICT',
@@ -325,6 +333,22 @@ function previewIds({ linkPreviewIds = [], linkPreviews }: NewMessage): string[]
   return [...new Set(linkPreviewIds)].map((id) => {
     if (id === null) throw notFound('link preview');
     return id;
+  });
+}
+
+/**
+ * Returns the keys of the attachments of a new message.
+ *
+ * @throws ChatError `BAD_USER_INPUT` for too many attachments, and for one that is listed twice; `NOT_FOUND` for an id
+ *   that names no attachment
+ */
+function checkAttachments(keys: readonly (string | null)[]): string[] {
+  const path = 'input.attachmentIds';
+  if (keys.length > MAX_ATTACHMENTS) throw badInput(path, `A message has at most ${MAX_ATTACHMENTS} attachments.`);
+  if (new Set(keys).size < keys.length) throw badInput(path, 'An attachment is listed twice. List each one once.');
+  return keys.map((key) => {
+    if (key === null) throw notFound('attachment');
+    return key;
   });
 }
 

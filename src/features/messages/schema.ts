@@ -100,7 +100,7 @@ export const Message = builder.prismaNode('Message', {
     body: t.exposeString('body', {
       nullable: true,
       description:
-        'Text of the message, exactly as sent. Null if the message has been deleted. Also null for a SYSTEM message, unless `systemEvent` is NOTICE.',
+        'Text of the message, exactly as sent. Empty if the message has only attachments. Null if the message has been deleted. Also null for a SYSTEM message, unless `systemEvent` is NOTICE.',
     }),
     systemEvent: t.expose('systemEvent', {
       type: SystemEvent,
@@ -204,7 +204,7 @@ const SendMessageInput = builder.inputType('SendMessageInput', {
     body: t.string({
       required: true,
       description:
-        'Text of 1 to 10,000 characters, at least one of them visible. White space at both ends is stored, but does not count.',
+        'Text of 1 to 10,000 characters, at least one of them visible. White space at both ends is stored, but does not count. May be empty if the message has attachments.',
     }),
     clientMessageId: t.string({
       description:
@@ -220,6 +220,10 @@ const SendMessageInput = builder.inputType('SendMessageInput', {
       defaultValue: 'NONE',
       description:
         'Whether the server finds previews for the links of the message. AUTO is not allowed together with `linkPreviewIds`. AUTO costs 20 points if the message has a link, and has no effect if `Server.features` lacks `link-previews`.',
+    }),
+    attachmentIds: t.idList({
+      description:
+        'Ids of at most 10 attachments that the viewer has uploaded with the purpose MESSAGE and not sent yet, in the order in which they are shown. Attachments that are still being processed are allowed.',
     }),
   }),
 });
@@ -238,7 +242,7 @@ const SendMessagePayload = builder
       }),
       deduplicated: t.exposeBoolean('deduplicated', {
         description:
-          'Whether an earlier send with the same `clientMessageId` stored the message. A sender who is no longer a member receives the message as it was first sent. Such a sender cannot read the message’s reactions, link previews, readers or chatroom.',
+          'Whether an earlier send with the same `clientMessageId` stored the message. A sender who is no longer a member receives the message as it was first sent. Such a sender cannot read the message’s reactions, link previews, files, readers or chatroom.',
       }),
     }),
   });
@@ -248,7 +252,7 @@ builder.mutationField('sendMessage', (t) =>
     type: SendMessagePayload,
     nullable: true,
     description:
-      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with other content. Fails with `NOT_FOUND` if the viewer is not a member, if the message to reply to is not in the chatroom, or if a link preview does not exist or was sent before. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom.',
+      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with other content. Fails with `NOT_FOUND` if the viewer is not a member, if the message to reply to is not in the chatroom, or if an attachment or a link preview is unknown or was sent before. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom.',
     args: { input: t.arg({ type: SendMessageInput, required: true, description: 'Message to send.' }) },
     resolve: (_, { input }, context) =>
       sendMessage(context, {
@@ -256,6 +260,7 @@ builder.mutationField('sendMessage', (t) =>
         chatroomId: keyOf('Chatroom', input.chatroomId),
         replyToKey: input.replyToId == null ? undefined : keyOf('Message', input.replyToId),
         linkPreviewIds: input.linkPreviewIds?.map((id) => keyOf('LinkPreview', id)),
+        attachmentIds: input.attachmentIds?.map((id) => keyOf('Attachment', id)),
       }),
   }),
 );
@@ -280,7 +285,7 @@ const EditMessageInput = builder.inputType('EditMessageInput', {
     body: t.string({
       required: true,
       description:
-        'New text of 1 to 10,000 characters, at least one of them visible. White space at both ends is stored, but does not count.',
+        'New text of 1 to 10,000 characters, at least one of them visible. White space at both ends is stored, but does not count. May be empty if the message has attachments.',
     }),
   }),
 });

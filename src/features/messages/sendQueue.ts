@@ -31,7 +31,15 @@ export interface Send {
 
 /** Result of a send. */
 export interface Sent {
-  outcome: 'SENT' | 'REPEATED' | 'NOT_FOUND' | 'BLOCKED' | 'REPLY_NOT_FOUND' | 'LINK_PREVIEW_NOT_FOUND' | 'CONFLICT';
+  outcome:
+    | 'SENT'
+    | 'REPEATED'
+    | 'NOT_FOUND'
+    | 'BLOCKED'
+    | 'REPLY_NOT_FOUND'
+    | 'ATTACHMENT_NOT_FOUND'
+    | 'LINK_PREVIEW_NOT_FOUND'
+    | 'CONFLICT';
   /** The fields of the message are null if `outcome` is BLOCKED or ends in NOT_FOUND. */
   message: MessageWithSender;
   /** Event of the message, if `outcome` is SENT. May be null; see `addedEvent`. */

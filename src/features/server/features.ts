@@ -12,6 +12,10 @@ const features: Record<string, Feature> = {
   resume: { meaning: 'subscriptions resume from a cursor' },
   snapshot: { meaning: 'streams begin with a snapshot' },
   cookies: { meaning: 'a sign-in can set cookies' },
+  attachments: {
+    meaning: 'messages can have files, unless the server stores none',
+    isOn: ({ files }) => files !== null,
+  },
   openid: { meaning: '`signInWithIdToken`, if configured', isOn: ({ openId }) => openId !== null },
   fcm: { meaning: 'pushes over Firebase, if configured', isOn: ({ push }) => push.senders.FCM !== undefined },
   'web-push': { meaning: 'pushes to browsers, if configured', isOn: ({ push }) => push.senders.WEB_PUSH !== undefined },

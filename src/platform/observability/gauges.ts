@@ -24,6 +24,8 @@ export interface Gauges {
   operations: number;
   /** Operations that wait until another operation of the same client has ended. */
   operationsWaiting: number;
+  /** Uploaded files that are inspected or processed, or wait for it. */
+  imageTasks: number;
 }
 
 /** Numbers of the events delivered over one transport, and of the executions for these events. */
@@ -58,6 +60,7 @@ export function createGauges(): Gauges {
     conflatedStreams: 0,
     operations: 0,
     operationsWaiting: 0,
+    imageTasks: 0,
   };
 }
 

@@ -198,6 +198,11 @@ function exposeNode(registry: Registry, node: Watched): void {
     'Operations that wait for another one of the same client.',
     () => gauges.operationsWaiting,
   );
+  gauge(
+    'parley_image_tasks',
+    'Uploaded files that are inspected or processed, or wait for it.',
+    () => gauges.imageTasks,
+  );
   gauge('parley_tails', 'Rooms watched on this node.', () => roomTails.size());
   gauge('parley_session_watches', 'Sockets and streams that end with their session.', () => sessions.size());
   gauge('parley_presence_leases', 'Sockets of signed-in users whose presence this node renews.', () =>

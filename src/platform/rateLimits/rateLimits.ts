@@ -75,6 +75,8 @@ export const COSTS: Readonly<Record<string, number>> = {
   markRoomsRead: 20,
   // At 5 points, the default of 1,200 points per minute allows four messages a second indefinitely.
   sendMessage: 5,
+  // Reads all bytes of the file, and may queue the processing of an image.
+  completeUpload: 20,
   // These mutations notify people who did not ask to be notified.
   addFriend: 20,
   addChatroomMembers: 20,

@@ -1,0 +1,119 @@
+import type { ServerNode } from '../../core/context.ts';
+import { sql } from '../../platform/database/database.ts';
+import type { Attachment } from '../../platform/database/generated/client.ts';
+import type { FileStore, StoredObject } from '../../platform/files/fileStore.ts';
+import type { Jobs } from '../../platform/jobQueue.ts';
+import { objectKey, type StoredImage, uploadKey } from './attachments.ts';
+import { queueProcessing } from './uploads.ts';
+
+type CleaningNode = Pick<ServerNode, 'database'> & { files: FileStore };
+
+/** Time in which an upload must be sent or used as an avatar, in hours. */
+export const MAX_UNSENT_HOURS = 24;
+/** Time after which the job of an attachment that is being processed is queued again, in minutes. */
+const STUCK_MINUTES = 10;
+/** Number of objects that are compared with one statement. */
+const BATCH_SIZE = 1_000;
+
+/** Job that deletes the objects of an attachment. */
+export async function deleteFile(
+  { files }: Pick<CleaningNode, 'files'>,
+  { attachmentId, object }: Jobs['delete_file'],
+): Promise<void> {
+  if (object !== undefined) {
+    await files.delete(objectKey(attachmentId, object));
+    return;
+  }
+  for await (const { key } of files.list(attachmentId)) await files.delete(key);
+  await files.delete(uploadKey(attachmentId));
+}
+
+/**
+ * Deletes uploads that were not sent, and objects that belong to no attachment, such as those of a node that was killed.
+ * Queues the processing of attachments whose job was lost.
+ *
+ * @param hours age from which uploads and objects are deleted
+ * @returns the number of each
+ */
+export async function cleanFiles(
+  node: CleaningNode,
+  hours = MAX_UNSENT_HOURS,
+): Promise<{ uploads: number; objects: number }> {
+  const { database, files } = node;
+  const unsent = await database.query<{ id: string }>(sql`
+    DELETE FROM attachments a WHERE a.chatroom_id IS NULL AND a.created_at <= now() - make_interval(hours => ${hours}::int)
+        AND NOT EXISTS (SELECT FROM users u WHERE u.avatar_id = a.id)
+        AND NOT EXISTS (SELECT FROM chatrooms c WHERE c.avatar_id = a.id)
+      RETURNING id`);
+  const stuck = await database.query<{ id: string }>(sql`
+    SELECT id FROM attachments WHERE state = 'PROCESSING' AND created_at < now() - make_interval(mins => ${STUCK_MINUTES})`);
+  for (const { id } of stuck) await queueProcessing(database.query, id);
+  const latest = Date.now() - hours * 3_600_000;
+  let objects = 0;
+  for await (const { key, modifiedAt } of findOrphans(node)) {
+    // A younger object may belong to an attachment that is about to be stored.
+    if (modifiedAt.getTime() > latest) continue;
+    await files.delete(key);
+    objects += 1;
+  }
+  return { uploads: unsent.length, objects };
+}
+
+/** Returns the objects of the store that belong to no attachment. */
+export async function* findOrphans({ database, files }: CleaningNode): AsyncGenerator<StoredObject> {
+  for await (const batch of inBatches(files.list())) {
+    const known = await keysOf(database, [...new Set(batch.map(({ key }) => idIn(key)))]);
+    yield* batch.filter(({ key }) => !known.has(key));
+  }
+}
+
+/** Returns the keys of objects that attachments need and the store lacks. */
+export async function findMissing({ database, files }: CleaningNode): Promise<string[]> {
+  const stored = new Set<string>();
+  for await (const { key } of files.list()) stored.add(key);
+  const missing: string[] = [];
+  let last = '00000000-0000-0000-0000-000000000000';
+  for (;;) {
+    const rows = await database.query<KeyRow>(sql`
+      SELECT id, state, object, image FROM attachments WHERE id > ${last}::uuid AND object IS NOT NULL
+        ORDER BY id LIMIT ${BATCH_SIZE}`);
+    missing.push(...rows.flatMap(keysOfRow).filter((key) => !stored.has(key)));
+    last = rows.at(-1)?.id ?? last;
+    if (rows.length < BATCH_SIZE) return missing;
+  }
+}
+
+type KeyRow = Pick<Attachment, 'id' | 'state' | 'object' | 'image'>;
+
+/** Returns the keys of all objects that belong to attachments with these ids. */
+async function keysOf({ query }: CleaningNode['database'], ids: readonly string[]): Promise<Set<string>> {
+  const uuids = ids.filter((id) => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(id));
+  const rows = await query<KeyRow>(
+    sql`SELECT id, state, object, image FROM attachments WHERE id = ANY (${uuids}::uuid[])`,
+  );
+  return new Set(rows.flatMap(keysOfRow));
+}
+
+function keysOfRow({ id, state, object, image }: KeyRow): string[] {
+  if (state === 'UPLOADING') return [uploadKey(id)];
+  const variants = image as StoredImage | null;
+  const objects = [object, variants?.preview.object, variants?.thumbnail.object];
+  return objects.flatMap((name) => (name == null ? [] : [objectKey(id, name)]));
+}
+
+/** Returns the id of the attachment in a key. */
+function idIn(key: string): string {
+  const [first = '', second = ''] = key.split('/');
+  return first === 'uploads' ? second : first;
+}
+
+async function* inBatches<Item>(items: AsyncIterable<Item>): AsyncGenerator<Item[]> {
+  let batch: Item[] = [];
+  for await (const item of items) {
+    batch.push(item);
+    if (batch.length < BATCH_SIZE) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}

@@ -1,0 +1,156 @@
+import type { Gauges } from '../observability/gauges.ts';
+import { createWorkerPool, TaskTimeout, type WorkerPool } from './workerPool.ts';
+
+declare module '../../core/context.ts' {
+  interface ServerNode {
+    images: ImageProcessor;
+  }
+}
+
+/** Media type of a file, decided by its bytes. */
+export interface Inspection {
+  /** Lower-case media type without parameters. `application/octet-stream` if the type is unknown. */
+  mediaType: string;
+  /** Whether the bytes contradict the claimed type, for example HTML that is claimed as `image/png`. */
+  contradicts: boolean;
+}
+
+/** A file that was written by `processImage`. */
+export interface ImageFile {
+  path: string;
+  mediaType: string;
+  byteSize: number;
+  /** Lower-case hexadecimal. */
+  sha256: string;
+}
+
+/** An image file with its size in pixels. The file is upright. */
+export interface ImageVariantFile extends ImageFile {
+  width: number;
+  height: number;
+}
+
+export interface ImageVariants {
+  /** Size of the upright original in pixels. */
+  width: number;
+  height: number;
+  /** ThumbHash in base64. */
+  thumbHash: string;
+  /** WebP of at most 1,280 × 1,280 px. Animated if the original is. */
+  preview: ImageVariantFile;
+  /** WebP of at most 320 × 320 px. Never animated. */
+  thumbnail: ImageVariantFile;
+}
+
+/**
+ * Result of processing an image. If it is `READY`, `original` is the file to serve instead of the uploaded one, or null
+ * if the uploaded file is to be served unchanged. `variants` is null for an image beyond the limits, and for one that
+ * takes too long.
+ */
+export type ProcessedImage =
+  { outcome: 'READY'; original: ImageFile | null; variants: ImageVariants | null } | { outcome: 'UNREADABLE' };
+
+/** Media types that `processImage` accepts. HEIC has no variants, because the decoder is patented. */
+const IMAGE_TYPES = new Set([
+  ...['image/jpeg', 'image/png', 'image/apng', 'image/gif', 'image/webp', 'image/avif'],
+  ...['image/heic', 'image/heif', 'image/heic-sequence', 'image/heif-sequence'],
+]);
+
+/** Returns true if `processImage` must process files of this media type before they are served. */
+export function isImage(mediaType: string): boolean {
+  return IMAGE_TYPES.has(mediaType);
+}
+
+/** Inspects files and processes images in worker threads, never on the event loop. */
+export interface ImageProcessor {
+  /**
+   * Returns the media type of a file by its bytes. `inspectFile` has the rules.
+   *
+   * @param claimedType media type that the client has named, with or without parameters. An empty text or
+   *   `application/octet-stream` claims nothing.
+   * @throws Error if the file cannot be read, after 8 s, or after `close`; the caller must retry later
+   */
+  inspect(path: string, claimedType: string): Promise<Inspection>;
+  /**
+   * Removes the metadata of an image, and creates its variants. At most two images are processed at a time; further ones
+   * wait. Call it only if `isImage` returns true for the media
+   * type of the bytes.
+   *
+   * @param image.path the uploaded file. It is only read, into memory as a whole.
+   * @param image.mediaType result of `inspect`
+   * @param image.folder existing folder for the written files. The caller removes it, also after an error.
+   * @throws Error if a file cannot be read or written, or after `close`; the caller must retry later
+   */
+  processImage(image: { path: string; mediaType: string; folder: string }): Promise<ProcessedImage>;
+  /** Ends all workers. Running and waiting tasks fail. */
+  close(): Promise<void>;
+}
+
+/** A message to a worker. */
+export type ImageTask =
+  | { name: 'inspect'; path: string; claimedType: string }
+  | {
+      name: 'process';
+      path: string;
+      mediaType: string;
+      folder: string;
+      keepsMetadata: boolean;
+      /** False if decoding took too long. */
+      mayDecode: boolean;
+      decodingMs: number;
+    };
+
+/**
+ * Maximum number of images that are processed at a time. An AVIF of 50 megapixels takes 900 MB while it
+ * is decoded, other formats take up to 500 MB. Two of the four
+ * threads of libuv stay free for files and passwords.
+ */
+const WORKERS = 2;
+/** Time after which libvips stops decoding, in milliseconds. Such an image has no variants. */
+const DECODING_MS = 30_000;
+/** Time after which a worker that processes an image is terminated, in milliseconds. */
+const PROCESSING_MS = 60_000;
+/** Time after which a worker that inspects a file is terminated, in milliseconds. A request waits for the result. */
+const INSPECTION_MS = 8_000;
+
+/**
+ * Creates the image processor of a node. Workers start with the first file.
+ *
+ * @param options.keepsMetadata whether originals are served as they were uploaded. Variants never have metadata.
+ * @param options.decodingMs time limit of decoding.
+ */
+export function createImageProcessor(options: {
+  keepsMetadata: boolean;
+  gauges: Gauges;
+  decodingMs?: number;
+}): ImageProcessor {
+  const { keepsMetadata, gauges, decodingMs = DECODING_MS } = options;
+  // `tsc` does not rewrite this name.
+  const script = new URL(import.meta.url.endsWith('.ts') ? 'worker.ts' : 'worker.js', import.meta.url);
+  // An inspection takes milliseconds, and must not wait for images.
+  const inspections = createWorkerPool<ImageTask, Inspection>({ script, size: 1, timeLimitMs: INSPECTION_MS });
+  const images = createWorkerPool<ImageTask, ProcessedImage>({ script, size: WORKERS, timeLimitMs: PROCESSING_MS });
+
+  async function run<Result>(pool: WorkerPool<ImageTask, Result>, task: ImageTask): Promise<Result> {
+    gauges.imageTasks += 1;
+    try {
+      return await pool.run(task);
+    } finally {
+      gauges.imageTasks -= 1;
+    }
+  }
+
+  return {
+    inspect: (path, claimedType) => run(inspections, { name: 'inspect', path, claimedType }),
+    async processImage(image) {
+      const task = { name: 'process', ...image, keepsMetadata, mayDecode: true, decodingMs } as const;
+      return run(images, task).catch((error: unknown) => {
+        if (error instanceof TaskTimeout) return run(images, { ...task, mayDecode: false });
+        throw error;
+      });
+    },
+    async close() {
+      await Promise.all([inspections.close(), images.close()]);
+    },
+  };
+}

@@ -1,0 +1,112 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import pLimit from 'p-limit';
+import { parseHostPort } from '../core/config/urls.ts';
+
+declare module '../core/context.ts' {
+  interface ServerNode {
+    /** Null if CLAMAV is not set: files are not scanned. */
+    scanner: Scanner | null;
+  }
+}
+
+/** Result of a scan. `AWAY`: the file could not be scanned and must be scanned again later; `reason` is for the log. */
+export type ScanResult =
+  { outcome: 'CLEAN' } | { outcome: 'INFECTED'; signature: string } | { outcome: 'AWAY'; reason: string };
+
+/** Scans files with clamd, over the INSTREAM command. */
+export interface Scanner {
+  /**
+   * Scans a file. At most four scans run at a time; further ones wait. Does not fail because of clamd.
+   *
+   * @throws Error if the file cannot be opened
+   */
+  scan(path: string): Promise<ScanResult>;
+  /** Aborts running and waiting scans, which end as `AWAY`. */
+  close(): void;
+}
+
+/** Maximum number of scans at a time on this node. By default, clamd scans ten files at a time. */
+const MAX_SCANS = 4;
+/** Time limit of a scan in milliseconds. clamd itself stops after 120 s (MaxScanTime). */
+const TIMEOUT_MS = 130_000;
+const CHUNK_BYTES = 65_536;
+/** Maximum length of a response in characters. A response is one line. */
+const MAX_RESPONSE = 1_024;
+
+/**
+ * Creates the scanner of a node.
+ *
+ * @param address host and port of clamd, or undefined for none
+ * @returns null if no clamd is configured
+ */
+export function createScanner(
+  address: string | undefined,
+  { timeoutMs = TIMEOUT_MS }: { timeoutMs?: number } = {},
+): Scanner | null {
+  const clamd = address === undefined ? null : parseHostPort(address);
+  if (!clamd) return null;
+  const limit = pLimit(MAX_SCANS);
+  const closing = new AbortController();
+  return {
+    scan: (path) =>
+      limit(async () => {
+        const file = await open(path);
+        try {
+          const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(timeoutMs)]);
+          return parse(await exchange(connect({ ...clamd, signal }), file));
+        } catch (error) {
+          return { outcome: 'AWAY', reason: `clamd at ${clamd.host}:${clamd.port} fails: ${String(error)}` };
+        } finally {
+          await file.close();
+        }
+      }),
+    close() {
+      closing.abort(new Error('The node shuts down.'));
+    },
+  };
+}
+
+/** Sends a file, and returns the response. clamd responds early if the file exceeds its StreamMaxLength. */
+async function exchange(socket: Socket, file: FileHandle): Promise<string> {
+  try {
+    const sent = pipeline(Readable.from(frames(file)), socket, { end: false });
+    // If sending fails, so does reading, unless the response has arrived before.
+    sent.catch(() => undefined);
+    const response = await readResponse(socket);
+    return response;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Returns the command and the frames of the protocol: each has its length in front, and an empty frame is the end. */
+async function* frames(file: FileHandle): AsyncGenerator<Buffer> {
+  yield Buffer.from('zINSTREAM\0');
+  for (;;) {
+    const frame = Buffer.alloc(4 + CHUNK_BYTES);
+    const { bytesRead } = await file.read(frame, 4, CHUNK_BYTES);
+    frame.writeUInt32BE(bytesRead);
+    yield frame.subarray(0, 4 + bytesRead);
+    if (bytesRead === 0) return;
+  }
+}
+
+async function readResponse(socket: Socket): Promise<string> {
+  let response = '';
+  for await (const chunk of socket) {
+    response += String(chunk);
+    if (response.includes('\0') || response.length > MAX_RESPONSE) break;
+  }
+  return response.replace(/\0.*$/s, '').slice(0, MAX_RESPONSE);
+}
+
+function parse(response: string): ScanResult {
+  if (response === 'stream: OK') return { outcome: 'CLEAN' };
+  const [, signature] = /^stream: (.+) FOUND$/.exec(response) ?? [];
+  if (signature !== undefined) return { outcome: 'INFECTED', signature };
+  const advice = response.includes('size limit') ? ' Set StreamMaxLength of clamd to at least MAX_FILE_MB.' : '';
+  return { outcome: 'AWAY', reason: `clamd responds ${JSON.stringify(response)}.${advice}` };
+}

@@ -1,0 +1,219 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import parseRange from 'range-parser';
+import { authenticate } from '../auth/sessions.ts';
+import type { Config } from '../core/config/settings.ts';
+import type { AccessClaims, ServerNode } from '../core/context.ts';
+import { ChatError } from '../core/errors.ts';
+import { variantOf } from '../features/attachments/attachments.ts';
+import { findReadableFile, type ReadableFile } from '../features/attachments/reading.ts';
+import { receiveUpload } from '../features/attachments/uploads.ts';
+import { allowsOrigin } from '../graphql/origins.ts';
+import { clientOf, credentialOf } from '../graphql/transport.ts';
+import type { ByteRange, FileStore } from '../platform/files/fileStore.ts';
+import { READ_COST } from '../platform/rateLimits/rateLimits.ts';
+
+/** Beginning of the paths of files and uploads. */
+export const FILES_PATH = '/files/';
+
+/** Lifetime of the URL of an object store to which a request is redirected, in seconds. */
+const REDIRECT_SECONDS = 60;
+
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+
+const SECURITY_HEADERS = {
+  'x-content-type-options': 'nosniff',
+  // A file that is opened as a page runs no script, and has no access to this origin.
+  'content-security-policy': 'sandbox',
+  // The URL may contain a ticket.
+  'referrer-policy': 'no-referrer',
+};
+
+/** Handles the requests for files of one node. */
+export interface FileServer {
+  serve(request: IncomingMessage, response: ServerResponse, pathname: string): Promise<void>;
+  /** Connections on which an upload arrives. It may take longer than other requests. */
+  uploading: WeakSet<Duplex>;
+}
+
+/** A response without a body of its own. */
+class Refusal extends Error {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+
+  constructor(status: number, message: string, headers: Record<string, string> = {}) {
+    super(message);
+    [this.status, this.headers] = [status, headers];
+  }
+}
+
+const notFound = () => new Refusal(404, 'There is no such file, or you may not see it.');
+
+/** Creates the handler for `/files/uploads/ID` and `/files/ID/VARIANT`. */
+export function createFileServer(config: Config, node: ServerNode): FileServer {
+  const uploading = new WeakSet<Duplex>();
+
+  async function serve(request: IncomingMessage, response: ServerResponse, pathname: string): Promise<void> {
+    response.setHeaders(new Map(Object.entries({ ...SECURITY_HEADERS, ...corsHeaders(config, request) })));
+    try {
+      if (request.method === 'OPTIONS') response.writeHead(204).end();
+      else if (pathname.startsWith(`${FILES_PATH}uploads/`))
+        await receive(node, uploading, request, response, pathname.slice(FILES_PATH.length + 'uploads/'.length));
+      else await send(config, node, request, response, pathname);
+    } catch (error) {
+      const refusal = refusalOf(error);
+      if (!refusal) throw error;
+      response.writeHead(refusal.status, { 'content-type': 'text/plain; charset=utf-8', ...refusal.headers });
+      response.end(`${refusal.message}\n`);
+    }
+  }
+
+  return { serve, uploading };
+}
+
+function refusalOf(error: unknown): Refusal | null {
+  if (error instanceof Refusal) return error;
+  if (!(error instanceof ChatError) || error.code !== 'RATE_LIMITED') return null;
+  const seconds = Math.ceil(Number(error.details['retryAfterMs']) / 1_000);
+  return new Refusal(429, error.message, { 'retry-after': String(seconds) });
+}
+
+/** Returns the headers that allow pages of `ALLOWED_ORIGINS` to send and read files. */
+function corsHeaders(config: Config, { headers: { origin, host } }: IncomingMessage): Record<string, string> {
+  if (origin === undefined || !allowsOrigin(config, origin, host)) return {};
+  return {
+    'access-control-allow-origin': origin,
+    'access-control-allow-credentials': 'true',
+    'access-control-allow-methods': 'GET, HEAD, PUT',
+    'access-control-allow-headers': 'authorization, content-type, range, if-range, if-none-match',
+    'access-control-expose-headers': 'content-disposition, content-range, etag',
+    'access-control-max-age': '7200',
+    vary: 'origin',
+  };
+}
+
+/** Returns the value of a parameter in the query of a URL. */
+function parameterOf({ url = '' }: IncomingMessage, name: string): string | null {
+  return new URLSearchParams(url.slice(url.indexOf('?') + 1)).get(name);
+}
+
+/** Stores the bytes of an upload. */
+async function receive(
+  node: ServerNode,
+  uploading: WeakSet<Duplex>,
+  request: IncomingMessage,
+  response: ServerResponse,
+  uploadId: string,
+): Promise<void> {
+  if (request.method !== 'PUT') throw new Refusal(405, 'Send the bytes with PUT.', { allow: 'PUT' });
+  const expiresAt = await node.fileTokens.verifyUpload(parameterOf(request, 'token') ?? '', uploadId);
+  if (!expiresAt) throw new Refusal(403, 'The URL has expired or was changed. Query the upload again for a new URL.');
+  const { socket, headers } = request;
+  uploading.add(socket);
+  const timer = setTimeout(() => {
+    request.destroy();
+  }, expiresAt.getTime() - Date.now());
+  try {
+    const announced = headers['content-length'];
+    const outcome = await receiveUpload(node, uploadId, request, announced === undefined ? null : Number(announced));
+    if (outcome === 'NOT_FOUND') throw notFound();
+    if (outcome === 'TOO_LONG')
+      throw new Refusal(413, 'There are more bytes than were announced. Create a new upload.');
+    if (outcome === 'TOO_SHORT') throw new Refusal(400, 'There are fewer bytes than were announced. Send all of them.');
+    response.writeHead(200).end();
+  } finally {
+    clearTimeout(timer);
+    uploading.delete(socket);
+  }
+}
+
+/** Sends a file, after checking that the session is active and that the user may read the file now. */
+async function send(
+  config: Config,
+  node: ServerNode,
+  request: IncomingMessage,
+  response: ServerResponse,
+  pathname: string,
+): Promise<void> {
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    throw new Refusal(405, 'Read the file with GET.', { allow: 'GET, HEAD' });
+  const [id = '', name = '', ...rest] = pathname.slice(FILES_PATH.length).split('/');
+  const variant = variantOf(name);
+  if (!UUID.test(id) || variant === null || rest.length > 0 || !node.files) throw notFound();
+  const viewer = await viewerOf(config, node, request);
+  if (!viewer)
+    throw new Refusal(
+      401,
+      'Send an access token as "Authorization: Bearer TOKEN", or a ?ticket= of Viewer.fileTicket.',
+      {
+        'www-authenticate': 'Bearer',
+      },
+    );
+  await node.rateLimits.charge({ viewer, service: null, client: clientOf(config, request) }, READ_COST);
+  const file = await findReadableFile(node, viewer.userId, id, variant);
+  if (!file) throw notFound();
+  const { mediaType, disposition } = file;
+  const direct = node.files.prepareDownload(file.key, { mediaType, disposition }, REDIRECT_SECONDS);
+  if (direct) response.writeHead(302, { location: await direct, 'cache-control': 'private, no-store' }).end();
+  else await sendBytes(node.files, file, request, response);
+}
+
+/** Returns the user of a request. Null without valid credentials of an active session. */
+async function viewerOf(config: Config, node: ServerNode, incoming: IncomingMessage): Promise<AccessClaims | null> {
+  const { authorization, jar, trusted } = credentialOf(config, { incoming, response: null });
+  const { viewer } = await authenticate(node, authorization, false);
+  if (viewer) return viewer;
+  const ticket = parameterOf(incoming, 'ticket') ?? (trusted ? jar.fileTicket : null);
+  const claims = ticket === null ? null : await node.fileTokens.verifyTicket(ticket);
+  return claims && (await node.findSession(claims, false)) ? claims : null;
+}
+
+async function sendBytes(
+  files: FileStore,
+  file: ReadableFile,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { byteSize, etag } = file;
+  response.setHeaders(
+    new Map(
+      Object.entries({
+        'content-type': file.mediaType,
+        'content-disposition': file.disposition,
+        'accept-ranges': 'bytes',
+        etag,
+        // A browser may store the file, and must ask before it shows the file again.
+        'cache-control': 'private, no-cache',
+      }),
+    ),
+  );
+  if (request.headers['if-none-match']?.includes(etag)) {
+    response.writeHead(304).end();
+    return;
+  }
+  const range = rangeOf(request, byteSize, etag);
+  const { start, end } = range ?? { start: 0, end: byteSize - 1 };
+  response.setHeader('content-length', end - start + 1);
+  if (range) response.setHeader('content-range', `bytes ${start}-${end}/${byteSize}`);
+  const bytes = request.method === 'HEAD' ? undefined : await files.read(file.key, range ?? undefined);
+  if (bytes === null) throw new Error('The file store lacks a file that the database has.');
+  response.writeHead(range ? 206 : 200);
+  if (!bytes) response.end();
+  // The client may close the connection at any time. Both streams are then closed.
+  else await pipeline(bytes, response).catch(() => undefined);
+}
+
+/**
+ * Returns the part of a file that a request asks for. Null for the whole file, also if the request names several parts.
+ *
+ * @throws Refusal if the file has no such part
+ */
+function rangeOf({ headers }: IncomingMessage, byteSize: number, etag: string): ByteRange | null {
+  const isOtherVersion = headers['if-range'] !== undefined && headers['if-range'] !== etag;
+  if (headers.range === undefined || isOtherVersion) return null;
+  const ranges = parseRange(byteSize, headers.range);
+  if (ranges === -1) throw new Refusal(416, 'The file has no such part.', { 'content-range': `bytes */${byteSize}` });
+  const [range, ...more] = ranges === -2 || ranges.type !== 'bytes' ? [] : ranges;
+  return range && more.length === 0 ? range : null;
+}
