@@ -57,6 +57,7 @@ const SLOW = [
     'viewerSnapshots',
     'app',
     'filesCrash',
+    'files/bomb',
   ],
 ].map((name) => `test/${name}.test.ts`);
 
