@@ -68,6 +68,7 @@ const SLOW = [
     'viewerSnapshots',
     'app',
     'filesCrash',
+    'files/bomb',
   ],
 ].map((name) => `test/${name}.test.ts`);
 

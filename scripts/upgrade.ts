@@ -4,10 +4,11 @@
  * First, a node of the version at GIT_REF runs alone. Then the database is migrated, and a node of this version runs beside
  * it. Finally, the old node receives SIGTERM. During all phases, clients send to one room on all nodes, retry after failed
  * connections, refresh their sessions, and subscribe. At the end, each acknowledged message must be stored once, and each
- * subscriber must have received all messages in order.
+ * subscriber must have received all messages in order. While both nodes run, the new one stores an event whose kind the old
+ * one does not know. A stream of the old node must deliver the event as MessageEdited.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -29,6 +30,12 @@ const SEND = `mutation ($input: SendMessageInput!) { sendMessage(input: $input) 
 const LISTEN = `subscription ($room: ID!, $after: String!) {
   messageAdded(chatroomId: $room, after: $after) { cursor message { number } }
 }`;
+
+/** A picture of one pixel. */
+const PICTURE = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+  'base64',
+);
 
 const temp = await mkdtemp(join(tmpdir(), 'parley-upgrade-'));
 await chmod(temp, 0o755);
@@ -167,6 +174,42 @@ function startListener(person: Person, room: string, nodes: string[], after: str
   };
 }
 
+/** Sends a picture, whose processing ends with an event. Returns the number of the message. */
+async function sendPicture(url: string, { accessToken }: Person, room: string): Promise<number> {
+  const sha256 = createHash('sha256').update(PICTURE).digest('hex');
+  const file = { fileName: 'dot.png', mediaType: 'image/png', byteSize: PICTURE.length, sha256 };
+  const CREATE =
+    'mutation ($input: CreateUploadInput!) { createUpload(input: $input) { upload { id url headers { name value } } } }';
+  const { upload } = (await ask(url, CREATE, { input: file }, accessToken)).createUpload;
+  const headers = upload.headers.map(({ name, value }: { name: string; value: string }) => [name, value]);
+  await fetch(new URL(upload.url, url), { method: 'PUT', headers, body: new Uint8Array(PICTURE) });
+  const COMPLETE = 'mutation ($id: ID!) { completeUpload(input: { uploadId: $id }) { attachment { id } } }';
+  const { attachment } = (await ask(url, COMPLETE, { id: upload.id }, accessToken)).completeUpload;
+  const input = { chatroomId: room, body: '', attachmentIds: [attachment.id] };
+  return (await ask(url, SEND, { input }, accessToken)).sendMessage.message.number as number;
+}
+
+/** Waits for an event of a type, in a stream from a cursor. Returns whether the stream delivers one before it ends. */
+async function receives(type: string, url: string, person: Person, room: string, after: string): Promise<boolean> {
+  const client = createClient({
+    url: `${url.replace('http', 'ws')}/graphql`,
+    webSocketImpl: WebSocket,
+    retryAttempts: 0,
+    connectionParams: { authorization: `Bearer ${person.accessToken}` },
+  });
+  const query =
+    'subscription ($room: ID!, $after: String!) { chatroomEvents(chatroomId: $room, after: $after) { __typename } }';
+  try {
+    for await (const { data } of client.iterate<any>({ query, variables: { room, after } }))
+      if (data?.chatroomEvents?.__typename === type) return true;
+  } catch {
+    // The stream has failed.
+  } finally {
+    await client.dispose();
+  }
+  return false;
+}
+
 async function main(): Promise<void> {
   process.stdout.write(`Preparing the version at ${ref}.\n`);
   const previous = await checkOut(ref ?? '');
@@ -180,6 +223,7 @@ async function main(): Promise<void> {
     REDIS_URL: `redis://127.0.0.1:${redisPort}`,
     AUTH_SECRET: randomBytes(48).toString('base64'),
     RATE_LIMITS: 'off',
+    DATA_DIR: join(temp, 'files'),
   };
   try {
     const old = await startNode(previous, env);
@@ -213,6 +257,8 @@ async function main(): Promise<void> {
     const current = await startNode(here, env);
     nodes.push(current.url);
     listeners.push(startListener(people[0], room, [current.url, old.url], cursor));
+    const isEventDelivered = receives('MessageEdited', old.url, people[0], room, cursor);
+    sent.add(await sendPicture(current.url, people[0], room));
     await phase('Both, on the migrated database');
     const exited = once(old.child, 'exit');
     old.child.kill('SIGTERM');
@@ -235,6 +281,7 @@ async function main(): Promise<void> {
     ).chatroom;
     const count = messages.nodes[0].number as number;
     const faults = [
+      ...((await isEventDelivered) ? [] : ['A stream of the previous version did not deliver an event of this one.']),
       ...(count === sent.size ? [] : [`${sent.size} messages were acknowledged, but the room has ${count}.`]),
       ...listeners.flatMap(({ received }, i) =>
         received.length === last && received.every((number, at) => number === at + 1)
