@@ -86,8 +86,8 @@ interface Connected {
   connection: Socket;
   writer: SocketWriter;
   reader: SocketReader | null;
-  /** Limits how many operations of the socket are executed or set up at the same time. */
-  execute: LimitFunction;
+  /** Limits how many operations of the socket are executed or set up at the same time. Null while there are none. */
+  executing: LimitFunction | null;
   /** Number of subscriptions that are open or being set up. */
   subscriptions: number;
 }
@@ -177,7 +177,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     const { socket, writer } = connected;
     const operations = running.get(socket) ?? new Set();
     running.set(socket, operations);
-    const result = connected.execute(async () => {
+    const result = executeLimited(connected, async () => {
       await writable(writer);
       const executed = await execute(args);
       if (outcome.isCharged) connected.reader?.credit();
@@ -209,7 +209,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       const { connected, id } = rootValue;
       const release = once(() => (connected.subscriptions -= 1));
       try {
-        const results = await connected.execute(async () => {
+        const results = await executeLimited(connected, async () => {
           await writable(connected.writer);
           return rootValue.subscribe(args);
         });
@@ -284,7 +284,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     const writer = createSocketWriter(connection, () => connected.subscriptions > 1);
     const connected: Connected = {
       ...{ socket, request, connection, writer },
-      ...{ reader: null, execute: pLimit(MAX_EXECUTING), subscriptions: 0 },
+      ...{ reader: null, executing: null, subscriptions: 0 },
     };
     const closed = graphql.opened(
       {
@@ -345,6 +345,17 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       await ended;
     },
   };
+}
+
+/**
+ * Runs an operation of a socket when fewer than `MAX_EXECUTING` others run. Most sockets are idle, so the limiter and its 2 KB
+ * exist only while operations run.
+ */
+function executeLimited<Result>(connected: Connected, work: () => Promise<Result>): Promise<Result> {
+  const limit = (connected.executing ??= pLimit(MAX_EXECUTING));
+  return limit(work).finally(() => {
+    if (limit.activeCount + limit.pendingCount === 0) connected.executing = null;
+  });
 }
 
 /** Resolves when the socket can accept a result, or has closed. */
