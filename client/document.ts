@@ -2,7 +2,8 @@ import { type DocumentNode, print, type ValueNode, valueFromASTUntyped, visit } 
 
 /** An operation as text or as a parsed document. Documents from codegen have types for the data and the variables. */
 export type Document<Data, Variables> =
-  string | ((DocumentNode | { toString(): string }) & { __apiType?: (variables: Variables) => Data });
+  | string
+  | ((DocumentNode | { toString(): string }) & { __apiType?: (variables: Variables) => Data });
 
 export function textOf(document: Document<unknown, never>): string {
   if (typeof document === 'string') return document;

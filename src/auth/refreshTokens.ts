@@ -39,7 +39,9 @@ export async function refreshSession(context: Context, sentToken: string | null)
 }
 
 type Outcome =
-  { kind: 'ROTATED'; session: StoredSession } | { kind: 'REPLAYED'; sessionId: string } | { kind: 'INVALID' };
+  | { kind: 'ROTATED'; session: StoredSession }
+  | { kind: 'REPLAYED'; sessionId: string }
+  | { kind: 'INVALID' };
 
 async function rotate(
   query: Database['query'],

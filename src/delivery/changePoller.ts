@@ -39,7 +39,8 @@ export interface Join {
  * another user. Does not include a hidden room that reappears because of a new message. That message is in the log.
  */
 export type UnloggedChange = { userId: string } & (
-  { kind: 'HIDDEN' | 'SHOWN'; chatroomId: string } | { kind: 'BLOCK_CHANGED'; otherId: string }
+  | { kind: 'HIDDEN' | 'SHOWN'; chatroomId: string }
+  | { kind: 'BLOCK_CHANGED'; otherId: string }
 );
 
 /** Polls the database for changes once a second. A change is therefore reported even if its notification was lost. */

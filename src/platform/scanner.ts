@@ -14,7 +14,9 @@ declare module '../core/context.ts' {
 
 /** Result of a scan. `AWAY`: the file could not be scanned and must be scanned again later; `reason` is for the log. */
 export type ScanResult =
-  { outcome: 'CLEAN' } | { outcome: 'INFECTED'; signature: string } | { outcome: 'AWAY'; reason: string };
+  | { outcome: 'CLEAN' }
+  | { outcome: 'INFECTED'; signature: string }
+  | { outcome: 'AWAY'; reason: string };
 
 /** Scans files with clamd, over the INSTREAM command. */
 export interface Scanner {

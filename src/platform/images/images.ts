@@ -48,7 +48,8 @@ export interface ImageVariants {
  * takes too long.
  */
 export type ProcessedImage =
-  { outcome: 'READY'; original: ImageFile | null; variants: ImageVariants | null } | { outcome: 'UNREADABLE' };
+  | { outcome: 'READY'; original: ImageFile | null; variants: ImageVariants | null }
+  | { outcome: 'UNREADABLE' };
 
 /** Media types that `processImage` accepts. HEIC has no variants, because the decoder is patented. */
 const IMAGE_TYPES = new Set([
