@@ -35,6 +35,7 @@ const SLOW = [
   ...['limits/fuzz', 'clients/restarts', 'clients/outbox', 'operations/restore', 'web/signUp', 'web/cors'],
   ...[
     'clients/hooks',
+    'clients/uploads',
     'clients/socketSends',
     'clients/lists',
     'clients/outages',

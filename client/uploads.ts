@@ -62,6 +62,8 @@ interface UploaderOptions {
 
 /** Maximum number of attempts in a row that send no more bytes than an earlier one. */
 const MAX_ATTEMPTS = 6;
+/** Maximum number of attempts if other bytes than announced arrive. The file has probably changed since it was hashed. */
+const MAX_CONFLICTS = 2;
 
 const CREATE_UPLOAD = `mutation CreateUpload($input: CreateUploadInput!) {
   createUpload(input: $input) { upload { id method url headers { name value } } }
@@ -104,9 +106,9 @@ export function createUploader({ url: apiUrl, request, fetch, closed }: Uploader
         return completeUpload.attachment;
       } catch (error) {
         failures = most > before ? 1 : failures + 1;
-        if (failures >= MAX_ATTEMPTS || !mayRepeat(error)) throw error;
+        if (failures >= maxAttempts(error)) throw error;
       }
-      await wait(backoff(failures), ...signals);
+      await wait(backoff(failures - 1), ...signals);
     }
   }
 
@@ -134,9 +136,11 @@ interface Completed {
   completeUpload: { attachment: UploadedFile };
 }
 
-/** Returns whether another attempt may succeed: the bytes or the upload are missing, or the bytes could not be sent. */
-function mayRepeat(error: unknown): boolean {
-  return (['UNREACHABLE', 'CONFLICT', 'NOT_FOUND'] as const).some((code) => isChatError(error, code));
+/** Returns how many attempts in a row may end with this error. */
+function maxAttempts(error: unknown): number {
+  if (isChatError(error, 'CONFLICT')) return MAX_CONFLICTS;
+  // `NOT_FOUND` means that the upload was deleted, because it was open for too long.
+  return isChatError(error, 'UNREACHABLE') || isChatError(error, 'NOT_FOUND') ? MAX_ATTEMPTS : 0;
 }
 
 /** Resolves when the promise has settled. Rejects when one of the signals fires. */

@@ -6,7 +6,7 @@ export type { Fragment, Friend, MessageKey, Presence, RoomKey, Selections, Viewe
 export { ChatProvider, useChat } from './provider.ts';
 export type { RoomState } from './room.ts';
 export type { RoomsState } from './rooms.ts';
-export type { Message, Room, User } from './types.ts';
+export type { Attachment, Message, Room, User } from './types.ts';
 export { type Connection, useConnection } from './useConnection.ts';
 export { useFileUrl } from './useFileUrl.ts';
 export { type OutboxResult, useOutbox } from './useOutbox.ts';

@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useRef, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import type { Failure, UploadedFile, UploadOptions } from '../index.ts';
 import { failureOf } from './failure.ts';
 import { useChat } from './provider.ts';
@@ -11,7 +11,7 @@ export interface FileUpload {
   readonly sentBytes: number;
   /** The attachment. Null until the upload is complete. */
   readonly attachment: UploadedFile | null;
-  /** Reason of the failure; null otherwise. */
+  /** Reason of the failure; null otherwise. To try again, remove the upload and add its file again. */
   readonly error: Failure | null;
 }
 
@@ -20,60 +20,50 @@ export interface UploadsResult {
   uploads: readonly FileUpload[];
   /** Uploads files, for example those of an `<input type="file" multiple>`. */
   add: (files: Iterable<File>) => void;
-  /** Starts a failed upload again. */
-  retry: (key: string) => void;
-  /** Cancels an upload and removes it from the list. Without a key, all of them, for example after the send. */
+  /** Cancels and removes an upload. Without a key, all of them, for example after the send. */
   remove: (key?: string) => void;
 }
 
-/** Uploads files with their progress, for a composer or a form. Cancels the running uploads when the component unmounts. */
+/** Uploads files and returns their progress. Cancels the uploads that are not complete when the component unmounts. */
 export function useUpload({ purpose }: Pick<UploadOptions, 'purpose'> = {}): UploadsResult {
   const { client } = useChat();
   const [uploads, setUploads] = useState<readonly FileUpload[]>([]);
-  const running = useRef(new Map<string, AbortController>());
-  const remove = useCallback((key?: string) => {
-    for (const [each, controller] of running.current) if (key === undefined || each === key) controller.abort();
-    setUploads((list) => (key === undefined ? [] : list.filter((each) => each.key !== key)));
-  }, []);
-  const start = useCallback(
-    (key: string, file: File) => {
-      const set = (change: Partial<FileUpload>) => {
-        setUploads((list) => list.map((each) => (each.key === key ? { ...each, ...change } : each)));
-      };
-      const controller = new AbortController();
-      running.current.set(key, controller);
+  const { current: running } = useRef(new Map<string, AbortController>());
+  const cancel = (key?: string) => {
+    for (const [each, controller] of running) if (key === undefined || each === key) controller.abort();
+  };
+  useEffect(() => cancel, [running]);
+
+  async function start({ key, file }: FileUpload): Promise<void> {
+    const set = (change: Partial<FileUpload>) => {
+      setUploads((list) => list.map((each) => (each.key === key ? { ...each, ...change } : each)));
+    };
+    const controller = new AbortController();
+    running.set(key, controller);
+    try {
       const onProgress = ({ sentBytes }: { sentBytes: number }) => {
         set({ sentBytes });
       };
-      client
-        .upload(file, { purpose, onProgress, signal: controller.signal })
-        .then((attachment) => set({ attachment }))
-        .catch((error: unknown) => set({ error: failureOf(error) }))
-        .finally(() => running.current.delete(key));
-    },
-    [client, purpose],
-  );
-  useEffect(() => {
-    const { current } = running;
-    return () => {
-      for (const controller of current.values()) controller.abort();
-    };
-  }, []);
+      set({ attachment: await client.upload(file, { purpose, onProgress, signal: controller.signal }) });
+    } catch (error) {
+      set({ error: failureOf(error) });
+    } finally {
+      running.delete(key);
+    }
+  }
+
   return {
     uploads,
     add(files) {
-      const added = [...files].map((file): FileUpload => ({
+      const added = Array.from(files, (file) => ({
         ...{ key: crypto.randomUUID(), file, sentBytes: 0, attachment: null, error: null },
       }));
       setUploads((list) => [...list, ...added]);
-      for (const { key, file } of added) start(key, file);
+      for (const upload of added) void start(upload);
     },
-    retry(key) {
-      const failed = uploads.find((each) => each.key === key && each.error);
-      if (!failed) return;
-      setUploads((list) => list.map((each) => (each.key === key ? { ...each, sentBytes: 0, error: null } : each)));
-      start(key, failed.file);
+    remove(key) {
+      cancel(key);
+      setUploads((list) => (key === undefined ? [] : list.filter((each) => each.key !== key)));
     },
-    remove,
   };
 }
