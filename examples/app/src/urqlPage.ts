@@ -28,7 +28,10 @@ const view = createView(
   () => undefined,
   {
     send(file) {
-      if (room) sendFile(session.chat, room.id, file, view.showProgress).catch(report);
+      const onProgress = (text: string) => {
+        view.showProgress(text);
+      };
+      if (room) sendFile(session.chat, room.id, file, onProgress).catch(report);
     },
     show: ({ attachments }) => attachments.map((attachment) => showFile(session.chat, attachment)),
   },
