@@ -235,7 +235,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
           ... on MemberJoined { chatroom { id memberCount title } }
           ... on MemberUpdated { chatroom { id memberCount } member { id role } }
           ... on MemberLeft { chatroom { id memberCount title } }
-          ... on ChatroomUpdated { chatroom { id name topic title } }
+          ... on ChatroomUpdated { chatroom { id name topic title avatar { url width height thumbHash } } }
         }
       }`,
       ...[message, room],
