@@ -31,6 +31,7 @@ const SLOW = [
     'operations/failover',
     'web/composing',
     'web/linkPreviews',
+    'web/attachments',
   ],
   ...['limits/fuzz', 'clients/restarts', 'clients/outbox', 'operations/restore', 'web/signUp', 'web/cors'],
   ...[
