@@ -107,7 +107,10 @@ function openUrql(chat: ChatClient): CacheClient {
       };
     },
     subscribe(document, variables, onStarted) {
-      return client.subscription(urqlGql(document), variables, { onStarted }).subscribe(() => undefined).unsubscribe;
+      const following = client.subscription(urqlGql(document), variables, { onStarted }).subscribe(() => undefined);
+      return () => {
+        following.unsubscribe();
+      };
     },
     reload: (query, variables) =>
       client.query(urqlGql(query), variables, { requestPolicy: 'network-only' }).toPromise(),
