@@ -42,10 +42,12 @@ const SLOW = [
     'connections',
     'web/composing',
     'web/linkPreviews',
+    'web/attachments',
   ],
   ...['limits/fuzz', 'clients/restarts', 'clients/outbox', 'operations/restore', 'web/signUp', 'web/cors'],
   ...[
     'clients/hooks',
+    'clients/uploads',
     'clients/socketSends',
     'clients/lists',
     'clients/outages',

@@ -13,15 +13,29 @@ import { connections, possibleTypes } from './generated/schema.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { MAX_NUMBER } from './messageNumber.ts';
 import { observe } from './observe.ts';
+import { createReplays, type Replays } from './replays.ts';
 
 /** Options of an operation, passed as its `context`. */
 export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
 
+/** Events and added messages that are written again after a response, by cache. */
+const allReplays = new WeakMap<ApolloCache, Replays<() => void>>();
+
+function replaysOf(cache: ApolloCache): Replays<() => void> {
+  const replays = allReplays.get(cache) ?? createReplays();
+  allReplays.set(cache, replays);
+  return replays;
+}
+
 /**
  * Creates the terminating link of an Apollo Client. The chat client sends all operations and reconnects subscriptions.
+ *
+ * The response to a query or mutation may be older than events that arrived since the operation was sent. The link then
+ * writes these events to the cache again.
  */
 export function createChatLink(client: ChatClient): ApolloLink {
-  return new ApolloLink(({ operationType, query, variables, getContext }) => {
+  return new ApolloLink(({ operationType, query, variables, getContext, client: { cache } }) => {
+    const replays = replaysOf(cache);
     const { retry, onResync, onStarted, onResumed } = getContext() as ChatContext;
     return new Observable((observer) => {
       if (operationType === OperationTypeNode.SUBSCRIPTION) {
@@ -29,6 +43,7 @@ export function createChatLink(client: ChatClient): ApolloLink {
           client.subscribe<Record<string, unknown>>(query, variables, { onResync, onStarted, onResumed });
         return observe(start, {
           next(data) {
+            replays.add(() => void cache.writeQuery({ id: 'ROOT_SUBSCRIPTION', query, variables, data }));
             observer.next({ data });
           },
           error(error) {
@@ -40,16 +55,27 @@ export function createChatLink(client: ChatClient): ApolloLink {
         });
       }
       const unsubscribed = new AbortController();
+      const end = replays.begin();
       client.request<Record<string, unknown>>(query, variables, { retry, signal: unsubscribed.signal }).then(
         (result) => {
+          // Apollo Client writes the response to the cache before this call returns.
           observer.next(result as ApolloLink.Result);
+          const writes = end();
+          // Not in one batch with the response. Apollo Client sends a query again only if it has seen its result complete.
+          cache.batch({
+            update() {
+              for (const write of writes) write();
+            },
+          });
           observer.complete();
         },
         (error: unknown) => {
+          end();
           observer.error(error);
         },
       );
       return () => {
+        end();
         unsubscribed.abort();
       };
     });
@@ -73,8 +99,10 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
       fields: {
         ...fieldPolicies(connections.Query),
         // Resolves `chatroom(id:)` from the cache if another query, such as a list, has loaded the room.
-        chatroom: (known, { args, toReference }) =>
-          (known ?? toReference({ __typename: 'Chatroom', id: String(args?.['id']) })) as Reference | undefined,
+        chatroom(known: Reference | null | undefined, { args, toReference, canRead }) {
+          const room = toReference({ __typename: 'Chatroom', id: String(args?.['id']) });
+          return canRead(room) ? room : known;
+        },
         nodes: nodesPolicy,
       },
     },
@@ -83,8 +111,9 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     // `Server` and `Viewer` are singletons. A query need not select their ids.
     Server: { keyFields: [] },
     Viewer: { keyFields: [], fields: fieldPolicies(connections.Viewer) },
-    // Each event replaces the previous one, so that fields of different events are not mixed.
-    Subscription: { fields: { chatroomEvents: { merge: false }, viewerEvents: { merge: false } } },
+    Subscription: {
+      fields: { chatroomEvents: { merge: mergeChatroomEvent }, viewerEvents: { merge: mergeViewerEvent } },
+    },
     BlockChanged: { fields: { blocked: { merge: removeMessages } } },
     UnreadChanged: { fields: { totalUnreadCount: { merge: setTotalUnread } } },
   },
@@ -255,6 +284,48 @@ function outdated(list: CachedList | null): CachedList | null {
   return list && { ...list, edges: [], pageInfo: { hasNextPage }, isOutdated: true };
 }
 
+/** Lists of a room that only members see. */
+const LISTS = ['members', 'messages', 'searchMessages'];
+
+/**
+ * Replaces the previous event, so that fields of different events are not mixed. Adds a new member to
+ * `Chatroom.members`, or removes a former one.
+ */
+function mergeChatroomEvent(_known: unknown, event: StoreObject | null, options: FieldFunctionOptions) {
+  const { args, cache, readField, toReference } = options;
+  const id = cache.identify({ __typename: 'Chatroom', id: String(args?.['chatroomId']) });
+  const member = event && readField<Reference>('member', event);
+  const memberId = event && readField<string>('memberId', event);
+  const former = memberId == null ? undefined : toReference({ __typename: 'ChatroomMember', id: memberId });
+  const changed = event?.__typename === 'MemberJoined' ? member : former;
+  if (!id || !changed) return event;
+  const change = (list: CachedList | null): CachedList | null => {
+    const others = list?.edges.filter(({ node }) => node.__ref !== changed.__ref) ?? [];
+    if (!list || former) return list && { ...list, edges: others };
+    // The newest member comes last. If the list ends before the last member, a later page contains the new one.
+    if (list.pageInfo?.hasNextPage || others.length < list.edges.length) return list;
+    return { ...list, edges: [...others, { __typename: 'ChatroomMemberEdge', cursor: '', node: changed }] };
+  };
+  cache.modify({ id, fields: { members: change as never } });
+  return event;
+}
+
+/**
+ * Replaces the previous event. Removes a room that vanishes, and the lists of a room that appears, because only members see
+ * them. Apollo Client then sends the active queries of the room again.
+ */
+function mergeViewerEvent(_known: unknown, event: StoreObject | null, { cache, readField }: FieldFunctionOptions) {
+  const type = event?.__typename;
+  if (type === 'ChatroomVanished' || type === 'ChatroomAppeared') {
+    const room = event && readField<Reference>('chatroom', event);
+    const roomId = event && readField<string>('chatroomId', event);
+    const id = room?.__ref ?? cache.identify({ __typename: 'Chatroom', id: roomId ?? '' });
+    if (id && type === 'ChatroomVanished') cache.evict({ id });
+    else if (id) for (const fieldName of LISTS) cache.evict({ id, fieldName });
+  }
+  return event;
+}
+
 /** Copies `totalUnreadCount` of an event to `Viewer.unreadCount`. */
 function setTotalUnread(_known: unknown, total: number, { cache }: FieldFunctionOptions): number {
   const id = cache.identify({ __typename: 'Viewer' });
@@ -286,6 +357,15 @@ export function addMessage(cache: ApolloCache, chatroomId: string, message: Cach
     throw new TypeError(
       `addMessage needs ${missing.join(', ')} of the message. Select it where the message comes from.`,
     );
+  insert(cache, chatroomId, message);
+  // A response may replace the list. An optimistic message is removed with its layer.
+  if (message.number <= MAX_NUMBER && message.id !== message.clientMessageId)
+    replaysOf(cache).add(() => {
+      insert(cache, chatroomId, message);
+    });
+}
+
+function insert(cache: ApolloCache, chatroomId: string, message: CachedMessage): void {
   const id = cache.identify({ __typename: 'Chatroom', id: chatroomId });
   const node: Reference = { __ref: cache.identify({ __typename: 'Message', id: message.id }) ?? '' };
   if (!id) return;

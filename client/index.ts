@@ -1,5 +1,6 @@
 import { type Document, sendTargetsOf, textOf } from './document.ts';
 import { ChatError, failed } from './errors.ts';
+import { createFileUrls } from './fileUrls.ts';
 import { createRequest, type RequestOptions, type Result } from './http.ts';
 import { type Outbox, type OutboxEntry, StoredOutbox } from './outbox.ts';
 import type { OutboxStore } from './outboxStore.ts';
@@ -9,6 +10,7 @@ import { createSendRequest } from './sendRequest.ts';
 import { createSession, type SessionOptions } from './session.ts';
 import { type ChatState, Socket, type StateListener } from './socket.ts';
 import { type ChatStream, createStream, type StreamOptions } from './stream.ts';
+import { createUploader, type Upload, type UploadedFile, type UploadOptions, type UploadProgress } from './uploads.ts';
 import { onOnline, onStorage, onVisible } from './wait.ts';
 
 export { ChatError, type ErrorCode, errorOf, type Failure, type FailureCode, isChatError } from './errors.ts';
@@ -27,6 +29,9 @@ export type {
   SentMessage,
   StateListener,
   StreamOptions,
+  UploadedFile,
+  UploadOptions,
+  UploadProgress,
 };
 
 export interface ChatClientOptions extends SessionOptions {
@@ -91,6 +96,31 @@ export interface ChatClient {
    * Sends a message through the outbox and retries until there is a response. The server stores the message only once.
    */
   readonly send: (input: SendInput, options?: Pick<RequestOptions, 'signal'>) => Promise<SentMessage>;
+  /**
+   * Uploads a file: announces it, sends its bytes, and lets the server check them. Each step is retried while the
+   * connection or the server is away, and the bytes are sent again if the server lacks them or their URL has expired.
+   * Send the returned attachment with `attachmentIds` of a message, or set it as an avatar.
+   *
+   * A browser reads the file into memory to hash it. Node reads it in chunks: pass `await openAsBlob(path)`.
+   *
+   * @throws ChatError `BAD_USER_INPUT`, for example for a file that is too large; `LIMIT_REACHED` if the viewer has no
+   *   storage left; `FORBIDDEN` if the server stores no files; `CONFLICT` if other bytes than the announced ones arrive
+   *   again and again; `UNREACHABLE` if the server responds, but the bytes cannot be sent
+   * @throws DOMException `AbortError` if the signal fires
+   */
+  readonly upload: Upload;
+  /**
+   * Returns the absolute URL of a file of the server, for example for `<img src>`. Pass `Attachment.url` or
+   * `Image.url`. The URL contains the viewer's ticket (`Viewer.fileTicket`), unless a cookie authenticates the page. All
+   * URLs share one ticket, which is renewed when it is about to expire, and after another sign-in. A URL works for at
+   * least 5 minutes: call the function when you show a file, and do not store its result. Waits while the server is
+   * away.
+   *
+   * A URL of another server is returned unchanged.
+   *
+   * @throws ChatError `UNAUTHENTICATED` if the viewer is signed out
+   */
+  readonly fileUrl: (url: string) => Promise<string>;
   /** Messages that the server has not stored yet. */
   readonly outbox: Outbox;
   readonly state: ChatState;
@@ -106,9 +136,9 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
   const closing = new AbortController();
   const closed = closing.signal;
   const session = createSession(href, options);
+  const send: typeof fetch = options.fetch ?? ((...args) => fetch(...args));
   const request = createRequest({
-    ...{ url: href, session, closed },
-    fetch: options.fetch ?? ((...args) => fetch(...args)),
+    ...{ url: href, session, closed, fetch: send },
     onRefused: () => void socket.endWithoutToken(),
   });
   const socket = new Socket({
@@ -164,6 +194,8 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
     },
     outbox,
     send: outbox.send,
+    upload: createUploader({ url: href, request, fetch: send, closed }),
+    fileUrl: createFileUrls({ url: href, session, request }),
     get state() {
       return socket.state;
     },

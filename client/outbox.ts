@@ -13,6 +13,8 @@ export interface OutboxEntry {
   readonly chatroomId: string;
   readonly body: string;
   readonly replyToId?: string;
+  readonly attachmentIds?: readonly string[];
+  readonly linkPreviewIds?: readonly string[];
   readonly linkPreviews?: 'AUTO';
   /** Time at which the message was added to the outbox, in ISO 8601. Always later than the times of earlier entries. */
   readonly createdAt: string;
@@ -239,16 +241,15 @@ export class StoredOutbox implements Outbox {
   /**
    * Returns the waiting or sending item with the same id and content, or undefined. A repeated `send` reuses this item.
    */
-  #find({ clientMessageId, chatroomId, body, replyToId, linkPreviews }: SendInput): Item | undefined {
+  #find(input: SendInput): Item | undefined {
+    const { chatroomId, clientMessageId } = input;
     const item = clientMessageId === undefined ? undefined : this.#items.get(idOf({ chatroomId, clientMessageId }));
-    const isSame =
-      item?.entry.body === body &&
-      item.entry.replyToId === (replyToId ?? undefined) &&
-      item.entry.linkPreviews === (linkPreviews ?? undefined);
+    const isSame = item && JSON.stringify(contentOf(item.entry)) === JSON.stringify(contentOf(input));
     return isSame && item.entry.state !== 'failed' ? item : undefined;
   }
 
-  #add({ clientMessageId = crypto.randomUUID(), chatroomId, body, replyToId, linkPreviews }: SendInput): Item {
+  #add(input: SendInput): Item {
+    const { clientMessageId = crypto.randomUUID(), chatroomId } = input;
     const other = this.#items.get(idOf({ chatroomId, clientMessageId }));
     if (other && other.entry.state !== 'failed')
       throw new ChatError({
@@ -261,9 +262,8 @@ export class StoredOutbox implements Outbox {
     this.#latest = Math.max(Date.now(), this.#latest + 1);
     const createdAt = new Date(this.#latest).toISOString();
     const item = createItem({
-      ...{ clientMessageId, chatroomId, body, createdAt, state: 'waiting', error: null },
-      ...(replyToId == null ? {} : { replyToId }),
-      ...(linkPreviews == null ? {} : { linkPreviews }),
+      ...contentOf(input),
+      ...{ clientMessageId, chatroomId, createdAt, state: 'waiting', error: null },
     });
     this.#items.delete(idOf(item.entry));
     this.#insert(item);
@@ -315,8 +315,8 @@ export class StoredOutbox implements Outbox {
         return {};
       }
       this.#set(item, 'sending');
-      const { clientMessageId, chatroomId, body, replyToId, linkPreviews } = item.entry;
-      const input = { clientMessageId, chatroomId, body, replyToId, linkPreviews };
+      const { clientMessageId, chatroomId } = item.entry;
+      const input = { clientMessageId, chatroomId, ...contentOf(item.entry) };
       try {
         const result = await sendRequest(SEND_MESSAGE, { input }, signal);
         const { sendMessage } = (result.data ?? {}) as { sendMessage?: { message: SentMessage } };
@@ -403,6 +403,14 @@ export class StoredOutbox implements Outbox {
     this.#lists.clear();
     for (const listener of this.#listeners) listener(stored);
   }
+}
+
+type Content = Pick<OutboxEntry, 'body' | 'replyToId' | 'attachmentIds' | 'linkPreviewIds' | 'linkPreviews'>;
+
+/** Returns the content of a message, without the fields that its sender left out. A repeated send has the same content. */
+function contentOf({ body, replyToId, attachmentIds, linkPreviewIds, linkPreviews }: Content): Content {
+  const optional = Object.entries({ replyToId, attachmentIds, linkPreviewIds, linkPreviews });
+  return { body, ...Object.fromEntries(optional.filter(([, value]) => value != null)) };
 }
 
 function createItem(entry: OutboxEntry, isLoaded = false): Item {

@@ -1,12 +1,16 @@
 /** A message to send. */
 export interface SendInput {
   chatroomId: string;
-  /** 1 to 10,000 characters. */
+  /** 1 to 10,000 characters. May be empty if there are attachments. */
   body: string;
   /** Identifies the message until it has an id, and makes retries safe. A random UUID by default. */
   clientMessageId?: string;
   /** Id of a message of the same room to which this one replies. */
   replyToId?: string;
+  /** Ids of at most 10 attachments that `upload` has returned, in the order in which they are shown. */
+  attachmentIds?: readonly string[];
+  /** Ids of at most 3 previews that the query `linkPreview` has returned. */
+  linkPreviewIds?: readonly string[];
   /** Lets the server find previews for the first 3 links. Only for servers whose `features` list `link-previews`. */
   linkPreviews?: 'AUTO';
 }

@@ -15,13 +15,14 @@ import {
   type Resolver,
   type UpdateResolver,
 } from '@urql/exchange-graphcache';
-import { fromArray, mergeMap, pipe } from 'wonka';
+import { fromArray, mergeMap, onPush, pipe } from 'wonka';
 import { introspection } from './generated/introspection.ts';
 import { connections, keyless } from './generated/schema.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { observe } from './observe.ts';
+import { createReplays } from './replays.ts';
 import { resolveConnection, resolveNodes } from './urqlLists.ts';
-import { addMessage, messages, pageWritten, removeMessages } from './urqlMessages.ts';
+import { addMessage, invalidateRoom, messages, pageWritten, removeMessages } from './urqlMessages.ts';
 import { keepWatched, RECEIVED, writeExchange } from './urqlWrites.ts';
 
 /** Options of an operation, passed as its `context`. */
@@ -94,7 +95,7 @@ export const cacheOptions = {
     Chatroom: { messages: pageWritten },
     Message: { reactions: reactionsWritten },
     Mutation: { sendMessage: messageAdded },
-    Subscription: { messageAdded, chatroomEvents: messageAdded, viewerEvents: viewerEvent },
+    Subscription: { messageAdded, chatroomEvents: chatroomEvent, viewerEvents: viewerEvent },
   },
 } satisfies CacheExchangeOpts;
 
@@ -143,7 +144,9 @@ function hasUsers(group: object): boolean {
 const FIRST_KEY = 2 ** 32;
 
 /**
- * Creates graphcache for Parley, to be used instead of `cacheExchange`. It writes results in the order of arrival.
+ * Creates graphcache for Parley, to be used instead of `cacheExchange`. It writes results in the order of arrival. The
+ * response to a query or mutation may be older than events that arrived since the operation was sent. These events are
+ * then written again.
  *
  * Graphcache writes all events of a subscription to one layer. Results of mutations are written to higher layers while
  * another operation is pending. These layers permanently hide later events. Therefore this exchange turns each event
@@ -156,29 +159,47 @@ const FIRST_KEY = 2 ** 32;
 export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Exchange {
   return (input) => {
     const subscriptions = new WeakMap<Operation, Operation>();
+    const replays = createReplays<OperationResult>();
+    /**
+     * Functions that end the collection of events, by the keys of running queries and mutations. A query may run twice at
+     * once, because graphcache sends it again after each change that it lacks.
+     */
+    const running = new Map<number, (() => readonly OperationResult[])[]>();
     let count = 0;
     const asOwnOperation = ({ operation, ...result }: OperationResult): OperationResult => {
       count += 1;
       const own = makeOperation(operation.kind, { ...operation, key: FIRST_KEY + count }, operation.context);
       return { ...result, operation: own };
     };
+    const begin = ({ kind, key }: Operation): void => {
+      if (kind === 'teardown') while (running.has(key)) end(key);
+      else if (kind !== 'subscription') running.set(key, [...(running.get(key) ?? []), replays.begin()]);
+    };
+    const end = (key: number): OperationResult[] => {
+      const [first, ...others] = running.get(key) ?? [];
+      if (others.length > 0) running.set(key, others);
+      else running.delete(key);
+      return first?.().map(asOwnOperation) ?? [];
+    };
     const inOrder = (result: OperationResult): OperationResult[] => {
       const { operation, error } = result;
       const data: unknown = result.data;
       if (operation.kind === 'subscription') {
+        replays.add(result);
         const event = asOwnOperation(result);
         subscriptions.set(event.operation, operation);
         return [event];
       }
+      const missed = end(operation.key);
       const isDeferred = operation.kind === 'mutation' && operation.context['optimistic'] === true;
-      if (!isDeferred || !data || error) return [result];
-      return [asOwnOperation(result), { ...result, data: keysOf(data) }];
+      if (!isDeferred || !data || error) return [result, ...missed];
+      return [asOwnOperation(result), { ...result, data: keysOf(data) }, ...missed];
     };
     const separate: Exchange =
       ({ forward }) =>
       (operations) =>
         pipe(
-          forward(operations),
+          forward(pipe(operations, onPush(begin))),
           mergeMap((result) => fromArray(inOrder(result))),
         );
     const restore = mapExchange({
@@ -206,6 +227,8 @@ interface AddedMessage {
 interface Event {
   __typename: string;
   message?: AddedMessage;
+  memberId?: string;
+  chatroomId?: string;
   edge?: { node?: AddedMessage };
   chatroom?: { id?: string };
   unreadCount?: number;
@@ -223,6 +246,41 @@ function messageAdded(...[result, args, cache, { fieldName }]: Parameters<Update
   if (key && chatroom) addMessage(cache, chatroom, key, fieldName === 'messageAdded' && chatroomId == null);
 }
 
+/** Adds a new message to its room. Removes a former member, and invalidates the lists of members that lack a new one. */
+function chatroomEvent(...[result, args, cache, info]: Parameters<UpdateResolver>): void {
+  messageAdded(result, args, cache, info);
+  const { __typename, memberId } = (result[info.fieldName] ?? {}) as Partial<Event>;
+  const { chatroomId } = args as { chatroomId: string };
+  const room = cache.keyOfEntity({ __typename: 'Chatroom', id: chatroomId });
+  if (!room) return;
+  if (__typename === 'MemberLeft' && memberId !== undefined)
+    removeFromLists(cache, room, 'members', cache.keyOfEntity({ __typename: 'ChatroomMember', id: memberId }));
+  if (__typename === 'MemberJoined') invalidateFields(cache, room, 'members');
+}
+
+/** Removes an item from all cached pages of a connection. */
+function removeFromLists(cache: Cache, parent: string, field: string, item: string | null): void {
+  for (const { fieldName, fieldKey } of cache.inspectFields(parent)) {
+    const page = fieldName === field ? cache.resolve(parent, fieldKey) : null;
+    if (typeof page !== 'string') continue;
+    const edges = cache.resolve(page, 'edges') as string[] | undefined;
+    const nodes = cache.resolve(page, 'nodes') as string[] | undefined;
+    if (edges) {
+      const others = edges.filter((edge) => cache.resolve(edge, 'node') !== item);
+      cache.link(page, 'edges', others);
+    }
+    if (nodes) {
+      const others = nodes.filter((node) => node !== item);
+      cache.link(page, 'nodes', others);
+    }
+  }
+}
+
+function invalidateFields(cache: Cache, entity: string, ...names: string[]): void {
+  for (const { fieldName, arguments: args } of cache.inspectFields(entity))
+    if (names.length === 0 || names.includes(fieldName)) cache.invalidate(entity, fieldName, args);
+}
+
 const TOTAL_UNREAD = gql`
   fragment TotalUnread on Viewer {
     unreadCount
@@ -235,10 +293,21 @@ const UNREAD = gql`
   }
 `;
 
-/** Writes the unread counts of an event to its room and to the viewer. A changed block invalidates all messages. */
+/**
+ * Writes the unread counts of an event to its room and to the viewer. A changed block invalidates all messages. A room that
+ * appears or vanishes changes the fields that only members see, so these fields are invalidated.
+ */
 function viewerEvent(...[result, , cache, { fieldName }]: Parameters<UpdateResolver>): void {
-  const { __typename, chatroom, unreadCount, totalUnreadCount } = (result[fieldName] ?? {}) as Partial<Event>;
+  const { __typename, chatroom, chatroomId, unreadCount, totalUnreadCount } = (result[fieldName] ??
+    {}) as Partial<Event>;
   if (__typename === 'BlockChanged') removeMessages(cache);
+  const id = chatroomId ?? chatroom?.id;
+  const room = id === undefined ? null : cache.keyOfEntity({ __typename: 'Chatroom', id });
+  if (room && __typename === 'ChatroomAppeared') invalidateRoom(cache, room);
+  if (room && __typename === 'ChatroomVanished') {
+    invalidateRoom(cache, room);
+    invalidateFields(cache, room);
+  }
   if (totalUnreadCount !== undefined)
     cache.writeFragment(TOTAL_UNREAD, { __typename: 'Viewer', unreadCount: totalUnreadCount });
   if (unreadCount !== undefined && chatroom?.id !== undefined)

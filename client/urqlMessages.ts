@@ -66,11 +66,18 @@ export function addMessage(cache: Cache, chatroom: string, message: string, isPr
  * sends the active queries of messages again.
  */
 export function removeMessages(cache: Cache): void {
-  for (const [chatroom, pages] of writes.get(cache) ?? []) {
-    pages.clear();
-    for (const { fieldName, arguments: args } of cache.inspectFields(chatroom)) {
-      if (['messages', ADDED, PREVIEWED].includes(fieldName)) cache.invalidate(chatroom, fieldName, args);
-    }
+  for (const chatroom of writes.get(cache)?.keys() ?? []) invalidateLists(cache, chatroom, 'messages');
+}
+
+/** Removes the lists of a room that only members see. urql then sends the active queries of these lists again. */
+export function invalidateRoom(cache: Cache, chatroom: string): void {
+  invalidateLists(cache, chatroom, 'messages', 'members', 'searchMessages');
+}
+
+function invalidateLists(cache: Cache, chatroom: string, ...fields: string[]): void {
+  writes.get(cache)?.get(chatroom)?.clear();
+  for (const { fieldName, arguments: args } of cache.inspectFields(chatroom)) {
+    if ([...fields, ADDED, PREVIEWED].includes(fieldName)) cache.invalidate(chatroom, fieldName, args);
   }
 }
 

@@ -1,7 +1,6 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { sql } from '../src/platform/database/database.ts';
+import { startInfectedClamd } from './support/clamd.ts';
 import type { Person } from './support/client.ts';
 import { attach, get, inputOf, PNG, sendFile, sha256, textFile } from './support/files.ts';
 import { freePort } from './support/ports.ts';
@@ -15,21 +14,6 @@ const CHANGES = `subscription ($room: ID!) { chatroomEvents(chatroomId: $room) {
   __typename ... on AttachmentsChanged { message { attachments { state rejection url } } } } }`;
 
 const read = async (person: Person, id: string) => (await person.ask(NODE, { id })).node;
-
-/** Listens as a clamd that finds a virus in every file. */
-async function startInfectedClamd(port: number): Promise<void> {
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined);
-    // The end of a stream is a chunk of length 0.
-    socket.on('data', (data) => {
-      if (data.subarray(-4).equals(Buffer.alloc(4))) socket.end('stream: Test.Virus FOUND\0');
-    });
-  });
-  server.listen(port, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
-  expect((server.address() as AddressInfo).port).toBe(port);
-}
 
 test('a picture has variants, and its size and hash are those of the served file', async () => {
   const { ann } = await world(await startTestServer());

@@ -49,7 +49,13 @@ export type HistoryRoom<Message, Room> = CachedRoom<Room> & {
 export type RoomEvent<Message, Room> =
   | { __typename: 'RoomSnapshot'; reason: 'REQUESTED' | 'RESYNC'; chatroom: HistoryRoom<Message, Room> }
   | {
-      __typename: 'MessageAdded' | 'MessageEdited' | 'MessageDeleted' | 'ReactionsChanged' | 'LinkPreviewsChanged';
+      __typename:
+        | 'MessageAdded'
+        | 'MessageEdited'
+        | 'MessageDeleted'
+        | 'ReactionsChanged'
+        | 'AttachmentsChanged'
+        | 'LinkPreviewsChanged';
       message: Message & MessageKey;
     }
   | { __typename: 'CaughtUp' };
@@ -143,6 +149,7 @@ const USER = 'fragment ParleyUser on User { id username nickname }';
 const MESSAGE = `fragment ParleyMessage on Message {
   kind body createdAt editedAt deletedAt seenByAll sender { id username nickname }
   reactions { emoji count viewerHasReacted }
+  attachments { id fileName mediaType byteSize state rejection url image { url width height thumbHash } }
 }`;
 const ROOM = `fragment ParleyRoom on Chatroom {
   kind title topic memberCount opponent { id username nickname } lastMessage { id kind body deletedAt sender { id nickname } }
@@ -223,11 +230,12 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
           ... on MessageEdited { message { ${EVENT_FIELDS} } }
           ... on MessageDeleted { message { ${EVENT_FIELDS} } }
           ... on ReactionsChanged { message { ${EVENT_FIELDS} } }
+          ... on AttachmentsChanged { message { ${EVENT_FIELDS} } }
           ... on LinkPreviewsChanged { message { ${EVENT_FIELDS} } }
           ... on MemberJoined { chatroom { id memberCount title } }
           ... on MemberUpdated { chatroom { id memberCount } member { id role } }
           ... on MemberLeft { chatroom { id memberCount title } }
-          ... on ChatroomUpdated { chatroom { id name topic title } }
+          ... on ChatroomUpdated { chatroom { id name topic title avatar { url width height thumbHash } } }
         }
       }`,
       ...[message, room],

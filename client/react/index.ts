@@ -6,10 +6,12 @@ export type { Fragment, Friend, MessageKey, Presence, RoomKey, Selections, Viewe
 export { ChatProvider, useChat } from './provider.ts';
 export type { RoomState } from './room.ts';
 export type { RoomsState } from './rooms.ts';
-export type { Message, Room, User } from './types.ts';
+export type { Attachment, Message, Room, User } from './types.ts';
 export { type Connection, useConnection } from './useConnection.ts';
+export { useFileUrl } from './useFileUrl.ts';
 export { type OutboxResult, useOutbox } from './useOutbox.ts';
 export { type PresenceState, usePresence } from './usePresence.ts';
 export { type ReadMark, type ReadMarksResult, type ReadMarksState, useReadMarks } from './useReadMarks.ts';
 export { type RoomOptions, type RoomResult, useRoom } from './useRoom.ts';
 export { type RoomsOptions, type RoomsResult, useRooms } from './useRooms.ts';
+export { type FileUpload, type UploadsResult, useUpload } from './useUpload.ts';

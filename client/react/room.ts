@@ -54,9 +54,9 @@ export interface RoomStore<Message, Room, User> extends Store<RoomState<Message,
   markUnread: (message: MessageKey) => Promise<void>;
   /**
    * Sends a message through the outbox and shows it in `pending` at once. Also reports that the viewer has stopped
-   * typing.
+   * typing. The body may be empty if there are attachments.
    */
-  send: (body: string, options?: Pick<SendInput, 'replyToId' | 'linkPreviews'>) => void;
+  send: (body: string, options?: Omit<SendInput, 'chatroomId' | 'body' | 'clientMessageId'>) => void;
   setTyping: (typing: boolean) => void;
   /** Calls the listener for each new message, in order. Returns a function that removes the listener. */
   onMessage: (listener: (message: Message & MessageKey) => void) => () => void;

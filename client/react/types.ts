@@ -1,3 +1,5 @@
+import type { UploadedFile } from '../uploads.ts';
+
 /** Types of the default fragments in documents.ts. The hooks select these fragments if the application passes none. */
 
 export interface User {
@@ -15,7 +17,10 @@ export interface Message {
   seenByAll: boolean;
   sender: User | null;
   reactions: { emoji: string; count: number; viewerHasReacted: boolean }[];
+  attachments: Attachment[];
 }
+
+export type Attachment = Omit<UploadedFile, 'sha256' | 'durationMs'>;
 
 export interface Room {
   kind: 'DIRECT' | 'GROUP' | 'OPEN';

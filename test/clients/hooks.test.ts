@@ -6,8 +6,10 @@ import { createRoom } from '../../client/react/room.ts';
 import { createRooms } from '../../client/react/rooms.ts';
 import { BLOCK, createRoom as addRoom, DELETE_MESSAGE, MARK_READ, REACT, SET_ROLE } from '../support/rooms.ts';
 import type { Person } from '../support/client.ts';
+import { PNG } from '../support/files.ts';
 import { startTestServer } from '../support/server.ts';
 import { send, world } from '../support/world.ts';
+import { chatOf } from './chatOf.ts';
 import { failingSockets } from './failingSockets.ts';
 import { heldSockets } from './heldSockets.ts';
 import { CHATS, documents, show } from './stores.ts';
@@ -55,6 +57,28 @@ describe.each(CHATS)('the stores of the hooks over %s', (_name, openChat) => {
     store.markRead(store.getSnapshot().messages[0]!);
     await expect.poll(() => readState(ann, room)).toEqual([0, number]);
     expect(requests).toBe(2);
+  });
+
+  test('an uploaded picture is pending, then processed, then ready', async () => {
+    const { node, ...server } = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const process = node.images.processImage.bind(node.images);
+    let release: () => void = () => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    node.images.processImage = async (image) => released.then(() => process(image));
+    const [anns, bens] = [openChat(ann), openChat(ben)].map((chat) => createRoom(chat, documents, room, 20));
+    if (!anns || !bens) throw new Error('There are no rooms.');
+    show(anns);
+    show(bens);
+    const picture = new File([new Uint8Array(PNG.bytes)], 'dot.png', { type: 'image/png' });
+    const { id } = await chatOf(ann).upload(picture);
+    anns.send('', { attachmentIds: [id] });
+    expect(anns.getSnapshot().pending).toMatchObject([{ body: '', attachmentIds: [id] }]);
+    const files = (store: typeof anns) => store.getSnapshot().messages.at(-1)?.attachments;
+    await expect.poll(() => files(bens)).toMatchObject([{ id, state: 'PROCESSING', image: null }]);
+    release();
+    for (const store of [anns, bens])
+      await expect.poll(() => files(store)).toMatchObject([{ id, state: 'READY', image: { width: 1, height: 1 } }]);
   });
 
   test('a failed markUnread changes nothing', async () => {

@@ -7,8 +7,10 @@ import { seedDemo } from '../../src/cli/demo/seedDemo.ts';
 import { createProgress } from '../../src/cli/progressBar.ts';
 import { chatOf, sendAll } from '../clients/chatOf.ts';
 import { PASSWORD } from '../support/client.ts';
+import { PNG, sendFile, type TestFile, textFile } from '../support/files.ts';
 import { startMailServer } from '../support/mail.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
+import { servePages } from '../support/web.ts';
 import { CREATE_CHATROOM, send, world } from '../support/world.ts';
 import { focused, tabTo, violations } from './access.ts';
 import { bodies, box, buildPage, hasChromium, messageOf, openBrowser, openPage } from './browser.ts';
@@ -22,6 +24,11 @@ const CONTROLS: Record<string, RegExp[]> = {
   'account/SignUp.tsx': [/^Username/, /^Display name/, /^E-mail address/, /^Password/, /^Sign up/],
   'account/SignedOut.tsx': [/^Reset password/, /Ann$/],
   'account/VerifyEmail.tsx': [/^Confirm$/, /^Not now/],
+  'files/AttachButton.tsx': [/^Attach files/],
+  'files/Attachments.tsx': [/^View /, /^Download \S/],
+  'files/AvatarPicker.tsx': [/^Add picture|^Change picture/, /^Remove picture/],
+  'files/PendingFileList.tsx': [/^Try again: /, /^Remove /],
+  'files/PictureDialog.tsx': [/^Download$/, /^Previous picture/, /^Next picture/],
   'parts/Dialog.tsx': [/^Close/],
   'parts/Toast.tsx': [/^Undo/, /^Dismiss/],
   'people/FriendRequests.tsx': [/^Accept/, /^Decline/],
@@ -38,6 +45,7 @@ const CONTROLS: Record<string, RegExp[]> = {
   'room/Composer.tsx': [/^Message to/, /^Send$/],
   'room/ComposerBar.tsx': [/^Cancel reply/],
   'room/History.tsx': [/^Messages$/, /^Newest/, /^Earlier messages/],
+  'room/LinkPreviews.tsx': [/A page$/, /^Remove the preview/],
   'room/Members.tsx': [/^Make admin/, /^Remove/, /^More members/],
   'room/MessageActions.tsx': [/^Actions for/, /^React with/, /^Reply/, /^Mark as unread/, /^Edit/, /^Delete/],
   'room/PendingRow.tsx': [/^Try again/, /^Discard/],
@@ -56,7 +64,7 @@ const CONTROLS: Record<string, RegExp[]> = {
   'rooms/RoomList.tsx': [/^Your profile/, /^Friends|^New room|^Find rooms|^Search messages/, /^More rooms/],
 };
 /** Matches a button, link or field in the source. Counts `Field` and `NewPassword` where a form uses them. */
-const CONTROL = /<(?:button|a|textarea|summary|Field|input(?! hidden)|NewPassword)[\s>]|tabIndex=\{0\}/g;
+const CONTROL = /<(?:button|a|textarea|summary|Field|input(?!\s+hidden)|NewPassword)[\s>]|tabIndex=\{0\}/g;
 
 /** Names of the controls that the steps have used so far. */
 const used = new Set<string>();
@@ -267,6 +275,70 @@ describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { 
     const last = await send(ann, room, 'last');
     await ben.ask('mutation ($id: ID!) { markRead(input: { messageId: $id }) { chatroom { id } } }', { id: last.id });
     await press(page, 'Read by everyone', { key: 'Escape' });
+  });
+
+  test('attaching, viewing and downloading files works', async () => {
+    const server = await startTestServer({ env: { MAX_USER_STORAGE_MB: '1' } });
+    const { page, ann, room } = await openAnns(server);
+    const first = await sendFile(ann, room, textFile('x'.repeat(900_000), 'first.txt'));
+    await press(page, /^AA room/);
+    const attach = async (...files: TestFile[]) => {
+      const choosing = page.waitForEvent('filechooser');
+      await press(page, 'Attach files', { back: true });
+      const buffers = files.map(({ fileName, mediaType, bytes }) => ({
+        ...{ name: fileName, mimeType: mediaType, buffer: bytes },
+      }));
+      await (await choosing).setFiles(buffers);
+      await expect.poll(() => focused(page)).toMatch(/^Message to/);
+    };
+    await attach(textFile('y'.repeat(200_000), 'second.txt'));
+    await page.getByRole('button', { name: /^Try again/ }).waitFor();
+    await checkScreen(page);
+    await ann.ask('mutation ($id: ID!) { deleteMessage(input: { messageId: $id }) { message { id } } }', first);
+    await press(page, 'Try again: second.txt', { back: true });
+    await attach(textFile('z', 'third.txt'), PNG, { ...PNG, fileName: 'other.png' });
+    await press(page, 'Remove third.txt', { back: true });
+    await expect.poll(() => page.getByRole('button', { name: 'Send' }).isEnabled()).toBe(true);
+    await checkScreen(page);
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'View other.png' }).waitFor();
+    await press(page, 'Download second.txt', { back: true, key: 'Shift' });
+    await press(page, 'View dot.png', { back: true });
+    await press(page, 'Next picture');
+    await page.getByRole('dialog', { name: 'other.png' }).waitFor();
+    await press(page, 'Previous picture', { back: true });
+    await page.getByRole('dialog', { name: 'dot.png' }).waitFor();
+    await press(page, 'Download', { back: true, key: 'Shift' });
+    await checkScreen(page);
+    await page.keyboard.press('Escape');
+    expect(await focused(page)).toBe('View dot.png');
+    const setPicture = async () => {
+      const choosing = page.waitForEvent('filechooser');
+      await press(page, 'Add picture');
+      await (await choosing).setFiles({ name: 'dot.png', mimeType: 'image/png', buffer: PNG.bytes });
+      await press(page, 'Remove picture');
+      await expect.poll(() => focused(page)).toBe('Add picture');
+    };
+    await press(page, 'About this room', { back: true });
+    await setPicture();
+    await page.keyboard.press('Escape');
+    await press(page, 'Your profile', { back: true });
+    await setPicture();
+  });
+
+  test('opening and removing a link preview works', async () => {
+    const { web, urlOf } = await servePages((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/html' }).end('<title>A page</title>');
+    });
+    const { page } = await openAnns(await startTestServer({ web }));
+    await press(page, /^AA room/);
+    await type(page, 'Message to', `see ${urlOf('/')}`);
+    await page.keyboard.press('Enter');
+    await page.getByRole('link', { name: /A page$/ }).waitFor();
+    await press(page, /A page$/, { back: true, key: 'Shift' });
+    await checkScreen(page);
+    await press(page, 'Remove the preview of A page');
+    await expect.poll(() => page.getByRole('link', { name: /A page$/ }).count()).toBe(0);
   });
 
   test('paging and searching a long history works', async () => {

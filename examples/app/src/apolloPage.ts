@@ -1,5 +1,6 @@
 import { createPending, type PendingMessages } from '@parley/client';
 import { createApolloClient, followRooms, markRead, openRoom, sendMessage } from './apollo.ts';
+import { sendFile, showFile } from './files.ts';
 import type { MessageRowFragment } from './generated/graphql.ts';
 import { createTypingReporter, followTyping } from './live.ts';
 import { resumeSession, signIn } from './session.ts';
@@ -33,6 +34,15 @@ const view = createView(
     if (room) sendMessage(client, session, room.id, body).catch(report);
   },
   (body) => room?.reportTyping(body !== ''),
+  {
+    send(file) {
+      const onProgress = (text: string) => {
+        view.showProgress(text);
+      };
+      if (room) sendFile(session.chat, room.id, file, onProgress).catch(report);
+    },
+    show: ({ attachments }) => attachments.map((attachment) => showFile(session.chat, attachment)),
+  },
 );
 await followRooms(client, (rooms, unreadCount) => {
   view.showRooms(rooms, unreadCount);

@@ -70,9 +70,9 @@ export async function followRooms(
 }
 
 /**
- * Opens a room with one subscription: a snapshot with the newest messages, then new messages, edits, deletions and
- * reactions. Calls the listener with the messages, oldest first, and again after each change. `loadOlder` loads the
- * previous page.
+ * Opens a room with one subscription: a snapshot with the newest messages, then new messages, edits, deletions,
+ * reactions and files that are ready. Calls the listener with the messages, oldest first, and again after each change.
+ * `loadOlder` loads the previous page.
  */
 export function openRoom(
   client: Client,
@@ -144,6 +144,7 @@ function optimisticAnswer(
       chatroom: { __typename: 'Chatroom', id: chatroomId },
       sender: { __typename: 'User', ...user },
       reactions: [],
+      attachments: [],
     },
   };
 }

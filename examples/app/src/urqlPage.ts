@@ -1,5 +1,6 @@
 import { createPending, type PendingMessages } from '@parley/client';
 import { createUrqlClient, followRooms, markRead, openRoom, sendMessage } from './urql.ts';
+import { sendFile, showFile } from './files.ts';
 import type { MessageRowFragment } from './generated/graphql.ts';
 import { resumeSession, signIn } from './session.ts';
 import { createReadMarker, createView } from './view.ts';
@@ -19,9 +20,22 @@ const report = (error: unknown) => {
 let room: { id: string; pending: PendingMessages; close: () => void } | null = null;
 let history: MessageRowFragment[] = [];
 
-const view = createView(open, (body) => {
-  if (room) sendMessage(client, room.id, body).catch(report);
-});
+const view = createView(
+  open,
+  (body) => {
+    if (room) sendMessage(client, room.id, body).catch(report);
+  },
+  () => undefined,
+  {
+    send(file) {
+      const onProgress = (text: string) => {
+        view.showProgress(text);
+      };
+      if (room) sendFile(session.chat, room.id, file, onProgress).catch(report);
+    },
+    show: ({ attachments }) => attachments.map((attachment) => showFile(session.chat, attachment)),
+  },
+);
 await followRooms(client, (rooms, unreadCount) => {
   view.showRooms(rooms, unreadCount);
 });

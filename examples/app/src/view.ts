@@ -1,18 +1,27 @@
 import type { OutboxEntry } from '@parley/client';
 import type { MessageRowFragment, RoomRowFragment } from './generated/graphql.ts';
 
-/** Creates the elements of the page: the rooms, the messages of the open room, and a text field. */
+/** Functions for the files of messages. */
+interface Files {
+  send: (file: File) => void;
+  show: (message: MessageRowFragment) => HTMLElement[];
+}
+
+/** Creates the elements of the page: the rooms, the messages of the open room, a text field, and a field for files. */
 export function createView(
   open: (room: string) => void,
   write: (body: string) => void,
-  type: (body: string) => void = () => undefined,
+  type: (body: string) => void,
+  files: Files,
 ) {
-  const [title, rooms, messages, typing, input] = [
+  const [title, rooms, messages, typing, input, picker, progress] = [
     document.createElement('h1'),
     document.createElement('nav'),
     document.createElement('ol'),
     document.createElement('p'),
     document.createElement('input'),
+    document.createElement('input'),
+    document.createElement('output'),
   ];
   input.placeholder = 'Message';
   input.addEventListener('change', () => {
@@ -23,7 +32,14 @@ export function createView(
   input.addEventListener('input', () => {
     type(input.value.trim());
   });
-  document.body.append(title, rooms, messages, typing, input);
+  picker.type = 'file';
+  picker.addEventListener('change', () => {
+    const [file] = picker.files ?? [];
+    if (file) files.send(file);
+    // The same file can then be chosen again.
+    picker.value = '';
+  });
+  document.body.append(title, rooms, messages, typing, input, picker, progress);
   return {
     showRooms(list: RoomRowFragment[], unreadCount: number) {
       title.textContent = `Rooms (${unreadCount} unread)`;
@@ -40,14 +56,16 @@ export function createView(
     showTyping(names: string[]) {
       typing.textContent = names.length > 0 ? `Typing: ${names.join(', ')}` : '';
     },
+    showProgress(text: string) {
+      progress.textContent = text;
+    },
     showMessages(list: MessageRowFragment[], pending: readonly OutboxEntry[]) {
-      const lines = [
-        ...list.map(lineOf),
-        ...pending.map(({ body, error }) => `${body} (${error?.message ?? 'sending'})`),
-      ];
-      const items = lines.map((line) => {
+      const items = [
+        ...list.map((message) => [lineOf(message), ...files.show(message)]),
+        ...pending.map(({ body, error }) => [`${body || 'File'} (${error?.message ?? 'sending'})`]),
+      ].map((contents) => {
         const item = document.createElement('li');
-        item.textContent = line;
+        item.append(...contents);
         return item;
       });
       messages.replaceChildren(...items);

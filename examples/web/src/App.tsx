@@ -7,6 +7,7 @@ import { SignedOut } from './account/SignedOut.tsx';
 import { VerifyEmail } from './account/VerifyEmail.tsx';
 import { Chat } from './Chat.tsx';
 import { wordError } from './errors.ts';
+import { PendingFilesProvider } from './files/pendingFiles.tsx';
 import { ToastProvider } from './parts/Toast.tsx';
 import { Waiting } from './parts/Waiting.tsx';
 import { announceSession, findSession, onOtherSession, openSession, type Session, SessionContext } from './session.ts';
@@ -64,7 +65,9 @@ export function App() {
           <ApolloProvider client={session.apollo}>
             <ChatProvider client={session.chat} cache={session.cache}>
               <ToastProvider>
-                <Chat />
+                <PendingFilesProvider>
+                  <Chat />
+                </PendingFilesProvider>
               </ToastProvider>
             </ChatProvider>
           </ApolloProvider>

@@ -4,6 +4,7 @@ import './styles/dialog.css';
 import './styles/rooms.css';
 import './styles/room.css';
 import './styles/message.css';
+import './styles/files.css';
 import { createRoot } from 'react-dom/client';
 import { App } from './App.tsx';
 

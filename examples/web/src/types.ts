@@ -1,6 +1,7 @@
 import type { OutboxEntry } from '@parley/client';
 import type { RoomResult } from '@parley/client/react';
 import type {
+  AttachmentFieldsFragment,
   FriendFieldsFragment,
   MessageFieldsFragment,
   PersonFieldsFragment,
@@ -12,6 +13,7 @@ import type {
 export type Person = PersonFieldsFragment;
 export type Friend = FriendFieldsFragment;
 export type Message = MessageFieldsFragment;
+export type Attachment = AttachmentFieldsFragment;
 export type Room = RoomFieldsFragment;
 export type Viewer = NonNullable<ViewerQuery['viewer']>;
 export type Pending = OutboxEntry;

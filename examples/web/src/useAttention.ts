@@ -1,7 +1,7 @@
 import { useEffect, useRef } from 'react';
 import { openRoom } from './route.ts';
 import type { Room } from './types.ts';
-import { nameOf, titleOf } from './words.ts';
+import { nameOf, titleOf, wordContent } from './words.ts';
 
 /** Shows the number of unread messages in the title and a dot in the icon. */
 export function useUnreadTitle(unreadCount: number): void {
@@ -29,7 +29,7 @@ export function useNotifications(rooms: readonly Room[], viewerId: string): void
       if (!('Notification' in window) || Notification.permission !== 'granted') continue;
       const title = room.kind === 'DIRECT' ? titleOf(room) : `${nameOf(message.sender)} in ${titleOf(room)}`;
       // Because of the tag, the room's next notification replaces this one.
-      const notification = new Notification(title, { body: message.body ?? '', tag: id, icon: '/icon.svg' });
+      const notification = new Notification(title, { body: wordContent(message), tag: id, icon: '/icon.svg' });
       notification.onclick = () => {
         window.focus();
         openRoom(id);

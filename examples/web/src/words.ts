@@ -1,4 +1,4 @@
-import type { Friend, Person, Room } from './types.ts';
+import type { Attachment, Friend, Message, Person, Room } from './types.ts';
 
 /** English texts for values of the API. To translate the page, replace this file. */
 
@@ -26,6 +26,46 @@ export function wordVanished(reason: string | null): string {
     default:
       return 'This room does not exist, or you are not a member of it.';
   }
+}
+
+/** Returns the name of a message's file, or the number of its files. */
+export function wordFiles(files: readonly { fileName: string }[]): string {
+  return files.length === 1 ? (files[0]?.fileName ?? '') : `${files.length} files`;
+}
+
+/** Returns the text of a message, or words for its files if it has no text. */
+export function wordContent({ body, attachments }: Pick<Message, 'body'> & FileNames): string {
+  return body || attachments.length === 0 ? (body ?? '') : wordFiles(attachments);
+}
+
+interface FileNames {
+  attachments: readonly { fileName: string }[];
+}
+
+/** Returns the text for the uploader of a refused file. */
+export function wordRejection(rejection: Attachment['rejection'] | undefined): string {
+  switch (rejection) {
+    case 'INFECTED':
+      return 'A virus was found in this file. It was deleted.';
+    case 'NOT_WHAT_IT_SAYS':
+      return 'The content of this file does not fit its name. Rename it, or choose another file.';
+    case 'TOO_LARGE':
+      return 'This file is too large.';
+    case 'UNREADABLE':
+      return 'This file is damaged. Choose another one.';
+    default:
+      // A newer server may send reasons that this page does not know.
+      return 'This file was refused.';
+  }
+}
+
+const SIZES = ['byte', 'kilobyte', 'megabyte', 'gigabyte'] as const;
+
+/** Returns a number of bytes in words, such as "2.4 MB". */
+export function wordSize(bytes: number): string {
+  const place = Math.min(SIZES.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  const format = { style: 'unit', unit: SIZES[place], maximumFractionDigits: place < 2 ? 0 : 1 } as const;
+  return new Intl.NumberFormat('en', format).format(bytes / 1_000 ** place);
 }
 
 export function wordMembers(count: number): string {

@@ -103,6 +103,8 @@ builder.objectField(Message, 'attachments', (t) =>
     type: [Attachment],
     description:
       'Files of the message, in the order of the send. At most 10. Empty if the message has been deleted, and if the account of its sender has been deleted.',
+    // Most messages have none.
+    complexity: { field: 1, multiplier: 1 },
     resolve: (message, _args, context) => attachmentsOf(context, message),
   }),
 );

@@ -150,6 +150,10 @@ builder.objectRef<MemberEvent>('MemberLeft').implement({
   interfaces: [ChatroomEvent],
   fields: (t) => ({
     userId: t.id({ description: 'Id of the user who left or was removed.', resolve: userIdOf }),
+    memberId: t.id({
+      description: 'Id of the membership that ended: the `id` of a `ChatroomMember` that no longer exists.',
+      resolve: (event) => encodeId('ChatroomMember', memberKey(event)),
+    }),
     user: t.field({
       type: User,
       nullable: true,

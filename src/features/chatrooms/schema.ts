@@ -218,6 +218,7 @@ export const ChatroomPayload = builder.objectRef<{ chatroom: VisibleChatroom }>(
   description: 'Result of a mutation on a chatroom.',
   fields: (t) => ({
     chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom after the change.' }),
+    viewer: viewerField(t),
   }),
 });
 

@@ -6,7 +6,7 @@ import type { Message as MessageRow } from '../../platform/database/generated/cl
 import { keyOf } from '../../core/globalIds.ts';
 import { loadUnlessOnlyId } from '../../graphql/loadUnlessOnlyId.ts';
 import { readsSnapshot } from '../../graphql/snapshotFields.ts';
-import { User } from '../users/schema.ts';
+import { User, viewerField } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
 import { deleteMessage, editMessage } from './changes.ts';
 import {
@@ -234,6 +234,7 @@ const SendMessagePayload = builder
     description: 'Result of `sendMessage`. Returned only after the database has committed the message.',
     fields: (t) => ({
       message: t.expose('message', { type: Message, description: 'The stored message.' }),
+      viewer: viewerField(t),
       edge: t.field({
         extensions: readsSnapshot,
         type: MessageEdge,

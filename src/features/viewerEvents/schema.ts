@@ -40,6 +40,7 @@ const ChatroomAppeared = builder.objectRef<EventOf<'ChatroomAppeared'>>('Chatroo
   fields: (t) => ({
     cursor: cursorField(t),
     chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom that appeared.' }),
+    viewer: viewerField(t),
   }),
 });
 
@@ -70,6 +71,7 @@ const ChatroomVanished = builder.objectRef<EventOf<'ChatroomVanished'>>('Chatroo
       description:
         'Reason why the chatroom vanished. Null if the reason is unknown, for example for events stored by earlier releases.',
     }),
+    viewer: viewerField(t),
   }),
 });
 
@@ -96,6 +98,7 @@ const BlockChanged = builder.objectRef<EventOf<'BlockChanged'>>('BlockChanged').
     blocked: t.exposeBoolean('blocked', {
       description: 'Whether the viewer has blocked the user when the event is sent. Same as `User.viewerHasBlocked`.',
     }),
+    viewer: viewerField(t),
   }),
 });
 

@@ -1,13 +1,23 @@
-import type { CSSProperties } from 'react';
+import { type CSSProperties, useState } from 'react';
 
 const graphemes = new Intl.Segmenter();
 
+interface Props {
+  name: string;
+  /** Determines the colour. */
+  seed: string;
+  image?: { url: string } | null | undefined;
+  online?: boolean;
+}
+
 /**
- * The first letter of a name on a colour, with a dot if the user is online. Hidden from screen readers, which read the
- * name.
+ * The picture of a user or a room, or the first letter of the name on a colour, with a dot if the user is online. Hidden
+ * from screen readers, which read the name.
  */
-export function Avatar({ name, seed, online = false }: { name: string; seed: string; online?: boolean }) {
+export function Avatar({ name, seed, image, online = false }: Props) {
   const [first] = graphemes.segment(name);
+  // A picture that has just been replaced is no longer served.
+  const [missing, setMissing] = useState<string | null>(null);
   return (
     <span
       className="avatar"
@@ -16,6 +26,9 @@ export function Avatar({ name, seed, online = false }: { name: string; seed: str
       style={{ '--hue': hueOf(seed) } as CSSProperties}
     >
       {first?.segment.toUpperCase() ?? '?'}
+      {image && image.url !== missing && (
+        <img src={image.url} alt="" draggable={false} loading="lazy" onError={() => setMissing(image.url)} />
+      )}
     </span>
   );
 }

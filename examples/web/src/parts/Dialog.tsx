@@ -1,12 +1,18 @@
 import { type ReactNode, useId, useLayoutEffect, useRef } from 'react';
 import { Icon } from './Icon.tsx';
 
-/**
- * A modal dialog. The native element traps the focus, closes on Escape, and restores the focus.
- *
- * @param onClose must remove the dialog from the page
- */
-export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ReactNode }) {
+interface Props {
+  title: string;
+  className?: string;
+  /** Buttons beside the title. */
+  actions?: ReactNode;
+  /** Must remove the dialog from the page. */
+  onClose: () => void;
+  children: ReactNode;
+}
+
+/** A modal dialog. The native element traps the focus, closes on Escape, and restores the focus. */
+export function Dialog({ title, className, actions, onClose, children }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useLayoutEffect(() => {
@@ -21,6 +27,7 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
   return (
     <dialog
       ref={ref}
+      className={className}
       aria-labelledby={heading}
       onClose={onClose}
       onClick={(event) => {
@@ -31,6 +38,7 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
       <div className="dialog">
         <header className="dialog-head">
           <h2 id={heading}>{title}</h2>
+          {actions}
           <button type="button" className="icon-button" aria-label="Close" onClick={() => ref.current?.close()}>
             <Icon name="close" />
           </button>

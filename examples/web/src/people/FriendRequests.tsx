@@ -22,7 +22,7 @@ export function FriendRequests({ requests }: { requests: readonly { id: string; 
       <ul className="people">
         {requests.map(({ id, from }) => (
           <li key={id}>
-            <Avatar name={nameOf(from)} seed={from.username} />
+            <Avatar name={nameOf(from)} seed={from.username} image={from.avatar} />
             <span className="person">
               <strong>
                 <bdi>{nameOf(from)}</bdi>

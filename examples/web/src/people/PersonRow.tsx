@@ -36,7 +36,12 @@ export function PersonRow({ person, note, onOpened, children }: Props) {
   const about = [note, wordPresence(person), blocked && 'Blocked'].filter(Boolean).join(' · ');
   return (
     <li>
-      <Avatar name={nameOf(person)} seed={person.username} online={person.presence?.status === 'ONLINE'} />
+      <Avatar
+        name={nameOf(person)}
+        seed={person.username}
+        image={person.avatar}
+        online={person.presence?.status === 'ONLINE'}
+      />
       <span className="person">
         <strong>
           <bdi>{nameOf(person)}</bdi>

@@ -1,6 +1,7 @@
 import { useApolloClient } from '@apollo/client/react';
 import { useState } from 'react';
-import { ChangePasswordDocument, UpdateProfileDocument } from '../../generated/graphql.ts';
+import { ChangePasswordDocument, SetAvatarDocument, UpdateProfileDocument } from '../../generated/graphql.ts';
+import { AvatarPicker } from '../files/AvatarPicker.tsx';
 import { Dialog } from '../parts/Dialog.tsx';
 import { Field } from '../parts/Field.tsx';
 import { optionalTextOf, textOf } from '../parts/form.ts';
@@ -12,10 +13,17 @@ import { Sessions } from './Sessions.tsx';
 
 /** The viewer's profile, notifications, password and sessions, and the button to sign out. */
 export function ProfileDialog({ viewer, onClose }: { viewer: Viewer; onClose: () => void }) {
+  const apollo = useApolloClient();
   const { signOut } = useSession();
   const leave = useAction(signOut);
   return (
     <Dialog title="Your profile" onClose={onClose}>
+      <AvatarPicker
+        name={viewer.user.nickname}
+        seed={viewer.user.username}
+        image={viewer.user.avatar}
+        onSet={(attachmentId) => apollo.mutate({ mutation: SetAvatarDocument, variables: { attachmentId } })}
+      />
       <Profile viewer={viewer} onDone={onClose} />
       <Notifications />
       <Password username={viewer.user.username} />

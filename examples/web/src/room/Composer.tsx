@@ -1,6 +1,11 @@
 import { useChat } from '@parley/client/react';
 import { type KeyboardEvent, useEffect, useRef, useState } from 'react';
 import { EditMessageDocument } from '../../generated/graphql.ts';
+import { AttachButton } from '../files/AttachButton.tsx';
+import { PendingFileList } from '../files/PendingFileList.tsx';
+import { MAX_FILES, type PendingFile, stateOf, usePendingFiles } from '../files/pendingFiles.tsx';
+import { pastedFiles, useFileDrop } from '../files/useFileDrop.ts';
+import { useFilesAllowed } from '../files/useFilesAllowed.ts';
 import { Icon } from '../parts/Icon.tsx';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
@@ -35,7 +40,11 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
   const text = editing ? edited : written;
   const setText = editing ? setEdited : setWritten;
   const length = wordLength(text);
-  const sendable = text.trim() !== '' && length.problem === null;
+  const pending = usePendingFiles(room.id);
+  const [leftOut, setLeftOut] = useState(0);
+  const hasFiles = editing ? draft.message.attachments.length > 0 : pending.files.length > 0;
+  const uploaded = editing || pending.files.every((each) => stateOf(each) === 'ready');
+  const sendable = (text.trim() !== '' || hasFiles) && uploaded && length.problem === null;
   const edit = useAction(async (id: string, body: string) => {
     await cache.mutate(EditMessageDocument, { id, body });
     leaveDraft();
@@ -49,6 +58,25 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
 
   const leaveDraft = () => onDraft(null);
 
+  const addFiles =
+    useFilesAllowed() && !editing
+      ? (files: File[]) => {
+          setLeftOut(pending.add(files));
+          box.current?.focus();
+        }
+      : null;
+  const removeFile = (key: string) => {
+    pending.remove(key);
+    setLeftOut(0);
+    // The button is removed, which would lose the focus.
+    box.current?.focus();
+  };
+  const retryFile = (file: PendingFile) => {
+    pending.retry(file);
+    box.current?.focus();
+  };
+  const isDraggedOver = useFileDrop(box, addFiles);
+
   const submit = () => {
     if (!sendable) return;
     // Without this, the focus would be lost when the empty text field disables the button.
@@ -58,9 +86,11 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
     } else {
       send(text, {
         ...(draft ? { replyToId: draft.message.id } : {}),
+        ...(hasFiles ? { attachmentIds: pending.take() } : {}),
         ...(findLinks(text).length > 0 ? { linkPreviews: 'AUTO' } : {}),
       });
       setText('');
+      setLeftOut(0);
       onDraft(null);
     }
   };
@@ -86,8 +116,15 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
       }}
     >
       {draft && <ComposerBar draft={draft} onCancel={leaveDraft} />}
-      <Problem text={length.problem ?? edit.problem} />
+      {!editing && <PendingFileList files={pending.files} onRemove={removeFile} onRetry={retryFile} />}
+      <Problem text={length.problem ?? edit.problem ?? wordLeftOut(leftOut)} />
+      {isDraggedOver && (
+        <p className="drop-here">
+          <Icon name="attach" /> Drop the files here to attach them
+        </p>
+      )}
       <div className="composer-line">
+        {addFiles && <AttachButton onFiles={addFiles} />}
         <textarea
           ref={box}
           dir="auto"
@@ -100,6 +137,12 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
             if (!editing) setTyping(event.target.value !== '');
           }}
           onKeyDown={onKeyDown}
+          onPaste={(event) => {
+            const files = pastedFiles(event.clipboardData);
+            if (files.length === 0 || !addFiles) return;
+            event.preventDefault();
+            addFiles(files);
+          }}
         />
         <button
           className="icon-button send"
@@ -112,4 +155,10 @@ export function Composer({ room, chatroom: { send, setTyping }, draft, onDraft, 
       {length.count && <p className="count quiet">{length.count}</p>}
     </form>
   );
+}
+
+function wordLeftOut(count: number): string | null {
+  if (count === 0) return null;
+  const files = count === 1 ? '1 file was' : `${count} files were`;
+  return `A message can have at most ${MAX_FILES} files. ${files} left out: send them in another message.`;
 }

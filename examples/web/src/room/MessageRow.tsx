@@ -1,4 +1,5 @@
 import { memo } from 'react';
+import { Attachments } from '../files/Attachments.tsx';
 import { Avatar } from '../parts/Avatar.tsx';
 import { systemSentence } from '../parts/sentences.tsx';
 import { useToasts } from '../parts/Toast.tsx';
@@ -58,14 +59,22 @@ export const MessageRow = memo(function MessageRow({
       data-own={own || undefined}
       data-follows={follows || undefined}
     >
-      {!own && !follows && <Avatar name={name} seed={message.sender?.username ?? ''} />}
+      {!own && !follows && <Avatar name={name} seed={message.sender?.username ?? ''} image={message.sender?.avatar} />}
       <div className="bubble-line">
-        <div className="bubble">
+        <div className="bubble" data-files={message.attachments.length > 0 || undefined}>
           <span className={own || follows ? 'hidden' : 'sender'}>
             <bdi>{own ? 'You' : name}</bdi>
           </span>
           {message.replyTo && !deleted && <Quote message={message.replyTo} />}
-          {deleted ? <p className="body deleted">Message deleted</p> : <Body text={message.body ?? ''} />}
+          {!deleted && <Attachments attachments={message.attachments} own={own} current={current} />}
+          {deleted ? (
+            <p className="body deleted">Message deleted</p>
+          ) : message.body ? (
+            <Body text={message.body} />
+          ) : (
+            // Deleting an account deletes its files, and keeps its messages.
+            message.attachments.length === 0 && <p className="body deleted">Files deleted</p>
+          )}
           <span className="stamp">
             {message.editedAt && !deleted && 'edited '}
             <time dateTime={message.createdAt}>{wordTime(message.createdAt)}</time>

@@ -1,5 +1,6 @@
 import { useOutbox } from '@parley/client/react';
 import { wordFailure } from '../errors.ts';
+import { Icon } from '../parts/Icon.tsx';
 import type { Message, Pending } from '../types.ts';
 import { Body } from './Body.tsx';
 import { Quote } from './Quote.tsx';
@@ -7,14 +8,19 @@ import { Quote } from './Quote.tsx';
 /** A message that is being sent or was rejected by the server. */
 export function PendingRow({ entry, replyTo }: { entry: Pending; replyTo: Message | undefined }) {
   const { retry, discard } = useOutbox();
-  const { error } = entry;
+  const { error, attachmentIds: { length: files } = [] } = entry;
   return (
     <li className="message" data-own data-pending={error === null || undefined}>
       <div className="bubble-line">
         <div className="bubble">
           <span className="hidden">You</span>
           {replyTo && <Quote message={replyTo} />}
-          <Body text={entry.body} />
+          {files > 0 && (
+            <p className="sent-files">
+              <Icon name="attach" /> {files === 1 ? '1 file' : `${files} files`}
+            </p>
+          )}
+          {entry.body !== '' && <Body text={entry.body} />}
           <span className="stamp">{error === null ? 'sending…' : 'not sent'}</span>
         </div>
       </div>

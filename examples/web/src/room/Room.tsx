@@ -7,7 +7,7 @@ import { Waiting } from '../parts/Waiting.tsx';
 import { HOME, type Place } from '../route.ts';
 import { useSession } from '../session.ts';
 import type { Message } from '../types.ts';
-import { nameOf, wordVanished } from '../words.ts';
+import { nameOf, wordContent, wordVanished } from '../words.ts';
 import { Blocked } from './Blocked.tsx';
 import { Composer, type Draft } from './Composer.tsx';
 import { History } from './History.tsx';
@@ -29,7 +29,7 @@ export function Room({ place }: { place: Place }) {
     atEnd,
     onMessage(message) {
       if (message.kind === 'USER' && message.sender?.id !== viewerId)
-        setAnnouncement(`${nameOf(message.sender)}: ${message.body ?? ''}`);
+        setAnnouncement(`${nameOf(message.sender)}: ${wordContent(message)}`);
     },
   });
   const { room, messages, loading, error, jumpTo, markUnread } = chatroom;
@@ -61,16 +61,18 @@ export function Room({ place }: { place: Place }) {
   return (
     <>
       <RoomHead room={room} typing={chatroom.typing} />
-      <History
-        room={room}
-        chatroom={chatroom}
-        viewerId={viewerId}
-        newestThen={newestThen.current ?? 0}
-        target={target}
-        mayManage={role === 'OWNER' || role === 'ADMIN'}
-        onEnd={setAtEnd}
-        onDo={onDo}
-      />
+      <div className="history-box">
+        <History
+          room={room}
+          chatroom={chatroom}
+          viewerId={viewerId}
+          newestThen={newestThen.current ?? 0}
+          target={target}
+          mayManage={role === 'OWNER' || role === 'ADMIN'}
+          onEnd={setAtEnd}
+          onDo={onDo}
+        />
+      </div>
       <p className="hidden" aria-live="polite">
         {announcement}
       </p>

@@ -5,8 +5,10 @@ import {
   DeleteRoomDocument,
   LeaveRoomDocument,
   MembersDocument,
+  SetRoomAvatarDocument,
   UpdateRoomDocument,
 } from '../../generated/graphql.ts';
+import { AvatarPicker } from '../files/AvatarPicker.tsx';
 import { Dialog } from '../parts/Dialog.tsx';
 import { Field } from '../parts/Field.tsx';
 import { optionalTextOf } from '../parts/form.ts';
@@ -21,10 +23,21 @@ import { Members } from './Members.tsx';
 
 /** The members of a room, and the actions that the viewer may perform. */
 export function RoomDialog({ room, onClose }: { room: Room; onClose: () => void }) {
+  const apollo = useApolloClient();
   const role = room.viewerMembership?.role;
   const mayManage = room.kind !== 'DIRECT' && (role === 'OWNER' || role === 'ADMIN');
   return (
     <Dialog title={titleOf(room)} onClose={onClose}>
+      {mayManage && (
+        <AvatarPicker
+          name={titleOf(room)}
+          seed={room.id}
+          image={room.avatar}
+          onSet={(attachmentId) =>
+            apollo.mutate({ mutation: SetRoomAvatarDocument, variables: { id: room.id, attachmentId } })
+          }
+        />
+      )}
       <Members roomId={room.id} role={room.kind === 'DIRECT' ? undefined : role} onClose={onClose} />
       {mayManage && <AddMembers roomId={room.id} />}
       {mayManage && <Rename room={room} />}

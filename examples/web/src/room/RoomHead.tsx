@@ -30,7 +30,12 @@ export function RoomHead({ room, typing }: { room: Room; typing: readonly Person
       <a className="icon-button to-rooms" href={HOME} aria-label="All rooms">
         <Icon name="back" />
       </a>
-      <Avatar name={title} seed={opponent?.username ?? room.id} online={opponent?.presence?.status === 'ONLINE'} />
+      <Avatar
+        name={title}
+        seed={opponent?.username ?? room.id}
+        image={(opponent ?? room).avatar}
+        online={opponent?.presence?.status === 'ONLINE'}
+      />
       <div className="room-names">
         <h1>
           <bdi>{title}</bdi>

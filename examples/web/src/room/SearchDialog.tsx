@@ -48,7 +48,7 @@ export function SearchDialog({ roomId, onClose }: { roomId?: string; onClose: ()
       <ul className="people found">
         {found.map(({ id, number, body, createdAt, sender, chatroom }) => (
           <li key={id}>
-            <Avatar name={nameOf(sender)} seed={sender?.username ?? ''} />
+            <Avatar name={nameOf(sender)} seed={sender?.username ?? ''} image={sender?.avatar} />
             <a
               className="person"
               href={hrefOf(chatroom?.id ?? roomId ?? '', number)}

@@ -17,7 +17,7 @@ export function useArrows(messages: readonly Pick<Message, 'number'>[]) {
     },
     onKeyDown: (event: KeyboardEvent<HTMLElement>) => {
       const { key, target, currentTarget } = event;
-      if ((key !== 'ArrowUp' && key !== 'ArrowDown') || (target as Element).closest('.menu')) return;
+      if ((key !== 'ArrowUp' && key !== 'ArrowDown') || (target as Element).closest('.menu, dialog')) return;
       event.preventDefault();
       const rows = [...currentTarget.querySelectorAll<HTMLElement>('li[id]')];
       const at = rows.findIndex((row) => row === rowOf(target as Element));

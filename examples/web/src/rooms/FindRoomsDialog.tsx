@@ -36,9 +36,9 @@ export function FindRoomsDialog({ onClose }: { onClose: () => void }) {
       />
       <Problem text={enter.problem ?? (error && wordError(error))} />
       <ul className="people">
-        {rooms.map(({ id, name, topic, memberCount, viewerMembership }) => (
+        {rooms.map(({ id, name, topic, memberCount, avatar, viewerMembership }) => (
           <li key={id}>
-            <Avatar name={name ?? '?'} seed={id} />
+            <Avatar name={name ?? '?'} seed={id} image={avatar} />
             <span className="person">
               <strong dir="auto">{name}</strong>
               <small className="quiet" dir="auto">

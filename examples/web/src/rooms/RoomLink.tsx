@@ -2,7 +2,7 @@ import { Avatar } from '../parts/Avatar.tsx';
 import { systemSentence } from '../parts/sentences.tsx';
 import { hrefOf } from '../route.ts';
 import type { Room } from '../types.ts';
-import { nameOf, titleOf, wordWhen } from '../words.ts';
+import { nameOf, titleOf, wordContent, wordWhen } from '../words.ts';
 
 /** A room in the list, with its last message and the number of unread messages. */
 export function RoomLink({ room, viewerId, open }: { room: Room; viewerId: string; open: boolean }) {
@@ -11,7 +11,7 @@ export function RoomLink({ room, viewerId, open }: { room: Room; viewerId: strin
   const online = opponent?.presence?.status === 'ONLINE';
   return (
     <a className="room-link" href={hrefOf(room.id)} aria-current={open ? 'page' : undefined}>
-      <Avatar name={title} seed={opponent?.username ?? room.id} online={online} />
+      <Avatar name={title} seed={opponent?.username ?? room.id} image={(opponent ?? room).avatar} online={online} />
       <span className="room-title">
         <bdi>{title}</bdi>
         {online && <span className="hidden">, online</span>}
@@ -38,7 +38,7 @@ export function RoomLink({ room, viewerId, open }: { room: Room; viewerId: strin
 function Preview({ message, viewerId }: { message: Room['lastMessage']; viewerId: string }) {
   if (!message) return 'No messages yet';
   if (message.kind === 'SYSTEM') return systemSentence(message);
-  const [line = ''] = (message.body ?? '').trim().split('\n', 1);
+  const [line = ''] = wordContent(message).trim().split('\n', 1);
   return (
     <>
       <bdi>{message.sender?.id === viewerId ? 'You' : nameOf(message.sender)}</bdi>:{' '}

@@ -33,7 +33,7 @@ export function RoomList({ viewer, list, open, onDialog }: Props) {
       <header className="rooms-head">
         <button type="button" className="me" onClick={() => onDialog('profile')}>
           <span className="hidden">Your profile: </span>
-          <Avatar name={viewer.user.nickname} seed={viewer.user.username} />
+          <Avatar name={viewer.user.nickname} seed={viewer.user.username} image={viewer.user.avatar} />
           <strong>
             <bdi>{nameOf(viewer.user)}</bdi>
           </strong>

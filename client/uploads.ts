@@ -1,0 +1,155 @@
+import { failed, isChatError } from './errors.ts';
+import type { Request } from './http.ts';
+import { type BytesRequest, sendBytes } from './sendBytes.ts';
+import { sha256Of } from './sha256.ts';
+import { backoff, onAbort, wait } from './wait.ts';
+
+export interface UploadOptions {
+  /** Name of the file, 1 to 255 characters. By default, the name of a `File`. Required for any other `Blob`. */
+  fileName?: string;
+  /** `MESSAGE`, the default, for `sendMessage`; `AVATAR` for `setAvatar` and `setChatroomAvatar`. */
+  purpose?: 'MESSAGE' | 'AVATAR';
+  /**
+   * Called at the beginning, and each time more bytes were sent than ever before. A retry sends all bytes again, so the
+   * progress can stand still, but never goes back. The upload is complete when the promise resolves.
+   */
+  onProgress?: (progress: UploadProgress) => void;
+  /** Cancels the upload in any step when the signal fires. */
+  signal?: AbortSignal;
+}
+
+/** Progress of an upload, in bytes. */
+export interface UploadProgress {
+  sentBytes: number;
+  totalBytes: number;
+}
+
+/** An uploaded file: an attachment that is not sent yet. The server deletes it after 24 hours. */
+export interface UploadedFile {
+  /** Pass it on as `attachmentIds` of a message or as `attachmentId` of an avatar. */
+  id: string;
+  fileName: string;
+  /** The server's finding. The bytes decide, not the type of the `Blob`. */
+  mediaType: string;
+  byteSize: number;
+  sha256: string;
+  /**
+   * `PROCESSING` while the server scans the file or resizes the image. The file can be sent already.
+   * `AttachmentsChanged` is the event at the end. A `REJECTED` file cannot be sent.
+   */
+  state: 'PROCESSING' | 'READY' | 'REJECTED';
+  /** Null unless the state is `REJECTED`. */
+  rejection: 'INFECTED' | 'NOT_WHAT_IT_SAYS' | 'TOO_LARGE' | 'UNREADABLE' | null;
+  /** Path for `fileUrl`. Null unless the state is `READY`. */
+  url: string | null;
+  /** Preview of an image, at most 1,280 pixels wide and high. Null for other files, and until the state is `READY`. */
+  image: { url: string; width: number; height: number; thumbHash: string } | null;
+  /** Duration of a sound or video in milliseconds. Null if unknown. */
+  durationMs: number | null;
+}
+
+/** Uploads a file. */
+export type Upload = (file: Blob, options?: UploadOptions) => Promise<UploadedFile>;
+
+interface UploaderOptions {
+  /** URL of the API. URLs of uploads are relative to it, unless the bytes go to an object store. */
+  url: string;
+  request: Request;
+  fetch: typeof fetch;
+  /** Fires when the client is closed. */
+  closed: AbortSignal;
+}
+
+/** Maximum number of attempts in a row that send no more bytes than an earlier one. */
+const MAX_ATTEMPTS = 6;
+/** Maximum number of attempts if other bytes than announced arrive. The file has probably changed since it was hashed. */
+const MAX_CONFLICTS = 2;
+
+const CREATE_UPLOAD = `mutation CreateUpload($input: CreateUploadInput!) {
+  createUpload(input: $input) { upload { id method url headers { name value } } }
+}`;
+const COMPLETE_UPLOAD = `mutation CompleteUpload($input: CompleteUploadInput!) {
+  completeUpload(input: $input) {
+    attachment { id fileName mediaType byteSize sha256 state rejection url image { url width height thumbHash } durationMs }
+  }
+}`;
+
+/** Creates the function that uploads files. */
+export function createUploader({ url: apiUrl, request, fetch, closed }: UploaderOptions): Upload {
+  /** The running uploads, by their announcement. */
+  const running = new Map<string, Promise<unknown>>();
+
+  /** Runs a mutation that may be repeated, until there is a response. */
+  async function mutate<Data>(document: string, input: object, signal: AbortSignal | undefined): Promise<Data> {
+    const { data, errors } = await request(document, { input }, { retry: true, ...(signal && { signal }) });
+    if (errors?.length || data == null) throw failed(errors ?? []);
+    return data as Data;
+  }
+
+  async function transfer(file: Blob, announced: object, { onProgress, signal }: UploadOptions): Promise<UploadedFile> {
+    const signals = signal ? [signal, closed] : [closed];
+    let most = 0;
+    onProgress?.({ sentBytes: 0, totalBytes: file.size });
+    for (let failures = 0; ;) {
+      // Returns the same upload with a new URL, or another upload if the first one was deleted.
+      const { createUpload } = await mutate<Created>(CREATE_UPLOAD, announced, signal);
+      const { id, ...target } = createUpload.upload;
+      const before = most;
+      const onSent = (bytes: number) => {
+        if (bytes <= most) return;
+        most = bytes;
+        onProgress?.({ sentBytes: bytes, totalBytes: file.size });
+      };
+      try {
+        await sendBytes({ ...target, url: new URL(target.url, apiUrl).href }, file, { fetch, onSent, signals });
+        const { completeUpload } = await mutate<Completed>(COMPLETE_UPLOAD, { uploadId: id }, signal);
+        return completeUpload.attachment;
+      } catch (error) {
+        failures = most > before ? 1 : failures + 1;
+        if (failures >= maxAttempts(error)) throw error;
+      }
+      await wait(backoff(failures - 1), ...signals);
+    }
+  }
+
+  return async function upload(file, options = {}) {
+    const { fileName = (file as Partial<File>).name, purpose = 'MESSAGE', signal } = options;
+    if (fileName === undefined) throw new TypeError('Pass the name of the file: upload(blob, { fileName }).');
+    const signals = signal ? [signal, closed] : [closed];
+    for (const each of signals) each.throwIfAborted();
+    const sha256 = await sha256Of(file, signals);
+    const announced = { fileName, byteSize: file.size, sha256, mediaType: file.type, purpose };
+    const key = JSON.stringify(announced);
+    // The server returns the same open upload for the same announcement. Two files that are equal need two attachments.
+    for (let other; (other = running.get(key));) await settled(other, signals);
+    const transferred = transfer(file, announced, options).finally(() => running.delete(key));
+    running.set(key, transferred);
+    return transferred;
+  };
+}
+
+interface Created {
+  createUpload: { upload: BytesRequest & { id: string } };
+}
+
+interface Completed {
+  completeUpload: { attachment: UploadedFile };
+}
+
+/** Returns how many attempts in a row may end with this error. */
+function maxAttempts(error: unknown): number {
+  if (isChatError(error, 'CONFLICT')) return MAX_CONFLICTS;
+  // `NOT_FOUND` means that the upload was deleted, because it was open for too long.
+  return isChatError(error, 'UNREACHABLE') || isChatError(error, 'NOT_FOUND') ? MAX_ATTEMPTS : 0;
+}
+
+/** Resolves when the promise has settled. Rejects when one of the signals fires. */
+async function settled(other: Promise<unknown>, signals: readonly AbortSignal[]): Promise<void> {
+  const ends: (() => void)[] = [];
+  const aborted = new Promise<void>((resolve) => {
+    for (const signal of signals) ends.push(onAbort(signal, resolve));
+  });
+  await Promise.race([other.catch(() => undefined), aborted]);
+  for (const end of ends) end();
+  for (const signal of signals) signal.throwIfAborted();
+}
