@@ -15,7 +15,17 @@ const FEATURES = [
     'chatroomEvents',
     'readReceipts',
   ],
-  ...['chatroomList', 'viewerEvents', 'typing', 'presence', 'push', 'systemMessages', 'accounts', 'server'],
+  ...[
+    'chatroomList',
+    'viewerEvents',
+    'appEvents',
+    'typing',
+    'presence',
+    'push',
+    'systemMessages',
+    'accounts',
+    'server',
+  ],
 ];
 
 /** One rule for each folder that has folders above it. */

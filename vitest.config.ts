@@ -68,6 +68,7 @@ const SLOW = [
     'sharedResults',
     'snapshotRaces',
     'viewerSnapshots',
+    'appEventRaces',
     'app',
     'filesCrash',
     'files/bomb',
@@ -75,7 +76,7 @@ const SLOW = [
 ].map((name) => `test/${name}.test.ts`);
 
 /** What subscribers receive must not depend on whether executions are shared: these files also run without sharing. */
-const UNSHARED = ['allRooms', 'blocks', 'messageAdded', 'roomSnapshots', 'viewerEvents'].map(
+const UNSHARED = ['allRooms', 'appEvents', 'blocks', 'messageAdded', 'roomSnapshots', 'viewerEvents'].map(
   (name) => `test/${name}.test.ts`,
 );
 

@@ -12,7 +12,7 @@ export function textOf(document: Document<unknown, never>): string {
 
 /** Field of a subscription that can resume, and the names of its variables. */
 export interface Resumption {
-  field: 'messageAdded' | 'chatroomEvents' | 'viewerEvents';
+  field: 'messageAdded' | 'chatroomEvents' | 'viewerEvents' | 'events';
   /** Name of the variable for the cursor. */
   after: string;
   /** Name of the variable for the room's id; null for a subscription to all rooms. */
@@ -24,14 +24,14 @@ export interface Resumption {
 /**
  * Returns the `Resumption` of a subscription, or null if the subscription cannot resume.
  *
- * @throws TypeError if `messageAdded` or `chatroomEvents` has no variable for the cursor, because the stream would
+ * @throws TypeError if `messageAdded`, `chatroomEvents` or `events` has no variable for the cursor, because the stream would
  *   silently lose events while offline
  * @throws TypeError if the subscription does not pass the room as a variable
  */
 export function resumptionOf(text: string): Resumption | null {
   const [, field, args = ''] =
-    /\b(messageAdded|chatroomEvents|viewerEvents)\b\s*(?:\(([^)]*)\))?\s*\{/.exec(text) ?? [];
-  if (field !== 'messageAdded' && field !== 'chatroomEvents' && field !== 'viewerEvents') return null;
+    /\b(messageAdded|chatroomEvents|viewerEvents|events)\b\s*(?:\(([^)]*)\))?\s*\{/.exec(text) ?? [];
+  if (!isResumable(field)) return null;
   const [, after] = /\bafter\s*:\s*\$(\w+)/.exec(args) ?? [];
   const [, room = null] = /\bchatroomId\s*:\s*\$(\w+)/.exec(args) ?? [];
   // A stream of the viewer's events without a cursor does not resume. With `snapshot: true`, it begins with a new
@@ -44,6 +44,10 @@ export function resumptionOf(text: string): Resumption | null {
   if (!room && args.includes('chatroomId'))
     throw new TypeError(`Pass the room as a variable: ${field}(chatroomId: $chatroomId, after: $after).`);
   return { field, after, room, snapshot: /\bsnapshot\s*:\s*(?:true|\$)/.test(args) };
+}
+
+function isResumable(field: string | undefined): field is Resumption['field'] {
+  return field !== undefined;
 }
 
 /** A message that an operation sends. */

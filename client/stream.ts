@@ -19,9 +19,9 @@ export interface StreamOptions {
    */
   onStarted?: () => void;
   /**
-   * Called when the stream has reconnected. `messageAdded` and `chatroomEvents` have missed nothing. Other streams may
-   * have lost events, so query their data again. The cursor of `viewerEvents` replays only blocks, and rooms that
-   * appeared or vanished.
+   * Called when the stream has reconnected. `messageAdded`, `chatroomEvents` and `events` have missed nothing. Other
+   * streams may have lost events, so query their data again. The cursor of `viewerEvents` replays only blocks,
+   * friendships, and rooms that appeared or vanished.
    */
   onResumed?: () => void;
 }
@@ -83,7 +83,7 @@ export function createStream<Data>(
   function advance(result: Result<unknown>, { field, room }: Resumption): boolean {
     const [event] = Object.values(result.data ?? {}) as (Event | null)[];
     // An event whose type the document does not select has no cursor. The previous cursor stays valid.
-    if (field === 'viewerEvents') {
+    if (field === 'viewerEvents' || field === 'events') {
       after = event?.cursor ?? after;
       return true;
     }

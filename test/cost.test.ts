@@ -6,7 +6,7 @@ import type { Context } from '../src/core/context.ts';
 import { encodeAllRoomsCursor } from '../src/delivery/cursor.ts';
 import { findPositions, findPositionsSince } from '../src/delivery/resumePositions.ts';
 import { countAllUnread } from '../src/features/readReceipts/readReceipts.ts';
-import { findChangesSince } from '../src/features/viewerEvents/changes.ts';
+import { findChangesSince } from '../src/features/viewerEvents/missedChanges.ts';
 import { createContext } from '../src/graphql/operation.ts';
 import { sql } from '../src/platform/database/database.ts';
 import { changedAmong } from '../src/features/chatroomEvents/allRoomsStream.ts';

@@ -37,6 +37,28 @@ export type ErrorCode =
 
 /** Object types of each interface and union. */
 export const possibleTypes = {
+  "AppEvent": [
+    "AppSnapshot",
+    "AttachmentsChanged",
+    "BlockChanged",
+    "CaughtUp",
+    "ChatroomAppeared",
+    "ChatroomUpdated",
+    "ChatroomVanished",
+    "FriendshipChanged",
+    "LinkPreviewsChanged",
+    "MemberJoined",
+    "MemberLeft",
+    "MemberUpdated",
+    "MessageAdded",
+    "MessageDeleted",
+    "MessageEdited",
+    "ReactionsChanged",
+    "RoomSnapshot",
+    "SystemNotice",
+    "UnreadChanged",
+    "ViewerSnapshot"
+  ],
   "ChatroomEvent": [
     "AttachmentsChanged",
     "CaughtUp",
@@ -76,7 +98,7 @@ export const possibleTypes = {
 };
 
 /** Types without an id. A cache stores them inside their parents. */
-export const keyless = ["AttachmentConnection","AttachmentEdge","AttachmentsChanged","AuthPayload","BlockChanged","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","CompleteUploadPayload","CreateUploadPayload","DeleteChatroomPayload","FileTicket","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","HttpHeader","Image","LeaveChatroomPayload","LinkPreviewsChanged","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","RoomSnapshot","SendMessagePayload","Server","SessionConnection","SessionEdge","SetAvatarPayload","StorageUse","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload","ViewerSnapshot"];
+export const keyless = ["AppSnapshot","AttachmentConnection","AttachmentEdge","AttachmentsChanged","AuthPayload","BlockChanged","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","CompleteUploadPayload","CreateUploadPayload","DeleteChatroomPayload","FileTicket","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","HttpHeader","Image","LeaveChatroomPayload","LinkPreviewsChanged","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","RoomSnapshot","SendMessagePayload","Server","SessionConnection","SessionEdge","SetAvatarPayload","StorageUse","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload","ViewerSnapshot"];
 
 /** Paged lists by type, with the arguments that select another list. */
 export const connections = {

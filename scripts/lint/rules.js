@@ -89,16 +89,5 @@ export const strict = {
     'error',
     { allowAny: false, allowBoolean: false, allowNullish: false, allowNumberAndString: false, allowRegExp: false },
   ],
-  'typescript/restrict-template-expressions': [
-    'error',
-    {
-      allowAny: false,
-      allowBoolean: false,
-      allowNever: false,
-      allowNullish: false,
-      allowNumber: true,
-      allowRegExp: false,
-    },
-  ],
   'typescript/return-await': ['error', 'error-handling-correctness-only'],
 };

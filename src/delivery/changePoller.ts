@@ -35,12 +35,13 @@ export interface Join {
 }
 
 /**
- * A change that is in no room's log: a user hides a DIRECT room, shows a hidden room again, or blocks or unblocks
- * another user. Does not include a hidden room that reappears because of a new message. That message is in the log.
+ * A change that is in no room's log: a user hides a DIRECT room, shows a hidden room again, blocks or unblocks another
+ * user, or a friendship or friend request of the user changes. Does not include a hidden room that reappears because of a new message. That message is in the log.
  */
 export type UnloggedChange = { userId: string } & (
   | { kind: 'HIDDEN' | 'SHOWN'; chatroomId: string }
   | { kind: 'BLOCK_CHANGED'; otherId: string }
+  | { kind: 'FRIENDSHIP_CHANGED'; otherId: string }
 );
 
 /** Polls the database for changes once a second. A change is therefore reported even if its notification was lost. */
@@ -117,7 +118,7 @@ export async function startChangePoller(options: {
           (SELECT coalesce(json_agg(json_build_object('userId', user_id, 'chatroomId', chatroom_id, 'otherId', other_id, 'kind', kind)), '[]')
             FROM membership_changes
             WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))
-              AND kind IN ('HIDDEN', 'SHOWN', 'BLOCK_CHANGED')) AS unlogged,
+              AND kind IN ('HIDDEN', 'SHOWN', 'BLOCK_CHANGED', 'FRIENDSHIP_CHANGED')) AS unlogged,
           (SELECT coalesce(json_agg(id), '[]') FROM endings
             WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))) AS ended`);
       failures.succeeded('polling');

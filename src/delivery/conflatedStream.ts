@@ -1,14 +1,14 @@
+import { andThen, done, type MaybePromise, type Next, pullPast, type Stream, toAsyncIterator } from './source.ts';
+
 /**
  * A stream to one subscriber that buffers only the latest item of each key. While the subscriber does not read, the
  * buffer contains at most one item per key.
  */
-export interface ConflatedStream<Item, Event> extends AsyncIterableIterator<Event, undefined> {
+export interface ConflatedStream<Item, Event> extends Stream<Event> {
   /** Adds an item, which replaces a buffered item with the same key. */
   set(key: string, item: Item): void;
   /** Sends an event before all items. Call it before the stream is read. */
   startWith(event: Event): void;
-  /** Whether the stream starts with an event; see `Source`. */
-  startsAtOnce: boolean;
   /** Ends the stream with an error after the buffered items have been read. */
   error: (error: unknown) => void;
   /**
@@ -32,14 +32,14 @@ export interface ConflatedStream<Item, Event> extends AsyncIterableIterator<Even
  */
 export function createConflatedStream<Item, Event>(
   gauges: { conflatedStreams: number },
-  read: (item: Item) => Promise<Event | null>,
+  read: (item: Item) => MaybePromise<Event | null>,
 ): ConflatedStream<Item, Event> {
   const items = new Map<string, Item>();
   const releases: (() => void)[] = [];
   let first: Event | null = null;
   let failure: { error: unknown } | null = null;
   let ended = false;
-  let wake = () => {};
+  let listener = () => {};
   gauges.conflatedStreams += 1;
 
   function end(): void {
@@ -47,32 +47,59 @@ export function createConflatedStream<Item, Event>(
     ended = true;
     gauges.conflatedStreams -= 1;
     for (const release of releases) release();
-    wake();
+    listener();
   }
 
-  const stream: ConflatedStream<Item, Event> = {
-    [Symbol.asyncIterator]: () => stream,
-    set(key, item) {
+  function pull(): MaybePromise<Next<Event> | undefined> {
+    if (ended) return done;
+    if (first) {
+      const value = first;
+      first = null;
+      return { value, done: false };
+    }
+    const [oldest] = items;
+    if (!oldest) return endIfFailed();
+    items.delete(oldest[0]);
+    return andThen(read(oldest[1]), (value) => (value === null ? undefined : { value, done: false }));
+  }
+
+  function endIfFailed(): null {
+    if (!failure) return null;
+    end();
+    throw failure.error;
+  }
+
+  const source = {
+    pull: () => pullPast(pull),
+    onReady(ready: () => void) {
+      listener = ready;
+    },
+    hasMore: () => ended || first !== null || items.size > 0 || failure !== null,
+    get startsAtOnce() {
+      return first !== null;
+    },
+    end,
+  };
+  const stream: ConflatedStream<Item, Event> = Object.assign(toAsyncIterator<Event>(source), {
+    set(key: string, item: Item) {
       if (ended) return;
       // Deletes the key first, so that the new item moves to the end and is read last.
       items.delete(key);
       items.set(key, item);
-      wake();
+      listener();
     },
-    startsAtOnce: false,
-    startWith(event) {
+    startWith(event: Event) {
       first = event;
-      stream.startsAtOnce = true;
     },
-    error(error) {
+    error(error: unknown) {
       failure = { error };
-      wake();
+      listener();
     },
-    onClose(release) {
+    onClose(release: () => void) {
       if (ended) release();
       else releases.push(release);
     },
-    async connect(sources) {
+    async connect(sources: () => Promise<void>) {
       try {
         await sources();
       } catch (error) {
@@ -81,35 +108,6 @@ export function createConflatedStream<Item, Event>(
       }
       return stream;
     },
-    async next() {
-      while (!ended) {
-        if (first) {
-          const value = first;
-          first = null;
-          return { value, done: false };
-        }
-        const [oldest] = items;
-        if (oldest) {
-          items.delete(oldest[0]);
-          const value = await read(oldest[1]).catch((error: unknown) => {
-            end();
-            throw error;
-          });
-          if (value === null) continue;
-          return { value, done: false };
-        }
-        if (failure) {
-          end();
-          throw failure.error;
-        }
-        await new Promise<void>((resolve) => (wake = resolve));
-      }
-      return { value: undefined, done: true };
-    },
-    return() {
-      end();
-      return Promise.resolve({ value: undefined, done: true });
-    },
-  };
+  });
   return stream;
 }

@@ -77,6 +77,8 @@ export const subscriptions: Row[] = [
   row('401 404 404 404 404 404 ok  403', 'chatroomEvents', inOpenRoom, 'of an OPEN room of the owner'),
   row('401 404 404 ok  ok  ok  ok  403', 'chatroomEvents', (p) => ({ ...inRoom(p), snapshot: true }), 'with a snapshot'),
   row('401 404 404 404 404 404 ok  403', 'chatroomEvents', async (p) => ({ ...(await inOpenRoom(p)), snapshot: true }), 'with a snapshot of an OPEN room of the owner'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'events'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'events', () => ({ snapshot: true }), 'with a snapshot'),
   row('401 404 404 ok  ok  ok  ok  403', 'messageAdded', inRoom),
   row('401 404 404 404 404 404 ok  403', 'messageAdded', inOpenRoom, 'of an OPEN room of the owner'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'messageAdded', () => ({}), 'of all rooms'),

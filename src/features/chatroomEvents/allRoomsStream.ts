@@ -16,7 +16,13 @@ import { createSnapshotProgress, type SnapshotProgress } from '../../delivery/sn
 import type { Join, ChangeSet } from '../../delivery/changePoller.ts';
 import { endsMembership, isVisible } from './chatroomStream.ts';
 import type { ChatroomEvent } from './eventPage.ts';
-import { findPositions, findPositionsSince, findCheckpoints } from '../../delivery/resumePositions.ts';
+import {
+  type Checkpoint,
+  findCheckpoints,
+  findPositions,
+  findPositionsSince,
+  type RoomPositions,
+} from '../../delivery/resumePositions.ts';
 
 /** An event in one of the viewer's rooms, with the all-rooms cursor to resume from. */
 export interface AllRoomsEvent {
@@ -41,6 +47,18 @@ export interface AllRoomsStream extends Stream<AllRoomsEvent> {
   isMemberOf: (chatroomId: string) => boolean;
 }
 
+/** A stream over all rooms that already notes changes, but has no position yet. */
+export interface OpenedRooms {
+  /**
+   * Returns the events after a position. Call it once.
+   *
+   * @param positions the viewer's rooms, read after the call of {@link openAllRooms}
+   * @param reached snapshot whose events the client has received; by default, that of `positions`
+   */
+  follow(positions: RoomPositions, reached?: string, checkpoints?: Checkpoint[]): AllRoomsStream;
+  end(): void;
+}
+
 /**
  * Streams the events of all the viewer's rooms. Adds rooms that the viewer joins, and drops rooms when the viewer's
  * membership ends.
@@ -54,9 +72,21 @@ export interface AllRoomsStream extends Stream<AllRoomsEvent> {
  *   stream cannot resume from the cursor
  */
 export async function followAllRooms(context: Context, after: string | null | undefined): Promise<AllRoomsStream> {
+  const since = after == null ? null : decodeAllRoomsCursor(context.databaseId, after, 'after');
+  const rooms = openAllRooms(context);
+  try {
+    const positions = since === null ? await findPositions(context) : await findPositionsSince(context, since);
+    return rooms.follow(positions, since ?? undefined, await findCheckpoints(context.database, positions));
+  } catch (error) {
+    rooms.end();
+    throw error;
+  }
+}
+
+/** Opens a stream as {@link followAllRooms}, for a caller that reads the positions. */
+export function openAllRooms(context: Context): OpenedRooms {
   const { userId } = requireViewer(context);
   const { changePoller, databaseId } = context;
-  const since = after == null ? null : decodeAllRoomsCursor(databaseId, after, 'after');
   const events = new RoomsFollower(context.roomTails);
   /**
    * Rooms that the viewer has left. A query is checking whether the viewer has joined these rooms again. The cursor
@@ -80,29 +110,28 @@ export async function followAllRooms(context: Context, after: string | null | un
     else early.push(changes);
   });
   let progress: SnapshotProgress | null = null;
-  function apply({ snapshot, rooms, joins }: ChangeSet, progress: SnapshotProgress): void {
+  function apply({ snapshot, rooms, joins, ended }: ChangeSet, progress: SnapshotProgress): void {
     for (const [chatroomId, seq] of firstJoins(joins.get(userId) ?? [], lost)) events.add(chatroomId, seq - 1);
-    progress.require(snapshot, [...changedAmong(rooms, events.rooms), ...changedAmong(rooms, asked)]);
+    progress.require(snapshot, [
+      ...changedAmong(rooms, events.rooms),
+      ...changedAmong(rooms, asked),
+      // The deletion of a room has no `seq`. It is delivered after all events of the room, which is then dropped.
+      ...ended.filter((id) => events.rooms.has(id)).map((id) => [id, Infinity] as const),
+    ]);
   }
 
-  try {
-    const positions = since === null ? await findPositions(context) : await findPositionsSince(context, since);
-    const checkpoints = await findCheckpoints(context.database, positions);
-    progress = createSnapshotProgress(since ?? positions.snapshot, isDue, checkpoints);
+  function follow(positions: RoomPositions, reached = positions.snapshot, checkpoints: Checkpoint[] = []) {
+    progress = createSnapshotProgress(reached, isDue, checkpoints);
     progress.require(
       positions.snapshot,
       positions.rooms.map(({ chatroomId, lastSeq }) => [chatroomId, lastSeq]),
     );
     for (const { chatroomId, seq } of positions.rooms) events.add(chatroomId, seq);
-    for (const changes of early) apply(changes, progress);
+    for (const changes of early.splice(0)) apply(changes, progress);
     started = true;
     progress.advance();
-  } catch (error) {
-    stopListening();
-    events.end();
-    throw error;
+    return streamOf(progress);
   }
-  const { snapshot: reached, advance } = progress;
 
   // Caches the encoded cursor. Every event carries a cursor, but the snapshot changes only about once a second.
   let latest = { snapshot: '', cursor: '' };
@@ -111,20 +140,34 @@ export async function followAllRooms(context: Context, after: string | null | un
     return latest.cursor;
   }
 
-  function pull(): MaybePromise<Next<AllRoomsEvent>> {
-    return andThen(events.pull(), (pulled) => {
-      if (!pulled || pulled.done) return pulled;
-      const event = pulled.value;
-      const { chatroomId, seq } = event;
-      // Reads the cursor before `advance`, because the cursor must not cover this event. If the connection breaks
-      // before the event reaches the client, a resume from the cursor sends the event again.
-      const cursor = cursorOf(reached());
-      return andThen(endsMembership(event, userId) ? lose(event) : undefined, () => {
-        advance(chatroomId);
-        const isLost = () => (events.leftAt(chatroomId, userId) ?? 0) > seq;
-        return { value: { event, cursor, isLost }, done: false };
+  function streamOf({ snapshot: reached, advance }: SnapshotProgress): AllRoomsStream {
+    function pull(): MaybePromise<Next<AllRoomsEvent>> {
+      return andThen(events.pull(), (pulled) => {
+        if (!pulled || pulled.done) return pulled;
+        const event = pulled.value;
+        const { chatroomId, seq } = event;
+        // Reads the cursor before `advance`, because the cursor must not cover this event. If the connection breaks
+        // before the event reaches the client, a resume from the cursor sends the event again.
+        const cursor = cursorOf(reached());
+        return andThen(endsMembership(event, userId) ? lose(event) : undefined, () => {
+          advance(chatroomId);
+          const isLost = () => (events.leftAt(chatroomId, userId) ?? 0) > seq;
+          return { value: { event, cursor, isLost }, done: false };
+        });
       });
+    }
+
+    const stream = toAsyncIterator<AllRoomsEvent>({
+      pull,
+      onReady(listener, group) {
+        events.onReady(listener, group);
+      },
+      end,
     });
+    const isMemberOf = (chatroomId: string) =>
+      (events.leftAt(chatroomId, userId) ?? 0) <= (events.position(chatroomId) ?? -1);
+    const eventsAhead = () => ({ events: events.lookahead(), cursor: cursorOf(reached()) });
+    return Object.assign(stream, { eventsAhead, isMemberOf });
   }
 
   async function lose({ chatroomId, seq }: FollowedEvent): Promise<void> {
@@ -142,17 +185,7 @@ export async function followAllRooms(context: Context, after: string | null | un
     events.end();
   }
 
-  const stream = toAsyncIterator<AllRoomsEvent>({
-    pull,
-    onReady(listener, group) {
-      events.onReady(listener, group);
-    },
-    end,
-  });
-  const isMemberOf = (chatroomId: string) =>
-    (events.leftAt(chatroomId, userId) ?? 0) <= (events.position(chatroomId) ?? -1);
-  const eventsAhead = () => ({ events: events.lookahead(), cursor: cursorOf(reached()) });
-  return Object.assign(stream, { eventsAhead, isMemberOf });
+  return { follow, end };
 }
 
 /**
@@ -223,7 +256,7 @@ export async function followAllMessages(
 const sharedCopies = new WeakMap<RoomEvent, object>();
 
 /** Returns an event with the cursor of one stream. Streams at different cursors share the execution of the event. */
-function placeAt(original: RoomEvent, cursor: string): ChatroomEvent {
+export function placeAt(original: RoomEvent, cursor: string): ChatroomEvent {
   const { kind, chatroomId, seq, message, userId, actorId } = original;
   const isNoLongerMember = lostMembershipOf(chatroomId);
   const event = { kind, chatroomId, seq, isShared: true, message, userId, actorId, isNoLongerMember };

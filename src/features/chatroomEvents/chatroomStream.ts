@@ -201,5 +201,6 @@ export async function actorOf(context: Context, { actorId }: ChatroomEvent): Pro
 
 function caughtUp(context: Context, chatroomId: string, at: { seq: number; number: number }): ChatroomEvent {
   const cursor = cursorAt(context.databaseId, { chatroomId, ...at });
-  return { kind: 'CAUGHT_UP', chatroomId, isShared: false, cursor, message: null, userId: null, actorId: null };
+  const event = { chatroomId, seq: at.seq, cursor, message: null, userId: null, actorId: null };
+  return { kind: 'CAUGHT_UP', isShared: false, ...event };
 }

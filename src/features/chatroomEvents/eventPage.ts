@@ -19,8 +19,8 @@ export interface ChatroomEvent extends Pick<RoomEvent, 'chatroomId' | 'cursor' |
   kind: RoomEvent['kind'] | 'CAUGHT_UP' | 'SNAPSHOT';
   /** Set for a snapshot. */
   reason?: SnapshotReason;
-  /** Position in the room's log. Undefined for an event that is not in the log. */
-  seq?: number;
+  /** Position in the room's log. For an event that is not in the log, that of the last event before it. */
+  seq: number;
   /** Whether the event can be executed once for all subscribers. */
   isShared: boolean;
   /** Set only in streams over all rooms, where each stream has its own cursor: the event without a cursor. */

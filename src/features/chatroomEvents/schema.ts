@@ -11,38 +11,28 @@ import { Message } from '../messages/schema.ts';
 import { encodeAllRoomsCursor } from '../../delivery/cursor.ts';
 import { User, Viewer } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
+import { AppEvent, typeNames } from './appEventSchema.ts';
 import { followAllMessages } from './allRoomsStream.ts';
 import { actorOf, followChatroom } from './chatroomStream.ts';
 import type { ChatroomEvent as Event } from './eventPage.ts';
 import { followWithSnapshots } from './snapshotStream.ts';
 
-/** GraphQL type of each kind of event. */
-const typeNames: Record<Event['kind'], string> = {
-  MESSAGE_ADDED: 'MessageAdded',
-  MESSAGE_EDITED: 'MessageEdited',
-  MESSAGE_DELETED: 'MessageDeleted',
-  REACTIONS_CHANGED: 'ReactionsChanged',
-  ATTACHMENTS_CHANGED: 'AttachmentsChanged',
-  MEMBER_JOINED: 'MemberJoined',
-  MEMBER_UPDATED: 'MemberUpdated',
-  MEMBER_LEFT: 'MemberLeft',
-  CHATROOM_UPDATED: 'ChatroomUpdated',
-  LINK_PREVIEWS_CHANGED: 'LinkPreviewsChanged',
-  CAUGHT_UP: 'CaughtUp',
-  SNAPSHOT: 'RoomSnapshot',
-};
-
 const ChatroomEvent = builder.interfaceRef<Event>('ChatroomEvent').implement({
   description:
     'An event of a chatroom. Clients must ignore event types that they do not know, because later versions may add some.',
+  interfaces: [AppEvent],
   resolveType: (event) => typeNames[event.kind],
   fields: (t) => ({
     cursor: t.string({
       description:
-        'Position of the event. Pass it as `after` to resume after the event. In `messageAdded` without `chatroomId`, this is a cursor of all rooms. In every other stream, this is a room cursor.',
+        'Position of the event. Pass it as `after` to resume after the event. In `events`, and in `messageAdded` without `chatroomId`, this is a cursor of all rooms. In every other stream, this is a room cursor.',
       // The shared event of a stream over all rooms has no cursor, because each stream has its own.
       resolve: (event, _args, context, info) =>
         (event.cursor as string | null) ?? fromEvent(context, info, event, ({ cursor }) => cursor),
+    }),
+    seq: t.exposeInt('seq', {
+      description:
+        'Position of the event in the log of the chatroom, counted from 1. An event that a stream repeats has the same `chatroom` and `seq`. A viewer does not see every position, because a block hides events. For `CaughtUp` and `RoomSnapshot`, the position of the last event before it.',
     }),
     chatroom: t.field({
       type: Chatroom,
@@ -74,7 +64,7 @@ function actorField<E extends Event>(t: ObjectFieldBuilder<Types, E>, descriptio
 function defineMessageEvent(name: string, description: string) {
   return builder.objectRef<MessageEvent>(name).implement({
     description,
-    interfaces: [ChatroomEvent],
+    interfaces: [AppEvent, ChatroomEvent],
     fields: (t) => ({ message: messageField(t) }),
   });
 }
@@ -83,7 +73,7 @@ const MessageAdded = defineMessageEvent('MessageAdded', 'A message was sent.');
 defineMessageEvent('MessageEdited', 'The text of a message was edited.');
 builder.objectRef<MessageEvent>('MessageDeleted').implement({
   description: 'A message was deleted. The message remains in the chatroom with its number, but without its text.',
-  interfaces: [ChatroomEvent],
+  interfaces: [AppEvent, ChatroomEvent],
   fields: (t) => ({
     message: messageField(t),
     actor: actorField(t, 'The user who deleted the message: its sender, the owner or an admin.'),
@@ -107,7 +97,7 @@ const userIdOf = (event: MemberEvent) => encodeId('User', event.userId);
 builder.objectRef<MemberEvent>('MemberJoined').implement({
   description:
     'A user became a member of the chatroom. All fields show the current state, which may be newer than the event.',
-  interfaces: [ChatroomEvent],
+  interfaces: [AppEvent, ChatroomEvent],
   fields: (t) => ({
     userId: t.id({ description: 'Id of the user who joined.', resolve: userIdOf }),
     user: t.field({
@@ -127,7 +117,7 @@ builder.objectRef<MemberEvent>('MemberJoined').implement({
 
 builder.objectRef<MemberEvent>('MemberUpdated').implement({
   description: 'The role of a member changed.',
-  interfaces: [ChatroomEvent],
+  interfaces: [AppEvent, ChatroomEvent],
   fields: (t) => ({
     userId: t.id({ description: 'Id of the user whose role changed.', resolve: userIdOf }),
     user: t.field({
@@ -147,7 +137,7 @@ builder.objectRef<MemberEvent>('MemberUpdated').implement({
 
 builder.objectRef<MemberEvent>('MemberLeft').implement({
   description: 'A member left the chatroom, or was removed from it.',
-  interfaces: [ChatroomEvent],
+  interfaces: [AppEvent, ChatroomEvent],
   fields: (t) => ({
     userId: t.id({ description: 'Id of the user who left or was removed.', resolve: userIdOf }),
     memberId: t.id({
@@ -165,7 +155,7 @@ builder.objectRef<MemberEvent>('MemberLeft').implement({
 
 builder.objectRef<Event>('ChatroomUpdated').implement({
   description: 'The name, topic or owner of the chatroom changed.',
-  interfaces: [ChatroomEvent],
+  interfaces: [AppEvent, ChatroomEvent],
   fields: (t) => ({
     actor: actorField(
       t,
@@ -177,10 +167,10 @@ builder.objectRef<Event>('ChatroomUpdated').implement({
 builder.objectRef<Event>('CaughtUp').implement({
   description:
     'Sent once after the last missed event, when `chatroomEvents` resumes with `after`. All later events are live.',
-  interfaces: [ChatroomEvent],
+  interfaces: [AppEvent, ChatroomEvent],
 });
 
-const SnapshotReason = builder.enumType('SnapshotReason', {
+export const SnapshotReason = builder.enumType('SnapshotReason', {
   description: 'Reason why a stream sends a snapshot.',
   values: {
     REQUESTED: { description: 'The subscription has `snapshot: true` and no `after`. This is the first event.' },
@@ -194,7 +184,7 @@ const SnapshotReason = builder.enumType('SnapshotReason', {
 builder.objectRef<Event & { reason: 'REQUESTED' | 'RESYNC' }>('RoomSnapshot').implement({
   description:
     'The chatroom in one state of the database, which all selected fields show. The following events continue exactly after `cursor`: none is missing, and the snapshot contains none of them. Sent only by `chatroomEvents` with `snapshot: true`.',
-  interfaces: [ChatroomEvent],
+  interfaces: [AppEvent, ChatroomEvent],
   fields: (t) => ({
     reason: t.expose('reason', { type: SnapshotReason, description: 'Reason why the stream sends this snapshot.' }),
   }),
@@ -204,7 +194,7 @@ builder.objectField(Viewer, 'cursor', (t) =>
   t.string({
     extensions: readsSnapshot,
     description:
-      'All-rooms cursor: the current position in all chatrooms of the viewer. Pass it as `after` to `viewerEvents`, or to `messageAdded` without `chatroomId`. The cursor is never newer than the other fields of the operation. From this cursor, `messageAdded` misses no message, and `viewerEvents` misses no change of `Viewer.chatrooms`.',
+      'All-rooms cursor: the current position in all chatrooms of the viewer. Pass it as `after` to `events`, to `viewerEvents`, or to `messageAdded` without `chatroomId`. The cursor is never newer than the other fields of the operation. From this cursor, `events` misses no event, `messageAdded` misses no message, and `viewerEvents` misses no change of `Viewer.chatrooms`.',
     // The context of an event has no `asOf` snapshot. The fields of an event are read after the last poll, so the
     // snapshot of that poll is never newer than the fields.
     resolve: (_, _args, context) =>

@@ -117,7 +117,7 @@ class SnapshotStream implements Source<ChatroomEvent | OwedSnapshot> {
         this.follow(room, eventsFrom(this.#context, room, positionOf(room)));
         const { id: chatroomId, lastSeq: seq, lastNumber: number } = room;
         const cursor = cursorAt(own.databaseId, { chatroomId, seq, number });
-        const event = { chatroomId, cursor, isShared: false, message: null, userId: null, actorId: null };
+        const event = { chatroomId, seq, cursor, isShared: false, message: null, userId: null, actorId: null };
         return { kind: 'SNAPSHOT', reason, ...event };
       },
     };

@@ -11,6 +11,7 @@ interface Feature {
 const features: Record<string, Feature> = {
   resume: { meaning: 'subscriptions resume from a cursor' },
   snapshot: { meaning: 'streams begin with a snapshot' },
+  events: { meaning: '`Subscription.events`' },
   cookies: { meaning: 'a sign-in can set cookies' },
   attachments: {
     meaning: 'messages can have files, unless the server stores none',

@@ -1,6 +1,7 @@
 import type { ObjectFieldBuilder } from '@pothos/core';
 import { builder, type Types } from '../../graphql/builder.ts';
 import { requireEventChatroom } from '../chatrooms/chatrooms.ts';
+import { AppEvent } from '../chatroomEvents/appEventSchema.ts';
 import { Chatroom } from '../chatrooms/schema.ts';
 import { FriendshipStatus } from '../relationships/schema.ts';
 import { fromEvent, personal } from '../../graphql/personalFields.ts';
@@ -9,14 +10,15 @@ import { NoticeAuthor, noticeAuthorOf } from '../messages/schema.ts';
 import { countAllUnread, countUnread } from '../readReceipts/readReceipts.ts';
 import { User, viewerField } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
-import { followViewer, type ViewerEvent as Event } from './viewerEvents.ts';
+import type { ViewerEvent as Event } from './viewerChanges.ts';
+import { followViewer } from './viewerEvents.ts';
 
 type EventOf<Kind extends Event['kind']> = Extract<Event, { kind: Kind }>;
 
 function cursorField<Of extends Event>(t: ObjectFieldBuilder<Types, Of>) {
   return t.string({
     description:
-      'All-rooms cursor: position of this event. Pass it to `viewerEvents` as `after` to resume after the event.',
+      'All-rooms cursor: position of this event. Pass it to `viewerEvents` or `events` as `after` to resume after the event.',
     resolve: (event, _args, context, info) => fromEvent(context, info, event, ({ cursor }) => cursor),
   });
 }
@@ -37,6 +39,7 @@ function otherUserFields<Of extends Event & { userId: string }>(t: ObjectFieldBu
 const ChatroomAppeared = builder.objectRef<EventOf<'ChatroomAppeared'>>('ChatroomAppeared').implement({
   description:
     'A chatroom appeared in `Viewer.chatrooms`. The viewer joined or was added, or a message or `createChatroom` made a hidden DIRECT chatroom visible again.',
+  interfaces: [AppEvent],
   fields: (t) => ({
     cursor: cursorField(t),
     chatroom: t.expose('chatroom', { type: Chatroom, description: 'The chatroom that appeared.' }),
@@ -59,6 +62,7 @@ const ChatroomVanishedReason = builder.enumType('ChatroomVanishedReason', {
 
 const ChatroomVanished = builder.objectRef<EventOf<'ChatroomVanished'>>('ChatroomVanished').implement({
   description: 'A chatroom vanished from `Viewer.chatrooms`.',
+  interfaces: [AppEvent],
   fields: (t) => ({
     cursor: cursorField(t),
     chatroomId: t.id({
@@ -77,6 +81,7 @@ const ChatroomVanished = builder.objectRef<EventOf<'ChatroomVanished'>>('Chatroo
 
 const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('FriendshipChanged').implement({
   description: 'A friendship or friend request of the viewer was created, accepted or ended.',
+  interfaces: [AppEvent],
   fields: (t) => ({
     cursor: cursorField(t),
     ...otherUserFields(t),
@@ -92,6 +97,7 @@ const FriendshipChanged = builder.objectRef<EventOf<'FriendshipChanged'>>('Frien
 const BlockChanged = builder.objectRef<EventOf<'BlockChanged'>>('BlockChanged').implement({
   description:
     'The viewer blocked or unblocked a user, on this or another device. Only the viewer receives this event. Clients should reload the GROUP and OPEN chatrooms that they display, because a block changes the visible messages, the reactions and the unread counts.',
+  interfaces: [AppEvent],
   fields: (t) => ({
     cursor: cursorField(t),
     ...otherUserFields(t),
@@ -105,6 +111,7 @@ const BlockChanged = builder.objectRef<EventOf<'BlockChanged'>>('BlockChanged').
 const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged').implement({
   description:
     'The number of unread messages in a chatroom may have changed. Sent at most ten times per second for each chatroom; the last event always has the current number.',
+  interfaces: [AppEvent],
   fields: (t) => ({
     cursor: cursorField(t),
     chatroom: t.field({
@@ -128,6 +135,7 @@ const UnreadChanged = builder.objectRef<EventOf<'UnreadChanged'>>('UnreadChanged
 const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').implement({
   description:
     'A notice that a service sent to the viewer with `sendSystemMessage`. The notice is not stored, so only open subscriptions receive it.',
+  interfaces: [AppEvent],
   fields: (t) => ({
     cursor: cursorField(t),
     body: t.exposeString('body', { description: 'Text of the notice.' }),
@@ -150,6 +158,7 @@ const SystemNotice = builder.objectRef<EventOf<'SystemNotice'>>('SystemNotice').
 const ViewerSnapshot = builder.objectRef<EventOf<'ViewerSnapshot'>>('ViewerSnapshot').implement({
   description:
     'The viewer’s data in one state of the database, which all selected fields show. Every change after this state follows as an event, and a few earlier changes may follow again. Sent only with `snapshot: true`.',
+  interfaces: [AppEvent],
   fields: (t) => ({
     cursor: cursorField(t),
     viewer: viewerField(t),
@@ -171,7 +180,7 @@ builder.subscriptionField('viewerEvents', (t) =>
     type: ViewerEvent,
     nullable: true,
     description:
-      'Streams events that concern the viewer, in all chatrooms. Events can repeat or be lost; the fields of `Viewer` and `Chatroom` return the current state. With `after`, first sends missed `ChatroomAppeared`, `ChatroomVanished` and `BlockChanged` events: at most one of each type per chatroom or user. Other missed events are not sent again. Fails with `BAD_USER_INPUT` for an invalid cursor. Fails with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned. With `snapshot: true`, the first event is then a `ViewerSnapshot`, and also if there is no `after`.',
+      'Streams events that concern the viewer, in all chatrooms. Events can repeat or be lost; the fields of `Viewer` and `Chatroom` return the current state. With `after`, first sends missed `ChatroomAppeared`, `ChatroomVanished`, `BlockChanged` and `FriendshipChanged` events: at most one of each type per chatroom or user. Other missed events are not sent again. Fails with `BAD_USER_INPUT` for an invalid cursor. Fails with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned. With `snapshot: true`, the first event is then a `ViewerSnapshot`, and also if there is no `after`.',
     args: {
       after: t.arg.string({
         description: '`Viewer.cursor`, or the cursor of an event of this stream. By default, only new events are sent.',

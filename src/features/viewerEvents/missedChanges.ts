@@ -7,14 +7,16 @@ import { decodeAllRoomsCursor, resyncRequired } from '../../delivery/cursor.ts';
 export type VanishedReason = 'LEFT' | 'REMOVED' | 'DELETED' | 'HIDDEN';
 
 /**
- * Rooms that may have appeared in the viewer's list or vanished from it, and blocks that may have changed. A room can
+ * Rooms that may have appeared in the viewer's list or vanished from it, and blocks and friendships that may have changed. A room can
  * be in both `appeared` and `vanished`.
  */
-export interface ViewerChanges {
+export interface MissedChanges {
   appeared: string[];
   vanished: { chatroomId: string; reason: VanishedReason | null }[];
   /** Ids of users whom the viewer may have blocked or unblocked. */
   blocks: string[];
+  /** Ids of users whose friendship or request with the viewer may have changed. */
+  friendships: string[];
 }
 
 /**
@@ -24,7 +26,7 @@ export interface ViewerChanges {
 const MAX_CHANGES = 1_000;
 
 /** `key` has the user and the snapshot, separated by a space. */
-const changesSince = createLoader<ViewerChanges & { key: string; known: boolean; pruned: boolean }>(
+const changesSince = createLoader<MissedChanges & { key: string; known: boolean; pruned: boolean }>(
   ({ database, logDays }, keys) => {
     const [userIds, snapshots] = [0, 1].map((part) => keys.map((key) => key.split(' ')[part]));
     return database.prepared(sql`
@@ -49,6 +51,7 @@ const changesSince = createLoader<ViewerChanges & { key: string; known: boolean;
           SELECT
             ARRAY(SELECT chatroom_id FROM changes WHERE kind IN ('JOINED', 'SHOWN') UNION SELECT id FROM opened) AS appeared,
             ARRAY(SELECT other_id FROM changes WHERE kind = 'BLOCK_CHANGED') AS blocks,
+            ARRAY(SELECT other_id FROM changes WHERE kind = 'FRIENDSHIP_CHANGED') AS friendships,
             (SELECT coalesce(json_agg(json_build_object('chatroomId', v.chatroom_id, 'reason', CASE
                 WHEN v.kind = 'HIDDEN' THEN 'HIDDEN'
                 WHEN NOT EXISTS (SELECT FROM members m WHERE m.chatroom_id = v.chatroom_id) THEN 'DELETED'
@@ -64,7 +67,7 @@ const changesSince = createLoader<ViewerChanges & { key: string; known: boolean;
 );
 
 /**
- * Finds the changes to the viewer's list of rooms and blocks since an all-rooms cursor. The cursor is a snapshot, so
+ * Finds the changes to the viewer's list of rooms, blocks and friendships since an all-rooms cursor. The cursor is a snapshot, so
  * the changes include those of transactions that were open when the cursor was made.
  *
  * A hidden DIRECT room appears again with its next message. `membership_changes` does not contain this change, so the
@@ -73,13 +76,14 @@ const changesSince = createLoader<ViewerChanges & { key: string; known: boolean;
  * @throws ChatError `BAD_USER_INPUT` for a cursor of another kind; `RESYNC_REQUIRED` for a cursor of another database,
  *   if changes after the cursor have been pruned, or if there are more than {@link MAX_CHANGES}
  */
-export async function findChangesSince(context: Context, after: string): Promise<ViewerChanges> {
+export async function findChangesSince(context: Context, after: string): Promise<MissedChanges> {
   const { userId } = requireViewer(context);
   const since = decodeAllRoomsCursor(context.databaseId, after, 'after');
   const found = await changesSince(context, `${userId} ${since}`);
   if (!found?.known) throw resyncRequired('This database is older than the cursor.');
   if (found.pruned) throw resyncRequired('The changes after this cursor have been pruned.');
-  if (found.appeared.length + found.vanished.length + found.blocks.length > MAX_CHANGES)
-    throw resyncRequired(`More than ${MAX_CHANGES} chatrooms and blocks have changed since the cursor.`);
+  const { appeared, vanished, blocks, friendships } = found;
+  if (appeared.length + vanished.length + blocks.length + friendships.length > MAX_CHANGES)
+    throw resyncRequired(`More than ${MAX_CHANGES} chatrooms, blocks and friendships have changed since the cursor.`);
   return found;
 }
