@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
- * Suites that wait for processes, browsers and timeouts, or that try thousands of inputs: `npm run test:slow`, the longest
- * first.
+ * Suites that wait for processes, browsers, timeouts and other servers, or that try hundreds of inputs: `npm run
+ * test:slow`, the longest first.
  */
 const SLOW = [
   ...['web/keyboard', 'web/drives'],
@@ -38,6 +38,19 @@ const SLOW = [
     'operations/failover',
     'origins',
     'searchData',
+    'openid',
+    'files/metadata',
+    'files/images',
+    'email',
+    'limits/attempts',
+    'limits/rates',
+    'linkPreviews',
+    'clients/convergence',
+    'metrics',
+    'filesCleanUp',
+    'filesProcessing',
+    'filesExport',
+    's3',
     'echo',
     'connections',
     'web/composing',
