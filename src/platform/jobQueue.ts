@@ -31,10 +31,10 @@ export interface Jobs {
   process_attachment: { attachmentId: string };
   /**
    * Deletes the objects of an attachment from the file store: all of them, or one object. Queued by a trigger when the
-   * attachment is deleted.
+   * attachment is deleted. `attachmentId` also is the id of a page, whose image is deleted.
    */
   delete_file: { attachmentId: string; object?: string };
-  /** Deletes uploads that were not sent, and objects that belong to no attachment. Runs every hour. */
+  /** Deletes uploads that were not sent, and objects that belong to no attachment or page. Runs every hour. */
   clean_files: object;
 }
 

@@ -9,6 +9,7 @@ import { ChatError } from '../core/errors.ts';
 import { variantOf } from '../features/attachments/attachments.ts';
 import { findReadableFile, type ReadableFile } from '../features/attachments/reading.ts';
 import { receiveUpload } from '../features/attachments/uploads.ts';
+import { findPreviewImage } from '../features/linkPreviews/pageImages.ts';
 import { allowsOrigin } from '../graphql/origins.ts';
 import { clientOf, credentialOf } from '../graphql/transport.ts';
 import type { ByteRange, FileStore } from '../platform/files/fileStore.ts';
@@ -151,7 +152,9 @@ async function send(
       },
     );
   await node.rateLimits.charge({ viewer, service: null, client: clientOf(config, request) }, READ_COST);
-  const file = await findReadableFile(node, viewer.userId, id, variant);
+  const file =
+    (await findReadableFile(node, viewer.userId, id, variant)) ??
+    (variant === 'preview' ? await findPreviewImage(node, viewer.userId, id) : null);
   if (!file) throw notFound();
   const { mediaType, disposition } = file;
   const direct = node.files.prepareDownload(file.key, { mediaType, disposition }, REDIRECT_SECONDS);

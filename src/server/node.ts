@@ -129,8 +129,9 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   const images = createImageProcessor({ keepsMetadata: config.IMAGE_METADATA === 'keep', gauges });
   const scanner = createScanner(config.CLAMAV);
   const push = createPushing(config);
-  const findPage = config.LINK_PREVIEWS === 'on' ? createPageFinder(database, createWebClient(options.web)) : null;
   const files = createFileStore(config);
+  const findPage =
+    config.LINK_PREVIEWS === 'on' ? createPageFinder({ database, files, images }, createWebClient(options.web)) : null;
   const publicUrl = (config.PUBLIC_URL ?? `http://localhost:${config.PORT}`).replace(/\/$/, '');
   const stopJobs = await startJobs({
     databaseUrl,

@@ -24,20 +24,23 @@ import { buildSchema } from '../../src/features/schema.ts';
 const folder = new URL('../../examples/web/src/documents/', import.meta.url);
 const texts = await Promise.all((await readdir(folder)).map((name) => readFile(new URL(name, folder), 'utf8')));
 const pageDocument = parse(texts.join('\n'));
-const fragments = pageDocument.definitions.filter((definition) => definition.kind === Kind.FRAGMENT_DEFINITION);
+const fragmentsOf = ({ definitions }: DocumentNode) =>
+  definitions.filter((definition) => definition.kind === Kind.FRAGMENT_DEFINITION);
 
 /** Returns a fragment of the page, followed by the fragments that it spreads. */
-function selectionOf(name: string): DocumentNode {
+function selectionOf(name: string, page = pageDocument): DocumentNode {
+  const fragments = fragmentsOf(page);
   const [first] = fragments.filter((fragment) => fragment.name.value === name);
   if (!first) throw new Error(`The page has no fragment ${name}.`);
   return { kind: Kind.DOCUMENT, definitions: [first, ...fragments.filter((fragment) => fragment !== first)] };
 }
 
-const hooks = documentsOf({
+const selections = {
   message: selectionOf('MessageFields'),
   room: selectionOf('RoomFields'),
   user: selectionOf('PersonFields'),
-});
+};
+const hooks = documentsOf(selections);
 const { friends, friendNodes, presence } = documentsOf({ user: selectionOf('FriendFields') });
 
 /** Documents of the page, and of the hooks with the page's selections (examples/web/src/chat.ts). */
@@ -107,6 +110,17 @@ describe('the chat page', () => {
     const start = sent.reduce((sum, { name }) => sum + 1 + Math.floor(complexity(name) / 500), 0);
     expect(20 * page + parsing + start).toBeLessThan(0.6 * RATE_PER_USER);
   });
+});
+
+test('100 messages with the images of their link previews are within MAX_COMPLEXITY', () => {
+  const withImages = print(pageDocument).replaceAll(
+    'linkPreviews {',
+    'linkPreviews { image { url width height thumbHash }',
+  );
+  const { page } = documentsOf({ ...selections, message: selectionOf('MessageFields', parse(withImages)) });
+  const variableValues = { chatroomId: 'x', last: 100 };
+  expect(print(page)).toContain('thumbHash');
+  expect(complexityOf({ schema, document: page, variableValues })).toBeLessThanOrEqual(MAX_COMPLEXITY);
 });
 
 describe('30 rooms with 20 messages each', () => {

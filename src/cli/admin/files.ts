@@ -10,7 +10,7 @@ export const fileCommands: Record<string, Command> = {
     options: {
       check: {
         type: 'boolean',
-        help: 'lists objects that belong to no attachment, and attachments whose bytes are missing; the default',
+        help: 'lists objects that belong to no attachment or link preview, and those whose bytes are missing; the default',
       },
       clean: {
         type: 'boolean',

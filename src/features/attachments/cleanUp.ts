@@ -15,7 +15,15 @@ const STUCK_MINUTES = 10;
 /** Number of objects that are compared with one statement. */
 const BATCH_SIZE = 1_000;
 
-/** Job that deletes the objects of an attachment. */
+/**
+ * SQL of the rows to which objects belong: attachments, and pages whose image is stored. The image of a page is a single
+ * object.
+ */
+const owners = sql`(
+  SELECT id, state, object, image FROM attachments UNION ALL
+  SELECT id, 'READY', image->>'object', NULL FROM web_pages WHERE image IS NOT NULL) o`;
+
+/** Job that deletes the objects of an attachment, or of a page. */
 export async function deleteFile(
   { files }: Pick<CleaningNode, 'files'>,
   { attachmentId, object }: Jobs['delete_file'],
@@ -29,7 +37,7 @@ export async function deleteFile(
 }
 
 /**
- * Deletes uploads that were not sent, and objects that belong to no attachment, such as those of a node that was killed.
+ * Deletes uploads that were not sent, and objects that belong to no attachment or page, such as those of a node that was killed.
  * Queues the processing of attachments whose job was lost.
  *
  * @param hours age from which uploads and objects are deleted
@@ -59,7 +67,7 @@ export async function cleanFiles(
   return { uploads: unsent.length, objects };
 }
 
-/** Returns the objects of the store that belong to no attachment. */
+/** Returns the objects of the store that belong to no attachment and no page. */
 export async function* findOrphans({ database, files }: CleaningNode): AsyncGenerator<StoredObject> {
   for await (const batch of inBatches(files.list())) {
     const known = await keysOf(database, [...new Set(batch.map(({ key }) => idIn(key)))]);
@@ -67,7 +75,7 @@ export async function* findOrphans({ database, files }: CleaningNode): AsyncGene
   }
 }
 
-/** Returns the keys of objects that attachments need and the store lacks. */
+/** Returns the keys of objects that attachments or pages need and the store lacks. */
 export async function findMissing({ database, files }: CleaningNode): Promise<string[]> {
   const stored = new Set<string>();
   for await (const { key } of files.list()) stored.add(key);
@@ -75,7 +83,7 @@ export async function findMissing({ database, files }: CleaningNode): Promise<st
   let last = '00000000-0000-0000-0000-000000000000';
   for (;;) {
     const rows = await database.query<KeyRow>(sql`
-      SELECT id, state, object, image FROM attachments WHERE id > ${last}::uuid AND object IS NOT NULL
+      SELECT id, state, object, image FROM ${owners} WHERE id > ${last}::uuid AND object IS NOT NULL
         ORDER BY id LIMIT ${BATCH_SIZE}`);
     missing.push(...rows.flatMap(keysOfRow).filter((key) => !stored.has(key)));
     last = rows.at(-1)?.id ?? last;
@@ -85,11 +93,11 @@ export async function findMissing({ database, files }: CleaningNode): Promise<st
 
 type KeyRow = Pick<Attachment, 'id' | 'state' | 'object' | 'image'>;
 
-/** Returns the keys of all objects that belong to attachments with these ids. */
+/** Returns the keys of all objects that belong to attachments or pages with these ids. */
 async function keysOf({ query }: CleaningNode['database'], ids: readonly string[]): Promise<Set<string>> {
   const uuids = ids.filter((id) => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(id));
   const rows = await query<KeyRow>(
-    sql`SELECT id, state, object, image FROM attachments WHERE id = ANY (${uuids}::uuid[])`,
+    sql`SELECT id, state, object, image FROM ${owners} WHERE id = ANY (${uuids}::uuid[])`,
   );
   return new Set(rows.flatMap(keysOfRow));
 }
@@ -101,7 +109,7 @@ function keysOfRow({ id, state, object, image }: KeyRow): string[] {
   return objects.flatMap((name) => (name == null ? [] : [objectKey(id, name)]));
 }
 
-/** Returns the id of the attachment in a key. */
+/** Returns the id of the attachment or page in a key. */
 function idIn(key: string): string {
   const [first = '', second = ''] = key.split('/');
   return first === 'uploads' ? second : first;

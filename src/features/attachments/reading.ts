@@ -4,7 +4,7 @@ import { sql } from '../../platform/database/database.ts';
 import type { Attachment } from '../../platform/database/generated/client.ts';
 import { visibleTo } from '../chatrooms/chatrooms.ts';
 import { isReadable } from '../messages/messages.ts';
-import { attachmentColumns, imageOf, objectKey, type Variant } from './attachments.ts';
+import { attachmentColumns, imageOf, objectKey, type StoredVariant, type Variant } from './attachments.ts';
 
 /** A file that a user may read now. */
 export interface ReadableFile {
@@ -60,10 +60,13 @@ export async function findReadableFile(
           etag: `"${Buffer.from(sha256).toString('base64url')}"`,
         };
   const stored = imageOf(found)?.[variant];
-  if (!stored) return null;
+  return stored ? toReadableWebp(id, stored) : null;
+}
+
+/** Returns the file of an image that the server has encoded. `id` is the first part of its key. */
+export function toReadableWebp(id: string, { object, byteSize, sha256 }: StoredVariant): ReadableFile {
   return {
-    ...{ key: objectKey(id, stored.object), byteSize: stored.byteSize, mediaType: 'image/webp' },
-    disposition: 'inline',
-    etag: `"${Buffer.from(stored.sha256, 'hex').toString('base64url')}"`,
+    ...{ key: objectKey(id, object), byteSize, mediaType: 'image/webp', disposition: 'inline' },
+    etag: `"${Buffer.from(sha256, 'hex').toString('base64url')}"`,
   };
 }

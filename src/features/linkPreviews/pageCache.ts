@@ -1,7 +1,10 @@
+import type { ServerNode } from '../../core/context.ts';
+import { createUuid } from '../../core/globalIds.ts';
 import { columnsOf, type Database, sql } from '../../platform/database/database.ts';
 import { Prisma, type WebPage } from '../../platform/database/generated/client.ts';
 import { fetchPage } from '../../platform/web/pages.ts';
 import type { WebClient } from '../../platform/web/webClient.ts';
+import { storePageImage } from './pageImages.ts';
 
 declare module '../../core/context.ts' {
   interface ServerNode {
@@ -14,6 +17,8 @@ declare module '../../core/context.ts' {
 const PAGE_HOURS = 24;
 /** Time after which a page without metadata is requested again, in hours. */
 const FAILURE_HOURS = 1;
+/** Maximum time to find a page with its image, in milliseconds. A page whose image takes longer is stored without one. */
+const MAX_SEARCH_MS = 9_000;
 /** Number of hours after which `prunePages` deletes a page that no message shows. An hour more than it is reused. */
 const PRUNE_HOURS = PAGE_HOURS + 1;
 
@@ -33,7 +38,11 @@ export type PageFinder = (url: string) => Promise<WebPage | null>;
  * Creates the page finder of one node. The cache is a table, so that all nodes share it. Concurrent searches for a page
  * on this node share one request.
  */
-export function createPageFinder({ query }: Pick<Database, 'query'>, client: WebClient): PageFinder {
+export function createPageFinder(
+  node: Pick<ServerNode, 'database' | 'files' | 'images'>,
+  client: WebClient,
+): PageFinder {
+  const { query } = node.database;
   const running = new Map<string, Promise<WebPage>>();
 
   async function find(url: string): Promise<WebPage> {
@@ -43,10 +52,15 @@ export function createPageFinder({ query }: Pick<Database, 'query'>, client: Web
           CASE WHEN p.title IS NULL AND p.description IS NULL THEN ${FAILURE_HOURS}::int ELSE ${PAGE_HOURS}::int END)
         ORDER BY p.fetched_at DESC LIMIT 1`);
     if (cached) return cached;
+    const startedAt = performance.now();
     const page = await fetchPage(client, url);
+    const id = createUuid();
+    const remainingMs = MAX_SEARCH_MS - (performance.now() - startedAt);
+    const image = page?.imageUrl == null ? null : await storePageImage(node, client, id, page.imageUrl, remainingMs);
     const [stored] = await query<WebPage>(sql`
-      INSERT INTO web_pages AS p (url, title, description, site_name)
-        VALUES (${url}, ${page?.title ?? null}, ${page?.description ?? null}, ${page?.siteName ?? null})
+      INSERT INTO web_pages AS p (id, url, title, description, site_name, image)
+        VALUES (${id}::uuid, ${url}, ${page?.title ?? null}, ${page?.description ?? null}, ${page?.siteName ?? null},
+          ${image && JSON.stringify(image)}::jsonb)
         RETURNING ${pageColumns}`);
     if (!stored) throw new Error('The page was not stored.');
     return stored;

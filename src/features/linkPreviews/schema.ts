@@ -1,8 +1,18 @@
 import { requireViewer } from '../../core/context.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { builder } from '../../graphql/builder.ts';
+import type { WebPage } from '../../platform/database/generated/client.ts';
+import { fileUrl } from '../attachments/attachments.ts';
+import { Image, type ImageData } from '../attachments/imageSchema.ts';
 import { Message, MessagePayload } from '../messages/schema.ts';
 import { findLinkPreview, linkPreviewsOf, removeLinkPreview, visiblePreviews } from './linkPreviews.ts';
+import type { PageImage } from './pageImages.ts';
+
+/** Returns the image of a preview. The URL has the id of the preview, because the right to read depends on the preview. */
+function toImage(id: string, page: WebPage): ImageData | null {
+  const image = page.image as PageImage | null;
+  return image && { ...image, url: fileUrl({ id }, 'preview') };
+}
 
 const LinkPreview = builder.prismaNode('LinkPreview', {
   description:
@@ -31,6 +41,13 @@ const LinkPreview = builder.prismaNode('LinkPreview', {
       description: 'Name of the site, at most 100 characters. Null if the page does not name it.',
       resolve: ({ page }) => page.siteName,
     }),
+    image: t.field({
+      type: Image,
+      nullable: true,
+      description:
+        'Image that the page names, as WebP of at most 1,200 × 630 pixels without animation and metadata. This server has encoded and stored it. Whoever may see the preview may read it. Null if the page has none, if it could not be read, and if the server stores no files.',
+      resolve: ({ id, page }, _args, { files }) => files && toImage(id, page),
+    }),
   }),
 });
 
@@ -39,7 +56,7 @@ builder.queryField('linkPreview', (t) =>
     type: LinkPreview,
     nullable: true,
     description:
-      'Finds the preview of a link: the title, description and site name in the HTML head of the page. Send the preview with `SendMessageInput.linkPreviewIds`, within a day. Null if there is none; the reason is not told. The server requests http and https URLs of public servers only, with the default ports and without credentials. A page is requested again after 24 hours, or after one hour if it had no preview. Null if the operator has turned link previews off; `Server.features` then lacks `link-previews`. Costs 20 points.',
+      'Finds the preview of a link: the title, description, site name and image in the HTML head of the page. Send the preview with `SendMessageInput.linkPreviewIds`, within a day. Null if there is none; the reason is not told. The server requests http and https URLs of public servers only, with the default ports and without credentials. A page is requested again after 24 hours, or after one hour if it had no preview. Null if the operator has turned link previews off; `Server.features` then lacks `link-previews`. Costs 20 points.',
     args: { url: t.arg.string({ required: true, description: 'URL of the page, at most 2,048 characters.' }) },
     resolve: (_, { url }, context) => findLinkPreview(context, url),
   }),

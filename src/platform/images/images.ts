@@ -51,6 +51,9 @@ export type ProcessedImage =
   | { outcome: 'READY'; original: ImageFile | null; variants: ImageVariants | null }
   | { outcome: 'UNREADABLE' };
 
+/** Result of `shrinkImage`: a WebP without metadata, with its ThumbHash in base64. `UNREADABLE` also means: of no such type. */
+export type ShrunkImage = { outcome: 'READY'; file: ImageVariantFile; thumbHash: string } | { outcome: 'UNREADABLE' };
+
 /** Media types that `processImage` accepts. HEIC has no variants, because the decoder is patented. */
 const IMAGE_TYPES = new Set([
   ...['image/jpeg', 'image/png', 'image/apng', 'image/gif', 'image/webp', 'image/avif'],
@@ -83,6 +86,14 @@ export interface ImageProcessor {
    * @throws Error if a file cannot be read or written, or after `close`; the caller must retry later
    */
   processImage(image: { path: string; mediaType: string; folder: string }): Promise<ProcessedImage>;
+  /**
+   * Encodes the first frame of an image again, so that it fits into `width` × `height` pixels. Accepts JPEG, PNG, GIF, WebP
+   * and AVIF, as decided by the bytes. Waits for a worker like `processImage`.
+   *
+   * @param image.folder existing folder for the written file. The caller removes it, also after an error.
+   * @throws Error if a file cannot be read or written, if decoding takes longer than 3 s, or after `close`
+   */
+  shrinkImage(image: { path: string; folder: string; width: number; height: number }): Promise<ShrunkImage>;
   /** Ends all workers. Running and waiting tasks fail. */
   close(): Promise<void>;
 }
@@ -99,7 +110,17 @@ export type ImageTask =
       /** False if decoding took too long. */
       mayDecode: boolean;
       decodingMs: number;
-    };
+    }
+  | { name: 'shrink'; path: string; folder: string; width: number; height: number; decodingMs: number };
+
+/** Results of the tasks, by the name of the task. */
+interface ImageResults {
+  inspect: Inspection;
+  process: ProcessedImage;
+  shrink: ShrunkImage;
+}
+/** Result of a task. */
+export type ImageResult = ImageResults[ImageTask['name']];
 
 /**
  * Maximum number of images that are processed at a time. An AVIF of 50 megapixels takes 900 MB while it
@@ -109,6 +130,8 @@ export type ImageTask =
 const WORKERS = 2;
 /** Time after which libvips stops decoding, in milliseconds. Such an image has no variants. */
 const DECODING_MS = 30_000;
+/** Time after which `shrinkImage` stops decoding, in milliseconds. A request waits for the result. */
+const SHRINKING_MS = 3_000;
 /** Time after which a worker that processes an image is terminated, in milliseconds. */
 const PROCESSING_MS = 60_000;
 /** Time after which a worker that inspects a file is terminated, in milliseconds. A request waits for the result. */
@@ -129,13 +152,16 @@ export function createImageProcessor(options: {
   // `tsc` does not rewrite this name.
   const script = new URL(import.meta.url.endsWith('.ts') ? 'worker.ts' : 'worker.js', import.meta.url);
   // An inspection takes milliseconds, and must not wait for images.
-  const inspections = createWorkerPool<ImageTask, Inspection>({ script, size: 1, timeLimitMs: INSPECTION_MS });
-  const images = createWorkerPool<ImageTask, ProcessedImage>({ script, size: WORKERS, timeLimitMs: PROCESSING_MS });
+  const inspections = createWorkerPool<ImageTask, ImageResult>({ script, size: 1, timeLimitMs: INSPECTION_MS });
+  const images = createWorkerPool<ImageTask, ImageResult>({ script, size: WORKERS, timeLimitMs: PROCESSING_MS });
 
-  async function run<Result>(pool: WorkerPool<ImageTask, Result>, task: ImageTask): Promise<Result> {
+  async function run<Name extends ImageTask['name']>(
+    pool: WorkerPool<ImageTask, ImageResult>,
+    task: ImageTask & { name: Name },
+  ): Promise<ImageResults[Name]> {
     gauges.imageTasks += 1;
     try {
-      return await pool.run(task);
+      return (await pool.run(task)) as ImageResults[Name];
     } finally {
       gauges.imageTasks -= 1;
     }
@@ -150,6 +176,7 @@ export function createImageProcessor(options: {
         throw error;
       });
     },
+    shrinkImage: (image) => run(images, { name: 'shrink', ...image, decodingMs: SHRINKING_MS }),
     async close() {
       await Promise.all([inspections.close(), images.close()]);
     },

@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { parentPort } from 'node:worker_threads';
 import { configureDecoder, Decoder, DecodingTimeout } from './decoder.ts';
 import { isDecoded, readHeader } from './header.ts';
-import type { ImageTask, Inspection, ProcessedImage } from './images.ts';
+import type { ImageResult, ImageTask, ProcessedImage, ShrunkImage } from './images.ts';
 import { inspectFile } from './inspect.ts';
 import { writeOriginal } from './original.ts';
 import { UnreadableImage } from './unreadableImage.ts';
-import { createVariants } from './variants.ts';
+import { createVariants, shrinkFirstFrame } from './variants.ts';
 import type { TaskResponse } from './workerPool.ts';
 
 // The main module of a worker thread. It runs one task at a time.
@@ -17,14 +17,33 @@ parentPort?.on('message', (task: ImageTask) => {
   });
 });
 
-async function respond(task: ImageTask): Promise<TaskResponse<Inspection | ProcessedImage>> {
+async function respond(task: ImageTask): Promise<TaskResponse<ImageResult>> {
   try {
-    return {
-      result: task.name === 'inspect' ? await inspectFile(task.path, task.claimedType) : await processImage(task),
-    };
+    return { result: await perform(task) };
   } catch (error) {
     return error instanceof UnreadableImage ? { result: { outcome: 'UNREADABLE' } } : { error: String(error) };
   }
+}
+
+function perform(task: ImageTask): Promise<ImageResult> {
+  switch (task.name) {
+    case 'inspect':
+      return inspectFile(task.path, task.claimedType);
+    case 'process':
+      return processImage(task);
+    case 'shrink':
+      return shrinkImage(task);
+  }
+}
+
+type ShrinkTask = Extract<ImageTask, { name: 'shrink' }>;
+
+async function shrinkImage({ path, folder, decodingMs, ...box }: ShrinkTask): Promise<ShrunkImage> {
+  const { mediaType } = await inspectFile(path, '');
+  const decoder = new Decoder(path, performance.now() + decodingMs);
+  const header = isDecoded(mediaType) ? await readHeader(decoder, mediaType) : null;
+  if (!header?.isWithinLimits) return { outcome: 'UNREADABLE' };
+  return { outcome: 'READY', ...(await shrinkFirstFrame(decoder, box, folder)) };
 }
 
 type ProcessTask = Extract<ImageTask, { name: 'process' }>;
