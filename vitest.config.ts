@@ -45,6 +45,7 @@ const SLOW = [
     'limits/attempts',
     'limits/rates',
     'linkPreviews',
+    'linkPreviewImages',
     'clients/convergence',
     'metrics',
     'filesCleanUp',

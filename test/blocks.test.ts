@@ -330,6 +330,8 @@ const checks: Record<string, (world: World) => Promise<void>> = {
     expect(heard[0]?.every((event) => event.unreadCount <= 1)).toBe(true);
   },
   'news of the block': async (w) => {
+    // A poll reports the block again to streams that began shortly after it.
+    await waitForPoll(w.server);
     const heard = await hear(
       w,
       `subscription { viewerEvents { ... on BlockChanged { userId blocked } ... on ChatroomAppeared { chatroom { name } } } }`,
