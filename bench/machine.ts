@@ -15,6 +15,8 @@ export interface Machine {
   parleyUrl: string;
   rivalsUrl: string;
   redisUrl: string;
+  /** Empty folder for files of a node. */
+  filesDir: string;
   /** Runs SQL in one of the databases. */
   run: <Row extends object>(url: string, text: string) => Promise<Row[]>;
   /** Deletes all data of the previous server in Redis. */
@@ -72,6 +74,7 @@ export async function startMachine(): Promise<Machine> {
   const client = new Redis({ port });
   return {
     ...{ parleyUrl: postgres.url, rivalsUrl, redisUrl: `redis://127.0.0.1:${port}`, run: runStatement },
+    filesDir: join(dataDir, 'files'),
     emptyRedis: () => client.flushall(),
     async close() {
       client.disconnect();

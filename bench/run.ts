@@ -153,7 +153,11 @@ async function runOnce(
   const nodes = [];
   try {
     for (let i = 0; i < (params['nodes'] ?? 1); i += 1) {
-      const node = await startStack(stack, machine, { ...options, rivals: benchmarks[benchmark]?.rivals });
+      const node = await startStack(stack, machine, {
+        ...options,
+        rivals: benchmarks[benchmark]?.rivals,
+        files: params['imageEvery'] ? machine.filesDir : undefined,
+      });
       if (node) nodes.push(node);
     }
     const urls = nodes.length > 0 ? nodes.map(({ url }) => url) : [databaseUrl];

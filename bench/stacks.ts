@@ -47,12 +47,13 @@ export const METRICS_TOKEN = 'Y291bnRlcnMtb2YtdGhlLW5vZGU';
 /**
  * Starts one node of a stack. Returns null for a stack without a server.
  *
+ * @param options.files folder in which a node of Parley stores files; it stores none by default
  * @param options.rivals folder of bench/rivals with the servers of rivals, by default that folder itself
  */
 export async function startStack(
   name: StackName,
   machine: Machine,
-  { program, profile, rivals = '' }: ParleyOptions & { rivals?: string | undefined },
+  { program, profile, files, rivals = '' }: ParleyOptions & { files?: string | undefined; rivals?: string | undefined },
 ): Promise<Running | null> {
   switch (name) {
     case 'insert':
@@ -73,6 +74,8 @@ export async function startStack(
           MAX_STREAMS_PER_USER: '100000',
           // All clients have one address, and may connect at the same moment.
           MAX_SIGNED_OUT_SOCKETS: '1000',
+          // Several nodes cannot share a disk, and only one benchmark sends files.
+          ...(files === undefined ? { FILES: 'off' } : { FILES: 'disk', DATA_DIR: files }),
           // To measure without: SHARED_EXECUTION=off npm run bench -- fanout --stack parley --no-write
           SHARED_EXECUTION: process.env['SHARED_EXECUTION'] ?? 'on',
         },

@@ -34,9 +34,10 @@ export interface Pages {
     lastAt: number;
     /** Times at which a page had received a message over both streams, by message. */
     times: readonly (readonly number[])[];
-    /** Number of events of all streams, and of marks. */
+    /** Number of events of all streams, of marks, and of images that were loaded. */
     events: number;
     marks: number;
+    images: number;
   };
   close(): void;
 }
@@ -61,7 +62,7 @@ export async function openPages(
   const markers: ReadMarker[] = [];
   let closed = false;
   let run = 0;
-  let count = { complete: 0, lastAt: 0, times: [] as number[][], events: 0, marks: 0 };
+  let count = { complete: 0, lastAt: 0, times: [] as number[][], events: 0, marks: 0, images: 0 };
   let wanted: { count: number; done: (reached: boolean) => void } | null = null;
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => (fail = reject));
@@ -104,6 +105,7 @@ export async function openPages(
       onFailed,
       onRetry: options.onRetry,
       onEvent: () => (count.events += 1),
+      onImage: () => (count.images += 1),
       onMessage(stream, { id, number }, text) {
         receive(place, stream, number, text);
         if (options.marksRead && stream === 'room') marker.mark({ id, number, cursor: '' });
@@ -115,7 +117,7 @@ export async function openPages(
 
   function begin(): number {
     run += 1;
-    count = { complete: 0, lastAt: 0, times: [], events: 0, marks: 0 };
+    count = { complete: 0, lastAt: 0, times: [], events: 0, marks: 0, images: 0 };
     return run;
   }
 

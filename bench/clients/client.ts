@@ -6,9 +6,9 @@ import { insertClient } from './insert.ts';
 import type { LeanSocket, OnText } from './socket.ts';
 import { socketioClient } from './socketio.ts';
 
-/** Sends a message and resolves when it is acknowledged. */
+/** Sends a message, with an attachment if the stack has attachments, and resolves when it is acknowledged. */
 export interface Sender {
-  send(room: number, body: string): Promise<void>;
+  send(room: number, body: string, attachmentId?: string): Promise<void>;
   close(): void;
 }
 

@@ -17,7 +17,7 @@ export interface Dialect {
   /** If true, the WebSocket sends the authorization in `connection_init`, otherwise as a header. */
   inParams: boolean;
   send: string;
-  variables: (room: number, body: string) => object;
+  variables: (room: number, body: string, attachmentId?: string) => object;
   subscribe: string;
   room: (room: number) => string | number;
 }
@@ -94,14 +94,14 @@ async function openSocketSender(dialect: Dialect, url: string, user: number): Pr
     onAnswer(new Error(why));
   });
   return {
-    send: (room, body) =>
+    send: (room, body, attachmentId) =>
       new Promise((resolve, reject) => {
         onAnswer = (error) => {
           if (error) reject(error);
           else resolve();
         };
         sent += 1;
-        socket.subscribe(dialect.variables(room, body), dialect.send, String(sent));
+        socket.subscribe(dialect.variables(room, body, attachmentId), dialect.send, String(sent));
       }),
     close: socket.close,
   };
@@ -112,7 +112,9 @@ const RIVAL_SELECTION = 'id body createdAt sender { id username nickname }';
 export const parley: Dialect = {
   ...{ path: '/graphql', authorization: bearer, inParams: true, room: roomId },
   send: 'mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { number createdAt } } }',
-  variables: (room, body) => ({ input: { chatroomId: roomId(room), body } }),
+  variables: (room, body, attachmentId) => ({
+    input: { chatroomId: roomId(room), body, ...(attachmentId === undefined ? {} : { attachmentIds: [attachmentId] }) },
+  }),
   subscribe: `subscription ($room: ID!, $after: String) { messageAdded(chatroomId: $room, after: $after) {
     cursor message { id number body createdAt sender { id username nickname } } } }`,
 };

@@ -10,6 +10,8 @@ export interface PageListener {
   onEvent(): void;
   /** Called for each message, with the event as text. `number` identifies the message and increases in the room. */
   onMessage(stream: PageStream, message: { id: string; number: number }, text: string): void;
+  /** Called when an image of a message has been loaded. */
+  onImage(): void;
   /** Called before a request or subscription that failed is repeated. */
   onRetry(error: Error): void;
   onFailed(error: Error): void;

@@ -2,8 +2,9 @@ import { type DocumentNode, print } from 'graphql';
 import { documentsOf } from '../../client/react/documents.ts';
 import { backoff, wait } from '../../client/wait.ts';
 import { friendSelection, messageSelections, personSelection, roomSelection } from '../../examples/web/src/chat.ts';
-import { roomId } from '../world.ts';
+import { bearer, roomId } from '../world.ts';
 import { type Asker, type GraphQLSocket, openGraphQL, openParley, parley } from './graphql.ts';
+import { openHttp } from './http.ts';
 import type { PageClient, PageListener } from './page.ts';
 
 /** Number of rooms in the list of the page, as in client/react/rooms.ts. */
@@ -51,11 +52,26 @@ export const parleyPage: PageClient = {
   selects: describe(),
   async open(url, user, options, listener) {
     const [lists, details] = [await openParley(url, user), await openParley(url, user)];
+    const files = openHttp(url, { authorization: await bearer(user) });
+    let loading: Promise<unknown> = Promise.resolve();
+    // A browser loads the images of a message once it shows the message.
+    const loadImage = (path: string) => {
+      loading = loading
+        .then(() => files.request('GET', path))
+        .then(
+          () => {
+            listener.onImage();
+          },
+          (error: unknown) => {
+            listener.onRetry(error as Error);
+          },
+        );
+    };
     const chatroomId = roomId(options.room);
     const query = (asker: Asker, text: string, variables: object) => retry(listener, () => asker.ask(text, variables));
     let onCaughtUp: () => void = () => undefined;
     const caughtUp = new Promise<void>((resolve) => (onCaughtUp = resolve));
-    const streams = createStreams(listener, onCaughtUp);
+    const streams = createStreams(listener, onCaughtUp, loadImage);
     const opening = retry(listener, () => openGraphQL(parley, url, user, streams.read));
     const subscribe = async (index: number | undefined, variables: object) => {
       if (index !== undefined && index < options.subscriptions) streams.subscribe(await opening, index, variables);
@@ -78,7 +94,7 @@ export const parleyPage: PageClient = {
     return {
       markRead: (messageId) => details.ask(texts.markRead, { messageId }),
       close() {
-        for (const connection of [socket, lists, details]) connection.close();
+        for (const connection of [socket, lists, details, files]) connection.close();
       },
     };
   },
@@ -88,7 +104,7 @@ export const parleyPage: PageClient = {
  * Creates the subscriptions of a page. Like the client, subscribes again after a failure, from the last cursor, and drops the
  * messages that the stream over all rooms then repeats.
  */
-function createStreams(listener: PageListener, onCaughtUp: () => void) {
+function createStreams(listener: PageListener, onCaughtUp: () => void, loadImage: (path: string) => void) {
   const open: { socket: GraphQLSocket; variables: { after?: string | null }; failures: number }[] = [];
   let latest = 0;
 
@@ -132,6 +148,8 @@ function createStreams(listener: PageListener, onCaughtUp: () => void) {
     if (id === undefined || (index === ANY_MESSAGE && number <= latest)) return;
     if (index === ANY_MESSAGE) latest = number;
     listener.onMessage(index === ROOM_EVENTS ? 'room' : 'list', { id, number }, text);
+    const [, image] = (index === ROOM_EVENTS && /"(\/files\/[^"]+\/preview)"/.exec(text)) || [];
+    if (image !== undefined) loadImage(image);
   }
 
   return { subscribe, read };
