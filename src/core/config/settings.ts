@@ -109,7 +109,7 @@ export const variables = {
   MAX_TOKENS: count(2_000, 10, 100_000).describe('Maximum number of tokens in a document, 10 to 100000.'),
   MAX_ALIASES: count(15, 0, 10_000).describe('Maximum number of aliases in an operation, 0 to 10000.'),
   MAX_DIRECTIVES: count(5, 0, 1_000).describe('Maximum number of directives in an operation, 0 to 1000.'),
-  MAX_COMPLEXITY: count(12_000, 1, 1_000_000).describe(
+  MAX_COMPLEXITY: count(13_000, 1, 1_000_000).describe(
     'Maximum complexity of an operation, 1 to 1000000: the number of fields it may return, including all items of its lists.',
   ),
   MAX_BODY_KB: count(256, 1, 10_000).describe(

@@ -19,8 +19,8 @@ import type { Transport } from '../transport.ts';
 import { createTurns } from './turns.ts';
 
 /**
- * Complexity that costs one rate limit point, in addition to `READ_COST`. With the default MAX_COMPLEXITY of 12,000, the
- * most complex operation costs 24 points plus `READ_COST`.
+ * Complexity that costs one rate limit point, in addition to `READ_COST`. With the default MAX_COMPLEXITY of 13,000, the
+ * most complex operation costs 26 points plus `READ_COST`.
  */
 const COMPLEXITY_PER_POINT = 500;
 

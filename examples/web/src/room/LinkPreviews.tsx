@@ -1,9 +1,13 @@
 import { useChat } from '@parley/client/react';
 import { RemoveLinkPreviewDocument } from '../../generated/graphql.ts';
 import { wordError } from '../errors.ts';
+import { Picture, shapeOf } from '../files/Picture.tsx';
 import { Icon } from '../parts/Icon.tsx';
 import { useToasts } from '../parts/Toast.tsx';
 import type { Message } from '../types.ts';
+
+/** Limits of the ratio of an image, so that neither a tall one nor a banner takes the place of the words. */
+const RATIOS = [1.5, 3] as const;
 
 /** What the pages say to which a message links. */
 export function LinkPreviews({ message, mayRemove }: { message: Message; mayRemove: boolean }) {
@@ -16,9 +20,15 @@ export function LinkPreviews({ message, mayRemove }: { message: Message; mayRemo
   };
   return (
     <ul className="previews" aria-label="Link previews">
-      {message.linkPreviews.map(({ id, url, title, description, siteName }) => (
+      {message.linkPreviews.map(({ id, url, title, description, siteName, image }) => (
         <li key={id}>
           <a href={url} target="_blank" rel="noreferrer noopener">
+            {image && (
+              <span className="preview-image" style={shapeOf(image, RATIOS)}>
+                {/* The words beside it name the link. */}
+                <Picture image={image} name="" />
+              </span>
+            )}
             <small dir="auto">{siteName ?? new URL(url).host}</small>
             {title !== null && <strong dir="auto">{title}</strong>}
             {description !== null && <span dir="auto">{description}</span>}
