@@ -17,7 +17,7 @@ const SENDERS = [1, 20];
 const MESSAGES = 40;
 const STACKS = ['parley', 'plain', 'socketio'] as const satisfies StackName[];
 /** Number of images that are uploaded before a run with images, for all senders together. */
-const IMAGES = 400;
+const IMAGES = 240;
 /** In the runs with images, one of so many messages has one. */
 const IMAGE_EVERY = 10;
 const userOf = (sender: number) => 1 + (sender % MEMBERS);

@@ -10,7 +10,7 @@ const STATES = `query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Attachment { st
 const IDS_AT_ONCE = 50;
 /** Time between two looks at the states, in milliseconds. */
 const INTERVAL_MS = 200;
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 
 /** Uploads a photo of 640 × 480 pixels again and again. Returns the attachments' ids when the server has made their variants. */
 export async function uploadImages(url: string, user: number, count: number): Promise<string[]> {
@@ -48,7 +48,7 @@ async function untilReady(asker: Asker, ids: readonly string[]): Promise<void> {
     if (data.nodes.every(({ state }) => state === 'READY')) return;
     await new Promise((resolve) => setTimeout(resolve, INTERVAL_MS));
   }
-  throw new Error('The images were not ready within a minute.');
+  throw new Error('The images were not ready within two minutes.');
 }
 
 /** Returns a JPEG of a gradient with noise, so that it is about as large as a photo of its size. */
