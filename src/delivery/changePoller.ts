@@ -36,7 +36,8 @@ export interface Join {
 
 /**
  * A change that is in no room's log: a user hides a DIRECT room, shows a hidden room again, blocks or unblocks another
- * user, or a friendship or friend request of the user changes. Does not include a hidden room that reappears because of a new message. That message is in the log.
+ * user, or a friendship or friend request of the user changes. Does not include a hidden room that reappears because of a
+ * new message. That message is in the log.
  */
 export type UnloggedChange = { userId: string } & (
   | { kind: 'HIDDEN' | 'SHOWN'; chatroomId: string }

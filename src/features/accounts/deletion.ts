@@ -17,8 +17,8 @@ const BATCH_SIZE = 5_000;
 const REQUEST_TIMEOUT_MS = 5_000;
 
 /**
- * Deletes the viewer's account. Messages remain, but without their sender and their files. Owned rooms pass to another member. Removes
- * sessions, devices, friendships, blocks and memberships. This also ends the account's sockets and subscriptions.
+ * Deletes the viewer's account. Messages remain, but without their sender and their files. Owned rooms pass to another
+ * member. Removes sessions, devices, friendships, blocks and memberships. This also ends the account's sockets and subscriptions.
  *
  * Nobody can sign in to the account once the deletion has begun. If the account has very many messages, a job completes
  * the deletion after this function has returned.

@@ -37,8 +37,8 @@ export async function deleteFile(
 }
 
 /**
- * Deletes uploads that were not sent, and objects that belong to no attachment or page, such as those of a node that was killed.
- * Queues the processing of attachments whose job was lost.
+ * Deletes uploads that were not sent, and objects that belong to no attachment or page, such as those of a node that was
+ * killed. Queues the processing of attachments whose job was lost.
  *
  * @param hours age from which uploads and objects are deleted
  * @returns the number of each

@@ -100,7 +100,8 @@ async function loadPreviews(context: Context, { chatroomId, number, isUnchecked 
  *
  * @param key `chatroomId:number`; null for an id that names no message
  * @param previewId null for an id that names no preview
- * @throws ChatError `NOT_FOUND` for an unknown message or a malformed id; `FORBIDDEN` unless the viewer is the sender, the owner or an admin
+ * @throws ChatError `NOT_FOUND` for an unknown message or a malformed id; `FORBIDDEN` unless the viewer is the
+ *   sender, the owner or an admin
  */
 export async function removeLinkPreview(
   context: Context,

@@ -265,8 +265,8 @@ export interface NewMessage {
  * @returns the message; `deduplicated` is true if the same `clientMessageId` had been sent before. If the sender has
  *   left the room since then, the returned message does not show later edits or a deletion.
  * @throws ChatError `BAD_USER_INPUT` for an invalid body or `clientMessageId`; `NOT_FOUND` if the viewer is not a
- *   member, or the message to reply to is not in the room, or a preview is not the viewer's; `BLOCKED` in a DIRECT room if either member has blocked the
- *   other; `CONFLICT` if the `clientMessageId` was sent with other content
+ *   member, or the message to reply to is not in the room, or a preview or attachment is not the viewer's; `BLOCKED` in a
+ *   DIRECT room if either member has blocked the other; `CONFLICT` if the `clientMessageId` was sent with other content
  */
 export async function sendMessage(
   context: Context,

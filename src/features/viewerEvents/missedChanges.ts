@@ -7,8 +7,8 @@ import { decodeAllRoomsCursor, resyncRequired } from '../../delivery/cursor.ts';
 export type VanishedReason = 'LEFT' | 'REMOVED' | 'DELETED' | 'HIDDEN';
 
 /**
- * Rooms that may have appeared in the viewer's list or vanished from it, and blocks and friendships that may have changed. A room can
- * be in both `appeared` and `vanished`.
+ * Rooms that may have appeared in the viewer's list or vanished from it, and blocks and friendships that may have
+ * changed. A room can be in both `appeared` and `vanished`.
  */
 export interface MissedChanges {
   appeared: string[];
@@ -67,8 +67,8 @@ const changesSince = createLoader<MissedChanges & { key: string; known: boolean;
 );
 
 /**
- * Finds the changes to the viewer's list of rooms, blocks and friendships since an all-rooms cursor. The cursor is a snapshot, so
- * the changes include those of transactions that were open when the cursor was made.
+ * Finds the changes to the viewer's list of rooms, blocks and friendships since an all-rooms cursor. The cursor
+ * is a snapshot, so the changes include those of transactions that were open when the cursor was made.
  *
  * A hidden DIRECT room appears again with its next message. `membership_changes` does not contain this change, so the
  * statement looks for the message.
