@@ -56,6 +56,10 @@ async function worldWithLists() {
   await ann.ask(ADD, { id: room, users: friends.map(({ id }) => Buffer.from(`User:${id}`).toString('base64url')) });
   for (let i = 0; i < 25; i += 1) await send(ann, room, `word ${i}`);
   const { id: message } = await send(ann, room, 'word for all');
+  await database.query(sql`
+    INSERT INTO attachments (user_id, state, file_name, media_type, byte_size, sha256, chatroom_id, number, place)
+      SELECT ${me}::uuid, 'READY', 'a.txt', 'text/plain', 1, sha256('a'), m.chatroom_id, m.number, 1 FROM messages m
+        WHERE m.chatroom_id = ${keyOf('Chatroom', room)}::uuid`);
   await database.query(sql`UPDATE members SET last_read_number = 1000 WHERE user_id <> ${me}::uuid`);
   await database.query(sql`
     INSERT INTO reactions (chatroom_id, number, user_id, emoji)
@@ -68,6 +72,7 @@ test('every list follows the Relay cursor specification', { timeout: 60_000 }, a
   const { ann, variables } = await worldWithLists();
   expect(lists.map(([type, { name }]) => `${type}.${name}`).sort()).toEqual([
     ...[
+      'Chatroom.attachments',
       'Chatroom.members',
       'Chatroom.messages',
       'Chatroom.searchMessages',

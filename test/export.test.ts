@@ -177,7 +177,7 @@ describe('a room', () => {
       body: 'Who comes?\n“Quotes”, \\backslashes\\, \u2028 and 👨‍👩‍👧',
       clientMessageId: 'a 1',
     };
-    const plain = { chatroomId: room, body: ' 私です ', clientMessageId: 'b 1' };
+    const plain = { chatroomId: room, body: ' 私です ', replyToId: question.id, clientMessageId: 'b 1' };
     // Precondition: the original server recognises the retries.
     for (const [person, input, message] of [
       [ann, edited, question],

@@ -121,7 +121,7 @@ describe.each(applications)('an application with $name', ({ name, packages, bund
     folder = join(temp, name);
     await cp(join(root, 'test/package'), folder, { recursive: true });
     await cp(join(root, 'examples/app/codegen.ts'), join(folder, 'codegen.ts'));
-    const shared = ['live.graphql', 'more.graphql', 'roomList.ts', 'view.ts'];
+    const shared = ['files.ts', 'live.graphql', 'more.graphql', 'roomList.ts', 'view.ts'];
     for (const file of [
       'documents.graphql',
       'session.ts',

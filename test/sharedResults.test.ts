@@ -30,6 +30,13 @@ const ARGS = { message: 'number: 1', searchMessages: 'query: "word"', chatroomWi
 /** Fields that always read the viewer, so that their events are executed for each subscriber. */
 const OWN = /^(viewer|presence|messages|message\(|searchMessages|seenBy|users|member$)/;
 
+/** Returns whether a path always reads the viewer. `Chatroom.attachments` does, and `Message.attachments` does not. */
+const isOwn = (path: FieldPath) =>
+  path.some(
+    ({ field }, i) =>
+      OWN.test(field) || (field === 'attachments' && /^(edges|nodes|pageInfo)$/.test(path[i + 1]?.field ?? '')),
+  );
+
 /** A subscription, with the documents that select all paths of one kind. */
 interface Subscribed {
   field: 'messageAdded' | 'chatroomEvents' | 'viewerEvents';
@@ -65,7 +72,9 @@ function subscriptions(random: () => number, readsViewer: boolean): Subscribed[]
       return last !== 'cursor' || (parent !== 'viewer' && (ofRoom || parent !== undefined));
     };
     const paths = pathsFrom(type, DEPTH[type], ARGS)
-      .filter((path) => path.some((step) => OWN.test(step.field)) === readsViewer)
+      .filter((path) => isOwn(path) === readsViewer)
+      // A ticket is signed whenever it is read.
+      .filter((path) => !path.some(({ field }) => field === 'fileTicket'))
       .filter(isComparable);
     const documents: FieldPath[][] = Array.from({ length: DOCUMENTS }, () => []);
     for (const path of paths) documents[Math.floor(random() * DOCUMENTS)]?.push(path);
