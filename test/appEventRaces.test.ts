@@ -173,7 +173,7 @@ async function play(servers: TestServer[], people: Person[], { writers, viewer: 
   for (const person of people) await endHistory(person, rooms);
 }
 
-/** Ends what the next history would find: friendships and rooms. */
+/** Deletes the rooms of the person, which the next history would find. */
 async function endHistory(person: Person, rooms: string[]): Promise<void> {
   for (const id of rooms) await person.connect().ask(DELETE_ROOM, { id });
 }

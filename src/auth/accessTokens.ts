@@ -1,7 +1,8 @@
-import { createHash, createHmac, randomBytes } from 'node:crypto';
-import { errors, jwtVerify, type JWTHeaderParameters, SignJWT } from 'jose';
+import { createHash, randomBytes } from 'node:crypto';
+import { errors, SignJWT } from 'jose';
 import type { AccessClaims } from '../core/context.ts';
 import { ChatError } from '../core/errors.ts';
+import { createTokenSigner, inSeconds, RetiredKey } from './tokenSigner.ts';
 
 declare module '../core/context.ts' {
   interface ServerNode {
@@ -17,10 +18,6 @@ export const REFRESH_TOKEN_DAYS = 30;
 
 /** Maximum number of verified tokens that a node caches. Each takes half a kilobyte. */
 const MAX_CACHED_TOKENS = 10_000;
-
-// `verify` accepts only tokens with these values and this algorithm. It therefore refuses device tokens.
-const PINNED = { issuer: 'parley', audience: 'parley', typ: 'at+jwt' } as const;
-export const ALGORITHM = 'HS256';
 
 /** Signs access tokens with one secret, and verifies tokens signed with any accepted secret. */
 export interface AccessTokens {
@@ -42,19 +39,7 @@ export interface AccessTokens {
  * @param accepted other secrets that tokens may be signed with: during a key rotation, the next and the previous secret
  */
 export function createAccessTokens(secret: string, accepted: readonly string[] = []): AccessTokens {
-  const keyId = keyIdOf(secret);
-  const keys = keysOf([secret, ...accepted]);
-
-  function keyOf(kid = keyId): Uint8Array {
-    const key = keys.get(kid);
-    if (!key) {
-      throw new ChatError(
-        'TOKEN_EXPIRED',
-        'The access token was signed with a retired key. Call refreshSession for a new one.',
-      );
-    }
-    return key;
-  }
+  const signer = createTokenSigner('at+jwt', secret, accepted);
 
   /**
    * Cache of verified tokens, because a client sends the same token with many requests. Evicts the oldest entry first.
@@ -69,30 +54,24 @@ export function createAccessTokens(secret: string, accepted: readonly string[] =
 
   return {
     async sign(userId, sessionId) {
-      const expiresAt = new Date((Math.floor(Date.now() / 1000) + ACCESS_TOKEN_SECONDS) * 1000);
-      const token = await new SignJWT({ sid: sessionId })
-        .setProtectedHeader({ alg: ALGORITHM, typ: PINNED.typ, kid: keyId })
-        .setSubject(userId)
-        .setIssuer(PINNED.issuer)
-        .setAudience(PINNED.audience)
-        .setIssuedAt()
-        .setExpirationTime(expiresAt)
-        .sign(keyOf());
+      const expiresAt = inSeconds(ACCESS_TOKEN_SECONDS);
+      const token = await signer.sign(new SignJWT({ sid: sessionId }).setSubject(userId), expiresAt);
       return { token, expiresAt };
     },
     async verify(token) {
       const cached = verified.get(token);
       if (cached && cached.expiresAt.getTime() > Date.now()) return cached;
       try {
-        const { payload } = await jwtVerify<{ sid: string }>(token, ({ kid }: JWTHeaderParameters) => keyOf(kid), {
-          ...PINNED,
-          algorithms: [ALGORITHM],
-          requiredClaims: ['sub', 'sid', 'exp'],
-        });
-        const { sub = '', sid, exp = 0 } = payload;
+        const claims = await signer.verify<{ sid: string }>(token, { requiredClaims: ['sub', 'sid', 'exp'] });
+        const { sub = '', sid, exp = 0 } = claims;
         return cache(token, { userId: sub, sessionId: sid, expiresAt: new Date(exp * 1000) });
       } catch (error) {
-        if (error instanceof ChatError) throw error;
+        if (error instanceof RetiredKey) {
+          throw new ChatError(
+            'TOKEN_EXPIRED',
+            'The access token was signed with a retired key. Call refreshSession for a new one.',
+          );
+        }
         if (error instanceof errors.JWTExpired) {
           throw new ChatError('TOKEN_EXPIRED', 'The access token has expired. Call refreshSession for a new one.');
         }
@@ -100,19 +79,6 @@ export function createAccessTokens(secret: string, accepted: readonly string[] =
       }
     },
   };
-}
-
-/**
- * Returns the key id of a secret, which tokens carry in `kid`. The id is an HMAC keyed with the secret and does not
- * reveal the secret.
- */
-export function keyIdOf(secret: string): string {
-  return createHmac('sha256', secret).update('parley key id').digest('base64url').slice(0, 8);
-}
-
-/** Returns a map from key id to signing key, with one entry for each secret. */
-export function keysOf(secrets: readonly string[]): ReadonlyMap<string, Uint8Array> {
-  return new Map(secrets.map((secret) => [keyIdOf(secret), new TextEncoder().encode(secret)]));
 }
 
 /**

@@ -1,6 +1,6 @@
-import { jwtVerify, type JWTHeaderParameters, SignJWT } from 'jose';
+import { SignJWT } from 'jose';
 import { createUuid } from '../core/globalIds.ts';
-import { ALGORITHM, keyIdOf, keysOf } from './accessTokens.ts';
+import { createTokenSigner } from './tokenSigner.ts';
 
 declare module '../core/context.ts' {
   interface ServerNode {
@@ -15,8 +15,6 @@ declare module '../core/context.ts' {
 export const DEVICE_TOKEN_DAYS = 400;
 /** Maximum length of a device token, in characters. Longer texts are refused without being parsed. */
 const MAX_LENGTH = 1_000;
-
-const PINNED = { issuer: 'parley', audience: 'parley', typ: 'device+jwt' } as const;
 
 /**
  * Signs and verifies device tokens ("device cookies" of OWASP). A device token proves that the device has signed in to
@@ -36,33 +34,13 @@ export interface DeviceTokens {
  * @param accepted other secrets that tokens may be signed with
  */
 export function createDeviceTokens(secret: string, accepted: readonly string[] = []): DeviceTokens {
-  const keyId = keyIdOf(secret);
-  const keys = keysOf([secret, ...accepted]);
-  function keyOf(kid = keyId): Uint8Array {
-    const key = keys.get(kid);
-    if (!key) throw new Error('No key of this server has signed the token.');
-    return key;
-  }
+  const signer = createTokenSigner('device+jwt', secret, accepted);
   return {
-    sign: (userId) =>
-      new SignJWT()
-        .setProtectedHeader({ alg: ALGORITHM, typ: PINNED.typ, kid: keyId })
-        .setSubject(userId)
-        .setJti(createUuid())
-        .setIssuer(PINNED.issuer)
-        .setAudience(PINNED.audience)
-        .setIssuedAt()
-        .setExpirationTime(`${DEVICE_TOKEN_DAYS} days`)
-        .sign(keyOf()),
+    sign: (userId) => signer.sign(new SignJWT().setSubject(userId).setJti(createUuid()), `${DEVICE_TOKEN_DAYS} days`),
     async verify(token, userId) {
       if (token.length > MAX_LENGTH) return null;
-      return jwtVerify(token, ({ kid }: JWTHeaderParameters) => keyOf(kid), {
-        ...PINNED,
-        algorithms: [ALGORITHM],
-        subject: userId,
-        requiredClaims: ['jti', 'exp'],
-      }).then(
-        ({ payload }) => payload.jti ?? null,
+      return signer.verify(token, { subject: userId, requiredClaims: ['jti', 'exp'] }).then(
+        ({ jti }) => jti ?? null,
         () => null,
       );
     },

@@ -1,6 +1,6 @@
-import { jwtVerify, type JWTHeaderParameters, SignJWT } from 'jose';
+import { type JWTPayload, SignJWT } from 'jose';
 import type { AccessClaims } from '../core/context.ts';
-import { ALGORITHM, keyIdOf, keysOf } from './accessTokens.ts';
+import { createTokenSigner, inSeconds } from './tokenSigner.ts';
 
 declare module '../core/context.ts' {
   interface ServerNode {
@@ -12,11 +12,6 @@ declare module '../core/context.ts' {
 export const FILE_TICKET_SECONDS = 60 * 60;
 /** Time in which an upload can be sent to its URL, in seconds. */
 export const UPLOAD_SECONDS = 15 * 60;
-
-const PINNED = { issuer: 'parley', audience: 'parley' } as const;
-// The types differ from those of access and device tokens, so that neither is accepted in place of the other.
-const TICKET = { ...PINNED, typ: 'file+jwt' } as const;
-const UPLOAD = { ...PINNED, typ: 'upload+jwt' } as const;
 
 /** Signs and verifies the tokens in URLs of files. */
 export interface FileTokens {
@@ -37,50 +32,25 @@ export interface FileTokens {
  * @param accepted other secrets that tokens may be signed with
  */
 export function createFileTokens(secret: string, accepted: readonly string[] = []): FileTokens {
-  const keyId = keyIdOf(secret);
-  const keys = keysOf([secret, ...accepted]);
-  function keyOf(kid = keyId): Uint8Array {
-    const key = keys.get(kid);
-    if (!key) throw new Error('No key of this server has signed the token.');
-    return key;
-  }
-  const sign = (token: SignJWT, typ: string, expiresAt: Date) =>
-    token
-      .setProtectedHeader({ alg: ALGORITHM, typ, kid: keyId })
-      .setIssuer(PINNED.issuer)
-      .setAudience(PINNED.audience)
-      .setIssuedAt()
-      .setExpirationTime(expiresAt)
-      .sign(keyOf());
-  const verify = async <Claims>(token: string, options: typeof TICKET | typeof UPLOAD, requiredClaims: string[]) => {
-    const { payload } = await jwtVerify<Claims>(token, ({ kid }: JWTHeaderParameters) => keyOf(kid), {
-      ...options,
-      algorithms: [ALGORITHM],
-      requiredClaims: ['sub', 'exp', ...requiredClaims],
-    });
-    return { ...payload, sub: payload.sub ?? '', expiresAt: new Date((payload.exp ?? 0) * 1000) };
-  };
+  const tickets = createTokenSigner('file+jwt', secret, accepted);
+  const uploads = createTokenSigner('upload+jwt', secret, accepted);
   return {
     async signTicket({ userId, sessionId }) {
       const expiresAt = inSeconds(FILE_TICKET_SECONDS);
       const token = new SignJWT({ sid: sessionId }).setSubject(userId);
-      return { value: await sign(token, TICKET.typ, expiresAt), expiresAt };
+      return { value: await tickets.sign(token, expiresAt), expiresAt };
     },
     verifyTicket: (token) =>
-      verify<{ sid: string }>(token, TICKET, ['sid']).then(
-        ({ sub, sid, expiresAt }) => ({ userId: sub, sessionId: sid, expiresAt }),
+      tickets.verify<{ sid: string }>(token, { requiredClaims: ['sub', 'exp', 'sid'] }).then(
+        (claims) => ({ userId: claims.sub ?? '', sessionId: claims.sid, expiresAt: expiryOf(claims) }),
         () => null,
       ),
-    signUpload: (uploadId) => sign(new SignJWT().setSubject(uploadId), UPLOAD.typ, inSeconds(UPLOAD_SECONDS)),
+    signUpload: (uploadId) => uploads.sign(new SignJWT().setSubject(uploadId), inSeconds(UPLOAD_SECONDS)),
     verifyUpload: (token, uploadId) =>
-      verify(token, UPLOAD, []).then(
-        ({ sub, expiresAt }) => (sub === uploadId ? expiresAt : null),
-        () => null,
-      ),
+      uploads.verify(token, { subject: uploadId, requiredClaims: ['sub', 'exp'] }).then(expiryOf, () => null),
   };
 }
 
-/** Returns a time in whole seconds, as tokens contain it. */
-function inSeconds(seconds: number): Date {
-  return new Date((Math.floor(Date.now() / 1000) + seconds) * 1000);
+function expiryOf({ exp = 0 }: JWTPayload): Date {
+  return new Date(exp * 1000);
 }

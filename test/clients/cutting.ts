@@ -1,7 +1,5 @@
-import { once } from 'node:events';
-import { createServer, request as ask } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { onTestFinished } from 'vitest';
+import { request as ask } from 'node:http';
+import { serve } from '../support/web.ts';
 
 export interface CuttingProxy {
   url: string;
@@ -20,7 +18,7 @@ export async function startCuttingProxy(
 ): Promise<CuttingProxy> {
   const { hostname, port } = new URL(serverUrl);
   const passed: number[] = [];
-  const server = createServer((incoming, outgoing) => {
+  const proxyPort = await serve((incoming, outgoing) => {
     const { method, headers, url: path } = incoming;
     const forwarded = ask({ host: hostname, port, method, path, headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
@@ -46,13 +44,6 @@ export async function startCuttingProxy(
     incoming.on('close', () => {
       if (!incoming.complete) forwarded.destroy();
     });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(async () => {
-    server.close();
-    server.closeAllConnections();
-    await once(server, 'close');
-  });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, passed };
+  }, '127.0.0.1');
+  return { url: `http://127.0.0.1:${proxyPort}`, passed };
 }

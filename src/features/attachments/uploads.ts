@@ -62,7 +62,7 @@ export async function createUpload(context: Context, input: NewUpload): Promise<
         WHERE a.user_id = ${userId}::uuid AND a.state = 'UPLOADING' AND a.sha256 = ${sha256} AND a.file_name = ${fileName}
           AND a.byte_size = ${byteSize} AND a.media_type = ${mediaType} AND a.purpose = ${purpose}::"AttachmentPurpose"`);
     if (same) return same;
-    await requireRoom(query, context.fileLimits, userId, byteSize);
+    await requireSpace(query, context.fileLimits, userId, byteSize);
     const [made] = await query<Attachment>(sql`
       INSERT INTO attachments AS a (user_id, purpose, file_name, media_type, byte_size, sha256)
         VALUES (${userId}::uuid, ${purpose}::"AttachmentPurpose", ${fileName}, ${mediaType}, ${byteSize}, ${sha256})
@@ -99,7 +99,7 @@ function checkUpload(
   return [fileName, Buffer.from(sha256, 'hex'), normal];
 }
 
-async function requireRoom(
+async function requireSpace(
   query: Database['query'],
   { maxUserBytes }: FileLimits,
   userId: string,
