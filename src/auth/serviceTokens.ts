@@ -1,6 +1,7 @@
 import { type Database, sql } from '../platform/database/database.ts';
 import type { Service } from '../core/context.ts';
 import { ChatError } from '../core/errors.ts';
+import { type Scope, scopeNames, scopes } from '../core/scopes.ts';
 import { createToken, hashToken } from './accessTokens.ts';
 
 /** Prefix that distinguishes a service token from an access token. */
@@ -18,27 +19,40 @@ export function isServiceToken(token: string): boolean {
 export async function findService(database: Database, token: string): Promise<Service> {
   const service = await database.prisma.serviceToken.findUnique({
     where: { hash: Uint8Array.from(hashToken(token)) },
-    select: { name: true },
+    select: { name: true, scopes: true },
   });
   if (!service)
     throw new ChatError(
       'UNAUTHENTICATED',
       'The service token is unknown or was revoked. Create another with `npm run admin -- create-service-token NAME`.',
     );
-  return service;
+  return { name: service.name, scopes: service.scopes.filter(isScope) };
+}
+
+function isScope(name: string): name is Scope {
+  return Object.hasOwn(scopes, name);
 }
 
 /**
  * Creates a token for a service and returns it. Only the hash is stored, so the token cannot be read again.
  *
- * @throws Error for an invalid name or a service that already has a token; the message is for the operator
+ * @param granted scopes of the token
+ * @throws Error for an invalid name, an unknown scope, or a service that already has a token; the message is for the
+ *   operator
  */
-export async function createServiceToken(database: Database, name: string): Promise<string> {
+export async function createServiceToken(
+  database: Database,
+  name: string,
+  granted: readonly string[] = ['notices:write'],
+): Promise<string> {
+  const unknown = granted.find((scope) => !isScope(scope));
+  if (unknown !== undefined || granted.length === 0)
+    throw new Error(`There is no scope "${unknown ?? ''}". The scopes are: ${scopeNames.join(', ')}.`);
   if (!/^[\w.-]{1,64}$/.test(name))
     throw new Error('The name of a service has 1 to 64 characters: A to Z, a to z, digits, or any of _ . -');
   const token = PREFIX + createToken().token;
   const made = await database.query(sql`
-    INSERT INTO service_tokens (name, hash) VALUES (${name}, ${hashToken(token)}) ON CONFLICT DO NOTHING RETURNING name`);
+    INSERT INTO service_tokens (name, hash, scopes) VALUES (${name}, ${hashToken(token)}, ${granted}::text[]) ON CONFLICT DO NOTHING RETURNING name`);
   if (made.length === 0) throw new Error(`The service "${name}" already has a token. Revoke it first.`);
   return token;
 }
@@ -54,9 +68,11 @@ export async function revokeServiceToken(database: Database, name: string): Prom
 }
 
 /** Returns the services that have a token, sorted by name. */
-export async function listServiceTokens(database: Database): Promise<{ name: string; createdAt: Date }[]> {
+export async function listServiceTokens(
+  database: Database,
+): Promise<{ name: string; createdAt: Date; scopes: string[] }[]> {
   return database.prisma.serviceToken.findMany({
-    select: { name: true, createdAt: true },
+    select: { name: true, createdAt: true, scopes: true },
     orderBy: { name: 'asc' },
   });
 }

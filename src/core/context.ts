@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { ChatError } from './errors.ts';
+import type { Scope } from './scopes.ts';
 
 /**
  * Services of one node, created once by `createNode`. Each module adds its own service to this interface with `declare
@@ -24,9 +25,11 @@ export interface AccessClaims {
   expiresAt: Date;
 }
 
-/** A program with a service token. A service may send system messages and nothing else. */
+/** A program with a service token. */
 export interface Service {
   name: string;
+  /** Rights of the service. */
+  scopes: readonly Scope[];
 }
 
 /** Address and user agent of a request, as shown in the list of sessions. */
@@ -97,12 +100,33 @@ export interface ViewerTracking {
 export function requireViewer(context: Context): AccessClaims {
   if (context.viewer) return context.viewer;
   if (context.service) {
-    throw new ChatError('FORBIDDEN', 'A service token sends system messages and nothing else. Sign in as a user.');
+    throw new ChatError('FORBIDDEN', 'A service token cannot do this. Sign in as a user.');
   }
   throw (
     context.authError ??
     new ChatError('UNAUTHENTICATED', 'Sign in first, and send the access token as "Authorization: Bearer TOKEN".')
   );
+}
+
+/**
+ * Checks that a service sent the operation, and that its token has one of the scopes.
+ *
+ * @returns the name of the service
+ * @throws ChatError `FORBIDDEN` for users, and for a service without the scope; `UNAUTHENTICATED` or `TOKEN_EXPIRED` if
+ *   nobody is signed in
+ */
+export function requireScope(context: Context, ...allowed: readonly [Scope, ...Scope[]]): string {
+  const { service } = context;
+  if (!service) {
+    requireViewer(context);
+    throw new ChatError('FORBIDDEN', 'Users cannot do this. Send the request with a service token.');
+  }
+  if (!allowed.some((scope) => service.scopes.includes(scope)))
+    throw new ChatError(
+      'FORBIDDEN',
+      `The service token lacks the scope ${allowed[0]}. Create a token with \`npm run admin -- create-service-token NAME --scopes ${allowed[0]}\`.`,
+    );
+  return service.name;
 }
 
 /**

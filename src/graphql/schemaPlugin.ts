@@ -1,7 +1,8 @@
 import SchemaBuilder, { BasePlugin, type PothosOutputFieldConfig, type SchemaTypes } from '@pothos/core';
 import type { GraphQLFieldResolver } from 'graphql';
-import { type Context, requireViewer } from '../core/context.ts';
+import { type Context, requireScope, requireViewer } from '../core/context.ts';
 import { encodeId } from '../core/globalIds.ts';
+import type { Scope } from '../core/scopes.ts';
 import { isLeafField, personal, PersonalObject } from './personalFields.ts';
 import { chargeMutation } from '../platform/rateLimits/rateLimits.ts';
 
@@ -13,16 +14,25 @@ declare global {
   }
 }
 
-/** `extensions` of a mutation that signed-out clients or services may call. All other mutations require a viewer. */
+/** `extensions` of a mutation that signed-out clients may call. Without these extensions, a mutation requires a viewer. */
 export const noViewerRequired = { requiresViewer: false };
+
+/** Returns the `extensions` of a mutation that services may call with one of the scopes, and nobody else. */
+export function forServicesOnly(...scopes: [Scope, ...Scope[]]) {
+  return { requiresViewer: false, requiredScopes: scopes };
+}
+
+/** Returns the `extensions` of a mutation that users may call, and services with one of the scopes. */
+export function alsoForServices(...scopes: [Scope, ...Scope[]]) {
+  return { requiredScopes: scopes };
+}
 
 type Resolver<Types extends SchemaTypes> = GraphQLFieldResolver<unknown, Types['Context']>;
 
 /** Pothos plugin that wraps the resolvers of mutations, ids and personal objects. */
 class ParleyPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
   override wrapResolve(resolve: Resolver<Types>, field: PothosOutputFieldConfig<Types>): Resolver<Types> {
-    if (field.kind === 'Mutation')
-      return guardMutation(field.name, field.extensions?.['requiresViewer'] !== false, resolve);
+    if (field.kind === 'Mutation') return guardMutation(field.name, callersOf(field.extensions), resolve);
     const own = (field.name === 'id' && this.resolveIdAtOnce(field.parentType)) || resolve;
     const { extensions } = this.builder.configStore.getTypeConfig(field.parentType);
     return extensions?.['isPersonal'] === true ? resolvePersonally(own) : own;
@@ -51,17 +61,37 @@ function resolvePersonally<Types extends SchemaTypes>(resolve: Resolver<Types>):
   };
 }
 
-/** Charges a mutation, and checks for a viewer before the mutation validates its input. */
+/** Who may call a mutation. */
+interface Callers {
+  /** Whether a viewer is required, unless a service calls. */
+  requiresViewer: boolean;
+  /** Scopes of which a service needs one. Undefined if services are treated like all clients without a viewer. */
+  requiredScopes: [Scope, ...Scope[]] | undefined;
+}
+
+function callersOf(extensions: Readonly<Record<string, unknown>> | undefined | null): Callers {
+  return {
+    requiresViewer: extensions?.['requiresViewer'] !== false,
+    requiredScopes: extensions?.['requiredScopes'] as Callers['requiredScopes'],
+  };
+}
+
+function checkCaller(context: Context, { requiresViewer, requiredScopes }: Callers): void {
+  if (requiredScopes && (context.service || !requiresViewer)) requireScope(context, ...requiredScopes);
+  else if (requiresViewer) requireViewer(context);
+}
+
+/** Charges a mutation, and checks its caller before the mutation validates its input. */
 function guardMutation<Types extends SchemaTypes>(
   name: string,
-  requiresViewer: boolean,
+  callers: Callers,
   resolve: Resolver<Types>,
 ): Resolver<Types> {
   return async (source, args, anyContext, info) => {
     const context = anyContext as Context;
     // Charged for each field, because one operation may contain many mutations.
     await chargeMutation(context, name);
-    if (requiresViewer) requireViewer(context);
+    checkCaller(context, callers);
     try {
       return await resolve(source, args, anyContext, info);
     } finally {

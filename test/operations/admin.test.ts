@@ -207,14 +207,32 @@ test('prune deletes old data without harming rooms', async () => {
 test('service tokens are created, listed and revoked', async () => {
   const { url, databaseUrl } = await startTestServer();
   const admin = adminOf(databaseUrl);
-  const [token = ''] = (await admin('create-service-token', 'billing')).text.split('\n');
+  const token = (await admin('create-service-token', 'billing')).text.split('\n').at(-1) ?? '';
   const notice = `mutation { sendSystemMessage(input: { userId: "nobody", body: "x" }) { __typename } }`;
   const code = async () =>
     (await request(url, notice, {}, { authorization: `Bearer ${token}` })).errors?.[0]?.extensions.code;
   expect(await code()).toBe('NOT_FOUND');
-  expect((await admin('list-service-tokens')).text).toMatch(/Z {2}billing$/);
+  expect((await admin('list-service-tokens')).text).toMatch(/Z {2}billing {2}notices:write$/);
   await admin('revoke-service-token', 'billing');
   expect(await code()).toBe('UNAUTHENTICATED');
+});
+
+test('a service token has the listed scopes and no other rights', async () => {
+  const { url, databaseUrl } = await startTestServer();
+  const admin = adminOf(databaseUrl);
+  const { text } = await admin('create-service-token', 'shop', '--scopes', 'users:write, rooms:write');
+  const authorization = `Bearer ${text.split('\n').at(-1)}`;
+  expect((await admin('list-service-tokens')).text).toMatch(/Z {2}shop {2}users:write,rooms:write$/);
+  const notice = `mutation { sendSystemMessage(input: { userId: "nobody", body: "x" }) { __typename } }`;
+  const { errors } = await request(url, notice, {}, { authorization });
+  expect(errors?.[0]).toMatchObject({
+    message: expect.stringContaining('lacks the scope messages:write'),
+    extensions: { code: 'FORBIDDEN' },
+  });
+  for (const scopes of ['users:write,everything', ''])
+    await expect(admin('create-service-token', 'other', '--scopes', scopes)).rejects.toThrow(
+      'The scopes are: users:write',
+    );
 });
 
 test('each command prints help, and refuses invalid arguments', async () => {

@@ -63,7 +63,8 @@ export function visibleMembers(userId: string): Prisma.MemberWhereInput {
 const chatroomColumns = sql`
   c.id, c.kind, c.name, c.name_key AS "nameKey", c.topic, c.owner_id AS "ownerId", c.direct_key AS "directKey",
   c.created_at AS "createdAt", c.updated_at AS "updatedAt", c.last_number AS "lastNumber", c.last_seq AS "lastSeq",
-  c.last_message_at AS "lastMessageAt", c.active_at AS "activeAt", c.avatar_id AS "avatarId"`;
+  c.last_message_at AS "lastMessageAt", c.active_at AS "activeAt", c.avatar_id AS "avatarId",
+  c.external_id AS "externalId"`;
 
 /** Returns the columns of `VisibleChatroom` for a viewer; the table alias is `c`. */
 export const visibleColumns = (user: Sql): Sql => sql`

@@ -102,6 +102,12 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
         chatroom.name ?? personal(context, info, (own) => titleOf(own, chatroom.id)),
     }),
     topic: t.exposeString('topic', { nullable: true, description: 'Topic of the chatroom. Null if none is set.' }),
+    externalId: t.string({
+      nullable: true,
+      description:
+        'Id of the chatroom in the application that created the chatroom through a service. Null for everybody but services.',
+      resolve: ({ externalId }, _args, { service }) => (service ? externalId : null),
+    }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'Time at which the chatroom was created.' }),
     updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'Time of the last change to name or topic.' }),
     owner: t.field({

@@ -1,5 +1,5 @@
 import { builder } from '../../graphql/builder.ts';
-import { noViewerRequired } from '../../graphql/schemaPlugin.ts';
+import { forServicesOnly } from '../../graphql/schemaPlugin.ts';
 import { badInput } from '../../core/errors.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { Message } from '../messages/schema.ts';
@@ -70,12 +70,11 @@ const SystemMessagePayload = builder.objectRef<SentSystemMessage>('SystemMessage
 
 builder.mutationField('sendSystemMessage', (t) =>
   t.field({
-    // Requires a service token instead of a viewer.
-    extensions: noViewerRequired,
+    extensions: forServicesOnly('messages:write', 'notices:write'),
     type: SystemMessagePayload,
     nullable: true,
     description:
-      'Sends a message from a service to a user or a chatroom. The service authenticates with a service token. A user receives the message as a `SystemNotice` on open `viewerEvents` streams. A chatroom stores it as a SYSTEM message. Fails with `FORBIDDEN` for the token of a user. Fails with `NOT_FOUND` if the recipient does not exist, and with `RECIPIENT_OFFLINE` if the receiving user is not online. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with another body.',
+      'Sends a message from a service to a user or a chatroom. The service authenticates with a service token that has the scope `messages:write` or `notices:write`. A user receives the message as a `SystemNotice` on open `viewerEvents` streams. A chatroom stores it as a SYSTEM message. Fails with `FORBIDDEN` for the token of a user, and without the scope. Fails with `NOT_FOUND` if the recipient does not exist, and with `RECIPIENT_OFFLINE` if the receiving user is not online. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with another body.',
     args: {
       input: t.arg({ type: SendSystemMessageInput, required: true, description: 'The message and the recipient.' }),
     },

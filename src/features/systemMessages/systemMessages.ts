@@ -1,4 +1,4 @@
-import { type Context, requireViewer } from '../../core/context.ts';
+import { type Context, requireScope } from '../../core/context.ts';
 import { sql } from '../../platform/database/database.ts';
 import type { Message } from '../../platform/database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../../core/errors.ts';
@@ -43,7 +43,7 @@ export interface SentSystemMessage {
  * Sends a notice from another service to a room or to one user. A notice to a room is stored. A notice to one user is
  * not stored, so the user must be online.
  *
- * @throws ChatError `UNAUTHENTICATED` without a token; `FORBIDDEN` for users; `BAD_USER_INPUT` for an invalid notice,
+ * @throws ChatError `UNAUTHENTICATED` without a token; `FORBIDDEN` for users, and without the scope; `BAD_USER_INPUT` for an invalid notice,
  *   or unless there is exactly one recipient; `NOT_FOUND` if the recipient does not exist; `CONFLICT` if the
  *   `clientMessageId` was sent with another body; `RECIPIENT_OFFLINE` if the user is not online
  */
@@ -52,7 +52,7 @@ export async function sendSystemMessage(
   target: SystemTarget,
   notice: Notice,
 ): Promise<SentSystemMessage> {
-  const service = requireService(context);
+  const service = requireScope(context, 'messages:write', 'notices:write');
   checkBody(notice.body, 'input.body');
   checkClientMessageId(notice.clientMessageId, 'input.clientMessageId');
   const authorName = notice.authorName == null ? null : checkNickname(notice.authorName, 'input.authorName');
@@ -63,12 +63,6 @@ export async function sendSystemMessage(
   return target.chatroomId === undefined
     ? notifyUser(context, target, sender, notice.body)
     : storeInRoom(context, target.chatroomId, sender, notice);
-}
-
-function requireService(context: Context): string {
-  if (context.service) return context.service.name;
-  requireViewer(context);
-  throw new ChatError('FORBIDDEN', 'Users cannot send system messages. Send the request with a service token.');
 }
 
 async function notifyUser(

@@ -33,6 +33,12 @@ export const User = builder.prismaNode('User', {
       description: 'Text that the user has written about themselves. Null if there is none.',
     }),
     isBot: t.exposeBoolean('isBot', { description: 'Whether the account is operated by a program.' }),
+    externalId: t.string({
+      nullable: true,
+      description:
+        'Id of the user in the application that created the user through a service. Null for everybody but services.',
+      resolve: ({ externalId }, _args, { service }) => (service ? externalId : null),
+    }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'Time at which the account was created.' }),
     updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'Time of the last change to the profile.' }),
   }),
