@@ -24,6 +24,7 @@ const FEATURES = [
     'push',
     'systemMessages',
     'accounts',
+    'administration',
     'server',
   ],
 ];

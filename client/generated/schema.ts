@@ -98,10 +98,19 @@ export const possibleTypes = {
 };
 
 /** Types without an id. A cache stores them inside their parents. */
-export const keyless = ["AppSnapshot","AttachmentConnection","AttachmentEdge","AttachmentsChanged","AuthPayload","BlockChanged","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","CompleteUploadPayload","CreateUploadPayload","DeleteChatroomPayload","FileTicket","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","HttpHeader","Image","LeaveChatroomPayload","LinkPreviewsChanged","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","RoomSnapshot","SendMessagePayload","Server","SessionConnection","SessionEdge","SetAvatarPayload","StorageUse","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload","ViewerSnapshot"];
+export const keyless = ["Admin","AdminChatroomConnection","AdminChatroomEdge","AdminCreateServiceTokenPayload","AdminCreateUserPayload","AdminUser","AdminUserConnection","AdminUserEdge","AdminUserPayload","AppSnapshot","AttachmentConnection","AttachmentEdge","AttachmentsChanged","AuditEntry","AuditEntryConnection","AuditEntryEdge","AuthPayload","BlockChanged","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomHealth","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","CompleteUploadPayload","CreateUploadPayload","DeleteChatroomPayload","FileTicket","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","HealthFinding","HttpHeader","Image","LeaveChatroomPayload","LinkPreviewsChanged","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","RoomSnapshot","SendMessagePayload","Server","ServiceToken","SessionConnection","SessionEdge","SetAvatarPayload","StorageUse","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload","ViewerSnapshot"];
 
 /** Paged lists by type, with the arguments that select another list. */
 export const connections = {
+  "Admin": {
+    "auditEntries": [],
+    "chatrooms": [
+      "search"
+    ],
+    "users": [
+      "search"
+    ]
+  },
   "Chatroom": {
     "attachments": [
       "kind"

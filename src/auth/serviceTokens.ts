@@ -1,6 +1,6 @@
 import { type Database, sql } from '../platform/database/database.ts';
 import type { Service } from '../core/context.ts';
-import { ChatError } from '../core/errors.ts';
+import { badInput, ChatError } from '../core/errors.ts';
 import { type Scope, scopeNames, scopes } from '../core/scopes.ts';
 import { createToken, hashToken } from './accessTokens.ts';
 
@@ -37,34 +37,38 @@ function isScope(name: string): name is Scope {
  * Creates a token for a service and returns it. Only the hash is stored, so the token cannot be read again.
  *
  * @param granted scopes of the token
- * @throws Error for an invalid name, an unknown scope, or a service that already has a token; the message is for the
- *   operator
+ * @throws ChatError `BAD_USER_INPUT` for an invalid name or an unknown scope; `CONFLICT` if the service already has a
+ *   token
  */
 export async function createServiceToken(
-  database: Database,
+  database: Pick<Database, 'query'>,
   name: string,
   granted: readonly string[] = ['notices:write'],
 ): Promise<string> {
   const unknown = granted.find((scope) => !isScope(scope));
   if (unknown !== undefined || granted.length === 0)
-    throw new Error(`There is no scope "${unknown ?? ''}". The scopes are: ${scopeNames.join(', ')}.`);
+    throw badInput('input.scopes', `There is no scope "${unknown ?? ''}". The scopes are: ${scopeNames.join(', ')}.`);
   if (!/^[\w.-]{1,64}$/.test(name))
-    throw new Error('The name of a service has 1 to 64 characters: A to Z, a to z, digits, or any of _ . -');
+    throw badInput(
+      'input.name',
+      'The name of a service has 1 to 64 characters: A to Z, a to z, digits, or any of _ . -',
+    );
   const token = PREFIX + createToken().token;
   const made = await database.query(sql`
     INSERT INTO service_tokens (name, hash, scopes) VALUES (${name}, ${hashToken(token)}, ${granted}::text[]) ON CONFLICT DO NOTHING RETURNING name`);
-  if (made.length === 0) throw new Error(`The service "${name}" already has a token. Revoke it first.`);
+  if (made.length === 0) throw new ChatError('CONFLICT', `The service "${name}" already has a token. Revoke it first.`);
   return token;
 }
 
 /**
  * Deletes the token of a service.
  *
- * @throws Error if there is no such service; the message is for the operator
+ * @throws ChatError `NOT_FOUND` if there is no such service
  */
-export async function revokeServiceToken(database: Database, name: string): Promise<void> {
-  const { count } = await database.prisma.serviceToken.deleteMany({ where: { name } });
-  if (count === 0) throw new Error(`There is no service "${name}". Run list-service-tokens to see their names.`);
+export async function revokeServiceToken({ query }: Pick<Database, 'query'>, name: string): Promise<void> {
+  const deleted = await query(sql`DELETE FROM service_tokens WHERE name = ${name} RETURNING 1`);
+  if (deleted.length === 0)
+    throw new ChatError('NOT_FOUND', `There is no service "${name}". List the service tokens to see their names.`);
 }
 
 /** Returns the services that have a token, sorted by name. */

@@ -1,5 +1,7 @@
 import type { GraphQLSchema } from 'graphql';
 import './accounts/schema.ts';
+import './administration/schema.ts';
+import './administration/mutationsSchema.ts';
 import './attachments/avatarSchema.ts';
 import './attachments/schema.ts';
 import './attachments/uploadSchema.ts';

@@ -48,6 +48,7 @@ import { createEventSeal } from '../delivery/eventSeal.ts';
 import { RoomTails } from '../delivery/roomTails.ts';
 import { finishDeletion } from '../features/accounts/deletion.ts';
 import { sendMail } from '../features/users/mailTokens.ts';
+import { examine } from './doctor/examine.ts';
 import { createWebClient, type WebOptions } from '../platform/web/webClient.ts';
 import type { Tracing } from '../platform/observability/tracing.ts';
 import type { Logger } from 'pino';
@@ -198,6 +199,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     passwords: await createPasswords(options.hashCost),
     databaseId,
     logDays: config.LOG_DAYS,
+    examine: () => examine(config, databaseUrl, null),
     async close() {
       sessions.close();
       roomTails.stop();

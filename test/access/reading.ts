@@ -23,6 +23,7 @@ const room = ({ room: id }: Place) => ({ id });
 
 // prettier-ignore
 export const queries: Row[] = [
+  row('nil nil nil nil nil nil nil nil', 'admin'),
   row('401 nil nil ok  ok  ok  ok  403', 'chatroom', room),
   row('401 ok  ok  ok  ok  ok  ok  403', 'chatroom', async (p) => ({ id: await openRoom(p) }), 'an OPEN room'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'linkPreview', async (p) => ({ url: (await storePage(p.premises.server)).url })),

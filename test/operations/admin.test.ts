@@ -239,7 +239,7 @@ test('each command prints help, and refuses invalid arguments', async () => {
   const admin = adminOf(await createTestDatabase());
   const { text } = await admin('--help');
   const names = [...text.matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name ?? '');
-  expect(names).toHaveLength(17);
+  expect(names).toHaveLength(20);
   for (const name of names) expect((await admin(name, '--help')).text).toMatch(`npm run admin -- ${name}`);
   await expect(admin('nonsense')).rejects.toThrow('There is no command "nonsense".');
   await expect(admin('suspend-user')).rejects.toThrow(

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { isActive } from '../../auth/sessionExpiry.ts';
+import { grantAdmin, listAdmins, revokeAdmin } from '../../auth/admins.ts';
 import { createPasswords } from '../../auth/passwordHashing.ts';
 import { endSessions } from '../../auth/sessions.ts';
 import { type Database, sql } from '../../platform/database/database.ts';
 import type { Session } from '../../platform/database/generated/client.ts';
 import { encodeId, keyOf } from '../../core/globalIds.ts';
 import { closeAccount } from '../../features/accounts/deletion.ts';
+import { restoreUser, suspendUser } from '../../features/accounts/suspension.ts';
 import { foldName } from '../../core/text/names.ts';
 import { createAccount } from '../../features/users/users.ts';
 import type { Command } from './command.ts';
@@ -40,12 +42,7 @@ export const userCommands: Record<string, Command> = {
     async run({ open }, [username = '']) {
       const database = await open();
       const { id } = await findUser(database, username);
-      await database.transaction(async (query) => {
-        // A concurrent sign-in locks the user's row until its session is committed. This update waits for that lock, so
-        // that the next statement also ends the new session.
-        await query(sql`UPDATE users SET suspended_at = coalesce(suspended_at, now()) WHERE id = ${id}::uuid`);
-        await endSessions(query, sql`user_id = ${id}::uuid`);
-      });
+      await database.transaction((query) => suspendUser(query, id));
       return `"${username}" is suspended.`;
     },
   },
@@ -55,7 +52,7 @@ export const userCommands: Record<string, Command> = {
     async run({ open }, [username = '']) {
       const database = await open();
       const { id } = await findUser(database, username);
-      await database.query(sql`UPDATE users SET suspended_at = NULL WHERE id = ${id}::uuid`);
+      await restoreUser(database.query, id);
       return `"${username}" can sign in again.`;
     },
   },
@@ -69,6 +66,36 @@ export const userCommands: Record<string, Command> = {
       if (!yes) throw new Error(`This cannot be undone. To delete "${username}", add --yes.`);
       await database.transaction((query) => closeAccount(query, id, 0));
       return `The account of "${username}" is closed. A running node deletes its data. If no node is running, the next node to start deletes the data.`;
+    },
+  },
+  grant: {
+    parameters: ['USERNAME'],
+    help: 'Makes a user an admin: the user can use the admin API and the page /admin. Admins do not read rooms that they are not in.',
+    async run({ open }, [username = '']) {
+      const database = await open();
+      await grantAdmin(database, (await findUser(database, username)).id);
+      return `"${username}" is an admin.`;
+    },
+  },
+  revoke: {
+    parameters: ['USERNAME'],
+    help: 'Ends what grant began. The next request of the user is refused by the admin API.',
+    async run({ open }, [username = '']) {
+      const database = await open();
+      if (!(await revokeAdmin(database, (await findUser(database, username)).id)))
+        throw new Error(`"${username}" is no admin. Run list-admins to see their names.`);
+      return `"${username}" is no longer an admin.`;
+    },
+  },
+  'list-admins': {
+    parameters: [],
+    help: 'Lists the admins, and when each was granted access.',
+    async run({ open }) {
+      const admins = await listAdmins(await open());
+      return (
+        admins.map(({ username, grantedAt }) => `${grantedAt.toISOString()}  ${username}`).join('\n') ||
+        'There are no admins.'
+      );
     },
   },
   'list-sessions': {

@@ -1,5 +1,6 @@
 import { blockStateOf } from '../relationships/blocks.ts';
 import type { ObjectRef } from '@pothos/core';
+import { shownExternalId } from '../../auth/admins.ts';
 import { builder, connectionArgs, defineConnection, type Types } from '../../graphql/builder.ts';
 import { type Context, requireViewer, snapshotOf } from '../../core/context.ts';
 import { keyOf } from '../../core/globalIds.ts';
@@ -105,8 +106,8 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
     externalId: t.string({
       nullable: true,
       description:
-        'Id of the chatroom in the application that created the chatroom through a service. Null for everybody but services.',
-      resolve: ({ externalId }, _args, { service }) => (service ? externalId : null),
+        'Id of the chatroom in the application that created the chatroom through a service. Null for everybody but services and admins.',
+      resolve: ({ externalId }, _args, context) => shownExternalId(context, externalId),
     }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'Time at which the chatroom was created.' }),
     updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'Time of the last change to name or topic.' }),

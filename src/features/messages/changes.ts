@@ -1,5 +1,5 @@
 import { type Context, eventContext, requireViewer } from '../../core/context.ts';
-import { sql } from '../../platform/database/database.ts';
+import { type Database, sql } from '../../platform/database/database.ts';
 import type { Message } from '../../platform/database/generated/client.ts';
 import { ChatError, notFound } from '../../core/errors.ts';
 import type { Change } from '../../delivery/roomLog.ts';
@@ -51,6 +51,24 @@ export async function requireReadable(context: Context, key: string | null): Pro
   const message = key === null ? null : await messageByKey(context, key);
   if (!message) throw notFound('message');
   return message;
+}
+
+/**
+ * Deletes a message of any user, for the operator. After the commit, notify the subscribers of the room with `seq`.
+ *
+ * @param key `chatroomId:number`; null for an id that names no message
+ * @returns the room and the event of the deletion, whose `seq` is null if the message was already deleted; null if there
+ *   is no such message of a user
+ */
+export async function eraseMessage(
+  query: Database['query'],
+  key: string | null,
+): Promise<{ chatroomId: string; seq: number | null } | null> {
+  const [chatroomId, number] = key?.split(':') ?? [];
+  if (chatroomId === undefined) return null;
+  const [change] = await query<Change>(sql`
+    SELECT outcome, seq FROM erase_message(${chatroomId}::uuid, ${Number(number)}::int)`);
+  return change?.outcome === 'CHANGED' ? { chatroomId, seq: change.seq } : null;
 }
 
 /**

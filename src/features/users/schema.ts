@@ -1,4 +1,5 @@
 import type { ObjectFieldBuilder } from '@pothos/core';
+import { shownExternalId } from '../../auth/admins.ts';
 import { builder, connectionArgs, defineConnection, type Types } from '../../graphql/builder.ts';
 import { requireViewer } from '../../core/context.ts';
 import { FriendPolicy as friendPolicies } from '../../platform/database/generated/enums.ts';
@@ -36,8 +37,8 @@ export const User = builder.prismaNode('User', {
     externalId: t.string({
       nullable: true,
       description:
-        'Id of the user in the application that created the user through a service. Null for everybody but services.',
-      resolve: ({ externalId }, _args, { service }) => (service ? externalId : null),
+        'Id of the user in the application that created the user through a service. Null for everybody but services and admins.',
+      resolve: ({ externalId }, _args, context) => shownExternalId(context, externalId),
     }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'Time at which the account was created.' }),
     updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'Time of the last change to the profile.' }),
@@ -57,8 +58,8 @@ const FriendPolicy = builder.enumType('FriendPolicy', {
   },
 });
 
-const Session = builder.prismaNode('Session', {
-  description: 'A sign-in of the viewer on one device. Ended sessions remain listed for 90 days.',
+export const Session = builder.prismaNode('Session', {
+  description: 'A sign-in of a user on one device. Ended sessions remain listed for 90 days.',
   id: { field: 'id' },
   nullable: true,
   findUnique: (id, context) => ({ id, userId: requireViewer(context).userId }),

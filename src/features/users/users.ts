@@ -63,7 +63,7 @@ export function requireSignUp({ allowsSignUp }: Pick<Context, 'allowsSignUp'>): 
  * @throws ChatError `BAD_USER_INPUT`, `USERNAME_TAKEN`, `EMAIL_TAKEN`
  */
 export async function createAccount(
-  { database, passwords }: Pick<Context, 'database' | 'passwords'>,
+  { database, passwords }: Pick<Context, 'passwords'> & { database: Pick<Database, 'query' | 'transaction'> },
   input: Omit<SignUp, 'cookie'>,
   limits?: { beforeHash: () => Promise<void>; beforeMail: (key: string) => Promise<void> },
 ): Promise<Account> {

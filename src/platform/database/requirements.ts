@@ -54,7 +54,18 @@ interface SchemaState {
 
 /** Tables that nodes write to. */
 const TABLES = [
-  ...['blocks', 'chatrooms', 'endings', 'events', 'friend_requests', 'friendships', 'identities', 'mail_tokens'],
+  ...[
+    'admins',
+    'audit_entries',
+    'blocks',
+    'chatrooms',
+    'endings',
+    'events',
+    'friend_requests',
+    'friendships',
+    'identities',
+    'mail_tokens',
+  ],
   ...['members', 'messages', 'push_devices', 'reactions', 'refresh_tokens', 'service_tokens', 'sessions', 'users'],
 ];
 /** Tables that nodes only read. */
