@@ -1,5 +1,6 @@
 import { getNamedType, isObjectType } from 'graphql';
 import { expect, test } from 'vitest';
+import { grantAdmin } from '../src/auth/admins.ts';
 import { storeFriendships, storeUsers } from '../src/cli/import/bulkInsert.ts';
 import { derivedId, keyOf } from '../src/core/globalIds.ts';
 import { sql } from '../src/platform/database/database.ts';
@@ -13,6 +14,8 @@ import { send } from './support/world.ts';
 const documents: Record<string, (field: string) => string> = {
   Query: (field) =>
     `query ($room: ID!, $message: ID!) { at: chatroom(id: $room) { id } of: node(id: $message) { id } ${field} }`,
+  Admin: (field) =>
+    `query ($room: ID!, $message: ID!) { at: chatroom(id: $room) { id } of: node(id: $message) { id } admin { ${field} } }`,
   Viewer: (field) =>
     `query ($room: ID!, $message: ID!) { at: chatroom(id: $room) { id } of: node(id: $message) { id } viewer { ${field} } }`,
   Chatroom: (field) =>
@@ -65,12 +68,17 @@ async function worldWithLists() {
     INSERT INTO reactions (chatroom_id, number, user_id, emoji)
       SELECT m.chatroom_id, c.last_number, m.user_id, '👍' FROM members m JOIN chatrooms c ON c.id = m.chatroom_id
         WHERE c.id = ${keyOf('Chatroom', room)}::uuid AND m.user_id <> ${me}::uuid`);
+  await grantAdmin(database, me);
+  await database.query(sql`
+    INSERT INTO audit_entries (actor_id, actor_name, action, reason)
+      SELECT ${me}::uuid, 'ann', 'adminEndSessions', 'reason ' || i FROM generate_series(1, 25) i`);
   return { ann, variables: { room, message } };
 }
 
 test('every list follows the Relay cursor specification', { timeout: 60_000 }, async () => {
   const { ann, variables } = await worldWithLists();
   expect(lists.map(([type, { name }]) => `${type}.${name}`).sort()).toEqual([
+    ...['Admin.auditEntries', 'Admin.chatrooms', 'Admin.users'],
     ...[
       'Chatroom.attachments',
       'Chatroom.members',
@@ -107,6 +115,7 @@ test('every list follows the Relay cursor specification', { timeout: 60_000 }, a
       const data = await ann.ask(documentFor(args), variables);
       return (data.list ??
         data.viewer?.list ??
+        data.admin?.list ??
         data.chatroom?.list ??
         data.node?.list ??
         data.node?.reactions[0].list) as {

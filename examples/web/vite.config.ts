@@ -19,6 +19,7 @@ export default defineConfig({
   build: {
     outDir: fileURLToPath(new URL('../../dist/web', import.meta.url)),
     emptyOutDir: true,
+    rolldownOptions: { input: ['index.html', 'admin.html'].map((name) => `${import.meta.dirname}/${name}`) },
     chunkSizeWarningLimit: 700,
     // The page's content security policy allows no data: URLs.
     assetsInlineLimit: 0,

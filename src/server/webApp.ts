@@ -21,7 +21,7 @@ export interface PageRequest {
   demo: boolean;
 }
 
-/** The chat page that `npm run build` has built. */
+/** The chat page and the page for admins, which `npm run build` has built. */
 export interface WebApp {
   /** Returns the response for a path. Null if the page has no such file. */
   respond(request: PageRequest): Promise<PageResponse | null>;
@@ -65,6 +65,9 @@ const securityHeaders = (fileOrigin: string | null) => ({
   'x-content-type-options': 'nosniff',
 });
 
+/** Files of the pages, by path. */
+const PAGES: Record<string, string> = { '/': '/index.html', '/admin': '/admin.html' };
+
 /** Key of the index page that offers the demo users. Contains a space, so that no request path can name it. */
 const DEMO_INDEX = '/ demo';
 
@@ -96,7 +99,8 @@ export function createWebApp(folder = BUILT, fileOrigin: string | null = null): 
           headers: { ...headersOfAll, 'content-type': 'text/html; charset=utf-8' },
           body: NOT_BUILT,
         };
-      const file = files.get(pathname === '/' ? (demo ? DEMO_INDEX : '/index.html') : pathname);
+      const page = demo && pathname === '/' ? DEMO_INDEX : PAGES[pathname];
+      const file = files.get(page ?? pathname);
       if (!file) return null;
       const headers = {
         ...headersOfAll,

@@ -66,8 +66,9 @@ export function mutationOf(name: string): string {
   return operation('mutation', field).query;
 }
 
-/** Names of all mutations of a room or its messages. */
+/** Names of all mutations of a room or its messages, except those of admins. */
 export const roomMutations = fieldsOf('Mutation')
+  .filter(({ name }) => !name.startsWith('admin'))
   .filter((field) => inputNames(field).some((name) => ['chatroomId', 'messageId', 'messageIds'].includes(name)))
   .map((field) => field.name)
   .sort();

@@ -1,6 +1,5 @@
 import { isAdmin } from '../../auth/admins.ts';
 import { listServiceTokens } from '../../auth/serviceTokens.ts';
-import { notFound } from '../../core/errors.ts';
 import type { Finding } from '../../core/findings.ts';
 import { keyOf, encodeId } from '../../core/globalIds.ts';
 import { builder, connectionArgs, defineConnection } from '../../graphql/builder.ts';
@@ -29,6 +28,7 @@ declare module '../../core/context.ts' {
 export const AdminUser = builder.objectRef<AdministeredUser>('AdminUser').implement({
   description: 'A user, with the facts that only admins see.',
   fields: (t) => ({
+    id: t.id({ description: 'Id of the user.', resolve: ({ id }) => encodeId('User', id) }),
     user: t.field({ type: User, description: 'Public profile of the user.', resolve: (user) => user }),
     suspendedAt: t.expose('suspendedAt', {
       type: 'DateTime',
@@ -90,6 +90,7 @@ const ServiceToken = builder.objectRef<{ name: string; createdAt: Date; scopes: 
 const AuditEntry = builder.objectRef<AuditEntryRow>('AuditEntry').implement({
   description: 'An action of an admin.',
   fields: (t) => ({
+    id: t.exposeID('id', { description: 'Id of the entry.' }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'Time of the action.' }),
     actor: t.field({
       type: User,
@@ -173,14 +174,13 @@ const Admin = builder.objectRef<object>('Admin').implement({
     }),
     chatroomHealth: t.field({
       type: ChatroomHealth,
+      nullable: true,
       description:
-        'Checks the messages and the log of a chatroom for inconsistencies. Reads all of them. Fails with `NOT_FOUND` for an unknown chatroom.',
+        'Checks the messages and the log of a chatroom for inconsistencies. Reads all of them. Null for an unknown chatroom.',
       args: { id: t.arg.id({ required: true, description: 'Id of the chatroom.' }) },
       resolve: async (_, { id }, { database }) => {
         const key = keyOf('Chatroom', id);
-        const health = key === null ? undefined : await readHealth(database, key);
-        if (!health) throw notFound('chatroom');
-        return health;
+        return key === null ? null : await readHealth(database, key);
       },
     }),
     serviceTokens: t.field({

@@ -17,11 +17,7 @@ const MIN_OPEN_FILES = 4_096;
  *
  * @param nodeVersion version of Node.js to check; null to leave that check out
  */
-export async function examine(
-  config: Config,
-  databaseUrl: string,
-  nodeVersion: string | null,
-): Promise<Finding[]> {
+export async function examine(config: Config, databaseUrl: string, nodeVersion: string | null): Promise<Finding[]> {
   return [
     ...(nodeVersion === null ? [] : [examineNodeVersion(nodeVersion)]),
     ...(await examineSettings(config)),

@@ -1,0 +1,113 @@
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { grantAdmin } from '../../src/auth/admins.ts';
+import { keyOf } from '../../src/core/globalIds.ts';
+import { PASSWORD, request, signUp } from '../support/client.ts';
+import { startTestServer } from '../support/server.ts';
+import { world } from '../support/world.ts';
+import { violations } from './access.ts';
+import { buildPage, hasChromium, openBrowser, openPage } from './browser.ts';
+
+beforeAll(buildPage, 120_000);
+
+const SIGN_IN = `mutation ($input: SignInInput!) { signIn(input: $input) { accessToken } }`;
+const NOTICE = 'mutation { sendSystemMessage(input: { userId: "nobody", body: "x" }) { __typename } }';
+
+/** Signs in on the page for admins. */
+async function signIn(page: Page, username: string): Promise<void> {
+  await page.getByLabel('Username or e-mail address').fill(username);
+  await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+}
+
+/** Opens the page as the admin root, of a server with the users ann and ben. */
+async function openAsRoot(options = {}) {
+  const server = await startTestServer();
+  const people = await world(server);
+  const root = await signUp(server.url, 'root');
+  await grantAdmin(server.node.database, keyOf('User', root.id) ?? '');
+  const browser = await openBrowser();
+  const page = await openPage(browser, `${server.url}/admin`, options);
+  await signIn(page, 'root');
+  await page.getByRole('heading', { name: 'Users' }).waitFor();
+  const code = async (query: string, variables: object, headers = {}) =>
+    (await request(server.url, query, variables, headers)).errors?.[0]?.extensions.code;
+  return { ...people, server, browser, page, code };
+}
+
+/** Confirms the open dialog with a reason. */
+async function confirm(page: Page, name: string, reason = 'a test'): Promise<void> {
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Reason').fill(reason);
+  await dialog.getByRole('button', { name, exact: true }).click();
+  await dialog.waitFor({ state: 'detached' });
+}
+
+describe.skipIf(!hasChromium)('the page for admins (skipped without chromium)', { timeout: 120_000 }, () => {
+  test('shows nothing to users without the grant', async () => {
+    const server = await startTestServer();
+    await world(server);
+    const page = await openPage(await openBrowser(), `${server.url}/admin`);
+    await signIn(page, 'ann');
+    await page.getByText('You are not an admin of this server.').waitFor();
+    expect(await page.getByRole('navigation').count()).toBe(0);
+  });
+
+  test('finds, suspends and restores a user, and records why', async () => {
+    const { page, code } = await openAsRoot();
+    await page.getByLabel('Find users').fill('an');
+    await page.getByRole('button', { name: 'Search' }).click();
+    const ann = page.getByRole('listitem').filter({ hasText: '@ann' });
+    await expect.poll(() => page.getByRole('listitem').count()).toBe(1);
+    await ann.getByRole('button', { name: 'Sessions' }).click();
+    await ann.getByText(/Last used/).waitFor();
+    await ann.getByRole('button', { name: 'Suspend' }).click();
+    await confirm(page, 'Suspend ann', 'spam');
+    await ann.getByText(/suspended/).waitFor();
+    const input = { usernameOrEmail: 'ann', password: PASSWORD };
+    expect(await code(SIGN_IN, { input })).toBe('FORBIDDEN');
+    await ann.getByRole('button', { name: 'Restore' }).click();
+    await confirm(page, 'Restore ann', 'a mistake');
+    await expect.poll(() => code(SIGN_IN, { input })).toBeUndefined();
+    await page.getByRole('link', { name: 'Audit log' }).click();
+    await page.getByRole('row', { name: /adminRestoreUser ann a mistake/ }).waitFor();
+    await page.getByRole('row', { name: /adminSuspendUser ann spam/ }).waitFor();
+  });
+
+  test('creates and revokes the token of a service', async () => {
+    const { page, code } = await openAsRoot();
+    await page.getByRole('link', { name: 'Services' }).click();
+    await page.getByRole('button', { name: 'Create a token' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name of the service').fill('shop');
+    await dialog.getByRole('checkbox', { name: /messages:write/ }).check();
+    await confirm(page, 'Create a token');
+    const token = await page.locator('.admin-secret code').innerText();
+    const notify = () => code(NOTICE, {}, { authorization: `Bearer ${token}` });
+    expect(await notify()).toBe('NOT_FOUND');
+    await page.getByRole('button', { name: 'Revoke' }).click();
+    await confirm(page, 'Revoke the token of shop');
+    await page.getByText('No service has a token.').waitFor();
+    expect(await notify()).toBe('UNAUTHENTICATED');
+  });
+
+  test.each([
+    ['wide', { viewport: { width: 1_280, height: 800 } }],
+    ['narrow and dark', { viewport: { width: 360, height: 740 }, colorScheme: 'dark' }],
+  ])('is accessible in every section, %s', async (_, options) => {
+    const { page } = await openAsRoot(options);
+    for (const name of ['Users', 'Rooms', 'Services', 'Health', 'Audit log']) {
+      await page.getByRole('link', { name, exact: true }).click();
+      await page.getByRole('heading', { name, exact: true }).waitFor();
+      if (name === 'Rooms') {
+        await page.getByRole('button', { name: 'Check' }).first().click();
+        await page.getByText('No inconsistencies').waitFor();
+      }
+      if (name === 'Health') await page.getByText(/fsync/).waitFor();
+      expect(await violations(page)).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(options.viewport.width);
+      const folder = process.env['SCREENSHOTS'];
+      if (folder) await page.screenshot({ path: `${folder}/admin ${name} ${options.viewport.width}.png` });
+    }
+  });
+});
