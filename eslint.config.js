@@ -50,7 +50,7 @@ export default defineConfig({
           suffixes: ['Connection', 'Edge', 'Payload', ...events],
           types: [
             ...['FileTicket', 'HttpHeader', 'Image', 'NoticeAuthor', 'PageInfo', 'Presence', 'ReactionGroup', 'Server'],
-            'StorageUse',
+            ...['Admin', 'ChatroomHealth', 'HealthFinding', 'ServiceToken', 'StorageUse'],
           ],
         },
       },
