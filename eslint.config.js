@@ -27,8 +27,11 @@ export default defineConfig({
     rules,
   })),
   rules: {
-    // Connections have `nodes` beside their edges.
-    '@graphql-eslint/relay-edge-types': ['error', { listTypeCanWrapOnlyEdgeType: false }],
+    // Connections have `nodes` beside their edges. Objects that only the admin API lists are not of type Node.
+    '@graphql-eslint/relay-edge-types': [
+      'error',
+      { withEdgeSuffix: true, shouldImplementNode: false, listTypeCanWrapOnlyEdgeType: false },
+    ],
     // `User.username` is what it is called.
     '@graphql-eslint/no-typename-prefix': 'off',
     '@graphql-eslint/require-description': [
