@@ -7,7 +7,7 @@ const config: CodegenConfig = {
   importExtension: '.ts',
   generates: {
     'examples/web/generated/': {
-      documents: 'examples/web/src/documents/*.graphql',
+      documents: 'examples/web/src/{documents,admin}/*.graphql',
       preset: 'client',
       presetConfig: { fragmentMasking: false },
       config: { enumsAsTypes: true, useTypeImports: true, strictScalars: true, scalars: { DateTime: 'string' } },

@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest';
+import { grantAdmin } from '../src/auth/admins.ts';
+import { keyOf } from '../src/core/globalIds.ts';
 import { fieldsOf, inputNames, operation, outcomeFor, schema } from './support/operations.ts';
 import { FRIEND } from './support/rooms.ts';
 import { startTestServer } from './support/server.ts';
@@ -24,6 +26,7 @@ const typeOf: Record<string, string> = {
 test('ids of another type and altered ids are NOT_FOUND in every mutation', async () => {
   const server = await startTestServer();
   const { ann, ben, room } = await world(server);
+  await grantAdmin(server.node.database, keyOf('User', ann.id) ?? '');
   await ben.ask('mutation { updateProfile(input: { friendPolicy: APPROVAL }) { viewer { id } } }');
   await ann.ask(FRIEND, { id: ben.id });
   const message = await send(ann, room, 'hello');
