@@ -1,5 +1,5 @@
 /**
- * Upgrades a deployment under load: `npm run test:upgrade -- GIT_REF`.
+ * Upgrades a deployment under load: `npm run test:upgrade -- GIT_REF`. Without an argument, upgrades from the last release.
  *
  * First, a node of the version at GIT_REF runs alone. Then the database is migrated, and a node of this version runs beside
  * it. Finally, the old node receives SIGTERM. During all phases, clients send to one room on all nodes, retry after failed
@@ -19,10 +19,10 @@ import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 import { startEmbeddedPostgres } from '../src/platform/database/embedded.ts';
 import { freePort } from '../test/support/ports.ts';
+import { lastRelease } from './compatibility.ts';
 
 const here = fileURLToPath(new URL('..', import.meta.url));
-const [ref] = process.argv.slice(2);
-if (ref === undefined) throw new Error('The version to upgrade from is missing. Run npm run test:upgrade -- GIT_REF.');
+const ref = process.argv[2] ?? commitOf(await lastRelease());
 
 /** Duration of each phase in milliseconds. */
 const PHASE_MS = 8_000;
@@ -40,6 +40,15 @@ const PICTURE = Buffer.from(
 const temp = await mkdtemp(join(tmpdir(), 'parley-upgrade-'));
 await chmod(temp, 0o755);
 const children: ChildProcess[] = [];
+
+/** Returns the commit of a release, which added the schema of the release. */
+function commitOf(release: string): string {
+  const path = `releases/${release}.graphql`;
+  const args = ['log', '--diff-filter=A', '--format=%H', '-1', '--', path];
+  const commit = execFileSync('git', args, { cwd: here, encoding: 'utf8' }).trim();
+  if (commit === '') throw new Error(`No commit adds ${path}. Name a version: npm run test:upgrade -- GIT_REF.`);
+  return commit;
+}
 
 /** Checks out the sources of a version, with the installed packages of this one. Returns the folder. */
 async function checkOut(version: string): Promise<string> {
@@ -212,7 +221,7 @@ async function receives(type: string, url: string, person: Person, room: string,
 
 async function main(): Promise<void> {
   process.stdout.write(`Preparing the version at ${ref}.\n`);
-  const previous = await checkOut(ref ?? '');
+  const previous = await checkOut(ref);
   const postgres = await startEmbeddedPostgres({ dataDir: join(temp, 'data'), log: () => undefined });
   const redisPort = await freePort();
   children.push(
