@@ -1,3 +1,6 @@
+import http from 'node:http';
+import { Readable } from 'node:stream';
+import { pino } from 'pino';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { keyOf } from '../src/core/globalIds.ts';
 import { sql } from '../src/platform/database/database.ts';
@@ -121,6 +124,23 @@ describe('an upload', () => {
       ),
     ).toBe(413);
     expect(await ann.askForErrorCode(COMPLETE_UPLOAD, { id: upload.id })).toBe('CONFLICT');
+  });
+
+  test('writes no error to the log if the client cancels it', async () => {
+    const lines: string[] = [];
+    const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+    const server = await startTestServer({ log });
+    const { ann } = await world(server);
+    const upload = await createUpload(ann, textFile('0123456789'));
+    const stored = async () => (await Readable.from(server.node.files!.list('uploads')).toArray()).length;
+    const headers = { 'content-length': '10' };
+    const sending = http.request(new URL(upload.url, ann.url), { method: 'PUT', headers }).on('error', () => undefined);
+    sending.write('01234');
+    await expect.poll(stored).toBe(1);
+    sending.destroy();
+    await expect.poll(stored).toBe(0);
+    await server.stop();
+    expect(lines).toEqual([]);
   });
 
   test('is visible to its owner only', async () => {

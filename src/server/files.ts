@@ -123,6 +123,9 @@ async function receive(
       throw new Refusal(413, 'There are more bytes than were announced. Create a new upload.');
     if (outcome === 'TOO_SHORT') throw new Refusal(400, 'There are fewer bytes than were announced. Send all of them.');
     response.writeHead(200).end();
+  } catch (error) {
+    // The client has cancelled the upload or lost its connection, so there is no fault, and nobody reads a response.
+    if (error !== request.errored) throw error;
   } finally {
     clearTimeout(timer);
     uploading.delete(socket);
