@@ -300,7 +300,7 @@ export async function sendMessage(
     );
   if (outcome === 'REPLY_NOT_FOUND') throw notFound('message to reply to');
   if (outcome === 'LINK_PREVIEW_NOT_FOUND') throw notFound('link preview');
-  if (outcome === 'ATTACHMENT_NOT_FOUND') throw notFound('attachment');
+  if (outcome === 'ATTACHMENT_NOT_FOUND') throw unknownAttachment();
   if (outcome === 'CONFLICT') {
     throw new ChatError(
       'CONFLICT',
@@ -347,9 +347,16 @@ function checkAttachments(keys: readonly (string | null)[]): string[] {
   if (keys.length > MAX_ATTACHMENTS) throw badInput(path, `A message has at most ${MAX_ATTACHMENTS} attachments.`);
   if (new Set(keys).size < keys.length) throw badInput(path, 'An attachment is listed twice. List each one once.');
   return keys.map((key) => {
-    if (key === null) throw notFound('attachment');
+    if (key === null) throw unknownAttachment();
     return key;
   });
+}
+
+function unknownAttachment(): ChatError {
+  return new ChatError(
+    'NOT_FOUND',
+    'An attachment was sent before, was rejected, or is not one of yours. Upload its file, and check its state.',
+  );
 }
 
 function replyNumber(chatroomId: string, key: string | null | undefined): number | null {
