@@ -86,7 +86,7 @@ builder.subscriptionType({ description: 'All subscriptions, over WebSocket (grap
  */
 export function defineConnection<Item extends object>(item: ObjectRef<Types, Item>, name: string) {
   const Edge = builder.objectRef<{ cursor: string; node: Item }>(`${name}Edge`).implement({
-    description: `A ${name} in a list, with its cursor.`,
+    description: `One ${name} of a list, with its cursor.`,
     fields: (t) => ({
       cursor: t.exposeString('cursor', {
         description: 'Position of the item in the list. Pass it as `after` or `before`.',
