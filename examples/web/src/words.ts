@@ -64,7 +64,9 @@ const SIZES = ['byte', 'kilobyte', 'megabyte', 'gigabyte'] as const;
 /** Returns a number of bytes in words, such as "2.4 MB". */
 export function wordSize(bytes: number): string {
   const place = Math.min(SIZES.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
-  const format = { style: 'unit', unit: SIZES[place], maximumFractionDigits: place < 2 ? 0 : 1 } as const;
+  // The short form of the unit is "byte", also for several bytes.
+  const unitDisplay = place === 0 ? 'long' : 'short';
+  const format = { style: 'unit', unit: SIZES[place], unitDisplay, maximumFractionDigits: place < 2 ? 0 : 1 } as const;
   return new Intl.NumberFormat('en', format).format(bytes / 1_000 ** place);
 }
 

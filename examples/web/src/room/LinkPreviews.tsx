@@ -23,15 +23,15 @@ export function LinkPreviews({ message, mayRemove }: { message: Message; mayRemo
       {message.linkPreviews.map(({ id, url, title, description, siteName, image }) => (
         <li key={id}>
           <a href={url} target="_blank" rel="noreferrer noopener">
-            {image && (
-              <span className="preview-image" style={shapeOf(image, RATIOS)}>
-                {/* The words beside it name the link. */}
-                <Picture image={image} name="" />
-              </span>
-            )}
             <small dir="auto">{siteName ?? new URL(url).host}</small>
             {title !== null && <strong dir="auto">{title}</strong>}
             {description !== null && <span dir="auto">{description}</span>}
+            {image && (
+              <span className="preview-image" style={shapeOf(image, RATIOS)}>
+                {/* The words above name the link. */}
+                <Picture image={image} name="" />
+              </span>
+            )}
           </a>
           {mayRemove && (
             <button
