@@ -183,7 +183,7 @@ describe.each(applications.slice(1))('a React application with $name', ({ name, 
     await mkdir(join(folder, 'src'), { recursive: true });
     for (const file of ['tsconfig.json', 'vite.config.mjs'])
       await cp(join(root, 'test/package', file), join(folder, file));
-    for (const file of ['App.tsx', 'Composer.tsx', 'session.ts', `${name}.tsx`])
+    for (const file of ['App.tsx', 'Composer.tsx', 'Files.tsx', 'session.ts', `${name}.tsx`])
       await cp(join(root, 'examples/react', file), join(folder, 'src', file));
     await writeFile(join(folder, 'src/main.ts'), `import './${name}.tsx';\n`);
     await install(folder, ['graphql@16'], [...REACT, ...packages]);

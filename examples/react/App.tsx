@@ -1,6 +1,7 @@
 import { useConnection, useOutbox, usePresence, useReadMarks, useRoom, useRooms } from '@parley/client/react';
 import { useState } from 'react';
 import { Composer } from './Composer.tsx';
+import { MessageFile } from './Files.tsx';
 
 /** Shows the viewer's rooms, the open room, and the friends who are online. */
 export function App() {
@@ -61,6 +62,9 @@ function Room({ id }: { id: string }) {
         {messages.map((message) => (
           <li key={message.id} id={`message-${message.number}`}>
             <b>{message.sender?.nickname}</b>: <span>{message.deletedAt ? 'Message deleted' : message.body}</span>
+            {message.attachments.map((file) => (
+              <MessageFile key={file.id} file={file} />
+            ))}
             {message.editedAt && ' (edited)'}{' '}
             {message.reactions.map(({ emoji, count }) => `${emoji} ${count}`).join(' ')}
             {message.seenByAll && ' ✓'}
@@ -75,9 +79,10 @@ function Room({ id }: { id: string }) {
             <button onClick={() => void markUnread(message)}>Mark as unread</button>
           </li>
         ))}
-        {pending.map(({ clientMessageId, body, error }) => (
+        {pending.map(({ clientMessageId, body, attachmentIds = [], error }) => (
           <li key={clientMessageId}>
-            <span>{body}</span> {error?.message ?? 'sending…'}
+            <span>{body}</span> {attachmentIds.length > 0 && '(with files) '}
+            {error?.message ?? 'sending…'}
             {error && <button onClick={() => retry(clientMessageId)}>Try again</button>}
             {error && <button onClick={() => discard(clientMessageId)}>Discard</button>}
           </li>

@@ -1,18 +1,32 @@
-import { useRoom } from '@parley/client/react';
+import { useRoom, useUpload } from '@parley/client/react';
 import { useState } from 'react';
+import { isSendable, UploadList } from './Files.tsx';
 
-/** A form to write and send a message. */
+/** A form to write and send a message, with files. */
 export function Composer({ roomId }: { roomId: string }) {
   const { send, setTyping } = useRoom(roomId, { pageSize: 20 });
+  const { uploads, add, remove } = useUpload();
   const [body, setBody] = useState('');
+  // A message needs a text or a file.
+  const canSend = uploads.every(isSendable) && (uploads.length > 0 || body.trim() !== '');
   return (
     <form
       onSubmit={(event) => {
         event.preventDefault();
-        send(body);
+        if (!canSend) return;
+        send(body, { attachmentIds: uploads.flatMap(({ attachment }) => attachment?.id ?? []) });
         setBody('');
+        remove();
       }}
     >
+      <UploadList
+        uploads={uploads}
+        onRemove={remove}
+        onRetry={({ key, file }) => {
+          remove(key);
+          add([file]);
+        }}
+      />
       <input
         aria-label="Message"
         value={body}
@@ -21,6 +35,17 @@ export function Composer({ roomId }: { roomId: string }) {
           setTyping(event.target.value !== '');
         }}
       />
+      <input
+        aria-label="Files"
+        type="file"
+        multiple
+        onChange={({ target }) => {
+          add([...(target.files ?? [])]);
+          // The same file can then be chosen again.
+          target.value = '';
+        }}
+      />
+      <button disabled={!canSend}>Send</button>
     </form>
   );
 }

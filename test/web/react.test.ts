@@ -4,6 +4,7 @@ import type { Page } from 'playwright-core';
 import { sendAll, chatOf, bodies } from '../clients/chatOf.ts';
 import { startRestarting } from '../clients/restarting.ts';
 import { startProxy } from '../faults/proxy.ts';
+import { PNG, type TestFile } from '../support/files.ts';
 import { startTestServer } from '../support/server.ts';
 import { CREATE_CHATROOM, send, world } from '../support/world.ts';
 import { hasChromium, openBrowser } from './browser.ts';
@@ -29,7 +30,7 @@ async function openRoom(page: Page, name = 'A room'): Promise<void> {
   await page.locator('main').waitFor();
 }
 
-test.each(['apollo', 'urql', 'App', 'Composer'])(
+test.each(['apollo', 'urql', 'App', 'Composer', 'Files'])(
   'docs/react.md quotes examples/react/%s.tsx unchanged',
   async (name) => {
     const file = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
@@ -273,6 +274,36 @@ describe.skipIf(!hasChromium).each(CACHES)(
       await page.getByRole('button', { name: 'Try again' }).click();
       await expect.poll(() => numbersOf(page)).toEqual([1]);
       expect(await textsOf(page)).toEqual(['Are you there?']);
+    });
+
+    test('a picture is uploaded, sent and shown to another member', async () => {
+      const server = await startTestServer();
+      const { ann, ben } = await world(server);
+      const browser = await openBrowser();
+      const [annPage, benPage] = await Promise.all(
+        [ann, ben].map(async (who) => openExample(browser, await bundle, who)),
+      );
+      await openRoom(annPage!);
+      await openRoom(benPage!);
+      const choose = ({ fileName, mediaType, bytes }: TestFile) =>
+        annPage!
+          .getByLabel('Files', { exact: true })
+          .setInputFiles({ name: fileName, mimeType: mediaType, buffer: bytes });
+      const send = annPage!.getByRole('button', { name: 'Send' });
+      const remove = annPage!.getByRole('button', { name: 'Remove' });
+      // A rejected file must be removed before the message can be sent.
+      await choose({ ...PNG, fileName: 'fake.png', bytes: Buffer.from('no picture') });
+      await annPage!.getByRole('alert').filter({ hasText: 'contradicts its name' }).waitFor();
+      await annPage!.getByLabel('Message').fill('A dot');
+      expect(await send.isDisabled()).toBe(true);
+      await remove.click();
+      await choose(PNG);
+      await annPage!.getByText('dot.png is ready').waitFor();
+      await send.click();
+      const picture = benPage!.getByRole('img', { name: 'dot.png' });
+      await expect.poll(() => picture.evaluate((element: HTMLImageElement) => element.naturalWidth)).toBe(1);
+      expect(await remove.count()).toBe(0);
+      expect(await textsOf(benPage!)).toEqual(['A dot']);
     });
 
     test('a lost room shows the loss', async () => {
