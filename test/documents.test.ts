@@ -88,21 +88,33 @@ function start(command: string, args: string[], url: string, cwd = fileURLToPath
   return () => output;
 }
 
-test('the conversation with curl works as written', async () => {
+const conversation = blocks(await read('docs/first-conversation.md'), 'sh');
+
+/** Runs commands of the conversation against a new server. Returns a function that returns their output so far. */
+async function converse(...commands: string[]): Promise<() => string> {
   const { url } = await startTestServer();
-  const [signUp = '', openRoom = '', listen = '', comeBack = ''] = blocks(
-    await read('docs/first-conversation.md'),
-    'sh',
-  );
-  const untilHeard = 'until grep -q Hello heard; do read -rt 0.1 <> <(:); done';
   const folder = await mkdtemp(join(tmpdir(), 'parley-conversation-'));
   onTestFinished(() => rm(folder, { recursive: true }));
-  await symlink(fileURLToPath(new URL('examples', root)), join(folder, 'examples'));
-  const commands = ['set -m', signUp, openRoom, listen, untilHeard, comeBack].join('\n');
-  const output = start('bash', ['-c', commands.replaceAll('localhost:4000', new URL(url).host)], url, folder);
+  for (const name of ['examples', 'docs']) await symlink(fileURLToPath(new URL(name, root)), join(folder, name));
+  const script = ['set -m', ...commands].join('\n').replaceAll('localhost:4000', new URL(url).host);
+  return start('bash', ['-c', script], url, folder);
+}
+
+test('the conversation with curl works as written', async () => {
+  const [signUp = '', openRoom = '', listen = '', comeBack = ''] = conversation;
+  const untilHeard = 'until grep -q Hello heard; do read -rt 0.1 <> <(:); done';
+  const output = await converse(signUp, openRoom, listen, untilHeard, comeBack);
   await expect.poll(output).toMatch(/^4 cara: three/m);
   expect(output()).toContain('one room');
   expect(output().match(/^\d+ cara: \w+/gm)).toEqual(['1 cara: Hello', '2 cara: one', '3 cara: two', '4 cara: three']);
+});
+
+test('the upload with curl works as written', async () => {
+  const [signUp = '', openRoom = '', , , upload = '', look = '', get = ''] = conversation;
+  const output = await converse(signUp, openRoom, upload, look, get);
+  await expect.poll(output).toMatch(/^404 /m);
+  expect(output().match(/^\d{3}(?= |$)/gm)).toEqual(['200', '200', '206', '401', '404']);
+  expect(output()).toContain('"state":"READY"');
 });
 
 test.each(pages)('the links of $name point to existing files', async ({ name, text }) => {
