@@ -330,7 +330,7 @@ const checks: Record<string, (world: World) => Promise<void>> = {
     expect(heard[0]?.every((event) => event.unreadCount <= 1)).toBe(true);
   },
   'news of the block': async (w) => {
-    // A poll reports the block again to streams that began shortly after it.
+    // A poll also reports the block to streams that began shortly after the block; see `onPolled`.
     await waitForPoll(w.server);
     const heard = await hear(
       w,

@@ -3,7 +3,7 @@ import { keyOf } from '../src/core/globalIds.ts';
 import { sql } from '../src/platform/database/database.ts';
 import { PASSWORD, type Person, request, signUp } from './support/client.ts';
 import { BLOCK } from './support/rooms.ts';
-import { holdTransaction, startTestServer, waitForPoll } from './support/server.ts';
+import { holdTransaction, startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, send, world } from './support/world.ts';
 
 const DELETE = `mutation ($password: String) { deleteAccount(input: { password: $password }) { ok } }`;
@@ -107,8 +107,6 @@ describe('deleteAccount', () => {
 
   test('notifies friends and announces the leaver in room streams', async () => {
     const w = await leavingWorld();
-    // A poll reports a friendship again to streams that began shortly after it.
-    await waitForPoll(w.server);
     const connection = w.ben.connect();
     const friends = connection.subscribe(
       'subscription { viewerEvents { ... on FriendshipChanged { userId user { id } status } } }',

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { connect, type Person } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { sql } from '../src/platform/database/database.ts';
 import { createTestDatabase, startTestServer, waitForPoll } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
@@ -102,7 +104,7 @@ describe('viewerEvents', () => {
     await send(eve, other.createChatroom.chatroom.id, 'not by ben');
     await send(ben, room, 'one');
     await send(ben, room, 'two');
-    // A block hides nothing of a DIRECT room, so that its count stays.
+    // A block hides nothing in a DIRECT room, so the unread count of that room stays the same.
     await send(ben, await makeRoom(ben, { kind: 'DIRECT', memberIds: [ann.id] }), 'between us');
     const [events, bensEvents] = [await listen(ann), await listen(ben)];
     await ann.ask(call('blockUser'), { id: ben.id });
@@ -135,14 +137,28 @@ describe('viewerEvents', () => {
       expect(await ofBen.next()).toMatchObject({ userId: ann.id, user: { username: 'ann' }, status });
     }
     await ann.ask(call('blockUser'), { id: eve.id });
-    await eve.ask(call('addFriend', '{ status }'), { id: ben.id });
-    await ben.ask(call('acceptFriend'), { id: eve.id });
     // Eve only receives events about ben.
-    for (const status of ['PENDING', 'ACCEPTED'])
-      expect(await ofEve.next()).toMatchObject({ user: { username: 'ben' }, status });
+    await eve.ask(call('addFriend', '{ status }'), { id: ben.id });
+    expect(await ofEve.next()).toMatchObject({ user: { username: 'ben' }, status: 'PENDING' });
+    await ben.ask(call('acceptFriend'), { id: eve.id });
+    expect(await ofEve.next()).toMatchObject({ user: { username: 'ben' }, status: 'ACCEPTED' });
     // Between friends, a block looks like the end of the friendship.
     await ben.ask(call('blockUser'), { id: eve.id });
     expect(await ofEve.next()).toMatchObject({ user: { username: 'ben' }, status: null });
+  });
+
+  test('leave out a friendship that began before the stream', async () => {
+    const server = await startTestServer();
+    const { ann, ben, eve } = await world(server);
+    const [annKey, benKey] = [ann, ben].map(({ id }) => keyOf('User', id));
+    // Stored directly, so that no poll is requested. The next regular poll reports the friendship after the stream began.
+    await server.node.database.query(sql`
+      INSERT INTO friendships (user_id, friend_id)
+        VALUES (${annKey}::uuid, ${benKey}::uuid), (${benKey}::uuid, ${annKey}::uuid)`);
+    const events = await listen(ben);
+    await waitForPoll(server);
+    await eve.ask(call('addFriend', '{ status }'), { id: ben.id });
+    expect(await events.next()).toMatchObject({ userId: eve.id, status: 'ACCEPTED' });
   });
 
   test('report a block and its end to the blocker’s devices only', async () => {

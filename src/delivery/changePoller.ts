@@ -38,8 +38,11 @@ export interface Join {
  * A change that is in no room's log: a user hides a DIRECT room, shows a hidden room again, blocks or unblocks another
  * user, or a friendship or friend request of the user changes. Does not include a hidden room that reappears because of a
  * new message. That message is in the log.
+ *
+ * `xid` is the id of the transaction, an `xid8`. A transaction that changes the same pair or room several times is reported
+ * once, for example one that replaces a friend request with a friendship.
  */
-export type UnloggedChange = { userId: string } & (
+export type UnloggedChange = { userId: string; xid: string } & (
   | { kind: 'HIDDEN' | 'SHOWN'; chatroomId: string }
   | { kind: 'BLOCK_CHANGED'; otherId: string }
   | { kind: 'FRIENDSHIP_CHANGED'; otherId: string }
@@ -59,8 +62,8 @@ export interface ChangePoller {
   lag(): number;
   /**
    * Makes all nodes poll immediately. Call it after a user has joined a room, a session has ended, a room has been
-   * deleted, or a block has changed. Call it after the commit, because a poll sees only committed changes. On this node,
-   * `lag` is Infinity from the call until the poll has succeeded.
+   * deleted, or a block or friendship has changed. Call it after the commit, because a poll sees only committed
+   * changes. On this node, `lag` is Infinity from the call until the poll has succeeded.
    */
   requestPoll(): void;
   /** Ends polling on this node. */
@@ -116,7 +119,8 @@ export async function startChangePoller(options: {
               FROM events
               WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))
               GROUP BY chatroom_id) room) AS rooms,
-          (SELECT coalesce(json_agg(json_build_object('userId', user_id, 'chatroomId', chatroom_id, 'otherId', other_id, 'kind', kind)), '[]')
+          (SELECT coalesce(json_agg(DISTINCT jsonb_build_object(
+              'userId', user_id, 'xid', xid::text, 'chatroomId', chatroom_id, 'otherId', other_id, 'kind', kind)), '[]')
             FROM membership_changes
             WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))
               AND kind IN ('HIDDEN', 'SHOWN', 'BLOCK_CHANGED', 'FRIENDSHIP_CHANGED')) AS unlogged,
@@ -185,6 +189,12 @@ export async function startChangePoller(options: {
       unsubscribe();
     },
   };
+}
+
+/** Returns whether a snapshot sees a committed transaction, as `pg_visible_in_snapshot` does. */
+export function isVisibleIn(snapshot: string, xid: string): boolean {
+  const [, xmax = '', running = ''] = snapshot.split(':');
+  return BigInt(xid) < BigInt(xmax) && !running.split(',').includes(xid);
 }
 
 interface ChangedRoom {

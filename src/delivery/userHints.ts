@@ -12,6 +12,9 @@ const hintSchema = z.discriminatedUnion('kind', [
     userId: z.uuid(),
     // Read by nodes of release 0.1.0 only.
     status: z.enum(['PENDING', 'ACCEPTED']).nullable(),
+    // Whether the change poller reports the change as well, so that this hint serves nodes of release 0.1.0 only. Those
+    // nodes do not send this field.
+    isPolled: z.boolean().default(false),
   }),
   z.object({ kind: z.literal('UNREAD'), chatroomId: z.uuid() }),
   z.object({ kind: z.literal('SEEN'), chatroomId: z.uuid(), number: z.int32().positive() }),

@@ -74,7 +74,9 @@ export async function finishDeletion(
   const rooms = await remove(database, userId, 1);
   changePoller.requestPoll();
   for (const { chatroomId, seq } of rooms) roomTails.notify(chatroomId, seq);
-  for (const friendId of friendIds) publishHint(bus, friendId, { kind: 'FRIENDSHIP', userId, status: null });
+  // No poll reports these changes, because their record would contain the id of the deleted user.
+  for (const friendId of friendIds)
+    publishHint(bus, friendId, { kind: 'FRIENDSHIP', userId, status: null, isPolled: false });
 }
 
 /**

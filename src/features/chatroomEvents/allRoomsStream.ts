@@ -41,6 +41,8 @@ export interface AllRoomsEvent {
 
 /** The events of all the viewer's rooms. */
 export interface AllRoomsStream extends Stream<AllRoomsEvent> {
+  /** Snapshot in which the viewer's rooms were read when the stream began. */
+  readonly snapshot: string;
   /** Returns the next events that are already in memory, and the current cursor. */
   eventsAhead: () => { events: readonly RoomEvent[]; cursor: string };
   /** Returns whether the viewer is a member of a room, as far as this node has read the room's log. */
@@ -130,7 +132,7 @@ export function openAllRooms(context: Context): OpenedRooms {
     for (const changes of early.splice(0)) apply(changes, progress);
     started = true;
     progress.advance();
-    return streamOf(progress);
+    return streamOf(progress, positions.snapshot);
   }
 
   // Caches the encoded cursor. Every event carries a cursor, but the snapshot changes only about once a second.
@@ -140,7 +142,7 @@ export function openAllRooms(context: Context): OpenedRooms {
     return latest.cursor;
   }
 
-  function streamOf({ snapshot: reached, advance }: SnapshotProgress): AllRoomsStream {
+  function streamOf({ snapshot: reached, advance }: SnapshotProgress, snapshot: string): AllRoomsStream {
     function pull(): MaybePromise<Next<AllRoomsEvent>> {
       return andThen(events.pull(), (pulled) => {
         if (!pulled || pulled.done) return pulled;
@@ -167,7 +169,7 @@ export function openAllRooms(context: Context): OpenedRooms {
     const isMemberOf = (chatroomId: string) =>
       (events.leftAt(chatroomId, userId) ?? 0) <= (events.position(chatroomId) ?? -1);
     const eventsAhead = () => ({ events: events.lookahead(), cursor: cursorOf(reached()) });
-    return Object.assign(stream, { eventsAhead, isMemberOf });
+    return Object.assign(stream, { snapshot, eventsAhead, isMemberOf });
   }
 
   async function lose({ chatroomId, seq }: FollowedEvent): Promise<void> {

@@ -41,14 +41,16 @@ export async function deleteRequests(
 }
 
 /**
- * Publishes the new friendship status to the viewer and the other user. Call this after the commit.
+ * Publishes the new friendship status to the viewer and the other user. Call this after the commit. The change poller
+ * reports the change to both; the hints serve nodes of release 0.1.0.
  *
  * @param status null if neither a friendship nor a request is left
  */
 export function publishFriendship(context: Context, otherId: string, status: 'PENDING' | 'ACCEPTED' | null): void {
   const { userId } = requireViewer(context);
-  publishHint(context.bus, userId, { kind: 'FRIENDSHIP', userId: otherId, status });
-  publishHint(context.bus, otherId, { kind: 'FRIENDSHIP', userId, status });
+  context.changePoller.requestPoll();
+  publishHint(context.bus, userId, { kind: 'FRIENDSHIP', userId: otherId, status, isPolled: true });
+  publishHint(context.bus, otherId, { kind: 'FRIENDSHIP', userId, status, isPolled: true });
   // New friends may see each other's presence from now on, so both receive a notification.
   if (status !== 'ACCEPTED') return;
   publishHint(context.bus, userId, { kind: 'PRESENCE', userId: otherId });

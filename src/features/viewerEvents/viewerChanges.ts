@@ -10,7 +10,7 @@ import type { Message } from '../../platform/database/generated/client.ts';
 import type { FollowedEvent } from '../../delivery/roomFollower.ts';
 import { type ConflatedStream, createConflatedStream } from '../../delivery/conflatedStream.ts';
 import { andThen, type MaybePromise } from '../../delivery/source.ts';
-import type { ChangeSet } from '../../delivery/changePoller.ts';
+import { type ChangeSet, isVisibleIn } from '../../delivery/changePoller.ts';
 import { blockStateOf } from '../relationships/blocks.ts';
 import { friendshipStatusOf } from '../relationships/friends.ts';
 import type { VanishedReason, MissedChanges } from './missedChanges.ts';
@@ -32,8 +32,7 @@ type EventData =
 type PendingChange =
   | { kind: 'APPEARED' | 'UNREAD'; chatroomId: string }
   | { kind: 'VANISHED'; chatroomId: string; reason: VanishedReason | null }
-  | { kind: 'BLOCK'; userId: string }
-  | { kind: 'FRIENDSHIP'; userId: string; isPolled?: true }
+  | { kind: 'BLOCK' | 'FRIENDSHIP'; userId: string }
   | Extract<Hint, { kind: 'NOTICE' }>;
 
 /** A pending event with its cursor. A cursor of an earlier epoch is replaced by the cursor of the last snapshot. */
@@ -54,7 +53,10 @@ export interface ViewerChanges {
   stream: ConflatedStream<Item, ViewerEvent | SnapshotEvent<ViewerEvent>>;
   /** Starts to add the changes that hints and polls report. */
   listen(): Promise<void>;
-  /** Sets the rooms whose events are given to `apply`. */
+  /**
+   * Sets the rooms whose events are given to `apply`, and starts to add polled changes. A poll may report a change up to
+   * a second after its commit. Changes that the snapshot of the rooms sees are left out, except blocks.
+   */
   setRooms(rooms: AllRoomsStream): void;
   /** Adds the change that an event of a room causes. Later changes have the cursor of this event. */
   apply(event: AllRoomsEvent): MaybePromise<void>;
@@ -88,8 +90,8 @@ export function createViewerChanges(context: Context, start: string): ViewerChan
   const awaited = new Set<string>();
   /** Rooms with an unread count to be sent, and the cursor of the first change since the last one. Oldest first. */
   const unsent = new Map<string, string>();
-  /** The status of each friendship that this stream has sent. */
-  const statuses = new Map<string, string | null>();
+  /** Change sets that were polled before `rooms` was set. */
+  const early: ChangeSet[] = [];
   /** Rooms that are not DIRECT, among those with events. */
   const groups = new Set<string>();
 
@@ -178,11 +180,8 @@ export function createViewerChanges(context: Context, start: string): ViewerChan
         return { kind: 'UnreadChanged', chatroomId, chatroom: listed };
       }
       case 'FRIENDSHIP': {
-        // Read again, because the hints of two nodes may arrive in another order than their commits.
+        // Read when the event is sent, because one event may stand for several changes.
         const status = await friendshipStatusOf(context.database, userId, change.userId);
-        // The poll reports each change again, because its hint may have been lost.
-        if (change.isPolled && statuses.get(change.userId) === status) return null;
-        statuses.set(change.userId, status);
         return { kind: 'FriendshipChanged', userId: change.userId, status };
       }
       case 'BLOCK': {
@@ -195,13 +194,21 @@ export function createViewerChanges(context: Context, start: string): ViewerChan
   }
 
   const onHint = (hint: Hint) => {
-    if (hint.kind !== 'PRESENCE' && hint.kind !== 'SEEN') add(hint);
+    if (hint.kind === 'PRESENCE' || hint.kind === 'SEEN') return;
+    if (hint.kind === 'FRIENDSHIP' && hint.isPolled) return;
+    add(hint);
   };
-  const onPolled = ({ unlogged }: ChangeSet) => {
-    for (const change of unlogged.get(userId) ?? []) {
+  const onPolled = (changes: ChangeSet) => {
+    if (!rooms) {
+      if (changes.unlogged.has(userId)) early.push(changes);
+      return;
+    }
+    for (const change of changes.unlogged.get(userId) ?? []) {
+      // Sent even if the snapshot sees the block. Until this poll, the block cache was outdated, so the viewer's streams
+      // may have left out messages. The event makes clients load them again.
       if (change.kind === 'BLOCK_CHANGED') add({ kind: 'BLOCK', userId: change.otherId });
-      else if (change.kind === 'FRIENDSHIP_CHANGED')
-        add({ kind: 'FRIENDSHIP', userId: change.otherId, isPolled: true });
+      else if (isVisibleIn(rooms.snapshot, change.xid)) continue;
+      else if (change.kind === 'FRIENDSHIP_CHANGED') add({ kind: 'FRIENDSHIP', userId: change.otherId });
       else if (change.kind === 'SHOWN') add({ kind: 'APPEARED', chatroomId: change.chatroomId });
       else add({ kind: 'VANISHED', chatroomId: change.chatroomId, reason: 'HIDDEN' });
     }
@@ -216,6 +223,7 @@ export function createViewerChanges(context: Context, start: string): ViewerChan
     },
     setRooms(followed) {
       rooms = followed;
+      early.splice(0).forEach(onPolled);
     },
     apply: ({ event, cursor: reached }) =>
       andThen(changeOf(event), (change) => {
