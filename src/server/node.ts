@@ -24,6 +24,7 @@ import { createMailer } from '../platform/mailer.ts';
 import { createScanner } from '../platform/scanner.ts';
 import { cleanFiles, deleteFile } from '../features/attachments/cleanUp.ts';
 import { processAttachment } from '../features/attachments/processing.ts';
+import { MEGABYTE } from '../features/attachments/uploads.ts';
 import { createSendQueue } from '../features/messages/sendQueue.ts';
 import { createMetrics } from '../platform/observability/metrics.ts';
 import { createPresenceTracker } from '../features/presence/presence.ts';
@@ -53,8 +54,6 @@ import { createWebClient, type WebOptions } from '../platform/web/webClient.ts';
 import type { Tracing } from '../platform/observability/tracing.ts';
 import type { Logger } from 'pino';
 
-const MEGABYTE = 1_024 * 1_024;
-
 /** Dependencies and options of a node that are not part of its configuration. */
 export interface NodeOptions {
   databaseUrl: string;
@@ -66,7 +65,7 @@ export interface NodeOptions {
   presenceTimes?: LeaseTimes | undefined;
   /** Cost of a password hash. Production must use the default. */
   hashCost?: HashCost | undefined;
-  /** Which addresses the server requests pages from. Production must use the default. */
+  /** Addresses from which the server may request pages. Production must use the default. */
   web?: WebOptions | undefined;
   /** Whether the server warms up before it accepts requests; see `warmUp`. False if omitted. */
   warmsUp?: boolean;

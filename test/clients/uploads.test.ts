@@ -130,7 +130,11 @@ describe('upload', () => {
     const { ann } = await world(server);
     const chat = chatOf(ann);
     await expect(chat.upload(bytesFile())).rejects.toMatchObject({
-      ...{ code: 'BAD_USER_INPUT', path: ['input', 'byteSize'], message: 'A file has 1 to 1,048,576 bytes.' },
+      ...{
+        code: 'BAD_USER_INPUT',
+        path: ['input', 'byteSize'],
+        message: 'The file is too large. Choose a file of at most 1 MB.',
+      },
     });
     await expect(chat.upload(textFile('text'), { purpose: 'AVATAR' })).rejects.toMatchObject({
       ...{ code: 'BAD_USER_INPUT', path: ['input', 'mediaType'] },

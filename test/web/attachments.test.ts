@@ -160,7 +160,9 @@ describe.skipIf(!hasChromium)('files in a browser (skipped without chromium)', {
     });
     const alertOf = (name: string) => pendingOf(page).filter({ hasText: name }).getByRole('alert');
     await expect.poll(() => alertOf('half.txt').textContent()).toMatch(/^Your files need more storage than you have/);
-    await expect.poll(() => alertOf('large.txt').textContent()).toMatch(/^A file has 1 to 1,048,576 bytes/);
+    await expect
+      .poll(() => alertOf('large.txt').textContent())
+      .toMatch(/^The file is too large\. Choose a file of at most 1 MB\./);
     await expect.poll(() => alertOf('fake.png').textContent()).toMatch(/^The content of this file does not fit/);
     expect(await violations(page)).toEqual([]);
     expect(await page.getByRole('button', { name: 'Try again' }).count()).toBe(1);
@@ -242,7 +244,7 @@ describe.skipIf(!hasChromium)('files in a browser (skipped without chromium)', {
     expect(await focused(page)).toBe('View 2.jpg');
   });
 
-  test('an unchecked file is marked, and its uploader is told why it is refused', async () => {
+  test('an unchecked file is marked, and its uploader sees why it is refused', async () => {
     const port = await freePort();
     const { page, openBens } = await annsRoom({ env: { CLAMAV: `127.0.0.1:${port}` } });
     const bens = await openBens();

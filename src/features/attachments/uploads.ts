@@ -26,6 +26,8 @@ export interface FileLimits {
   maxUserBytes: number;
 }
 
+/** Unit of the limits in settings and error texts, in bytes. */
+export const MEGABYTE = 1_024 * 1_024;
 const MAX_FILE_NAME = 255;
 const MAX_MEDIA_TYPE = 127;
 /** Maximum number of uploads of a user that are not complete. */
@@ -86,8 +88,9 @@ function checkUpload(
     /[\p{Cc}\u2028-\u202E\u2066-\u2069]/u.test(fileName)
   )
     throw badInput('input.fileName', `A file name has 1 to ${MAX_FILE_NAME} characters and no control characters.`);
-  if (byteSize < 1 || byteSize > maxFileBytes)
-    throw badInput('input.byteSize', `A file has 1 to ${maxFileBytes.toLocaleString('en')} bytes.`);
+  if (byteSize < 1) throw badInput('input.byteSize', 'The file is empty. Choose another file.');
+  if (byteSize > maxFileBytes)
+    throw badInput('input.byteSize', `The file is too large. Choose a file of at most ${maxFileBytes / MEGABYTE} MB.`);
   if (!/^[\da-f]{64}$/.test(sha256))
     throw badInput('input.sha256', 'Send the SHA-256 of the bytes as 64 hexadecimal digits in lower case.');
   const [type = ''] = mediaType.toLowerCase().split(';', 1);
@@ -286,7 +289,7 @@ async function findOwn({ database }: Context, id: string, userId: string): Promi
  *
  * @throws ChatError `FORBIDDEN` if the server stores no files
  */
-export function requireFiles({ files }: Pick<Context, 'files'>): FileStore {
+function requireFiles({ files }: Pick<Context, 'files'>): FileStore {
   if (!files)
     throw new ChatError('FORBIDDEN', 'This server stores no files. `Server.features` then lacks `attachments`.');
   return files;
