@@ -3,23 +3,25 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { expectAllClosed, readMetrics } from '../support/metrics.ts';
 import { clearUpAtExit } from './processes.ts';
+import { mulberry32 } from './schedule.ts';
 import { drawChart } from './stalled/chart.ts';
 import { gather, startWriting, type Writing } from './stalled/people.ts';
 import { type Place, startPlace } from './stalled/place.ts';
 import { type Reader, startReader, startStalled } from './stalled/subscribers.ts';
 
-const USAGE = `npm run test:stalled -- [--minutes N] [--stalled N] [--mute N] [--healthy N] [--rate N] [--program FILE] [--chart FILE]
+const USAGE = `npm run test:stalled -- [--minutes N] [--stalled N] [--mute N] [--healthy N] [--rate N] [--seed N] [--program FILE] [--chart FILE]
 
-  --minutes N    how long it is watched, once it is warm (5, at most 9)
-  --stalled N    subscribers that never read (1000)
-  --mute N       those of them that answer pings nevertheless, and so are never cut off (900)
-  --healthy N    subscribers that read, and must get everything (50)
-  --rate N       messages a second, over ten rooms (50)
+  --minutes N    duration of the measurement after the warm-up (5, at most 9)
+  --stalled N    number of subscribers that never read (1000)
+  --mute N       number of these subscribers that answer pings, so that the node does not disconnect them (900)
+  --healthy N    number of subscribers that read, and must receive every message (50)
+  --rate N       messages per second, over ten rooms (50)
+  --seed N       seed of the random lengths and times (1)
   --program FILE the built program (dist/main.js)
-  --chart FILE   where the chart goes, an SVG; none without it
+  --chart FILE   file for the chart, an SVG; by default, no chart is written
 
-Sockets take some megabytes before they are full, most of them in the system's buffers. With small ones the node meets all of
-it. As root on Linux, in a network of its own:
+A socket accepts some megabytes before it is full, most of them in buffers of the system. With small buffers, the unread data waits
+in the node instead. To make the buffers small, run as root on Linux, in a network namespace:
   unshare -n sh -c 'ip link set lo up mtu 1500; sysctl -qw net.ipv4.tcp_wmem="4096 16384 16384" net.ipv4.tcp_rmem="4096 16384 16384"; npm run test:stalled'
 `;
 
@@ -96,10 +98,12 @@ async function caughtUp(readers: readonly Reader[], { last }: Writing): Promise<
 }
 
 async function run(
-  options: Record<'minutes' | 'stalled' | 'mute' | 'healthy' | 'rate', number>,
+  options: Record<'minutes' | 'stalled' | 'mute' | 'healthy' | 'rate' | 'seed', number>,
   program: string,
   chart: string | undefined,
 ): Promise<boolean> {
+  const { seed } = options;
+  say(`seed ${seed}`);
   const place = await startPlace(program);
   const names = Array.from({ length: 40 }, (_, i) => `person-${i}`);
   const { people, rooms } = await gather(place.url, names, ROOMS);
@@ -109,8 +113,12 @@ async function run(
     const [person, room] = [reading[i % reading.length], rooms[i % rooms.length]];
     if (person && room !== undefined) readers.push(await startReader(place.url, person, room));
   }
-  const writing = startWriting(place.url, { people: reading, rooms }, options.rate);
-  const stalled = startStalled(place.url, { people: stalling, rooms }, { count: options.stalled, mute: options.mute });
+  const writing = startWriting(place.url, { people: reading, rooms }, options.rate, mulberry32(seed));
+  const stalled = startStalled(
+    place.url,
+    { people: stalling, rooms },
+    { count: options.stalled, mute: options.mute, seed },
+  );
 
   await stalled.come;
   await warmUp(place, options.mute);
@@ -202,19 +210,20 @@ async function main(): Promise<void> {
         stalled: { ...text, default: '1000' },
         mute: { ...text, default: '900' },
       },
-      ...{ healthy: { ...text, default: '50' }, rate: { ...text, default: '50' } },
+      ...{ healthy: { ...text, default: '50' }, rate: { ...text, default: '50' }, seed: { ...text, default: '1' } },
       ...{ program: { ...text, default: 'dist/main.js' }, chart: text, help: { type: 'boolean' } },
     },
   });
   if (values.help) return void process.stdout.write(USAGE);
   clearUpAtExit();
-  const { minutes, stalled, mute, healthy, rate } = values;
+  const { minutes, stalled, mute, healthy, rate, seed } = values;
   const options = {
     minutes: Math.min(Number(minutes), MOST_MINUTES),
     stalled: Number(stalled),
     mute: Number(mute),
     healthy: Number(healthy),
     rate: Number(rate),
+    seed: Number(seed),
   };
   process.exit((await run(options, values.program, values.chart)) ? 0 : 1);
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Random } from '../clients.ts';
 
 /** A signed-in user, who is a member of all rooms. */
 export interface Person {
@@ -55,6 +56,7 @@ export function startWriting(
   url: string,
   { people, rooms }: { people: readonly Person[]; rooms: readonly string[] },
   perSecond: number,
+  random: Random,
 ): Writing {
   const underWay = new Set<Promise<void>>();
   const writing: Writing = {
@@ -70,7 +72,7 @@ export function startWriting(
     const room = rooms[sent % rooms.length] ?? '';
     const person = people[(sent += 1) % people.length];
     // Typical lengths of messages: mostly a line, sometimes a page.
-    const length = Math.random() < 0.05 ? 4_000 : 20 + Math.random() ** 3 * 600;
+    const length = random() < 0.05 ? 4_000 : 20 + random() ** 3 * 600;
     const body = `${performance.now()} ${'word '.repeat(length / 5)}`;
     try {
       const { sendMessage } = await ask(url, person?.token ?? null, SEND, { input: { chatroomId: room, body } });

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import WebSocket from 'ws';
+import type { Random } from '../clients.ts';
+import { mulberry32 } from '../schedule.ts';
 import type { Person } from './people.ts';
 
 const QUERY = `subscription ($room: ID!, $after: String) {
@@ -53,7 +55,7 @@ export interface Stalled {
 export function startStalled(
   url: string,
   { people, rooms }: { people: readonly Person[]; rooms: readonly string[] },
-  { count, mute }: { count: number; mute: number },
+  { count, mute, seed }: { count: number; mute: number; seed: number },
 ): Stalled {
   const sockets = new Set<WebSocket>();
   const come = new Set<number>();
@@ -70,7 +72,7 @@ export function startStalled(
     },
   };
 
-  async function stall(i: number): Promise<void> {
+  async function stall(i: number, random: Random): Promise<void> {
     const person = people[i % people.length];
     const room = rooms[i % rooms.length];
     if (!person || room === undefined) return;
@@ -79,9 +81,9 @@ export function startStalled(
     sockets.add(socket);
     come.add(i);
     if (come.size === count) onCome();
-    const until = performance.now() + DEAD_MS * (1 + Math.random());
+    const until = performance.now() + DEAD_MS * (1 + random());
     while (!stopped && (i < mute || performance.now() < until)) {
-      await sleep(PONG_MS * (0.9 + Math.random() / 5));
+      await sleep(PONG_MS * (0.9 + random() / 5));
       if (i < mute && !stopped) socket.pong();
     }
     sockets.delete(socket);
@@ -89,8 +91,10 @@ export function startStalled(
   }
 
   async function live(i: number): Promise<void> {
+    // A generator of its own, because the order in which the subscribers run differs in each run.
+    const random = mulberry32(seed + i);
     while (!stopped) {
-      await stall(i).catch(() => sleep(500));
+      await stall(i, random).catch(() => sleep(500));
       if (!stopped) stalled.comebacks += 1;
     }
   }
