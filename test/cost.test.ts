@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { Context } from '../src/core/context.ts';
 import { encodeAllRoomsCursor } from '../src/delivery/cursor.ts';
 import { findPositions, findPositionsSince } from '../src/delivery/resumePositions.ts';
-import { countAllUnread } from '../src/features/readReceipts/readReceipts.ts';
+import { countAllUnread } from '../src/features/readReceipts/unreadCounts.ts';
 import { findChangesSince } from '../src/features/viewerEvents/missedChanges.ts';
 import { createContext } from '../src/graphql/operation.ts';
 import { sql } from '../src/platform/database/database.ts';

@@ -2,7 +2,7 @@ import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '
 import { type Context, requireViewer } from '../../core/context.ts';
 import { empty, sql, type Sql } from '../../platform/database/database.ts';
 import type { ChatroomKind } from '../../platform/database/generated/client.ts';
-import { isUnread } from '../readReceipts/readReceipts.ts';
+import { isUnread } from '../readReceipts/unreadCounts.ts';
 import { checkNameSearch } from '../../core/text/names.ts';
 import { type VisibleChatroom, visibleColumns } from '../chatrooms/chatrooms.ts';
 import { fillNameKeysOf, roomNameKey } from '../chatrooms/nameKeys.ts';

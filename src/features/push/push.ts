@@ -8,7 +8,7 @@ import { badInput, notFound } from '../../core/errors.ts';
 import { encodeId } from '../../core/globalIds.ts';
 import { type Jobs, queueJob } from '../../platform/jobQueue.ts';
 import { messageKey } from '../messages/messages.ts';
-import { countUnreadOfUsers, isUnread } from '../readReceipts/readReceipts.ts';
+import { countUnreadOfUsers, isUnread } from '../readReceipts/unreadCounts.ts';
 import { isStorable } from '../../core/text/text.ts';
 import { type PushSender, pushSubscription } from './providers.ts';
 

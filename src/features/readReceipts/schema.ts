@@ -7,17 +7,9 @@ import { personal } from '../../graphql/personalFields.ts';
 import { pageSizeOf } from '../../graphql/plugins/complexity.ts';
 import { Message } from '../messages/schema.ts';
 import { UserConnection, Viewer, viewerField } from '../users/schema.ts';
-import {
-  countAllUnread,
-  countUnread,
-  followSeen,
-  isSeenByAll,
-  listSeenBy,
-  markRead,
-  markRoomsRead,
-  markUnread,
-} from './readReceipts.ts';
+import { followSeen, isSeenByAll, listSeenBy, markRead, markRoomsRead, markUnread } from './readReceipts.ts';
 import { followReadMarks, type ReadMarks } from './readMarks.ts';
+import { countAllUnread, countUnread } from './unreadCounts.ts';
 
 builder.objectField(Chatroom, 'unreadCount', (t) =>
   t.int({

@@ -7,7 +7,7 @@ import { FriendshipStatus } from '../relationships/schema.ts';
 import { fromEvent, personal } from '../../graphql/personalFields.ts';
 import { encodeId } from '../../core/globalIds.ts';
 import { NoticeAuthor, noticeAuthorOf } from '../messages/schema.ts';
-import { countAllUnread, countUnread } from '../readReceipts/readReceipts.ts';
+import { countAllUnread, countUnread } from '../readReceipts/unreadCounts.ts';
 import { User, viewerField } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
 import type { ViewerEvent as Event } from './viewerChanges.ts';
