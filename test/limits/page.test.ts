@@ -17,7 +17,7 @@ import { describe, expect, test } from 'vitest';
 import { documentsOf } from '../../client/react/documents.ts';
 import { parseConfig } from '../../src/core/config/config.ts';
 import { memoizeComplexity } from '../../src/graphql/plugins/complexity.ts';
-import { limitRules, measureDocument } from '../../src/graphql/plugins/documents.ts';
+import { limitRules, measureDocument } from '../../src/graphql/plugins/documentRules.ts';
 import { findLargestList } from '../../src/graphql/plugins/largestList.ts';
 import { buildSchema } from '../../src/features/schema.ts';
 

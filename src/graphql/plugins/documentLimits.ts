@@ -11,7 +11,14 @@ import type { Config } from '../../core/config/settings.ts';
 import type { ErrorMask } from './errorMask.ts';
 import { subnetOf } from '../../core/clientAddress.ts';
 import { memoizeComplexity } from './complexity.ts';
-import { collectErrors, documentPoints, limitRules, measureDocument, parseWithin, tooComplex } from './documents.ts';
+import {
+  collectErrors,
+  documentPoints,
+  limitRules,
+  measureDocument,
+  parseWithin,
+  tooComplex,
+} from './documentRules.ts';
 import { findLargestList } from './largestList.ts';
 import { isMutation } from './requestGuards.ts';
 import { BYTES_PER_POINT, type Payer, type RateLimits, READ_COST } from '../../platform/rateLimits/rateLimits.ts';
