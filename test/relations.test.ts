@@ -5,6 +5,8 @@ import { describe, expect, test } from 'vitest';
 import { buildSchema } from '../src/features/schema.ts';
 import type { PrismaClient } from '../src/platform/database/generated/client.ts';
 import { type default as PrismaTypes, getDatamodel } from '../src/platform/database/generated/pothos.ts';
+import { startTestServer } from './support/server.ts';
+import { world } from './support/world.ts';
 
 /** Models whose rows every signed-in user may see. */
 const PUBLIC = ['User'];
@@ -71,6 +73,21 @@ describe('the Prisma plugin', () => {
       expect(findUniqueOf(type, { userId: 'ben' }), type.name).not.toEqual(seen);
       expect(() => findUniqueOf(type, null), type.name).toThrow(/Sign in/);
     }
+  });
+
+  test('finds a room with one statement that contains the rule', async () => {
+    const server = await startTestServer();
+    const { ann, eve, room } = await world(server);
+    const find = (person: typeof ann) =>
+      person.ask('query ($id: ID!) { node(id: $id) { ... on Chatroom { kind } } }', { id: room });
+    await find(ann);
+    server.statements();
+    expect((await find(ann)).node).toEqual({ kind: 'GROUP' });
+    const statements = server.statements();
+    expect((await find(eve)).node).toBeNull();
+    expect(statements).toEqual([
+      expect.stringMatching(/^SELECT .* FROM "public"\."chatrooms" .*"kind" = .*"public"\."members"/s),
+    ]);
   });
 
   test('is searched for relations, counts, selections and connections', () => {
