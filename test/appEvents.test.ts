@@ -218,7 +218,7 @@ describe('events with a snapshot', () => {
     }
   });
 
-  test('send another one after a block by the viewer, also one while disconnected', async () => {
+  test('send another one after a block, also one while disconnected', async () => {
     const server = await startTestServer();
     const { ann, ben, eve } = await world(server);
     const stream = open(ben, { snapshot: true });
@@ -264,7 +264,7 @@ describe('the cost of events', () => {
 
   /** Returns a viewer in ten rooms, and a function that counts the statements and executions of the node. */
   async function tenRooms() {
-    const server = await startTestServer();
+    const server = await startTestServer({ env: { SHARED_EXECUTION: 'on' } });
     const { ann, ben, room } = await world(server);
     const rooms = [room];
     while (rooms.length < ROOMS) rooms.push(await createRoom(ann, { kind: 'GROUP', memberIds: [ben.id] }));
