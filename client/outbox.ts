@@ -95,7 +95,7 @@ interface Locks {
 export class StoredOutbox implements Outbox {
   readonly #options: OutboxOptions;
   readonly #store: StoreAccess | null;
-  /** Tells the other tabs of the store which messages this tab has sent. */
+  /** Notifies the other tabs of the store of the messages that this tab has sent. */
   readonly #sent: BroadcastChannel | null;
   readonly #listeners = new Set<(stored?: OutboxEntry) => void>();
   /** Cached results of `entries()`, by its argument. Cleared by each change. */

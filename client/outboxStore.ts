@@ -79,7 +79,7 @@ const ENTRIES = 'entries';
  */
 export function indexedDbOutbox(key: string, factory: IDBFactory = indexedDB): OutboxStore {
   let opening: Promise<IDBDatabase> | undefined;
-  /** Tells other tabs of changes, because IndexedDB has no events. Open while there is a subscriber. */
+  /** Notifies other tabs of changes, because IndexedDB has no events. Open while there is a subscriber. */
   let channel: BroadcastChannel | undefined;
   function open(): Promise<IDBDatabase> {
     return (opening ??= openDatabase(factory, key, forget).catch((error: unknown) => {

@@ -15,7 +15,7 @@ const CHANGES = `subscription ($room: ID!) { chatroomEvents(chatroomId: $room) {
 
 const read = async (person: Person, id: string) => (await person.ask(NODE, { id })).node;
 
-test('a picture has variants, and its size and hash are those of the served file', async () => {
+test('a picture has variants, a size and the hash of the served file', async () => {
   const { ann } = await world(await startTestServer());
   // A text chunk is metadata.
   const text = Buffer.from('tEXtAuthor\0somebody');

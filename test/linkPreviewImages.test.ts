@@ -107,7 +107,7 @@ describe('the image of a page', () => {
     expect((await preview('small')).image).toMatchObject({ width: 30, height: 20 });
   });
 
-  test('may be a JPEG, PNG, GIF, WebP or AVIF, of which the first frame counts', async () => {
+  test('is the first frame of a JPEG, PNG, GIF, WebP or AVIF', async () => {
     const still = () => quarters(40, 20);
     const { ann, preview } = await imageWorld({
       ...{ jpeg: await photo(40, 20), png: await still().png().toBuffer(), gif: await still().gif().toBuffer() },

@@ -42,7 +42,7 @@ const sendShown = async (person: Person, room: string, body: string, more: objec
 const titles = (previews: { title: string }[]) => previews.map(({ title }) => title);
 
 describe('linkPreview', () => {
-  test('returns what the page says about itself', async () => {
+  test('returns the metadata of the page', async () => {
     const { ann, urlOf } = await previewWorld();
     expect(await preview(ann, urlOf('/a b#part'))).toEqual({
       ...{ id: expect.any(String), url: urlOf('/a%20b'), title: 'Page /a%20b', description: 'About', siteName: 'Site' },

@@ -99,7 +99,7 @@ describe('may()', () => {
   test.each(['DIRECT', 'GROUP', 'OPEN'])('decides as the API in a %s room, by role and block', async (kind) => {
     const server = await startTestServer();
     for (const [, role = '', block, ...expected] of RULES.filter(([room]) => room === kind)) {
-      // The outcome is the same, whoever of the two has blocked the other.
+      // The outcome does not depend on which of the two has blocked the other.
       for (const isBlocker of block === 'yes' ? [true, false] : [true]) {
         const scene = await createScene(server, kind, role);
         const [blocker, blocked] = isBlocker ? [scene.actor, scene.peer] : [scene.peer, scene.actor];

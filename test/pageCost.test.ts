@@ -7,7 +7,7 @@ import { type Person, type Stream } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, send } from './support/world.ts';
 
-// What a message costs while members have the chat page of examples/web open, with the subscriptions and selections of that page.
+// Cost of a message while members have the chat page of examples/web open, with the subscriptions and selections of that page.
 
 const parts = parse(
   readFileSync(`${import.meta.dirname}/../examples/web/src/documents/parts.graphql`, 'utf8'),

@@ -11,7 +11,7 @@ import { type FieldPath, pathsFrom, selectionOf } from './support/selections.ts'
 import { startTestServer, type TestServer, waitForPoll, WIDE_LIMITS } from './support/server.ts';
 import { send } from './support/world.ts';
 
-// What a subscriber receives must not depend on who shares its executions. Each member opens each subscription twice on one
+// The events of a subscriber must not depend on the subscribers with whom it shares executions. Each member opens each subscription twice on one
 // node: once with shared executions and once without. After each change of a random sequence, both have the same results.
 
 const UNBLOCK = `mutation ($id: ID!) { unblockUser(input: { userId: $id }) { viewer { id } } }`;

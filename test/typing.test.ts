@@ -68,7 +68,7 @@ describe('typing', () => {
     await expect.poll(() => server.node.roomTails.size()).toBe(0);
   });
 
-  test('includes the end for a user blocked meanwhile and for a member who left', { timeout: 40_000 }, async () => {
+  test('includes the end for a blocked user and a former member', { timeout: 40_000 }, async () => {
     const server = await startTestServer();
     const { ann, ben, eve, room } = await world(server);
     await ann.ask(ADD, { id: room, users: [eve.id] });

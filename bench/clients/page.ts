@@ -34,7 +34,7 @@ export interface Page {
 
 /** A client that opens chat pages of a stack. */
 export interface PageClient {
-  /** What a page loads and subscribes to, for the output. */
+  /** Data that a page loads and subscribes to, for the output. */
   selects: string;
   /** Resolves when the page has loaded and subscribed. The server may not have processed all subscriptions yet. */
   open(url: string, user: number, options: PageOptions, listener: PageListener): Promise<Page>;

@@ -79,7 +79,10 @@ export function createViewerEvents(client: ChatClient, cache: ChatCache): Viewer
     return keepOpen(client, () => undefined, open).close;
   }
 
-  /** Runs a stream for the followers while there is no source. Otherwise stops this stream. */
+  /**
+   * Starts the stream of this object if there are followers but no source. Stops that stream if there is a source, whose
+   * events the followers then receive, or if nobody follows.
+   */
   function update(): void {
     const [documents] = followers.values();
     if (documents && sources.size === 0) stopOwn ??= start(documents);

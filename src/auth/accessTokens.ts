@@ -11,7 +11,7 @@ declare module '../core/context.ts' {
 }
 
 /** Lifetime of an access token, in seconds. A token becomes invalid earlier if its session ends. */
-export const ACCESS_TOKEN_SECONDS = 15 * 60;
+const ACCESS_TOKEN_SECONDS = 15 * 60;
 
 /** Lifetime of an unused refresh token, in days. The session ends when the token expires. */
 export const REFRESH_TOKEN_DAYS = 30;

@@ -9,7 +9,7 @@ declare module '../core/context.ts' {
 }
 
 /** Lifetime of a file ticket, in seconds. */
-export const FILE_TICKET_SECONDS = 60 * 60;
+const FILE_TICKET_SECONDS = 60 * 60;
 /** Time in which an upload can be sent to its URL, in seconds. */
 export const UPLOAD_SECONDS = 15 * 60;
 

@@ -5,7 +5,7 @@ import { issueTokens, type SignedIn, type StoredSession } from './sessions.ts';
 import { createRefreshToken, hashToken } from './accessTokens.ts';
 
 /** Maximum time for which a replaced refresh token is still accepted, in seconds of the database clock. */
-export const REFRESH_LEEWAY_SECONDS = 10;
+const REFRESH_LEEWAY_SECONDS = 10;
 
 /**
  * Exchanges a refresh token for new tokens of its session (refresh token rotation, RFC 9700 section 4.14.2).

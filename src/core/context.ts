@@ -84,7 +84,7 @@ export interface Context extends ServerNode, Operation {
   viewerTracking?: ViewerTracking;
 }
 
-/** What a shared execution has read of its viewer. Modules that record more declare it with `declare module`. */
+/** Record of what a shared execution has read of its viewer. Modules that record more declare it with `declare module`. */
 export interface ViewerTracking {
   /** Whether `viewer` was read. The result then belongs to this viewer alone. */
   viewerWasRead: boolean;

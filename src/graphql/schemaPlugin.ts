@@ -50,7 +50,10 @@ class ParleyPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
   }
 }
 
-/** Makes the scalar fields of a {@link PersonalObject} personal. An object below it is resolved for the viewer. */
+/**
+ * Makes the scalar fields of a {@link PersonalObject} personal. A field that returns an object is resolved for the viewer
+ * instead, so the result is then not shared.
+ */
 function resolvePersonally<Types extends SchemaTypes>(resolve: Resolver<Types>): Resolver<Types> {
   return (source, args, context, info) => {
     if (!(source instanceof PersonalObject)) return resolve(source, args, context, info);

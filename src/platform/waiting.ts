@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 /**
  * How long startup waits for PostgreSQL or Redis, in milliseconds. Compose and Kubernetes start servers in any order.
  */
-export const START_WAIT_MS = 60_000;
+const START_WAIT_MS = 60_000;
 /** Interval between two progress lines, in milliseconds. */
 const REPORT_INTERVAL_MS = 5_000;
 const RETRY_MS = 250;

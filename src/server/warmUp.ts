@@ -87,7 +87,7 @@ async function sendUntil(deadline: number, port: number, authorization: string):
     const socket = connect(port, '127.0.0.1');
     while (performance.now() < deadline && requests++ < MAX_REQUESTS) {
       socket.write(request);
-      // The response is small, so that it arrives as a whole.
+      // The response is small and therefore arrives in one chunk.
       await once(socket, 'data');
     }
     socket.destroy();

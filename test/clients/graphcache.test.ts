@@ -190,7 +190,7 @@ test('pages form one list, without pages that are not adjacent to it', async () 
   await expect.poll(() => shownNumbers(shown)).toEqual([20, 21, 22]);
 });
 
-test('a reload of the newest page keeps the earlier pages unless there is a gap', async () => {
+test('a reload of the newest page keeps earlier pages without a gap', async () => {
   const { client, answer, watch } = scripted();
   const shown = watch(HISTORY, { ...ROOM, last: 3 });
   const reload = async (numbers: number[]) => {

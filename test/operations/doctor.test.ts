@@ -190,7 +190,7 @@ test.each<[why: string, env: Record<string, string>, warns: boolean]>([
   expect(text.includes('warning TRUSTED_PROXIES is 0, but this node seems to be behind a proxy.')).toBe(warns);
 });
 
-test('files that could not be deleted are faults, and so is a store that cannot be used', async () => {
+test('undeleted files and an unusable store are faults', async () => {
   const url = await createTestDatabase();
   const id = crypto.randomUUID();
   const client = await run(

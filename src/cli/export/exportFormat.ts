@@ -15,7 +15,7 @@ const variant = z.object({
  * A file. Its bytes are in the folder `FILE.files/ID` next to the exported file, under the names of the objects. Left out
  * are files that are still being processed.
  */
-export const exportedAttachment = z.object({
+const exportedAttachment = z.object({
   id: z.uuid(),
   userId: z.uuid(),
   fileName: z.string(),
@@ -38,7 +38,7 @@ export const exportedAttachment = z.object({
 export type ExportedAttachment = z.infer<typeof exportedAttachment>;
 
 /** A message of an exported room. */
-export const exportedMessage = z.object({
+const exportedMessage = z.object({
   number: z.int().positive(),
   kind: z.enum(['USER', 'SYSTEM']),
   /** Null for a SYSTEM message, and if the account has been deleted. */

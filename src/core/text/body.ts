@@ -3,7 +3,7 @@ import { isVisible } from './names.ts';
 import { countCharacters, cut, isStorable } from './text.ts';
 
 /** Maximum number of characters of a body, without surrounding white space. */
-export const MAX_BODY = 10_000;
+const MAX_BODY = 10_000;
 const MAX_CLIENT_MESSAGE_ID = 100;
 
 /**

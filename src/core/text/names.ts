@@ -10,7 +10,7 @@ const MAX_KEY_LENGTH = 256;
 
 /** Maximum lengths in characters. */
 export const MAX_USERNAME = 32;
-export const MAX_NICKNAME = 64;
+const MAX_NICKNAME = 64;
 const MAX_ROOM_NAME = 100;
 const MAX_TOPIC = 500;
 const MAX_BIO = 500;

@@ -93,7 +93,7 @@ export const chatroomById: Loader<VisibleChatroom> = createViewerLoader<VisibleC
  *
  * @throws ChatError `NOT_FOUND` unless the viewer may see the room
  */
-export async function requireChatroom(context: Context, chatroomId: string): Promise<VisibleChatroom> {
+async function requireChatroom(context: Context, chatroomId: string): Promise<VisibleChatroom> {
   const chatroom = await chatroomById(context, chatroomId);
   if (!chatroom) throw notFound('chatroom');
   return chatroom;

@@ -19,7 +19,7 @@ const PAGE_HOURS = 24;
 const FAILURE_HOURS = 1;
 /** Maximum time to find a page with its image, in milliseconds. A page whose image takes longer is stored without one. */
 const MAX_SEARCH_MS = 9_000;
-/** Number of hours after which `prunePages` deletes a page that no message shows. An hour more than it is reused. */
+/** Number of hours after which `prunePages` deletes a page that no message shows. One hour longer than a page is reused. */
 const PRUNE_HOURS = PAGE_HOURS + 1;
 
 /** Column names of a page. */
@@ -27,7 +27,7 @@ export const pageFields = Object.values(Prisma.WebPageScalarFieldEnum);
 const pageColumns = columnsOf('p', pageFields);
 
 /**
- * Returns the metadata of a page, from the cache or from the web. Null if there is none. The reason is not told; see
+ * Returns the metadata of a page, from the cache or from the web. Null if there is none. Does not return the reason; see
  * `WebClient`.
  *
  * @throws ChatError `RATE_LIMITED` if this node requests too many pages

@@ -16,7 +16,7 @@ function toImage(id: string, page: WebPage): ImageData | null {
 
 const LinkPreview = builder.prismaNode('LinkPreview', {
   description:
-    'What a web page says about itself. Visible to the user who requested the preview, and to everyone who may read the message with the preview. The texts are those of the page, so clients must show them as plain text.',
+    'Title, description and image of a web page. Visible to the user who requested the preview, and to everyone who may read the message with the preview. The texts are those of the page, so clients must show them as plain text.',
   id: { field: 'id' },
   nullable: true,
   select: { id: true, page: true },
@@ -45,7 +45,7 @@ const LinkPreview = builder.prismaNode('LinkPreview', {
       type: Image,
       nullable: true,
       description:
-        'Image that the page names, as WebP of at most 1,200 × 630 pixels without animation and metadata. This server has encoded and stored it. Whoever may see the preview may read it. Null if the page has none, if it could not be read, and if the server stores no files.',
+        'Image that the page names, as WebP of at most 1,200 × 630 pixels without animation and metadata. This server has encoded and stored it. Every user who may see the preview may read it. Null if the page has none, if it could not be read, and if the server stores no files.',
       resolve: ({ id, page }, _args, { files }) => files && toImage(id, page),
     }),
   }),

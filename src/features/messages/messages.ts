@@ -49,7 +49,7 @@ const hasReactions = sql`coalesce((
 const hasLinkPreviews = sql`coalesce((
   SELECT true FROM link_previews l WHERE l.chatroom_id = m.chatroom_id AND l.number = m.number LIMIT 1), false)`;
 
-/** What of a message (`m`) other tables have. A field that finds nothing there then needs no statement. */
+/** Whether other tables have rows for a message (`m`). If not, the fields that read these rows need no statement. */
 export type Contents = Required<Pick<MessageWithSender, 'hasReactions' | 'hasLinkPreviews'>>;
 export const contentColumns = sql`${hasReactions} AS "hasReactions", ${hasLinkPreviews} AS "hasLinkPreviews"`;
 
@@ -165,7 +165,7 @@ async function loadReplied(
   replyToNumber: number,
 ): Promise<MessageWithSender | null> {
   const key = messageKey(chatroomId, replyToNumber);
-  // Subscribers who share an execution are members of the room.
+  // The stream has checked that all subscribers of a shared execution are members of the room.
   const shared = context.viewerTracking ? await messageOfAll(context, key) : null;
   return shared ?? messageByKey(context, key);
 }
@@ -235,7 +235,7 @@ export async function listMessages(
 }
 
 /** Maximum number of attachments of a message. */
-export const MAX_ATTACHMENTS = 10;
+const MAX_ATTACHMENTS = 10;
 
 export interface NewMessage {
   /** Null for an id that names no room. */

@@ -24,7 +24,7 @@ const MAX_ENTRIES = 10_000;
  */
 export function createBlockCache({
   database,
-  changePoller: changePoller,
+  changePoller,
 }: {
   database: Database;
   changePoller: ChangePoller;

@@ -1,7 +1,7 @@
 import type { ServerNode } from '../../core/context.ts';
 
 interface Feature {
-  /** What clients can do with the feature. Part of the schema. */
+  /** Use of the feature for clients. Part of the schema. */
   meaning: string;
   /** Whether the configuration of the node enables the feature. A feature without this condition is always on. */
   isOn?: (node: ServerNode) => boolean;

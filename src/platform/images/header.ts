@@ -22,7 +22,7 @@ export function isDecoded(mediaType: string): boolean {
   return FORMATS.has(mediaType);
 }
 
-/** What the header of an image says. */
+/** Properties of an image, from its header. */
 export interface ImageHeader {
   /** Size of the upright image in pixels. */
   width: number;

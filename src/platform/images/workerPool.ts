@@ -6,7 +6,7 @@ export class TaskTimeout extends Error {
   override readonly name = 'TaskTimeout';
 }
 
-/** What a worker sends after each task. */
+/** Response of a worker to a task. */
 export type TaskResponse<Result> = { result: Result } | { error: string };
 
 export interface WorkerPool<Task, Result> {

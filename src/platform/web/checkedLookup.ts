@@ -9,8 +9,8 @@ const QUERY_MS = 2_000;
  * Returns a lookup that fails unless all addresses of the host are allowed. The socket connects to the addresses that
  * this lookup returns, without another lookup.
  *
- * Queries the DNS servers itself. The lookup of the system occupies a thread of libuv until it ends, so that users could
- * stop password hashing with host names whose servers do not answer.
+ * Queries the DNS servers itself. A lookup of the system occupies a thread of libuv until it ends, and password hashing
+ * uses the same threads. With a few host names whose DNS servers do not respond, a user could stop all sign-ins.
  *
  * @param dnsServers addresses of DNS servers; those of the system if undefined
  */

@@ -6,7 +6,7 @@ const MAX_TITLE_CHARACTERS = 300;
 const MAX_DESCRIPTION_CHARACTERS = 1_000;
 const MAX_SITE_NAME_CHARACTERS = 100;
 
-/** What a web page says about itself. Never has both `title` and `description` null. */
+/** Title, description and image of a web page, as the page states them. Never has both `title` and `description` null. */
 export interface PageMetadata {
   title: string | null;
   description: string | null;

@@ -39,7 +39,7 @@ export interface WebResponse {
   body: AsyncIterable<Buffer>;
 }
 
-/** What a request asks for. */
+/** Options of a request. */
 interface WebRequest {
   /** Header `Accept`. */
   accept: string;

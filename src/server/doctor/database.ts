@@ -159,7 +159,7 @@ async function examineContents(client: pg.Client): Promise<Finding[]> {
 
 /** Check of the data that Parley has stored. */
 interface DataCheck<Row> {
-  /** What the query reads, for the fault if the query fails. */
+  /** Name of the data that the query reads, for the message if the query fails. */
   subject: string;
   query: string;
   /** Returns the finding about the first row; null if there is nothing to report. Not called without a row. */

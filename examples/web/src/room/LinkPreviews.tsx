@@ -9,7 +9,7 @@ import type { Message } from '../types.ts';
 /** Limits of the ratio of an image, so that neither a tall one nor a banner takes the place of the words. */
 const RATIOS = [1.5, 3] as const;
 
-/** What the pages say to which a message links. */
+/** Previews of the pages to which a message links. */
 export function LinkPreviews({ message, mayRemove }: { message: Message; mayRemove: boolean }) {
   const { cache } = useChat();
   const { report } = useToasts();
