@@ -55,7 +55,7 @@ const MIN_PAUSE_MS = 700;
  * A request that has run for longer than this is probably lost. It is repeated when the server can be reached again.
  */
 const LOST_AFTER_MS = 2_000;
-/** Maximum number of responses with a crash. The last of these responses is returned. */
+/** Number of server errors after which a request is not repeated. The caller receives the last error. */
 const MAX_CRASHES = 5;
 
 /**
