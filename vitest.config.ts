@@ -21,6 +21,7 @@ const SLOW = [
     'limits/stalls',
   ],
   ...[
+    'web/admin',
     'web/outbox',
     'web/outages',
     'web/apps',
