@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { createWorkerPool, TaskTimeout } from '../../src/platform/images/workerPool.ts';
+import { createWorkerPool, exceededLimits, TaskTimeout } from '../../src/platform/images/workerPool.ts';
 
 function createPool({ size = 1, timeLimitMs = 60_000 } = {}) {
   const script = new URL('stuckWorker.mjs', import.meta.url);
@@ -38,4 +38,12 @@ test('closing the pool ends running, waiting and later tasks', async () => {
   await pool.close();
   const results = await Promise.allSettled([...tasks, pool.run('work')]);
   expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+});
+
+test('only a task beyond the time limit or the heap has exceeded limits', async () => {
+  const pool = createPool({ timeLimitMs: 10_000 });
+  const hasExceeded = (task: string) => pool.run(task).catch(exceededLimits);
+  expect(await hasExceeded('fill')).toBe(true);
+  for (const task of ['fail', 'throw', 'exit']) expect([task, await hasExceeded(task)]).toEqual([task, false]);
+  expect(exceededLimits(new TaskTimeout())).toBe(true);
 });

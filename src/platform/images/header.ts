@@ -1,11 +1,15 @@
 import type { Decoder } from './decoder.ts';
+import { hasMoreFramesInWebp } from './metadata/webp.ts';
 import { UnreadableImage } from './unreadableImage.ts';
 
 /** Maximum number of pixels of an image. For an animation, of one frame. */
 const MAX_PIXELS = 50_000_000;
 const MAX_FRAMES = 100;
-/** Maximum number of pixels of all frames of an animation. 100 frames in full HD have 207 million. */
-const MAX_ANIMATION_PIXELS = 500_000_000;
+/**
+ * Maximum number of pixels of all frames of an animation. 100 frames in full HD have 207 million. libvips holds all pixels
+ * in memory if frames cover a part of the image only, so that 5 KB of WebP can take 840 MB.
+ */
+const MAX_ANIMATION_PIXELS = 210_000_000;
 
 /** Names that sharp has for the formats that it decodes. */
 const FORMATS: ReadonlyMap<string, string> = new Map([
@@ -38,7 +42,15 @@ export interface ImageHeader {
 }
 
 /**
- * Reads the header of an image. Decodes no pixels.
+ * Returns whether libvips would search the frames of an image for longer than it is worth. It compares the frames of a WebP
+ * file with each other: 500,000 frames, which fit into 24 MB, take hours that no timer can end.
+ */
+export function hasTooManyFrames(bytes: Buffer, mediaType: string): boolean {
+  return mediaType === 'image/webp' && hasMoreFramesInWebp(bytes, MAX_FRAMES);
+}
+
+/**
+ * Reads the header of an image without {@link hasTooManyFrames}. Decodes no pixels.
  *
  * @throws UnreadableImage if the header is corrupt, or has another format than the media type says
  */

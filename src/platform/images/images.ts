@@ -1,5 +1,5 @@
 import type { Gauges } from '../observability/gauges.ts';
-import { createWorkerPool, TaskTimeout, type WorkerPool } from './workerPool.ts';
+import { createWorkerPool, exceededLimits, type WorkerPool } from './workerPool.ts';
 
 declare module '../../core/context.ts' {
   interface ServerNode {
@@ -123,9 +123,9 @@ interface ImageResults {
 export type ImageResult = ImageResults[ImageTask['name']];
 
 /**
- * Maximum number of images that are processed at a time. An AVIF of 50 megapixels takes 900 MB while it
- * is decoded, other formats take up to 500 MB. Two of the four
- * threads of libuv stay free for files and passwords.
+ * Maximum number of images that are processed at a time. An AVIF of 50 megapixels takes 900 MB while it is decoded, a
+ * large animation 840 MB, and other images up to 500 MB. Two of the four threads of libuv stay free for files and
+ * passwords.
  */
 const WORKERS = 2;
 /** Time after which libvips stops decoding, in milliseconds. Such an image has no variants. */
@@ -171,10 +171,16 @@ export function createImageProcessor(options: {
     inspect: (path, claimedType) => run(inspections, { name: 'inspect', path, claimedType }),
     async processImage(image) {
       const task = { name: 'process', ...image, keepsMetadata, mayDecode: true, decodingMs } as const;
-      return run(images, task).catch((error: unknown) => {
-        if (error instanceof TaskTimeout) return run(images, { ...task, mayDecode: false });
-        throw error;
-      });
+      return run(images, task)
+        .catch((error: unknown) => {
+          if (exceededLimits(error)) return run(images, { ...task, mayDecode: false });
+          throw error;
+        })
+        .catch((error: unknown) => {
+          // Another attempt would cost as much and end in the same way. The caller must not try it for days.
+          if (exceededLimits(error)) return { outcome: 'UNREADABLE' } as const;
+          throw error;
+        });
     },
     shrinkImage: (image) => run(images, { name: 'shrink', ...image, decodingMs: SHRINKING_MS }),
     async close() {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parentPort } from 'node:worker_threads';
 import { configureDecoder, Decoder, DecodingTimeout } from './decoder.ts';
-import { isDecoded, readHeader } from './header.ts';
+import { hasTooManyFrames, isDecoded, readHeader } from './header.ts';
 import type { ImageResult, ImageTask, ProcessedImage, ShrunkImage } from './images.ts';
 import { inspectFile } from './inspect.ts';
 import { writeOriginal } from './original.ts';
@@ -41,8 +41,9 @@ type ShrinkTask = Extract<ImageTask, { name: 'shrink' }>;
 async function shrinkImage({ path, folder, decodingMs, ...box }: ShrinkTask): Promise<ShrunkImage> {
   const { mediaType } = await inspectFile(path, '');
   const decoder = new Decoder(path, performance.now() + decodingMs);
-  const header = isDecoded(mediaType) ? await readHeader(decoder, mediaType) : null;
-  if (!header?.isWithinLimits) return { outcome: 'UNREADABLE' };
+  if (!isDecoded(mediaType) || hasTooManyFrames(await readFile(path), mediaType)) return { outcome: 'UNREADABLE' };
+  const header = await readHeader(decoder, mediaType);
+  if (!header.isWithinLimits) return { outcome: 'UNREADABLE' };
   return { outcome: 'READY', ...(await shrinkFirstFrame(decoder, box, folder)) };
 }
 
@@ -52,7 +53,8 @@ async function processImage(task: ProcessTask): Promise<ProcessedImage> {
   const { path, mediaType, folder, keepsMetadata } = task;
   const bytes = await readFile(path);
   const decoder = new Decoder(path, performance.now() + task.decodingMs);
-  const header = isDecoded(mediaType) ? await readHeader(decoder, mediaType) : null;
+  const isReadable = isDecoded(mediaType) && !hasTooManyFrames(bytes, mediaType);
+  const header = isReadable ? await readHeader(decoder, mediaType) : null;
 
   async function process(mayDecode: boolean): Promise<ProcessedImage> {
     return {

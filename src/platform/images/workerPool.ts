@@ -6,7 +6,12 @@ export class TaskTimeout extends Error {
   override readonly name = 'TaskTimeout';
 }
 
-/** Response of a worker to a task. */
+/** Returns whether a task failed because it exceeded the time limit or the heap of its worker. It would do so again. */
+export function exceededLimits(error: unknown): boolean {
+  return error instanceof TaskTimeout || (error as { code?: unknown } | null)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
+}
+
+/** What a worker sends after each task. */
 export type TaskResponse<Result> = { result: Result } | { error: string };
 
 export interface WorkerPool<Task, Result> {

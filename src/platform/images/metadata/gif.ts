@@ -6,18 +6,18 @@ const [GRAPHIC_CONTROL, APPLICATION] = [0xf9, 0xff];
 const LOOPS = new Set(['NETSCAPE2.0', 'ANIMEXTS1.0']);
 
 /** Removes comments, texts, XMP and other application extensions, and data after the end of the image. */
-export function removeFromGif(bytes: Buffer): Uint8Array[] {
+export function* removeFromGif(bytes: Buffer): Generator<Uint8Array> {
   const headEnd = 13 + colourTableBytes(bytes.readUInt8(10));
-  const parts: Uint8Array[] = [slice(bytes, 0, headEnd)];
+  yield slice(bytes, 0, headEnd);
   let position = headEnd;
   // Decoders accept a missing trailer.
   while (position < bytes.length && bytes.readUInt8(position) !== TRAILER) {
     const end = findBlockEnd(bytes, position);
     const block = slice(bytes, position, end);
-    if (isNeeded(block)) parts.push(block);
+    if (isNeeded(block)) yield block;
     position = end;
   }
-  return [...parts, Buffer.from([TRAILER])];
+  yield Buffer.from([TRAILER]);
 }
 
 function findBlockEnd(bytes: Buffer, start: number): number {

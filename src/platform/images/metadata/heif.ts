@@ -26,8 +26,8 @@ export function removeFromHeif(original: Buffer): Uint8Array[] {
   return [bytes];
 }
 
-function boxesIn(bytes: Buffer, start: number, end: number): Box[] {
-  const boxes: Box[] = [];
+/** A generator, because a hostile file has millions of boxes. */
+function* boxesIn(bytes: Buffer, start: number, end: number): Generator<Box> {
   for (let position = start; position + 8 <= end;) {
     const typeAt = position + 4;
     const type = bytes.toString('latin1', typeAt, typeAt + 4);
@@ -36,10 +36,9 @@ function boxesIn(bytes: Buffer, start: number, end: number): Box[] {
     const fullSize = isLong ? Number(bytes.readBigUInt64BE(position + 8)) : size === 0 ? end - position : size;
     const [contentStart, boxEnd] = [position + (isLong ? 16 : 8), position + fullSize];
     if (boxEnd > end || contentStart > boxEnd) throw new RangeError('A box is longer than its container.');
-    boxes.push({ type, typeAt, start: contentStart, end: boxEnd });
+    yield { type, typeAt, start: contentStart, end: boxEnd };
     position = boxEnd;
   }
-  return boxes;
 }
 
 function blank(bytes: Buffer, { typeAt, start, end }: Box): void {
@@ -57,14 +56,20 @@ function blankUserData(bytes: Buffer, moov: Box): void {
 
 function blankItems(bytes: Buffer, meta: Box): void {
   // `meta` begins with a version and flags.
-  const boxes = boxesIn(bytes, meta.start + 4, meta.end);
-  const find = (type: string) => boxes.find((box) => box.type === type);
-  const [items, locations] = [find('iinf'), find('iloc')];
-  for (const box of boxes) if (box.type === 'uuid') blank(bytes, box);
+  const first = new Map<string, Box>();
+  for (const box of boxesIn(bytes, meta.start + 4, meta.end)) {
+    if (!first.has(box.type)) first.set(box.type, box);
+    if (box.type === 'uuid') blank(bytes, box);
+  }
+  const [items, locations] = [first.get('iinf'), first.get('iloc')];
   if (!items || !locations) return;
   const removed = hideMetadataItems(bytes, items);
-  for (const extent of extentsOf(bytes, locations, find('idat'), removed)) {
-    slice(bytes, extent.start, extent.end).fill(0);
+  let blanked = 0;
+  for (const { start, end } of extentsOf(bytes, locations, first.get('idat'), removed)) {
+    slice(bytes, start, end).fill(0);
+    // Without a bound, extents that overlap would blank a large file millions of times.
+    blanked += end - start;
+    if (blanked > bytes.length) throw new RangeError('The metadata is longer than the file.');
   }
 }
 
@@ -83,13 +88,13 @@ function hideMetadataItems(bytes: Buffer, items: Box): Set<number> {
   return removed;
 }
 
-/** Returns the byte ranges that contain the data of some items. */
-function extentsOf(
+/** Returns where the data of some items is. */
+function* extentsOf(
   bytes: Buffer,
   locations: Box,
   idat: Box | undefined,
   ids: ReadonlySet<number>,
-): { start: number; end: number }[] {
+): Generator<{ start: number; end: number }> {
   let position = locations.start;
   const read = (size: number) => {
     position += size;
@@ -102,20 +107,19 @@ function extentsOf(
   const [offsetBytes, lengthBytes, baseBytes] = [sizes >> 4, sizes & 15, moreSizes >> 4];
   const indexBytes = version === 0 ? 0 : moreSizes & 15;
   const count = read(version < 2 ? 2 : 4);
-  const extents: { start: number; end: number }[] = [];
   for (let item = 0; item < count; item += 1) {
     const id = read(version < 2 ? 2 : 4);
     const isInIdat = version > 0 && (read(2) & 15) === 1;
     read(2);
     const base = read(baseBytes) + (isInIdat ? (idat?.start ?? 0) : 0);
-    const extentCount = read(2);
+    // Extents without a position and a length are all the same, and need no bytes: thousands would take hours.
+    const extentCount = Math.min(read(2), indexBytes + offsetBytes + lengthBytes > 0 ? Infinity : 1);
     for (let extent = 0; extent < extentCount; extent += 1) {
       read(indexBytes);
       const start = base + read(offsetBytes);
       const length = read(lengthBytes);
       // A length of 0 means the whole file, which would also blank the image.
-      if (ids.has(id)) extents.push({ start, end: start + length });
+      if (ids.has(id)) yield { start, end: start + length };
     }
   }
-  return extents;
 }

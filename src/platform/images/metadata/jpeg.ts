@@ -9,9 +9,10 @@ const [SOI, EOI, SOS, APP0, APP1, APP2, APP14, APP15, COM] = [0xd8, 0xd9, 0xda, 
  *
  * @param exif TIFF data of the only EXIF segment of the result, or null for none
  */
-export function removeFromJpeg(bytes: Buffer, exif: Buffer | null): Uint8Array[] {
+export function* removeFromJpeg(bytes: Buffer, exif: Buffer | null): Generator<Uint8Array> {
   if (bytes.readUInt16BE(0) !== 0xff00 + SOI) throw new RangeError('This is not a JPEG.');
-  const segments: Uint8Array[] = [];
+  yield slice(bytes, 0, 2);
+  if (exif) yield exifSegment(exif);
   let position = 2;
   for (;;) {
     // Decoders skip bytes between segments.
@@ -25,11 +26,10 @@ export function removeFromJpeg(bytes: Buffer, exif: Buffer | null): Uint8Array[]
     let end = position + 2 + bytes.readUInt16BE(position + 2);
     if (marker === SOS) end = findScanEnd(bytes, end);
     const segment = slice(bytes, position, end);
-    if (isNeeded(marker, segment)) segments.push(segment);
+    if (isNeeded(marker, segment)) yield segment;
     position = end;
   }
-  const start = slice(bytes, 0, 2);
-  return [start, ...(exif ? [exifSegment(exif)] : []), ...segments, Buffer.from([0xff, EOI])];
+  yield Buffer.from([0xff, EOI]);
 }
 
 /** Returns the position of the marker that ends the entropy-coded data of a scan. */

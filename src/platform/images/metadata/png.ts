@@ -15,8 +15,8 @@ const NEEDED = new Set([
  *
  * @param exif TIFF data of the only EXIF chunk of the result, or null for none
  */
-export function removeFromPng(bytes: Buffer, exif: Buffer | null): Uint8Array[] {
-  const parts: Uint8Array[] = [slice(bytes, 0, SIGNATURE_BYTES)];
+export function* removeFromPng(bytes: Buffer, exif: Buffer | null): Generator<Uint8Array> {
+  yield slice(bytes, 0, SIGNATURE_BYTES);
   let position = SIGNATURE_BYTES;
   // Decoders do not need the end.
   while (position + 12 <= bytes.length) {
@@ -24,11 +24,11 @@ export function removeFromPng(bytes: Buffer, exif: Buffer | null): Uint8Array[] 
     const type = bytes.toString('latin1', position + 4, position + 8);
     if (type === 'IEND') break;
     const isCritical = /^[A-Z]/.test(type);
-    if (isCritical || NEEDED.has(type)) parts.push(slice(bytes, position, end));
-    if (type === 'IHDR' && exif) parts.push(chunk('eXIf', exif));
+    if (isCritical || NEEDED.has(type)) yield slice(bytes, position, end);
+    if (type === 'IHDR' && exif) yield chunk('eXIf', exif);
     position = end;
   }
-  return [...parts, chunk('IEND', Buffer.alloc(0))];
+  yield chunk('IEND', Buffer.alloc(0));
 }
 
 function chunk(type: string, data: Buffer): Buffer {

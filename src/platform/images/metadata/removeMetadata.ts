@@ -5,6 +5,9 @@ import { removeFromPng } from './png.ts';
 import { removeFromWebp } from './webp.ts';
 import { UnreadableImage } from '../unreadableImage.ts';
 
+/** Maximum number of bytes by which a result is longer than its file: those of the EXIF block, padding and the end of the image. */
+const MAX_ADDED_BYTES = 128;
+
 /**
  * Removes the metadata of an image without decoding it: EXIF, XMP, IPTC, comments, and everything that the format does
  * not need to show the image, such as data after its end. Pixels, colour profile and animation stay byte for byte.
@@ -14,7 +17,8 @@ import { UnreadableImage } from '../unreadableImage.ts';
  */
 export function removeMetadata(bytes: Buffer, mediaType: string, orientation: number): Buffer {
   try {
-    return Buffer.concat(partsOf(bytes, mediaType, orientation === 1 ? null : orientationTag(orientation)));
+    const parts = partsOf(bytes, mediaType, orientation === 1 ? null : orientationTag(orientation));
+    return join(parts, bytes.length + MAX_ADDED_BYTES);
   } catch (error) {
     // Reads beyond the end of a buffer throw a RangeError.
     if (error instanceof RangeError) throw new UnreadableImage(error.message, { cause: error });
@@ -22,7 +26,23 @@ export function removeMetadata(bytes: Buffer, mediaType: string, orientation: nu
   }
 }
 
-function partsOf(bytes: Buffer, mediaType: string, tag: Buffer | null): Uint8Array[] {
+/**
+ * Joins parts to one buffer. The parts are generated one by one, because a hostile file has millions of them, and a list
+ * of them exceeds the heap of the worker.
+ *
+ * @throws RangeError if there are more than `maxBytes`
+ */
+function join(parts: Iterable<Uint8Array>, maxBytes: number): Buffer {
+  const joined = Buffer.alloc(maxBytes);
+  let length = 0;
+  for (const part of parts) {
+    joined.set(part, length);
+    length += part.length;
+  }
+  return joined.subarray(0, length);
+}
+
+function partsOf(bytes: Buffer, mediaType: string, tag: Buffer | null): Iterable<Uint8Array> {
   switch (mediaType) {
     case 'image/jpeg':
       return removeFromJpeg(bytes, tag);
