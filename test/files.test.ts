@@ -150,6 +150,8 @@ const DOWNLOADS = [
   ['paper.pdf', 'application/pdf', '%PDF-1.7\n1 0 obj\n<<>>\nendobj\n'],
   ['unknown', '', '\u0001\u0002\u0003'],
   ['script.js', 'text/javascript', 'alert(1)'],
+  ['old.js', 'application/x-javascript', 'alert(1)'],
+  ['style.css', 'text/css', '* { background: url(/x) }'],
   ['ünï "quoted" 写真.txt', 'text/plain', 'words'],
 ] as const;
 test('a file that could execute is served as a download in a sandbox', async () => {
@@ -162,6 +164,7 @@ test('a file that could execute is served as a download in a sandbox', async () 
     expect(disposition).toMatch(/^attachment; filename=/);
     if (/[^\x20-\x7e]/.test(fileName))
       expect(disposition).toContain(`filename*=UTF-8''${encodeURIComponent(fileName)}`);
+    expect(response.headers.get('content-type'), fileName).not.toMatch(/script|css/);
     expect(response.headers.get('x-content-type-options'), fileName).toBe('nosniff');
     expect(response.headers.get('content-security-policy'), fileName).toBe('sandbox');
   }

@@ -28,6 +28,9 @@ const INLINE = new Set([
   ...['audio/flac', 'audio/x-flac', 'video/mp4', 'video/webm', 'video/ogg', 'video/quicktime'],
 ]);
 
+/** Media types that a page of this origin could load as a script or a style, in spite of `nosniff` and its policy `'self'`. */
+const LOADED = /^(text|application)\/(x-)?(java|ecma|j|live)script[\d.]*$|^text\/css$/;
+
 /**
  * Returns a file, if it is ready and the viewer may read it. The members who may read a message may read its files.
  * Unsent files can be read by their uploader, avatars of users by everybody who is signed in, and avatars of rooms by
@@ -55,7 +58,7 @@ export async function findReadableFile(
     return object === null
       ? null
       : {
-          ...{ key: objectKey(id, object), byteSize, mediaType },
+          ...{ key: objectKey(id, object), byteSize, mediaType: LOADED.test(mediaType) ? 'text/plain' : mediaType },
           disposition: contentDisposition(fileName, { type }),
           etag: `"${Buffer.from(sha256).toString('base64url')}"`,
         };
