@@ -18,6 +18,12 @@ import { READ_COST } from '../platform/rateLimits/rateLimits.ts';
 /** Beginning of the paths of files and uploads. */
 export const FILES_PATH = '/files/';
 
+/**
+ * Interval at which the permission to read a file is checked while its bytes are sent, in milliseconds. A slow reader
+ * could otherwise read on for hours after losing the message.
+ */
+const RECHECK_MS = 900;
+
 /** Lifetime of the URL of an object store to which a request is redirected, in seconds. */
 const REDIRECT_SECONDS = 60;
 
@@ -54,13 +60,19 @@ const notFound = () => new Refusal(404, 'There is no such file, or you may not s
 /** Creates the handler for `/files/uploads/ID` and `/files/ID/VARIANT`. */
 export function createFileServer(config: Config, node: ServerNode): FileServer {
   const uploading = new WeakSet<Duplex>();
+  const receiving = new Map<string, IncomingMessage>();
 
   async function serve(request: IncomingMessage, response: ServerResponse, pathname: string): Promise<void> {
     response.setHeaders(new Map(Object.entries({ ...SECURITY_HEADERS, ...corsHeaders(config, request) })));
     try {
       if (request.method === 'OPTIONS') response.writeHead(204).end();
       else if (pathname.startsWith(`${FILES_PATH}uploads/`))
-        await receive(node, uploading, request, response, pathname.slice(FILES_PATH.length + 'uploads/'.length));
+        await receive(
+          { node, uploading, receiving },
+          request,
+          response,
+          pathname.slice(`${FILES_PATH}uploads/`.length),
+        );
       else await send(config, node, request, response, pathname);
     } catch (error) {
       const refusal = refusalOf(error);
@@ -99,10 +111,19 @@ function parameterOf({ url = '' }: IncomingMessage, name: string): string | null
   return new URLSearchParams(url.slice(url.indexOf('?') + 1)).get(name);
 }
 
-/** Stores the bytes of an upload. */
+interface Receiving {
+  node: ServerNode;
+  uploading: WeakSet<Duplex>;
+  /** The request that sends the bytes of an upload, by the id of the upload. */
+  receiving: Map<string, IncomingMessage>;
+}
+
+/**
+ * Stores the bytes of an upload. A new request ends an earlier one for the same upload, which belongs to a broken connection
+ * or an attack: unfinished requests would fill the disk without counting as storage of the user.
+ */
 async function receive(
-  node: ServerNode,
-  uploading: WeakSet<Duplex>,
+  { node, uploading, receiving }: Receiving,
   request: IncomingMessage,
   response: ServerResponse,
   uploadId: string,
@@ -111,6 +132,8 @@ async function receive(
   const expiresAt = await node.fileTokens.verifyUpload(parameterOf(request, 'token') ?? '', uploadId);
   if (!expiresAt) throw new Refusal(403, 'The URL has expired or was changed. Query the upload again for a new URL.');
   const { socket, headers } = request;
+  receiving.get(uploadId)?.destroy();
+  receiving.set(uploadId, request);
   uploading.add(socket);
   const timer = setTimeout(() => {
     request.destroy();
@@ -124,11 +147,12 @@ async function receive(
     if (outcome === 'TOO_SHORT') throw new Refusal(400, 'There are fewer bytes than were announced. Send all of them.');
     response.writeHead(200).end();
   } catch (error) {
-    // The client has cancelled the upload or lost its connection, so there is no fault, and nobody reads a response.
-    if (error !== request.errored) throw error;
+    // The connection is closed, so that there is nobody to respond to.
+    if (!request.destroyed || request.complete) throw error;
   } finally {
     clearTimeout(timer);
     uploading.delete(socket);
+    if (receiving.get(uploadId) === request) receiving.delete(uploadId);
   }
 }
 
@@ -155,14 +179,18 @@ async function send(
       },
     );
   await node.rateLimits.charge({ viewer, service: null, client: clientOf(config, request) }, READ_COST);
-  const file =
+  const find = async () =>
     (await findReadableFile(node, viewer.userId, id, variant)) ??
     (variant === 'preview' ? await findPreviewImage(node, viewer.userId, id) : null);
+  const file = await find();
   if (!file) throw notFound();
   const { mediaType, disposition } = file;
   const direct = node.files.prepareDownload(file.key, { mediaType, disposition }, REDIRECT_SECONDS);
   if (direct) response.writeHead(302, { location: await direct, 'cache-control': 'private, no-store' }).end();
-  else await sendBytes(node.files, file, request, response);
+  else {
+    const mayRead = async () => (await node.findSession(viewer, false)) !== null && (await find()) !== null;
+    await sendBytes(node.files, file, mayRead, request, response);
+  }
 }
 
 /** Returns the user of a request. Null without valid credentials of an active session. */
@@ -175,9 +203,11 @@ async function viewerOf(config: Config, node: ServerNode, incoming: IncomingMess
   return claims && (await node.findSession(claims, false)) ? claims : null;
 }
 
+/** @param mayRead returns whether the user may still read the file */
 async function sendBytes(
   files: FileStore,
   file: ReadableFile,
+  mayRead: () => Promise<boolean>,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -203,11 +233,30 @@ async function sendBytes(
   response.setHeader('content-length', end - start + 1);
   if (range) response.setHeader('content-range', `bytes ${start}-${end}/${byteSize}`);
   const bytes = request.method === 'HEAD' ? undefined : await files.read(file.key, range ?? undefined);
-  if (bytes === null) throw new Error('The file store lacks a file that the database has.');
+  if (bytes === null) {
+    for (const name of response.getHeaderNames()) if (!(name in SECURITY_HEADERS)) response.removeHeader(name);
+    // The file may have been deleted since it was found.
+    if (!(await mayRead())) throw notFound();
+    throw new Error('The file store lacks a file that the database has.');
+  }
   response.writeHead(range ? 206 : 200);
-  if (!bytes) response.end();
-  // The client may close the connection at any time. Both streams are then closed.
-  else await pipeline(bytes, response).catch(() => undefined);
+  if (!bytes) {
+    response.end();
+    return;
+  }
+  const timer = setInterval(() => {
+    // While the database is away, the file is sent.
+    void mayRead().then(
+      (may) => may || response.destroy(),
+      () => undefined,
+    );
+  }, RECHECK_MS);
+  try {
+    // The client may close the connection at any time. Both streams are then closed.
+    await pipeline(bytes, response).catch(() => undefined);
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /**

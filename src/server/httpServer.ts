@@ -97,7 +97,11 @@ export async function startServer(config: Config, options: NodeOptions): Promise
     else
       serveOther({ config, node, page, files, readWriteFault }, pathname, request, response).catch((error: unknown) => {
         node.log.error({ err: error, pathname }, 'A request outside the API failed');
-        if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
+        if (!response.headersSent) {
+          // Those of the response that failed would describe another body.
+          for (const name of response.getHeaderNames()) response.removeHeader(name);
+          response.writeHead(500, { 'content-type': 'text/plain' });
+        }
         response.end('An unexpected error occurred. Try again.\n');
       });
   };

@@ -1,0 +1,88 @@
+import { once } from 'node:events';
+import { readdir, readlink } from 'node:fs/promises';
+import { type ClientRequest, request } from 'node:http';
+import { expect, test } from 'vitest';
+import { attach, complete, createUpload, get, put, sendFile, textFile } from './support/files.ts';
+import { BLOCK, REMOVE } from './support/rooms.ts';
+import { startTestServer, type TestServer } from './support/server.ts';
+import { world } from './support/world.ts';
+
+/** Larger than all buffers between a file and a client that does not read. */
+const LARGE = textFile('x'.repeat(24_000_000), 'large.txt');
+
+/** Returns the number of stored files that the process has open. */
+async function countOpenFiles(): Promise<number> {
+  const descriptors = await readdir('/proc/self/fd');
+  const paths = await Promise.all(descriptors.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')));
+  return paths.filter((path) => path.includes('/files/')).length;
+}
+
+async function keysOf({ node }: TestServer): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of node.files!.list()) keys.push(key);
+  return keys;
+}
+
+const SIGN_OUT = 'mutation { signOut { ok } }';
+
+test.each([
+  ['is removed from the room', (place) => place.ann.ask(REMOVE, { id: place.room, user: place.ben.id })],
+  ['blocks the sender', (place) => place.ben.ask(BLOCK, { id: place.ann.id })],
+  ['is signed out', (place) => place.ben.ask(SIGN_OUT)],
+] as [string, (place: Awaited<ReturnType<typeof world>>) => Promise<unknown>][])(
+  'a slow download ends within a second after the reader %s',
+  async (_, lose) => {
+    const place = await world(await startTestServer());
+    const { attachments } = await sendFile(place.ann, place.room, LARGE);
+    const response = await get(place.ben, attachments[0].url);
+    const reader = response.body!.getReader();
+    let length = (await reader.read()).value?.length ?? 0;
+    expect(await countOpenFiles()).toBe(1);
+    await lose(place);
+    await expect.poll(countOpenFiles, { timeout: 2_000 }).toBe(0);
+    const read = async () => {
+      for (let next = await reader.read(); !next.done; next = await reader.read()) length += next.value.length;
+    };
+    await expect(read()).rejects.toThrow('terminated');
+    expect(length).toBeLessThan(LARGE.bytes.length);
+  },
+);
+
+/** Starts a request that announces the bytes of an upload, and sends one byte. */
+async function beginPut(url: string, upload: any): Promise<ClientRequest> {
+  const begun = request(new URL(upload.url, url), { method: 'PUT', headers: { 'content-length': 10 } });
+  begun.on('error', () => undefined);
+  begun.write('0');
+  await once(begun, 'socket');
+  return begun;
+}
+
+test('an upload has at most one unfinished request', async () => {
+  const server = await startTestServer();
+  const { ann } = await world(server);
+  const file = textFile('0123456789');
+  const upload = await createUpload(ann, file);
+  const begun: ClientRequest[] = [];
+  for (let i = 0; i < 5; i += 1) {
+    begun.push(await beginPut(server.url, upload));
+    await expect.poll(() => keysOf(server)).toHaveLength(1);
+  }
+  await expect.poll(() => begun.map(({ destroyed }) => destroyed)).toEqual([true, true, true, true, false]);
+  expect((await put(ann, upload, file.bytes)).status).toBe(200);
+  await expect.poll(() => keysOf(server)).toEqual([expect.stringMatching(/^uploads\/[^.]+$/)]);
+  expect(await complete(ann, upload)).toMatchObject({ state: 'READY' });
+});
+
+test('a file that the store lacks fails with a complete response', async () => {
+  const server = await startTestServer();
+  const { ann } = await world(server);
+  const { url } = await attach(ann, textFile('0123456789'));
+  for (const key of await keysOf(server)) await server.node.files!.delete(key);
+  for (const headers of [{}, { range: 'bytes=2-3' }] as Record<string, string>[]) {
+    const response = await get(ann, url, headers);
+    expect(response.status).toBe(500);
+    expect(Object.fromEntries(response.headers)).toMatchObject({ 'content-type': 'text/plain' });
+    for (const name of ['etag', 'content-range', 'content-disposition']) expect(response.headers.has(name)).toBe(false);
+    expect(await response.text()).toBe('An unexpected error occurred. Try again.\n');
+  }
+});
