@@ -43,6 +43,8 @@ const SLOW = [
     'files',
     'files/metadata',
     'files/images',
+    'files/hostileImages',
+    'filesHostile',
     'email',
     'limits/attempts',
     'limits/refusals',
@@ -60,6 +62,7 @@ const SLOW = [
     'web/composing',
     'web/linkPreviews',
     'web/attachments',
+    'web/hostileFiles',
   ],
   ...['limits/fuzz', 'clients/restarts', 'clients/outbox', 'operations/restore', 'web/signUp', 'web/cors'],
   ...[
