@@ -30,21 +30,26 @@ test.each([
   ['blocks the sender', (place) => place.ben.ask(BLOCK, { id: place.ann.id })],
   ['is signed out', (place) => place.ben.ask(SIGN_OUT)],
 ] as [string, (place: Awaited<ReturnType<typeof world>>) => Promise<unknown>][])(
-  'a slow download ends within a second after the reader %s',
+  'slow downloads end within a second after the reader %s',
   async (_, lose) => {
     const place = await world(await startTestServer());
     const { attachments } = await sendFile(place.ann, place.room, LARGE);
-    const response = await get(place.ben, attachments[0].url);
-    const reader = response.body!.getReader();
-    let length = (await reader.read()).value?.length ?? 0;
-    expect(await countOpenFiles()).toBe(1);
+    const begin = async () => {
+      const reader = (await get(place.ben, attachments[0].url)).body!.getReader();
+      return { reader, length: (await reader.read()).value?.length ?? 0 };
+    };
+    const downloads = [await begin(), await begin()];
+    expect(await countOpenFiles()).toBe(2);
     await lose(place);
     await expect.poll(countOpenFiles, { timeout: 2_000 }).toBe(0);
-    const read = async () => {
-      for (let next = await reader.read(); !next.done; next = await reader.read()) length += next.value.length;
-    };
-    await expect(read()).rejects.toThrow('terminated');
-    expect(length).toBeLessThan(LARGE.bytes.length);
+    for (const { reader, length } of downloads) {
+      let received = length;
+      const read = async () => {
+        for (let next = await reader.read(); !next.done; next = await reader.read()) received += next.value.length;
+      };
+      await expect(read()).rejects.toThrow('terminated');
+      expect(received).toBeLessThan(LARGE.bytes.length);
+    }
   },
 );
 
@@ -57,20 +62,31 @@ async function beginPut(url: string, upload: any): Promise<ClientRequest> {
   return begun;
 }
 
-test('an upload has at most one unfinished request', async () => {
+test('an upload has at most four unfinished requests', async () => {
   const server = await startTestServer();
   const { ann } = await world(server);
   const file = textFile('0123456789');
   const upload = await createUpload(ann, file);
   const begun: ClientRequest[] = [];
-  for (let i = 0; i < 5; i += 1) {
+  for (const parts of [1, 2, 3, 4, 4, 4]) {
     begun.push(await beginPut(server.url, upload));
-    await expect.poll(() => keysOf(server)).toHaveLength(1);
+    await expect.poll(() => keysOf(server)).toHaveLength(parts);
+    await expect.poll(() => begun.filter(({ destroyed }) => !destroyed)).toHaveLength(parts);
   }
-  await expect.poll(() => begun.map(({ destroyed }) => destroyed)).toEqual([true, true, true, true, false]);
+  expect(begun.map(({ destroyed }) => destroyed)).toEqual([true, true, false, false, false, false]);
   expect((await put(ann, upload, file.bytes)).status).toBe(200);
-  await expect.poll(() => keysOf(server)).toEqual([expect.stringMatching(/^uploads\/[^.]+$/)]);
   expect(await complete(ann, upload)).toMatchObject({ state: 'READY' });
+  for (const each of begun) each.destroy();
+  await expect.poll(() => keysOf(server)).toHaveLength(1);
+});
+
+test('concurrent uploads do not exceed the storage of their user together', async () => {
+  const server = await startTestServer({ env: { MAX_FILE_MB: '1', MAX_USER_STORAGE_MB: '5' } });
+  const { ann } = await world(server);
+  const announced = await Promise.allSettled(
+    Array.from({ length: 20 }, (_, i) => createUpload(ann, textFile('x'.repeat(1_000_000), `${i}.txt`))),
+  );
+  expect(announced.filter(({ status }) => status === 'fulfilled')).toHaveLength(5);
 });
 
 test('a file that the store lacks fails with a complete response', async () => {
@@ -85,4 +101,20 @@ test('a file that the store lacks fails with a complete response', async () => {
     for (const name of ['etag', 'content-range', 'content-disposition']) expect(response.headers.has(name)).toBe(false);
     expect(await response.text()).toBe('An unexpected error occurred. Try again.\n');
   }
+});
+
+test('a broken upload is not logged as an error, and a failed write is', async () => {
+  const server = await startTestServer();
+  const { ann } = await world(server);
+  const errors: unknown[] = [];
+  server.node.log.error = (...logged: unknown[]) => void errors.push(logged);
+  const upload = await createUpload(ann, textFile('0123456789'));
+  const begun = await beginPut(server.url, upload);
+  await expect.poll(() => keysOf(server)).toHaveLength(1);
+  begun.destroy();
+  await expect.poll(() => keysOf(server)).toEqual([]);
+  expect(errors).toEqual([]);
+  server.node.files!.write = () => Promise.reject(new Error('No space is left.'));
+  expect((await put(ann, upload, Buffer.from('0123456789'))).status).toBe(500);
+  expect(errors).toHaveLength(1);
 });

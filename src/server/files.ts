@@ -14,15 +14,16 @@ import { allowsOrigin } from '../graphql/origins.ts';
 import { clientOf, credentialOf } from '../graphql/transport.ts';
 import type { ByteRange, FileStore } from '../platform/files/fileStore.ts';
 import { READ_COST } from '../platform/rateLimits/rateLimits.ts';
+import { createDownloads, type Downloads } from './downloads.ts';
 
 /** Beginning of the paths of files and uploads. */
 export const FILES_PATH = '/files/';
 
 /**
- * Interval at which the permission to read a file is checked while its bytes are sent, in milliseconds. A slow reader
- * could otherwise read on for hours after losing the message.
+ * Maximum number of unfinished requests that send the bytes of one upload. Each needs as much of the disk as the file.
+ * Several windows of a user may send the same file.
  */
-const RECHECK_MS = 900;
+const MAX_UPLOAD_REQUESTS = 4;
 
 /** Lifetime of the URL of an object store to which a request is redirected, in seconds. */
 const REDIRECT_SECONDS = 60;
@@ -60,7 +61,8 @@ const notFound = () => new Refusal(404, 'There is no such file, or you may not s
 /** Creates the handler for `/files/uploads/ID` and `/files/ID/VARIANT`. */
 export function createFileServer(config: Config, node: ServerNode): FileServer {
   const uploading = new WeakSet<Duplex>();
-  const receiving = new Map<string, IncomingMessage>();
+  const receiving = new Map<string, Set<IncomingMessage>>();
+  const downloads = createDownloads();
 
   async function serve(request: IncomingMessage, response: ServerResponse, pathname: string): Promise<void> {
     response.setHeaders(new Map(Object.entries({ ...SECURITY_HEADERS, ...corsHeaders(config, request) })));
@@ -73,7 +75,7 @@ export function createFileServer(config: Config, node: ServerNode): FileServer {
           response,
           pathname.slice(`${FILES_PATH}uploads/`.length),
         );
-      else await send(config, node, request, response, pathname);
+      else await send({ config, node, downloads }, request, response, pathname);
     } catch (error) {
       const refusal = refusalOf(error);
       if (!refusal) throw error;
@@ -114,13 +116,13 @@ function parameterOf({ url = '' }: IncomingMessage, name: string): string | null
 interface Receiving {
   node: ServerNode;
   uploading: WeakSet<Duplex>;
-  /** The request that sends the bytes of an upload, by the id of the upload. */
-  receiving: Map<string, IncomingMessage>;
+  /** The requests that send the bytes of an upload, the oldest first, by the id of the upload. */
+  receiving: Map<string, Set<IncomingMessage>>;
 }
 
 /**
- * Stores the bytes of an upload. A new request ends an earlier one for the same upload, which belongs to a broken connection
- * or an attack: unfinished requests would fill the disk without counting as storage of the user.
+ * Stores the bytes of an upload. One request too many ends the oldest one for the same upload, which belongs to a broken
+ * connection or an attack: unfinished requests would fill the disk without counting as storage of the user.
  */
 async function receive(
   { node, uploading, receiving }: Receiving,
@@ -132,8 +134,13 @@ async function receive(
   const expiresAt = await node.fileTokens.verifyUpload(parameterOf(request, 'token') ?? '', uploadId);
   if (!expiresAt) throw new Refusal(403, 'The URL has expired or was changed. Query the upload again for a new URL.');
   const { socket, headers } = request;
-  receiving.get(uploadId)?.destroy();
-  receiving.set(uploadId, request);
+  const requests = receiving.get(uploadId) ?? new Set();
+  receiving.set(uploadId, requests.add(request));
+  const [oldest] = requests;
+  if (oldest && requests.size > MAX_UPLOAD_REQUESTS) {
+    requests.delete(oldest);
+    oldest.destroy();
+  }
   uploading.add(socket);
   const timer = setTimeout(() => {
     request.destroy();
@@ -147,19 +154,23 @@ async function receive(
     if (outcome === 'TOO_SHORT') throw new Refusal(400, 'There are fewer bytes than were announced. Send all of them.');
     response.writeHead(200).end();
   } catch (error) {
-    // The connection is closed, so that there is nobody to respond to.
-    if (!request.destroyed || request.complete) throw error;
+    // The client, a later request or the timer has closed the connection: there is nobody to respond to.
+    if (!isClosedConnection(error)) throw error;
   } finally {
     clearTimeout(timer);
     uploading.delete(socket);
-    if (receiving.get(uploadId) === request) receiving.delete(uploadId);
+    requests.delete(request);
+    if (requests.size === 0 && receiving.get(uploadId) === requests) receiving.delete(uploadId);
   }
+}
+
+function isClosedConnection(error: unknown): boolean {
+  return ['ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE'].includes(String((error as { code?: unknown }).code));
 }
 
 /** Sends a file, after checking that the session is active and that the user may read the file now. */
 async function send(
-  config: Config,
-  node: ServerNode,
+  { config, node, downloads }: { config: Config; node: ServerNode; downloads: Downloads },
   request: IncomingMessage,
   response: ServerResponse,
   pathname: string,
@@ -189,7 +200,8 @@ async function send(
   if (direct) response.writeHead(302, { location: await direct, 'cache-control': 'private, no-store' }).end();
   else {
     const mayRead = async () => (await node.findSession(viewer, false)) !== null && (await find()) !== null;
-    await sendBytes(node.files, file, mayRead, request, response);
+    const watch = (end: () => void) => downloads.watch(viewer.sessionId, `${id}/${variant}`, mayRead, end);
+    await sendBytes(node.files, file, { mayRead, watch }, request, response);
   }
 }
 
@@ -203,11 +215,18 @@ async function viewerOf(config: Config, node: ServerNode, incoming: IncomingMess
   return claims && (await node.findSession(claims, false)) ? claims : null;
 }
 
-/** @param mayRead returns whether the user may still read the file */
+/** Permission to read a file. */
+interface Permission {
+  /** Returns whether the user may still read the file. */
+  mayRead: () => Promise<boolean>;
+  /** Calls `end` if the user may no longer read the file. Returns a function that stops watching. */
+  watch: (end: () => void) => () => void;
+}
+
 async function sendBytes(
   files: FileStore,
   file: ReadableFile,
-  mayRead: () => Promise<boolean>,
+  { mayRead, watch }: Permission,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -244,19 +263,10 @@ async function sendBytes(
     response.end();
     return;
   }
-  const timer = setInterval(() => {
-    // While the database is away, the file is sent.
-    void mayRead().then(
-      (may) => may || response.destroy(),
-      () => undefined,
-    );
-  }, RECHECK_MS);
-  try {
-    // The client may close the connection at any time. Both streams are then closed.
-    await pipeline(bytes, response).catch(() => undefined);
-  } finally {
-    clearInterval(timer);
-  }
+  const stopWatching = watch(() => response.destroy());
+  // The client may close the connection at any time. Both streams are then closed.
+  await pipeline(bytes, response).catch(() => undefined);
+  stopWatching();
 }
 
 /**

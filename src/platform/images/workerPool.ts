@@ -11,7 +11,7 @@ export function exceededLimits(error: unknown): boolean {
   return error instanceof TaskTimeout || (error as { code?: unknown } | null)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
 }
 
-/** What a worker sends after each task. */
+/** Response of a worker to a task. */
 export type TaskResponse<Result> = { result: Result } | { error: string };
 
 export interface WorkerPool<Task, Result> {

@@ -88,7 +88,7 @@ function hideMetadataItems(bytes: Buffer, items: Box): Set<number> {
   return removed;
 }
 
-/** Returns where the data of some items is. */
+/** Returns the byte ranges that contain the data of some items. */
 function* extentsOf(
   bytes: Buffer,
   locations: Box,
