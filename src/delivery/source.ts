@@ -133,11 +133,11 @@ export function toAsyncIterator<Value>(source: Source<Value>): Stream<Value> {
  */
 class SourceStream<Value> implements Stream<Value> {
   readonly #source: Source<Value>;
-  /** Resolves when the last call of `next` has ended. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** Resolves when the last call of `next` has ended. Null before the first call, which most streams never get. */
+  #turn: Promise<unknown> | null = null;
   /** Number of calls of the `onReady` listener. A call during a pull means that the next pull may return a result. */
   #calls = 0;
-  #wake = () => {};
+  #wake: (() => void) | null = null;
 
   constructor(source: Source<Value>) {
     this.#source = source;
@@ -172,7 +172,7 @@ class SourceStream<Value> implements Stream<Value> {
   }
 
   next(): Promise<IteratorResult<Value, undefined>> {
-    const result = this.#turn.then(() => this.#next());
+    const result = this.#turn ? this.#turn.then(() => this.#next()) : this.#next();
     this.#turn = result.catch(() => undefined);
     return result;
   }
@@ -180,7 +180,7 @@ class SourceStream<Value> implements Stream<Value> {
   async #next(): Promise<IteratorResult<Value, undefined>> {
     this.#source.onReady(() => {
       this.#calls += 1;
-      this.#wake();
+      this.#wake?.();
     });
     try {
       for (;;) {

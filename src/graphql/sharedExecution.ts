@@ -45,8 +45,15 @@ export interface SharedExecutionRun {
 export class SharedOperation implements SubscriberGroup {
   /** Number of open subscriptions of this operation. */
   subscribers = 0;
+  /** Key of the operation among those of its document. */
+  readonly key: string;
+  readonly siblings: Map<string, SharedOperation>;
   /** Executions by event. A result stays in memory as long as its event, which a room tail keeps for half a second. */
   readonly #runs = new WeakMap<object, SharedExecutionRun>();
+
+  constructor(key: string, siblings: Map<string, SharedOperation>) {
+    [this.key, this.siblings] = [key, siblings];
+  }
 
   /**
    * Returns the execution of an event, or starts it.
@@ -102,30 +109,27 @@ export class SharedExecution {
     this.#isEnabled = isEnabled;
   }
 
-  /**
-   * Registers a subscription.
-   *
-   * @returns the operation, and a function to call once when the subscription has ended; null if shared execution is
-   *   off
-   */
-  register(args: ExecutionArgs): { operation: SharedOperation; release: () => void } | null {
+  /** Registers a subscription, and returns its operation. Returns null if shared execution is off. */
+  register(args: ExecutionArgs): SharedOperation | null {
     if (!this.#isEnabled) return null;
     const { variables, operations } = this.#documentOf(args.document);
     const values = variables.map((name) => args.variableValues?.[name]);
     const key = digest(JSON.stringify([args.operationName, ...values]));
-    const operation = operations.get(key) ?? new SharedOperation();
-    if (operation.subscribers === 0) {
-      operations.set(key, operation);
+    let operation = operations.get(key);
+    if (!operation) {
+      operations.set(key, (operation = new SharedOperation(key, operations)));
       this.#size += 1;
     }
     operation.subscribers += 1;
-    const release = () => {
-      operation.subscribers -= 1;
-      if (operation.subscribers > 0) return;
-      operations.delete(key);
-      this.#size -= 1;
-    };
-    return { operation, release };
+    return operation;
+  }
+
+  /** Removes a subscription. Call it once when the subscription has ended. */
+  release(operation: SharedOperation): void {
+    operation.subscribers -= 1;
+    if (operation.subscribers > 0) return;
+    operation.siblings.delete(operation.key);
+    this.#size -= 1;
   }
 
   /** Returns the number of operations that have subscribers. */

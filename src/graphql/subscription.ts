@@ -85,15 +85,15 @@ class Subscription implements Source<ExecutionResult> {
   readonly #execute: SubscriptionOptions['execute'];
   readonly #operation: SharedOperation | null;
   readonly #counters: Context['counters']['sse'];
-  readonly #releases: (() => void)[] = [];
+  readonly #stopWatching: () => void;
   #state: 'open' | 'ended' = 'open';
   /** Event whose shared execution the subscription waits for. Null if the subscription is not waiting. */
   #held: SharedEvent | null = null;
-  /** Shared results with the personal fields of this subscriber. */
-  readonly #completed = new WeakMap<object, ExecutionResult>();
+  /** Shared results with the personal fields of this subscriber. Null while there are none. */
+  #completed: WeakMap<object, ExecutionResult> | null = null;
   /** Error that ended the stream. Null after it has been thrown. */
   #reason: Error | null = null;
-  #listener = () => {};
+  #listener: (() => void) | null = null;
   /** Result that was executed during the setup. Null after it has been pulled. */
   #first: Next<ExecutionResult> = null;
 
@@ -106,16 +106,12 @@ class Subscription implements Source<ExecutionResult> {
     const context = args.contextValue as Context;
     [this.#args, this.#context, this.#events, this.#execute] = [args, context, events, execute];
     this.#counters = context.onDisconnect ? context.counters.sse : context.counters.websocket;
-    const registration = context.sharedExecution.register(args);
-    this.#operation = registration?.operation ?? null;
-    if (registration) this.#releases.push(registration.release);
-    this.#releases.push(
-      watch((reason) => {
-        this.#reason = reason;
-        // A client that has disconnected does not pull again, so the resources are released now.
-        this.end();
-      }),
-    );
+    this.#operation = context.sharedExecution.register(args);
+    this.#stopWatching = watch((reason) => {
+      this.#reason = reason;
+      // A client that has disconnected does not pull again, so the resources are released now.
+      this.end();
+    });
   }
 
   onReady(listener: () => void): void {
@@ -151,7 +147,8 @@ class Subscription implements Source<ExecutionResult> {
   end(): void {
     if (this.#state === 'ended') return;
     [this.#state, this.#held] = ['ended', null];
-    for (const release of this.#releases) release();
+    if (this.#operation) this.#context.sharedExecution.release(this.#operation);
+    this.#stopWatching();
     this.#events.end();
   }
 
@@ -200,7 +197,7 @@ class Subscription implements Source<ExecutionResult> {
     if (!run.result) {
       this.#held = event;
       void run.ended.then(() => {
-        this.#listener();
+        this.#listener?.();
       });
       return null;
     }
@@ -222,11 +219,11 @@ class Subscription implements Source<ExecutionResult> {
     isCurrent: () => boolean,
   ): MaybePromise<Next<ExecutionResult> | undefined> {
     if (personal.isOfEvent) return this.#deliver(event, personal.completeFromEvent(event));
-    const completed = this.#completed.get(executedObject(event));
+    const completed = this.#completed?.get(executedObject(event));
     if (completed) return this.#deliver(event, completed);
     return this.#completeAhead(event, personal).then(() => {
       if (this.#state === 'ended') return this.#last();
-      const result = this.#completed.get(executedObject(event));
+      const result = this.#completed?.get(executedObject(event));
       return result && isCurrent() ? this.#deliver(event, result) : this.#deliverOwn(event);
     });
   }
@@ -240,7 +237,9 @@ class Subscription implements Source<ExecutionResult> {
     const complete = async (of: SharedEvent, result: PersonalResult) => {
       // Ignores a failure: the event is then executed for this subscriber when it is delivered.
       const completed = await result.completeFor(context, of).catch(() => null);
-      if (completed) this.#completed.set(executedObject(of), completed);
+      if (!completed) return;
+      this.#completed ??= new WeakMap();
+      this.#completed.set(executedObject(of), completed);
     };
     const ahead = this.#sharedAhead().map(async (next) => {
       const result = this.#operation?.resultOf(executedObject(next));

@@ -13,9 +13,12 @@ import { isRequestId } from './plugins/errorMask.ts';
 /** Path of the API over HTTP, SSE and WebSocket. */
 export const PATH = '/graphql';
 
+/** The parts of an HTTP request that operations read. An open WebSocket retains them of its handshake. */
+export type RequestHead = Pick<IncomingMessage, 'headers' | 'method' | 'socket'>;
+
 /** The HTTP request or WebSocket that an operation arrived on. */
 export interface Transport {
-  incoming: IncomingMessage;
+  incoming: RequestHead;
   /** Null over WebSocket. */
   response: ServerResponse | null;
   /** The `authorization` parameter of a WebSocket. */
@@ -60,7 +63,7 @@ export function readCredentials(config: Config, transport: Transport): RequestCr
  * Returns the address and device of a client. Addresses in `X-Forwarded-For` are used only if a trusted proxy has added
  * them.
  */
-export function clientOf(config: Config, { headers, socket }: IncomingMessage): ClientInfo {
+export function clientOf(config: Config, { headers, socket }: RequestHead): ClientInfo {
   const address = addressOf(socket.remoteAddress, headers['x-forwarded-for']?.toString(), config.TRUSTED_PROXIES);
   return clientInfo(address, headers['user-agent']);
 }
@@ -72,7 +75,7 @@ export function clientOf(config: Config, { headers, socket }: IncomingMessage): 
  * without that header is allowed only if its body is JSON, because browsers send a CORS preflight before a JSON request
  * to another site.
  */
-function mayUseCookies(config: Config, { headers, method }: IncomingMessage): boolean {
+function mayUseCookies(config: Config, { headers, method }: RequestHead): boolean {
   if (headers.origin !== undefined) return allowsOrigin(config, headers.origin, headers.host);
   return method === 'GET' || (headers['content-type']?.startsWith('application/json') ?? false);
 }

@@ -26,138 +26,159 @@ function frameHead(length: number): string {
   return head.toString('latin1');
 }
 
+/** Socket of a subscription. Contains only what the frame writer needs. */
+interface Connected {
+  socket: WebSocket;
+  /** The TCP connection of the socket. */
+  connection: Socket;
+  writer: SocketWriter;
+  /** Number of subscriptions of the socket. */
+  subscriptions: number;
+}
+
+/** Callbacks of the frame writers of a server. */
+export interface FrameWriting {
+  /** Gauge of the subscriptions that wait for their socket to drain. */
+  gauges: { backpressured: number };
+  /** Called for each result that is written. */
+  onWritten?: ((result: object) => void) | undefined;
+  /** Returns the JSON of a result as a string with one character per byte; see {@link toBytes}. */
+  serialize: (result: object) => string;
+}
+
 /**
  * Writes the results of a subscription to its socket, with the same frames that graphql-ws would send.
  *
- * Unlike graphql-ws, this function serializes each result once for all subscribers. Results that are available together
+ * Unlike graphql-ws, this class serializes each result once for all subscribers. Results that are available together
  * are written in one chunk, without `await` while the socket accepts data. While the socket is full, no results are
  * pulled. A subscriber that does not read therefore costs a position and not a queue.
  *
- * The frames are built here, because `ws` creates a new buffer for each text. This function and `ws` may both write to
+ * The frames are built here, because `ws` creates a new buffer for each text. This class and `ws` may both write to
  * one connection, because each writes only complete frames.
  *
- * @returns an iterator for graphql-ws that yields nothing and ends with the subscription
+ * graphql-ws ends a subscription by calling `return`, so a frame writer is an async iterator. It yields nothing.
  */
-export function writeResults(
-  results: Source<object>,
-  to: {
-    socket: WebSocket;
-    /** The TCP connection of the socket. */
-    connection: Socket;
-    writer: SocketWriter;
-    /** Id of the subscription within the socket. */
-    id: string;
-  },
-  options: {
-    /** Gauge of the subscriptions that wait for their socket to drain. */
-    gauges: { backpressured: number };
-    /** Called for each result that is written. */
-    onWritten?: ((result: object) => void) | undefined;
-    /** Returns the JSON of a result as a string with one character per byte; see {@link toBytes}. */
-    serialize: (result: object) => string;
-    /** Called when the stream starts, with a promise that settles when the server ends the stream. */
-    onStart: (ended: Promise<unknown>) => void;
-    /** Called when the subscription has ended. May be called twice. */
-    onEnd: () => void;
-  },
-): AsyncIterableIterator<never> {
-  const { socket, connection, writer, id } = to;
-  const { gauges, onWritten, serialize } = options;
-  const head = toBytes(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
-  let isCancelled = false;
+export class FrameWriter implements AsyncIterableIterator<never> {
+  readonly #results: Source<object>;
+  readonly #to: Connected;
+  readonly #writing: FrameWriting;
+  /** Begin of each message, up to the result. */
+  readonly #head: string;
+  readonly #onEnd: (error: Error | null) => void;
+  #state: 'open' | 'ended' = 'open';
+  /** True while `#writeAvailable` is running or scheduled. The `onReady` listener then does not call it. */
+  #isWriting = true;
+
   /**
-   * True while `writeAvailable` is running or scheduled. The `onReady` listener then does not call it. Initially true,
-   * because the first call comes from `next` of the iterator.
+   * @param id id of the subscription within the socket
+   * @param onEnd called once when the results have ended: with an error if they have failed. Also called after `return`.
    */
-  let isWriting = true;
-  let finish: (result: typeof done) => void;
-  let fail: (error: Error) => void;
-  const ended = new Promise<typeof done>((resolve, reject) => {
-    finish = resolve;
-    fail = (error) => {
-      results.end();
-      reject(error);
-    };
-  });
-  ended.then(options.onEnd, options.onEnd);
+  constructor(
+    results: Source<object>,
+    to: Connected,
+    id: string,
+    writing: FrameWriting,
+    onEnd: (error: Error | null) => void,
+  ) {
+    [this.#results, this.#to, this.#writing, this.#onEnd] = [results, to, writing, onEnd];
+    this.#head = toBytes(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
+  }
+
+  /** Starts to write. */
+  start(): void {
+    this.#results.onReady(() => {
+      if (!this.#isWriting) this.#writeAvailable();
+    });
+    this.#writeAvailable();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<typeof done> {
+    return Promise.resolve(done);
+  }
+
+  /** Ends the subscription. */
+  return(): Promise<typeof done> {
+    this.#end(null);
+    return Promise.resolve(done);
+  }
+
+  #end(error: Error | null): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    this.#results.end();
+    this.#onEnd(error);
+  }
 
   /**
    * Writes all available results with one call.
    *
    * @param first result that was pulled before the call
    */
-  function writeAvailable(first?: Next<object>): void {
-    isWriting = true;
+  #writeAvailable(first?: Next<object>): void {
+    this.#isWriting = true;
+    const [results, { socket, connection }] = [this.#results, this.#to];
     let frames = '';
     // If the socket is full, none of its subscriptions serializes another result.
-    if (writer.isFull()) {
-      waitForDrain(first);
+    if (this.#to.writer.isFull()) {
+      this.#waitForDrain(first);
       return;
     }
     try {
       for (let pulled: MaybePromise<Next<object>> = first ?? results.pull(); ; pulled = results.pull()) {
         if (pulled instanceof Promise) {
-          write(frames);
-          pulled.then(writeAvailable, fail);
+          this.#write(frames);
+          pulled.then(
+            (next) => {
+              this.#writeAvailable(next);
+            },
+            (error: unknown) => {
+              this.#end(error as Error);
+            },
+          );
           return;
         }
         if (pulled === null) break;
-        if (pulled.done || isCancelled || socket.readyState !== socket.OPEN) {
-          write(frames);
-          results.end();
-          finish(done);
+        if (pulled.done || this.#state === 'ended' || socket.readyState !== socket.OPEN) {
+          this.#write(frames);
+          this.#end(null);
           return;
         }
-        frames += frameOf(pulled.value);
+        frames += this.#frameOf(pulled.value);
         if (connection.writableLength + frames.length >= MAX_CHUNK_BYTES) {
-          write(frames);
-          waitForDrain();
+          this.#write(frames);
+          this.#waitForDrain();
           return;
         }
         if (results.hasMore?.() === false) break;
       }
-      write(frames);
-      isWriting = false;
+      this.#write(frames);
+      this.#isWriting = false;
     } catch (error) {
-      write(frames);
-      fail(error as Error);
+      this.#write(frames);
+      this.#end(error as Error);
     }
   }
 
-  function frameOf(result: object): string {
-    const body = serialize(result);
-    onWritten?.(result);
+  #frameOf(result: object): string {
+    const [head, body] = [this.#head, this.#writing.serialize(result)];
+    this.#writing.onWritten?.(result);
     return `${frameHead(head.length + body.length + 1)}${head}${body}}`;
   }
 
-  function write(frames: string): void {
-    if (frames !== '') writer.write(frames);
+  #write(frames: string): void {
+    if (frames !== '') this.#to.writer.write(frames, this.#to.subscriptions > 1);
   }
 
-  function waitForDrain(first?: Next<object>): void {
+  #waitForDrain(first?: Next<object>): void {
+    const { gauges } = this.#writing;
     gauges.backpressured += 1;
-    writer.whenWritable(() => {
+    this.#to.writer.whenWritable(() => {
       gauges.backpressured -= 1;
-      writeAvailable(first);
+      this.#writeAvailable(first);
     });
   }
-
-  results.onReady(() => {
-    if (!isWriting) writeAvailable();
-  });
-  const iterator: AsyncIterableIterator<never> = {
-    [Symbol.asyncIterator]: () => iterator,
-    next() {
-      options.onStart(ended);
-      writeAvailable();
-      return ended;
-    },
-    return() {
-      isCancelled = true;
-      results.end();
-      options.onEnd();
-      return Promise.resolve(done);
-    },
-  };
-  return iterator;
 }

@@ -12,7 +12,7 @@ import { buildSchema } from '../features/schema.ts';
 import { graphiqlOptions } from '../graphql/graphiql.ts';
 import { ChatError } from '../core/errors.ts';
 import { allowsOrigin } from '../graphql/origins.ts';
-import { clientOf, PATH, readCredentials } from '../graphql/transport.ts';
+import { clientOf, PATH, readCredentials, type RequestHead } from '../graphql/transport.ts';
 import { createGraphQL, type GraphQL } from '../graphql/yoga.ts';
 import { encodeId } from '../core/globalIds.ts';
 import { createProxyWarning, subnetOf } from '../core/clientAddress.ts';
@@ -146,16 +146,16 @@ export async function startServer(config: Config, options: NodeOptions): Promise
 /** Returns the callbacks of the WebSocket server. Operations use the same pipeline as over HTTP. */
 function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): WebSocketServing {
   const signedOutSockets = createSignedOutSockets(config.MAX_SIGNED_OUT_SOCKETS);
-  const registrations = new WeakMap<IncomingMessage, SignedOutSocket>();
+  const registrations = new WeakMap<RequestHead, SignedOutSocket>();
   /** Payers of signed-in sockets. Until a socket has signed in, its network pays. */
-  const payers = new WeakMap<IncomingMessage, Payer>();
-  const signedOutPayer = (incoming: IncomingMessage): Payer => ({
+  const payers = new WeakMap<RequestHead, Payer>();
+  const signedOutPayer = (incoming: RequestHead): Payer => ({
     viewer: null,
     service: null,
     client: clientOf(config, incoming),
   });
 
-  function admitSignedOut(incoming: IncomingMessage): Admission {
+  function admitSignedOut(incoming: RequestHead): Admission {
     if (!registrations.get(incoming)?.admit())
       return {
         admitted: false,
@@ -192,8 +192,9 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
     register(incoming, evict) {
       const registration = signedOutSockets.add(subnetOf(clientOf(config, incoming).ipAddress), evict);
       registrations.set(incoming, registration);
+      // Looked up, because a socket that has signed in does not retain its registration.
       return () => {
-        registration.remove();
+        registrations.get(incoming)?.remove();
       };
     },
     charge: (incoming, points) => node.rateLimits.charge(payers.get(incoming) ?? signedOutPayer(incoming), points),
@@ -211,6 +212,7 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
       if (authError) return { admitted: false, code: closeCodeOf(authError), reason: authError.message };
       if (!viewer && !service) return admitSignedOut(incoming);
       registrations.get(incoming)?.remove();
+      registrations.delete(incoming);
       payers.set(incoming, { viewer, service, client: clientOf(config, incoming) });
       if (!viewer) return { admitted: true, ack: {}, watch: () => () => undefined };
       const unregister = await node.presence.register(viewer.userId, config.MAX_SOCKETS_PER_USER);

@@ -26,50 +26,68 @@ const MIN_RATE = 10;
  *
  * At most one ping is outstanding. Only a pong with the payload of that ping counts, because a client that does not
  * read can send unsolicited pongs.
- *
- * @param isPaused returns whether reading from the socket is paused, so that a pong cannot arrive
  */
-export function keepAlive(socket: WebSocket, connection: Socket, isPaused: () => boolean): void {
-  let pings = 0;
-  let pingedAt = performance.now();
-  /** Time by which the pong must arrive. Null if no ping is outstanding. */
-  let deadline: number | null = null;
-  /** Bytes written before the current ping. */
-  let writtenBefore = 0;
-  /** Bytes written before the last ping that got a pong. The client has read all of them. */
-  let readUpTo = 0;
-  let lastProgress = '';
-  let progressedAt = performance.now();
-
-  function ping(now: number): void {
-    pings += 1;
-    pingedAt = now;
-    writtenBefore = connection.bytesWritten;
-    deadline = now + PONG_TIMEOUT_MS + (writtenBefore - readUpTo) / MIN_RATE;
-    socket.ping(String(pings));
-  }
-
+export function keepAlive(socket: WebSocket, connection: Socket): void {
+  const pulse = new Pulse(socket, connection);
   const timer = setInterval(() => {
-    const now = performance.now();
-    const progress = progressOf(connection);
-    if (connection.writableLength === 0 || progress !== lastProgress) {
-      lastProgress = progress;
-      progressedAt = now;
-    }
-    if (now - progressedAt >= STALL_TIMEOUT_MS) socket.terminate();
-    else if (deadline === null) {
-      if (now - pingedAt >= PING_INTERVAL_MS) ping(now);
-    } else if (isPaused()) deadline = Math.max(deadline, now + PONG_TIMEOUT_MS);
-    else if (now > deadline) socket.terminate();
+    pulse.check();
   }, TICK_MS);
   socket.on('pong', (payload) => {
-    if (deadline === null || payload.toString() !== String(pings)) return;
-    deadline = null;
-    readUpTo = writtenBefore;
+    pulse.receivePong(payload);
   });
-  socket.once('close', () => {
+  socket.on('close', () => {
     clearInterval(timer);
   });
+}
+
+/** Pings and progress of one socket. */
+class Pulse {
+  readonly #socket: WebSocket;
+  readonly #connection: Socket;
+  #pings = 0;
+  #pingedAt = performance.now();
+  /** Time by which the pong must arrive. Null if no ping is outstanding. */
+  #deadline: number | null = null;
+  /** Bytes written before the current ping. */
+  #writtenBefore = 0;
+  /** Bytes written before the last ping that got a pong. The client has read all of them. */
+  #readUpTo = 0;
+  #lastProgress = '';
+  #progressedAt = performance.now();
+
+  constructor(socket: WebSocket, connection: Socket) {
+    [this.#socket, this.#connection] = [socket, connection];
+  }
+
+  check(): void {
+    const now = performance.now();
+    const progress = progressOf(this.#connection);
+    if (this.#connection.writableLength === 0 || progress !== this.#lastProgress) {
+      this.#lastProgress = progress;
+      this.#progressedAt = now;
+    }
+    if (now - this.#progressedAt >= STALL_TIMEOUT_MS) this.#socket.terminate();
+    else if (this.#deadline === null) {
+      if (now - this.#pingedAt >= PING_INTERVAL_MS) this.#ping(now);
+    }
+    // While reading from the socket is paused, a pong cannot arrive.
+    else if (this.#socket.isPaused) this.#deadline = Math.max(this.#deadline, now + PONG_TIMEOUT_MS);
+    else if (now > this.#deadline) this.#socket.terminate();
+  }
+
+  receivePong(payload: Buffer): void {
+    if (this.#deadline === null || payload.toString() !== String(this.#pings)) return;
+    this.#deadline = null;
+    this.#readUpTo = this.#writtenBefore;
+  }
+
+  #ping(now: number): void {
+    this.#pings += 1;
+    this.#pingedAt = now;
+    this.#writtenBefore = this.#connection.bytesWritten;
+    this.#deadline = now + PONG_TIMEOUT_MS + (this.#writtenBefore - this.#readUpTo) / MIN_RATE;
+    this.#socket.ping(String(this.#pings));
+  }
 }
 
 /** Returns a text that changes whenever the operating system accepts bytes, even within one long write. */

@@ -1,18 +1,20 @@
-import type { IncomingMessage, Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type ExecutionArgs, getOperationAST, type GraphQLError, OperationTypeNode } from 'graphql';
-import { CloseCode, handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws';
+import { CloseCode, type Context, handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Outcome } from '../core/context.ts';
-import { once } from '../core/once.ts';
-import { createSocketReader, type SocketReader } from './socketReader.ts';
+import { SocketReader } from './socketReader.ts';
 import { keepAlive } from './keepAlive.ts';
-import { createSocketWriter, type SocketWriter } from './socketWriter.ts';
+import { SocketWriter } from './socketWriter.ts';
+import type { RequestHead } from '../graphql/transport.ts';
 import type { Prepared, Run } from '../graphql/yoga.ts';
-import { toBytes, writeResults } from './frameWriter.ts';
+import type { Source } from '../delivery/source.ts';
+import { FrameWriter, type FrameWriting, toBytes } from './frameWriter.ts';
 
 /** Decision whether to admit a socket, based on the credential in its `connection_init` message or its cookies. */
 export type Admission =
@@ -35,23 +37,23 @@ export interface WebSocketServing {
   /** Gauges of the open sockets, and of the subscriptions that wait for their socket to drain. */
   gauges: { sockets: number; backpressured: number };
   /** Returns the HTTP status that refuses a handshake, such as `403 Forbidden`. Null to accept it. */
-  refusal: (request: IncomingMessage) => Promise<string | null>;
+  refusal: (request: RequestHead) => Promise<string | null>;
   /**
    * Registers a socket whose client is not authenticated yet.
    *
    * @param evict terminates the connection; called when a newer socket of the same network replaces this socket
    * @returns a function to call when the socket has closed
    */
-  register: (request: IncomingMessage, evict: () => void) => () => void;
+  register: (request: RequestHead, evict: () => void) => () => void;
   /** Decides whether to admit a socket, based on `connectionParams.authorization` or on the request's cookies. */
-  admit: (authorization: unknown, request: IncomingMessage) => Promise<Admission>;
+  admit: (authorization: unknown, request: RequestHead) => Promise<Admission>;
   /**
    * Parses and validates an operation and creates its context, as over HTTP. Returns the operation or its errors. The
    * `rootValue` of the operation contains the functions that execute it.
    */
   prepare: (
     authorization: unknown,
-    request: IncomingMessage,
+    request: RequestHead,
     payload: SubscribePayload,
   ) => Promise<Prepared | readonly GraphQLError[]>;
   /**
@@ -59,7 +61,7 @@ export interface WebSocketServing {
    *
    * @throws an error for a client that sends too many messages
    */
-  charge: (request: IncomingMessage, points: number) => Promise<void>;
+  charge: (request: RequestHead, points: number) => Promise<void>;
   /** Number of message bytes that cost a client one rate limit point. */
   bytesPerPoint: number;
   /** Maximum number of open subscriptions per socket. */
@@ -76,12 +78,15 @@ export interface WebSocketServing {
 
 /** Arguments of an operation. `rootValue` also contains the state of the socket and the id of the operation. */
 type SocketOperation = ExecutionArgs & {
-  rootValue: Prepared['rootValue'] & { connected: Connected; id: string };
+  rootValue: Prepared['rootValue'] & { client: Client; id: string };
 };
+/** The state that graphql-ws keeps of a socket. */
+type Client = Context<Record<string, unknown>, Connected>;
+
 /** State of one socket. */
 interface Connected {
   socket: WebSocket;
-  request: IncomingMessage;
+  request: RequestHead;
   /** The TCP connection of the socket. */
   connection: Socket;
   writer: SocketWriter;
@@ -133,10 +138,18 @@ const LAST_RESULT_TIMEOUT_MS = 10_000;
 const SHUTDOWN_CLOSE_TIMEOUT_MS = 3_000;
 
 /**
- * Returns a promise that never resolves. Returned to graphql-ws while a socket is closing, because any result would
- * make graphql-ws close the socket with its own code.
+ * Returns a promise that never resolves. Returned to graphql-ws for a stream that it does not write itself, and while a
+ * socket is closing, because any result would make graphql-ws close the socket with its own code.
  */
 const never = () => new Promise<never>(() => undefined);
+
+function destroy(this: Duplex): void {
+  this.destroy();
+}
+
+function ignore(): void {
+  // Called for errors that need no handling.
+}
 
 /** Serves GraphQL over WebSocket (graphql-transport-ws) on the port of the HTTP server. */
 export function serveWebSockets(options: WebSocketServing & { server: Server; path: string }): {
@@ -150,7 +163,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
 
   options.server.on('upgrade', (request, socket, head) => {
     // The HTTP server no longer handles errors of this socket, and an unhandled error would end the process.
-    socket.on('error', () => socket.destroy());
+    socket.on('error', destroy);
     const [pathname] = (request.url ?? '/').split('?', 1);
     const refused = pathname === options.path ? options.refusal(request) : Promise.resolve('404 Not Found');
     void refused.then((status) => {
@@ -168,12 +181,13 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     return text;
   }
 
-  const writing = { gauges: options.gauges, onWritten: options.onWritten, serialize };
+  const writing: FrameWriting = { gauges: options.gauges, onWritten: options.onWritten, serialize };
 
   /** Running operations by socket. */
   const running = new WeakMap<WebSocket, Set<{ result: Promise<unknown>; outcome: Outcome }>>();
   async function executeOnSocket(args: SocketOperation): Promise<Awaited<ReturnType<Run>>> {
-    const { execute, outcome, connected } = args.rootValue;
+    const { execute, outcome, client } = args.rootValue;
+    const connected = client.extra;
     const { socket, writer } = connected;
     const operations = running.get(socket) ?? new Set();
     running.set(socket, operations);
@@ -202,33 +216,58 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     socket.close(code, reason);
   }
 
+  /**
+   * Writes the results of a subscription. graphql-ws does not receive the stream, because it would retain the message of
+   * the client and a chain of promises until the stream ends, which takes 2.3 KB. It only ends the stream, which it finds
+   * in `client.subscriptions`.
+   */
+  function startStream(client: Client, id: string, stream: Source<object>): void {
+    const connected = client.extra;
+    const frames = new FrameWriter(stream, connected, id, writing, (error) => {
+      connected.subscriptions -= 1;
+      void endOperation(client, id, frames, error);
+    });
+    connected.reader?.exclude();
+    if (id in client.subscriptions) {
+      client.subscriptions[id] = frames;
+      frames.start();
+    }
+    // The client has ended the operation, or has closed the socket, during the setup.
+    else void frames.return();
+  }
+
+  /** Sends `complete`, or the error with which a stream has failed, unless the client has ended the operation. */
+  async function endOperation(client: Client, id: string, frames: FrameWriter, error: Error | null): Promise<void> {
+    const { socket, writer } = client.extra;
+    if (error) await writable(writer);
+    if (client.subscriptions[id] !== frames) return;
+    const message = error ? { id, type: 'error', payload: [options.mask(error)] } : { id, type: 'complete' };
+    socket.send(JSON.stringify(message));
+    Reflect.deleteProperty(client.subscriptions, id);
+  }
+
   const graphql = makeServer<Record<string, unknown>, Connected>({
     execute: (args) => executeOnSocket(args as SocketOperation),
     async subscribe(args) {
       const { rootValue } = args as SocketOperation;
-      const { connected, id } = rootValue;
-      const release = once(() => (connected.subscriptions -= 1));
+      const { client, id } = rootValue;
+      const connected = client.extra;
+      let results: Awaited<ReturnType<Run>>;
       try {
-        const results = await executeLimited(connected, async () => {
+        results = await executeLimited(connected, async () => {
           await writable(connected.writer);
           return rootValue.subscribe(args);
         });
-        if (!rootValue.stream) {
-          release();
-          return results;
-        }
-        // graphql-ws references the arguments until the stream ends. Nothing reads the arguments any more, so they are
-        // cleared to free memory.
-        Object.assign(args, { contextValue: null, rootValue: null });
-        return writeResults(
-          rootValue.stream,
-          { ...connected, id },
-          { ...writing, onStart: (ended) => connected.reader?.exclude(ended), onEnd: release },
-        );
       } catch (error) {
-        release();
+        connected.subscriptions -= 1;
         throw error;
       }
+      if (!rootValue.stream) {
+        connected.subscriptions -= 1;
+        return results;
+      }
+      startStream(client, id, rootValue.stream);
+      return never();
     },
     onPing({ extra: { socket } }, payload) {
       if (payload && Buffer.byteLength(JSON.stringify(payload)) > MAX_PING_PAYLOAD_BYTES)
@@ -249,11 +288,12 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       }
       const stopWatching = admission.watch((code, reason) => void closeAfterResults(socket, code, reason));
       // The client may have disconnected before it was admitted.
-      if (socket.readyState === socket.OPEN) socket.once('close', stopWatching);
+      if (socket.readyState === socket.OPEN) socket.on('close', stopWatching);
       else stopWatching();
       return admission.ack;
     },
-    async onSubscribe({ connectionParams, extra }, id, payload) {
+    async onSubscribe(client, id, payload) {
+      const { connectionParams, extra } = client;
       if (id.length > MAX_ID_LENGTH) {
         extra.socket.close(CloseCode.BadRequest, `The id of an operation has at most ${MAX_ID_LENGTH} characters.`);
         return never();
@@ -267,7 +307,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
           if (extra.subscriptions >= options.maxSubscriptions) throw options.tooManySubscriptions();
           extra.subscriptions += 1;
         }
-        Object.assign(operation.rootValue, { connected: extra, id });
+        Object.assign(operation.rootValue, { client, id });
         return operation;
       } catch (error) {
         return [options.mask(error)];
@@ -279,12 +319,19 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
     },
   });
 
-  sockets.on('connection', (socket, request) => {
-    const connection = request.socket;
-    const writer = createSocketWriter(connection, () => connected.subscriptions > 1);
+  sockets.on('connection', (socket, { headers, method, socket: connection }) => {
+    // Not the whole request, which takes 1 KB as long as the socket is open.
+    const request: RequestHead = { headers, method, socket: connection };
+    const writer = new SocketWriter(connection);
+    // Without a spread, which would give each socket a hidden class of its own.
     const connected: Connected = {
-      ...{ socket, request, connection, writer },
-      ...{ reader: null, executing: null, subscriptions: 0 },
+      socket,
+      request,
+      connection,
+      writer,
+      reader: null,
+      executing: null,
+      subscriptions: 0,
     };
     const closed = graphql.opened(
       {
@@ -301,7 +348,7 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
           socket.close(code, reason);
         },
         onMessage(handle) {
-          connected.reader = createSocketReader(connected, {
+          connected.reader = new SocketReader(connected, {
             handle: refuseUntilInit(socket, handle),
             bytesPerPoint: options.bytesPerPoint,
             charge: (points) => options.charge(request, points),
@@ -313,15 +360,15 @@ export function serveWebSockets(options: WebSocketServing & { server: Server; pa
       },
       connected,
     );
-    keepAlive(socket, connection, () => socket.isPaused);
+    keepAlive(socket, connection);
     const unregister = options.register(request, () => {
       socket.terminate();
     });
     options.gauges.sockets += 1;
     // Errors need no handling here: after an invalid frame, `ws` closes the socket with the code that the protocol
     // defines.
-    socket.on('error', () => undefined);
-    socket.once('close', (code, reason) => {
+    socket.on('error', ignore);
+    socket.on('close', (code, reason) => {
       options.gauges.sockets -= 1;
       unregister();
       void closed(code, reason.toString());

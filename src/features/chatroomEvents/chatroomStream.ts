@@ -15,6 +15,7 @@ import {
   pullPast,
   type Source,
   type Stream,
+  type SubscriberGroup,
 } from '../../delivery/source.ts';
 import { userById } from '../users/users.ts';
 import { type ChatroomEvent, cursorAt } from './eventPage.ts';
@@ -98,52 +99,87 @@ export function positionOf({ lastSeq }: VisibleChatroom): Position {
  */
 export function eventsFrom(
   context: Context,
-  { id, lastSeq, lastNumber }: VisibleChatroom,
+  room: VisibleChatroom,
   start: Position,
   options: RoomStreamOptions = {},
 ): Source<ChatroomEvent> {
-  const { userId: viewerId } = requireViewer(context);
-  const events = new RoomFollower(context.roomTails, id, start.seq);
-  // Last event that counts as missed: the end of the log when the stream began.
-  const missedUpTo = { seq: lastSeq, number: lastNumber };
-  const isWanted = ({ kind, number }: RoomEvent) =>
-    (options.only === undefined || kind === options.only) &&
-    !(kind === 'MESSAGE_ADDED' && number !== null && number <= start.number);
-  let position = start.seq;
-  let owesCaughtUp = options.caughtUp === true;
+  return new RoomEvents(context, room, start, options);
+}
 
-  function pull(): MaybePromise<Next<ChatroomEvent> | undefined> {
-    if (owesCaughtUp && position >= missedUpTo.seq) {
-      owesCaughtUp = false;
-      return { value: caughtUp(context, id, { ...missedUpTo, seq: position }), done: false };
-    }
-    return andThen(events.pull(), (pulled) => {
-      if (!pulled || pulled.done) return pulled;
-      const event = pulled.value;
-      position = event.seq;
-      // The viewer was a member at `lastSeq`. A MEMBER_LEFT event up to that position therefore does not end the
-      // stream: the viewer has joined again since.
-      if (event.kind === 'CHATROOM_DELETED' || endsMembership(event, viewerId, lastSeq)) throw notFound('chatroom');
-      return andThen(isWanted(event) && isVisible(context, event), (visible) => {
-        // This node may already have read later events of the log. If they include the viewer's MEMBER_LEFT event, the
-        // stream ends now.
-        if ((events.leftAt(viewerId) ?? 0) > lastSeq) throw notFound('chatroom');
-        return visible ? { value: event, done: false } : undefined;
-      });
-    });
+/** The events of one room that the viewer may see. A class, because closures would take 1 KB for each idle stream. */
+class RoomEvents implements Source<ChatroomEvent> {
+  readonly #context: Context;
+  readonly #chatroomId: string;
+  readonly #events: RoomFollower;
+  readonly #only: RoomStreamOptions['only'];
+  /** End of the log when the stream began. Events up to that position count as missed. */
+  readonly #missedUpTo: Position;
+  /** Number of the last message that the client has received. */
+  readonly #receivedNumber: number;
+  #position: number;
+  #owesCaughtUp: boolean;
+
+  constructor(context: Context, room: VisibleChatroom, start: Position, options: RoomStreamOptions) {
+    this.#context = context;
+    this.#chatroomId = room.id;
+    this.#events = new RoomFollower(context.roomTails, room.id, start.seq);
+    this.#only = options.only;
+    this.#missedUpTo = { seq: room.lastSeq, number: room.lastNumber };
+    this.#receivedNumber = start.number;
+    this.#position = start.seq;
+    this.#owesCaughtUp = options.caughtUp === true;
   }
 
-  return {
-    pull: () => pullPast(pull),
-    onReady(listener, group) {
-      events.onReady(listener, group);
-    },
-    hasMore: () => owesCaughtUp || events.hasMore(),
-    lookahead: () => events.lookahead().filter(isWanted),
-    end() {
-      events.end();
-    },
-  };
+  pull(): MaybePromise<Next<ChatroomEvent>> {
+    return pullPast(() => this.#pull());
+  }
+
+  onReady(listener: () => void, group?: SubscriberGroup | null): void {
+    this.#events.onReady(listener, group);
+  }
+
+  hasMore(): boolean {
+    return this.#owesCaughtUp || this.#events.hasMore();
+  }
+
+  lookahead(): readonly RoomEvent[] {
+    return this.#events.lookahead().filter((event) => this.#isWanted(event));
+  }
+
+  end(): void {
+    this.#events.end();
+  }
+
+  #isWanted({ kind, number }: RoomEvent): boolean {
+    return (
+      (this.#only === undefined || kind === this.#only) &&
+      !(kind === 'MESSAGE_ADDED' && number !== null && number <= this.#receivedNumber)
+    );
+  }
+
+  #pull(): MaybePromise<Next<ChatroomEvent> | undefined> {
+    if (this.#owesCaughtUp && this.#position >= this.#missedUpTo.seq) {
+      this.#owesCaughtUp = false;
+      const value = caughtUp(this.#context, this.#chatroomId, { ...this.#missedUpTo, seq: this.#position });
+      return { value, done: false };
+    }
+    return andThen(this.#events.pull(), (pulled) => (!pulled || pulled.done ? pulled : this.#take(pulled.value)));
+  }
+
+  #take(event: FollowedEvent): MaybePromise<Next<ChatroomEvent> | undefined> {
+    const { userId: viewerId } = requireViewer(this.#context);
+    const since = this.#missedUpTo.seq;
+    this.#position = event.seq;
+    // The viewer was a member at `since`. A MEMBER_LEFT event up to that position therefore does not end the stream: the
+    // viewer has joined again since.
+    if (event.kind === 'CHATROOM_DELETED' || endsMembership(event, viewerId, since)) throw notFound('chatroom');
+    return andThen(this.#isWanted(event) && isVisible(this.#context, event), (visible) => {
+      // This node may already have read later events of the log. If they include the viewer's MEMBER_LEFT event, the
+      // stream ends now.
+      if ((this.#events.leftAt(viewerId) ?? 0) > since) throw notFound('chatroom');
+      return visible ? { value: event, done: false } : undefined;
+    });
+  }
 }
 
 /**

@@ -43,76 +43,76 @@ export const subscribeInContexts = (
   ms: number,
   streams: ReturnType<typeof createStreamLimit>,
   mask: (error: unknown) => GraphQLError,
-): Plugin => ({
-  onSubscribe({ setSubscribeFn }) {
-    setSubscribeFn(async (args: ExecutionArgs) => {
-      const context = subscriptionContext(args.contextValue as Operation);
-      const { tracing, viewer } = context;
-      let release = () => {};
-      try {
-        if (viewer) release = streams.acquire(viewer.userId);
-      } catch (error) {
-        return { errors: [mask(error)] };
-      }
-      const results = await subscribe(
-        { ...args, rootValue: undefined, contextValue: context },
-        {
-          watch(onEnd) {
-            const stopWatching = watchStream(context, onEnd);
-            return () => {
-              stopWatching();
-              release();
-            };
-          },
-          execute(event) {
-            const run = () => {
-              const result = execute(event);
-              return result instanceof Promise ? withTimeout(ms, result) : result;
-            };
-            return tracing ? traceDelivery(tracing, event, run) : run();
-          },
-        },
-      ).catch((error: unknown) => {
-        release();
-        throw error;
-      });
-      if (!isSource(results)) {
-        release();
-        return results;
-      }
-      try {
-        // Checked after the arguments of the subscription, because the error about an invalid argument names the
-        // argument.
-        checkStreamVariables(args.variableValues);
-      } catch (error) {
-        results.end();
-        return { errors: [mask(error)] };
-      }
-      // Releases the rows loaded during setup, which the stream does not need.
-      context.cache = {};
-      // Passes the stream to the WebSocket server, which reads it directly. The other plugins would wrap each result in
-      // a promise.
-      Object.assign(args.rootValue ?? {}, { stream: results });
-      return results;
-    });
-  },
-});
+): Plugin => {
+  function executeEvent(event: ExecutionArgs): ReturnType<typeof execute> {
+    const { tracing } = event.contextValue as Context;
+    const run = () => {
+      const result = execute(event);
+      return result instanceof Promise ? withTimeout(ms, result) : result;
+    };
+    return tracing ? traceDelivery(tracing, event, run) : run();
+  }
 
-function watchStream(context: Context, onEnd: (reason: Error | null) => void): () => void {
+  return {
+    onSubscribe({ setSubscribeFn }) {
+      setSubscribeFn(async (args: ExecutionArgs) => {
+        const context = subscriptionContext(args.contextValue as Operation);
+        const { viewer } = context;
+        let release = () => {};
+        try {
+          if (viewer) release = streams.acquire(viewer.userId);
+        } catch (error) {
+          return { errors: [mask(error)] };
+        }
+        const results = await subscribe(
+          { ...args, rootValue: undefined, contextValue: context },
+          {
+            watch: (onEnd) => watchStream(context, onEnd, release),
+            execute: executeEvent,
+          },
+        ).catch((error: unknown) => {
+          release();
+          throw error;
+        });
+        if (!isSource(results)) {
+          release();
+          return results;
+        }
+        try {
+          // Checked after the arguments of the subscription, because the error about an invalid argument names the
+          // argument.
+          checkStreamVariables(args.variableValues);
+        } catch (error) {
+          results.end();
+          return { errors: [mask(error)] };
+        }
+        // Releases the rows loaded during setup, which the stream does not need.
+        context.cache = {};
+        // Passes the stream to the WebSocket server, which reads it directly. The other plugins would wrap each result in
+        // a promise.
+        Object.assign(args.rootValue ?? {}, { stream: results });
+        return results;
+      });
+    },
+  };
+};
+
+/** Calls `onEnd` when a stream must end. Returns a function that stops watching and calls `release`. */
+function watchStream(context: Context, onEnd: (reason: Error | null) => void, release: () => void): () => void {
   const { gauges, sessions, viewer, onDisconnect } = context;
   const sse = onDisconnect ? 1 : 0;
   gauges.streams += 1;
   gauges.sse += sse;
-  const stopWatching = [
-    // Only for SSE. Over WebSocket, the end of the session closes the socket, and the socket ends its streams.
-    viewer && onDisconnect ? sessions.watch(viewer, onEnd) : null,
-    onDisconnect?.(() => {
-      onEnd(null);
-    }),
-  ];
+  // Only for SSE. Over WebSocket, the end of the session closes the socket, and the socket ends its streams.
+  const stopWatchingSession = viewer && onDisconnect ? sessions.watch(viewer, onEnd) : null;
+  const stopListening = onDisconnect?.(() => {
+    onEnd(null);
+  });
   return () => {
     gauges.streams -= 1;
     gauges.sse -= sse;
-    for (const stop of stopWatching) stop?.();
+    stopWatchingSession?.();
+    stopListening?.();
+    release();
   };
 }
