@@ -24,7 +24,7 @@ const FEATURES = [
     'push',
     'systemMessages',
     'accounts',
-    'administration',
+    'services',
     'server',
   ],
 ];

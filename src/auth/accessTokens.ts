@@ -21,7 +21,8 @@ const MAX_CACHED_TOKENS = 10_000;
 
 /** Signs access tokens with one secret, and verifies tokens signed with any accepted secret. */
 export interface AccessTokens {
-  sign(userId: string, sessionId: string): Promise<{ token: string; expiresAt: Date }>;
+  /** @param seconds lifetime of the token */
+  sign(userId: string, sessionId: string, seconds?: number): Promise<{ token: string; expiresAt: Date }>;
   /**
    * Verifies a token and returns its claims. Does not check whether the session is still active.
    *
@@ -53,8 +54,8 @@ export function createAccessTokens(secret: string, accepted: readonly string[] =
   }
 
   return {
-    async sign(userId, sessionId) {
-      const expiresAt = inSeconds(ACCESS_TOKEN_SECONDS);
+    async sign(userId, sessionId, seconds = ACCESS_TOKEN_SECONDS) {
+      const expiresAt = inSeconds(seconds);
       const token = await signer.sign(new SignJWT({ sid: sessionId }).setSubject(userId), expiresAt);
       return { token, expiresAt };
     },

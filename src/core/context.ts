@@ -179,6 +179,21 @@ export function contextIn(context: Context, node: ServerNode, asOf: string): Con
   });
 }
 
+/** Id of no session. A service that acts as a user has no session. */
+const NO_SESSION = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * Creates the context in which a service acts as a user: what the user may not do fails, and `requireViewer` returns the
+ * user. Use it only for the action. The result belongs to the service, which may not see all that the user sees, so
+ * resolve the result in the context of the service.
+ */
+export function actingAs(context: Context, userId: string): Context {
+  return Object.assign(eventContext(context), {
+    viewer: { userId, sessionId: NO_SESSION, expiresAt: new Date(8.64e15) },
+    service: null,
+  } satisfies Partial<Context>);
+}
+
 /**
  * Creates a new context that records in `tracking` whether `viewer` was read. If `viewer` was not read, the result is the
  * same for everyone who may see the event, except for its personal fields (graphql/personalFields.ts).

@@ -18,6 +18,7 @@ import './reactions/schema.ts';
 import './readReceipts/schema.ts';
 import './search/schema.ts';
 import './server/schema.ts';
+import './services/schema.ts';
 import './systemMessages/schema.ts';
 import './typing/schema.ts';
 import './users/schema.ts';

@@ -17,22 +17,27 @@ declare global {
 /** `extensions` of a mutation that signed-out clients may call. Without these extensions, a mutation requires a viewer. */
 export const noViewerRequired = { requiresViewer: false };
 
-/** Returns the `extensions` of a mutation that services may call with one of the scopes, and nobody else. */
+/** Returns the `extensions` of a query or mutation that services may call with one of the scopes, and nobody else. */
 export function forServicesOnly(...scopes: [Scope, ...Scope[]]) {
   return { requiresViewer: false, requiredScopes: scopes };
 }
 
-/** Returns the `extensions` of a mutation that users may call, and services with one of the scopes. */
+/**
+ * Returns the `extensions` of a query or mutation that users may call, and services with one of the scopes. Also of a
+ * field of an object that services reach: users read it as its resolver decides, and services need one of the scopes.
+ */
 export function alsoForServices(...scopes: [Scope, ...Scope[]]) {
   return { requiredScopes: scopes };
 }
 
 type Resolver<Types extends SchemaTypes> = GraphQLFieldResolver<unknown, Types['Context']>;
 
-/** Pothos plugin that wraps the resolvers of mutations, ids and personal objects. */
+/** Pothos plugin that wraps the resolvers of mutations, ids, personal objects, and fields that need a scope. */
 class ParleyPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
   override wrapResolve(resolve: Resolver<Types>, field: PothosOutputFieldConfig<Types>): Resolver<Types> {
     if (field.kind === 'Mutation') return guardMutation(field.name, callersOf(field.extensions), resolve);
+    if (field.extensions?.['requiredScopes'] !== undefined)
+      return guardRead(callersOf(field.extensions), field.kind === 'Query', resolve);
     const own = (field.name === 'id' && this.resolveIdAtOnce(field.parentType)) || resolve;
     const { extensions } = this.builder.configStore.getTypeConfig(field.parentType);
     return extensions?.['isPersonal'] === true ? resolvePersonally(own) : own;
@@ -101,6 +106,19 @@ function guardMutation<Types extends SchemaTypes>(
       // Clears the loaders, so that the payload contains no data read before the write.
       context.cache = {};
     }
+  };
+}
+
+/** Checks the caller of a query, and the scopes of a service that reads a field of an object. */
+function guardRead<Types extends SchemaTypes>(
+  callers: Callers,
+  isQuery: boolean,
+  resolve: Resolver<Types>,
+): Resolver<Types> {
+  return (source, args, anyContext, info) => {
+    const context = anyContext as Context;
+    if (isQuery || context.service) checkCaller(context, callers);
+    return resolve(source, args, anyContext, info);
   };
 }
 

@@ -60,7 +60,7 @@ export function visibleMembers(userId: string): Prisma.MemberWhereInput {
 }
 
 /** Columns of `Chatroom`; the table alias is `c`. */
-const chatroomColumns = sql`
+export const chatroomColumns = sql`
   c.id, c.kind, c.name, c.name_key AS "nameKey", c.topic, c.owner_id AS "ownerId", c.direct_key AS "directKey",
   c.created_at AS "createdAt", c.updated_at AS "updatedAt", c.last_number AS "lastNumber", c.last_seq AS "lastSeq",
   c.last_message_at AS "lastMessageAt", c.active_at AS "activeAt", c.avatar_id AS "avatarId",
@@ -109,8 +109,13 @@ export type ChatroomRow = Chatroom &
     isShared?: boolean;
   };
 
-/** Returns whether the viewer is a member of a room that the viewer may see. */
+/**
+ * Returns whether the viewer is a member of a room that the viewer may see.
+ *
+ * @throws ChatError `FORBIDDEN` for a service. The fields that services may read do not call this function for them.
+ */
 export async function isJoined(context: Context, room: ChatroomRow): Promise<boolean> {
+  if (context.service) requireViewer(context);
   if (room.isShared) return true;
   if (room.viewerRole !== undefined) return room.viewerRole !== null;
   // Only members may see a room that is not OPEN. The query of `node` has already checked that the viewer may see the
@@ -253,7 +258,7 @@ export interface NewChatroom {
 }
 
 /** Maximum number of users whom `createChatroom` adds besides the viewer. More users are `BAD_USER_INPUT`. */
-const MAX_NEW_MEMBERS = 100;
+export const MAX_NEW_MEMBERS = 100;
 
 /**
  * Creates a room, or returns the existing DIRECT room of two users. Each pair of users has at most one DIRECT room,
@@ -293,7 +298,16 @@ function checkPair(input: NewChatroom, memberIds: (string | null)[], userId: str
   return opponentId;
 }
 
-function checkShared(input: NewChatroom): { kind: ChatroomKind; name: string | null; topic: string | null } {
+/**
+ * Checks the name and topic of a new room that is not DIRECT.
+ *
+ * @throws ChatError `BAD_USER_INPUT`
+ */
+export function checkShared(input: Omit<NewChatroom, 'memberIds'>): {
+  kind: ChatroomKind;
+  name: string | null;
+  topic: string | null;
+} {
   const name = checkRoomName(input.name, 'input.name');
   if (input.kind === 'OPEN' && name === null)
     throw badInput('input.name', 'An OPEN chatroom needs a name, because users find it by name.');

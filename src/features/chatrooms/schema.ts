@@ -8,9 +8,17 @@ import { encodeRoomCursor } from '../../delivery/cursor.ts';
 import { personal } from '../../graphql/personalFields.ts';
 import { loadUnlessOnlyId } from '../../graphql/loadUnlessOnlyId.ts';
 import { readsSnapshot } from '../../graphql/snapshotFields.ts';
+import { alsoForServices, forServicesOnly } from '../../graphql/schemaPlugin.ts';
+import { onlyServices } from '../users/externalIds.ts';
 import { User, Viewer, viewerField } from '../users/schema.ts';
 import { requireUser, userById } from '../users/users.ts';
 import { deleteChatroom, updateChatroom } from './changes.ts';
+import {
+  createExternalChatroom,
+  findChatroomOfService,
+  findExternalChatroom,
+  READS_ROOMS,
+} from './externalChatrooms.ts';
 import { listOpenChatrooms } from './publicChatrooms.ts';
 import { MAX_NAMES, titleOf } from './titles.ts';
 import {
@@ -138,8 +146,9 @@ const ChatroomNode = builder.prismaNode('Chatroom', {
       nullable: true,
       description: 'Members, longest-standing first. Null unless the viewer is a member.',
       args: connectionArgs(t.arg),
+      extensions: alsoForServices(...READS_ROOMS),
       resolve: async (chatroom, args, context) =>
-        (await isJoined(context, chatroom)) ? listMembers(context, chatroom.id, args) : null,
+        context.service || (await isJoined(context, chatroom)) ? listMembers(context, chatroom.id, args) : null,
     }),
     lastMessageAt: t.expose('lastMessageAt', {
       type: 'DateTime',
@@ -188,12 +197,25 @@ builder.queryField('chatroom', (t) =>
     type: Chatroom,
     nullable: true,
     description: 'A chatroom by id. Null if the chatroom does not exist or the viewer may not see it.',
+    extensions: alsoForServices(...READS_ROOMS),
     args: { id: t.arg.id({ required: true, description: 'Id of the chatroom.' }) },
     resolve: (_, { id }, context) => {
-      requireViewer(context);
       const key = keyOf('Chatroom', id);
+      if (context.service) return findChatroomOfService(context, key);
       return key === null ? null : chatroomById(context, key);
     },
+  }),
+);
+
+builder.queryField('chatroomByExternalId', (t) =>
+  t.field({
+    extensions: forServicesOnly(...READS_ROOMS),
+    type: Chatroom,
+    nullable: true,
+    description:
+      'A chatroom by the id that the application of a service has given to it. Null if there is none. Requires a service token with the scope `rooms:write` or `messages:read`.',
+    args: { externalId: t.arg.string({ required: true, description: 'Id of the chatroom in the application.' }) },
+    resolve: (_, { externalId }, context) => findExternalChatroom(context, externalId),
   }),
 );
 
@@ -218,6 +240,18 @@ const CreateChatroomInput = builder.inputType('CreateChatroomInput', {
       description:
         'Ids of the users to add besides the viewer. At most 100; exactly one for a DIRECT chatroom. If any of them cannot be added, no chatroom is created.',
     }),
+    externalId: t.string({
+      description:
+        'For services: id of the chatroom in the application, 1 to 255 characters. If a chatroom has this id, the mutation returns that chatroom unchanged.',
+    }),
+    ownerId: t.id({ description: 'For services: id of the owner. Same as `ownerExternalId`.' }),
+    ownerExternalId: t.string({
+      description:
+        'For services: external id of the owner. Without an owner, only services manage the chatroom. No meaning for DIRECT.',
+    }),
+    memberExternalIds: t.stringList({
+      description: 'For services: external ids of users to add, together with those of `memberIds`.',
+    }),
   }),
 });
 
@@ -233,12 +267,29 @@ builder.mutationField('createChatroom', (t) =>
   t.field({
     type: ChatroomPayload,
     nullable: true,
+    extensions: alsoForServices('rooms:write'),
     description:
-      'Creates a chatroom. For DIRECT, returns the existing chatroom of the two users if there is one. Fails with `BAD_USER_INPUT` for invalid properties, and with `NOT_FOUND` for an unknown user. Fails with `BLOCKED` if there is a block between the viewer and any of the users.',
+      'Creates a chatroom. Services need the scope `rooms:write`, and name all members in the input; blocks are not checked for them, and `CONFLICT` says that the `externalId` belongs to another chatroom. For DIRECT, returns the existing chatroom of the two users if there is one. Fails with `BAD_USER_INPUT` for invalid properties, and with `NOT_FOUND` for an unknown user. Fails with `BLOCKED` if there is a block between the viewer and any of the users.',
     args: { input: t.arg({ type: CreateChatroomInput, required: true, description: 'Properties of the chatroom.' }) },
-    resolve: async (_, { input }, context) => ({
-      chatroom: await createChatroom(context, { ...input, memberIds: input.memberIds.map((id) => keyOf('User', id)) }),
-    }),
+    resolve: async (_, { input: { externalId, ownerId, ownerExternalId, memberExternalIds, ...input } }, context) => {
+      const memberIds = input.memberIds.map((id) => keyOf('User', id));
+      if (!context.service) {
+        const forServices = { externalId, ownerId, ownerExternalId, memberExternalIds };
+        const [set] = Object.entries(forServices).filter(([, value]) => value != null);
+        if (set) throw onlyServices(set[0]);
+        return { chatroom: await createChatroom(context, { ...input, memberIds }) };
+      }
+      const chatroom = await createExternalChatroom(context, {
+        ...input,
+        externalId: externalId ?? null,
+        owner: {
+          ids: ownerId == null ? [] : [keyOf('User', ownerId)],
+          externalIds: ownerExternalId == null ? [] : [ownerExternalId],
+        },
+        members: { ids: memberIds, externalIds: memberExternalIds },
+      });
+      return { chatroom };
+    },
   }),
 );
 

@@ -1,7 +1,7 @@
 import { hasBlocked } from '../relationships/blocks.ts';
 import { type ChatroomRow, isMember, joinedChatrooms } from '../chatrooms/chatrooms.ts';
 import { connect, type Connection, type ConnectionArgs, keyset } from '../../platform/database/keysetPage.ts';
-import { type Context, requireViewer, snapshotOf } from '../../core/context.ts';
+import { type Context, requireScope, requireViewer, snapshotOf } from '../../core/context.ts';
 import { columnsOf, createRowReader, join, keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import { type Message, Prisma, type User } from '../../platform/database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../../core/errors.ts';
@@ -151,6 +151,23 @@ const messageOfAll = createLoader<MessageWithSender>(
   (message) => messageKey(message.chatroomId, message.number),
 );
 
+/** Returns a message by `chatroomId:number` for a service with the scope `messages:read`, or null. */
+export async function messageForService(context: Context, key: string): Promise<MessageWithSender | null> {
+  requireScope(context, 'messages:read');
+  return messageByKeyUnchecked(context, key);
+}
+
+const messageByKeyUnchecked = createLoader<MessageWithSender>(
+  async ({ database }, keys) => {
+    const rows = await database.prepared(sql`
+      SELECT ${columnsWithSender} FROM ${keyTable(keys, 'uuid', 'int')} k (chatroom_id, number)
+        JOIN messages m ON m.chatroom_id = k.chatroom_id AND m.number = k.number
+        LEFT JOIN users u ON u.id = m.sender_id`);
+    return rows.map(withSender);
+  },
+  (message) => messageKey(message.chatroomId, message.number),
+);
+
 /** Returns the message that a message replies to. Null if there is none, or if the viewer may not read it. */
 export function repliedMessage(
   context: Context,
@@ -165,7 +182,8 @@ async function loadReplied(
   replyToNumber: number,
 ): Promise<MessageWithSender | null> {
   const key = messageKey(chatroomId, replyToNumber);
-  // The stream has checked that all subscribers of a shared execution are members of the room.
+  if (context.service) return messageForService(context, key);
+  // Subscribers who share an execution are members of the room.
   const shared = context.viewerTracking ? await messageOfAll(context, key) : null;
   return shared ?? messageByKey(context, key);
 }
@@ -188,8 +206,12 @@ const newestMessageOf = createLoader<NewestMessage>(
   ({ message }) => message.chatroomId,
 );
 
-/** Returns the newest message of a room that the viewer may read. Null if there is none. */
+/** Returns the newest message of a room that the viewer or service may read. Null if there is none. */
 export async function lastMessageIn(context: Context, room: ChatroomRow): Promise<MessageWithSender | null> {
+  if (context.service) {
+    requireScope(context, 'messages:read');
+    return (await newestMessageOf(context, room.id))?.message ?? null;
+  }
   if (room.isShared) {
     const { viewerTracking, roomTails } = context;
     const latest = () => roomTails.latestEventOf(room.id, room.lastNumber);
@@ -213,7 +235,8 @@ async function isHiddenFromNobody(context: Context, room: ChatroomRow, { senderI
 const byNumber = keyset({ 'm.number': 'number' });
 
 /**
- * Lists the messages of a room that the viewer may read, oldest first. Pages are found by message number, so page
+ * Lists the messages of a room that the viewer may read, oldest first. A service with the scope `messages:read` may read
+ * all of them. Pages are found by message number, so page
  * 10,000 costs as much as page 1.
  */
 export async function listMessages(
@@ -221,14 +244,15 @@ export async function listMessages(
   chatroomId: string,
   args: ConnectionArgs,
 ): Promise<Connection<MessageWithSender>> {
-  const { userId } = requireViewer(context);
+  if (context.service) requireScope(context, 'messages:read');
+  const readable = context.service ? sql`true` : isReadable(sql`${requireViewer(context).userId}::uuid`);
   return connect<MessageWithSender>(args, {
     encode: (message) => messageCursor(context, message),
     decode: (cursor, path) => [String(decodeRoomCursor(context.databaseId, chatroomId, cursor, path).number)],
     load: (page) =>
       context.database.prepared<MessageWithSender>(sql`
         SELECT ${messageColumns}, ${contentColumns} FROM messages m
-          WHERE m.chatroom_id = ${chatroomId}::uuid AND ${isReadable(sql`${userId}::uuid`)}
+          WHERE m.chatroom_id = ${chatroomId}::uuid AND ${readable}
             ${byNumber.bounds(page)}
           ORDER BY ${byNumber.order(page)} LIMIT ${page.limit}`),
   });

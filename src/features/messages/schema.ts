@@ -6,6 +6,9 @@ import type { Message as MessageRow } from '../../platform/database/generated/cl
 import { keyOf } from '../../core/globalIds.ts';
 import { loadUnlessOnlyId } from '../../graphql/loadUnlessOnlyId.ts';
 import { readsSnapshot } from '../../graphql/snapshotFields.ts';
+import { alsoForServices } from '../../graphql/schemaPlugin.ts';
+import { chatroomKeyOf, READS_ROOMS, requireChatroomOfService } from '../chatrooms/externalChatrooms.ts';
+import { actorOf } from '../users/externalIds.ts';
 import { User, viewerField } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
 import { deleteMessage, editMessage } from './changes.ts';
@@ -14,6 +17,7 @@ import {
   listMessages,
   messageByKey,
   messageCursor,
+  messageForService,
   messageKey,
   type MessageWithSender,
   type NoticeSender,
@@ -77,7 +81,9 @@ export const Message = builder.prismaNode('Message', {
     chatroom: t.field({
       type: Chatroom,
       description: 'Chatroom that contains the message.',
+      extensions: alsoForServices(...READS_ROOMS),
       resolve({ chatroomId, isUnchecked }: MessageWithSender, _args, context, info) {
+        if (context.service) return requireChatroomOfService(context, chatroomId);
         const load = () => requireEventChatroom(context, chatroomId);
         return isUnchecked ? load() : loadUnlessOnlyId(info, chatroomId, load);
       },
@@ -160,14 +166,14 @@ export const { Edge: MessageEdge, List: MessageConnection } = defineConnection(M
 builder.objectFields(Chatroom, (t) => ({
   messages: t.field({
     // Also if only the nodes are selected, because the resolver creates all cursors of the page.
-    extensions: readsSnapshot,
+    extensions: { ...readsSnapshot, ...alsoForServices('messages:read') },
     type: MessageConnection,
     nullable: true,
     description:
       'Messages of the chatroom, oldest first. Page backwards from the end with `last` and `before`. The cursors are room cursors, which `messageAdded` and `chatroomEvents` also accept as `after`. Null unless the viewer is a member.',
     args: connectionArgs(t.arg),
     resolve: async (chatroom, args, context) =>
-      (await isJoined(context, chatroom)) ? listMessages(context, chatroom.id, args) : null,
+      context.service || (await isJoined(context, chatroom)) ? listMessages(context, chatroom.id, args) : null,
   }),
   message: t.field({
     type: Message,
@@ -175,13 +181,17 @@ builder.objectFields(Chatroom, (t) => ({
     description:
       'Message with a given number. Null if there is no such message, the viewer may not see the message, or the viewer is not a member.',
     args: { number: t.arg.int({ required: true, description: 'Number of the message in this chatroom, from 1.' }) },
+    extensions: alsoForServices('messages:read'),
     resolve: (chatroom, { number }, context) =>
-      number < 1 ? null : messageByKey(context, messageKey(chatroom.id, number)),
+      number < 1
+        ? null
+        : (context.service ? messageForService : messageByKey)(context, messageKey(chatroom.id, number)),
   }),
   lastMessage: t.field({
     type: Message,
     nullable: true,
     description: 'Newest message that the viewer may see. Null if there is none, or if the viewer is not a member.',
+    extensions: alsoForServices('messages:read'),
     resolve: (chatroom, _args, context) => lastMessageIn(context, chatroom),
   }),
 }));
@@ -200,7 +210,12 @@ const LinkPreviewMode = builder.enumType('LinkPreviewMode', {
 const SendMessageInput = builder.inputType('SendMessageInput', {
   description: 'Message to send.',
   fields: (t) => ({
-    chatroomId: t.id({ required: true, description: 'Id of the chatroom.' }),
+    chatroomId: t.id({
+      description: 'Id of the chatroom. Required, except for services that set `chatroomExternalId`.',
+    }),
+    chatroomExternalId: t.string({ description: 'For services: external id of the chatroom.' }),
+    asUserId: t.id({ description: 'For services: id of the user who sends the message. Same as `asUserExternalId`.' }),
+    asUserExternalId: t.string({ description: 'For services: external id of the user who sends the message.' }),
     body: t.string({
       required: true,
       description:
@@ -252,17 +267,32 @@ builder.mutationField('sendMessage', (t) =>
   t.field({
     type: SendMessagePayload,
     nullable: true,
+    extensions: alsoForServices('messages:write'),
     description:
-      'Sends a message to a chatroom and marks the chatroom as read up to this message. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with other content. Fails with `NOT_FOUND` if the viewer is not a member, if the message to reply to is not in the chatroom, or if an attachment or a link preview is unknown or was sent before. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom.',
+      'Sends a message to a chatroom and marks the chatroom as read up to this message. A service with the scope `messages:write` sends as the user whom it names: what the user may not do fails. Fails with `BAD_USER_INPUT` for an invalid argument, and with `CONFLICT` for a `clientMessageId` that was sent with other content. Fails with `NOT_FOUND` if the viewer is not a member, if the message to reply to is not in the chatroom, or if an attachment or a link preview is unknown or was sent before. Fails with `BLOCKED` in a DIRECT chatroom if either member has blocked the other. A retry of a stored message succeeds even if the viewer is no longer a member of the chatroom.',
     args: { input: t.arg({ type: SendMessageInput, required: true, description: 'Message to send.' }) },
-    resolve: (_, { input }, context) =>
-      sendMessage(context, {
+    resolve: async (
+      _,
+      { input: { chatroomId, chatroomExternalId, asUserId, asUserExternalId, ...input } },
+      context,
+    ) => {
+      const sender = await actorOf(context, {
+        id: asUserId == null ? undefined : keyOf('User', asUserId),
+        externalId: asUserExternalId,
+      });
+      const room = {
+        id: chatroomId == null ? undefined : keyOf('Chatroom', chatroomId),
+        externalId: chatroomExternalId,
+      };
+      const sent = await sendMessage(sender, {
         ...input,
-        chatroomId: keyOf('Chatroom', input.chatroomId),
+        chatroomId: await chatroomKeyOf(context, room),
         replyToKey: input.replyToId == null ? undefined : keyOf('Message', input.replyToId),
         linkPreviewIds: input.linkPreviewIds?.map((id) => keyOf('LinkPreview', id)),
         attachmentIds: input.attachmentIds?.map((id) => keyOf('Attachment', id)),
-      }),
+      });
+      return context.service ? { ...sent, message: { ...sent.message, isUnchecked: true } } : sent;
+    },
   }),
 );
 

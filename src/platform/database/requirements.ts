@@ -55,12 +55,11 @@ interface SchemaState {
 /** Tables that nodes write to. */
 const TABLES = [
   ...[
-    'admins',
-    'audit_entries',
     'blocks',
     'chatrooms',
     'endings',
     'events',
+    'external_token_cutoffs',
     'friend_requests',
     'friendships',
     'identities',

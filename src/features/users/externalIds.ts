@@ -1,0 +1,92 @@
+import { actingAs, type Context } from '../../core/context.ts';
+import { badInput, ChatError, notFound } from '../../core/errors.ts';
+import { isStorable } from '../../core/text/text.ts';
+import { sql } from '../../platform/database/database.ts';
+
+/** Maximum length of an external id, in UTF-16 units. OpenID Connect limits `sub` to the same length. */
+const MAX_EXTERNAL_ID = 255;
+
+/** Returns whether a text can be the id of a user or a room in another application. */
+export function isExternalId(text: string): boolean {
+  return text.length >= 1 && text.length <= MAX_EXTERNAL_ID && isStorable(text);
+}
+
+/**
+ * Checks an external id and returns it unchanged. External ids are compared byte by byte.
+ *
+ * @throws ChatError `BAD_USER_INPUT`
+ */
+export function checkExternalId(text: string, path: string): string {
+  if (!isExternalId(text)) throw badInput(path, `An external id has 1 to ${MAX_EXTERNAL_ID} characters.`);
+  return text;
+}
+
+/** Users whom the input of a service names, each by id or by external id. */
+export interface UserRefs {
+  /** Null for an id that names no user. */
+  ids?: readonly (string | null)[] | null | undefined;
+  externalIds?: readonly string[] | null | undefined;
+}
+
+/**
+ * Returns the keys of users, each once, in the order of the input.
+ *
+ * @param field name of the input field of the external ids, for the `path` of errors
+ * @throws ChatError `NOT_FOUND` if one of the users does not exist
+ */
+export async function userKeysOf(context: Context, { ids, externalIds }: UserRefs, field: string): Promise<string[]> {
+  const keys = (ids ?? []).map((id) => {
+    if (id === null) throw notFound('user');
+    return id;
+  });
+  const wanted = externalIds ?? [];
+  const found = await context.database.query<{ id: string; externalId: string | null }>(sql`
+    SELECT id, external_id AS "externalId" FROM users
+      WHERE id = ANY (${keys}::uuid[]) OR external_id = ANY (${wanted.filter(isExternalId)}::text[])`);
+  const existing = new Set(found.map(({ id }) => id));
+  const byExternalId = new Map(found.map(({ id, externalId }) => [externalId, id]));
+  if (!keys.every((key) => existing.has(key))) throw notFound('user');
+  return [...new Set([...keys, ...wanted.map((id) => byExternalId.get(id) ?? noSuchUser(id, field))])];
+}
+
+/** Throws the `NOT_FOUND` error for an external id that no user has. */
+export function noSuchUser(externalId: string, field: string): never {
+  throw new ChatError(
+    'NOT_FOUND',
+    `No user has the external id ${JSON.stringify(externalId.slice(0, 100))}. Create the user with upsertUsers.`,
+    { path: ['input', field] },
+  );
+}
+
+/**
+ * Returns the context in which an action that users and services may request is performed. A user acts as themselves. A
+ * service acts as the user whom its input names.
+ *
+ * @param refs the user, by exactly one of `id` and `externalId`; null for an id that names no user
+ * @throws ChatError `FORBIDDEN` if a user names another user, or if the named user is deactivated; `BAD_USER_INPUT` if
+ *   a service names no user or more than one; `NOT_FOUND` if the user does not exist
+ */
+export async function actorOf(
+  context: Context,
+  { id, externalId }: { id: string | null | undefined; externalId: string | null | undefined },
+): Promise<Context> {
+  const isNamed = id !== undefined || externalId != null;
+  if (!context.service) {
+    if (isNamed) throw onlyServices('asUserExternalId');
+    return context;
+  }
+  if (!isNamed || (id !== undefined && externalId != null))
+    throw badInput('input.asUserExternalId', 'A service acts as a user. Set either asUserId or asUserExternalId.');
+  const [user] = await context.database.query<{ id: string; isSuspended: boolean }>(sql`
+    SELECT id, suspended_at IS NOT NULL AS "isSuspended" FROM users
+      WHERE ${id == null ? sql`external_id = ${externalId ?? ''}` : sql`id = ${id}::uuid`}`);
+  if (!user) throw externalId == null ? notFound('user') : noSuchUser(externalId, 'asUserExternalId');
+  if (user.isSuspended)
+    throw new ChatError('FORBIDDEN', 'This user is deactivated. Reactivate the user with reactivateUser first.');
+  return actingAs(context, user.id);
+}
+
+/** Returns the `FORBIDDEN` error for a field of an input that only services may set. */
+export function onlyServices(field: string): ChatError {
+  return new ChatError('FORBIDDEN', `Only services may set ${field}. Leave it out.`, { path: ['input', field] });
+}
