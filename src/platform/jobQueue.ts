@@ -27,6 +27,8 @@ export interface Jobs {
   push_device: { deviceId: string; chatroomId: string; number: number };
   /** Finds previews for the links of a message. Queued by the SQL function `store_message`. */
   preview_links: { chatroomId: string; number: number };
+  /** Downloads the avatar of a user. Queued by `upsertUsers`. */
+  fetch_avatar: { userId: string; url: string };
   /** Scans an uploaded file, and creates the variants of an image. */
   process_attachment: { attachmentId: string };
   /**
@@ -90,7 +92,7 @@ export async function migrateJobs(databaseUrl: string, log?: Logger): Promise<vo
 }
 
 /** Tasks that only some nodes can run: those that can send mail, and those with a file store. */
-type OptionalTask = 'send_mail' | 'clean_files' | 'delete_file' | 'process_attachment';
+type OptionalTask = 'send_mail' | 'clean_files' | 'delete_file' | 'process_attachment' | 'fetch_avatar';
 
 type Tasks = { [Name in keyof Jobs]: (payload: Jobs[Name]) => Promise<void> };
 
@@ -105,7 +107,7 @@ const SCHEDULE = [
 const CONCURRENCY = 2;
 
 /**
- * Runs queued jobs on this node. Several nodes share the queue. Mails and link previews have runners of their own, so
+ * Runs queued jobs on this node. Several nodes share the queue. Mails and downloads have runners of their own, so
  * that a hung mail server or slow web pages do not delay push notifications.
  *
  * @returns a function that finishes the jobs in progress and stops
@@ -118,7 +120,7 @@ export async function startJobs(options: {
   /** Functions that run the jobs. Jobs of a task that this node omits are run by another node. */
   tasks: Omit<Tasks, OptionalTask> & Partial<Pick<Tasks, OptionalTask>>;
 }): Promise<() => Promise<void>> {
-  const { send_mail: sendMail, preview_links: previewLinks, ...others } = options.tasks;
+  const { send_mail: sendMail, preview_links: previewLinks, fetch_avatar: fetchAvatar, ...others } = options.tasks;
   // Each runner listens on one connection, and borrows further connections to fetch and complete jobs.
   const pool = createPool(options.databaseUrl, {
     max: 5,
@@ -143,7 +145,7 @@ export async function startJobs(options: {
         .map(({ at, task }) => `${at} ${task}`)
         .join('\n'),
     ),
-    start({ preview_links: previewLinks }),
+    start({ preview_links: previewLinks, ...(fetchAvatar ? { fetch_avatar: fetchAvatar } : {}) }),
     ...(sendMail ? [start({ send_mail: sendMail })] : []),
   ]);
   return async () => {

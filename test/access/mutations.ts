@@ -42,6 +42,7 @@ const inRooms: Row[] = [
   row('401 404 404 ok  ok  ok  404 403', 'addReaction', message('blocked', { emoji: '👍' }), 'to a message of a blocked user'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'createChatroom', making('GROUP', 'member'), 'with a member'),
   row('401 ok  ok  blk ok  ok  ok  403', 'createChatroom', making('GROUP', 'owner'), 'with the owner'),
+  row('401 403 403 403 403 403 403 403', 'createChatroom', (p) => ({ ...making('GROUP', 'owner')(p), externalId: 'r1' }), 'with an external id'),
   row('401 ok  ok  blk ok  ok  400 403', 'createChatroom', making('DIRECT', 'owner'), 'DIRECT, with the owner'),
   row('401 404 404 403 403 403 ok  403', 'deleteChatroom', inRoom),
   row('401 404 404 ok  ok  ok  ok  403', 'deleteMessage', message('me'), 'own'),
@@ -71,6 +72,7 @@ const inRooms: Row[] = [
   row('401 404 404 ok  ok  ok  ok  403', 'removeReaction', message('owner', { emoji: '👍' }), 'from the owner’s message'),
   row('401 404 404 ok  ok  ok  404 403', 'removeReaction', message('blocked', { emoji: '👍' }), 'from a message of a blocked user'),
   row('401 404 404 ok  ok  ok  ok  403', 'sendMessage', saying('hello')),
+  row('401 403 403 403 403 403 403 403', 'sendMessage', (p) => ({ ...saying('hello')(p), asUserId: p.me.id }), 'as a user'),
   row('401 404 404 ok  ok  ok  ok  403', 'sendMessage', async (p) => ({ ...saying('')(p), attachmentIds: [await attachmentOf(p, p.me)] }), 'with an own file'),
   row('401 404 404 404 404 404 ok  403', 'sendMessage', async (p) => ({ ...saying('')(p), attachmentIds: [await attachmentOf(p, p.owner)] }), 'with a file of the owner'),
   row('401 403 403 403 403 403 403 ok ', 'sendSystemMessage', saying('hello'), 'into the room'),
@@ -128,20 +130,15 @@ const ofAccounts: Row[] = [
   row('ok  ok  ok  ok  ok  ok  ok  ok ', 'verifyEmail', async (p) => ({ token: await mailToken(p, 'VERIFY_EMAIL') })),
 ];
 
-const because = { reason: 'a test' };
-
-/** Mutations of admins of the server. No role of the table is one. */
+/** Mutations of services. The service of these tables has the scope `notices:write` only; scopes.test.ts has the others. */
 // prettier-ignore
-const ofAdmins: Row[] = [
-  row('401 403 403 403 403 403 403 403', 'adminCreateServiceToken', () => ({ name: 'other', scopes: ['users:write'], ...because })),
-  row('401 403 403 403 403 403 403 403', 'adminCreateUser', () => ({ username: 'another', ...because })),
-  row('401 403 403 403 403 403 403 403', 'adminDeleteMessage', message('owner', because)),
-  row('401 403 403 403 403 403 403 403', 'adminDeleteUser', (p) => ({ ...about('member')(p), ...because })),
-  row('401 403 403 403 403 403 403 403', 'adminEndSession', async (p) => ({ sessionId: await sessionOf(p, p.owner), ...because })),
-  row('401 403 403 403 403 403 403 403', 'adminEndSessions', (p) => ({ ...about('member')(p), ...because })),
-  row('401 403 403 403 403 403 403 403', 'adminRestoreUser', (p) => ({ ...about('member')(p), ...because })),
-  row('401 403 403 403 403 403 403 403', 'adminRevokeServiceToken', () => ({ name: 'billing', ...because })),
-  row('401 403 403 403 403 403 403 403', 'adminSuspendUser', (p) => ({ ...about('member')(p), ...because })),
+const ofServices: Row[] = [
+  row('401 403 403 403 403 403 403 403', 'createAccessToken', () => ({ externalId: 'u1' })),
+  row('401 403 403 403 403 403 403 403', 'deactivateUser', () => ({ externalId: 'u1' })),
+  row('401 403 403 403 403 403 403 403', 'deleteUser', () => ({ externalId: 'u1' })),
+  row('401 403 403 403 403 403 403 403', 'reactivateUser', () => ({ externalId: 'u1' })),
+  row('401 403 403 403 403 403 403 403', 'revokeAccessTokens', () => ({ externalId: 'u1' })),
+  row('401 403 403 403 403 403 403 403', 'upsertUsers', () => ({ users: [{ externalId: 'u1' }] })),
 ];
 
-export const mutations: Row[] = [...inRooms, ...betweenPeople, ...ofAccounts, ...ofAdmins];
+export const mutations: Row[] = [...inRooms, ...betweenPeople, ...ofAccounts, ...ofServices];

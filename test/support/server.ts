@@ -127,8 +127,11 @@ export async function startTestServer(
 }
 
 /** Starts two nodes on one new database. */
-export async function startTestNodes(redisUrl?: string): Promise<[TestServer, TestServer]> {
-  const options = { databaseUrl: await createTestDatabase(), ...(redisUrl === undefined ? {} : { redisUrl }) };
+export async function startTestNodes(
+  redisUrl?: string,
+  env: Record<string, string> = {},
+): Promise<[TestServer, TestServer]> {
+  const options = { databaseUrl: await createTestDatabase(), env, ...(redisUrl === undefined ? {} : { redisUrl }) };
   return [await startTestServer(options), await startTestServer(options)];
 }
 

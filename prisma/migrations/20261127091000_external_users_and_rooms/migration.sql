@@ -10,6 +10,9 @@ CREATE TABLE external_token_cutoffs (
   is_deleted boolean NOT NULL DEFAULT false
 );
 
+-- URL of the last avatar that was downloaded for a user.
+ALTER TABLE users ADD COLUMN external_avatar_url text;
+
 CREATE FUNCTION refuse_external_tokens(of_external_id text, deleted boolean) RETURNS void LANGUAGE sql VOLATILE AS $$
   INSERT INTO external_token_cutoffs (external_id_hash, refused_until, is_deleted)
     VALUES (sha256(convert_to(of_external_id, 'UTF8')), clock_timestamp(), deleted)
@@ -81,5 +84,50 @@ BEGIN
     -- The roles are declared from the most to the least.
     WHEN their > needed THEN 'FORBIDDEN'
     ELSE 'MAY' END;
+END
+$$;
+
+-- NULL as `by_user` is a service, which deletes the messages of all users and edits none.
+CREATE OR REPLACE FUNCTION change_message(
+  in_chatroom uuid, at_number integer, by_user uuid, new_body text, new_search tsvector
+) RETURNS TABLE (outcome text, seq integer) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  room chatrooms;
+  editor members;
+  stored messages;
+  permission text;
+BEGIN
+  SELECT * INTO room FROM chatrooms c WHERE c.id = in_chatroom FOR NO KEY UPDATE;
+  SELECT * INTO editor FROM members m WHERE m.chatroom_id = in_chatroom AND m.user_id = by_user;
+  SELECT * INTO stored FROM messages m WHERE m.chatroom_id = in_chatroom AND m.number = at_number;
+  permission := CASE
+    WHEN by_user IS NULL AND stored.kind = 'USER' AND new_body IS NULL THEN 'MAY'
+    WHEN by_user IS NULL THEN 'FORBIDDEN'
+    ELSE may(room, editor, CASE
+      WHEN stored.sender_id = by_user AND new_body IS NULL THEN 'DELETE_OWN'
+      WHEN stored.sender_id = by_user THEN 'EDIT_OWN'
+      WHEN stored.kind = 'USER' AND new_body IS NULL THEN 'DELETE_OTHERS' END) END;
+  IF permission = 'NOT_FOUND' OR stored.number IS NULL THEN
+    RETURN QUERY SELECT 'NOT_FOUND', NULL::integer;
+  ELSIF permission = 'FORBIDDEN' THEN
+    RETURN QUERY SELECT 'FORBIDDEN', NULL::integer;
+  ELSIF stored.deleted_at IS NOT NULL THEN
+    RETURN QUERY SELECT CASE WHEN new_body IS NULL THEN 'CHANGED' ELSE 'NOT_FOUND' END, NULL::integer;
+  ELSIF permission <> 'MAY' THEN
+    RETURN QUERY SELECT permission, NULL::integer;
+  ELSIF new_body IS NULL THEN
+    UPDATE messages m SET body = NULL, search = NULL, sent_digest = NULL, deleted_at = clock_timestamp()
+      WHERE m.chatroom_id = in_chatroom AND m.number = at_number;
+    DELETE FROM reactions r WHERE r.chatroom_id = in_chatroom AND r.number = at_number;
+    RETURN QUERY SELECT 'CHANGED', append_event(in_chatroom, 'MESSAGE_DELETED', at_number, NULL, by_user);
+  ELSIF stored.body = new_body THEN
+    RETURN QUERY SELECT 'CHANGED', NULL::integer;
+  ELSE
+    UPDATE messages m
+      SET body = new_body, search = new_search, edited_at = clock_timestamp(),
+          sent_digest = CASE WHEN client_message_id IS NOT NULL THEN coalesce(sent_digest, text_digest(stored.body)) END
+      WHERE m.chatroom_id = in_chatroom AND m.number = at_number;
+    RETURN QUERY SELECT 'CHANGED', append_event(in_chatroom, 'MESSAGE_EDITED', at_number, NULL, by_user);
+  END IF;
 END
 $$;

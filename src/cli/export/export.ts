@@ -130,12 +130,12 @@ async function findChatroom(
   if (decodeId(Buffer.from(`Chatroom:${id}`).toString('base64url')) === null) return null;
   const [found] = await query<Omit<ExportedChatroom, 'messages'> & { lastNumber: number }>(sql`
     SELECT 'chatroom' AS parley, 1 AS version, c.last_number AS "lastNumber",
-      json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'topic', c.topic, 'ownerId', c.owner_id,
+      json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'topic', c.topic, 'ownerId', c.owner_id, 'externalId', c.external_id,
         'createdAt', ${isoTime(sql`c.created_at`)}, 'updatedAt', ${isoTime(sql`c.updated_at`)}) AS chatroom,
       (SELECT coalesce(json_agg(json_build_object('userId', m.user_id, 'role', m.role,
           'joinedAt', ${isoTime(sql`m.joined_at`)}, 'lastReadNumber', m.last_read_number) ORDER BY m.joined_at, m.user_id), '[]')
         FROM members m WHERE m.chatroom_id = c.id) AS members,
-      (SELECT coalesce(json_agg(json_build_object('id', u.id, 'username', u.username, 'nickname', u.nickname)
+      (SELECT coalesce(json_agg(json_build_object('id', u.id, 'username', u.username, 'nickname', u.nickname, 'externalId', u.external_id)
           ORDER BY u.username_key), '[]')
         FROM users u WHERE u.id IN (
           SELECT c.owner_id UNION SELECT user_id FROM members WHERE chatroom_id = c.id
@@ -186,7 +186,7 @@ const messagesOf = (userId: string, last: { chatroomId: string; number: number }
 const userHead = (id: string): Sql => sql`
   SELECT 'user' AS parley, 1 AS version,
     json_build_object('id', u.id, 'username', u.username, 'nickname', u.nickname, 'bio', u.bio, 'email', u.email,
-      'emailVerified', u.email_verified_at IS NOT NULL, 'pendingEmail', u.pending_email, 'friendPolicy', u.friend_policy, 'isBot', u.is_bot,
+      'emailVerified', u.email_verified_at IS NOT NULL, 'pendingEmail', u.pending_email, 'friendPolicy', u.friend_policy, 'isBot', u.is_bot, 'externalId', u.external_id,
       'createdAt', ${isoTime(sql`u.created_at`)}, 'updatedAt', ${isoTime(sql`u.updated_at`)},
       'lastSeenAt', ${isoTime(sql`u.last_seen_at`)}) AS user,
     (SELECT ${attachment} FROM attachments a WHERE a.id = u.avatar_id AND a.state = 'READY') AS avatar,

@@ -3,6 +3,9 @@ import { z } from 'zod';
 const moment = z.iso.datetime();
 const person = z.object({ id: z.uuid(), username: z.string(), nickname: z.string() });
 
+/** Id in another application. Absent in exports of release 0.1.0. */
+const externalId = z.string().nullable().optional();
+
 const variant = z.object({
   object: z.uuid(),
   byteSize: z.int().positive(),
@@ -88,6 +91,7 @@ export const exportedChatroom = z.object({
     name: z.string().nullable(),
     topic: z.string().nullable(),
     ownerId: z.uuid().nullable(),
+    externalId,
     createdAt: moment,
     updatedAt: moment,
   }),
@@ -100,7 +104,7 @@ export const exportedChatroom = z.object({
     }),
   ),
   /** All users whose id appears in the export: members, senders, users who reacted, and subjects of system messages. */
-  people: z.array(person),
+  people: z.array(person.extend({ externalId })),
   messages: z.array(exportedMessage),
 });
 export type ExportedChatroom = z.infer<typeof exportedChatroom>;
@@ -120,6 +124,7 @@ export const exportedUser = z.object({
     pendingEmail: z.string().nullable().optional(),
     friendPolicy: z.enum(['OPEN', 'APPROVAL']),
     isBot: z.boolean(),
+    externalId,
     createdAt: moment,
     updatedAt: moment,
     lastSeenAt: moment.nullable(),

@@ -42,19 +42,21 @@ export async function importChatroom(
     database,
     people.map(({ id, username, nickname }) => ({ id, name: username, nickname, suffix: 'import' })),
   );
+  await storeExternalIds(database, people, summary.skipped);
   const directKey = chatroom.kind === 'DIRECT' ? directKeyOf(chatroom, members) : null;
   if (await roomExists(database, chatroom, directKey)) {
     countReason(summary.skipped, 'a chatroom that already exists');
     return summary;
   }
+  const externalId = await freeExternalId(database, chatroom.externalId ?? null, summary.skipped);
   progress.start('Messages', messages.length);
   await database.transaction(async (query) => {
     const last = messages.at(-1);
     await query(sql`
-      INSERT INTO chatrooms (id, kind, name, topic, owner_id, direct_key, created_at, updated_at, last_number, last_seq,
-                             last_message_at, active_at)
+      INSERT INTO chatrooms (id, kind, name, topic, owner_id, direct_key, external_id, created_at, updated_at, last_number,
+                             last_seq, last_message_at, active_at)
         VALUES (${chatroom.id}::uuid, ${chatroom.kind}::"ChatroomKind", ${chatroom.name}, ${chatroom.topic},
-                ${chatroom.ownerId}::uuid, ${directKey}, ${chatroom.createdAt}::timestamptz, ${chatroom.updatedAt}::timestamptz,
+                ${chatroom.ownerId}::uuid, ${directKey}, ${externalId}, ${chatroom.createdAt}::timestamptz, ${chatroom.updatedAt}::timestamptz,
                 ${last?.number ?? 0}, ${last?.number ?? 0}, ${last?.createdAt ?? null}::timestamptz,
                 ${last?.createdAt ?? chatroom.createdAt}::timestamptz)`);
     await query(sql`
@@ -76,6 +78,38 @@ export async function importChatroom(
   });
   progress.done();
   return { ...summary, chatrooms: 1, messages: messages.length };
+}
+
+/** Gives imported users their external ids. Skips ids that other users have, and users who have an id. */
+async function storeExternalIds(
+  database: Database,
+  people: readonly { id: string; externalId?: string | null | undefined }[],
+  skipped: Record<string, number>,
+): Promise<void> {
+  const given = people.filter(({ externalId }) => externalId != null);
+  if (given.length === 0) return;
+  const ids = given.map(({ id }) => id);
+  const externalIds = given.map(({ externalId }) => externalId ?? '');
+  await database.query(sql`
+    UPDATE users u SET external_id = g.external_id
+      FROM unnest(${ids}::uuid[], ${externalIds}::text[]) g (id, external_id)
+      WHERE u.id = g.id AND u.external_id IS NULL
+        AND NOT EXISTS (SELECT FROM users other WHERE other.external_id = g.external_id)`);
+  const stored = await database.query(sql`
+    SELECT FROM users u JOIN unnest(${ids}::uuid[], ${externalIds}::text[]) g (id, external_id)
+      ON u.id = g.id AND u.external_id = g.external_id`);
+  for (let i = stored.length; i < given.length; i += 1) countReason(skipped, 'an external id of another user');
+}
+
+/** Returns the external id of an imported room, or null if another room has it. */
+async function freeExternalId(
+  database: Database,
+  externalId: string | null,
+  skipped: Record<string, number>,
+): Promise<string | null> {
+  if (externalId === null || !(await database.prisma.chatroom.findUnique({ where: { externalId } }))) return externalId;
+  countReason(skipped, 'an external id of another chatroom');
+  return null;
 }
 
 /** Returns the room with its dates corrected by {@link createDateCorrection}. */
@@ -200,6 +234,7 @@ export async function importUser({ database }: ImportContext, exported: Exported
     countReason(summary.skipped, 'a user who already exists');
     return summary;
   }
+  await storeExternalIds(database, [user], summary.skipped);
   await database.prisma.user.update({ where: { id }, data: { friendPolicy: user.friendPolicy } });
   const existing = await database.prisma.user.findMany({
     where: { id: { in: [...friends, ...blockedUsers].map((other) => other.id) } },

@@ -14,7 +14,7 @@ const MAX_ATTEMPTS = 5;
 /** Maximum number of rows that one statement changes. The deadline of a deletion is checked between statements. */
 const BATCH_SIZE = 5_000;
 /** Time that a request spends on a deletion, in milliseconds. A job finishes the rest. */
-const REQUEST_TIMEOUT_MS = 5_000;
+export const REQUEST_TIMEOUT_MS = 5_000;
 
 /**
  * Deletes the viewer's account. Messages remain, but without their sender and their files. Owned rooms pass to another
@@ -45,7 +45,7 @@ export async function deleteAccount(context: Context, password: string | null): 
 export async function closeAccount(query: Database['query'], userId: string, delaySeconds = 60): Promise<void> {
   await query(sql`
     UPDATE users SET password_hash = NULL, email = NULL, email_key = NULL, pending_email = NULL, pending_email_key = NULL,
-        bio = NULL
+        bio = NULL, external_id = NULL
       WHERE id = ${userId}::uuid`);
   await query(sql`DELETE FROM identities WHERE user_id = ${userId}::uuid`);
   await query(sql`DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid`);

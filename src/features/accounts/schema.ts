@@ -265,7 +265,7 @@ builder.mutationFields((t) => ({
     type: OkPayload,
     nullable: true,
     description:
-      'Changes the viewer’s password. All other sessions of the viewer end, and their sockets close within a second. Fails with `INVALID_CREDENTIALS` if the current password is wrong, and with `BAD_USER_INPUT` if the new password is invalid.',
+      'Changes the viewer’s password. All other sessions of the viewer end, and their sockets close within a second. Fails with `INVALID_CREDENTIALS` if the current password is wrong, and with `BAD_USER_INPUT` if the new password is invalid. Fails with `FORBIDDEN` for a user of another application, who has no password here.',
     args: {
       input: t.arg({ type: ChangePasswordInput, required: true, description: 'The current and the new password.' }),
     },

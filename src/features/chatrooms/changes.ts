@@ -1,5 +1,5 @@
 import { blocked } from '../relationships/blocks.ts';
-import { type Context, eventContext, requireViewer, type ServerNode } from '../../core/context.ts';
+import { type Context, eventContext, requireScope, requireViewer, type ServerNode } from '../../core/context.ts';
 import { type Sql, sql } from '../../platform/database/database.ts';
 import { badInput, ChatError, notFound } from '../../core/errors.ts';
 import type { Jobs } from '../../platform/jobQueue.ts';
@@ -65,14 +65,15 @@ export async function clearChatroom(
 }
 
 /**
- * Calls a database function that changes a room on behalf of the viewer.
+ * Calls a database function that changes a room on behalf of the viewer or of a service.
  *
- * @param call returns the SQL call; `by` is the id of the viewer
+ * @param call returns the SQL call; `by` is the id of the viewer, and NULL for a service
  * @returns the `seq` of the last event that the function added to the room's log, or null if it added none
  * @throws ChatError `FORBIDDEN`, `BAD_USER_INPUT`, `BLOCKED` or `NOT_FOUND`, depending on the outcome of the function
  */
 export async function callRoomFunction(context: Context, call: (by: Sql) => Sql): Promise<number | null> {
-  const { userId } = requireViewer(context);
+  if (context.service) requireScope(context, 'rooms:write');
+  const userId = context.service ? null : requireViewer(context).userId;
   const [changed] = await context.database.query<Change>(sql`
     SELECT outcome, seq FROM ${call(sql`${userId}::uuid`)}`);
   switch (changed?.outcome) {

@@ -1,5 +1,6 @@
 import { requireMembership, type VisibleChatroom } from './chatrooms.ts';
 import { callRoomFunction } from './changes.ts';
+import { requireChatroomOfService } from './externalChatrooms.ts';
 import { type Context, eventContext, requireViewer } from '../../core/context.ts';
 import { sql } from '../../platform/database/database.ts';
 import type { MemberRole } from '../../platform/database/generated/enums.ts';
@@ -59,7 +60,7 @@ function notifyLeft(context: Context, chatroomId: string, userId: string, seq: n
 
 /**
  * Adds users to a room: either all of them or none. Nothing changes for users who are already members. Requires the
- * OWNER or ADMIN role.
+ * OWNER or ADMIN role, or a service with the scope `rooms:write`, for which blocks are not checked.
  *
  * @param chatroomId null for an id that names no room
  * @param userIds 1 to 100 users; null for an id that names no user
@@ -76,17 +77,27 @@ export async function addChatroomMembers(
   if (ids.length < 1 || ids.length > MAX_ADDED) {
     throw badInput('input.userIds', `Add 1 to ${MAX_ADDED} users at once.`);
   }
-  const room = await requireMembership(context, chatroomId);
+  const room = await requireManaged(context, chatroomId);
   // Invalid ids also go to the database function, because that function checks the viewer's role before the users.
   const users = ids.map((id) => id ?? NOBODY);
   const seq = await callRoomFunction(context, (by) => sql`add_members(${room.id}::uuid, ${by}, ${users}::uuid[])`);
   if (seq !== null) notifyJoined(context, room.id, seq);
-  return requireMembership(eventContext(context), room.id);
+  return requireManaged(eventContext(context), room.id);
+}
+
+/**
+ * Returns a room whose members the viewer or service wants to change.
+ *
+ * @throws ChatError `NOT_FOUND` unless the viewer is a member; for a service, if there is no such room
+ */
+function requireManaged(context: Context, chatroomId: string | null): Promise<VisibleChatroom> {
+  return context.service ? requireChatroomOfService(context, chatroomId) : requireMembership(context, chatroomId);
 }
 
 /**
  * Removes a member from a room, and ends the member's subscriptions to the room. Admins can remove members with the
- * MEMBER role. The owner can also remove admins.
+ * MEMBER role. The owner can also remove admins, and a service
+ * with the scope `rooms:write` every member, also the owner. A room ends with its last member.
  *
  * @param chatroomId null for an id that names no room
  * @param memberId null for an id that names no user
@@ -98,13 +109,13 @@ export async function removeChatroomMember(
   chatroomId: string | null,
   memberId: string | null,
 ): Promise<VisibleChatroom> {
-  const room = await requireMembership(context, chatroomId);
-  if (memberId === requireViewer(context).userId)
+  const room = await requireManaged(context, chatroomId);
+  if (!context.service && memberId === requireViewer(context).userId)
     throw badInput('input.userId', 'You cannot remove yourself. Leave the chatroom instead.');
   const target = memberId ?? NOBODY;
   const seq = await callRoomFunction(context, (by) => sql`remove_member(${room.id}::uuid, ${by}, ${target}::uuid)`);
   if (seq !== null) notifyLeft(context, room.id, target, seq);
-  return requireMembership(eventContext(context), room.id);
+  return requireManaged(eventContext(context), room.id);
 }
 
 /**

@@ -1,4 +1,10 @@
-import { builder } from '../../graphql/builder.ts';
+import type { InputFieldBuilder } from '@pothos/core';
+import { badInput } from '../../core/errors.ts';
+import type { Context } from '../../core/context.ts';
+import { builder, type Types } from '../../graphql/builder.ts';
+import { alsoForServices } from '../../graphql/schemaPlugin.ts';
+import { chatroomKeyOf } from './externalChatrooms.ts';
+import { onlyServices, userKeysOf } from '../users/externalIds.ts';
 import { ChatroomPayload, ChatroomTargetInput, MemberRole } from './schema.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { viewerField } from '../users/schema.ts';
@@ -41,13 +47,37 @@ builder.mutationFields((t) => {
   };
 });
 
+/** Fields of an input that name a chatroom. Services may name it by its external id. */
+function roomFields(t: InputFieldBuilder<Types, 'InputObject'>) {
+  return {
+    chatroomId: t.id({
+      description: 'Id of the chatroom. Required, except for services that set `chatroomExternalId`.',
+    }),
+    chatroomExternalId: t.string({ description: 'For services: external id of the chatroom.' }),
+  };
+}
+
+interface RoomInput {
+  chatroomId?: string | null | undefined;
+  chatroomExternalId?: string | null | undefined;
+}
+
+function roomKey(context: Context, { chatroomId, chatroomExternalId }: RoomInput): Promise<string | null> {
+  const id = chatroomId == null ? undefined : keyOf('Chatroom', chatroomId);
+  return chatroomKeyOf(context, { id, externalId: chatroomExternalId });
+}
+
 const ChatroomMembersInput = builder.inputType('ChatroomMembersInput', {
   description: 'Input of `addChatroomMembers`.',
   fields: (t) => ({
-    chatroomId: t.id({ required: true, description: 'Id of the chatroom.' }),
+    ...roomFields(t),
     userIds: t.idList({
       required: true,
+      defaultValue: [],
       description: 'Ids of 1 to 100 users. If any of them cannot be added, none is added.',
+    }),
+    externalIds: t.stringList({
+      description: 'For services: external ids of users to add, together with those of `userIds`.',
     }),
   }),
 });
@@ -55,10 +85,36 @@ const ChatroomMembersInput = builder.inputType('ChatroomMembersInput', {
 const RemoveChatroomMemberInput = builder.inputType('RemoveChatroomMemberInput', {
   description: 'Input of `removeChatroomMember`.',
   fields: (t) => ({
-    chatroomId: t.id({ required: true, description: 'Id of the chatroom.' }),
-    userId: t.id({ required: true, description: 'Id of the user to remove.' }),
+    ...roomFields(t),
+    userId: t.id({ description: 'Id of the user to remove. Required, except for services that set `externalId`.' }),
+    externalId: t.string({ description: 'For services: external id of the user to remove.' }),
   }),
 });
+
+/** Returns the keys of the users to add; null for an id that names no user. */
+async function memberKeys(
+  context: Context,
+  userIds: readonly string[],
+  externalIds: readonly string[] | null | undefined,
+): Promise<(string | null)[]> {
+  const keys = userIds.map((id) => keyOf('User', id));
+  if (externalIds == null) return keys;
+  if (!context.service) throw onlyServices('externalIds');
+  return [...keys, ...(await userKeysOf(context, { externalIds }, 'externalIds'))];
+}
+
+/** Returns the key of the user to remove; null for an id that names no user. */
+async function memberKey(
+  context: Context,
+  { userId, externalId }: { userId?: string | null | undefined; externalId?: string | null | undefined },
+): Promise<string | null> {
+  if (externalId != null && !context.service) throw onlyServices('externalId');
+  if ((userId == null) === (externalId == null))
+    throw badInput('input.userId', context.service ? 'Set either userId or externalId.' : 'Set userId.');
+  if (userId != null) return keyOf('User', userId);
+  const [key = null] = await userKeysOf(context, { externalIds: [externalId ?? ''] }, 'externalId');
+  return key;
+}
 
 const SetMemberRoleInput = builder.inputType('SetMemberRoleInput', {
   description: 'Input of `setMemberRole`.',
@@ -77,27 +133,29 @@ builder.mutationFields((t) => ({
   addChatroomMembers: t.field({
     type: ChatroomPayload,
     nullable: true,
+    extensions: alsoForServices('rooms:write'),
     description:
-      'Adds users to a chatroom: either all of them or none. Nothing changes for users who are already members. Requires the role OWNER or ADMIN. Fails with `BAD_USER_INPUT` for a wrong number of users or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer is not a member or any of the users does not exist. Fails with `FORBIDDEN` if the viewer is not OWNER or ADMIN. Fails with `BLOCKED` if there is a block between the viewer and any of the users.',
+      'Adds users to a chatroom: either all of them or none. Nothing changes for users who are already members. Requires the role OWNER or ADMIN, or a service token with the scope `rooms:write`; blocks are not checked for services. Fails with `BAD_USER_INPUT` for a wrong number of users or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer is not a member or any of the users does not exist. Fails with `FORBIDDEN` if the viewer is not OWNER or ADMIN. Fails with `BLOCKED` if there is a block between the viewer and any of the users.',
     args: { input: t.arg({ type: ChatroomMembersInput, required: true, description: 'Chatroom and users to add.' }) },
     resolve: async (_, { input }, context) => ({
       chatroom: await addChatroomMembers(
         context,
-        keyOf('Chatroom', input.chatroomId),
-        input.userIds.map((id) => keyOf('User', id)),
+        await roomKey(context, input),
+        await memberKeys(context, input.userIds, input.externalIds),
       ),
     }),
   }),
   removeChatroomMember: t.field({
     type: ChatroomPayload,
     nullable: true,
+    extensions: alsoForServices('rooms:write'),
     description:
-      'Removes a member from a chatroom and ends their subscriptions to the chatroom. Admins can remove members with the role MEMBER; the owner can also remove admins. Fails with `BAD_USER_INPUT` for the viewer’s own id or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer or the user is not a member, and with `FORBIDDEN` if the viewer’s role does not suffice.',
+      'Removes a member from a chatroom and ends their subscriptions to the chatroom. Admins can remove members with the role MEMBER; the owner can also remove admins. A service token with the scope `rooms:write` can remove every member; if the owner is removed, another member becomes the owner, and the chatroom is deleted with its last member. Fails with `BAD_USER_INPUT` for the viewer’s own id or a DIRECT chatroom. Fails with `NOT_FOUND` if the viewer or the user is not a member, and with `FORBIDDEN` if the viewer’s role does not suffice.',
     args: {
       input: t.arg({ type: RemoveChatroomMemberInput, required: true, description: 'Chatroom and member to remove.' }),
     },
     resolve: async (_, { input }, context) => ({
-      chatroom: await removeChatroomMember(context, keyOf('Chatroom', input.chatroomId), keyOf('User', input.userId)),
+      chatroom: await removeChatroomMember(context, await roomKey(context, input), await memberKey(context, input)),
     }),
   }),
   setMemberRole: t.field({

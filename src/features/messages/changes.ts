@@ -1,11 +1,11 @@
-import { type Context, eventContext, requireViewer } from '../../core/context.ts';
-import { type Database, sql } from '../../platform/database/database.ts';
+import { type Context, eventContext, requireScope, requireViewer } from '../../core/context.ts';
+import { sql } from '../../platform/database/database.ts';
 import type { Message } from '../../platform/database/generated/client.ts';
 import { ChatError, notFound } from '../../core/errors.ts';
 import type { Change } from '../../delivery/roomLog.ts';
 import { toVector } from './tokenizer.ts';
 import { checkBody } from '../../core/text/body.ts';
-import { messageByKey } from './messages.ts';
+import { messageByKey, messageUnchecked, type MessageWithSender } from './messages.ts';
 
 /**
  * Replaces the body of a message that the viewer has sent.
@@ -22,14 +22,27 @@ export async function editMessage(context: Context, key: string | null, body: st
 }
 
 /**
- * Deletes a message. Senders may delete their own messages; owners and admins may delete messages of all users. The
- * message remains as a tombstone with its number. A repeated deletion changes nothing.
+ * Deletes a message. Senders may delete their own messages; owners and admins may delete messages of all users, and so may
+ * a service with the scope `moderation:write`. The message remains as a tombstone with its number. A repeated deletion changes nothing.
  *
  * @param key `chatroomId:number`; null for an id that names no message
  * @throws ChatError `NOT_FOUND` for an unknown message, `FORBIDDEN` if the viewer may not delete it
  */
 export async function deleteMessage(context: Context, key: string | null): Promise<Message> {
-  return changeMessage(context, key, null);
+  return context.service ? moderateMessage(context, key) : changeMessage(context, key, null);
+}
+
+async function moderateMessage(context: Context, key: string | null): Promise<MessageWithSender> {
+  requireScope(context, 'moderation:write');
+  const [chatroomId = null, number] = key?.split(':') ?? [];
+  const [changed] = await context.database.query<Change>(sql`
+    SELECT outcome, seq FROM change_message(${chatroomId}::uuid, ${Number(number ?? 0)}::int, NULL, NULL, NULL)`);
+  if (changed?.outcome === 'FORBIDDEN')
+    throw new ChatError('FORBIDDEN', 'Services delete messages of users. SYSTEM messages stay.');
+  const message = key !== null && changed?.outcome === 'CHANGED' ? await messageUnchecked(context, key) : null;
+  if (!message) throw notFound('message');
+  if (changed?.seq != null) context.roomTails.notify(message.chatroomId, changed.seq);
+  return { ...message, isUnchecked: true };
 }
 
 async function changeMessage(context: Context, key: string | null, body: string | null): Promise<Message> {

@@ -154,10 +154,11 @@ const messageOfAll = createLoader<MessageWithSender>(
 /** Returns a message by `chatroomId:number` for a service with the scope `messages:read`, or null. */
 export async function messageForService(context: Context, key: string): Promise<MessageWithSender | null> {
   requireScope(context, 'messages:read');
-  return messageByKeyUnchecked(context, key);
+  return messageUnchecked(context, key);
 }
 
-const messageByKeyUnchecked = createLoader<MessageWithSender>(
+/** Returns a message by `chatroomId:number`, without any check. The caller must have checked the scope of a service. */
+export const messageUnchecked = createLoader<MessageWithSender>(
   async ({ database }, keys) => {
     const rows = await database.prepared(sql`
       SELECT ${columnsWithSender} FROM ${keyTable(keys, 'uuid', 'int')} k (chatroom_id, number)

@@ -340,8 +340,9 @@ builder.mutationFields((t) => ({
   deleteMessage: t.field({
     type: MessagePayload,
     nullable: true,
+    extensions: alsoForServices('moderation:write'),
     description:
-      'Deletes a message. Senders may delete their own messages; owners and admins may delete the messages of all users. The message remains with its number, but without its body. Fails with `NOT_FOUND` for an unknown message, and with `FORBIDDEN` if the viewer may not delete the message.',
+      'Deletes a message. Senders may delete their own messages; owners and admins may delete the messages of all users, and so may a service token with the scope `moderation:write`. The message remains with its number, but without its body. Fails with `NOT_FOUND` for an unknown message, and with `FORBIDDEN` if the viewer may not delete the message.',
     args: { input: t.arg({ type: DeleteMessageInput, required: true, description: 'Message to delete.' }) },
     resolve: async (_, { input }, context) => ({
       message: await deleteMessage(context, keyOf('Message', input.messageId)),

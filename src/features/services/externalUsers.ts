@@ -1,10 +1,12 @@
-import { createHash } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { Context } from '../../core/context.ts';
 import { badInput, ChatError } from '../../core/errors.ts';
 import { checkNickname, fitUsername, foldName, isUsername, MAX_USERNAME } from '../../core/text/names.ts';
 import { skeletonOf } from '../../core/text/skeleton.ts';
 import { type Database, sql } from '../../platform/database/database.ts';
 import type { User } from '../../platform/database/generated/client.ts';
+import { isStorable } from '../../core/text/text.ts';
+import { queueAvatars } from './avatarDownload.ts';
 import { checkExternalId } from '../users/externalIds.ts';
 import { userColumns } from '../users/users.ts';
 
@@ -13,22 +15,28 @@ export interface ExternalUser {
   externalId: string;
   username?: string | null | undefined;
   nickname?: string | null | undefined;
+  avatarUrl?: string | null | undefined;
 }
 
 /** Maximum number of users of one call. */
 export const MAX_USERS = 100;
 /** Number of attempts if other transactions take usernames or external ids at the same moment. */
 const ATTEMPTS = 3;
+/** Codes of PostgreSQL for a unique value that another transaction has taken, and for a deadlock with one. */
+const CONCURRENCY = ['23505', '40P01'];
 /** Length of derived usernames before a suffix, in characters. */
 const BASE_LENGTH = 20;
 
 /** A checked user, with the path of the input item. */
-interface Item {
+export interface Item {
   path: string;
   externalId: string;
   /** Username in its stored form; null to keep or derive one. */
   username: string | null;
   nickname: string | null;
+  /** Names from which the username of a new user is derived; by default the nickname. */
+  names?: readonly string[];
+  avatarUrl?: string | null;
 }
 
 /**
@@ -43,7 +51,7 @@ export async function upsertUsers(context: Context, users: readonly ExternalUser
     throw badInput('input.users', `Send at most ${MAX_USERS} users at once, and the others with another call.`);
   const items = users.map(toItem);
   requireDistinct(items);
-  const rows = await upsertItems(context.database, items);
+  const rows = await upsertItems(context.database, items, { revives: true, downloads: context.files !== null });
   const byId = new Map(rows.map((row) => [row.externalId, row]));
   return items.map(({ externalId }) => byId.get(externalId) as User);
 }
@@ -55,7 +63,20 @@ function toItem(user: ExternalUser, i: number): Item {
     externalId: checkExternalId(user.externalId, `${path}.externalId`),
     username: user.username == null ? null : fitted(user.username),
     nickname: user.nickname == null ? null : checkNickname(user.nickname, `${path}.nickname`),
+    avatarUrl: user.avatarUrl == null ? null : checkAvatarUrl(user.avatarUrl, `${path}.avatarUrl`),
   };
+}
+
+/** Maximum length of the URL of an avatar, in UTF-16 units. */
+const MAX_URL_LENGTH = 2_048;
+
+function checkAvatarUrl(url: string, path: string): string {
+  if (url.length > MAX_URL_LENGTH || !/^https?:/i.test(url) || !URL.canParse(url) || !isStorable(url))
+    throw badInput(
+      path,
+      `This is not a URL of at most ${MAX_URL_LENGTH} characters that begins with https:// or http://.`,
+    );
+  return url;
 }
 
 /**
@@ -86,13 +107,25 @@ function taken(path: string, message: string): ChatError {
   return new ChatError('USERNAME_TAKEN', message, { path: path.split('.') });
 }
 
+/** Creates the users that do not exist, unless they were deleted. */
+export async function createUsers(database: Database, items: readonly Item[]): Promise<void> {
+  await upsertItems(database, items, { revives: false, downloads: false });
+}
+
+interface Options {
+  /** Whether users are created again who were deleted. */
+  revives: boolean;
+  /** Whether avatars are downloaded. */
+  downloads: boolean;
+}
+
 /** Creates or changes users. Tries again if a concurrent transaction has taken a username or an external id. */
-export async function upsertItems(database: Database, items: readonly Item[]): Promise<User[]> {
+async function upsertItems(database: Database, items: readonly Item[], options: Options): Promise<User[]> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await database.transaction((query) => upsertIn(query, items));
+      return await database.transaction((query) => upsertIn(query, items, options));
     } catch (error) {
-      if (!(error instanceof Repeat) && (error as { code?: string }).code !== '23505') throw error;
+      if (!(error instanceof Repeat) && !CONCURRENCY.includes((error as { code?: string }).code ?? '')) throw error;
       if (attempt === ATTEMPTS) throw taken('input.users', 'Others take these usernames at the moment. Try again.');
     }
   }
@@ -101,7 +134,7 @@ export async function upsertItems(database: Database, items: readonly Item[]): P
 /** Thrown to repeat the transaction, because another one has created a user at the same time. */
 class Repeat extends Error {}
 
-async function upsertIn(query: Database['query'], items: readonly Item[]): Promise<User[]> {
+async function upsertIn(query: Database['query'], items: readonly Item[], options: Options): Promise<User[]> {
   const ids = items.map(({ externalId }) => externalId);
   // Locked in one order, so that two calls with the same users do not wait for each other.
   const known = await query<{ externalId: string; username: string }>(sql`
@@ -116,7 +149,12 @@ async function upsertIn(query: Database['query'], items: readonly Item[]): Promi
   await insert(
     query,
     items.filter(({ externalId }) => !existing.has(externalId)),
+    options,
   );
+  if (options.downloads) {
+    const urls = items.flatMap(({ externalId, avatarUrl }) => (avatarUrl ? [[externalId, avatarUrl] as const] : []));
+    await queueAvatars(query, new Map(urls));
+  }
   return query<User>(sql`SELECT ${userColumns} FROM users u WHERE u.external_id = ANY (${ids}::text[])`);
 }
 
@@ -159,7 +197,7 @@ async function update(query: Database['query'], items: readonly Item[]): Promise
 }
 
 /** Creates users without a password. Derives the usernames that are not given. */
-async function insert(query: Database['query'], items: readonly Item[]): Promise<void> {
+async function insert(query: Database['query'], items: readonly Item[], options: Options): Promise<void> {
   let left = items.map((item) => ({ ...item, candidates: candidatesOf(item) }));
   while (left.length > 0) {
     const tried = left.map(({ candidates, ...item }) => ({ ...item, name: candidates.next().value }));
@@ -170,6 +208,7 @@ async function insert(query: Database['query'], items: readonly Item[]): Promise
       await insertOnce(
         query,
         tried.map((item) => ({ ...item, username: item.name ?? '' })),
+        options,
       ),
     );
     left = left.filter(({ externalId }) => !made.has(externalId));
@@ -179,34 +218,38 @@ async function insert(query: Database['query'], items: readonly Item[]): Promise
 async function insertOnce(
   query: Database['query'],
   users: readonly { externalId: string; username: string; nickname: string | null }[],
+  { revives }: Options,
 ): Promise<string[]> {
   const names = users.map(({ username }) => username);
   const nicknames = users.map(({ nickname, username }) => nickname ?? username);
+  const cutoff = sql`c.is_deleted AND c.external_id_hash = sha256(convert_to(g.external_id, 'UTF8'))`;
   const made = await query<{ externalId: string }>(sql`
-    INSERT INTO users (external_id, username, username_key, username_skeleton, nickname, nickname_key)
+    WITH given AS (
       SELECT * FROM unnest(${users.map(({ externalId }) => externalId)}::text[], ${names}::text[], ${names.map(foldName)}::text[],
         ${names.map(skeletonOf)}::text[], ${nicknames}::text[], ${nicknames.map(foldName)}::text[])
+        g (external_id, username, key, skeleton, nickname, nickname_key)
+    ), revived AS (
+      UPDATE external_token_cutoffs c SET is_deleted = false FROM given g WHERE ${revives} AND ${cutoff}
+    )
+    INSERT INTO users (external_id, username, username_key, username_skeleton, nickname, nickname_key)
+      SELECT * FROM given g
+        WHERE ${revives} OR NOT EXISTS (SELECT FROM external_token_cutoffs c WHERE ${cutoff})
       ON CONFLICT DO NOTHING RETURNING external_id AS "externalId"`);
-  await query(sql`
-    UPDATE external_token_cutoffs SET is_deleted = false
-      WHERE is_deleted AND external_id_hash IN (
-        SELECT sha256(convert_to(id, 'UTF8')) FROM unnest(${made.map(({ externalId }) => externalId)}::text[]) id)`);
   return made.map(({ externalId }) => externalId);
 }
 
 /**
- * Yields usernames to try for a new user. A given username is the only one. Otherwise they are derived from the nickname
- * and the external id, and end in part of a hash of the external id if they are taken. A counter, as OpenID sign-in
- * appends it, would need as many statements as there are users of one name.
+ * Yields usernames to try for a new user. A given username is the only one. Otherwise they are derived from the nickname,
+ * and end in random digits if they are taken. A counter, as OpenID sign-in appends it, would need as many statements as
+ * there are users of one name. The external id is not part of a name, because other users do not see it.
  */
-function* candidatesOf({ username, nickname, externalId }: Item): Generator<string, undefined> {
+function* candidatesOf({ username, nickname, names = [nickname ?? ''] }: Item): Generator<string, undefined> {
   if (username !== null) {
     yield username;
     return;
   }
-  const bases = [nickname ?? '', externalId].map((name) => fitUsername(name, BASE_LENGTH, '')).filter(isUsername);
+  const bases = names.map((name) => fitUsername(name, BASE_LENGTH, '')).filter(isUsername);
   yield* bases;
-  const hash = createHash('sha256').update(externalId).digest('hex');
-  for (const base of [...bases, 'user']) yield `${base}-${hash.slice(0, 6)}`;
-  yield `user-${hash.slice(0, 24)}`;
+  const [base = 'user'] = bases;
+  for (let bytes = 3; bytes <= 5; bytes += 1) yield `${base}-${randomBytes(bytes).toString('hex')}`;
 }

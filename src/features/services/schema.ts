@@ -1,8 +1,11 @@
 import { builder } from '../../graphql/builder.ts';
+import { encodeId } from '../../core/globalIds.ts';
 import { forServicesOnly } from '../../graphql/schemaPlugin.ts';
 import type { User as UserRow } from '../../platform/database/generated/client.ts';
 import { User } from '../users/schema.ts';
+import { findExternalUser } from '../users/externalIds.ts';
 import { requireUser } from '../users/users.ts';
+import { deactivateUser, deleteExternalUser, reactivateUser } from './userChanges.ts';
 import { MAX_USERS, upsertUsers } from './externalUsers.ts';
 import { createAccessToken, revokeAccessTokens, TOKEN_SECONDS, type UserToken } from './userTokens.ts';
 
@@ -16,7 +19,7 @@ const ExternalUserInput = builder.inputType('ExternalUserInput', {
     }),
     username: t.string({
       description:
-        'Unique name. Characters that a username cannot have are left out. By default, and if no valid name is left, a new user gets a username that is derived from the nickname and the external id.',
+        'Unique name. Characters that a username cannot have are left out. By default, and if no valid name is left, a new user gets a username that is derived from the nickname.',
     }),
     nickname: t.string({
       description:
@@ -90,6 +93,28 @@ const ExternalUserPayload = builder.objectRef<{ userId: string }>('ExternalUserP
   }),
 });
 
+const DeleteUserPayload = builder.objectRef<{ userId: string }>('DeleteUserPayload').implement({
+  description: 'Result of `deleteUser`.',
+  fields: (t) => ({
+    deletedUserId: t.id({
+      description: 'Id of the user who was deleted.',
+      resolve: ({ userId }) => encodeId('User', userId),
+    }),
+  }),
+});
+
+builder.queryField('userByExternalId', (t) =>
+  t.field({
+    extensions: forServicesOnly('users:write', 'users:token', 'rooms:write', 'messages:write', 'messages:read'),
+    type: User,
+    nullable: true,
+    description:
+      'A user by the id that the application of a service has given to them. Null if there is none. Requires a service token with one of the scopes `users:write`, `users:token`, `rooms:write`, `messages:write` and `messages:read`.',
+    args: { externalId: t.arg.string({ required: true, description: 'Id of the user in the application.' }) },
+    resolve: (_, { externalId }, context) => findExternalUser(context, externalId),
+  }),
+);
+
 builder.mutationFields((t) => ({
   upsertUsers: t.field({
     extensions: forServicesOnly('users:write'),
@@ -116,5 +141,32 @@ builder.mutationFields((t) => ({
       'Ends all sessions of a user, with their sockets and subscriptions. Also refuses tokens of `JWT_ISSUER` that were issued until now. The user can get new tokens. Requires a service token with the scope `users:token`. Fails with `NOT_FOUND` if no user has the external id.',
     args: { input: t.arg({ type: ExternalUserTargetInput, required: true, description: 'The user.' }) },
     resolve: async (_, { input }, context) => ({ userId: await revokeAccessTokens(context, input.externalId) }),
+  }),
+  deactivateUser: t.field({
+    extensions: forServicesOnly('users:write'),
+    type: ExternalUserPayload,
+    nullable: true,
+    description:
+      'Suspends a user: all sessions end, and no token of the user is accepted until `reactivateUser`. Messages and memberships stay. Requires a service token with the scope `users:write`. Fails with `NOT_FOUND` if no user has the external id.',
+    args: { input: t.arg({ type: ExternalUserTargetInput, required: true, description: 'The user.' }) },
+    resolve: async (_, { input }, context) => ({ userId: await deactivateUser(context, input.externalId) }),
+  }),
+  reactivateUser: t.field({
+    extensions: forServicesOnly('users:write'),
+    type: ExternalUserPayload,
+    nullable: true,
+    description:
+      'Ends what `deactivateUser` began. The user needs a new token. Requires a service token with the scope `users:write`. Fails with `NOT_FOUND` if no user has the external id.',
+    args: { input: t.arg({ type: ExternalUserTargetInput, required: true, description: 'The user.' }) },
+    resolve: async (_, { input }, context) => ({ userId: await reactivateUser(context, input.externalId) }),
+  }),
+  deleteUser: t.field({
+    extensions: forServicesOnly('users:write'),
+    type: DeleteUserPayload,
+    nullable: true,
+    description:
+      'Deletes the account of a user, like `deleteAccount`: messages remain without their sender, and owned chatrooms pass to another member. Tokens do not create the user again; `upsertUsers` does. Requires a service token with the scope `users:write`. Fails with `NOT_FOUND` if no user has the external id, also if the user was deleted before.',
+    args: { input: t.arg({ type: ExternalUserTargetInput, required: true, description: 'The user.' }) },
+    resolve: async (_, { input }, context) => ({ userId: await deleteExternalUser(context, input.externalId) }),
   }),
 }));

@@ -5,6 +5,7 @@ import { badInput, ChatError } from '../../core/errors.ts';
 import { createUuid } from '../../core/globalIds.ts';
 import { sql } from '../../platform/database/database.ts';
 import { isExternalId, noSuchUser } from '../users/externalIds.ts';
+import { lockExternalUser, refuseExternalTokens } from './userChanges.ts';
 
 /** Lifetime of the access token of a user, in seconds: at least, by default, and at most. */
 export const TOKEN_SECONDS = { min: 60, default: 3_600, max: 86_400 };
@@ -63,13 +64,10 @@ async function refusalOf({ database }: Context, externalId: string): Promise<Cha
 export async function revokeAccessTokens(context: Context, externalId: string): Promise<string> {
   const userId = await context.database.transaction(async (query) => {
     // A concurrent createAccessToken shares a lock of the row until its session is committed. This lock waits for it.
-    const [user] = isExternalId(externalId)
-      ? await query<{ id: string }>(sql`SELECT id FROM users WHERE external_id = ${externalId} FOR NO KEY UPDATE`)
-      : [];
-    if (!user) return noSuchUser(externalId, 'externalId');
-    await query(sql`SELECT refuse_external_tokens(${externalId}, false)`);
-    await endSessions(query, sql`user_id = ${user.id}::uuid`);
-    return user.id;
+    const id = await lockExternalUser(query, externalId);
+    await refuseExternalTokens(query, externalId);
+    await endSessions(query, sql`user_id = ${id}::uuid`);
+    return id;
   });
   context.changePoller.requestPoll();
   return userId;

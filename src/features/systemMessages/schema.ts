@@ -1,9 +1,12 @@
 import { builder } from '../../graphql/builder.ts';
 import { forServicesOnly } from '../../graphql/schemaPlugin.ts';
+import type { Context } from '../../core/context.ts';
 import { badInput } from '../../core/errors.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import { Message } from '../messages/schema.ts';
-import { type SentSystemMessage, sendSystemMessage } from './systemMessages.ts';
+import { chatroomKeyOf } from '../chatrooms/externalChatrooms.ts';
+import { findExternalUser } from '../users/externalIds.ts';
+import { type SentSystemMessage, sendSystemMessage, type SystemTarget } from './systemMessages.ts';
 
 const SystemMessageTarget = builder.inputType('SystemMessageTarget', {
   description: 'Recipient of a system message. Set exactly one field.',
@@ -12,6 +15,10 @@ const SystemMessageTarget = builder.inputType('SystemMessageTarget', {
     userId: t.id({ description: 'Id of the receiving user, who must be online.' }),
     username: t.string({ description: 'Username of the receiving user, who must be online.' }),
     chatroomId: t.id({ description: 'Id of the receiving chatroom, which stores the message as a SYSTEM message.' }),
+    userExternalId: t.string({ description: 'External id of the receiving user, who must be online.' }),
+    chatroomExternalId: t.string({
+      description: 'External id of the receiving chatroom, which stores the message as a SYSTEM message.',
+    }),
   }),
 });
 
@@ -68,6 +75,26 @@ const SystemMessagePayload = builder.objectRef<SentSystemMessage>('SystemMessage
   }),
 });
 
+/** Recipient as an input names it. */
+interface NamedTarget {
+  userId?: string | null | undefined;
+  username?: string | null | undefined;
+  chatroomId?: string | null | undefined;
+  userExternalId?: string | null | undefined;
+  chatroomExternalId?: string | null | undefined;
+}
+
+async function recipientOf(context: Context, to: NamedTarget): Promise<SystemTarget> {
+  if (to.userExternalId != null) return { userId: (await findExternalUser(context, to.userExternalId))?.id ?? null };
+  if (to.chatroomExternalId != null)
+    return { chatroomId: await chatroomKeyOf(context, { id: undefined, externalId: to.chatroomExternalId }) };
+  return {
+    userId: to.userId == null ? undefined : keyOf('User', to.userId),
+    username: to.username ?? undefined,
+    chatroomId: to.chatroomId == null ? undefined : keyOf('Chatroom', to.chatroomId),
+  };
+}
+
 builder.mutationField('sendSystemMessage', (t) =>
   t.field({
     extensions: forServicesOnly('messages:write', 'notices:write'),
@@ -78,22 +105,14 @@ builder.mutationField('sendSystemMessage', (t) =>
     args: {
       input: t.arg({ type: SendSystemMessageInput, required: true, description: 'The message and the recipient.' }),
     },
-    resolve: (_, { input: { target, userId, username, chatroomId, ...notice } }, context) => {
+    resolve: async (_, { input: { target, userId, username, chatroomId, ...notice } }, context) => {
       if (target && (userId ?? username ?? chatroomId) != null)
         throw badInput(
           'input.target',
           'There is more than one recipient. Leave out userId, username and chatroomId if you set target.',
         );
-      const to = { userId, username, chatroomId, ...target };
-      return sendSystemMessage(
-        context,
-        {
-          userId: to.userId == null ? undefined : keyOf('User', to.userId),
-          username: to.username ?? undefined,
-          chatroomId: to.chatroomId == null ? undefined : keyOf('Chatroom', to.chatroomId),
-        },
-        notice,
-      );
+      const to: NamedTarget = target ?? { userId, username, chatroomId };
+      return sendSystemMessage(context, await recipientOf(context, to), notice);
     },
   }),
 );

@@ -2,6 +2,7 @@ import { actingAs, type Context } from '../../core/context.ts';
 import { badInput, ChatError, notFound } from '../../core/errors.ts';
 import { isStorable } from '../../core/text/text.ts';
 import { sql } from '../../platform/database/database.ts';
+import type { User } from '../../platform/database/generated/client.ts';
 
 /** Maximum length of an external id, in UTF-16 units. OpenID Connect limits `sub` to the same length. */
 const MAX_EXTERNAL_ID = 255;
@@ -47,6 +48,11 @@ export async function userKeysOf(context: Context, { ids, externalIds }: UserRef
   const byExternalId = new Map(found.map(({ id, externalId }) => [externalId, id]));
   if (!keys.every((key) => existing.has(key))) throw notFound('user');
   return [...new Set([...keys, ...wanted.map((id) => byExternalId.get(id) ?? noSuchUser(id, field))])];
+}
+
+/** Returns a user by their external id, or null. The caller must be a service. */
+export async function findExternalUser({ database }: Context, externalId: string): Promise<User | null> {
+  return isExternalId(externalId) ? database.prisma.user.findUnique({ where: { externalId } }) : null;
 }
 
 /** Throws the `NOT_FOUND` error for an external id that no user has. */

@@ -2,6 +2,7 @@ import { checkPassword } from '../../auth/passwordHashing.ts';
 import { endSessions } from '../../auth/sessions.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
 import { type Database, sql } from '../../platform/database/database.ts';
+import { ChatError } from '../../core/errors.ts';
 import { createUuid } from '../../core/globalIds.ts';
 import { queueMail } from '../../platform/jobQueue.ts';
 import { subnetOf } from '../../core/clientAddress.ts';
@@ -16,11 +17,12 @@ import { dropTokens, requireToken, invalidTokenError, useToken } from './mailTok
  *
  * @param current null for an account without a password
  * @throws ChatError `BAD_USER_INPUT` for an invalid new password, `INVALID_CREDENTIALS` if the current password is
- *   wrong, `RATE_LIMITED`
+ *   wrong, `FORBIDDEN` for a user of another application, `RATE_LIMITED`
  */
 export async function changePassword(context: Context, current: string | null, password: string): Promise<void> {
   const { userId, sessionId } = requireViewer(context);
   checkPassword(password, 'input.newPassword');
+  await requireOwnSignIn(context.database, userId);
   const passwordHash = await requirePassword(context, current);
   const newHash = await context.passwords.hash(password);
   await context.database.transaction(async (query) => {
@@ -34,6 +36,18 @@ export async function changePassword(context: Context, current: string | null, p
     await queueMail(query, { userId, purpose: 'PASSWORD_CHANGED' });
   });
   context.changePoller.requestPoll();
+}
+
+/**
+ * Checks that a user may have a password. The application of an external user decides who signs in. A password would
+ * outlive the user's account there.
+ *
+ * @throws ChatError `FORBIDDEN` for an external user
+ */
+async function requireOwnSignIn({ query }: Pick<Database, 'query'>, userId: string): Promise<void> {
+  const external = await query(sql`SELECT FROM users WHERE id = ${userId}::uuid AND external_id IS NOT NULL`);
+  if (external.length > 0)
+    throw new ChatError('FORBIDDEN', 'This account signs in with another application and has no password.');
 }
 
 /**
@@ -59,7 +73,7 @@ export async function requestPasswordReset(context: Context, email: string): Pro
   // Counted before the lookup, so that the limit does not reveal whether an account has the address.
   await context.loginThrottle.countMail(context, 'RESET_PASSWORD', key);
   const users = await context.database.query<{ id: string }>(sql`
-    SELECT id FROM users u WHERE ${hasAddress(sql`u`, key)} ORDER BY created_at, id LIMIT ${MAX_RESET_MAILS}`);
+    SELECT id FROM users u WHERE ${hasAddress(sql`u`, key)} AND external_id IS NULL ORDER BY created_at, id LIMIT ${MAX_RESET_MAILS}`);
   // If no account has the address, queues a job for a random user id. The job sends nothing. Without the job, the
   // response time would reveal which addresses have accounts.
   const userIds = users.length === 0 ? [createUuid()] : users.map(({ id }) => id);
@@ -84,7 +98,7 @@ export async function resetPassword(context: Context, token: string, password: s
       const { userId: id, emailKey: key } = await useToken(query, token, ['RESET_PASSWORD']);
       const [before] = await query<{ isVerified: boolean }>(sql`
         SELECT email_verified_at IS NOT NULL AS "isVerified" FROM users
-          WHERE id = ${id}::uuid AND email_key = ${key} FOR NO KEY UPDATE`);
+          WHERE id = ${id}::uuid AND email_key = ${key} AND external_id IS NULL FOR NO KEY UPDATE`);
       if (!before) throw invalidTokenError();
       await query(sql`
         UPDATE users SET password_hash = ${passwordHash}, email_verified_at = coalesce(email_verified_at, now()),
