@@ -29,6 +29,7 @@ const SLOW = [
     'addresses',
     'import',
     'openidKeys',
+    'externalKeys',
     'operations/postgres',
     'operations/admin',
     'operations/doctor',

@@ -14,10 +14,13 @@ test('Server.features names what the configuration enables, and describes each n
     'events',
     'cookies',
     'attachments',
+    'services',
   ]);
   const pushing = await startTestServer({ env: (await startFcm()).env });
   const { features } = (await request(pushing.url, FEATURES)).data.server;
-  expect(features).toEqual(['resume', 'snapshot', 'events', 'cookies', 'attachments', 'fcm', 'link-previews']);
+  expect(features).toEqual([
+    ...['resume', 'snapshot', 'events', 'cookies', 'attachments', 'services', 'fcm', 'link-previews'],
+  ]);
   const { description } = fieldsOf('Server').find(({ name }) => name === 'features') ?? {};
   for (const name of features) expect(description).toContain(`\`${name}\` (`);
 });

@@ -2,8 +2,7 @@ import { type Database, type Sql, sql } from '../platform/database/database.ts';
 import { createToken } from './accessTokens.ts';
 
 /**
- * Stores a session that ends with its access token, which nobody can refresh. A user without the session's rights stores
- * nothing.
+ * Stores a session that ends with its access token, which nobody can refresh. Stores nothing for a suspended user.
  *
  * A session ends when its refresh token expires (sessionExpiry.ts), also on nodes of the previous release. The session
  * therefore has a refresh token that expires with the access token, and whose value nobody receives.

@@ -35,8 +35,19 @@ export interface OpenIdProvider {
   verify(idToken: string): Promise<OpenIdClaims>;
 }
 
-/** Accepted signature algorithms. All are asymmetric, because the server has only the provider's public keys. */
-const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
+/** Accepted signature algorithms for public keys. A symmetric algorithm would take a public key for a secret. */
+export const ASYMMETRIC_ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+];
 const TIMEOUT_MS = 5_000;
 
 const discovery = z.object({ issuer: z.string(), jwks_uri: z.url() });
@@ -77,7 +88,7 @@ export function createOpenIdProvider({ issuer, audience }: { issuer: string; aud
         const { payload, protectedHeader } = await jwtVerify(idToken, key, {
           issuer,
           audience,
-          algorithms: ALGORITHMS,
+          algorithms: ASYMMETRIC_ALGORITHMS,
           requiredClaims: ['sub', 'exp', 'iat'],
         });
         // The provider signs access tokens (RFC 9068) and logout tokens with the same keys as ID tokens. Without this
@@ -113,7 +124,7 @@ export function createOpenIdProvider({ issuer, audience }: { issuer: string; aud
 }
 
 /** Returns true if the provider's keys could not be loaded. In this case, the token may still be valid. */
-function isProviderFailure(error: unknown): boolean {
+export function isProviderFailure(error: unknown): boolean {
   return (
     error instanceof errors.JWKSTimeout ||
     error instanceof errors.JWKSInvalid ||

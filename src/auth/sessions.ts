@@ -1,9 +1,9 @@
-import { type Context, type ClientInfo, requireViewer, type ServerNode } from '../core/context.ts';
+import { type AccessClaims, type Context, type ClientInfo, requireViewer, type ServerNode } from '../core/context.ts';
 import { type Database, type Sql, sql } from '../platform/database/database.ts';
 import { badInput, ChatError, notFound } from '../core/errors.ts';
 import type { Payer } from '../platform/rateLimits/rateLimits.ts';
 import { findService, isServiceToken } from './serviceTokens.ts';
-import { type AccessTokens, bearerToken, createRefreshToken } from './accessTokens.ts';
+import { bearerToken, createRefreshToken } from './accessTokens.ts';
 
 /** Tokens that a client receives on each sign-in and each refresh. */
 export interface SignedIn {
@@ -27,13 +27,19 @@ const NOBODY: Authentication = { viewer: null, service: null, authError: null, a
  * `refreshSession` and `signIn` still work for a client that sends an old token with every request.
  *
  * @param needsSnapshot whether to return the snapshot `asOf` for a viewer; see `SessionFinder`
+ * @param client device that the list of sessions shows for a token of the company's own issuer
  */
-export async function authenticate(node: ServerNode, header: unknown, needsSnapshot: boolean): Promise<Authentication> {
+export async function authenticate(
+  node: ServerNode,
+  header: unknown,
+  needsSnapshot: boolean,
+  client: ClientInfo,
+): Promise<Authentication> {
   try {
     const token = bearerToken(header);
     if (token === null) return NOBODY;
     if (isServiceToken(token)) return { ...NOBODY, service: await findService(node.database, token) };
-    const viewer = await node.accessTokens.verify(token);
+    const viewer = await verifyToken(node, token, client);
     const session = await node.findSession(viewer, needsSnapshot);
     if (!session) throw new ChatError('UNAUTHENTICATED', 'This session has ended. Sign in again.');
     return { ...NOBODY, viewer, asOf: session.asOf };
@@ -43,17 +49,31 @@ export async function authenticate(node: ServerNode, header: unknown, needsSnaps
   }
 }
 
+/** Verifies an access token of this server, or one of the company's own issuer. See `AccessTokens.verify`. */
+async function verifyToken(
+  { accessTokens, externalTokens }: Pick<ServerNode, 'accessTokens' | 'externalTokens'>,
+  token: string,
+  client: ClientInfo,
+): Promise<AccessClaims> {
+  return externalTokens?.accepts(token) ? externalTokens.verify(token, client) : accessTokens.verify(token);
+}
+
 /**
  * Returns the viewer or network that rate limits charge for a request. The viewer is read from the access token without
- * a database query, so the session may have ended. A request without a valid access token, or with a service token, is
+ * a database query, so the session may have ended. Only the first use of a token of the company's own issuer on a node
+ * needs the database. A request without a valid access token, or with a service token, is
  * charged to the network of its client.
  */
-export async function payerOf(tokens: AccessTokens, header: unknown, client: ClientInfo): Promise<Payer> {
+export async function payerOf(
+  node: Pick<ServerNode, 'accessTokens' | 'externalTokens'>,
+  header: unknown,
+  client: ClientInfo,
+): Promise<Payer> {
   const nobody = { viewer: null, service: null, client };
   try {
     const token = bearerToken(header);
     if (token === null || isServiceToken(token)) return nobody;
-    return { ...nobody, viewer: await tokens.verify(token) };
+    return { ...nobody, viewer: await verifyToken(node, token, client) };
   } catch (error) {
     if (error instanceof ChatError) return nobody;
     throw error;

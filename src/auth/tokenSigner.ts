@@ -1,8 +1,10 @@
 import { createHmac } from 'node:crypto';
 import { type JWTHeaderParameters, type JWTPayload, jwtVerify, SignJWT } from 'jose';
 
+/** Issuer of the server's own tokens. */
+export const OWN_ISSUER = 'parley';
 // Only tokens with these values and this algorithm are accepted.
-const PINNED = { issuer: 'parley', audience: 'parley' } as const;
+const PINNED = { issuer: OWN_ISSUER, audience: 'parley' } as const;
 const ALGORITHM = 'HS256';
 
 /** Signs tokens of one type with one secret, and verifies tokens signed with any accepted secret. */

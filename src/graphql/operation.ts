@@ -26,7 +26,7 @@ export async function createOperation(
 ): Promise<Operation> {
   const { authorization, client = clientInfo(undefined, null), cookies = null, onDisconnect = null } = credentials;
   const { requestId = createUuid() } = credentials;
-  const { viewer, service, authError, asOf } = await authenticate(node, authorization, needsSnapshot);
+  const { viewer, service, authError, asOf } = await authenticate(node, authorization, needsSnapshot, client);
   const outcome = { endsSession: false, isCharged: false };
   return { node, viewer, service, authError, asOf, client, requestId, cookies, onDisconnect, outcome, cache: {} };
 }

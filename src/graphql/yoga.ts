@@ -69,7 +69,7 @@ export function createGraphQL(config: Config, node: ServerNode, options: GraphQL
   const trust = config.PERSISTED_ONLY === undefined ? null : readTrustedDocuments(config.PERSISTED_ONLY, schema);
   const documents = createDocumentCache();
   const findPayer = (transport: Transport): Promise<Payer> =>
-    payerOf(node.accessTokens, credentialOf(config, transport).authorization, clientOf(config, transport.incoming));
+    payerOf(node, credentialOf(config, transport).authorization, clientOf(config, transport.incoming));
   const needsSnapshot = createSnapshotDecision(schema);
   const awaitTurn = createDocumentTurns(documents.options.documentCache, node.rateLimits);
   const yoga = createYoga<Transport, Operation>({

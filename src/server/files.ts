@@ -208,7 +208,7 @@ async function send(
 /** Returns the user of a request. Null without valid credentials of an active session. */
 async function viewerOf(config: Config, node: ServerNode, incoming: IncomingMessage): Promise<AccessClaims | null> {
   const { authorization, jar, trusted } = credentialOf(config, { incoming, response: null });
-  const { viewer } = await authenticate(node, authorization, false);
+  const { viewer } = await authenticate(node, authorization, false, clientOf(config, incoming));
   if (viewer) return viewer;
   const ticket = parameterOf(incoming, 'ticket') ?? (trusted ? jar.fileTicket : null);
   const claims = ticket === null ? null : await node.fileTokens.verifyTicket(ticket);

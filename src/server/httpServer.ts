@@ -208,7 +208,12 @@ function webSocketServing(config: Config, node: ServerNode, graphql: GraphQL): W
     mask: graphql.maskOnSocket,
     async admit(authorization, incoming) {
       const credentials = readCredentials(config, { authorization, incoming, response: null });
-      const { viewer, service, authError } = await authenticate(node, credentials.authorization, false);
+      const { viewer, service, authError } = await authenticate(
+        node,
+        credentials.authorization,
+        false,
+        clientOf(config, incoming),
+      );
       if (authError) return { admitted: false, code: closeCodeOf(authError), reason: authError.message };
       if (!viewer && !service) return admitSignedOut(incoming);
       registrations.get(incoming)?.remove();

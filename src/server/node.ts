@@ -5,11 +5,14 @@ import { endExpiredSessions, pruneSessions } from '../auth/sessionExpiry.ts';
 import { createSessionFinder } from '../auth/sessionFinder.ts';
 import { createFileTokens } from '../auth/fileTokens.ts';
 import { createAccessTokens } from '../auth/accessTokens.ts';
+import { createExternalTokens, type ExternalClaims, type ExternalTokens } from '../auth/externalTokens.ts';
+import { admitExternalUser } from '../features/services/admission.ts';
+import { fetchAvatar } from '../features/services/avatarDownload.ts';
 import { createSessionWatch } from '../delivery/sessionWatch.ts';
 import { createBlockCache } from '../features/relationships/blockCache.ts';
 import type { Config } from '../core/config/settings.ts';
 import { createCounters, createGauges } from '../platform/observability/gauges.ts';
-import type { ServerNode } from '../core/context.ts';
+import type { ClientInfo, ServerNode } from '../core/context.ts';
 import { createConsistentReads } from '../platform/database/consistentReads.ts';
 import { type Database, openDatabase, type StatementListener } from '../platform/database/database.ts';
 import { explainDatabaseFailure } from '../platform/database/failures.ts';
@@ -130,8 +133,8 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
   const scanner = createScanner(config.CLAMAV);
   const push = createPushing(config);
   const files = createFileStore(config);
-  const findPage =
-    config.LINK_PREVIEWS === 'on' ? createPageFinder({ database, files, images }, createWebClient(options.web)) : null;
+  const web = createWebClient(options.web);
+  const findPage = config.LINK_PREVIEWS === 'on' ? createPageFinder({ database, files, images }, web) : null;
   const publicUrl = (config.PUBLIC_URL ?? `http://localhost:${config.PORT}`).replace(/\/$/, '');
   const stopJobs = await startJobs({
     databaseUrl,
@@ -147,6 +150,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
         ? {
             clean_files: () => cleanFiles({ database, files }).then(() => undefined),
             delete_file: (job) => deleteFile({ files }, job),
+            fetch_avatar: (job) => fetchAvatar({ database, files, images, web }, job),
             process_attachment: (job) => processAttachment({ database, files, images, scanner, roomTails }, job),
           }
         : {}),
@@ -185,6 +189,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       config.OIDC_ISSUER === undefined
         ? null
         : createOpenIdProvider({ issuer: config.OIDC_ISSUER, audience: config.OIDC_AUDIENCE ?? '' }),
+    externalTokens: createJwtAcceptance(config, database),
     accessTokens: createAccessTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     fileTokens: createFileTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     deviceTokens: createDeviceTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
@@ -215,6 +220,15 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       await database.close();
     },
   };
+}
+
+/** Returns the object that accepts the company's own access tokens; null if they are not configured. */
+function createJwtAcceptance(config: Config, database: Database): ExternalTokens | null {
+  const { JWT_ISSUER: issuer, JWT_AUDIENCE: audience, JWT_JWKS_URL: jwksUrl, JWT_SECRET: secret } = config;
+  const keys = jwksUrl !== undefined ? { jwksUrl } : secret !== undefined ? { secret } : null;
+  if (!keys) return null;
+  const admit = (claims: ExternalClaims, client: ClientInfo) => admitExternalUser({ database }, claims, client);
+  return createExternalTokens({ issuer, audience, keys, admit });
 }
 
 async function prune(database: Database, days: number): Promise<void> {

@@ -28,6 +28,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     ...refusedInProduction(config, (name) => name in values),
     ...incompletePairs((name) => name in values),
     ...missingS3Settings(config),
+    ...contradictoryTokens(config),
   ];
   if (problems.length > 0) throw new ConfigError([...new Set(problems)].join('\n'));
   return schema.parse(values);
@@ -71,6 +72,30 @@ function missingS3Settings(config: Partial<Config>): string[] {
   return needed
     .filter((name) => config[name] === undefined)
     .map((name) => `${name} must be set if FILES=s3. ${describe(name)}`);
+}
+
+/** Returns an error for each contradiction among the settings of the application's own access tokens. */
+function contradictoryTokens(config: Partial<Config>): string[] {
+  const { JWT_ISSUER, JWT_AUDIENCE, JWT_JWKS_URL, JWT_SECRET, AUTH_SECRET, AUTH_SECRETS_ACCEPTED = [] } = config;
+  const hasKeys = JWT_JWKS_URL !== undefined || JWT_SECRET !== undefined;
+  return [
+    ...(JWT_JWKS_URL !== undefined && JWT_SECRET !== undefined
+      ? [
+          'JWT_JWKS_URL and JWT_SECRET cannot be set together, because a public key must not pass for a secret. Choose one.',
+        ]
+      : []),
+    ...(JWT_JWKS_URL !== undefined && JWT_ISSUER === undefined
+      ? [`JWT_ISSUER must be set together with JWT_JWKS_URL. ${describe('JWT_ISSUER')}`]
+      : []),
+    ...(!hasKeys && (JWT_ISSUER ?? JWT_AUDIENCE) !== undefined
+      ? [`JWT_JWKS_URL or JWT_SECRET must be set if JWT_ISSUER or JWT_AUDIENCE is set. ${describe('JWT_JWKS_URL')}`]
+      : []),
+    ...(JWT_SECRET !== undefined && [AUTH_SECRET, ...AUTH_SECRETS_ACCEPTED].includes(JWT_SECRET)
+      ? [
+          'JWT_SECRET cannot be a secret of this server, because your application could then make every token. Use another.',
+        ]
+      : []),
+  ];
 }
 
 function describe(name: string): string {

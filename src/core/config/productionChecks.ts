@@ -21,6 +21,7 @@ export function refusedInProduction(config: Partial<Config>, isSet: (name: keyof
     ...missingSettings(isSet),
     ...guessableSecret('AUTH_SECRET', config.AUTH_SECRET),
     ...(config.AUTH_SECRETS_ACCEPTED ?? []).flatMap((secret) => guessableSecret('AUTH_SECRETS_ACCEPTED', secret)),
+    ...guessableSecret('JWT_SECRET', config.JWT_SECRET),
     ...guessableSecret('METRICS_TOKEN', config.METRICS_TOKEN),
     ...unsafeOrigins(config),
     ...unencryptedUrls(config),
@@ -75,7 +76,8 @@ function isOrigin(text: string): boolean {
 
 /** Returns an error for each unencrypted URL, over which others could read or change the traffic. */
 function unencryptedUrls(config: Partial<Config>): string[] {
-  const urls = { PUBLIC_URL: config.PUBLIC_URL, OIDC_ISSUER: config.OIDC_ISSUER, FCM_ENDPOINT: config.FCM_ENDPOINT };
+  const { PUBLIC_URL, OIDC_ISSUER, JWT_JWKS_URL, FCM_ENDPOINT } = config;
+  const urls = { PUBLIC_URL, OIDC_ISSUER, JWT_JWKS_URL, FCM_ENDPOINT };
   return Object.entries(urls)
     .filter(([name, url]) => url?.startsWith('http:') && !(name === 'PUBLIC_URL' && config.PLAIN_HTTP === 'on'))
     .map(([name, url]) =>

@@ -69,7 +69,7 @@ export const variables = {
     .enum(['open', 'off'])
     .default('open')
     .describe(
-      'Creation of accounts: open for everyone, or off. If off, signUp and a first OpenID sign-in are refused, and `npm run admin -- create-user` creates accounts.',
+      'Creation of accounts: open for everyone, or off. If off, signUp and a first OpenID sign-in are refused. `npm run admin -- create-user`, services and tokens of JWT_ISSUER still create accounts.',
     ),
   PLAIN_HTTP: onOff
     .default('off')
@@ -162,6 +162,35 @@ export const variables = {
     .min(1)
     .optional()
     .describe('Client id for which the OpenID provider issues its tokens. Requires OIDC_ISSUER.'),
+  JWT_ISSUER: z
+    .string()
+    .min(1)
+    .refine((issuer) => issuer !== 'parley')
+    .optional()
+    .describe(
+      'Claim `iss` of access tokens of your own application, which clients may send in place of tokens of this server. Requires JWT_JWKS_URL or JWT_SECRET. Not "parley".',
+    ),
+  JWT_JWKS_URL: z
+    .url({ protocol: /^https?$/ })
+    .refine((url) => findUrlFault(url) === null)
+    .optional()
+    .describe(
+      'URL of the public keys (JWKS) that verify these tokens, such as https://accounts.example.org/jwks.json. Requires JWT_ISSUER. Symmetric algorithms are refused.',
+    ),
+  JWT_SECRET: z
+    .string()
+    .refine((secret) => Buffer.byteLength(secret) >= 32)
+    .optional()
+    .describe(
+      'Secret that verifies these tokens with HS256, at least 32 bytes, in place of JWT_JWKS_URL. Whoever knows it can act as every user. Not AUTH_SECRET.',
+    ),
+  JWT_AUDIENCE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Claim `aud` that these tokens must have. Without it, tokens that the issuer made for other programs are accepted, too.',
+    ),
   FCM_SERVICE_ACCOUNT: z
     .string()
     .transform((text, context): ServiceAccount => {

@@ -18,6 +18,11 @@ const features: Record<string, Feature> = {
     isOn: ({ files }) => files !== null,
   },
   openid: { meaning: '`signInWithIdToken`, if configured', isOn: ({ openId }) => openId !== null },
+  services: { meaning: 'backends manage users, chatrooms and messages with service tokens' },
+  'external-tokens': {
+    meaning: 'access tokens of the company’s own issuer are accepted, if configured',
+    isOn: ({ externalTokens }) => externalTokens !== null,
+  },
   fcm: { meaning: 'pushes over Firebase, if configured', isOn: ({ push }) => push.senders.FCM !== undefined },
   'web-push': { meaning: 'pushes to browsers, if configured', isOn: ({ push }) => push.senders.WEB_PUSH !== undefined },
   'link-previews': { meaning: '`linkPreview`, unless turned off', isOn: ({ findPage }) => findPage !== null },
