@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { exportSPKI, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import { expect, test } from 'vitest';
+import { examineJwks } from '../src/auth/jwksCheck.ts';
 import { parseConfig } from '../src/core/config/config.ts';
 import { connect, request } from './support/client.ts';
 import { claimsFor, type Issuer, startIssuer } from './support/issuer.ts';
@@ -220,4 +221,13 @@ test('settings that contradict each other are refused', () => {
   expect(problem({ JWT_SECRET: 'short' })).toMatch(/^JWT_SECRET is invalid \(its value is not shown\)/);
   expect(problem({ JWT_SECRET: SECRET, AUTH_SECRET: SECRET })).toMatch(/^JWT_SECRET cannot be a secret of this server/);
   expect(problem({ JWT_ISSUER: 'parley', JWT_SECRET: SECRET })).toMatch(/^JWT_ISSUER cannot be "parley"/);
+});
+
+test('doctor loads the keys of the issuer', async () => {
+  const issuer = await startIssuer();
+  expect(await examineJwks(issuer.jwksUrl)).toMatchObject([{ level: 'ok' }]);
+  issuer.published = [{ kty: 'oct', k: 'c2VjcmV0' }];
+  expect(await examineJwks(issuer.jwksUrl)).toMatchObject([{ level: 'fault' }]);
+  expect(await examineJwks('http://127.0.0.1:1/jwks.json')).toMatchObject([{ level: 'fault' }]);
+  expect(await examineJwks(undefined)).toEqual([]);
 });

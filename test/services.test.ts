@@ -119,6 +119,8 @@ test('upsertUsers derives usernames, changes what is given, and names the item t
   expect(one).toMatchObject({ username: 'benexample.org', nickname: 'Ben' });
   expect(two).toMatchObject({ username: 'ÉvaKovács', nickname: 'Éva Kovács' });
   expect(three).toMatchObject({ username: expect.stringMatching(/^user-[0-9a-f]{6}$/) });
+  const [derived, given] = await upsert({ externalId: '5', nickname: 'Zoe' }, { externalId: '6', username: 'zoe' });
+  expect([derived.username, given.username]).toEqual([expect.stringMatching(/^Zoe-/), 'zoe']);
   const [same] = await upsert({ externalId: '4', nickname: 'Éva Kovács' });
   expect(same.username).toMatch(/^ÉvaKovács-[0-9a-f]{6}$/);
   expect(await upsert({ externalId: '1', username: 'ben2' }, { externalId: '2' })).toMatchObject([

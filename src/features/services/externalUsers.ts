@@ -1,12 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import type { Context } from '../../core/context.ts';
 import { badInput, ChatError } from '../../core/errors.ts';
-import { checkNickname, fitUsername, foldName, isUsername, MAX_USERNAME } from '../../core/text/names.ts';
+import { checkNickname, foldName } from '../../core/text/names.ts';
 import { skeletonOf } from '../../core/text/skeleton.ts';
 import { type Database, sql } from '../../platform/database/database.ts';
 import type { User } from '../../platform/database/generated/client.ts';
 import { isStorable } from '../../core/text/text.ts';
 import { queueAvatars } from './avatarDownload.ts';
+import { candidates, fitted } from './usernames.ts';
 import { checkExternalId } from '../users/externalIds.ts';
 import { userColumns } from '../users/users.ts';
 
@@ -24,8 +24,6 @@ export const MAX_USERS = 100;
 const ATTEMPTS = 3;
 /** Codes of PostgreSQL for a unique value that another transaction has taken, and for a deadlock with one. */
 const CONCURRENCY = ['23505', '40P01'];
-/** Length of derived usernames before a suffix, in characters. */
-const BASE_LENGTH = 20;
 
 /** A checked user, with the path of the input item. */
 export interface Item {
@@ -77,17 +75,6 @@ function checkAvatarUrl(url: string, path: string): string {
       `This is not a URL of at most ${MAX_URL_LENGTH} characters that begins with https:// or http://.`,
     );
   return url;
-}
-
-/**
- * Returns the valid username that is closest to a name of another application. Null if nothing of the name is valid, such
- * as for two letters.
- */
-function fitted(name: string): string | null {
-  const normal = name.length > 4 * MAX_USERNAME ? name : name.normalize('NFKC');
-  if (isUsername(normal)) return normal;
-  const fit = fitUsername(name, MAX_USERNAME, '');
-  return isUsername(fit) ? fit : null;
 }
 
 function requireDistinct(items: readonly Item[]): void {
@@ -198,9 +185,14 @@ async function update(query: Database['query'], items: readonly Item[]): Promise
 
 /** Creates users without a password. Derives the usernames that are not given. */
 async function insert(query: Database['query'], items: readonly Item[], options: Options): Promise<void> {
-  let left = items.map((item) => ({ ...item, candidates: candidatesOf(item) }));
+  // Given names come first, so that no derived name takes one of them.
+  const sorted = items.toSorted((a, b) => Number(a.username === null) - Number(b.username === null));
+  let left = sorted.map((item) => ({
+    ...item,
+    untried: candidates(item.username, item.names ?? [item.nickname ?? '']),
+  }));
   while (left.length > 0) {
-    const tried = left.map(({ candidates, ...item }) => ({ ...item, name: candidates.next().value }));
+    const tried = left.map(({ untried, ...item }) => ({ ...item, name: untried.next().value }));
     const exhausted = tried.find(({ name }) => name === undefined);
     // `requireFree` has found the username free, so another transaction has just created this user or username.
     if (exhausted) throw new Repeat();
@@ -236,20 +228,4 @@ async function insertOnce(
         WHERE ${revives} OR NOT EXISTS (SELECT FROM external_token_cutoffs c WHERE ${cutoff})
       ON CONFLICT DO NOTHING RETURNING external_id AS "externalId"`);
   return made.map(({ externalId }) => externalId);
-}
-
-/**
- * Yields usernames to try for a new user. A given username is the only one. Otherwise they are derived from the nickname,
- * and end in random digits if they are taken. A counter, as OpenID sign-in appends it, would need as many statements as
- * there are users of one name. The external id is not part of a name, because other users do not see it.
- */
-function* candidatesOf({ username, nickname, names = [nickname ?? ''] }: Item): Generator<string, undefined> {
-  if (username !== null) {
-    yield username;
-    return;
-  }
-  const bases = names.map((name) => fitUsername(name, BASE_LENGTH, '')).filter(isUsername);
-  yield* bases;
-  const [base = 'user'] = bases;
-  for (let bytes = 3; bytes <= 5; bytes += 1) yield `${base}-${randomBytes(bytes).toString('hex')}`;
 }
