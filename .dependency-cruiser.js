@@ -25,6 +25,7 @@ const FEATURES = [
     'systemMessages',
     'accounts',
     'services',
+    'administration',
     'server',
   ],
 ];

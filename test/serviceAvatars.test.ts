@@ -11,8 +11,8 @@ test('upsertUsers downloads a picture once, and a failure changes nothing', { ti
   const trap = await setTrap();
   const requests: string[] = [];
   const pictures: Record<string, Buffer> = {
-    '/first': await quarters(600, 400).jpeg().toBuffer(),
-    '/second': await quarters(400, 600).png().toBuffer(),
+    '/first': await quarters(300, 200).jpeg().toBuffer(),
+    '/second': await quarters(200, 300).png().toBuffer(),
     '/text': Buffer.from('This is no picture.'),
   };
   await serve(
@@ -39,7 +39,7 @@ test('upsertUsers downloads a picture once, and a failure changes nothing', { ti
   };
 
   await upsert(urlOf('/first'));
-  await expect.poll(avatar, { timeout: 30_000 }).toMatchObject({ width: 600 });
+  await expect.poll(avatar, { timeout: 30_000 }).toMatchObject({ width: 300 });
   const first = await avatar();
   await upsert(urlOf('/first'));
   await expect.poll(isIdle, { timeout: 30_000 }).toBe(true);
@@ -53,7 +53,7 @@ test('upsertUsers downloads a picture once, and a failure changes nothing', { ti
   expect(trap.connections()).toBe(0);
   await upsert(urlOf('/second'));
   await expect.poll(avatar, { timeout: 30_000 }).not.toEqual(first);
-  await expect.poll(avatar, { timeout: 30_000 }).toMatchObject({ width: 400 });
+  await expect.poll(avatar, { timeout: 30_000 }).toMatchObject({ width: 200 });
   expect(requests).toEqual(['/first', '/text', '/none', '/second']);
 });
 

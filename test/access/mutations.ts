@@ -141,4 +141,20 @@ const ofServices: Row[] = [
   row('401 403 403 403 403 403 403 403', 'upsertUsers', () => ({ users: [{ externalId: 'u1' }] })),
 ];
 
-export const mutations: Row[] = [...inRooms, ...betweenPeople, ...ofAccounts, ...ofServices];
+const because = { reason: 'a test' };
+
+/** Mutations of admins of the server. No role of the table is one. */
+// prettier-ignore
+const ofAdmins: Row[] = [
+  row('401 403 403 403 403 403 403 403', 'adminCreateServiceToken', () => ({ name: 'other', scopes: ['users:write'], ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminCreateUser', () => ({ username: 'another', ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminDeleteMessage', message('owner', because)),
+  row('401 403 403 403 403 403 403 403', 'adminDeleteUser', (p) => ({ ...about('member')(p), ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminEndSession', async (p) => ({ sessionId: await sessionOf(p, p.owner), ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminEndSessions', (p) => ({ ...about('member')(p), ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminRestoreUser', (p) => ({ ...about('member')(p), ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminRevokeServiceToken', () => ({ name: 'billing', ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminSuspendUser', (p) => ({ ...about('member')(p), ...because })),
+];
+
+export const mutations: Row[] = [...inRooms, ...betweenPeople, ...ofAccounts, ...ofServices, ...ofAdmins];

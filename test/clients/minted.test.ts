@@ -24,12 +24,13 @@ type Listen = (person: Person, room: string, received: Received) => void;
 
 /** Returns a WebSocket that records the code of its end. */
 function recording(received: Received): typeof WebSocket {
-  return class extends WebSocket {
-    constructor(...args: ConstructorParameters<typeof WebSocket>) {
-      super(...args);
+  class Recording extends WebSocket {
+    constructor(address: string | URL, protocols?: string | string[]) {
+      super(address, protocols);
       this.once('close', (code) => (received.closed = code));
     }
-  };
+  }
+  return Recording as typeof WebSocket;
 }
 
 const listeners: Record<string, Listen> = {
@@ -57,7 +58,10 @@ const listeners: Record<string, Listen> = {
       client.stop();
     });
     client.subscribe<any>({ query: gql(MESSAGE_ADDED), variables: { room } }).subscribe({
-      next: ({ data }) => received.bodies.push(data.messageAdded.message.body),
+      next: ({ data }) => {
+        // The end of the session is a result without data.
+        if (data) received.bodies.push(data.messageAdded.message.body);
+      },
       error: () => undefined,
     });
   },

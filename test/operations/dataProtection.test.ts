@@ -40,6 +40,10 @@ async function tracedWorld() {
   const gerda: Person = { ...ann.on(tokens), id: viewer.user.id, username };
   const deed = (person: Person, text: string, variables: object = {}) => person.ask(text, variables);
   const id = keyOf('User', gerda.id) ?? '';
+  // As if her application had created her.
+  await server.node.database.query(sql`
+    UPDATE users SET external_id = 'gerda at the shop', external_avatar_url = 'https://shop.example.org/bee.png'
+      WHERE id = ${id}::uuid`);
 
   await deed(gerda, 'mutation ($bio: String!) { updateProfile(input: { bio: $bio }) { viewer { id } } }', {
     bio: TRACES.bio,
@@ -140,6 +144,8 @@ const tracesOf = (w: { id: string; gerda: Person; sessionIds: string[] }): Recor
   address: '127.0.0.1',
   'push token': 'push-token-of-gerda',
   'identity at the provider': 'gerda at the provider',
+  'external id': 'gerda at the shop',
+  'external avatar': 'shop.example.org/bee.png',
 });
 
 /** Changes the addresses of other users' sessions, because they come from the same machine. */

@@ -141,7 +141,8 @@ function optimisticAnswer(
       createdAt: new Date().toISOString(),
       editedAt: null,
       deletedAt: null,
-      chatroom: { __typename: 'Chatroom', id: chatroomId },
+      // Only services may leave it out.
+      chatroom: { __typename: 'Chatroom', id: chatroomId ?? '' },
       sender: { __typename: 'User', ...user },
       reactions: [],
       attachments: [],

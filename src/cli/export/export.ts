@@ -186,7 +186,7 @@ const messagesOf = (userId: string, last: { chatroomId: string; number: number }
 const userHead = (id: string): Sql => sql`
   SELECT 'user' AS parley, 1 AS version,
     json_build_object('id', u.id, 'username', u.username, 'nickname', u.nickname, 'bio', u.bio, 'email', u.email,
-      'emailVerified', u.email_verified_at IS NOT NULL, 'pendingEmail', u.pending_email, 'friendPolicy', u.friend_policy, 'isBot', u.is_bot, 'externalId', u.external_id,
+      'emailVerified', u.email_verified_at IS NOT NULL, 'pendingEmail', u.pending_email, 'friendPolicy', u.friend_policy, 'isBot', u.is_bot, 'externalId', u.external_id, 'externalAvatarUrl', u.external_avatar_url,
       'createdAt', ${isoTime(sql`u.created_at`)}, 'updatedAt', ${isoTime(sql`u.updated_at`)},
       'lastSeenAt', ${isoTime(sql`u.last_seen_at`)}) AS user,
     (SELECT ${attachment} FROM attachments a WHERE a.id = u.avatar_id AND a.state = 'READY') AS avatar,

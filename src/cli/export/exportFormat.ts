@@ -125,6 +125,8 @@ export const exportedUser = z.object({
     friendPolicy: z.enum(['OPEN', 'APPROVAL']),
     isBot: z.boolean(),
     externalId,
+    /** URL of the avatar that the other application has given. Absent in exports of release 0.1.0. */
+    externalAvatarUrl: z.string().nullable().optional(),
     createdAt: moment,
     updatedAt: moment,
     lastSeenAt: moment.nullable(),

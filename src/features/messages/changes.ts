@@ -1,5 +1,5 @@
 import { type Context, eventContext, requireScope, requireViewer } from '../../core/context.ts';
-import { sql } from '../../platform/database/database.ts';
+import { type Database, sql } from '../../platform/database/database.ts';
 import type { Message } from '../../platform/database/generated/client.ts';
 import { ChatError, notFound } from '../../core/errors.ts';
 import type { Change } from '../../delivery/roomLog.ts';
@@ -34,14 +34,10 @@ export async function deleteMessage(context: Context, key: string | null): Promi
 
 async function moderateMessage(context: Context, key: string | null): Promise<MessageWithSender> {
   requireScope(context, 'moderation:write');
-  const [chatroomId = null, number] = key?.split(':') ?? [];
-  const [changed] = await context.database.query<Change>(sql`
-    SELECT outcome, seq FROM change_message(${chatroomId}::uuid, ${Number(number ?? 0)}::int, NULL, NULL, NULL)`);
-  if (changed?.outcome === 'FORBIDDEN')
-    throw new ChatError('FORBIDDEN', 'Services delete messages of users. SYSTEM messages stay.');
-  const message = key !== null && changed?.outcome === 'CHANGED' ? await messageUnchecked(context, key) : null;
-  if (!message) throw notFound('message');
-  if (changed?.seq != null) context.roomTails.notify(message.chatroomId, changed.seq);
+  const erased = await eraseMessage(context.database.query, key);
+  const message = key !== null && erased ? await messageUnchecked(context, key) : null;
+  if (!erased || !message) throw notFound('message');
+  if (erased.seq !== null) context.roomTails.notify(erased.chatroomId, erased.seq);
   return { ...message, isUnchecked: true };
 }
 

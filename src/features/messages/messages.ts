@@ -184,7 +184,7 @@ async function loadReplied(
 ): Promise<MessageWithSender | null> {
   const key = messageKey(chatroomId, replyToNumber);
   if (context.service) return messageForService(context, key);
-  // Subscribers who share an execution are members of the room.
+  // The stream has checked that all subscribers of a shared execution are members of the room.
   const shared = context.viewerTracking ? await messageOfAll(context, key) : null;
   return shared ?? messageByKey(context, key);
 }

@@ -55,6 +55,8 @@ interface SchemaState {
 /** Tables that nodes write to. */
 const TABLES = [
   ...[
+    'admins',
+    'audit_entries',
     'blocks',
     'chatrooms',
     'endings',

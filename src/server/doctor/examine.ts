@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Config } from '../../core/config/settings.ts';
 import { parseDatabaseUrl } from '../../core/config/databaseUrl.ts';
 import { fault, type Finding, ok, warning } from '../../core/findings.ts';
+import { examineJwks } from '../../auth/jwksCheck.ts';
 import { examineDatabase } from './database.ts';
 import { examineFileStore } from './files.ts';
 import { examineRedis } from './redis.ts';
@@ -24,6 +25,7 @@ export async function examine(config: Config, databaseUrl: string, nodeVersion: 
     ...(await examineDatabase(databaseUrl, config)),
     ...(await examineRedis(config.REDIS_URL)),
     ...(await examineFileStore(config)),
+    ...(await examineJwks(config.JWT_JWKS_URL)),
   ];
 }
 
@@ -55,6 +57,10 @@ async function examineSettings(config: Config): Promise<Finding[]> {
     [
       config.METRICS_TOKEN === undefined,
       'METRICS_TOKEN is not set: /metrics is off in production. Set it to serve metrics.',
+    ],
+    [
+      config.JWT_JWKS_URL !== undefined && config.JWT_AUDIENCE === undefined,
+      'JWT_AUDIENCE is not set: tokens that JWT_ISSUER makes for other programs are accepted, too. Set it to the audience of your tokens.',
     ],
     [
       isPlainRedis(config.REDIS_URL),
