@@ -23,9 +23,9 @@ const FEATURES = [
     'presence',
     'push',
     'systemMessages',
+    'incomingWebhooks',
     'accounts',
-    'services',
-    'administration',
+    'bots',
     'server',
   ],
 ];

@@ -4,6 +4,7 @@ import { badInput, ChatError, notFound } from '../core/errors.ts';
 import type { Payer } from '../platform/rateLimits/rateLimits.ts';
 import { findService, isServiceToken } from './serviceTokens.ts';
 import { bearerToken, createRefreshToken } from './accessTokens.ts';
+import { isBotToken } from './botTokens.ts';
 
 /** Tokens that a client receives on each sign-in and each refresh. */
 export interface SignedIn {
@@ -39,9 +40,15 @@ export async function authenticate(
     const token = bearerToken(header);
     if (token === null) return NOBODY;
     if (isServiceToken(token)) return { ...NOBODY, service: await findService(node.database, token) };
-    const viewer = await verifyToken(node, token, client);
+    const viewer = await (isBotToken(token) ? node.botTokens : node.accessTokens).verify(token);
     const session = await node.findSession(viewer, needsSnapshot);
-    if (!session) throw new ChatError('UNAUTHENTICATED', 'This session has ended. Sign in again.');
+    if (!session)
+      throw new ChatError(
+        'UNAUTHENTICATED',
+        viewer.bot
+          ? 'The token of the bot has ended. The owner of the bot gets another with `rotateBotToken`.'
+          : 'This session has ended. Sign in again.',
+      );
     return { ...NOBODY, viewer, asOf: session.asOf };
   } catch (error) {
     if (error instanceof ChatError) return { ...NOBODY, authError: error };
@@ -60,12 +67,11 @@ async function verifyToken(
 
 /**
  * Returns the viewer or network that rate limits charge for a request. The viewer is read from the access token without
- * a database query, so the session may have ended. Only the first use of a token of the company's own issuer on a node
- * needs the database. A request without a valid access token, or with a service token, is
- * charged to the network of its client.
+ * a database query, so the session may have ended. A request without a valid access token, or with a service token, is
+ * charged to the network of its client. So is the first request of a bot to a node.
  */
 export async function payerOf(
-  node: Pick<ServerNode, 'accessTokens' | 'externalTokens'>,
+  { accessTokens, botTokens }: Pick<ServerNode, 'accessTokens' | 'botTokens'>,
   header: unknown,
   client: ClientInfo,
 ): Promise<Payer> {
@@ -73,7 +79,7 @@ export async function payerOf(
   try {
     const token = bearerToken(header);
     if (token === null || isServiceToken(token)) return nobody;
-    return { ...nobody, viewer: await verifyToken(node, token, client) };
+    return { ...nobody, viewer: isBotToken(token) ? botTokens.verified(token) : await accessTokens.verify(token) };
   } catch (error) {
     if (error instanceof ChatError) return nobody;
     throw error;

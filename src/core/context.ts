@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { BotScope } from './botScopes.ts';
 import { ChatError } from './errors.ts';
 import type { Scope } from './scopes.ts';
 
@@ -23,6 +24,14 @@ export interface AccessClaims {
   userId: string;
   sessionId: string;
   expiresAt: Date;
+  /** Set if the user is a bot that has signed in with its token. */
+  bot?: Bot;
+}
+
+/** Owner and rights of a bot. */
+export interface Bot {
+  ownerId: string;
+  scopes: readonly BotScope[];
 }
 
 /** A program with a service token. */

@@ -5,6 +5,7 @@ import './administration/mutationsSchema.ts';
 import './attachments/avatarSchema.ts';
 import './attachments/schema.ts';
 import './attachments/uploadSchema.ts';
+import './bots/schema.ts';
 import './chatrooms/schema.ts';
 import './chatroomList/schema.ts';
 import './chatroomEvents/schema.ts';

@@ -19,6 +19,7 @@ import type { Payer } from '../platform/rateLimits/rateLimits.ts';
 import { OperationSlots } from '../platform/rateLimits/slots.ts';
 import { createStreamLimit } from '../platform/rateLimits/sockets.ts';
 import { readTrustedDocuments } from './plugins/persistedDocuments.ts';
+import { limitBots } from './plugins/botScopes.ts';
 import { createErrorMask, maskValidation } from './plugins/errorMask.ts';
 import { createOperation } from './operation.ts';
 import { allowCrossOrigin } from './origins.ts';
@@ -100,6 +101,7 @@ export function createGraphQL(config: Config, node: ServerNode, options: GraphQL
       documents.plugin,
       identifyPayers(findPayer, node.rateLimits, awaitTurn),
       limitQueries(config, isOpen(config.INTROSPECTION), node.rateLimits, mask),
+      limitBots(schema, mask),
       retryQueries,
       subscribeInContexts(config.EXECUTION_SECONDS * 1_000, createStreamLimit(config.MAX_STREAMS_PER_USER), mask),
       limitExecution(config, new OperationSlots(node.gauges), mask),

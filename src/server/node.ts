@@ -5,9 +5,7 @@ import { endExpiredSessions, pruneSessions } from '../auth/sessionExpiry.ts';
 import { createSessionFinder } from '../auth/sessionFinder.ts';
 import { createFileTokens } from '../auth/fileTokens.ts';
 import { createAccessTokens } from '../auth/accessTokens.ts';
-import { createExternalTokens, type ExternalClaims, type ExternalTokens } from '../auth/externalTokens.ts';
-import { admitExternalUser } from '../features/services/admission.ts';
-import { fetchAvatar } from '../features/services/avatarDownload.ts';
+import { createBotTokens } from '../auth/botTokens.ts';
 import { createSessionWatch } from '../delivery/sessionWatch.ts';
 import { createBlockCache } from '../features/relationships/blockCache.ts';
 import type { Config } from '../core/config/settings.ts';
@@ -191,6 +189,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
         : createOpenIdProvider({ issuer: config.OIDC_ISSUER, audience: config.OIDC_AUDIENCE ?? '' }),
     externalTokens: createJwtAcceptance(config, database),
     accessTokens: createAccessTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
+    botTokens: createBotTokens(database),
     fileTokens: createFileTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     deviceTokens: createDeviceTokens(options.authSecret, config.AUTH_SECRETS_ACCEPTED),
     findSession: createSessionFinder({ database, changePoller }),

@@ -17,8 +17,8 @@ const BATCH_SIZE = 5_000;
 export const REQUEST_TIMEOUT_MS = 5_000;
 
 /**
- * Deletes the viewer's account. Messages remain, but without their sender and their files. Owned rooms pass to another
- * member. Removes sessions, devices, friendships, blocks and memberships. This also ends the account's sockets and subscriptions.
+ * Deletes the viewer's account and bots. Messages remain, but without their sender and their files. Owned rooms pass to
+ * another member. Removes sessions, devices, friendships, blocks and memberships. This also ends the account's sockets and subscriptions.
  *
  * Nobody can sign in to the account once the deletion has begun. If the account has very many messages, a job completes
  * the deletion after this function has returned.
@@ -50,6 +50,8 @@ export async function closeAccount(query: Database['query'], userId: string, del
   await query(sql`DELETE FROM identities WHERE user_id = ${userId}::uuid`);
   await query(sql`DELETE FROM mail_tokens WHERE user_id = ${userId}::uuid`);
   await endSessions(query, sql`user_id = ${userId}::uuid`);
+  // A trigger ends the sessions of these bots, and queues the deletion of their accounts.
+  await query(sql`DELETE FROM bots WHERE owner_id = ${userId}::uuid OR user_id = ${userId}::uuid`);
   await queueJob(query, 'delete_account', { userId }, { delaySeconds });
 }
 

@@ -5,7 +5,7 @@ import { badInput, ChatError, notFound } from '../../core/errors.ts';
 import type { Jobs } from '../../platform/jobQueue.ts';
 import type { Change } from '../../delivery/roomLog.ts';
 import { checkRoomName, checkTopic } from '../../core/text/names.ts';
-import { requireMembership, type VisibleChatroom } from './chatrooms.ts';
+import { explainBotRefusal, requireMembership, type VisibleChatroom } from './chatrooms.ts';
 
 /**
  * Changes the name or topic of a room. Absent values stay unchanged, and null clears a value. Requires the OWNER or
@@ -72,10 +72,10 @@ export async function clearChatroom(
  * @throws ChatError `FORBIDDEN`, `BAD_USER_INPUT`, `BLOCKED` or `NOT_FOUND`, depending on the outcome of the function
  */
 export async function callRoomFunction(context: Context, call: (by: Sql) => Sql): Promise<number | null> {
-  if (context.service) requireScope(context, 'rooms:write');
-  const userId = context.service ? null : requireViewer(context).userId;
-  const [changed] = await context.database.query<Change>(sql`
-    SELECT outcome, seq FROM ${call(sql`${userId}::uuid`)}`);
+  const { userId } = requireViewer(context);
+  const [changed] = await context.database
+    .query<Change>(sql`SELECT outcome, seq FROM ${call(sql`${userId}::uuid`)}`)
+    .catch(explainBotRefusal);
   switch (changed?.outcome) {
     case 'CHANGED':
     case 'HIDDEN':

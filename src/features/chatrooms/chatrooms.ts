@@ -3,7 +3,7 @@ import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '
 import { type Context, eventContext, requireViewer } from '../../core/context.ts';
 import { keyTable, sql, type Sql } from '../../platform/database/database.ts';
 import type { Chatroom, ChatroomKind, Member, Prisma, User } from '../../platform/database/generated/client.ts';
-import { badInput, notFound } from '../../core/errors.ts';
+import { badInput, ChatError, notFound } from '../../core/errors.ts';
 import { pairKey } from '../relationships/pair.ts';
 import { createLoader, createViewerLoader, type Loader, type OfViewer } from '../../platform/database/loader.ts';
 import { PersonalObject } from '../../graphql/personalFields.ts';
@@ -353,11 +353,33 @@ async function makeRoom(
 ): Promise<string> {
   const { userId } = requireViewer(context);
   const { kind, name, topic, directKey } = room;
-  const [made] = await context.database.query<{ id: string }>(sql`
-    SELECT create_chatroom(${kind}::"ChatroomKind", ${name}, ${topic}, ${directKey}, ${userId}::uuid, ${others}::uuid[]) AS id`);
+  const [made] = await context.database
+    .query<{ id: string }>(
+      sql`
+        SELECT create_chatroom(${kind}::"ChatroomKind", ${name}, ${topic}, ${directKey}, ${userId}::uuid, ${others}::uuid[]) AS id`,
+    )
+    .catch(explainBotRefusal);
   if (!made) throw new Error('create_chatroom returned no row.');
   context.changePoller.requestPoll();
   return made.id;
+}
+
+/**
+ * Handles the failure of a statement that changes members. Triggers on `members` refuse to add a bot without its owner, and
+ * to give a bot a role.
+ *
+ * @throws ChatError `FORBIDDEN` if a trigger has refused a bot; otherwise the given error
+ */
+export function explainBotRefusal(error: unknown): never {
+  const { code } = error as { code?: string };
+  if (code === 'PB001')
+    throw new ChatError(
+      'FORBIDDEN',
+      'A bot can be in a chatroom only together with its owner. Add the owner of the bot first.',
+    );
+  if (code === 'PB002')
+    throw new ChatError('FORBIDDEN', 'A bot cannot be an owner or admin of a chatroom. Give the role to a person.');
+  throw error;
 }
 
 /**

@@ -9,6 +9,7 @@ import { createLoader, createViewerLoader, type Loader, type OfViewer } from '..
 import { decodeRoomCursor, encodeRoomCursor } from '../../delivery/cursor.ts';
 import type { MaybePromise } from '../../delivery/source.ts';
 import { checkBody, checkClientMessageId } from '../../core/text/body.ts';
+import { rateLimited } from '../../platform/rateLimits/counters.ts';
 import { LINK_PREVIEW_COST } from '../../platform/rateLimits/rateLimits.ts';
 import { userFields } from '../users/users.ts';
 
@@ -291,13 +292,14 @@ export interface NewMessage {
  *   left the room since then, the returned message does not show later edits or a deletion.
  * @throws ChatError `BAD_USER_INPUT` for an invalid body or `clientMessageId`; `NOT_FOUND` if the viewer is not a
  *   member, or the message to reply to is not in the room, or a preview or attachment is not the viewer's; `BLOCKED` in a
- *   DIRECT room if either member has blocked the other; `CONFLICT` if the `clientMessageId` was sent with other content
+ *   DIRECT room if either member has blocked the other; `CONFLICT` if the `clientMessageId` was sent with other content;
+ *   `RATE_LIMITED` for a bot in a room where bots have sent 10 messages within 60 s without one from a person
  */
 export async function sendMessage(
   context: Context,
   input: NewMessage,
 ): Promise<{ message: MessageWithSender; deduplicated: boolean }> {
-  const { userId } = requireViewer(context);
+  const { userId, bot } = requireViewer(context);
   const { chatroomId } = input;
   const attachmentIds = checkAttachments(input.attachmentIds ?? []);
   if (input.body !== '' || attachmentIds.length === 0) checkBody(input.body, 'input.body');
@@ -315,14 +317,17 @@ export async function sendMessage(
     attachmentIds: attachmentIds.length > 0 ? attachmentIds : null,
     linkPreviewIds: linkPreviewIds.length > 0 ? linkPreviewIds : null,
     linkPreviews: findsPreviews ? 'AUTO' : null,
+    isBot: bot !== undefined,
   });
-  const { outcome, event, seenAfter, message } = stored;
+  const { outcome, event, seenAfter, retryAfterMs, message } = stored;
   if (outcome === 'NOT_FOUND') throw notFound('chatroom');
   if (outcome === 'BLOCKED')
     throw new ChatError(
       'BLOCKED',
       'One of you has blocked the other. No message can be sent until the block is removed.',
     );
+  if (outcome === 'RATE_LIMITED')
+    throw rateLimited(retryAfterMs ?? 0, 'Bots have sent too many messages here without one from a person.');
   if (outcome === 'REPLY_NOT_FOUND') throw notFound('message to reply to');
   if (outcome === 'LINK_PREVIEW_NOT_FOUND') throw notFound('link preview');
   if (outcome === 'ATTACHMENT_NOT_FOUND') throw unknownAttachment();

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { ServerNode } from '../../core/context.ts';
 import type { RoomEvent } from '../../delivery/roomLog.ts';
-import { sql } from '../../platform/database/database.ts';
+import { raw, sql } from '../../platform/database/database.ts';
 import type { ChatroomKind } from '../../platform/database/generated/client.ts';
 import { toVector } from './tokenizer.ts';
 import { createBatcher } from '../../core/batcher.ts';
@@ -27,6 +27,8 @@ export interface Send {
   linkPreviewIds?: readonly string[] | null;
   /** AUTO queues the job that finds previews for the links of the message. */
   linkPreviews?: 'AUTO' | null;
+  /** Whether the sender is a bot. Its messages are stored by a function of their own, which ends chains of bots. */
+  isBot?: boolean;
 }
 
 /** Result of a send. */
@@ -39,8 +41,9 @@ export interface Sent {
     | 'REPLY_NOT_FOUND'
     | 'ATTACHMENT_NOT_FOUND'
     | 'LINK_PREVIEW_NOT_FOUND'
+    | 'RATE_LIMITED'
     | 'CONFLICT';
-  /** The fields of the message are null if `outcome` is BLOCKED or ends in NOT_FOUND. */
+  /** The fields of the message are null if `outcome` is BLOCKED or RATE_LIMITED, or ends in NOT_FOUND. */
   message: MessageWithSender;
   /** Event of the message, if `outcome` is SENT. May be null; see `addedEvent`. */
   event: RoomEvent | null;
@@ -48,9 +51,12 @@ export interface Sent {
    * The sender's read mark before the send. Null if the send cannot have made an earlier message read by all members.
    */
   seenAfter: number | null;
+  /** Set if `outcome` is RATE_LIMITED: time until bots may send to the room again, in milliseconds. */
+  retryAfterMs: number | null;
 }
 
-type SendingNode = Pick<ServerNode, 'database' | 'databaseId'>;
+/** The services that a queue needs, and the SQL function that stores its messages. */
+type SendingNode = Pick<ServerNode, 'database' | 'databaseId'> & { isForBots: boolean };
 
 /** Stores a message. The message is on disk when the promise resolves. */
 export type SendQueue = (send: Send) => Promise<Sent>;
@@ -69,8 +75,15 @@ const LOCK_TIMEOUT = '200ms';
 /** PostgreSQL's value for no lock timeout. */
 const NO_LOCK_TIMEOUT = '0';
 
+/** Creates the send queue of one node. Bots have a queue of their own. */
+export function createSendQueue(node: Pick<ServerNode, 'database' | 'databaseId'>): SendQueue {
+  const people = createQueue({ ...node, isForBots: false });
+  const bots = createQueue({ ...node, isForBots: true });
+  return (send) => (send.isBot ? bots : people)(send);
+}
+
 /**
- * Creates the send queue of one node. Sends that arrive while other sends are being stored share one statement and one
+ * Creates one queue. Sends that arrive while other sends are being stored share one statement and one
  * commit (group commit).
  *
  * A statement that fails stores none of its sends. The retry depends on the failure:
@@ -80,7 +93,7 @@ const NO_LOCK_TIMEOUT = '0';
  *   that is locked for long then occupies one connection and delays only its own sends.
  * - Sends that fail again are retried one by one.
  */
-export function createSendQueue(node: SendingNode): SendQueue {
+function createQueue(node: SendingNode): SendQueue {
   const sendTogether = createBatcher<Send, Sent | null>((sends) => trySendBatch(node, sends, LOCK_TIMEOUT), {
     concurrency: MAX_CONCURRENT_BATCHES,
     maxBatchSize: MAX_BATCH_SIZE,
@@ -150,27 +163,31 @@ function wasRolledBack(error: unknown): boolean {
 }
 
 async function sendAll(
-  { database, databaseId }: SendingNode,
+  { database, databaseId, isForBots }: SendingNode,
   sends: readonly Send[],
   lockTimeout: string,
 ): Promise<Sent[]> {
-  const rows = sends.map((send) => ({ ...send, search: toVector(send.body) }));
+  // Keys that are not known to `store_message` would count as content of the message.
+  const rows = sends.map(({ isBot: _, ...send }) => ({ ...send, search: toVector(send.body) }));
+  const store = raw(isForBots ? 'store_bot_messages' : 'store_messages');
+  const retryAfter = raw(isForBots ? 's.retry_after_ms' : 'NULL::integer');
   const sent = await database.prepared<
-    Pick<Sent, 'outcome' | 'seenAfter'> & { place: number; roomKind: ChatroomKind | null }
+    Pick<Sent, 'outcome' | 'seenAfter' | 'retryAfterMs'> & { place: number; roomKind: ChatroomKind | null }
   >(sql`
-    SELECT s.place, s.outcome, s.seen_after AS "seenAfter", c.kind AS "roomKind", ${columnsWithSender}
-      FROM store_messages(${JSON.stringify(rows)}::jsonb, ${lockTimeout}) s CROSS JOIN LATERAL (SELECT (s.message).*) m
+    SELECT s.place, s.outcome, s.seen_after AS "seenAfter", ${retryAfter} AS "retryAfterMs", c.kind AS "roomKind",
+           ${columnsWithSender}
+      FROM ${store}(${JSON.stringify(rows)}::jsonb, ${lockTimeout}) s CROSS JOIN LATERAL (SELECT (s.message).*) m
         LEFT JOIN users u ON u.id = m.sender_id
         LEFT JOIN chatrooms c ON c.id = m.chatroom_id`);
   const found = new Map(sent.map((row) => [row.place, row]));
   return sends.map(({ linkPreviewIds }, place) => {
     const row = found.get(place);
     if (!row) throw new Error('store_messages returned no row for a send.');
-    const { outcome, roomKind, seenAfter } = row;
+    const { outcome, roomKind, seenAfter, retryAfterMs } = row;
     const contents = { hasReactions: false, hasLinkPreviews: linkPreviewIds != null };
     const message = { ...withSender(row), ...(outcome === 'SENT' ? contents : {}) };
     const event = outcome === 'SENT' ? addedEvent(databaseId, message, roomKind) : null;
-    return { outcome, event, seenAfter, message };
+    return { outcome, event, seenAfter, retryAfterMs, message };
   });
 }
 

@@ -55,16 +55,16 @@ interface SchemaState {
 /** Tables that nodes write to. */
 const TABLES = [
   ...[
-    'admins',
-    'audit_entries',
     'blocks',
+    'bot_runs',
+    'bots',
     'chatrooms',
     'endings',
     'events',
-    'external_token_cutoffs',
     'friend_requests',
     'friendships',
     'identities',
+    'incoming_webhooks',
     'mail_tokens',
   ],
   ...['members', 'messages', 'push_devices', 'reactions', 'refresh_tokens', 'service_tokens', 'sessions', 'users'],

@@ -17,7 +17,7 @@ const MAX_STACK_FRAMES = 20;
 const SECRETS: readonly (readonly [RegExp, string])[] = [
   // JWT. The end may be missing, because long texts are cut.
   [/(?<![\w-])eyJ[\w-]{1,2000}\.[\w-]{1,4000}(?:\.[\w-]{0,1000})?/g, '[token]'],
-  [/(parley-service-)[\w-]+/g, '$1[token]'],
+  [/(parley-(?:service|bot|hook)-)[\w-]+/g, '$1[token]'],
   // 256 bits in base64url or hexadecimal: refresh tokens, tokens in mails, keys. Excludes request ids, because a proxy
   // may choose ids of this shape.
   [/(?<![\w-]|"requestId":")(?:[\w-]{43}|[0-9a-f]{64})(?![\w-])/g, '[token]'],

@@ -81,6 +81,8 @@ export const COSTS: Readonly<Record<string, number>> = {
   addFriend: 20,
   addChatroomMembers: 20,
   createChatroom: 30,
+  // Stores a user.
+  createBot: 30,
 };
 
 /**
