@@ -78,6 +78,7 @@ export const possibleTypes = {
     "Chatroom",
     "ChatroomMember",
     "FriendRequest",
+    "IncomingWebhook",
     "LinkPreview",
     "Message",
     "PushDevice",
@@ -98,7 +99,7 @@ export const possibleTypes = {
 };
 
 /** Types without an id. A cache stores them inside their parents. */
-export const keyless = ["AppSnapshot","AttachmentConnection","AttachmentEdge","AttachmentsChanged","AuthPayload","BlockChanged","Bot","BotPayload","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","CompleteUploadPayload","CreateUploadPayload","DeleteBotPayload","DeleteChatroomPayload","FileTicket","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","HttpHeader","Image","LeaveChatroomPayload","LinkPreviewsChanged","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","RoomSnapshot","SendMessagePayload","Server","SessionConnection","SessionEdge","SetAvatarPayload","StorageUse","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload","ViewerSnapshot"];
+export const keyless = ["AppSnapshot","AttachmentConnection","AttachmentEdge","AttachmentsChanged","AuthPayload","BlockChanged","Bot","BotPayload","CaughtUp","ChatroomAppeared","ChatroomConnection","ChatroomEdge","ChatroomMemberConnection","ChatroomMemberEdge","ChatroomPayload","ChatroomUpdated","ChatroomVanished","CompleteUploadPayload","CreateUploadPayload","DeleteBotPayload","DeleteChatroomPayload","DeleteIncomingWebhookPayload","FileTicket","FriendRequestConnection","FriendRequestEdge","FriendshipChanged","FriendshipPayload","HttpHeader","Image","IncomingWebhookPayload","LeaveChatroomPayload","LinkPreviewsChanged","MarkReadPayload","MarkRoomsReadPayload","MarkUnreadPayload","MemberJoined","MemberLeft","MemberUpdated","MessageAdded","MessageConnection","MessageDeleted","MessageEdge","MessageEdited","MessagePayload","MessageSeen","NoticeAuthor","OkPayload","PageInfo","Presence","PresenceChanged","PushDevicePayload","ReactionGroup","ReactionsChanged","ReadMarksChanged","RevokeSessionPayload","RoomSnapshot","SendMessagePayload","Server","SessionConnection","SessionEdge","SetAvatarPayload","StorageUse","SystemMessagePayload","SystemNotice","TypingChanged","UnreadChanged","UnregisterPushDevicePayload","UserConnection","UserEdge","UserPayload","ViewerPayload","ViewerSnapshot"];
 
 /** Paged lists by type, with the arguments that select another list. */
 export const connections = {

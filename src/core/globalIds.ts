@@ -15,6 +15,7 @@ const keyParts = {
   FriendRequest: [UUID, UUID],
   PushDevice: [UUID],
   LinkPreview: [UUID],
+  IncomingWebhook: [UUID],
   Upload: [UUID],
   Attachment: [UUID],
 } satisfies Record<string, RegExp[]>;

@@ -12,6 +12,7 @@ import './chatroomEvents/schema.ts';
 import './relationships/schema.ts';
 import './chatrooms/membersSchema.ts';
 import './messages/schema.ts';
+import './incomingWebhooks/schema.ts';
 import './linkPreviews/schema.ts';
 import './presence/schema.ts';
 import './push/schema.ts';

@@ -189,6 +189,8 @@ async function send(
         'www-authenticate': 'Bearer',
       },
     );
+  if (viewer.bot && !viewer.bot.scopes.includes('messages:read'))
+    throw new Refusal(403, 'The bot lacks the scope messages:read. Create a bot with this scope.');
   await node.rateLimits.charge({ viewer, service: null, client: clientOf(config, request) }, READ_COST);
   const find = async () =>
     (await findReadableFile(node, viewer.userId, id, variant)) ??

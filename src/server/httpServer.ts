@@ -22,11 +22,13 @@ import { createSignedOutSockets, type SignedOutSocket, tooManyStreams } from '..
 import { serveMetrics } from '../platform/observability/metrics.ts';
 import { createClientErrorListener } from './clientErrors.ts';
 import { createFileServer, FILES_PATH, type FileServer } from './files.ts';
+import { serveIncomingWebhook } from './incomingWebhooks.ts';
 import { createNode, type NodeOptions } from './node.ts';
 import { createWebApp, type WebApp } from './webApp.ts';
 import { createPipelining } from './pipelining.ts';
 import { createReadiness } from './readiness.ts';
 import { warmUp } from './warmUp.ts';
+import { INCOMING_WEBHOOKS_PATH } from '../features/incomingWebhooks/incomingWebhooks.ts';
 import { listOnlineFriends } from '../features/presence/presence.ts';
 import { type Admission, serveWebSockets, TRY_AGAIN_LATER, type WebSocketServing } from './webSocketServer.ts';
 
@@ -85,7 +87,8 @@ export async function startServer(config: Config, options: NodeOptions): Promise
     // Not parsed with `new URL`, which throws for some paths that a client can send.
     const [pathname = '/'] = (request.url ?? '/').split('?', 1);
     const refused = refusedHost(config, request.headers.host);
-    if (refused !== null && (pathname === PATH || pathname === '/metrics' || pathname.startsWith(FILES_PATH))) {
+    const isApi = pathname === PATH || pathname.startsWith(INCOMING_WEBHOOKS_PATH);
+    if (refused !== null && (isApi || pathname === '/metrics' || pathname.startsWith(FILES_PATH))) {
       response.writeHead(400, { 'content-type': 'text/plain' }).end(`${refused}\n`);
       return;
     }
@@ -96,12 +99,10 @@ export async function startServer(config: Config, options: NodeOptions): Promise
     else if (pathname === PATH) serveApi();
     else
       serveOther({ config, node, page, files, readWriteFault }, pathname, request, response).catch((error: unknown) => {
-        node.log.error({ err: error, pathname }, 'A request outside the API failed');
-        if (!response.headersSent) {
-          // Those of the response that failed would describe another body.
-          for (const name of response.getHeaderNames()) response.removeHeader(name);
-          response.writeHead(500, { 'content-type': 'text/plain' });
-        }
+        // The path of an incoming webhook contains its token.
+        const path = isApi ? INCOMING_WEBHOOKS_PATH : pathname;
+        node.log.error({ err: error, pathname: path }, 'A request outside the API failed');
+        if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
         response.end('An unexpected error occurred. Try again.\n');
       });
   };
@@ -277,6 +278,10 @@ async function serveOther(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  if (pathname.startsWith(INCOMING_WEBHOOKS_PATH)) {
+    await serveIncomingWebhook(config, node, request, response, pathname.slice(INCOMING_WEBHOOKS_PATH.length));
+    return;
+  }
   if (pathname.startsWith(FILES_PATH)) {
     await files.serve(request, response, pathname);
     return;

@@ -2,6 +2,7 @@ import { encodeId } from '../../src/core/globalIds.ts';
 import { PASSWORD } from '../support/client.ts';
 import {
   attachmentOf,
+  botOf,
   browser,
   connectUser,
   deviceOf,
@@ -12,6 +13,7 @@ import {
   refreshToken,
   sessionOf,
   uploadOf,
+  webhookOf,
 } from './place.ts';
 import { type Row, row } from './table.ts';
 
@@ -44,7 +46,9 @@ const inRooms: Row[] = [
   row('401 ok  ok  blk ok  ok  ok  403', 'createChatroom', making('GROUP', 'owner'), 'with the owner'),
   row('401 403 403 403 403 403 403 403', 'createChatroom', (p) => ({ ...making('GROUP', 'owner')(p), externalId: 'r1' }), 'with an external id'),
   row('401 ok  ok  blk ok  ok  400 403', 'createChatroom', making('DIRECT', 'owner'), 'DIRECT, with the owner'),
+  row('401 404 404 403 403 ok  ok  403', 'createIncomingWebhook', (p) => ({ ...inRoom(p), name: 'Builds' })),
   row('401 404 404 403 403 403 ok  403', 'deleteChatroom', inRoom),
+  row('401 404 404 403 403 ok  ok  403', 'deleteIncomingWebhook', async (p) => ({ webhookId: await webhookOf(p) })),
   row('401 404 404 ok  ok  ok  ok  403', 'deleteMessage', message('me'), 'own'),
   row('401 404 404 403 403 ok  ok  403', 'deleteMessage', message('owner'), 'the owner’s'),
   row('401 404 404 403 403 ok  ok  403', 'deleteMessage', message('admin'), 'of another admin'),
@@ -71,6 +75,7 @@ const inRooms: Row[] = [
   row('401 404 404 ok  403 ok  404 403', 'removeLinkPreview', (p) => previewOf(p, p.blocked), 'from a message of a blocked user'),
   row('401 404 404 ok  ok  ok  ok  403', 'removeReaction', message('owner', { emoji: '👍' }), 'from the owner’s message'),
   row('401 404 404 ok  ok  ok  404 403', 'removeReaction', message('blocked', { emoji: '👍' }), 'from a message of a blocked user'),
+  row('401 404 404 403 403 ok  ok  403', 'rotateIncomingWebhook', async (p) => ({ webhookId: await webhookOf(p) })),
   row('401 404 404 ok  ok  ok  ok  403', 'sendMessage', saying('hello')),
   row('401 403 403 403 403 403 403 403', 'sendMessage', (p) => ({ ...saying('hello')(p), asUserId: p.me.id }), 'as a user'),
   row('401 404 404 ok  ok  ok  ok  403', 'sendMessage', async (p) => ({ ...saying('')(p), attachmentIds: [await attachmentOf(p, p.me)] }), 'with an own file'),
@@ -108,8 +113,11 @@ const ofAccounts: Row[] = [
   row('401 ok  ok  ok  ok  ok  ok  403', 'changePassword', () => ({ currentPassword: PASSWORD, newPassword: 'another horse' })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'completeUpload', async (p) => ({ uploadId: await uploadOf(p, p.me) }), 'own'),
   row('401 404 404 404 404 404 ok  403', 'completeUpload', async (p) => ({ uploadId: await uploadOf(p, p.owner) }), 'the owner’s'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'createBot', (p) => ({ name: `${p.me.username.slice(1, 30)}.b`, scopes: ['messages:read'] })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'createUpload', () => ({ fileName: 'note.txt', byteSize: 1, sha256: '0'.repeat(64), mediaType: 'text/plain' })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'deleteAccount', () => ({ password: PASSWORD })),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'deleteBot', async (p) => ({ botId: await botOf(p, p.me) }), 'own'),
+  row('401 404 404 404 404 404 ok  403', 'deleteBot', async (p) => ({ botId: await botOf(p, p.owner) }), 'the owner’s'),
   row('ok  ok  ok  ok  ok  ok  ok  ok ', 'refreshSession', async (p) => ({ refreshToken: await refreshToken(p) })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'registerPushDevice', () => ({ platform: 'WEB_PUSH', token: browser() })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'requestEmailVerification'),
@@ -118,6 +126,8 @@ const ofAccounts: Row[] = [
   row('401 ok  ok  ok  ok  ok  ok  403', 'revokeSession', async (p) => ({ sessionId: await sessionOf(p, p.me) }), 'another own session'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'revokeSession', (p) => ({ sessionId: encodeId('Session', p.me.sessionKey) }), 'the current session'),
   row('401 404 404 404 404 404 ok  403', 'revokeSession', async (p) => ({ sessionId: await sessionOf(p, p.owner) }), 'the owner’s'),
+  row('401 ok  ok  ok  ok  ok  ok  403', 'rotateBotToken', async (p) => ({ botId: await botOf(p, p.me) }), 'own'),
+  row('401 404 404 404 404 404 ok  403', 'rotateBotToken', async (p) => ({ botId: await botOf(p, p.owner) }), 'the owner’s'),
   row('ok  ok  ok  ok  ok  ok  ok  ok ', 'signIn', (p) => ({ usernameOrEmail: p.me.username, password: PASSWORD })),
   row('ok  ok  ok  ok  ok  ok  ok  ok ', 'signInWithIdToken', async (p) => ({ idToken: await p.premises.idToken() })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'setAvatar', async (p) => ({ attachmentId: await attachmentOf(p, p.me, 'AVATAR') }), 'an own image'),

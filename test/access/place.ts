@@ -136,6 +136,25 @@ export async function sessionOf({ premises: { server } }: Place, { key }: Someon
   return encodeId('Session', id);
 }
 
+/** Creates a bot of a user. Returns its user id. */
+export async function botOf({ premises: { server } }: Place, { key }: Someone): Promise<string> {
+  const name = `b${randomUUID().replaceAll('-', '').slice(0, 30)}`;
+  const names = { username: name, usernameKey: name, nickname: name, nicknameKey: name };
+  const { id } = await server.node.database.prisma.user.create({ data: { ...names, isBot: true } });
+  await server.node.database.prisma.bot.create({ data: { userId: id, ownerId: key, scopes: ['messages:read'] } });
+  return encodeId('User', id);
+}
+
+/** Creates an incoming webhook of the room. Returns its id. */
+export async function webhookOf({ premises: { server }, room }: Place): Promise<string> {
+  const chatroomId = keyOf('Chatroom', room) ?? '';
+  const tokenHash = Uint8Array.from(createToken().hash);
+  const { id } = await server.node.database.prisma.incomingWebhook.create({
+    data: { chatroomId, name: 'Builds', tokenHash },
+  });
+  return encodeId('IncomingWebhook', id);
+}
+
 /** Registers a device of a user. Returns its id. */
 export async function deviceOf({ premises: { server } }: Place, { key, sessionKey }: Someone): Promise<string> {
   const { hash: tokenHash } = createToken();

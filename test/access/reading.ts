@@ -11,6 +11,7 @@ import {
   sessionOf,
   storePage,
   uploadOf,
+  webhookOf,
 } from './place.ts';
 import { type Row, row } from './table.ts';
 
@@ -51,6 +52,7 @@ export const nodes: Row[] = [
   row('401 nil nil ok  ok  ok  ok  403', 'ChatroomMember', (p) => ({ id: membershipOf(p, p.blocked) }), 'a blocked user'),
   row('401 ok  ok  nil ok  ok  nil 403', 'FriendRequest', (p) => ({ id: requestBetween(p.owner, p.me) }), 'from the owner to the viewer; a block ends it'),
   row('401 nil nil nil nil nil ok  403', 'FriendRequest', (p) => ({ id: requestBetween(p.owner, p.member) }), 'from the owner to a member'),
+  row('401 nil nil nil nil ok  ok  403', 'IncomingWebhook', async (p) => ({ id: await webhookOf(p) })),
   row('401 nil nil ok  ok  ok  ok  403', 'LinkPreview', async (p) => ({ id: (await previewOf(p, p.owner)).linkPreviewId }), 'of a message of the owner'),
   row('401 nil nil ok  ok  ok  nil 403', 'LinkPreview', async (p) => ({ id: (await previewOf(p, p.blocked)).linkPreviewId }), 'of a message of a blocked user'),
   row('401 ok  ok  ok  ok  ok  ok  403', 'LinkPreview', async (p) => ({ id: (await previewOf(p, p.me, false)).linkPreviewId }), 'own, not sent'),

@@ -3,6 +3,9 @@ import { type Person, person } from './client.ts';
 export const CREATE_BOT = `mutation ($input: CreateBotInput!) {
   createBot(input: $input) { token bot { id username nickname isBot } }
 }`;
+export const ROTATE_BOT_TOKEN = `mutation ($id: ID!) {
+  rotateBotToken(input: { botId: $id }) { token bot { id } }
+}`;
 export const ADD_MEMBERS = `mutation ($room: ID!, $users: [ID!]!) {
   addChatroomMembers(input: { chatroomId: $room, userIds: $users }) { chatroom { id } }
 }`;

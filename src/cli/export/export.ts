@@ -214,6 +214,10 @@ const userHead = (id: string): Sql => sql`
     (SELECT coalesce(json_agg(json_build_object('chatroomId', r.chatroom_id, 'number', r.number, 'emoji', r.emoji,
         'createdAt', ${isoTime(sql`r.created_at`)}) ORDER BY r.created_at), '[]')
       FROM reactions r WHERE r.user_id = u.id) AS reactions,
+    (SELECT json_build_object('ownerId', b.owner_id, 'scopes', b.scopes) FROM bots b WHERE b.user_id = u.id) AS bot,
+    (SELECT coalesce(json_agg(json_build_object('id', o.id, 'username', o.username, 'nickname', o.nickname,
+        'scopes', b.scopes, 'createdAt', ${isoTime(sql`b.created_at`)}) ORDER BY b.created_at, o.username_key), '[]')
+      FROM bots b JOIN users o ON o.id = b.user_id WHERE b.owner_id = u.id) AS bots,
     (SELECT coalesce(json_agg(json_build_object('url', p.url, 'createdAt', ${isoTime(sql`l.created_at`)})
         ORDER BY l.created_at, l.id), '[]')
       FROM link_previews l JOIN web_pages p ON p.id = l.page_id WHERE l.user_id = u.id) AS "linkPreviews"

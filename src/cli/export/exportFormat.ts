@@ -133,6 +133,13 @@ export const exportedUser = z.object({
   }),
   /** Absent in exports of release 0.1.0. */
   avatar: exportedAttachment.nullable().optional(),
+  /** Owner and scopes of a bot; null for people. Absent in exports of release 0.1.0. */
+  bot: z
+    .object({ ownerId: z.uuid(), scopes: z.array(z.string()) })
+    .nullable()
+    .optional(),
+  /** Bots of the user, without their tokens. Absent in exports of release 0.1.0. */
+  bots: z.array(person.extend({ scopes: z.array(z.string()), createdAt: moment })).optional(),
   friends: z.array(person),
   friendRequests: z.array(z.object({ fromId: z.uuid(), toId: z.uuid(), createdAt: moment })),
   blockedUsers: z.array(person),

@@ -86,6 +86,19 @@ function findFreeUsername(user: StoredUser, taken: ReadonlySet<string>): string 
   }
 }
 
+/**
+ * Makes users the bots of their owners. They have no token until their owners rotate it. Existing bots stay unchanged.
+ *
+ * @param bots ids of the bots and their owners, who must exist, and the scopes
+ */
+export async function storeBots(
+  database: Database,
+  bots: readonly { userId: string; ownerId: string; scopes: readonly string[] }[],
+): Promise<void> {
+  const data = bots.map(({ scopes, ...bot }) => ({ ...bot, scopes: [...scopes] }));
+  await database.prisma.bot.createMany({ data, skipDuplicates: true });
+}
+
 /** Inserts friendships. Pairs who are already friends stay unchanged. */
 export async function storeFriendships(
   database: Database,

@@ -12,7 +12,7 @@ import { pairKey } from '../../features/relationships/pair.ts';
 import { toVector } from '../../features/messages/tokenizer.ts';
 import type { ImportContext, ImportSummary } from './importing.ts';
 import { countReason, createDateCorrection } from './conversation.ts';
-import { BATCH_SIZE, storeFriendships, storeUsers } from './bulkInsert.ts';
+import { BATCH_SIZE, storeBots, storeFriendships, storeUsers } from './bulkInsert.ts';
 
 /** Parses the export of a room. Returns null for anything else. */
 export function readExportedChatroom(data: unknown): ExportedChatroom | null {
@@ -220,11 +220,12 @@ async function storeAttachments(
 }
 
 /**
- * Restores an exported user without a password. Restores a friendship or block if the other user exists. Does not
+ * Restores an exported user without a password. Restores a friendship or block if the other user exists, and a bot if both
+ * the bot and its owner exist. The owner rotates the token of the bot, which is not exported. Does not
  * restore rooms, because each room has its own export. If the user already exists, changes nothing.
  */
 export async function importUser({ database }: ImportContext, exported: ExportedUser): Promise<ImportSummary> {
-  const { user, friends, blockedUsers } = exported;
+  const { user, friends, blockedUsers, bot, bots = [] } = exported;
   const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {}, changed: {} };
   const { id, username, nickname, email, bio, isBot } = user;
   summary.users = await storeUsers(database, [
@@ -237,7 +238,9 @@ export async function importUser({ database }: ImportContext, exported: Exported
   await storeExternalIds(database, [user], summary.skipped);
   await database.prisma.user.update({ where: { id }, data: { friendPolicy: user.friendPolicy } });
   const existing = await database.prisma.user.findMany({
-    where: { id: { in: [...friends, ...blockedUsers].map((other) => other.id) } },
+    where: {
+      id: { in: [...[...friends, ...blockedUsers, ...bots].map((other) => other.id), ...(bot ? [bot.ownerId] : [])] },
+    },
     select: { id: true },
   });
   const existingIds = new Set(existing.map((other) => other.id));
@@ -245,6 +248,12 @@ export async function importUser({ database }: ImportContext, exported: Exported
     database,
     friends.filter((friend) => existingIds.has(friend.id)).map((friend) => [id, friend.id] as const),
   );
+  await storeBots(database, [
+    ...(bot && existingIds.has(bot.ownerId) ? [{ userId: id, ...bot }] : []),
+    ...bots
+      .filter((each) => existingIds.has(each.id))
+      .map(({ id: userId, scopes }) => ({ userId, ownerId: id, scopes })),
+  ]);
   await database.prisma.block.createMany({
     data: blockedUsers
       .filter((other) => existingIds.has(other.id))

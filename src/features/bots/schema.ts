@@ -1,6 +1,5 @@
 import { botScopes } from '../../core/botScopes.ts';
-import { keyOf } from '../../core/globalIds.ts';
-import { encodeId } from '../../core/globalIds.ts';
+import { encodeId, keyOf } from '../../core/globalIds.ts';
 import { builder } from '../../graphql/builder.ts';
 import { User, Viewer, viewerField } from '../users/schema.ts';
 import { requireUser } from '../users/users.ts';

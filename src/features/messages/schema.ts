@@ -43,7 +43,7 @@ const SystemEvent = builder.enumType('SystemEvent', {
     MEMBER_JOINED: { description: 'The user in `subject` has become a member.' },
     MEMBER_LEFT: { description: 'The user in `subject` has left or was removed.' },
     RENAMED: { description: 'The user in `subject` has changed the name of the chatroom.' },
-    NOTICE: { description: 'A service has sent the text in `body`.' },
+    NOTICE: { description: 'A service or an incoming webhook has sent the text in `body`.' },
   } as const,
 });
 
@@ -52,7 +52,8 @@ export const NoticeAuthor = builder.objectRef<NoticeSender & { service: string }
   description: 'Service that sent a notice, and the name to display.',
   fields: (t) => ({
     service: t.exposeString('service', {
-      description: 'Name of the service. The operator sets this name when creating the service token.',
+      description:
+        'Name of the service. The operator sets this name when creating the service token. For a message of an incoming webhook, `hook:` and an id.',
     }),
     name: t.string({
       description: 'Display name: the author name sent with the notice, or else the name of the service.',

@@ -167,8 +167,8 @@ async function sendAll(
   sends: readonly Send[],
   lockTimeout: string,
 ): Promise<Sent[]> {
-  // Keys that are not known to `store_message` would count as content of the message.
-  const rows = sends.map(({ isBot: _, ...send }) => ({ ...send, search: toVector(send.body) }));
+  // Leaves out `isBot`, because an unknown key counts as content of the message.
+  const rows = sends.map((send) => ({ ...send, isBot: undefined, search: toVector(send.body) }));
   const store = raw(isForBots ? 'store_bot_messages' : 'store_messages');
   const retryAfter = raw(isForBots ? 's.retry_after_ms' : 'NULL::integer');
   const sent = await database.prepared<

@@ -25,6 +25,8 @@ const features: Record<string, Feature> = {
   },
   fcm: { meaning: 'pushes over Firebase, if configured', isOn: ({ push }) => push.senders.FCM !== undefined },
   'web-push': { meaning: 'pushes to browsers, if configured', isOn: ({ push }) => push.senders.WEB_PUSH !== undefined },
+  bots: { meaning: '`createBot`' },
+  'incoming-webhooks': { meaning: '`createIncomingWebhook`' },
   'link-previews': { meaning: '`linkPreview`, unless turned off', isOn: ({ findPage }) => findPage !== null },
 };
 

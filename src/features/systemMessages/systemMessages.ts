@@ -1,4 +1,4 @@
-import { type Context, requireScope } from '../../core/context.ts';
+import { type Context, requireScope, type ServerNode } from '../../core/context.ts';
 import { sql } from '../../platform/database/database.ts';
 import type { Message } from '../../platform/database/generated/client.ts';
 import { badInput, ChatError, notFound } from '../../core/errors.ts';
@@ -90,11 +90,29 @@ async function notifyUser(
 async function storeInRoom(
   context: Context,
   chatroomId: string | null,
-  { service, authorName, clientMessageId }: Sender,
-  { body, countsAsUnread }: Notice,
+  sender: Sender,
+  notice: Notice,
 ): Promise<SentSystemMessage> {
   if (chatroomId === null) throw notFound('chatroom');
-  const [stored] = await context.database.query<Message & { outcome: string }>(sql`
+  const { message, deduplicated } = await storeNotice(context, chatroomId, sender, notice);
+  const members = await context.database.prisma.member.findMany({ where: { chatroomId }, select: { userId: true } });
+  const online = await context.presence.online(members.map((member) => member.userId));
+  return { message: { ...message, isUnchecked: true }, onlineRecipients: online.size, deduplicated };
+}
+
+/**
+ * Stores a notice in a room, then notifies the subscribers of the room. The caller has checked the notice.
+ *
+ * @throws ChatError `NOT_FOUND` if the room does not exist; `CONFLICT` if the sender has sent the `clientMessageId` with
+ *   another body
+ */
+export async function storeNotice(
+  { database, counters, roomTails }: Pick<ServerNode, 'database' | 'counters' | 'roomTails'>,
+  chatroomId: string,
+  { service, authorName, clientMessageId }: Sender,
+  { body, countsAsUnread }: Pick<Notice, 'body' | 'countsAsUnread'>,
+): Promise<{ message: Message; deduplicated: boolean }> {
+  const [stored] = await database.query<Message & { outcome: string }>(sql`
     SELECT s.outcome, ${messageColumns}
       FROM send_notice(${chatroomId}::uuid, ${service}, ${authorName}, ${body}, ${clientMessageId}, ${countsAsUnread}) s
         CROSS JOIN LATERAL (SELECT (s.message).*) m`);
@@ -105,11 +123,8 @@ async function storeInRoom(
     throw new ChatError('CONFLICT', 'This clientMessageId was sent with another body. Use a new one for each message.');
   }
   if (outcome === 'SENT') {
-    context.counters.sent += 1;
-    context.roomTails.notify(chatroomId, message.seq);
+    counters.sent += 1;
+    roomTails.notify(chatroomId, message.seq);
   }
-  const members = await context.database.prisma.member.findMany({ where: { chatroomId }, select: { userId: true } });
-  const online = await context.presence.online(members.map((member) => member.userId));
-  const deduplicated = outcome === 'REPEATED';
-  return { message: { ...message, isUnchecked: true }, onlineRecipients: online.size, deduplicated };
+  return { message, deduplicated: outcome === 'REPEATED' };
 }

@@ -118,7 +118,7 @@ function findNeeds(schema: GraphQLSchema, document: DocumentNode, operationName:
   const needs = new Set<BotScope>();
   /** Fragments and whether they were walked for own messages. Otherwise nested fragments could take exponential time. */
   const walked = new Set<string>();
-  let refused: string | null = null;
+  const refused: string[] = [];
 
   function walk(typeName: string, { selections }: SelectionSetNode, isOwn: boolean): void {
     const type = schema.getType(typeName);
@@ -147,7 +147,7 @@ function findNeeds(schema: GraphQLSchema, document: DocumentNode, operationName:
     if (typeName === 'Mutation') {
       const scope = BOT_MUTATIONS[field];
       if (scope) needs.add(scope);
-      else refused ??= field;
+      else refused.push(field);
       return;
     }
     const unscoped = UNSCOPED[isOwn && typeName === 'Message' ? 'OwnMessage' : typeName];
@@ -156,5 +156,5 @@ function findNeeds(schema: GraphQLSchema, document: DocumentNode, operationName:
   }
 
   walk(root.name, operation.selectionSet, false);
-  return refused === null ? needs : { [REFUSED]: refused };
+  return refused[0] === undefined ? needs : { [REFUSED]: refused[0] };
 }

@@ -55,6 +55,12 @@ export interface RateLimits {
    * @throws ChatError `RATE_LIMITED`
    */
   chargePassword(payer: Payer, knownClient: string | null): Promise<void>;
+  /**
+   * Charges a request to an incoming webhook.
+   *
+   * @throws ChatError `RATE_LIMITED`
+   */
+  chargeIncomingWebhook(webhookId: string): Promise<void>;
 }
 
 /** Base cost of a query and of the start of a subscription, in points. Complexity costs further points. */
@@ -65,6 +71,9 @@ export const SEARCH_COST = 20;
 export const LINK_PREVIEW_COST = 20;
 /** Cost of a mutation, which writes one or two rows and notifies streams. */
 const WRITE_COST = 5;
+
+/** Maximum number of requests to an incoming webhook per minute. */
+const INCOMING_WEBHOOK_REQUESTS = 60;
 
 /** Costs of individual mutations, in points. All other mutations cost `WRITE_COST`. */
 export const COSTS: Readonly<Record<string, number>> = {
@@ -134,6 +143,7 @@ export function createRateLimits(config: Config, redis: FailFastRedis | null): R
       chargeCredential: noCharge,
       chargePassword: noCharge,
       chargeDocument: noCharge,
+      chargeIncomingWebhook: noCharge,
       refusalOf: () => null,
     };
   const minute = { seconds: 60, rememberRefusals: true };
@@ -148,6 +158,11 @@ export function createRateLimits(config: Config, redis: FailFastRedis | null): R
   const isDeveloper = ({ ipAddress }: ClientInfo) => config.NODE_ENV === 'development' && isLoopback(ipAddress);
 
   const documents = openCounter(redis, { ...minute, name: 'document', points: config.RATE_PER_ADDRESS });
+  const incomingWebhooks = openCounter(redis, {
+    ...minute,
+    name: 'incoming-webhook',
+    points: INCOMING_WEBHOOK_REQUESTS,
+  });
   const refusals = createRefusalCache();
 
   async function charge({ viewer, service, client }: Payer, points: number): Promise<void> {
@@ -172,6 +187,9 @@ export function createRateLimits(config: Config, redis: FailFastRedis | null): R
       const network = subnetOf(payer.client.ipAddress);
       if (payer.viewer || payer.service) await charge(payer, points);
       else await refusals.record(network, consume(documents, network, points));
+    },
+    async chargeIncomingWebhook(webhookId) {
+      await consume(incomingWebhooks, webhookId, 1);
     },
     refusalOf: ({ viewer, client }) => refusals.get(viewer?.userId ?? subnetOf(client.ipAddress)),
   };
