@@ -1,19 +1,16 @@
-// node examples/echo.mjs: a bot that is an ordinary client. It signs in as the demo user `echo`, receives the messages of all
-// its rooms over one subscription, and repeats them. After a lost connection it reconnects and repeats the messages that it
-// missed. `clientMessageId` prevents duplicates.
+// PARLEY_TOKEN=parley-bot-… node examples/echo.mjs: a bot that repeats the messages of people. It receives the messages of all
+// its rooms over one subscription. After a lost connection it reconnects and repeats the messages that it missed.
+// `clientMessageId` prevents duplicates. docs/bots.md says how to create the bot; it needs messages:read and messages:write.
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
 const url = process.env.PARLEY_URL ?? 'http://localhost:4000/graphql';
-const username = process.env.PARLEY_USERNAME ?? 'echo';
-const password = process.env.PARLEY_PASSWORD ?? 'parley-demo';
+const authorization = `Bearer ${process.env.PARLEY_TOKEN ?? ''}`;
 
-let session;
-
-async function request(query, variables, token) {
+async function request(query, variables) {
   const response = await fetch(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
+    headers: { 'content-type': 'application/json', authorization },
     body: JSON.stringify({ query, variables }),
   });
   const { data, errors } = await response.json();
@@ -21,61 +18,46 @@ async function request(query, variables, token) {
   return data;
 }
 
-async function signIn() {
-  const query = `mutation ($usernameOrEmail: String!, $password: String!) {
-    signIn(input: { usernameOrEmail: $usernameOrEmail, password: $password }) { accessToken viewer { cursor user { id } } }
-  }`;
-  ({ signIn: session } = await request(query, { usernameOrEmail: username, password }));
-}
+const { viewer } = await request('{ viewer { cursor user { id username } } }');
+if (!viewer) throw new Error('Set PARLEY_TOKEN to the token of the bot.');
 
 async function repeat({ chatroom, message }) {
-  if (message.kind !== 'USER' || message.body === null || message.sender?.id === session.viewer.user.id) return;
+  if (message.kind !== 'USER' || message.body === null || message.sender?.id === viewer.user.id) return;
   const query = `mutation ($input: SendMessageInput!) { sendMessage(input: $input) { deduplicated } }`;
   const input = { chatroomId: chatroom.id, body: message.body, clientMessageId: `echo ${message.number}` };
   try {
-    await request(query, { input }, session.accessToken);
+    await request(query, { input });
   } catch (error) {
-    // Skips a message that would be refused again, for example because of a block. Other errors restart from the last cursor.
-    if (['BLOCKED', 'CONFLICT', 'NOT_FOUND'].includes(error.code))
-      return console.error(`${error.code}: ${error.message}`);
-    if (error.code !== 'TOKEN_EXPIRED') throw error;
-    await signIn();
-    await repeat({ chatroom, message });
+    // Skips a message that would be refused again, for example because of a block. RATE_LIMITED also ends a chain of bots
+    // that answer each other, so a retry would continue the chain. Other errors restart from the last cursor.
+    if (!['BLOCKED', 'CONFLICT', 'NOT_FOUND', 'RATE_LIMITED'].includes(error.code)) throw error;
+    console.error(`${error.code}: ${error.message}`);
   }
 }
 
-await signIn();
 const client = createClient({
   url: url.replace(/^http/, 'ws'),
   webSocketImpl: WebSocket,
-  // 4403: the access token has expired. 4401: the session has ended. The next connection uses a new token.
-  connectionParams: () => ({ authorization: `Bearer ${session.accessToken}` }),
+  connectionParams: { authorization },
   retryAttempts: Infinity,
   shouldRetry: () => true,
-  on: { closed: (event) => [4401, 4403].includes(event.code) && signIn().catch(console.error) },
 });
-const subscription = `subscription ($after: String) {
+const query = `subscription ($after: String) {
   messageAdded(after: $after) { cursor chatroom { id } message { number kind body sender { id } } }
 }`;
-let after = session.viewer.cursor;
-console.log(`${username} listens.`);
+// graphql-ws sends these variables on each connection. It therefore resumes after the last cursor.
+const variables = { after: viewer.cursor };
+console.log(`${viewer.user.username} listens.`);
 for (;;) {
   try {
-    // graphql-ws reads `variables` for each connection. The getter makes it resume after the last cursor.
-    const payload = {
-      query: subscription,
-      variables: {
-        get after() {
-          return after;
-        },
-      },
-    };
-    for await (const { data, errors } of client.iterate(payload)) {
+    for await (const { data, errors } of client.iterate({ query, variables })) {
       if (errors) throw new Error(errors[0].message);
       await repeat(data.messageAdded);
-      after = data.messageAdded.cursor;
+      variables.after = data.messageAdded.cursor;
     }
   } catch (error) {
+    // The token was replaced, or the bot was deleted.
+    if (error.code === 4401) throw new Error(error.reason);
     console.error(error);
     await new Promise((resolve) => setTimeout(resolve, 1_000));
   }

@@ -4,7 +4,8 @@ import { createServer, request as forward } from 'node:http';
 import { type AddressInfo, connect as dial } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createServiceToken } from '../src/auth/serviceTokens.ts';
-import { PASSWORD, type Person, request, signUp } from './support/client.ts';
+import { createBot, ROTATE_BOT_TOKEN } from './support/bots.ts';
+import { type Person, request } from './support/client.ts';
 import { startTestServer } from './support/server.ts';
 import { CREATE_CHATROOM, send, world } from './support/world.ts';
 
@@ -15,14 +16,9 @@ const SYSTEM = `mutation ($id: ID!, $body: String!) { sendSystemMessage(input: {
 const HISTORY = `query ($id: ID!) { chatroom(id: $id) { messages(first: 100) { nodes { kind body clientMessageId sender { username } } } } }`;
 
 /** Starts the bot, which ends with the test. */
-function runEcho(url: string, password = PASSWORD) {
+function runEcho(url: string, token: string) {
   const child = spawn(process.execPath, ['examples/echo.mjs'], {
-    env: {
-      PATH: process.env['PATH'],
-      PARLEY_URL: `${url}/graphql`,
-      PARLEY_USERNAME: 'echo',
-      PARLEY_PASSWORD: password,
-    },
+    env: { PATH: process.env['PATH'], PARLEY_URL: `${url}/graphql`, PARLEY_TOKEN: token },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const exited = once(child, 'exit') as Promise<[number | null]>;
@@ -40,9 +36,9 @@ function runEcho(url: string, password = PASSWORD) {
 }
 
 /** Starts the bot, and returns when it prints that it listens. */
-async function startEcho(url: string) {
-  const bot = runEcho(url);
-  await expect.poll(bot.output).toMatch(/^echo listens\.$/m);
+async function startEcho(url: string, { accessToken }: Pick<Person, 'accessToken'>) {
+  const bot = runEcho(url, accessToken);
+  await expect.poll(bot.output, { timeout: 10_000 }).toMatch(/^\w+ listens\.$/m);
   return bot;
 }
 
@@ -67,9 +63,9 @@ describe('the echo bot', () => {
   test('answers users in direct rooms and groups, but not itself', async () => {
     const server = await startTestServer();
     const { ann, ben, room: group } = await world(server);
-    const echo = await signUp(server.url, 'echo');
+    const echo = await createBot(ann, 'echo');
     await send(ann, group, 'before echo');
-    const bot = await startEcho(server.url);
+    const bot = await startEcho(server.url, echo);
 
     const room = await direct(ben, echo);
     await answered(ben, room, 'Hello, is anyone there?');
@@ -102,8 +98,8 @@ describe('the echo bot', () => {
     const first = await startTestServer();
     const elsewhere = await startTestServer({ databaseUrl: first.databaseUrl });
     const { ann, ben, eve } = await world(elsewhere);
-    const echo = await signUp(elsewhere.url, 'echo');
-    await startEcho(first.url);
+    const echo = await createBot(ann, 'echo');
+    await startEcho(first.url, echo);
     const [room, other] = [await direct(ben, echo), await direct(ann, echo)];
     await answered(ben, room, 'one');
     await first.stop();
@@ -143,10 +139,10 @@ describe('the echo bot', () => {
 
   test('retries an answer that failed', { timeout: 60_000 }, async () => {
     const server = await startTestServer();
-    const { ben } = await world(server);
-    const echo = await signUp(server.url, 'echo');
+    const { ann, ben } = await world(server);
+    const echo = await createBot(ann, 'echo');
     const network = await startNetwork(server.url);
-    await startEcho(network.url);
+    await startEcho(network.url, echo);
     const room = await direct(ben, echo);
     await answered(ben, room, 'one');
     network.isBroken = true;
@@ -158,12 +154,33 @@ describe('the echo bot', () => {
     expect(await said(ben, room)).toEqual(['one', 'two', 'three'].flatMap((body) => [`ben: ${body}`, `echo: ${body}`]));
   });
 
-  test('exits with the reason if the password is wrong', async () => {
+  test('exits with the reason when its token ends', async () => {
     const server = await startTestServer();
-    await signUp(server.url, 'echo');
-    const bot = runEcho(server.url, 'not the password');
+    const { ann } = await world(server);
+    const wrong = runEcho(server.url, 'parley-bot-unknown');
+    expect(await wrong.ended).toBe(1);
+    expect(wrong.output()).toContain('The token of the bot is unknown or was replaced.');
+    const echo = await createBot(ann, 'echo');
+    const bot = await startEcho(server.url, echo);
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
+    await ann.ask(ROTATE_BOT_TOKEN, { id: echo.id });
     expect(await bot.ended).toBe(1);
-    expect(bot.output()).toContain('The name or the password is wrong.');
+    expect(bot.output()).toContain('This session has ended.');
+  });
+
+  test('stops by itself when it meets another echo bot', { timeout: 60_000 }, async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const echoes = [await createBot(ann, 'echo1'), await createBot(ben, 'echo2')];
+    const bots = await Promise.all(echoes.map((echo) => startEcho(server.url, echo)));
+    await ann.ask(ADD, { id: room, users: echoes.map(({ id }) => id) });
+    await send(ann, room, 'Hello?');
+    await expect.poll(() => bots.every((bot) => bot.output().includes('RATE_LIMITED')), { timeout: 30_000 }).toBe(true);
+    const bodies = (await said(ann, room)).filter((line) => line.startsWith('echo'));
+    expect(bodies).toHaveLength(10);
+    expect(new Set(bodies)).toEqual(new Set(['echo1: Hello?', 'echo2: Hello?']));
+    // Each has been refused once, and does not retry. Of 12 messages to answer, none is left.
+    for (const bot of bots) expect(bot.output().match(/RATE_LIMITED/g)).toHaveLength(1);
   });
 });
 

@@ -22,6 +22,7 @@ import { importPath } from '../src/cli/import/importPath.ts';
 import { createContext } from '../src/graphql/operation.ts';
 import { createProgress } from '../src/cli/progressBar.ts';
 import { buildSchema } from '../src/features/schema.ts';
+import { ROTATE_BOT_TOKEN } from './support/bots.ts';
 import { acknowledged, connect, PASSWORD, type Person, request, signUp, type Stream } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
 import { createTestDatabase, startTestServer, type TestServer } from './support/server.ts';
@@ -260,8 +261,10 @@ describe('features of the origins', () => {
     await newcomer.ask('mutation ($id: ID!) { joinChatroom(input: { chatroomId: $id }) { chatroom { id } } }', open);
     expect((await send(newcomer, open.id, 'Hello all')).number).toBeGreaterThan(2_000);
 
+    const [{ user: echo }] = (await ann.ask('{ viewer { bots { user { id username } } } }')).viewer.bots;
+    const { token } = (await ann.ask(ROTATE_BOT_TOKEN, echo)).rotateBotToken;
     const bot = spawn(process.execPath, ['examples/echo.mjs'], {
-      env: { PATH: process.env['PATH'], PARLEY_URL: `${server.url}/graphql` },
+      env: { PATH: process.env['PATH'], PARLEY_URL: `${server.url}/graphql`, PARLEY_TOKEN: token },
     });
     const ended = once(bot, 'exit');
     onTestFinished(async () => {

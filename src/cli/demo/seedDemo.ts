@@ -1,7 +1,7 @@
 import type { Database } from '../../platform/database/database.ts';
 import type { ImportContext, ImportSummary } from '../import/importing.ts';
 import { storeConversation } from '../import/conversation.ts';
-import { storeFriendships, storeUsers } from '../import/bulkInsert.ts';
+import { storeBots, storeFriendships, storeUsers } from '../import/bulkInsert.ts';
 import { derivedId } from '../../core/globalIds.ts';
 import { DEMO_SOURCE, demoUserId } from '../../server/demo/demoIds.ts';
 import { DEMO_PASSWORD, DEMO_PEOPLE, type DemoUsername } from '../../server/demo/people.ts';
@@ -50,9 +50,11 @@ export async function seedDemo(importing: ImportContext): Promise<ImportSummary>
       id: demoUserId(person.username),
       name: person.username,
       suffix: 'demo',
-      passwordHash,
+      passwordHash: 'isBot' in person ? null : passwordHash,
     })),
   );
+  const echo = { userId: demoUserId('echo'), ownerId: demoUserId('ann'), scopes: ['messages:read', 'messages:write'] };
+  await storeBots(database, [echo]);
   const [ann, ...others] = EVERYONE.map(demoUserId);
   await storeFriendships(
     database,

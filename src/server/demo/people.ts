@@ -1,4 +1,4 @@
-/** Public password of all demo users. */
+/** Public password of all demo users but the bot, which has none. */
 export const DEMO_PASSWORD = 'parley-demo';
 
 /** The invented users of the demo. */
