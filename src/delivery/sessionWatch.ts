@@ -26,8 +26,8 @@ export interface SessionWatch {
 }
 
 /**
- * Maximum delay of a timer, in milliseconds. A longer delay overflows, and the timer fires at once. This is only a
- * safeguard, because tokens are valid for minutes.
+ * Maximum delay of a timer, in milliseconds. A longer delay overflows, and the timer fires at once. Access tokens are valid
+ * for minutes, and tokens of bots do not expire.
  */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -61,13 +61,11 @@ export function createSessionWatch(changePoller: ChangePoller): SessionWatch {
 
   return {
     watch(claims, onEnd) {
-      const expiry = setTimeout(
-        () => {
-          end(new ChatError('TOKEN_EXPIRED', 'The access token has expired. Reconnect with a new one.'));
-        },
-        Math.min(claims.expiresAt.getTime() - Date.now(), MAX_TIMER_MS),
-      );
-      expiry.unref();
+      const delay = claims.expiresAt.getTime() - Date.now();
+      const expire = () => {
+        end(new ChatError('TOKEN_EXPIRED', 'The access token has expired. Reconnect with a new one.'));
+      };
+      const expiry = delay > MAX_TIMER_MS ? undefined : setTimeout(expire, delay).unref();
       const ends = watched.get(claims.sessionId) ?? new Set();
       watched.set(claims.sessionId, ends);
       const end = (reason: ChatError | null) => {

@@ -8,6 +8,7 @@ import {
   isInterfaceType,
   isObjectType,
   Kind,
+  type OperationDefinitionNode,
   type SelectionSetNode,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
@@ -59,13 +60,13 @@ type Needs = ReadonlySet<BotScope> | { [REFUSED]: string };
  * the operations of people cost nothing more.
  */
 export function limitBots(schema: GraphQLSchema, mask: ErrorMask): Plugin {
-  const known = new WeakMap<DocumentNode, Map<string | null | undefined, Needs>>();
+  const known = new WeakMap<OperationDefinitionNode, Needs>();
 
   function needsOf({ document, operationName }: ExecutionArgs): Needs {
-    const byName = known.get(document) ?? new Map<string | null | undefined, Needs>();
-    known.set(document, byName);
-    const needs = byName.get(operationName) ?? findNeeds(schema, document, operationName);
-    byName.set(operationName, needs);
+    const operation = getOperationAST(document, operationName);
+    if (!operation) return new Set();
+    const needs = known.get(operation) ?? findNeeds(schema, document, operation);
+    known.set(operation, needs);
     return needs;
   }
 
@@ -108,9 +109,8 @@ export function requireBotScope({ scopes }: Bot, scope: BotScope): void {
   throw new ChatError('FORBIDDEN', `The bot lacks the scope ${scope}. Create a bot with this scope.`);
 }
 
-function findNeeds(schema: GraphQLSchema, document: DocumentNode, operationName: string | null | undefined): Needs {
-  const operation = getOperationAST(document, operationName);
-  const root = operation && schema.getRootType(operation.operation);
+function findNeeds(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode): Needs {
+  const root = schema.getRootType(operation.operation);
   if (!root) return new Set();
   const fragments = new Map<string, FragmentDefinitionNode>();
   for (const definition of document.definitions)
