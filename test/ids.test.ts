@@ -19,6 +19,7 @@ const typeOf: Record<string, string> = {
     userIds: 'User',
   },
   ...{ memberIds: 'User', sessionId: 'Session', deviceId: 'PushDevice' },
+  ...{ botId: 'User', webhookId: 'IncomingWebhook' },
   ...{ linkPreviewId: 'LinkPreview', linkPreviewIds: 'LinkPreview' },
   ...{ uploadId: 'Upload', attachmentId: 'Attachment', attachmentIds: 'Attachment' },
 };
@@ -46,6 +47,7 @@ test('ids of another type and altered ids are NOT_FOUND in every mutation', asyn
       FriendRequest: viewer.friendRequests.nodes[0].id,
     },
     LinkPreview: Buffer.from(`LinkPreview:${crypto.randomUUID()}`).toString('base64url'),
+    IncomingWebhook: Buffer.from(`IncomingWebhook:${crypto.randomUUID()}`).toString('base64url'),
     PushDevice: Buffer.from(`PushDevice:${crypto.randomUUID()}`).toString('base64url'),
     Upload: Buffer.from(`Upload:${crypto.randomUUID()}`).toString('base64url'),
     Attachment: Buffer.from(`Attachment:${crypto.randomUUID()}`).toString('base64url'),

@@ -28,7 +28,7 @@ const DOCUMENTS = 2;
 const DEPTH = { MessageAdded: 4, ChatroomEvent: 3, ViewerEvent: 3 };
 const ARGS = { message: 'number: 1', searchMessages: 'query: "word"', chatroomWith: 'userId: "x"' };
 /** Fields that always read the viewer, so that their events are executed for each subscriber. */
-const OWN = /^(viewer|presence|messages|message\(|searchMessages|seenBy|users|member$)/;
+const OWN = /^(viewer|presence|messages|message\(|searchMessages|seenBy|users|member$|incomingWebhooks)/;
 
 /** Returns whether a path always reads the viewer. `Chatroom.attachments` does, and `Message.attachments` does not. */
 const isOwn = (path: FieldPath) =>

@@ -15,6 +15,7 @@ describe('mutations of a room between two users with a block', () => {
   const outcomes: Record<string, { direct: string; blocker?: string; blocked?: string }> = {
     addChatroomMembers: { direct: 'BAD_USER_INPUT' },
     addReaction: { direct: 'BLOCKED', blocker: 'NOT_FOUND', blocked: 'done' },
+    createIncomingWebhook: { direct: 'BAD_USER_INPUT' },
     deleteChatroom: { direct: 'done' },
     deleteMessage: { direct: 'done', blocker: 'NOT_FOUND', blocked: 'FORBIDDEN' },
     editMessage: { direct: 'BLOCKED', blocker: 'NOT_FOUND', blocked: 'FORBIDDEN' },

@@ -19,6 +19,7 @@ describe('mutations of a room by signed-out clients, strangers and removed membe
   const inputs: Record<string, (room: Room, w: RemovedWorld) => object> = {
     addChatroomMembers: ({ id }, { dora }) => ({ chatroomId: id, userIds: [dora.id] }),
     addReaction: ({ ofAnn }) => ({ messageId: ofAnn.id, emoji: '👍' }),
+    createIncomingWebhook: ({ id }) => ({ chatroomId: id, name: 'Builds' }),
     deleteChatroom: ({ id }) => ({ chatroomId: id }),
     deleteMessage: ({ ofCem }) => ({ messageId: ofCem.id }),
     editMessage: ({ ofCem }) => ({ messageId: ofCem.id, body: 'another' }),

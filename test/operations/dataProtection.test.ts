@@ -8,6 +8,7 @@ import { exportUser } from '../../src/cli/export/export.ts';
 import { exportedUser } from '../../src/cli/export/exportFormat.ts';
 import { keyOf } from '../../src/core/globalIds.ts';
 import { createProgress } from '../../src/cli/progressBar.ts';
+import { ALL_SCOPES, createBot } from '../support/bots.ts';
 import { PASSWORD, type Person, request } from '../support/client.ts';
 import { attach, PNG, sendFile, textFile } from '../support/files.ts';
 import { startFcm } from '../support/providers.ts';
@@ -94,6 +95,7 @@ async function tracedWorld() {
   await deed(ben, 'mutation ($id: ID!) { joinChatroom(input: { chatroomId: $id }) { chatroom { id } } }', {
     id: own.createChatroom.chatroom.id,
   });
+  await createBot(gerda, 'her-bot');
   await gerda.connect().ask('{ viewer { id } }');
   const { database } = server.node;
   await database.query(
@@ -185,6 +187,7 @@ test('a deleted user leaves no trace once the log is pruned', { timeout: 120_000
     .toBe(0);
   await database.query(sql`SELECT graphile_worker.add_job('prune', '{}')`);
   await expect.poll(() => findTraces(database, traces), { timeout: 60_000 }).toEqual([]);
+  expect(await database.query(sql`SELECT FROM users WHERE username = 'her-bot'`)).toEqual([]);
   // Her messages stay, without a sender.
   const bodies = await database.query<{ body: string }>(
     sql`SELECT body FROM messages WHERE sender_id IS NULL AND kind = 'USER' ORDER BY body`,
@@ -256,6 +259,7 @@ test('an export contains every stored value except documented omissions', { time
   expect(exported.linkPreviews).toMatchObject([{ url: 'https://bees.example.org/' }]);
   // The file is grouped by room. The order of rooms is undefined.
   expect(exported.messages.map(({ body }) => body).sort()).toEqual(['between them', 'by her', 'with a file']);
+  expect(exported.bots).toMatchObject([{ username: 'her-bot', scopes: ALL_SCOPES }]);
   expect(exported.avatar).toMatchObject({ fileName: 'dot.png' });
 
   // Each value of each of her rows is in the file, or its column is listed as left out.
@@ -263,6 +267,7 @@ test('an export contains every stored value except documented omissions', { time
     ...{ users: 'id', sessions: 'user_id', identities: 'user_id', push_devices: 'user_id', mail_tokens: 'user_id' },
     ...{ friendships: 'user_id', blocks: 'blocker_id', friend_requests: 'from_id', members: 'user_id' },
     ...{ reactions: 'user_id', messages: 'sender_id', attachments: 'user_id', link_previews: 'user_id' },
+    ...{ bots: 'owner_id' },
   };
   const missing: string[] = [];
   for (const [table, owner] of Object.entries(tables)) {
