@@ -26,6 +26,8 @@ const FEATURES = [
     'incomingWebhooks',
     'accounts',
     'bots',
+    'services',
+    'administration',
     'server',
   ],
 ];

@@ -1,9 +1,15 @@
-import { describe, expect, test } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { exportUser } from '../src/cli/export/export.ts';
+import { importPath } from '../src/cli/import/importPath.ts';
+import { createProgress } from '../src/cli/progressBar.ts';
 import { sql } from '../src/platform/database/database.ts';
 import { ADD_MEMBERS, addMembers, ALL_SCOPES, CREATE_BOT, createBot, ROTATE_BOT_TOKEN } from './support/bots.ts';
 import { bearer, codesOf, PASSWORD, type Person, person, request, signUp } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
-import { startTestNodes, startTestServer, waitForPoll } from './support/server.ts';
+import { startTestNodes, startTestServer, type TestServer, waitForPoll } from './support/server.ts';
 import { CREATE_CHATROOM, MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
 const ME = '{ viewer { user { id isBot username } } }';
@@ -241,4 +247,26 @@ test.skipIf(!hasRedis)('the limit of bots holds across nodes and at the same tim
   // After 60 s, bots may send again.
   await here.node.database.query(sql`UPDATE bot_runs SET limited_until = now()`);
   await send(bots[1], room, 'at last');
+});
+
+test.each([
+  ['owner', ['ann', 'helper']],
+  ['bot', ['helper', 'ann']],
+])('an imported bot gets its owner back if the %s is imported first', async (_, names) => {
+  const [server, there] = [await startTestServer(), await startTestServer()];
+  const ann = await signUp(server.url, 'ann');
+  await createBot(ann, 'helper', ['messages:read']);
+  const folder = await mkdtemp(join(tmpdir(), 'parley-bots-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const working = ({ node: { database, passwords } }: TestServer) => ({
+    ...{ database, passwords, progress: createProgress({ isTTY: false, write: () => true }) },
+  });
+  for (const name of names) {
+    await exportUser(working(server), name, join(folder, `${name}.json`));
+    await importPath(working(there), join(folder, `${name}.json`), []);
+  }
+  const rows = await there.node.database.query(sql`
+    SELECT u.username, o.username AS owner, b.scopes, b.token_hash AS hash FROM bots b
+      JOIN users u ON u.id = b.user_id JOIN users o ON o.id = b.owner_id`);
+  expect(rows).toEqual([{ username: 'helper', owner: 'ann', scopes: ['messages:read'], hash: null }]);
 });

@@ -16,6 +16,7 @@ const GUARDED = [
   'Attachment',
   'Chatroom',
   'FriendRequest',
+  'IncomingWebhook',
   'LinkPreview',
   'Member',
   'Message',

@@ -14,20 +14,25 @@ test('Server.features names what the configuration enables, and describes each n
     'events',
     'cookies',
     'attachments',
+    'bots',
+    'incoming-webhooks',
     'services',
   ]);
   const pushing = await startTestServer({ env: (await startFcm()).env });
   const { features } = (await request(pushing.url, FEATURES)).data.server;
   expect(features).toEqual([
-    'resume',
-    'snapshot',
-    'events',
-    'cookies',
-    'attachments',
-    'fcm',
-    'bots',
-    'incoming-webhooks',
-    'link-previews',
+    ...[
+      'resume',
+      'snapshot',
+      'events',
+      'cookies',
+      'attachments',
+      'services',
+      'fcm',
+      'bots',
+      'incoming-webhooks',
+      'link-previews',
+    ],
   ]);
   const { description } = fieldsOf('Server').find(({ name }) => name === 'features') ?? {};
   for (const name of features) expect(description).toContain(`\`${name}\` (`);

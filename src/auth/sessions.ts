@@ -40,7 +40,7 @@ export async function authenticate(
     const token = bearerToken(header);
     if (token === null) return NOBODY;
     if (isServiceToken(token)) return { ...NOBODY, service: await findService(node.database, token) };
-    const viewer = await (isBotToken(token) ? node.botTokens : node.accessTokens).verify(token);
+    const viewer = isBotToken(token) ? await node.botTokens.verify(token) : await verifyToken(node, token, client);
     const session = await node.findSession(viewer, needsSnapshot);
     if (!session)
       throw new ChatError(
@@ -67,11 +67,12 @@ async function verifyToken(
 
 /**
  * Returns the viewer or network that rate limits charge for a request. The viewer is read from the access token without
- * a database query, so the session may have ended. A request without a valid access token, or with a service token, is
+ * a database query, so the session may have ended. Only the first use of a token of the company's own issuer on a node
+ * needs the database. A request without a valid access token, or with a service token, is
  * charged to the network of its client. So is the first request of a bot to a node.
  */
 export async function payerOf(
-  { accessTokens, botTokens }: Pick<ServerNode, 'accessTokens' | 'botTokens'>,
+  node: Pick<ServerNode, 'accessTokens' | 'botTokens' | 'externalTokens'>,
   header: unknown,
   client: ClientInfo,
 ): Promise<Payer> {
@@ -79,7 +80,8 @@ export async function payerOf(
   try {
     const token = bearerToken(header);
     if (token === null || isServiceToken(token)) return nobody;
-    return { ...nobody, viewer: isBotToken(token) ? botTokens.verified(token) : await accessTokens.verify(token) };
+    const viewer = isBotToken(token) ? node.botTokens.verified(token) : await verifyToken(node, token, client);
+    return { ...nobody, viewer };
   } catch (error) {
     if (error instanceof ChatError) return nobody;
     throw error;

@@ -102,7 +102,11 @@ export async function startServer(config: Config, options: NodeOptions): Promise
         // The path of an incoming webhook contains its token.
         const path = isApi ? INCOMING_WEBHOOKS_PATH : pathname;
         node.log.error({ err: error, pathname: path }, 'A request outside the API failed');
-        if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
+        if (!response.headersSent) {
+          // Those of the response that failed would describe another body.
+          for (const name of response.getHeaderNames()) response.removeHeader(name);
+          response.writeHead(500, { 'content-type': 'text/plain' });
+        }
         response.end('An unexpected error occurred. Try again.\n');
       });
   };

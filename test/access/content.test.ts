@@ -21,7 +21,6 @@ describe('the content of a room', () => {
     lastMessageAt: { outside: 'visible' },
     opponent: { ask: 'opponent { username }', outside: 'visible' },
     avatar: { ask: 'avatar { url }', outside: 'visible' },
-    externalId: { outside: null },
     unreadCount: { outside: 0 },
     viewerMembership: { ask: 'viewerMembership { role }', outside: null },
     cursor: { outside: null },

@@ -72,7 +72,8 @@ export async function clearChatroom(
  * @throws ChatError `FORBIDDEN`, `BAD_USER_INPUT`, `BLOCKED` or `NOT_FOUND`, depending on the outcome of the function
  */
 export async function callRoomFunction(context: Context, call: (by: Sql) => Sql): Promise<number | null> {
-  const { userId } = requireViewer(context);
+  if (context.service) requireScope(context, 'rooms:write');
+  const userId = context.service ? null : requireViewer(context).userId;
   const [changed] = await context.database
     .query<Change>(sql`SELECT outcome, seq FROM ${call(sql`${userId}::uuid`)}`)
     .catch(explainBotRefusal);

@@ -8,6 +8,7 @@ import {
   chatroomColumns,
   type ChatroomRow,
   checkShared,
+  explainBotRefusal,
   MAX_NEW_MEMBERS,
   type NewChatroom,
   type VisibleChatroom,
@@ -114,13 +115,13 @@ export async function createExternalChatroom(context: Context, input: NewExterna
   const room = input.kind === 'DIRECT' ? checkPair(input, ownerId, others) : { ...checkShared(input), directKey: null };
   const by = ownerId ?? (input.kind === 'DIRECT' ? (others.pop() ?? null) : null);
   const { kind, name, topic, directKey } = room;
-  const [made] =
+  const create =
     externalId === null
-      ? await context.database.query<{ outcome: string; id: string }>(sql`
-          SELECT 'CREATED' AS outcome, create_chatroom(${kind}::"ChatroomKind", ${name}, ${topic}, ${directKey}, ${by}::uuid, ${others}::uuid[]) AS id`)
-      : await context.database.query<{ outcome: string; id: string }>(sql`
-          SELECT outcome, chatroom_id AS id FROM create_external_chatroom(
-            ${externalId}, ${kind}::"ChatroomKind", ${name}, ${topic}, ${directKey}, ${by}::uuid, ${others}::uuid[])`);
+      ? sql`SELECT 'CREATED' AS outcome, create_chatroom(
+          ${kind}::"ChatroomKind", ${name}, ${topic}, ${directKey}, ${by}::uuid, ${others}::uuid[]) AS id`
+      : sql`SELECT outcome, chatroom_id AS id FROM create_external_chatroom(
+          ${externalId}, ${kind}::"ChatroomKind", ${name}, ${topic}, ${directKey}, ${by}::uuid, ${others}::uuid[])`;
+  const [made] = await context.database.query<{ outcome: string; id: string }>(create).catch(explainBotRefusal);
   if (!made) throw new Error('create_external_chatroom returned no row.');
   if (made.outcome === 'CONFLICT')
     throw new ChatError(

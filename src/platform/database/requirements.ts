@@ -55,12 +55,15 @@ interface SchemaState {
 /** Tables that nodes write to. */
 const TABLES = [
   ...[
+    'admins',
+    'audit_entries',
     'blocks',
     'bot_runs',
     'bots',
     'chatrooms',
     'endings',
     'events',
+    'external_token_cutoffs',
     'friend_requests',
     'friendships',
     'identities',
