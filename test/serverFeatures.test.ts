@@ -14,9 +14,9 @@ test('Server.features names what the configuration enables, and describes each n
     'events',
     'cookies',
     'attachments',
+    'services',
     'bots',
     'incoming-webhooks',
-    'services',
   ]);
   const pushing = await startTestServer({ env: (await startFcm()).env });
   const { features } = (await request(pushing.url, FEATURES)).data.server;

@@ -57,7 +57,7 @@ describe.each(scopeNames)('a service with the scope %s', (scope) => {
 
 /** Fields that depend on a viewer. Services never read them. */
 const ofViewers: Record<string, string[]> = {
-  Chatroom: ['attachments', 'cursor', 'searchMessages', 'title', 'unreadCount', 'viewerMembership'],
+  Chatroom: ['attachments', 'cursor', 'incomingWebhooks', 'searchMessages', 'title', 'unreadCount', 'viewerMembership'],
   ChatroomMember: ['lastReadNumber'],
   Message: ['reactions', 'seenBy', 'seenByAll'],
   User: ['presence', 'viewerHasBlocked', 'viewerIsFriend'],
