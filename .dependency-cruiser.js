@@ -23,7 +23,7 @@ const FEATURES = [
     'presence',
     'push',
     'systemMessages',
-    'incomingWebhooks',
+    'webhooks',
     'accounts',
     'bots',
     'services',

@@ -99,6 +99,8 @@ export interface ViewerTracking {
   viewerWasRead: boolean;
   /** Functions that return whether values read from memory are still current. Called before each delivery. */
   checks: (() => boolean)[];
+  /** True for the body of a webhook, which shows a room as its operator sees it: blocks between users hide nothing. */
+  ignoresBlocks?: boolean;
 }
 
 /**

@@ -18,6 +18,7 @@ const keyParts = {
   IncomingWebhook: [UUID],
   Upload: [UUID],
   Attachment: [UUID],
+  Webhook: [UUID],
 } satisfies Record<string, RegExp[]>;
 
 export type NodeType = keyof typeof keyParts;

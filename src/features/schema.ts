@@ -26,6 +26,7 @@ import './typing/schema.ts';
 import './users/schema.ts';
 import './viewerEvents/schema.ts';
 import './appEvents/schema.ts';
+import './webhooks/schema.ts';
 import { builder } from '../graphql/builder.ts';
 
 // The schema depends only on the code. A process builds it once, because building takes 50 ms.

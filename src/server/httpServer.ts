@@ -70,8 +70,8 @@ export interface RunningServer {
 
 /** Starts one node. The database must already be migrated. */
 export async function startServer(config: Config, options: NodeOptions): Promise<RunningServer> {
-  const node = await createNode(config, options);
   const schema = buildSchema();
+  const node = await createNode(config, options, schema);
   const graphql = createGraphQL(config, node, { schema, graphiql: () => openGraphiql(config, node) });
   const { yoga } = graphql;
   const page = createWebApp(undefined, node.files?.origin ?? null);

@@ -55,7 +55,13 @@ import { finishDeletion } from '../features/accounts/deletion.ts';
 import { sendMail } from '../features/users/mailTokens.ts';
 import { examine } from './doctor/examine.ts';
 import { createWebClient, type WebOptions } from '../platform/web/webClient.ts';
+import { createWebhookClient, type WebhookClientOptions } from '../platform/web/webhookClient.ts';
+import { startWebhooks, type WebhookTimes } from '../features/webhooks/workers.ts';
+import { personalFields } from '../features/webhooks/personalFields.ts';
+import { ROOTS } from '../features/webhooks/events.ts';
+import { createEventDocuments } from '../graphql/eventDocuments.ts';
 import type { Tracing } from '../platform/observability/tracing.ts';
+import type { GraphQLSchema } from 'graphql';
 import type { Logger } from 'pino';
 
 /** Dependencies and options of a node that are not part of its configuration. */
@@ -71,14 +77,18 @@ export interface NodeOptions {
   hashCost?: HashCost | undefined;
   /** Addresses from which the server may request pages. Production must use the default. */
   web?: WebOptions | undefined;
+  /** Times of webhooks, and how their receivers are found. Production must use the default. */
+  webhooks?: (Partial<WebhookTimes> & WebhookClientOptions) | undefined;
   /** Whether the server warms up before it accepts requests; see `warmUp`. False if omitted. */
   warmsUp?: boolean;
 }
 
 /**
  * Creates one node. The database must already be migrated. Nodes notify one another through Redis if it is configured.
+ *
+ * @param schema executes the documents of webhooks
  */
-export async function createNode(config: Config, options: NodeOptions): Promise<ServerNode> {
+export async function createNode(config: Config, options: NodeOptions, schema: GraphQLSchema): Promise<ServerNode> {
   const { log, databaseUrl, tracing = null } = options;
   const gauges = createGauges();
   const counters = createCounters();
@@ -160,8 +170,7 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       push_device: (job) => pushDevice({ database, push }, job),
     },
   });
-  metrics.register({ gauges, counters, database, bus, roomTails, sessions, presence });
-  return {
+  const node: ServerNode = {
     database,
     bus,
     changePoller,
@@ -205,8 +214,11 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
     passwords: await createPasswords(options.hashCost),
     databaseId,
     logDays: config.LOG_DAYS,
-    examine: () => examine(config, databaseUrl, null),
+    get webhooks() {
+      return webhooks;
+    },
     async close() {
+      await webhooks.stop();
       sessions.close();
       roomTails.stop();
       blockCache.close();
@@ -222,6 +234,11 @@ export async function createNode(config: Config, options: NodeOptions): Promise<
       await database.close();
     },
   };
+  const documents = createEventDocuments(config, node, schema, { personalFields, roots: ROOTS });
+  const client = createWebhookClient(config.WEBHOOK_ALLOW, options.webhooks);
+  const webhooks = startWebhooks(node, { documents, client, times: options.webhooks });
+  metrics.register({ gauges, counters, database, bus, roomTails, sessions, presence, webhooks });
+  return node;
 }
 
 /** Returns the object that accepts the company's own access tokens; null if they are not configured. */

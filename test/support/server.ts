@@ -8,6 +8,7 @@ import type { HashCost } from '../../src/auth/passwordHashing.ts';
 import { parseConfig } from '../../src/core/config/config.ts';
 import type { ServerNode } from '../../src/core/context.ts';
 import type { WebOptions } from '../../src/platform/web/webClient.ts';
+import type { NodeOptions } from '../../src/server/node.ts';
 import { type RunningServer, startServer } from '../../src/server/httpServer.ts';
 import type { Tracing } from '../../src/platform/observability/tracing.ts';
 
@@ -71,6 +72,8 @@ export async function startTestServer(
     tracing?: Tracing;
     /** Public servers of the test; see `WebOptions`. By default, those of production. */
     web?: WebOptions;
+    /** Times of webhooks; see `NodeOptions`. */
+    webhooks?: NodeOptions['webhooks'];
     /** Whether the node warms up before it accepts requests. */
     warmsUp?: boolean;
     atEnd?: AtEnd;
@@ -100,6 +103,7 @@ export async function startTestServer(
     presenceTimes: options.presenceTimes,
     tracing: options.tracing ?? null,
     web: options.web,
+    webhooks: options.webhooks,
     warmsUp: options.warmsUp ?? false,
     hashCost: 'hashCost' in options ? options.hashCost : CHEAP_HASH,
     onStatement: (text) => statements.push(text),
@@ -114,11 +118,11 @@ export async function startTestServer(
     stop,
     databaseUrl,
     statements({ sessionChecks } = { sessionChecks: false }) {
-      // Leaves out the statements of the change poller, which runs every second, and of checks that follow reads with a
-      // delay.
+      // Leaves out the statements of the change poller and of the leases of webhooks, which run every second, and of
+      // checks that follow reads with a delay.
       const ignored = sessionChecks
-        ? /FROM endings|may_be_seen_anew/
-        : /FROM endings|may_be_seen_anew|FROM sessions WHERE id = ANY/;
+        ? /FROM endings|FROM webhooks w|may_be_seen_anew/
+        : /FROM endings|FROM webhooks w|may_be_seen_anew|FROM sessions WHERE id = ANY/;
       const seen = statements.filter((text) => !ignored.test(text));
       statements = [];
       return seen;

@@ -4,6 +4,8 @@ import { parseDatabaseUrl, UrlFileError } from './databaseUrl.ts';
 import { findUrlFault, parseHostPort } from './urls.ts';
 
 const onOff = z.enum(['on', 'off']);
+/** A host name, an IP address, or a network such as 10.0.0.0/8. */
+const hostOrNetwork = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6(), z.hostname()]);
 
 /**
  * All settings with their defaults and descriptions. `.env.example` is generated from this table. An error about an
@@ -222,6 +224,14 @@ export const variables = {
     .default('on')
     .describe(
       'Whether this server requests the pages of links to show previews: on or off. It requests public addresses only, and ignores proxies of the environment.',
+    ),
+  WEBHOOK_ALLOW: z
+    .string()
+    .default('')
+    .transform(split)
+    .refine((entries) => entries.every((entry) => hostOrNetwork.safeParse(entry).success))
+    .describe(
+      'Hosts of your own that webhooks may reach although their addresses are not public, separated by commas: host names, IP addresses and networks, such as shop.internal,10.1.0.0/16. For these, webhooks may use plain http.',
     ),
   FILES: z
     .enum(['disk', 's3', 'off'])

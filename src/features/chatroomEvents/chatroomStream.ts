@@ -211,7 +211,7 @@ export function isVisible(
 
 /** Returns whether the viewer has blocked a user; false for null. */
 function isHidden(context: Context, ofUser: string | null | undefined): MaybePromise<boolean> {
-  if (ofUser == null) return false;
+  if (ofUser == null || context.viewerTracking?.ignoresBlocks) return false;
   return andThen(context.blockCache.of(ofUser), (blockers) =>
     // Reads the viewer only if somebody has blocked the user. An execution that has read the viewer cannot be shared
     // with other subscribers.

@@ -139,17 +139,23 @@ const isReadableByAll = sql`(
   NOT EXISTS (SELECT FROM blocks b WHERE b.blocked_id = m.sender_id)
     OR (SELECT kind FROM chatrooms WHERE id = m.chatroom_id) = 'DIRECT')`;
 
-/** Returns a message by `chatroomId:number`, without checking the viewer. Null unless all members may read the message. */
-const messageOfAll = createLoader<MessageWithSender>(
+/** A message, and whether all members of its room may read it. */
+interface MessageOfAll {
+  message: MessageWithSender;
+  isReadableByAll: boolean;
+}
+
+/** Returns a message by `chatroomId:number`, without checking the viewer. */
+const messageOfAll = createLoader<MessageOfAll>(
   async ({ database }, keys) => {
-    const rows = await database.prepared(sql`
-      SELECT ${columnsWithSender} FROM ${keyTable(keys, 'uuid', 'int')} k (chatroom_id, number)
+    const rows = await database.prepared<{ isReadableByAll: boolean }>(sql`
+      SELECT ${columnsWithSender}, ${isReadableByAll} AS "isReadableByAll"
+        FROM ${keyTable(keys, 'uuid', 'int')} k (chatroom_id, number)
         JOIN messages m ON m.chatroom_id = k.chatroom_id AND m.number = k.number
-        LEFT JOIN users u ON u.id = m.sender_id
-        WHERE ${isReadableByAll}`);
-    return rows.map(withSender);
+        LEFT JOIN users u ON u.id = m.sender_id`);
+    return rows.map((row) => ({ message: withSender(row), isReadableByAll: row.isReadableByAll }));
   },
-  (message) => messageKey(message.chatroomId, message.number),
+  ({ message }) => messageKey(message.chatroomId, message.number),
 );
 
 /** Returns a message by `chatroomId:number` for a service with the scope `messages:read`, or null. */
@@ -184,19 +190,14 @@ async function loadReplied(
   replyToNumber: number,
 ): Promise<MessageWithSender | null> {
   const key = messageKey(chatroomId, replyToNumber);
-  if (context.service) return messageForService(context, key);
-  // The stream has checked that all subscribers of a shared execution are members of the room.
-  const shared = context.viewerTracking ? await messageOfAll(context, key) : null;
-  return shared ?? messageByKey(context, key);
+  // Subscribers who share an execution are members of the room.
+  const { viewerTracking } = context;
+  const shared = viewerTracking ? await messageOfAll(context, key) : null;
+  if (viewerTracking?.ignoresBlocks) return shared?.message ?? null;
+  return shared?.isReadableByAll ? shared.message : messageByKey(context, key);
 }
 
-/** Newest message of a room, and whether all members may read the message. */
-interface NewestMessage {
-  message: MessageWithSender;
-  isReadableByAll: boolean;
-}
-
-const newestMessageOf = createLoader<NewestMessage>(
+const newestMessageOf = createLoader<MessageOfAll>(
   async ({ database }, ids) => {
     const rows = await database.prepared<{ isReadableByAll: boolean }>(sql`
       SELECT ${columnsWithSender}, ${isReadableByAll} AS "isReadableByAll" FROM unnest(${ids}::uuid[]) k (chatroom_id)

@@ -131,7 +131,7 @@ async function loadReactions(context: Context, message: Message): Promise<Reacti
   // Subscribers who share an execution are members of the room.
   const all = context.viewerTracking ? await allReactionsByKey(context, key) : undefined;
   if (all === null) return [];
-  if (all?.isHiddenFromSome === false) return all.groups;
+  if (all && (!all.isHiddenFromSome || context.viewerTracking?.ignoresBlocks)) return all.groups;
   return (await reactionsByKey(context, key))?.groups ?? [];
 }
 

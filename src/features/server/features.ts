@@ -13,6 +13,7 @@ const features: Record<string, Feature> = {
   snapshot: { meaning: 'streams begin with a snapshot' },
   events: { meaning: '`Subscription.events`' },
   cookies: { meaning: 'a sign-in can set cookies' },
+  webhooks: { meaning: 'services can have webhooks' },
   attachments: {
     meaning: 'messages can have files, unless the server stores none',
     isOn: ({ files }) => files !== null,

@@ -71,6 +71,7 @@ const TABLES = [
     'mail_tokens',
   ],
   ...['members', 'messages', 'push_devices', 'reactions', 'refresh_tokens', 'service_tokens', 'sessions', 'users'],
+  ...['webhook_cursors', 'webhooks'],
 ];
 /** Tables that nodes only read. */
 const READ_TABLES = ['_prisma_migrations', 'restorations'];

@@ -48,6 +48,8 @@ export interface Counters {
   sse: DeliveryCounters;
   /** Events of watched rooms that a poll found before their notification. The notification was lost or late. */
   recoveredByPoll: number;
+  /** Attempts to deliver events to webhooks. */
+  webhooks: { delivered: number; failed: number };
 }
 
 export function createGauges(): Gauges {
@@ -66,5 +68,11 @@ export function createGauges(): Gauges {
 
 export function createCounters(): Counters {
   const createTally = (): DeliveryCounters => ({ delivered: 0, shared: 0, unshared: 0 });
-  return { sent: 0, websocket: createTally(), sse: createTally(), recoveredByPoll: 0 };
+  return {
+    sent: 0,
+    websocket: createTally(),
+    sse: createTally(),
+    recoveredByPoll: 0,
+    webhooks: { delivered: 0, failed: 0 },
+  };
 }

@@ -24,7 +24,9 @@ export interface Metrics {
   contentType: string;
 }
 
-type Watched = Pick<ServerNode, 'gauges' | 'counters' | 'database' | 'bus' | 'roomTails' | 'sessions' | 'presence'>;
+type Watched = Pick<ServerNode, 'gauges' | 'counters' | 'database' | 'bus' | 'roomTails' | 'sessions' | 'presence'> & {
+  webhooks: { lag(): { rooms: number; events: number } };
+};
 
 /** Values of a metric, one per combination of labels. */
 type Readings = [labels: Record<string, string>, value: number][];
@@ -117,7 +119,7 @@ function isSame(guess: string, secret: string): boolean {
 
 /** Registers metrics that read the gauges and counters of the node during each scrape. */
 function exposeNode(registry: Registry, node: Watched): void {
-  const { gauges, counters, database, bus, roomTails, sessions, presence } = node;
+  const { gauges, counters, database, bus, roomTails, sessions, presence, webhooks } = node;
   const registers = [registry];
   // Number of topics that the node itself uses. No client is connected yet.
   const ownTopics = bus.topics();
@@ -173,7 +175,23 @@ function exposeNode(registry: Registry, node: Watched): void {
     'Events of watched rooms that a poll found before any notification arrived.',
     () => counters.recoveredByPoll,
   );
+  total(
+    'parley_webhook_attempts_total',
+    'Attempts to deliver events to webhooks, by outcome. A failed attempt is repeated.',
+    () => (['delivered', 'failed'] as const).map((outcome) => [{ outcome }, counters.webhooks[outcome]]),
+    ['outcome'],
+  );
 
+  gauge(
+    'parley_webhook_events_behind',
+    'Events that the webhooks of this node have not delivered yet, of all kinds.',
+    () => webhooks.lag().events,
+  );
+  gauge(
+    'parley_webhook_rooms_behind',
+    'Rooms in which a webhook of this node has not delivered all events.',
+    () => webhooks.lag().rooms,
+  );
   gauge('parley_ready', 'Whether this node accepts requests: 0 while it shuts down.', () => Number(gauges.ready));
   gauge('parley_sockets', 'Open WebSockets.', () => gauges.sockets);
   gauge(

@@ -1,0 +1,151 @@
+import { createBatcher } from '../../core/batcher.ts';
+import type { ServerNode } from '../../core/context.ts';
+import type { EventDocuments } from '../../graphql/eventDocuments.ts';
+import type { WebhookClient } from '../../platform/web/webhookClient.ts';
+import { type Advance, advanceCursors, releaseLeases, renewLeases } from './deliveryStore.ts';
+import { type DeliveryNode, type DeliveryTimes, WebhookWorker } from './worker.ts';
+
+declare module '../../core/context.ts' {
+  interface ServerNode {
+    webhooks: Webhooks;
+  }
+}
+
+/** What webhooks need of a node. */
+export interface Webhooks {
+  documents: EventDocuments;
+  client: WebhookClient;
+  /** Returns how far the webhooks of this node's workers are behind. */
+  lag(): { rooms: number; events: number };
+  /** Makes all nodes look at the webhooks now. Call it after a webhook has changed. */
+  notifyChanged(): void;
+  /** Stops all workers, and lets other nodes take over. */
+  stop(): Promise<void>;
+}
+
+/** Times of the workers, in milliseconds. Production must use the defaults. */
+export interface WebhookTimes extends DeliveryTimes {
+  /** Time after which another node takes over from a node that no longer renews its leases. */
+  leaseMs: number;
+  /** Time between two renewals. */
+  renewMs: number;
+}
+
+const HOUR = 3_600_000;
+const TIMES: WebhookTimes = {
+  ...{ leaseMs: 5_000, renewMs: 1_000 },
+  ...{ firstDelayMs: 5_000, maxDelayMs: HOUR, giveUpMs: 72 * HOUR },
+};
+/** Time between two looks for webhooks while there are none, in milliseconds. A change is usually announced by a hint. */
+const IDLE_MS = 30_000;
+/** Maximum number of webhooks that a node takes at a time, so that nodes that start together share them. */
+const MAX_TAKEN = 5;
+/** Bus topic of changed webhooks. */
+const CHANGES = 'webhooks';
+
+type Node = Omit<DeliveryNode, 'webhooks'> & Pick<ServerNode, 'bus' | 'changePoller'>;
+
+/**
+ * Starts the webhooks of one node. A webhook is delivered by one node at a time, which renews a lease in the database. If
+ * a node is killed, its leases expire, and another node continues from the cursors.
+ */
+export function startWebhooks(
+  node: Node,
+  { documents, client, times }: Pick<Webhooks, 'documents' | 'client'> & { times?: Partial<WebhookTimes> | undefined },
+): Webhooks {
+  const { database, bus, changePoller, log } = node;
+  const allTimes = { ...TIMES, ...times };
+  const { leaseMs, renewMs } = allTimes;
+  const workers = new Map<string, WebhookWorker>();
+  const advance = createBatcher<Advance, boolean>((moves) => advanceCursors(database, moves), {
+    concurrency: 1,
+    maxBatchSize: 100,
+  });
+  let isStopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | null = null;
+  let isRequestedAgain = false;
+  /** Time until which the leases are valid. Measured from before the renewal, by a clock that is never set. */
+  let validUntil = -Infinity;
+
+  async function renew(): Promise<void> {
+    const held = [...workers.values()].map(({ webhook }) => webhook.leaseId);
+    const startedAt = performance.now();
+    const { webhooks, anyActive } = await renewLeases(database, held, { leaseMs, wanted: MAX_TAKEN });
+    validUntil = startedAt + leaseMs;
+    const leased = new Map(webhooks.map((webhook) => [webhook.id, webhook]));
+    const ending = [...workers].filter(([id, { webhook }]) => leased.get(id)?.leaseId !== webhook.leaseId);
+    // A worker ends before another one begins, so that two of a node never deliver the same webhook.
+    await stopWorkers(ending);
+    if (isStopped) return;
+    for (const [id, webhook] of leased) {
+      const worker = workers.get(id);
+      if (worker) worker.webhook = webhook;
+      else workers.set(id, new WebhookWorker({ ...node, webhooks: self }, webhook, { times: allTimes, advance }));
+    }
+    schedule(anyActive ? renewMs : IDLE_MS);
+  }
+
+  async function stopWorkers(ending: readonly (readonly [string, WebhookWorker])[]): Promise<void> {
+    for (const [id] of ending) workers.delete(id);
+    await Promise.all(ending.map(([, worker]) => worker.stop()));
+  }
+
+  function schedule(ms: number): void {
+    clearTimeout(timer);
+    if (isStopped) return;
+    timer = setTimeout(look, ms);
+    timer.unref();
+  }
+
+  function look(): void {
+    if (isStopped) return;
+    isRequestedAgain = running !== null;
+    running ??= renew()
+      .catch(async (error: unknown) => {
+        log.debug({ err: error }, 'The leases of the webhooks could not be renewed.');
+        schedule(renewMs);
+        if (performance.now() >= validUntil) await stopWorkers([...workers]);
+      })
+      .finally(() => {
+        running = null;
+        if (isRequestedAgain) look();
+      });
+  }
+
+  const unsubscribe = bus.subscribe(CHANGES, look, look);
+  const stopListening = changePoller.listen(({ rooms }) => {
+    if (rooms.size > 0) for (const worker of workers.values()) worker.scan();
+  });
+
+  const self: Webhooks = {
+    documents,
+    client,
+    lag() {
+      const all = [...workers.values()].map((worker) => worker.lag());
+      return {
+        rooms: all.reduce((sum, { rooms }) => sum + rooms, 0),
+        events: all.reduce((sum, { events }) => sum + events, 0),
+      };
+    },
+    notifyChanged() {
+      bus.publish(CHANGES, {});
+    },
+    async stop() {
+      isStopped = true;
+      clearTimeout(timer);
+      unsubscribe();
+      stopListening();
+      await running;
+      const held = [...workers.values()].map(({ webhook }) => webhook.leaseId);
+      await stopWorkers([...workers]);
+      if (held.length > 0) {
+        await releaseLeases(database, held).catch(() => undefined);
+        bus.publish(CHANGES, {});
+      }
+      client.close();
+    },
+  };
+  look();
+  return self;
+}
