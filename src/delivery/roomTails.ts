@@ -16,6 +16,8 @@ interface RoomTailsOptions extends TailOptions {
   counters: { recoveredByPoll: number };
   /** Encrypts the events that notifications carry to other nodes. Null if there are none. */
   seal: EventSeal | null;
+  /** Called when this node has made the log of a room grow. May be called for several rooms at once. */
+  onGrowth?: () => void;
   /** Called with the time that a notification took to arrive. */
   onNotificationLag: (seconds: number) => void;
   /** Connects the trace of a change with the traces of its deliveries. */
@@ -131,6 +133,7 @@ export class RoomTails {
       const sealed = events.length > 0 ? seal?.seal(events) : undefined;
       bus.publish(topic(chatroomId), { ...notification, events: sealed });
     }
+    this.#options.onGrowth?.();
   }
 
   #subscribe(chatroomId: string, seq: number) {

@@ -119,6 +119,9 @@ export async function createNode(config: Config, options: NodeOptions, schema: G
     tracing,
     log,
     onNotificationLag: metrics.recordNotificationLag,
+    onGrowth: () => {
+      webhooks.notifyGrowth();
+    },
     seal: redis && createEventSeal(options.authSecret, databaseId),
     readPage: (chatroomId, seq) => readEventPage({ database, databaseId }, chatroomId, seq),
   });
@@ -236,7 +239,11 @@ export async function createNode(config: Config, options: NodeOptions, schema: G
   };
   const documents = createEventDocuments(config, node, schema, { personalFields, roots: ROOTS });
   const client = createWebhookClient(config.WEBHOOK_ALLOW, options.webhooks);
-  const webhooks = startWebhooks(node, { documents, client, times: options.webhooks });
+  const webhooks = startWebhooks(node, {
+    ...{ documents, client, times: options.webhooks },
+    // Shorter than the execution of the mutation that waits for the response.
+    shortTimeoutMs: Math.max(config.EXECUTION_SECONDS * 1_000 - 2_000, 500),
+  });
   metrics.register({ gauges, counters, database, bus, roomTails, sessions, presence, webhooks });
   return node;
 }

@@ -118,11 +118,11 @@ export async function startTestServer(
     stop,
     databaseUrl,
     statements({ sessionChecks } = { sessionChecks: false }) {
-      // Leaves out the statements of the change poller and of the leases of webhooks, which run every second, and of
-      // checks that follow reads with a delay.
+      // Leaves out the statements of the change poller and of the workers of webhooks, and of checks that follow
+      // reads with a delay.
       const ignored = sessionChecks
-        ? /FROM endings|FROM webhooks w|may_be_seen_anew/
-        : /FROM endings|FROM webhooks w|may_be_seen_anew|FROM sessions WHERE id = ANY/;
+        ? /FROM endings|webhook|may_be_seen_anew/
+        : /FROM endings|webhook|may_be_seen_anew|FROM sessions WHERE id = ANY/;
       const seen = statements.filter((text) => !ignored.test(text));
       statements = [];
       return seen;

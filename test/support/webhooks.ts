@@ -108,3 +108,9 @@ export function bodiesOf({ received }: Receiver): string[] {
   const first = new Map(received.map(({ id, body }) => [id, body]));
   return [...first.values()].map((body) => (body.data.chatroomEvents ?? body.data.messageAdded).message.body);
 }
+
+/** Returns the positions of the events of a room that a receiver has got, each once, in the order of their first arrival. */
+export function seqsOf({ received }: Pick<Receiver, 'received'>, room: string): number[] {
+  const ids = new Set(received.map(({ id }) => id));
+  return [...ids].filter((id) => id.startsWith(`${room}:`)).map((id) => Number(id.slice(room.length + 1)));
+}

@@ -9,11 +9,13 @@ import { roomCommands } from './chatrooms.ts';
 import { serviceCommands } from './serviceTokens.ts';
 import { maintenanceCommands } from './maintenance.ts';
 import { userCommands } from './users.ts';
+import { webhookCommands } from './webhooks.ts';
 
 const commands: Record<string, Command> = {
   ...userCommands,
   ...roomCommands,
   ...serviceCommands,
+  ...webhookCommands,
   ...maintenanceCommands,
   ...fileCommands,
   ...doctorCommands,

@@ -229,7 +229,7 @@ export async function hasEnded({ query }: Database, chatroomId: string): Promise
  * @param days age from which events are deleted from the logs
  */
 export async function faultOfScan(
-  { query }: Database,
+  { query }: Pick<Database, 'query'>,
   webhookId: string,
   databaseId: string,
   days: number,

@@ -15,10 +15,19 @@ declare module '../../core/context.ts' {
 export interface Webhooks {
   documents: EventDocuments;
   client: WebhookClient;
+  /** Timeout of a request for whose response a mutation waits, in milliseconds. */
+  shortTimeoutMs: number;
+  /** Returns the number of webhooks that this node delivers. */
+  workers(): number;
   /** Returns how far the webhooks of this node's workers are behind. */
   lag(): { rooms: number; events: number };
   /** Makes all nodes look at the webhooks now. Call it after a webhook has changed. */
   notifyChanged(): void;
+  /**
+   * Makes the workers of all nodes look for new events soon. Call it after the log of a room has grown. A lost hint delays
+   * an event until the next poll.
+   */
+  notifyGrowth(): void;
   /** Stops all workers, and lets other nodes take over. */
   stop(): Promise<void>;
 }
@@ -37,11 +46,15 @@ const TIMES: WebhookTimes = {
   ...{ firstDelayMs: 5_000, maxDelayMs: HOUR, giveUpMs: 72 * HOUR },
 };
 /** Time between two looks for webhooks while there are none, in milliseconds. A change is usually announced by a hint. */
-const IDLE_MS = 30_000;
+const IDLE_MS = 10_000;
 /** Maximum number of webhooks that a node takes at a time, so that nodes that start together share them. */
 const MAX_TAKEN = 5;
 /** Bus topic of changed webhooks. */
 const CHANGES = 'webhooks';
+/** Bus topic of logs that have grown. */
+const GROWTH = 'webhook events';
+/** Time for which events are collected before the workers look for them, in milliseconds. Each look is a statement. */
+const GROWTH_DELAY_MS = 50;
 
 type Node = Omit<DeliveryNode, 'webhooks'> & Pick<ServerNode, 'bus' | 'changePoller'>;
 
@@ -51,9 +64,10 @@ type Node = Omit<DeliveryNode, 'webhooks'> & Pick<ServerNode, 'bus' | 'changePol
  */
 export function startWebhooks(
   node: Node,
-  { documents, client, times }: Pick<Webhooks, 'documents' | 'client'> & { times?: Partial<WebhookTimes> | undefined },
+  options: Pick<Webhooks, 'documents' | 'client' | 'shortTimeoutMs'> & { times?: Partial<WebhookTimes> | undefined },
 ): Webhooks {
   const { database, bus, changePoller, log } = node;
+  const { documents, client, shortTimeoutMs, times } = options;
   const allTimes = { ...TIMES, ...times };
   const { leaseMs, renewMs } = allTimes;
   const workers = new Map<string, WebhookWorker>();
@@ -67,11 +81,16 @@ export function startWebhooks(
   let isRequestedAgain = false;
   /** Time until which the leases are valid. Measured from before the renewal, by a clock that is never set. */
   let validUntil = -Infinity;
+  /** Whether any node may have a worker. */
+  let anyActive = false;
+  let growthTimer: NodeJS.Timeout | undefined;
 
   async function renew(): Promise<void> {
     const held = [...workers.values()].map(({ webhook }) => webhook.leaseId);
     const startedAt = performance.now();
-    const { webhooks, anyActive } = await renewLeases(database, held, { leaseMs, wanted: MAX_TAKEN });
+    const renewed = await renewLeases(database, held, { leaseMs, wanted: MAX_TAKEN });
+    const { webhooks } = renewed;
+    anyActive = renewed.anyActive;
     validUntil = startedAt + leaseMs;
     const leased = new Map(webhooks.map((webhook) => [webhook.id, webhook]));
     const ending = [...workers].filter(([id, { webhook }]) => leased.get(id)?.leaseId !== webhook.leaseId);
@@ -113,14 +132,23 @@ export function startWebhooks(
       });
   }
 
-  const unsubscribe = bus.subscribe(CHANGES, look, look);
-  const stopListening = changePoller.listen(({ rooms }) => {
-    if (rooms.size > 0) for (const worker of workers.values()) worker.scan();
-  });
+  function scanAll(): void {
+    for (const worker of workers.values()) worker.scan();
+  }
+
+  const ends = [
+    bus.subscribe(CHANGES, look, look),
+    bus.subscribe(GROWTH, scanAll, () => undefined),
+    changePoller.listen(({ rooms }) => {
+      if (rooms.size > 0) scanAll();
+    }),
+  ];
 
   const self: Webhooks = {
     documents,
     client,
+    shortTimeoutMs,
+    workers: () => workers.size,
     lag() {
       const all = [...workers.values()].map((worker) => worker.lag());
       return {
@@ -131,11 +159,18 @@ export function startWebhooks(
     notifyChanged() {
       bus.publish(CHANGES, {});
     },
+    notifyGrowth() {
+      if (!anyActive || isStopped) return;
+      growthTimer ??= setTimeout(() => {
+        growthTimer = undefined;
+        bus.publish(GROWTH, {});
+      }, GROWTH_DELAY_MS);
+    },
     async stop() {
       isStopped = true;
       clearTimeout(timer);
-      unsubscribe();
-      stopListening();
+      clearTimeout(growthTimer);
+      for (const end of ends) end();
       await running;
       const held = [...workers.values()].map(({ webhook }) => webhook.leaseId);
       await stopWorkers([...workers]);

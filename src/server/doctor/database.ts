@@ -144,6 +144,19 @@ async function examineContents(client: pg.Client): Promise<Finding[]> {
               `The bytes of deleted attachments could not be deleted for three days (${error}): ${ids}. Correct the file store, and run: npm run admin -- files --clean`,
             ),
     })),
+    ...(await runCheck<{ count: number; example: string; error: string }>(client, {
+      subject: 'The list of webhooks',
+      query: `SELECT count(*)::int AS count, min(name) AS example, min(error) AS error FROM (
+        SELECT concat(w.service, '/', w.name) AS name, coalesce(w.error, min(k.last_error)) AS error
+          FROM webhooks w LEFT JOIN webhook_cursors k ON k.webhook_id = w.id AND k.failed
+          WHERE w.state = 'FAILED' OR k.failed GROUP BY w.id) failed`,
+      examine: ({ count, example, error }) =>
+        count > 0
+          ? warning(
+              `${count} webhooks have failed, for example ${example}: ${error} Their services continue them with resumeWebhook. See: npm run admin -- list-webhooks`,
+            )
+          : null,
+    })),
     ...(await runCheck<{ count: number; error: string }>(client, {
       subject: 'The job queue',
       query: `SELECT count(*)::int AS count, max(last_error) AS error FROM graphile_worker.jobs WHERE attempts >= max_attempts`,
