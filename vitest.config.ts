@@ -93,6 +93,7 @@ const SLOW = [
     'app',
     'filesCrash',
     'files/bomb',
+    'webhookKills',
   ],
 ].map((name) => `test/${name}.test.ts`);
 

@@ -4,7 +4,7 @@ import { createServiceToken, revokeServiceToken } from '../src/auth/serviceToken
 import { keyOf } from '../src/core/globalIds.ts';
 import { sql } from '../src/platform/database/database.ts';
 import { codesOf } from './support/client.ts';
-import { createRoom, REACT } from './support/rooms.ts';
+import { createRoom, DELETE_ROOM, REACT } from './support/rooms.ts';
 import { createTestDatabase, startTestServer, type TestServer } from './support/server.ts';
 import {
   ALLOW,
@@ -17,6 +17,7 @@ import {
   SHORT,
   startReceiver,
 } from './support/webhooks.ts';
+import { startDns } from './support/web.ts';
 import { cursorOf, send, world } from './support/world.ts';
 
 const STATE = `query ($id: ID!) { webhook(id: $id) { state error lag failingChatrooms {
@@ -478,6 +479,49 @@ describe('a URL', () => {
     const result = await shop.ask(CREATE_WEBHOOK, { input });
     expect(codesOf(result)).toEqual(['BAD_USER_INPUT']);
     expect(result.errors?.[0]?.extensions['path']).toEqual(['input', 'url']);
+  });
+});
+
+test('a receiver whose name has a private address is refused when it is connected', async () => {
+  const trap = await startReceiver();
+  const dnsServers = await startDns(() => ['127.0.0.1']);
+  const { shop } = await openPlace({ env: { WEBHOOK_ALLOW: '10.0.0.0/8' }, webhooks: { ...SHORT, dnsServers } });
+  const url = `https://rebound.example.org:${new URL(trap.url).port}/`;
+  const input = { name: 'hook', url, events: ['MESSAGE_ADDED'] };
+  const { id } = (await shop.ask(CREATE_WEBHOOK, { input })).data.createWebhook.webhook;
+  const { data } = await shop.ask(TEST, { id });
+  expect(data.testWebhook).toMatchObject({ delivered: false, status: null });
+  expect(data.testWebhook.error).toMatch(/no address, or one that is not public/);
+  expect([trap.received, trap.invalid]).toEqual([[], []]);
+});
+
+test('a host in WEBHOOK_ALLOW is reached by its name', async () => {
+  const { ann, room, shop, receiver } = await openPlace({ env: { WEBHOOK_ALLOW: 'localhost' } });
+  await shop.create(receiver, { url: receiver.url.replace('127.0.0.1', 'localhost') });
+  await send(ann, room, 'hello');
+  await expect.poll(() => bodiesOf(receiver)).toEqual(['hello']);
+});
+
+describe('a deleted room', () => {
+  test('ends what waits for it, and its own webhooks', async () => {
+    const { server, ann, ben, room, shop, receiver } = await openPlace();
+    const other = await createRoom(ann, { kind: 'GROUP', name: 'Other', memberIds: [ben.id] });
+    receiver.respond = ({ id }, response) => void response.writeHead(id.startsWith(other) ? 500 : 204).end();
+    const all = await shop.create(receiver);
+    await send(ann, other, 'fails');
+    await expect.poll(async () => (await stateOf(shop, all)).failingChatrooms.length).toBe(1);
+    const own = (
+      await shop.ask(CREATE_WEBHOOK, {
+        input: { name: 'own', url: receiver.url, events: ['MESSAGE_ADDED'], chatroomId: other },
+      })
+    ).data.createWebhook.webhook.id;
+    await ann.ask(DELETE_ROOM, { id: other });
+    await expect.poll(async () => (await stateOf(shop, all)).failingChatrooms).toEqual([]);
+    await expect.poll(async () => (await shop.ask(STATE, { id: own })).data.webhook).toBeNull();
+    await send(ann, room, 'goes on');
+    await expect.poll(() => bodiesOf(receiver).at(-1)).toBe('goes on');
+    expect((await stateOf(shop, all)).state).toBe('ACTIVE');
+    await expect.poll(() => server.node.webhooks.lag()).toEqual({ rooms: 0, events: 0 });
   });
 });
 

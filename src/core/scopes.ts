@@ -5,7 +5,7 @@ export const scopes = {
   'rooms:write': 'create chatrooms, and add and remove their members',
   'messages:write': 'send messages on behalf of users, and system messages',
   'messages:read': 'read chatrooms and their messages',
-  'webhooks:write': 'create and manage webhooks',
+  'webhooks:write': 'create and manage webhooks, which receive the events of all chatrooms',
   'moderation:write': 'delete the messages of users',
   'notices:write': 'send system messages only; the scope of a token that is created without scopes',
 } as const;

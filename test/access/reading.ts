@@ -37,6 +37,8 @@ export const queries: Row[] = [
   row('401 403 403 403 403 403 403 403', 'userByExternalId', () => ({ externalId: 'u1' })),
   row('401 ok  ok  ok  ok  ok  ok  403', 'users'),
   row('nil ok  ok  ok  ok  ok  ok  nil', 'viewer'),
+  row('401 403 403 403 403 403 403 403', 'webhook', () => ({ id: encodeId('Webhook', crypto.randomUUID()) })),
+  row('401 403 403 403 403 403 403 403', 'webhooks'),
 ];
 
 /** Results of `node`, for each type that has an id. */

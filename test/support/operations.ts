@@ -66,9 +66,9 @@ export function mutationOf(name: string): string {
   return operation('mutation', field).query;
 }
 
-/** Names of all mutations of a room or its messages, except those of admins. */
+/** Names of all mutations of a room or its messages. Those of webhooks only name a room, and belong to services. */
 export const roomMutations = fieldsOf('Mutation')
-  .filter(({ name }) => !name.startsWith('admin'))
+  .filter(({ name }) => !/webhook|redeliver/i.test(name))
   .filter((field) => inputNames(field).some((name) => ['chatroomId', 'messageId', 'messageIds'].includes(name)))
   .map((field) => field.name)
   .sort();

@@ -35,6 +35,8 @@ export interface Receiver {
   respond: (received: Received, response: ServerResponse) => void;
   /** Errors of the signature check. */
   invalid: string[];
+  /** Ends all connections, and refuses new ones for a moment, as if the receiver was restarted. */
+  interrupt: () => void;
 }
 
 /** Starts a receiver that checks each request with the library of Standard Webhooks. It ends with the test. */
@@ -44,6 +46,7 @@ export async function startReceiver(): Promise<Receiver> {
     received: [],
     secret: '',
     invalid: [],
+    interrupt: () => undefined,
     respond: (_, response) => void response.writeHead(204).end(),
   };
   const server = createServer((incoming, response) => {
@@ -56,7 +59,12 @@ export async function startReceiver(): Promise<Receiver> {
     server.close();
     await once(server, 'close');
   });
-  receiver.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
+  const { port } = server.address() as AddressInfo;
+  receiver.interrupt = () => {
+    server.close(() => server.listen(port, '127.0.0.1'));
+    server.closeAllConnections();
+  };
+  receiver.url = `http://127.0.0.1:${port}/hook`;
   return receiver;
 }
 

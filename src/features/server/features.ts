@@ -13,7 +13,6 @@ const features: Record<string, Feature> = {
   snapshot: { meaning: 'streams begin with a snapshot' },
   events: { meaning: '`Subscription.events`' },
   cookies: { meaning: 'a sign-in can set cookies' },
-  webhooks: { meaning: 'services can have webhooks' },
   attachments: {
     meaning: 'messages can have files, unless the server stores none',
     isOn: ({ files }) => files !== null,
@@ -29,6 +28,7 @@ const features: Record<string, Feature> = {
   bots: { meaning: '`createBot`' },
   'incoming-webhooks': { meaning: '`createIncomingWebhook`' },
   'link-previews': { meaning: '`linkPreview`, unless turned off', isOn: ({ findPage }) => findPage !== null },
+  webhooks: { meaning: 'services can have webhooks' },
 };
 
 /** Names and meanings of all features, for the description of the schema. */
