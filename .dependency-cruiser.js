@@ -24,6 +24,7 @@ const FEATURES = [
     'push',
     'systemMessages',
     'webhooks',
+    'incomingWebhooks',
     'accounts',
     'bots',
     'services',

@@ -53,7 +53,16 @@ export default defineConfig({
           suffixes: ['Connection', 'Edge', 'Payload', ...events],
           types: [
             ...['FileTicket', 'HttpHeader', 'Image', 'NoticeAuthor', 'PageInfo', 'Presence', 'ReactionGroup', 'Server'],
-            ...['Admin', 'Bot', 'ChatroomHealth', 'HealthFinding', 'ServiceToken', 'StorageUse'],
+            ...[
+              'Admin',
+              'Bot',
+              'ChatroomHealth',
+              'HealthFinding',
+              'ServiceToken',
+              'StorageUse',
+              'WebhookAttempt',
+              'WebhookChatroom',
+            ],
           ],
         },
       },

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { grantAdmin } from '../src/auth/admins.ts';
 import { keyOf } from '../src/core/globalIds.ts';
-import { fieldsOf, inputNames, operation, outcomeFor, schema } from './support/operations.ts';
+import { fieldsOf, inputNames, isOfWebhooks, operation, outcomeFor, schema } from './support/operations.ts';
 import { FRIEND } from './support/rooms.ts';
 import { startTestServer } from './support/server.ts';
 import { send, world } from './support/world.ts';
@@ -56,10 +56,13 @@ test('ids of another type and altered ids are NOT_FOUND in every mutation', asyn
   expect(Object.keys(ids).sort()).toEqual(nodeTypes.sort());
   expect(new Set(Object.values(ids)).size).toBe(nodeTypes.length);
 
-  // Webhooks belong to services: webhooks.test.ts covers their ids.
-  const withIds = fieldsOf('Mutation')
-    .filter(({ name }) => !/webhook|redeliver/i.test(name))
-    .filter((field) => inputNames(field).some((name) => /Ids?$/.test(name) && name !== 'clientMessageId'));
+  // Ids of other programs, and fields that only services may set.
+  const foreign = /^clientMessageId$|externalIds?$|^asUserId$|^ownerId$/i;
+  const idNames = (field: (typeof mutations)[number]) =>
+    inputNames(field).filter((name) => /Ids?$/.test(name) && !foreign.test(name));
+  // Outgoing webhooks belong to services: webhooks.test.ts covers their ids.
+  const mutations = fieldsOf('Mutation').filter(({ name }) => !isOfWebhooks(name));
+  const withIds = mutations.filter((field) => idNames(field).length > 0);
   expect(withIds.length).toBeGreaterThan(15);
   for (const field of withIds) {
     const { query, variables } = operation('mutation', field);

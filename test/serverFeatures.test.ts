@@ -15,18 +15,26 @@ test('Server.features names what the configuration enables, and describes each n
     'cookies',
     'attachments',
     'webhooks',
+    'services',
+    'bots',
+    'incoming-webhooks',
   ]);
   const pushing = await startTestServer({ env: (await startFcm()).env });
   const { features } = (await request(pushing.url, FEATURES)).data.server;
   expect(features).toEqual([
-    'resume',
-    'snapshot',
-    'events',
-    'cookies',
-    'attachments',
-    'fcm',
-    'link-previews',
-    'webhooks',
+    ...[
+      'resume',
+      'snapshot',
+      'events',
+      'cookies',
+      'attachments',
+      'services',
+      'fcm',
+      'bots',
+      'incoming-webhooks',
+      'link-previews',
+      'webhooks',
+    ],
   ]);
   const { description } = fieldsOf('Server').find(({ name }) => name === 'features') ?? {};
   for (const name of features) expect(description).toContain(`\`${name}\` (`);

@@ -20,7 +20,7 @@ import { badInput, type ChatError } from '../core/errors.ts';
 import { createUuid } from '../core/globalIds.ts';
 import { withTimeout } from '../core/timeout.ts';
 import { memoizeComplexity } from './plugins/complexity.ts';
-import { collectErrors, limitRules, measureDocument, parseWithin } from './plugins/documents.ts';
+import { collectErrors, limitRules, measureDocument, parseWithin } from './plugins/documentRules.ts';
 import { createErrorMask } from './plugins/errorMask.ts';
 
 /** Maximum number of documents that a node keeps in parsed form. */

@@ -220,6 +220,7 @@ export async function createNode(config: Config, options: NodeOptions, schema: G
     get webhooks() {
       return webhooks;
     },
+    examine: () => examine(config, databaseUrl, null),
     async close() {
       await webhooks.stop();
       sessions.close();

@@ -142,9 +142,15 @@ const ofAccounts: Row[] = [
 
 const aboutWebhook = () => ({ webhookId: encodeId('Webhook', crypto.randomUUID()) });
 
-/** Mutations of services with a scope that the service of these tables lacks. */
+/** Mutations of services. The service of these tables has the scope `notices:write` only; scopes.test.ts has the others. */
 // prettier-ignore
 const ofServices: Row[] = [
+  row('401 403 403 403 403 403 403 403', 'createAccessToken', () => ({ externalId: 'u1' })),
+  row('401 403 403 403 403 403 403 403', 'deactivateUser', () => ({ externalId: 'u1' })),
+  row('401 403 403 403 403 403 403 403', 'deleteUser', () => ({ externalId: 'u1' })),
+  row('401 403 403 403 403 403 403 403', 'reactivateUser', () => ({ externalId: 'u1' })),
+  row('401 403 403 403 403 403 403 403', 'revokeAccessTokens', () => ({ externalId: 'u1' })),
+  row('401 403 403 403 403 403 403 403', 'upsertUsers', () => ({ users: [{ externalId: 'u1' }] })),
   row('401 403 403 403 403 403 403 403', 'createWebhook', () => ({ name: 'hook', url: 'https://example.org/', events: ['MESSAGE_ADDED'] })),
   row('401 403 403 403 403 403 403 403', 'deleteWebhook', aboutWebhook),
   row('401 403 403 403 403 403 403 403', 'redeliver', (p) => ({ ...aboutWebhook(), ...inRoom(p), seq: 1 })),
@@ -154,4 +160,20 @@ const ofServices: Row[] = [
   row('401 403 403 403 403 403 403 403', 'updateWebhook', aboutWebhook),
 ];
 
-export const mutations: Row[] = [...inRooms, ...betweenPeople, ...ofAccounts, ...ofServices];
+const because = { reason: 'a test' };
+
+/** Mutations of admins of the server. No role of the table is one. */
+// prettier-ignore
+const ofAdmins: Row[] = [
+  row('401 403 403 403 403 403 403 403', 'adminCreateServiceToken', () => ({ name: 'other', scopes: ['users:write'], ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminCreateUser', () => ({ username: 'another', ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminDeleteMessage', message('owner', because)),
+  row('401 403 403 403 403 403 403 403', 'adminDeleteUser', (p) => ({ ...about('member')(p), ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminEndSession', async (p) => ({ sessionId: await sessionOf(p, p.owner), ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminEndSessions', (p) => ({ ...about('member')(p), ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminRestoreUser', (p) => ({ ...about('member')(p), ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminRevokeServiceToken', () => ({ name: 'billing', ...because })),
+  row('401 403 403 403 403 403 403 403', 'adminSuspendUser', (p) => ({ ...about('member')(p), ...because })),
+];
+
+export const mutations: Row[] = [...inRooms, ...betweenPeople, ...ofAccounts, ...ofServices, ...ofAdmins];

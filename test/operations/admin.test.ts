@@ -5,6 +5,7 @@ import { sql } from '../../src/platform/database/database.ts';
 import { createProgress } from '../../src/cli/progressBar.ts';
 import { connect, PASSWORD, request, signUp } from '../support/client.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
+import { ALLOW, openShop, SHORT, startReceiver } from '../support/webhooks.ts';
 import { MESSAGE_ADDED, send, world } from '../support/world.ts';
 
 const ME = '{ viewer { user { username } } }';
@@ -235,11 +236,29 @@ test('a service token has the listed scopes and no other rights', async () => {
     );
 });
 
+test('webhooks are listed with what waits and fails', async () => {
+  const server = await startTestServer({ env: ALLOW, webhooks: SHORT });
+  const admin = adminOf(server.databaseUrl);
+  expect((await admin('list-webhooks')).text).toBe('There are no webhooks.');
+  const { ann, room } = await world(server);
+  const [shop, receiver] = [await openShop(server), await startReceiver()];
+  receiver.respond = (_, response) => void response.writeHead(410).end();
+  await shop.create(receiver, { name: 'orders' });
+  expect((await admin('list-webhooks')).text).toBe(
+    `ACTIVE  0 waiting, 0 rooms failing, 0 rooms failed  shop  orders  ${receiver.url}`,
+  );
+  await send(ann, room, 'hello');
+  await expect.poll(async () => (await admin('list-webhooks')).text).toMatch(/^FAILED {2}1 waiting, .* status 410/);
+  expect((await admin('doctor')).text).toContain(
+    'warning 1 webhooks have failed, for example shop/orders: The receiver',
+  );
+});
+
 test('each command prints help, and refuses invalid arguments', async () => {
   const admin = adminOf(await createTestDatabase());
   const { text } = await admin('--help');
   const names = [...text.matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name ?? '');
-  expect(names).toHaveLength(20);
+  expect(names).toHaveLength(21);
   for (const name of names) expect((await admin(name, '--help')).text).toMatch(`npm run admin -- ${name}`);
   await expect(admin('nonsense')).rejects.toThrow('There is no command "nonsense".');
   await expect(admin('suspend-user')).rejects.toThrow(

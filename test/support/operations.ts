@@ -66,9 +66,12 @@ export function mutationOf(name: string): string {
   return operation('mutation', field).query;
 }
 
-/** Names of all mutations of a room or its messages. Those of webhooks only name a room, and belong to services. */
+/** Returns whether a mutation is about outgoing webhooks, which belong to services. */
+export const isOfWebhooks = (name: string) => /webhook|redeliver/i.test(name) && !/incoming/i.test(name);
+
+/** Names of all mutations of a room or its messages, except those of admins and of outgoing webhooks. */
 export const roomMutations = fieldsOf('Mutation')
-  .filter(({ name }) => !/webhook|redeliver/i.test(name))
+  .filter(({ name }) => !name.startsWith('admin') && !isOfWebhooks(name))
   .filter((field) => inputNames(field).some((name) => ['chatroomId', 'messageId', 'messageIds'].includes(name)))
   .map((field) => field.name)
   .sort();

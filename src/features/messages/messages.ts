@@ -190,7 +190,8 @@ async function loadReplied(
   replyToNumber: number,
 ): Promise<MessageWithSender | null> {
   const key = messageKey(chatroomId, replyToNumber);
-  // Subscribers who share an execution are members of the room.
+  if (context.service) return messageForService(context, key);
+  // The stream has checked that all subscribers of a shared execution are members of the room.
   const { viewerTracking } = context;
   const shared = viewerTracking ? await messageOfAll(context, key) : null;
   if (viewerTracking?.ignoresBlocks) return shared?.message ?? null;
