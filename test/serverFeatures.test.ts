@@ -14,10 +14,10 @@ test('Server.features names what the configuration enables, and describes each n
     'events',
     'cookies',
     'attachments',
-    'webhooks',
     'services',
     'bots',
     'incoming-webhooks',
+    'webhooks',
   ]);
   const pushing = await startTestServer({ env: (await startFcm()).env });
   const { features } = (await request(pushing.url, FEATURES)).data.server;

@@ -174,7 +174,14 @@ export function createEventDocuments(
 function contextOf(node: ServerNode, service: string) {
   const client = { ipAddress: null, userAgent: null };
   return executionContext({
-    ...{ node, client, viewer: null, service: { name: service, scopes: [] }, authError: null, asOf: undefined },
+    ...{
+      node,
+      client,
+      viewer: null,
+      service: { name: service, scopes: ['messages:read'] },
+      authError: null,
+      asOf: undefined,
+    },
     ...{ requestId: createUuid(), cookies: null, onDisconnect: null, cache: {} },
     outcome: { endsSession: false, isCharged: false },
   });

@@ -112,6 +112,7 @@ const Webhook = builder.objectRef<WebhookRow>('Webhook').implement({
 
 builder.queryFields((t) => ({
   webhooks: t.field({
+    extensions: forServicesOnly('webhooks:write'),
     type: [Webhook],
     nullable: true,
     description:
@@ -119,6 +120,7 @@ builder.queryFields((t) => ({
     resolve: (_, _args, context) => listWebhooks(context),
   }),
   webhook: t.field({
+    extensions: forServicesOnly('webhooks:write'),
     type: Webhook,
     nullable: true,
     description:
