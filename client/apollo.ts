@@ -10,6 +10,7 @@ import {
 import { OperationTypeNode } from 'graphql';
 import { relayStylePagination } from '@apollo/client/utilities';
 import { connections, possibleTypes } from './generated/schema.ts';
+import { beginsWithSnapshot } from './document.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { MAX_NUMBER } from './messageNumber.ts';
 import { observe } from './observe.ts';
@@ -30,21 +31,39 @@ function replaysOf(cache: ApolloCache): Replays<() => void> {
 /**
  * Creates the terminating link of an Apollo Client. The chat client sends all operations and reconnects subscriptions.
  *
- * The response to a query or mutation may be older than events that arrived since the operation was sent. The link then
- * writes these events to the cache again.
+ * The response to a query or mutation, and the snapshot at the beginning of a stream, may be older than events that arrived
+ * since the operation was sent. The link then writes these events to the cache again.
  */
 export function createChatLink(client: ChatClient): ApolloLink {
   return new ApolloLink(({ operationType, query, variables, getContext, client: { cache } }) => {
     const replays = replaysOf(cache);
+    const repeat = (writes: readonly (() => void)[]) => {
+      if (writes.length === 0) return;
+      cache.batch({
+        update() {
+          for (const write of writes) write();
+        },
+      });
+    };
     const { retry, onResync, onStarted, onResumed } = getContext() as ChatContext;
     return new Observable((observer) => {
       if (operationType === OperationTypeNode.SUBSCRIPTION) {
         const start = () =>
           client.subscribe<Record<string, unknown>>(query, variables, { onResync, onStarted, onResumed });
-        return observe(start, {
+        let opening = beginsWithSnapshot(query, variables) ? replays.begin() : null;
+        const open = () => {
+          opening?.end();
+          const missed = opening?.events ?? [];
+          opening = null;
+          return missed;
+        };
+        const unsubscribe = observe(start, {
           next(data) {
+            const missed = open();
             replays.add(() => void cache.writeQuery({ id: 'ROOT_SUBSCRIPTION', query, variables, data }));
             observer.next({ data });
+            for (const write of missed) replays.add(write);
+            repeat(missed);
           },
           error(error) {
             observer.error(error);
@@ -53,20 +72,20 @@ export function createChatLink(client: ChatClient): ApolloLink {
             observer.complete();
           },
         });
+        return () => {
+          open();
+          unsubscribe();
+        };
       }
       const unsubscribed = new AbortController();
-      const end = replays.begin();
+      const { events: missed, end } = replays.begin();
       client.request<Record<string, unknown>>(query, variables, { retry, signal: unsubscribed.signal }).then(
         (result) => {
           // Apollo Client writes the response to the cache before this call returns.
           observer.next(result as ApolloLink.Result);
-          const writes = end();
+          end();
           // Not in one batch with the response. Apollo Client sends a query again only if it has seen its result complete.
-          cache.batch({
-            update() {
-              for (const write of writes) write();
-            },
-          });
+          repeat(missed);
           observer.complete();
         },
         (error: unknown) => {
@@ -106,7 +125,15 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
         nodes: nodesPolicy,
       },
     },
-    Message: { fields: { ...fieldPolicies(connections.Message), reactions: { merge: mergeReactions } } },
+    Message: {
+      fields: {
+        ...fieldPolicies(connections.Message),
+        reactions: { merge: mergeReactions },
+        // A deletion empties these lists, of which Apollo Client otherwise warns.
+        attachments: { merge: false },
+        linkPreviews: { merge: false },
+      },
+    },
     Presence: { merge: true },
     // `Server` and `Viewer` are singletons. A query need not select their ids.
     Server: { keyFields: [] },
@@ -114,7 +141,7 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     Subscription: {
       fields: { chatroomEvents: { merge: mergeChatroomEvent }, viewerEvents: { merge: mergeViewerEvent } },
     },
-    BlockChanged: { fields: { blocked: { merge: removeMessages } } },
+    BlockChanged: { fields: { blocked: { merge: removeBlocked } } },
     UnreadChanged: { fields: { totalUnreadCount: { merge: setTotalUnread } } },
   },
 };
@@ -269,12 +296,15 @@ function isHidden(message: Reference, readField: FieldFunctionOptions['readField
 }
 
 /**
- * Removes the messages of all rooms, because a block or its end hides or shows messages in all of them. Apollo Client
- * then sends the active queries of messages again. Messages that arrive before the response are added to the empty list.
+ * Removes the messages and members of all rooms, because a block or its end hides or shows messages and read marks in all
+ * of them. Apollo Client then sends the active queries of these lists again. Messages that arrive before the response are
+ * added to the empty list.
  */
-function removeMessages(_known: unknown, blocked: boolean, { cache }: FieldFunctionOptions): boolean {
+function removeBlocked(_known: unknown, blocked: boolean, { cache }: FieldFunctionOptions): boolean {
   for (const id of Object.keys(cache.extract())) {
-    if (id.startsWith('Chatroom:')) cache.modify({ id, fields: { messages: outdated as never } });
+    if (!id.startsWith('Chatroom:')) continue;
+    cache.modify({ id, fields: { messages: outdated as never } });
+    cache.evict({ id, fieldName: 'members' });
   }
   return blocked;
 }

@@ -46,6 +46,13 @@ export function resumptionOf(text: string): Resumption | null {
   return { field, after, room, snapshot: /\bsnapshot\s*:\s*(?:true|\$)/.test(args) };
 }
 
+/** Returns whether the first result of a subscription is a snapshot, because it passes `snapshot: true` and no cursor. */
+export function beginsWithSnapshot(document: Document<unknown, never>, variables: Record<string, unknown>): boolean {
+  const text = textOf(document);
+  const [, after] = /\bafter\s*:\s*\$(\w+)/.exec(text) ?? [];
+  return /\bsnapshot\s*:\s*true\b/.test(text) && (after === undefined || variables[after] == null);
+}
+
 function isResumable(field: string | undefined): field is Resumption['field'] {
   return field !== undefined;
 }

@@ -2,11 +2,15 @@
 export interface Replays<Event> {
   /** Adds an event, after it has been written to the cache. */
   add: (event: Event) => void;
-  /**
-   * Begins an operation. Call the returned function once the operation has ended: it returns the events that arrived
-   * meanwhile, in order.
-   */
-  begin: () => () => readonly Event[];
+  /** Begins to collect the events that arrive while an operation runs. */
+  begin: () => Collection<Event>;
+}
+
+/** Events that have arrived since an operation began, in order. */
+export interface Collection<Event> {
+  readonly events: readonly Event[];
+  /** Ends the collection. `events` stays as it is. */
+  end: () => void;
 }
 
 /**
@@ -25,9 +29,11 @@ export function createReplays<Event>(): Replays<Event> {
     begin() {
       const events: Event[] = [];
       running.add(events);
-      return () => {
-        running.delete(events);
-        return events;
+      return {
+        events,
+        end() {
+          running.delete(events);
+        },
       };
     },
   };

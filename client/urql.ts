@@ -18,11 +18,12 @@ import {
 import { fromArray, mergeMap, onPush, pipe } from 'wonka';
 import { introspection } from './generated/introspection.ts';
 import { connections, keyless } from './generated/schema.ts';
+import { beginsWithSnapshot } from './document.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { observe } from './observe.ts';
-import { createReplays } from './replays.ts';
+import { type Collection, createReplays } from './replays.ts';
 import { resolveConnection, resolveNodes } from './urqlLists.ts';
-import { addMessage, invalidateRoom, messages, pageWritten, removeMessages } from './urqlMessages.ts';
+import { addMessage, invalidateRoom, membersWritten, messages, pageWritten, removeBlocked } from './urqlMessages.ts';
 import { keepWatched, RECEIVED, writeExchange } from './urqlWrites.ts';
 
 /** Options of an operation, passed as its `context`. */
@@ -92,7 +93,7 @@ export const cacheOptions = {
   },
   resolvers: resolvers(),
   updates: {
-    Chatroom: { messages: pageWritten },
+    Chatroom: { messages: pageWritten, members: membersWritten },
     Message: { reactions: reactionsWritten },
     Mutation: { sendMessage: messageAdded },
     Subscription: { messageAdded, chatroomEvents: chatroomEvent, viewerEvents: viewerEvent },
@@ -145,12 +146,15 @@ const FIRST_KEY = 2 ** 32;
 
 /**
  * Creates graphcache for Parley, to be used instead of `cacheExchange`. It writes results in the order of arrival. The
- * response to a query or mutation may be older than events that arrived since the operation was sent. These events are
- * then written again.
+ * response to a query or mutation, and the snapshot at the beginning of a stream, may be older than events that arrived
+ * since the operation was sent. These events are then written again.
  *
  * Graphcache writes all events of a subscription to one layer. Results of mutations are written to higher layers while
  * another operation is pending. These layers permanently hide later events. Therefore this exchange turns each event
  * into a separate operation with the newest layer.
+ *
+ * Graphcache confuses two mutations with the same variables that run at once: both results resolve the later mutation, and
+ * the earlier one never ends. Therefore each mutation has a key of its own.
  *
  * Graphcache delays results of optimistic mutations until all of them have arrived, and then overwrites newer events.
  * Therefore this exchange writes each result at once. The delayed write contains only entity keys, so that it
@@ -159,38 +163,53 @@ const FIRST_KEY = 2 ** 32;
 export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Exchange {
   return (input) => {
     const subscriptions = new WeakMap<Operation, Operation>();
+    /** The mutations of the application, by the keys of their own operations. */
+    const mutations = new Map<number, Operation>();
     const replays = createReplays<OperationResult>();
     /**
-     * Functions that end the collection of events, by the keys of running queries and mutations. A query may run twice at
-     * once, because graphcache sends it again after each change that it lacks.
+     * Events since each running query or mutation began, and since each stream without a snapshot yet, by its key. A query may run twice at once, because graphcache
+     * sends it again after each change that it lacks. Its events then are those since the first run began, because the
+     * responses may arrive in any order.
      */
-    const running = new Map<number, (() => readonly OperationResult[])[]>();
+    const running = new Map<number, Collection<OperationResult> & { runs: number }>();
     let count = 0;
-    const asOwnOperation = ({ operation, ...result }: OperationResult): OperationResult => {
+    const withOwnKey = (operation: Operation): Operation => {
       count += 1;
-      const own = makeOperation(operation.kind, { ...operation, key: FIRST_KEY + count }, operation.context);
-      return { ...result, operation: own };
+      return makeOperation(operation.kind, { ...operation, key: FIRST_KEY + count }, operation.context);
     };
-    const begin = ({ kind, key }: Operation): void => {
-      if (kind === 'teardown') while (running.has(key)) end(key);
-      else if (kind !== 'subscription') running.set(key, [...(running.get(key) ?? []), replays.begin()]);
+    const asOwnOperation = ({ operation, ...result }: OperationResult): OperationResult => ({
+      ...result,
+      operation: withOwnKey(operation),
+    });
+    const begin = ({ kind, key, query, variables = {} }: Operation): void => {
+      const current = running.get(key);
+      if (kind === 'teardown') {
+        current?.end();
+        running.delete(key);
+      } else if (current) current.runs += 1;
+      else if (kind !== 'subscription' || beginsWithSnapshot(query, variables))
+        running.set(key, { ...replays.begin(), runs: 1 });
     };
     const end = (key: number): OperationResult[] => {
-      const [first, ...others] = running.get(key) ?? [];
-      if (others.length > 0) running.set(key, others);
-      else running.delete(key);
-      return first?.().map(asOwnOperation) ?? [];
+      const current = running.get(key);
+      if (!current) return [];
+      current.runs -= 1;
+      if (current.runs === 0) {
+        current.end();
+        running.delete(key);
+      }
+      return current.events.map(asOwnOperation);
     };
     const inOrder = (result: OperationResult): OperationResult[] => {
       const { operation, error } = result;
       const data: unknown = result.data;
+      const missed = end(operation.key);
       if (operation.kind === 'subscription') {
-        replays.add(result);
         const event = asOwnOperation(result);
         subscriptions.set(event.operation, operation);
-        return [event];
+        for (const each of [result, ...missed]) replays.add(each);
+        return [event, ...missed];
       }
-      const missed = end(operation.key);
       const isDeferred = operation.kind === 'mutation' && operation.context['optimistic'] === true;
       if (!isDeferred || !data || error) return [result, ...missed];
       return [asOwnOperation(result), { ...result, data: keysOf(data) }, ...missed];
@@ -203,8 +222,17 @@ export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Ex
           mergeMap((result) => fromArray(inOrder(result))),
         );
     const restore = mapExchange({
-      onOperation: keepWatched,
-      onResult: (result) => ({ ...result, operation: subscriptions.get(result.operation) ?? result.operation }),
+      onOperation(operation) {
+        if (operation.kind !== 'mutation') return keepWatched(operation);
+        const own = withOwnKey(operation);
+        mutations.set(own.key, operation);
+        return own;
+      },
+      onResult({ operation, ...result }) {
+        const original = subscriptions.get(operation) ?? mutations.get(operation.key) ?? operation;
+        if (!result.hasNext) mutations.delete(operation.key);
+        return { ...result, operation: original };
+      },
     });
     return composeExchanges([restore, cacheExchange(options), separate, writeExchange])(input);
   };
@@ -300,7 +328,7 @@ const UNREAD = gql`
 function viewerEvent(...[result, , cache, { fieldName }]: Parameters<UpdateResolver>): void {
   const { __typename, chatroom, chatroomId, unreadCount, totalUnreadCount } = (result[fieldName] ??
     {}) as Partial<Event>;
-  if (__typename === 'BlockChanged') removeMessages(cache);
+  if (__typename === 'BlockChanged') removeBlocked(cache);
   const id = chatroomId ?? chatroom?.id;
   const room = id === undefined ? null : cache.keyOfEntity({ __typename: 'Chatroom', id });
   if (room && __typename === 'ChatroomAppeared') invalidateRoom(cache, room);

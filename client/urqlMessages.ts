@@ -45,7 +45,7 @@ interface Write {
   nodes: readonly string[];
 }
 
-/** Pages of the rooms in each cache, by their field keys. */
+/** Pages of the rooms in each cache, by their field keys. Rooms without a page of messages are listed for their members. */
 const writes = new WeakMap<Cache, Map<string, Map<string, Write>>>();
 let lastWrite = 0;
 
@@ -62,11 +62,11 @@ export function addMessage(cache: Cache, chatroom: string, message: string, isPr
 }
 
 /**
- * Removes all pages and added messages, because a block or its end hides or shows messages in all of them. urql then
- * sends the active queries of messages again.
+ * Removes all pages of messages and members, and all added messages, because a block or its end hides or shows messages
+ * and read marks in all of them. urql then sends the active queries of these lists again.
  */
-export function removeMessages(cache: Cache): void {
-  for (const chatroom of writes.get(cache)?.keys() ?? []) invalidateLists(cache, chatroom, 'messages');
+export function removeBlocked(cache: Cache): void {
+  for (const chatroom of writes.get(cache)?.keys() ?? []) invalidateLists(cache, chatroom, 'messages', 'members');
 }
 
 /** Removes the lists of a room that only members see. urql then sends the active queries of these lists again. */
@@ -108,6 +108,11 @@ export const pageWritten: UpdateResolver = (_result, args, cache, { parentKey, p
   ];
   const row = known.find((each) => each.cursor === cursor);
   if (row) cache.link(parentKey, AT_CURSOR, { cursor }, row.node);
+};
+
+/** Notes the room of a page of members, so that {@link removeBlocked} finds it. */
+export const membersWritten: UpdateResolver = (_result, _args, cache, { parentKey }) => {
+  writesOf(cache, parentKey);
 };
 
 /** Resolves the list to which a page belongs: adjoining pages, and the messages that were added to them. */

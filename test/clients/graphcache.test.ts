@@ -7,7 +7,7 @@ type Observer = Parameters<ReturnType<SubscriptionForwarder>['subscribe']>[0];
 
 /** Creates an urql client whose results the test provides, in an order that exercises graphcache's layers. */
 function scripted(options = cacheOptions) {
-  const asked: { kind: string; variables: unknown; observer: Observer }[] = [];
+  let asked: { kind: string; variables: unknown; observer: Observer }[] = [];
   const last = subscriptionExchange({
     enableAllOperations: true,
     forwardSubscription: ({ variables }, { kind }) => ({
@@ -22,10 +22,14 @@ function scripted(options = cacheOptions) {
     client,
     /** Provides the result of the latest operation of a kind with these variables. Null provides an error. */
     answer: async (kind: 'query' | 'mutation' | 'subscription', data: object | null, variables: object = {}) => {
-      const find = () => asked.findLast((each) => each.kind === kind && matches(each.variables, variables))?.observer;
+      const find = () => asked.findLast((each) => each.kind === kind && matches(each.variables, variables));
       await expect.poll(find).toBeDefined();
-      find()?.next(data ? { data: data as Record<string, unknown> } : { errors: [{ message: 'It was rejected.' }] });
-      if (kind !== 'subscription') find()?.complete();
+      const found = find();
+      if (kind !== 'subscription') asked = asked.filter((each) => each !== found);
+      found?.observer.next(
+        data ? { data: data as Record<string, unknown> } : { errors: [{ message: 'It was rejected.' }] },
+      );
+      if (kind !== 'subscription') found?.observer.complete();
     },
     /** Runs an operation until the end of the test, and returns all its results so far. */
     watch: (document: string, variables: object) => {
@@ -116,6 +120,19 @@ test('an event overrides an earlier result while another operation is pending', 
   await expect.poll(bodies).toEqual(['two', 'body 2']);
   await answer('mutation', sent(3), named(3));
   await expect.poll(bodies).toEqual(['two', 'body 2', 'body 3']);
+});
+
+test('two equal mutations at once both end', async () => {
+  const { client, answer } = scripted();
+  const edit = 'mutation { editMessage(input: { messageId: "m1", body: "one" }) { message { id body } } }';
+  const ended: number[] = [];
+  for (const number of [1, 2])
+    client.mutation(gql(edit), {}).subscribe(() => {
+      ended.push(number);
+    });
+  const payload = { __typename: 'MessagePayload', message: { ...message(1), body: 'one' } };
+  for (let i = 0; i < 2; i += 1) await answer('mutation', { editMessage: payload });
+  await expect.poll(() => ended.toSorted()).toEqual([1, 2]);
 });
 
 const OPTIMISTIC = {
