@@ -166,6 +166,12 @@ export function createRoom<Message, Room, User>(
       let hasResumed = false;
       /** Whether the viewer's stream has begun since the room was opened. It then does not report earlier blocks. */
       let hasBegun = false;
+      /**
+       * Whether the messages must be loaded again, because neither stream may have reported a block. A snapshot shows the
+       * block. The load waits for `CaughtUp`, because a snapshot may arrive instead. If the load came first, the snapshot
+       * would find more than one page in the list.
+       */
+      let mayMissBlock = false;
       const fail = (error: unknown) => {
         if (stopped) return;
         if (hasAppeared) {
@@ -182,6 +188,7 @@ export function createRoom<Message, Room, User>(
       };
       const stop = openRoom(chat, target, {
         onOpen(snapshot, isResync, replay) {
+          mayMissBlock = false;
           hints ??= followHints(fail);
           followViewer();
           if (isResync && loaded) showAgain(snapshot, replay).catch(fail);
@@ -189,9 +196,14 @@ export function createRoom<Message, Room, User>(
           ready();
           onLoaded();
         },
-        onEvents,
+        onEvents(events) {
+          onEvents(events);
+          if (!mayMissBlock || !events.some(({ __typename }) => __typename === 'CaughtUp')) return;
+          mayMissBlock = false;
+          messages.reload().catch(fail);
+        },
         onResumed() {
-          if (hasBegun && !hasResumed) messages.reload().catch(fail);
+          mayMissBlock ||= hasBegun && !hasResumed;
           hasResumed = true;
         },
         onError: fail,

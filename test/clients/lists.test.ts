@@ -315,6 +315,37 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     await expect.poll(() => [numbersOf(long), numbersOf(short)]).toEqual([upTo(9, 3), upTo(9, 6)]);
   });
 
+  test('a slow snapshot after missed messages shows one page', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    await sendMany(ben, room, 6);
+    const sockets = failingSockets();
+    const queries: string[] = [];
+    const chat = openChat(ann, {
+      webSocketImpl: sockets.webSocketImpl,
+      fetch(input, init) {
+        queries.push(JSON.parse(init?.body as string).query);
+        return fetch(input, init);
+      },
+    });
+    const events: string[] = [];
+    chat.viewerEvents.listen(({ __typename }) => events.push(__typename));
+    const store = createRoom(chat, documents, room, 3);
+    show(store);
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(6, 4));
+    await expect.poll(() => events).toContain('ViewerSnapshot');
+    sockets.fail('ParleyRoomEvents', BUSY);
+    await sendMany(ben, room, 2);
+    await pruneLog(server, room);
+    sockets.hold('ParleyRoomEvents');
+    sockets.recover();
+    await expect.poll(sockets.held).toBe(1);
+    // A load before the snapshot would show earlier messages, because it keeps the first message that is shown.
+    expect(queries.filter((query) => query.includes('ParleyHistory'))).toEqual([]);
+    sockets.release();
+    await expect.poll(() => numbersOf(store)).toEqual(upTo(8, 6));
+  });
+
   test('a block during the load of a room hides messages', async () => {
     const { ann, ben, room } = await world(await startTestServer());
     await send(ann, room, 'hello');
