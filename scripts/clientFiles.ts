@@ -1,5 +1,18 @@
 import { getIntrospectedSchema, minifyIntrospectionQuery } from '@urql/introspection';
-import { getNamedType, type GraphQLSchema, isAbstractType, isObjectType } from 'graphql';
+import { readFileSync } from 'node:fs';
+import {
+  getNamedType,
+  type GraphQLSchema,
+  isAbstractType,
+  isObjectType,
+  Kind,
+  NoUnusedFragmentsRule,
+  parse,
+  print,
+  specifiedRules,
+  stripIgnoredCharacters,
+  validate,
+} from 'graphql';
 import { errorCodes } from '../src/core/errors.ts';
 
 /** Returns the files of client/ that are generated from the schema. */
@@ -7,6 +20,7 @@ export function clientFiles(schema: GraphQLSchema) {
   return [
     { name: 'client/generated/schema.ts', text: schemaFile(schema) },
     { name: 'client/generated/introspection.ts', text: introspectionFile(schema) },
+    { name: 'client/generated/fragments.ts', text: fragmentsFile(schema) },
   ];
 }
 
@@ -42,6 +56,20 @@ function schemaFile(schema: GraphQLSchema): string {
     `export const connections = ${JSON.stringify(Object.fromEntries(connections), null, 2)};`,
     '',
   ].join('\n');
+}
+
+/** Returns the fragments of client/fragments.graphql by their names, after a check against the schema. */
+function fragmentsFile(schema: GraphQLSchema): string {
+  const document = parse(readFileSync(new URL('../client/fragments.graphql', import.meta.url), 'utf8'));
+  const rules = specifiedRules.filter((rule) => rule !== NoUnusedFragmentsRule);
+  const [error] = validate(schema, document, rules);
+  if (error) throw error;
+  const fragments = document.definitions.flatMap((definition) =>
+    definition.kind === Kind.FRAGMENT_DEFINITION
+      ? [[definition.name.value, stripIgnoredCharacters(print(definition))] as const]
+      : [],
+  );
+  return `/** The fragments of fragments.graphql, by their names. */\nexport const fragments = ${JSON.stringify(Object.fromEntries(fragments), null, 2)};\n`;
 }
 
 const paging = ['first', 'last', 'after', 'before'];

@@ -1,0 +1,25 @@
+/** The fragments of fragments.graphql, by their names. */
+export const fragments = {
+  "ChatUser": "fragment ChatUser on User{__typename id username nickname viewerHasBlocked viewerIsFriend presence{__typename status lastSeenAt}}",
+  "ChatImage": "fragment ChatImage on Image{__typename url width height thumbHash}",
+  "ChatMessage": "fragment ChatMessage on Message{__typename id number cursor clientMessageId kind body createdAt editedAt deletedAt chatroom{__typename id}sender{...ChatUser}subject{__typename id username}replyTo{__typename id number body}reactions{__typename emoji count viewerHasReacted}attachments{__typename id fileName mediaType byteSize state rejection url image{...ChatImage}}linkPreviews{__typename id url title description siteName image{...ChatImage}}}",
+  "ChatMember": "fragment ChatMember on ChatroomMember{__typename id role lastReadNumber user{...ChatUser}}",
+  "ChatRoom": "fragment ChatRoom on Chatroom{__typename id kind name title topic createdAt lastMessageAt memberCount unreadCount owner{__typename id}viewerMembership{__typename id role lastReadNumber}lastMessage{...ChatMessage}}",
+  "ChatOpenRoom": "fragment ChatOpenRoom on Chatroom{...ChatRoom messages(last:50){__typename edges{__typename cursor node{...ChatMessage}}pageInfo{...ChatPageInfo}}members(first:50){...ChatMembers}}",
+  "ChatMembers": "fragment ChatMembers on ChatroomMemberConnection{__typename edges{__typename cursor node{...ChatMember}}pageInfo{...ChatPageInfo}}",
+  "ChatPageInfo": "fragment ChatPageInfo on PageInfo{__typename hasNextPage hasPreviousPage startCursor endCursor}",
+  "ChatUsers": "fragment ChatUsers on UserConnection{__typename edges{__typename cursor node{...ChatUser}}pageInfo{...ChatPageInfo}}",
+  "ChatViewer": "fragment ChatViewer on Viewer{__typename id unreadCount friends(first:50){...ChatUsers}blockedUsers(first:50){...ChatUsers}chatrooms(first:20){__typename edges{__typename cursor node{...ChatRoom}}pageInfo{...ChatPageInfo}}}",
+  "ChatViewerLists": "fragment ChatViewerLists on Viewer{__typename id unreadCount friends(first:50){...ChatUserIds}blockedUsers(first:50){...ChatUserIds}chatrooms(first:20){__typename edges{__typename cursor node{__typename id}}pageInfo{...ChatPageInfo}}}",
+  "ChatUserIds": "fragment ChatUserIds on UserConnection{__typename edges{__typename cursor node{__typename id}}pageInfo{...ChatPageInfo}}",
+  "ChatRoomEvent": "fragment ChatRoomEvent on ChatroomEvent{__typename cursor ...on RoomSnapshot{reason chatroom{...ChatOpenRoom}}...on MessageAdded{chatroom{...ChatRoom}message{...ChatMessage}}...on MessageEdited{message{...ChatMessage}}...on MessageDeleted{message{...ChatMessage}}...on ReactionsChanged{message{...ChatMessage}}...on AttachmentsChanged{message{...ChatMessage}}...on LinkPreviewsChanged{message{...ChatMessage}}...on MemberJoined{chatroom{...ChatRoom}member{...ChatMember}}...on MemberUpdated{chatroom{...ChatRoom}member{...ChatMember}}...on MemberLeft{chatroom{...ChatRoom}memberId}...on ChatroomUpdated{chatroom{...ChatRoom}}}",
+  "ChatViewerEvent": "fragment ChatViewerEvent on ViewerEvent{__typename ...on ViewerSnapshot{cursor viewer{...ChatViewer}}...on ChatroomAppeared{cursor chatroom{...ChatRoom}viewer{...ChatViewerLists}}...on ChatroomVanished{cursor chatroomId viewer{...ChatViewerLists}}...on FriendshipChanged{cursor user{...ChatUser}viewer{...ChatViewerLists}}...on BlockChanged{cursor blocked user{...ChatUser}viewer{...ChatViewerLists}}...on UnreadChanged{cursor unreadCount totalUnreadCount chatroom{...ChatRoom}viewer{__typename id unreadCount}}}",
+  "ChatMessagePayload": "fragment ChatMessagePayload on MessagePayload{__typename message{...ChatMessage}}",
+  "ChatSendMessagePayload": "fragment ChatSendMessagePayload on SendMessagePayload{__typename message{...ChatMessage chatroom{...ChatRoom}}viewer{__typename id unreadCount}}",
+  "ChatMarkReadPayload": "fragment ChatMarkReadPayload on MarkReadPayload{__typename chatroom{...ChatRoom}viewer{__typename id unreadCount}}",
+  "ChatMarkUnreadPayload": "fragment ChatMarkUnreadPayload on MarkUnreadPayload{__typename chatroom{...ChatRoom}viewer{__typename id unreadCount}}",
+  "ChatRoomPayload": "fragment ChatRoomPayload on ChatroomPayload{__typename chatroom{...ChatRoom members(first:50){...ChatMembers}}viewer{...ChatViewerLists}}",
+  "ChatLeaveRoomPayload": "fragment ChatLeaveRoomPayload on LeaveChatroomPayload{__typename chatroomId viewer{...ChatViewerLists}}",
+  "ChatUserPayload": "fragment ChatUserPayload on UserPayload{__typename user{...ChatUser}viewer{...ChatViewerLists}}",
+  "ChatFriendshipPayload": "fragment ChatFriendshipPayload on FriendshipPayload{__typename user{...ChatUser}viewer{...ChatViewerLists}}"
+};
