@@ -24,7 +24,7 @@ import { observe } from './observe.ts';
 import { type Collection, createReplays } from './replays.ts';
 import { resolveConnection, resolveNodes } from './urqlLists.ts';
 import { addMessage, invalidateRoom, membersWritten, messages, pageWritten, removeBlocked } from './urqlMessages.ts';
-import { keepWatched, RECEIVED, writeExchange } from './urqlWrites.ts';
+import { keepWatched, RECEIVED, writeExchange, WRITTEN } from './urqlWrites.ts';
 
 /** Options of an operation, passed as its `context`. */
 export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
@@ -207,7 +207,8 @@ export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Ex
       if (operation.kind === 'subscription') {
         const event = asOwnOperation(result);
         subscriptions.set(event.operation, operation);
-        for (const each of [result, ...missed]) replays.add(each);
+        // Data that the hooks write again is no new event.
+        if (!(WRITTEN in operation.context)) for (const each of [result, ...missed]) replays.add(each);
         return [event, ...missed];
       }
       const isDeferred = operation.kind === 'mutation' && operation.context['optimistic'] === true;

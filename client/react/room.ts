@@ -172,6 +172,8 @@ export function createRoom<Message, Room, User>(
        * would find more than one page in the list.
        */
       let mayMissBlock = false;
+      /** Whether the room's stream has reconnected, but has sent neither `CaughtUp` nor a snapshot since. */
+      let isBehind = false;
       const fail = (error: unknown) => {
         if (stopped) return;
         if (hasAppeared) {
@@ -188,7 +190,7 @@ export function createRoom<Message, Room, User>(
       };
       const stop = openRoom(chat, target, {
         onOpen(snapshot, isResync, replay) {
-          mayMissBlock = false;
+          [mayMissBlock, isBehind] = [false, false];
           hints ??= followHints(fail);
           followViewer();
           if (isResync && loaded) showAgain(snapshot, replay).catch(fail);
@@ -198,13 +200,13 @@ export function createRoom<Message, Room, User>(
         },
         onEvents(events) {
           onEvents(events);
-          if (!mayMissBlock || !events.some(({ __typename }) => __typename === 'CaughtUp')) return;
-          mayMissBlock = false;
-          messages.reload().catch(fail);
+          if (!events.some(({ __typename }) => __typename === 'CaughtUp')) return;
+          if (mayMissBlock) messages.reload().catch(fail);
+          [mayMissBlock, isBehind] = [false, false];
         },
         onResumed() {
           mayMissBlock ||= hasBegun && !hasResumed;
-          hasResumed = true;
+          [hasResumed, isBehind] = [true, true];
         },
         onError: fail,
       });
@@ -217,7 +219,8 @@ export function createRoom<Message, Room, User>(
         hasAppeared ||= isAdded;
         const begins = event.__typename === 'ViewerSnapshot';
         hasBegun ||= begins;
-        if (mayChangeBlocks(event) && (!begins || hasResumed) && loaded) messages.reload().catch(fail);
+        if (begins && isBehind) mayMissBlock = true;
+        else if (mayChangeBlocks(event) && (!begins || hasResumed) && loaded) messages.reload().catch(fail);
       });
       return () => {
         stopped = true;
