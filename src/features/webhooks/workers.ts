@@ -132,15 +132,15 @@ export function startWebhooks(
       });
   }
 
-  function scanAll(): void {
-    for (const worker of workers.values()) worker.scan();
+  function onGrowth(): void {
+    for (const worker of workers.values()) worker.scanIfFree();
   }
 
   const ends = [
     bus.subscribe(CHANGES, look, look),
-    bus.subscribe(GROWTH, scanAll, () => undefined),
+    bus.subscribe(GROWTH, onGrowth, () => undefined),
     changePoller.listen(({ rooms }) => {
-      if (rooms.size > 0) scanAll();
+      if (rooms.size > 0) for (const worker of workers.values()) worker.scan();
     }),
   ];
 
