@@ -1,6 +1,6 @@
 import type { CodegenConfig } from '@graphql-codegen/cli';
 
-/** The types of the documents that the examples and tests send. */
+/** The types of the documents that the examples, tests and @parley/server send. */
 const config: CodegenConfig = {
   schema: 'schema.graphql',
   ignoreNoDocuments: true,
@@ -21,6 +21,20 @@ const config: CodegenConfig = {
         useTypeImports: true,
         nonOptionalTypename: true,
         skipTypeNameForRoot: true,
+        strictScalars: true,
+        scalars: { DateTime: 'string' },
+      },
+    },
+    'server-sdk/generated/': {
+      documents: 'server-sdk/documents/*.graphql',
+      preset: 'client',
+      presetConfig: { fragmentMasking: false },
+      config: {
+        documentMode: 'string',
+        enumsAsTypes: true,
+        useTypeImports: true,
+        onlyOperationTypes: true,
+        skipTypename: true,
         strictScalars: true,
         scalars: { DateTime: 'string' },
       },

@@ -22,6 +22,7 @@ const SLOW = [
   ],
   ...[
     'web/admin',
+    'integration',
     'web/outbox',
     'web/outages',
     'web/apps',
