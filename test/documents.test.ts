@@ -36,7 +36,10 @@ const examples = await Promise.all(
     .filter((name) => name.endsWith('.mjs') && !name.includes('node_modules'))
     .map(async (name) => [name, await read(`examples/${name}`)] as const),
 );
-const programs = pages.flatMap(({ name, text }) => blocks(text, 'js').map((code) => ({ name, code })));
+// test/integration.test.ts runs the program of docs/integration.md.
+const programs = pages
+  .filter(({ name }) => name !== 'docs/integration.md')
+  .flatMap(({ name, text }) => blocks(text, 'js').map((code) => ({ name, code })));
 
 test.each(programs)('the programs in $name match those of examples/', ({ code }) => {
   expect(examples.map(([, text]) => text)).toContain(code);

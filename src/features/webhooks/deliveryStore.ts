@@ -42,13 +42,6 @@ export const hasToken = sql`EXISTS (
   SELECT FROM service_tokens t WHERE t.name = w.service AND 'webhooks:write' = ANY (t.scopes))`;
 
 /**
- * Makes the commit of a statement not wait for the disk. PostgreSQL may lose such a commit if it crashes: an event is then
- * delivered again, or a lease is taken again. With it, the workers do not compete with sends for flushes. Must be in
- * the RETURNING list of each write of a worker.
- */
-const unflushed = sql`set_config('synchronous_commit', 'off', true) AS unflushed`;
-
-/**
  * Renews the leases of a node, and takes leases that have expired.
  *
  * @param held ids of the leases of this node
@@ -72,7 +65,7 @@ export async function renewLeases(
       SET lease_until = ${until},
           lease_id = CASE WHEN w.id IN (SELECT id FROM free) THEN gen_random_uuid() ELSE w.lease_id END
       WHERE w.state = 'ACTIVE' AND ${hasToken} AND (w.id IN (SELECT id FROM free) OR w.lease_id = ANY (${held}::uuid[]))
-      RETURNING ${leasedColumns}, ${unflushed}`);
+      RETURNING ${leasedColumns}`);
   if (rows.length > 0) return { webhooks: rows, anyActive: true };
   const [found] = await query<{ active: boolean }>(
     sql`SELECT EXISTS (SELECT FROM webhooks w WHERE w.state = 'ACTIVE') AS active`,
@@ -115,7 +108,7 @@ export function scanLogs({ query }: Database, { id, leaseId }: LeasedWebhook): P
         GROUP BY chatroom_id
     ), moved AS (
       UPDATE webhooks SET scanned = flushed_snapshot(), scanned_at = now()
-        WHERE id = (SELECT w.id FROM w) AND lease_id = ${leaseId}::uuid RETURNING id, ${unflushed}
+        WHERE id = (SELECT w.id FROM w) AND lease_id = ${leaseId}::uuid RETURNING id
     ), added AS (
       INSERT INTO webhook_cursors (webhook_id, chatroom_id, seq)
         SELECT moved.id, grown.chatroom_id, grown.before FROM grown, moved
@@ -153,14 +146,14 @@ export async function advanceCursors({ query }: Database, moves: readonly Advanc
     UPDATE webhook_cursors k
       SET seq = move.after, attempts = 0, next_attempt_at = NULL, failing_since = NULL, last_error = NULL, failed = false
       FROM move WHERE k.webhook_id = move.webhook_id AND k.chatroom_id = move.chatroom_id AND k.seq = move.before
-      RETURNING move.place, ${unflushed}`);
+      RETURNING move.place`);
   const made = new Set(rows.map(({ place }) => place));
   return moves.map((_, place) => made.has(place));
 }
 
 /** Records that a receiver has acknowledged an event. Called rarely, because the row is locked by each renewal. */
 export async function recordSuccess({ query }: Database, webhookId: string): Promise<void> {
-  await query(sql`UPDATE webhooks SET last_success_at = now() WHERE id = ${webhookId}::uuid RETURNING ${unflushed}`);
+  await query(sql`UPDATE webhooks SET last_success_at = now() WHERE id = ${webhookId}::uuid`);
 }
 
 /** A failed attempt of the event after `seq`. */
@@ -194,7 +187,7 @@ export async function recordFailure(
       FROM webhooks w
       WHERE k.webhook_id = ${webhookId}::uuid AND k.chatroom_id = ${chatroomId}::uuid AND k.seq = ${seq}::int
         AND w.id = k.webhook_id
-      RETURNING k.failed, coalesce(w.last_success_at < k.failing_since, true) AS "isDown", ${unflushed}`);
+      RETURNING k.failed, coalesce(w.last_success_at < k.failing_since, true) AS "isDown"`);
   if (!row) return 'MOVED';
   if (!row.failed) return 'RETRY';
   if (!row.isDown) return 'ROOM_FAILED';

@@ -74,12 +74,7 @@ export class WebhookWorker {
     this.#track(this.#start());
   }
 
-  /** Looks for new events soon, for a hint. While rooms wait for a place, the next poll is soon enough. */
-  scanIfFree(): void {
-    if (this.#limit.pendingCount === 0) this.scan();
-  }
-
-  /** Looks for new events. Called after polls that found changes. */
+  /** Looks for new events. Called after polls that found changes, and for hints. */
   scan(): void {
     if (this.#scan === 'idle') this.#track(this.#scanAll());
     else this.#scan = 'scanning, and again';

@@ -132,15 +132,15 @@ export function startWebhooks(
       });
   }
 
-  function onGrowth(): void {
-    for (const worker of workers.values()) worker.scanIfFree();
+  function scanAll(): void {
+    for (const worker of workers.values()) worker.scan();
   }
 
   const ends = [
     bus.subscribe(CHANGES, look, look),
-    bus.subscribe(GROWTH, onGrowth, () => undefined),
+    bus.subscribe(GROWTH, scanAll, () => undefined),
     changePoller.listen(({ rooms }) => {
-      if (rooms.size > 0) for (const worker of workers.values()) worker.scan();
+      if (rooms.size > 0) scanAll();
     }),
   ];
 
