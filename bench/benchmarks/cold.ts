@@ -12,7 +12,7 @@ const [FIRST, WARM] = ['first 1,000 sends', 'warm'];
 
 export const cold: Benchmark = {
   title: 'Sends to a server that has just started',
-  about: `${AT_ONCE} senders send to a thousand rooms in turn, without subscribers. The first line is the rate of the first 1,000 sends after the start of the server. The second line is the rate of as many sends after some seconds of sending. The load process has warmed up on a server of its own.`,
+  about: `${AT_ONCE} senders send over HTTP to a thousand rooms in turn, without subscribers. The first line is the rate of the first 1,000 sends after the start of the server. The second line is the rate of as many sends after some seconds of sending. The load process has warmed up on a server of its own.`,
   unit: 'sends/s',
   better: 'more',
   stacks: ['parley'],
@@ -49,9 +49,8 @@ async function load({ urls, pids, params }: Assignment): Promise<Row[]> {
 
 /** Sends with all senders while `continues` returns true for the number of sends so far. Returns the final number. */
 async function sendWhile(url: string, continues: (count: number) => boolean): Promise<number> {
-  const senders = await Promise.all(
-    upTo(AT_ONCE).map((i) => clients.parley.openSender(url, SENDERS[i % SENDERS.length] ?? 0)),
-  );
+  const { openHttpSender: open = clients.parley.openSender } = clients.parley;
+  const senders = await Promise.all(upTo(AT_ONCE).map((i) => open(url, SENDERS[i % SENDERS.length] ?? 0)));
   let count = 0;
   await Promise.all(
     senders.map(async (sender) => {
