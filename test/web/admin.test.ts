@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { grantAdmin } from '../../src/auth/admins.ts';
+import { createServiceToken } from '../../src/auth/serviceTokens.ts';
 import { keyOf } from '../../src/core/globalIds.ts';
 import { PASSWORD, request, signUp } from '../support/client.ts';
 import { startTestServer } from '../support/server.ts';
@@ -91,12 +92,29 @@ describe.skipIf(!hasChromium)('the page for admins (skipped without chromium)', 
     expect(await notify()).toBe('UNAUTHENTICATED');
   });
 
+  test('shows the webhooks of all services', async () => {
+    const { page, server } = await openAsRoot();
+    const token = await createServiceToken(server.node.database, 'shop', ['webhooks:write']);
+    const input = { name: 'orders', url: 'https://127.0.0.1:9/', events: ['MESSAGE_ADDED'] };
+    const CREATE = 'mutation ($input: CreateWebhookInput!) { createWebhook(input: $input) { secret } }';
+    await page.getByRole('link', { name: 'Webhooks' }).click();
+    await page.getByText('No service has a webhook.').waitFor();
+    const headers = { authorization: `Bearer ${token}` };
+    const refused = await request(server.url, CREATE, { input }, headers);
+    expect(refused.errors?.[0]?.extensions.code).toBe('BAD_USER_INPUT');
+    const made = await request(server.url, CREATE, { input: { ...input, url: 'https://example.org/' } }, headers);
+    expect(made.errors).toBeUndefined();
+    await page.getByRole('button', { name: 'Load again' }).click();
+    await page.getByText('shop: orders').waitFor();
+    await page.getByText(/active · 0 events wait/).waitFor();
+  });
+
   test.each([
     ['wide', { viewport: { width: 1_280, height: 800 } }],
     ['narrow and dark', { viewport: { width: 360, height: 740 }, colorScheme: 'dark' }],
   ])('is accessible in every section, %s', async (_, options) => {
     const { page } = await openAsRoot(options);
-    for (const name of ['Users', 'Rooms', 'Services', 'Health', 'Audit log']) {
+    for (const name of ['Users', 'Rooms', 'Services', 'Webhooks', 'Health', 'Audit log']) {
       await page.getByRole('link', { name, exact: true }).click();
       await page.getByRole('heading', { name, exact: true }).waitFor();
       if (name === 'Rooms') {

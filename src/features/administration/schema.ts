@@ -7,6 +7,8 @@ import type { AuditEntry as AuditEntryRow } from '../../platform/database/genera
 import { ChatroomKind } from '../chatrooms/schema.ts';
 import { Session, User } from '../users/schema.ts';
 import { userById } from '../users/users.ts';
+import { Webhook } from '../webhooks/schema.ts';
+import { listAllWebhooks } from '../webhooks/webhooks.ts';
 import { listAuditEntries } from './audit.ts';
 import { faultsOf, type Health, readHealth } from './chatroomHealth.ts';
 import {
@@ -187,6 +189,11 @@ const Admin = builder.objectRef<object>('Admin').implement({
       type: [ServiceToken],
       description: 'Tokens of services, sorted by name.',
       resolve: (_, _args, { database }) => listServiceTokens(database),
+    }),
+    webhooks: t.field({
+      type: [Webhook],
+      description: 'Webhooks of all services, sorted by service and name.',
+      resolve: (_, _args, context) => listAllWebhooks(context),
     }),
     auditEntries: t.field({
       type: AuditEntryConnection,

@@ -63,11 +63,12 @@ const WebhookChatroom = builder.objectRef<FailingRoom>('WebhookChatroom').implem
   }),
 });
 
-const Webhook = builder.objectRef<WebhookRow>('Webhook').implement({
+export const Webhook = builder.objectRef<WebhookRow>('Webhook').implement({
   description:
-    'Sends events of chatrooms to a URL. In a chatroom, the events arrive in order and at least once. Visible to the service that created the webhook.',
+    'Sends events of chatrooms to a URL. In a chatroom, the events arrive in order and at least once. Visible to the service that created the webhook, and to admins.',
   fields: (t) => ({
     id: t.id({ description: 'Opaque id, unique across all types.', resolve: ({ id }) => encodeId('Webhook', id) }),
+    service: t.exposeString('service', { description: 'Name of the service that created the webhook.' }),
     name: t.exposeString('name', { description: 'Name, unique among the webhooks of the service.' }),
     url: t.exposeString('url', { description: 'URL that receives the events.' }),
     events: t.expose('events', { type: [WebhookEventKind], description: 'Kinds of events that are sent.' }),

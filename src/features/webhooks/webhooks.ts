@@ -56,6 +56,11 @@ export function listWebhooks(context: Context): Promise<Webhook[]> {
     SELECT ${webhookColumns} FROM webhooks w WHERE w.service = ${requireWebhookService(context)} ORDER BY w.name, w.id`);
 }
 
+/** Lists the webhooks of all services, sorted by service and name. The caller must check that the viewer is an admin. */
+export function listAllWebhooks({ database }: Pick<Context, 'database'>): Promise<Webhook[]> {
+  return database.query<Webhook>(sql`SELECT ${webhookColumns} FROM webhooks w ORDER BY w.service, w.name, w.id`);
+}
+
 /** Returns a webhook of the service, or null. */
 export async function findWebhook(context: Context, id: string | null): Promise<Webhook | null> {
   const service = requireWebhookService(context);

@@ -13,6 +13,7 @@ import { Rooms } from './Rooms.tsx';
 import { Services } from './Services.tsx';
 import { useSection } from './useSection.ts';
 import { Users } from './Users.tsx';
+import { Webhooks } from './Webhooks.tsx';
 
 /** The page for admins. Users without the grant see how to get it. */
 export function AdminApp() {
@@ -48,6 +49,7 @@ const SECTIONS = {
   users: { title: 'Users', Content: Users },
   rooms: { title: 'Rooms', Content: Rooms },
   services: { title: 'Services', Content: Services },
+  webhooks: { title: 'Webhooks', Content: Webhooks },
   health: { title: 'Health', Content: Health },
   audit: { title: 'Audit log', Content: Audit },
 } as const;
