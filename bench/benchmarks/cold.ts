@@ -49,8 +49,13 @@ async function load({ urls, pids, params }: Assignment): Promise<Row[]> {
 
 /** Sends with all senders while `continues` returns true for the number of sends so far. Returns the final number. */
 async function sendWhile(url: string, continues: (count: number) => boolean): Promise<number> {
-  const { openHttpSender: open = clients.parley.openSender } = clients.parley;
-  const senders = await Promise.all(upTo(AT_ONCE).map((i) => open(url, SENDERS[i % SENDERS.length] ?? 0)));
+  const senders = await Promise.all(
+    upTo(AT_ONCE).map((i) => {
+      const sender = clients.parley.openHttpSender?.(url, SENDERS[i % SENDERS.length] ?? 0);
+      if (!sender) throw new Error('The client of Parley sends over HTTP.');
+      return sender;
+    }),
+  );
   let count = 0;
   await Promise.all(
     senders.map(async (sender) => {
