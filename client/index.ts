@@ -130,8 +130,14 @@ export interface ChatClient {
   readonly close: () => void;
 }
 
-/** Creates a client of one Parley server, for one viewer. */
+/**
+ * Creates a client of one Parley server, for one viewer.
+ *
+ * @throws TypeError if the URL is missing. A page would otherwise connect to its own `/undefined`.
+ */
 export function createChatClient(options: ChatClientOptions): ChatClient {
+  if (!options.url)
+    throw new TypeError('"url" is missing. Set the URL of the API, such as https://chat.example.org/graphql.');
   const { href } = new URL(options.url, (globalThis as { location?: { href: string } }).location?.href);
   const closing = new AbortController();
   const closed = closing.signal;

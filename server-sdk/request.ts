@@ -44,8 +44,16 @@ interface ParleyErrorDetailsOnWire {
 const FIRST_DELAY_MS = 250;
 const MAX_DELAY_MS = 10_000;
 
-/** Creates the function that sends operations, and retries those that failed for a moment. */
+/**
+ * Creates the function that sends operations, and retries those that failed for a moment.
+ *
+ * @throws Error if the URL or the token is missing, which would otherwise look like a failure of the network
+ */
 export function createSend({ url, token, timeoutMs = 15_000, retryMs = 60_000 }: RequestOptions): Send {
+  if (!URL.canParse(url))
+    throw new Error(`"url" is ${String(url)}. Set the URL of the API, such as https://chat.example.org/graphql.`);
+  if (!token)
+    throw new Error('"token" is missing. Create a service token with `npm run admin -- create-service-token NAME`.');
   return async <Result, Variables>(
     document: Document<Result, Variables>,
     variables: Variables,
@@ -111,8 +119,9 @@ async function post(url: string, token: string, timeoutMs: number, body: string)
   try {
     return JSON.parse(text) as Response;
   } catch {
-    // A proxy responds in place of the server.
+    // A proxy, or another path of the server, responds in place of the API.
     const code = response.status >= 500 ? 'UNREACHABLE' : 'INTERNAL_SERVER_ERROR';
-    throw new ParleyError({ code, message: `${url} responded with status ${response.status} and no JSON.` });
+    const message = `${url} responded with status ${response.status} and no JSON. The URL of the API ends in /graphql.`;
+    throw new ParleyError({ code, message });
   }
 }

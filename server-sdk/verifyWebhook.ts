@@ -15,9 +15,10 @@ export type WebhookHeaders = Record<string, string | string[] | undefined> | { g
 
 /**
  * Verifies the signature of a request and returns its content. The signature covers the bytes of the body, so pass the
- * body as it arrived, not parsed JSON.
+ * body as it arrived, not parsed JSON. In Express, use `express.raw({ type: 'application/json' })` for the route.
  *
  * @param secret secret of the webhook, `whsec_…`
+ * @throws TypeError if the secret is missing, or the body is not what arrived
  * @throws Error if the signature is wrong, or if the request is older than 5 minutes. Respond with 400.
  * @see https://www.standardwebhooks.com
  */
@@ -26,6 +27,11 @@ export function verifyWebhook<Body = unknown>(
   headers: WebhookHeaders,
   secret: string,
 ): WebhookRequest<Body> {
+  if (!secret) throw new TypeError('The secret is missing. Pass the secret that createWebhook returned.');
+  if (typeof body !== 'string' && !Buffer.isBuffer(body))
+    throw new TypeError(
+      "The body must be the text or the bytes that arrived, not parsed JSON. In Express, use express.raw({ type: 'application/json' }).",
+    );
   const signed = Object.fromEntries(
     ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => [name, headerOf(headers, name)]),
   );
