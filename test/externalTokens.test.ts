@@ -105,6 +105,13 @@ test('forged and unsuitable tokens are refused', async () => {
   for (const [name, token] of Object.entries(refused))
     expect([name, await whoIs(server, token)]).toEqual([name, 'UNAUTHENTICATED']);
   expect(await whoIs(server, await signed({ exp: now - 1 }))).toBe('TOKEN_EXPIRED');
+  const reasonFor = async (name: keyof typeof refused) => (await ask(server, refused[name])).errors?.[0]?.message;
+  expect(await reasonFor('another key')).toContain('its signature does not match');
+  expect(await reasonFor('another issuer')).toContain('its "iss" is not JWT_ISSUER');
+  expect(await reasonFor('another audience')).toContain('its "aud" does not contain JWT_AUDIENCE');
+  expect(await reasonFor('no exp')).toContain('it has no "exp"');
+  expect(await reasonFor('an empty sub')).toContain('its "sub" must be a text');
+  expect(await reasonFor('a far expiry')).toContain('valid for more than 24 hours');
   expect(await server.node.database.prisma.user.count()).toBe(0);
   expect(await whoIs(server, good)).toMatchObject({ id: expect.any(String) });
   for (const typ of ['at+jwt', 'application/at+jwt', 'JWT'])

@@ -126,28 +126,51 @@ async function verifyClaims(token: string, verifySignature: VerifySignature): Pr
   try {
     const { payload, protectedHeader } = await verifySignature(token);
     if (!TYPES.has((protectedHeader.typ ?? 'JWT').toLowerCase()))
-      throw new errors.JWTInvalid('The token is not an access token.');
+      throw new RefusedClaim('its "typ" is not that of an access token');
     return readClaims(token, payload);
   } catch (error) {
     if (error instanceof errors.JWTExpired)
-      throw new ChatError('TOKEN_EXPIRED', 'The access token has expired. Get a new one from your application.');
+      throw new ChatError('TOKEN_EXPIRED', `The access token has expired. ${ADVICE}`);
     if (isProviderFailure(error)) throw error;
-    if (error instanceof errors.JOSEError)
-      throw new ChatError('UNAUTHENTICATED', 'The access token is invalid. Get a new one from your application.');
+    if (error instanceof errors.JOSEError) throw new ChatError('UNAUTHENTICATED', `${reasonOf(error)} ${ADVICE}`);
     throw error;
   }
 }
 
+const ADVICE = 'Get a new one from your application.';
+
+/**
+ * Returns a sentence that says what is wrong with a token. Claims are checked after the signature, so only the issuer's own
+ * tokens get a sentence about a claim. It never contains the value that the server expects.
+ */
+function reasonOf(error: errors.JOSEError): string {
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    if (error.reason === 'missing') return `The access token is invalid: it has no "${error.claim}".`;
+    if (error.claim === 'iss') return 'The access token is invalid: its "iss" is not JWT_ISSUER.';
+    if (error.claim === 'aud') return 'The access token is invalid: its "aud" does not contain JWT_AUDIENCE.';
+    return `The access token is invalid: its "${error.claim}" is refused.`;
+  }
+  if (error instanceof errors.JOSEAlgNotAllowed)
+    return 'The access token is invalid: its "alg" is none that JWT_SECRET or JWT_JWKS_URL accepts.';
+  if (error instanceof errors.JWSSignatureVerificationFailed)
+    return 'The access token is invalid: its signature does not match JWT_SECRET or the key of JWT_JWKS_URL.';
+  return error instanceof RefusedClaim
+    ? `The access token is invalid: ${error.message}.`
+    : 'The access token is invalid.';
+}
+
+/** A token of the issuer that the server refuses. The message is the second half of a sentence. */
+class RefusedClaim extends errors.JWTInvalid {}
+
 function readClaims(token: string, payload: JWTPayload): ExternalClaims {
   const { sub, exp = 0, iat } = payload;
   if (typeof sub !== 'string' || sub.length < 1 || sub.length > 255 || !isStorable(sub))
-    throw new errors.JWTInvalid('The token has no valid "sub".');
+    throw new RefusedClaim('its "sub" must be a text of 1 to 255 characters');
   const now = Math.floor(Date.now() / 1_000);
   const begin = Math.min(iat ?? now, now);
   if (exp - begin > MAX_TOKEN_SECONDS + CLOCK_TOLERANCE_SECONDS)
-    throw new errors.JWTInvalid('The token is valid for too long.');
-  if (iat !== undefined && iat > now + CLOCK_TOLERANCE_SECONDS)
-    throw new errors.JWTInvalid('The token was issued in the future.');
+    throw new RefusedClaim('it is valid for more than 24 hours');
+  if (iat !== undefined && iat > now + CLOCK_TOLERANCE_SECONDS) throw new RefusedClaim('its "iat" is in the future');
   const text = (claim: string) => (typeof payload[claim] === 'string' ? payload[claim] : null);
   const names = [text('preferred_username'), text('nickname'), text('email')?.split('@')[0] ?? null, text('name')];
   return {
