@@ -40,3 +40,16 @@ test('BAD_USER_INPUT names the argument, over HTTP and WebSocket', async () => {
   // A body of the maximum length is accepted.
   expect((await send(ann, room, ` ${'x'.repeat(10_000)} `)).number).toBe(2);
 });
+
+test('BAD_USER_INPUT names the part of a variable that does not fit the schema', async () => {
+  const server = await startTestServer();
+  const { ann } = await world(server);
+  const path = async (input: object) => {
+    const { errors } = await request(server.url, mutationOf('createChatroom'), { input }, bearer(ann));
+    expect(errors?.[0]?.extensions.code).toBe('BAD_USER_INPUT');
+    return errors?.[0]?.extensions['path'];
+  };
+  expect(await path({ kind: 'GROUP', name: 7 })).toEqual(['input', 'name']);
+  expect(await path({ kind: 'GROUP', memberIds: ['x', { at: '"y"; ' }] })).toEqual(['input', 'memberIds', '1']);
+  expect(await path({ name: 'without a kind' })).toEqual(['input']);
+});

@@ -45,12 +45,17 @@ export function createErrorMask(log: Logger, suggestions = true): ErrorMask {
       const { nodes, source, positions, path } = cause;
       // Suggestions would reveal the schema to a client that guesses names.
       const message = suggestions ? cause.message : cause.message.replace(/ ?Did you mean [^]*$/, '');
+      const argument = argumentOf(wrapper, cause);
       return new GraphQLError(cutMessage(message), {
         nodes,
         source,
         positions,
         path,
-        extensions: { code: isKnown(code) ? code : 'BAD_USER_INPUT', ...(http ? { http: statusOf(http, code) } : {}) },
+        extensions: {
+          code: isKnown(code) ? code : 'BAD_USER_INPUT',
+          ...(argument ? { path: argument } : {}),
+          ...(http ? { http: statusOf(http, code) } : {}),
+        },
       });
     }
     // If Yoga calls this function, the second argument is a message and not a request id.
@@ -81,6 +86,21 @@ export function maskValidation(mask: ErrorMask): Plugin {
         setResult(result.map((error) => mask(error)));
       },
   };
+}
+
+/** Maximum length of the part of a message that contains the path of an argument. Its names are those of the schema. */
+const MAX_ARGUMENT_LENGTH = 500;
+
+/**
+ * Returns the path of the invalid part of a variable, such as `['input', 'users', '0', 'externalId']`. graphql-js has the
+ * path only in the message of the outer error: `Variable "$input" got invalid value 17 at "input.users[0].externalId"; …`.
+ */
+function argumentOf(outer: GraphQLError | undefined, inner: GraphQLError): string[] | undefined {
+  const variable = /^Variable "\$(\w+)" got invalid value /.exec(outer?.message ?? '')?.[1];
+  if (outer === undefined || variable === undefined || !outer.message.endsWith(`; ${inner.message}`)) return undefined;
+  const before = outer.message.slice(0, -`; ${inner.message}`.length);
+  const path = / at "([^"]+)"$/.exec(before.slice(-MAX_ARGUMENT_LENGTH))?.[1] ?? variable;
+  return path.split(/[.[\]]+/).filter((part) => part !== '');
 }
 
 function cutMessage(message: string): string {
