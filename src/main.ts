@@ -106,7 +106,8 @@ async function start(config: Config): Promise<void> {
 
 async function startOn(postgres: Postgres, config: Config, log: Logger): Promise<RunningServer> {
   const authSecret = config.AUTH_SECRET ?? (await readOrCreateSecret(config.DATA_DIR));
-  if (postgres.embedded) {
+  // With SIGN_UP=off, the demo users would be accounts whose password everybody knows.
+  if (postgres.embedded && config.SIGN_UP === 'open') {
     await withDatabase(postgres.url, async (database) => {
       if (await isEmpty(database)) await seedWith(database);
     });

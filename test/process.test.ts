@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { PASSWORD, type Person, request, signUp } from './support/client.ts';
-import { createDataDir, runCommand, startProcess } from './support/process.ts';
+import { createDataDir, runCommand, startProcess, startProgram } from './support/process.ts';
 import { MESSAGE_ADDED, SEND, send, world } from './support/world.ts';
 
 describe('the program, on a machine with nothing else', { timeout: 120_000 }, () => {
@@ -22,6 +22,17 @@ describe('the program, on a machine with nothing else', { timeout: 120_000 }, ()
     expect(page).toContain('GraphiQL');
     expect(page.match(/<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?\/\/[^"]+"/g)).toBeNull();
     expect(await server.end('SIGTERM')).toBe(0);
+  });
+
+  test('adds no demo users with SIGN_UP=off', async () => {
+    const server = await startProgram({ DATA_DIR: await createDataDir(), SIGN_UP: 'off' });
+    expect(server.output()).not.toContain('Demo');
+    const { errors } = await request(
+      server.url,
+      'mutation { signIn(input: { usernameOrEmail: "ann", password: "parley-demo" }) { accessToken } }',
+    );
+    expect(errors?.[0]?.extensions.code).toBe('INVALID_CREDENTIALS');
+    await server.end('SIGTERM');
   });
 
   test('keeps acknowledged messages once after kill -9, and resumes', async () => {

@@ -73,8 +73,12 @@ export const userCommands: Record<string, Command> = {
     help: 'Makes a user an admin: the user can use the admin API and the page /admin. Admins do not read rooms that they are not in.',
     async run({ open }, [username = '']) {
       const database = await open();
-      await grantAdmin(database, (await findUser(database, username)).id);
-      return `"${username}" is an admin.`;
+      const { id } = await findUser(database, username);
+      await grantAdmin(database, id);
+      const [user] = await database.query<{ hasPassword: boolean }>(sql`
+        SELECT password_hash IS NOT NULL AS "hasPassword" FROM users WHERE id = ${id}::uuid`);
+      if (user?.hasPassword) return `"${username}" is an admin.`;
+      return `"${username}" is an admin, but has no password. If the user cannot sign in with OpenID, create another user for the page /admin with create-user.`;
     },
   },
   revoke: {

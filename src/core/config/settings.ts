@@ -71,7 +71,7 @@ export const variables = {
     .enum(['open', 'off'])
     .default('open')
     .describe(
-      'Creation of accounts: open for everyone, or off. If off, signUp and a first OpenID sign-in are refused. `npm run admin -- create-user`, services and tokens of JWT_ISSUER still create accounts.',
+      'Creation of accounts: open for everyone, or off. If off, signUp and a first OpenID sign-in are refused. `npm run admin -- create-user`, services and tokens of JWT_ISSUER still create accounts. If off, `npm start` adds no demo users.',
     ),
   PLAIN_HTTP: onOff
     .default('off')

@@ -86,7 +86,7 @@ async function ensureCluster(home: PostgresHome, data: string, log: (line: strin
       `The data in ${data} was written by PostgreSQL ${version.trim()}, but the embedded version is ${home.version}. Dump the data with the old version and restore the dump, or move the folder away.`,
     );
   }
-  log('Creating the embedded database. This happens once.');
+  log(`Creating the embedded database in ${data}. This happens once for each DATA_DIR.`);
   await removeIncomplete(home.folder);
   const incomplete = await mkdtemp(join(home.folder, `postgres.new-${process.pid}-`));
   const password = `${incomplete}.password`;
