@@ -1,4 +1,5 @@
-// A shop in which each order has a chat between the customer and the seller. docs/integration.md explains each step.
+// PARLEY_TOKEN=… node examples/shop/shop.mjs: each order has a chat between the customer and the seller. docs/integration.md
+// explains each step, and how to start Parley. To order: curl localhost:4100/orders -d '{"customer": "ann", "item": "a lamp"}'
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -8,8 +9,7 @@ const { PARLEY_URL = 'http://localhost:4000/graphql', PARLEY_TOKEN = '', PORT = 
 const shopUrl = `http://127.0.0.1:${PORT}`;
 const parley = new Parley({ url: PARLEY_URL, token: PARLEY_TOKEN });
 const page = await readFile(new URL('order.html', import.meta.url));
-/** Customers by order. A real shop has a database. */
-const orders = new Map();
+const orders = new Map(); // Customers by order. A real shop has a database.
 
 const MESSAGES = `subscription ($chatroomId: ID!) { chatroomEvents(chatroomId: $chatroomId) {
   chatroom { externalId } ... on MessageAdded { message { body sender { externalId } } } } }`;
