@@ -1,9 +1,10 @@
+import type { ServerResponse } from 'node:http';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, test } from 'vitest';
 import { createServiceToken, revokeServiceToken } from '../src/auth/serviceTokens.ts';
 import { keyOf } from '../src/core/globalIds.ts';
-import { sql } from '../src/platform/database/database.ts';
-import { codesOf } from './support/client.ts';
+import { type Sql, sql } from '../src/platform/database/database.ts';
+import { codesOf, request } from './support/client.ts';
 import { createRoom, DELETE_ROOM, REACT } from './support/rooms.ts';
 import { createTestDatabase, startTestServer, type TestServer } from './support/server.ts';
 import {
@@ -161,6 +162,32 @@ describe('the order of a room', () => {
     expect((await stateOf(shop, id)).state).toBe('ACTIVE');
   });
 
+  test('survives an event that is committed while the end of the log is read', async () => {
+    const { server, ann, room, shop, receiver } = await openPlace();
+    const { database, webhooks } = server.node;
+    const { prepared } = database;
+    const held: (() => void)[] = [];
+    // Delays the results of empty pages.
+    Object.assign(database, {
+      async prepared(statement: Sql) {
+        const rows = await prepared(statement);
+        if (rows.length === 0 && statement.text.includes('"roomKind"'))
+          await new Promise<void>((resolve) => held.push(resolve));
+        return rows;
+      },
+    });
+    const id = await shop.create(receiver);
+    await send(ann, room, 'one');
+    await expect.poll(() => held.length).toBe(1);
+    const { seq } = receiver.received[0]?.body.data.chatroomEvents as { seq: number };
+    await send(ann, room, 'two');
+    await expect.poll(() => webhooks.lag()).toEqual({ rooms: 1, events: 1 });
+    Object.assign(database, { prepared });
+    held[0]?.();
+    await expect.poll(() => seqsOf(receiver, room)).toEqual([seq, seq + 1]);
+    expect(await stateOf(shop, id)).toMatchObject({ state: 'ACTIVE', failingChatrooms: [] });
+  });
+
   test('continues on another node after a stop', async () => {
     const databaseUrl = await createTestDatabase();
     const { server, ann, room, shop, receiver } = await openPlace({ databaseUrl });
@@ -175,6 +202,62 @@ describe('the order of a room', () => {
     await server.stop();
     await expect.poll(() => second.node.counters.webhooks.delivered).toBe(1);
     expect(bodiesOf(receiver)).toEqual(['one', 'two']);
+  });
+});
+
+/** Two nodes, of which the first keeps no lease after a second. A node that was paused behaves like this. */
+async function openPausedPlace(firstDelayMs: number) {
+  const databaseUrl = await createTestDatabase();
+  const paused = { leaseMs: 1_000, renewMs: 60_000, firstDelayMs };
+  const place = await openPlace({ databaseUrl, webhooks: paused });
+  await place.shop.create(place.receiver);
+  const startOther = () => startTestServer({ databaseUrl, env: ALLOW, webhooks: { ...SHORT, renewMs: 50 } });
+  return { ...place, startOther };
+}
+
+describe('a node that lost its lease without knowing', () => {
+  test('moves no cursor, and the next node delivers all events', async () => {
+    const { server, ann, room, shop, receiver, startOther } = await openPausedPlace(50);
+    const open: ServerResponse[] = [];
+    receiver.respond = (_, response) => void open.push(response);
+    for (const body of ['one', 'two', 'three']) await send(ann, room, body);
+    await expect.poll(() => open.length).toBe(1);
+    const other = await startOther();
+    await expect.poll(() => open.length, { timeout: 5_000 }).toBe(2);
+    // The former node is acknowledged first.
+    open[0]?.writeHead(204).end();
+    await expect.poll(() => server.node.counters.webhooks.delivered).toBe(1);
+    await server.stop();
+    receiver.respond = (_, response) => void response.writeHead(204).end();
+    for (const response of open.slice(1)) response.writeHead(204).end();
+    await expect.poll(() => other.node.counters.webhooks.delivered).toBe(3);
+    expect(receiver.received.map(({ body }) => body.data.chatroomEvents.message.body)).toEqual([
+      'one',
+      'one',
+      'two',
+      'three',
+    ]);
+    const { data } = await request(other.url, '{ webhooks { lag } }', {}, { authorization: `Bearer ${shop.token}` });
+    expect(data.webhooks).toEqual([{ lag: 0 }]);
+  });
+
+  test('sends no event after later ones', async () => {
+    const { ann, room, receiver, startOther } = await openPausedPlace(2_500);
+    respondWith(receiver, 503);
+    for (const body of ['one', 'two', 'three']) await send(ann, room, body);
+    await expect.poll(() => receiver.received.length).toBe(1);
+    const failedAt = performance.now();
+    const other = await startOther();
+    await other.node.database.query(sql`UPDATE webhook_cursors SET next_attempt_at = NULL`);
+    await expect.poll(() => bodiesOf(receiver), { timeout: 5_000 }).toEqual(['one', 'two', 'three']);
+    // The former node would repeat the event 2.5 s after its failure.
+    await expect.poll(() => performance.now() - failedAt, { timeout: 5_000 }).toBeGreaterThan(3_500);
+    expect(receiver.received.map(({ body }) => body.data.chatroomEvents.message.body)).toEqual([
+      'one',
+      'one',
+      'two',
+      'three',
+    ]);
   });
 });
 

@@ -78,12 +78,22 @@ export async function releaseLeases({ query }: Database, held: readonly string[]
   await query(sql`UPDATE webhooks SET lease_id = NULL, lease_until = NULL WHERE lease_id = ANY (${held}::uuid[])`);
 }
 
-/** Returns the rooms in which a webhook has undelivered events, as far as it has scanned the logs. */
-export function listPendingRooms({ query }: Database, webhookId: string): Promise<PendingRoom[]> {
+/**
+ * Returns the rooms in which a webhook has undelivered events, as far as it has scanned the logs. Returns none if the
+ * lease has been lost.
+ *
+ * @param chatroomId the only room to return; by default all rooms
+ */
+export function listPendingRooms(
+  { query }: Database,
+  { id, leaseId }: Pick<LeasedWebhook, 'id' | 'leaseId'>,
+  chatroomId: string | null = null,
+): Promise<PendingRoom[]> {
   return query<PendingRoom>(sql`
     SELECT k.chatroom_id AS "chatroomId", k.seq, c.last_seq AS "lastSeq", k.attempts, k.failed, ${waitMs}
-      FROM webhook_cursors k JOIN chatrooms c ON c.id = k.chatroom_id
-      WHERE k.webhook_id = ${webhookId}::uuid AND k.seq < c.last_seq AND NOT k.failed`);
+      FROM webhooks w JOIN webhook_cursors k ON k.webhook_id = w.id JOIN chatrooms c ON c.id = k.chatroom_id
+      WHERE w.id = ${id}::uuid AND w.lease_id = ${leaseId}::uuid AND k.seq < c.last_seq AND NOT k.failed
+        AND (${chatroomId}::uuid IS NULL OR k.chatroom_id = ${chatroomId}::uuid)`);
 }
 
 /**
@@ -124,6 +134,7 @@ export function scanLogs({ query }: Database, { id, leaseId }: LeasedWebhook): P
 /** Move of a cursor past events that were delivered or left out. */
 export interface Advance {
   webhookId: string;
+  leaseId: string;
   chatroomId: string;
   /** Position of the cursor before. */
   from: number;
@@ -131,7 +142,8 @@ export interface Advance {
 }
 
 /**
- * Moves cursors. A cursor that is no longer at `from` stays: another worker or `resumeWebhook` has moved it.
+ * Moves cursors. A cursor that is no longer at `from` stays: another worker or `resumeWebhook` has moved it. A cursor also
+ * stays if the lease has been lost, because another worker may be sending the same event.
  *
  * @returns for each move, whether it was made
  */
@@ -140,8 +152,10 @@ export async function advanceCursors({ query }: Database, moves: readonly Advanc
     WITH move AS (
       SELECT * FROM unnest(
         ${moves.map((_, place) => place)}::int[], ${moves.map((move) => move.webhookId)}::uuid[],
-        ${moves.map((move) => move.chatroomId)}::uuid[], ${moves.map((move) => move.from)}::int[],
-        ${moves.map((move) => move.to)}::int[]) m (place, webhook_id, chatroom_id, before, after)
+        ${moves.map((move) => move.leaseId)}::uuid[], ${moves.map((move) => move.chatroomId)}::uuid[],
+        ${moves.map((move) => move.from)}::int[], ${moves.map((move) => move.to)}::int[])
+        m (place, webhook_id, lease_id, chatroom_id, before, after)
+      WHERE EXISTS (SELECT FROM webhooks w WHERE w.id = m.webhook_id AND w.lease_id = m.lease_id)
     )
     UPDATE webhook_cursors k
       SET seq = move.after, attempts = 0, next_attempt_at = NULL, failing_since = NULL, last_error = NULL, failed = false

@@ -56,6 +56,7 @@ export class WebhookWorker {
   readonly #node: DeliveryNode;
   readonly #times: DeliveryTimes;
   readonly #advance: (move: Advance) => Promise<boolean>;
+  readonly #isLeased: () => boolean;
   readonly #limit = pLimit(MAX_ROOMS);
   /** Rooms that are behind. A room that has caught up is removed. */
   readonly #rooms = new Map<string, Room>();
@@ -64,13 +65,21 @@ export class WebhookWorker {
   #scan: 'idle' | 'scanning' | 'scanning, and again' = 'idle';
   #successAt = -Infinity;
 
-  /** @param options.advance moves a cursor; shared by all workers of the node, so that moves share a statement */
+  /**
+   * @param options.advance moves a cursor; shared by all workers of the node, so that moves share a statement
+   * @param options.isLeased returns whether the leases of the node are certainly valid
+   */
   constructor(
     node: DeliveryNode,
     webhook: LeasedWebhook,
-    { times, advance }: { times: DeliveryTimes; advance: (move: Advance) => Promise<boolean> },
+    {
+      times,
+      advance,
+      isLeased,
+    }: { times: DeliveryTimes; advance: (move: Advance) => Promise<boolean>; isLeased: () => boolean },
   ) {
     [this.#node, this.webhook, this.#times, this.#advance] = [node, webhook, times, advance];
+    this.#isLeased = isLeased;
     this.#track(this.#start());
   }
 
@@ -117,7 +126,7 @@ export class WebhookWorker {
         await this.#fail(fault);
         return;
       }
-      for (const room of await listPendingRooms(database, this.webhook.id)) this.#add(room);
+      for (const room of await listPendingRooms(database, this.webhook)) this.#add(room);
     } finally {
       this.#scan = 'idle';
     }
@@ -153,11 +162,17 @@ export class WebhookWorker {
     else this.#run(room);
   }
 
-  #runLater(room: Room, ms: number): void {
+  #runLater(
+    room: Room,
+    ms: number,
+    run = () => {
+      this.#run(room);
+    },
+  ): void {
     if (this.#isStopped()) return;
     room.timer = setTimeout(() => {
       room.timer = undefined;
-      this.#run(room);
+      run();
     }, ms);
     room.timer.unref();
   }
@@ -167,7 +182,7 @@ export class WebhookWorker {
     this.#track(
       this.#limit(async () => {
         if (this.#isStopped()) return;
-        let outcome: 'behind' | 'caught up' | 'waiting' | 'ended';
+        let outcome: 'behind' | 'caught up' | 'waiting' | 'ended' | 'moved';
         try {
           outcome = await this.#deliverPage(room);
         } catch (error) {
@@ -176,16 +191,40 @@ export class WebhookWorker {
           throw error;
         }
         if (this.#isStopped()) return;
-        if (outcome === 'ended' || (outcome === 'caught up' && room.seq >= room.lastSeq))
+        if (outcome === 'moved') await this.#reload(room);
+        else if (outcome === 'ended' || (outcome === 'caught up' && room.seq >= room.lastSeq))
           this.#rooms.delete(room.chatroomId);
         else if (outcome !== 'waiting') this.#run(room);
       }),
     );
   }
 
-  async #deliverPage(room: Room): Promise<'behind' | 'caught up' | 'waiting' | 'ended'> {
+  /**
+   * Reads the cursor of a room again, after something else has moved it. Without this, a worker that had lost the lease
+   * could move the cursor, and the room would wait until its next event.
+   */
+  async #reload(room: Room): Promise<void> {
+    const { chatroomId } = room;
+    // Removed first, so that a scan that runs meanwhile adds the room with its current cursor.
+    this.#rooms.delete(chatroomId);
+    try {
+      for (const found of await listPendingRooms(this.#node.database, this.webhook, chatroomId)) this.#add(found);
+    } catch (error) {
+      if (!this.#rooms.has(chatroomId)) {
+        this.#rooms.set(chatroomId, room);
+        this.#runLater(room, this.#times.firstDelayMs, () => {
+          this.#track(this.#reload(room));
+        });
+      }
+      throw error;
+    }
+  }
+
+  async #deliverPage(room: Room): Promise<'behind' | 'caught up' | 'waiting' | 'ended' | 'moved'> {
+    // Read before the page: a scan may find an event that was committed after the page was read.
+    const { lastSeq } = room;
     const page = await readEventPage(this.#node, room.chatroomId, room.seq);
-    const isIncomplete = page[0] ? page[0].seq !== room.seq + 1 : room.lastSeq > room.seq;
+    const isIncomplete = page[0] ? page[0].seq !== room.seq + 1 : lastSeq > room.seq;
     if (isIncomplete) return this.#endIncomplete(room);
     /** Last event that was left out since the last move of the cursor. */
     let leftOut = room.seq;
@@ -195,21 +234,33 @@ export class WebhookWorker {
         leftOut = event.seq;
         continue;
       }
+      // A node that was paused does not know yet that another node delivers the webhook. The other node may be ahead, so
+      // that this event would arrive after later ones.
+      if (!this.#isLeased()) {
+        this.#runLater(room, this.#times.firstDelayMs);
+        return 'waiting';
+      }
       const response = await deliver(this.#node, this.webhook, event, { signal: this.#stopped.signal });
       if (this.#isStopped() && response.error !== null) return 'waiting';
       if (response.error !== null) return this.#retryLater(room, event, leftOut, response);
       this.#count('delivered');
-      if (!(await this.#moveTo(room, event.seq, true))) return 'ended';
+      if (!(await this.#moveTo(room, event.seq, true))) return 'moved';
       leftOut = event.seq;
     }
-    if (leftOut > room.seq && !(await this.#moveTo(room, leftOut, false))) return 'ended';
+    if (leftOut > room.seq && !(await this.#moveTo(room, leftOut, false))) return 'moved';
     return page.length > 0 ? 'behind' : 'caught up';
   }
 
-  /** Moves the cursor of a room. Returns false if something else has moved it; the worker then leaves the room. */
+  /** Moves the cursor of a room. Returns false if something else has moved it, or if the lease has been lost. */
   async #moveTo(room: Room, to: number, delivered: boolean): Promise<boolean> {
     const { chatroomId, seq: from } = room;
-    const moved = await this.#advance({ webhookId: this.webhook.id, chatroomId, from, to });
+    const moved = await this.#advance({
+      webhookId: this.webhook.id,
+      leaseId: this.webhook.leaseId,
+      chatroomId,
+      from,
+      to,
+    });
     if (!moved) return false;
     [room.seq, room.attempts] = [to, 0];
     room.lastSeq = Math.max(room.lastSeq, to);
@@ -225,20 +276,20 @@ export class WebhookWorker {
     event: RoomEvent,
     leftOut: number,
     { status, error, retryAfterMs }: WebhookResponse,
-  ): Promise<'waiting' | 'ended'> {
+  ): Promise<'waiting' | 'ended' | 'moved'> {
     this.#count('failed');
     if (status === 410) {
       await this.#fail('The receiver responded with status 410, which means that it is gone.');
       return 'ended';
     }
-    if (leftOut > room.seq && !(await this.#moveTo(room, leftOut, false))) return 'ended';
+    if (leftOut > room.seq && !(await this.#moveTo(room, leftOut, false))) return 'moved';
     const { firstDelayMs, maxDelayMs, giveUpMs } = this.#times;
     const backoff = Math.min(firstDelayMs * 2 ** Math.min(room.attempts, 30), maxDelayMs);
     const delayMs = Math.min(Math.max(backoff, retryAfterMs ?? 0), maxDelayMs);
     const failure = { chatroomId: room.chatroomId, seq: room.seq, error: error ?? '', delayMs, giveUpMs };
     const outcome = await recordFailure(this.#node.database, this.webhook.id, failure);
     const fields = { webhook: this.webhook.id, room: room.chatroomId, seq: event.seq, reason: error };
-    if (outcome === 'MOVED') return 'ended';
+    if (outcome === 'MOVED') return 'moved';
     if (outcome !== 'RETRY') {
       this.#node.log.warn(fields, 'A webhook has given up on an event.');
       if (outcome === 'WEBHOOK_FAILED') this.#stopped.abort();

@@ -85,6 +85,8 @@ export function startWebhooks(
   let anyActive = false;
   let growthTimer: NodeJS.Timeout | undefined;
 
+  const isLeased = () => performance.now() < validUntil;
+
   async function renew(): Promise<void> {
     const held = [...workers.values()].map(({ webhook }) => webhook.leaseId);
     const startedAt = performance.now();
@@ -100,7 +102,11 @@ export function startWebhooks(
     for (const [id, webhook] of leased) {
       const worker = workers.get(id);
       if (worker) worker.webhook = webhook;
-      else workers.set(id, new WebhookWorker({ ...node, webhooks: self }, webhook, { times: allTimes, advance }));
+      else
+        workers.set(
+          id,
+          new WebhookWorker({ ...node, webhooks: self }, webhook, { times: allTimes, advance, isLeased }),
+        );
     }
     schedule(anyActive ? renewMs : IDLE_MS);
   }
@@ -124,7 +130,7 @@ export function startWebhooks(
       .catch(async (error: unknown) => {
         log.debug({ err: error }, 'The leases of the webhooks could not be renewed.');
         schedule(renewMs);
-        if (performance.now() >= validUntil) await stopWorkers([...workers]);
+        if (!isLeased()) await stopWorkers([...workers]);
       })
       .finally(() => {
         running = null;
