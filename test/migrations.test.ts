@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { applyMigrations } from '../src/platform/database/migrations.ts';
 import { createTestDatabase } from './support/server.ts';
@@ -40,6 +41,24 @@ test('a failed migration is rolled back and named with the reason', async () => 
   expect(
     await runStatement(url, `SELECT to_regclass('a') IS NOT NULL AS a, to_regclass('b') IS NOT NULL AS b`),
   ).toEqual([{ a: true, b: false }]);
+});
+
+test('a migration gives way to a statement that holds a lock which it needs', async () => {
+  const url = await createTestDatabase();
+  const tables = { '1_tables': 'CREATE TABLE first (n int); CREATE TABLE second (n int);' };
+  const change = `ALTER TABLE first ADD COLUMN m int; SELECT pg_sleep(0.3); ALTER TABLE second ADD COLUMN m int;`;
+  await applyMigrations(url, await migrations(tables));
+  const node = new pg.Client({ connectionString: url });
+  await node.connect();
+  await node.query('BEGIN; LOCK TABLE second IN ROW SHARE MODE');
+  const applied = applyMigrations(url, await migrations({ ...tables, '2_change': change }));
+  const LOCKS = `SELECT FROM pg_locks WHERE relation = 'first'::regclass AND mode = 'AccessExclusiveLock' AND granted`;
+  await expect.poll(async () => (await runStatement(url, LOCKS)).length, { interval: 10 }).toBe(1);
+  // In the opposite order. Without the timeout of the migration, this statement would be cancelled for the deadlock.
+  await node.query('LOCK TABLE first IN ROW SHARE MODE');
+  await node.query('COMMIT');
+  expect(await applied).toEqual(['2_change']);
+  await node.end();
 });
 
 test('a changed migration is refused, an unknown one is ignored', async () => {

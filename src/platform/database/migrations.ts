@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
 import { connectClient } from './connections.ts';
 
@@ -12,11 +13,17 @@ const FOLDER = fileURLToPath(new URL('../../../prisma/migrations', import.meta.u
 const MIGRATION_LOCK = 72_707_369;
 const LOCK_TIMEOUT = '60s';
 /**
- * Maximum number of attempts per migration. A migration may deadlock with running nodes. PostgreSQL then cancels one
- * side, possibly the migration.
+ * Time for which a migration waits for the lock of a table. Shorter than `deadlock_timeout` (1 s by default), after which
+ * PostgreSQL cancels one side of a deadlock, possibly the statement of a running node. It also bounds the time for which
+ * statements of running nodes queue behind the migration.
  */
-const MAX_ATTEMPTS = 5;
-const DEADLOCK = '40P01';
+const TABLE_LOCK_TIMEOUT = '500ms';
+/** Maximum number of attempts per migration, each after a lock that was not available. About a minute. */
+const MAX_ATTEMPTS = 100;
+/** Time between two attempts in milliseconds. Statements that have queued behind the migration run meanwhile. */
+const ATTEMPT_DELAY_MS = 100;
+/** Codes of a deadlock, and of a lock that was not available in time. */
+const LOCK_FAILURES = ['40P01', '55P03'];
 const MIN_VERSION = 140_000;
 
 /**
@@ -124,6 +131,8 @@ async function applyOne(
 ): Promise<void> {
   try {
     await client.query('BEGIN');
+    await client.query(`SET LOCAL lock_timeout = '${TABLE_LOCK_TIMEOUT}'`);
+    await lockAlteredTables(client, text);
     await client.query(text);
     await client.query(
       `INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)
@@ -133,7 +142,8 @@ async function applyOne(
     await client.query('COMMIT');
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined);
-    if ((error as { code?: string }).code === DEADLOCK && attemptsLeft > 1) {
+    if (LOCK_FAILURES.includes((error as { code?: string }).code ?? '') && attemptsLeft > 1) {
+      await setTimeout(ATTEMPT_DELAY_MS);
       await applyOne(client, name, text, checksum, attemptsLeft - 1);
       return;
     }
@@ -141,6 +151,21 @@ async function applyOne(
       cause: error,
     });
   }
+}
+
+/**
+ * Locks the tables that a migration alters before its first statement. Otherwise it could hold the lock of one table for
+ * as long as it builds an index, and then deadlock with a statement that has locked another.
+ */
+async function lockAlteredTables(client: pg.Client, text: string): Promise<void> {
+  const names = [...text.matchAll(/^ALTER TABLE (?:ONLY )?(\w+)/gm)].map(([, name]) => name);
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT quote_ident(tablename) AS name FROM pg_tables
+       WHERE schemaname = current_schema() AND tablename = ANY ($1) ORDER BY 1`,
+    [names],
+  );
+  if (rows.length > 0)
+    await client.query(`LOCK TABLE ${rows.map(({ name }) => name).join(', ')} IN ACCESS EXCLUSIVE MODE`);
 }
 
 async function requireVersion(client: pg.Client): Promise<void> {
