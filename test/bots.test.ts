@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { exportUser } from '../src/cli/export/export.ts';
 import { importPath } from '../src/cli/import/importPath.ts';
+import { keyOf } from '../src/core/globalIds.ts';
+import { restoreUser, suspendUser } from '../src/features/accounts/suspension.ts';
 import { createProgress } from '../src/cli/progressBar.ts';
 import { sql } from '../src/platform/database/database.ts';
 import { ADD_MEMBERS, addMembers, ALL_SCOPES, CREATE_BOT, createBot, ROTATE_BOT_TOKEN } from './support/bots.ts';
@@ -153,6 +155,18 @@ describe('the owner of a bot', () => {
       )
     )[0] ?? { sender_id: '' };
     expect(sender).toBeNull();
+  });
+
+  test('cannot bring a suspended bot back with a new token', async () => {
+    const server = await startTestServer();
+    const ann = await signUp(server.url, 'ann');
+    const bot = await createBot(ann, 'helper');
+    await server.node.database.transaction((query) => suspendUser(query, keyOf('User', bot.id) ?? ''));
+    expect(await ann.askForErrorCode(ROTATE_BOT_TOKEN, { id: bot.id })).toBe('FORBIDDEN');
+    await restoreUser(server.node.database.query, keyOf('User', bot.id) ?? '');
+    const { token } = (await ann.ask(ROTATE_BOT_TOKEN, { id: bot.id })).rotateBotToken;
+    const { data } = await request(server.url, ME, {}, { authorization: `Bearer ${token}` });
+    expect(data.viewer.user.id).toBe(bot.id);
   });
 
   test('has at most 10 bots, also with requests at the same time', async () => {

@@ -71,7 +71,7 @@ export async function createBot(
  * Replaces the token of one of the viewer's bots. The sockets and streams of the previous token end within a second.
  *
  * @param botId null for an id that names no user
- * @throws ChatError `NOT_FOUND` if the viewer has no such bot
+ * @throws ChatError `NOT_FOUND` if the viewer has no such bot; `FORBIDDEN` if the bot is suspended
  */
 export async function rotateBotToken(context: Context, botId: string | null): Promise<BotWithToken> {
   const { userId: ownerId } = requireViewer(context);
@@ -81,6 +81,10 @@ export async function rotateBotToken(context: Context, botId: string | null): Pr
     const [bot] = await query<{ id: string }>(sql`
       SELECT user_id AS id FROM bots WHERE user_id = ${botId}::uuid AND owner_id = ${ownerId}::uuid FOR UPDATE`);
     if (!bot) throw notFound('bot');
+    // A concurrent suspension waits for this lock, and then ends the new session.
+    const [active] = await query(sql`
+      SELECT FROM users WHERE id = ${bot.id}::uuid AND suspended_at IS NULL FOR NO KEY UPDATE`);
+    if (!active) throw new ChatError('FORBIDDEN', 'This bot is suspended. Ask an operator of the server.');
     await endSessions(query, sql`user_id = ${bot.id}::uuid`);
     await storeToken(query, bot.id, hash);
     return bot.id;

@@ -87,7 +87,7 @@ builder.mutationFields((t) => ({
     type: BotPayload,
     nullable: true,
     description:
-      'Replaces the token of a bot of the viewer. The previous token ends, and its sockets close with 4401 within a second. Fails with `NOT_FOUND` if the viewer has no such bot.',
+      'Replaces the token of a bot of the viewer. The previous token ends, and its sockets close with 4401 within a second. Fails with `NOT_FOUND` if the viewer has no such bot, and with `FORBIDDEN` if an operator has suspended the bot.',
     args: { input: t.arg({ type: RotateBotTokenInput, required: true, description: 'The bot.' }) },
     resolve: (_, { input }, context) => rotateBotToken(context, keyOf('User', input.botId)),
   }),
