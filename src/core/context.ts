@@ -197,10 +197,12 @@ const NO_SESSION = '00000000-0000-0000-0000-000000000000';
  * Creates the context in which a service acts as a user: what the user may not do fails, and `requireViewer` returns the
  * user. Use it only for the action. The result belongs to the service, which may not see all that the user sees, so
  * resolve the result in the context of the service.
+ *
+ * @param bot set if the user is a bot
  */
-export function actingAs(context: Context, userId: string): Context {
+export function actingAs(context: Context, userId: string, bot: Bot | null = null): Context {
   return Object.assign(eventContext(context), {
-    viewer: { userId, sessionId: NO_SESSION, expiresAt: new Date(8.64e15) },
+    viewer: { userId, sessionId: NO_SESSION, expiresAt: new Date(8.64e15), ...(bot ? { bot } : {}) },
     service: null,
   } satisfies Partial<Context>);
 }

@@ -277,10 +277,11 @@ builder.mutationField('sendMessage', (t) =>
       { input: { chatroomId, chatroomExternalId, asUserId, asUserExternalId, ...input } },
       context,
     ) => {
-      const sender = await actorOf(context, {
+      const actor = {
         id: asUserId == null ? undefined : keyOf('User', asUserId),
         externalId: asUserExternalId,
-      });
+      };
+      const sender = await actorOf(context, actor, 'messages:write');
       const room = {
         id: chatroomId == null ? undefined : keyOf('Chatroom', chatroomId),
         externalId: chatroomExternalId,

@@ -1,3 +1,4 @@
+import { type BotScope, isBotScope } from '../../core/botScopes.ts';
 import { actingAs, type Context } from '../../core/context.ts';
 import { badInput, ChatError, notFound } from '../../core/errors.ts';
 import { isStorable } from '../../core/text/text.ts';
@@ -69,12 +70,14 @@ export function noSuchUser(externalId: string, field: string): never {
  * service acts as the user whom its input names.
  *
  * @param refs the user, by exactly one of `id` and `externalId`; null for an id that names no user
- * @throws ChatError `FORBIDDEN` if a user names another user, or if the named user is deactivated; `BAD_USER_INPUT` if
- *   a service names no user or more than one; `NOT_FOUND` if the user does not exist
+ * @param botScope scope that the named user needs if it is a bot
+ * @throws ChatError `FORBIDDEN` if a user names another user, and if the named user is deactivated or is a bot without the
+ *   scope; `BAD_USER_INPUT` if a service names no user or more than one; `NOT_FOUND` if the user does not exist
  */
 export async function actorOf(
   context: Context,
   { id, externalId }: { id: string | null | undefined; externalId: string | null | undefined },
+  botScope: BotScope,
 ): Promise<Context> {
   const isNamed = id !== undefined || externalId != null;
   if (!context.service) {
@@ -83,13 +86,29 @@ export async function actorOf(
   }
   if (!isNamed || (id !== undefined && externalId != null))
     throw badInput('input.asUserExternalId', 'A service acts as a user. Set either asUserId or asUserExternalId.');
-  const [user] = await context.database.query<{ id: string; isSuspended: boolean }>(sql`
-    SELECT id, suspended_at IS NOT NULL AS "isSuspended" FROM users
-      WHERE ${id == null ? sql`external_id = ${externalId ?? ''}` : sql`id = ${id}::uuid`}`);
+  if (externalId != null && !isExternalId(externalId)) noSuchUser(externalId, 'asUserExternalId');
+  const [user] = await context.database.query<Actor>(sql`
+    SELECT u.id, u.suspended_at IS NOT NULL AS "isSuspended", b.owner_id AS "ownerId", b.scopes
+      FROM users u LEFT JOIN bots b ON b.user_id = u.id
+      WHERE ${id == null ? sql`u.external_id = ${externalId ?? ''}` : sql`u.id = ${id}::uuid`}`);
   if (!user) throw externalId == null ? notFound('user') : noSuchUser(externalId, 'asUserExternalId');
   if (user.isSuspended)
     throw new ChatError('FORBIDDEN', 'This user is deactivated. Reactivate the user with reactivateUser first.');
-  return actingAs(context, user.id);
+  const { ownerId, scopes } = user;
+  if (ownerId === null || scopes === null) return actingAs(context, user.id);
+  // A bot may do no more through a service than with its own token.
+  const bot = { ownerId, scopes: scopes.filter(isBotScope) };
+  if (!bot.scopes.includes(botScope))
+    throw new ChatError('FORBIDDEN', `The bot lacks the scope ${botScope}. Name another user.`);
+  return actingAs(context, user.id, bot);
+}
+
+/** The user as whom a service acts. The last two fields are null unless the user is a bot. */
+interface Actor {
+  id: string;
+  isSuspended: boolean;
+  ownerId: string | null;
+  scopes: string[] | null;
 }
 
 /** Returns the `FORBIDDEN` error for a field of an input that only services may set. */
