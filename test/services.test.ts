@@ -2,12 +2,14 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { grantAdmin, revokeAdmin } from '../src/auth/admins.ts';
 import { exportChatroom } from '../src/cli/export/export.ts';
 import { importPath } from '../src/cli/import/importPath.ts';
 import { createProgress } from '../src/cli/progressBar.ts';
 import { sql } from '../src/platform/database/database.ts';
 import { keyOf } from '../src/core/globalIds.ts';
-import { connect, request } from './support/client.ts';
+import { createBot } from './support/bots.ts';
+import { connect, person, request } from './support/client.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import {
   type Backend,
@@ -239,6 +241,51 @@ test('a service sends as a user who may send, and reads and moderates a room', a
     { authorization: `Bearer ${await tokenOf('u2')}` },
   );
   expect(errors?.[0]?.extensions.code).toBe('FORBIDDEN');
+});
+
+test('a service sends as a bot only what the bot may send', async () => {
+  const server = await startTestServer();
+  const { shop, room, tokenOf } = await shopOf(server);
+  const owner = person(server.url, { id: '', username: '', accessToken: await tokenOf('u1'), refreshToken: '' });
+  const bot = await createBot(owner, 'helper');
+  const reader = await createBot(owner, 'reader', ['messages:read']);
+  await shop.call(ADD, { chatroomId: room, userIds: [bot.id, reader.id] });
+  const sendAs = (asUserId: string) => shop.code(SEND_AS, { chatroomId: room, asUserId, body: 'hello' });
+  expect(await sendAs(reader.id)).toBe('FORBIDDEN');
+  for (let i = 0; i < 10; i += 1) expect(await sendAs(bot.id)).toBe('none');
+  expect(await sendAs(bot.id)).toBe('RATE_LIMITED');
+});
+
+test('a service gets no token of an admin, nor keeps one', async () => {
+  const server = await startTestServer();
+  const { shop, ids, tokenOf } = await shopOf(server);
+  const socket = person(server.url, {
+    id: '',
+    username: '',
+    accessToken: await tokenOf('u1'),
+    refreshToken: '',
+  }).connect();
+  await socket.ask('{ viewer { id } }');
+  const admin = keyOf('User', ids[0] ?? '') ?? '';
+  await grantAdmin(server.node.database, admin);
+  server.node.changePoller.requestPoll();
+  expect(await socket.closed).toBe(4401);
+  expect(await shop.code(CREATE_TOKEN, { externalId: 'u1' })).toBe('FORBIDDEN');
+  expect(await shop.code(CREATE_TOKEN, { externalId: 'u2' })).toBe('none');
+  await revokeAdmin(server.node.database, admin);
+  expect(await shop.code(CREATE_TOKEN, { externalId: 'u1' })).toBe('none');
+});
+
+test('an external id that cannot be stored names nobody', async () => {
+  const server = await startTestServer();
+  const { shop, room } = await shopOf(server);
+  await shop.call(UPSERT, { users: [{ externalId: '\ufffd' }] });
+  // PostgreSQL refuses U+0000. The driver turns a lone surrogate into U+FFFD, which is the id of another user.
+  for (const asUserExternalId of ['\0', '\ud800', '', 'x'.repeat(256)]) {
+    const input = { chatroomId: room, asUserExternalId, body: 'hello' };
+    const { errors } = await shop.request(SEND_AS, { input });
+    expect(errors?.[0]?.extensions).toMatchObject({ code: 'NOT_FOUND', path: ['input', 'asUserExternalId'] });
+  }
 });
 
 test('a deactivated user has no token, and a deleted user no name', async () => {

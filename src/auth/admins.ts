@@ -2,6 +2,7 @@ import { type Context, requireViewer } from '../core/context.ts';
 import { ChatError } from '../core/errors.ts';
 import { type Database, sql } from '../platform/database/database.ts';
 import { createLoader } from '../platform/database/loader.ts';
+import { endSessions } from './sessions.ts';
 
 const adminById = createLoader<{ userId: string }>(
   ({ database }, ids) =>
@@ -22,17 +23,33 @@ export async function isAdmin(context: Context): Promise<boolean> {
  */
 export async function requireAdmin(context: Context): Promise<string> {
   const { userId } = requireViewer(context);
-  if (!(await isAdmin(context)))
-    throw new ChatError(
-      'FORBIDDEN',
-      'Only admins can do this. The operator makes a user an admin with `npm run admin -- grant USERNAME`.',
-    );
+  if (!(await isAdmin(context))) throw notAdmin();
   return userId;
 }
 
-/** Makes a user an admin. Granting again changes nothing. */
-export async function grantAdmin({ query }: Pick<Database, 'query'>, userId: string): Promise<void> {
-  await query(sql`INSERT INTO admins (user_id) VALUES (${userId}::uuid) ON CONFLICT DO NOTHING`);
+/** Returns the `FORBIDDEN` error for users who are no admins. */
+export function notAdmin(): ChatError {
+  return new ChatError(
+    'FORBIDDEN',
+    'Only admins can do this. The operator makes a user an admin with `npm run admin -- grant USERNAME`.',
+  );
+}
+
+/**
+ * Makes a user an admin. Granting again changes nothing.
+ *
+ * Ends the sessions of a user with an external id, because a service may have their tokens. A service gets no further
+ * token (features/services/userTokens.ts).
+ */
+export async function grantAdmin({ transaction }: Pick<Database, 'transaction'>, userId: string): Promise<void> {
+  await transaction(async (query) => {
+    // Waits for tokens of the user that are being created.
+    const [user] = await query<{ externalId: string | null }>(sql`
+      SELECT external_id AS "externalId" FROM users WHERE id = ${userId}::uuid FOR NO KEY UPDATE`);
+    const granted = await query(sql`
+      INSERT INTO admins (user_id) VALUES (${userId}::uuid) ON CONFLICT DO NOTHING RETURNING 1 AS made`);
+    if (granted.length > 0 && user?.externalId != null) await endSessions(query, sql`user_id = ${userId}::uuid`);
+  });
 }
 
 /** Ends the grant of an admin. Returns false if the user is no admin. */

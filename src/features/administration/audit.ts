@@ -1,4 +1,4 @@
-import { requireAdmin } from '../../auth/admins.ts';
+import { notAdmin, requireAdmin } from '../../auth/admins.ts';
 import type { Context } from '../../core/context.ts';
 import { badInput } from '../../core/errors.ts';
 import { countCharacters, isStorable } from '../../core/text/text.ts';
@@ -37,6 +37,9 @@ export async function administer<Result>(
       `Give a reason of 1 to ${MAX_REASON_LENGTH} characters. It is kept in the audit log.`,
     );
   const result = await context.database.transaction(async (query) => {
+    // Locked until the entry is stored: neither the end of the grant nor the deletion of the account comes in between.
+    const grants = await query(sql`SELECT FROM admins WHERE user_id = ${actorId}::uuid FOR KEY SHARE`);
+    if (grants.length === 0) throw notAdmin();
     const done = await act(query);
     await query(sql`
       INSERT INTO audit_entries (actor_id, actor_name, action, subject, reason)

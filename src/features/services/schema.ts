@@ -129,7 +129,7 @@ builder.mutationFields((t) => ({
     type: CreateAccessTokenPayload,
     nullable: true,
     description:
-      'Creates an access token of a user, without a password and without a refresh token. The token has a session of its own. Requires a service token with the scope `users:token`. Fails with `NOT_FOUND` if no user has the external id, with `FORBIDDEN` if the user is deactivated, and with `BAD_USER_INPUT` for an invalid lifetime.',
+      'Creates an access token of a user, without a password and without a refresh token. The token has a session of its own. Requires a service token with the scope `users:token`. Fails with `NOT_FOUND` if no user has the external id, with `FORBIDDEN` if the user is deactivated or an admin, and with `BAD_USER_INPUT` for an invalid lifetime.',
     args: { input: t.arg({ type: CreateAccessTokenInput, required: true, description: 'User of the token.' }) },
     resolve: (_, { input }, context) => createAccessToken(context, input.externalId, input.lifetimeSeconds),
   }),

@@ -19,8 +19,8 @@ export interface UserToken {
 /**
  * Creates an access token of a user, with a session of its own. The session ends when the token expires.
  *
- * @throws ChatError `NOT_FOUND` if no user has the external id; `FORBIDDEN` if the user is deactivated; `BAD_USER_INPUT`
- *   for a lifetime out of range
+ * @throws ChatError `NOT_FOUND` if no user has the external id; `FORBIDDEN` if the user is deactivated or an admin;
+ *   `BAD_USER_INPUT` for a lifetime out of range
  */
 export async function createAccessToken(
   context: Context,
@@ -34,25 +34,33 @@ export async function createAccessToken(
   const expiresAt = new Date(Date.now() + seconds * 1_000);
   // The device that will use the token is unknown. The address and program of the service would mislead the user.
   const device = { userAgent: null, ipAddress: null };
-  const userId = await storeBoundSession(
-    context.database.query,
-    sessionId,
-    sql`u.external_id = ${isExternalId(externalId) ? externalId : ''}`,
-    expiresAt,
-    device,
-  );
+  const key = isExternalId(externalId) ? externalId : '';
+  const userId = await context.database.transaction(async (query) => {
+    // The lock waits for a concurrent grant. The next statement then sees the grant.
+    await query(sql`SELECT FROM users WHERE external_id = ${key} FOR SHARE`);
+    // Otherwise every service with `users:token` could create itself a token with all scopes, as an admin.
+    const isAllowed = sql`u.external_id = ${key} AND NOT EXISTS (SELECT FROM admins a WHERE a.user_id = u.id)`;
+    return storeBoundSession(query, sessionId, isAllowed, expiresAt, device);
+  });
   if (userId === undefined) throw await refusalOf(context, externalId);
   const { token, expiresAt: tokenExpiresAt } = await context.accessTokens.sign(userId, sessionId, seconds);
   return { accessToken: token, expiresAt: tokenExpiresAt };
 }
 
-/** Returns the reason why a user has no session: there is no such user, or the user is deactivated. */
+/** Returns the reason why a user gets no session: there is no such user, or the user is an admin or deactivated. */
 async function refusalOf({ database }: Context, externalId: string): Promise<ChatError> {
-  const known = isExternalId(externalId)
-    ? await database.query(sql`SELECT FROM users WHERE external_id = ${externalId}`)
+  const [known] = isExternalId(externalId)
+    ? await database.query<{ isAdmin: boolean }>(sql`
+        SELECT EXISTS (SELECT FROM admins a WHERE a.user_id = u.id) AS "isAdmin"
+          FROM users u WHERE u.external_id = ${externalId}`)
     : [];
-  if (known.length === 0) noSuchUser(externalId, 'externalId');
-  return new ChatError('FORBIDDEN', 'This user is deactivated. Reactivate the user with reactivateUser first.');
+  if (!known) noSuchUser(externalId, 'externalId');
+  return new ChatError(
+    'FORBIDDEN',
+    known.isAdmin
+      ? 'This user is an admin. A service gets no token of an admin. The operator ends the grant with `npm run admin -- revoke USERNAME`.'
+      : 'This user is deactivated. Reactivate the user with reactivateUser first.',
+  );
 }
 
 /**
