@@ -138,6 +138,13 @@ describe('the admin API', () => {
     expect(await notify()).toEqual(['UNAUTHENTICATED']);
   });
 
+  test('finds no service by a name that no service can have', async () => {
+    const server = await startTestServer();
+    const root = await signUpAdmin(server);
+    const REVOKE = 'mutation ($name: String!) { adminRevokeServiceToken(input: { name: $name, reason: "x" }) { ok } }';
+    expect(await root.askForErrorCode(REVOKE, { name: '\0' })).toBe('NOT_FOUND');
+  });
+
   test('reports the health of the server', async () => {
     const server = await startTestServer();
     const root = await signUpAdmin(server);

@@ -7,6 +7,9 @@ import { createToken, hashToken } from './accessTokens.ts';
 /** Prefix that distinguishes a service token from an access token. */
 const PREFIX = 'parley-service-';
 
+/** Names that a service can have. */
+const NAME = /^[\w.-]{1,64}$/;
+
 export function isServiceToken(token: string): boolean {
   return token.startsWith(PREFIX);
 }
@@ -48,7 +51,7 @@ export async function createServiceToken(
   const unknown = granted.find((scope) => !isScope(scope));
   if (unknown !== undefined || granted.length === 0)
     throw badInput('input.scopes', `There is no scope "${unknown ?? ''}". The scopes are: ${scopeNames.join(', ')}.`);
-  if (!/^[\w.-]{1,64}$/.test(name))
+  if (!NAME.test(name))
     throw badInput(
       'input.name',
       'The name of a service has 1 to 64 characters: A to Z, a to z, digits, or any of _ . -',
@@ -66,7 +69,8 @@ export async function createServiceToken(
  * @throws ChatError `NOT_FOUND` if there is no such service
  */
 export async function revokeServiceToken({ query }: Pick<Database, 'query'>, name: string): Promise<void> {
-  const deleted = await query(sql`DELETE FROM service_tokens WHERE name = ${name} RETURNING 1`);
+  // Other texts may contain characters that the database refuses.
+  const deleted = NAME.test(name) ? await query(sql`DELETE FROM service_tokens WHERE name = ${name} RETURNING 1`) : [];
   if (deleted.length === 0)
     throw new ChatError('NOT_FOUND', `There is no service "${name}". List the service tokens to see their names.`);
 }
