@@ -256,6 +256,17 @@ test('a service sends as a bot only what the bot may send', async () => {
   expect(await sendAs(bot.id)).toBe('RATE_LIMITED');
 });
 
+test('a service cannot make a bot the owner of a room', async () => {
+  const server = await startTestServer();
+  const { shop, ids, tokenOf } = await shopOf(server);
+  const owner = person(server.url, { id: '', username: '', accessToken: await tokenOf('u1'), refreshToken: '' });
+  const bot = await createBot(owner, 'helper');
+  const input = { kind: 'GROUP', name: 'Bots', ownerId: bot.id, memberIds: [ids[0]] };
+  expect(await shop.code(CREATE_ROOM, input)).toBe('FORBIDDEN');
+  expect(await shop.code(CREATE_ROOM, { ...input, externalId: 'r2' })).toBe('FORBIDDEN');
+  expect(await shop.code(CREATE_ROOM, { ...input, ownerId: ids[0], memberIds: [bot.id] })).toBe('none');
+});
+
 test('a service gets no token of an admin, nor keeps one', async () => {
   const server = await startTestServer();
   const { shop, ids, tokenOf } = await shopOf(server);
