@@ -3,9 +3,17 @@
  * them. A test executes all other fields.
  */
 export const personalFields: ReadonlySet<string> = new Set([
-  ...['attachments', 'lastMessage', 'members', 'message', 'messages', 'opponent', 'searchMessages'].map(
-    (field) => `Chatroom.${field}`,
-  ),
+  ...[
+    'attachments',
+    'cursor',
+    'incomingWebhooks',
+    'lastMessage',
+    'members',
+    'message',
+    'messages',
+    'opponent',
+    'searchMessages',
+  ].map((field) => `Chatroom.${field}`),
   ...['title', 'unreadCount', 'viewerMembership'].map((field) => `Chatroom.${field}`),
   ...['seenBy', 'seenByAll'].map((field) => `Message.${field}`),
   ...['MemberJoined.member', 'MemberUpdated.member'],
