@@ -82,6 +82,8 @@ export function createExternalTokens({ issuer, audience, keys, admit }: External
     ...(issuer === undefined ? {} : { issuer }),
     ...(audience === undefined ? {} : { audience }),
     requiredClaims: ['sub', 'exp'],
+    // For `nbf`, which many issuers set to the time of the issue. readClaims checks `exp` without tolerance.
+    clockTolerance: CLOCK_TOLERANCE_SECONDS,
   });
 
   async function verifyAndAdmit(token: string, client: ClientInfo): Promise<AccessClaims> {
@@ -167,6 +169,7 @@ function readClaims(token: string, payload: JWTPayload): ExternalClaims {
   if (typeof sub !== 'string' || sub.length < 1 || sub.length > 255 || !isStorable(sub))
     throw new RefusedClaim('its "sub" must be a text of 1 to 255 characters');
   const now = Math.floor(Date.now() / 1_000);
+  if (exp <= now) throw new errors.JWTExpired('The token has expired.', payload, 'exp');
   const begin = Math.min(iat ?? now, now);
   if (exp - begin > MAX_TOKEN_SECONDS + CLOCK_TOLERANCE_SECONDS)
     throw new RefusedClaim('it is valid for more than 24 hours');
