@@ -54,7 +54,10 @@ const app = await Promise.all(
 
 test.each(['docs/apollo.md', 'docs/urql.md'])('the files in %s match those of examples/app', (name) => {
   const text = pages.find((page) => page.name === name)?.text ?? '';
-  const files = ['ts', 'graphql'].flatMap((language) => blocks(text, language));
+  // The blocks with the fragments of @parley/client show another way, which the application does not use.
+  const files = ['ts', 'graphql']
+    .flatMap((language) => blocks(text, language))
+    .filter((code) => !code.includes('@parley/client/fragments'));
   expect(files.length).toBeGreaterThan(4);
   expect(files.filter((code) => !app.includes(code))).toEqual([]);
 });
