@@ -133,6 +133,10 @@ describe('the admin API', () => {
     expect((await root.ask(LIST)).admin.serviceTokens).toEqual([{ name: 'shop', scopes: ['messages:write'] }]);
     expect(await root.askForErrorCode(CREATE, { input })).toBe('CONFLICT');
     expect(await root.askForErrorCode(CREATE, { input: { ...input, scopes: ['all'] } })).toBe('BAD_USER_INPUT');
+    for (const scope of ['messages:read', 'users:token', 'webhooks:write'])
+      expect(
+        await root.askForErrorCode(CREATE, { input: { ...input, name: 'spy', scopes: ['rooms:write', scope] } }),
+      ).toBe('FORBIDDEN');
     const REVOKE = `mutation ($input: AdminRevokeServiceTokenInput!) { adminRevokeServiceToken(input: $input) { ok } }`;
     await root.ask(REVOKE, { input: { name: 'shop', reason: 'it leaked' } });
     expect(await notify()).toEqual(['UNAUTHENTICATED']);

@@ -12,5 +12,8 @@ export const scopes = {
 
 export type Scope = keyof typeof scopes;
 
+/** Scopes with which a service reads the messages of any room, by itself, as a user, or in a webhook. */
+export const readingScopes: readonly Scope[] = ['messages:read', 'users:token', 'webhooks:write'];
+
 /** Names of all scopes. */
 export const scopeNames = Object.keys(scopes) as Scope[];

@@ -1,8 +1,9 @@
 import { endSessions } from '../../auth/sessions.ts';
 import { createServiceToken, revokeServiceToken } from '../../auth/serviceTokens.ts';
 import type { Context } from '../../core/context.ts';
-import { notFound } from '../../core/errors.ts';
+import { ChatError, notFound } from '../../core/errors.ts';
 import { keyOf } from '../../core/globalIds.ts';
+import { readingScopes } from '../../core/scopes.ts';
 import { builder } from '../../graphql/builder.ts';
 import { OkPayload } from '../../graphql/okPayload.ts';
 import { type Database, sql } from '../../platform/database/database.ts';
@@ -154,6 +155,20 @@ const AdminRevokeServiceTokenInput = builder.inputType('AdminRevokeServiceTokenI
   }),
 });
 
+/**
+ * Checks that a token does not let an admin read the messages of others.
+ *
+ * @throws ChatError `FORBIDDEN`
+ */
+function requireHarmless(scopes: readonly string[]): void {
+  const reading = readingScopes.find((scope) => scopes.includes(scope));
+  if (reading)
+    throw new ChatError(
+      'FORBIDDEN',
+      `Tokens with the scope ${reading} read any chatroom. The operator creates them with \`npm run admin -- create-service-token\`.`,
+    );
+}
+
 /** Returns an action whose subject is an id or a name that the client sent. */
 function actionOn(name: string, subject: string, reason: string): Action {
   return { name, subject: subject.slice(0, 200), reason };
@@ -202,14 +217,15 @@ builder.mutationFields((t) => ({
   adminCreateServiceToken: t.field({
     type: AdminCreateServiceTokenPayload,
     nullable: true,
-    description: `Creates a token for a service. ${FAILS} Fails with \`BAD_USER_INPUT\` for an invalid name or an unknown scope, and with \`CONFLICT\` if the service already has a token.`,
+    description: `Creates a token for a service. Admins do not read chatrooms that they are not in, so only the command line gives the scopes ${readingScopes.map((scope) => `\`${scope}\``).join(', ')}. ${FAILS} Fails with \`FORBIDDEN\` for these scopes, with \`BAD_USER_INPUT\` for an invalid name or an unknown scope, and with \`CONFLICT\` if the service already has a token.`,
     args: {
       input: t.arg({ type: AdminCreateServiceTokenInput, required: true, description: 'The service and its scopes.' }),
     },
     resolve: async (_, { input: { name, scopes, reason } }, context) => ({
-      token: await administer(context, actionOn('adminCreateServiceToken', name, reason), (query) =>
-        createServiceToken({ query }, name, scopes),
-      ),
+      token: await administer(context, actionOn('adminCreateServiceToken', name, reason), (query) => {
+        requireHarmless(scopes);
+        return createServiceToken({ query }, name, scopes);
+      }),
     }),
   }),
   adminRevokeServiceToken: t.field({

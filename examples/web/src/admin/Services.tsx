@@ -1,6 +1,6 @@
 import { useApolloClient, useQuery } from '@apollo/client/react';
 import { useState } from 'react';
-import { scopes } from '../../../../src/core/scopes.ts';
+import { readingScopes, scopes } from '../../../../src/core/scopes.ts';
 import {
   AdminCreateServiceTokenDocument,
   AdminRevokeServiceTokenDocument,
@@ -56,14 +56,16 @@ export function Services() {
               <Field label="Name of the service" name="name" pattern="[\w.\-]{1,64}" required />
               <fieldset className="admin-scopes">
                 <legend>Scopes</legend>
-                {Object.entries(scopes).map(([scope, right]) => (
-                  <label key={scope}>
-                    <input type="checkbox" name="scope" value={scope} />
-                    <span>
-                      <code>{scope}</code> <small className="quiet">{right}</small>
-                    </span>
-                  </label>
-                ))}
+                {Object.entries(scopes)
+                  .filter(([scope]) => !readingScopes.some((reading) => reading === scope))
+                  .map(([scope, right]) => (
+                    <label key={scope}>
+                      <input type="checkbox" name="scope" value={scope} />
+                      <span>
+                        <code>{scope}</code> <small className="quiet">{right}</small>
+                      </span>
+                    </label>
+                  ))}
               </fieldset>
             </>
           }
@@ -77,7 +79,8 @@ export function Services() {
             await refetch();
           }}
         >
-          The service can do what its scopes say and nothing else.
+          The service can do what its scopes say and nothing else. Scopes with which a service reads messages are given
+          on the command line only.
         </ReasonDialog>
       )}
       {pending && pending !== 'create' && (
