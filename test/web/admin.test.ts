@@ -2,6 +2,7 @@ import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { grantAdmin } from '../../src/auth/admins.ts';
 import { createServiceToken } from '../../src/auth/serviceTokens.ts';
+import { storeUsers } from '../../src/cli/import/bulkInsert.ts';
 import { keyOf } from '../../src/core/globalIds.ts';
 import { PASSWORD, request, signUp } from '../support/client.ts';
 import { startTestServer } from '../support/server.ts';
@@ -73,6 +74,19 @@ describe.skipIf(!hasChromium)('the page for admins (skipped without chromium)', 
     await page.getByRole('link', { name: 'Audit log' }).click();
     await page.getByRole('row', { name: /adminRestoreUser ann a mistake/ }).waitFor();
     await page.getByRole('row', { name: /adminSuspendUser ann spam/ }).waitFor();
+  });
+
+  test('shows the users after the first page, each once', async () => {
+    const { page, server } = await openAsRoot();
+    const crowd = Array.from({ length: 25 }, (_, i) => ({ id: crypto.randomUUID(), name: `crowd${i}`, suffix: 'x' }));
+    await storeUsers(server.node.database, crowd);
+    await page.getByLabel('Find users').fill('crowd');
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByRole('button', { name: 'Show more' }).click();
+    await expect.poll(() => page.getByRole('listitem').count()).toBe(25);
+    const names = await page.getByText(/^@crowd/).allInnerTexts();
+    expect(new Set(names).size).toBe(25);
+    expect(await page.getByRole('button', { name: 'Show more' }).count()).toBe(0);
   });
 
   test('creates and revokes the token of a service', async () => {

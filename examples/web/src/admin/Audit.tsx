@@ -2,6 +2,7 @@ import { useQuery } from '@apollo/client/react';
 import { AdminAuditDocument } from '../../generated/graphql.ts';
 import { wordError } from '../errors.ts';
 import { Problem } from '../parts/Problem.tsx';
+import { joinPages, MoreButton } from './MoreButton.tsx';
 
 /** The actions of admins, newest first. */
 export function Audit() {
@@ -37,30 +38,23 @@ export function Audit() {
           </table>
         </div>
       )}
-      {page?.pageInfo.hasNextPage && (
-        <button
-          type="button"
-          onClick={() =>
-            void fetchMore({
-              variables: { after: page.pageInfo.endCursor },
-              updateQuery: (former, { fetchMoreResult: next }) =>
-                former.admin && next.admin
-                  ? {
-                      admin: {
-                        ...next.admin,
-                        auditEntries: {
-                          ...next.admin.auditEntries,
-                          nodes: [...former.admin.auditEntries.nodes, ...next.admin.auditEntries.nodes],
-                        },
-                      },
-                    }
-                  : former,
-            })
-          }
-        >
-          Show more
-        </button>
-      )}
+      <MoreButton
+        pageInfo={page?.pageInfo}
+        load={(after) =>
+          fetchMore({
+            variables: { after },
+            updateQuery: (former, { fetchMoreResult: next }) =>
+              former.admin && next.admin
+                ? {
+                    admin: {
+                      ...next.admin,
+                      auditEntries: joinPages(former.admin.auditEntries, next.admin.auditEntries),
+                    },
+                  }
+                : former,
+          })
+        }
+      />
     </>
   );
 }

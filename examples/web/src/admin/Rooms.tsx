@@ -5,6 +5,7 @@ import { wordError } from '../errors.ts';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { wordMembers, wordWhen } from '../words.ts';
+import { joinPages, MoreButton } from './MoreButton.tsx';
 import { SearchField } from './SearchField.tsx';
 
 type Health = NonNullable<AdminRoomHealthQuery['admin']>['chatroomHealth'];
@@ -68,30 +69,18 @@ export function Rooms() {
         ))}
       </ul>
       {page?.nodes.length === 0 && <p>No room was found.</p>}
-      {page?.pageInfo.hasNextPage && (
-        <button
-          type="button"
-          onClick={() =>
-            void fetchMore({
-              variables: { after: page.pageInfo.endCursor },
-              updateQuery: (former, { fetchMoreResult: next }) =>
-                former.admin && next.admin
-                  ? {
-                      admin: {
-                        ...next.admin,
-                        chatrooms: {
-                          ...next.admin.chatrooms,
-                          nodes: [...former.admin.chatrooms.nodes, ...next.admin.chatrooms.nodes],
-                        },
-                      },
-                    }
-                  : former,
-            })
-          }
-        >
-          Show more
-        </button>
-      )}
+      <MoreButton
+        pageInfo={page?.pageInfo}
+        load={(after) =>
+          fetchMore({
+            variables: { after },
+            updateQuery: (former, { fetchMoreResult: next }) =>
+              former.admin && next.admin
+                ? { admin: { ...next.admin, chatrooms: joinPages(former.admin.chatrooms, next.admin.chatrooms) } }
+                : former,
+          })
+        }
+      />
     </>
   );
 }

@@ -15,6 +15,7 @@ import { optionalTextOf, textOf } from '../parts/form.ts';
 import { Problem } from '../parts/Problem.tsx';
 import { useSession } from '../session.ts';
 import { wordWhen } from '../words.ts';
+import { joinPages, MoreButton } from './MoreButton.tsx';
 import { ReasonDialog } from './ReasonDialog.tsx';
 import { SearchField } from './SearchField.tsx';
 import { UserSessions } from './UserSessions.tsx';
@@ -109,30 +110,18 @@ export function Users() {
         ))}
       </ul>
       {page?.nodes.length === 0 && <p>Nobody was found.</p>}
-      {page?.pageInfo.hasNextPage && (
-        <button
-          type="button"
-          onClick={() =>
-            void fetchMore({
-              variables: { after: page.pageInfo.endCursor },
-              updateQuery: (former, { fetchMoreResult: next }) =>
-                former.admin && next.admin
-                  ? {
-                      admin: {
-                        ...next.admin,
-                        users: {
-                          ...next.admin.users,
-                          nodes: [...former.admin.users.nodes, ...next.admin.users.nodes],
-                        },
-                      },
-                    }
-                  : former,
-            })
-          }
-        >
-          Show more
-        </button>
-      )}
+      <MoreButton
+        pageInfo={page?.pageInfo}
+        load={(after) =>
+          fetchMore({
+            variables: { after },
+            updateQuery: (former, { fetchMoreResult: next }) =>
+              former.admin && next.admin
+                ? { admin: { ...next.admin, users: joinPages(former.admin.users, next.admin.users) } }
+                : former,
+          })
+        }
+      />
       {pending === 'create' && (
         <ReasonDialog
           title="Create a user"
