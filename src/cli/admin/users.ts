@@ -1,13 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { isActive } from '../../auth/sessionExpiry.ts';
 import { grantAdmin, listAdmins, revokeAdmin } from '../../auth/admins.ts';
 import { createPasswords } from '../../auth/passwordHashing.ts';
 import { endSessions } from '../../auth/sessions.ts';
 import { type Database, sql } from '../../platform/database/database.ts';
-import type { Session } from '../../platform/database/generated/client.ts';
 import { encodeId, keyOf } from '../../core/globalIds.ts';
 import { closeAccount } from '../../features/accounts/deletion.ts';
 import { restoreUser, suspendUser } from '../../features/accounts/suspension.ts';
+import { listActiveSessions } from '../../features/administration/lists.ts';
 import { foldName } from '../../core/text/names.ts';
 import { createAccount } from '../../features/users/users.ts';
 import type { Command } from './command.ts';
@@ -108,9 +107,7 @@ export const userCommands: Record<string, Command> = {
     async run({ open }, [username = '']) {
       const database = await open();
       const { id } = await findUser(database, username);
-      const sessions = await database.query<Session>(sql`
-        SELECT id, created_at AS "createdAt", last_seen_at AS "lastSeenAt", ip_address AS "ipAddress", user_agent AS "userAgent"
-          FROM sessions s WHERE user_id = ${id}::uuid AND ${isActive(sql`s`)} ORDER BY created_at DESC`);
+      const sessions = await listActiveSessions({ database }, id);
       const lines = sessions.map((session) =>
         [
           encodeId('Session', session.id),

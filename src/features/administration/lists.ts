@@ -1,11 +1,11 @@
 import { isActive } from '../../auth/sessionExpiry.ts';
 import type { Context } from '../../core/context.ts';
 import { checkNameSearch, foldName } from '../../core/text/names.ts';
-import { columnsOf, sql } from '../../platform/database/database.ts';
-import { type Chatroom, Prisma, type Session, type User } from '../../platform/database/generated/client.ts';
+import { sql } from '../../platform/database/database.ts';
+import type { Chatroom, Session, User } from '../../platform/database/generated/client.ts';
 import { connect, type Connection, type ConnectionArgs, cursors, keyset } from '../../platform/database/keysetPage.ts';
 import { createLoader } from '../../platform/database/loader.ts';
-import { byUsername, userColumns } from '../users/users.ts';
+import { byUsername, sessionColumns, userColumns } from '../users/users.ts';
 
 // What admins see of users and rooms. Callers check that the viewer is an admin.
 
@@ -51,8 +51,6 @@ export async function listAdministeredUsers(
           ORDER BY ${byUsername.order(page)} LIMIT ${page.limit}`),
   });
 }
-
-const sessionColumns = columnsOf('s', Object.values(Prisma.SessionScalarFieldEnum));
 
 /** Returns the active sessions of a user, newest first. */
 export function listActiveSessions({ database }: Pick<Context, 'database'>, userId: string): Promise<Session[]> {

@@ -62,7 +62,7 @@ const IncomingWebhookPayload = builder.objectRef<WebhookWithToken>('IncomingWebh
     incomingWebhook: t.expose('incomingWebhook', { type: IncomingWebhook, description: 'The incoming webhook.' }),
     url: t.string({
       description:
-        'Address to which messages are posted. Whoever knows it can send messages. It is stored hashed, and cannot be shown again.',
+        'Address to which messages are posted. Everyone who knows it can send messages. It is stored hashed, and cannot be shown again.',
       resolve: ({ token }, _args, context) => webhookUrl(context, token),
     }),
     token: t.exposeString('token', { description: 'Last part of the path of `url`.' }),

@@ -227,7 +227,8 @@ export async function updateProfile(context: Context, change: ProfileChange): Pr
 }
 
 const byCreation = keyset({ 's.created_at': 'moment', 's.id': 'uuid' }, 'DESC');
-const sessionColumns = columnsOf('s', Object.values(Prisma.SessionScalarFieldEnum));
+/** Columns of `Session`; the table alias is `s`. */
+export const sessionColumns = columnsOf('s', Object.values(Prisma.SessionScalarFieldEnum));
 
 /** Lists a user's sessions, newest first, including ended ones. */
 export async function listSessions(
