@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
-import { ParleyError } from './errors.ts';
+import { ParleyError, type ParleyErrorDetails } from './errors.ts';
 
 export interface RequestOptions {
   /** URL of the API, such as `https://chat.example.org/graphql`. */
@@ -28,17 +28,9 @@ export type Send = <Result, Variables>(
   isIdempotent?: boolean,
 ) => Promise<Result>;
 
-interface Response {
+interface GraphQLResponse {
   data?: unknown;
-  errors?: { message: string; extensions?: Omit<ParleyErrorDetailsOnWire, 'message'> }[];
-}
-
-interface ParleyErrorDetailsOnWire {
-  code: string;
-  message: string;
-  path?: (string | number)[];
-  retryAfterMs?: number;
-  requestId?: string;
+  errors?: { message: string; extensions?: Omit<ParleyErrorDetails, 'message'> }[];
 }
 
 const FIRST_DELAY_MS = 250;
@@ -95,7 +87,7 @@ async function sendOnce<Result>(
   return data as Result;
 }
 
-async function post(url: string, token: string, timeoutMs: number, body: string): Promise<Response> {
+async function post(url: string, token: string, timeoutMs: number, body: string): Promise<GraphQLResponse> {
   let response;
   let text;
   try {
@@ -117,7 +109,7 @@ async function post(url: string, token: string, timeoutMs: number, body: string)
     );
   }
   try {
-    return JSON.parse(text) as Response;
+    return JSON.parse(text) as GraphQLResponse;
   } catch {
     // A proxy, or another path of the server, responds in place of the API.
     const code = response.status >= 500 ? 'UNREACHABLE' : 'INTERNAL_SERVER_ERROR';
