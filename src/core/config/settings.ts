@@ -184,7 +184,7 @@ export const variables = {
     .refine((secret) => Buffer.byteLength(secret) >= 32)
     .optional()
     .describe(
-      'Secret that verifies these tokens with HS256, at least 32 bytes, in place of JWT_JWKS_URL. Whoever knows it can act as every user. Not AUTH_SECRET.',
+      'Secret that verifies these tokens with HS256, at least 32 bytes, in place of JWT_JWKS_URL. Everyone who knows it can act as every user. Not AUTH_SECRET.',
     ),
   JWT_AUDIENCE: z
     .string()
