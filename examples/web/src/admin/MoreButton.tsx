@@ -16,6 +16,6 @@ export function MoreButton({ pageInfo, load }: Props) {
 }
 
 /** Returns a list that has the items of a page and of the page after it. */
-export function joinPages<Item, Page extends { nodes: Item[] }>(former: Page, next: Page): Page {
+export function joinPages<Page extends { nodes: unknown[] }>(former: Page, next: Page): Page {
   return { ...next, nodes: [...former.nodes, ...next.nodes] };
 }
