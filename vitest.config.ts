@@ -142,7 +142,7 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     projects: [
       { resolve, test: { ...settings, name: 'parley', include: ['test/**/*.test.ts'], exclude: SLOW } },
-      { resolve, test: { ...settings, name: 'slow', include: SLOW } },
+      { resolve, test: { ...settings, name: 'slow', include: SLOW, globalSetup: 'test/support/page.ts' } },
       { resolve, test: { ...settings, name: 'unshared', include: UNSHARED, env: { SHARED_EXECUTION: 'off' } } },
     ],
   },

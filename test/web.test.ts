@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { createToken } from '../src/auth/accessTokens.ts';
 import { sql } from '../src/platform/database/database.ts';
 import { seedDemo } from '../src/cli/demo/seedDemo.ts';
@@ -13,7 +13,6 @@ import {
   act,
   bodies,
   box,
-  buildPage,
   enter,
   hasChromium,
   messageOf,
@@ -31,8 +30,6 @@ const SIGN_OUT = 'mutation { signOut { ok } }';
 const REVOKE_ALL =
   'mutation ($new: String!) { changePassword(input: { currentPassword: "correct horse", newPassword: $new }) { ok } }';
 const NARROW = { viewport: { width: 360, height: 740 } };
-
-beforeAll(buildPage, 120_000);
 
 async function seed({ node: { database, passwords } }: TestServer): Promise<void> {
   await seedDemo({ database, passwords, progress: createProgress({ isTTY: false, write: () => true }) });

@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { grantAdmin } from '../../src/auth/admins.ts';
 import { createServiceToken } from '../../src/auth/serviceTokens.ts';
 import { storeUsers } from '../../src/cli/import/bulkInsert.ts';
@@ -8,9 +8,7 @@ import { PASSWORD, request, signUp } from '../support/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { world } from '../support/world.ts';
 import { violations } from './access.ts';
-import { buildPage, hasChromium, openBrowser, openPage } from './browser.ts';
-
-beforeAll(buildPage, 120_000);
+import { hasChromium, openBrowser, openPage } from './browser.ts';
 
 const SIGN_IN = `mutation ($input: SignInInput!) { signIn(input: $input) { accessToken } }`;
 const NOTICE = 'mutation { sendSystemMessage(input: { userId: "nobody", body: "x" }) { __typename } }';

@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core';
 import sharp from 'sharp';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { photo, quarters, stored, taken } from '../files/inputs.ts';
 import { startInfectedClamd } from '../support/clamd.ts';
 import { get, PNG, sendFile, type TestFile, textFile } from '../support/files.ts';
@@ -8,7 +8,7 @@ import { freePort } from '../support/ports.ts';
 import { startTestServer } from '../support/server.ts';
 import { world } from '../support/world.ts';
 import { focused, tabTo, violations } from './access.ts';
-import { bodies, box, buildPage, enter, hasChromium, messageOf, openBrowser, openPage, openRoom } from './browser.ts';
+import { bodies, box, enter, hasChromium, messageOf, openBrowser, openPage, openRoom } from './browser.ts';
 
 const NARROW = { viewport: { width: 360, height: 740 } };
 const DELETE = 'mutation ($id: ID!) { deleteMessage(input: { messageId: $id }) { message { id } } }';
@@ -83,8 +83,6 @@ function displayedColours(page: Page): Promise<string[]> {
       return [at(0.25, 0.25), at(0.75, 0.25), at(0.25, 0.75), at(0.75, 0.75)];
     });
 }
-
-beforeAll(buildPage, 120_000);
 
 describe.skipIf(!hasChromium)('files in a browser (skipped without chromium)', { timeout: 120_000 }, () => {
   test('a photo of a phone arrives upright and without its place', async () => {

@@ -1,6 +1,4 @@
-import { execFile } from 'node:child_process';
 import { access } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { expect, onTestFinished } from 'vitest';
 import { PASSWORD } from '../support/client.ts';
@@ -12,12 +10,6 @@ export const hasChromium = await access(CHROMIUM).then(
   () => true,
   () => false,
 );
-
-/** Builds the page like `npm run build`. Runs in a separate process, because Vitest's NODE_ENV yields a development build. */
-export async function buildPage(): Promise<void> {
-  const env = { ...process.env, NODE_ENV: 'production' };
-  await promisify(execFile)('npx', ['vite', 'build', 'examples/web', '--logLevel', 'error'], { env });
-}
 
 export async function openBrowser(): Promise<Browser> {
   const browser = await chromium.launch({

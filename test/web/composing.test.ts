@@ -1,8 +1,6 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { send } from '../support/world.ts';
-import { act, bodies, box, buildPage, hasChromium, messageOf, openPageOfAnn, write } from './browser.ts';
-
-beforeAll(buildPage, 120_000);
+import { act, bodies, box, hasChromium, messageOf, openPageOfAnn, write } from './browser.ts';
 
 const TOO_LONG = 'x'.repeat(10_003);
 

@@ -1,11 +1,9 @@
 import type { Page } from 'playwright-core';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { CREATE_CHATROOM, send } from '../support/world.ts';
 import { chatOf, sendAll } from '../clients/chatOf.ts';
 import { tabTo, violations } from './access.ts';
-import { act, bodies, box, buildPage, hasChromium, messageOf, openPageOfAnn, openRoom, write } from './browser.ts';
-
-beforeAll(buildPage, 120_000);
+import { act, bodies, box, hasChromium, messageOf, openPageOfAnn, openRoom, write } from './browser.ts';
 
 const STORED = 'query ($id: ID!) { chatroom(id: $id) { messages(last: 9) { nodes { body deletedAt } } } }';
 

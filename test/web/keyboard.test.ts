@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { sql } from '../../src/platform/database/database.ts';
 import { keyOf } from '../../src/core/globalIds.ts';
 import { seedDemo } from '../../src/cli/demo/seedDemo.ts';
@@ -13,7 +13,7 @@ import { startTestServer, type TestServer } from '../support/server.ts';
 import { servePages } from '../support/web.ts';
 import { CREATE_CHATROOM, send, world } from '../support/world.ts';
 import { focused, tabTo, violations } from './access.ts';
-import { bodies, box, buildPage, hasChromium, messageOf, openBrowser, openPage } from './browser.ts';
+import { bodies, box, hasChromium, messageOf, openBrowser, openPage } from './browser.ts';
 
 /** Accessible names of all controls of the page, by source file. The steps below use these names. */
 const CONTROLS: Record<string, RegExp[]> = {
@@ -134,8 +134,6 @@ async function openMenu(page: Page, text: string): Promise<void> {
   await press(page, 'Actions for');
   await page.locator('.menu').waitFor();
 }
-
-beforeAll(buildPage, 120_000);
 
 describe.skipIf(!hasChromium)('by keyboard alone (skipped without chromium)', { timeout: 120_000 }, () => {
   test('signing up, signing out and resetting the password work', async () => {

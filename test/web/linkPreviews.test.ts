@@ -1,9 +1,7 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { PNG } from '../support/files.ts';
 import { servePages } from '../support/web.ts';
-import { buildPage, hasChromium, messageOf, openPageOfAnn, write } from './browser.ts';
-
-beforeAll(buildPage, 120_000);
+import { hasChromium, messageOf, openPageOfAnn, write } from './browser.ts';
 
 describe.skipIf(!hasChromium)('link previews in a browser (skipped without chromium)', { timeout: 120_000 }, () => {
   test('a sent link shows what its page says, until it is removed', async () => {

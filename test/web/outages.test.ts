@@ -1,9 +1,9 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startEndpoint } from '../support/endpoint.ts';
 import { freePort } from '../support/ports.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
 import { send, world } from '../support/world.ts';
-import { bodies, buildPage, enter, hasChromium, openBrowser, openPage, openRoom, write } from './browser.ts';
+import { bodies, enter, hasChromium, openBrowser, openPage, openRoom, write } from './browser.ts';
 
 /** Starts a server whose database can be taken away, and opens ann's page in a room. */
 async function openPageWithDatabase() {
@@ -46,8 +46,6 @@ async function openPageWithDatabase() {
 }
 
 describe.skipIf(!hasChromium)('an outage of the database (skipped without chromium)', { timeout: 120_000 }, () => {
-  beforeAll(buildPage, 120_000);
-
   test('a page that is reloaded meanwhile shows the room afterwards', async () => {
     const { page, ben, room, begin, end } = await openPageWithDatabase();
     await send(ben, room, 'before');

@@ -1,6 +1,6 @@
 import { build } from 'esbuild';
 import type { Page, Request } from 'playwright-core';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { bodies as texts } from '../clients/chatOf.ts';
 import { startProxy } from '../faults/proxy.ts';
 import { startTestServer } from '../support/server.ts';
@@ -8,7 +8,6 @@ import { world } from '../support/world.ts';
 import {
   bodies,
   box,
-  buildPage,
   enter,
   hasChromium,
   messageOf,
@@ -81,8 +80,6 @@ function timesOf(page: Page): number[] {
 }
 
 describe.skipIf(!hasChromium)('the outbox of the page (skipped without chromium)', { timeout: 180_000 }, () => {
-  beforeAll(buildPage, 120_000);
-
   test('messages written offline arrive in order, with few requests meanwhile', async () => {
     const { page, leave, comeBack, stored } = await openPageBehindProxy();
     await leave();

@@ -1,10 +1,8 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { signUp } from '../support/client.ts';
 import { CREATE_CHATROOM, send } from '../support/world.ts';
 import { focused, tabTo, violations } from './access.ts';
-import { act, box, buildPage, hasChromium, messageOf, openPageOfAnn, openRoom, write } from './browser.ts';
-
-beforeAll(buildPage, 120_000);
+import { act, box, hasChromium, messageOf, openPageOfAnn, openRoom, write } from './browser.ts';
 
 const MARK_READ = 'mutation ($id: ID!) { markRead(input: { messageId: $id }) { chatroom { id } } }';
 const REACT =

@@ -1,8 +1,6 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startTestServer } from '../support/server.ts';
-import { buildPage, hasChromium, openBrowser, openPage } from './browser.ts';
-
-beforeAll(buildPage, 120_000);
+import { hasChromium, openBrowser, openPage } from './browser.ts';
 
 describe.skipIf(!hasChromium)('the page in a browser (skipped without chromium)', { timeout: 120_000 }, () => {
   test('hides the sign-up form if the server creates no accounts', async () => {
