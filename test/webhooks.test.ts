@@ -162,6 +162,46 @@ describe('the order of a room', () => {
     expect((await stateOf(shop, id)).state).toBe('ACTIVE');
   });
 
+  test('that hangs causes no scan for further events of its room', async () => {
+    const { server, ann, ben, room, shop, receiver } = await openPlace();
+    const other = await createRoom(ann, { kind: 'GROUP', name: 'Other', memberIds: [ben.id] });
+    const [roomKey = '', otherKey = ''] = [room, other].map((id) => String(keyOf('Chatroom', id)));
+    const { bus, changePoller, database, webhooks } = server.node;
+    const { query } = database;
+    let scans = 0;
+    Object.assign(database, {
+      query(statement: Sql) {
+        if (statement.text.includes('SET scanned')) scans += 1;
+        return query(statement);
+      },
+    });
+    receiver.respond = () => undefined;
+    await shop.create(receiver);
+    // The poll that finds the message is followed by the last scan for it.
+    const polled = new Promise<void>((resolve) => {
+      changePoller.listen(({ rooms }) => {
+        if (rooms.has(roomKey)) resolve();
+      });
+    });
+    await send(ann, room, 'hangs');
+    await polled;
+    await expect.poll(() => webhooks.lag()).toEqual({ rooms: 1, events: 1 });
+    const scansAfterHint = async (chatroomId: string) => {
+      const hinted = new Promise((resolve) => bus.subscribe('webhook events', resolve, () => undefined));
+      const before = scans;
+      webhooks.notifyGrowth([chatroomId]);
+      await hinted;
+      return scans - before;
+    };
+    expect(await scansAfterHint(roomKey)).toBe(0);
+    expect(await scansAfterHint(otherKey)).toBe(1);
+    // The room reads its log to the end when the receiver responds again.
+    await send(ann, room, 'more');
+    respondWith(receiver);
+    receiver.interrupt();
+    await expect.poll(() => bodiesOf(receiver)).toEqual(['hangs', 'more']);
+  });
+
   test('survives an event that is committed while the end of the log is read', async () => {
     const { server, ann, room, shop, receiver } = await openPlace();
     const { database, webhooks } = server.node;

@@ -17,7 +17,7 @@ interface RoomTailsOptions extends TailOptions {
   /** Encrypts the events that notifications carry to other nodes. Null if there are none. */
   seal: EventSeal | null;
   /** Called when this node has made the log of a room grow. May be called for several rooms at once. */
-  onGrowth?: () => void;
+  onGrowth?: (chatroomIds: string[]) => void;
   /** Called with the time that a notification took to arrive. */
   onNotificationLag: (seconds: number) => void;
   /** Connects the trace of a change with the traces of its deliveries. */
@@ -133,7 +133,7 @@ export class RoomTails {
       const sealed = events.length > 0 ? seal?.seal(events) : undefined;
       bus.publish(topic(chatroomId), { ...notification, events: sealed });
     }
-    this.#options.onGrowth?.();
+    this.#options.onGrowth?.(notifications.map(([chatroomId]) => chatroomId));
   }
 
   #subscribe(chatroomId: string, seq: number) {

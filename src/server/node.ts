@@ -119,8 +119,8 @@ export async function createNode(config: Config, options: NodeOptions, schema: G
     tracing,
     log,
     onNotificationLag: metrics.recordNotificationLag,
-    onGrowth: () => {
-      webhooks.notifyGrowth();
+    onGrowth: (chatroomIds) => {
+      webhooks.notifyGrowth(chatroomIds);
     },
     seal: redis && createEventSeal(options.authSecret, databaseId),
     readPage: (chatroomId, seq) => readEventPage({ database, databaseId }, chatroomId, seq),

@@ -7,6 +7,8 @@ export interface LeasedWebhook {
   service: string;
   url: string;
   events: string[];
+  /** The only room whose events are sent. Null for all rooms. */
+  chatroomId: string | null;
   document: string | null;
   secret: string;
   /** Former secret, while it is valid. Null if there is none. */
@@ -33,7 +35,7 @@ export const deliveryColumns = sql`
   w.service, w.url, w.events, w.document, w.secret,
   CASE WHEN w.previous_secret_until > now() THEN w.previous_secret END AS "previousSecret"`;
 /** Columns of {@link LeasedWebhook}; the table alias is `w`. */
-const leasedColumns = sql`w.id, w.lease_id AS "leaseId", ${deliveryColumns}`;
+const leasedColumns = sql`w.id, w.lease_id AS "leaseId", w.chatroom_id AS "chatroomId", ${deliveryColumns}`;
 /** Time until the next attempt of a cursor `k`. */
 const waitMs = sql`coalesce(extract(epoch FROM k.next_attempt_at - now()) * 1000, 0)::float8 AS "waitMs"`;
 

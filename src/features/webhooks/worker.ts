@@ -42,6 +42,8 @@ interface Room {
   seq: number;
   /** Last event of the log that is known. */
   lastSeq: number;
+  /** Whether a hint announced events since the last page was read. */
+  hasGrown: boolean;
   attempts: number;
   /** Timer of the next attempt. Undefined unless the room is waiting for it. */
   timer?: NodeJS.Timeout | undefined;
@@ -83,7 +85,22 @@ export class WebhookWorker {
     this.#track(this.#start());
   }
 
-  /** Looks for new events. Called after polls that found changes, and for hints. */
+  /**
+   * Looks for new events of some rooms. A room that is behind reads its log to the end anyway. Only other rooms need a scan,
+   * so that a receiver that hangs costs no statements however many messages are sent.
+   */
+  lookInto(chatroomIds: readonly string[]): void {
+    const { chatroomId: only } = this.webhook;
+    let needsScan = false;
+    for (const id of chatroomIds) {
+      const room = this.#rooms.get(id);
+      if (room) room.hasGrown = true;
+      else needsScan ||= only === null || only === id;
+    }
+    if (needsScan) this.scan();
+  }
+
+  /** Looks for new events of all rooms. */
   scan(): void {
     if (this.#scan === 'idle') this.#track(this.#scanAll());
     else this.#scan = 'scanning, and again';
@@ -156,7 +173,7 @@ export class WebhookWorker {
       return;
     }
     if (found.seq >= found.lastSeq) return;
-    const room: Room = found;
+    const room: Room = { ...found, hasGrown: false };
     this.#rooms.set(room.chatroomId, room);
     if (waitMs > 0) this.#runLater(room, waitMs);
     else this.#run(room);
@@ -192,7 +209,7 @@ export class WebhookWorker {
         }
         if (this.#isStopped()) return;
         if (outcome === 'moved') await this.#reload(room);
-        else if (outcome === 'ended' || (outcome === 'caught up' && room.seq >= room.lastSeq))
+        else if (outcome === 'ended' || (outcome === 'caught up' && room.seq >= room.lastSeq && !room.hasGrown))
           this.#rooms.delete(room.chatroomId);
         else if (outcome !== 'waiting') this.#run(room);
       }),
@@ -223,6 +240,7 @@ export class WebhookWorker {
   async #deliverPage(room: Room): Promise<'behind' | 'caught up' | 'waiting' | 'ended' | 'moved'> {
     // Read before the page: a scan may find an event that was committed after the page was read.
     const { lastSeq } = room;
+    room.hasGrown = false;
     const page = await readEventPage(this.#node, room.chatroomId, room.seq);
     const isIncomplete = page[0] ? page[0].seq !== room.seq + 1 : lastSeq > room.seq;
     if (isIncomplete) return this.#endIncomplete(room);

@@ -24,10 +24,10 @@ export interface Webhooks {
   /** Makes all nodes look at the webhooks now. Call it after a webhook has changed. */
   notifyChanged(): void;
   /**
-   * Makes the workers of all nodes look for new events soon. Call it after the log of a room has grown. A lost hint delays
+   * Makes the workers of all nodes look for new events soon. Call it after the logs of rooms have grown. A lost hint delays
    * an event until the next poll.
    */
-  notifyGrowth(): void;
+  notifyGrowth(chatroomIds: readonly string[]): void;
   /** Stops all workers, and lets other nodes take over. */
   stop(): Promise<void>;
 }
@@ -51,7 +51,7 @@ const IDLE_MS = 10_000;
 const MAX_TAKEN = 5;
 /** Bus topic of changed webhooks. */
 const CHANGES = 'webhooks';
-/** Bus topic of logs that have grown. */
+/** Bus topic of logs that have grown. A payload names the `rooms`. */
 const GROWTH = 'webhook events';
 /** Time for which events are collected before the workers look for them, in milliseconds. Each look is a statement. */
 const GROWTH_DELAY_MS = 50;
@@ -84,6 +84,8 @@ export function startWebhooks(
   /** Whether any node may have a worker. */
   let anyActive = false;
   let growthTimer: NodeJS.Timeout | undefined;
+  /** Rooms that the next hint names. */
+  const grown = new Set<string>();
 
   const isLeased = () => performance.now() < validUntil;
 
@@ -142,9 +144,14 @@ export function startWebhooks(
     for (const worker of workers.values()) worker.scan();
   }
 
+  function lookInto(payload: unknown): void {
+    const { rooms } = payload as { rooms: string[] };
+    for (const worker of workers.values()) worker.lookInto(rooms);
+  }
+
   const ends = [
     bus.subscribe(CHANGES, look, look),
-    bus.subscribe(GROWTH, scanAll, () => undefined),
+    bus.subscribe(GROWTH, lookInto, () => undefined),
     changePoller.listen(({ rooms }) => {
       if (rooms.size > 0) scanAll();
     }),
@@ -165,11 +172,13 @@ export function startWebhooks(
     notifyChanged() {
       bus.publish(CHANGES, {});
     },
-    notifyGrowth() {
+    notifyGrowth(chatroomIds) {
       if (!anyActive || isStopped) return;
+      for (const id of chatroomIds) grown.add(id);
       growthTimer ??= setTimeout(() => {
         growthTimer = undefined;
-        bus.publish(GROWTH, {});
+        bus.publish(GROWTH, { rooms: [...grown] });
+        grown.clear();
       }, GROWTH_DELAY_MS);
     },
     async stop() {
