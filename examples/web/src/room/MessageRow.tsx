@@ -1,4 +1,4 @@
-import { memo } from 'react';
+import { memo, type RefObject, useLayoutEffect, useRef } from 'react';
 import { Attachments } from '../files/Attachments.tsx';
 import { Avatar } from '../parts/Avatar.tsx';
 import { systemSentence } from '../parts/sentences.tsx';
@@ -42,6 +42,7 @@ export const MessageRow = memo(function MessageRow({
   onDo,
 }: Props) {
   const { removed } = useToasts();
+  const row = useRef<HTMLLIElement>(null);
   const deleted = message.deletedAt !== null || removed.has(message.id);
   if (message.kind === 'SYSTEM')
     return (
@@ -52,6 +53,7 @@ export const MessageRow = memo(function MessageRow({
   const name = nameOf(message.sender);
   return (
     <li
+      ref={row}
       className="message"
       id={`message-${message.number}`}
       tabIndex={-1}
@@ -59,6 +61,7 @@ export const MessageRow = memo(function MessageRow({
       data-own={own || undefined}
       data-follows={follows || undefined}
     >
+      {!deleted && <FocusKeeper row={row} />}
       {!own && !follows && <Avatar name={name} seed={message.sender?.username ?? ''} image={message.sender?.avatar} />}
       <div className="bubble-line">
         <div className="bubble" data-files={message.attachments.length > 0 || undefined}>
@@ -88,3 +91,18 @@ export const MessageRow = memo(function MessageRow({
     </li>
   );
 });
+
+/**
+ * Moves the focus from the controls of a message to its row when the message is deleted, because the focus would be
+ * lost. Must be the first child of the row: React removes the children in order, and runs the cleanup before each.
+ */
+function FocusKeeper({ row }: { row: RefObject<HTMLLIElement | null> }) {
+  useLayoutEffect(
+    () => () => {
+      // Read only here, because React sets the ref of the row after the effects of its children.
+      if (row.current?.contains(document.activeElement)) row.current.focus({ preventScroll: true });
+    },
+    [],
+  );
+  return null;
+}

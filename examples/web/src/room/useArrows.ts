@@ -1,16 +1,19 @@
 import { type FocusEvent, type KeyboardEvent, useState } from 'react';
+import { useToasts } from '../parts/Toast.tsx';
 import type { Message } from '../types.ts';
 
 /**
  * Moves the focus between messages with the arrow keys. The Tab key reaches only the menu of the current message, so
  * that keyboard users pass a long history with one key press (WAI-ARIA, roving tabindex).
  */
-export function useArrows(messages: readonly Pick<Message, 'number'>[]) {
-  const newest = messages.at(-1)?.number;
+export function useArrows(messages: readonly Pick<Message, 'id' | 'number' | 'kind' | 'deletedAt'>[]) {
   const [moved, setMoved] = useState<number | null>(null);
+  const { removed } = useToasts();
+  // A deleted message and a system message have no menu. As the current message they would keep Tab out of the history.
+  const withMenu = messages.filter(({ id, kind, deletedAt }) => kind === 'USER' && !deletedAt && !removed.has(id));
   return {
-    /** Number of the message whose menu the Tab key reaches. */
-    current: messages.some(({ number }) => number === moved) ? moved : newest,
+    /** Number of the message whose menu the Tab key reaches. The newest one that has a menu, until the focus has moved. */
+    current: (withMenu.find(({ number }) => number === moved) ?? withMenu.at(-1))?.number,
     onFocus: ({ target }: FocusEvent<HTMLElement>) => {
       const number = numberOf(rowOf(target));
       if (number !== null) setMoved(number);
