@@ -7,8 +7,25 @@ import { keyOf } from '../../src/core/globalIds.ts';
 import { PASSWORD, request, signUp } from '../support/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { world } from '../support/world.ts';
-import { violations } from './access.ts';
+import { focused, violations } from './access.ts';
 import { hasChromium, openBrowser, openPage } from './browser.ts';
+import { createKeyboard } from './keyboard.ts';
+
+/** Accessible names of all controls of the page, by source file. */
+const CONTROLS: Record<string, RegExp[]> = {
+  'admin/AdminApp.tsx': [/^Chat$/, /^Sign out$/, /^Services$/],
+  'admin/Audit.tsx': [/^Audit log$/],
+  'admin/Health.tsx': [/^Check again$/],
+  'admin/MoreButton.tsx': [/^Show more$/],
+  'admin/ReasonDialog.tsx': [/^Reason$/, /^Suspend ann$/],
+  'admin/Rooms.tsx': [/^Check$/],
+  'admin/SearchField.tsx': [/^Find users$/, /^Search$/],
+  'admin/Services.tsx': [/^Create a token$/, /^Revoke$/, /^Name of the service$/, /^messages:write/],
+  'admin/UserSessions.tsx': [/^End the session of /],
+  'admin/Users.tsx': [/^Create a user$/, /^Sessions$/, /^Suspend$/, /^Username$/, /^E-mail address$/],
+  'admin/Webhooks.tsx': [/^Load again$/],
+};
+const { press, type, pressOf, expectAllUsed } = createKeyboard();
 
 const SIGN_IN = `mutation ($input: SignInInput!) { signIn(input: $input) { accessToken } }`;
 const NOTICE = 'mutation { sendSystemMessage(input: { userId: "nobody", body: "x" }) { __typename } }';
@@ -85,6 +102,74 @@ describe.skipIf(!hasChromium)('the page for admins (skipped without chromium)', 
     const names = await page.getByText(/^@crowd/).allInnerTexts();
     expect(new Set(names).size).toBe(25);
     expect(await page.getByRole('button', { name: 'Show more' }).count()).toBe(0);
+  });
+
+  test('works by keyboard alone, and keeps the focus', async () => {
+    const { page, server } = await openAsRoot();
+    const crowd = Array.from({ length: 25 }, (_, i) => ({ id: crypto.randomUUID(), name: `crowd${i}`, suffix: 'x' }));
+    await storeUsers(server.node.database, crowd);
+    const dialog = page.getByRole('dialog');
+    const confirmByKeyboard = async (name: string) => {
+      await type(page, 'Reason', 'a test');
+      await press(page, new RegExp(`^${name}$`));
+      await dialog.waitFor({ state: 'detached' });
+    };
+    await type(page, 'Find users', 'crowd');
+    await press(page, 'Search');
+    await page.getByRole('button', { name: 'Show more' }).waitFor();
+    await press(page, 'Show more', { back: true });
+    await expect.poll(() => focused(page)).toBe('All are shown');
+    await type(page, 'Find users', 'ann');
+    await press(page, 'Search');
+    await expect.poll(() => page.getByRole('group').count()).toBe(1);
+    await pressOf(page, 'ann', 'Suspend');
+    await confirmByKeyboard('Suspend ann');
+    await expect.poll(() => focused(page)).toBe('Restore');
+    await page.keyboard.press('Enter');
+    await confirmByKeyboard('Restore ann');
+    await expect.poll(() => focused(page)).toBe('Suspend');
+    await type(page, 'Find users', 'ben');
+    await press(page, 'Search');
+    await page.getByRole('group', { name: 'ben' }).waitFor();
+    await pressOf(page, 'ben', 'Sessions');
+    await page.getByRole('button', { name: /^End the session/ }).waitFor();
+    await press(page, 'End the session of ');
+    await confirmByKeyboard('End the session');
+    await expect.poll(() => focused(page)).toBe('Users');
+    await press(page, 'Create a user');
+    await type(page, 'Username', 'dora');
+    await type(page, 'E-mail address', 'dora@example.org');
+    await confirmByKeyboard('Create a user');
+    await page.getByText('The password of dora is not shown again').waitFor();
+    await expect.poll(() => focused(page)).toBe('Create a user');
+
+    await press(page, /^Services$/);
+    await press(page, 'Create a token');
+    await type(page, 'Name of the service', 'shop');
+    await press(page, 'messages:write', { key: 'Space' });
+    await confirmByKeyboard('Create a token');
+    await press(page, 'Revoke');
+    await confirmByKeyboard('Revoke the token of shop');
+    await expect.poll(() => focused(page)).toBe('Services');
+    await press(page, /^Rooms$/, { back: true });
+    await page.getByRole('button', { name: 'Check' }).waitFor();
+    await press(page, /^Check$/);
+    await page.getByText('No inconsistencies').waitFor();
+    await press(page, /^Webhooks$/);
+    await page.getByText('No service has a webhook.').waitFor();
+    await press(page, 'Load again');
+    await press(page, /^Health$/);
+    await page.getByText(/fsync/).waitFor();
+    await press(page, 'Check again');
+    await press(page, /^Audit log$/);
+    const table = page.getByRole('region', { name: 'Audit log' });
+    await table.waitFor();
+    await page.keyboard.press('Tab');
+    await expect.poll(() => table.evaluate((element) => element === document.activeElement)).toBe(true);
+    await press(page, 'Chat', { key: 'Shift' });
+    await press(page, 'Sign out');
+    await page.getByRole('button', { name: 'Sign in', exact: true }).waitFor();
+    await expectAllUsed(CONTROLS, (file) => file.startsWith('admin/'));
   });
 
   test('creates and revokes the token of a service', async () => {

@@ -84,7 +84,7 @@ function Sections() {
             ))}
           </nav>
           <main>
-            <h2>{title}</h2>
+            <h2 tabIndex={-1}>{title}</h2>
             <Content />
           </main>
         </>

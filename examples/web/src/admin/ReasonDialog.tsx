@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react';
+import { type ReactNode, useEffect } from 'react';
 import { Dialog } from '../parts/Dialog.tsx';
 import { Field } from '../parts/Field.tsx';
 import { textOf } from '../parts/form.ts';
@@ -23,6 +23,13 @@ export function ReasonDialog({ title, children, onClose, act, fields }: Props) {
     await act(textOf(form, 'reason'), form);
     onClose();
   });
+  // The action may have removed the row with the button that opened the dialog, to which the dialog restores the focus.
+  useEffect(
+    () => () => {
+      if (document.activeElement === document.body) document.querySelector<HTMLElement>('main h2')?.focus();
+    },
+    [],
+  );
   return (
     <Dialog title={title} onClose={onClose}>
       <form

@@ -100,7 +100,12 @@ export function Users() {
                 .filter((action) => action !== (suspendedAt ? 'suspend' : 'restore'))
                 .filter((action) => user.id !== viewerId || (action !== 'suspend' && action !== 'delete'))
                 .map((action) => (
-                  <button key={action} type="button" onClick={() => setPending({ action, user })}>
+                  // One key for suspending and restoring, so that the button stays and keeps the focus.
+                  <button
+                    key={action === 'restore' ? 'suspend' : action}
+                    type="button"
+                    onClick={() => setPending({ action, user })}
+                  >
                     {ACTIONS[action].label}
                   </button>
                 ))}
