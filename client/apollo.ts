@@ -78,23 +78,28 @@ export function createChatLink(client: ChatClient): ApolloLink {
         };
       }
       const unsubscribed = new AbortController();
-      const { events: missed, end } = replays.begin();
-      client.request<Record<string, unknown>>(query, variables, { retry, signal: unsubscribed.signal }).then(
+      let missed = replays.begin();
+      // A message may wait for minutes while the server is away. Its response is newer than the events until then.
+      const onSend = () => {
+        missed.end();
+        if (!unsubscribed.signal.aborted) missed = replays.begin();
+      };
+      client.request<Record<string, unknown>>(query, variables, { retry, onSend, signal: unsubscribed.signal }).then(
         (result) => {
           // Apollo Client writes the response to the cache before this call returns.
           observer.next(result as ApolloLink.Result);
-          end();
+          missed.end();
           // Not in one batch with the response. Apollo Client sends a query again only if it has seen its result complete.
-          repeat(missed);
+          repeat(missed.events);
           observer.complete();
         },
         (error: unknown) => {
-          end();
+          missed.end();
           observer.error(error);
         },
       );
       return () => {
-        end();
+        missed.end();
         unsubscribed.abort();
       };
     });

@@ -18,6 +18,11 @@ export interface RequestOptions {
    * queries, and for idempotent mutations such as `sendMessage` with a `clientMessageId`.
    */
   retry?: boolean;
+  /**
+   * Called each time the request is about to be sent: after it has waited for earlier messages of its room, and again
+   * before each retry. The response is not older than this moment.
+   */
+  onSend?: () => void;
 }
 
 export interface HttpOptions {
@@ -106,12 +111,13 @@ export function createRequest({ url, session, fetch, onRefused, closed }: HttpOp
     return post(body, (await session.token()).value, signals);
   }
 
-  return async function request(query, variables, { signal: given, retry = false } = {}) {
+  return async function request(query, variables, { signal: given, retry = false, onSend } = {}) {
     const signals = given ? [given, closed] : [closed];
     let crashes = 0;
     for (let failures = 0; ; failures += 1) {
       for (const signal of signals) signal.throwIfAborted();
       let pause = backoff(failures);
+      onSend?.();
       try {
         const result = await postAuthorized(query, variables, signals);
         if (!retry || !result.errors) return result;

@@ -177,16 +177,18 @@ export function createChatClient(options: ChatClientOptions): ChatClient {
   const client: ChatClient = {
     async request(document, variables, requestOptions) {
       const text = textOf(document);
-      const { signal, retry } = requestOptions ?? {};
+      const { signal, retry, onSend } = requestOptions ?? {};
       const targets = sendTargetsOf(document, variables as Record<string, unknown>);
       if (targets.length === 0) return (await request(text, variables as object, requestOptions)) as Result<never>;
       const rooms = targets.map(({ chatroomId }) => chatroomId);
       const mayRetry = retry !== false && targets.every(({ isNamed }) => isNamed);
       // If the socket closes before the result, only a request that may be repeated gets one.
-      const attempt: Attempt = (attemptSignal) =>
-        mayRetry
+      const attempt: Attempt = (attemptSignal) => {
+        onSend?.();
+        return mayRetry
           ? sendRequest(text, variables as object, attemptSignal)
           : request(text, variables as object, { signal: attemptSignal });
+      };
       return (await queue.add(rooms, attempt, { retry: mayRetry, signal })) as Result<never>;
     },
     async execute(document, variables, requestOptions) {

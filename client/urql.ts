@@ -24,7 +24,7 @@ import { observe } from './observe.ts';
 import { type Collection, createReplays } from './replays.ts';
 import { resolveConnection, resolveNodes } from './urqlLists.ts';
 import { addMessage, invalidateRoom, membersWritten, messages, pageWritten, removeBlocked } from './urqlMessages.ts';
-import { keepWatched, RECEIVED, writeExchange, WRITTEN } from './urqlWrites.ts';
+import { keepWatched, RECEIVED, SENDING, writeExchange, WRITTEN } from './urqlWrites.ts';
 
 /** Options of an operation, passed as its `context`. */
 export type ChatContext = Pick<RequestOptions, 'retry'> & StreamOptions;
@@ -55,7 +55,8 @@ export function chatExchange(client: ChatClient): Exchange {
           return { unsubscribe };
         }
         const unsubscribed = new AbortController();
-        client.request<unknown>(query, variables ?? {}, { retry, signal: unsubscribed.signal }).then(
+        const onSend = context[SENDING] as (() => void) | undefined;
+        client.request<unknown>(query, variables ?? {}, { retry, onSend, signal: unsubscribed.signal }).then(
           (result) => {
             observer.next(result as Parameters<typeof observer.next>[0]);
             observer.complete();
@@ -200,6 +201,13 @@ export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Ex
       }
       return current.events.map(asOwnOperation);
     };
+    /** Forgets the events that arrived before a mutation is sent, because its response is newer. */
+    const beginAgain = (key: number): void => {
+      const current = running.get(key);
+      if (!current) return;
+      current.end();
+      running.set(key, { ...replays.begin(), runs: current.runs });
+    };
     const inOrder = (result: OperationResult): OperationResult[] => {
       const { operation, error } = result;
       const data: unknown = result.data;
@@ -225,9 +233,12 @@ export function chatCacheExchange(options: CacheExchangeOpts = cacheOptions): Ex
     const restore = mapExchange({
       onOperation(operation) {
         if (operation.kind !== 'mutation') return keepWatched(operation);
-        const own = withOwnKey(operation);
-        mutations.set(own.key, operation);
-        return own;
+        const { key } = withOwnKey(operation);
+        mutations.set(key, operation);
+        const onSending = () => {
+          beginAgain(key);
+        };
+        return makeOperation(operation.kind, { ...operation, key }, { ...operation.context, [SENDING]: onSending });
       },
       onResult({ operation, ...result }) {
         const original = subscriptions.get(operation) ?? mutations.get(operation.key) ?? operation;

@@ -19,6 +19,12 @@ export const WATCHED = 'isWatched';
  */
 export const RECEIVED = 'onReceived';
 
+/**
+ * Key in the context of a mutation: a function that is called each time the mutation is about to be sent. A message may
+ * wait for a long time before that, while the server is away.
+ */
+export const SENDING = 'onSending';
+
 /** Restores the policy of a query with `WATCHED`. */
 export function keepWatched(operation: Operation): Operation {
   const { kind, context } = operation;

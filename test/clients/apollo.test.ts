@@ -1,17 +1,18 @@
 import { ApolloClient, gql, InMemoryCache } from '@apollo/client';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { addMessage, cachePolicies, createChatLink } from '../../client/apollo.ts';
 import { errorOf, isChatError } from '../../client/index.ts';
 import type { Person } from '../support/client.ts';
 import { send, world } from '../support/world.ts';
 import { startTestServer } from '../support/server.ts';
 import { bodies, chatOf, sendAll } from './chatOf.ts';
+import { heldSockets } from './heldSockets.ts';
 import { HISTORY, MESSAGE_ADDED, SEND } from './documents.ts';
 import { startRestarting } from './restarting.ts';
 
-function apolloOf(person: Person): ApolloClient {
+function apolloOf(person: Person, chat = chatOf(person)): ApolloClient {
   const client = new ApolloClient({
-    link: createChatLink(chatOf(person)),
+    link: createChatLink(chat),
     cache: new InMemoryCache(cachePolicies),
   });
   onTestFinished(() => {
@@ -131,6 +132,40 @@ describe('Apollo Client', { timeout: 150_000 }, () => {
     // The optimistic message was shown first. No result contained both messages.
     expect(shown.some((list) => list.some(({ id, clientMessageId }) => id === clientMessageId))).toBe(true);
     for (const list of shown) expect(new Set(list.map(({ body }) => body)).size).toBe(list.length);
+  });
+
+  test('sends that wait do not each write all events since then again', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const { webSocketImpl, release } = heldSockets('mutation Send');
+    const client = apolloOf(ben, chatOf(ben, { webSocketImpl }));
+    const { shown } = await watch(client, { room, last: 100 });
+    const events = client.subscribe<any>({ query: gql(MESSAGE_ADDED), variables: { room } }).subscribe(({ data }) => {
+      addMessage(client.cache, room, data.messageAdded.message);
+    });
+    onTestFinished(() => {
+      events.unsubscribe();
+    });
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
+    const sends = upTo(10).map((i) =>
+      client.mutate<any>({
+        mutation: gql(SEND),
+        variables: { input: { chatroomId: room, body: `${i}`, clientMessageId: crypto.randomUUID() } },
+        context: { retry: true },
+        update(cache, { data }) {
+          addMessage(cache, room, data.sendMessage.message);
+        },
+      }),
+    );
+    for (let i = 1; i <= 20; i += 1) await send(ann, room, 'meanwhile');
+    await expect.poll(() => shown.at(-1)).toHaveLength(20);
+    const written = vi.spyOn(client.cache, 'writeQuery');
+    release();
+    await Promise.all(sends);
+    await expect.poll(() => shown.at(-1)).toHaveLength(30);
+    expect(numbersOf(shown)).toEqual(upTo(30));
+    // The 20 events are written again after the first send, which was held in the socket, and after no other one.
+    expect(written.mock.calls.length).toBeLessThan(60);
   });
 
   test('errors keep their code, and losing the room ends the subscription', async () => {

@@ -8,6 +8,7 @@ import { request } from '../support/client.ts';
 import { send, world } from '../support/world.ts';
 import { startTestServer } from '../support/server.ts';
 import { bodies, chatOf, sendAll } from './chatOf.ts';
+import { heldSockets } from './heldSockets.ts';
 import { CURSOR, HISTORY, MESSAGE_ADDED, SEND } from './documents.ts';
 import { expiring, REFRESH } from './expiring.ts';
 import { startRestarting } from './restarting.ts';
@@ -18,8 +19,8 @@ const numbersOf = (shown: () => any[][]): number[] =>
     .at(-1)
     ?.map(({ number }) => number) ?? [];
 
-function urqlOf(person: Person, cache: Exchange = chatCacheExchange()): Client {
-  return new Client({ url: `${person.url}/graphql`, exchanges: [cache, chatExchange(chatOf(person))] });
+function urqlOf(person: Person, cache: Exchange = chatCacheExchange(), chat = chatOf(person)): Client {
+  return new Client({ url: `${person.url}/graphql`, exchanges: [cache, chatExchange(chat)] });
 }
 
 /** Runs an operation until the end of the test, and returns all its results so far. */
@@ -117,6 +118,43 @@ describe('urql', { timeout: 150_000 }, () => {
     const lists = shown();
     expect(lists.some((list) => list.some(({ id, clientMessageId }) => id === clientMessageId))).toBe(true);
     for (const list of lists) expect(new Set(list.map(({ body }) => body)).size).toBe(list.length);
+  });
+
+  test('sends that wait do not each write all events since then again', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const { webSocketImpl, release } = heldSockets('mutation Send');
+    let writes = 0;
+    const { Subscription } = cacheOptions.updates;
+    const cache = chatCacheExchange({
+      ...cacheOptions,
+      updates: {
+        ...cacheOptions.updates,
+        Subscription: {
+          ...Subscription,
+          messageAdded(...args) {
+            writes += 1;
+            Subscription.messageAdded(...args);
+          },
+        },
+      },
+    });
+    const client = urqlOf(ben, cache, chatOf(ben, { webSocketImpl }));
+    const shown = await watch(client, { room, last: 100 });
+    listen(client, MESSAGE_ADDED, { room });
+    await expect.poll(() => server.node.gauges.streams).toBe(1);
+    const sends = upTo(10).map((i) => {
+      const input = { chatroomId: room, body: `${i}`, clientMessageId: crypto.randomUUID() };
+      return client.mutation<any>(gql(SEND), { input }, { retry: true }).toPromise();
+    });
+    for (let i = 1; i <= 20; i += 1) await send(ann, room, 'meanwhile');
+    await expect.poll(() => shown().at(-1)).toHaveLength(20);
+    release();
+    await Promise.all(sends);
+    await expect.poll(() => shown().at(-1)).toHaveLength(30);
+    expect(numbersOf(shown)).toEqual(upTo(30));
+    // The 20 events are written again after the first send, which was held in the socket, and after no other one.
+    expect(writes).toBeLessThan(100);
   });
 
   test('a server error keeps its code', async () => {
