@@ -218,6 +218,10 @@ const userHead = (id: string): Sql => sql`
     (SELECT coalesce(json_agg(json_build_object('id', o.id, 'username', o.username, 'nickname', o.nickname,
         'scopes', b.scopes, 'createdAt', ${isoTime(sql`b.created_at`)}) ORDER BY b.created_at, o.username_key), '[]')
       FROM bots b JOIN users o ON o.id = b.user_id WHERE b.owner_id = u.id) AS bots,
+    (SELECT ${isoTime(sql`a.granted_at`)} FROM admins a WHERE a.user_id = u.id) AS "adminSince",
+    (SELECT coalesce(json_agg(json_build_object('action', e.action, 'subject', e.subject, 'reason', e.reason,
+        'createdAt', ${isoTime(sql`e.created_at`)}) ORDER BY e.created_at, e.id), '[]')
+      FROM audit_entries e WHERE e.actor_id = u.id) AS "auditEntries",
     (SELECT coalesce(json_agg(json_build_object('url', p.url, 'createdAt', ${isoTime(sql`l.created_at`)})
         ORDER BY l.created_at, l.id), '[]')
       FROM link_previews l JOIN web_pages p ON p.id = l.page_id WHERE l.user_id = u.id) AS "linkPreviews"

@@ -140,6 +140,12 @@ export const exportedUser = z.object({
     .optional(),
   /** Bots of the user, without their tokens. Absent in exports of release 0.1.0. */
   bots: z.array(person.extend({ scopes: z.array(z.string()), createdAt: moment })).optional(),
+  /** Time at which the user became an admin; null if the user is no admin. Absent in exports of release 0.1.0. */
+  adminSince: moment.nullable().optional(),
+  /** Actions of the user as an admin, which the audit log keeps. Absent in exports of release 0.1.0. */
+  auditEntries: z
+    .array(z.object({ action: z.string(), subject: z.string().nullable(), reason: z.string(), createdAt: moment }))
+    .optional(),
   friends: z.array(person),
   friendRequests: z.array(z.object({ fromId: z.uuid(), toId: z.uuid(), createdAt: moment })),
   blockedUsers: z.array(person),

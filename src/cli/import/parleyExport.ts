@@ -221,8 +221,9 @@ async function storeAttachments(
 
 /**
  * Restores an exported user without a password. Restores a friendship or block if the other user exists, and a bot if both
- * the bot and its owner exist. The owner rotates the token of the bot, which is not exported. Does not
- * restore rooms, because each room has its own export. If the user already exists, changes nothing.
+ * the bot and its owner exist. The owner rotates the token of the bot, which is not exported. Does not restore
+ * rooms, because each room has its own export, nor the grant of an admin, because only the operator makes admins. If the
+ * user already exists, changes nothing.
  */
 export async function importUser({ database }: ImportContext, exported: ExportedUser): Promise<ImportSummary> {
   const { user, friends, blockedUsers, bot, bots = [] } = exported;
