@@ -122,7 +122,9 @@ test('a node refuses a standby, and continues after its promotion', { timeout: 1
   const STANDBY = '503 The database is a read-only standby. Point DATABASE_URL at the primary, or promote the standby.';
   await say('before');
 
-  // The address temporarily points to the standby while its primary is healthy.
+  // The address temporarily points to the standby while its primary is healthy. A stream ends if an outage interrupts the
+  // execution of an event, so the events are awaited before each outage.
+  await expect.poll(() => stream.received.length).toBe(acknowledged.length);
   endpoint.moveTo(standbyPort ?? 0);
   endpoint.cut();
   await expect.poll(() => readiness(server.url)).toBe(STANDBY);
@@ -132,6 +134,7 @@ test('a node refuses a standby, and continues after its promotion', { timeout: 1
   for (let i = 0; i < 10; i += 1) await say(`back at the primary ${i}`);
 
   // A failover: the primary stops, and the standby is promoted later.
+  await expect.poll(() => stream.received.length).toBe(acknowledged.length);
   await primary.stop();
   endpoint.moveTo(standbyPort ?? 0);
   await expect.poll(() => readiness(server.url)).toBe(STANDBY);
@@ -253,6 +256,7 @@ describe.skipIf(!hasRedis())('an unusable Redis', () => {
       const server = await startTestServer({ redisUrl: url, log, env: { RATE_LIMITS: 'on' } });
       const { ann, ben, room } = await world(server);
       const reader = ben.connect().subscribe(MESSAGE_ADDED, { room });
+      await reader.ready();
       for (let i = 0; i < 5; i += 1) await send(ann, room, `message ${i}`);
       expect(await reader.take(1)).toHaveLength(1);
       await expect.poll(() => lines.filter((line) => sentence.test(line)).length).toBe(1);
