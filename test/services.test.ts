@@ -233,14 +233,14 @@ test('a service sends as a user who may send, and reads and moderates a room', a
   expect(await shop.code(SEND_AS, { chatroomExternalId: 'd1', asUserExternalId: 'u1', body: 'hi' })).toBe('BLOCKED');
 
   // A user may set none of the fields of services.
-  const asUser = { chatroomId: room, body: 'x', asUserExternalId: 'u1' };
-  const { errors } = await request(
-    server.url,
-    SEND,
-    { input: asUser },
-    { authorization: `Bearer ${await tokenOf('u2')}` },
-  );
-  expect(errors?.[0]?.extensions.code).toBe('FORBIDDEN');
+  const header = { authorization: `Bearer ${await tokenOf('u2')}` };
+  for (const [name, target] of Object.entries({
+    asUserExternalId: { chatroomId: room, asUserExternalId: 'u1' },
+    chatroomExternalId: { chatroomExternalId: 'r1' },
+  })) {
+    const { errors } = await request(server.url, SEND, { input: { ...target, body: 'x' } }, header);
+    expect(errors?.[0]?.extensions).toMatchObject({ code: 'FORBIDDEN', path: ['input', name] });
+  }
 });
 
 test('a service sends as a bot only what the bot may send', async () => {

@@ -3,7 +3,7 @@ import { badInput, ChatError, notFound } from '../../core/errors.ts';
 import { sql } from '../../platform/database/database.ts';
 import { createLoader } from '../../platform/database/loader.ts';
 import { pairKey } from '../relationships/pair.ts';
-import { checkExternalId, isExternalId, userKeysOf, type UserRefs } from '../users/externalIds.ts';
+import { checkExternalId, isExternalId, onlyServices, userKeysOf, type UserRefs } from '../users/externalIds.ts';
 import {
   chatroomColumns,
   type ChatroomRow,
@@ -64,12 +64,13 @@ export interface ChatroomRef {
 /**
  * Returns the key of a room that an input names. Null for an id that names no room. Users name rooms by id only.
  *
- * @throws ChatError `BAD_USER_INPUT` unless exactly one of `chatroomId` and `chatroomExternalId` is set, and for a user
- *   who sets the external id; `NOT_FOUND` if no room has the external id
+ * @throws ChatError `BAD_USER_INPUT` unless exactly one of `chatroomId` and `chatroomExternalId` is set; `FORBIDDEN` for a
+ *   user who sets the external id; `NOT_FOUND` if no room has the external id
  */
 export async function chatroomKeyOf(context: Context, { id, externalId }: ChatroomRef): Promise<string | null> {
   if (id !== undefined && externalId == null) return id;
-  if (id !== undefined || externalId == null || !context.service)
+  if (externalId != null && !context.service) throw onlyServices('chatroomExternalId');
+  if (id !== undefined || externalId == null)
     throw badInput(
       'input.chatroomId',
       context.service ? 'Set either chatroomId or chatroomExternalId.' : 'Set chatroomId to the id of a chatroom.',
