@@ -1,7 +1,7 @@
 import pino from 'pino';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import type { RoomEvent } from '../src/delivery/roomLog.ts';
-import { RoomTail, type TailOptions } from '../src/delivery/roomTail.ts';
+import { MAX_AGE_MS, RoomTail, type TailOptions } from '../src/delivery/roomTail.ts';
 import type { SubscriberGroup } from '../src/delivery/source.ts';
 import { startTestServer } from './support/server.ts';
 
@@ -63,6 +63,21 @@ test('an event is kept as long as its read took', async () => {
   expect(reads).toBe(2);
   answer([eventAt(6)]);
   expect(await first).toBe(await second);
+});
+
+test('the latest event about a message is known after it has left the memory', async () => {
+  const tail = await tailAt(0, () => Promise.resolve([]));
+  tail.add({ group: null, wake: () => undefined });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const edit = { ...eventAt(3), kind: 'MESSAGE_EDITED', number: 1 } as const;
+  const events = [eventAt(1), eventAt(2), edit];
+  tail.offer(events);
+  tail.advance(3);
+  expect(tail.latestEventOf(1)).toBe(edit);
+  await vi.advanceTimersByTimeAsync(MAX_AGE_MS + 1);
+  expect(tail.latestEventOf(1)).toBeUndefined();
+  expect(events.map((event) => tail.isLatest(event))).toEqual([false, true, true]);
 });
 
 test('the members of a group are woken once, after the execution', async () => {

@@ -53,6 +53,8 @@ export class RoomTail {
   #existenceChecked = false;
   /** The latest events up to `seq`, without gaps, not older than {@link MAX_AGE_MS}. */
   readonly #recent: RoomEvent[] = [];
+  /** The `seq` of the last event about each of the last {@link MAX_RECENT_EVENTS} messages that had one, by number. */
+  readonly #lastAbout = new Map<number, number>();
   /** Events after `seq` that need not be read from the log, by their `seq`, with the time of their arrival. */
   readonly #offered = new Map<number, { event: RoomEvent; at: number }>();
   /**
@@ -100,6 +102,14 @@ export class RoomTail {
   /** Returns the latest event about a message, if the event is in memory. */
   latestEventOf(number: number): RoomEvent | undefined {
     return this.#recent.findLast((event) => event.number === number);
+  }
+
+  /**
+   * Returns whether no later event about the same message has been read. Unlike the events, this is known however long
+   * ago the event was read: a result that is late must not be executed again for each subscriber of a busy node.
+   */
+  isLatest({ number, seq }: RoomEvent): boolean {
+    return number !== null && this.#lastAbout.get(number) === seq;
   }
 
   /**
@@ -247,10 +257,18 @@ export class RoomTail {
       while (recent[0] && recent[0].seq <= lastSeq) recent.shift();
     }, maxAgeMs).unref();
     this.#seq = lastSeq;
-    for (const { kind, userId, seq } of events) {
+    for (const { kind, number, userId, seq } of events) {
+      if (number !== null) this.#noteLast(number, seq);
       if (kind === 'MEMBER_LEFT' && userId !== null) this.#left.set(userId, seq);
       if (kind === 'MEMBER_JOINED' && userId !== null) this.#left.delete(userId);
     }
+  }
+
+  #noteLast(number: number, seq: number): void {
+    this.#lastAbout.delete(number);
+    this.#lastAbout.set(number, seq);
+    const [oldest] = this.#lastAbout.keys();
+    if (this.#lastAbout.size > MAX_RECENT_EVENTS && oldest !== undefined) this.#lastAbout.delete(oldest);
   }
 
   async #checkExistence(): Promise<void> {

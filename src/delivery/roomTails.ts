@@ -76,6 +76,11 @@ export class RoomTails {
     return this.#tails.get(chatroomId)?.tail.latestEventOf(number);
   }
 
+  /** Returns whether an event is certainly the latest about its message. */
+  isLatest(event: RoomEvent): boolean {
+    return this.#tails.get(event.chatroomId)?.tail.isLatest(event) === true;
+  }
+
   /**
    * Adds a follower to the tail of a room.
    *

@@ -218,11 +218,10 @@ export async function lastMessageIn(context: Context, room: ChatroomRow): Promis
   }
   if (room.isShared) {
     const { viewerTracking, roomTails } = context;
-    const latest = () => roomTails.latestEventOf(room.id, room.lastNumber);
-    const event = viewerTracking && latest();
+    const event = viewerTracking && roomTails.latestEventOf(room.id, room.lastNumber);
     if (event?.message && (await isHiddenFromNobody(context, room, event.message))) {
       // The stream of the room may deliver an edit of the message before this result.
-      viewerTracking?.checks.push(() => latest() === event);
+      viewerTracking?.checks.push(() => roomTails.isLatest(event));
       return event.message;
     }
     const newest = await newestMessageOf(context, room.id);
