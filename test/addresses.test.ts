@@ -368,7 +368,7 @@ describe('the mail queue', () => {
     const ran: string[] = [];
     const idle = () => Promise.resolve();
     const stopJobs = await startJobs({
-      ...{ databaseUrl, log, onRun: (task) => ran.push(task) },
+      ...{ databaseUrl, log, isPeriodic: true, onRun: (task) => ran.push(task) },
       tasks: {
         ...{ clear_chatroom: idle, delete_account: idle, end_sessions: idle },
         ...{ prune: idle, push_message: idle, push_device: idle, preview_links: idle },

@@ -115,6 +115,8 @@ const CONCURRENCY = 2;
 export async function startJobs(options: {
   databaseUrl: string;
   log: Logger;
+  /** Whether this node runs the jobs of {@link SCHEDULE}. */
+  isPeriodic: boolean;
   /** Called after each job. */
   onRun: (task: string, outcome: 'done' | 'failed') => void;
   /** Functions that run the jobs. Jobs of a task that this node omits are run by another node. */
@@ -141,7 +143,7 @@ export async function startJobs(options: {
   const runners = await Promise.all([
     start(
       others,
-      SCHEDULE.filter(({ task }) => others[task])
+      SCHEDULE.filter(({ task }) => options.isPeriodic && others[task])
         .map(({ at, task }) => `${at} ${task}`)
         .join('\n'),
     ),

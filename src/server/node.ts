@@ -81,6 +81,8 @@ export interface NodeOptions {
   webhooks?: (Partial<WebhookTimes> & WebhookClientOptions) | undefined;
   /** Whether the server warms up before it accepts requests; see `warmUp`. False if omitted. */
   warmsUp?: boolean;
+  /** Whether the node runs periodic jobs. True if omitted, and always in production. */
+  periodicJobs?: boolean;
 }
 
 /**
@@ -153,6 +155,7 @@ export async function createNode(config: Config, options: NodeOptions, schema: G
   const stopJobs = await startJobs({
     databaseUrl,
     log,
+    isPeriodic: options.periodicJobs ?? true,
     onRun: metrics.recordJob,
     tasks: {
       ...(mailer ? { send_mail: (job) => sendMail({ database, mailer, publicUrl }, job) } : {}),
