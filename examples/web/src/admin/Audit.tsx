@@ -2,7 +2,8 @@ import { useQuery } from '@apollo/client/react';
 import { AdminAuditDocument } from '../../generated/graphql.ts';
 import { wordError } from '../errors.ts';
 import { Problem } from '../parts/Problem.tsx';
-import { joinPages, MoreButton } from './MoreButton.tsx';
+import { appendTo } from './appendTo.ts';
+import { MoreButton } from './MoreButton.tsx';
 
 /** The actions of admins, newest first. */
 export function Audit() {
@@ -40,20 +41,7 @@ export function Audit() {
       )}
       <MoreButton
         pageInfo={page?.pageInfo}
-        load={(after) =>
-          fetchMore({
-            variables: { after },
-            updateQuery: (former, { fetchMoreResult: next }) =>
-              former.admin && next.admin
-                ? {
-                    admin: {
-                      ...next.admin,
-                      auditEntries: joinPages(former.admin.auditEntries, next.admin.auditEntries),
-                    },
-                  }
-                : former,
-          })
-        }
+        load={(after) => fetchMore({ variables: { after }, updateQuery: appendTo('auditEntries') })}
       />
     </>
   );

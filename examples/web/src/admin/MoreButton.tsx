@@ -23,8 +23,3 @@ export function MoreButton({ pageInfo, load }: Props) {
     </button>
   );
 }
-
-/** Returns a list that has the items of a page and of the page after it. */
-export function joinPages<Page extends { nodes: unknown[] }>(former: Page, next: Page): Page {
-  return { ...next, nodes: [...former.nodes, ...next.nodes] };
-}

@@ -5,7 +5,8 @@ import { wordError } from '../errors.ts';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { wordMembers, wordWhen } from '../words.ts';
-import { joinPages, MoreButton } from './MoreButton.tsx';
+import { appendTo } from './appendTo.ts';
+import { MoreButton } from './MoreButton.tsx';
 import { SearchField } from './SearchField.tsx';
 
 type Health = NonNullable<AdminRoomHealthQuery['admin']>['chatroomHealth'];
@@ -71,15 +72,7 @@ export function Rooms() {
       {page?.nodes.length === 0 && <p>No room was found.</p>}
       <MoreButton
         pageInfo={page?.pageInfo}
-        load={(after) =>
-          fetchMore({
-            variables: { after },
-            updateQuery: (former, { fetchMoreResult: next }) =>
-              former.admin && next.admin
-                ? { admin: { ...next.admin, chatrooms: joinPages(former.admin.chatrooms, next.admin.chatrooms) } }
-                : former,
-          })
-        }
+        load={(after) => fetchMore({ variables: { after }, updateQuery: appendTo('chatrooms') })}
       />
     </>
   );

@@ -15,7 +15,8 @@ import { optionalTextOf, textOf } from '../parts/form.ts';
 import { Problem } from '../parts/Problem.tsx';
 import { useSession } from '../session.ts';
 import { wordWhen } from '../words.ts';
-import { joinPages, MoreButton } from './MoreButton.tsx';
+import { appendTo } from './appendTo.ts';
+import { MoreButton } from './MoreButton.tsx';
 import { ReasonDialog } from './ReasonDialog.tsx';
 import { SearchField } from './SearchField.tsx';
 import { UserSessions } from './UserSessions.tsx';
@@ -117,15 +118,7 @@ export function Users() {
       {page?.nodes.length === 0 && <p>Nobody was found.</p>}
       <MoreButton
         pageInfo={page?.pageInfo}
-        load={(after) =>
-          fetchMore({
-            variables: { after },
-            updateQuery: (former, { fetchMoreResult: next }) =>
-              former.admin && next.admin
-                ? { admin: { ...next.admin, users: joinPages(former.admin.users, next.admin.users) } }
-                : former,
-          })
-        }
+        load={(after) => fetchMore({ variables: { after }, updateQuery: appendTo('users') })}
       />
       {pending === 'create' && (
         <ReasonDialog
