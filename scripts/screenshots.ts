@@ -6,11 +6,13 @@
  * screen to that folder, at four widths, light and dark.
  */
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import sharp from 'sharp';
 import { DEMO_PASSWORD } from '../src/server/demo/people.ts';
 
 const IMAGES = new URL('../docs/images/', import.meta.url).pathname;
@@ -18,9 +20,16 @@ const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 /** Maximum size of a screenshot in bytes, because readers of the documents download it. */
 const MAX_BYTES = 150_000;
 
-const HEIGHT = 760;
+const HEIGHT = 840;
 const WIDTHS = [320, 390, 768, 1280];
 const SCHEMES = ['light', 'dark'] as const;
+
+/** The picture that Ann sends, and the file that Chloé sends. */
+const [PICTURE, RECIPE] = ['tomatoes.jpg', 'recipe.txt'];
+const picture = await sharp(new URL('tomatoes.svg', import.meta.url).pathname)
+  .jpeg({ quality: 85 })
+  .toBuffer();
+const recipe = Buffer.from('Tomatoes, thyme, and two hours of patience.\n');
 
 const TALK = [
   ['chloe', 'Who brings what on Friday? I bake, as always.'],
@@ -32,6 +41,10 @@ const TALK = [
 
 const SIGN_IN = 'mutation ($input: SignInInput!) { signIn(input: $input) { accessToken } }';
 const SEND = 'mutation ($input: SendMessageInput!) { sendMessage(input: $input) { message { id } } }';
+const CREATE_UPLOAD = `mutation ($input: CreateUploadInput!) {
+  createUpload(input: $input) { upload { id method url headers { name value } } }
+}`;
+const COMPLETE_UPLOAD = 'mutation ($id: ID!) { completeUpload(input: { uploadId: $id }) { attachment { id } } }';
 const REACT = 'mutation ($input: ReactionInput!) { addReaction(input: $input) { message { id } } }';
 
 const folder = process.argv[2];
@@ -150,6 +163,18 @@ async function shootSignedIn(browser: Browser, url: string, options: BrowserCont
   await openRoom(page, /Friday kitchen/);
   await page.getByRole('button', { name: /^Read by/ }).waitFor();
   await save(page, 'room');
+  await page.getByRole('button', { name: `View ${PICTURE}` }).click();
+  await page.getByRole('dialog').locator('img').waitFor();
+  await page.waitForLoadState('networkidle');
+  await save(page, 'picture');
+  await page.keyboard.press('Escape');
+  await page.locator('.composer input[type=file]').setInputFiles([
+    { name: PICTURE, mimeType: 'image/jpeg', buffer: picture },
+    { name: RECIPE, mimeType: 'text/plain', buffer: recipe },
+  ]);
+  await page.getByRole('button', { name: 'Send' }).and(page.locator(':enabled')).waitFor();
+  await save(page, 'room-files-to-send');
+  for (const name of [PICTURE, RECIPE]) await page.getByRole('button', { name: `Remove ${name}` }).click();
   await page.getByRole('button', { name: /^Read by/ }).hover();
   await page.getByRole('tooltip').waitFor();
   await save(page, 'room-read-by');
@@ -195,9 +220,12 @@ async function openAs(browser: Browser, url: string, options: BrowserContextOpti
   return page;
 }
 
+/** Opens a room, and waits until the pictures in it are displayed. */
 async function openRoom(page: Page, name: RegExp): Promise<void> {
   await page.getByRole('link', { name }).click();
   await page.getByRole('textbox', { name: /^Message to/ }).waitFor();
+  await page.getByRole('button', { name: `View ${PICTURE}` }).waitFor();
+  await page.locator('.pictures canvas').waitFor({ state: 'detached' });
 }
 
 /** Sends today's messages. */
@@ -212,13 +240,47 @@ async function prepare(url: string): Promise<void> {
   const room = viewer.chatrooms.nodes.find(({ name }: { name: string | null }) => name === 'Friday kitchen');
   const ids: string[] = [];
   for (const [username, body] of TALK) {
-    const { sendMessage } = await ask(url, token(username), SEND, { input: { chatroomId: room.id, body } });
+    const attachmentIds: string[] = [];
+    if (body.startsWith('Tomatoes'))
+      attachmentIds.push(await upload(url, token(username), PICTURE, 'image/jpeg', picture));
+    if (body.endsWith('🍅')) attachmentIds.push(await upload(url, token(username), RECIPE, 'text/plain', recipe));
+    const input = { chatroomId: room.id, body, attachmentIds };
+    const { sendMessage } = await ask(url, token(username), SEND, { input });
     ids.push(sendMessage.message.id);
   }
   for (const username of ['chloe', 'noa'])
     await ask(url, token(username), REACT, { input: { messageId: ids[3], emoji: '🎉' } });
   await ask(url, token('noa'), SEND, { input: { chatroomId: room.id, body: 'כן!', replyToId: ids[4] } });
 }
+
+/** Uploads a file, and returns the id of the attachment. */
+async function upload(
+  url: string,
+  token: string | null,
+  fileName: string,
+  mediaType: string,
+  bytes: Buffer,
+): Promise<string> {
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const input = { fileName, mediaType, byteSize: bytes.length, sha256 };
+  const { createUpload } = await ask(url, token, CREATE_UPLOAD, { input });
+  const { id, method, url: target, headers } = createUpload.upload;
+  const init = {
+    method,
+    headers: headers.map(({ name, value }: Header) => [name, value]),
+    body: new Uint8Array(bytes),
+  };
+  const response = await fetch(new URL(target, url), init);
+  if (!response.ok) throw new Error(`The file was refused with ${response.status}.`);
+  const { completeUpload } = await ask(url, token, COMPLETE_UPLOAD, { id });
+  return completeUpload.attachment.id;
+}
+
+interface Header {
+  name: string;
+  value: string;
+}
+
 async function ask(url: string, token: string | null, query: string, variables: object = {}): Promise<any> {
   const response = await fetch(`${url}/graphql`, {
     method: 'POST',
