@@ -1,9 +1,10 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { cleanFiles, findMissing, findOrphans } from '../src/features/attachments/cleanUp.ts';
+import { resumeProcessing } from '../src/features/attachments/processing.ts';
 import { openDatabase, sql } from '../src/platform/database/database.ts';
 import { createDiskStore } from '../src/platform/files/diskStore.ts';
 import { type Person, signUp } from './support/client.ts';
-import { complete, createUpload, put, SEND_FILES, type TestFile, textFile } from './support/files.ts';
+import { complete, createUpload, PNG, put, SEND_FILES, type TestFile, textFile } from './support/files.ts';
 import { freePort } from './support/ports.ts';
 import { type ServerProcess, startProgram } from './support/process.ts';
 import { DELETE_MESSAGE } from './support/rooms.ts';
@@ -55,7 +56,9 @@ test('the store equals the database after 200 uploads through kills of the node'
   const room = createChatroom.chatroom.id as string;
 
   async function share(number: number): Promise<void> {
-    const file: TestFile = textFile(`file ${number}`, `${number}.txt`);
+    // Pictures are also processed.
+    const file: TestFile =
+      number % 3 === 0 ? { ...PNG, fileName: `${number}.png` } : textFile(`file ${number}`, `${number}.txt`);
     const upload = await until(() => createUpload(ann, file));
     await until(async () => {
       const { status } = await put(ann, upload, file.bytes);
@@ -80,6 +83,15 @@ test('the store equals the database after 200 uploads through kills of the node'
   const database = await openDatabase(databaseUrl, { poolSize: 2 });
   onTestFinished(() => database.close());
   const node = { database, files: createDiskStore(`${dataDir}/files`) };
+  // Killed nodes have left locked jobs. The age of a lock is that of a node that was killed long ago.
+  await database.query(sql`
+    UPDATE graphile_worker._private_jobs SET locked_at = now() - interval '1 hour' WHERE locked_at IS NOT NULL`);
+  await resumeProcessing(database);
+  const states = async () =>
+    (
+      await database.query<{ state: string }>(sql`SELECT DISTINCT state FROM attachments WHERE chatroom_id IS NOT NULL`)
+    ).map(({ state }) => state);
+  await expect.poll(states).toEqual(['READY']);
   await cleanFiles(node, 0);
   const left = async () => {
     const orphans: string[] = [];
@@ -91,7 +103,4 @@ test('the store equals the database after 200 uploads through kills of the node'
     sql`SELECT count(*)::int AS count FROM attachments WHERE state = 'READY' AND chatroom_id IS NOT NULL`,
   );
   expect(count).toBe(UPLOADS / 2);
-  const keys: string[] = [];
-  for await (const { key } of node.files.list()) keys.push(key);
-  expect(keys).toHaveLength(UPLOADS / 2);
 });

@@ -36,6 +36,8 @@ export interface Jobs {
    * attachment is deleted. `attachmentId` also is the id of a page, whose image is deleted.
    */
   delete_file: { attachmentId: string; object?: string };
+  /** Queues the processing of uploaded files again whose node was killed. Runs every five minutes. */
+  resume_processing: object;
   /** Deletes uploads that were not sent, and objects that belong to no attachment or page. Runs every hour. */
   clean_files: object;
 }
@@ -92,7 +94,13 @@ export async function migrateJobs(databaseUrl: string, log?: Logger): Promise<vo
 }
 
 /** Tasks that only some nodes can run: those that can send mail, and those with a file store. */
-type OptionalTask = 'send_mail' | 'clean_files' | 'delete_file' | 'process_attachment' | 'fetch_avatar';
+type OptionalTask =
+  | 'send_mail'
+  | 'clean_files'
+  | 'delete_file'
+  | 'process_attachment'
+  | 'resume_processing'
+  | 'fetch_avatar';
 
 type Tasks = { [Name in keyof Jobs]: (payload: Jobs[Name]) => Promise<void> };
 
@@ -100,6 +108,7 @@ type Tasks = { [Name in keyof Jobs]: (payload: Jobs[Name]) => Promise<void> };
 const SCHEDULE = [
   { at: '23 * * * *', task: 'prune' },
   { at: '*/5 * * * *', task: 'end_sessions' },
+  { at: '*/5 * * * *', task: 'resume_processing' },
   { at: '41 * * * *', task: 'clean_files' },
 ] as const;
 

@@ -27,7 +27,7 @@ import { createImageProcessor } from '../platform/images/images.ts';
 import { createMailer } from '../platform/mailer.ts';
 import { createScanner } from '../platform/scanner.ts';
 import { cleanFiles, deleteFile } from '../features/attachments/cleanUp.ts';
-import { processAttachment } from '../features/attachments/processing.ts';
+import { processAttachment, resumeProcessing } from '../features/attachments/processing.ts';
 import { MEGABYTE } from '../features/attachments/uploads.ts';
 import { createSendQueue } from '../features/messages/sendQueue.ts';
 import { createMetrics } from '../platform/observability/metrics.ts';
@@ -168,6 +168,7 @@ export async function createNode(config: Config, options: NodeOptions, schema: G
             clean_files: () => cleanFiles({ database, files }).then(() => undefined),
             delete_file: (job) => deleteFile({ files }, job),
             fetch_avatar: (job) => fetchAvatar({ database, files, images, web }, job),
+            resume_processing: () => resumeProcessing(database),
             process_attachment: (job) => processAttachment({ database, files, images, scanner, roomTails }, job),
           }
         : {}),

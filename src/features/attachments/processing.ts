@@ -9,6 +9,7 @@ import type { FileStore } from '../../platform/files/fileStore.ts';
 import { type ImageVariantFile, isImage, type ProcessedImage } from '../../platform/images/images.ts';
 import { type Jobs, queueJob } from '../../platform/jobQueue.ts';
 import { attachmentColumns, objectKey, type StoredImage, type StoredVariant } from './attachments.ts';
+import { queueProcessing } from './uploads.ts';
 
 type ProcessingNode = Pick<ServerNode, 'database' | 'files' | 'images' | 'scanner' | 'roomTails'>;
 
@@ -38,6 +39,19 @@ export async function processAttachment(
   const isStored = await finish(node, attachment, result);
   // The attachment has been deleted, or another run of this job was faster.
   if (!isStored) for (const key of written) await files.delete(key);
+}
+
+/** Age of the lock of a job from which its node counts as killed, in minutes. Scans and images have shorter time limits. */
+const DEAD_MINUTES = 10;
+
+/** Queues the processing again whose node was killed. The queue itself would wait for four hours. */
+export async function resumeProcessing({ query }: ProcessingNode['database']): Promise<void> {
+  const dead = await query<{ id: string }>(sql`
+    SELECT a.id FROM graphile_worker._private_jobs j JOIN graphile_worker._private_tasks t ON t.id = j.task_id
+      JOIN attachments a ON a.id = (j.payload->>'attachmentId')::uuid
+      WHERE t.identifier = 'process_attachment' AND j.locked_at < now() - make_interval(mins => ${DEAD_MINUTES})
+        AND a.state = 'PROCESSING'`);
+  for (const { id } of dead) await queueProcessing(query, id);
 }
 
 /** @param written receives the keys of the objects that were written */
