@@ -1,9 +1,12 @@
+import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
+import { resumeProcessing } from '../src/features/attachments/processing.ts';
 import { sql } from '../src/platform/database/database.ts';
-import { startInfectedClamd } from './support/clamd.ts';
+import { startHungClamd, startInfectedClamd } from './support/clamd.ts';
 import type { Person } from './support/client.ts';
 import { attach, get, inputOf, PNG, sendFile, sha256, textFile } from './support/files.ts';
 import { freePort } from './support/ports.ts';
+import { DELETE_MESSAGE } from './support/rooms.ts';
 import { startTestServer } from './support/server.ts';
 import { world } from './support/world.ts';
 
@@ -72,6 +75,36 @@ test('an unscanned file is sent, but not served; an infected one is rejected', a
   });
   expect((await get(ann, path)).status).toBe(404);
   expect((await ann.ask('{ viewer { storage { usedBytes } } }')).viewer.storage.usedBytes).toBe(0);
+});
+
+test('a clamd that hangs delays no other jobs', async () => {
+  const port = await freePort();
+  const countScans = await startHungClamd(port);
+  const { node, ...server } = await startTestServer({ env: { CLAMAV: `127.0.0.1:${port}` } });
+  const { ann, room } = await world(server);
+  const messages = [];
+  for (const name of ['1', '2', '3']) messages.push(await sendFile(ann, room, textFile(name, name)));
+  await expect.poll(countScans).toBeGreaterThanOrEqual(2);
+  const stored = async () => (await Readable.from(node.files!.list()).toArray()).length;
+  expect(await stored()).toBe(3);
+  for (const { id } of messages) await ann.ask(DELETE_MESSAGE, { id });
+  await expect.poll(stored).toBe(0);
+});
+
+test('the processing of a killed node is queued again', async () => {
+  const port = await freePort();
+  const countScans = await startHungClamd(port);
+  const { node, ...server } = await startTestServer({ env: { CLAMAV: `127.0.0.1:${port}` } });
+  const { ann } = await world(server);
+  await attach(ann, textFile('never scanned'));
+  await expect.poll(countScans).toBe(1);
+  await resumeProcessing(node.database);
+  const jobs = () =>
+    node.database.query<{ attempts: number }>(sql`SELECT attempts FROM graphile_worker.jobs WHERE key IS NOT NULL`);
+  expect(await jobs()).toEqual([{ attempts: 1 }]);
+  await node.database.query(sql`UPDATE graphile_worker._private_jobs SET locked_at = now() - interval '11 minutes'`);
+  await resumeProcessing(node.database);
+  await expect.poll(countScans).toBe(2);
 });
 
 test('a message with files needs no words, also after an edit', async () => {

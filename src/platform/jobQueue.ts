@@ -114,10 +114,12 @@ const SCHEDULE = [
 
 /** Maximum number of jobs that each runner of a node executes at a time. */
 const CONCURRENCY = 2;
+/** Maximum number of database connections of all runners of a node: one listens for each of the four runners. */
+export const MAX_JOB_CONNECTIONS = 6;
 
 /**
- * Runs queued jobs on this node. Several nodes share the queue. Mails and downloads have runners of their own, so
- * that a hung mail server or slow web pages do not delay push notifications.
+ * Runs queued jobs on this node. Several nodes share the queue. Mails, downloads and uploaded files have runners of their
+ * own, so that a hung mail server, slow web pages, large images or a hung clamd do not delay push notifications.
  *
  * @returns a function that finishes the jobs in progress and stops
  */
@@ -131,10 +133,16 @@ export async function startJobs(options: {
   /** Functions that run the jobs. Jobs of a task that this node omits are run by another node. */
   tasks: Omit<Tasks, OptionalTask> & Partial<Pick<Tasks, OptionalTask>>;
 }): Promise<() => Promise<void>> {
-  const { send_mail: sendMail, preview_links: previewLinks, fetch_avatar: fetchAvatar, ...others } = options.tasks;
+  const {
+    send_mail: sendMail,
+    preview_links: previewLinks,
+    fetch_avatar: fetchAvatar,
+    process_attachment: processAttachment,
+    ...others
+  } = options.tasks;
   // Each runner listens on one connection, and borrows further connections to fetch and complete jobs.
   const pool = createPool(options.databaseUrl, {
-    max: 5,
+    max: MAX_JOB_CONNECTIONS,
     application_name: 'parley jobs',
     onError: (error) => {
       options.log.debug({ err: error }, 'A database connection of the queue broke.');
@@ -158,6 +166,7 @@ export async function startJobs(options: {
     ),
     start({ preview_links: previewLinks, ...(fetchAvatar ? { fetch_avatar: fetchAvatar } : {}) }),
     ...(sendMail ? [start({ send_mail: sendMail })] : []),
+    ...(processAttachment ? [start({ process_attachment: processAttachment })] : []),
   ]);
   return async () => {
     await Promise.all(runners.map((runner) => runner.stop()));

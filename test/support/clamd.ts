@@ -1,17 +1,32 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 
 /** Listens as a clamd that finds a virus in every file. */
 export async function startInfectedClamd(port: number): Promise<void> {
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined);
+  await listen(port, (socket, data) => {
     // The end of a stream is a chunk of length 0.
-    socket.on('data', (data) => {
-      if (data.subarray(-4).equals(Buffer.alloc(4))) socket.end('stream: Test.Virus FOUND\0');
-    });
+    if (data.subarray(-4).equals(Buffer.alloc(4))) socket.end('stream: Test.Virus FOUND\0');
+  });
+}
+
+/** Listens as a clamd that hangs. Returns a function that counts its connections. */
+export async function startHungClamd(port: number): Promise<() => number> {
+  const sockets = await listen(port, () => undefined);
+  return () => sockets.size;
+}
+
+async function listen(port: number, onData: (socket: Socket, data: Buffer) => void): Promise<Set<Socket>> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined).on('data', (data) => onData(socket, data));
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
-  onTestFinished(() => void server.close());
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return sockets;
 }

@@ -5,12 +5,16 @@ import { connectClient } from '../../platform/database/connections.ts';
 import { explainConnectionFailure } from '../../platform/database/failures.ts';
 import { examineRequirements } from '../../platform/database/requirements.ts';
 import { fault, type Finding, ok, warning } from '../../core/findings.ts';
+import { MAX_JOB_CONNECTIONS } from '../../platform/jobQueue.ts';
 import { examineClock, measure } from './measure.ts';
 
 /** Round trip to the database, in milliseconds, above which `doctor` warns. A message needs several round trips. */
 const SLOW_MS = 10;
-/** Maximum number of connections that a node uses for jobs, in addition to its pool. */
-const OTHER_CONNECTIONS = 5;
+
+/**
+ * Maximum number of connections of a node in addition to its pool: those of its jobs, and the one of `requireSoleNode`.
+ */
+const OTHER_CONNECTIONS = MAX_JOB_CONNECTIONS + 1;
 
 /** Checks a database without changing it. Works on any database, even without Parley's tables. */
 export async function examineDatabase(databaseUrl: string, config: Config): Promise<Finding[]> {
