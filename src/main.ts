@@ -57,7 +57,7 @@ async function start(config: Config): Promise<void> {
     migrates: config.MIGRATE_ON_START === 'on',
   });
   if (config.MIGRATE_ON_START === 'off') await requireMigrated(postgres.url);
-  await requireSoleNode(config, postgres.url);
+  const releaseFiles = await requireSoleNode(config, postgres.url);
   if (config.REDIS_URL !== undefined)
     for (const problem of await waitForRedis(config.REDIS_URL, print)) log.warn(problem);
   const server = await startOn(postgres, config, log).catch(async (error: unknown) => {
@@ -70,6 +70,7 @@ async function start(config: Config): Promise<void> {
     setTimeout(() => process.exit(1), SHUTDOWN_TIMEOUT_MS).unref();
     await server.stop(CLOSE_SPREAD_MS);
     await server.node.tracing?.stop();
+    await releaseFiles();
     await postgres.stop();
     process.exit(0);
   };
