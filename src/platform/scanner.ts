@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open as openFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -26,6 +26,12 @@ export interface Scanner {
    * @throws Error if the file cannot be opened
    */
   scan(path: string): Promise<ScanResult>;
+  /**
+   * Checks that clamd responds.
+   *
+   * @throws Error with a message for the operator
+   */
+  check(): Promise<void>;
   /** Aborts running and waiting scans, which end as `AWAY`. */
   close(): void;
 }
@@ -34,6 +40,8 @@ export interface Scanner {
 const MAX_SCANS = 4;
 /** Time limit of a scan in milliseconds. clamd itself stops after 120 s (MaxScanTime). */
 const TIMEOUT_MS = 130_000;
+/** Time limit of a check in milliseconds. */
+const CHECK_TIMEOUT_MS = 5_000;
 const CHUNK_BYTES = 65_536;
 /** Maximum length of a response in characters. A response is one line. */
 const MAX_RESPONSE = 1_024;
@@ -52,29 +60,38 @@ export function createScanner(
   if (!clamd) return null;
   const limit = pLimit(MAX_SCANS);
   const closing = new AbortController();
+  const open = (ms: number) =>
+    connect({ ...clamd, signal: AbortSignal.any([closing.signal, AbortSignal.timeout(ms)]) });
+  const failure = (error: unknown) => `clamd at ${clamd.host}:${clamd.port} fails: ${String(error)}`;
   return {
     scan: (path) =>
       limit(async () => {
-        const file = await open(path);
+        const file = await openFile(path);
         try {
-          const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(timeoutMs)]);
-          return parse(await exchange(connect({ ...clamd, signal }), file));
+          return parse(await exchange(open(timeoutMs), frames(file)));
         } catch (error) {
-          return { outcome: 'AWAY', reason: `clamd at ${clamd.host}:${clamd.port} fails: ${String(error)}` };
+          return { outcome: 'AWAY', reason: failure(error) };
         } finally {
           await file.close();
         }
       }),
+    async check() {
+      const response = await exchange(open(CHECK_TIMEOUT_MS), [Buffer.from('zPING\0')]).catch(failure);
+      if (response !== 'PONG')
+        throw new Error(
+          `clamd of CLAMAV does not respond to PING (${response}). Uploaded files are not served until clamd has scanned them. Start clamd, or correct CLAMAV.`,
+        );
+    },
     close() {
       closing.abort(new Error('The node shuts down.'));
     },
   };
 }
 
-/** Sends a file, and returns the response. clamd responds early if the file exceeds its StreamMaxLength. */
-async function exchange(socket: Socket, file: FileHandle): Promise<string> {
+/** Sends a command, and returns the response. clamd responds early if a file exceeds its StreamMaxLength. */
+async function exchange(socket: Socket, command: Iterable<Buffer> | AsyncIterable<Buffer>): Promise<string> {
   try {
-    const sent = pipeline(Readable.from(frames(file)), socket, { end: false });
+    const sent = pipeline(Readable.from(command), socket, { end: false });
     // If sending fails, so does reading, unless the response has arrived before.
     sent.catch(() => undefined);
     const response = await readResponse(socket);

@@ -1,11 +1,14 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import pg from 'pg';
-import { describe, expect, inject, test } from 'vitest';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { administer } from '../../src/cli/admin/admin.ts';
 import { parseConfig } from '../../src/core/config/config.ts';
 import { createProgress } from '../../src/cli/progressBar.ts';
 import { requireSoleNode } from '../../src/server/soleNode.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
 import { PRODUCTION } from '../support/config.ts';
+import { freePort } from '../support/ports.ts';
 import { runProgram } from '../support/process.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
 
@@ -205,6 +208,18 @@ test('undeleted files and an unusable store are faults', async () => {
   );
   expect(text).toContain('fault   The folder /dev/null/nowhere/files of uploaded files cannot be used');
   expect(failed).toBe(true);
+});
+
+test('a clamd that does not respond is a fault', async () => {
+  const url = await createTestDatabase();
+  const address = `127.0.0.1:${await freePort()}`;
+  const away = await examine(url, { CLAMAV: address });
+  expect(away.text).toMatch(/fault {3}clamd of CLAMAV does not respond to PING \(clamd at 127.*ECONNREFUSED/);
+  expect(away.failed).toBe(true);
+  const server = createServer((socket) => socket.end('PONG\0'));
+  await once(server.listen(Number(address.split(':')[1]), '127.0.0.1'), 'listening');
+  onTestFinished(() => void server.close());
+  expect((await examine(url, { CLAMAV: address })).text).toContain('ok      clamd scans uploaded files (CLAMAV).');
 });
 
 test('a second node with FILES=disk is refused in production', async () => {
