@@ -104,6 +104,8 @@ test('a browser reads files with its cookie', async () => {
     statusOf(fetch(`${server.url}${url}`, { headers: { cookie: sent.join('; '), ...headers } }));
   expect(await withCookie()).toBe(200);
   expect(await withCookie({ origin: 'https://evil.example.org' })).toBe(401);
+  const head = { method: 'HEAD', headers: { cookie: sent.join('; ') } };
+  expect(await statusOf(fetch(`${server.url}${url}`, head))).toBe(200);
   await ann.ask(REMOVE, { id: room, user: ben.id });
   expect(await withCookie()).toBe(404);
 });
@@ -112,6 +114,9 @@ const RANGES = [
   ['bytes=0-3', 206, '0123', 'bytes 0-3/10'],
   ['bytes=4-', 206, '456789', 'bytes 4-9/10'],
   ['bytes=-2', 206, '89', 'bytes 8-9/10'],
+  ['bytes=-10', 206, '0123456789', 'bytes 0-9/10'],
+  ['bytes=-100', 206, '0123456789', 'bytes 0-9/10'],
+  ['bytes=-0', 416, expect.any(String), 'bytes */10'],
   ['bytes=5-100', 206, '56789', 'bytes 5-9/10'],
   ['bytes=10-', 416, expect.any(String), 'bytes */10'],
   ['bytes=0-1,4-5', 200, '0123456789', null],
@@ -138,6 +143,8 @@ test('a file is stored by browsers, and revalidated each time', async () => {
   expect((await get(ben, url, { range: 'bytes=0-1', 'if-range': '"other"' })).status).toBe(200);
   const head = await fetch(`${ben.url}${url}`, { method: 'HEAD', headers: bearer(ben) });
   expect([head.status, head.headers.get('content-length')]).toEqual([200, '10']);
+  const headers = { ...bearer(ben), range: 'bytes=0-1' };
+  expect((await fetch(`${ben.url}${url}`, { method: 'HEAD', headers })).status).toBe(200);
   await ann.ask(REMOVE, { id: room, user: ben.id });
   expect((await get(ben, url, { 'if-none-match': etag })).status).toBe(404);
 });
@@ -200,6 +207,14 @@ test('other paths and methods are refused', async () => {
   expect(await statusOf(fetch(`${ben.url}${url}`))).toBe(401);
   expect(await statusOf(fetch(`${ben.url}${url}`, { method: 'DELETE', headers: bearer(ben) }))).toBe(405);
   expect(await statusOf(fetch(`${ben.url}/files/uploads/${randomUUID()}`, { method: 'PUT', body: 'x' }))).toBe(403);
+});
+
+test('no proxy stores the refusal of one user for others', async () => {
+  const { ben, eve, url } = await sharedFile();
+  const [refused, read] = [await get(eve, url), await get(ben, url)];
+  expect([refused.status, refused.headers.get('cache-control')]).toEqual([404, 'no-store']);
+  // The response to a page of another origin has other headers.
+  expect([refused.headers.get('vary'), read.headers.get('vary')]).toEqual(['origin', 'origin']);
 });
 
 test('pages of ALLOWED_ORIGINS may send and read files', async () => {

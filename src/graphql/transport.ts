@@ -71,13 +71,13 @@ export function clientOf(config: Config, { headers, socket }: RequestHead): Clie
 /**
  * Returns whether a request comes from an allowed page, or from no page at all.
  *
- * Browsers send the Origin header with each POST and each WebSocket. A GET without that header is allowed. A POST
+ * Browsers send the Origin header with each POST and each WebSocket. A GET or HEAD without that header is allowed. A POST
  * without that header is allowed only if its body is JSON, because browsers send a CORS preflight before a JSON request
  * to another site.
  */
 function mayUseCookies(config: Config, { headers, method }: RequestHead): boolean {
   if (headers.origin !== undefined) return allowsOrigin(config, headers.origin, headers.host);
-  return method === 'GET' || (headers['content-type']?.startsWith('application/json') ?? false);
+  return method === 'GET' || method === 'HEAD' || (headers['content-type']?.startsWith('application/json') ?? false);
 }
 
 /**

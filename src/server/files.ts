@@ -42,6 +42,8 @@ const SECURITY_HEADERS = {
 export interface FileServer {
   serve(request: IncomingMessage, response: ServerResponse, pathname: string): Promise<void>;
   /** Connections on which an upload arrives. It may take longer than other requests. */
+  // A browser must not use a response without CORS headers for a page that needs them.
+  vary: 'origin',
   uploading: WeakSet<Duplex>;
 }
 
@@ -79,7 +81,9 @@ export function createFileServer(config: Config, node: ServerNode): FileServer {
     } catch (error) {
       const refusal = refusalOf(error);
       if (!refusal) throw error;
-      response.writeHead(refusal.status, { 'content-type': 'text/plain; charset=utf-8', ...refusal.headers });
+      // Proxies may store a response with 404, and would return it to users who may read the file.
+      const headers = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' };
+      response.writeHead(refusal.status, { ...headers, ...refusal.headers });
       response.end(`${refusal.message}\n`);
     }
   }
@@ -104,7 +108,6 @@ function corsHeaders(config: Config, { headers: { origin, host } }: IncomingMess
     'access-control-allow-headers': 'authorization, content-type, range, if-range, if-none-match',
     'access-control-expose-headers': 'content-disposition, content-range, etag',
     'access-control-max-age': '7200',
-    vary: 'origin',
   };
 }
 
@@ -198,7 +201,11 @@ async function send(
   const file = await find();
   if (!file) throw notFound();
   const { mediaType, disposition } = file;
-  const direct = node.files.prepareDownload(file.key, { mediaType, disposition }, REDIRECT_SECONDS);
+  // The signature of a URL covers the method, so that a client could not follow a redirect of HEAD.
+  const direct =
+    request.method === 'HEAD'
+      ? null
+      : node.files.prepareDownload(file.key, { mediaType, disposition }, REDIRECT_SECONDS);
   if (direct) response.writeHead(302, { location: await direct, 'cache-control': 'private, no-store' }).end();
   else {
     const mayRead = async () => (await node.findSession(viewer, false)) !== null && (await find()) !== null;
@@ -276,9 +283,13 @@ async function sendBytes(
  *
  * @throws Refusal if the file has no such part
  */
-function rangeOf({ headers }: IncomingMessage, byteSize: number, etag: string): ByteRange | null {
+function rangeOf({ method, headers }: IncomingMessage, byteSize: number, etag: string): ByteRange | null {
   const isOtherVersion = headers['if-range'] !== undefined && headers['if-range'] !== etag;
-  if (headers.range === undefined || isOtherVersion) return null;
+  // Only GET has ranges.
+  if (method !== 'GET' || headers.range === undefined || isOtherVersion) return null;
+  // The library refuses the end of a file if it is longer than the file.
+  const [, suffix] = /^bytes=-(\d+)$/.exec(headers.range) ?? [];
+  if (Number(suffix) >= byteSize) return { start: 0, end: byteSize - 1 };
   const ranges = parseRange(byteSize, headers.range);
   if (ranges === -1) throw new Refusal(416, 'The file has no such part.', { 'content-range': `bytes */${byteSize}` });
   const [range, ...more] = ranges === -2 || ranges.type !== 'bytes' ? [] : ranges;
