@@ -115,7 +115,7 @@ ${Object.entries(errorCodes)
 - \`LIMIT_REACHED\`: \`extensions.limit\` is the maximum number of objects, or of bytes.
 - \`MUTED\`: \`extensions.until\` is the time at which the mute ends, as a \`DateTime\`.
 - \`INTERNAL_SERVER_ERROR\`: \`extensions.requestId\` is also in the log, next to the details of the failure. While the server
-  cannot reach its database, \`extensions.retryAfterMs\` is set, and an operation that was not executed has the HTTP status 503 with
+  cannot reach its database or its file store, \`extensions.retryAfterMs\` is set, and an operation that was not executed has the HTTP status 503 with
   \`Retry-After\`.
 
 The server may also close a WebSocket, with one of these codes:

@@ -1,8 +1,14 @@
-import { expect, test } from 'vitest';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { expect, onTestFinished, test } from 'vitest';
 import { administer } from '../src/cli/admin/admin.ts';
 import { createProgress } from '../src/cli/progressBar.ts';
 import { parseConfig } from '../src/core/config/config.ts';
-import { bearer } from './support/client.ts';
+import type { FileStore } from '../src/platform/files/fileStore.ts';
+import { createS3Store } from '../src/platform/files/s3Store.ts';
+import { bearer, request } from './support/client.ts';
 import {
   attach,
   complete,
@@ -73,6 +79,47 @@ test('an upload goes straight to the store, and members are redirected there', a
   expect(await followed.text()).toBe('hello');
 });
 
+test('HEAD is responded to without a redirect, whose URL is for GET', async () => {
+  const { ann, ben, room } = await startWithS3();
+  const { attachments } = await sendFile(ann, room, textFile('hello, store'));
+  const response = await fetch(`${ben.url}${attachments[0].url}`, { method: 'HEAD', headers: bearer(ben) });
+  expect([response.status, response.redirected]).toEqual([200, false]);
+  expect(response.headers.get('content-length')).toBe('12');
+  expect(response.headers.get('content-type')).toBe('text/plain');
+});
+
+/** Creates a store at a server that responds as `respond` does. */
+async function storeAt(respond: (request: IncomingMessage, response: ServerResponse) => void): Promise<FileStore> {
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => respond(request, response));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  return createS3Store({
+    ...{ S3_ENDPOINT: `http://127.0.0.1:${port}`, S3_BUCKET: 'parley', S3_REGION: 'us-east-1' },
+    ...{ S3_ACCESS_KEY_ID: 'id', S3_SECRET_ACCESS_KEY: 'secret', S3_PATH_STYLE: 'on' },
+  });
+}
+
+test('an object that arrives slowly is read to its end', async () => {
+  const store = await storeAt((_request, response) => {
+    response.write('the beginning');
+    // Longer than the wait for the beginning of a response.
+    setTimeout(() => response.end(', the end'), 9_000);
+  });
+  const bytes = await store.read('an/object');
+  expect(await text(bytes!)).toBe('the beginning, the end');
+});
+
+test('a key without the right to list objects is found by the check', async () => {
+  const store = await storeAt(({ method, url }, response) => {
+    const isList = method === 'GET' && url?.includes('list-type=2');
+    response.writeHead(isList ? 403 : 200).end(isList ? '<Code>AccessDenied</Code>' : 'check');
+  });
+  await expect(store.check()).rejects.toThrow('The object store refused GET with 403 AccessDenied.');
+});
+
 test('the store refuses an altered, expired or longer request', async () => {
   const { ann } = await startWithS3();
   const file = textFile('ten bytes.');
@@ -131,18 +178,22 @@ test('an outage of the store fails uploads and nothing else', async () => {
   const { id } = await attach(ann, textFile('before'));
   expect((await report(store, server.databaseUrl, 'doctor')).text).toContain('ok      Uploaded files can be written');
   await store.stop();
-  expect(await ann.askForErrorCode(COMPLETE_UPLOAD, { id: upload.id })).toBe('INTERNAL_SERVER_ERROR');
+  const { errors } = await request(ann.url, COMPLETE_UPLOAD, { id: upload.id }, bearer(ann));
+  expect(errors?.[0]).toMatchObject({
+    message: 'The store of files is temporarily unavailable. Try again in a moment.',
+    extensions: { code: 'INTERNAL_SERVER_ERROR', retryAfterMs: 1_000 },
+  });
   expect(await ann.ask(CREATE_UPLOAD, { input: inputOf(textFile('after')) })).toHaveProperty('createUpload.upload.id');
   const { number } = await send(ben, room, 'still here', { attachmentIds: [] });
   expect(number).toBe(1);
   expect(await send(ann, room, 'with a file', { attachmentIds: [id] })).toMatchObject({ number: 2 });
-  const { text } = await report(store, server.databaseUrl, 'doctor');
-  expect(text).toContain('fault   The object store of S3_ENDPOINT cannot be used');
+  const { text: findings } = await report(store, server.databaseUrl, 'doctor');
+  expect(findings).toContain('fault   The object store of S3_ENDPOINT cannot be used');
 });
 
 test('FILES=s3 names the settings that are missing', () => {
-  const text = refusal({ FILES: 's3', S3_BUCKET: 'parley' });
+  const refused = refusal({ FILES: 's3', S3_BUCKET: 'parley' });
   for (const name of ['S3_ENDPOINT', 'S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'])
-    expect(text).toContain(`${name} must be set if FILES=s3.`);
-  expect(text).not.toContain('S3_BUCKET must');
+    expect(refused).toContain(`${name} must be set if FILES=s3.`);
+  expect(refused).not.toContain('S3_BUCKET must');
 });

@@ -4,13 +4,14 @@ import type { Plugin } from 'graphql-yoga';
 import type { Logger } from 'pino';
 import { ChatError, type ErrorCode, errorCodes } from '../../core/errors.ts';
 import { isTransientDatabaseFailure } from '../../platform/database/failures.ts';
+import { FileStoreError } from '../../platform/files/fileStore.ts';
 
 /**
  * Maximum length of an error message, in characters. Longer messages are cut, because errors of graphql-js repeat
  * values that the client sent.
  */
 const MAX_MESSAGE_LENGTH = 1_000;
-/** Time after which clients may retry while the database cannot be reached, in milliseconds. They add their own backoff. */
+/** Time after which clients may retry while the database or the file store cannot be reached, in milliseconds. They add their own backoff. */
 const OUTAGE_RETRY_MS = 1_000;
 /** HTTP response to an operation that was not executed because the database cannot be reached. */
 const UNAVAILABLE = { status: 503, headers: { 'retry-after': String(OUTAGE_RETRY_MS / 1_000) } };
@@ -25,7 +26,8 @@ export type ErrorMask = (error: unknown, requestId?: string) => GraphQLError;
 /**
  * Creates the error mask of all transports. Clients receive a GraphQL error with an `ErrorCode` in `extensions.code`.
  * An unexpected failure is logged with all details. The client gets only `INTERNAL_SERVER_ERROR` and the id of the log
- * entry. While the database cannot be reached, the error has `retryAfterMs`, because the request is not the cause.
+ * entry. While the database or the file store cannot be reached, the error has `retryAfterMs`, because the request is not
+ * the cause.
  *
  * @param suggestions whether messages may include "Did you mean …?", which reveals names of the schema
  */
@@ -61,15 +63,19 @@ export function createErrorMask(log: Logger, suggestions = true): ErrorMask {
     // If Yoga calls this function, the second argument is a message and not a request id.
     const requestId = isRequestId(id) ? id : randomUUID();
     log.error({ err: cause, requestId, path: wrapper?.path }, 'Unforeseen failure');
-    if (isTransientDatabaseFailure(cause))
-      return new GraphQLError('The server is temporarily unavailable. Try again in a moment.', {
-        ...location,
-        extensions: {
-          ...{ code: 'INTERNAL_SERVER_ERROR', requestId, retryAfterMs: OUTAGE_RETRY_MS },
-          // A response with data has the status 200.
-          ...(location.path ? {} : { http: UNAVAILABLE }),
+    const isFileStore = cause instanceof FileStoreError;
+    if (isFileStore || isTransientDatabaseFailure(cause))
+      return new GraphQLError(
+        `${isFileStore ? 'The store of files' : 'The server'} is temporarily unavailable. Try again in a moment.`,
+        {
+          ...location,
+          extensions: {
+            ...{ code: 'INTERNAL_SERVER_ERROR', requestId, retryAfterMs: OUTAGE_RETRY_MS },
+            // A response with data has the status 200.
+            ...(location.path ? {} : { http: UNAVAILABLE }),
+          },
         },
-      });
+      );
     return new GraphQLError('An unexpected error occurred. Try again. If it persists, report the request id.', {
       ...location,
       extensions: { code: 'INTERNAL_SERVER_ERROR', requestId },

@@ -1,10 +1,16 @@
 import type { Readable } from 'node:stream';
+import { createUuid } from '../../core/globalIds.ts';
 
 declare module '../../core/context.ts' {
   interface ServerNode {
     /** Null if FILES is off. */
     files: FileStore | null;
   }
+}
+
+/** Thrown if an object store cannot be reached, or refuses a request that it should accept. */
+export class FileStoreError extends Error {
+  override readonly name = 'FileStoreError';
 }
 
 /** An object of the store. */
@@ -75,15 +81,20 @@ export interface FileStore {
   check(): Promise<void>;
 }
 
-/** Writes, reads and deletes an object. Throws if the object that was read differs. */
+/** Writes, lists, reads and deletes an object. Throws if any of it fails. */
 export async function checkByWriting(
-  store: Pick<FileStore, 'write' | 'read' | 'delete'>,
+  store: Pick<FileStore, 'write' | 'list' | 'read' | 'delete'>,
   text: Readable,
 ): Promise<void> {
-  const key = 'uploads/check';
+  // Several nodes may run the check at a time.
+  const folder = createUuid();
+  const key = `${folder}/check`;
   await store.write(key, text);
   const found = await store.read(key);
   found?.destroy();
+  const listed: string[] = [];
+  for await (const object of store.list(folder)) listed.push(object.key);
   await store.delete(key);
   if (!found) throw new Error('An object that was written cannot be read.');
+  if (!listed.includes(key)) throw new Error('An object that was written is not listed.');
 }

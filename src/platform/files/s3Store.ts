@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import type { ReadableStream } from 'node:stream/web';
 import { AwsClient, AwsV4Signer } from 'aws4fetch';
 import type { Config } from '../../core/config/settings.ts';
-import { type ByteRange, checkByWriting, type FileStore, type StoredObject } from './fileStore.ts';
+import { type ByteRange, checkByWriting, type FileStore, FileStoreError, type StoredObject } from './fileStore.ts';
 
 type S3Settings = Pick<
   Config,
@@ -17,6 +17,10 @@ type S3Settings = Pick<
 
 /** Timeout of one request to the store until its response begins, in milliseconds. Requests of clients end within 10 s. */
 const TIMEOUT_MS = 8_000;
+/** Timeout of a copy in milliseconds. The response of some stores begins after all bytes have been copied. */
+const COPY_TIMEOUT_MS = 60_000;
+/** Minimum speed at which the store takes an object, in bytes per millisecond. */
+const MIN_SPEED = 1_000;
 
 /** Creates a store in a bucket of an object store with the API of Amazon S3. */
 export function createS3Store(settings: S3Settings): FileStore {
@@ -35,19 +39,33 @@ export function createS3Store(settings: S3Settings): FileStore {
   async function send(
     method: string,
     url: string,
-    { headers, body, mayLack }: SendOptions = {},
+    { headers, body, mayLack, timeoutMs = TIMEOUT_MS }: SendOptions = {},
   ): Promise<Response | null> {
-    const response = await client.fetch(url, {
+    const response = await fetchHead(url, timeoutMs + (body?.length ?? 0) / MIN_SPEED, {
       method,
       ...(headers ? { headers } : {}),
       ...(body ? { body } : {}),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     if (response.ok) return response;
     const text = await response.text();
     if (response.status === 404 && mayLack && !text.includes('NoSuchBucket')) return null;
     const [, code = ''] = /<Code>(\w+)<\/Code>/.exec(text) ?? [];
-    throw new Error(`The object store refused ${method} with ${response.status} ${code}.`);
+    throw new FileStoreError(`The object store refused ${method} with ${response.status} ${code}.`);
+  }
+
+  /** Sends a request, and waits for the head of the response. The body of a large object takes longer than any timeout. */
+  async function fetchHead(url: string, timeoutMs: number, init: RequestInit): Promise<Response> {
+    const controller = new AbortController();
+    const timer = setTimeout(() => {
+      controller.abort(new Error(`There was no response for ${Math.round(timeoutMs / 1_000)} s.`));
+    }, timeoutMs);
+    try {
+      return await client.fetch(url, { ...init, signal: controller.signal });
+    } catch (error) {
+      throw new FileStoreError(reasonOf(error), { cause: error });
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Returns a URL that contains the signature of a request. All given headers are signed. */
@@ -82,10 +100,14 @@ export function createS3Store(settings: S3Settings): FileStore {
     },
     async copy(from, to) {
       const source = `/${settings.S3_BUCKET ?? ''}/${from}`;
-      const response = await send('PUT', urlOf(to), { headers: { 'x-amz-copy-source': source }, mayLack: true });
+      const response = await send('PUT', urlOf(to), {
+        headers: { 'x-amz-copy-source': source },
+        mayLack: true,
+        timeoutMs: COPY_TIMEOUT_MS,
+      });
       // A copy can fail after the status was sent.
       if (response && !(await response.text()).includes('<ETag>'))
-        throw new Error('The object store did not copy an object.');
+        throw new FileStoreError('The object store did not copy an object.');
       return response !== null;
     },
     read: (key, range) => read(key, range),
@@ -144,6 +166,7 @@ interface SendOptions {
   headers?: Record<string, string>;
   body?: Uint8Array<ArrayBuffer>;
   mayLack?: boolean;
+  timeoutMs?: number;
 }
 
 /** Returns the URL of the bucket without a trailing slash. */
