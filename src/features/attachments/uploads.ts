@@ -157,20 +157,27 @@ export async function receiveUpload(
   bytes: AsyncIterable<Buffer>,
   announced: number | null,
 ): Promise<ReceiveOutcome> {
-  const [upload] = await database.query<Pick<Attachment, 'state' | 'byteSize'>>(sql`
-    SELECT state, byte_size AS "byteSize" FROM attachments WHERE id = ${uploadId}::uuid`);
+  const find = async () => {
+    const [found] = await database.query<Pick<Attachment, 'state' | 'byteSize'>>(sql`
+      SELECT state, byte_size AS "byteSize" FROM attachments WHERE id = ${uploadId}::uuid`);
+    return found;
+  };
+  const upload = await find();
   if (!upload || !files) return 'NOT_FOUND';
   if (upload.state !== 'UPLOADING') return 'STORED';
   // Refused before the bytes are read, so that the client receives the response.
   if (announced !== null && announced !== upload.byteSize) return compareLength(announced, upload.byteSize);
   try {
     await files.write(uploadKey(uploadId), Readable.from(exactly(upload.byteSize, bytes), { objectMode: false }));
-    return 'STORED';
   } catch (error) {
     if (error instanceof WrongLength) return compareLength(error.length, upload.byteSize);
     throw error;
   }
 }
+  const now = await find();
+  // Another request has completed the upload, or its user has been deleted. Nothing else would delete the bytes soon.
+  if (now?.state !== 'UPLOADING') await files.delete(uploadKey(uploadId));
+  return now ? 'STORED' : 'NOT_FOUND';
 
 function compareLength(length: number, expected: number): ReceiveOutcome {
   return length > expected ? 'TOO_LONG' : 'TOO_SHORT';
@@ -214,11 +221,13 @@ export async function completeUpload(context: Context, uploadId: string | null):
   const object = createUuid();
   const key = objectKey(upload.id, object);
   const isSent = await files.copy(uploadKey(upload.id), key);
-  const inspected: Inspected | null = isSent
-    ? await files.withFile(key, (path) => inspect(context, upload, path))
-    : null;
+  let inspected: Inspected | null = null;
+  try {
+    if (isSent) inspected = await files.withFile(key, (path) => inspect(context, upload, path));
+  } finally {
+    if (inspected === null || inspected === 'OTHER_BYTES') await files.delete(key);
+  }
   if (inspected === null || inspected === 'OTHER_BYTES') {
-    await files.delete(key);
     // Another call may have completed the upload since.
     const now = await findOwn(context, upload.id, userId);
     if (now && now.state !== 'UPLOADING') return now;
