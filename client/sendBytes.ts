@@ -15,8 +15,8 @@ interface SendOptions {
   signals: readonly AbortSignal[];
 }
 
-/** Lifetime of the URL of an upload. The server closes the connection of an upload that takes longer. */
-const URL_LIFETIME_MS = 15 * 60_000;
+/** Time after which the server closes the connection of an upload. The URL need only be valid when the request begins. */
+const MAX_UPLOAD_MS = 6 * 3_600_000;
 /** Time without any bytes sent, after which the connection counts as lost. Includes the wait for the response. */
 const STALL_TIMEOUT_MS = 60_000;
 
@@ -40,7 +40,7 @@ export async function sendBytes(request: BytesRequest, file: Blob, options: Send
   const send = typeof XMLHttpRequest === 'undefined' ? sendByFetch : sendByXhr;
   let status = 0;
   try {
-    status = await withAbortSignal(URL_LIFETIME_MS, [...signals, stalled.signal], (signal) =>
+    status = await withAbortSignal(MAX_UPLOAD_MS, [...signals, stalled.signal], (signal) =>
       send(request, file, { fetch: options.fetch, onSent: onBytes, signal }),
     );
   } catch (error) {

@@ -1,21 +1,25 @@
 import { once } from 'node:events';
-import { readdir, readlink } from 'node:fs/promises';
 import { type ClientRequest, request } from 'node:http';
-import { expect, test } from 'vitest';
-import { attach, complete, createUpload, get, put, sendFile, textFile } from './support/files.ts';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { keyOf } from '../src/core/globalIds.ts';
+import { PASSWORD } from './support/client.ts';
+import {
+  attach,
+  complete,
+  COMPLETE_UPLOAD,
+  countOpenFiles,
+  createUpload,
+  get,
+  put,
+  sendFile,
+  textFile,
+} from './support/files.ts';
 import { BLOCK, REMOVE } from './support/rooms.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { world } from './support/world.ts';
 
 /** Larger than all buffers between a file and a client that does not read. */
 const LARGE = textFile('x'.repeat(24_000_000), 'large.txt');
-
-/** Returns the number of stored files that the process has open. */
-async function countOpenFiles(): Promise<number> {
-  const descriptors = await readdir('/proc/self/fd');
-  const paths = await Promise.all(descriptors.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')));
-  return paths.filter((path) => path.includes('/files/')).length;
-}
 
 async function keysOf({ node }: TestServer): Promise<string[]> {
   const keys: string[] = [];
@@ -101,6 +105,52 @@ test('a file that the store lacks fails with a complete response', async () => {
     for (const name of ['etag', 'content-range', 'content-disposition']) expect(response.headers.has(name)).toBe(false);
     expect(await response.text()).toBe('An unexpected error occurred. Try again.\n');
   }
+});
+
+test('bytes that arrive after the deletion of their upload are not kept', async () => {
+  const server = await startTestServer();
+  const { ann } = await world(server);
+  const upload = await createUpload(ann, textFile('0123456789'));
+  const begun = await beginPut(server.url, upload);
+  await expect.poll(() => keysOf(server)).toHaveLength(1);
+  await ann.ask(`mutation { deleteAccount(input: { password: "${PASSWORD}" }) { ok } }`);
+  const responded = once(begun, 'response');
+  begun.end('123456789');
+  expect((await responded)[0]).toMatchObject({ statusCode: 404 });
+  expect(await keysOf(server)).toEqual([]);
+});
+
+test('an upload may take longer than its URL is valid', async () => {
+  const server = await startTestServer();
+  const { ann } = await world(server);
+  const upload = await createUpload(ann, textFile('0123456789'));
+  const id = keyOf('Upload', upload.id) ?? '';
+  // Signed so that the URL expires in two seconds.
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 15 * 60_000 + 2_000 });
+  onTestFinished(() => void vi.useRealTimers());
+  const token = await server.node.fileTokens.signUpload(id);
+  vi.useRealTimers();
+  const begun = await beginPut(server.url, { url: `/files/uploads/${id}?token=${token}` });
+  await expect.poll(() => keysOf(server)).toHaveLength(1);
+  await expect.poll(() => server.node.fileTokens.verifyUpload(token, id)).toBeFalsy();
+  const responded = once(begun, 'response');
+  begun.end('123456789');
+  expect((await responded)[0]).toMatchObject({ statusCode: 200 });
+  expect(await complete(ann, upload)).toMatchObject({ state: 'READY' });
+});
+
+test('a failed check of an upload leaves no copy of its bytes', async () => {
+  const server = await startTestServer();
+  const { ann } = await world(server);
+  const file = textFile('0123456789');
+  const upload = await createUpload(ann, file);
+  await put(ann, upload, file.bytes);
+  const { images } = server.node;
+  server.node.images = { ...images, inspect: () => Promise.reject(new Error('The worker has ended.')) };
+  expect(await ann.askForErrorCode(COMPLETE_UPLOAD, { id: upload.id })).toBe('INTERNAL_SERVER_ERROR');
+  expect(await keysOf(server)).toEqual([`uploads/${keyOf('Upload', upload.id)}`]);
+  server.node.images = images;
+  expect(await complete(ann, upload)).toMatchObject({ state: 'READY' });
 });
 
 test('a broken upload is not logged as an error, and a failed write is', async () => {

@@ -10,7 +10,7 @@ declare module '../core/context.ts' {
 
 /** Lifetime of a file ticket, in seconds. */
 const FILE_TICKET_SECONDS = 60 * 60;
-/** Time in which an upload can be sent to its URL, in seconds. */
+/** Time in which the request that sends an upload must begin, in seconds. */
 export const UPLOAD_SECONDS = 15 * 60;
 
 /** Signs and verifies the tokens in URLs of files. */
@@ -21,8 +21,8 @@ export interface FileTokens {
   verifyTicket(token: string): Promise<AccessClaims | null>;
   /** Signs the permission to upload the bytes of one upload. */
   signUpload(uploadId: string): Promise<string>;
-  /** Returns the time at which the permission expires. Null if it is invalid, or for another upload. */
-  verifyUpload(token: string, uploadId: string): Promise<Date | null>;
+  /** Returns whether a permission is valid for an upload now. */
+  verifyUpload(token: string, uploadId: string): Promise<boolean>;
 }
 
 /**
@@ -47,7 +47,10 @@ export function createFileTokens(secret: string, accepted: readonly string[] = [
       ),
     signUpload: (uploadId) => uploads.sign(new SignJWT().setSubject(uploadId), inSeconds(UPLOAD_SECONDS)),
     verifyUpload: (token, uploadId) =>
-      uploads.verify(token, { subject: uploadId, requiredClaims: ['sub', 'exp'] }).then(expiryOf, () => null),
+      uploads.verify(token, { subject: uploadId, requiredClaims: ['sub', 'exp'] }).then(
+        () => true,
+        () => false,
+      ),
   };
 }
 

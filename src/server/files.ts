@@ -25,6 +25,12 @@ export const FILES_PATH = '/files/';
  */
 const MAX_UPLOAD_REQUESTS = 4;
 
+/**
+ * Maximum time of a request that sends the bytes of an upload, in milliseconds. 25 MB then need 10 kbit/s. The URL need only
+ * be valid when the request begins, as at an object store.
+ */
+const MAX_UPLOAD_MS = 6 * 3_600_000;
+
 /** Lifetime of the URL of an object store to which a request is redirected, in seconds. */
 const REDIRECT_SECONDS = 60;
 
@@ -36,14 +42,14 @@ const SECURITY_HEADERS = {
   'content-security-policy': 'sandbox',
   // The URL may contain a ticket.
   'referrer-policy': 'no-referrer',
+  // A browser must not use a response without CORS headers for a page that needs them.
+  vary: 'origin',
 };
 
 /** Handles the requests for files of one node. */
 export interface FileServer {
   serve(request: IncomingMessage, response: ServerResponse, pathname: string): Promise<void>;
   /** Connections on which an upload arrives. It may take longer than other requests. */
-  // A browser must not use a response without CORS headers for a page that needs them.
-  vary: 'origin',
   uploading: WeakSet<Duplex>;
 }
 
@@ -134,8 +140,8 @@ async function receive(
   uploadId: string,
 ): Promise<void> {
   if (request.method !== 'PUT') throw new Refusal(405, 'Send the bytes with PUT.', { allow: 'PUT' });
-  const expiresAt = await node.fileTokens.verifyUpload(parameterOf(request, 'token') ?? '', uploadId);
-  if (!expiresAt) throw new Refusal(403, 'The URL has expired or was changed. Query the upload again for a new URL.');
+  if (!(await node.fileTokens.verifyUpload(parameterOf(request, 'token') ?? '', uploadId)))
+    throw new Refusal(403, 'The URL has expired or was changed. Query the upload again for a new URL.');
   const { socket, headers } = request;
   const requests = receiving.get(uploadId) ?? new Set();
   receiving.set(uploadId, requests.add(request));
@@ -147,7 +153,7 @@ async function receive(
   uploading.add(socket);
   const timer = setTimeout(() => {
     request.destroy();
-  }, expiresAt.getTime() - Date.now());
+  }, MAX_UPLOAD_MS);
   try {
     const announced = headers['content-length'];
     const outcome = await receiveUpload(node, uploadId, request, announced === undefined ? null : Number(announced));

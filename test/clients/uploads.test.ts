@@ -2,8 +2,10 @@ import { openAsBlob } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { UploadedFile, UploadProgress } from '../../client/index.ts';
+import { sendBytes } from '../../client/sendBytes.ts';
 import { sql } from '../../src/platform/database/database.ts';
 import type { Person } from '../support/client.ts';
 import { get, PNG, sha256 } from '../support/files.ts';
@@ -99,6 +101,27 @@ describe('upload', () => {
     };
     const { state } = await chatOf(ann, { fetch: expire }).upload(textFile('late'));
     expect([state, ...statuses]).toEqual(['READY', 403, 200]);
+  });
+
+  test('continues for longer than its URL is valid, while bytes are sent', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    // Reads a chunk every 50 seconds.
+    const slow: typeof fetch = async (_input, init) => {
+      const reader = (init?.body as ReadableStream).getReader();
+      while (!(await reader.read()).done) {
+        init?.signal?.throwIfAborted();
+        await vi.advanceTimersByTimeAsync(50_000);
+      }
+      return new Response();
+    };
+    const sent: number[] = [];
+    const request = { method: 'PUT', url: 'http://127.0.0.1/', headers: [] };
+    const options = { fetch: slow, onSent: (bytes: number) => void sent.push(bytes), signals: [] };
+    const chunks = Array.from({ length: 20 }, () => new Uint8Array(10));
+    const file = { size: 200, stream: () => Readable.toWeb(Readable.from(chunks)) } as unknown as Blob;
+    await sendBytes(request, file, options);
+    expect([sent.length, sent.at(-1)]).toEqual([20, 200]);
   });
 
   test('creates a deleted upload again', async () => {

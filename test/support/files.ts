@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { readdir, readlink } from 'node:fs/promises';
 import { bearer, type Person } from './client.ts';
 
 export const CREATE_UPLOAD = `mutation ($input: CreateUploadInput!) {
@@ -84,4 +85,11 @@ export async function sendFile(
 /** Requests a file on behalf of a person. */
 export function get(person: Person, path: string, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(`${person.url}${path}`, { headers: { ...bearer(person), ...headers }, redirect: 'manual' });
+}
+
+/** Returns the number of stored files that the process has open. */
+export async function countOpenFiles(): Promise<number> {
+  const descriptors = await readdir('/proc/self/fd');
+  const paths = await Promise.all(descriptors.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')));
+  return paths.filter((path) => path.includes('/files/')).length;
 }

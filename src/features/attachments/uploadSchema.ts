@@ -65,7 +65,7 @@ const Upload = builder.prismaNode('Attachment', {
     expiresAt: t.field({
       type: 'DateTime',
       description:
-        'Time at which the URL expires, 15 minutes after it was issued. Query the upload again for a new URL.',
+        'Time at which the URL expires, 15 minutes after it was issued. Query the upload again for a new URL. A request that has begun before may take longer.',
       resolve: async (upload, _args, context) => (await requestOf(context, upload)).expiresAt,
     }),
   }),
