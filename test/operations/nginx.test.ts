@@ -10,6 +10,8 @@ import { promisify } from 'node:util';
 import { createClient } from 'graphql-ws';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import WebSocket from 'ws';
+import { countOpenFiles, sendFile, textFile } from '../support/files.ts';
+import { REMOVE } from '../support/rooms.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
 import { MESSAGE_ADDED, send, world } from '../support/world.ts';
 import { freePort } from '../support/ports.ts';
@@ -139,5 +141,26 @@ describe.skipIf(!nginx || !openssl)('behind nginx, as deploy/nginx.conf has it',
       ...{ host: '127.0.0.1', port, rejectUnauthorized: false, agent: false, servername: 'evil.example' },
     });
     await expect(once(strange.end(), 'response')).rejects.toThrow(/unrecognized name/i);
+  });
+
+  test('a removed member does not receive the rest of a file', async () => {
+    const env = { TRUSTED_PROXIES: '1', PUBLIC_URL: 'https://chat.example.org' };
+    const server = await startTestServer({ env });
+    const { port } = await startNginx([server.url, server.url]);
+    const { ann, ben, room } = await world(server);
+    const file = textFile('x'.repeat(24_000_000), 'large.txt');
+    const { attachments } = await sendFile(ann, room, file);
+    const request = httpsRequest({
+      ...{ host: '127.0.0.1', port, path: attachments[0].url, rejectUnauthorized: false, agent: false },
+      servername: 'chat.example.org',
+      headers: { host: 'chat.example.org', authorization: `Bearer ${ben.accessToken}` },
+    });
+    const [response] = await once(request.end(), 'response');
+    await ann.ask(REMOVE, { id: room, user: ben.id });
+    await expect.poll(countOpenFiles).toBe(0);
+    let received = 0;
+    response.on('data', (data: Buffer) => (received += data.length)).on('error', () => undefined);
+    await new Promise((resolve) => response.on('close', resolve));
+    expect(received).toBeLessThan(file.bytes.length);
   });
 });
