@@ -1,12 +1,15 @@
 import { mkdir, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { administer } from '../src/cli/admin/admin.ts';
 import { createProgress } from '../src/cli/progressBar.ts';
 import { parseConfig } from '../src/core/config/config.ts';
 import { keyOf } from '../src/core/globalIds.ts';
-import { cleanFiles } from '../src/features/attachments/cleanUp.ts';
+import { cleanFiles, findMissing } from '../src/features/attachments/cleanUp.ts';
+import { connectClient } from '../src/platform/database/connections.ts';
 import { sql } from '../src/platform/database/database.ts';
+import type { FileStore } from '../src/platform/files/fileStore.ts';
+import { queueJob } from '../src/platform/jobQueue.ts';
 import { PASSWORD } from './support/client.ts';
 import { attach, createUpload, get, PNG, put, sendFile, textFile } from './support/files.ts';
 import { DELETE_MESSAGE, DELETE_ROOM } from './support/rooms.ts';
@@ -79,6 +82,53 @@ test('an upload that is not sent within 24 hours is deleted', async () => {
   await expect.poll(() => storedFiles(server)).toHaveLength(2);
   expect((await get(ann, sent.attachments[0].url)).status).toBe(200);
   expect((await get(ann, young.url)).status).toBe(200);
+});
+
+test('an avatar that is set during the clean-up is kept', async () => {
+  const server = await startTestServer();
+  const { node } = server;
+  const { ann } = await world(server);
+  const { id } = await attach(ann, { ...PNG, purpose: 'AVATAR' });
+  const [user, avatar] = [keyOf('User', ann.id) ?? '', keyOf('Attachment', id) ?? ''];
+  const set = await connectClient(server.databaseUrl);
+  onTestFinished(() => set.end());
+  await set.query('BEGIN');
+  await set.query('SELECT set_user_avatar($1, $2)', [user, avatar]);
+  let isDone = false;
+  const cleaning = cleanFiles({ database: node.database, files: node.files! }, 0).finally(() => (isDone = true));
+  const isBlocked = async () =>
+    (await node.database.query(sql`SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'`)).length > 0;
+  await expect.poll(async () => isDone || (await isBlocked())).toBe(true);
+  await set.query('COMMIT');
+  await cleaning;
+  expect(await node.database.prisma.user.findUnique({ where: { id: user } })).toMatchObject({ avatarId: avatar });
+});
+
+test('`files --check` reports no file that is uploaded meanwhile', async () => {
+  const server = await startTestServer();
+  const { node } = server;
+  const { ann, room } = await world(server);
+  const files = node.files ?? expect.fail('There is no store.');
+  await sendFile(ann, room, textFile('before'));
+  const busy: FileStore = {
+    ...files,
+    async *list(folder) {
+      for await (const object of files.list(folder)) yield object;
+      await sendFile(ann, room, textFile('meanwhile'));
+    },
+  };
+  expect(await findMissing({ database: node.database, files: busy })).toEqual([]);
+});
+
+test('a late deletion spares an attachment that was imported again', async () => {
+  const server = await startTestServer();
+  const { node } = server;
+  const { ann, room } = await world(server);
+  const [{ id, url }] = (await sendFile(ann, room, textFile('restored'))).attachments;
+  await queueJob(node.database.query, 'delete_file', { attachmentId: keyOf('Attachment', id) ?? '' });
+  const jobs = () => node.database.query(sql`SELECT FROM graphile_worker.jobs WHERE task_identifier = 'delete_file'`);
+  await expect.poll(jobs).toEqual([]);
+  expect((await get(ann, url)).status).toBe(200);
 });
 
 test('`files --check` lists what is missing and what is left over', async () => {

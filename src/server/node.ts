@@ -166,7 +166,7 @@ export async function createNode(config: Config, options: NodeOptions, schema: G
       ...(files
         ? {
             clean_files: () => cleanFiles({ database, files }).then(() => undefined),
-            delete_file: (job) => deleteFile({ files }, job),
+            delete_file: (job) => deleteFile({ database, files }, job),
             fetch_avatar: (job) => fetchAvatar({ database, files, images, web }, job),
             resume_processing: () => resumeProcessing(database),
             process_attachment: (job) => processAttachment({ database, files, images, scanner, roomTails }, job),

@@ -23,17 +23,21 @@ const owners = sql`(
   SELECT id, state, object, image FROM attachments UNION ALL
   SELECT id, 'READY', image->>'object', NULL FROM web_pages WHERE image IS NOT NULL) o`;
 
+/** SQL condition that nobody uses an attachment (`a`) as an avatar. */
+const isNoAvatar = sql`(
+  NOT EXISTS (SELECT FROM users u WHERE u.avatar_id = a.id)
+    AND NOT EXISTS (SELECT FROM chatrooms c WHERE c.avatar_id = a.id))`;
+
 /** Job that deletes the objects of an attachment, or of a page. */
 export async function deleteFile(
-  { files }: Pick<CleaningNode, 'files'>,
+  { database, files }: CleaningNode,
   { attachmentId, object }: Jobs['delete_file'],
 ): Promise<void> {
-  if (object !== undefined) {
-    await files.delete(objectKey(attachmentId, object));
-    return;
-  }
-  for await (const { key } of files.list(attachmentId)) await files.delete(key);
-  await files.delete(uploadKey(attachmentId));
+  const keys = object === undefined ? [uploadKey(attachmentId)] : [objectKey(attachmentId, object)];
+  if (object === undefined) for await (const { key } of files.list(attachmentId)) keys.push(key);
+  // A job that was retried for days may find that an import has restored the attachment.
+  const needed = await keysOf(database, [attachmentId]);
+  for (const key of keys) if (!needed.has(key)) await files.delete(key);
 }
 
 /**
@@ -48,11 +52,7 @@ export async function cleanFiles(
   hours = MAX_UNSENT_HOURS,
 ): Promise<{ uploads: number; objects: number }> {
   const { database, files } = node;
-  const unsent = await database.query<{ id: string }>(sql`
-    DELETE FROM attachments a WHERE a.chatroom_id IS NULL AND a.created_at <= now() - make_interval(hours => ${hours}::int)
-        AND NOT EXISTS (SELECT FROM users u WHERE u.avatar_id = a.id)
-        AND NOT EXISTS (SELECT FROM chatrooms c WHERE c.avatar_id = a.id)
-      RETURNING id`);
+  const uploads = await deleteUnsent(database, hours);
   const stuck = await database.query<{ id: string }>(sql`
     SELECT id FROM attachments WHERE state = 'PROCESSING' AND created_at < now() - make_interval(mins => ${STUCK_MINUTES})`);
   for (const { id } of stuck) await queueProcessing(database.query, id);
@@ -64,7 +64,24 @@ export async function cleanFiles(
     await files.delete(key);
     objects += 1;
   }
-  return { uploads: unsent.length, objects };
+  return { uploads, objects };
+}
+
+/**
+ * Deletes uploads that were neither sent nor used as an avatar. Locks them before it looks for avatars: the statement of a
+ * user who sets one at the same time may have committed after the first statement began. Skips uploads that are being sent.
+ */
+async function deleteUnsent(database: CleaningNode['database'], hours: number): Promise<number> {
+  return database.transaction(async (query) => {
+    const old = await query<{ id: string }>(sql`
+      SELECT id FROM attachments a
+        WHERE a.chatroom_id IS NULL AND a.created_at <= now() - make_interval(hours => ${hours}::int) AND ${isNoAvatar}
+        FOR UPDATE SKIP LOCKED`);
+    const deleted = await query(sql`
+      DELETE FROM attachments a
+        WHERE a.id = ANY (${old.map(({ id }) => id)}::uuid[]) AND a.chatroom_id IS NULL AND ${isNoAvatar} RETURNING 1`);
+    return deleted.length;
+  });
 }
 
 /** Returns the objects of the store that belong to no attachment and no page. */
@@ -75,20 +92,25 @@ export async function* findOrphans({ database, files }: CleaningNode): AsyncGene
   }
 }
 
-/** Returns the keys of objects that attachments or pages need and the store lacks. */
+/**
+ * Returns the keys of objects that attachments or pages need and the store lacks. Reads the rows first, because an object is
+ * written before its row names it.
+ */
 export async function findMissing({ database, files }: CleaningNode): Promise<string[]> {
-  const stored = new Set<string>();
-  for await (const { key } of files.list()) stored.add(key);
-  const missing: string[] = [];
+  const missing = new Set<string>();
   let last = '00000000-0000-0000-0000-000000000000';
   for (;;) {
     const rows = await database.query<KeyRow>(sql`
       SELECT id, state, object, image FROM ${owners} WHERE id > ${last}::uuid AND object IS NOT NULL
         ORDER BY id LIMIT ${BATCH_SIZE}`);
-    missing.push(...rows.flatMap(keysOfRow).filter((key) => !stored.has(key)));
+    for (const key of rows.flatMap(keysOfRow)) missing.add(key);
     last = rows.at(-1)?.id ?? last;
-    if (rows.length < BATCH_SIZE) return missing;
+    if (rows.length < BATCH_SIZE) break;
   }
+  for await (const { key } of files.list()) missing.delete(key);
+  // Attachments may have been deleted or processed since.
+  const needed = await keysOf(database, [...new Set([...missing].map(idIn))]);
+  return [...missing].filter((key) => needed.has(key));
 }
 
 type KeyRow = Pick<Attachment, 'id' | 'state' | 'object' | 'image'>;
