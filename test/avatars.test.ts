@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { blackPng } from './files/inputs.ts';
 import type { Person } from './support/client.ts';
 import { attach, get, PNG, sendFile } from './support/files.ts';
-import { createRoom, DELETE_ROOM } from './support/rooms.ts';
+import { createRoom, DELETE_ROOM, REMOVE, SET_ROLE } from './support/rooms.ts';
 import { startTestServer } from './support/server.ts';
 import { world } from './support/world.ts';
 
@@ -54,6 +55,32 @@ test('an avatar of a room is visible to those who see the room', async () => {
   await expect.poll(async () => (await eve.ask(ROOM, { room: open })).chatroom.avatar).not.toBeNull();
   await ann.ask(DELETE_ROOM, { id: room });
   expect((await get(ben, url)).status).toBe(404);
+});
+
+test('an avatar of a room is hidden from its uploader after their removal', async () => {
+  const { ann, ben, room } = await world(await startTestServer());
+  await ann.ask(SET_ROLE, { id: room, user: ben.id, role: 'ADMIN' });
+  await ben.ask(SET_ROOM, { room, id: await upload(ben) });
+  const avatar = async () => (await ann.ask(ROOM, { room })).chatroom.avatar;
+  await expect.poll(avatar).not.toBeNull();
+  const { url } = await avatar();
+  expect((await get(ben, url)).status).toBe(200);
+  await ann.ask(REMOVE, { id: room, user: ben.id });
+  expect((await get(ben, url)).status).toBe(404);
+  expect((await get(ann, url)).status).toBe(200);
+});
+
+test('an image without variants is no avatar', async () => {
+  const { ann } = await world(await startTestServer());
+  const heic = { fileName: 'me.heic', mediaType: 'image/heic', bytes: Buffer.from('....ftypheic') };
+  await expect(attach(ann, { ...heic, purpose: 'AVATAR' })).rejects.toThrow('An avatar is an image: JPEG, PNG');
+  const large = { fileName: 'me.png', mediaType: 'image/png', bytes: blackPng(10_000, 5_001) };
+  const { id } = await attach(ann, { ...large, purpose: 'AVATAR' });
+  const STATE = 'query ($id: ID!) { node(id: $id) { ... on Attachment { state rejection } } }';
+  await expect
+    .poll(async () => (await ann.ask(STATE, { id })).node)
+    .toEqual({ state: 'REJECTED', rejection: 'TOO_LARGE' });
+  expect(await ann.askForErrorCode(SET, { id })).toBe('NOT_FOUND');
 });
 
 test('an avatar has one use', async () => {

@@ -62,7 +62,7 @@ async function processFile(
   path: string,
   written: string[],
 ): Promise<Result> {
-  const { mediaType } = attachment;
+  const { mediaType, purpose } = attachment;
   const scan = await scanner?.scan(path);
   if (scan?.outcome === 'AWAY') throw new Error(`A file could not be scanned: ${scan.reason}`);
   if (scan?.outcome === 'INFECTED') return rejected(attachment, 'INFECTED');
@@ -71,6 +71,8 @@ async function processFile(
   try {
     const processed = await images.processImage({ path, mediaType, folder });
     if (processed.outcome === 'UNREADABLE') return rejected(attachment, 'UNREADABLE');
+    // Nobody could see this avatar.
+    if (purpose === 'AVATAR' && processed.variants === null) return rejected(attachment, 'TOO_LARGE');
     return await storeImage(files, attachment, processed, written);
   } finally {
     await rm(folder, { recursive: true, force: true });

@@ -48,9 +48,8 @@ export async function findReadableFile(
         LEFT JOIN messages m ON m.chatroom_id = a.chatroom_id AND m.number = a.number
       WHERE a.id = ${attachmentId}::uuid AND a.state = 'READY' AND CASE
         WHEN a.chatroom_id IS NOT NULL THEN ${isReadable(viewer)}
-        ELSE a.user_id = ${viewer}
-          OR EXISTS (SELECT FROM users u WHERE u.avatar_id = a.id)
-          OR EXISTS (SELECT FROM chatrooms c WHERE c.avatar_id = a.id AND ${visibleTo(viewer)}) END`);
+        ELSE EXISTS (SELECT FROM users u WHERE u.avatar_id = a.id)
+          OR coalesce((SELECT ${visibleTo(viewer)} FROM chatrooms c WHERE c.avatar_id = a.id), a.user_id = ${viewer}) END`);
   if (!found) return null;
   const { id, object, mediaType, byteSize, sha256, fileName } = found;
   const type = INLINE.has(mediaType) ? 'inline' : 'attachment';

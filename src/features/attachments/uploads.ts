@@ -10,6 +10,7 @@ import { type Database, sql } from '../../platform/database/database.ts';
 import type { Attachment } from '../../platform/database/generated/client.ts';
 import type { AttachmentPurpose } from '../../platform/database/generated/enums.ts';
 import type { FileStore, PreparedRequest } from '../../platform/files/fileStore.ts';
+import { isDecoded } from '../../platform/images/header.ts';
 import { type Inspection, isImage } from '../../platform/images/images.ts';
 import { queueJob } from '../../platform/jobQueue.ts';
 import { attachmentColumns, countsAsStorage, objectKey, uploadKey } from './attachments.ts';
@@ -97,7 +98,7 @@ function checkUpload(
   const normal = type.trim() || UNKNOWN_TYPE;
   if (normal.length > MAX_MEDIA_TYPE || !/^[a-z\d][\w!#$&^.+-]*\/[a-z\d][\w!#$&^.+-]*$/.test(normal))
     throw badInput('input.mediaType', 'This is not a media type. Send one such as image/jpeg, or an empty text.');
-  if (purpose === 'AVATAR' && !isImage(normal))
+  if (purpose === 'AVATAR' && !isDecoded(normal))
     throw badInput('input.mediaType', 'An avatar is an image: JPEG, PNG, GIF, WebP or AVIF.');
   return [fileName, Buffer.from(sha256, 'hex'), normal];
 }
@@ -267,7 +268,7 @@ async function storeCompletion(
   object: string,
   { mediaType, contradicts }: Inspection,
 ): Promise<Attachment | null> {
-  const isRejected = contradicts || (purpose === 'AVATAR' && !isImage(mediaType));
+  const isRejected = contradicts || (purpose === 'AVATAR' && !isDecoded(mediaType));
   const isProcessed = isImage(mediaType) || scanner !== null;
   const state = isRejected ? 'REJECTED' : isProcessed ? 'PROCESSING' : 'READY';
   return database.transaction(async (query) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { ServerNode } from '../../core/context.ts';
 import { createUuid } from '../../core/globalIds.ts';
 import { type Database, sql } from '../../platform/database/database.ts';
-import { isImage } from '../../platform/images/images.ts';
+import { isDecoded } from '../../platform/images/header.ts';
 import { type Jobs, queueJob } from '../../platform/jobQueue.ts';
 import { fetchImage } from '../../platform/web/images.ts';
 import type { WebClient } from '../../platform/web/webClient.ts';
@@ -45,7 +45,7 @@ export async function fetchAvatar(
     const path = join(folder, 'avatar');
     await writeFile(path, bytes);
     const { mediaType } = await images.inspect(path, '');
-    if (!isImage(mediaType)) return;
+    if (!isDecoded(mediaType)) return;
     const [id, object] = [createUuid(), createUuid()];
     const key = objectKey(id, object);
     await files.write(key, path);
