@@ -4,7 +4,7 @@ import type { Page } from 'playwright-core';
 import { sendAll, chatOf, bodies } from '../clients/chatOf.ts';
 import { startRestarting } from '../clients/restarting.ts';
 import { startProxy } from '../faults/proxy.ts';
-import { PNG, type TestFile } from '../support/files.ts';
+import { PNG, sendFile, type TestFile, textFile } from '../support/files.ts';
 import { startTestServer } from '../support/server.ts';
 import { CREATE_CHATROOM, send, world } from '../support/world.ts';
 import { hasChromium, openBrowser } from './browser.ts';
@@ -304,6 +304,25 @@ describe.skipIf(!hasChromium).each(CACHES)(
       await expect.poll(() => picture.evaluate((element: HTMLImageElement) => element.naturalWidth)).toBe(1);
       expect(await remove.count()).toBe(0);
       expect(await textsOf(benPage!)).toEqual(['A dot']);
+    });
+
+    test('the URL of a file is renewed before its ticket expires', async () => {
+      const server = await startTestServer();
+      const { ann, room } = await world(server);
+      await sendFile(ann, room, textFile());
+      const page = await openExample(await openBrowser(), await bundle, ann);
+      let tickets = 0;
+      page.on('request', (request) => {
+        if (request.postData()?.includes('fileTicket')) tickets += 1;
+      });
+      await page.clock.install();
+      await openRoom(page);
+      await expect.poll(() => page.getByRole('link', { name: 'note.txt' }).getAttribute('href')).toContain('ticket=');
+      await page.clock.runFor('50:00');
+      expect(tickets).toBe(1);
+      await page.clock.runFor('09:00');
+      // The server's clock stands still, so that its new tickets seem to expire at once.
+      await expect.poll(() => tickets).toBeGreaterThan(1);
     });
 
     test('a lost room shows the loss', async () => {
