@@ -10,7 +10,7 @@ import { createProgress } from '../src/cli/progressBar.ts';
 import { keyOf } from '../src/core/globalIds.ts';
 import { createContext } from '../src/graphql/operation.ts';
 import type { Person } from './support/client.ts';
-import { get, PNG, sendFile, textFile } from './support/files.ts';
+import { attach, get, PNG, sendFile, textFile } from './support/files.ts';
 import { startTestServer, type TestServer } from './support/server.ts';
 import { world } from './support/world.ts';
 
@@ -65,6 +65,31 @@ test('an exported room is imported with its files', async () => {
     messages: 2,
     skipped: { 'a file without its bytes': 2 },
   });
+});
+
+test('exported users and rooms are imported with their avatars', async () => {
+  const { ann, room, server } = await roomWithFiles();
+  const avatar = async () => String((await attach(ann, { ...PNG, purpose: 'AVATAR' })).id);
+  const AVATARS = 'query ($id: ID!) { viewer { user { avatar { url } } } chatroom(id: $id) { avatar { url } } }';
+  const SET = `mutation ($own: ID!, $room: ID!, $rooms: ID!) {
+    setAvatar(input: { attachmentId: $own }) { user { id } }
+    setChatroomAvatar(input: { chatroomId: $room, attachmentId: $rooms }) { chatroom { id } } }`;
+  await ann.ask(SET, { own: await avatar(), room, rooms: await avatar() });
+  const avatarsOf = (person: Person) => person.ask(AVATARS, { id: room });
+  await expect.poll(async () => JSON.stringify(await avatarsOf(ann))).not.toContain('null');
+  const folder = await makeFolder();
+  await exportUser(working(server), 'ann', join(folder, 'ann.json'));
+  await exportChatroom(working(server), room, join(folder, 'room.json'));
+  const there = await startTestServer();
+  for (const name of ['ann', 'room'])
+    expect(await importPath(working(there), join(folder, `${name}.json`), [])).toMatchObject({ skipped: {} });
+  const context = await createContext(there.node, { authorization: undefined });
+  const { accessToken } = await startSession(context, { id: keyOf('User', ann.id) ?? '', passwordHash: null });
+  const arrived = { ...ann.at(there.url).on({ accessToken }), url: there.url };
+  const expected = await avatarsOf(ann);
+  expect(await avatarsOf(arrived)).toEqual(expected);
+  for (const url of [expected.viewer.user.avatar.url, expected.chatroom.avatar.url])
+    expect(await (await get(arrived, url)).text()).toBe(await (await get(ann, url)).text());
 });
 
 test('the export of a user contains the files that the user has sent', async () => {

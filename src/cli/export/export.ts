@@ -34,7 +34,8 @@ export async function exportChatroom(exporting: ExportContext, chatroomId: strin
     const room = await findChatroom(query, id);
     if (!room) throw new Error(`There is no chatroom ${chatroomId}.`);
     const { lastNumber, ...head } = room;
-    const { progress } = exporting;
+    const { files, progress } = exporting;
+    if (files && room.avatar) await exportFiles(files, folderOf(file), [room.avatar]);
     const messages = readInBatches<ExportedMessage>(query, progress, lastNumber, (last) =>
       messagesAfter(id, last?.number ?? 0),
     );
@@ -141,7 +142,9 @@ async function findChatroom(
           SELECT c.owner_id UNION SELECT user_id FROM members WHERE chatroom_id = c.id
           UNION SELECT sender_id FROM messages WHERE chatroom_id = c.id
           UNION SELECT subject_id FROM messages WHERE chatroom_id = c.id
-          UNION SELECT user_id FROM reactions WHERE chatroom_id = c.id)) AS people
+          UNION SELECT user_id FROM reactions WHERE chatroom_id = c.id
+          UNION SELECT user_id FROM attachments WHERE id = c.avatar_id)) AS people,
+      (SELECT ${attachment} FROM attachments a WHERE a.id = c.avatar_id AND a.state = 'READY') AS avatar
       FROM chatrooms c WHERE c.id = ${id}::uuid`);
   return found ?? null;
 }

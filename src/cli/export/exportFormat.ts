@@ -105,6 +105,8 @@ export const exportedChatroom = z.object({
   ),
   /** All users whose id appears in the export: members, senders, users who reacted, and subjects of system messages. */
   people: z.array(person.extend({ externalId })),
+  /** Picture of the room. Absent in exports of release 0.1.0. */
+  avatar: exportedAttachment.nullable().optional(),
   messages: z.array(exportedMessage),
 });
 export type ExportedChatroom = z.infer<typeof exportedChatroom>;

@@ -36,7 +36,7 @@ async function importAny(importing: ImportContext, path: string, members: readon
     const chatroom = readExportedChatroom(data);
     if (chatroom) return importChatroom(importing, chatroom, folderOf(path));
     const user = readExportedUser(data);
-    if (user) return importUser(importing, user);
+    if (user) return importUser(importing, user, folderOf(path));
     if (isKuroi(data)) return importKuroi(importing, data);
     if (isMyMessenger(data)) return importMyMessenger(importing, data);
   }

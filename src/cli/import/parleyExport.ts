@@ -12,6 +12,7 @@ import { pairKey } from '../../features/relationships/pair.ts';
 import { toVector } from '../../features/messages/tokenizer.ts';
 import type { ImportContext, ImportSummary } from './importing.ts';
 import { countReason, createDateCorrection } from './conversation.ts';
+import { storeAvatar } from './avatars.ts';
 import { BATCH_SIZE, storeBots, storeFriendships, storeUsers } from './bulkInsert.ts';
 
 /** Parses the export of a room. Returns null for anything else. */
@@ -75,6 +76,8 @@ export async function importChatroom(
       await storeAttachments(query, chatroom.id, batch, stored);
       progress.advance(batch.length);
     }
+    const target = { files, folder, skipped: summary.skipped };
+    await storeAvatar(query, target, { table: 'chatrooms', id: chatroom.id, avatar: exported.avatar });
   });
   progress.done();
   return { ...summary, chatrooms: 1, messages: messages.length };
@@ -221,11 +224,15 @@ async function storeAttachments(
 
 /**
  * Restores an exported user without a password. Restores a friendship or block if the other user exists, and a bot if both
- * the bot and its owner exist. The owner rotates the token of the bot, which is not exported. Does not restore
+ * the bot and its owner exist. Restores the avatar. The owner rotates the token of the bot, which is not exported. Does not restore
  * rooms, because each room has its own export, nor the grant of an admin, because only the operator makes admins. If the
  * user already exists, changes nothing.
  */
-export async function importUser({ database }: ImportContext, exported: ExportedUser): Promise<ImportSummary> {
+export async function importUser(
+  { database, files }: ImportContext,
+  exported: ExportedUser,
+  folder: string,
+): Promise<ImportSummary> {
   const { user, friends, blockedUsers, bot, bots = [] } = exported;
   const summary: ImportSummary = { users: 0, chatrooms: 0, messages: 0, skipped: {}, changed: {} };
   const { id, username, nickname, email, bio, isBot } = user;
@@ -261,5 +268,7 @@ export async function importUser({ database }: ImportContext, exported: Exported
       .map((other) => ({ blockerId: id, blockedId: other.id })),
     skipDuplicates: true,
   });
+  const target = { files, folder, skipped: summary.skipped };
+  await storeAvatar(database.query, target, { table: 'users', id, avatar: exported.avatar });
   return summary;
 }
