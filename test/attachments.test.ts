@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { keyOf } from '../src/core/globalIds.ts';
 import { sql } from '../src/platform/database/database.ts';
+import { wav } from './files/inputs.ts';
 import { bearer, type Person, request } from './support/client.ts';
 import {
   attach,
@@ -58,6 +59,14 @@ describe('an upload', () => {
     expect(message).toMatchObject({ number: 1, body: '', attachments: [{ id: attachment.id, url: attachment.url }] });
     expect(await (await get(ben, attachment.url)).text()).toBe('hello, file');
     expect((await get(eve, attachment.url)).status).toBe(404);
+  });
+
+  test('has the duration of a sound', async () => {
+    const { ann } = await world(await startTestServer());
+    const file = { fileName: 'voice.wav', mediaType: 'audio/wav', bytes: wav(2_300) };
+    expect(await attach(ann, file)).toMatchObject({ state: 'READY', mediaType: 'audio/wav', durationMs: 2_300 });
+    const broken = { ...file, bytes: wav(2_300).subarray(0, 20) };
+    expect(await attach(ann, broken)).toMatchObject({ state: 'READY', durationMs: null });
   });
 
   test('returns the same result when a step is repeated', async () => {

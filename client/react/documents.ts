@@ -149,7 +149,7 @@ const USER = 'fragment ParleyUser on User { id username nickname }';
 const MESSAGE = `fragment ParleyMessage on Message {
   kind body createdAt editedAt deletedAt seenByAll sender { id username nickname }
   reactions { emoji count viewerHasReacted }
-  attachments { id fileName mediaType byteSize state rejection url image { url width height thumbHash } }
+  attachments { id fileName mediaType byteSize state rejection url image { url width height thumbHash } durationMs }
 }`;
 const ROOM = `fragment ParleyRoom on Chatroom {
   kind title topic memberCount opponent { id username nickname } lastMessage { id kind body deletedAt sender { id nickname } }

@@ -20,7 +20,7 @@ export interface Message {
   attachments: Attachment[];
 }
 
-export type Attachment = Omit<UploadedFile, 'sha256' | 'durationMs'>;
+export type Attachment = Omit<UploadedFile, 'sha256'>;
 
 export interface Room {
   kind: 'DIRECT' | 'GROUP' | 'OPEN';

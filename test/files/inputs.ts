@@ -217,3 +217,23 @@ export async function animation(count: number, width: number, height: number): P
   );
   return sharp(await Promise.all(frames), { join: { animated: true } });
 }
+
+/** Returns a silent sound of 8,000 samples a second. */
+export function wav(milliseconds: number): Buffer {
+  const samples = Buffer.alloc(8 * milliseconds, 128);
+  const header = Buffer.alloc(44);
+  header.write('RIFF');
+  header.writeUInt32LE(36 + samples.length, 4);
+  header.write('WAVEfmt ', 8);
+  header.writeUInt32LE(16, 16);
+  // PCM, mono, 8,000 samples and bytes a second, 1 byte a sample.
+  header.writeUInt16LE(1, 20);
+  header.writeUInt16LE(1, 22);
+  header.writeUInt32LE(8_000, 24);
+  header.writeUInt32LE(8_000, 28);
+  header.writeUInt16LE(1, 32);
+  header.writeUInt16LE(8, 34);
+  header.write('data', 36);
+  header.writeUInt32LE(samples.length, 40);
+  return Buffer.concat([header, samples]);
+}

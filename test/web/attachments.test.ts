@@ -256,6 +256,31 @@ describe.skipIf(!hasChromium)('files in a browser (skipped without chromium)', {
     expect(await bens.getByText('virus').count()).toBe(0);
   });
 
+  test('a voice message of the browser shows its duration', async () => {
+    const { page, openBens } = await annsRoom();
+    const bens = await openBens();
+    // Chromium writes no duration into the header of a recording.
+    await page.locator('.history').evaluate(async (element) => {
+      const audio = new AudioContext();
+      const destination = audio.createMediaStreamDestination();
+      const tone = audio.createOscillator();
+      tone.connect(destination);
+      tone.start();
+      const recorder = new MediaRecorder(destination.stream, { mimeType: 'audio/webm' });
+      const recorded = new Promise<Blob>((resolve) => (recorder.ondataavailable = ({ data }) => resolve(data)));
+      recorder.start();
+      await new Promise((resolve) => setTimeout(resolve, 1_300));
+      recorder.stop();
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([await recorded], 'voice.webm', { type: 'audio/webm' }));
+      element.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer }));
+    });
+    await sendPending(page);
+    await expect
+      .poll(() => bens.locator('.files small').allInnerTexts())
+      .toEqual([expect.stringMatching(/^0:0[12], \d+ kB$/)]);
+  });
+
   test('a narrow screen shows files without horizontal scroll', async () => {
     const { page, ann, room } = await annsRoom({ options: NARROW });
     const long = `${'long'.repeat(40)}.txt`;

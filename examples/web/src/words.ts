@@ -70,6 +70,14 @@ export function wordSize(bytes: number): string {
   return new Intl.NumberFormat('en', format).format(bytes / 1_000 ** place);
 }
 
+/** Returns a duration as on a clock, such as "1:05" or "1:00:05". */
+export function wordDuration(milliseconds: number): string {
+  const seconds = Math.max(1, Math.round(milliseconds / 1_000));
+  const twoDigits = (value: number) => String(value).padStart(2, '0');
+  const [hours, minutes] = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60];
+  return `${hours === 0 ? minutes : `${hours}:${twoDigits(minutes)}`}:${twoDigits(seconds % 60)}`;
+}
+
 export function wordMembers(count: number): string {
   return count === 1 ? '1 member' : `${count.toLocaleString('en')} members`;
 }

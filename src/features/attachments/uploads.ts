@@ -174,11 +174,11 @@ export async function receiveUpload(
     if (error instanceof WrongLength) return compareLength(error.length, upload.byteSize);
     throw error;
   }
-}
   const now = await find();
   // Another request has completed the upload, or its user has been deleted. Nothing else would delete the bytes soon.
   if (now?.state !== 'UPLOADING') await files.delete(uploadKey(uploadId));
   return now ? 'STORED' : 'NOT_FOUND';
+}
 
 function compareLength(length: number, expected: number): ReceiveOutcome {
   return length > expected ? 'TOO_LONG' : 'TOO_SHORT';
@@ -248,7 +248,7 @@ export async function completeUpload(context: Context, uploadId: string | null):
 }
 
 /** Result of the check of the bytes that were sent. */
-type Inspected = Inspection | 'OTHER_BYTES';
+type Inspected = (Inspection & { durationMs: number | null }) | 'OTHER_BYTES';
 
 async function inspect({ images }: Pick<Context, 'images'>, upload: Attachment, path: string): Promise<Inspected> {
   const hash = createHash('sha256');
@@ -258,7 +258,9 @@ async function inspect({ images }: Pick<Context, 'images'>, upload: Attachment, 
     byteSize += chunk.length;
   }
   if (byteSize !== upload.byteSize || !hash.digest().equals(upload.sha256)) return 'OTHER_BYTES';
-  return images.inspect(path, upload.mediaType);
+  const inspection = await images.inspect(path, upload.mediaType);
+  const isFilm = !inspection.contradicts && /^(audio|video)\//.test(inspection.mediaType);
+  return { ...inspection, durationMs: isFilm ? await images.measure(path) : null };
 }
 
 /** Stores that an upload is complete. Returns null if another call has done so. */
@@ -266,7 +268,7 @@ async function storeCompletion(
   { database, scanner }: Pick<Context, 'database' | 'scanner'>,
   { id, purpose }: Attachment,
   object: string,
-  { mediaType, contradicts }: Inspection,
+  { mediaType, contradicts, durationMs }: Exclude<Inspected, 'OTHER_BYTES'>,
 ): Promise<Attachment | null> {
   const isRejected = contradicts || (purpose === 'AVATAR' && !isDecoded(mediaType));
   const isProcessed = isImage(mediaType) || scanner !== null;
@@ -274,7 +276,7 @@ async function storeCompletion(
   return database.transaction(async (query) => {
     const [stored] = await query<Attachment>(sql`
       UPDATE attachments a SET state = ${state}::"AttachmentState", media_type = ${mediaType},
-          object = ${isRejected ? null : object},
+          object = ${isRejected ? null : object}, duration_ms = ${durationMs}::int,
           rejection = ${isRejected ? 'NOT_WHAT_IT_SAYS' : null}::"AttachmentRejection"
         WHERE a.id = ${id}::uuid AND a.state = 'UPLOADING' RETURNING ${attachmentColumns}`);
     if (stored && isRejected) await queueJob(query, 'delete_file', { attachmentId: id });

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import type { Gauges } from '../observability/gauges.ts';
 import { createWorkerPool, exceededLimits, type WorkerPool } from './workerPool.ts';
 
@@ -65,7 +66,7 @@ export function isImage(mediaType: string): boolean {
   return IMAGE_TYPES.has(mediaType);
 }
 
-/** Inspects files and processes images in worker threads, never on the event loop. */
+/** Inspects and measures files, and processes images, in worker threads, never on the event loop. */
 export interface ImageProcessor {
   /**
    * Returns the media type of a file by its bytes. `inspectFile` has the rules.
@@ -75,6 +76,11 @@ export interface ImageProcessor {
    * @throws Error if the file cannot be read, after 8 s, or after `close`; the caller must retry later
    */
   inspect(path: string, claimedType: string): Promise<Inspection>;
+  /**
+   * Returns the duration of a sound or film in milliseconds. Null if the file has none, if measuring takes longer than 5 s,
+   * and after `close`.
+   */
+  measure(path: string): Promise<number | null>;
   /**
    * Removes the metadata of an image, and creates its variants. At most two images are processed at a time; further ones
    * wait. Call it only if `isImage` returns true for the media
@@ -101,6 +107,7 @@ export interface ImageProcessor {
 /** A message to a worker. */
 export type ImageTask =
   | { name: 'inspect'; path: string; claimedType: string }
+  | { name: 'measure'; path: string }
   | {
       name: 'process';
       path: string;
@@ -116,6 +123,7 @@ export type ImageTask =
 /** Results of the tasks, by the name of the task. */
 interface ImageResults {
   inspect: Inspection;
+  measure: number | null;
   process: ProcessedImage;
   shrink: ShrunkImage;
 }
@@ -136,6 +144,8 @@ const SHRINKING_MS = 3_000;
 const PROCESSING_MS = 60_000;
 /** Time after which a worker that inspects a file is terminated, in milliseconds. A request waits for the result. */
 const INSPECTION_MS = 8_000;
+/** Time after which a duration counts as unknown, in milliseconds. A request waits for the result. */
+const MEASURING_MS = 5_000;
 
 /**
  * Creates the image processor of a node. Workers start with the first file.
@@ -153,6 +163,8 @@ export function createImageProcessor(options: {
   const script = new URL(import.meta.url.endsWith('.ts') ? 'worker.ts' : 'worker.js', import.meta.url);
   // An inspection takes milliseconds, and must not wait for images.
   const inspections = createWorkerPool<ImageTask, ImageResult>({ script, size: 1, timeLimitMs: INSPECTION_MS });
+  // A film that is slow to measure does not delay inspections.
+  const durations = createWorkerPool<ImageTask, ImageResult>({ script, size: 1, timeLimitMs: MEASURING_MS });
   const images = createWorkerPool<ImageTask, ImageResult>({ script, size: WORKERS, timeLimitMs: PROCESSING_MS });
 
   async function run<Name extends ImageTask['name']>(
@@ -169,6 +181,12 @@ export function createImageProcessor(options: {
 
   return {
     inspect: (path, claimedType) => run(inspections, { name: 'inspect', path, claimedType }),
+    measure: (path) =>
+      // Includes the wait for the worker: hostile films would otherwise delay the uploads of others.
+      Promise.race([
+        run(durations, { name: 'measure', path }).catch(() => null),
+        setTimeout(MEASURING_MS, null, { ref: false }),
+      ]),
     async processImage(image) {
       const task = { name: 'process', ...image, keepsMetadata, mayDecode: true, decodingMs } as const;
       return run(images, task)
@@ -184,7 +202,7 @@ export function createImageProcessor(options: {
     },
     shrinkImage: (image) => run(images, { name: 'shrink', ...image, decodingMs: SHRINKING_MS }),
     async close() {
-      await Promise.all([inspections.close(), images.close()]);
+      await Promise.all([inspections.close(), durations.close(), images.close()]);
     },
   };
 }

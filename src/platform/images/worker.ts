@@ -29,11 +29,19 @@ function perform(task: ImageTask): Promise<ImageResult> {
   switch (task.name) {
     case 'inspect':
       return inspectFile(task.path, task.claimedType);
+    case 'measure':
+      return measure(task.path);
     case 'process':
       return processImage(task);
     case 'shrink':
       return shrinkImage(task);
   }
+}
+
+/** Loads the library only in the worker that needs it. */
+async function measure(path: string): Promise<number | null> {
+  const { measureDuration } = await import('./duration.ts');
+  return measureDuration(path);
 }
 
 type ShrinkTask = Extract<ImageTask, { name: 'shrink' }>;

@@ -1,7 +1,7 @@
 import { useState } from 'react';
 import { Icon } from '../parts/Icon.tsx';
 import type { Attachment } from '../types.ts';
-import { wordRejection, wordSize } from '../words.ts';
+import { wordDuration, wordRejection, wordSize } from '../words.ts';
 import { Picture, shapeOf } from './Picture.tsx';
 import { type ReadyPicture, PictureDialog } from './PictureDialog.tsx';
 
@@ -89,7 +89,7 @@ function Pictures({ pictures, tabIndex }: { pictures: readonly Attachment[]; tab
 }
 
 function FileRow({ file, own, tabIndex }: { file: Attachment; own: boolean; tabIndex: number }) {
-  const { fileName, byteSize, state, rejection, url } = file;
+  const { fileName, byteSize, durationMs, state, rejection, url } = file;
   const content = (
     <>
       <span className="file-icon">
@@ -101,7 +101,7 @@ function FileRow({ file, own, tabIndex }: { file: Attachment; own: boolean; tabI
         </strong>
         <small className={own && state === 'REJECTED' ? 'problem' : 'quiet'}>
           {state === 'READY'
-            ? wordSize(byteSize)
+            ? `${durationMs == null ? '' : `${wordDuration(durationMs)}, `}${wordSize(byteSize)}`
             : state === 'PROCESSING'
               ? 'Being checked…'
               : own
