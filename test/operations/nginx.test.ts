@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { request as httpRequest } from 'node:http';
+import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +10,10 @@ import { promisify } from 'node:util';
 import { createClient } from 'graphql-ws';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import WebSocket from 'ws';
-import { countOpenFiles, sendFile, textFile } from '../support/files.ts';
+import type { Person } from '../support/client.ts';
+import { attach, countOpenFiles, sendFile, textFile } from '../support/files.ts';
 import { REMOVE } from '../support/rooms.ts';
+import { startS3 } from '../support/s3.ts';
 import { createTestDatabase, startTestServer } from '../support/server.ts';
 import { MESSAGE_ADDED, send, world } from '../support/world.ts';
 import { freePort } from '../support/ports.ts';
@@ -74,6 +76,17 @@ async function ask(port: number, body: object, headers: Record<string, string> =
   request.end(JSON.stringify(body));
   const [response] = await once(request, 'response');
   return { status: response.statusCode as number, headers: response.headers, answer: JSON.parse(await text(response)) };
+}
+
+/** Requests a file, and returns the response before its body. */
+async function requestFile(port: number, { accessToken }: Person, path: string): Promise<IncomingMessage> {
+  const request = httpsRequest({
+    ...{ host: '127.0.0.1', port, path, rejectUnauthorized: false, agent: false },
+    servername: 'chat.example.org',
+    headers: { host: 'chat.example.org', authorization: `Bearer ${accessToken}` },
+  });
+  const [response] = await once(request.end(), 'response');
+  return response as IncomingMessage;
 }
 
 describe.skipIf(!nginx || !openssl)('behind nginx, as deploy/nginx.conf has it', { timeout: 120_000 }, () => {
@@ -143,6 +156,19 @@ describe.skipIf(!nginx || !openssl)('behind nginx, as deploy/nginx.conf has it',
     await expect(once(strange.end(), 'response')).rejects.toThrow(/unrecognized name/i);
   });
 
+  test('a file with the longest name is read', async () => {
+    const store = await startS3();
+    const env = { TRUSTED_PROXIES: '1', PUBLIC_URL: 'https://chat.example.org', ...store.env };
+    const server = await startTestServer({ env });
+    const { port } = await startNginx([server.url, server.url]);
+    const { ann } = await world(server);
+    const { url } = await attach(ann, textFile('words', '😀'.repeat(255)));
+    const response = await requestFile(port, ann, url);
+    response.resume();
+    expect(response.statusCode).toBe(302);
+    expect(response.headers.location).toContain(encodeURIComponent(encodeURIComponent('😀'.repeat(255))));
+  });
+
   test('a removed member does not receive the rest of a file', async () => {
     const env = { TRUSTED_PROXIES: '1', PUBLIC_URL: 'https://chat.example.org' };
     const server = await startTestServer({ env });
@@ -150,12 +176,7 @@ describe.skipIf(!nginx || !openssl)('behind nginx, as deploy/nginx.conf has it',
     const { ann, ben, room } = await world(server);
     const file = textFile('x'.repeat(24_000_000), 'large.txt');
     const { attachments } = await sendFile(ann, room, file);
-    const request = httpsRequest({
-      ...{ host: '127.0.0.1', port, path: attachments[0].url, rejectUnauthorized: false, agent: false },
-      servername: 'chat.example.org',
-      headers: { host: 'chat.example.org', authorization: `Bearer ${ben.accessToken}` },
-    });
-    const [response] = await once(request.end(), 'response');
+    const response = await requestFile(port, ben, attachments[0].url);
     await ann.ask(REMOVE, { id: room, user: ben.id });
     await expect.poll(countOpenFiles).toBe(0);
     let received = 0;
