@@ -125,8 +125,8 @@ test('an upload may take longer than its URL is valid', async () => {
   const { ann } = await world(server);
   const upload = await createUpload(ann, textFile('0123456789'));
   const id = keyOf('Upload', upload.id) ?? '';
-  // Signed so that the URL expires in two seconds.
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 15 * 60_000 + 2_000 });
+  // Signed so that the URL expires in three seconds.
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 15 * 60_000 + 3_000 });
   onTestFinished(() => void vi.useRealTimers());
   const token = await server.node.fileTokens.signUpload(id);
   vi.useRealTimers();
