@@ -9,7 +9,7 @@ COPY prisma ./prisma
 COPY src ./src
 COPY client ./client
 COPY examples/web ./examples/web
-RUN npm run build
+RUN npm run codegen && npm run build:server && npm run build:web
 
 FROM node:20-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=4000

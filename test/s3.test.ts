@@ -79,6 +79,21 @@ test('an upload goes straight to the store, and members are redirected there', a
   expect(await followed.text()).toBe('hello');
 });
 
+test('clients may reach the store at another address than the nodes', async () => {
+  const store = await startS3();
+  const publicEndpoint = (store.env['S3_ENDPOINT'] ?? '').replace('127.0.0.1', 'localhost');
+  const server = await startTestServer({ env: { ...store.env, S3_PUBLIC_ENDPOINT: publicEndpoint } });
+  const { ann, ben, room } = await world(server);
+  const file = textFile('hello, store');
+  expect(new URL((await createUpload(ann, file)).url).origin).toBe(publicEndpoint);
+  const { attachments } = await sendFile(ann, room, file);
+  const location = (await get(ben, attachments[0].url)).headers.get('location') ?? '';
+  expect(new URL(location).origin).toBe(publicEndpoint);
+  expect(await (await fetch(location)).text()).toBe('hello, store');
+  const page = await fetch(server.url);
+  expect(page.headers.get('content-security-policy')).toContain(publicEndpoint);
+});
+
 test('HEAD is responded to without a redirect, whose URL is for GET', async () => {
   const { ann, ben, room } = await startWithS3();
   const { attachments } = await sendFile(ann, room, textFile('hello, store'));

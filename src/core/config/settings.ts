@@ -242,8 +242,12 @@ export const variables = {
   S3_ENDPOINT: z
     .url({ protocol: /^https?$/ })
     .optional()
+    .describe('URL of the object store, such as https://s3.eu-central-1.amazonaws.com. Required if FILES=s3.'),
+  S3_PUBLIC_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .optional()
     .describe(
-      'URL of the object store, such as https://s3.eu-central-1.amazonaws.com. Clients upload and download there. Required if FILES=s3.',
+      'URL at which clients reach the object store, such as https://files.example.org. They upload and download there. Default: S3_ENDPOINT.',
     ),
   S3_BUCKET: z
     .string()

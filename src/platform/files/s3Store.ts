@@ -12,7 +12,13 @@ import { type ByteRange, checkByWriting, type FileStore, FileStoreError, type St
 
 type S3Settings = Pick<
   Config,
-  'S3_ENDPOINT' | 'S3_BUCKET' | 'S3_REGION' | 'S3_ACCESS_KEY_ID' | 'S3_SECRET_ACCESS_KEY' | 'S3_PATH_STYLE'
+  | 'S3_ENDPOINT'
+  | 'S3_PUBLIC_ENDPOINT'
+  | 'S3_BUCKET'
+  | 'S3_REGION'
+  | 'S3_ACCESS_KEY_ID'
+  | 'S3_SECRET_ACCESS_KEY'
+  | 'S3_PATH_STYLE'
 >;
 
 /** Timeout of one request to the store until its response begins, in milliseconds. Requests of clients end within 10 s. */
@@ -32,7 +38,9 @@ export function createS3Store(settings: S3Settings): FileStore {
   };
   // Callers retry: jobs after some seconds, and clients by repeating their request.
   const client = new AwsClient({ ...credentials, retries: 1 });
-  const bucket = bucketUrl(settings);
+  const bucket = bucketUrl(settings.S3_ENDPOINT, settings);
+  // Signatures cover the host, so URLs for clients have the one that clients use.
+  const publicBucket = bucketUrl(settings.S3_PUBLIC_ENDPOINT ?? settings.S3_ENDPOINT, settings);
   const urlOf = (key: string) => `${bucket}/${key}`;
 
   /** Sends a request. Returns null for 404, if `mayLack` is set. */
@@ -68,7 +76,7 @@ export function createS3Store(settings: S3Settings): FileStore {
     }
   }
 
-  /** Returns a URL that contains the signature of a request. All given headers are signed. */
+  /** Returns a URL with which clients send a request. It contains a signature that covers all given headers. */
   async function presign(method: string, url: URL, headers: Record<string, string>, seconds: number): Promise<string> {
     url.searchParams.set('X-Amz-Expires', String(seconds));
     const signer = new AwsV4Signer({
@@ -80,15 +88,15 @@ export function createS3Store(settings: S3Settings): FileStore {
   }
 
   const store: FileStore = {
-    origin: new URL(bucket).origin,
+    origin: new URL(publicBucket).origin,
     async prepareUpload(key, { byteSize, mediaType, sha256 }, seconds) {
       const headers = { 'content-type': mediaType, 'x-amz-checksum-sha256': sha256.toString('base64') };
       // The client's HTTP library sets Content-Length. The signature covers it, so that no other length is accepted.
       const signed = { ...headers, 'content-length': String(byteSize) };
-      return { url: await presign('PUT', new URL(urlOf(key)), signed, seconds), headers };
+      return { url: await presign('PUT', new URL(`${publicBucket}/${key}`), signed, seconds), headers };
     },
     prepareDownload(key, { mediaType, disposition }, seconds) {
-      const url = new URL(urlOf(key));
+      const url = new URL(`${publicBucket}/${key}`);
       url.searchParams.set('response-content-type', mediaType);
       url.searchParams.set('response-content-disposition', disposition);
       return presign('GET', url, {}, seconds);
@@ -169,9 +177,9 @@ interface SendOptions {
   timeoutMs?: number;
 }
 
-/** Returns the URL of the bucket without a trailing slash. */
-function bucketUrl({ S3_ENDPOINT = '', S3_BUCKET = '', S3_PATH_STYLE }: S3Settings): string {
-  const url = new URL(S3_ENDPOINT);
+/** Returns the URL of the bucket at an endpoint, without a trailing slash. */
+function bucketUrl(endpoint = '', { S3_BUCKET = '', S3_PATH_STYLE }: S3Settings): string {
+  const url = new URL(endpoint);
   if (S3_PATH_STYLE === 'on') url.pathname = `${url.pathname.replace(/\/$/, '')}/${S3_BUCKET}`;
   else url.host = `${S3_BUCKET}.${url.host}`;
   return url.toString().replace(/\/$/, '');
