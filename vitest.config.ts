@@ -82,6 +82,7 @@ const SLOW = [
   ...[
     'faults/soak',
     'operations/nginx',
+    'operations/dockerfile',
     'presence',
     'graphiql',
     'typing',
