@@ -83,6 +83,7 @@ const SLOW = [
     'faults/soak',
     'operations/nginx',
     'operations/dockerfile',
+    'web/objectStore',
     'presence',
     'graphiql',
     'typing',

@@ -24,15 +24,23 @@ export async function openBrowser(): Promise<Browser> {
   return browser;
 }
 
-/** Opens a window with separate cookies. A logged warning or error, or a request to another server, fails the test. */
+/**
+ * Opens a window with separate cookies. A logged warning or error fails the test, and so does a request to a server that is
+ * neither the one of `url` nor one of `servers`.
+ */
 export async function openPage(
   browser: Browser,
   url: string,
   {
     offline = false,
+    servers = [],
     prepare,
     ...options
-  }: BrowserContextOptions & { offline?: boolean; prepare?: (page: Page) => Promise<unknown> } = {},
+  }: BrowserContextOptions & {
+    offline?: boolean;
+    servers?: readonly string[];
+    prepare?: (page: Page) => Promise<unknown>;
+  } = {},
 ): Promise<Page> {
   const context = await browser.newContext({ locale: 'en-GB', ...options });
   const page = await context.newPage();
@@ -45,7 +53,8 @@ export async function openPage(
     if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
   });
   page.on('request', (request) => {
-    if (!request.url().startsWith(new URL(url).origin)) complaints.push(`asks ${request.url()}`);
+    const { origin } = new URL(request.url());
+    if (![new URL(url).origin, ...servers].includes(origin)) complaints.push(`asks ${request.url()}`);
   });
   onTestFinished(async () => {
     const shown = await page.locator('body').innerText();
