@@ -26,6 +26,8 @@ import { send, world } from '../support/world.ts';
 const TEXTS = [
   ...['', ' ', '\0', 'a\0b', '\ud800', '\udc00a', 'a\ud83d', '\u0007', 'a\u001b[31mb', 'a\nb', 'a\u0085b', '\u2028'],
   ...['\u202e', 'a\u202eb\u2066', '\u200b', '\u2800', '\u3164\u3164\u3164', '\u034f\ufe0f\u{e0100}', '\u{e0001}\u2060'],
+  // A regular expression with overlapping alternatives takes exponential time.
+  `${'\u200b'.repeat(28)}x`,
   ...[
     '𞤢'.repeat(70),
     `a${'𞤢'.repeat(32)}`,

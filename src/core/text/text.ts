@@ -29,7 +29,7 @@ export function isStorable(text: string): boolean {
 }
 
 /**
- * Pattern of a character that fonts render as blank, for a regular expression with the flag u. Includes ignorable
+ * Pattern of a character that fonts render as blank, for a regular expression with the flag u or v. Includes ignorable
  * characters, blanks of Braille, Khitan, musical and Egyptian signs, and U+FFFC.
  */
 export const BLANK = String.raw`[\p{Default_Ignorable_Code_Point}\u2800\uFFFC\u{16FE4}\u{1D159}\u{13441}\u{13442}]`;
