@@ -1,9 +1,11 @@
 import { EventEmitter, once } from 'node:events';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { isPublicAddress } from '../src/platform/web/addresses.ts';
 import { fetchPage } from '../src/platform/web/pages.ts';
 import { createWebClient, type WebOptions } from '../src/platform/web/webClient.ts';
+import { MAX_STALL_MS } from './support/stall.ts';
 import { onPublic, PUBLIC, serve } from './support/web.ts';
 
 /** Returns a client that may also connect to the web of the tests. */
@@ -55,11 +57,47 @@ describe('the metadata of a page', () => {
     expect(await metadataOf(body, { 'content-type': type })).toMatchObject({ title: '日本' });
   });
 
+  test.each([
+    ['windows-1251', Buffer.from([0xcf, 0xf0, 0xe8]), 'При'],
+    ['utf-16le', Buffer.from('При', 'utf16le'), 'При'],
+    ['gb18030', Buffer.from([0xd6, 0xd0]), '中'],
+    ['unknown', Buffer.from('При'), 'При'],
+  ])('has the charset %s of the header', async (charset, title, expected) => {
+    const wide = (text: string) => Buffer.from(text, charset === 'utf-16le' ? 'utf16le' : 'latin1');
+    const [start = '', end = ''] = page('<title>|</title>').split('|');
+    const body = Buffer.concat([wide(start), title, wide(end)]);
+    expect(await metadataOf(body, { 'content-type': `text/html; charset=${charset}` })).toMatchObject({
+      title: expected,
+    });
+  });
+
+  test.each(['utf8', 'utf16le'] as const)('has the charset of a byte order mark in %s', async (encoding) => {
+    const body = Buffer.from(`\uFEFF${page('<title>日本</title>')}`, encoding);
+    expect(await metadataOf(body, { 'content-type': 'text/html' })).toMatchObject({ title: '日本' });
+  });
+
+  test('does not exist in a charset that is no longer allowed', async () => {
+    for (const charset of ['iso-2022-kr', 'hz-gb-2312', 'replacement'])
+      for (const length of [0, 2_000, 100_000]) {
+        const body = page(`<title>x</title>${' '.repeat(length)}`);
+        expect(await metadataOf(body, { 'content-type': `text/html; charset=${charset}` })).toBeNull();
+        const meta = page(`<meta charset=${charset}><title>x</title>${' '.repeat(length)}`);
+        await metadataOf(meta, { 'content-type': 'text/html' });
+      }
+  });
+
   test('has no control characters and is cut', async () => {
     const title = `a\u202Eb\u0007c${'👩‍👩‍👧'.repeat(100)}`;
     const metadata = await metadataOf(page(`<title>${title}</title>`));
     expect(metadata?.title).toMatch(/^ab c(👩‍👩‍👧)+$/u);
     expect(Array.from(metadata?.title ?? '').length).toBeLessThanOrEqual(300);
+  });
+
+  test('does not exist without a visible character', async () => {
+    const blank = '\u200B\u00AD&#x2800; ';
+    expect(await metadataOf(page(`<title>${blank.repeat(50)}</title>`))).toBeNull();
+    const name = `<meta property="og:site_name" content="${blank}">`;
+    expect(await metadataOf(page(`<title>${blank}x</title>${name}`))).toMatchObject({ siteName: null });
   });
 
   test('is read from compressed pages', async () => {
@@ -74,6 +112,25 @@ describe('the metadata of a page', () => {
     expect(await metadataOf(html, {}, 404)).toBeNull();
     expect(await metadataOf(html, { 'content-type': 'application/json' })).toBeNull();
     expect(await metadataOf(html, { 'content-type': 'text/htmlish' })).toBeNull();
+  });
+});
+
+describe('a page of 1 MB', () => {
+  test.each([
+    ['nested elements', `<title>Deep</title>${'<i>'.repeat(300_000)}`],
+    ['end tags without elements', `<title>Deep</title>${'<i>'.repeat(160_000)}${'</b>'.repeat(120_000)}`],
+    ['nested SVG elements', `<title>Deep</title>${'<svg>'.repeat(90_000)}${'</foreignobject>'.repeat(30_000)}`],
+    ['attributes', `<title>Deep</title><meta ${Array.from({ length: 120_000 }, (_, i) => `a${i} `).join('')}>`],
+    ['character references', `<title>Deep</title><meta name="description" content="${'&amp;'.repeat(190_000)}">`],
+    ['white space', `<title>${'\n x '.repeat(240_000)}`],
+    ['invisible characters', `<title>Deep</title><meta name="description" content="${'\u200B'.repeat(320_000)}x">`],
+  ])('of %s does not block the node', async (_, body) => {
+    const delay = monitorEventLoopDelay({ resolution: 5 });
+    delay.enable();
+    const metadata = await metadataOf(body);
+    delay.disable();
+    expect(metadata?.title).toMatch(/^Deep|^x/);
+    expect(delay.max / 1e6).toBeLessThan(MAX_STALL_MS);
   });
 });
 
