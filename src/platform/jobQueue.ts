@@ -83,6 +83,19 @@ export async function pruneMails({ query }: Pick<Database, 'query'>): Promise<vo
           AND created_at < now() - make_interval(hours => ${MAX_MAIL_AGE_HOURS})))`);
 }
 
+/**
+ * Queues the jobs of a task again whose last attempt has failed.
+ *
+ * @returns the number of these jobs
+ */
+export async function retryFailedJobs({ query }: Pick<Database, 'query'>, name: keyof Jobs): Promise<number> {
+  const jobs = await query(sql`
+    SELECT FROM graphile_worker.reschedule_jobs(
+      ARRAY(SELECT id FROM graphile_worker.jobs WHERE task_identifier = ${name} AND attempts >= max_attempts),
+      run_at => now(), attempts => 0)`);
+  return jobs.length;
+}
+
 /** Creates or upgrades the tables of the job queue. Call it together with the migrations. */
 export async function migrateJobs(databaseUrl: string, log?: Logger): Promise<void> {
   const pool = createPool(databaseUrl, { max: 1, application_name: 'parley migrations' });

@@ -5,24 +5,28 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { administer } from '../../src/cli/admin/admin.ts';
 import { parseConfig } from '../../src/core/config/config.ts';
 import { createProgress } from '../../src/cli/progressBar.ts';
+import { sql } from '../../src/platform/database/database.ts';
 import { requireSoleNode } from '../../src/server/soleNode.ts';
-import { createTestDatabase, startTestServer } from '../support/server.ts';
+import { createTestDatabase, dataDirOf, startTestServer } from '../support/server.ts';
 import { PRODUCTION } from '../support/config.ts';
 import { freePort } from '../support/ports.ts';
 import { runProgram } from '../support/process.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
 
-/** Returns the doctor's report on a database and a Redis, and whether it found a fault. */
-async function examine(databaseUrl: string, env: Record<string, string> = {}) {
+/** Runs `npm run admin -- …`. */
+function administrate(databaseUrl: string, env: Record<string, string>, ...words: string[]) {
   const tools = {
     config: parseConfig(env),
     nodeVersion: process.versions.node,
     readInput: () => Promise.resolve(''),
     progress: createProgress({ isTTY: false, write: () => true }),
   };
-  const { text, failed } = await administer(['doctor'], tools, () =>
-    Promise.resolve({ url: databaseUrl, stop: () => Promise.resolve() }),
-  );
+  return administer(words, tools, () => Promise.resolve({ url: databaseUrl, stop: () => Promise.resolve() }));
+}
+
+/** Returns the doctor's report on a database and a Redis, and whether it found a fault. */
+async function examine(databaseUrl: string, env: Record<string, string> = {}) {
+  const { text, failed } = await administrate(databaseUrl, env, 'doctor');
   return { lines: text.split('\n'), text, failed };
 }
 
@@ -220,6 +224,23 @@ test('a clamd that does not respond is a fault', async () => {
   await once(server.listen(Number(address.split(':')[1]), '127.0.0.1'), 'listening');
   onTestFinished(() => void server.close());
   expect((await examine(url, { CLAMAV: address })).text).toContain('ok      clamd scans uploaded files (CLAMAV).');
+});
+
+test('`files --clean` retries deletions that have failed for good', async () => {
+  const { node, databaseUrl } = await startTestServer();
+  const job = { attachmentId: crypto.randomUUID() };
+  const client = await run(
+    databaseUrl,
+    `SELECT graphile_worker.add_job('delete_file', '${JSON.stringify(job)}', run_at => now() + interval '1 day')`,
+    `UPDATE graphile_worker._private_jobs SET attempts = max_attempts, run_at = now(), last_error = 'The store is away.'`,
+  );
+  await client.end();
+  const env = { DATA_DIR: dataDirOf(databaseUrl) };
+  expect((await examine(databaseUrl, env)).text).toContain(job.attachmentId);
+  const { text } = await administrate(databaseUrl, env, 'files', '--clean');
+  expect(text).toContain('retries 1 failed deletions');
+  await expect.poll(() => node.database.query(sql`SELECT FROM graphile_worker.jobs`)).toEqual([]);
+  expect((await examine(databaseUrl, env)).text).not.toContain(job.attachmentId);
 });
 
 test('a second node with FILES=disk is refused in production', async () => {

@@ -1,5 +1,6 @@
 import { cleanFiles, findMissing, findOrphans, MAX_UNSENT_HOURS } from '../../features/attachments/cleanUp.ts';
 import { createFileStore } from '../../platform/files/createFileStore.ts';
+import { retryFailedJobs } from '../../platform/jobQueue.ts';
 import type { Command } from './command.ts';
 
 /** Commands for the store of uploaded files. */
@@ -14,7 +15,7 @@ export const fileCommands: Record<string, Command> = {
       },
       clean: {
         type: 'boolean',
-        help: 'deletes uploads that were not sent, and objects that belong to no attachment, as a node does each hour',
+        help: 'deletes uploads that were not sent, and objects that belong to no attachment or link preview, as a node does each hour. Also retries deletions that have failed for good',
       },
       hours: { type: 'string', help: `age from which --clean deletes, by default ${MAX_UNSENT_HOURS}` },
     },
@@ -26,7 +27,8 @@ export const fileCommands: Record<string, Command> = {
         const age = Number(hours ?? MAX_UNSENT_HOURS);
         if (!Number.isInteger(age) || age < 0) throw new Error('--hours is a whole number, such as 24.');
         const { uploads, objects } = await cleanFiles(node, age);
-        return `Deleted ${uploads} unsent uploads, and ${objects} objects that belonged to no attachment. The bytes of the uploads are deleted by a node.`;
+        const retried = await retryFailedJobs(node.database, 'delete_file');
+        return `Deleted ${uploads} unsent uploads, and ${objects} objects that belonged to no attachment. A node deletes the bytes of the uploads, and retries ${retried} failed deletions.`;
       }
       const orphans: string[] = [];
       for await (const { key, byteSize } of findOrphans(node)) orphans.push(`orphan   ${key}  ${byteSize} bytes`);
