@@ -258,6 +258,23 @@ describe('the image of a preview', () => {
   });
 });
 
+test('the image of an old page is deleted with the last message that shows it', async () => {
+  const { server, ann, ben, sendPreview } = await imageWorld({ a: await photo(40, 20), b: await photo(40, 20) });
+  const [first, last] = [await sendPreview(ann, 'a'), await sendPreview(ben, 'a')];
+  const young = await sendPreview(ann, 'b');
+  await server.node.database.query(sql`
+    UPDATE web_pages SET fetched_at = now() - interval '26 hours' WHERE title = 'Page a'`);
+  await ann.ask(DELETE_MESSAGE, { id: first.id });
+  await ann.ask(DELETE_MESSAGE, { id: young.id });
+  expect((await get(ann, last.linkPreviews[0].image.url)).status).toBe(200);
+  await ben.ask(DELETE_MESSAGE, { id: last.id });
+  // The page of `young` stays in the cache.
+  await expect.poll(() => storedFiles(server)).toHaveLength(1);
+  expect(await server.node.database.prisma.webPage.findMany({ select: { title: true } })).toEqual([
+    { title: 'Page b' },
+  ]);
+});
+
 test('a page whose image cannot be stored has a preview without an image', async () => {
   const { server, preview } = await imageWorld({ a: await photo(40, 20) });
   const { files } = server.node;
