@@ -240,6 +240,18 @@ describe('AUTO', () => {
     expect(await server.node.database.prisma.linkPreview.count()).toBe(0);
   });
 
+  test('adds no preview again that was removed, if its job is repeated', async () => {
+    const { server, ann, room, urlOf } = await previewWorld();
+    const job = { chatroomId: keyOf('Chatroom', room) ?? '', number: 1 };
+    const { id } = await send(ann, room, urlOf('/a'));
+    await previewLinks(server.node, job);
+    const [added] = await show(ann, id);
+    await ann.ask(REMOVE_PREVIEW, { message: id, preview: added.id });
+    // As after the crash of a node that had added the preview, and had not yet completed the job.
+    await previewLinks(server.node, job);
+    expect(await show(ann, id)).toEqual([]);
+  });
+
   test('previews the links of a body that is edited meanwhile', async () => {
     let edit: () => Promise<unknown> = () => Promise.resolve();
     const { server, ann, room, urlOf } = await previewWorld({}, () => edit());
