@@ -1,8 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { keyOf } from '../src/core/globalIds.ts';
 import { previewLinks } from '../src/features/linkPreviews/linkPreviews.ts';
 import { prunePages } from '../src/features/linkPreviews/pageCache.ts';
 import { sql } from '../src/platform/database/database.ts';
+import type { WebOptions } from '../src/platform/web/webClient.ts';
 import { PASSWORD, type Person, request } from './support/client.ts';
 import { ADD, BLOCK, DELETE_MESSAGE, LEAVE, REMOVE, SET_ROLE } from './support/rooms.ts';
 import { startTestServer } from './support/server.ts';
@@ -21,8 +22,16 @@ const EVENTS = `subscription ($room: ID!, $after: String) { chatroomEvents(chatr
   ... on LinkPreviewsChanged { message { number linkPreviews { title } } } } }`;
 const EDIT = `mutation ($id: ID!, $body: String!) { editMessage(input: { messageId: $id, body: $body }) { message { id } } }`;
 
-/** A server whose web has a page for each path. Paths with "missing" have none. */
-async function previewWorld(env: Record<string, string> = {}, onRequest: (path: string) => unknown = () => undefined) {
+/**
+ * A server whose web has a page for each path. Paths with "missing" have none.
+ *
+ * @param onRequest called with the path; the response follows when its promise resolves
+ */
+async function previewWorld(
+  env: Record<string, string> = {},
+  onRequest: (path: string) => unknown = () => undefined,
+  options: WebOptions = {},
+) {
   const requests: string[] = [];
   const { web, urlOf } = await servePages(({ url = '' }, response) => {
     requests.push(url);
@@ -31,8 +40,15 @@ async function previewWorld(env: Record<string, string> = {}, onRequest: (path: 
       response.writeHead(url.includes('missing') ? 404 : 200, { 'content-type': 'text/html' }).end(title);
     });
   });
-  const server = await startTestServer({ web, env });
+  const server = await startTestServer({ web: { ...web, ...options }, env });
   return { ...(await world(server)), server, requests, urlOf };
+}
+
+/** Responses to paths with "slow" follow after `release`. */
+function slowWeb() {
+  let release: () => void = () => undefined;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  return { onRequest: (path: string) => (path.includes('slow') ? released : undefined), release };
 }
 
 const preview = async (person: Person, url: string) => (await person.ask(PREVIEW, { url })).linkPreview;
@@ -91,6 +107,31 @@ describe('linkPreview', () => {
     const { ben, urlOf } = await previewWorld({ RATE_LIMITS: 'on', RATE_PER_USER: '100' });
     for (let i = 0; i < 4; i += 1) await preview(ben, urlOf('/a'));
     expect(await ben.askForErrorCode(PREVIEW, { url: urlOf('/a') })).toBe('RATE_LIMITED');
+  });
+
+  test('requests at most 100 pages an hour for a user', async () => {
+    const { ann, ben, room, urlOf, requests } = await previewWorld({ RATE_LIMITS: 'on', RATE_PER_USER: '1000000' });
+    for (let i = 0; i < 99; i += 1) await preview(ann, urlOf(`/missing${i}`));
+    await sendShown(ann, room, urlOf('/a'), { linkPreviews: 'AUTO' });
+    await expect.poll(() => requests.length).toBe(100);
+    expect(await ann.askForErrorCode(PREVIEW, { url: urlOf('/b') })).toBe('RATE_LIMITED');
+    // Cached pages are free.
+    expect((await preview(ann, urlOf('/a'))).title).toBe('Page /a');
+    expect((await preview(ben, urlOf('/b'))).title).toBe('Page /b');
+    expect(requests).toHaveLength(101);
+  });
+
+  test('of a user with links to slow servers leaves requests for others', async () => {
+    const { onRequest, release } = slowWeb();
+    const { ann, ben, urlOf } = await previewWorld({}, onRequest, { timeoutMs: 60_000 });
+    onTestFinished(release);
+    const headers = { authorization: `Bearer ${ann.accessToken}` };
+    const slow = Array.from({ length: 8 }, (_, i) =>
+      request(ann.url, PREVIEW, { url: urlOf(`/slow${i}`) }, headers).catch(() => null),
+    );
+    const refused = slow.map(async (each) => (await each)?.errors?.[0]?.extensions.code);
+    expect(await Promise.race(refused)).toBe('RATE_LIMITED');
+    expect((await preview(ben, urlOf('/a'))).title).toBe('Page /a');
   });
 
   test('is off with LINK_PREVIEWS=off', async () => {
@@ -161,8 +202,8 @@ describe('a sent preview', () => {
 
   test('is refused if it is unknown, another user’s or one of too many', async () => {
     const { ann, ben, room, urlOf } = await previewWorld();
-    const previews = await Promise.all(['/a', '/b', '/c', '/d'].map((path) => preview(ann, urlOf(path))));
-    const ids = previews.map(({ id }) => id);
+    const ids: string[] = [];
+    for (const path of ['/a', '/b', '/c', '/d']) ids.push((await preview(ann, urlOf(path))).id);
     const refusal = (person: Person, more: object) =>
       person.askForErrorCode(SEND, { input: { chatroomId: room, body: 'x', ...more } });
     expect(await refusal(ann, { linkPreviewIds: ids })).toBe('BAD_USER_INPUT');
@@ -250,6 +291,22 @@ describe('AUTO', () => {
     // As after the crash of a node that had added the preview, and had not yet completed the job.
     await previewLinks(server.node, job);
     expect(await show(ann, id)).toEqual([]);
+  });
+
+  test('of a user with links to slow servers delays nobody else', async () => {
+    const { onRequest, release } = slowWeb();
+    const { server, ann, ben, room, urlOf, requests } = await previewWorld({}, onRequest, { timeoutMs: 60_000 });
+    // Before the server stops, which waits for its jobs.
+    onTestFinished(release);
+    for (let i = 0; i < 6; i += 1)
+      await sendShown(ann, room, [1, 2, 3].map((n) => urlOf(`/slow${i}${n}`)).join(' '), { linkPreviews: 'AUTO' });
+    await expect.poll(() => requests.length).toBeGreaterThanOrEqual(3);
+    const { message } = await sendShown(ben, room, urlOf('/a'), { linkPreviews: 'AUTO' });
+    await expect.poll(async () => titles(await show(ann, message.id)), { timeout: 20_000 }).toEqual(['Page /a']);
+    // The other messages of ann wait for their turn.
+    const waiting = await server.node.database.query(sql`
+      SELECT FROM graphile_worker.jobs WHERE task_identifier = 'preview_links' AND last_error IS NOT NULL`);
+    expect(waiting).toEqual([]);
   });
 
   test('previews the links of a body that is edited meanwhile', async () => {

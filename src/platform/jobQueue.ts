@@ -25,8 +25,11 @@ export interface Jobs {
   push_message: { chatroomId: string; number: number };
   /** Sends a push notification about a message to one device. */
   push_device: { deviceId: string; chatroomId: string; number: number };
-  /** Finds previews for the links of a message. Queued by the SQL function `store_message`. */
-  preview_links: { chatroomId: string; number: number };
+  /**
+   * Finds previews for the links of a message. Queued by the SQL function `store_message`. `delays` is the number of times
+   * that the job was delayed because too many pages were requested.
+   */
+  preview_links: { chatroomId: string; number: number; delays?: number };
   /** Downloads the avatar of a user. Queued by `upsertUsers`. */
   fetch_avatar: { userId: string; url: string };
   /** Scans an uploaded file, and creates the variants of an image. */

@@ -12,7 +12,7 @@ import {
   type WebPage,
 } from '../../platform/database/generated/client.ts';
 import { createLoader } from '../../platform/database/loader.ts';
-import type { Jobs } from '../../platform/jobQueue.ts';
+import { type Jobs, queueJob } from '../../platform/jobQueue.ts';
 import { LINK_PREVIEW_COST } from '../../platform/rateLimits/rateLimits.ts';
 import { completeChange, requireReadable } from '../messages/changes.ts';
 import {
@@ -26,6 +26,13 @@ import { pageFields } from './pageCache.ts';
 
 /** Maximum number of previews that a user has requested and not sent. Requesting one more removes the oldest. */
 const MAX_UNSENT = 100;
+/** Maximum time that a query waits for other searches of its user, in milliseconds. */
+const MAX_WAIT_MS = 1_000;
+/**
+ * Delays of the job of a message while too many pages are requested, in seconds. After the last one, the message stays without
+ * previews.
+ */
+const DELAYS = [5, 20, 60, 300];
 
 /** A preview of a link, with the metadata that it shows. */
 export type LinkPreview = Pick<Row, 'id'> & { page: WebPage };
@@ -45,7 +52,7 @@ export function visiblePreviews(userId: string): Prisma.LinkPreviewWhereInput {
 export async function findLinkPreview(context: Context, url: string): Promise<LinkPreview | null> {
   const { userId } = requireViewer(context);
   await context.rateLimits.charge(context, LINK_PREVIEW_COST);
-  const page = await context.findPage?.(url);
+  const page = await context.findPage?.(url, { userId, maxWaitMs: MAX_WAIT_MS });
   if (!page) return null;
   const [preview] = await context.database.query<{ id: string }>(sql`
     INSERT INTO link_previews (page_id, user_id) VALUES (${page.id}::uuid, ${userId}::uuid)
@@ -120,21 +127,32 @@ export async function removeLinkPreview(
 }
 
 /**
- * Adds previews for the first links of a message, as a job. Does nothing if LINK_PREVIEWS is off, or if the message has
- * been deleted.
- *
- * @throws ChatError `RATE_LIMITED` if this node requests too many pages. The queue then repeats the job.
+ * Adds previews for the first links of a message, as a job. Does nothing if LINK_PREVIEWS is off, or if the message or its
+ * sender has been deleted. Queues the job again, with a delay, while too many pages are requested, for the sender or in total. The
+ * links of one user therefore do not delay those of others.
  */
 export async function previewLinks(
   node: Pick<ServerNode, 'database' | 'findPage' | 'roomTails'>,
   job: Jobs['preview_links'],
 ): Promise<void> {
   const { database, findPage, roomTails } = node;
-  const { chatroomId, number } = job;
-  const [message] = await database.query<{ body: string | null }>(sql`
-    SELECT body FROM messages WHERE chatroom_id = ${chatroomId}::uuid AND number = ${number}::int`);
-  if (!findPage || message?.body == null) return;
-  const pages = await Promise.all(findLinks(message.body, MAX_LINK_PREVIEWS).map(findPage));
+  const { chatroomId, number, delays = 0 } = job;
+  const [message] = await database.query<{ body: string | null; senderId: string | null }>(sql`
+    SELECT body, sender_id AS "senderId" FROM messages
+      WHERE chatroom_id = ${chatroomId}::uuid AND number = ${number}::int`);
+  if (!findPage || message?.body == null || message.senderId === null) return;
+  const searcher = { userId: message.senderId, maxWaitMs: 0 };
+  const searches = findLinks(message.body, MAX_LINK_PREVIEWS).map((url) => findPage(url, searcher));
+  const pages = await Promise.all(searches).catch((error: unknown) => {
+    if (error instanceof ChatError && error.code === 'RATE_LIMITED') return null;
+    throw error;
+  });
+  if (!pages) {
+    const delaySeconds = DELAYS[delays];
+    if (delaySeconds === undefined) return;
+    await queueJob(database.query, 'preview_links', { ...job, delays: delays + 1 }, { delaySeconds });
+    return;
+  }
   const pageIds = [...new Set(pages.flatMap((page) => page?.id ?? []))];
   if (pageIds.length === 0) return;
   const [change] = await database.query<Change>(sql`

@@ -56,7 +56,7 @@ builder.queryField('linkPreview', (t) =>
     type: LinkPreview,
     nullable: true,
     description:
-      'Finds the preview of a link: the title, description, site name and image in the HTML head of the page. Send the preview with `SendMessageInput.linkPreviewIds`, within a day. Null if there is none; the reason is not told. The server requests http and https URLs of public servers only, with the default ports and without credentials. A page is requested again after 24 hours, or after one hour if it had no preview. Null if the operator has turned link previews off; `Server.features` then lacks `link-previews`. Costs 20 points.',
+      'Finds the preview of a link: the title, description, site name and image in the HTML head of the page. Send the preview with `SendMessageInput.linkPreviewIds`, within a day. Null if there is none; the reason is not told. The server requests http and https URLs of public servers only, with the default ports and without credentials. A page is requested again after 24 hours, or after one hour if it had no preview. Null if the operator has turned link previews off; `Server.features` then lacks `link-previews`. Costs 20 points. Fails with `RATE_LIMITED` if 3 other calls of the viewer are running, if the server has requested 100 pages for the viewer within an hour, or if it requests too many pages at a time.',
     args: { url: t.arg.string({ required: true, description: 'URL of the page, at most 2,048 characters.' }) },
     resolve: (_, { url }, context) => findLinkPreview(context, url),
   }),

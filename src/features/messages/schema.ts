@@ -203,7 +203,7 @@ const LinkPreviewMode = builder.enumType('LinkPreviewMode', {
     NONE: { description: 'The message has only the previews in `linkPreviewIds`.' },
     AUTO: {
       description:
-        'After the send, the server finds previews for the first 3 links. They arrive with `LinkPreviewsChanged`.',
+        'After the send, the server finds previews for the first 3 links. They arrive with `LinkPreviewsChanged`. A later edit neither adds nor removes previews.',
     },
   } as const,
 });

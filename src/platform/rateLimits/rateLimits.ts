@@ -61,6 +61,12 @@ export interface RateLimits {
    * @throws ChatError `RATE_LIMITED`
    */
   chargeIncomingWebhook(webhookId: string): Promise<void>;
+  /**
+   * Charges the request of a page for a link preview, which a user has caused.
+   *
+   * @throws ChatError `RATE_LIMITED`
+   */
+  chargePage(userId: string): Promise<void>;
 }
 
 /** Base cost of a query and of the start of a subscription, in points. Complexity costs further points. */
@@ -74,6 +80,11 @@ const WRITE_COST = 5;
 
 /** Maximum number of requests to an incoming webhook per minute. */
 const INCOMING_WEBHOOK_REQUESTS = 60;
+/**
+ * Maximum number of pages that a node requests for the link previews of a user per hour. MAX_USER_STORAGE_MB does not count their
+ * images, of up to 0.6 MB each, so that one user could fill the file store.
+ */
+const PAGES_PER_HOUR = 100;
 
 /** Costs of individual mutations, in points. All other mutations cost `WRITE_COST`. */
 export const COSTS: Readonly<Record<string, number>> = {
@@ -144,6 +155,7 @@ export function createRateLimits(config: Config, redis: FailFastRedis | null): R
       chargePassword: noCharge,
       chargeDocument: noCharge,
       chargeIncomingWebhook: noCharge,
+      chargePage: noCharge,
       refusalOf: () => null,
     };
   const minute = { seconds: 60, rememberRefusals: true };
@@ -163,6 +175,7 @@ export function createRateLimits(config: Config, redis: FailFastRedis | null): R
     name: 'incoming-webhook',
     points: INCOMING_WEBHOOK_REQUESTS,
   });
+  const pages = openCounter(redis, { name: 'page', points: PAGES_PER_HOUR, seconds: 3_600, rememberRefusals: true });
   const refusals = createRefusalCache();
 
   async function charge({ viewer, service, client }: Payer, points: number): Promise<void> {
@@ -190,6 +203,9 @@ export function createRateLimits(config: Config, redis: FailFastRedis | null): R
     },
     async chargeIncomingWebhook(webhookId) {
       await consume(incomingWebhooks, webhookId, 1);
+    },
+    async chargePage(userId) {
+      await consume(pages, userId, 1, { message: 'Too many pages were requested for your link previews.' });
     },
     refusalOf: ({ viewer, client }) => refusals.get(viewer?.userId ?? subnetOf(client.ipAddress)),
   };
