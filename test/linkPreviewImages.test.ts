@@ -133,7 +133,7 @@ describe('the image of a page', () => {
     const images = {
       ...{ svg: claimed(svg, 'image/svg+xml'), 'svg as PNG': claimed(svg), text: claimed('no image') },
       ...{ html: claimed('<title>x</title>', 'text/html'), empty: claimed(''), heic: claimed(heic) },
-      ...{ cut: claimed(jpeg.subarray(0, 2_000)), huge: claimed(huge), large: blackPng(8_000, 7_000) },
+      ...{ cut: claimed(jpeg.subarray(0, 2_000)), huge: claimed(huge), large: blackPng(4_100, 4_000) },
       ...{ missing: ((_, response) => void response.writeHead(404).end(jpeg)) as RequestListener },
       ...{ 'data URL': `data:image/jpeg;base64,${jpeg.toString('base64')}`, 'no URL': 'http://[' },
     };

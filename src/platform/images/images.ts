@@ -94,7 +94,7 @@ export interface ImageProcessor {
   processImage(image: { path: string; mediaType: string; folder: string }): Promise<ProcessedImage>;
   /**
    * Encodes the first frame of an image again, so that it fits into `width` × `height` pixels. Accepts JPEG, PNG, GIF, WebP
-   * and AVIF, as decided by the bytes. Waits for a worker like `processImage`.
+   * and AVIF of at most 16 megapixels, as decided by the bytes. Waits for a worker like `processImage`.
    *
    * @param image.folder existing folder for the written file. The caller removes it, also after an error.
    * @throws Error if a file cannot be read or written, if decoding takes longer than 3 s, or after `close`
