@@ -227,6 +227,17 @@ describe('a room', () => {
     expect(await exportChatroom(working(there), room, third)).toBe(count + 1);
   });
 
+  test('is refused if a link preview names no web page', async () => {
+    const { server, room } = await livelyRoom();
+    const file = join(await makeFolder(), 'room.json');
+    await exportChatroom(working(server), room, file);
+    const altered = (await readFile(file, 'utf8')).replaceAll('https://example.org/', 'javascript:alert(1)');
+    await writeFile(file, altered);
+    const there = await startTestServer();
+    await expect(importPath(working(there), file, [])).rejects.toThrow('is neither');
+    expect(await there.node.database.prisma.webPage.count()).toBe(0);
+  });
+
   test('is a snapshot of one moment, despite concurrent joins and messages', async () => {
     const { server, ann, room } = await livelyRoom();
     const there = await startTestServer();

@@ -66,7 +66,8 @@ const exportedMessage = z.object({
   linkPreviews: z
     .array(
       z.object({
-        url: z.string(),
+        // Pages show it as a link, which must run no script.
+        url: z.url({ protocol: /^https?$/ }),
         title: z.string().nullable(),
         description: z.string().nullable(),
         siteName: z.string().nullable(),
