@@ -12,7 +12,7 @@ describe.skipIf(!hasChromium)('link previews in a browser (skipped without chrom
         response
           .writeHead(200, { 'content-type': 'text/html' })
           .end(
-            `<title>${title}</title><meta name="description" content="About it"><meta property="og:image" content="/photo.png">`,
+            `<title>${title}</title><meta name="description" content="About it"><meta property="og:site_name" content="My Bank"><meta property="og:image" content="/photo.png">`,
           );
     });
     const { page } = await openPageOfAnn({ viewport: { width: 390, height: 740 } }, { web });
@@ -20,6 +20,8 @@ describe.skipIf(!hasChromium)('link previews in a browser (skipped without chrom
     const preview = messageOf(page, 'see').getByRole('list', { name: 'Link previews' }).getByRole('link');
     await preview.getByText('A <img src=x onerror=alert(1)> page').waitFor();
     await preview.getByText('About it').waitFor();
+    // A page may call itself whatever it likes, so its host is shown as well.
+    await preview.getByText(`${new URL(urlOf('/')).host} · My Bank`).waitFor();
     const image = preview.locator('img');
     await expect.poll(() => image.evaluate((element: HTMLImageElement) => element.naturalWidth)).toBe(1);
     expect(await preview.getAttribute('href')).toBe(urlOf('/article'));

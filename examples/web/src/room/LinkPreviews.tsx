@@ -23,7 +23,16 @@ export function LinkPreviews({ message, mayRemove }: { message: Message; mayRemo
       {message.linkPreviews.map(({ id, url, title, description, siteName, image }) => (
         <li key={id}>
           <a href={url} target="_blank" rel="noreferrer noopener">
-            <small dir="auto">{siteName ?? new URL(url).host}</small>
+            <small>
+              {/* The page chooses its name, and could choose that of another site. */}
+              <bdi>{new URL(url).host}</bdi>
+              {siteName !== null && (
+                <>
+                  {' · '}
+                  <bdi>{siteName}</bdi>
+                </>
+              )}
+            </small>
             {title !== null && <strong dir="auto">{title}</strong>}
             {description !== null && <span dir="auto">{description}</span>}
             {image && (
