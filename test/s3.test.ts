@@ -203,7 +203,10 @@ test('an outage of the store fails uploads and nothing else', async () => {
   expect(number).toBe(1);
   expect(await send(ann, room, 'with a file', { attachmentIds: [id] })).toMatchObject({ number: 2 });
   const { text: findings } = await report(store, server.databaseUrl, 'doctor');
-  expect(findings).toContain('fault   The object store of S3_ENDPOINT cannot be used');
+  expect(findings).toMatch(/fault {3}The object store of S3_ENDPOINT cannot be used \(connect ECONNREFUSED [\d.:]+\)\./);
+  await expect(report(store, server.databaseUrl, 'files')).rejects.toThrow(
+    /^The object store does not respond \(connect ECONNREFUSED [\d.:]+\)\. Check S3_ENDPOINT\.$/,
+  );
 });
 
 test('FILES=s3 names the settings that are missing', () => {

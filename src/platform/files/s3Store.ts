@@ -70,7 +70,9 @@ export function createS3Store(settings: S3Settings): FileStore {
     try {
       return await client.fetch(url, { ...init, signal: controller.signal });
     } catch (error) {
-      throw new FileStoreError(reasonOf(error), { cause: error });
+      throw new FileStoreError(`The object store does not respond (${reasonOf(error)}). Check S3_ENDPOINT.`, {
+        cause: error,
+      });
     } finally {
       clearTimeout(timer);
     }
@@ -193,8 +195,9 @@ function* readListing(xml: string): Generator<StoredObject> {
   }
 }
 
-/** Returns the reason of a failure. `fetch` hides it in `cause`. */
+/** Returns the reason of a failure. `fetch` hides it in `cause`, in a list if the host has several addresses. */
 function reasonOf(error: unknown): string {
   const { message, cause } = error as Error;
-  return cause instanceof Error ? cause.message || message : message;
+  const inner: unknown = cause instanceof AggregateError ? cause.errors[0] : cause;
+  return inner instanceof Error ? reasonOf(inner) : message;
 }
