@@ -135,17 +135,18 @@ async function examineContents(client: pg.Client): Promise<Finding[]> {
           `A write transaction (pid ${pid}) has been open for ${minutes} minutes. Each poll of the nodes reads all changes since then. End it.`,
         ),
     })),
-    ...(await runCheck<{ ids: string | null; error: string }>(client, {
+    ...(await runCheck<{ count: number; ids: string; error: string }>(client, {
       subject: 'The list of deleted files',
-      query: `SELECT string_agg(id, ', ') AS ids, max(last_error) AS error FROM (
-        SELECT j.payload->>'attachmentId' AS id, j.last_error
+      query: `SELECT count(*)::int AS count, array_to_string((array_agg(id ORDER BY created_at))[1:10], ', ') AS ids,
+          max(last_error) AS error FROM (
+        SELECT j.payload->>'attachmentId' AS id, j.created_at, j.last_error
           FROM graphile_worker._private_jobs j JOIN graphile_worker._private_tasks t ON t.id = j.task_id
-          WHERE t.identifier = 'delete_file' AND j.attempts >= j.max_attempts ORDER BY j.created_at LIMIT 10) failed`,
-      examine: ({ ids, error }) =>
-        ids === null
+          WHERE t.identifier = 'delete_file' AND j.attempts >= j.max_attempts) failed`,
+      examine: ({ count, ids, error }) =>
+        count === 0
           ? null
           : fault(
-              `The bytes of deleted attachments could not be deleted for three days (${error}): ${ids}. Correct the file store, and run: npm run admin -- files --clean`,
+              `The bytes of ${count} deleted attachments or link previews could not be deleted for three days (${error}): ${ids}${count > 10 ? ', …' : ''}. Correct the file store, and run: npm run admin -- files --clean`,
             ),
     })),
     ...(await runCheck<{ count: number; example: string; error: string }>(client, {
