@@ -20,8 +20,7 @@ export interface StreamOptions {
   onStarted?: () => void;
   /**
    * Called when the stream has reconnected. `messageAdded`, `chatroomEvents` and `events` have missed nothing. Other
-   * streams may have lost events, so query their data again. The cursor of `viewerEvents` replays only blocks,
-   * friendships, and rooms that appeared or vanished.
+   * streams may have lost events, so query their data again. The cursor of `viewerEvents` replays all events but notices.
    */
   onResumed?: () => void;
 }

@@ -7,14 +7,24 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAccounts } from './support/accounts.ts';
-import type { Person, Stream } from './support/client.ts';
+import { PASSWORD, type Person, type Stream } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
-import { ADD, createRoom, DELETE_MESSAGE, DELETE_ROOM, LEAVE, REACT, REMOVE } from './support/rooms.ts';
+import {
+  ADD,
+  createRoom,
+  DELETE_MESSAGE,
+  DELETE_ROOM,
+  FRIEND,
+  LEAVE,
+  MARK_READ,
+  REACT,
+  REMOVE,
+} from './support/rooms.ts';
 import { createTestDatabase, startTestServer, type TestServer, WIDE_LIMITS } from './support/server.ts';
 import { SEND, send, world } from './support/world.ts';
 
-// A client applies events to the store of examples/store. Users write, join, leave, block and delete at the same time, on any
-// node. The store must become what a new query returns, also for a client that resumes from any earlier cursor.
+// A client applies events to the store of examples/store. Users write, read, join, leave, block, delete and change their profiles at
+// the same time, on any node. The store must become what a new query returns, also for a client that resumes from any earlier cursor.
 
 const { apply, emptyStore, EVENTS, QUERY, storeOf } = await import(
   new URL('../examples/store/store.mjs', import.meta.url).href
@@ -23,6 +33,9 @@ const { apply, emptyStore, EVENTS, QUERY, storeOf } = await import(
 const EDIT = `mutation ($id: ID!, $body: String!) { editMessage(input: { messageId: $id, body: $body }) { message { id } } }`;
 const UNREACT = `mutation ($id: ID!) { removeReaction(input: { messageId: $id, emoji: "👍" }) { message { id } } }`;
 const RENAME = `mutation ($id: ID!, $name: String) { updateChatroom(input: { chatroomId: $id, name: $name }) { chatroom { id } } }`;
+const MARK_UNREAD = `mutation ($id: ID!) { markUnread(input: { messageId: $id }) { chatroom { id } } }`;
+const SET_BIO = `mutation ($bio: String) { updateProfile(input: { bio: $bio }) { viewer { id } } }`;
+const DELETE_ACCOUNT = `mutation ($password: String) { deleteAccount(input: { password: $password }) { ok } }`;
 const call = (name: string, more = '{ viewer { id } }') =>
   `mutation ($id: ID!) { ${name}(input: { userId: $id }) ${more} }`;
 
@@ -36,9 +49,16 @@ const copy = (store: any) => structuredClone(store);
 const queried = async (viewer: Person) => storeOf((await viewer.ask(QUERY)).viewer);
 
 /** Returns the parts in which two stores differ. */
-function diff({ friends, blocked, rooms }: any, fresh: any): unknown[] {
+function diff({ profile, friends, blocked, rooms }: any, fresh: any): unknown[] {
   const ids = Object.keys({ ...rooms, ...fresh.rooms });
-  const pairs = [[friends, fresh.friends], [blocked, fresh.blocked], ...ids.map((id) => [rooms[id], fresh.rooms[id]])];
+  const pairs = [
+    ...[
+      [profile, fresh.profile],
+      [friends, fresh.friends],
+      [blocked, fresh.blocked],
+    ],
+    ...ids.map((id) => [rooms[id], fresh.rooms[id]]),
+  ];
   return pairs.filter(([a, b]) => !isDeepStrictEqual(a, b));
 }
 
@@ -81,7 +101,8 @@ const viewerAction = fc.record({
   kind: fc.oneof(
     { weight: 3, arbitrary: fc.constant('open') },
     { weight: 6, arbitrary: fc.constantFrom('send', 'react', 'leave', 'resume', 'addFriend', 'removeFriend') },
-    { weight: 1, arbitrary: fc.constantFrom('blockUser', 'unblockUser') },
+    { weight: 5, arbitrary: fc.constantFrom('markRead', 'markUnread') },
+    { weight: 2, arbitrary: fc.constantFrom('blockUser', 'unblockUser', 'setBio', 'deleteFriend') },
   ),
   index,
 });
@@ -100,6 +121,12 @@ async function play(servers: TestServer[], people: Person[], { writers, viewer: 
   const rooms = await Promise.all(
     others.map((other) => createRoom(other, { kind: 'GROUP', name: 'A room', memberIds })),
   );
+  const [server] = servers as [TestServer];
+  const [friend] = (await createAccounts(server.node, server.url, [`friend.${crypto.randomUUID().slice(0, 8)}`])) as [
+    Person,
+  ];
+  await viewer.ask(FRIEND, { id: friend.id });
+  let isDeleted = false;
   const sent: string[] = [];
   const clients = [new Client(viewer)];
 
@@ -122,6 +149,9 @@ async function play(servers: TestServer[], people: Person[], { writers, viewer: 
     if (kind === 'remove') await ask(REMOVE, { id: owned, user: viewer.id });
     if (kind === 'deleteRoom' && index < 2) await ask(DELETE_ROOM, { id: owned });
     if (kind === 'leave') await ask(LEAVE, { id });
+    if (kind === 'setBio') await ask(SET_BIO, { bio: `I am ${index}.` });
+    if (kind === 'markRead' && any !== undefined) await ask(MARK_READ, { id: any });
+    if (kind === 'markUnread' && any !== undefined) await ask(MARK_UNREAD, { id: any });
     if (kind === 'addFriend') await ask(call(kind, '{ status }'), { id: other?.id });
     if (/^(removeFriend|blockUser|unblockUser)$/.test(kind)) await ask(call(kind), { id: other?.id });
     if (kind === 'direct') {
@@ -139,6 +169,11 @@ async function play(servers: TestServer[], people: Person[], { writers, viewer: 
     if (kind === 'unreact' && any !== undefined) await ask(UNREACT, { id: any });
   }
 
+  async function deleteFriend(index = 0): Promise<void> {
+    if (!isDeleted) await at(friend, index).ask(DELETE_ACCOUNT, { password: PASSWORD });
+    isDeleted = true;
+  }
+
   /** Starts a client from a store that an earlier client has saved. */
   function resume(index: number): void {
     for (const client of clients) client.update();
@@ -148,6 +183,7 @@ async function play(servers: TestServer[], people: Person[], { writers, viewer: 
 
   async function view(step: { kind: string; index: number }): Promise<void> {
     if (step.kind === 'open') clients.push(new Client(at(viewer, step.index)));
+    else if (step.kind === 'deleteFriend') await deleteFriend(step.index);
     else if (step.kind === 'resume') resume(step.index);
     else await write(viewer, step, []);
   }
@@ -166,10 +202,11 @@ async function play(servers: TestServer[], people: Person[], { writers, viewer: 
   for (let i = 0; i < RESUMES; i += 1) resume(i * 5);
   for (const client of clients)
     await expect.poll(async () => diff(client.update(), await queried(viewer)), { timeout: 5_000 }).toEqual([]);
-  const hasBlocked = steps.some(({ kind }) => kind.endsWith('blockUser'));
-  // Only a block, or the first subscription, causes a snapshot.
-  if (!hasBlocked)
+  const hasUnsent = steps.some(({ kind }) => /blockUser|setBio|deleteFriend/.test(kind));
+  // Only a change without an event, or the first subscription, causes a snapshot.
+  if (!hasUnsent)
     for (const { snapshots } of clients) expect(snapshots.every(({ before }: any) => before === null)).toBe(true);
+  await deleteFriend();
   for (const person of people) await endHistory(person, rooms);
 }
 

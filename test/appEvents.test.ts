@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { keyOf } from '../src/core/globalIds.ts';
 import { sql } from '../src/platform/database/database.ts';
-import { codesOf, type Person, request, type Stream } from './support/client.ts';
-import { ADD, BLOCK, createRoom, DELETE_ROOM, FRIEND, REACT, REMOVE } from './support/rooms.ts';
+import { codesOf, PASSWORD, type Person, request, type Stream } from './support/client.ts';
+import { ADD, BLOCK, createRoom, DELETE_ROOM, FRIEND, MARK_READ, REACT, REMOVE } from './support/rooms.ts';
 import { startTestNodes, startTestServer, type TestServer, waitForPoll } from './support/server.ts';
 import { cursorOf, send, world } from './support/world.ts';
 
@@ -18,6 +18,8 @@ const EVENTS = `subscription ($after: String, $snapshot: Boolean! = false) { eve
   ... on UnreadChanged { unreadCount chatroom { id } }
 } }`;
 const UNBLOCK = `mutation ($id: ID!) { unblockUser(input: { userId: $id }) { viewer { id } } }`;
+const SET_BIO = `mutation ($bio: String) { updateProfile(input: { bio: $bio }) { viewer { id } } }`;
+const DELETE_ACCOUNT = `mutation ($password: String) { deleteAccount(input: { password: $password }) { ok } }`;
 const codeOf = (errors: unknown) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
 const open = (person: Person, variables: object = {}) => person.connect().subscribe(EVENTS, variables);
 const allRooms = async (person: Person): Promise<string> => (await person.ask('{ viewer { cursor } }')).viewer.cursor;
@@ -145,6 +147,25 @@ describe('events', () => {
     expect(of('FriendshipChanged')).toMatchObject({ userId: ann.id, status: 'ACCEPTED' });
   });
 
+  test('after a resume report read marks that another device has set', async () => {
+    const server = await startTestServer();
+    const { ann, ben, room } = await world(server);
+    const quiet = await createRoom(ann, { kind: 'GROUP', memberIds: [ben.id] });
+    const { id } = await send(ann, room, 'one');
+    // Read marks of the latest transactions before the cursor are also reported.
+    await server.node.database.query(sql`DO $$ BEGIN
+      FOR i IN 1..1100 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$`);
+    // A cursor covers no transaction after the last event.
+    await send(ann, await createRoom(ann, { kind: 'GROUP', memberIds: [] }), 'without ben');
+    const after = await allRooms(ben);
+    await ben.ask(MARK_READ, { id });
+    const stream = open(ben, { after });
+    expect(await stream.next()).toMatchObject({ __typename: 'UnreadChanged', chatroom: { id: room }, unreadCount: 0 });
+    await send(ann, quiet, 'last');
+    await typesUntil(stream, (event) => event.message?.body === 'last');
+    expect(stream.received.map(({ __typename }) => __typename).slice(0, 2)).toEqual(['UnreadChanged', 'MessageAdded']);
+  });
+
   test('have no cursor beyond a deleted room that is not reported', async () => {
     const server = await startTestServer();
     const { ann, ben, room } = await world(server);
@@ -234,6 +255,29 @@ describe('events with a snapshot', () => {
     await eve.ask(BLOCK, { id: ben.id });
     await waitForPoll(server);
     expect(stream.received.filter(isResync)).toHaveLength(received);
+  });
+
+  test.each([
+    ['the viewer changes their profile', (ben: Person) => ben.ask(SET_BIO, { bio: 'New' })],
+    ['a friend deletes their account', (_: Person, ann: Person) => ann.ask(DELETE_ACCOUNT, { password: PASSWORD })],
+  ])('send another one after %s, also while disconnected', async (_name, change) => {
+    const server = await startTestServer();
+    const { ann, ben, eve } = await world(server);
+    await ann.ask(FRIEND, { id: ben.id });
+    const [stream, ofEve] = [open(ben, { snapshot: true }), open(eve, { snapshot: true })];
+    const { cursor } = await stream.next();
+    await ofEve.next();
+    await change(ben, ann);
+    await typesUntil(stream, ({ reason }) => reason === 'RESYNC');
+    const resumed = await open(ben, { after: cursor, snapshot: true }).next();
+    expect(resumed).toMatchObject({ __typename: 'AppSnapshot', reason: 'RESYNC' });
+    const again = open(ben, { after: stream.received.at(-1)?.cursor, snapshot: true });
+    await again.ready();
+    await waitForPoll(server);
+    expect([again, ofEve].map(({ received }) => received.filter(({ reason }) => reason === 'RESYNC'))).toEqual([
+      [],
+      [],
+    ]);
   });
 
   test('miss no room that is joined during the snapshot', async () => {

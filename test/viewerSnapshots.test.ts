@@ -61,6 +61,18 @@ describe('viewerEvents with a snapshot', () => {
     expect(codeOf(await open(ben, { after: await cursorOf(ben, room) }).ended)).toBe('BAD_USER_INPUT');
   });
 
+  test('send a snapshot in place of a missed change that has no event', async () => {
+    const server = await startTestServer();
+    const { ben } = await world(server);
+    const { cursor } = await open(ben).next();
+    await ben.ask('mutation { updateProfile(input: { bio: "New" }) { viewer { id } } }');
+    const stream = open(ben, { after: cursor });
+    expect((await stream.next()).__typename).toBe('ViewerSnapshot');
+    const plain = open(ben, { after: cursor, snapshot: false });
+    await plain.ready();
+    expect(plain.received.filter(({ __typename }) => __typename === 'ViewerSnapshot')).toEqual([]);
+  });
+
   test('without the argument begin with no snapshot', async () => {
     const server = await startTestServer();
     const { ann, ben } = await world(server);

@@ -4,6 +4,7 @@ const FRAGMENTS = `
   fragment Text on Message { number body editedAt deletedAt sender { id } reactions { emoji count viewerHasReacted } }
   fragment Room on Chatroom { id name memberCount unreadCount messages(last: 40) { nodes { ...Text } } }
   fragment State on Viewer {
+    user { username nickname bio }
     friends(first: 100) { nodes { id } }
     blockedUsers(first: 100) { nodes { id } }
     chatrooms(first: 10) { nodes { ...Room } }
@@ -27,13 +28,13 @@ export const EVENTS = `subscription ($after: String, $snapshot: Boolean! = true)
   }
 } ${FRAGMENTS}`;
 
-export const emptyStore = () => ({ cursor: null, friends: {}, blocked: {}, rooms: {} });
+export const emptyStore = () => ({ cursor: null, profile: null, friends: {}, blocked: {}, rooms: {} });
 
 /** Returns the store that contains what a query of the viewer returned. */
-export function storeOf({ friends, blockedUsers, chatrooms }, cursor = null) {
+export function storeOf({ user, friends, blockedUsers, chatrooms }, cursor = null) {
   const ids = ({ nodes }) => Object.fromEntries(nodes.map(({ id }) => [id, true]));
   const rooms = Object.fromEntries(chatrooms.nodes.map((room) => [room.id, roomOf(room)]));
-  return { cursor, friends: ids(friends), blocked: ids(blockedUsers), rooms };
+  return { cursor, profile: user, friends: ids(friends), blocked: ids(blockedUsers), rooms };
 }
 
 const roomOf = ({ name, memberCount, unreadCount, messages }) => ({

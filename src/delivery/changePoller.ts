@@ -39,6 +39,9 @@ export interface Join {
  * user, or a friendship or friend request of the user changes. Does not include a hidden room that reappears because of a
  * new message. That message is in the log.
  *
+ * `VIEWER_CHANGED` stands for changes that no event carries: of the user's profile, and of relationships that ended with
+ * the account of the other user.
+ *
  * `xid` is the id of the transaction, an `xid8`. A transaction that changes the same pair or room several times is reported
  * once, for example one that replaces a friend request with a friendship.
  */
@@ -46,6 +49,7 @@ export type UnloggedChange = { userId: string; xid: string } & (
   | { kind: 'HIDDEN' | 'SHOWN'; chatroomId: string }
   | { kind: 'BLOCK_CHANGED'; otherId: string }
   | { kind: 'FRIENDSHIP_CHANGED'; otherId: string }
+  | { kind: 'VIEWER_CHANGED' }
 );
 
 /** Polls the database for changes once a second. A change is therefore reported even if its notification was lost. */
@@ -123,7 +127,7 @@ export async function startChangePoller(options: {
               'userId', user_id, 'xid', xid::text, 'chatroomId', chatroom_id, 'otherId', other_id, 'kind', kind)), '[]')
             FROM membership_changes
             WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))
-              AND kind IN ('HIDDEN', 'SHOWN', 'BLOCK_CHANGED', 'FRIENDSHIP_CHANGED')) AS unlogged,
+              AND kind IN ('HIDDEN', 'SHOWN', 'BLOCK_CHANGED', 'FRIENDSHIP_CHANGED', 'VIEWER_CHANGED')) AS unlogged,
           (SELECT coalesce(json_agg(id), '[]') FROM endings
             WHERE xid >= (SELECT xid FROM since) AND NOT pg_visible_in_snapshot(xid, (SELECT snapshot FROM since))) AS ended`);
       failures.succeeded('polling');

@@ -1,6 +1,6 @@
 import { type Context, requireViewer, snapshotOf } from '../../core/context.ts';
 import type { SnapshotEvent } from '../../platform/database/consistentReads.ts';
-import type { ChangeSet } from '../../delivery/changePoller.ts';
+import { type ChangeSet, isVisibleIn, type UnloggedChange } from '../../delivery/changePoller.ts';
 import { encodeAllRoomsCursor, isResyncRequired } from '../../delivery/cursor.ts';
 import { findPositions, type RoomPositions } from '../../delivery/resumePositions.ts';
 import {
@@ -46,7 +46,8 @@ type Delivered = AppEvent | SnapshotEvent<AppEvent>;
  * events that a block hides.
  *
  * With `snapshot`, sends a snapshot of the viewer's data where events do not lead to the current state: first if there is
- * no `after`, if the stream cannot continue from its cursor, and if the viewer has blocked or unblocked a user.
+ * no `after`, if the stream cannot continue from its cursor, and after changes that no event carries: if the viewer has
+ * blocked or unblocked a user or changed their profile, or if a relationship ended with the account of the other user.
  *
  * @param after an all-rooms cursor
  * @throws ChatError as `followAllRooms` and `findChangesSince`; with `snapshot`, not `RESYNC_REQUIRED`
@@ -82,7 +83,7 @@ async function resume(
   stream.follow(rooms);
   if (after == null) return;
   const missed = await findChangesSince(context, after);
-  if (missed.blocks.length > 0) stream.onBlock();
+  if (missed.blocks.length > 0 || missed.viewerChanged) stream.onUnsentChange();
   changes.addMissed(missed);
 }
 
@@ -110,7 +111,7 @@ class AppStream implements Source<Delivered> {
     // The block cache has been updated before this call, because it listens since the start of the node. After the
     // snapshot, no event is therefore filtered by an older block.
     const stopListening = context.changePoller.listen(({ unlogged }: ChangeSet) => {
-      if (unlogged.get(userId)?.some(({ kind }) => kind === 'BLOCK_CHANGED')) this.onBlock();
+      if (unlogged.get(userId)?.some((change) => this.#isUnsent(change))) this.onUnsentChange();
     });
     changes.stream.onClose(() => {
       this.#state = 'ended';
@@ -135,9 +136,18 @@ class AppStream implements Source<Delivered> {
     this.#listener();
   }
 
-  /** A block changes messages that were sent before, and the logs have no event for it. */
-  onBlock(): void {
+  /** Call this after a change that no event carries. */
+  onUnsentChange(): void {
     if (this.#sendsSnapshots) this.resync('RESYNC');
+  }
+
+  /**
+   * Returns whether no event carries a change. A block changes messages that were sent before, and the logs have no event
+   * for it. It counts even if the stream began later, because the stream has used the outdated block cache until this poll.
+   */
+  #isUnsent({ kind, xid }: UnloggedChange): boolean {
+    if (kind !== 'VIEWER_CHANGED') return kind === 'BLOCK_CHANGED';
+    return this.#rooms === null || !isVisibleIn(this.#rooms.snapshot, xid);
   }
 
   get startsAtOnce(): boolean {

@@ -33,7 +33,7 @@ builder.subscriptionField('events', (t) =>
         required: true,
         defaultValue: false,
         description:
-          'Whether the stream sends an `AppSnapshot`: first if there is no `after`, and one with the reason `RESYNC` if the stream cannot resume from `after`, or if the viewer has blocked or unblocked a user.',
+          'Whether the stream sends an `AppSnapshot`: first if there is no `after`, and one with the reason `RESYNC` if the stream cannot resume from `after`, or after a change that has no event: the viewer has blocked or unblocked a user or changed their profile, or a relationship has ended with the account of the other user.',
       }),
     },
     subscribe: (_, { after, snapshot }, context) => followApp(context, after, snapshot),

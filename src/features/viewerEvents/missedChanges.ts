@@ -7,8 +7,8 @@ import { decodeAllRoomsCursor, resyncRequired } from '../../delivery/cursor.ts';
 export type VanishedReason = 'LEFT' | 'REMOVED' | 'DELETED' | 'HIDDEN';
 
 /**
- * Rooms that may have appeared in the viewer's list or vanished from it, and blocks and friendships that may have
- * changed. A room can be in both `appeared` and `vanished`.
+ * Rooms that may have appeared in the viewer's list or vanished from it, and blocks, friendships and unread counts that
+ * may have changed. A room can be in both `appeared` and `vanished`.
  */
 export interface MissedChanges {
   appeared: string[];
@@ -17,6 +17,10 @@ export interface MissedChanges {
   blocks: string[];
   /** Ids of users whose friendship or request with the viewer may have changed. */
   friendships: string[];
+  /** Ids of rooms whose read mark the viewer may have moved. */
+  marked: string[];
+  /** Whether data of the viewer has changed that no event carries. */
+  viewerChanged: boolean;
 }
 
 /**
@@ -24,6 +28,11 @@ export interface MissedChanges {
  * query.
  */
 const MAX_CHANGES = 1_000;
+/**
+ * Number of transactions before the cursor whose read marks are also reported. A read mark is in no log, so the cursor of
+ * an event may cover a mark whose hint had not reached the stream.
+ */
+const HINT_MARGIN = 1_000;
 
 /** `key` has the user and the snapshot, separated by a space. */
 const changesSince = createLoader<MissedChanges & { key: string; known: boolean; pruned: boolean }>(
@@ -33,6 +42,8 @@ const changesSince = createLoader<MissedChanges & { key: string; known: boolean;
       SELECT k.key, pg_snapshot_xmax(k.since) <= pg_snapshot_xmax(pg_current_snapshot()) AS known,
           are_membership_changes_pruned(k.since, ${logDays}::int) AS pruned, found.*
         FROM unnest(${keys}::text[], ${userIds}::uuid[], ${snapshots}::pg_snapshot[]) k (key, user_id, since)
+        CROSS JOIN LATERAL (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xid) now
+        CROSS JOIN LATERAL (SELECT pg_snapshot_xmin(k.since)::text::bigint AS xid) since
         CROSS JOIN LATERAL (
           WITH changes AS MATERIALIZED (
             SELECT DISTINCT chatroom_id, other_id, kind FROM membership_changes
@@ -52,6 +63,11 @@ const changesSince = createLoader<MissedChanges & { key: string; known: boolean;
             ARRAY(SELECT chatroom_id FROM changes WHERE kind IN ('JOINED', 'SHOWN') UNION SELECT id FROM opened) AS appeared,
             ARRAY(SELECT other_id FROM changes WHERE kind = 'BLOCK_CHANGED') AS blocks,
             ARRAY(SELECT other_id FROM changes WHERE kind = 'FRIENDSHIP_CHANGED') AS friendships,
+            EXISTS (SELECT FROM changes WHERE kind = 'VIEWER_CHANGED') AS "viewerChanged",
+            -- xmin is the transaction that last changed the row, with the lower 32 bits of its id only. Its age follows from
+            -- them, because every visible row is older than the current snapshot.
+            ARRAY(SELECT v.chatroom_id FROM members v WHERE v.user_id = k.user_id
+              AND (now.xid - v.xmin::text::bigint) & 4294967295 <= now.xid - since.xid + ${HINT_MARGIN}::int) AS marked,
             (SELECT coalesce(json_agg(json_build_object('chatroomId', v.chatroom_id, 'reason', CASE
                 WHEN v.kind = 'HIDDEN' THEN 'HIDDEN'
                 WHEN NOT EXISTS (SELECT FROM members m WHERE m.chatroom_id = v.chatroom_id) THEN 'DELETED'
@@ -67,7 +83,7 @@ const changesSince = createLoader<MissedChanges & { key: string; known: boolean;
 );
 
 /**
- * Finds the changes to the viewer's list of rooms, blocks and friendships since an all-rooms cursor. The cursor
+ * Finds the changes to the viewer's list of rooms, blocks, friendships, read marks and profile since an all-rooms cursor. The cursor
  * is a snapshot, so the changes include those of transactions that were open when the cursor was made.
  *
  * A hidden DIRECT room appears again with its next message. `membership_changes` does not contain this change, so the
@@ -82,8 +98,8 @@ export async function findChangesSince(context: Context, after: string): Promise
   const found = await changesSince(context, `${userId} ${since}`);
   if (!found?.known) throw resyncRequired('This database is older than the cursor.');
   if (found.pruned) throw resyncRequired('The changes after this cursor have been pruned.');
-  const { appeared, vanished, blocks, friendships } = found;
-  if (appeared.length + vanished.length + blocks.length + friendships.length > MAX_CHANGES)
+  const { appeared, vanished, blocks, friendships, marked } = found;
+  if (appeared.length + vanished.length + blocks.length + friendships.length + marked.length > MAX_CHANGES)
     throw resyncRequired(`More than ${MAX_CHANGES} chatrooms, blocks and friendships have changed since the cursor.`);
   return found;
 }

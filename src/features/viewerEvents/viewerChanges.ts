@@ -207,7 +207,8 @@ export function createViewerChanges(context: Context, start: string): ViewerChan
       // Sent even if the snapshot sees the block. Until this poll, the block cache was outdated, so the viewer's streams
       // may have left out messages. The event makes clients load them again.
       if (change.kind === 'BLOCK_CHANGED') add({ kind: 'BLOCK', userId: change.otherId });
-      else if (isVisibleIn(rooms.snapshot, change.xid)) continue;
+      // Only a snapshot shows these changes.
+      else if (change.kind === 'VIEWER_CHANGED' || isVisibleIn(rooms.snapshot, change.xid)) continue;
       else if (change.kind === 'FRIENDSHIP_CHANGED') add({ kind: 'FRIENDSHIP', userId: change.otherId });
       else if (change.kind === 'SHOWN') add({ kind: 'APPEARED', chatroomId: change.chatroomId });
       else add({ kind: 'VANISHED', chatroomId: change.chatroomId, reason: 'HIDDEN' });
@@ -230,11 +231,12 @@ export function createViewerChanges(context: Context, start: string): ViewerChan
         cursor = reached;
         if (change) add(change);
       }),
-    addMissed({ appeared, vanished, blocks, friendships }) {
+    addMissed({ appeared, vanished, blocks, friendships, marked }) {
       for (const room of vanished) add({ kind: 'VANISHED', ...room });
       for (const chatroomId of appeared) add({ kind: 'APPEARED', chatroomId });
       for (const blockedId of blocks) add({ kind: 'BLOCK', userId: blockedId });
       for (const friendId of friendships) add({ kind: 'FRIENDSHIP', userId: friendId });
+      for (const chatroomId of marked) add({ kind: 'UNREAD', chatroomId });
     },
     moveTo(snapshot) {
       cursor = epochStart = snapshot;

@@ -10,11 +10,12 @@ import { createViewerChanges, type ViewerEvent } from './viewerChanges.ts';
  * Streams the events that concern the viewer. Events can repeat or be lost; the query fields return the current state.
  * The stream is conflated: at most one event of each kind is buffered for a room or user.
  *
- * With `after`, first reports rooms that appeared or vanished since that cursor, and blocks and friendships that changed.
+ * With `after`, first reports rooms that appeared or vanished since that cursor, and blocks, friendships and read marks that
+ * changed.
  *
  * With `snapshot` and without `after`, the first event is a snapshot of the viewer's data. It is read when the stream
  * already receives every hint, so a change after the snapshot is reported. Also sent if the stream cannot resume from
- * `after`.
+ * `after`, and if a missed change has no event.
  *
  * @param after an all-rooms cursor
  * @throws ChatError as {@link findChangesSince}; with `snapshot`, not `RESYNC_REQUIRED`
@@ -57,14 +58,15 @@ export function currentCursor({ databaseId, changePoller }: Context): string {
 }
 
 /**
- * Returns the changes that the viewer missed. With `snapshot`, returns null if the stream cannot resume and sends a
- * snapshot instead.
+ * Returns the changes that the viewer missed. With `snapshot`, returns null if the stream sends a snapshot instead: it cannot
+ * resume, or a change has no event.
  *
  * @throws ChatError as {@link findChangesSince}
  */
 async function missedSince(context: Context, after: string, snapshot: boolean) {
-  return findChangesSince(context, after).catch((error: unknown) => {
+  const missed = await findChangesSince(context, after).catch((error: unknown) => {
     if (snapshot && isResyncRequired(error)) return null;
     throw error;
   });
+  return snapshot && missed?.viewerChanged ? null : missed;
 }
