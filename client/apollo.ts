@@ -9,6 +9,7 @@ import {
 } from '@apollo/client';
 import { OperationTypeNode } from 'graphql';
 import { relayStylePagination } from '@apollo/client/utilities';
+import { deletedFields } from './apolloDeleted.ts';
 import { connections, possibleTypes } from './generated/schema.ts';
 import { beginsWithSnapshot } from './document.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
@@ -133,10 +134,11 @@ export const cachePolicies: Pick<InMemoryCacheConfig, 'possibleTypes' | 'typePol
     Message: {
       fields: {
         ...fieldPolicies(connections.Message),
-        reactions: { merge: mergeReactions },
+        ...deletedFields,
+        reactions: { ...deletedFields.reactions, merge: mergeReactions },
         // A deletion empties these lists, of which Apollo Client otherwise warns.
-        attachments: { merge: false },
-        linkPreviews: { merge: false },
+        attachments: { ...deletedFields.attachments, merge: false },
+        linkPreviews: { ...deletedFields.linkPreviews, merge: false },
       },
     },
     Presence: { merge: true },

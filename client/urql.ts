@@ -22,6 +22,7 @@ import { beginsWithSnapshot } from './document.ts';
 import type { ChatClient, RequestOptions, StreamOptions } from './index.ts';
 import { observe } from './observe.ts';
 import { type Collection, createReplays } from './replays.ts';
+import { deletedFields, deletionWritten } from './urqlDeleted.ts';
 import { resolveConnection, resolveNodes } from './urqlLists.ts';
 import { addMessage, invalidateRoom, membersWritten, messages, pageWritten, removeBlocked } from './urqlMessages.ts';
 import { keepWatched, RECEIVED, SENDING, writeExchange, WRITTEN } from './urqlWrites.ts';
@@ -95,7 +96,7 @@ export const cacheOptions = {
   resolvers: resolvers(),
   updates: {
     Chatroom: { messages: pageWritten, members: membersWritten },
-    Message: { reactions: reactionsWritten },
+    Message: { reactions: reactionsWritten, deletedAt: deletionWritten },
     Mutation: { sendMessage: messageAdded },
     Subscription: { messageAdded, chatroomEvents: chatroomEvent, viewerEvents: viewerEvent },
   },
@@ -107,7 +108,12 @@ function resolvers(): Record<string, Record<string, Resolver>> {
       [type, Object.fromEntries(Object.keys(fields).map((field) => [field, resolveConnection]))] as const,
   );
   const all = Object.fromEntries(lists);
-  return { ...all, Chatroom: { ...all['Chatroom'], messages }, Query: { ...all['Query'], nodes: resolveNodes } };
+  return {
+    ...all,
+    Chatroom: { ...all['Chatroom'], messages },
+    Message: { ...all['Message'], ...deletedFields },
+    Query: { ...all['Query'], nodes: resolveNodes },
+  };
 }
 
 /**
@@ -286,7 +292,10 @@ function messageAdded(...[result, args, cache, { fieldName }]: Parameters<Update
   if (key && chatroom) addMessage(cache, chatroom, key, fieldName === 'messageAdded' && chatroomId == null);
 }
 
-/** Adds a new message to its room. Removes a former member, and invalidates the lists of members that lack a new one. */
+/**
+ * Adds a new message to its room. Removes a former member, and invalidates the lists of members that lack a new one. If a
+ * member has deleted their account, invalidates the messages.
+ */
 function chatroomEvent(...[result, args, cache, info]: Parameters<UpdateResolver>): void {
   messageAdded(result, args, cache, info);
   const { __typename, memberId } = (result[info.fieldName] ?? {}) as Partial<Event>;

@@ -95,6 +95,31 @@ test('lists of nodes are paged and receive new messages', () => {
   expect(read().map(({ number }: any) => number)).toEqual([3, 4, 5, 6, 7]);
 });
 
+test('older data of a deleted message does not show it again', () => {
+  const cache = new InMemoryCache(cachePolicies);
+  const fragment = gql`
+    fragment Row on Message {
+      id
+      body
+      deletedAt
+      reactions {
+        emoji
+      }
+      attachments {
+        id
+      }
+    }
+  `;
+  const older = {
+    ...{ __typename: 'Message', id: 'm1', body: 'secret', deletedAt: null },
+    reactions: [{ __typename: 'ReactionGroup', emoji: '👍' }],
+    attachments: [{ __typename: 'Attachment', id: 'file' }],
+  };
+  const deleted = { ...older, body: null, deletedAt: '2030-01-01T00:00:00.000Z', reactions: [], attachments: [] };
+  for (const data of [older, deleted, older]) cache.writeFragment({ fragment, data });
+  expect(cache.readFragment({ fragment, id: 'Message:m1' })).toEqual(deleted);
+});
+
 test('a message that arrives while optimistic ones wait is shown at once', () => {
   const { cache, bodies } = openRoom();
   for (const name of ['one', 'two'])

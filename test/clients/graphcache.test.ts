@@ -85,6 +85,27 @@ const named = (number: number) => ({
 });
 const shownNumbers = (results: any[]) => results.at(-1)?.chatroom?.messages?.edges.map(({ node }: any) => node.number);
 
+test('older data of a deleted message does not show it again', async () => {
+  const FIELDS = '__typename id body deletedAt reactions { __typename emoji } attachments { __typename id }';
+  const { answer, watch } = scripted();
+  const shown = watch(`query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id ... on Message { ${FIELDS} } } }`, {
+    ids: ['m1'],
+  });
+  watch(`subscription { messageAdded { __typename cursor message { ${FIELDS} } } }`, {});
+  const older = {
+    ...{ __typename: 'Message', id: 'm1', body: 'secret', deletedAt: null },
+    reactions: [{ __typename: 'ReactionGroup', emoji: '👍' }],
+    attachments: [{ __typename: 'Attachment', id: 'file' }],
+  };
+  const deleted = { ...older, body: null, deletedAt: '2030-01-01T00:00:00.000Z', reactions: [], attachments: [] };
+  const come = (message: object) =>
+    answer('subscription', { messageAdded: { __typename: 'MessageAdded', cursor: 'event', message } });
+  await answer('query', { nodes: [older] }, { ids: ['m1'] });
+  expect(shown.at(-1)?.nodes).toEqual([older]);
+  for (const message of [deleted, older]) await come(message);
+  expect(shown.at(-1)?.nodes).toEqual([deleted]);
+});
+
 test('events between the results of pending sends stay in the list', async () => {
   const { client, answer, watch } = scripted();
   const shown = watch(HISTORY, { ...ROOM, last: 10 });
