@@ -2,6 +2,7 @@ import {
   type AnyVariables,
   type Client,
   createRequest,
+  makeOperation,
   type OperationContext,
   type OperationResult,
   type TypedDocumentNode,
@@ -15,8 +16,8 @@ import type { ChatCache, TypedDocument } from './cache.ts';
  */
 export function urqlCache(client: Client): ChatCache {
   /**
-   * Keys of ended queries, which are used again. Graphcache never deletes its data about a key, so new keys would leak
-   * memory. Keys of this adapter are negative. Keys of urql are not.
+   * Keys of ended queries, which are used again. Graphcache never deletes its data about the key of a query, so new keys
+   * would leak memory. Keys of this adapter are negative. Keys of urql are not.
    */
   const freeKeys: number[] = [];
   let lastKey = 0;
@@ -46,7 +47,14 @@ export function urqlCache(client: Client): ChatCache {
     watch: (query, variables, listener) =>
       execute(query, variables, { requestPolicy: 'cache-only', [WATCHED]: true }, listener),
     write(query, variables, data) {
-      execute(query, variables, { requestPolicy: 'network-only', [WRITTEN]: data }, () => undefined)();
+      const request = createRequest(typed(query), variables as AnyVariables);
+      const context = { requestPolicy: 'network-only', [WRITTEN]: data } as const;
+      // Written as the result of a mutation, because `chatCacheExchange` gives each mutation its own key. While another query is
+      // pending, graphcache keeps results in layers by their keys. A write with a key that was used before would move the old
+      // data of that key above newer events.
+      client
+        .executeRequestOperation(makeOperation('mutation', client.createRequestOperation('query', request, context)))
+        .subscribe(() => undefined);
     },
     async mutate(mutation, variables) {
       return dataOf(await client.mutation(typed(mutation), variables).toPromise());

@@ -1,5 +1,6 @@
 import { Client, gql, type SubscriptionForwarder, subscriptionExchange } from '@urql/core';
 import { expect, onTestFinished, test } from 'vitest';
+import { urqlCache } from '../../client/react/urql.ts';
 import { cacheOptions, chatCacheExchange } from '../../client/urql.ts';
 import { HISTORY, MESSAGE_ADDED, SEND } from './documents.ts';
 
@@ -104,6 +105,31 @@ test('older data of a deleted message does not show it again', async () => {
   expect(shown.at(-1)?.nodes).toEqual([older]);
   for (const message of [deleted, older]) await come(message);
   expect(shown.at(-1)?.nodes).toEqual([deleted]);
+});
+
+test('a write of the hooks does not hide an event between it and an earlier write', async () => {
+  const { client, answer, watch } = scripted();
+  const hooks = urqlCache(client);
+  const NODES = gql('query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id ... on Message { id number body } } }');
+  const write = (number: number, body: string) => {
+    const nodes = [{ __typename: 'Message', id: `m${number}`, number, body }];
+    hooks.write(NODES, { ids: [`m${number}`] }, { nodes });
+  };
+  const bodyOf = (id: string) => {
+    let body: unknown;
+    hooks.watch(NODES, { ids: [id] }, (data: any) => (body = data?.nodes[0]?.body))();
+    return body;
+  };
+  watch(MESSAGE_ADDED, ROOM);
+  // A pending query, whose response graphcache would write below all later results.
+  watch('query { viewer { __typename id } }', {});
+  write(1, 'old');
+  await answer('subscription', came(1));
+  expect(bodyOf('m1')).toBe('body 1');
+  write(2, 'another');
+  expect([bodyOf('m1'), bodyOf('m2')]).toEqual(['body 1', 'another']);
+  await answer('query', { viewer: { __typename: 'Viewer', id: 'viewer' } });
+  expect([bodyOf('m1'), bodyOf('m2')]).toEqual(['body 1', 'another']);
 });
 
 test('events between the results of pending sends stay in the list', async () => {
