@@ -326,7 +326,7 @@ const LISTS = ['members', 'messages', 'searchMessages'];
 
 /**
  * Replaces the previous event, so that fields of different events are not mixed. Adds a new member to
- * `Chatroom.members`, or removes a former one.
+ * `Chatroom.members`, or removes a former one. If a member has deleted their account, the messages are loaded again.
  */
 function mergeChatroomEvent(_known: unknown, event: StoreObject | null, options: FieldFunctionOptions) {
   const { args, cache, readField, toReference } = options;
@@ -335,6 +335,9 @@ function mergeChatroomEvent(_known: unknown, event: StoreObject | null, options:
   const memberId = event && readField<string>('memberId', event);
   const former = memberId == null ? undefined : toReference({ __typename: 'ChatroomMember', id: memberId });
   const changed = event?.__typename === 'MemberJoined' ? member : former;
+  // The messages and reactions of a deleted account lose their user without an event of their own.
+  if (id && event?.__typename === 'MemberLeft' && readField('user', event) === null)
+    cache.modify({ id, fields: { messages: outdated as never } });
   if (!id || !changed) return event;
   const change = (list: CachedList | null): CachedList | null => {
     const others = list?.edges.filter(({ node }) => node.__ref !== changed.__ref) ?? [];

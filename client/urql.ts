@@ -274,6 +274,7 @@ interface Event {
   __typename: string;
   message?: AddedMessage;
   memberId?: string;
+  user?: object | null;
   chatroomId?: string;
   edge?: { node?: AddedMessage };
   chatroom?: { id?: string };
@@ -298,12 +299,14 @@ function messageAdded(...[result, args, cache, { fieldName }]: Parameters<Update
  */
 function chatroomEvent(...[result, args, cache, info]: Parameters<UpdateResolver>): void {
   messageAdded(result, args, cache, info);
-  const { __typename, memberId } = (result[info.fieldName] ?? {}) as Partial<Event>;
+  const { __typename, memberId, user } = (result[info.fieldName] ?? {}) as Partial<Event>;
   const { chatroomId } = args as { chatroomId: string };
   const room = cache.keyOfEntity({ __typename: 'Chatroom', id: chatroomId });
   if (!room) return;
   if (__typename === 'MemberLeft' && memberId !== undefined)
     removeFromLists(cache, room, 'members', cache.keyOfEntity({ __typename: 'ChatroomMember', id: memberId }));
+  // The messages and reactions of a deleted account lose their user without an event of their own.
+  if (__typename === 'MemberLeft' && user === null) invalidateRoom(cache, room);
   if (__typename === 'MemberJoined') invalidateFields(cache, room, 'members');
 }
 

@@ -58,6 +58,7 @@ export type RoomEvent<Message, Room> =
         | 'LinkPreviewsChanged';
       message: Message & MessageKey;
     }
+  | { __typename: 'MemberLeft'; user: { id: string } | null }
   | { __typename: 'CaughtUp' };
 
 /** The operations of the hooks, including the application's selections. */
@@ -234,7 +235,7 @@ function createDocuments(key: string, message: ParsedFragment, room: ParsedFragm
           ... on LinkPreviewsChanged { message { ${EVENT_FIELDS} } }
           ... on MemberJoined { chatroom { id memberCount title } }
           ... on MemberUpdated { chatroom { id memberCount } member { id role } }
-          ... on MemberLeft { chatroom { id memberCount title } }
+          ... on MemberLeft { user { id } chatroom { id memberCount title } }
           ... on ChatroomUpdated { chatroom { id name topic title avatar { url width height thumbHash } } }
         }
       }`,

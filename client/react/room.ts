@@ -200,9 +200,11 @@ export function createRoom<Message, Room, User>(
         },
         onEvents(events) {
           onEvents(events);
-          if (!events.some(({ __typename }) => __typename === 'CaughtUp')) return;
-          if (mayMissBlock) messages.reload().catch(fail);
-          [mayMissBlock, isBehind] = [false, false];
+          const isCaughtUp = events.some(({ __typename }) => __typename === 'CaughtUp');
+          // The messages and reactions of a deleted account lose their user without an event of their own.
+          const isDeleted = events.some((event) => event.__typename === 'MemberLeft' && event.user === null);
+          if (isDeleted || (isCaughtUp && mayMissBlock)) messages.reload().catch(fail);
+          if (isCaughtUp) [mayMissBlock, isBehind] = [false, false];
         },
         onResumed() {
           mayMissBlock ||= hasBegun && !hasResumed;

@@ -9,9 +9,9 @@ import { chatCacheExchange, chatExchange } from '../../client/urql.ts';
 import WebSocket from 'ws';
 import { sql } from '../../src/platform/database/database.ts';
 import { createAccounts } from '../support/accounts.ts';
-import type { Person } from '../support/client.ts';
+import { PASSWORD, type Person } from '../support/client.ts';
 import { attach, PNG, textFile } from '../support/files.ts';
-import { createRoom } from '../support/rooms.ts';
+import { createRoom, REACT } from '../support/rooms.ts';
 import { SEED } from '../support/seed.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { servePages } from '../support/web.ts';
@@ -26,7 +26,7 @@ import {
   VIEWER_QUERY,
 } from './wholePage.ts';
 
-// Three users with a page each change rooms, messages, files, link previews, friends and blocks. The cache of each page receives
+// Three users with a page each change rooms, messages, files, link previews, friends and blocks, also on other devices. The cache of each page receives
 // the responses to the mutations of its user, some of them late, and the events. It must then contain what a new query returns.
 
 /** Number of histories for each cache. `CONVERGENCE_RUNS=200` takes some minutes. */
@@ -138,6 +138,19 @@ function openUrql(chat: ChatClient): CacheClient {
 
 type Open = (chat: ChatClient) => CacheClient;
 
+/** How a mutation is sent. */
+interface Way {
+  isLate: boolean;
+  isElsewhere: boolean;
+}
+
+const REFUSALS = ['NOT_FOUND', 'FORBIDDEN', 'BLOCKED', 'BAD_USER_INPUT'];
+
+/** Accepts errors of changes that the rules refuse. Throws all others. */
+function onRefusal(errors: any[] = [], error: unknown = new Error(JSON.stringify(errors))): void {
+  if (errors.some(({ extensions }) => !REFUSALS.includes(extensions?.code))) throw error;
+}
+
 /** A page that shows the viewer's rooms and lists of users, and all rooms that it may see. */
 class Page {
   readonly #client: CacheClient;
@@ -205,13 +218,19 @@ class Page {
     }
   }
 
-  /** Sends a mutation. Resolves when the server has executed it. The response is applied later if `isLate`. */
-  async mutate(action: keyof typeof MUTATIONS, variables: object, isLate: boolean): Promise<void> {
+  /**
+   * Sends a mutation. Resolves when the server has executed it. The response is applied later if `isLate`. If `isElsewhere`,
+   * another device of the user sends the mutation.
+   */
+  async mutate(action: keyof typeof MUTATIONS, variables: object, { isLate, isElsewhere }: Way): Promise<void> {
+    if (isElsewhere) {
+      onRefusal((await this.person.connect().ask(MUTATIONS[action], variables)).errors);
+      return;
+    }
     const answered = new Promise<void>((resolve) => (this.#onAnswer = resolve));
     this.#isLate = isLate;
     const result = this.#client.mutate(MUTATIONS[action], variables).catch((error: unknown) => {
-      // A history may contain changes that the rules refuse.
-      if (!['NOT_FOUND', 'FORBIDDEN', 'BLOCKED', 'BAD_USER_INPUT'].includes(errorOf(error)?.code ?? '')) throw error;
+      onRefusal([{ extensions: { code: errorOf(error)?.code } }], error);
     });
     this.#pending.push(result);
     await (isLate ? answered : result);
@@ -297,7 +316,8 @@ const step = fc.record({
   action: fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom<Action[]>('send', 'edit', 'react') },
     { weight: 2, arbitrary: fc.constantFrom<Action[]>('sendFile', 'sendPreview', 'sendLink', 'removePreview') },
-    { weight: 5, arbitrary: fc.constantFrom(...(Object.keys(MUTATIONS) as Action[])) },
+    { weight: 2, arbitrary: fc.constantFrom<Action[]>('avatar', 'sendDirect', 'hide') },
+    { weight: 5, arbitrary: fc.constantFrom(...(Object.keys(MUTATIONS) as Action[]), 'deleteAccount' as const) },
   ),
   actor: fc.nat(2),
   /** The other user whom the action is about: one of the two others. */
@@ -306,6 +326,7 @@ const step = fc.record({
   message: fc.nat(4),
   isReply: fc.boolean(),
   isLate: fc.boolean(),
+  isElsewhere: fc.nat(3).map((n) => n === 0),
   value: fc.nat(3),
 });
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
@@ -313,16 +334,22 @@ type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 const NEWEST = `query ($room: ID!) {
   chatroom(id: $room) { messages(last: 5) { nodes { id linkPreviews { id } } } }
 }`;
+const DELETE_ACCOUNT = `mutation ($password: String) { deleteAccount(input: { password: $password }) { ok } }`;
 const PREVIEW = 'query ($url: String!) { linkPreview(url: $url) { id } }';
 
 interface World {
   server: TestServer;
   /** Returns the URL of a web page with this path. */
   urlOf: (path: string) => string;
-  rooms: readonly string[];
+  /** The rooms of dot. */
+  rooms: string[];
+  /** The DIRECT rooms of the users. */
+  direct: Set<string>;
   pages: readonly Page[];
   /** A member of both rooms whom nobody blocks or removes. */
   dot: Person;
+  /** A member of both rooms without a page, who has written and reacted. Empty after the account has been deleted. */
+  leavers: Person[];
 }
 
 /** Number of histories so far, which makes the names of a history unique. */
@@ -335,22 +362,27 @@ async function play(
   steps: readonly Step[],
 ): Promise<void> {
   runs += 1;
-  const names = ['ann', 'ben', 'cem', 'dot'].map((name) => `${name}${runs}`);
-  const people = (await createAccounts(server.node, server.url, names)) as [Person, Person, Person, Person];
-  const [ann, ben, cem, dot] = people;
+  const names = ['ann', 'ben', 'cem', 'dot', 'eve'].map((name) => `${name}${runs}`);
+  const people = (await createAccounts(server.node, server.url, names)) as [Person, Person, Person, Person, Person];
+  const [ann, ben, cem, dot, eve] = people;
   const rooms = [
-    await createRoom(ann, { kind: 'GROUP', name: 'Group', memberIds: [ben.id, cem.id, dot.id] }),
-    await createRoom(ben, { kind: 'OPEN', name: `Open ${runs}`, memberIds: [ann.id, dot.id] }),
+    await createRoom(ann, { kind: 'GROUP', name: 'Group', memberIds: [ben.id, cem.id, dot.id, eve.id] }),
+    await createRoom(ben, { kind: 'OPEN', name: `Open ${runs}`, memberIds: [ann.id, dot.id, eve.id] }),
   ];
-  for (const room of rooms) await send(dot, room, 'first');
+  for (const room of rooms) {
+    await eve.ask(REACT, await send(dot, room, 'first'));
+    await send(eve, room, 'of eve');
+  }
   const pages = [ann, ben, cem].map((person) => new Page(open, person));
-  const world: World = { server, urlOf, rooms, pages, dot };
+  const world: World = { server, urlOf, rooms, direct: new Set(), pages, dot, leavers: [eve] };
   try {
     await expect.poll(() => pages.every((page) => page.isLoaded()), { interval: 5 }).toBe(true);
     for (const each of steps) await run(each, world);
     await jobsDone(server);
-    for (const room of rooms) await send(dot, room, 'last');
-    const haveLast = () => pages.every((page) => rooms.every((room) => page.has(room, 'last')));
+    const { viewer } = await dot.ask('{ viewer { chatrooms(first: 10) { nodes { id } } } }');
+    const kept = viewer.chatrooms.nodes.map(({ id }: { id: string }) => id);
+    for (const room of kept) await send(dot, room, 'last');
+    const haveLast = () => pages.every((page) => kept.every((room: string) => page.has(room, 'last')));
     await expect.poll(haveLast, { interval: 5 }).toBe(true);
     for (const page of pages) await page.release();
     await settle(world, steps);
@@ -371,27 +403,31 @@ async function jobsDone({ node }: TestServer): Promise<void> {
 }
 
 /** Waits until each page shows what new queries return. */
-async function settle({ pages, rooms }: World, steps: readonly Step[]): Promise<void> {
+async function settle({ pages, rooms, direct }: World, steps: readonly Step[]): Promise<void> {
   const hasBlock = steps.some(({ action }) => action === 'block');
   // A block hides read marks: no event tells the blocked user, and the snapshots that the blocking user receives have no common
   // order with the stream of read marks.
   const isKnown = (path: string) => hasBlock && /members.*lastReadNumber$/.test(path);
   for (const page of pages) {
-    await expect.poll(() => page.differences(rooms, isKnown), { timeout: SETTLE_TIMEOUT_MS, interval: 20 }).toEqual([]);
+    await expect
+      .poll(() => page.differences([...rooms, ...direct], isKnown), { timeout: SETTLE_TIMEOUT_MS, interval: 20 })
+      .toEqual([]);
   }
 }
 
-async function run(each: Step, { pages, rooms, dot, urlOf }: World): Promise<void> {
-  const { action, actor, isLate, value } = each;
+async function run(each: Step, world: World): Promise<void> {
+  const { pages, rooms, direct, dot, urlOf } = world;
+  const { action, actor, value } = each;
   const page = pages[actor] as Page;
   const { person } = page;
   const room = rooms[each.room] as string;
   const { chatroom } = await dot.ask(NEWEST, { room });
-  const { nodes } = chatroom.messages;
-  const message = nodes.at(-1 - each.message)?.id ?? nodes[0].id;
+  // The room may have been deleted.
+  const nodes = chatroom?.messages.nodes ?? [];
+  const message = (nodes.at(-1 - each.message) ?? nodes[0])?.id ?? room;
   const send = (body: string, more: object = {}) => {
     const input = { chatroomId: room, body, clientMessageId: crypto.randomUUID(), ...more };
-    return page.mutate('send', { input: { ...input, ...(each.isReply ? { replyToId: message } : {}) } }, isLate);
+    return page.mutate('send', { input: { ...input, ...(each.isReply ? { replyToId: message } : {}) } }, each);
   };
   const link = urlOf(`/${value}`);
   if (action === 'send') return send(`Text ${value}`);
@@ -407,9 +443,26 @@ async function run(each: Step, { pages, rooms, dot, urlOf }: World): Promise<voi
   const user = (pages[(actor + each.other) % pages.length] as Page).person.id;
   const role = ['MEMBER', 'ADMIN', 'OWNER'][value % 3];
   const values = { body: `Edited ${value}`, emoji: ['👍', '🎉'][value % 2], name: `Room ${value} ${runs}`, role };
-  const target =
+  const target: object =
     action === 'removePreview' ? { message: previewed.id, preview: previewed.linkPreviews[0].id } : { message };
-  await page.mutate(action, { ...values, ...target, room, user }, isLate);
+  if (action === 'deleteAccount') {
+    // The account can be deleted once.
+    const [gone] = world.leavers.splice(0);
+    await gone?.ask(DELETE_ACCOUNT, { password: PASSWORD });
+    return;
+  }
+  if (action === 'sendDirect' || action === 'hide') {
+    const opened = await person.connect().ask(MUTATIONS.direct, { user });
+    const id = opened.data?.createChatroom?.chatroom.id;
+    if (!id) return;
+    direct.add(id);
+    if (action === 'hide') return page.mutate('deleteRoom', { room: id }, each);
+    const input = { chatroomId: id, body: `Text ${value}`, clientMessageId: crypto.randomUUID() };
+    return page.mutate('send', { input }, each);
+  }
+  if (action === 'avatar')
+    Object.assign(target, { image: value ? (await attach(person, { ...PNG, purpose: 'AVATAR' })).id : null });
+  await page.mutate(action, { ...values, ...target, room, user }, each);
 }
 
 test.each([

@@ -6,7 +6,7 @@ import { createRooms } from '../../client/react/rooms.ts';
 import type { Message, Room, User } from '../../client/react/types.ts';
 import { createPresence } from '../../client/react/usePresence.ts';
 import { createReadMarks } from '../../client/react/useReadMarks.ts';
-import type { Person } from '../support/client.ts';
+import { PASSWORD, type Person } from '../support/client.ts';
 import {
   ADD,
   BLOCK,
@@ -27,6 +27,7 @@ import { apolloChat, CHATS, documents, show } from './stores.ts';
 
 const EDIT =
   'mutation ($id: ID!, $body: String!) { editMessage(input: { messageId: $id, body: $body }) { message { id } } }';
+const DELETE_ACCOUNT = `mutation ($password: String) { deleteAccount(input: { password: $password }) { ok } }`;
 const UNBLOCK = 'mutation ($id: ID!) { unblockUser(input: { userId: $id }) { user { id } } }';
 
 /** Error after which a stream subscribes again. */
@@ -344,6 +345,17 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     expect(queries.filter((query) => query.includes('ParleyHistory'))).toEqual([]);
     sockets.release();
     await expect.poll(() => numbersOf(store)).toEqual(upTo(8, 6));
+  });
+
+  test('messages lose their sender when the account is deleted', async () => {
+    const { ann, ben, room } = await world(await startTestServer());
+    await send(ben, room, 'hello');
+    const store = createRoom(openChat(ann), documents, room, 3);
+    show(store);
+    const senders = () => store.getSnapshot().messages.map(({ sender }) => sender?.username ?? null);
+    await expect.poll(senders).toEqual(['ben']);
+    await ben.ask(DELETE_ACCOUNT, { password: PASSWORD });
+    await expect.poll(() => senders()[0]).toBeNull();
   });
 
   test('a block during the load of a room hides messages', async () => {

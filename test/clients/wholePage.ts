@@ -39,6 +39,11 @@ export const MUTATIONS = {
   markUnread: mark('markUnread', 'ChatMarkUnreadPayload'),
   rename: room('updateChatroom', 'name: $name', '$name: String'),
   setRole: room('setMemberRole', 'userId: $user role: $role', '$user: ID! $role: MemberRole!'),
+  avatar: room('setChatroomAvatar', 'attachmentId: $image', '$image: ID'),
+  direct: withFragments(`mutation Direct($user: ID!) {
+    createChatroom(input: { kind: DIRECT, memberIds: [$user] }) { ...ChatRoomPayload }
+  }`),
+  deleteRoom: room('deleteChatroom', '', '', 'ChatDeleteRoomPayload'),
   add: room('addChatroomMembers', 'userIds: [$user]', '$user: ID!'),
   remove: room('removeChatroomMember', 'userId: $user', '$user: ID!'),
   join: room('joinChatroom'),
@@ -49,5 +54,15 @@ export const MUTATIONS = {
   unfriend: user('removeFriend'),
 };
 
-/** The mutations, and sends with a file, with the preview of a link, and with a link whose preview the server finds. */
-export type Action = keyof typeof MUTATIONS | 'sendFile' | 'sendPreview' | 'sendLink';
+/**
+ * The mutations; sends with a file, with the preview of a link, with a link whose preview the server finds, and to a DIRECT room;
+ * hiding a DIRECT room; and a user without a page who deletes their account.
+ */
+export type Action =
+  | keyof typeof MUTATIONS
+  | 'sendFile'
+  | 'sendPreview'
+  | 'sendLink'
+  | 'sendDirect'
+  | 'hide'
+  | 'deleteAccount';
