@@ -294,8 +294,8 @@ function messageAdded(...[result, args, cache, { fieldName }]: Parameters<Update
 }
 
 /**
- * Adds a new message to its room. Removes a former member, and invalidates the lists of members that lack a new one. If a
- * member has deleted their account, invalidates the messages.
+ * Adds a new message to its room. Links a snapshot to the query of its room. Removes a former member, and invalidates the
+ * lists of members that lack a new one. If a member has deleted their account, invalidates the messages.
  */
 function chatroomEvent(...[result, args, cache, info]: Parameters<UpdateResolver>): void {
   messageAdded(result, args, cache, info);
@@ -303,6 +303,8 @@ function chatroomEvent(...[result, args, cache, info]: Parameters<UpdateResolver
   const { chatroomId } = args as { chatroomId: string };
   const room = cache.keyOfEntity({ __typename: 'Chatroom', id: chatroomId });
   if (!room) return;
+  // The query of the room then needs no request.
+  if (__typename === 'RoomSnapshot') cache.link('Query', 'chatroom', { id: chatroomId }, room);
   if (__typename === 'MemberLeft' && memberId !== undefined)
     removeFromLists(cache, room, 'members', cache.keyOfEntity({ __typename: 'ChatroomMember', id: memberId }));
   // The messages and reactions of a deleted account lose their user without an event of their own.

@@ -22,46 +22,62 @@ const MESSAGE = gql`
     }
   }
 `;
+const PAGE = gql`
+  fragment Page on MessageConnection {
+    edges {
+      cursor
+      node {
+        ...Row
+      }
+    }
+    pageInfo {
+      hasPreviousPage
+      hasNextPage
+      startCursor
+      endCursor
+    }
+  }
+  ${MESSAGE}
+`;
 const HISTORY = gql`
   query History($room: ID!, $before: String) {
     chatroom(id: $room) {
       id
-      cursor
       messages(last: 50, before: $before) {
-        edges {
-          cursor
-          node {
-            ...Row
+        ...Page
+      }
+    }
+  }
+  ${PAGE}
+`;
+// The first event has the newest messages, in one state of the database. The other events continue exactly after it.
+const EVENTS = gql`
+  subscription Events($room: ID!, $after: String) {
+    chatroomEvents(chatroomId: $room, after: $after, snapshot: true) {
+      __typename
+      cursor
+      ... on RoomSnapshot {
+        chatroom {
+          id
+          messages(last: 50) {
+            ...Page
           }
         }
-        pageInfo {
-          hasPreviousPage
-          hasNextPage
-          startCursor
-          endCursor
+      }
+      ... on MessageAdded {
+        message {
+          ...Row
         }
       }
     }
   }
-  ${MESSAGE}
-`;
-const ADDED = gql`
-  subscription Added($room: ID!, $after: String) {
-    messageAdded(chatroomId: $room, after: $after) {
-      cursor
-      message {
-        ...Row
-      }
-    }
-  }
-  ${MESSAGE}
+  ${PAGE}
 `;
 
-const { data } = await client.query({ query: HISTORY, variables: { room } });
-client.watchQuery({ query: HISTORY, variables: { room } }).subscribe(({ data }) => {
+client.watchQuery({ query: HISTORY, variables: { room }, fetchPolicy: 'cache-only' }).subscribe(({ data }) => {
   const last = data?.chatroom?.messages.edges.at(-1)?.node;
   if (last) console.log(`${last.number} ${last.sender?.username ?? ''}: ${last.body}`);
 });
-client
-  .subscribe({ query: ADDED, variables: { room, after: data.chatroom.cursor } })
-  .subscribe(({ data: { messageAdded } }) => addMessage(client.cache, room, messageAdded.message));
+client.subscribe({ query: EVENTS, variables: { room } }).subscribe(({ data: { chatroomEvents: event } }) => {
+  if (event.__typename === 'MessageAdded') addMessage(client.cache, room, event.message);
+});

@@ -107,6 +107,21 @@ test('older data of a deleted message does not show it again', async () => {
   expect(shown.at(-1)?.nodes).toEqual([deleted]);
 });
 
+test('a query shows the room of a snapshot without a request', async () => {
+  const SNAPSHOT = `subscription ($room: ID!) { chatroomEvents(chatroomId: $room, snapshot: true) {
+    __typename cursor ... on RoomSnapshot { chatroom { __typename id cursor messages(last: 2) {
+      __typename
+      edges { __typename cursor node { __typename id number body cursor clientMessageId chatroom { __typename id } sender { __typename id username } } }
+      pageInfo { __typename hasNextPage hasPreviousPage startCursor endCursor }
+    } } }
+  } }`;
+  const { answer, watch } = scripted();
+  watch(SNAPSHOT, ROOM);
+  const { chatroom } = page([5, 6], NEWEST);
+  await answer('subscription', { chatroomEvents: { __typename: 'RoomSnapshot', cursor: 'now', chatroom } });
+  expect(shownNumbers(watch(HISTORY, { ...ROOM, last: 2 }))).toEqual([5, 6]);
+});
+
 test('a write of the hooks does not hide an event between it and an earlier write', async () => {
   const { client, answer, watch } = scripted();
   const hooks = urqlCache(client);
