@@ -203,7 +203,9 @@ test('an outage of the store fails uploads and nothing else', async () => {
   expect(number).toBe(1);
   expect(await send(ann, room, 'with a file', { attachmentIds: [id] })).toMatchObject({ number: 2 });
   const { text: findings } = await report(store, server.databaseUrl, 'doctor');
-  expect(findings).toMatch(/fault {3}The object store of S3_ENDPOINT cannot be used \(connect ECONNREFUSED [\d.:]+\)\./);
+  expect(findings).toMatch(
+    /fault {3}The object store of S3_ENDPOINT cannot be used \(connect ECONNREFUSED [\d.:]+\)\./,
+  );
   await expect(report(store, server.databaseUrl, 'files')).rejects.toThrow(
     /^The object store does not respond \(connect ECONNREFUSED [\d.:]+\)\. Check S3_ENDPOINT\.$/,
   );

@@ -150,7 +150,8 @@ export async function createNode(config: Config, options: NodeOptions, schema: G
   const push = createPushing(config);
   const files = createFileStore(config);
   const web = createWebClient(options.web);
-  const findPage = config.LINK_PREVIEWS === 'on' ? createPageFinder({ database, files, images, rateLimits }, web) : null;
+  const findPage =
+    config.LINK_PREVIEWS === 'on' ? createPageFinder({ database, files, images, rateLimits }, web) : null;
   const publicUrl = (config.PUBLIC_URL ?? `http://localhost:${config.PORT}`).replace(/\/$/, '');
   const stopJobs = await startJobs({
     databaseUrl,

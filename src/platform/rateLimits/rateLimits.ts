@@ -82,7 +82,7 @@ const WRITE_COST = 5;
 const INCOMING_WEBHOOK_REQUESTS = 60;
 /**
  * Maximum number of pages that a node requests for the link previews of a user per hour. MAX_USER_STORAGE_MB does not count their
- * images, of up to 0.6 MB each, so that one user could fill the file store.
+ * images, of up to 0.5 MB each, so that one user could fill the file store.
  */
 const PAGES_PER_HOUR = 100;
 
