@@ -5,28 +5,24 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { administer } from '../../src/cli/admin/admin.ts';
 import { parseConfig } from '../../src/core/config/config.ts';
 import { createProgress } from '../../src/cli/progressBar.ts';
-import { sql } from '../../src/platform/database/database.ts';
 import { requireSoleNode } from '../../src/server/soleNode.ts';
-import { createTestDatabase, dataDirOf, startTestServer } from '../support/server.ts';
+import { createTestDatabase, startTestServer } from '../support/server.ts';
 import { PRODUCTION } from '../support/config.ts';
 import { freePort } from '../support/ports.ts';
 import { runProgram } from '../support/process.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
 
-/** Runs `npm run admin -- …`. */
-function administrate(databaseUrl: string, env: Record<string, string>, ...words: string[]) {
+/** Returns the doctor's report on a database and a Redis, and whether it found a fault. */
+async function examine(databaseUrl: string, env: Record<string, string> = {}) {
   const tools = {
     config: parseConfig(env),
     nodeVersion: process.versions.node,
     readInput: () => Promise.resolve(''),
     progress: createProgress({ isTTY: false, write: () => true }),
   };
-  return administer(words, tools, () => Promise.resolve({ url: databaseUrl, stop: () => Promise.resolve() }));
-}
-
-/** Returns the doctor's report on a database and a Redis, and whether it found a fault. */
-async function examine(databaseUrl: string, env: Record<string, string> = {}) {
-  const { text, failed } = await administrate(databaseUrl, env, 'doctor');
+  const { text, failed } = await administer(['doctor'], tools, () =>
+    Promise.resolve({ url: databaseUrl, stop: () => Promise.resolve() }),
+  );
   return { lines: text.split('\n'), text, failed };
 }
 
@@ -208,7 +204,7 @@ test('undeleted files and an unusable store are faults', async () => {
   await client.end();
   const { text, failed } = await examine(url, { DATA_DIR: '/dev/null/nowhere' });
   expect(text).toContain(
-    `fault   The bytes of 1 deleted attachments or link previews could not be deleted for three days (The store is away.): ${id}.`,
+    `fault   The bytes of deleted attachments could not be deleted for three days (The store is away.): ${id}.`,
   );
   expect(text).toContain('fault   The folder /dev/null/nowhere/files of uploaded files cannot be used');
   expect(failed).toBe(true);
@@ -224,23 +220,6 @@ test('a clamd that does not respond is a fault', async () => {
   await once(server.listen(Number(address.split(':')[1]), '127.0.0.1'), 'listening');
   onTestFinished(() => void server.close());
   expect((await examine(url, { CLAMAV: address })).text).toContain('ok      clamd scans uploaded files (CLAMAV).');
-});
-
-test('`files --clean` retries deletions that have failed for good', async () => {
-  const { node, databaseUrl } = await startTestServer();
-  const job = { attachmentId: crypto.randomUUID() };
-  const client = await run(
-    databaseUrl,
-    `SELECT graphile_worker.add_job('delete_file', '${JSON.stringify(job)}', run_at => now() + interval '1 day')`,
-    `UPDATE graphile_worker._private_jobs SET attempts = max_attempts, run_at = now(), last_error = 'The store is away.'`,
-  );
-  await client.end();
-  const env = { DATA_DIR: dataDirOf(databaseUrl) };
-  expect((await examine(databaseUrl, env)).text).toContain(job.attachmentId);
-  const { text } = await administrate(databaseUrl, env, 'files', '--clean');
-  expect(text).toContain('retries 1 failed deletions');
-  await expect.poll(() => node.database.query(sql`SELECT FROM graphile_worker.jobs`)).toEqual([]);
-  expect((await examine(databaseUrl, env)).text).not.toContain(job.attachmentId);
 });
 
 test('a second node with FILES=disk is refused in production', async () => {
