@@ -193,3 +193,19 @@ test('a node that was killed at any step leaves nothing after the clean-up', asy
     ),
   ).toBe('4');
 });
+
+test('files of another database are deleted only by hand', async () => {
+  const server = await startTestServer();
+  const { ann, room } = await world(server);
+  await sendFile(ann, room, textFile('kept'));
+  const folder = join(dataDirOf(server.databaseUrl), 'files', crypto.randomUUID());
+  await mkdir(folder, { recursive: true });
+  for (let i = 0; i < 101; i += 1) await writeFile(join(folder, crypto.randomUUID()), 'of another installation');
+  const { database, files } = server.node;
+  await expect(cleanFiles({ database, files: files! }, 0)).rejects.toThrow(
+    /^101 objects of the file store belong to no attachment, and the database has 1 attachments\./,
+  );
+  expect(await storedFiles(server)).toHaveLength(102);
+  expect((await admin(server, '--clean', '--hours', '0')).text).toContain('101 objects');
+  expect(await storedFiles(server)).toHaveLength(1);
+});

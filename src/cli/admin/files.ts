@@ -26,7 +26,7 @@ export const fileCommands: Record<string, Command> = {
       if (clean) {
         const age = Number(hours ?? MAX_UNSENT_HOURS);
         if (!Number.isInteger(age) || age < 0) throw new Error('--hours is a whole number, such as 24.');
-        const { uploads, objects } = await cleanFiles(node, age);
+        const { uploads, objects } = await cleanFiles(node, age, { force: true });
         const retried = await retryFailedJobs(node.database, 'delete_file');
         return `Deleted ${uploads} unsent uploads, and ${objects} objects that belonged to no attachment. A node deletes the bytes of the uploads, and retries ${retried} failed deletions.`;
       }

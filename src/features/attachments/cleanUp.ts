@@ -12,6 +12,8 @@ type CleaningNode = Pick<ServerNode, 'database'> & { files: FileStore };
 export const MAX_UNSENT_HOURS = 24;
 /** Time after which the job of an attachment that is being processed is queued again, in minutes. */
 const STUCK_MINUTES = 10;
+/** Number of objects that are deleted even if the database has fewer attachments. */
+const FEW_OBJECTS = 100;
 /** Number of objects that are compared with one statement. */
 const BATCH_SIZE = 1_000;
 
@@ -45,11 +47,14 @@ export async function deleteFile(
  * killed. Queues the processing of attachments whose job was lost.
  *
  * @param hours age from which uploads and objects are deleted
+ * @param options.force whether objects are deleted even if the store seems to belong to another database
  * @returns the number of each
+ * @throws Error if the store seems to belong to another database
  */
 export async function cleanFiles(
   node: CleaningNode,
   hours = MAX_UNSENT_HOURS,
+  { force = false } = {},
 ): Promise<{ uploads: number; objects: number }> {
   const { database, files } = node;
   const uploads = await deleteUnsent(database, hours);
@@ -57,14 +62,28 @@ export async function cleanFiles(
     SELECT id FROM attachments WHERE state = 'PROCESSING' AND created_at < now() - make_interval(mins => ${STUCK_MINUTES})`);
   for (const { id } of stuck) await queueProcessing(database.query, id);
   const latest = Date.now() - hours * 3_600_000;
-  let objects = 0;
+  const orphans: string[] = [];
   for await (const { key, modifiedAt } of findOrphans(node)) {
     // A younger object may belong to an attachment that is about to be stored.
-    if (modifiedAt.getTime() > latest) continue;
-    await files.delete(key);
-    objects += 1;
+    if (modifiedAt.getTime() <= latest) orphans.push(key);
   }
-  return { uploads, objects };
+  if (!force) await requireOwnStore(database, orphans.length);
+  for (const key of orphans) await files.delete(key);
+  return { uploads, objects: orphans.length };
+}
+
+/**
+ * Protects the files of all users from a node that was started with an empty database, or with that of another
+ * installation: it knows none of the objects.
+ */
+async function requireOwnStore({ query }: CleaningNode['database'], orphans: number): Promise<void> {
+  if (orphans <= FEW_OBJECTS) return;
+  const [found] = await query<{ count: number }>(sql`SELECT count(*)::int AS count FROM attachments`);
+  const count = found?.count ?? 0;
+  if (orphans > count)
+    throw new Error(
+      `${orphans} objects of the file store belong to no attachment, and the database has ${count} attachments. Check that DATABASE_URL and the FILES settings belong together. To delete the objects, run: npm run admin -- files --clean`,
+    );
 }
 
 /**
