@@ -107,6 +107,29 @@ test('the processing of a killed node is queued again', async () => {
   await expect.poll(countScans).toBe(2);
 });
 
+test('an image that seems to kill nodes is not decoded again', async () => {
+  const { node, ...server } = await startTestServer();
+  const { ann } = await world(server);
+  const { images, database } = node;
+  const process = images.processImage.bind(images);
+  const decoded: (boolean | undefined)[] = [];
+  let die: (error: Error) => void = () => undefined;
+  images.processImage = async (image) => {
+    decoded.push(image.mayDecode);
+    return image.mayDecode ? new Promise((_, reject) => (die = reject)) : process(image);
+  };
+  const { id } = await attach(ann, PNG);
+  for (const kills of [1, 2]) {
+    await expect.poll(() => decoded).toHaveLength(kills);
+    await database.query(sql`
+      UPDATE graphile_worker._private_jobs SET locked_at = now() - interval '11 minutes' WHERE locked_at IS NOT NULL`);
+    await resumeProcessing(database);
+    die(new Error('The node was killed.'));
+  }
+  await expect.poll(() => read(ann, id)).toMatchObject({ state: 'READY', preview: null });
+  expect(decoded).toEqual([true, true, false]);
+});
+
 test('a message with files needs no words, also after an edit', async () => {
   const { ann, room } = await world(await startTestServer());
   const EDIT = `mutation ($id: ID!) { editMessage(input: { messageId: $id, body: "" }) { message { body attachments { fileName } } } }`;

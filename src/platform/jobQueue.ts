@@ -32,8 +32,8 @@ export interface Jobs {
   preview_links: { chatroomId: string; number: number; delays?: number };
   /** Downloads the avatar of a user. Queued by `upsertUsers`. */
   fetch_avatar: { userId: string; url: string };
-  /** Scans an uploaded file, and creates the variants of an image. */
-  process_attachment: { attachmentId: string };
+  /** Scans an uploaded file, and creates the variants of an image. `kills` is the number of nodes that died meanwhile. */
+  process_attachment: { attachmentId: string; kills?: number };
   /**
    * Deletes the objects of an attachment from the file store: all of them, or one object. Queued by a trigger when the
    * attachment is deleted. `attachmentId` also is the id of a page, whose image is deleted.

@@ -44,7 +44,7 @@ export async function deleteFile(
 
 /**
  * Deletes uploads that were not sent, and objects that belong to no attachment or page, such as those of a node that was
- * killed. Queues the processing of attachments whose job was lost.
+ * killed. Queues the processing of attachments whose job was lost or waits; `resumeProcessing` has those of killed nodes.
  *
  * @param hours age from which uploads and objects are deleted
  * @param options.force whether objects are deleted even if the store seems to belong to another database
@@ -59,7 +59,9 @@ export async function cleanFiles(
   const { database, files } = node;
   const uploads = await deleteUnsent(database, hours);
   const stuck = await database.query<{ id: string }>(sql`
-    SELECT id FROM attachments WHERE state = 'PROCESSING' AND created_at < now() - make_interval(mins => ${STUCK_MINUTES})`);
+    SELECT id FROM attachments a
+      WHERE state = 'PROCESSING' AND created_at < now() - make_interval(mins => ${STUCK_MINUTES}) AND NOT EXISTS (
+        SELECT FROM graphile_worker._private_jobs j WHERE j.locked_at IS NOT NULL AND j.payload->>'attachmentId' = a.id::text)`);
   for (const { id } of stuck) await queueProcessing(database.query, id);
   const latest = Date.now() - hours * 3_600_000;
   const orphans: string[] = [];

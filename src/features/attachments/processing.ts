@@ -26,7 +26,7 @@ type Result = Pick<Attachment, 'state' | 'rejection' | 'object' | 'mediaType' | 
  */
 export async function processAttachment(
   node: ProcessingNode,
-  { attachmentId }: Jobs['process_attachment'],
+  { attachmentId, kills = 0 }: Jobs['process_attachment'],
 ): Promise<void> {
   const { database, files } = node;
   const [attachment] = await database.query<Attachment>(sql`
@@ -34,7 +34,7 @@ export async function processAttachment(
   if (!attachment || !files) return;
   const written: string[] = [];
   const result = await files.withFile(objectKey(attachment.id, attachment.object ?? ''), (path) =>
-    processFile(node, files, attachment, path, written),
+    processFile(node, files, { attachment, path, mayDecode: kills < MAX_KILLS, written }),
   );
   const isStored = await finish(node, attachment, result);
   // The attachment has been deleted, or another run of this job was faster.
@@ -43,24 +43,37 @@ export async function processAttachment(
 
 /** Age of the lock of a job from which its node counts as killed, in minutes. Scans and images have shorter time limits. */
 const DEAD_MINUTES = 10;
+/**
+ * Number of killed nodes after which an image is not decoded again. It may have been the cause: decoding takes up to 900 MB,
+ * for which the system kills a process in a small container.
+ */
+const MAX_KILLS = 2;
 
 /** Queues the processing again whose node was killed. The queue itself would wait for four hours. */
 export async function resumeProcessing({ query }: ProcessingNode['database']): Promise<void> {
-  const dead = await query<{ id: string }>(sql`
-    SELECT a.id FROM graphile_worker._private_jobs j JOIN graphile_worker._private_tasks t ON t.id = j.task_id
+  const dead = await query<{ id: string; kills: number }>(sql`
+    SELECT a.id, coalesce((j.payload->>'kills')::int, 0) + 1 AS kills
+      FROM graphile_worker._private_jobs j JOIN graphile_worker._private_tasks t ON t.id = j.task_id
       JOIN attachments a ON a.id = (j.payload->>'attachmentId')::uuid
       WHERE t.identifier = 'process_attachment' AND j.locked_at < now() - make_interval(mins => ${DEAD_MINUTES})
-        AND a.state = 'PROCESSING'`);
-  for (const { id } of dead) await queueProcessing(query, id);
+        -- A job that was replaced while it was locked has lost its key.
+        AND a.state = 'PROCESSING' AND j.key IS NOT NULL`);
+  for (const { id, kills } of dead) await queueProcessing(query, id, kills);
 }
 
-/** @param written receives the keys of the objects that were written */
+interface ProcessedFile {
+  attachment: Attachment;
+  path: string;
+  /** Whether an image may be decoded. Without it, the image has no variants. */
+  mayDecode: boolean;
+  /** Receives the keys of the objects that were written. */
+  written: string[];
+}
+
 async function processFile(
   { images, scanner }: ProcessingNode,
   files: FileStore,
-  attachment: Attachment,
-  path: string,
-  written: string[],
+  { attachment, path, mayDecode, written }: ProcessedFile,
 ): Promise<Result> {
   const { mediaType, purpose } = attachment;
   const scan = await scanner?.scan(path);
@@ -69,7 +82,7 @@ async function processFile(
   if (!isImage(mediaType)) return ready(attachment);
   const folder = await mkdtemp(join(tmpdir(), 'parley-'));
   try {
-    const processed = await images.processImage({ path, mediaType, folder });
+    const processed = await images.processImage({ path, mediaType, folder, mayDecode });
     if (processed.outcome === 'UNREADABLE') return rejected(attachment, 'UNREADABLE');
     // Nobody could see this avatar.
     if (purpose === 'AVATAR' && processed.variants === null) return rejected(attachment, 'TOO_LARGE');

@@ -285,9 +285,13 @@ async function storeCompletion(
   });
 }
 
-/** Queues the processing of an attachment. Replaces a job for the same attachment that waits for its next attempt. */
-export async function queueProcessing(query: Database['query'], attachmentId: string): Promise<void> {
-  await queueJob(query, 'process_attachment', { attachmentId }, { key: `process_attachment ${attachmentId}` });
+/**
+ * Queues the processing of an attachment. Replaces a job for the same attachment that waits for its next attempt.
+ *
+ * @param kills number of nodes that were killed during the processing
+ */
+export async function queueProcessing(query: Database['query'], attachmentId: string, kills = 0): Promise<void> {
+  await queueJob(query, 'process_attachment', { attachmentId, kills }, { key: `process_attachment ${attachmentId}` });
 }
 
 async function findOwn({ database }: Context, id: string, userId: string): Promise<Attachment | undefined> {

@@ -89,9 +89,15 @@ export interface ImageProcessor {
    * @param image.path the uploaded file. It is only read, into memory as a whole.
    * @param image.mediaType result of `inspect`
    * @param image.folder existing folder for the written files. The caller removes it, also after an error.
+   * @param image.mayDecode false for an image without variants, which needs little memory. True by default.
    * @throws Error if a file cannot be read or written, or after `close`; the caller must retry later
    */
-  processImage(image: { path: string; mediaType: string; folder: string }): Promise<ProcessedImage>;
+  processImage(image: {
+    path: string;
+    mediaType: string;
+    folder: string;
+    mayDecode?: boolean;
+  }): Promise<ProcessedImage>;
   /**
    * Encodes the first frame of an image again, so that it fits into `width` × `height` pixels. Accepts JPEG, PNG, GIF, WebP
    * and AVIF of at most 16 megapixels, as decided by the bytes. Waits for a worker like `processImage`.
@@ -188,7 +194,7 @@ export function createImageProcessor(options: {
         setTimeout(MEASURING_MS, null, { ref: false }),
       ]),
     async processImage(image) {
-      const task = { name: 'process', ...image, keepsMetadata, mayDecode: true, decodingMs } as const;
+      const task = { name: 'process', mayDecode: true, ...image, keepsMetadata, decodingMs } as const;
       return run(images, task)
         .catch((error: unknown) => {
           if (exceededLimits(error)) return run(images, { ...task, mayDecode: false });
