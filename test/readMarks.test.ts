@@ -4,6 +4,7 @@ import { keyOf } from '../src/core/globalIds.ts';
 import { publishReadMarks } from '../src/features/readReceipts/readMarks.ts';
 import { type Person, signUp } from './support/client.ts';
 import { hasRedis, startRedis } from './support/redis.ts';
+import { createRoom, DELETE_ROOM } from './support/rooms.ts';
 import { createTestDatabase, startTestServer, type TestServer } from './support/server.ts';
 import { CREATE_CHATROOM, send } from './support/world.ts';
 
@@ -52,6 +53,24 @@ describe('readMarksChanged', () => {
     await send(readers[0] as Person, room, 'four');
     await expect.poll(stream.marks).toEqual({ ann: 2, reader0: 4, reader1: 2, reader2: 3 });
     expect(stream.received[0].chatroom).toEqual({ id: room });
+  });
+
+  test('reports the mark of a member who hides a DIRECT room', async () => {
+    const server = await startTestServer();
+    const { ann, readers } = await roomOf(server, 1);
+    const [reader] = readers as [Person];
+    const direct = await createRoom(ann, { kind: 'DIRECT', memberIds: [reader.id] });
+    const stream = await follow(ann, direct);
+    const seen = ann
+      .connect()
+      .subscribe(`subscription ($id: ID!) { messageSeen(chatroomId: $id) { message { id } } }`, {
+        id: direct,
+      });
+    await seen.ready();
+    const { id } = await send(ann, direct, 'one');
+    await reader.ask(DELETE_ROOM, { id: direct });
+    await expect.poll(stream.marks).toMatchObject({ reader0: 1 });
+    expect(await seen.next()).toEqual({ message: { id } });
   });
 
   test('does not report a mark that moves back', async () => {

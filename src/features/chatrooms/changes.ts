@@ -43,6 +43,7 @@ export async function deleteChatroom(context: Context, chatroomId: string | null
   const room = await requireMembership(context, chatroomId);
   await callRoomFunction(context, (by) => sql`delete_chatroom(${room.id}::uuid, ${by})`);
   context.changePoller.requestPoll();
+  if (room.kind === 'DIRECT') context.notifyReadByAll(room.id, requireViewer(context).userId, 0);
 }
 
 /** Number of rows that one statement deletes. Each statement is a short transaction of its own. */
