@@ -20,7 +20,7 @@ import {
   REACT,
   REMOVE,
 } from './support/rooms.ts';
-import { createTestDatabase, startTestServer, type TestServer, WIDE_LIMITS } from './support/server.ts';
+import { createTestDatabase, startTestServer, type TestServer, waitForPoll, WIDE_LIMITS } from './support/server.ts';
 import { SEND, send, world } from './support/world.ts';
 
 // A client applies events to the store of examples/store. Users write, read, join, leave, block, delete and change their profiles at
@@ -207,6 +207,8 @@ async function play(servers: TestServer[], people: Person[], { writers, viewer: 
   if (!hasUnsent)
     for (const { snapshots } of clients) expect(snapshots.every(({ before }: any) => before === null)).toBe(true);
   await deleteFriend();
+  // A poll of the next history would report the deleted account.
+  for (const each of servers) await waitForPoll(each);
   for (const person of people) await endHistory(person, rooms);
 }
 

@@ -304,8 +304,12 @@ describe.each(CHATS)('the lists of the hooks over %s', (_name, openChat) => {
     const sockets = failingSockets();
     const chat = openChat(ann, { webSocketImpl: sockets.webSocketImpl });
     const [long, short] = [createRoom(chat, documents, room, 6), createRoom(chat, documents, room, 3)];
+    const events: string[] = [];
+    chat.viewerEvents.listen(({ __typename }) => events.push(__typename));
     for (const each of [long, short]) show(each);
     await expect.poll(() => [numbersOf(long), numbersOf(short)]).toEqual([upTo(6), upTo(6, 4)]);
+    // A later snapshot of the viewer would load the messages once more.
+    await expect.poll(() => events).toContain('ViewerSnapshot');
     sockets.fail('ParleyRoomEvents', BUSY);
     // Missed by both, because the room's events cannot be replayed.
     await sendMany(ben, room, 2);
