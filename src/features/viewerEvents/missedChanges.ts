@@ -30,9 +30,10 @@ export interface MissedChanges {
 const MAX_CHANGES = 1_000;
 /**
  * Number of transactions before the cursor whose read marks are also reported. A read mark is in no log, so the cursor of
- * an event may cover a mark whose hint had not reached the stream.
+ * an event may cover a mark whose hint had not reached the stream. A hint takes milliseconds. A larger margin would send
+ * more events that report no change, each of which costs a few statements.
  */
-const HINT_MARGIN = 1_000;
+const HINT_MARGIN = 200;
 
 /** `key` has the user and the snapshot, separated by a space. */
 const changesSince = createLoader<MissedChanges & { key: string; known: boolean; pruned: boolean }>(
