@@ -1,10 +1,14 @@
 import { expect, test } from 'vitest';
+import { encodeId, keyOf } from '../src/core/globalIds.ts';
+import { cleanFiles } from '../src/features/attachments/cleanUp.ts';
 import { blackPng } from './files/inputs.ts';
+import { startHeldClamd } from './support/clamd.ts';
 import type { Person } from './support/client.ts';
 import { attach, get, PNG, sendFile } from './support/files.ts';
+import { freePort } from './support/ports.ts';
 import { createRoom, DELETE_ROOM, REMOVE, SET_ROLE } from './support/rooms.ts';
 import { startTestServer } from './support/server.ts';
-import { world } from './support/world.ts';
+import { send, world } from './support/world.ts';
 
 const SET = `mutation ($id: ID) { setAvatar(input: { attachmentId: $id }) { user { id avatar { url width height thumbHash } } } }`;
 const SET_ROOM = `mutation ($room: ID!, $id: ID) {
@@ -12,6 +16,8 @@ const SET_ROOM = `mutation ($room: ID!, $id: ID) {
 const USER = 'query ($name: String!) { user(username: $name) { avatar { url width height thumbHash } } }';
 const ROOM = 'query ($room: ID!) { chatroom(id: $room) { avatar { url } } }';
 const EVENTS = `subscription ($room: ID!) { chatroomEvents(chatroomId: $room) { __typename chatroom { avatar { url } } } }`;
+
+const STATE = 'query ($id: ID!) { node(id: $id) { ... on Attachment { state rejection } } }';
 
 const upload = async (person: Person) => String((await attach(person, { ...PNG, purpose: 'AVATAR' })).id);
 const avatarOf = async (viewer: Person, name: string) => (await viewer.ask(USER, { name })).user.avatar;
@@ -24,6 +30,158 @@ test('an avatar of a user is visible to every signed-in user', async () => {
   const { url } = await avatarOf(eve, 'ann');
   const response = await get(eve, url);
   expect([response.status, response.headers.get('content-type')]).toEqual([200, 'image/webp']);
+});
+
+test('an avatar is readable at its full size by its uploader only', async () => {
+  const { ann, ben, room } = await world(await startTestServer());
+  await ann.ask(SET, { id: await upload(ann) });
+  await ann.ask(SET_ROOM, { room, id: await upload(ann) });
+  const ofUser = () => avatarOf(ben, 'ann');
+  const ofRoom = async () => (await ben.ask(ROOM, { room })).chatroom.avatar;
+  for (const avatar of [ofUser, ofRoom]) {
+    await expect.poll(avatar).not.toBeNull();
+    const { url } = await avatar();
+    for (const [variant, status] of [
+      ['thumbnail', 200],
+      ['preview', 404],
+      ['original', 404],
+    ] as const) {
+      const path = url.replace('thumbnail', variant);
+      expect([variant, (await get(ben, path)).status, (await get(ann, path)).status]).toEqual([variant, status, 200]);
+    }
+  }
+});
+
+/** Starts a server whose clamd answers when the test wants it to. */
+async function startHeld() {
+  const port = await freePort();
+  const clamd = await startHeldClamd(port);
+  const server = await startTestServer({ env: { CLAMAV: `127.0.0.1:${port}` } });
+  const place = await world(server);
+  const { ann, ben, room } = place;
+  return {
+    ...{ ...place, ...clamd, server },
+    ofUser: async () => (await avatarOf(ben, 'ann'))?.url ?? null,
+    ofRoom: async () => (await ben.ask(ROOM, { room })).chatroom.avatar?.url ?? null,
+    state: async (id: string) => (await ann.ask(STATE, { id })).node?.state,
+    path: (id: string) => `/files/${keyOf('Attachment', id)}/thumbnail`,
+  };
+}
+
+test('a former avatar stays until the new one is ready, which is one event', async () => {
+  const { ann, ben, room, answer, ofUser, ofRoom, path } = await startHeld();
+  const events = ben.connect().subscribe(EVENTS, { room });
+  await events.ready();
+  let former: string | null = null;
+  for (let i = 0; i < 2; i += 1) {
+    const id = await upload(ann);
+    const set = await ann.ask(SET_ROOM, { room, id });
+    expect([set.setChatroomAvatar.chatroom.avatar?.url ?? null, await ofRoom()]).toEqual([former, former]);
+    await ann.ask(SET_ROOM, { room, id });
+    await answer('OK');
+    expect(await events.next()).toEqual({ __typename: 'ChatroomUpdated', chatroom: { avatar: { url: path(id) } } });
+    if (former) expect((await get(ann, former)).status).toBe(404);
+    former = path(id);
+  }
+  await send(ann, room, 'no other event');
+  expect(await events.next()).toMatchObject({ __typename: 'MessageAdded' });
+  former = null;
+  for (let i = 0; i < 2; i += 1) {
+    const id = await upload(ann);
+    expect((await ann.ask(SET, { id })).setAvatar.user.avatar?.url ?? null).toBe(former);
+    expect(await ofUser()).toBe(former);
+    await answer('OK');
+    await expect.poll(ofUser).toBe(path(id));
+    former = path(id);
+  }
+});
+
+test('a former avatar stays if the new one is rejected', async () => {
+  const { ann, room, answer, ofUser, ofRoom, path, state } = await startHeld();
+  const ofTargets = [
+    { set: (id: string) => ann.ask(SET, { id }), avatar: ofUser },
+    { set: (id: string) => ann.ask(SET_ROOM, { room, id }), avatar: ofRoom },
+  ];
+  for (const { set, avatar } of ofTargets) {
+    const [first, second, third] = [await upload(ann), await upload(ann), await upload(ann)];
+    await set(first);
+    await answer('OK');
+    await expect.poll(avatar).toBe(path(first));
+    await set(second);
+    await answer('FOUND');
+    await expect.poll(() => state(second)).toBe('REJECTED');
+    expect(await avatar()).toBe(path(first));
+    expect((await get(ann, path(first))).status).toBe(200);
+    // The rejected image does not stand in the way of another one.
+    await set(third);
+    await answer('OK');
+    await expect.poll(avatar).toBe(path(third));
+  }
+});
+
+test('a later change of an avatar cancels one that waits', async () => {
+  const { ann, room, receive, answer, ofUser, ofRoom, path, state } = await startHeld();
+  const ofTargets = [
+    { set: (id: string | null) => ann.ask(SET, { id }), avatar: ofUser },
+    { set: (id: string | null) => ann.ask(SET_ROOM, { room, id }), avatar: ofRoom },
+  ];
+  for (const { set, avatar } of ofTargets) {
+    const first = await upload(ann);
+    await set(first);
+    await answer('OK');
+    await expect.poll(avatar).toBe(path(first));
+    const [second, third] = [await upload(ann), await upload(ann)];
+    // Neither a refused change nor another owner takes the image that waits.
+    await set(second);
+    await expect(set(encodeId('Attachment', crypto.randomUUID()))).rejects.toThrow();
+    await expect(ann.ask(avatar === ofUser ? SET_ROOM : SET, { room, id: second })).rejects.toThrow();
+    expect(await state(second)).toBe('PROCESSING');
+    await receive(2);
+    await set(third);
+    expect(await state(second)).toBeUndefined();
+    await set(first);
+    expect(await state(third)).toBeUndefined();
+    await answer('OK');
+    await answer('OK');
+    expect(await avatar()).toBe(path(first));
+    const fourth = await upload(ann);
+    await set(fourth);
+    await receive(1);
+    await set(null);
+    expect([await state(fourth), await state(first), await avatar()]).toEqual([undefined, undefined, null]);
+    await answer('OK');
+  }
+});
+
+test('another device learns of an avatar when it is ready', async () => {
+  const { ann, answer, ofUser } = await startHeld();
+  const VIEWER = `subscription ($after: String) { viewerEvents(after: $after, snapshot: true) {
+    __typename ... on ViewerSnapshot { cursor viewer { user { avatar { url } } } } } }`;
+  const open = (variables = {}) => ann.connect().subscribe(VIEWER, variables);
+  await ann.ask(SET, { id: await upload(ann) });
+  const { cursor, viewer } = await open().next();
+  expect(viewer.user.avatar).toBeNull();
+  await answer('OK');
+  await expect.poll(ofUser).not.toBeNull();
+  expect(await open({ after: cursor }).next()).toMatchObject({ viewer: { user: { avatar: { url: await ofUser() } } } });
+});
+
+test('an avatar that waits is kept by the clean-up, and deleted with its room', async () => {
+  const { ann, room, server, answer, ofUser, path, state } = await startHeld();
+  const [ofAnn, ofRoom, unused] = [await upload(ann), await upload(ann), await upload(ann)];
+  await ann.ask(SET, { id: ofAnn });
+  await ann.ask(SET_ROOM, { room, id: ofRoom });
+  const { database, files } = server.node;
+  expect(await cleanFiles({ database, files: files! }, 0)).toMatchObject({ uploads: 1 });
+  expect([await state(ofAnn), await state(ofRoom), await state(unused)]).toEqual([
+    'PROCESSING',
+    'PROCESSING',
+    undefined,
+  ]);
+  await ann.ask(DELETE_ROOM, { id: room });
+  await expect.poll(() => state(ofRoom)).toBeUndefined();
+  await answer('OK');
+  await expect.poll(ofUser).toBe(path(ofAnn));
 });
 
 test('a replaced or removed avatar is deleted', async () => {
@@ -76,7 +234,6 @@ test('an image without variants is no avatar', async () => {
   await expect(attach(ann, { ...heic, purpose: 'AVATAR' })).rejects.toThrow('An avatar is an image: JPEG, PNG');
   const large = { fileName: 'me.png', mediaType: 'image/png', bytes: blackPng(10_000, 5_001) };
   const { id } = await attach(ann, { ...large, purpose: 'AVATAR' });
-  const STATE = 'query ($id: ID!) { node(id: $id) { ... on Attachment { state rejection } } }';
   await expect
     .poll(async () => (await ann.ask(STATE, { id })).node)
     .toEqual({ state: 'REJECTED', rejection: 'TOO_LARGE' });

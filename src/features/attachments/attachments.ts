@@ -125,6 +125,11 @@ export function visibleAttachment(id: string, viewerId: string): Prisma.Attachme
   return { id, state: { not: 'UPLOADING' }, OR: [isOwnUnsent, isSent] };
 }
 
+/** SQL condition that nobody uses an attachment (`a`) as an avatar. */
+export const isNoAvatar: Sql = sql`(
+  NOT EXISTS (SELECT FROM users u WHERE u.avatar_id = a.id)
+    AND NOT EXISTS (SELECT FROM chatrooms c WHERE c.avatar_id = a.id))`;
+
 /** SQL condition that an attachment (`a`) counts as storage of its uploader. */
 export const countsAsStorage: Sql = sql`a.state <> 'REJECTED'`;
 

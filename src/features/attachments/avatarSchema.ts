@@ -17,7 +17,7 @@ builder.objectField(User, 'avatar', (t) =>
     type: Image,
     nullable: true,
     description:
-      'Picture of the user, at most 320 pixels wide and high. Visible to every signed-in user. Null if there is none, and while it is being processed.',
+      'Picture of the user, at most 320 pixels wide and high. A new picture is shown once it has been processed. Visible to every signed-in user, at this size only. Null if there is none.',
     resolve: (user, _args, context) => (user.avatarId == null ? null : avatarImage(context, user)),
   }),
 );
@@ -27,7 +27,7 @@ builder.objectField(Chatroom, 'avatar', (t) =>
     type: Image,
     nullable: true,
     description:
-      'Picture of the chatroom, at most 320 pixels wide and high. Null if there is none, while it is being processed, and for DIRECT chatrooms.',
+      'Picture of the chatroom, at most 320 pixels wide and high. A new picture is shown once it has been processed. Null if there is none, and for DIRECT chatrooms.',
     resolve: (chatroom, _args, context) => (chatroom.avatarId == null ? null : avatarImage(context, chatroom)),
   }),
 );
@@ -43,7 +43,12 @@ const SetAvatarInput = builder.inputType('SetAvatarInput', {
 
 const SetAvatarPayload = builder.objectRef<{ user: UserRow }>('SetAvatarPayload').implement({
   description: 'Result of `setAvatar`.',
-  fields: (t) => ({ user: t.expose('user', { type: User, description: 'The viewer’s profile after the change.' }) }),
+  fields: (t) => ({
+    user: t.expose('user', {
+      type: User,
+      description: 'The viewer’s profile. Has the former avatar while the new one is being processed.',
+    }),
+  }),
 });
 
 const SetChatroomAvatarInput = builder.inputType('SetChatroomAvatarInput', {
@@ -66,7 +71,7 @@ builder.mutationFields((t) => ({
     type: SetAvatarPayload,
     nullable: true,
     description:
-      'Sets or removes the avatar of the viewer. The former avatar is deleted. Fails with `NOT_FOUND` unless the viewer has uploaded the image with the purpose AVATAR, and uses it nowhere else.',
+      'Sets or removes the avatar of the viewer. The former avatar is deleted. While the image is being processed, the former avatar stays, and a later call cancels the change. If the image is rejected, the former avatar stays for good. Fails with `NOT_FOUND` unless the viewer has uploaded the image with the purpose AVATAR, and uses it nowhere else.',
     args: { input: t.arg({ type: SetAvatarInput, required: true, description: 'The image.' }) },
     resolve: async (_, { input }, context) => ({
       user: await setAvatar(context, attachmentKey(input.attachmentId)),
@@ -76,7 +81,7 @@ builder.mutationFields((t) => ({
     type: ChatroomPayload,
     nullable: true,
     description:
-      'Sets or removes the avatar of a chatroom. Requires the role OWNER or ADMIN. The former avatar is deleted. Fails with `NOT_FOUND` if the viewer is not a member. Fails with `NOT_FOUND` unless the viewer has uploaded the image with the purpose AVATAR, and uses it nowhere else. Fails with `FORBIDDEN` if the viewer is not OWNER or ADMIN, and with `BAD_USER_INPUT` for a DIRECT chatroom.',
+      'Sets or removes the avatar of a chatroom. Requires the role OWNER or ADMIN. The former avatar is deleted. While the image is being processed, the former avatar stays, and a later call cancels the change. If the image is rejected, the former avatar stays for good. `ChatroomUpdated` is sent when the avatar changes. Fails with `NOT_FOUND` if the viewer is not a member. Fails with `NOT_FOUND` unless the viewer has uploaded the image with the purpose AVATAR, and uses it nowhere else. Fails with `FORBIDDEN` if the viewer is not OWNER or ADMIN, and with `BAD_USER_INPUT` for a DIRECT chatroom.',
     args: {
       input: t.arg({ type: SetChatroomAvatarInput, required: true, description: 'The chatroom and the image.' }),
     },

@@ -26,7 +26,8 @@ export function avatarOf(
 }
 
 /**
- * Sets the viewer's avatar. Null removes it. The former avatar is deleted.
+ * Sets the viewer's avatar. Null removes it. The former avatar is deleted. If the new one is being processed, the former
+ * one stays until the processing ends, or for good if the new one is rejected. A later call cancels the change.
  *
  * @param attachmentId null to remove the avatar; undefined for an id that names no attachment
  * @throws ChatError `NOT_FOUND` unless the viewer has uploaded this image as an avatar and uses it nowhere else
@@ -41,7 +42,8 @@ export async function setAvatar(context: Context, attachmentId: string | null | 
 }
 
 /**
- * Sets the avatar of a room. Null removes it. Requires the OWNER or ADMIN role. The former avatar is deleted.
+ * Sets the avatar of a room. Null removes it. Requires the OWNER or ADMIN role. The former avatar is deleted. If the new
+ * one is being processed, the former one stays until the processing ends, or for good if the new one is rejected.
  *
  * @param chatroomId null for an id that names no room
  * @param attachmentId null to remove the avatar; undefined for an id that names no attachment

@@ -3,7 +3,7 @@ import { sql } from '../../platform/database/database.ts';
 import type { Attachment } from '../../platform/database/generated/client.ts';
 import type { FileStore, StoredObject } from '../../platform/files/fileStore.ts';
 import type { Jobs } from '../../platform/jobQueue.ts';
-import { objectKey, type StoredImage, uploadKey } from './attachments.ts';
+import { isNoAvatar, objectKey, type StoredImage, uploadKey } from './attachments.ts';
 import { queueProcessing } from './uploads.ts';
 
 type CleaningNode = Pick<ServerNode, 'database'> & { files: FileStore };
@@ -25,10 +25,8 @@ const owners = sql`(
   SELECT id, state, object, image FROM attachments UNION ALL
   SELECT id, 'READY', image->>'object', NULL FROM web_pages WHERE image IS NOT NULL) o`;
 
-/** SQL condition that nobody uses an attachment (`a`) as an avatar. */
-const isNoAvatar = sql`(
-  NOT EXISTS (SELECT FROM users u WHERE u.avatar_id = a.id)
-    AND NOT EXISTS (SELECT FROM chatrooms c WHERE c.avatar_id = a.id))`;
+/** SQL condition that an attachment (`a`) is not about to become an avatar after its processing. */
+const isNoNextAvatar = sql`(a.next_of_user IS NULL AND a.next_of_chatroom IS NULL)`;
 
 /** Job that deletes the objects of an attachment, or of a page. */
 export async function deleteFile(
@@ -97,10 +95,11 @@ async function deleteUnsent(database: CleaningNode['database'], hours: number): 
     const old = await query<{ id: string }>(sql`
       SELECT id FROM attachments a
         WHERE a.chatroom_id IS NULL AND a.created_at <= now() - make_interval(hours => ${hours}::int) AND ${isNoAvatar}
-        FOR UPDATE SKIP LOCKED`);
+          AND ${isNoNextAvatar} FOR UPDATE SKIP LOCKED`);
     const deleted = await query(sql`
       DELETE FROM attachments a
-        WHERE a.id = ANY (${old.map(({ id }) => id)}::uuid[]) AND a.chatroom_id IS NULL AND ${isNoAvatar} RETURNING 1`);
+        WHERE a.id = ANY (${old.map(({ id }) => id)}::uuid[]) AND a.chatroom_id IS NULL AND ${isNoAvatar} AND ${isNoNextAvatar}
+        RETURNING 1`);
     return deleted.length;
   });
 }

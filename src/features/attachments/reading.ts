@@ -34,7 +34,8 @@ const LOADED = /^(text|application)\/(x-)?(java|ecma|j|live)script[\d.]*$|^text\
 /**
  * Returns a file, if it is ready and the viewer may read it. The members who may read a message may read its files.
  * Unsent files can be read by their uploader, avatars of users by everybody who is signed in, and avatars of rooms by
- * the users who may see the room.
+ * the users who may see the room. Others than the uploader read only the thumbnail of an avatar, because a photo may show
+ * more at its full size than its owner wants to show to strangers.
  */
 export async function findReadableFile(
   { database }: Pick<ServerNode, 'database'>,
@@ -48,8 +49,9 @@ export async function findReadableFile(
         LEFT JOIN messages m ON m.chatroom_id = a.chatroom_id AND m.number = a.number
       WHERE a.id = ${attachmentId}::uuid AND a.state = 'READY' AND CASE
         WHEN a.chatroom_id IS NOT NULL THEN ${isReadable(viewer)}
-        ELSE EXISTS (SELECT FROM users u WHERE u.avatar_id = a.id)
-          OR coalesce((SELECT ${visibleTo(viewer)} FROM chatrooms c WHERE c.avatar_id = a.id), a.user_id = ${viewer}) END`);
+        ELSE (${variant === 'thumbnail'}::boolean OR a.user_id = ${viewer})
+          AND (EXISTS (SELECT FROM users u WHERE u.avatar_id = a.id)
+            OR coalesce((SELECT ${visibleTo(viewer)} FROM chatrooms c WHERE c.avatar_id = a.id), a.user_id = ${viewer})) END`);
   if (!found) return null;
   const { id, object, mediaType, byteSize, sha256, fileName } = found;
   const type = INLINE.has(mediaType) ? 'inline' : 'attachment';

@@ -154,7 +154,7 @@ builder.objectRef<MemberEvent>('MemberLeft').implement({
 });
 
 builder.objectRef<Event>('ChatroomUpdated').implement({
-  description: 'The name, topic or owner of the chatroom changed.',
+  description: 'The name, topic, avatar or owner of the chatroom changed.',
   interfaces: [AppEvent, ChatroomEvent],
   fields: (t) => ({
     actor: actorField(

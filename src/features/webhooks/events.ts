@@ -11,7 +11,7 @@ export const webhookEvents = {
   MEMBER_JOINED: 'A user became a member of a chatroom.',
   MEMBER_UPDATED: 'The role of a member changed.',
   MEMBER_LEFT: 'A member left a chatroom, or was removed from it.',
-  CHATROOM_UPDATED: 'The name, topic or owner of a chatroom changed.',
+  CHATROOM_UPDATED: 'The name, topic, avatar or owner of a chatroom changed.',
 } as const satisfies Record<RoomEvent['kind'], string>;
 
 export type WebhookEvent = keyof typeof webhookEvents;
