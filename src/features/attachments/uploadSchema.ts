@@ -2,8 +2,9 @@ import { builder } from '../../graphql/builder.ts';
 import { type Context, requireViewer } from '../../core/context.ts';
 import { keyOf } from '../../core/globalIds.ts';
 import type { Attachment as AttachmentRow } from '../../platform/database/generated/client.ts';
+import { viewerField } from '../users/schema.ts';
 import { Attachment } from './schema.ts';
-import { completeUpload, createUpload, type UploadRequest, uploadRequestOf } from './uploads.ts';
+import { completeUpload, createUpload, deleteUpload, type UploadRequest, uploadRequestOf } from './uploads.ts';
 
 const UploadState = builder.enumType('UploadState', {
   description: 'State of an upload.',
@@ -39,7 +40,8 @@ function requestOf(context: Context, upload: AttachmentRow): Promise<UploadReque
 
 const Upload = builder.prismaNode('Attachment', {
   variant: 'Upload',
-  description: 'A file that the viewer is about to upload. An upload that is not sent within 24 hours is deleted.',
+  description:
+    'A file that the viewer is about to upload. An upload that is not sent within 24 hours is deleted. `deleteUpload` deletes it at once.',
   id: { field: 'id' },
   nullable: true,
   findUnique: (id, context) => ({ id, userId: requireViewer(context).userId }),
@@ -111,6 +113,27 @@ const CompleteUploadPayload = builder.objectRef<{ attachment: AttachmentRow }>('
   }),
 });
 
+const DeleteUploadInput = builder.inputType('DeleteUploadInput', {
+  description: 'Input of `deleteUpload`.',
+  fields: (t) => ({
+    uploadId: t.id({
+      required: true,
+      description: 'Id of an upload of the viewer, or of an attachment that the viewer has not sent.',
+    }),
+  }),
+});
+
+const DeleteUploadPayload = builder.objectRef<{ uploadId: string }>('DeleteUploadPayload').implement({
+  description: 'Result of `deleteUpload`.',
+  fields: (t) => ({
+    deletedUploadId: t.id({
+      description: 'Id of the deleted upload or attachment, as in the input.',
+      resolve: ({ uploadId }) => uploadId,
+    }),
+    viewer: viewerField(t),
+  }),
+});
+
 builder.mutationFields((t) => ({
   createUpload: t.field({
     type: CreateUploadPayload,
@@ -129,5 +152,16 @@ builder.mutationFields((t) => ({
     resolve: async (_, { input }, context) => ({
       attachment: await completeUpload(context, keyOf('Upload', input.uploadId)),
     }),
+  }),
+  deleteUpload: t.field({
+    type: DeleteUploadPayload,
+    nullable: true,
+    description:
+      'Deletes an upload, or an attachment that was not sent. It no longer counts as storage or as an open upload, and its bytes are deleted soon. An avatar that is still being processed is not set then. Fails with `NOT_FOUND` for an unknown upload, also if it was deleted before, and for a file that was sent or is an avatar: delete the message, or call `setAvatar` or `setChatroomAvatar`. Fails with `FORBIDDEN` if the server stores no files.',
+    args: { input: t.arg({ type: DeleteUploadInput, required: true, description: 'The upload.' }) },
+    resolve: async (_, { input: { uploadId } }, context) => {
+      await deleteUpload(context, keyOf('Upload', uploadId) ?? keyOf('Attachment', uploadId));
+      return { uploadId };
+    },
   }),
 }));

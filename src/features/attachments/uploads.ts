@@ -13,7 +13,7 @@ import type { FileStore, PreparedRequest } from '../../platform/files/fileStore.
 import { isDecoded } from '../../platform/images/header.ts';
 import { type Inspection, isImage } from '../../platform/images/images.ts';
 import { queueJob } from '../../platform/jobQueue.ts';
-import { attachmentColumns, countsAsStorage, objectKey, uploadKey } from './attachments.ts';
+import { attachmentColumns, countsAsStorage, isNoAvatar, objectKey, uploadKey } from './attachments.ts';
 
 declare module '../../core/context.ts' {
   interface ServerNode {
@@ -283,6 +283,27 @@ async function storeCompletion(
     if (stored && state === 'PROCESSING') await queueProcessing(query, id);
     return stored ?? null;
   });
+}
+
+/**
+ * Deletes an upload of the viewer, or an attachment that was not sent, and thereby frees its storage. Cancels the change of
+ * an avatar that waits for the attachment.
+ *
+ * @param id null for an id that names no upload and no attachment
+ * @throws ChatError `NOT_FOUND` unless the viewer has created the upload, and if it was sent, is an avatar or was deleted
+ */
+export async function deleteUpload(context: Context, id: string | null): Promise<void> {
+  const { userId } = requireViewer(context);
+  requireFiles(context);
+  const isDeleted = await context.database.transaction(async (query) => {
+    // Waits for a send or a change of an avatar with this attachment. The next statement then sees its result.
+    await query(sql`SELECT FROM attachments WHERE id = ${id}::uuid AND user_id = ${userId}::uuid FOR UPDATE`);
+    const [deleted] = await query(sql`
+      DELETE FROM attachments a
+        WHERE a.id = ${id}::uuid AND a.user_id = ${userId}::uuid AND a.chatroom_id IS NULL AND ${isNoAvatar} RETURNING 1`);
+    return deleted !== undefined;
+  });
+  if (!isDeleted) throw notFound('upload');
 }
 
 /**

@@ -25,6 +25,7 @@ export const BOT_MUTATIONS: Readonly<Record<string, BotScope>> = {
   removeLinkPreview: 'messages:write',
   createUpload: 'messages:write',
   completeUpload: 'messages:write',
+  deleteUpload: 'messages:write',
   setTyping: 'messages:write',
   markRead: 'messages:read',
   markRoomsRead: 'messages:read',
