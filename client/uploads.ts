@@ -2,7 +2,7 @@ import { failed, isChatError } from './errors.ts';
 import type { Request } from './http.ts';
 import { type BytesRequest, sendBytes } from './sendBytes.ts';
 import { sha256Of } from './sha256.ts';
-import { backoff, onAbort, wait } from './wait.ts';
+import { backoff, onAbort, wait, withAbortSignal } from './wait.ts';
 
 export interface UploadOptions {
   /** Name of the file, 1 to 255 characters. By default, the name of a `File`. Required for any other `Blob`. */
@@ -11,10 +11,11 @@ export interface UploadOptions {
   purpose?: 'MESSAGE' | 'AVATAR';
   /**
    * Called at the beginning, and each time more bytes were sent than ever before. A retry sends all bytes again, so the
-   * progress can stand still, but never goes back. The upload is complete when the promise resolves.
+   * progress can stand still, but never goes back. When all bytes were sent, the server checks and processes the file: the
+   * promise resolves later, in most cases within a second and at most some 10 s after the check.
    */
   onProgress?: (progress: UploadProgress) => void;
-  /** Cancels the upload in any step when the signal fires. */
+  /** Cancels the upload in any step when the signal fires. The server then deletes the upload. */
   signal?: AbortSignal;
 }
 
@@ -34,8 +35,8 @@ export interface UploadedFile {
   byteSize: number;
   sha256: string;
   /**
-   * `PROCESSING` while the server scans the file or resizes the image. The file can be sent already.
-   * `AttachmentsChanged` is the event at the end. A `REJECTED` file cannot be sent.
+   * `PROCESSING` if the server still scans the file or resizes the image some 10 s after the upload. The file can be sent
+   * already, and `AttachmentsChanged` is the event at the end. A `REJECTED` file cannot be sent.
    */
   state: 'PROCESSING' | 'READY' | 'REJECTED';
   /** Null unless the state is `REJECTED`. */
@@ -65,18 +66,27 @@ const MAX_ATTEMPTS = 6;
 /** Maximum number of attempts if other bytes than announced arrive. The file has probably changed since it was hashed. */
 const MAX_CONFLICTS = 2;
 
+/** Maximum time for which an upload waits for the end of the processing, in milliseconds. A scan can take longer. */
+const MAX_PROCESSING_MS = 10_000;
+
 const CREATE_UPLOAD = `mutation CreateUpload($input: CreateUploadInput!) {
   createUpload(input: $input) { upload { id method url headers { name value } } }
 }`;
-const COMPLETE_UPLOAD = `mutation CompleteUpload($input: CompleteUploadInput!) {
-  completeUpload(input: $input) {
-    attachment { id fileName mediaType byteSize sha256 state rejection url image { url width height thumbHash } durationMs }
-  }
+const UPLOADED_FILE = `fragment UploadedFile on Attachment {
+  id fileName mediaType byteSize sha256 state rejection url image { url width height thumbHash } durationMs
 }`;
+const COMPLETE_UPLOAD = `mutation CompleteUpload($input: CompleteUploadInput!) {
+  completeUpload(input: $input) { attachment { ...UploadedFile } }
+}
+${UPLOADED_FILE}`;
+const PROCESSED_FILE = `query ProcessedFile($id: ID!) { node(id: $id) { ...UploadedFile } }
+${UPLOADED_FILE}`;
+/** Deletes an upload, or an attachment that was not sent. */
+export const DELETE_UPLOAD = `mutation DeleteUpload($input: DeleteUploadInput!) { deleteUpload(input: $input) { deletedUploadId } }`;
 
 /** Creates the function that uploads files. */
 export function createUploader({ url: apiUrl, request, fetch, closed }: UploaderOptions): Upload {
-  /** The running uploads, by their announcement. */
+  /** The running uploads, by their announcement. Each includes the deletion of an upload that failed. */
   const running = new Map<string, Promise<unknown>>();
 
   /** Runs a mutation that may be repeated, until there is a response. */
@@ -86,7 +96,13 @@ export function createUploader({ url: apiUrl, request, fetch, closed }: Uploader
     return data as Data;
   }
 
-  async function transfer(file: Blob, announced: object, { onProgress, signal }: UploadOptions): Promise<UploadedFile> {
+  /** @param onCreated called with the id of the upload on the server */
+  async function transfer(
+    file: Blob,
+    announced: object,
+    { onProgress, signal }: UploadOptions,
+    onCreated: (uploadId: string) => void,
+  ): Promise<UploadedFile> {
     const signals = signal ? [signal, closed] : [closed];
     let most = 0;
     onProgress?.({ sentBytes: 0, totalBytes: file.size });
@@ -94,6 +110,7 @@ export function createUploader({ url: apiUrl, request, fetch, closed }: Uploader
       // Returns the same upload with a new URL, or another upload if the first one was deleted.
       const { createUpload } = await mutate<Created>(CREATE_UPLOAD, announced, signal);
       const { id, ...target } = createUpload.upload;
+      onCreated(id);
       const before = most;
       const onSent = (bytes: number) => {
         if (bytes <= most) return;
@@ -103,12 +120,52 @@ export function createUploader({ url: apiUrl, request, fetch, closed }: Uploader
       try {
         await sendBytes({ ...target, url: new URL(target.url, apiUrl).href }, file, { fetch, onSent, signals });
         const { completeUpload } = await mutate<Completed>(COMPLETE_UPLOAD, { uploadId: id }, signal);
-        return completeUpload.attachment;
+        return await follow(completeUpload.attachment, signals);
       } catch (error) {
         failures = most > before ? 1 : failures + 1;
         if (failures >= maxAttempts(error)) throw error;
       }
       await wait(backoff(failures - 1), ...signals);
+    }
+  }
+
+  /** Waits for the end of the processing, for at most `MAX_PROCESSING_MS`. Returns the last known state of the attachment. */
+  async function follow(attachment: UploadedFile, signals: readonly AbortSignal[]): Promise<UploadedFile> {
+    let latest = attachment;
+    const poll = async (over: AbortSignal) => {
+      for (let i = 0; latest.state === 'PROCESSING' && !over.aborted; i += 1) {
+        await wait(backoff(i), over);
+        const { data } = await request(PROCESSED_FILE, { id: latest.id }, { retry: true, signal: over });
+        const node = (data as { node: UploadedFile | null } | null | undefined)?.node;
+        // Bots without the scope messages:read may not query the file.
+        if (!node) break;
+        latest = node;
+      }
+    };
+    // The upload is complete, whether or not its state can be queried.
+    await withAbortSignal(MAX_PROCESSING_MS, signals, poll).catch(() => undefined);
+    for (const signal of signals) signal.throwIfAborted();
+    return latest;
+  }
+
+  /**
+   * Deletes what the server has stored of an upload that was cancelled or has failed. If this fails, the server deletes the
+   * upload after 24 hours.
+   *
+   * @param uploadId null if the response of `createUpload` is not known
+   */
+  async function discard(uploadId: string | null, announced: object): Promise<void> {
+    if (closed.aborted) return;
+    try {
+      let id = uploadId;
+      if (id === null) {
+        // Returns the upload that a cancelled request has created.
+        const { data } = await request(CREATE_UPLOAD, { input: announced });
+        id = (data as Partial<Created> | null | undefined)?.createUpload?.upload.id ?? null;
+      }
+      if (id !== null) await request(DELETE_UPLOAD, { input: { uploadId: id } });
+    } catch {
+      // The caller has the error of the upload already.
     }
   }
 
@@ -122,8 +179,12 @@ export function createUploader({ url: apiUrl, request, fetch, closed }: Uploader
     const key = JSON.stringify(announced);
     // The server returns the same open upload for the same announcement. Two files that are equal need two attachments.
     for (let other; (other = running.get(key));) await settled(other, signals);
-    const transferred = transfer(file, announced, options).finally(() => running.delete(key));
-    running.set(key, transferred);
+    let uploadId: string | null = null;
+    const transferred = transfer(file, announced, options, (id) => (uploadId = id));
+    const finished = transferred
+      .catch(() => (uploadId !== null || signal?.aborted ? discard(uploadId, announced) : undefined))
+      .finally(() => running.delete(key));
+    running.set(key, finished);
     return transferred;
   };
 }

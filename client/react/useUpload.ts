@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'react';
 import type { Failure, UploadedFile, UploadOptions } from '../index.ts';
+import { DELETE_UPLOAD } from '../uploads.ts';
 import { failureOf } from './failure.ts';
 import { useChat } from './provider.ts';
 
@@ -8,8 +9,12 @@ export interface FileUpload {
   /** Identifies the upload within the hook. */
   readonly key: string;
   readonly file: File;
+  /** Number of bytes that were sent. When all were sent, the server still checks and processes the file. */
   readonly sentBytes: number;
-  /** The attachment. Null until the upload is complete. */
+  /**
+   * The attachment. Null until the upload is complete and the file was processed, or takes long to process. A file with the
+   * state `REJECTED` cannot be sent; show its `rejection` before the send.
+   */
   readonly attachment: UploadedFile | null;
   /** Reason of the failure; null otherwise. To try again, remove the upload and add its file again. */
   readonly error: Failure | null;
@@ -20,8 +25,16 @@ export interface UploadsResult {
   uploads: readonly FileUpload[];
   /** Uploads files, for example those of an `<input type="file" multiple>`. */
   add: (files: Iterable<File>) => void;
-  /** Cancels and removes an upload. Without a key, all of them, for example after the send. */
+  /**
+   * Removes a file that the user does not want to send. Cancels its upload, and deletes the file on the server. Without a key,
+   * clears the list after the send.
+   */
   remove: (key?: string) => void;
+  /**
+   * Removes files from the list after the send. Cancels those that are not complete, and deletes no others on the server. Without
+   * keys, removes all of them.
+   */
+  clear: (keys?: readonly string[]) => void;
 }
 
 /** Uploads files and returns their progress. Cancels the uploads that are not complete when the component unmounts. */
@@ -29,10 +42,15 @@ export function useUpload({ purpose }: Pick<UploadOptions, 'purpose'> = {}): Upl
   const { client } = useChat();
   const [uploads, setUploads] = useState<readonly FileUpload[]>([]);
   const { current: running } = useRef(new Map<string, AbortController>());
-  const cancel = (key?: string) => {
-    for (const [each, controller] of running) if (key === undefined || each === key) controller.abort();
+  const cancel = (keys?: readonly string[]) => {
+    for (const [key, controller] of running) if (!keys || keys.includes(key)) controller.abort();
   };
-  useEffect(() => cancel, [running]);
+  useEffect(
+    () => () => {
+      cancel();
+    },
+    [running],
+  );
 
   async function start({ key, file }: FileUpload): Promise<void> {
     const set = (change: Partial<FileUpload>) => {
@@ -52,8 +70,14 @@ export function useUpload({ purpose }: Pick<UploadOptions, 'purpose'> = {}): Upl
     }
   }
 
+  const clear = (keys?: readonly string[]) => {
+    cancel(keys);
+    setUploads((list) => (keys ? list.filter(({ key }) => !keys.includes(key)) : []));
+  };
+
   return {
     uploads,
+    clear,
     add(files) {
       const added = Array.from(files, (file) => ({
         ...{ key: crypto.randomUUID(), file, sentBytes: 0, attachment: null, error: null },
@@ -62,8 +86,12 @@ export function useUpload({ purpose }: Pick<UploadOptions, 'purpose'> = {}): Upl
       for (const upload of added) void start(upload);
     },
     remove(key) {
-      cancel(key);
-      setUploads((list) => (key === undefined ? [] : list.filter((each) => each.key !== key)));
+      clear(key === undefined ? undefined : [key]);
+      // A message may have the files by now.
+      if (key === undefined) return;
+      const id = uploads.find((each) => each.key === key)?.attachment?.id;
+      // If this fails, the server deletes the file after 24 hours.
+      if (id !== undefined) client.execute(DELETE_UPLOAD, { input: { uploadId: id } }).catch(() => undefined);
     },
   };
 }

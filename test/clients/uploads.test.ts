@@ -9,6 +9,7 @@ import { sendBytes } from '../../client/sendBytes.ts';
 import { sql } from '../../src/platform/database/database.ts';
 import type { Person } from '../support/client.ts';
 import { get, PNG, sha256 } from '../support/files.ts';
+import { freePort } from '../support/ports.ts';
 import { startS3 } from '../support/s3.ts';
 import { startTestServer } from '../support/server.ts';
 import { world } from '../support/world.ts';
@@ -26,6 +27,9 @@ async function hashOf(person: Person, file: UploadedFile): Promise<string> {
   const response = await get(person, file.url ?? '');
   return sha256(Buffer.from(await response.arrayBuffer()));
 }
+
+const usedBytes = async (person: Person): Promise<number> =>
+  (await person.ask('{ viewer { storage { usedBytes } } }')).viewer.storage.usedBytes;
 
 /** Creates a `fetch` that first calls `before` for each PUT, or for each operation whose text matches. */
 function fetchAfter(what: 'PUT' | RegExp, before: (count: number, init: RequestInit) => unknown): typeof fetch {
@@ -146,6 +150,34 @@ describe('upload', () => {
         message: 'The bytes that were sent are not the ones that were announced. Send them again.',
       },
     });
+    await expect.poll(() => usedBytes(ann)).toBe('bytes'.length);
+  });
+
+  test('waits for the processing of a picture, and has the reason of a rejection', async () => {
+    const { ann } = await world(await startTestServer());
+    const pictureOf = (bytes: Buffer) => new File([new Uint8Array(bytes)], 'dot.png', { type: 'image/png' });
+    const chat = chatOf(ann);
+    expect(await chat.upload(pictureOf(PNG.bytes))).toMatchObject({
+      ...{ state: 'READY', url: expect.any(String), image: { width: 1, height: 1, thumbHash: expect.any(String) } },
+    });
+    expect(await chat.upload(pictureOf(PNG.bytes.subarray(0, 45)))).toMatchObject({
+      ...{ state: 'REJECTED', rejection: 'UNREADABLE', url: null, image: null },
+    });
+  });
+
+  test('resolves during a long scan, and can be cancelled before', async () => {
+    const { ann, room } = await world(await startTestServer({ env: { CLAMAV: `127.0.0.1:${await freePort()}` } }));
+    const controller = new AbortController();
+    const cancel = (count: number) => (count === 2 ? controller.abort() : undefined);
+    const cancelled = chatOf(ann, { fetch: fetchAfter(/ProcessedFile/, cancel) }).upload(textFile('cancelled'), {
+      signal: controller.signal,
+    });
+    await expect(cancelled).rejects.toMatchObject({ name: 'AbortError' });
+    await expect.poll(() => usedBytes(ann)).toBe(0);
+    const chat = chatOf(ann);
+    const { id, state } = await chat.upload(textFile('scanned'));
+    expect(state).toBe('PROCESSING');
+    await chat.send({ chatroomId: room, body: '', attachmentIds: [id] });
   });
 
   test('fails with the code of the server', async () => {
@@ -178,10 +210,18 @@ describe('upload', () => {
     const cancel = () => {
       controller.abort();
     };
-    const uploading = chatOf(ann, { fetch: fetchAfter(step, cancel) }).upload(textFile('text'), {
+    let discarded = 0;
+    const watched: typeof fetch = async (input, init) => {
+      const response = await fetchAfter(step, cancel)(input, init);
+      if (typeof init?.body === 'string' && init.body.includes('DeleteUpload')) discarded += 1;
+      return response;
+    };
+    const uploading = chatOf(ann, { fetch: watched }).upload(textFile('text'), {
       signal: controller.signal,
     });
     await expect(uploading).rejects.toMatchObject({ name: 'AbortError' });
+    await expect.poll(() => discarded).toBe(1);
+    expect(await usedBytes(ann)).toBe(0);
   });
 
   test('is cancelled while the connection stalls or the server is away', async () => {

@@ -172,6 +172,28 @@ describe.skipIf(!hasChromium)('files in a browser (skipped without chromium)', {
     await page.getByRole('link', { name: /^Download half.txt/ }).waitFor();
   });
 
+  test('a damaged picture shows the reason before the send, and a removed file is deleted', async () => {
+    const { page, ann } = await annsRoom();
+    const usedBytes = async () => (await ann.ask('{ viewer { storage { usedBytes } } }')).viewer.storage.usedBytes;
+    await choose(
+      page,
+      { ...PNG, fileName: 'damaged.png', bytes: PNG.bytes.subarray(0, 45) },
+      textFile('one', 'one.txt'),
+    );
+    await expect
+      .poll(() => pendingOf(page).getByRole('alert').allInnerTexts())
+      .toEqual([expect.stringMatching(/^This file is damaged/)]);
+    expect(await sendButton(page).isDisabled()).toBe(true);
+    await expect.poll(usedBytes).toBe(3);
+    for (const name of ['damaged.png', 'one.txt']) await page.getByRole('button', { name: `Remove ${name}` }).click();
+    await expect.poll(usedBytes).toBe(0);
+    // A file that is sent leaves the list, and stays on the server.
+    await choose(page, textFile('sent', 'sent.txt'));
+    await sendPending(page);
+    await page.getByRole('link', { name: /^Download sent.txt/ }).waitFor();
+    expect([await usedBytes(), await pendingOf(page).count()]).toEqual([4, 0]);
+  });
+
   test('dropped and pasted files are attached, at most 10', async () => {
     const { page } = await annsRoom();
     await transfer(page, 'paste', ['pasted.txt']);

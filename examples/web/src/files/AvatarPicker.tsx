@@ -1,16 +1,11 @@
 import { type ChatClient, ChatError } from '@parley/client';
 import { useRef } from 'react';
-import { AttachmentDocument } from '../../generated/graphql.ts';
 import { Avatar } from '../parts/Avatar.tsx';
 import { Problem } from '../parts/Problem.tsx';
 import { useAction } from '../parts/useAction.ts';
 import { useSession } from '../session.ts';
+import { wordRejection } from '../words.ts';
 import { useFilesAllowed } from './useFilesAllowed.ts';
-
-/** Time between two queries while the server processes a picture, in milliseconds. */
-const POLL_MS = 300;
-/** Time after which the page no longer waits for the server to process a picture. */
-const TIMEOUT_MS = 30_000;
 
 interface Props {
   name: string;
@@ -62,24 +57,17 @@ export function AvatarPicker({ name, seed, image, onSet }: Props) {
 }
 
 /**
- * Uploads a picture and waits until the server has processed it. A picture that is set earlier would be visible only
- * after the next reload, because the end of its processing is no event.
+ * Uploads a picture. The former one stays until the server has processed the new one, which takes longer than the upload only
+ * if the server is busy.
  */
 async function uploadAvatar(chat: ChatClient, file: File): Promise<string> {
-  const { id, ...uploaded } = await chat.upload(file, { purpose: 'AVATAR' });
-  const end = Date.now() + TIMEOUT_MS;
-  let { state } = uploaded;
-  while (state === 'PROCESSING' && Date.now() < end) {
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    const { node } = await chat.execute(AttachmentDocument, { id }, { retry: true });
-    if (node?.__typename === 'Attachment') ({ state } = node);
-  }
-  if (state === 'READY') return id;
+  const { id, state, rejection } = await chat.upload(file, { purpose: 'AVATAR' });
+  if (state !== 'REJECTED') return id;
   throw new ChatError({
     code: 'BAD_USER_INPUT',
     message:
-      state === 'REJECTED'
+      rejection === 'NOT_WHAT_IT_SAYS'
         ? 'This file is not a picture that can be shown. Choose a JPEG, PNG, GIF, WebP or AVIF image.'
-        : 'The picture is still being checked. Try again later.',
+        : wordRejection(rejection),
   });
 }

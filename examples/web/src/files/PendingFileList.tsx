@@ -56,7 +56,9 @@ function PendingFileRow({ pending, onRemove, onRetry }: Omit<Props, 'files'> & {
             )}
           </small>
         ) : (
-          <small className="quiet">{wordSize(file.size)}</small>
+          <small className="quiet">
+            {state === 'uploading' && sentBytes === file.size ? 'Being checked…' : wordSize(file.size)}
+          </small>
         )}
         {state === 'uploading' && (
           <progress aria-label={`Upload of ${file.name}`} value={sentBytes} max={Math.max(1, file.size)} />

@@ -36,9 +36,9 @@ export function usePendingFiles(roomId: string) {
       uploads.add([file]);
     },
     remove: uploads.remove,
-    /** Removes all files, and returns the ids of their attachments. */
+    /** Removes all files from the list for a send, and returns the ids of their attachments. */
     take(): string[] {
-      for (const { key } of files) uploads.remove(key);
+      uploads.clear(files.map(({ key }) => key));
       return files.flatMap(({ attachment }) => attachment?.id ?? []);
     },
   };
