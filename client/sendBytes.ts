@@ -1,4 +1,4 @@
-import { unreachable } from './errors.ts';
+import { ChatError, unreachable } from './errors.ts';
 import { withAbortSignal } from './wait.ts';
 
 /** The request with which the bytes of an upload are sent. */
@@ -20,10 +20,21 @@ const MAX_UPLOAD_MS = 6 * 3_600_000;
 /** Time without any bytes sent, after which the connection counts as lost. Includes the wait for the response. */
 const STALL_TIMEOUT_MS = 60_000;
 
+/** Thrown if the bytes of an upload were refused. The code is `UNREACHABLE`. */
+export class RefusedBytes extends ChatError {
+  /** Status of the response. */
+  readonly status: number;
+
+  constructor(status: number, advice = 'Try again in a moment.') {
+    super({ code: 'UNREACHABLE', message: `The file was not accepted (HTTP ${status}). ${advice}` });
+    this.status = status;
+  }
+}
+
 /**
  * Sends a file to the URL of an upload.
  *
- * @throws ChatError `UNREACHABLE` if there is no response, or the response is a refusal
+ * @throws ChatError `UNREACHABLE` if there is no response; `RefusedBytes` if the response is a refusal
  */
 export async function sendBytes(request: BytesRequest, file: Blob, options: SendOptions): Promise<void> {
   const { signals, onSent } = options;
@@ -49,8 +60,7 @@ export async function sendBytes(request: BytesRequest, file: Blob, options: Send
   } finally {
     clearTimeout(timer);
   }
-  if (status < 200 || status > 299)
-    throw unreachable(`The file was not accepted (HTTP ${status}). Try again in a moment.`);
+  if (status < 200 || status > 299) throw new RefusedBytes(status);
 }
 
 type Send = (

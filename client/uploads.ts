@@ -1,6 +1,6 @@
 import { failed, isChatError } from './errors.ts';
 import type { Request } from './http.ts';
-import { type BytesRequest, sendBytes } from './sendBytes.ts';
+import { type BytesRequest, RefusedBytes, sendBytes } from './sendBytes.ts';
 import { sha256Of } from './sha256.ts';
 import { backoff, onAbort, wait, withAbortSignal } from './wait.ts';
 
@@ -68,6 +68,10 @@ const MAX_CONFLICTS = 2;
 
 /** Maximum time for which an upload waits for the end of the processing, in milliseconds. A scan can take longer. */
 const MAX_PROCESSING_MS = 10_000;
+/**
+ * Statuses of a server that does not know `/files/uploads`. Parley itself responds with 404 only if the upload was deleted.
+ */
+const MISROUTED: ReadonlySet<number> = new Set([404, 405, 501]);
 
 const CREATE_UPLOAD = `mutation CreateUpload($input: CreateUploadInput!) {
   createUpload(input: $input) { upload { id method url headers { name value } } }
@@ -105,12 +109,16 @@ export function createUploader({ url: apiUrl, request, fetch, closed }: Uploader
   ): Promise<UploadedFile> {
     const signals = signal ? [signal, closed] : [closed];
     let most = 0;
+    /** Id of the upload that does not exist, according to the last response. */
+    let missing: string | null = null;
     onProgress?.({ sentBytes: 0, totalBytes: file.size });
     for (let failures = 0; ;) {
       // Returns the same upload with a new URL, or another upload if the first one was deleted.
       const { createUpload } = await mutate<Created>(CREATE_UPLOAD, announced, signal);
       const { id, ...target } = createUpload.upload;
       onCreated(id);
+      // The upload exists, so that Parley has not sent the 404.
+      if (id === missing) throw misrouted(404);
       const before = most;
       const onSent = (bytes: number) => {
         if (bytes <= most) return;
@@ -122,6 +130,10 @@ export function createUploader({ url: apiUrl, request, fetch, closed }: Uploader
         const { completeUpload } = await mutate<Completed>(COMPLETE_UPLOAD, { uploadId: id }, signal);
         return await follow(completeUpload.attachment, signals);
       } catch (error) {
+        if (error instanceof RefusedBytes && target.url.startsWith('/') && MISROUTED.has(error.status)) {
+          if (error.status !== 404) throw misrouted(error.status);
+          missing = id;
+        }
         failures = most > before ? 1 : failures + 1;
         if (failures >= maxAttempts(error)) throw error;
       }
@@ -195,6 +207,14 @@ interface Created {
 
 interface Completed {
   completeUpload: { attachment: UploadedFile };
+}
+
+/** Creates the error for bytes that did not reach Parley. */
+function misrouted(status: number): RefusedBytes {
+  return new RefusedBytes(
+    status,
+    'The proxy in front of the server probably does not forward /files. Forward it like /graphql.',
+  );
 }
 
 /** Returns how many attempts in a row may end with this error. */

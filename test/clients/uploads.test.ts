@@ -180,6 +180,23 @@ describe('upload', () => {
     await chat.send({ chatroomId: room, body: '', attachmentIds: [id] });
   });
 
+  test('says that a proxy does not forward /files, without retries', async () => {
+    const { ann } = await world(await startTestServer());
+    for (const status of [404, 405]) {
+      let count = 0;
+      const refuse = () => {
+        count += 1;
+        return new Response('Cannot PUT', { status });
+      };
+      const uploading = chatOf(ann, { fetch: fetchAfter('PUT', refuse) }).upload(textFile('text'));
+      await expect(uploading).rejects.toMatchObject({
+        ...{ code: 'UNREACHABLE', message: expect.stringContaining('does not forward /files') },
+      });
+      expect(count).toBe(1);
+    }
+    await expect.poll(() => usedBytes(ann)).toBe(0);
+  });
+
   test('fails with the code of the server', async () => {
     const server = await startTestServer({ env: { MAX_FILE_MB: '1' } });
     const { ann } = await world(server);
