@@ -11,7 +11,7 @@ export interface SendInput {
   attachmentIds?: readonly string[];
   /** Ids of at most 3 previews that the query `linkPreview` has returned. */
   linkPreviewIds?: readonly string[];
-  /** Lets the server find previews for the first 3 links. Only for servers whose `features` list `link-previews`. */
+  /** Lets the server find previews for the first 3 links, if its `features` list `link-previews`. */
   linkPreviews?: 'AUTO';
 }
 

@@ -1,6 +1,7 @@
 /** The fragments of fragments.graphql, by their names. */
 export const fragments = {
-  "ChatUser": "fragment ChatUser on User{__typename id username nickname viewerHasBlocked viewerIsFriend presence{__typename status lastSeenAt}}",
+  "ChatUser": "fragment ChatUser on User{__typename id username nickname viewerHasBlocked viewerIsFriend presence{__typename status lastSeenAt}avatar{...ChatUserAvatar}}",
+  "ChatUserAvatar": "fragment ChatUserAvatar on Image{__typename url thumbHash}",
   "ChatImage": "fragment ChatImage on Image{__typename url width height thumbHash}",
   "ChatMessage": "fragment ChatMessage on Message{__typename id number cursor clientMessageId kind body createdAt editedAt deletedAt chatroom{__typename id}sender{...ChatUser}subject{__typename id username}replyTo{__typename id number body}reactions{__typename emoji count viewerHasReacted}attachments{__typename id fileName mediaType byteSize state rejection url image{...ChatImage}}linkPreviews{__typename id url title description siteName image{...ChatImage}}}",
   "ChatMember": "fragment ChatMember on ChatroomMember{__typename id role lastReadNumber user{...ChatUser}}",
@@ -22,5 +23,6 @@ export const fragments = {
   "ChatLeaveRoomPayload": "fragment ChatLeaveRoomPayload on LeaveChatroomPayload{__typename chatroomId viewer{...ChatViewerLists}}",
   "ChatDeleteRoomPayload": "fragment ChatDeleteRoomPayload on DeleteChatroomPayload{__typename deletedChatroomId viewer{...ChatViewerLists}}",
   "ChatUserPayload": "fragment ChatUserPayload on UserPayload{__typename user{...ChatUser}viewer{...ChatViewerLists}}",
+  "ChatSetAvatarPayload": "fragment ChatSetAvatarPayload on SetAvatarPayload{__typename user{...ChatUser}}",
   "ChatFriendshipPayload": "fragment ChatFriendshipPayload on FriendshipPayload{__typename user{...ChatUser}viewer{...ChatViewerLists}}"
 };
