@@ -3,7 +3,16 @@ import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isInputObjectType, isObjectType, parse, specifiedRules, validate } from 'graphql';
+import {
+  type DocumentNode,
+  isInputObjectType,
+  isObjectType,
+  Kind,
+  parse,
+  specifiedRules,
+  validate,
+  visit,
+} from 'graphql';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { buildSchema } from '../src/features/schema.ts';
 import * as serverSdk from '../server-sdk/index.ts';
@@ -27,9 +36,23 @@ function blocks(text: string, language: string): string[] {
 
 const operations = pages.flatMap(({ name, text }) => blocks(text, 'graphql').map((code) => ({ name, code })));
 
+const fragments = parse(await read('examples/app/src/documents.graphql')).definitions.filter(
+  (definition) => definition.kind === Kind.FRAGMENT_DEFINITION,
+);
+
+/** Adds the fragments of the application that a document uses without defining them. */
+function complete({ definitions, ...document }: DocumentNode): DocumentNode {
+  const defined = new Set(definitions.map((each) => ('name' in each ? each.name?.value : undefined)));
+  const used = new Set<string>();
+  visit({ ...document, definitions }, { FragmentSpread: ({ name }) => void used.add(name.value) });
+  const missing = fragments.filter(({ name }) => used.has(name.value) && !defined.has(name.value));
+  const completed = { ...document, definitions: [...definitions, ...missing] };
+  return missing.length > 0 ? complete(completed) : completed;
+}
+
 test.each(operations)('the operations in $name are valid', ({ code }) => {
   // One block may show several operations of a client; each has a name.
-  expect(validate(schema, parse(code), specifiedRules).map(({ message }) => message)).toEqual([]);
+  expect(validate(schema, complete(parse(code)), specifiedRules).map(({ message }) => message)).toEqual([]);
 });
 
 const examples = await Promise.all(
@@ -52,13 +75,17 @@ const app = await Promise.all(
     .map((name) => read(`examples/app/${name}`)),
 );
 
-test.each(['docs/apollo.md', 'docs/urql.md'])('the files in %s match those of examples/app', (name) => {
+test.each([
+  ['docs/apollo.md', 9],
+  ['docs/urql.md', 9],
+  ['docs/files.md', 3],
+])('the files in %s match those of examples/app', (name, count) => {
   const text = pages.find((page) => page.name === name)?.text ?? '';
   // The blocks with the fragments of @parley/client show another way, which the application does not use.
   const files = ['ts', 'graphql']
     .flatMap((language) => blocks(text, language))
     .filter((code) => !code.includes('@parley/client/fragments'));
-  expect(files.length).toBeGreaterThan(4);
+  expect(files).toHaveLength(count);
   expect(files.filter((code) => !app.includes(code))).toEqual([]);
 });
 
@@ -109,7 +136,7 @@ async function converse(...commands: string[]): Promise<() => string> {
 
 test('the conversation with curl works as written', async () => {
   const [signUp = '', openRoom = '', listen = '', comeBack = ''] = conversation;
-  const untilHeard = 'until grep -q Hello heard; do read -rt 0.1 <> <(:); done';
+  const untilHeard = 'until grep -q Hello $temp/received; do read -rt 0.1 <> <(:); done';
   const output = await converse(signUp, openRoom, listen, untilHeard, comeBack);
   await expect.poll(output).toMatch(/^4 cara: three/m);
   expect(output()).toContain('one room');

@@ -33,6 +33,16 @@ const applications = [
   },
 ];
 
+/** Files of examples/react that both applications have. */
+const REACT_FILES = [
+  'App.tsx',
+  'Avatar.tsx',
+  'Composer.tsx',
+  'Files.tsx',
+  'fragments.ts',
+  'LinkPreviews.tsx',
+  'session.ts',
+];
 const REACT = ['react', 'react-dom', '@types/react', '@types/react-dom'];
 
 const { exports } = JSON.parse(await readFile(join(root, 'client/package.json'), 'utf8')) as {
@@ -128,7 +138,15 @@ describe.each(applications)('an application with $name', ({ name, packages, bund
     folder = join(temp, name);
     await cp(join(root, 'test/package'), folder, { recursive: true });
     await cp(join(root, 'examples/app/codegen.ts'), join(folder, 'codegen.ts'));
-    const shared = ['files.ts', 'live.graphql', 'more.graphql', 'roomList.ts', 'view.ts'];
+    const shared = [
+      'files.graphql',
+      'files.ts',
+      'linkPreviews.ts',
+      'live.graphql',
+      'more.graphql',
+      'roomList.ts',
+      'view.ts',
+    ];
     for (const file of [
       'documents.graphql',
       'session.ts',
@@ -139,7 +157,7 @@ describe.each(applications)('an application with $name', ({ name, packages, bund
     const modules = name === 'plain' ? ['session'] : ['session', name];
     await writeFile(join(folder, 'src/main.ts'), modules.map((file) => `export * from './${file}.ts';\n`).join(''));
     // Codegen generates the types of documents.
-    await install(folder, ['graphql@16', 'ws@8', '@graphql-typed-document-node/core@3'], packages);
+    await install(folder, ['graphql@16', 'thumbhash@0.1', 'ws@8', '@graphql-typed-document-node/core@3'], packages);
     // Links a tool of the checkout instead of installing it.
     await symlink(join(root, 'node_modules/@graphql-codegen'), join(folder, 'node_modules/@graphql-codegen'));
     await run(process.execPath, [join(root, 'node_modules/@graphql-codegen/cli/esm/bin.js'), '--silent'], folder);
@@ -190,10 +208,10 @@ describe.each(applications.slice(1))('a React application with $name', ({ name, 
     await mkdir(join(folder, 'src'), { recursive: true });
     for (const file of ['tsconfig.json', 'vite.config.mjs'])
       await cp(join(root, 'test/package', file), join(folder, file));
-    for (const file of ['App.tsx', 'Composer.tsx', 'Files.tsx', 'session.ts', `${name}.tsx`])
+    for (const file of [...REACT_FILES, `${name}.tsx`])
       await cp(join(root, 'examples/react', file), join(folder, 'src', file));
     await writeFile(join(folder, 'src/main.ts'), `import './${name}.tsx';\n`);
-    await install(folder, ['graphql@16'], [...REACT, ...packages]);
+    await install(folder, ['graphql@16', 'thumbhash@0.1'], [...REACT, ...packages]);
   }, 300_000);
 
   test.each([

@@ -1,10 +1,11 @@
 import { useRoom, useUpload } from '@parley/client/react';
 import { useState } from 'react';
 import { isSendable, UploadList } from './Files.tsx';
+import { ROOM_OPTIONS } from './fragments.ts';
 
 /** A form to write and send a message, with files. */
 export function Composer({ roomId }: { roomId: string }) {
-  const { send, setTyping } = useRoom(roomId, { pageSize: 20 });
+  const { send, setTyping } = useRoom(roomId, ROOM_OPTIONS);
   const { uploads, add, remove } = useUpload();
   const [body, setBody] = useState('');
   // A message needs a text or a file.
@@ -14,8 +15,11 @@ export function Composer({ roomId }: { roomId: string }) {
       onSubmit={(event) => {
         event.preventDefault();
         if (!canSend) return;
-        send(body, { attachmentIds: uploads.flatMap(({ attachment }) => attachment?.id ?? []) });
+        const attachmentIds = uploads.flatMap(({ attachment }) => attachment?.id ?? []);
+        // The previews of links arrive later.
+        send(body, { attachmentIds, linkPreviews: 'AUTO' });
         setBody('');
+        // Clears the list. The message keeps the attachments.
         remove();
       }}
     >

@@ -6,6 +6,7 @@ import { startRestarting } from '../clients/restarting.ts';
 import { startProxy } from '../faults/proxy.ts';
 import { PNG, sendFile, type TestFile, textFile } from '../support/files.ts';
 import { startTestServer } from '../support/server.ts';
+import { servePages } from '../support/web.ts';
 import { CREATE_CHATROOM, send, world } from '../support/world.ts';
 import { hasChromium, openBrowser } from './browser.ts';
 import { buildExample, CACHES, numbersOf, openExample, textsOf } from './react.ts';
@@ -30,13 +31,13 @@ async function openRoom(page: Page, name = 'A room'): Promise<void> {
   await page.locator('main').waitFor();
 }
 
-test.each(['apollo', 'urql', 'App', 'Composer', 'Files'])(
-  'docs/react.md quotes examples/react/%s.tsx unchanged',
-  async (name) => {
-    const file = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
-    expect(await file('docs/react.md')).toContain(await file(`examples/react/${name}.tsx`));
-  },
-);
+test.each([
+  ...['apollo.tsx', 'urql.tsx', 'App.tsx', 'Composer.tsx', 'Files.tsx', 'Avatar.tsx', 'LinkPreviews.tsx'],
+  'fragments.ts',
+])('docs/react.md quotes examples/react/%s unchanged', async (name) => {
+  const file = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
+  expect(await file('docs/react.md')).toContain(await file(`examples/react/${name}`));
+});
 
 describe.skipIf(!hasChromium).each(CACHES)(
   'the hooks over %s (skipped without chromium)',
@@ -304,6 +305,33 @@ describe.skipIf(!hasChromium).each(CACHES)(
       await expect.poll(() => picture.evaluate((element: HTMLImageElement) => element.naturalWidth)).toBe(1);
       expect(await remove.count()).toBe(0);
       expect(await textsOf(benPage!)).toEqual(['A dot']);
+    });
+
+    test('avatars and link previews are shown, and a preview can be removed', async () => {
+      const { web, urlOf } = await servePages((_, response) => {
+        response.writeHead(200, { 'content-type': 'text/html' }).end('<title>An article</title>');
+      });
+      const { ann, ben } = await world(await startTestServer({ web }));
+      const browser = await openBrowser();
+      const pages = await Promise.all([ann, ben].map(async (who) => openExample(browser, await bundle, who)));
+      const [annPage, benPage] = [pages[0]!, pages[1]!];
+      for (const page of pages) await openRoom(page);
+      const picture = { name: PNG.fileName, mimeType: PNG.mediaType, buffer: PNG.bytes };
+      expect(await benPage.getByLabel('Avatar of the room').count()).toBe(0);
+      await annPage.getByLabel('Avatar of the room').setInputFiles(picture);
+      for (const page of pages) await page.locator('nav li img').waitFor();
+      await annPage.getByLabel('My avatar').setInputFiles(picture);
+      const avatar = async () => (await ben.ask('{ user(username: "ann") { avatar { url } } }')).user.avatar;
+      await expect.poll(avatar).not.toBeNull();
+      await annPage.getByLabel('Message').fill(`see ${urlOf('/')}`);
+      await annPage.getByLabel('Message').press('Enter');
+      for (const page of pages) {
+        await page.locator('main li img').waitFor();
+        await page.locator('blockquote').getByText('An article').waitFor();
+      }
+      expect(await benPage.getByRole('button', { name: 'Remove the preview' }).count()).toBe(0);
+      await annPage.getByRole('button', { name: 'Remove the preview' }).click();
+      for (const page of pages) await expect.poll(() => page.locator('blockquote').count()).toBe(0);
     });
 
     test('the URL of a file is renewed before its ticket expires', async () => {

@@ -5,10 +5,14 @@ import {
   MarkReadDocument,
   MessageAddedDocument,
   type MessageRowFragment,
+  RemoveLinkPreviewDocument,
   RoomEventsDocument,
   type RoomRowFragment,
   RoomsDocument,
   SendMessageDocument,
+  SetAvatarDocument,
+  SetRoomAvatarDocument,
+  UserRowFragmentDoc,
   ViewerEventsDocument,
 } from './generated/graphql.ts';
 import { createRoomList } from './roomList.ts';
@@ -77,7 +81,7 @@ export async function followRooms(
 
 /**
  * Opens a room with one subscription: a snapshot with the newest messages, then new messages, edits, deletions,
- * reactions and files that are ready. Calls the listener with the messages, oldest first, and again after each change.
+ * reactions, files that are ready, link previews and avatars of the room. Calls the listener with the messages, oldest first, and again after each change.
  * `loadOlder` loads the previous page.
  */
 export function openRoom(
@@ -121,9 +125,12 @@ export async function markRead(client: ApolloClient, message: string): Promise<v
 /** Sends a message and shows it at once. */
 export async function sendMessage(client: ApolloClient, { user }: Session, room: string, body: string): Promise<void> {
   const clientMessageId = crypto.randomUUID();
+  const id = client.cache.identify({ __typename: 'User', id: user.id });
+  const sender = client.readFragment({ id, fragment: UserRowFragmentDoc, fragmentName: 'UserRow' });
   await client.mutate({
     mutation: SendMessageDocument,
-    variables: { input: { chatroomId: room, body, clientMessageId } },
+    // The previews of links arrive later, with `LinkPreviewsChanged`.
+    variables: { input: { chatroomId: room, body, clientMessageId, linkPreviews: 'AUTO' } },
     // Retries until there is a response. The server stores one message for each clientMessageId.
     context: retry,
     optimisticResponse: {
@@ -141,9 +148,10 @@ export async function sendMessage(client: ApolloClient, { user }: Session, room:
           editedAt: null,
           deletedAt: null,
           chatroom: { __typename: 'Chatroom', id: room },
-          sender: { __typename: 'User', ...user },
+          sender: sender ?? { __typename: 'User', ...user, avatar: null },
           reactions: [],
           attachments: [],
+          linkPreviews: [],
         },
       },
     },
@@ -151,4 +159,19 @@ export async function sendMessage(client: ApolloClient, { user }: Session, room:
       if (data?.sendMessage) addMessage(cache, room, data.sendMessage.message);
     },
   });
+}
+
+/** Sets the avatar of the viewer to an upload with the purpose AVATAR. Null removes the avatar. */
+export async function setAvatar(client: ApolloClient, attachment: string | null): Promise<void> {
+  await client.mutate({ mutation: SetAvatarDocument, variables: { attachment } });
+}
+
+/** Sets the avatar of a room, as its owner or an admin. */
+export async function setRoomAvatar(client: ApolloClient, room: string, attachment: string | null): Promise<void> {
+  await client.mutate({ mutation: SetRoomAvatarDocument, variables: { room, attachment } });
+}
+
+/** Removes a link preview of a message, as its sender, the owner of the room or an admin. */
+export async function removePreview(client: ApolloClient, message: string, preview: string): Promise<void> {
+  await client.mutate({ mutation: RemoveLinkPreviewDocument, variables: { message, preview } });
 }

@@ -5,12 +5,17 @@ import {
   MarkReadDocument,
   MessageAddedDocument,
   type MessageRowFragment,
+  RemoveLinkPreviewDocument,
   RoomEventsDocument,
   type RoomRowFragment,
   RoomsDocument,
   SendMessageDocument,
   type SendMessageMutation,
   type SendMessageMutationVariables,
+  SetAvatarDocument,
+  SetRoomAvatarDocument,
+  type UserRowFragment,
+  UserRowFragmentDoc,
   ViewerEventsDocument,
 } from './generated/graphql.ts';
 import { createRoomList } from './roomList.ts';
@@ -20,7 +25,16 @@ import type { Session } from './session.ts';
 export function createUrqlClient(url: string, session: Session): Client {
   const cache = chatCacheExchange({
     ...cacheOptions,
-    optimistic: { sendMessage: (variables) => optimisticAnswer(session, variables as SendMessageMutationVariables) },
+    optimistic: {
+      sendMessage(variables, store) {
+        const { user } = session;
+        const sender = store.readFragment(UserRowFragmentDoc, { __typename: 'User', id: user.id });
+        return optimisticAnswer(
+          sender ?? { __typename: 'User', ...user, avatar: null },
+          variables as SendMessageMutationVariables,
+        );
+      },
+    },
   });
   return new Client({ url, preferGetMethod: false, exchanges: [cache, chatExchange(session.chat)] });
 }
@@ -71,7 +85,7 @@ export async function followRooms(
 
 /**
  * Opens a room with one subscription: a snapshot with the newest messages, then new messages, edits, deletions,
- * reactions and files that are ready. Calls the listener with the messages, oldest first, and again after each change.
+ * reactions, files that are ready, link previews and avatars of the room. Calls the listener with the messages, oldest first, and again after each change.
  * `loadOlder` loads the previous page.
  */
 export function openRoom(
@@ -112,7 +126,8 @@ export async function markRead(client: Client, message: string): Promise<void> {
 
 /** Sends a message and shows it at once. */
 export async function sendMessage(client: Client, room: string, body: string): Promise<void> {
-  const input = { chatroomId: room, body, clientMessageId: crypto.randomUUID() };
+  // The previews of links arrive later, with `LinkPreviewsChanged`.
+  const input = { chatroomId: room, body, clientMessageId: crypto.randomUUID(), linkPreviews: 'AUTO' as const };
   // Retries until there is a response. The server stores one message for each clientMessageId.
   const { error } = await client.mutation(SendMessageDocument, { input }, { retry: true });
   if (error) throw error;
@@ -123,7 +138,7 @@ export async function sendMessage(client: Client, room: string, body: string): P
  * message that lacks a field.
  */
 function optimisticAnswer(
-  { user }: Session,
+  sender: UserRowFragment,
   { input }: SendMessageMutationVariables,
 ): NonNullable<SendMessageMutation['sendMessage']> {
   const { chatroomId, clientMessageId, body } = input;
@@ -143,9 +158,28 @@ function optimisticAnswer(
       deletedAt: null,
       // Only services may leave it out.
       chatroom: { __typename: 'Chatroom', id: chatroomId ?? '' },
-      sender: { __typename: 'User', ...user },
+      sender,
       reactions: [],
       attachments: [],
+      linkPreviews: [],
     },
   };
+}
+
+/** Sets the avatar of the viewer to an upload with the purpose AVATAR. Null removes the avatar. */
+export async function setAvatar(client: Client, attachment: string | null): Promise<void> {
+  const { error } = await client.mutation(SetAvatarDocument, { attachment });
+  if (error) throw error;
+}
+
+/** Sets the avatar of a room, as its owner or an admin. */
+export async function setRoomAvatar(client: Client, room: string, attachment: string | null): Promise<void> {
+  const { error } = await client.mutation(SetRoomAvatarDocument, { room, attachment });
+  if (error) throw error;
+}
+
+/** Removes a link preview of a message, as its sender, the owner of the room or an admin. */
+export async function removePreview(client: Client, message: string, preview: string): Promise<void> {
+  const { error } = await client.mutation(RemoveLinkPreviewDocument, { message, preview });
+  if (error) throw error;
 }

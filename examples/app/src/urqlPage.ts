@@ -1,16 +1,27 @@
 import { createPending, type PendingMessages } from '@parley/client';
-import { createUrqlClient, followRooms, markRead, openRoom, sendMessage } from './urql.ts';
-import { sendFile, showFile } from './files.ts';
+import {
+  createUrqlClient,
+  followRooms,
+  markRead,
+  openRoom,
+  removePreview,
+  sendMessage,
+  setAvatar,
+  setRoomAvatar,
+} from './urql.ts';
+import { sendFile, showAvatar, showFile, uploadFile } from './files.ts';
 import type { MessageRowFragment } from './generated/graphql.ts';
+import { showPreview } from './linkPreviews.ts';
 import { resumeSession, signIn } from './session.ts';
 import { createReadMarker, createView } from './view.ts';
 
 const url = 'http://localhost:4000/graphql';
 // Signs in a demo user. A real application asks for the name and the password.
 const session = resumeSession(url) ?? (await signIn(url, 'ann', 'parley-demo'));
+const { chat } = session;
 const client = createUrqlClient(url, session);
 // Reloads the page after the session has ended, or after another user has signed in in another tab.
-session.chat.onState((state) => {
+chat.onState((state) => {
   if (state === 'signed-out') location.reload();
 });
 const report = (error: unknown) => {
@@ -27,13 +38,32 @@ const view = createView(
   },
   () => undefined,
   {
-    send(file) {
+    sendFile(file) {
       const onProgress = (text: string) => {
         view.showProgress(text);
       };
-      if (room) sendFile(session.chat, room.id, file, onProgress).catch(report);
+      if (room) sendFile(chat, room.id, file, onProgress).catch(report);
     },
-    show: ({ attachments }) => attachments.map((attachment) => showFile(session.chat, attachment)),
+    setAvatar(picture) {
+      uploadFile(chat, picture, { purpose: 'AVATAR' })
+        .then((attachment) => setAvatar(client, attachment))
+        .catch(report);
+    },
+    setRoomAvatar(picture) {
+      const id = room?.id;
+      if (id === undefined) return;
+      uploadFile(chat, picture, { purpose: 'AVATAR' })
+        .then((attachment) => setRoomAvatar(client, id, attachment))
+        .catch(report);
+    },
+    show: ({ id, sender, attachments, linkPreviews }) => [
+      ...attachments.map((file) => showFile(chat, file)),
+      ...linkPreviews.map((preview) => {
+        const remove = () => void removePreview(client, id, preview.id).catch(report);
+        return showPreview(chat, preview, sender?.id === session.user.id ? remove : undefined);
+      }),
+    ],
+    showAvatar: (avatar) => showAvatar(chat, avatar),
   },
 );
 await followRooms(client, (rooms, unreadCount) => {
@@ -50,7 +80,7 @@ function open(id: string): void {
   room?.close();
   history = [];
   let isOpen = true;
-  const pending = createPending(session.chat.outbox, id);
+  const pending = createPending(chat.outbox, id);
   const unsubscribe = pending.subscribe(render);
   const opened = openRoom(client, id, (messages) => {
     if (!isOpen) return;

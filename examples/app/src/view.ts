@@ -1,25 +1,28 @@
 import type { OutboxEntry } from '@parley/client';
-import type { MessageRowFragment, RoomRowFragment } from './generated/graphql.ts';
+import type { ImageRowFragment, MessageRowFragment, RoomRowFragment } from './generated/graphql.ts';
 
-/** Functions for the files of messages. */
-interface Files {
-  send: (file: File) => void;
+/** Functions for files, avatars and link previews. */
+interface Media {
+  sendFile: (file: File) => void;
+  setAvatar: (picture: File) => void;
+  setRoomAvatar: (picture: File) => void;
+  /** Creates the elements of the files and link previews of a message. */
   show: (message: MessageRowFragment) => HTMLElement[];
+  showAvatar: (avatar: ImageRowFragment | null | undefined) => HTMLElement;
 }
 
-/** Creates the elements of the page: the rooms, the messages of the open room, a text field, and a field for files. */
+/** Creates the elements of the page: the rooms, the messages of the open room, a text field, and fields for files. */
 export function createView(
   open: (room: string) => void,
   write: (body: string) => void,
   type: (body: string) => void,
-  files: Files,
+  media: Media,
 ) {
-  const [title, rooms, messages, typing, input, picker, progress] = [
+  const [title, rooms, messages, typing, input, progress] = [
     document.createElement('h1'),
     document.createElement('nav'),
     document.createElement('ol'),
     document.createElement('p'),
-    document.createElement('input'),
     document.createElement('input'),
     document.createElement('output'),
   ];
@@ -32,20 +35,20 @@ export function createView(
   input.addEventListener('input', () => {
     type(input.value.trim());
   });
-  picker.type = 'file';
-  picker.addEventListener('change', () => {
-    const [file] = picker.files ?? [];
-    if (file) files.send(file);
-    // The same file can then be chosen again.
-    picker.value = '';
-  });
-  document.body.append(title, rooms, messages, typing, input, picker, progress);
+  const pickers = [
+    createPicker('File', media.sendFile),
+    createPicker('My avatar', media.setAvatar),
+    createPicker('Avatar of the room', media.setRoomAvatar),
+  ];
+  document.body.append(title, rooms, messages, typing, input, ...pickers, progress);
   return {
     showRooms(list: RoomRowFragment[], unreadCount: number) {
       title.textContent = `Rooms (${unreadCount} unread)`;
       const buttons = list.map((room) => {
         const button = document.createElement('button');
-        button.textContent = `${room.title ?? 'Nobody else is here'} ${room.unreadCount || ''}`.trim();
+        const label = `${room.title ?? 'Nobody else is here'} ${room.unreadCount || ''}`.trim();
+        // A DIRECT room has no avatar of its own.
+        button.append(media.showAvatar(room.avatar ?? room.opponent?.avatar), label);
         button.addEventListener('click', () => {
           open(room.id);
         });
@@ -61,7 +64,7 @@ export function createView(
     },
     showMessages(list: MessageRowFragment[], pending: readonly OutboxEntry[]) {
       const items = [
-        ...list.map((message) => [lineOf(message), ...files.show(message)]),
+        ...list.map((message) => [media.showAvatar(message.sender?.avatar), lineOf(message), ...media.show(message)]),
         ...pending.map(({ body, error }) => [`${body || 'File'} (${error?.message ?? 'sending'})`]),
       ].map((contents) => {
         const item = document.createElement('li');
@@ -71,6 +74,20 @@ export function createView(
       messages.replaceChildren(...items);
     },
   };
+}
+
+/** Creates a field that passes each chosen file to a function. */
+function createPicker(text: string, choose: (file: File) => void): HTMLElement {
+  const [label, picker] = [document.createElement('label'), document.createElement('input')];
+  picker.type = 'file';
+  picker.addEventListener('change', () => {
+    const [file] = picker.files ?? [];
+    if (file) choose(file);
+    // The same file can then be chosen again.
+    picker.value = '';
+  });
+  label.append(text, picker);
+  return label;
 }
 
 function lineOf({ sender, body, editedAt, deletedAt, reactions }: MessageRowFragment): string {
