@@ -57,7 +57,6 @@ describe.skipIf(!hasChromium)('apps in Chromium (skipped without chromium)', () 
     await expect.poll(() => file.getAttribute('href')).toContain('ticket=');
     await sendFile(ben, room, PNG);
     await expect.poll(() => page.getByRole('link', { name: 'dot.png' }).getAttribute('href')).toContain('/original');
-    await page.screenshot({ path: `/tmp/filedocs-${name}.png` });
   });
 
   test('a page reloads when another user signs in in another tab', async () => {
