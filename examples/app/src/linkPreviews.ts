@@ -24,7 +24,7 @@ function createPreview(chat: ChatClient, preview: PreviewRowFragment, remove?: (
   const { url, title, description, siteName, image } = preview;
   const [box, link] = [document.createElement('blockquote'), document.createElement('a')];
   Object.assign(link, { href: url, target: '_blank', rel: 'noreferrer' });
-  // The page chooses its texts, so they are shown as plain text, and beside the host that they cannot choose.
+  // The page chooses its texts, so they are shown as plain text, beside the host, which it cannot choose.
   for (const text of [new URL(url).host, siteName, title, description]) {
     if (text == null) continue;
     const line = document.createElement('div');
