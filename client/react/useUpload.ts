@@ -25,11 +25,8 @@ export interface UploadsResult {
   uploads: readonly FileUpload[];
   /** Uploads files, for example those of an `<input type="file" multiple>`. */
   add: (files: Iterable<File>) => void;
-  /**
-   * Removes a file that the user does not want to send. Cancels its upload, and deletes the file on the server. Without a key,
-   * clears the list after the send.
-   */
-  remove: (key?: string) => void;
+  /** Removes a file that the user does not want to send. Cancels its upload, and deletes the file on the server. */
+  remove: (key: string) => void;
   /**
    * Removes files from the list after the send. Cancels those that are not complete, and deletes no others on the server. Without
    * keys, removes all of them.
@@ -86,9 +83,7 @@ export function useUpload({ purpose }: Pick<UploadOptions, 'purpose'> = {}): Upl
       for (const upload of added) void start(upload);
     },
     remove(key) {
-      clear(key === undefined ? undefined : [key]);
-      // A message may have the files by now.
-      if (key === undefined) return;
+      clear([key]);
       const id = uploads.find((each) => each.key === key)?.attachment?.id;
       // If this fails, the server deletes the file after 24 hours.
       if (id !== undefined) client.execute(DELETE_UPLOAD, { input: { uploadId: id } }).catch(() => undefined);

@@ -6,7 +6,7 @@ import { ROOM_OPTIONS } from './fragments.ts';
 /** A form to write and send a message, with files. */
 export function Composer({ roomId }: { roomId: string }) {
   const { send, setTyping } = useRoom(roomId, ROOM_OPTIONS);
-  const { uploads, add, remove } = useUpload();
+  const { uploads, add, remove, clear } = useUpload();
   const [body, setBody] = useState('');
   // A message needs a text or a file.
   const canSend = uploads.every(isSendable) && (uploads.length > 0 || body.trim() !== '');
@@ -19,8 +19,7 @@ export function Composer({ roomId }: { roomId: string }) {
         // The previews of links arrive later.
         send(body, { attachmentIds, linkPreviews: 'AUTO' });
         setBody('');
-        // Clears the list. The message keeps the attachments.
-        remove();
+        clear();
       }}
     >
       <UploadList
