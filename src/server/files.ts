@@ -8,7 +8,7 @@ import type { AccessClaims, ServerNode } from '../core/context.ts';
 import { ChatError } from '../core/errors.ts';
 import { variantOf } from '../features/attachments/attachments.ts';
 import { findReadableFile, type ReadableFile } from '../features/attachments/reading.ts';
-import { receiveUpload } from '../features/attachments/uploads.ts';
+import { receiveUpload } from '../features/attachments/receiving.ts';
 import { findPreviewImage } from '../features/linkPreviews/pageImages.ts';
 import { allowsOrigin } from '../graphql/origins.ts';
 import { clientOf, credentialOf } from '../graphql/transport.ts';

@@ -4,7 +4,7 @@ import type { Attachment } from '../../platform/database/generated/client.ts';
 import type { FileStore, StoredObject } from '../../platform/files/fileStore.ts';
 import type { Jobs } from '../../platform/jobQueue.ts';
 import { isNoAvatar, objectKey, type StoredImage, uploadKey } from './attachments.ts';
-import { queueProcessing } from './uploads.ts';
+import { queueProcessing } from './completing.ts';
 
 type CleaningNode = Pick<ServerNode, 'database'> & { files: FileStore };
 

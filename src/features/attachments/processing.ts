@@ -9,7 +9,7 @@ import type { FileStore } from '../../platform/files/fileStore.ts';
 import { type ImageVariantFile, isImage, type ProcessedImage } from '../../platform/images/images.ts';
 import { type Jobs, queueJob } from '../../platform/jobQueue.ts';
 import { attachmentColumns, objectKey, type StoredImage, type StoredVariant } from './attachments.ts';
-import { queueProcessing } from './uploads.ts';
+import { queueProcessing } from './completing.ts';
 
 type ProcessingNode = Pick<ServerNode, 'database' | 'files' | 'images' | 'scanner' | 'roomTails'>;
 

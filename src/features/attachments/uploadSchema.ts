@@ -4,7 +4,8 @@ import { keyOf } from '../../core/globalIds.ts';
 import type { Attachment as AttachmentRow } from '../../platform/database/generated/client.ts';
 import { viewerField } from '../users/schema.ts';
 import { Attachment } from './schema.ts';
-import { completeUpload, createUpload, deleteUpload, type UploadRequest, uploadRequestOf } from './uploads.ts';
+import { completeUpload } from './completing.ts';
+import { createUpload, deleteUpload, type UploadRequest, uploadRequestOf } from './uploads.ts';
 
 const UploadState = builder.enumType('UploadState', {
   description: 'State of an upload.',

@@ -10,7 +10,7 @@ import { type Jobs, queueJob } from '../../platform/jobQueue.ts';
 import { fetchImage } from '../../platform/web/images.ts';
 import type { WebClient } from '../../platform/web/webClient.ts';
 import { objectKey } from '../attachments/attachments.ts';
-import { queueProcessing } from '../attachments/uploads.ts';
+import { queueProcessing } from '../attachments/completing.ts';
 
 /**
  * Queues the downloads of avatars, for those users whose last downloaded avatar had another URL. A repeated `upsertUsers`
