@@ -192,7 +192,8 @@ test('a replaced or removed avatar is deleted', async () => {
   await expect.poll(() => avatarOf(eve, 'ann')).not.toBeNull();
   const { url } = await avatarOf(eve, 'ann');
   await ann.ask(SET, { id: second });
-  expect((await get(eve, url)).status).toBe(404);
+  // The former avatar stays until the second image has been processed.
+  await expect.poll(async () => (await get(eve, url)).status).toBe(404);
   expect(await ann.askForErrorCode(SET, { id: first })).toBe('NOT_FOUND');
   await ann.ask(SET, { id: null });
   expect(await avatarOf(eve, 'ann')).toBeNull();
