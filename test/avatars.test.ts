@@ -216,6 +216,18 @@ test('an avatar of a room is visible to those who see the room', async () => {
   expect((await get(ben, url)).status).toBe(404);
 });
 
+test('an avatar that waits is not set for an admin who was removed meanwhile', async () => {
+  const { ann, ben, room, answer } = await startHeld();
+  await ann.ask(SET_ROLE, { id: room, user: ben.id, role: 'ADMIN' });
+  const id = await upload(ben);
+  await ben.ask(SET_ROOM, { room, id });
+  await ann.ask(REMOVE, { id: room, user: ben.id });
+  await answer('OK');
+  const states = async () => (await ben.ask(STATE, { id })).node?.state;
+  await expect.poll(states).toBe('READY');
+  expect((await ann.ask(ROOM, { room })).chatroom.avatar).toBeNull();
+});
+
 test('an avatar of a room is hidden from its uploader after their removal', async () => {
   const { ann, ben, room } = await world(await startTestServer());
   await ann.ask(SET_ROLE, { id: room, user: ben.id, role: 'ADMIN' });

@@ -84,8 +84,8 @@ END
 $$;
 
 -- Ends the processing of an attachment. If it belongs to a message, appends an event to the log of the room. If it is the next
--- avatar of a user or a room and was not rejected, replaces the former avatar, for a room with an event. `finished` is false if the
--- attachment has been deleted or is no longer being processed.
+-- avatar of a user or a room and was not rejected, replaces the former avatar, for a room with an event. The avatar of a room stays
+-- if the uploader may no longer change it. `finished` is false if the attachment has been deleted or is no longer being processed.
 --
 -- A send, and a change of an avatar, locks the room or the user before the attachment, and so does this function. It starts again
 -- if the attachment was sent or became the next avatar meanwhile.
@@ -95,6 +95,7 @@ CREATE OR REPLACE FUNCTION finish_attachment(
 ) RETURNS TABLE (finished boolean, chatroom_id uuid, seq integer) LANGUAGE plpgsql VOLATILE ROWS 1 AS $$
 DECLARE
   former attachments;
+  room chatrooms;
 BEGIN
   LOOP
     SELECT * INTO former FROM attachments a WHERE a.id = in_attachment AND a.state = 'PROCESSING';
@@ -114,9 +115,12 @@ BEGIN
     chatroom_id := former.chatroom_id;
     seq := append_content_event(chatroom_id, 'ATTACHMENTS_CHANGED', former.number, NULL);
   ELSIF finished AND new_state = 'READY' AND former.next_of_chatroom IS NOT NULL THEN
-    chatroom_id := former.next_of_chatroom;
-    UPDATE chatrooms c SET avatar_id = in_attachment, updated_at = clock_timestamp() WHERE c.id = former.next_of_chatroom;
-    seq := append_event(chatroom_id, 'CHATROOM_UPDATED', NULL, NULL, former.user_id);
+    SELECT * INTO room FROM chatrooms c WHERE c.id = former.next_of_chatroom;
+    IF managing_outcome(room, former.user_id, 'ADMIN') = 'MAY' THEN
+      chatroom_id := room.id;
+      UPDATE chatrooms c SET avatar_id = in_attachment, updated_at = clock_timestamp() WHERE c.id = room.id;
+      seq := append_event(chatroom_id, 'CHATROOM_UPDATED', NULL, NULL, former.user_id);
+    END IF;
   ELSIF finished AND new_state = 'READY' THEN
     UPDATE users u SET avatar_id = in_attachment, updated_at = clock_timestamp() WHERE u.id = former.next_of_user;
   END IF;
