@@ -63,14 +63,16 @@ export function createPageFinder(
   const running = new Map<string, Promise<WebPage>>();
   const slots = new OperationSlots({ operations: 0, operationsWaiting: 0 });
 
-  async function find(url: string, userId: string): Promise<WebPage> {
+  async function findCached(url: string): Promise<WebPage | undefined> {
     const [cached] = await query<WebPage>(sql`
       SELECT ${pageColumns} FROM web_pages p
         WHERE p.url = ${url} AND p.fetched_at > now() - make_interval(hours =>
           CASE WHEN p.title IS NULL AND p.description IS NULL THEN ${FAILURE_HOURS}::int ELSE ${PAGE_HOURS}::int END)
         ORDER BY p.fetched_at DESC LIMIT 1`);
-    if (cached) return cached;
-    await node.rateLimits.chargePage(userId);
+    return cached;
+  }
+
+  async function request(url: string): Promise<WebPage> {
     const startedAt = performance.now();
     const page = await fetchPage(client, url);
     const id = createUuid();
@@ -85,11 +87,15 @@ export function createPageFinder(
     return stored;
   }
 
-  /** Returns a page. Joins a search for the page that is running. */
-  async function join(url: string, userId: string): Promise<WebPage | null> {
-    let search = running.get(url);
-    if (!search) running.set(url, (search = find(url, userId).finally(() => running.delete(url))));
-    const page = await search;
+  /** Returns a page. Joins a request for the page that is running, which another user may have paid. */
+  async function find(url: string, userId: string): Promise<WebPage | null> {
+    let page = await (running.get(url) ?? findCached(url));
+    if (!page) {
+      if (!running.has(url)) await node.rateLimits.chargePage(userId);
+      let search = running.get(url);
+      if (!search) running.set(url, (search = request(url).finally(() => running.delete(url))));
+      page = await search;
+    }
     return page.title === null && page.description === null ? null : page;
   }
 
@@ -98,7 +104,7 @@ export function createPageFinder(
     if (url === null) return null;
     const wait = { key: userId, max: MAX_SEARCHES_PER_USER, maxWaitMs, isDisconnected: () => false };
     const release = await slots.acquire(wait);
-    return join(url, userId).finally(release);
+    return find(url, userId).finally(release);
   };
 }
 

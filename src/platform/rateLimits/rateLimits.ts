@@ -81,7 +81,7 @@ const WRITE_COST = 5;
 /** Maximum number of requests to an incoming webhook per minute. */
 const INCOMING_WEBHOOK_REQUESTS = 60;
 /**
- * Maximum number of pages that a node requests for the link previews of a user per hour. MAX_USER_STORAGE_MB does not count their
+ * Maximum number of pages that the nodes request for the link previews of a user per hour. MAX_USER_STORAGE_MB does not count their
  * images, of up to 0.5 MB each, so that one user could fill the file store.
  */
 const PAGES_PER_HOUR = 100;
