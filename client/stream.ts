@@ -20,7 +20,8 @@ export interface StreamOptions {
   onStarted?: () => void;
   /**
    * Called when the stream has reconnected. `messageAdded`, `chatroomEvents` and `events` have missed nothing. Other
-   * streams may have lost events, so query their data again. The cursor of `viewerEvents` replays all events but notices.
+   * streams may have lost events, so query their data again. The cursor of `viewerEvents` replays
+   * all events but notices and the unread counts that new messages change.
    */
   onResumed?: () => void;
 }

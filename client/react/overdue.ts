@@ -18,8 +18,8 @@ export interface Overdue {
 }
 
 /**
- * Calls `onOverdue` if no `UnreadChanged` follows a message in time. The stream of these events replays none, so an event
- * is missed if its message was sent while the stream started.
+ * Calls `onOverdue` if no `UnreadChanged` follows a message in time. The stream replays none of the events that messages
+ * cause, so an event is missed if its message was sent while the stream started.
  *
  * The timeout doubles after each overdue event until the stream starts again, because the server may only be slow. It
  * would become slower if all clients loaded their lists after each message.

@@ -99,8 +99,8 @@ export async function findChangesSince(context: Context, after: string): Promise
   const found = await changesSince(context, `${userId} ${since}`);
   if (!found?.known) throw resyncRequired('This database is older than the cursor.');
   if (found.pruned) throw resyncRequired('The changes after this cursor have been pruned.');
-  const { appeared, vanished, blocks, friendships, marked } = found;
-  if (appeared.length + vanished.length + blocks.length + friendships.length + marked.length > MAX_CHANGES)
+  const { appeared, vanished, blocks, friendships } = found;
+  if (appeared.length + vanished.length + blocks.length + friendships.length > MAX_CHANGES)
     throw resyncRequired(`More than ${MAX_CHANGES} chatrooms, blocks and friendships have changed since the cursor.`);
   return found;
 }

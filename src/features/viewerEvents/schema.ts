@@ -180,7 +180,7 @@ builder.subscriptionField('viewerEvents', (t) =>
     type: ViewerEvent,
     nullable: true,
     description:
-      'Streams events that concern the viewer, in all chatrooms. Events can repeat or be lost; the fields of `Viewer` and `Chatroom` return the current state. With `after`, first sends missed `ChatroomAppeared`, `ChatroomVanished`, `UnreadChanged`, `BlockChanged` and `FriendshipChanged` events: at most one of each type per chatroom or user. Other missed events are not sent again. Fails with `BAD_USER_INPUT` for an invalid cursor. Fails with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned. With `snapshot: true`, the first event is then a `ViewerSnapshot`, and also if there is no `after`, or if the stream missed a change of the viewer that has no event.',
+      'Streams events that concern the viewer, in all chatrooms. Events can repeat or be lost; the fields of `Viewer` and `Chatroom` return the current state. With `after`, first sends missed `ChatroomAppeared`, `ChatroomVanished`, `BlockChanged` and `FriendshipChanged` events, and an `UnreadChanged` event for each chatroom whose read mark the viewer has moved: at most one of each type per chatroom or user. Other missed events are not sent again. Fails with `BAD_USER_INPUT` for an invalid cursor. Fails with `RESYNC_REQUIRED` if the stream cannot resume from the cursor, for example because later changes have been pruned. With `snapshot: true`, the first event is then a `ViewerSnapshot`, and also if there is no `after`, or if the stream missed a change of the viewer that has no event.',
     args: {
       after: t.arg.string({
         description: '`Viewer.cursor`, or the cursor of an event of this stream. By default, only new events are sent.',
@@ -189,7 +189,7 @@ builder.subscriptionField('viewerEvents', (t) =>
         required: true,
         defaultValue: false,
         description:
-          'Whether the stream begins with a `ViewerSnapshot` if there is no `after`, if it cannot resume from `after`, or if it missed a change that has no event: of the profile of the viewer, or of a relationship that ended with the account of the other user. A subscription without `after` then misses no change, friendships included.',
+          'Whether the stream begins with a `ViewerSnapshot` if there is no `after`, if it cannot resume from `after`, or if it missed a change that has no event and did not pass it with a later event: of the profile of the viewer, or of a relationship that ended with the account of the other user. A subscription without `after` then misses no change, friendships included.',
       }),
     },
     subscribe: (_, { after, snapshot }, context) => followViewer(context, after, snapshot),
