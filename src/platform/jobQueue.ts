@@ -177,7 +177,8 @@ export async function startJobs(options: {
     start(
       others,
       SCHEDULE.filter(({ task }) => options.isPeriodic && others[task])
-        .map(({ at, task }) => `${at} ${task}`)
+        // A job that fails runs again at its next time, and replaces the failed one.
+        .map(({ at, task }) => `${at} ${task} ?max=1&jobKey=${task}`)
         .join('\n'),
     ),
     start({ preview_links: previewLinks, ...(fetchAvatar ? { fetch_avatar: fetchAvatar } : {}) }),

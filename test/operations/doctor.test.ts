@@ -204,7 +204,7 @@ test('undeleted files and an unusable store are faults', async () => {
   await client.end();
   const { text, failed } = await examine(url, { DATA_DIR: '/dev/null/nowhere' });
   expect(text).toContain(
-    `fault   The bytes of deleted attachments could not be deleted for three days (The store is away.): ${id}.`,
+    `fault   The bytes of 1 deleted attachments or link previews could not be deleted for three days (The store is away.): ${id}. Correct`,
   );
   expect(text).toContain('fault   The folder /dev/null/nowhere/files of uploaded files cannot be used');
   expect(failed).toBe(true);

@@ -9,7 +9,6 @@ import type { FileStore } from '../../platform/files/fileStore.ts';
 import { type ImageVariantFile, isImage, type ProcessedImage } from '../../platform/images/images.ts';
 import { type Jobs, queueJob } from '../../platform/jobQueue.ts';
 import { attachmentColumns, objectKey, type StoredImage, type StoredVariant } from './attachments.ts';
-import { queueProcessing } from './completing.ts';
 
 type ProcessingNode = Pick<ServerNode, 'database' | 'files' | 'images' | 'scanner' | 'roomTails'>;
 
@@ -51,14 +50,14 @@ const MAX_KILLS = 2;
 
 /** Queues the processing again whose node was killed. The queue itself would wait for four hours. */
 export async function resumeProcessing({ query }: ProcessingNode['database']): Promise<void> {
-  const dead = await query<{ id: string; kills: number }>(sql`
-    SELECT a.id, coalesce((j.payload->>'kills')::int, 0) + 1 AS kills
-      FROM graphile_worker._private_jobs j JOIN graphile_worker._private_tasks t ON t.id = j.task_id
-      JOIN attachments a ON a.id = (j.payload->>'attachmentId')::uuid
-      WHERE t.identifier = 'process_attachment' AND j.locked_at < now() - make_interval(mins => ${DEAD_MINUTES})
-        -- A job that was replaced while it was locked has lost its key.
-        AND a.state = 'PROCESSING' AND j.key IS NOT NULL`);
-  for (const { id, kills } of dead) await queueProcessing(query, id, kills);
+  // Changes the jobs in place: a replaced job that is locked stays as one that has failed.
+  await query(sql`
+    UPDATE graphile_worker._private_jobs j
+      SET locked_at = NULL, locked_by = NULL, run_at = now(),
+          payload = jsonb_set(j.payload::jsonb, '{kills}', to_jsonb(coalesce((j.payload->>'kills')::int, 0) + 1))::json
+      FROM graphile_worker._private_tasks t
+      WHERE t.id = j.task_id AND t.identifier = 'process_attachment'
+        AND j.locked_at < now() - make_interval(mins => ${DEAD_MINUTES})`);
 }
 
 interface ProcessedFile {

@@ -162,13 +162,13 @@ async function examineContents(client: pg.Client): Promise<Finding[]> {
             )
           : null,
     })),
-    ...(await runCheck<{ count: number; error: string }>(client, {
+    ...(await runCheck<{ count: number; error: string | null }>(client, {
       subject: 'The job queue',
       query: `SELECT count(*)::int AS count, max(last_error) AS error FROM graphile_worker.jobs WHERE attempts >= max_attempts`,
       examine: ({ count, error }) =>
         count > 0
           ? warning(
-              `${count} jobs have failed and will not be retried, for example with: ${error.split('\n')[0]}. See graphile_worker.jobs.`,
+              `${count} jobs have failed and will not be retried, for example with: ${error?.split('\n')[0] ?? 'no error'}. See graphile_worker.jobs.`,
             )
           : null,
     })),
