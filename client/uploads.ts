@@ -100,12 +100,12 @@ export function createUploader({ url: apiUrl, request, fetch, closed }: Uploader
     return data as Data;
   }
 
-  /** @param onCreated called with the id of the upload on the server */
+  /** @param onStored called with the id of the upload on the server, and then with the id of the attachment */
   async function transfer(
     file: Blob,
     announced: object,
     { onProgress, signal }: UploadOptions,
-    onCreated: (uploadId: string) => void,
+    onStored: (id: string) => void,
   ): Promise<UploadedFile> {
     const signals = signal ? [signal, closed] : [closed];
     let most = 0;
@@ -116,7 +116,7 @@ export function createUploader({ url: apiUrl, request, fetch, closed }: Uploader
       // Returns the same upload with a new URL, or another upload if the first one was deleted.
       const { createUpload } = await mutate<Created>(CREATE_UPLOAD, announced, signal);
       const { id, ...target } = createUpload.upload;
-      onCreated(id);
+      onStored(id);
       // The upload exists, so that Parley has not sent the 404.
       if (id === missing) throw misrouted(404);
       const before = most;
@@ -128,6 +128,7 @@ export function createUploader({ url: apiUrl, request, fetch, closed }: Uploader
       try {
         await sendBytes({ ...target, url: new URL(target.url, apiUrl).href }, file, { fetch, onSent, signals });
         const { completeUpload } = await mutate<Completed>(COMPLETE_UPLOAD, { uploadId: id }, signal);
+        onStored(completeUpload.attachment.id);
         return await follow(completeUpload.attachment, signals);
       } catch (error) {
         if (error instanceof RefusedBytes && target.url.startsWith('/') && MISROUTED.has(error.status)) {

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Person } from './support/client.ts';
-import { attach, createUpload, PNG, put, SEND_FILES, sendFile, textFile } from './support/files.ts';
+import { attach, complete, createUpload, PNG, put, SEND_FILES, sendFile, textFile } from './support/files.ts';
 import { dataDirOf, startTestServer, type TestServer } from './support/server.ts';
 import { world } from './support/world.ts';
 
@@ -55,6 +55,17 @@ test('deleteUpload deletes no sent file, no avatar and no file of another user',
   for (const id of [sent, avatar, unsent]) expect(await ben.askForErrorCode(DELETE, { id })).toBe('NOT_FOUND');
   expect([url, await avatarOf()]).not.toContain(null);
   for (const id of [sent, avatar, unsent]) expect(await ann.ask(NODE, { id })).toEqual({ node: { id } });
+});
+
+test('the id of an upload deletes it only while it is open', async () => {
+  const { ann } = await world(await startTestServer());
+  const file = textFile('of two windows');
+  const upload = await createUpload(ann, file);
+  await put(ann, upload, file.bytes);
+  const { id } = await complete(ann, upload);
+  expect(await ann.askForErrorCode(DELETE, { id: upload.id })).toBe('NOT_FOUND');
+  expect(await ann.ask(NODE, { id })).toEqual({ node: { id } });
+  expect(await remove(ann, id)).toMatchObject({ deletedUploadId: id });
 });
 
 test('of a send and a deletion of the same file, one wins', async () => {

@@ -6,6 +6,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import { administer } from '../src/cli/admin/admin.ts';
 import { createProgress } from '../src/cli/progressBar.ts';
 import { parseConfig } from '../src/core/config/config.ts';
+import { cleanFiles } from '../src/features/attachments/cleanUp.ts';
+import { sql } from '../src/platform/database/database.ts';
 import type { FileStore } from '../src/platform/files/fileStore.ts';
 import { createS3Store } from '../src/platform/files/s3Store.ts';
 import { bearer, request } from './support/client.ts';
@@ -165,6 +167,25 @@ test('the store refuses an altered, expired or longer request', async () => {
   expect(await ann.askForErrorCode(COMPLETE_UPLOAD, { id: upload.id })).toBe('CONFLICT');
   await put(ann, upload, file.bytes);
   expect(await complete(ann, upload)).toMatchObject({ state: 'READY' });
+});
+
+test('a deleted upload counts as storage until its URL has expired', async () => {
+  const { ann, server } = await startWithS3();
+  const file = textFile('deleted, then sent');
+  const { id, ...upload } = await createUpload(ann, file);
+  const DELETE = 'mutation ($id: ID!) { deleteUpload(input: { uploadId: $id }) { viewer { storage { usedBytes } } } }';
+  const { viewer } = (await ann.ask(DELETE, { id })).deleteUpload;
+  expect(viewer.storage.usedBytes).toBe(file.bytes.length);
+  expect(await ann.ask('query ($id: ID!) { node(id: $id) { id } }', { id })).toEqual({ node: null });
+  expect(await ann.askForErrorCode(DELETE, { id })).toBe('NOT_FOUND');
+  expect((await put(ann, upload, file.bytes)).status).toBe(200);
+  expect(await ann.askForErrorCode(COMPLETE_UPLOAD, { id })).toBe('NOT_FOUND');
+  expect((await createUpload(ann, file)).id).not.toBe(id);
+  const { database, files } = server.node;
+  const clean = async () => (await cleanFiles({ database, files: files! })).uploads;
+  expect(await clean()).toBe(0);
+  await database.query(sql`UPDATE attachments SET deleted_at = deleted_at - interval '15 minutes'`);
+  expect(await clean()).toBe(1);
 });
 
 test('a removed member is redirected no more', async () => {

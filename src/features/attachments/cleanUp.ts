@@ -1,3 +1,4 @@
+import { UPLOAD_SECONDS } from '../../auth/fileTokens.ts';
 import type { ServerNode } from '../../core/context.ts';
 import { sql } from '../../platform/database/database.ts';
 import type { Attachment } from '../../platform/database/generated/client.ts';
@@ -12,8 +13,10 @@ type CleaningNode = Pick<ServerNode, 'database'> & { files: FileStore };
 export const MAX_UNSENT_HOURS = 24;
 /** Time after which the job of an attachment that is being processed is queued again, in minutes. */
 const STUCK_MINUTES = 10;
-/** Number of objects that are deleted even if the database has fewer attachments. */
-const FEW_OBJECTS = 100;
+/** Number of orphans that are deleted even if there are fewer other objects. */
+const FEW_ORPHANS = 10;
+/** Maximum number of orphans that are deleted at a time, because their keys are kept in memory. */
+const MAX_ORPHANS = 100_000;
 /** Number of objects that are compared with one statement. */
 const BATCH_SIZE = 1_000;
 
@@ -56,34 +59,39 @@ export async function cleanFiles(
 ): Promise<{ uploads: number; objects: number }> {
   const { database, files } = node;
   const uploads = await deleteUnsent(database, hours);
-  const stuck = await database.query<{ id: string }>(sql`
-    SELECT id FROM attachments a
-      WHERE state = 'PROCESSING' AND created_at < now() - make_interval(mins => ${STUCK_MINUTES}) AND NOT EXISTS (
-        SELECT FROM graphile_worker._private_jobs j WHERE j.locked_at IS NOT NULL AND j.payload->>'attachmentId' = a.id::text)`);
-  for (const { id } of stuck) await queueProcessing(database.query, id);
-  const latest = Date.now() - hours * 3_600_000;
-  const orphans: string[] = [];
-  for await (const { key, modifiedAt } of findOrphans(node)) {
-    // A younger object may belong to an attachment that is about to be stored.
-    if (modifiedAt.getTime() <= latest) orphans.push(key);
-  }
-  if (!force) await requireOwnStore(database, orphans.length);
+  const stuck = await database.query<{ id: string; kills: number }>(sql`
+    SELECT a.id, coalesce(max((j.payload->>'kills')::int), 0) AS kills
+      FROM attachments a LEFT JOIN graphile_worker._private_jobs j ON j.payload->>'attachmentId' = a.id::text
+      WHERE a.state = 'PROCESSING' AND a.created_at < now() - make_interval(mins => ${STUCK_MINUTES})
+      GROUP BY a.id HAVING count(j.locked_at) = 0`);
+  for (const { id, kills } of stuck) await queueProcessing(database.query, id, kills);
+  const orphans = await findOldOrphans(node, hours, force);
   for (const key of orphans) await files.delete(key);
   return { uploads, objects: orphans.length };
 }
 
 /**
- * Protects the files of all users from a node that was started with an empty database, or with that of another
- * installation: it knows none of the objects.
+ * Returns the keys of old objects that belong to no attachment and no page, at most `MAX_ORPHANS`. Protects the files of all
+ * users from a node that was started with an empty database, or with that of another installation: it knows none of them.
  */
-async function requireOwnStore({ query }: CleaningNode['database'], orphans: number): Promise<void> {
-  if (orphans <= FEW_OBJECTS) return;
-  const [found] = await query<{ count: number }>(sql`SELECT count(*)::int AS count FROM attachments`);
-  const count = found?.count ?? 0;
-  if (orphans > count)
+async function findOldOrphans(node: CleaningNode, hours: number, force: boolean): Promise<string[]> {
+  const latest = Date.now() - hours * 3_600_000;
+  const orphans: string[] = [];
+  let [old, known] = [0, 0];
+  for await (const batch of compareObjects(node)) {
+    known += batch.known.length;
+    for (const { key, modifiedAt } of batch.orphans) {
+      // A younger object may belong to an attachment that is about to be stored.
+      if (modifiedAt.getTime() > latest) continue;
+      old += 1;
+      if (orphans.length < MAX_ORPHANS) orphans.push(key);
+    }
+  }
+  if (!force && old > FEW_ORPHANS && old > known)
     throw new Error(
-      `${orphans} objects of the file store belong to no attachment, and the database has ${count} attachments. Check that DATABASE_URL and the FILES settings belong together. To delete the objects, run: npm run admin -- files --clean`,
+      `${old} objects of the file store belong to no attachment, and only ${known} to one. Check that DATABASE_URL and the FILES settings belong together. To delete the objects, run: npm run admin -- files --clean`,
     );
+  return orphans;
 }
 
 /**
@@ -94,8 +102,11 @@ async function deleteUnsent(database: CleaningNode['database'], hours: number): 
   return database.transaction(async (query) => {
     const old = await query<{ id: string }>(sql`
       SELECT id FROM attachments a
-        WHERE a.chatroom_id IS NULL AND a.created_at <= now() - make_interval(hours => ${hours}::int) AND ${isNoAvatar}
-          AND ${isNoNextAvatar} FOR UPDATE SKIP LOCKED`);
+        WHERE a.chatroom_id IS NULL AND ${isNoAvatar} AND ${isNoNextAvatar}
+          AND (a.created_at <= now() - make_interval(hours => ${hours}::int)
+            -- No URL for the bytes is valid any longer.
+            OR a.deleted_at <= now() - make_interval(secs => ${UPLOAD_SECONDS}))
+        FOR UPDATE SKIP LOCKED`);
     const deleted = await query(sql`
       DELETE FROM attachments a
         WHERE a.id = ANY (${old.map(({ id }) => id)}::uuid[]) AND a.chatroom_id IS NULL AND ${isNoAvatar} AND ${isNoNextAvatar}
@@ -105,10 +116,19 @@ async function deleteUnsent(database: CleaningNode['database'], hours: number): 
 }
 
 /** Returns the objects of the store that belong to no attachment and no page. */
-export async function* findOrphans({ database, files }: CleaningNode): AsyncGenerator<StoredObject> {
+export async function* findOrphans(node: CleaningNode): AsyncGenerator<StoredObject> {
+  for await (const { orphans } of compareObjects(node)) yield* orphans;
+}
+
+/** Compares the objects of the store with the database, a batch at a time. */
+async function* compareObjects({
+  database,
+  files,
+}: CleaningNode): AsyncGenerator<Record<'known' | 'orphans', StoredObject[]>> {
   for await (const batch of inBatches(files.list())) {
-    const known = await keysOf(database, [...new Set(batch.map(({ key }) => idIn(key)))]);
-    yield* batch.filter(({ key }) => !known.has(key));
+    const keys = await keysOf(database, [...new Set(batch.map(({ key }) => idIn(key)))]);
+    const known = batch.filter(({ key }) => keys.has(key));
+    yield { known, orphans: batch.filter(({ key }) => !keys.has(key)) };
   }
 }
 

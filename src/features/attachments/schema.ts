@@ -24,7 +24,7 @@ const AttachmentRejection = builder.enumType('AttachmentRejection', {
   values: {
     INFECTED: { description: 'A virus was found in the file.' },
     NOT_WHAT_IT_SAYS: { description: 'The bytes contradict the media type that the client claimed.' },
-    TOO_LARGE: { description: 'The image has too many pixels or frames for an avatar.' },
+    TOO_LARGE: { description: 'The image has too many pixels or frames for an avatar, or takes too long to decode.' },
     UNREADABLE: { description: 'The file is damaged: its type is known, but it cannot be read.' },
   } as const,
 });

@@ -45,7 +45,7 @@ const Upload = builder.prismaNode('Attachment', {
     'A file that the viewer is about to upload. An upload that is not sent within 24 hours is deleted. `deleteUpload` deletes it at once.',
   id: { field: 'id' },
   nullable: true,
-  findUnique: (id, context) => ({ id, userId: requireViewer(context).userId }),
+  findUnique: (id, context) => ({ id, userId: requireViewer(context).userId, deletedAt: null }),
   fields: (t) => ({
     state: t.field({
       type: UploadState,
@@ -119,7 +119,7 @@ const DeleteUploadInput = builder.inputType('DeleteUploadInput', {
   fields: (t) => ({
     uploadId: t.id({
       required: true,
-      description: 'Id of an upload of the viewer, or of an attachment that the viewer has not sent.',
+      description: 'Id of an open upload of the viewer, or of an attachment that the viewer has not sent.',
     }),
   }),
 });
@@ -158,10 +158,11 @@ builder.mutationFields((t) => ({
     type: DeleteUploadPayload,
     nullable: true,
     description:
-      'Deletes an upload, or an attachment that was not sent. It no longer counts as storage or as an open upload, and its bytes are deleted soon. An avatar that is still being processed is not set then. Fails with `NOT_FOUND` for an unknown upload, also if it was deleted before, and for a file that was sent or is an avatar: delete the message, or call `setAvatar` or `setChatroomAvatar`. Fails with `FORBIDDEN` if the server stores no files.',
+      'Deletes an open upload, or an attachment that was not sent. It no longer counts as storage or as an open upload, and its bytes are deleted soon. With an object store, an open upload counts as storage until its URL has expired, for up to 90 minutes. An avatar that is still being processed is not set then. Fails with `NOT_FOUND` for an unknown upload, also if it was completed or deleted before, and for a file that was sent or is an avatar: delete the message, or call `setAvatar` or `setChatroomAvatar`. Fails with `FORBIDDEN` if the server stores no files.',
     args: { input: t.arg({ type: DeleteUploadInput, required: true, description: 'The upload.' }) },
     resolve: async (_, { input: { uploadId } }, context) => {
-      await deleteUpload(context, keyOf('Upload', uploadId) ?? keyOf('Attachment', uploadId));
+      const [upload, attachment] = [keyOf('Upload', uploadId), keyOf('Attachment', uploadId)];
+      await deleteUpload(context, { uploadId: upload, attachmentId: attachment });
       return { uploadId };
     },
   }),

@@ -57,7 +57,8 @@ export async function createUpload(context: Context, input: NewUpload): Promise<
     const [same] = await query<Attachment>(sql`
       SELECT ${attachmentColumns} FROM attachments a
         WHERE a.user_id = ${userId}::uuid AND a.state = 'UPLOADING' AND a.sha256 = ${sha256} AND a.file_name = ${fileName}
-          AND a.byte_size = ${byteSize} AND a.media_type = ${mediaType} AND a.purpose = ${purpose}::"AttachmentPurpose"`);
+          AND a.byte_size = ${byteSize} AND a.media_type = ${mediaType} AND a.purpose = ${purpose}::"AttachmentPurpose"
+          AND a.deleted_at IS NULL`);
     if (same) return same;
     await requireSpace(query, context.fileLimits, userId, byteSize);
     const [made] = await query<Attachment>(sql`
@@ -104,7 +105,7 @@ async function requireSpace(
   byteSize: number,
 ): Promise<void> {
   const [found] = await query<{ open: number; used: number }>(sql`
-    SELECT count(*) FILTER (WHERE a.state = 'UPLOADING')::int AS open, coalesce(sum(a.byte_size), 0)::float8 AS used
+    SELECT count(*) FILTER (WHERE a.state = 'UPLOADING' AND a.deleted_at IS NULL)::int AS open, coalesce(sum(a.byte_size), 0)::float8 AS used
       FROM attachments a WHERE a.user_id = ${userId}::uuid AND ${countsAsStorage}`);
   const { open = 0, used = 0 } = found ?? {};
   if (open >= MAX_OPEN_UPLOADS)
@@ -138,21 +139,29 @@ export async function uploadRequestOf(context: Context, upload: Attachment): Pro
 }
 
 /**
- * Deletes an upload of the viewer, or an attachment that was not sent, and thereby frees its storage. Cancels the change of
- * an avatar that waits for the attachment.
+ * Deletes an open upload of the viewer, or an attachment that was not sent, and thereby frees its storage. Cancels the change
+ * of an avatar that waits for the attachment.
  *
- * @param id null for an id that names no upload and no attachment
- * @throws ChatError `NOT_FOUND` unless the viewer has created the upload, and if it was sent, is an avatar or was deleted
+ * @param uploadId an upload; null or undefined for an id that names none
+ * @param attachmentId an attachment; null or undefined for an id that names none
+ * @throws ChatError `NOT_FOUND` unless the viewer has created the upload, and if it was completed, sent, is an avatar or was
+ *   deleted
  */
-export async function deleteUpload(context: Context, id: string | null): Promise<void> {
+export async function deleteUpload(
+  context: Context,
+  { uploadId, attachmentId }: { uploadId: string | null; attachmentId: string | null },
+): Promise<void> {
   const { userId } = requireViewer(context);
-  requireFiles(context);
+  const id = uploadId ?? attachmentId;
+  // An object store accepts the bytes until the URL has expired. Until then, they count as storage.
+  const isDelayed = requireFiles(context).origin !== null && uploadId !== null;
   const isDeleted = await context.database.transaction(async (query) => {
     // Waits for a send or a change of an avatar with this attachment. The next statement then sees its result.
     await query(sql`SELECT FROM attachments WHERE id = ${id}::uuid AND user_id = ${userId}::uuid FOR UPDATE`);
     const [deleted] = await query(sql`
-      DELETE FROM attachments a
-        WHERE a.id = ${id}::uuid AND a.user_id = ${userId}::uuid AND a.chatroom_id IS NULL AND ${isNoAvatar} RETURNING 1`);
+      ${isDelayed ? sql`UPDATE attachments a SET deleted_at = now()` : sql`DELETE FROM attachments a`}
+        WHERE a.id = ${id}::uuid AND a.user_id = ${userId}::uuid AND a.chatroom_id IS NULL AND ${isNoAvatar}
+          AND (a.state = 'UPLOADING') = ${uploadId !== null}::boolean AND a.deleted_at IS NULL RETURNING 1`);
     return deleted !== undefined;
   });
   if (!isDeleted) throw notFound('upload');
@@ -161,7 +170,7 @@ export async function deleteUpload(context: Context, id: string | null): Promise
 /** Returns an upload or attachment of a user. */
 export async function findOwn({ database }: Context, id: string, userId: string): Promise<Attachment | undefined> {
   const [found] = await database.query<Attachment>(sql`
-    SELECT ${attachmentColumns} FROM attachments a WHERE a.id = ${id}::uuid AND a.user_id = ${userId}::uuid`);
+    SELECT ${attachmentColumns} FROM attachments a WHERE a.id = ${id}::uuid AND a.user_id = ${userId}::uuid AND a.deleted_at IS NULL`);
   return found;
 }
 

@@ -21,7 +21,7 @@ type S3Settings = Pick<
   | 'S3_PATH_STYLE'
 >;
 
-/** Timeout of one request to the store until its response begins, in milliseconds. Requests of clients end within 10 s. */
+/** Timeout of one request to the store until its response begins, in milliseconds. */
 const TIMEOUT_MS = 8_000;
 /** Timeout of a copy in milliseconds. The response of some stores begins after all bytes have been copied. */
 const COPY_TIMEOUT_MS = 60_000;
