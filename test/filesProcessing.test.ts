@@ -105,6 +105,7 @@ test('the processing of a killed node is queued again', async () => {
   await node.database.query(sql`UPDATE graphile_worker._private_jobs SET locked_at = now() - interval '11 minutes'`);
   await resumeProcessing(node.database);
   await expect.poll(countScans).toBe(2);
+  expect(await node.database.query(sql`SELECT FROM graphile_worker.jobs WHERE key IS NULL`)).toEqual([]);
 });
 
 test('an image that seems to kill nodes is not decoded again', async () => {

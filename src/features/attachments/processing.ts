@@ -8,6 +8,7 @@ import type { Attachment } from '../../platform/database/generated/client.ts';
 import type { FileStore } from '../../platform/files/fileStore.ts';
 import { type ImageVariantFile, isImage, type ProcessedImage } from '../../platform/images/images.ts';
 import { type Jobs, queueJob } from '../../platform/jobQueue.ts';
+import { queueProcessing } from './completing.ts';
 import { attachmentColumns, objectKey, type StoredImage, type StoredVariant } from './attachments.ts';
 
 type ProcessingNode = Pick<ServerNode, 'database' | 'files' | 'images' | 'scanner' | 'roomTails'>;
@@ -50,14 +51,16 @@ const MAX_KILLS = 2;
 
 /** Queues the processing again whose node was killed. The queue itself would wait for four hours. */
 export async function resumeProcessing({ query }: ProcessingNode['database']): Promise<void> {
-  // Changes the jobs in place: a replaced job that is locked stays as one that has failed.
+  const dead = await query<{ job: string; id: string; kills: number }>(sql`
+    SELECT j.id AS job, a.id, coalesce((j.payload->>'kills')::int, 0) + 1 AS kills
+      FROM graphile_worker._private_jobs j JOIN graphile_worker._private_tasks t ON t.id = j.task_id
+      JOIN attachments a ON a.id = (j.payload->>'attachmentId')::uuid
+      WHERE t.identifier = 'process_attachment' AND j.locked_at < now() - make_interval(mins => ${DEAD_MINUTES})
+        AND a.state = 'PROCESSING' AND j.key IS NOT NULL`);
+  for (const { id, kills } of dead) await queueProcessing(query, id, kills);
+  // A job that is replaced while it is locked loses its key, and would stay as one that has failed.
   await query(sql`
-    UPDATE graphile_worker._private_jobs j
-      SET locked_at = NULL, locked_by = NULL, run_at = now(),
-          payload = jsonb_set(j.payload::jsonb, '{kills}', to_jsonb(coalesce((j.payload->>'kills')::int, 0) + 1))::json
-      FROM graphile_worker._private_tasks t
-      WHERE t.id = j.task_id AND t.identifier = 'process_attachment'
-        AND j.locked_at < now() - make_interval(mins => ${DEAD_MINUTES})`);
+    DELETE FROM graphile_worker._private_jobs WHERE id = ANY (${dead.map(({ job }) => job)}::bigint[]) AND key IS NULL`);
 }
 
 interface ProcessedFile {
